@@ -1,0 +1,73 @@
+# Every command of the project. The README shows what each of them runs, for those without make.
+#
+# PYTHON  the interpreter that .venv is made with     make install PYTHON=python3.13
+# VENV    where it is made                            make test VENV=.venv313
+# PYTEST  arguments for pytest                        make test PYTEST="-x -k windows"
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST ?=
+BIN := $(VENV)/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo ui test test-long lint pytest smoke coverage lock clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## Set up .venv from requirements.lock, hashes checked; at once when nothing changed
+
+demo: install ## Made-up account, seven assets, one DuckDB file: the whole way in two minutes
+	@$(BIN)/wx-datacube demo
+
+ui: install ## Dagster's UI on your account; without one, on the demo
+	@$(BIN)/wx-datacube ui
+
+test: lint pytest smoke ## Everything a change must pass: lint, types, layers, tests, the built wheel
+
+test-long: install ## The tests that take minutes
+	$(BIN)/pytest -m long $(PYTEST)
+
+lint: install ## Ruff, mypy --strict and the layers of the imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+pytest: install ## The tests alone
+	$(BIN)/pytest $(PYTEST)
+
+smoke: install ## Build the wheel and try it, without extras, in a venv of its own
+	@scripts/smoke_wheel.sh $(BIN)/python
+
+coverage: install ## The tests once more, with the lines and branches that they miss
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# Keeps every pin that still fits; `make lock UV="--upgrade"` renews them all, `UV="-P dagster"` one of them.
+lock: install ## Write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet --output-file requirements.lock $(UV)
+
+clean: ## Remove .venv, caches and build files; no data
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	find wx_datacube wx_datacube_tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The lock installs into an empty venv, so that nothing is in it which the lock doesn't name. --no-deps: the lock is
+# complete (`pip check` says so), and the pip that comes with Python 3.11 fails on extras when it checks hashes.
+$(VENV)/.locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
+		{ echo "wx_datacube needs Python 3.11 to 3.14, and $(PYTHON) is none of them. Name one: make install PYTHON=python3.13" >&2; exit 2; }
+	@echo "Setting up $(VENV) from requirements.lock: about a minute, once."
+	@$(PYTHON) -m venv $$(test ! -f $(VENV)/pyvenv.cfg || echo --clear) $(VENV)
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check
+	@touch $@

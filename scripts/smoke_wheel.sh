@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Build the wheel and try it as somebody who installs it: a venv of its own, no extras, no checkout around it.
+# The versions are those of requirements.lock. Usage: scripts/smoke_wheel.sh .venv/bin/python
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$(command -v "${1:-.venv/bin/python}")
+case "$python" in /*) ;; *) python=$PWD/$python ;; esac
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+    echo "smoke test of the wheel: $1" >&2
+    exit 1
+}
+
+# Built from a copy: setuptools puts what an earlier build left in build/ into the next wheel.
+mkdir "$work/source"
+cp -R wx_datacube pyproject.toml README.md LICENSE "$work/source"
+find "$work/source" -name __pycache__ -prune -exec rm -rf {} +
+"$python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$work" "$work/source"
+
+"$python" -m venv "$work/venv"
+sed -n 's/^\([a-z0-9.-]*==[^ ;]*\).*/\1/p' requirements.lock > "$work/constraints"
+bin=$work/venv/bin
+"$bin/python" -m pip install --quiet --constraint "$work/constraints" "$work"/*.whl
+"$bin/python" -m pip check > "$work/check" || fail "$(cat "$work/check")"
+
+# An empty folder, and nothing of the caller's settings.
+mkdir "$work/empty"
+cd "$work/empty"
+clean() { env -i PATH="$bin:/usr/bin:/bin" HOME="$work/empty" LANG="${LANG:-C.UTF-8}" "$@"; }
+
+clean wx-datacube --help > /dev/null || fail "--help failed"
+clean wx-datacube --version | grep -qF "$(clean python -c 'import wx_datacube; print(wx_datacube.__version__)')" ||
+    fail "--version does not name the version"
+
+code=0
+clean wx-datacube status > "$work/out" 2> "$work/err" || code=$?
+[ "$code" -eq 2 ] || fail "status outside a project left with $code instead of 2: $(cat "$work/err")"
+[ "$(grep -c . "$work/err")" -eq 1 ] || fail "status outside a project should say one line: $(cat "$work/err")"
+
+clean dagster asset list --select '*' --module-name wx_datacube.definitions > "$work/assets" 2> "$work/err" ||
+    fail "wx_datacube.definitions does not load without extras: $(tail -n 20 "$work/err")"
+count=$(grep -c getupstreammsg "$work/assets" || true)
+[ "$count" -eq 7 ] || fail "$count assets instead of 7: $(cat "$work/assets")"
+
+echo "The wheel works without extras: $(basename "$work"/*.whl), 7 assets."

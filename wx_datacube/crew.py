@@ -1,0 +1,242 @@
+"""Crew: threads that fetch windows, and the commits of what they bring.
+
+`Crew.work` owns the order of things in a running fetch: newest window first, a commit about once a second, a
+publication every few seconds, and when to stop. What to fetch is decided in `ingest`, how a call is made in `wechat`.
+"""
+
+import datetime as dt
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from wx_datacube.catalog import Endpoint
+from wx_datacube.errors import (
+    HostDown,
+    NeedsPerson,
+    NotReady,
+    QuotaExhausted,
+    TokenRejected,
+    TryAgain,
+    UnexpectedAnswer,
+    WeChatError,
+)
+from wx_datacube.periods import settled_at
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import Call, store_calls
+from wx_datacube.wechat import Attempt, Client
+from wx_datacube.windows import Window
+
+COMMIT_SECONDS = 1.0
+"""How much a killed process may lose: the answers of this long, and the calls in flight."""
+PUBLISH_SECONDS = 5.0
+"""How often readers see news during a long run; the copy grows with the file, so not after every commit."""
+FAILURES_IN_A_ROW = {TryAgain: 3, UnexpectedAnswer: 10}
+"""So many windows in a row that failed for such a reason say that there is no use in going on."""
+
+_STOPS_AT_ONCE = (QuotaExhausted, NeedsPerson, HostDown, TokenRejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One commit of a running fetch: `stored` windows, newest first, of `calls` attempts, and how many are left."""
+
+    endpoint: Endpoint
+    stored: tuple[Window, ...]
+    calls: int
+    left: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What every call of a run carries into the ledger."""
+
+    run_id: str
+    account: str
+    refresh: bool
+
+
+@dataclass(slots=True)
+class Crew:
+    """One endpoint's fetch: `work` through windows, then see `errors` by label and `calls`, the attempts made.
+
+    `budget` is how many attempts may be made today; None for as many as WeChat allows.
+    """
+
+    warehouse: Warehouse
+    client: Client
+    endpoint: Endpoint
+    stamp: Stamp
+    now: dt.datetime
+    concurrency: int
+    budget: int | None
+    progress: Callable[[Progress], None]
+    errors: dict[dt.date, WeChatError] = field(default_factory=dict)
+    calls: int = 0
+    _windows: deque[Window] = field(default_factory=deque)
+    _stop: WeChatError | None = None
+    _failures: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _news: "queue.SimpleQueue[Call | Window | None]" = field(default_factory=queue.SimpleQueue)
+    _began: float = field(default_factory=time.monotonic)
+
+    def work(self, windows: Iterable[Window]) -> None:
+        """Fetch the windows in their order; returns once each is stored, failed or given up."""
+        self._windows.extend(windows)
+        threads = min(self.concurrency, len(self._windows))
+        if threads:
+            with ThreadPoolExecutor(threads, thread_name_prefix="wechat") as pool:
+                for _ in range(threads):
+                    pool.submit(self._worker)
+                self._store_until_done(threads)
+
+    # --- the main thread: from the workers' news to the file
+
+    def _store_until_done(self, workers: int) -> None:
+        published = time.monotonic()
+        try:
+            while workers:
+                news = self._gather(workers)
+                workers -= news.count(None)
+                self._store(news)
+                if workers and time.monotonic() - published > PUBLISH_SECONDS:
+                    self.warehouse.publish()
+                    published = time.monotonic()
+        except BaseException:
+            # Interrupted, or the file can't be written: let the calls in flight end, and keep them if that works.
+            self._stop = self._stop or TryAgain("The run was interrupted.")
+            self._store(self._gather(workers, patience=None))
+            raise
+
+    def _gather(self, workers: int, patience: float | None = COMMIT_SECONDS) -> "list[Call | Window | None]":
+        """News of the next second, or until every worker has ended."""
+        deadline = None if patience is None else time.monotonic() + patience
+        news: list[Call | Window | None] = []
+        while workers:
+            try:
+                news.append(self._news.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                break
+            workers -= news[-1] is None
+        return news
+
+    def _store(self, news: "list[Call | Window | None]") -> None:
+        calls = [each for each in news if isinstance(each, Call)]
+        if not calls:
+            return
+        with self.warehouse.writing() as con:
+            store_calls(con, calls)
+        windows = tuple(each for each in news if isinstance(each, Window))
+        self.calls += len(calls)
+        self.progress(
+            Progress(self.endpoint, windows, self.calls, len(self._windows), time.monotonic() - self._began)
+        )
+
+    # --- the workers
+
+    def _worker(self) -> None:
+        try:
+            while window := self._next():
+                self._fetch(window)
+        finally:
+            self._news.put(None)
+
+    def _next(self) -> Window | None:
+        with self._lock:
+            if not self._windows:
+                return None
+            if self._stop is None:
+                return self._windows.popleft()
+            for window in self._windows:
+                self.errors.update(dict.fromkeys(window.asked, self._stop))
+            self._windows.clear()
+            return None
+
+    def _fetch(self, window: Window) -> None:
+        try:
+            self.client.fetch(self.endpoint.name, window.begin, window.end, _Journal(self, window))
+        except WeChatError as error:
+            with self._lock:
+                self._failed(window, error)
+        except BaseException as error:  # a fault of ours must not leave the other workers waiting
+            with self._lock:
+                self._failed(window, UnexpectedAnswer(f"A fault of wx_datacube: {type(error).__name__}."))
+            raise
+        else:
+            self._failures = 0
+            self._news.put(window)
+
+    def _failed(self, window: Window, error: WeChatError) -> None:
+        newest = window.end
+        if isinstance(error, NotReady) and self.now < settled_at(newest, self.endpoint.period):
+            self.errors[newest] = error
+            self._ask_for_the_rest(window)
+            return
+        self.errors.update(dict.fromkeys(window.asked, error))
+        for kind, limit in FAILURES_IN_A_ROW.items():
+            if isinstance(error, kind):
+                self._failures += 1
+                if self._failures >= limit:
+                    self._stop = self._stop or error
+        if isinstance(error, _STOPS_AT_ONCE):
+            self._stop = self._stop or error
+
+    def _ask_for_the_rest(self, window: Window) -> None:
+        """One label that isn't published yet (61503) must not keep back the older ones of its window."""
+        if rest := window.asked[:-1]:
+            self._windows.appendleft(Window(min(window.begin, rest[0]), rest[-1], rest))
+
+    # --- the journal
+
+    def permit(self) -> None:
+        """Refuse an attempt beyond the budget, or after the run has been stopped."""
+        with self._lock:
+            if self._stop is not None:
+                raise self._stop
+            if self.budget is not None:
+                if self.budget <= 0:
+                    raise QuotaExhausted(
+                        "This program has made as many calls today as WX_DATACUBE_DAILY_CALLS allows.",
+                        endpoint=self.endpoint.name,
+                    )
+                self.budget -= 1
+
+    def record(self, attempt: Attempt, window: Window) -> None:
+        """Put an attempt among the news, for the next commit."""
+        stamp = self.stamp
+        self._news.put(
+            Call(
+                stamp.run_id,
+                stamp.account,
+                self.endpoint.name,
+                window.begin,
+                window.end,
+                window.asked,
+                stamp.refresh,
+                attempt.requested_at,
+                attempt.elapsed_ms,
+                attempt.http_status,
+                attempt.errcode,
+                attempt.errmsg,
+                attempt.rid,
+                attempt.response,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Journal:
+    """What the client reports the attempts of one window to."""
+
+    crew: Crew
+    window: Window
+
+    def permit(self) -> None:
+        self.crew.permit()
+
+    def record(self, attempt: Attempt) -> None:
+        self.crew.record(attempt, self.window)

@@ -1,0 +1,82 @@
+"""Definitions: everything of this package as one Dagster code location, for this project or inside another.
+
+`defs` is the entry point of `workspace.yaml` and `[tool.dg]`; `build_defs` is for other people's projects. Nothing
+is decided here: assets, schedules and resources come from `orchestration`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Period
+from wx_datacube.errors import SettingsError
+from wx_datacube.orchestration.assets import build_asset, resource_key
+from wx_datacube.orchestration.resources import account_resource, reading_resource
+from wx_datacube.orchestration.schedules import MORNINGS, build_schedule
+from wx_datacube.periods import Clock, beijing_now
+from wx_datacube.settings import ACCOUNT, DATABASE, Settings, load_settings
+
+
+def build_defs(
+    *,
+    accounts: Sequence[str] | None = None,
+    key_prefix: Sequence[str] = (),
+    group_name: str | None = None,
+    owners: Sequence[str] = (),
+    resources: Mapping[str, Any] | None = None,
+    cron_schedule: str = MORNINGS,
+    clock: Clock = beijing_now,
+) -> dg.Definitions:
+    """Seven assets, their checks, three schedules and the resources of every account.
+
+    `accounts` are names as in the settings (None: all that are configured). `resources` override ours by key:
+    `wechat_<account>` (a `WeChatAccount`) and `duckdb` (the published file, read-only). Settings that are wrong don't
+    keep the code location from loading: each run checks them when it starts and says what is wrong.
+    """
+    settings = _settings()
+    names = list(accounts) if accounts is not None else [each.name for each in settings.accounts] if settings else []
+    names = names or [ACCOUNT]
+    everything = [
+        _account_defs(name, settings, key_prefix, group_name or f"wx_{name}", owners, cron_schedule, clock)
+        for name in names
+    ]
+    ours: dict[str, Any] = {resource_key(name): account_resource(name, settings) for name in names}
+    ours["duckdb"] = reading_resource(settings.database if settings else Path(DATABASE))
+    return dg.Definitions.merge(
+        *everything, dg.Definitions(resources=ours | dict(resources or {}), executor=dg.in_process_executor)
+    )
+
+
+def _settings() -> Settings | None:
+    try:
+        return load_settings()
+    except SettingsError:
+        return None
+
+
+def _account_defs(
+    name: str,
+    settings: Settings | None,
+    prefix: Sequence[str],
+    group: str,
+    owners: Sequence[str],
+    cron: str,
+    clock: Clock,
+) -> dg.Definitions:
+    starts = {each.name: each.start for each in settings.accounts} if settings else {}
+    start = starts.get(name, HISTORY_START)
+    assets = {
+        endpoint.name: build_asset(name, endpoint, start, prefix=prefix, group=group, owners=owners)
+        for endpoint in ENDPOINTS
+    }
+    keys = {endpoint: asset.key for endpoint, asset in assets.items()}
+    schedules = [build_schedule(name, period, keys, cron=cron, clock=clock) for period in Period]
+    return dg.Definitions(assets=list(assets.values()), schedules=schedules)
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location of this project: every configured account."""
+    return build_defs()

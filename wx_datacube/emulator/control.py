@@ -1,0 +1,121 @@
+"""Control: `/_emulator/…`, by which a running emulator is watched and changed.
+
+Add a call here when it is an act (a date restated, tokens revoked); anything that is a setting is a field of
+`options` and needs no code here. `testing.Control` is the client of these calls.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from wx_datacube.catalog import BY_NAME
+from wx_datacube.emulator.account import Account
+
+PREFIX = "/_emulator"
+Act = Callable[[Account, dict[str, Any]], object]
+
+
+def _state(account: Account, _asked: dict[str, Any]) -> object:
+    journal = account.journal
+    return {
+        "now": account.clock().isoformat(),
+        "frozen": account.clock.frozen,
+        "calls": len(journal.calls),
+        "in_flight": journal.in_flight,
+        "most_in_flight": journal.most_in_flight,
+        "limits": account.limits(),
+    }
+
+
+def _options(account: Account, asked: dict[str, Any]) -> object:
+    account.configure(asked)
+    return account.options.as_json()
+
+
+def _script(account: Account, asked: dict[str, Any]) -> object:
+    account.configure({"faults": (*account.options.faults, *asked["faults"])})
+    return _state(account, {})
+
+
+def _advance(account: Account, asked: dict[str, Any]) -> object:
+    account.clock.advance(dt.timedelta(seconds=float(asked["seconds"])))
+    return _state(account, {})
+
+
+def _use_quota(account: Account, asked: dict[str, Any]) -> object:
+    if asked["endpoint"] not in account.limits():
+        raise ValueError(f"no such endpoint: {asked['endpoint']}; there are {', '.join(BY_NAME)}")
+    account.quotas.use(asked["endpoint"], account.clock(), int(asked["calls"]))
+    return _state(account, {})
+
+
+def _restate(account: Account, asked: dict[str, Any]) -> object:
+    day = dt.date.fromisoformat(asked["day"])
+    return {"messages": account.world.restate(day, asked.get("factor"), asked.get("delta"))}
+
+
+def _revoke(account: Account, _asked: dict[str, Any]) -> object:
+    account.tokens.revoke(account.clock())
+    return _state(account, {})
+
+
+def _journal(account: Account, asked: dict[str, Any]) -> object:
+    endpoint = asked.get("endpoint")
+    calls = list(account.journal.calls)[int(asked.get("since", 0)) :]
+    return {"calls": [call.as_json() for call in calls if endpoint in (None, call.endpoint)]}
+
+
+def _forget(account: Account, _asked: dict[str, Any]) -> object:
+    account.journal.calls.clear()
+    account.journal.most_in_flight = account.journal.in_flight
+    return _state(account, {})
+
+
+def _reset(account: Account, _asked: dict[str, Any]) -> object:
+    account.reset()
+    return _state(account, {})
+
+
+ACTS: dict[tuple[str, str], Act] = {
+    ("GET", "state"): _state,
+    ("GET", "options"): lambda account, _: account.options.as_json(),
+    ("POST", "options"): _options,
+    ("POST", "script"): _script,
+    ("POST", "advance"): _advance,
+    ("POST", "use_quota"): _use_quota,
+    ("POST", "restate"): _restate,
+    ("POST", "revoke_tokens"): _revoke,
+    ("GET", "journal"): _journal,
+    ("DELETE", "journal"): _forget,
+    ("POST", "reset"): _reset,
+}
+"""Method and name of every control call."""
+
+
+def control_routes(account: Account) -> list[Route]:
+    """A route for every act; a wrong value answers status 400 and `{"error": …}`, changing nothing."""
+    return [
+        Route(f"{PREFIX}/{name}", _endpoint(account, act), methods=[method]) for (method, name), act in ACTS.items()
+    ]
+
+
+def _endpoint(account: Account, act: Act) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            asked = await request.json() if await request.body() else dict(request.query_params)
+            return _answer(act(account, asked))
+        except KeyError as missing:
+            return _answer({"error": f"missing: {missing.args[0]}"}, 400)
+        except (ValueError, TypeError, AttributeError) as error:
+            return _answer({"error": str(error)}, 400)
+
+    return endpoint
+
+
+def _answer(value: object, status: int = 200) -> Response:
+    return Response(json.dumps(value), status, media_type="application/json")

@@ -1,0 +1,133 @@
+"""Faults: what goes wrong on purpose, as data, and the drawing of them.
+
+Add a kind of answer to `KINDS`; how it reaches the caller is in `delivery`. A fault strikes by the number of the call
+since it was set up, or by a probability drawn from seed, endpoint, window and attempt: the same calls meet the same
+faults, in whatever order they come.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import ClassVar
+
+KINDS = {
+    "errcode": "a business error, e.g. -1 or 45011",
+    "status": "an HTTP status, with a body after a second colon",
+    "drop": "the connection closed without an answer",
+    "cut": "half of the answer, then the connection closed",
+    "html": "a web page with status 200",
+    "drip": "the answer byte by byte, with this many seconds between them",
+    "delay": "the answer after this many seconds",
+    "redirect": "status 302 to this address",
+    "revoke": "all tokens replaced just before the call",
+}
+NUMBERED = {"errcode", "status", "drip", "delay"}
+STATISTICS, EVERYTHING = "*", "all"
+
+_CALLS = r"(?:#(?P<first>\d+)(?:-(?P<last>\d*))?)?(?:@(?P<share>[\d.]+))?"
+_SHAPE = re.compile(rf"(?P<target>\*|\w+){_CALLS}=(?P<answer>.+)", re.DOTALL)
+_FOREVER = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong.
+
+    `target` an endpoint's name, `token`, `stable_token`, `quota`, `*` for every statistics endpoint, `all` for all;
+    calls `first` to `last` (1 is the next call) are hit, each with `probability`; `kind` and `value` as in `KINDS`;
+    `body` the body of a `status`, in which lone surrogates stand for bytes that are not UTF-8.
+    """
+
+    target: str
+    kind: str
+    value: str = ""
+    body: str | None = None
+    first: int = 1
+    last: int = _FOREVER
+    probability: float = 1.0
+
+    GRAMMAR: ClassVar[str] = (
+        "TARGET[#CALL[-[CALL]]][@PROBABILITY]=ANSWER, e.g. getupstreammsg#3=-1, *@0.05=502, stable_token#1-2=drop, "
+        "*#1=delay:1.5, all=redirect:http://example.org/, *#2=200:{}"
+    )
+
+    @classmethod
+    def parse(cls, text: str) -> "Fault":
+        """A fault from its text; raises `ValueError`."""
+        shape = _SHAPE.fullmatch(text)
+        if not shape:
+            raise ValueError(f"a fault is {cls.GRAMMAR}; not {text[:80]!r}")
+        first, last = shape["first"], shape["last"]
+        to = int(first) if first and last is None else int(last or _FOREVER)
+        share = float(shape["share"] or 1)
+        return cls.of(shape["target"], shape["answer"], first=int(first or 1), last=to, probability=share)
+
+    @classmethod
+    def of(cls, target: str, answer: str, *, first: int = 1, last: int = _FOREVER, probability: float = 1.0) -> "Fault":
+        """A fault from its parts, `answer` as text: `-1`, `502`, `503:busy`, `cut`, `delay:1.5`, …; or `ValueError`."""
+        kind, _, value = answer.partition(":")
+        body = None
+        if re.fullmatch(r"[1-5]\d\d", kind):
+            kind, value, body = "status", kind, value if ":" in answer else None
+        elif re.fullmatch(r"-?\d+", kind):
+            kind, value = "errcode", kind
+        elif kind == "busy":
+            kind, value = "errcode", "-1"
+        if kind not in KINDS or (kind in NUMBERED and not re.fullmatch(r"-?\d+(\.\d+)?", value)):
+            raise ValueError(f"an answer is a number or one of {', '.join(KINDS)}; not {answer[:80]!r}")
+        return cls(target, kind, value, body, first, last, probability)
+
+    def __str__(self) -> str:
+        """The text that `parse` reads."""
+        to = "" if self.last == self.first else "-" if self.last == _FOREVER else f"-{self.last}"
+        calls = "" if (self.first, self.last) == (1, _FOREVER) else f"#{self.first}{to}"
+        calls += f"@{self.probability:f}" if self.probability < 1 else ""
+        answer = self.value if self.kind in ("errcode", "status") else f"{self.kind}:{self.value}".rstrip(":")
+        return f"{self.target}{calls}={answer}" + ("" if self.body is None else f":{self.body}")
+
+    def meets(self, call: str, statistics: bool) -> bool:
+        """Whether the fault is about calls of this name at all."""
+        return self.target in (call, EVERYTHING) or (statistics and self.target == STATISTICS)
+
+    def strikes(self, number: int, seed: int, call: str, window: str, attempt: int) -> bool:
+        """Whether the fault hits the call: its `number` among those it is about, its `attempt` among equal ones."""
+        if not self.first <= number <= self.last:
+            return False
+        drawn = blake2b(f"{seed}|{self}|{call}|{window}|{attempt}".encode("utf-8", "replace"), digest_size=8).digest()
+        return int.from_bytes(drawn, "big") < self.probability * 2**64
+
+
+@dataclass(slots=True)
+class _Armed:
+    fault: Fault
+    seen: int = 0
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults of a running emulator, and how many calls each has seen."""
+
+    _armed: list[_Armed] = field(default_factory=list)
+    _attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def arm(self, faults: Iterable[Fault]) -> None:
+        """Replace the faults; those in front that stay the same go on counting."""
+        known = [*self._armed]
+        self._armed = [_Armed(fault) for fault in faults]
+        for place, (old, new) in enumerate(zip(known, self._armed, strict=False)):
+            if old.fault != new.fault:
+                break
+            self._armed[place] = old
+
+    def draw(self, seed: int, call: str, window: str, statistics: bool) -> tuple[int, Fault | None]:
+        """Which attempt at this window the call is (from 1), and the first fault that strikes it."""
+        self._attempts[call, window] += 1
+        attempt, struck = self._attempts[call, window], None
+        for armed in self._armed:
+            if armed.fault.meets(call, statistics):
+                armed.seen += 1
+                if struck is None and armed.fault.strikes(armed.seen, seed, call, window, attempt):
+                    struck = armed.fault
+        return attempt, struck

@@ -1,0 +1,192 @@
+"""Options: everything that can be chosen about an emulator, as one frozen dataclass.
+
+Add a field here (name, default, how its text is read, one line of help) and it is a command-line option, a field of
+`POST /_emulator/options` and an argument of `testing.wechat` at once. Nothing here acts on an option.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any
+
+from wx_datacube.catalog import BY_NAME, HISTORY_START
+from wx_datacube.emulator.faults import Fault
+
+OFFLINE = ("getarticlesummary", "getarticletotal", "getuserread", "getuserreadhour", "getusershare", "getusersharehour")
+"""Statistics endpoints that WeChat has taken offline."""
+
+
+def _whole(low: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if number < low:
+            raise ValueError
+        return number
+
+    return read
+
+
+def _seconds_share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise ValueError
+    return number
+
+
+def _moment(text: str) -> dt.datetime:
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        raise ValueError
+    return moment
+
+
+def _switch(text: str) -> bool:
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+
+
+def _word(text: str) -> str:
+    if not text or not text.isascii() or not text.isalnum():
+        raise ValueError
+    return text
+
+
+def _quota(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    return BY_NAME[name].name, _whole(0)(number)
+
+
+def _about(read: Callable[[str], object], takes: str, text: str, many: bool = False) -> dict[str, object]:
+    return {"read": read, "takes": takes, "help": text, "many": many}
+
+
+_COUNT, _NATURAL = _whole(0), _whole(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How an emulator behaves; the defaults are WeChat's ordinary day."""
+
+    appid: str = field(
+        default="wx5eed0fda7acbe011", metadata=_about(_word, "letters and digits", "AppID of the made-up account.")
+    )
+    secret: str = field(
+        default="0123456789abcdef" * 2,
+        metadata=_about(_word, "letters and digits", "AppSecret of the made-up account."),
+    )
+    seed: int = field(default=0, metadata=_about(int, "a whole number", "Another seed, another world."))
+    messages_per_day: int = field(
+        default=300, metadata=_about(_NATURAL, "a whole number from 1 on", "Size of the grown-up account.")
+    )
+    silent_share: float = field(
+        default=0.03, metadata=_about(_seconds_share, "a number from 0 to 1", "Share of days without a message.")
+    )
+    start: dt.date = field(
+        default=HISTORY_START, metadata=_about(dt.date.fromisoformat, "YYYY-MM-DD", "First day of the account.")
+    )
+    clock: dt.datetime | None = field(
+        default=None,
+        metadata=_about(_moment, "YYYY-MM-DDTHH:MM[:SS], Beijing time", "Run from this moment on instead of from now."),
+    )
+    frozen: bool = field(default=False, metadata=_about(_switch, "true or false", "Stop the clock."))
+    publish_at: dt.time = field(
+        default=dt.time(8),
+        metadata=_about(dt.time.fromisoformat, "HH:MM", "Beijing time at which yesterday's figures appear."),
+    )
+    refuse_unpublished: bool = field(
+        default=False,
+        metadata=_about(_switch, "true or false", "Answer 61503 instead of an empty list before publication."),
+    )
+    quota: int = field(
+        default=1000, metadata=_about(_COUNT, "a whole number", "Calls a Beijing day for each statistics endpoint.")
+    )
+    endpoint_quota: tuple[tuple[str, int], ...] = field(
+        default=(), metadata=_about(_quota, "ENDPOINT=N", "Another quota for one endpoint.", many=True)
+    )
+    token_quota: int | None = field(
+        default=None,
+        metadata=_about(
+            _COUNT, "a whole number", "Token calls a day; WeChat's: 2,000 of token, 500,000 of stable_token."
+        ),
+    )
+    rate_limit: int | None = field(
+        default=None, metadata=_about(_NATURAL, "a whole number from 1 on", "Calls a minute and endpoint (45011).")
+    )
+    token_lifetime: int = field(default=7200, metadata=_about(_NATURAL, "seconds", "How long a token is valid."))
+    whitelist: tuple[str, ...] = field(
+        default=(), metadata=_about(str, "an address", "Only these may fetch tokens (40164).", many=True)
+    )
+    secret_frozen: bool = field(
+        default=False, metadata=_about(_switch, "true or false", "The AppSecret is frozen (40243).")
+    )
+    denied: tuple[str, ...] = field(
+        default=(), metadata=_about(str, "an endpoint, or *", "Not granted to the account (48001).", many=True)
+    )
+    retired: tuple[str, ...] = field(
+        default=OFFLINE, metadata=_about(str, "an endpoint", "Taken offline by WeChat (47009).", many=True)
+    )
+    one_label: bool = field(
+        default=False,
+        metadata=_about(_switch, "true or false", "Refuse windows that hold several weeks or months (61501)."),
+    )
+    stray_weeks: bool = field(
+        default=False,
+        metadata=_about(
+            _switch, "true or false", "As in August 2022: one-day calls for a week bring up to two years older rows."
+        ),
+    )
+    dirty_rows: bool = field(
+        default=False,
+        metadata=_about(
+            _switch, "true or false", "Windows that touch early December 2014 bring rows of the days before."
+        ),
+    )
+    latency: int = field(default=0, metadata=_about(_COUNT, "milliseconds", "Time that every answer takes."))
+    faults: tuple[Fault, ...] = field(
+        default=(),
+        metadata=_about(Fault.parse, Fault.GRAMMAR, "What goes wrong, and when; the first that applies.", many=True),
+    )
+
+    def changed(self, values: Mapping[str, object]) -> "Options":
+        """A copy with other values, each as text or as its own type; None restores the default.
+
+        Raises `ValueError` with one line that names the option and what it takes.
+        """
+        known = {option.name: option for option in fields(self)}
+        unknown = [name for name in values if name not in known]
+        if unknown:
+            raise ValueError(f"no such option: {', '.join(unknown)}; there are {', '.join(known)}")
+        read: dict[str, Any] = {name: _read(known[name], value) for name, value in values.items()}
+        return replace(self, **read)
+
+    def as_json(self) -> dict[str, object]:
+        """Every option as JSON knows it; `changed` takes it back."""
+        return {option.name: _plain(getattr(self, option.name)) for option in fields(self)}
+
+
+def _read(option: Field[Any], value: object) -> object:
+    if value is None:
+        return option.default
+    takes = option.metadata["takes"]
+    try:
+        if not option.metadata["many"]:
+            return _read_one(option, value)
+        items: Iterable[object] = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else value
+        items = value.items() if isinstance(value, Mapping) else items
+        return tuple(_read_one(option, item) for item in items)
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{option.name} takes {takes}, not {value!r}") from None
+
+
+def _read_one(option: Field[Any], value: object) -> object:
+    pair = "=".join(map(str, value)) if isinstance(value, tuple | list) else value
+    return option.metadata["read"](_plain_text(pair))
+
+
+def _plain_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return ["=".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else _plain_text(value)

@@ -1,0 +1,105 @@
+"""Statistics: which rows a window of an endpoint brings at a given moment, or why it is refused.
+
+Add a rule about dates here, with its source. Tokens, quotas and faults are settled before; nothing here reads a clock.
+Source: the rules in WeChat's documentation (span, closed periods, publication) and what its users saw beside them.
+"""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import takewhile
+
+from wx_datacube.catalog import HISTORY_START, Endpoint, Family, Period
+from wx_datacube.emulator.errcodes import Refusal
+from wx_datacube.emulator.options import Options
+from wx_datacube.emulator.world import Row, World
+from wx_datacube.periods import due_on, label_of, labels_from
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+EARLY = HISTORY_START + dt.timedelta(days=7)
+"""Windows that begin before this day touch the dirty rows before history."""
+
+
+def _date(value: object) -> dt.date:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise Refusal(61500)
+    try:
+        return dt.date.fromisoformat(value)
+    except ValueError:
+        raise Refusal(61500) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one call asks for, both days included."""
+
+    endpoint: Endpoint
+    begin: dt.date
+    end: dt.date
+
+    def labels(self) -> Iterator[dt.date]:
+        """Labels that lie in the window."""
+        period = self.endpoint.period
+        inside = takewhile(lambda label: label <= self.end, labels_from(label_of(self.begin, period), period))
+        return (label for label in inside if label >= self.begin)
+
+
+def window_of(endpoint: Endpoint, asked: dict[str, object], today: dt.date, one_label: bool) -> Window:
+    """The window of a request's body; refuses dates that are none (61500) or out of range (61501)."""
+    begin, end = _date(asked.get("begin_date")), _date(asked.get("end_date"))
+    window = Window(endpoint, begin, end)
+    if end < begin or end >= today or (end - begin).days >= endpoint.max_span_days:
+        raise Refusal(61501)
+    if one_label and endpoint.period is not Period.DAY and len(list(window.labels())) > 1:
+        raise Refusal(61501)
+    return window
+
+
+def answer(window: Window, world: World, now: dt.datetime, options: Options) -> str:
+    """The body of a successful answer; refuses unpublished windows with 61503 where the options say so."""
+    published, period = [], window.endpoint.period
+    for label in window.labels():
+        if now >= dt.datetime.combine(due_on(label, period), options.publish_at):
+            published.append(world.json(window.endpoint, label))
+        elif options.refuse_unpublished and due_on(label, period) <= now.date():
+            raise Refusal(61503)
+    strays = [_inside(rows) for rows in (_stray_rows(window, world, options), _dirty_rows(window, options)) if rows]
+    return '{"list":[' + ",".join(filter(None, strays + published)) + "]}"
+
+
+def _inside(rows: list[Row]) -> str:
+    return json.dumps(rows, separators=(",", ":"))[1:-1]
+
+
+def _draw(parts: int, *of: object) -> int:
+    return int.from_bytes(blake2b(repr(of).encode(), digest_size=8).digest(), "big") % parts
+
+
+def _stray_rows(window: Window, world: World, options: Options) -> list[Row]:
+    """Rows of three older weeks where a one-day window asks for a week, as users saw in August 2022."""
+    if not options.stray_weeks or window.endpoint.period is not Period.WEEK or window.begin != window.end:
+        return []
+    monday = label_of(window.begin, Period.WEEK)
+    back = {1 + _draw(104, options.seed, monday.isoformat(), number) for number in range(3)}
+    weeks = [monday - dt.timedelta(weeks=number) for number in sorted(back, reverse=True)]
+    return [row for week in weeks if week >= HISTORY_START for row in world.rows(window.endpoint, week)]
+
+
+def _dirty_rows(window: Window, options: Options) -> list[Row]:
+    """Rows before history: of the last label before it, and of the window's own."""
+    if not options.dirty_rows or window.begin >= EARLY:
+        return []
+    period = window.endpoint.period
+    labels = {label_of(HISTORY_START - dt.timedelta(days=1), period), *window.labels()}
+    return [_dirty_row(window.endpoint, label, options.seed) for label in sorted(labels) if label < HISTORY_START]
+
+
+def _dirty_row(endpoint: Endpoint, label: dt.date, seed: int) -> Row:
+    users = 1 + _draw(90, seed, endpoint.name, label.isoformat())
+    hour: Row = {"ref_hour": 1200} if endpoint.family is Family.HOURS else {}
+    key = "count_interval" if endpoint.family is Family.SENDERS else "msg_type"
+    count: Row = {"msg_count": 3 * users} if endpoint.counts_messages else {}
+    return {"ref_date": label.isoformat(), **hour, "user_source": 0, key: 1, "msg_user": users, **count}

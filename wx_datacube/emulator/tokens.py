@@ -1,0 +1,101 @@
+"""Tokens: the two kinds of access token, how they age and how they push each other out.
+
+Add a rule here when it is about a token's life. Who may fetch one (credentials, whitelist, limits) is in `account`.
+Source: WeChat's pages on getAccessToken and getStableAccessToken. The kinds are isolated from each other.
+"""
+
+import datetime as dt
+import re
+from dataclasses import dataclass, field, replace
+from hashlib import shake_256
+
+from wx_datacube.emulator.errcodes import Refusal
+
+RENEWED_BEFORE_END = dt.timedelta(minutes=5)
+GRACE_OF_THE_OLD = dt.timedelta(minutes=5)
+FORCED_A_DAY = 20
+BETWEEN_FORCED = dt.timedelta(seconds=30)
+SHAPE = re.compile(r"\d{2}_[A-Za-z0-9_-]{100,509}")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token that was given out: from `expires` on it answers 42001, from `replaced` on 40001."""
+
+    text: str
+    expires: dt.datetime
+    replaced: dt.datetime = dt.datetime.max
+
+
+@dataclass(slots=True)
+class Tokens:
+    """All tokens of one account."""
+
+    seed: int = 0
+    lifetime: dt.timedelta = dt.timedelta(hours=2)
+    _given: dict[str, Token] = field(default_factory=dict)
+    _stable: Token | None = None
+    _plain: Token | None = None
+    _made: int = 0
+    _forced: list[dt.datetime] = field(default_factory=list)
+
+    def _make(self, now: dt.datetime) -> Token:
+        self._made += 1
+        text = f"{57 + self._made % 40}_" + shake_256(f"{self.seed}|token|{self._made}".encode()).hexdigest(67)
+        return self._keep(Token(text, now + self.lifetime))
+
+    def _keep(self, token: Token) -> Token:
+        self._given[token.text] = token
+        return token
+
+    def _replace(self, token: Token | None, moment: dt.datetime) -> None:
+        if token is not None and moment < self._given[token.text].replaced:
+            self._keep(replace(token, replaced=moment))
+
+    def plain(self, now: dt.datetime) -> Token:
+        """A new token of `/cgi-bin/token`; the one before it lives on for five minutes."""
+        self._replace(self._plain, now + GRACE_OF_THE_OLD)
+        self._plain = self._make(now)
+        return self._plain
+
+    def stable(self, now: dt.datetime, force: bool = False) -> Token:
+        """The token of `/cgi-bin/stable_token`: the same until its last five minutes, unless a new one is forced.
+
+        Forcing replaces the old one at once, but does nothing within 30 seconds of the last time; refused with 45009
+        after 20 times in a Beijing day.
+        """
+        if self._stable is not None and force and self._may_force(now):
+            self._replace(self._stable, now)
+            self._stable = None
+        if self._stable is None or not self._lasts(self._stable, now):
+            self._stable = self._make(now)
+        return self._stable
+
+    def _lasts(self, token: Token, now: dt.datetime) -> bool:
+        return now < min(token.expires - RENEWED_BEFORE_END, self._given[token.text].replaced)
+
+    def _may_force(self, now: dt.datetime) -> bool:
+        today = [moment for moment in self._forced if moment.date() == now.date()]
+        if len(today) >= FORCED_A_DAY:
+            raise Refusal(45009)
+        if today and now - today[-1] < BETWEEN_FORCED:
+            return False
+        self._forced = [*today, now]
+        return True
+
+    def revoke(self, now: dt.datetime) -> None:
+        """Replace every token by one that nobody has been told: all in use answer 40001 from now on."""
+        for token in list(self._given.values()):
+            self._replace(token, now)
+
+    def check(self, text: str, now: dt.datetime) -> None:
+        """Refuse a token that is missing, malformed, unknown, replaced or expired."""
+        if not text:
+            raise Refusal(41001)
+        if not SHAPE.fullmatch(text):
+            raise Refusal(40014)
+        token = self._given.get(text)
+        if token is None or now >= token.replaced:
+            raise Refusal(40001)
+        if now >= token.expires:
+            raise Refusal(42001)

@@ -1,0 +1,142 @@
+"""World: the made-up account; the rows of every endpoint are views of the messages that its people send.
+
+Add a family of figures here when the catalog gets one. What people do is decided in `people`; what the API lets
+through, and when, in `statistics`. Nothing here reads a clock: a world knows the past and the future alike.
+"""
+
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from itertools import takewhile
+from operator import add
+from typing import NamedTuple
+
+from wx_datacube.catalog import BY_NAME, HISTORY_START, Endpoint, Family, Period
+from wx_datacube.emulator.people import Day, People
+from wx_datacube.periods import due_on, label_of, labels_from
+
+Row = dict[str, int | str]
+"""A row as WeChat answers it: its fields in the order of real answers."""
+
+MESSAGES_KEPT = 4_000_000
+"""Messages kept in memory, in whole days; six bytes each."""
+
+
+class Message(NamedTuple):
+    """A message: number of the user who sent it, hour 0…23 in Beijing time, `msg_type`."""
+
+    user: int
+    hour: int
+    type: int
+
+
+def _pairs(users: Iterable[int], keys: Iterable[int]) -> Iterator[int]:
+    """Each user and key below 256 in one integer: sets of integers are twice as fast as sets of tuples."""
+    return map(add, map((256).__mul__, users), keys)
+
+
+def _users_of_keys(pairs: set[int]) -> Counter[int]:
+    return Counter(map((255).__and__, pairs))
+
+
+def _by_type(days: list[Day]) -> Iterator[dict[str, int]]:
+    counts, pairs = Counter[int](), set[int]()
+    for day in days:
+        counts.update(day.types)
+        pairs.update(_pairs(day.users, day.types))
+    users = _users_of_keys(pairs)
+    for kind in sorted(counts):
+        yield {"user_source": 0, "msg_type": kind, "msg_user": users[kind], "msg_count": counts[kind]}
+
+
+def _by_hour(days: list[Day]) -> Iterator[dict[str, int]]:
+    (day,) = days
+    keys = bytes(map(add, map((8).__mul__, day.hours), day.types))
+    counts, users = Counter(keys), _users_of_keys(set(_pairs(day.users, keys)))
+    for key in sorted(counts):
+        figures = {"msg_user": users[key], "msg_count": counts[key]}
+        yield {"ref_hour": key // 8 * 100, "user_source": 0, "msg_type": key % 8, **figures}
+
+
+def _by_messages_sent(days: list[Day]) -> Iterator[dict[str, int]]:
+    sent = Counter[int]()
+    for day in days:
+        sent.update(day.users)
+    users = Counter(1 if count <= 5 else 2 if count <= 10 else 3 for count in sent.values())
+    for interval in sorted(users):
+        yield {"user_source": 0, "count_interval": interval, "msg_user": users[interval]}
+
+
+_VIEWS: dict[Family, Callable[[list[Day]], Iterator[dict[str, int]]]] = {
+    Family.MESSAGES: _by_type,
+    Family.HOURS: _by_hour,
+    Family.SENDERS: _by_messages_sent,
+}
+
+
+def _days_of(label: dt.date, period: Period) -> Iterator[dt.date]:
+    end = due_on(label, period)
+    return takewhile(lambda day: day < end, labels_from(label, Period.DAY))
+
+
+class World:
+    """A made-up account, the same for the same arguments on every machine.
+
+    `messages_per_day` 3 … 100,000; `silent_share` 0 … 1 of the days bring nothing; nothing happens before `start`.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        messages_per_day: int = 300,
+        silent_share: float = 0.03,
+        start: dt.date = HISTORY_START,
+    ) -> None:
+        self._people = People(seed, messages_per_day, silent_share, start)
+        self._restated: dict[dt.date, int] = {}
+        days_kept = min(5_000, max(40, MESSAGES_KEPT // messages_per_day))
+        self._day = lru_cache(days_kept)(self._people.day)
+        self._json = lru_cache(8_192)(self._make_json)
+
+    def _volume(self, day: dt.date) -> int:
+        restated = self._restated.get(day)
+        return self._people.volume(day) if restated is None else restated
+
+    def _columns(self, day: dt.date) -> Day:
+        return self._day(day, self._volume(day))
+
+    def messages(self, day: dt.date) -> list[Message]:
+        """Every message of a day, in no particular order: the figures of all endpoints can be counted from these."""
+        columns = self._columns(day)
+        return list(map(Message, columns.users, columns.hours, columns.types))
+
+    def rows(self, endpoint: Endpoint | str, label: dt.date) -> list[Row]:
+        """The rows of one label, sparse and ordered by their key, whether WeChat would publish them yet or not."""
+        endpoint = BY_NAME[endpoint] if isinstance(endpoint, str) else endpoint
+        days = [self._columns(day) for day in _days_of(label, endpoint.period)]
+        return [{"ref_date": label.isoformat(), **figures} for figures in _VIEWS[endpoint.family](days)]
+
+    def json(self, endpoint: Endpoint, label: dt.date) -> str:
+        """`rows` as the inside of a JSON list, kept once made."""
+        period = endpoint.period
+        revision = tuple((day, n) for day, n in self._restated.items() if label_of(day, period) == label)
+        return self._json(endpoint.name, label, revision)
+
+    def _make_json(self, endpoint: str, label: dt.date, _revision: tuple[tuple[dt.date, int], ...]) -> str:
+        return json.dumps(self.rows(endpoint, label), separators=(",", ":"))[1:-1]
+
+    def restate(self, day: dt.date, factor: float | None = None, delta: int | None = None) -> int:
+        """Revise a day, and with it its hours, week and month; returns its new number of messages.
+
+        Give either the `factor` or the `delta` of its messages. A factor always changes at least one message.
+        """
+        if (factor is None) == (delta is None):
+            raise ValueError("restate needs either factor or delta")
+        before = self._volume(day)
+        after = max(0, before + delta if delta is not None else round(before * (factor or 0)))
+        if after == before and factor is not None:
+            after = before + 1 if factor >= 1 else max(0, before - 1)
+        self._restated[day] = after
+        return after

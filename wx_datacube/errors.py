@@ -1,0 +1,325 @@
+"""Errors by consequence: the class of an error says what can be done about it.
+
+    WxDatacubeError
+    ├── SettingsError            correct a setting, then start again
+    ├── WarehouseError           the DuckDB file: locked, foreign, newer, not writable
+    └── WeChatError              an answer of WeChat, or none
+        ├── TokenRejected        a fresh token, once
+        ├── TryAgain             busy, time-outs, broken connections: the attempts are used up
+        │   ├── RateLimited      next minute
+        │   └── HostDown         nothing got through for too long: end the run
+        ├── NotReady             later today
+        ├── QuotaExhausted       not before midnight in Beijing
+        ├── NeedsPerson          somebody has to act; never retried
+        ├── RequestRefused       a fault of this program; never retried
+        └── UnexpectedAnswer     nothing that this program knows; kept in the ledger
+
+Add a class when callers must do something else about it, and an entry to `BY_ERRCODE` when WeChat has a code that is
+not there. Nothing here does I/O. No message may hold a token, a secret or a URL. Source of the codes: WeChat's page of
+global return codes (全局返回码), and live answers that users published.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Self
+
+
+def one_line(text: str) -> str:
+    """`text` with every run of white space and control characters as one blank."""
+    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
+
+
+class WxDatacubeError(Exception):
+    """Base of all errors of this package; `str(error)` is one line: what happened, and what to do next."""
+
+    advice: str = ""
+    """What to do next, one or more sentences; a class's own is the default."""
+
+    def __init__(self, message: str, *, advice: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if advice is not None:
+            self.advice = advice
+
+    def __str__(self) -> str:
+        return one_line(f"{self.message} {self.advice}")
+
+
+class SettingsError(WxDatacubeError):
+    """A setting is missing or wrong (exit code 2); the message names the variable and what it should hold."""
+
+
+class WarehouseError(WxDatacubeError):
+    """The DuckDB file can't be used: locked, not ours, from a newer version, or not writable."""
+
+
+class WeChatError(WxDatacubeError):
+    """WeChat answered with an error, or not at all.
+
+    `errcode` and `rid` are WeChat's (`rid` is what its support asks for), `endpoint` is what was asked, and `attempts`
+    says how often it was asked for this result.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str | None = None,
+        errcode: int | None = None,
+        rid: str | None = None,
+        endpoint: str | None = None,
+    ) -> None:
+        super().__init__(message, advice=advice)
+        self.errcode = errcode
+        self.rid = rid
+        self.endpoint = endpoint
+        self.attempts = 1
+
+    def __str__(self) -> str:
+        where = f"{self.endpoint}: " if self.endpoint else ""
+        facts = [f"errcode {self.errcode}"] if self.errcode is not None else []
+        facts += [f"rid {self.rid}"] if self.rid else []
+        facts += [f"{self.attempts} attempts"] if self.attempts > 1 else []
+        return one_line(f"{where}{super().__str__()}" + (f" [{', '.join(facts)}]" if facts else ""))
+
+    def after(self, attempts: int) -> Self:
+        """This error, saying that it took `attempts` attempts to give up."""
+        self.attempts = attempts
+        return self
+
+
+class TokenRejected(WeChatError):
+    """The access token is not, or no longer, valid (40001, 40014, 42001); raised when a fresh one was rejected too."""
+
+
+class TryAgain(WeChatError):
+    """WeChat is busy or can't be reached; raised when all attempts are used up. A later run may well succeed."""
+
+    advice = "Run the same again in a few minutes: what has landed stays and is not asked again."
+
+
+class RateLimited(TryAgain):
+    """Too many calls a minute (45011), and pausing until the next minute did not help."""
+
+
+class HostDown(TryAgain):
+    """Nothing got through for so long that further attempts make no sense: ends the run."""
+
+    advice = (
+        "Check the network of this machine (name resolution, firewall, proxy), then run the same again: "
+        "what has landed stays and is not asked again."
+    )
+
+
+class NotReady(WeChatError):
+    """WeChat has not published these figures yet (61503, or an empty answer that is not settled)."""
+
+
+class QuotaExhausted(WeChatError):
+    """The day's quota is used up (45009, or this program's own limit): no call before midnight in Beijing.
+
+    `everything` is true when no call of the account can be made any more, as when the token call is refused.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str | None = None,
+        errcode: int | None = None,
+        rid: str | None = None,
+        endpoint: str | None = None,
+        everything: bool = False,
+    ) -> None:
+        super().__init__(message, advice=advice, errcode=errcode, rid=rid, endpoint=endpoint)
+        self.everything = everything
+
+    advice = "It is reset at 00:00 Beijing time; run the same again after that, and it goes on where it stopped."
+
+
+class NeedsPerson(WeChatError):
+    """Somebody has to do something at WeChat or in the settings; never retried.
+
+    `ip` is the address that WeChat refused (40164), for the account's IP whitelist, else None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str | None = None,
+        errcode: int | None = None,
+        rid: str | None = None,
+        endpoint: str | None = None,
+        ip: str | None = None,
+    ) -> None:
+        super().__init__(message, advice=advice, errcode=errcode, rid=rid, endpoint=endpoint)
+        self.ip = ip
+
+
+class RequestRefused(WeChatError):
+    """WeChat says that the call itself is wrong; never retried."""
+
+    advice = "This is a fault of wx_datacube, not of yours: please report it with the errcode and the rid."
+
+
+class UnexpectedAnswer(WeChatError):
+    """An answer that this program doesn't know: not JSON, no object, no list, an unknown errcode.
+
+    `passing` is true when the answer may have been cut or garbled on its way, so that asking again made sense.
+    """
+
+    advice = (
+        "The answer is kept in datacube.api_calls: look at its `response`, and report it if a later run gets it again."
+    )
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str | None = None,
+        errcode: int | None = None,
+        rid: str | None = None,
+        endpoint: str | None = None,
+        passing: bool = False,
+    ) -> None:
+        super().__init__(message, advice=advice, errcode=errcode, rid=rid, endpoint=endpoint)
+        self.passing = passing
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What an errcode means: the class of its error, a sentence, and what to do (None: the class's own advice)."""
+
+    kind: type[WeChatError]
+    message: str
+    advice: str | None = None
+
+
+_KEEP_SECRET = (
+    "Do not reset the AppSecret: every other system of the account that uses it would be cut off at that moment."
+)
+_ANOTHER_FETCHER = (
+    "Another program replaces the account's token all the time: find it (it calls stable_token with force_refresh), "
+    "or, with WX_DATACUBE_TOKEN_URL, see that the token server gives out the token in force. " + _KEEP_SECRET
+)
+_RIGHT_SECRET = (
+    "Set WX_DATACUBE_SECRET to the AppSecret in use: whoever runs the account's other systems has it. " + _KEEP_SECRET
+)
+_WHITELIST = (
+    "An administrator of the account adds the address to its API IP whitelist (IP白名单), which is set where WeChat's "
+    "console shows the AppID and AppSecret (one address a line); then run the same again after a few minutes. "
+    + _KEEP_SECRET
+)
+_CONFIRM = (
+    "WeChat asks the account's administrator to allow this machine: have them answer the message that WeChat sent to "
+    "their phone, or add the machine to the account's IP whitelist (IP白名单); then run the same again. " + _KEEP_SECRET
+)
+_CERTIFY = (
+    "Only certified accounts (微信认证) may read statistics: in WeChat's console, see the account's certification, and "
+    "under its API permissions (接口权限) whether the data statistics interfaces (数据统计接口) are granted."
+)
+_FROZEN = "An administrator of the account finds the reason and the way to lift it in WeChat's console."
+
+BY_ERRCODE: dict[int, Meaning] = {
+    -1: Meaning(TryAgain, "WeChat is busy."),
+    40001: Meaning(TokenRejected, "WeChat rejects the access token, and a fresh one too.", _ANOTHER_FETCHER),
+    40002: Meaning(RequestRefused, "WeChat does not know the grant_type of the token call."),
+    40013: Meaning(
+        NeedsPerson,
+        "WeChat does not know this AppID.",
+        "Set WX_DATACUBE_APPID to the account's AppID (开发者ID): it begins with wx; a name that begins with gh_ is "
+        "another number of the account.",
+    ),
+    40014: Meaning(TokenRejected, "WeChat says that the access token is malformed.", _ANOTHER_FETCHER),
+    40125: Meaning(NeedsPerson, "The AppSecret is wrong.", _RIGHT_SECRET),
+    40164: Meaning(NeedsPerson, "WeChat refuses calls from this machine: its address is not whitelisted.", _WHITELIST),
+    40243: Meaning(
+        NeedsPerson,
+        "The account's AppSecret is frozen.",
+        "An administrator of the account unfreezes it (解冻) where WeChat's console manages the AppSecret. "
+        + _KEEP_SECRET,
+    ),
+    41001: Meaning(RequestRefused, "WeChat got no access token."),
+    41002: Meaning(RequestRefused, "WeChat got no AppID with the token call."),
+    41004: Meaning(RequestRefused, "WeChat got no AppSecret with the token call."),
+    42001: Meaning(TokenRejected, "WeChat says that the access token has expired, a fresh one too.", _ANOTHER_FETCHER),
+    43002: Meaning(RequestRefused, "WeChat wants POST for this call."),
+    44002: Meaning(RequestRefused, "WeChat got an empty body."),
+    45009: Meaning(QuotaExhausted, "The day's quota of this call is used up."),
+    45011: Meaning(
+        RateLimited,
+        "WeChat got too many calls within a minute, also after pauses.",
+        "Other programs share the account's quota: run the same again in a few minutes, or lower "
+        "WX_DATACUBE_CONCURRENCY.",
+    ),
+    47001: Meaning(RequestRefused, "WeChat could not read the body as JSON."),
+    47009: Meaning(
+        RequestRefused,
+        "WeChat has retired this endpoint.",
+        "Leave it out, and see whether a newer version of wx_datacube knows its successor.",
+    ),
+    48001: Meaning(NeedsPerson, "The account may not call this endpoint.", _CERTIFY),
+    48004: Meaning(NeedsPerson, "WeChat has blocked this call for the account.", _FROZEN),
+    50002: Meaning(NeedsPerson, "WeChat has restricted the account.", _FROZEN),
+    50004: Meaning(NeedsPerson, "WeChat forbids the account to fetch tokens.", _FROZEN),
+    50007: Meaning(NeedsPerson, "The account is frozen.", _FROZEN),
+    61007: Meaning(
+        NeedsPerson,
+        "The account has not granted its statistics to the third-party platform whose token is used.",
+        "The account's administrator authorizes the platform again and ticks the permission for statistics; or use "
+        "the account's own AppID and AppSecret.",
+    ),
+    61500: Meaning(RequestRefused, "WeChat says that the dates are malformed."),
+    61501: Meaning(RequestRefused, "WeChat does not accept this range of dates."),
+    61503: Meaning(
+        NotReady,
+        "WeChat has not computed these figures yet.",
+        "They come after 08:00 and by noon Beijing time: run the same again later today.",
+    ),
+    89501: Meaning(NeedsPerson, "The account's administrator has not yet allowed this machine.", _CONFIRM),
+    89503: Meaning(NeedsPerson, "The account's administrator has to allow this machine.", _CONFIRM),
+    89506: Meaning(NeedsPerson, "The account's administrator refused this machine twice: wait a day.", _CONFIRM),
+    89507: Meaning(NeedsPerson, "The account's administrator refused this machine: wait an hour.", _CONFIRM),
+}
+"""errcode → what it means: the only place that knows. A code that is not here makes an `UnexpectedAnswer`."""
+
+_SECRET_REFUSED = Meaning(NeedsPerson, "WeChat refuses this AppID and AppSecret.", _RIGHT_SECRET)
+
+
+def error_for(
+    errcode: int, errmsg: str = "", *, rid: str | None = None, endpoint: str | None = None, token_call: bool = False
+) -> WeChatError:
+    """The error that an errcode stands for; `errmsg` is only searched for the address that 40164 names.
+
+    `token_call`: it answered the call for a token, where 40001 is about the AppSecret and 45009 stops everything.
+    """
+    meaning = BY_ERRCODE.get(errcode) or Meaning(UnexpectedAnswer, "WeChat answered with an error that is not known.")
+    if token_call and meaning.kind is TokenRejected:
+        meaning = _SECRET_REFUSED
+    error = meaning.kind(meaning.message, advice=meaning.advice, errcode=errcode, rid=rid, endpoint=endpoint)
+    if isinstance(error, QuotaExhausted):
+        error.everything = token_call
+    if isinstance(error, NeedsPerson) and errcode == 40164:
+        _name_address(error, address_in(errmsg))
+    return error
+
+
+def _name_address(error: NeedsPerson, ip: str | None) -> None:
+    """Put the refused address into an error 40164, where WeChat named one."""
+    if ip:
+        error.ip = ip
+        error.message = f"WeChat refuses calls from this machine: its address {ip} is not whitelisted."
+        error.advice = error.advice.replace("adds the address", f"adds {ip}", 1)
+        error.args = (error.message,)
+
+
+def address_in(text: str) -> str | None:
+    """The first IP address in a text such as `invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist`."""
+    for word in re.findall(r"[0-9A-Fa-f:.]{3,45}", text):
+        try:
+            return str(ipaddress.ip_address(word.strip(".")))
+        except ValueError:
+            continue
+    return None

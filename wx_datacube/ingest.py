@@ -1,0 +1,317 @@
+"""Ingest: labels in, figures stored, a report for each label out. The use case, without Dagster.
+
+What is stored is not asked again; the rest is planned into windows, fetched by several threads and committed about
+once a second, ledger and tables together. Add here what decides *whether and when* to call; how to call belongs to
+`wechat`, what an answer is worth to `warehouse.load`.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from wx_datacube.catalog import Endpoint, Period
+from wx_datacube.crew import Crew, Progress, Stamp
+from wx_datacube.errors import (
+    NotReady,
+    QuotaExhausted,
+    RequestRefused,
+    SettingsError,
+    UnexpectedAnswer,
+    WeChatError,
+)
+from wx_datacube.periods import Clock, beijing_now, settled_at
+from wx_datacube.settings import Account, Settings, variable
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import Coverage, State
+from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.wechat import Client
+from wx_datacube.windows import Window, plan_windows
+
+_JUST_AFTER_MIDNIGHT = dt.timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """What became of one label; `error` says why a missing one is missing and is None for all others."""
+
+    coverage: Coverage
+    error: WeChatError | None = None
+
+    @property
+    def label(self) -> dt.date:
+        """The day, the Monday of the week, or the 1st of the month."""
+        return self.coverage.label
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to ask: landed, empty or implied."""
+        return self.coverage.state is not State.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of all labels asked for, oldest first; `calls` counts attempts, each of which cost quota."""
+
+    endpoint: Endpoint
+    labels: tuple[LabelReport, ...]
+    calls: int = 0
+
+    @property
+    def missing(self) -> tuple[LabelReport, ...]:
+        """The labels that are not there."""
+        return tuple(report for report in self.labels if not report.done)
+
+    @property
+    def errors(self) -> tuple[WeChatError, ...]:
+        """Why labels are missing, each reason once, the most frequent first."""
+        texts: dict[str, list[WeChatError]] = {}
+        for report in self.missing:
+            if report.error:
+                texts.setdefault(str(report.error), []).append(report.error)
+        return tuple(found[0] for found in sorted(texts.values(), key=len, reverse=True))
+
+
+def _ignore(progress: Progress) -> None:
+    pass
+
+
+def _quiet(message: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """Everything that ingestion for one account needs; `connect` makes the client when the first call is due."""
+
+    warehouse: Warehouse
+    account: Account
+    connect: Callable[[], Client]
+    concurrency: int = 8
+    daily_calls: int | None = None
+    clock: Clock = beijing_now
+
+    @classmethod
+    def of(cls, settings: Settings, account: Account) -> "Ingest":
+        """Ingestion for a configured account; missing credentials are an error once a call is due."""
+        return cls(
+            Warehouse(settings.database),
+            account,
+            lambda: _client(settings, account),
+            settings.concurrency,
+            settings.daily_calls,
+        )
+
+    def bring_in(
+        self,
+        endpoint: Endpoint,
+        labels: Iterable[dt.date],
+        *,
+        run_id: str,
+        refresh: bool = False,
+        by_hand: bool = False,
+        progress: Callable[[Progress], None] = _ignore,
+        say: Callable[[str], None] = _quiet,
+    ) -> Report:
+        """Make the labels landed, empty or implied, at the fewest calls, and report on each.
+
+        `refresh` asks again for what is stored. `by_hand` lets a run ask WeChat once whether quota is left where the
+        ledger says that there is none. `say` gets what a person should know. Raises `SettingsError` and
+        `WarehouseError`; whatever WeChat does is in the report.
+        """
+        now = self.clock()
+        wanted = sorted(set(labels))
+        task = _Task(self, endpoint, wanted, now, run_id, refresh, by_hand, progress, say)
+        if task.plan().windows:
+            with self.warehouse.fetching(self.account.name, endpoint.name, task.say_waiting):
+                task.fetch(task.plan())
+        self.warehouse.publish()
+        return task.report()
+
+
+def _client(settings: Settings, account: Account) -> Client:
+    if not account.can_call:
+        owner = account.name if len(settings.accounts) > 1 else None
+        appid, secret, url = (variable(owner, name) for name in ("APPID", "SECRET", "TOKEN_URL"))
+        raise SettingsError(
+            f"Figures must be asked for, but the account {account.name!r} has no credentials.",
+            advice=f"Set {appid} and {secret} (or {url}) in .env, then run `wx-datacube doctor`.",
+        )
+    return Client(
+        api_url=settings.api_url, appid=account.appid, secret=account.secret, token_url=account.token_url
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    windows: list[Window]
+    asked: list[dt.date]
+    stored: frozenset[dt.date] = frozenset()
+    calls_today: int = 0
+    quota_stop: bool = False
+    probe: bool = False
+    """Whether the first window with several labels has to go alone, since WeChat may refuse such windows."""
+
+
+@dataclass(slots=True)
+class _Task:
+    """One call of `Ingest.bring_in`."""
+
+    ingest: Ingest
+    endpoint: Endpoint
+    labels: Sequence[dt.date]
+    now: dt.datetime
+    run_id: str
+    refresh: bool
+    by_hand: bool
+    progress: Callable[[Progress], None]
+    say: Callable[[str], None]
+    calls: int = 0
+    errors: dict[dt.date, WeChatError] = field(default_factory=dict)
+
+    # --- plan
+
+    def plan(self) -> _Plan:
+        """What is to be asked, as the file stands now."""
+        account, endpoint = self.ingest.account, self.endpoint
+        start = min([account.start, *self.labels])
+        with self.ingest.warehouse.writing() as con:
+            known.bind_account(con, account.name, account.appid, account.start, self.now)
+            states = known.states(con, account.name, start, self.now, endpoint)[endpoint.name]
+            asked = [label for label in self.labels if self._to_ask(states.get(label))]
+            if not asked:
+                return _Plan([], [])
+            habit = _window_habit(con, account.name, endpoint)
+            stopped = self._quota_stop(con)
+            calls_today = known.calls_since(con, account.name, _midnight(self.now))[endpoint.name]
+        stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
+        windows = plan_windows(endpoint, asked, stored, one_label=habit is _Habit.ONE_LABEL)
+        return _Plan(windows, asked, stored, calls_today, stopped, habit is _Habit.UNKNOWN)
+
+    def _to_ask(self, state: State | None) -> bool:
+        if state is None:  # not due yet: nothing to ask, and the report says so
+            return False
+        return state is State.MISSING or (self.refresh and state is not State.IMPLIED)
+
+    def _quota_stop(self, con: Connection) -> bool:
+        """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
+        refused = known.last_error_at(con, self.ingest.account.name, self.endpoint, known.QUOTA_USED_UP)
+        return refused is not None and refused >= _midnight(self.now) + _JUST_AFTER_MIDNIGHT
+
+    def say_waiting(self, holder: str) -> None:
+        """Tell that another process fetches the same; what it brings in need not be asked."""
+        self.say(f"Waiting for process {holder}, which is fetching {self.endpoint.name} for this account.")
+
+    # --- fetch
+
+    def fetch(self, plan: _Plan) -> None:
+        """Ask for the plan's windows; what is not answered is in `errors`, label by label."""
+        if not plan.windows:
+            return
+        client = self.ingest.connect()
+        try:
+            if plan.quota_stop and not self._quota_is_back(client):
+                stop = QuotaExhausted("Today's quota of this endpoint is used up.", endpoint=self.endpoint.name)
+                self.errors.update(dict.fromkeys(plan.asked, stop))
+                return
+            self._fetch_windows(client, plan)
+        except WeChatError as error:  # from asking for the quota
+            self.errors.update(dict.fromkeys(plan.asked, error))
+        finally:
+            client.close()
+
+    def _quota_is_back(self, client: Client) -> bool:
+        return self.by_hand and client.quota(self.endpoint.name).remain > 0
+
+    def _fetch_windows(self, client: Client, plan: _Plan) -> None:
+        ingest, windows = self.ingest, plan.windows
+        stamp = Stamp(self.run_id, ingest.account.name, self.refresh)
+        budget = None if ingest.daily_calls is None else ingest.daily_calls - plan.calls_today
+        crew = Crew(
+            ingest.warehouse, client, self.endpoint, stamp, self.now, ingest.concurrency, budget, self.progress
+        )
+        try:
+            if plan.probe:
+                windows = self._probe(crew, plan)
+            crew.work(windows)
+        finally:
+            self.calls = crew.calls
+            self.errors |= crew.errors
+
+    def _probe(self, crew: Crew, plan: _Plan) -> list[Window]:
+        """Let the first window with several labels go alone; returns the windows that are left."""
+        probe = next((window for window in plan.windows if not window.holds_one_label()), None)
+        if probe is None:
+            return plan.windows
+        crew.work([probe])
+        refused = crew.errors.get(probe.end)
+        if not isinstance(refused, RequestRefused) or refused.errcode != known.RANGE_REFUSED:
+            return [window for window in plan.windows if window is not probe]
+        self.say(f"{self.endpoint.name}: WeChat takes one {self.endpoint.period.value} a call; going on so.")
+        crew.errors.clear()
+        return plan_windows(self.endpoint, plan.asked, one_label=True)
+
+    # --- report
+
+    def report(self) -> Report:
+        """The state of every label as it is stored, with the reason for each that is missing."""
+        account = self.ingest.account
+        with self.ingest.warehouse.writing() as con:
+            found = known.coverage(con, account.name, self.endpoint, self.labels, self.now)
+        due = {coverage.label for coverage in found}
+        late = [_nothing(label) for label in self.labels if label not in due]
+        reports = [LabelReport(each, self._why(each)) for each in found + late]
+        return Report(self.endpoint, tuple(sorted(reports, key=lambda report: report.label)), self.calls)
+
+    def _why(self, coverage: Coverage) -> WeChatError | None:
+        if coverage.state is not State.MISSING:
+            return None
+        if coverage.label in self.errors:
+            return self.errors[coverage.label]
+        name, label = self.endpoint.name, coverage.label
+        if self.now < settled_at(label, self.endpoint.period):
+            return NotReady(
+                f"WeChat has not published {label} yet.",
+                advice="Figures come after 08:00 and by noon Beijing time: run the same again later today.",
+                endpoint=name,
+            )
+        return UnexpectedAnswer(
+            f"WeChat's answer for {label} can't be right: rows of it were set apart, or it is empty although the day's"
+            " messages are stored.",
+            advice="See datacube.rejected_rows; a later run asks again.",
+            endpoint=name,
+        )
+
+
+def _nothing(label: dt.date) -> Coverage:
+    return Coverage(label, State.MISSING, 0, None, None, None, 0, "")
+
+
+def _midnight(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+# --- several labels a call? -------------------------------------------------------------------------------------
+
+
+class _Habit(Enum):
+    """Whether WeChat takes windows of several weeks or months: its pages disagree, so the ledger decides."""
+
+    SEVERAL = "several"
+    ONE_LABEL = "one label"
+    UNKNOWN = "unknown"
+
+
+def _window_habit(con: Connection, account: str, endpoint: Endpoint) -> _Habit:
+    """The lesson of the ledger: a refusal counts once each of its labels was answered alone."""
+    if endpoint.period is Period.DAY:
+        return _Habit.SEVERAL
+    alone: set[dt.date] = set()
+    for call in known.last_calls(con, account, endpoint, (known.RANGE_REFUSED,)):
+        if call.begin == call.end:
+            alone |= {call.begin} if call.errcode is None else set()
+        elif call.errcode is None:
+            return _Habit.SEVERAL
+        else:
+            return _Habit.ONE_LABEL if alone.issuperset(call.asked) else _Habit.UNKNOWN
+    return _Habit.UNKNOWN

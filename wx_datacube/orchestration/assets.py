@@ -1,0 +1,201 @@
+"""Assets: one factory for all endpoints; an asset is a catalog entry, not code.
+
+Add here what every run of an asset does around `Ingest.bring_in`: its metadata, its events, its end. Nothing about
+calls, rows or windows belongs here. See https://docs.dagster.io/guides/build/assets.
+"""
+
+import datetime as dt
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from wx_datacube.catalog import Endpoint, Family, Period
+from wx_datacube.crew import Progress
+from wx_datacube.errors import NotReady, WxDatacubeError
+from wx_datacube.ingest import LabelReport, Report
+from wx_datacube.orchestration.checks import check_results, check_specs
+from wx_datacube.orchestration.partitions import partitions_of
+from wx_datacube.orchestration.runs import HOST_TAG, PID_TAG, REASON_TAG, STOPPED_TAG, Reason
+from wx_datacube.settings import Settings, load_settings
+from wx_datacube.warehouse.files import Warehouse
+
+
+class FetchConfig(dg.Config):
+    """Run configuration of an asset."""
+
+    refresh: bool = False
+    """Ask WeChat again for what is stored. 重新获取已保存的数据。"""
+
+
+# Where several assets run together, days go before what a silent day makes superfluous, and hours, the dearest, last.
+_PRIORITY = {Family.MESSAGES: 2, Family.SENDERS: 1, Family.HOURS: 0}
+
+
+def build_asset(
+    account: str, endpoint: Endpoint, start: dt.date, *, prefix: Sequence[str], group: str, owners: Sequence[str]
+) -> dg.AssetsDefinition:
+    """The asset of an account's endpoint, keyed `<prefix>/<account>/<endpoint>`."""
+    key = dg.AssetKey([*prefix, account, endpoint.name])
+
+    @dg.asset(
+        key=key,
+        description=_description(endpoint),
+        metadata=_definition_metadata(endpoint),
+        group_name=group,
+        kinds={"duckdb", "wechat"},
+        owners=list(owners),
+        partitions_def=partitions_of(endpoint.period, start),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=f"wx_{account}",
+        op_tags={"dagster/priority": str(_PRIORITY[endpoint.family])},
+        check_specs=check_specs(key),
+        required_resource_keys={resource_key(account)},
+        output_required=False,
+    )
+    def materialize(
+        context: dg.AssetExecutionContext, config: FetchConfig
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        yield from _Materialization(context, account, endpoint, config.refresh).events()
+
+    return materialize
+
+
+def resource_key(account: str) -> str:
+    """The key of an account's `WeChatAccount` resource."""
+    return f"wechat_{account}"
+
+
+class _Materialization:
+    """One run of one asset."""
+
+    def __init__(self, context: dg.AssetExecutionContext, account: str, endpoint: Endpoint, refresh: bool) -> None:
+        self._context = context
+        self._account = account
+        self._endpoint = endpoint
+        self._refresh = refresh
+        self._scheduled = context.run.tags.get(REASON_TAG) == Reason.SCHEDULE
+
+    def events(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        """Bring the run's partitions in; events for what is there, and an end that tells the truth."""
+        tags = {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid())}
+        self._context.instance.add_run_tags(self._context.run.run_id, tags)
+        settings, report = self._bring_in()
+        warehouse = Warehouse(settings.database)
+        checks = list(check_results(warehouse, self._account, self._endpoint, self._context.asset_key))
+        if not report.missing:
+            yield self._whole(report, checks)
+        else:
+            for done in report.labels:
+                if done.done:
+                    self._context.log_event(self._materialization(done))
+            yield from self._partial(report, checks)
+
+    def _bring_in(self) -> tuple[Settings, Report]:
+        try:
+            settings = load_settings()
+            for warning in settings.warnings:
+                self._context.log.warning(warning)
+            ingest = getattr(self._context.resources, resource_key(self._account)).ingest(settings)
+            labels = [dt.date.fromisoformat(key) for key in self._context.partition_keys]
+            return settings, ingest.bring_in(
+                self._endpoint,
+                labels,
+                run_id=self._context.run.run_id,
+                refresh=self._refresh,
+                by_hand=not self._scheduled,
+                progress=self._tell,
+                say=self._context.log.info,
+            )
+        except WxDatacubeError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+
+    def _whole(self, report: Report, checks: list[dg.AssetCheckResult]) -> dg.MaterializeResult[Any]:
+        for done in report.labels:
+            self._context.add_asset_metadata(_partition_metadata(done), partition_key=done.label.isoformat())
+        self._context.log.info(_summary(report))
+        return dg.MaterializeResult(metadata={"calls": report.calls}, check_results=checks)
+
+    def _partial(self, report: Report, checks: list[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
+        """What landed is logged; the rest fails, unless a schedule was merely too early."""
+        if self._scheduled and all(isinstance(each.error, NotReady) for each in report.missing):
+            self._context.log.info(f"{_summary(report)} The next tick asks again.")
+            yield from checks
+            return
+        for check in checks:
+            self._context.log_event(_evaluation(check))
+        error = report.errors[0]
+        self._context.instance.add_run_tags(self._context.run.run_id, {STOPPED_TAG: type(error).__name__})
+        raise dg.Failure(
+            f"{_summary(report)} {error}",
+            metadata={
+                "landed": len(report.labels) - len(report.missing),
+                "missing": len(report.missing),
+                "calls": report.calls,
+                "why": dg.MetadataValue.md("\n".join(f"- {each}" for each in report.errors[:5])),
+            },
+            allow_retries=False,
+        )
+
+    def _materialization(self, done: LabelReport) -> dg.AssetMaterialization:
+        return dg.AssetMaterialization(
+            self._context.asset_key, partition=done.label.isoformat(), metadata=_partition_metadata(done)
+        )
+
+    def _tell(self, progress: Progress) -> None:
+        rate = progress.calls / progress.seconds if progress.seconds else 0.0
+        self._context.log.info(
+            f"{progress.endpoint.name}: {len(progress.stored)} windows stored,"
+            f" {progress.calls} calls so far, {rate:.0f} a second, {progress.left} windows left"
+        )
+
+
+def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    assert check.asset_key is not None
+    assert check.check_name is not None
+    return dg.AssetCheckEvaluation(
+        asset_key=check.asset_key,
+        check_name=check.check_name,
+        passed=check.passed,
+        metadata=check.metadata,
+        severity=check.severity,
+        description=check.description,
+    )
+
+
+def _summary(report: Report) -> str:
+    there = len(report.labels) - len(report.missing)
+    noun = {Period.DAY: "days", Period.WEEK: "weeks", Period.MONTH: "months"}[report.endpoint.period]
+    return f"{there:,} of {len(report.labels):,} {noun} are there, {report.calls:,} calls."
+
+
+def _partition_metadata(done: LabelReport) -> dict[str, Any]:
+    """What the UI shows and plots for a partition."""
+    found = done.coverage
+    metadata: dict[str, Any] = {"dagster/partition_row_count": found.rows, "rows": found.rows}
+    if found.messages is not None:
+        metadata["messages"] = found.messages
+    metadata[f"users ({found.users_of})"] = found.users
+    metadata["state"] = found.state.value
+    if found.call_id is not None:
+        metadata["call_id"] = found.call_id
+    return metadata
+
+
+def _description(endpoint: Endpoint) -> str:
+    return f"{endpoint.en}\n\n{endpoint.zh}"
+
+
+def _definition_metadata(endpoint: Endpoint) -> dict[str, Any]:
+    columns = [
+        dg.TableColumn("account", "VARCHAR", "The account's name. 账号名称。"),
+        *(dg.TableColumn(column.name, column.type, f"{column.en} {column.zh}") for column in endpoint.columns),
+        dg.TableColumn("call_id", "BIGINT", "The call that brought the row, in datacube.api_calls. 来源调用编号。"),
+    ]
+    return {
+        "dagster/table_name": f"datacube.{endpoint.name}",
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "max_span_days": endpoint.max_span_days,
+    }

@@ -1,0 +1,57 @@
+"""Resources: an account's credentials as Dagster's environment variables, and the published file for readers.
+
+Add a field here when a run needs something of the account that must not be stored with the code location: a plain
+string would be. All other settings are read and checked when a run starts. See
+https://docs.dagster.io/guides/build/external-resources.
+"""
+
+from pathlib import Path
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from wx_datacube.ingest import Ingest
+from wx_datacube.settings import Account, Secret, Settings, variable
+
+
+class WeChatAccount(dg.ConfigurableResource[None]):
+    """One Official Account. Credentials may be missing: they are needed only where something must be asked.
+
+    Give `appid`, `secret` and `token_url` as `dg.EnvVar`; what is not given comes from the settings.
+    """
+
+    account: str
+    appid: str | None = None
+    secret: str | None = None
+    token_url: str | None = None
+
+    def ingest(self, settings: Settings) -> Ingest:
+        """Ingestion for this account; missing credentials are an error once a call is due."""
+        return Ingest.of(settings, self._account(settings))
+
+    def _account(self, settings: Settings) -> Account:
+        configured = settings.account(self.account)
+        return Account(
+            configured.name,
+            self.appid or configured.appid,
+            Secret(self.secret) if self.secret else configured.secret,
+            Secret(self.token_url) if self.token_url else configured.token_url,
+            configured.start,
+        )
+
+
+def account_resource(account: str, settings: Settings | None) -> WeChatAccount:
+    """The resource of a configured account, with `dg.EnvVar` for each credential that is set."""
+    several = settings is not None and len(settings.accounts) > 1
+    known = next((each for each in settings.accounts if each.name == account), None) if settings else None
+    fields = {
+        field: dg.EnvVar(variable(account if several else None, field.upper()))
+        for field in ("appid", "secret", "token_url")
+        if known is not None and getattr(known, field) is not None
+    }
+    return WeChatAccount(account=account, **fields)
+
+
+def reading_resource(database: Path) -> DuckDBResource:
+    """The published file, read-only, for downstream assets; it never waits for a run and no run waits for it."""
+    return DuckDBResource(database=str(database), connection_config={"access_mode": "READ_ONLY"})

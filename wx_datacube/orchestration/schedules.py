@@ -1,0 +1,136 @@
+"""Schedules: every morning, request what is to do, however it came to be left undone.
+
+A tick makes no call to WeChat: it looks at the published file and at the Dagster instance, and requests runs. Dagster's
+own schedules don't catch up on missed ticks; these do, since they ask what is missing instead of what is new. See
+https://docs.dagster.io/guides/automate/schedules.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+
+import dagster as dg
+
+from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
+from wx_datacube.errors import BY_ERRCODE, NeedsPerson, WxDatacubeError
+from wx_datacube.orchestration.runs import REASON_TAG, STOPPED_TAG, Reason, end_dead_runs
+from wx_datacube.periods import BEIJING, Clock
+from wx_datacube.settings import load_settings
+from wx_datacube.todo import Range, ranges, to_do
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+
+MORNINGS = "30 8-12 * * *"
+"""Beijing time: figures come after 08:00, and are settled by noon."""
+_MOST_RUNS = 10
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def build_schedule(
+    account: str, period: Period, keys: Mapping[str, dg.AssetKey], *, cron: str, clock: Clock
+) -> dg.ScheduleDefinition:
+    """The schedule `<account>_<daily|weekly|monthly>` over the assets `keys` (by endpoint name); off by default."""
+    endpoints = [endpoint for endpoint in ENDPOINTS if endpoint.period is period]
+    name = f"{account}_{period.adverb}"
+    job = dg.define_asset_job(name, selection=[keys[endpoint.name] for endpoint in endpoints])
+
+    @dg.schedule(
+        name=name,
+        job=job,
+        cron_schedule=cron,
+        execution_timezone=BEIJING.key,
+        description=(
+            f"Brings in every {period.value} that is missing, from WX_DATACUBE_START on, as the quota allows: switched"
+            " on over an empty file it fetches the whole history. It makes no run when nothing is to do."
+        ),
+    )
+    def tick(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        return _requests(context, account, {endpoint: keys[endpoint.name] for endpoint in endpoints}, clock())
+
+    return tick
+
+
+def _requests(
+    context: dg.ScheduleEvaluationContext, account: str, keys: Mapping[Endpoint, dg.AssetKey], now: dt.datetime
+) -> list[dg.RunRequest] | dg.SkipReason:
+    instance = context.instance
+    end_dead_runs(instance)
+    try:
+        settings = load_settings()
+        start = settings.account(account).start
+        with Warehouse(settings.database).reading() as con:
+            states = known.states(con, account, start, now)
+            stopped = {endpoint: _stopped_today(con, account, endpoint, now) for endpoint in keys}
+    except WxDatacubeError as error:
+        return dg.SkipReason(str(error))
+    busy = _busy(instance)
+    requests: list[dg.RunRequest] = []
+    reasons: list[str] = []
+    for endpoint, key in keys.items():
+        if key in busy:
+            reasons.append(f"{endpoint.name}: a run is under way.")
+        elif why := stopped[endpoint]:
+            reasons.append(f"{endpoint.name}: {why}")
+        elif _needed_person_today(instance, key, now):
+            reasons.append(f"{endpoint.name}: today's run failed for a reason that needs a person; on tomorrow.")
+        else:
+            requests += _for_endpoint(instance, key, states[endpoint.name], now)
+    if requests:
+        return requests[:_MOST_RUNS]
+    return dg.SkipReason(" ".join(reasons) or "Everything that is due is there and materialized.")
+
+
+def _for_endpoint(
+    instance: dg.DagsterInstance, key: dg.AssetKey, states: Mapping[dt.date, State], now: dt.datetime
+) -> list[dg.RunRequest]:
+    found = ranges(to_do(states, materialized(instance, key)), states)
+    return [_request(key, wanted, now) for wanted in found[:_MOST_RUNS]]
+
+
+def _request(key: dg.AssetKey, wanted: Range, now: dt.datetime) -> dg.RunRequest:
+    first, last = wanted.first.isoformat(), wanted.last.isoformat()
+    return dg.RunRequest(
+        # A tick that returns several requests must tell them apart; the same range may be requested again later.
+        run_key=f"{key.to_user_string()} {first} {last} {now:%Y-%m-%dT%H:%M:%S}",
+        asset_selection=[key],
+        tags={
+            "dagster/asset_partition_range_start": first,
+            "dagster/asset_partition_range_end": last,
+            REASON_TAG: Reason.SCHEDULE,
+        },
+    )
+
+
+def materialized(instance: dg.DagsterInstance, key: dg.AssetKey) -> set[dt.date]:
+    """The labels of an asset that this Dagster instance holds as materialized."""
+    return {dt.date.fromisoformat(partition) for partition in instance.get_materialized_partitions(key)}
+
+
+def _busy(instance: dg.DagsterInstance) -> set[dg.AssetKey]:
+    """Assets of which a run is queued or under way."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+    return {key for run in runs for key in run.asset_selection or ()}
+
+
+def _stopped_today(con: known.Connection, account: str, endpoint: Endpoint, now: dt.datetime) -> str:
+    """Why no call of the endpoint makes sense today by what the ledger says; empty if it does."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    for errcode, meaning in BY_ERRCODE.items():
+        if meaning.kind is NeedsPerson or errcode == known.QUOTA_USED_UP:
+            when = known.last_error_at(con, account, endpoint, errcode)
+            if when is not None and when >= midnight:
+                return f"{meaning.message} On tomorrow."
+    return ""
+
+
+def _needed_person_today(instance: dg.DagsterInstance, key: dg.AssetKey, now: dt.datetime) -> bool:
+    """Whether a run of the asset was stopped today by something that a person has to see to: one try a day."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=BEIJING)
+    filters = dg.RunsFilter(created_after=midnight, tags={STOPPED_TAG: NeedsPerson.__name__})
+    return any(key in (run.asset_selection or ()) for run in instance.get_runs(filters, limit=100))

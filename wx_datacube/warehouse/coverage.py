@@ -1,0 +1,204 @@
+"""Coverage: what the file knows of labels, accounts and calls, for ingestion, commands and Dagster.
+
+Add a question to the warehouse here. Everything takes a connection that `files.Warehouse` opened, and the Beijing
+time where it matters; nothing here changes a table except `bind_account`.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import duckdb
+
+from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family
+from wx_datacube.errors import SettingsError
+from wx_datacube.warehouse.schema import coverage_select
+
+Connection = duckdb.DuckDBPyConnection
+
+QUOTA_USED_UP = 45009
+RANGE_REFUSED = 61501
+
+
+class State(StrEnum):
+    """What is known of a due label; exactly one of these."""
+
+    LANDED = "landed"
+    EMPTY = "empty"
+    IMPLIED = "implied"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The state of one label, and the figures that people look at first.
+
+    `messages` is None for distributions; `users` comes from the distribution of the same period, else it is the
+    largest number of any type, which `users_of` says.
+    """
+
+    label: dt.date
+    state: State
+    rows: int
+    fetched_at: dt.datetime | None
+    call_id: int | None
+    messages: int | None
+    users: int
+    users_of: str
+
+
+def bind_account(con: Connection, name: str, appid: str | None, start: dt.date, now: dt.datetime) -> None:
+    """Note the account at its first use and hold it to its appid; raises `SettingsError` on another one."""
+    found = con.execute("SELECT appid FROM datacube.accounts WHERE account = $name", {"name": name}).fetchall()
+    if not found:
+        row = {"name": name, "appid": appid, "start": start, "now": now}
+        con.execute("INSERT INTO datacube.accounts VALUES ($name, $appid, $start, $now)", row)
+        return
+    bound = found[0][0]
+    if appid and bound and appid != bound:
+        raise SettingsError(
+            f"The account name {name!r} belongs to the AppID {bound} in this database, not to {appid}.",
+            advice="Set WX_DATACUBE_ACCOUNT to another name for this AppID, or use another WX_DATACUBE_DATABASE.",
+        )
+    con.execute(
+        "UPDATE datacube.accounts SET start_date = $start, appid = coalesce(appid, $appid) WHERE account = $name"
+        " AND (start_date <> $start OR appid IS NULL AND $appid IS NOT NULL)",
+        {"name": name, "appid": appid, "start": start},
+    )
+
+
+def states(
+    con: Connection, account: str, start: dt.date, now: dt.datetime, endpoint: Endpoint | None = None
+) -> dict[str, dict[dt.date, State]]:
+    """The state of every label due at `now` from `start` on, oldest first, by endpoint name."""
+    wanted = [endpoint] if endpoint else list(ENDPOINTS)
+    found = con.execute(
+        f"SELECT endpoint, label, state FROM ({_COVERAGE}) WHERE endpoint IN (SELECT unnest($names)) ORDER BY label",
+        {"account": account, "start": start, "now": now, "names": [each.name for each in wanted]},
+    )
+    result: dict[str, dict[dt.date, State]] = {each.name: {} for each in wanted}
+    for name, label, state in found.fetchall():
+        result[name][label] = State(state)
+    return result
+
+
+def coverage(
+    con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date], now: dt.datetime
+) -> list[Coverage]:
+    """The labels' states and figures, in the order given; a label not due at `now` is left out."""
+    wanted = list(labels)
+    if not wanted:
+        return []
+    found = con.execute(
+        f"""
+        SELECT label, state, "rows", fetched_at, call_id, messages, coalesce(senders.users, figures.users, 0),
+            senders.users IS NOT NULL
+        FROM ({_COVERAGE}) AS coverage
+        LEFT JOIN ({_figures(endpoint)}) AS figures USING (label)
+        LEFT JOIN ({_senders(endpoint)}) AS senders USING (label)
+        WHERE endpoint = $endpoint AND label IN (SELECT unnest($labels))
+        """,
+        {"account": account, "start": min(wanted), "now": now, "endpoint": endpoint.name, "labels": wanted},
+    )
+    by_label = {row[0]: _coverage_of(row, endpoint) for row in found.fetchall()}
+    return [by_label[label] for label in wanted if label in by_label]
+
+
+_COVERAGE = coverage_select("(SELECT $account AS account, $start::DATE AS start_date)", "$now::TIMESTAMP")
+
+
+def _coverage_of(row: tuple, endpoint: Endpoint) -> Coverage:  # type: ignore[type-arg]  # a row of any columns
+    label, state, rows, fetched_at, call_id, messages, users, distinct = row
+    return Coverage(
+        label,
+        State(state),
+        rows,
+        fetched_at,
+        call_id,
+        (messages or 0) if endpoint.counts_messages else None,
+        users,
+        "distribution" if distinct or not rows else "largest type",
+    )
+
+
+def _figures(endpoint: Endpoint) -> str:
+    messages = "TRY_CAST(sum(msg_count) AS BIGINT)" if endpoint.counts_messages else "NULL::BIGINT"
+    return (
+        f"SELECT ref_date AS label, {messages} AS messages, max(msg_user) AS users"
+        f" FROM datacube.{endpoint.name} WHERE account = $account GROUP BY ref_date"
+    )
+
+
+def _senders(endpoint: Endpoint) -> str:
+    """Distinct users by label, from the distribution of the endpoint's period."""
+    table = next(each for each in ENDPOINTS if each.period is endpoint.period and each.family is Family.SENDERS)
+    return (
+        f"SELECT ref_date AS label, TRY_CAST(sum(msg_user) AS BIGINT) AS users FROM datacube.{table.name}"
+        " WHERE account = $account AND count_interval <> 0 GROUP BY ref_date"
+    )
+
+
+# --- the ledger -------------------------------------------------------------------------------------------------
+
+
+def calls_since(con: Connection, account: str, midnight: dt.datetime) -> dict[str, int]:
+    """Attempts by endpoint name since `midnight`, each of which costs quota; zero where there was none."""
+    found = con.execute(
+        "SELECT endpoint, count(*) FROM datacube.api_calls"
+        " WHERE account = $account AND requested_at >= $midnight GROUP BY endpoint",
+        {"account": account, "midnight": midnight},
+    )
+    return {endpoint.name: 0 for endpoint in ENDPOINTS} | dict(found.fetchall())
+
+
+def last_error_at(con: Connection, account: str, endpoint: Endpoint, errcode: int) -> dt.datetime | None:
+    """When the endpoint last answered with `errcode`; None if never."""
+    found = con.execute(
+        "SELECT max(requested_at) FROM datacube.api_calls"
+        " WHERE account = $account AND endpoint = $endpoint AND errcode = $errcode",
+        {"account": account, "endpoint": endpoint.name, "errcode": errcode},
+    ).fetchone()
+    return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class PastCall:
+    """A call of the ledger in what it asked for and how it ended."""
+
+    begin: dt.date
+    end: dt.date
+    asked: list[dt.date]
+    errcode: int | None
+
+
+def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequence[int]) -> list[PastCall]:
+    """The account's answered calls of an endpoint, and those that ended with one of `errcodes`, newest first."""
+    found = con.execute(
+        "SELECT begin_date, end_date, asked, errcode FROM datacube.api_calls"
+        " WHERE account = $account AND endpoint = $endpoint AND http_status = 200"
+        " AND (coalesce(errcode, 0) = 0 OR errcode IN (SELECT unnest($errcodes))) ORDER BY call_id DESC",
+        {"account": account, "endpoint": endpoint.name, "errcodes": list(errcodes)},
+    )
+    return [PastCall(*row) for row in found.fetchall()]
+
+
+def accounts(con: Connection) -> dict[str, str | None]:
+    """The appid of every account in the file, by name."""
+    return dict(con.execute("SELECT account, appid FROM datacube.accounts ORDER BY account").fetchall())
+
+
+def first_message(con: Connection, account: str) -> dt.date | None:
+    """The first day with messages that is stored."""
+    found = con.execute(
+        "SELECT min(ref_date) FROM datacube.getupstreammsg WHERE account = $account AND msg_count > 0",
+        {"account": account},
+    ).fetchone()
+    return found[0] if found else None
+
+
+def endpoint_named(name: str) -> Endpoint:
+    """The catalog's endpoint of that name; raises `SettingsError` for an unknown one."""
+    if name not in BY_NAME:
+        raise SettingsError(f"There is no endpoint {name!r}.", advice=f"The endpoints are {', '.join(BY_NAME)}.")
+    return BY_NAME[name]

@@ -1,0 +1,237 @@
+"""Files: the writer's DuckDB file, the published one, and the only place that connects to them.
+
+DuckDB lets either one writer or many readers into a file. So runs write `<name>.writer.duckdb`, holding it for one
+short transaction at a time, and publish copies of it, which readers may keep open for as long as they like. What is
+in the files is the business of `schema`, `load` and `coverage`.
+"""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+
+from wx_datacube.errors import WarehouseError
+from wx_datacube.periods import Clock, beijing_now
+from wx_datacube.warehouse.locks import locked
+from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
+
+_Config = dict[str, str | bool | int | float | list[str]]
+
+# Readable from DuckDB 1.2 on; v1.0.0 would store the ledger's bodies twelve times as large.
+_WRITE: _Config = {"storage_compatibility_version": "v1.2.0"}
+_READ: _Config = {"access_mode": "READ_ONLY"}
+_READABLE = 0o444
+
+Connection = duckdb.DuckDBPyConnection
+
+
+class Warehouse:
+    """The DuckDB files of one database: `database` is the published one, `writer` the one that runs write.
+
+    `patience` is how many seconds to wait for another process that holds the writer's file.
+    """
+
+    def __init__(self, database: Path, *, clock: Clock = beijing_now, patience: float = 60.0) -> None:
+        self.database = database
+        self.writer = database.with_name(f"{database.stem}.writer.duckdb")
+        self.clock = clock
+        self._patience = patience
+        self._locks = database.with_name(f"{database.stem}.locks")
+
+    def __repr__(self) -> str:
+        return f"Warehouse({str(self.database)!r})"
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction on the writer's file: committed at the end, rolled back on an error, closed on every path."""
+        with self._write_lock(), self._open_writer() as con:
+            con.begin()
+            try:
+                yield con
+            except BaseException:
+                # After some errors DuckDB has rolled back by itself and refuses to do it again.
+                with suppress(duckdb.Error):
+                    con.rollback()
+                raise
+            con.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The published file, read-only; an empty warehouse in memory where nothing has been published yet."""
+        if self.database.exists():
+            with _connected(self.database, _READ) as con:
+                _require_ours(con, self.database)
+                yield con
+        else:
+            with duckdb.connect() as con:
+                _create(con, self.clock)
+                yield con
+
+    @contextmanager
+    def fetching(self, account: str, endpoint: str, waiting: Callable[[str], None]) -> Iterator[None]:
+        """Be the only one who fetches this endpoint for this account; wait for another one as long as it takes."""
+        with ExitStack() as stack:
+            with self._explained():
+                stack.enter_context(locked(self._locks / f"{account}.{endpoint}", waiting=waiting))
+            yield
+
+    def publish(self) -> None:
+        """Replace the published file by a copy of the writer's, in one step; readers of the old one keep it.
+
+        Nothing is done where the published file is the copy made last and the writer's has not changed since.
+        """
+        with self._write_lock():
+            receipt = self._locks / "published"
+            if receipt.exists() and receipt.read_text() == self._state_of_files():
+                return
+            with self._open_writer() as con:
+                con.execute("CHECKPOINT")
+            self._sweep()
+            copy = self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing")
+            _copy(self.writer, copy, _READABLE)
+            # A WAL that a foreign program left behind would be replayed onto the new file.
+            _wal(self.database).unlink(missing_ok=True)
+            copy.replace(self.database)
+            _wal(self.database).unlink(missing_ok=True)
+            receipt.write_text(self._state_of_files())
+
+    def _state_of_files(self) -> str:
+        paths = (self.writer, self.database, _wal(self.writer), _wal(self.database))
+        stats = [path.stat() if path.exists() else None for path in paths]
+        return repr([stat and (stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats])
+
+    @contextmanager
+    def _write_lock(self) -> Iterator[None]:
+        with self._explained(), locked(self._locks / "write", patience=self._patience):
+            yield
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the system says of files and locks into one clear line."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise WarehouseError(
+                f"Process {error} has been writing {self.writer} for over {self._patience:.0f} s.",
+                advice=f"Let it finish, or end it (kill {error}) if it hangs, and start again; nothing is lost.",
+            ) from None
+        except (OSError, duckdb.IOException) as error:
+            raise WarehouseError(
+                f"{self.database.parent} can't be written: {_brief(error)}.",
+                advice="Free space, or give this user the right to write there, or set WX_DATACUBE_DATABASE.",
+            ) from None
+
+    @contextmanager
+    def _open_writer(self) -> Iterator[Connection]:
+        if not self.writer.exists():
+            self._make_writer()
+        with self._connect_patiently() as con:
+            _require_ours(con, self.writer)
+            self._require_fuller(con)
+            yield con
+
+    def _connect_patiently(self) -> Connection:
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return _connected(self.writer, _WRITE)
+            except duckdb.IOException as error:
+                holder = re.search(r"\(PID (\d+)\)", str(error))
+                if holder is None:
+                    raise
+                if time.monotonic() > deadline:
+                    raise TimeoutError(holder[1]) from None
+            time.sleep(0.1)
+
+    def _make_writer(self) -> None:
+        """Make the writer's file: from the published one, which holds everything, else empty."""
+        _wal(self.writer).unlink(missing_ok=True)
+        making = self.writer.with_name(f".{self.writer.name}.{os.getpid()}.making")
+        making.unlink(missing_ok=True)
+        if self.database.exists():
+            with self.reading():
+                _copy(self.database, making, 0o644)
+        else:
+            with duckdb.connect(str(making), config=_WRITE) as con:
+                _create(con, self.clock)
+        making.replace(self.writer)
+
+    def _require_fuller(self, con: Connection) -> None:
+        """Refuse a writer's file that holds fewer calls than the published one."""
+        if not self.database.exists():
+            return
+        with self.reading() as published:
+            there, here = _last_call(published), _last_call(con)
+        if here < there:
+            raise WarehouseError(
+                f"{self.writer} holds {here:,} calls, the published {self.database} {there:,}.",
+                advice=f"Delete {self.writer} (it is made again from the published file) and start again.",
+            )
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left half-written; the write lock keeps others from being at it."""
+        for pattern in (f".{self.database.name}.*.publishing", f".{self.writer.name}.*.making"):
+            for left_over in self.database.parent.glob(pattern):
+                left_over.unlink(missing_ok=True)
+
+
+def _connected(path: Path, config: _Config) -> Connection:
+    try:
+        return duckdb.connect(str(path), config=config)
+    except duckdb.IOException as error:
+        if "PID" in str(error):
+            raise
+        raise WarehouseError(
+            f"{path} can't be opened as a DuckDB file: {_brief(error)}.",
+            advice="Move it away, or set WX_DATACUBE_DATABASE to another path; it has not been changed.",
+        ) from None
+
+
+def _create(con: Connection, clock: Clock) -> None:
+    for statement in create_statements():
+        con.execute(statement)
+    con.execute("INSERT INTO datacube.meta VALUES ($version, $now)", {"version": SCHEMA_VERSION, "now": clock()})
+
+
+def _require_ours(con: Connection, path: Path) -> None:
+    try:
+        versions = con.execute("SELECT schema_version FROM datacube.meta").fetchall()
+    except duckdb.CatalogException:
+        versions = []
+    if not versions:
+        raise WarehouseError(
+            f"{path} is a DuckDB file, but not one of wx_datacube.",
+            advice="Set WX_DATACUBE_DATABASE to another path; it has not been changed.",
+        )
+    if versions[0][0] > SCHEMA_VERSION:
+        raise WarehouseError(
+            f"{path} was made by a newer wx_datacube (schema {versions[0][0]}, this one knows {SCHEMA_VERSION}).",
+            advice="Upgrade wx_datacube (git pull && make install); the file has not been changed.",
+        )
+
+
+def _last_call(con: Connection) -> int:
+    found = con.execute("SELECT coalesce(max(call_id), 0) FROM datacube.api_calls").fetchone()
+    return int(found[0]) if found else 0
+
+
+def _copy(source: Path, target: Path, mode: int) -> None:
+    """Copy a file so that it is on the disk before it gets its name."""
+    target.unlink(missing_ok=True)
+    shutil.copyfile(source, target)
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
+    target.chmod(mode)
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
+
+
+def _brief(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).splitlines()[0].rstrip(".")

@@ -1,0 +1,304 @@
+"""Schema: the tables, views and comments of the DuckDB file, derived from the catalog.
+
+Add a table or view here, with a comment for it and for each of its columns. No data is read or written here; what
+changes in the contract of a table needs a new `SCHEMA_VERSION`. Kept to SQL that DuckDB 1.2 reads and DuckLake knows:
+no keys, enums, indexes or sequences.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from wx_datacube.catalog import (
+    COUNT_INTERVALS,
+    ENDPOINTS,
+    HISTORY_START,
+    MESSAGE_TYPES,
+    Endpoint,
+    Family,
+    Period,
+)
+
+SCHEMA_VERSION = 1
+
+BEIJING_NOW = "(make_timestamp(epoch_us(now())) + INTERVAL 8 HOUR)"
+"""The naive Beijing time in SQL, without the ICU extension."""
+
+_ACCOUNT = "The account's name, as in WX_DATACUBE_ACCOUNT."
+_ENDPOINT = "The endpoint's name, as WeChat calls it."
+NEXT_LABEL = {
+    Period.DAY: "INTERVAL 1 DAY",
+    Period.WEEK: "INTERVAL 7 DAY",
+    Period.MONTH: "INTERVAL 1 MONTH",
+}
+
+Columns = Mapping[str, tuple[str, str]]
+"""Column name to its DuckDB type and its comment."""
+
+META: Columns = {
+    "schema_version": ("INTEGER", "Version of these tables; a newer one is refused by an older wx_datacube."),
+    "created_at": ("TIMESTAMP", "When this warehouse was made, Beijing time."),
+}
+API_CALLS: Columns = {
+    "call_id": ("BIGINT", "Number of the attempt, in the order of commits."),
+    "run_id": ("VARCHAR", "The Dagster run, or the command, that made it."),
+    "account": ("VARCHAR", _ACCOUNT),
+    "endpoint": ("VARCHAR", _ENDPOINT),
+    "begin_date": ("DATE", "First day asked for."),
+    "end_date": ("DATE", "Last day asked for, included."),
+    "asked": ("DATE[]", "The labels that the call was made for; others in the window are a free look-back."),
+    "refresh": ("BOOLEAN", "Whether stored labels were asked for again on purpose."),
+    "requested_at": ("TIMESTAMP", "When the attempt began, Beijing time; quotas and settling go by it."),
+    "elapsed_ms": ("INTEGER", "How long it took, in milliseconds."),
+    "http_status": ("INTEGER", "HTTP status; NULL when no answer came."),
+    "errcode": ("BIGINT", "WeChat's error code; NULL for an answer with data."),
+    "errmsg": ("VARCHAR", "WeChat's error text, or what went wrong on the way."),
+    "rid": ("VARCHAR", "WeChat's request id, which its support asks for."),
+    "response": ("VARCHAR", "The body as it came (of an oversized one, its head)."),
+}
+LABEL_ANSWERS: Columns = {
+    "account": ("VARCHAR", _ACCOUNT),
+    "endpoint": ("VARCHAR", _ENDPOINT),
+    "label": ("DATE", "The day, the Monday of the week, or the 1st of the month."),
+    "call_id": ("BIGINT", "The last call that answered for the label."),
+    "fetched_at": ("TIMESTAMP", "When that call was made, Beijing time."),
+    "settled": ("BOOLEAN", "Whether an empty answer of that call means that there was nothing."),
+    "clean": ("BOOLEAN", "Whether none of the label's rows in that answer was set apart."),
+    "shown": ("BIGINT", "Rows of the label in that answer."),
+    "known": ("BOOLEAN", "Whether any answer so far said something about the label: rows, or settled silence."),
+}
+REJECTED_ROWS: Columns = {
+    "account": ("VARCHAR", _ACCOUNT),
+    "endpoint": ("VARCHAR", _ENDPOINT),
+    "call_id": ("BIGINT", "The call whose answer held the row."),
+    "row": ("JSON", "The row as it came."),
+    "reason": (
+        "VARCHAR",
+        "Why it is not in a table, the first that applies: missing_field, wrong_type, bad_value, before_2014_12_01,"
+        " outside_window, wrong_label, duplicate_key.",
+    ),
+}
+REVISIONS: Columns = {
+    "account": ("VARCHAR", _ACCOUNT),
+    "endpoint": ("VARCHAR", _ENDPOINT),
+    "ref_date": ("DATE", "Date of the row that changed."),
+    "ref_hour": ("INTEGER", "Hour × 100 of the row; NULL where its endpoint has none."),
+    "msg_type": ("INTEGER", "Message type of the row; NULL where its endpoint has none."),
+    "count_interval": ("INTEGER", "Interval of the row; NULL where its endpoint has none."),
+    "field": ("VARCHAR", "The figure that changed."),
+    "old": ("BIGINT", "What WeChat said before; NULL when the row was not there."),
+    "new": ("BIGINT", "What WeChat says since; NULL when the row vanished (it is kept in the table)."),
+    "seen_at": ("TIMESTAMP", "When the change was noticed, Beijing time."),
+    "old_call_id": ("BIGINT", "The call that brought the old value, or last answered without the row."),
+    "new_call_id": ("BIGINT", "The call that showed the change."),
+}
+ACCOUNTS: Columns = {
+    "account": ("VARCHAR", _ACCOUNT),
+    "appid": ("VARCHAR", "The AppID that the name is bound to since its first use."),
+    "start_date": ("DATE", "First day of history, as in WX_DATACUBE_START."),
+    "added_at": ("TIMESTAMP", "When the account was first used, Beijing time."),
+}
+CATALOG: Columns = {
+    "endpoint": ("VARCHAR", _ENDPOINT),
+    "period": ("VARCHAR", "What a label stands for: day, week or month."),
+    "max_span_days": ("INTEGER", "Days that one call may cover, both ends included."),
+    "description": ("VARCHAR", "What a row says."),
+    "description_zh": ("VARCHAR", "一行数据的含义。"),
+}
+TABLES: Mapping[str, tuple[str, Columns]] = {
+    "meta": ("Which version of wx_datacube's schema this file has.", META),
+    "api_calls": ("The ledger: every attempt of a statistics call with its answer. Never deleted from.", API_CALLS),
+    "label_answers": ("The answer now in force for each label.", LABEL_ANSWERS),
+    "rejected_rows": ("Rows that WeChat sent and that are not to be trusted, set apart.", REJECTED_ROWS),
+    "revisions": ("What WeChat changed after it had been stored, each change once.", REVISIONS),
+    "accounts": ("The Official Accounts in this file.", ACCOUNTS),
+    "endpoints": ("The catalog of endpoints.", CATALOG),
+}
+
+
+def create_statements() -> Iterator[str]:
+    """The statements that make an empty warehouse, comments included."""
+    yield "CREATE SCHEMA datacube"
+    for name, (comment, columns) in TABLES.items():
+        yield from _table(name, comment, columns)
+    for endpoint in ENDPOINTS:
+        yield from _table(endpoint.name, f"{endpoint.en} {endpoint.zh}", _typed_columns(endpoint))
+        yield _catalog_row(endpoint)
+    yield from _view("datacube.coverage", "The state of every due label.", COVERAGE, coverage_select())
+    for period in Period:
+        yield from _views_of(period)
+
+
+def _typed_columns(endpoint: Endpoint) -> Columns:
+    columns = {"account": ("VARCHAR", _ACCOUNT)}
+    columns |= {column.name: (column.type, f"{column.en} {column.zh}") for column in endpoint.columns}
+    return columns | {"call_id": ("BIGINT", "The call that brought the values of this row.")}
+
+
+def _table(name: str, comment: str, columns: Columns) -> Iterator[str]:
+    body = ", ".join(f'"{column}" {kind}' for column, (kind, _) in columns.items())
+    yield f"CREATE TABLE datacube.{name} ({body})"
+    yield f"COMMENT ON TABLE datacube.{name} IS {quoted(comment)}"
+    yield from _column_comments(f"datacube.{name}", columns)
+
+
+def _view(name: str, comment: str, columns: Columns, select: str) -> Iterator[str]:
+    yield f"CREATE VIEW {name} AS {select}"
+    yield f"COMMENT ON VIEW {name} IS {quoted(comment)}"
+    yield from _column_comments(name, columns)
+
+
+def _column_comments(name: str, columns: Columns) -> Iterator[str]:
+    for column, (_, comment) in columns.items():
+        yield f'COMMENT ON COLUMN {name}."{column}" IS {quoted(comment)}'
+
+
+def _catalog_row(endpoint: Endpoint) -> str:
+    values = [endpoint.name, endpoint.period.value, endpoint.max_span_days, endpoint.en, endpoint.zh]
+    return f"INSERT INTO datacube.endpoints VALUES ({', '.join(quoted(value) for value in values)})"
+
+
+def quoted(value: object) -> str:
+    """A constant of this project as an SQL literal; never for data from outside."""
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
+
+
+# --- coverage ---------------------------------------------------------------------------------------------------
+
+COVERAGE: Columns = {
+    "account": ("VARCHAR", _ACCOUNT),
+    "endpoint": ("VARCHAR", _ENDPOINT),
+    "label": ("DATE", "The day, the Monday of the week, or the 1st of the month."),
+    "state": ("VARCHAR", "landed, empty, implied (by a silent day: not asked) or missing."),
+    "rows": ("BIGINT", "Rows of the label in the endpoint's table."),
+    "fetched_at": ("TIMESTAMP", "When the label was last answered for, Beijing time."),
+    "call_id": ("BIGINT", "The last call that answered for it."),
+}
+
+
+def coverage_select(accounts: str = "datacube.accounts", now: str = BEIJING_NOW) -> str:
+    """A SELECT of every due label's state, for the relation `accounts` (`account, start_date`) at the moment `now`."""
+    due = " UNION ALL ".join(_due_select(period, accounts) for period in Period)
+    stored = " UNION ALL ".join(
+        f"SELECT account, '{endpoint.name}' AS endpoint, ref_date AS label, count(*) AS stored"
+        f" FROM datacube.{endpoint.name} GROUP BY account, ref_date"
+        for endpoint in ENDPOINTS
+    )
+    talked = " UNION ALL ".join(
+        f"SELECT DISTINCT account, '{period.value}' AS period, date_trunc('{period.value}', ref_date)::DATE AS label"
+        " FROM datacube.getupstreammsg WHERE msg_count > 0"
+        for period in Period
+    )
+    return f"""
+WITH moment AS (SELECT CAST({now} AS TIMESTAMP) AS instant),
+due AS ({due}),
+stored AS ({stored}),
+talked AS ({talked}),
+judged AS (
+    SELECT due.account, due.endpoint, due.period, due.label, coalesce(stored.stored, 0) AS "rows",
+        answer.fetched_at, answer.call_id, talked.label IS NOT NULL AS talked,
+        coalesce(answer.settled AND answer.clean AND answer.shown = 0, false) AS silent
+    FROM due
+    LEFT JOIN stored USING (account, endpoint, label)
+    LEFT JOIN datacube.label_answers AS answer USING (account, endpoint, label)
+    LEFT JOIN talked ON talked.account = due.account AND talked.period = due.period AND talked.label = due.label
+),
+silent_days AS (
+    SELECT account, label FROM judged WHERE endpoint = '{_DAILY.name}' AND silent AND "rows" = 0
+)
+SELECT judged.account, judged.endpoint, judged.label,
+    CASE WHEN "rows" > 0 THEN 'landed'
+        WHEN silent AND (judged.endpoint = '{_DAILY.name}' OR NOT talked) THEN 'empty'
+        WHEN silent_days.label IS NOT NULL AND judged.endpoint IN ({_IMPLIED}) THEN 'implied'
+        ELSE 'missing' END AS state,
+    "rows", fetched_at, call_id
+FROM judged LEFT JOIN silent_days ON silent_days.account = judged.account AND silent_days.label = judged.label
+"""
+
+
+_DAILY = ENDPOINTS[0]
+_IMPLIED = ", ".join(quoted(endpoint.name) for endpoint in ENDPOINTS if endpoint.implied_by_silence)
+
+
+def _due_select(period: Period, accounts: str) -> str:
+    names = ", ".join(quoted(endpoint.name) for endpoint in ENDPOINTS if endpoint.period is period)
+    step = NEXT_LABEL[period]
+    return f"""
+    SELECT account, endpoint, '{period.value}' AS period, label::DATE AS label
+    FROM (
+        SELECT account, unnest(generate_series(
+            date_trunc('{period.value}', start_date)::TIMESTAMP, instant - {step}, {step})) AS label
+        FROM {accounts}, moment
+    ), unnest([{names}]) AS names(endpoint)"""
+
+
+# --- views for people -------------------------------------------------------------------------------------------
+
+_PEOPLE: Columns = {
+    "account": ("VARCHAR", _ACCOUNT),
+    "date": ("DATE", "The day, the Monday of the week, or the 1st of the month. 日期。"),
+    "hour": ("INTEGER", "Hour of the day, 0 to 23, Beijing time. 小时。"),
+    "type": ("VARCHAR", "Type of the messages: text, image, voice, video, link, other (N). 消息类型。"),
+    "messages_sent": ("VARCHAR", "Messages that each of these users sent in the period. 每人发送条数区间。"),
+    "users": ("BIGINT", "Distinct users who sent; not additive. 发送消息的去重人数,不可相加。"),
+    "messages": ("BIGINT", "Messages sent to the account. 消息发送次数。"),
+    "messages_per_user": ("DOUBLE", "Messages a user who sent any. 人均发送次数。"),
+}
+
+
+def _views_of(period: Period) -> Iterator[str]:
+    by_family = {endpoint.family: endpoint for endpoint in ENDPOINTS if endpoint.period is period}
+    messages, senders = by_family[Family.MESSAGES], by_family[Family.SENDERS]
+    noun, adverb = period.value, period.adverb
+    yield from _people(
+        f"messages_{adverb}", f"Messages by {noun} and type.", _messages_select(messages), "date", "type", *_COUNTS
+    )
+    if Family.HOURS in by_family:
+        select = _messages_select(by_family[Family.HOURS], "(ref_hour // 100)::INTEGER AS hour,")
+        yield from _people(
+            "messages_hourly", "Messages by hour and type.", select, "date", "hour", "type", *_COUNTS
+        )
+    yield from _people(
+        f"senders_{adverb}",
+        f"How many users sent how many messages in a {noun}.",
+        f"SELECT account, ref_date AS date, {_words('count_interval', COUNT_INTERVALS)} AS messages_sent,"
+        f" msg_user AS users FROM datacube.{senders.name}",
+        *("date", "messages_sent", "users"),
+    )
+    yield from _people(
+        f"totals_{adverb}",
+        f"Users, messages and messages a user by {noun}; users from the distribution, since users of types overlap.",
+        _totals_select(messages, senders),
+        *("date", *_COUNTS, "messages_per_user"),
+    )
+
+
+_COUNTS = ("users", "messages")
+
+
+def _people(name: str, comment: str, select: str, *columns: str) -> Iterator[str]:
+    names = ("account", *columns)
+    return _view(f"main.{name}", comment, {column: _PEOPLE[column] for column in names}, select)
+
+
+def _messages_select(endpoint: Endpoint, hour: str = "") -> str:
+    return (
+        f"SELECT account, ref_date AS date, {hour} {_words('msg_type', MESSAGE_TYPES)} AS type,"
+        f" msg_user AS users, msg_count AS messages FROM datacube.{endpoint.name}"
+    )
+
+
+def _totals_select(messages: Endpoint, senders: Endpoint) -> str:
+    return f"""
+SELECT account, date, users, messages, messages / nullif(users, 0) AS messages_per_user
+FROM (SELECT account, ref_date AS date, TRY_CAST(sum(msg_count) AS BIGINT) AS messages
+      FROM datacube.{messages.name} GROUP BY ALL)
+FULL JOIN (SELECT account, ref_date AS date, TRY_CAST(sum(msg_user) AS BIGINT) AS users
+      FROM datacube.{senders.name} WHERE count_interval <> 0 GROUP BY ALL) USING (account, date)"""
+
+
+def _words(column: str, words: Mapping[int, str]) -> str:
+    cases = " ".join(f"WHEN {code} THEN {quoted(word)}" for code, word in words.items())
+    return f"CASE {column} {cases} ELSE 'other (' || {column} || ')' END"
+
+
+FIRST_DAY = f"DATE '{HISTORY_START}'"
+"""The first day of history as an SQL literal."""

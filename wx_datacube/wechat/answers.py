@@ -1,0 +1,246 @@
+"""Answers: what the bytes of a reply mean, and the ledger row of an attempt.
+
+Add a rule here when WeChat answers in a way that must be told from others. Pure: no socket, no clock. WeChat reports
+errors in the body of an HTTP 200, so a status says little; what an errcode means is said in `errors`.
+"""
+
+import datetime as dt
+import html
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from wx_datacube.errors import (
+    BY_ERRCODE,
+    NeedsPerson,
+    TryAgain,
+    UnexpectedAnswer,
+    WeChatError,
+    error_for,
+    one_line,
+)
+from wx_datacube.wechat.transport import Reply
+
+_SHORTEST_SECRET = 8
+"""A shorter string is not blanked out in bodies: it would destroy figures, and is nothing that WeChat gives out."""
+
+_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+
+_IN_BETWEEN = "Check WX_DATACUBE_API_URL, and what may answer in WeChat's place (a proxy, a network's log-in page)."
+_TOKEN_SERVER = "See what the token server, whose address is in WX_DATACUBE_TOKEN_URL, says about it in its own log."
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a statistics call: a row of the ledger.
+
+    `requested_at` is Beijing time. It succeeded if and only if `http_status` is 200 and both `errcode` and `errmsg` are
+    None; then `response` is a JSON object with an array `list`. Else `errmsg` is WeChat's, or a sentence of ours where
+    there is none. With `http_status` None nothing whole came; `response` is what did.
+    """
+
+    endpoint: str
+    begin: dt.date
+    end: dt.date
+    requested_at: dt.datetime
+    elapsed_ms: int
+    http_status: int | None = None
+    errcode: int | None = None
+    errmsg: str | None = None
+    rid: str | None = None
+    response: str | None = field(default=None, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether WeChat gave what was asked for."""
+        return self.http_status == 200 and self.errcode is None and self.errmsg is None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Whose answer it is: its name in sentences, what was asked, what it must hold, and what to blank out in it."""
+
+    who: str
+    endpoint: str
+    wanted: str
+    kind: type
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    token_call: bool = False
+    own_server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A reply, understood: its text without secrets, WeChat's words, and either `data` or an `error`."""
+
+    text: str | None = field(repr=False)
+    data: dict[str, Any] | None = field(default=None, repr=False)
+    errcode: int | None = None
+    errmsg: str | None = None
+    rid: str | None = None
+    error: WeChatError | None = None
+
+
+def to_attempt(
+    finding: Finding, reply: Reply, endpoint: str, begin: dt.date, end: dt.date, requested_at: dt.datetime
+) -> Attempt:
+    """The ledger row of a reply."""
+    return Attempt(
+        endpoint=endpoint,
+        begin=begin,
+        end=end,
+        requested_at=requested_at,
+        elapsed_ms=reply.elapsed_ms,
+        http_status=reply.status,
+        errcode=finding.errcode,
+        errmsg=finding.errmsg or (finding.error.message if finding.error else None),
+        rid=finding.rid,
+        response=finding.text,
+    )
+
+
+def understand(reply: Reply, source: Source) -> Finding:
+    """Say what a reply means. Never raises: whatever is wrong is in the finding's `error`."""
+    text = blank_out(to_text(reply.body), source.secrets) if reply.body or reply.status is not None else None
+    problem = _http_problem(reply, source)
+    if problem:
+        return Finding(text, error=problem)
+    try:
+        data = parse(text or "")
+    except ValueError:
+        return _garbled(reply, text, source)
+    if not isinstance(data, dict):
+        return Finding(text, error=_unexpected("sent JSON that is not an object.", source))
+    return _business(data, text, source)
+
+
+def _http_problem(reply: Reply, source: Source) -> WeChatError | None:
+    """The error of a reply whose body need not be looked at, else None."""
+    if reply.status is None:
+        return TryAgain(reply.fault or f"{source.who} did not answer.", endpoint=source.endpoint)
+    if 500 <= reply.status <= 599:
+        return TryAgain(f"{source.who} is out of order (HTTP {reply.status}).", endpoint=source.endpoint)
+    if 300 <= reply.status <= 399:
+        return _unexpected(f"sends us elsewhere (HTTP {reply.status}); redirects are not followed.", source)
+    if reply.status != 200:
+        return _unexpected(f"answered HTTP {reply.status} where 200 is due.", source)
+    return UnexpectedAnswer(reply.fault, advice=_advice(source), endpoint=source.endpoint) if reply.fault else None
+
+
+def _garbled(reply: Reply, text: str | None, source: Source) -> Finding:
+    """A body that is not JSON as it came; an errcode among garbled characters still counts."""
+    try:
+        lenient = parse(reply.body.decode("utf-8-sig", "replace").replace("\0", "?"))
+    except ValueError:
+        lenient = None
+    if isinstance(lenient, dict):
+        finding = _business(lenient, text, source)
+        if finding.errcode is not None:
+            return finding
+    return Finding(text, error=_unexpected("sent something that is not JSON.", source, passing=True))
+
+
+def _business(data: dict[str, Any], text: str | None, source: Source) -> Finding:
+    """A JSON object: WeChat's error, or what was asked for."""
+    try:
+        errcode = _errcode(data.get("errcode"))
+    except ValueError:
+        return Finding(text, error=_unexpected("sent an errcode that is not a number.", source))
+    if errcode is not None:
+        errmsg = _errmsg(data.get("errmsg"), source)
+        return Finding(text, None, errcode, errmsg, _rid(errmsg), _wechat_error(errcode, errmsg, source))
+    if not isinstance(data.get(source.wanted), source.kind):
+        return Finding(text, error=_unexpected(f"sent an object without a proper `{source.wanted}`.", source))
+    return Finding(text, data)
+
+
+def _wechat_error(errcode: int, errmsg: str, source: Source) -> WeChatError:
+    rid, at_wechat = _rid(errmsg), source.token_call and not source.own_server
+    error = error_for(errcode, errmsg, rid=rid, endpoint=source.endpoint, token_call=at_wechat)
+    if source.own_server and not isinstance(error, TryAgain) and errcode != 40164:
+        words = f"{source.who} answered with errcode {errcode} instead of a token."
+        return NeedsPerson(words, advice=_TOKEN_SERVER, errcode=errcode, rid=rid, endpoint=source.endpoint)
+    if errcode not in BY_ERRCODE:
+        error.message += " " + re.sub(r"https?:\S+", "", errmsg)[:200]
+    return error
+
+
+def _unexpected(what: str, source: Source, *, passing: bool = False) -> UnexpectedAnswer:
+    return UnexpectedAnswer(f"{source.who} {what}", advice=_advice(source), endpoint=source.endpoint, passing=passing)
+
+
+def _advice(source: Source) -> str | None:
+    """What to do about an unexpected answer; None for the usual, which is about the ledger."""
+    if source.own_server:
+        return _TOKEN_SERVER
+    return _IN_BETWEEN if source.token_call else None
+
+
+def to_text(body: bytes) -> str:
+    """A body as text that DuckDB takes: UTF-8 without byte order mark, undecodable bytes and NULs as `\\xNN`."""
+    return body.decode("utf-8-sig", "backslashreplace").replace("\0", "\\x00")
+
+
+def parse(text: str) -> Any:
+    """Parse JSON at least as strictly as DuckDB does; ValueError when it isn't. Integers beyond 30 digits stay text."""
+    try:
+        data = json.loads(text, parse_int=_integer, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if _HALF_PAIR.search(_PAIR.sub("", text.replace("\\\\", ""))):
+        raise ValueError("half a surrogate pair")
+    return data
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= 30 else digits
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _errcode(value: object) -> int | None:
+    """An errcode as a number; None for success (absent, null or 0); ValueError for anything else."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is None or (value == 0 and not isinstance(value, bool)):
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**31) <= value < 2**31:
+        raise ValueError("not an errcode")
+    return value
+
+
+def _errmsg(value: object, source: Source) -> str:
+    """WeChat's words as one line of at most 1000 characters that DuckDB takes; empty when there are none."""
+    text = blank_out(value, source.secrets) if isinstance(value, str) else ""
+    return one_line(text[:5000]).encode("utf-8", "backslashreplace").decode()[:1000]
+
+
+def _rid(errmsg: str) -> str | None:
+    """The request id that WeChat puts at the end of its words."""
+    found = re.search(r"\brid:\s*([0-9A-Za-z-]{1,64})", errmsg)
+    return found[1] if found else None
+
+
+def blank_out(text: str, secrets: Iterable[str]) -> str:
+    """`text` with every secret in it, in any of the ways in which a body may quote one, as `***`."""
+    for secret in secrets:
+        for form in sorted(_forms(secret), key=len, reverse=True):
+            text = text.replace(form, "***")
+    return text
+
+
+def _forms(secret: str) -> set[str]:
+    """The ways in which JSON, HTML and URLs write a string."""
+    if len(secret) < _SHORTEST_SECRET:
+        return set()
+    quoted = json.dumps(secret)[1:-1]
+    in_json = {quoted, quoted.replace("/", "\\/")}
+    return {secret, html.escape(secret), quote(secret, safe=""), quote(secret), quote_plus(secret)} | in_json

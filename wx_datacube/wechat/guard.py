@@ -1,0 +1,143 @@
+"""Guard: the total time-out of an exchange, and silence about it in the HTTP library's log.
+
+Add a rule here when it has to reach into a connection of the HTTP library. The library's own time-outs start anew with
+each byte, so a timer shuts the socket down; and its log records carry the host and the path with the token in it, so
+none is let through while an exchange of ours is under way in that thread (other users of the library aren't touched).
+"""
+
+import logging
+import socket
+import threading
+from contextlib import suppress
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+POOL_SIZE = 64
+
+
+class Guard:
+    """The total time-out of one exchange: when it is over, the socket is shut down under whoever waits for it.
+
+    While a guard is active in a thread, the HTTP library logs nothing there.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.expired = False
+        self._connection: HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(max(seconds, 0.0), self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._before = _GUARD.set(self)
+        self._timer.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._timer.cancel()
+        _GUARD.reset(self._before)
+
+    def watch(self, connection: HTTPConnection) -> None:
+        """Take charge of a connection; its socket is remembered, since the library forgets it once the head is read."""
+        if self.expired:
+            raise TimeoutError
+        self._connection = connection
+        self._socket = connection.sock or self._socket
+
+    def _cut(self) -> None:
+        self.expired = True
+        for sock in (self._socket, self._connection and self._connection.sock):
+            with suppress(OSError, ValueError, AttributeError, TypeError):
+                # Not SSLSocket's own shutdown, which pulls the TLS object away from under the reading thread.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # type: ignore[arg-type]
+
+
+_GUARD: ContextVar[Guard | None] = ContextVar("wx_datacube_guard", default=None)
+
+
+def _quiet(record: logging.LogRecord) -> bool:
+    """Logging filter: whether a record of the HTTP library is none of our exchanges'."""
+    return _GUARD.get() is None
+
+
+def hush() -> None:
+    """Keep the HTTP library from logging about our exchanges: its records carry the host and the whole path."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] in ("urllib3", "requests"):
+            logging.getLogger(name).addFilter(_quiet)
+
+
+class _Watched:
+    """Part of a connection: puts it in charge of the guard of its exchange, and never prints (`debuglevel`)."""
+
+    debuglevel = 0
+
+    def connect(self) -> None:
+        _watch(self)
+        super().connect()  # type: ignore[misc]
+        _watch(self)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _watch(self)
+        super().request(*args, **kwargs)  # type: ignore[misc]
+        _watch(self)
+
+
+def _watch(connection: Any) -> None:
+    guard = _GUARD.get()
+    if guard is not None:
+        guard.watch(connection)
+
+
+class _PlainConnection(_Watched, HTTPConnection):
+    pass
+
+
+class _TlsConnection(_Watched, HTTPSConnection):
+    pass
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class GuardedAdapter(HTTPAdapter):
+    """Adapter whose connections obey the guard of their exchange; it retries nothing by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=4, pool_maxsize=POOL_SIZE, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of direct connections."""
+        super().init_poolmanager(*args, **kwargs)
+        _guard_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Make the pools of connections through `proxy` (a SOCKS proxy has its own, which the guard can't watch)."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if type(manager) is ProxyManager:
+            _guard_pools(manager)
+        return manager
+
+
+def _guard_pools(manager: PoolManager) -> None:
+    manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+
+
+def guarded_session() -> requests.Session:
+    """A session with guarded connections and without credentials from `.netrc`."""
+    session = requests.Session()
+    session.auth = lambda request: request
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, GuardedAdapter())
+    return session

@@ -1,0 +1,187 @@
+"""Retry: the one loop that decides whether to ask again, when, and when to give up.
+
+Add a rule here when an error should be answered by waiting or by a fresh token; which error it is, `errors` and
+`answers` have said before. Every wait and every count is bounded: a popular SDK fetched 137 tokens for one call.
+"""
+
+import datetime as dt
+import logging
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from wx_datacube.errors import HostDown, RateLimited, TokenRejected, TryAgain, UnexpectedAnswer, WeChatError
+from wx_datacube.periods import Clock
+
+T = TypeVar("T")
+log = logging.getLogger("wx_datacube.wechat")
+
+FORGET_AFTER = 300.0
+"""Seconds without any attempt after which a series of failures is over: the host may have recovered meanwhile."""
+
+
+class TokenSource(Protocol):
+    """Where the loop gets the token, and says that it was rejected."""
+
+    def current(self) -> str:
+        """The token in force, fetched if need be."""
+        ...
+
+    def replace(self, rejected: str) -> None:
+        """See to it that another token than `rejected` is in force."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long to try: attempts, pauses for 45011, and the seconds without any success after which the host is down.
+
+    `ends_within` bounds the seconds from the first failure of a dead host to the end, the attempt in flight included.
+    """
+
+    attempts: int = 4
+    pauses: int = 3
+    dead_after: float = 40.0
+    ends_within: float = 58.0
+
+
+class HostWatch:
+    """Remembers since when nothing has got through to a host, for all threads."""
+
+    def __init__(self, who: str, clock: Clock, limits: Limits) -> None:
+        self._who, self._clock, self._limits = who, clock, limits
+        self._lock = threading.Lock()
+        self._alive_at = dt.datetime.min
+        self._since: dt.datetime | None = None
+        self._last = dt.datetime.min
+        self._error: WeChatError | None = None
+
+    def note(self, started: dt.datetime, error: WeChatError | None) -> None:
+        """Take note of how an attempt that began at `started` ended."""
+        now = self._clock()
+        with self._lock:
+            if not _worth_retrying(error) or isinstance(error, RateLimited):
+                self._alive_at, self._since = now, None
+                return
+            if self._since is None:
+                self._since = max(started, self._alive_at)
+            self._last, self._error = now, error
+
+    def check(self) -> None:
+        """Raise HostDown when nothing has got through for too long."""
+        age = self._age()
+        if age > self._limits.dead_after:
+            why = self._error.message if self._error else ""
+            raise HostDown(f"Nothing has got through to {self._who} for {age:.0f} s. {why}")
+
+    def seconds_left(self) -> float:
+        """How long an attempt may still take, so that a dead host ends the run in time."""
+        return max(1.0, self._limits.ends_within - self._age())
+
+    def _age(self) -> float:
+        """Seconds since the present series of failures began; 0 when there is none."""
+        now = self._clock()
+        with self._lock:
+            if self._since and (now - self._last).total_seconds() > FORGET_AFTER:
+                self._since = None
+            return (now - self._since).total_seconds() if self._since else 0.0
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What one call has used up of its bounds."""
+
+    asked: int = 0
+    failed: int = 0
+    pauses: int = 0
+    renewed: bool = False
+
+
+class Retry:
+    """The loop, for one host; threads share it, its pauses and its knowledge of whether the host is alive."""
+
+    def __init__(
+        self,
+        who: str,
+        *,
+        clock: Clock,
+        sleep: Callable[[float], object],
+        limits: Limits,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.host = HostWatch(who, clock, limits)
+        self._clock, self._sleep, self._limits, self._chance = clock, sleep, limits, chance
+        self._resume_at = dt.datetime.min
+
+    def run(
+        self, once: Callable[[str], T], *, tokens: TokenSource | None = None, permit: Callable[[], None] = lambda: None
+    ) -> T:
+        """What `once(token)` returns, asked again as often as that makes sense; else its last error.
+
+        `permit` is called right before every attempt and may raise. Errors of `tokens` and `permit` end the call.
+        """
+        tally = _Tally()
+        while True:
+            self._wait()
+            self.host.check()
+            token = tokens.current() if tokens else ""
+            permit()
+            started = self._clock()
+            try:
+                result = once(token)
+            except WeChatError as caught:
+                error = caught
+            else:
+                self.host.note(started, None)
+                return result
+            self.host.note(started, error)
+            self._recover(error, tally, started)
+            if isinstance(error, TokenRejected):
+                self._renew(error, tally, tokens, token)
+
+    def _recover(self, error: WeChatError, tally: _Tally, started: dt.datetime) -> None:
+        """Wait as the error asks for; raise it when it is of no use, or no more."""
+        tally.asked += 1
+        if isinstance(error, RateLimited):
+            self._pause(error, tally, started)
+        elif _worth_retrying(error):
+            self._back_off(error, tally)
+        elif not isinstance(error, TokenRejected):
+            raise error.after(tally.asked)
+
+    def _renew(self, error: TokenRejected, tally: _Tally, tokens: TokenSource | None, token: str) -> None:
+        """Answer a rejected token with a fresh one, once."""
+        if tokens is None or tally.renewed:
+            raise error.after(tally.asked)
+        tally.renewed = True
+        tokens.replace(token)
+
+    def _pause(self, error: RateLimited, tally: _Tally, started: dt.datetime) -> None:
+        """Let all threads wait for the minute after the one in which the call was made."""
+        tally.pauses += 1
+        if tally.pauses > self._limits.pauses:
+            raise error.after(tally.asked)
+        next_minute = started.replace(second=0, microsecond=0) + dt.timedelta(minutes=1)
+        self._resume_at = max(self._resume_at, next_minute)
+        log.info("too many calls a minute: waiting until %s", next_minute.time())
+
+    def _back_off(self, error: WeChatError, tally: _Tally) -> None:
+        """Wait about 1, 2, 4 s, as long as attempts are left and the host is not down."""
+        tally.failed += 1
+        if tally.failed >= self._limits.attempts:
+            raise error.after(tally.asked)
+        self.host.check()
+        self._sleep(2 ** (tally.failed - 1) * (0.5 + self._chance()))
+
+    def _wait(self) -> None:
+        """Wait while all threads pause; a little longer each, so that they don't all start at once."""
+        left = (self._resume_at - self._clock()).total_seconds() if self._resume_at > self._clock() else 0.0
+        if left > 0:
+            self._sleep(left + self._chance())
+
+
+def _worth_retrying(error: WeChatError | None) -> bool:
+    """Whether an error may pass by itself: the host is busy, or can't be reached, or its answer was garbled."""
+    return isinstance(error, TryAgain) or (isinstance(error, UnexpectedAnswer) and error.passing)

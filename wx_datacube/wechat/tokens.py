@@ -1,0 +1,181 @@
+"""Tokens: one access token for all threads, and where it comes from.
+
+Add a source here when a token can be had in another way; it needs `fetch`. Nothing here knows statistics, and nothing
+ever stores a token. `stable_token` gives every caller the same token, so that programs don't replace each other's (one
+of `/cgi-bin/token` is another and is left alone); where a token server (中控) is run, nobody else may fetch.
+"""
+
+import copy
+import datetime as dt
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from wx_datacube.errors import (
+    NeedsPerson,
+    QuotaExhausted,
+    SettingsError,
+    UnexpectedAnswer,
+    WeChatError,
+    error_for,
+)
+from wx_datacube.periods import Clock
+from wx_datacube.settings import Secret
+from wx_datacube.wechat.answers import Source, understand
+from wx_datacube.wechat.retry import Retry
+from wx_datacube.wechat.transport import Transport
+
+FORCE_EVERY = dt.timedelta(seconds=30)
+"""WeChat's own limit between two forced tokens; it allows 20 a day."""
+
+MOST_FORCED = 5
+"""Forced tokens of one client: whoever needs more fights another program, and others need the day's 20 too."""
+
+REFUSAL_HOLDS = dt.timedelta(seconds=60)
+"""How long the answer that somebody must act, or that the quota is used up, is given to all without asking again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token; `until` None when its source doesn't say how long it is good for."""
+
+    value: str = field(repr=False)
+    until: dt.datetime | None = None
+
+
+class Fetcher(Protocol):
+    """A source of tokens."""
+
+    def fetch(self, rejected: str | None) -> Token:
+        """A token, if possible another one than `rejected`. Raises WeChatError."""
+        ...
+
+
+class Tokens:
+    """The token in force, for all threads: who comes while one is being fetched waits, and shares what comes of it."""
+
+    def __init__(self, fetcher: Fetcher, clock: Clock) -> None:
+        self._fetcher, self._clock = fetcher, clock
+        self._lock = threading.Lock()
+        self._token: Token | None = None
+        self._failure: WeChatError | None = None
+        self._failure_holds = dt.datetime.min
+        self._round = 0
+
+    def current(self) -> str:
+        """The token in force, fetched if there is none or its time is over."""
+        return self._obtain(None)
+
+    def replace(self, rejected: str) -> None:
+        """Fetch a fresh token, unless another thread has already replaced the rejected one."""
+        self._obtain(rejected)
+
+    def _obtain(self, rejected: str | None) -> str:
+        seen = self._round
+        with self._lock:
+            if self._token and self._good(self._token, rejected):
+                return self._token.value
+            self._share_failure(seen)
+            self._token = self._fetch(rejected)
+            return self._token.value
+
+    def _good(self, token: Token, rejected: str | None) -> bool:
+        return token.value != rejected and (token.until is None or self._clock() < token.until)
+
+    def _share_failure(self, seen: int) -> None:
+        """Raise what the last fetch raised, if it began after this caller came, or still holds."""
+        if self._failure and (self._round != seen or self._clock() < self._failure_holds):
+            raise copy.copy(self._failure)
+
+    def _fetch(self, rejected: str | None) -> Token:
+        self._failure = None
+        try:
+            return self._fetcher.fetch(rejected)
+        except WeChatError as error:
+            self._failure = copy.copy(error)
+            lasting = isinstance(error, NeedsPerson | QuotaExhausted)
+            self._failure_holds = self._clock() + REFUSAL_HOLDS if lasting else dt.datetime.min
+            raise
+        finally:
+            self._round += 1
+
+
+class StableToken:
+    """WeChat's `/cgi-bin/stable_token`, with AppID and AppSecret."""
+
+    def __init__(
+        self, api_url: str, appid: str, secret: Secret, transport: Transport, retry: Retry, clock: Clock
+    ) -> None:
+        self._url, self._appid, self._secret = f"{api_url}/cgi-bin/stable_token", appid, secret
+        self._transport, self._retry, self._clock = transport, retry, clock
+        self._forced = 0
+        self._forced_at = dt.datetime.min
+
+    def fetch(self, rejected: str | None) -> Token:
+        """The account's token; a forced new one where WeChat rejects the one that it gives out itself."""
+        token = self._ask(force=False)
+        if token.value != rejected:
+            return token
+        if self._forced >= MOST_FORCED or self._clock() - self._forced_at < FORCE_EVERY:
+            raise error_for(40001, endpoint="stable_token")
+        self._forced, self._forced_at = self._forced + 1, self._clock()
+        return self._ask(force=True)
+
+    def _ask(self, *, force: bool) -> Token:
+        secret = self._secret.reveal()
+        call = {"grant_type": "client_credential", "appid": self._appid, "secret": secret, "force_refresh": force}
+        source = Source("WeChat", "stable_token", "access_token", str, (secret,), token_call=True)
+        body = json.dumps(call).encode()
+        return self._retry.run(lambda _: _token(self._transport, self._retry, source, self._url, body, self._clock))
+
+
+class TokenServer:
+    """A token server (中控) of the account's owner: GET answers `{"access_token": …}`; its URL is a secret."""
+
+    def __init__(self, url: Secret, transport: Transport, retry: Retry, clock: Clock) -> None:
+        self._url, self._transport, self._retry, self._clock = url, transport, retry, clock
+
+    def fetch(self, rejected: str | None) -> Token:
+        """The token that the server gives out, be it the rejected one: only the server knows better."""
+        url = self._url.reveal()
+        source = Source(
+            "The token server", "token server", "access_token", str, (url,), token_call=True, own_server=True
+        )
+        return self._retry.run(lambda _: _token(self._transport, self._retry, source, url, None, self._clock))
+
+
+class NoToken:
+    """No credentials: asking for a token is an error of the settings."""
+
+    def fetch(self, rejected: str | None) -> Token:
+        """Raise SettingsError."""
+        raise SettingsError(
+            "There are no credentials to ask WeChat with.",
+            advice="Set WX_DATACUBE_APPID and WX_DATACUBE_SECRET, or WX_DATACUBE_TOKEN_URL, in .env of the project "
+            "folder (with several accounts: WX_DATACUBE_<ACCOUNT>_APPID, …).",
+        )
+
+
+def _token(transport: Transport, retry: Retry, source: Source, url: str, body: bytes | None, clock: Clock) -> Token:
+    """One attempt of a token call."""
+    asked = clock()
+    finding = understand(transport.send(url, body, seconds=retry.host.seconds_left()), source)
+    if finding.error:
+        raise finding.error
+    data = finding.data or {}
+    value = data["access_token"]
+    if not value.isascii() or not value.isprintable() or " " in value or not 0 < len(value) <= 4096:
+        raise UnexpectedAnswer(
+            f"{source.who} sent something that can't be a token.", endpoint=source.endpoint, advice=""
+        )
+    return Token(value, _until(data.get("expires_in"), asked))
+
+
+def _until(seconds: Any, asked: dt.datetime) -> dt.datetime | None:
+    """When to ask for the next token: a little before this one's time is over (`expires_in` counts down)."""
+    if isinstance(seconds, str) and seconds.isascii() and seconds.isdigit():
+        seconds = int(seconds[:9])
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds <= 10**6:
+        return None
+    return asked + dt.timedelta(seconds=seconds - min(60, seconds / 10))

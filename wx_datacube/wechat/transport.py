@@ -1,0 +1,164 @@
+"""Transport: one HTTP exchange, bounded in time and size, that never raises and never says where it went.
+
+Add a rule here when it is about how a request is sent, or about what can go wrong on its way. What a body means is said
+in `answers`. Errors of the HTTP library stop here, as sentences of ours: their own text carries the URL with the token.
+"""
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import requests
+import urllib3.exceptions as lib
+
+from wx_datacube import __version__
+from wx_datacube.wechat.body import MIB, Received
+from wx_datacube.wechat.guard import Guard, hush
+
+_HEADERS = {
+    "User-Agent": f"wx_datacube/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+}
+_PIECE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Bounds of one exchange: seconds to connect, between two bytes, and in all; bytes of the body, unpacked."""
+
+    connect: float = 5.0
+    read: float = 10.0
+    total: float = 30.0
+    size: int = 16 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: status and body, unpacked.
+
+    `fault` is a sentence when it can't be used as it is. With status None nothing whole came, and asking again may
+    help (`body` is then the part that came); else the body is too large (its head is kept) or in an unasked coding.
+    """
+
+    status: int | None
+    body: bytes = b""
+    fault: str | None = None
+    elapsed_ms: int = 0
+
+
+def is_direct(url: str) -> bool:
+    """Whether a URL must not go through a proxy of the environment: plain http is for this machine or network only."""
+    parts = urlsplit(url)
+    try:
+        loopback = ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        loopback = parts.hostname == "localhost"
+    return parts.scheme == "http" or loopback
+
+
+class Transport:
+    """Exchanges with one host, called `who` in sentences; threads share it."""
+
+    def __init__(self, who: str, bounds: Bounds, session_factory: Callable[[], requests.Session]) -> None:
+        self.who = who
+        self._bounds = bounds
+        self._session = session_factory()
+        self._session.headers.clear()
+        self._session.headers.update(_HEADERS)
+        hush()
+
+    def send(self, url: str, body: bytes | None = None, *, seconds: float | None = None) -> Reply:
+        """POST `body` as JSON, or GET without one, within `seconds` (at most, and by default, the total time-out)."""
+        started = time.monotonic()
+        received = Received(self._bounds.size)
+        status, fault = None, None
+        limit = min(seconds or self._bounds.total, self._bounds.total)
+        with Guard(limit) as guard:
+            try:
+                status = self._exchange(url, body, received)
+            except Exception as error:
+                fault = f"{self.who} {_sentence(error, self._bounds)}"
+        if guard.expired:
+            status, fault = None, f"{self.who} did not answer in full within {limit:.3g} s."
+        elapsed = round((time.monotonic() - started) * 1000)
+        return Reply(status, received.kept(), fault or received.fault(self.who), elapsed)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    def _exchange(self, url: str, body: bytes | None, received: "Received") -> int:
+        """One exchange; the status. Goes round `Session.send`, which keeps cookies and reads what redirects carry."""
+        with self._open(url, body) as response:
+            received.begin(response.headers.get("Content-Encoding", ""))
+            for piece in response.raw.stream(_PIECE, decode_content=False):
+                if not received.feed(piece):
+                    return response.status_code
+            received.finish()
+            return response.status_code
+
+    @contextmanager
+    def _open(self, url: str, body: bytes | None) -> Iterator[requests.Response]:
+        method, headers = ("GET", {}) if body is None else ("POST", {"Content-Type": "application/json"})
+        request = self._session.prepare_request(requests.Request(method, url, data=body, headers=headers))
+        found = self._session.merge_environment_settings(url, {}, True, None, None)
+        proxies = {} if is_direct(url) else found["proxies"]
+        times = (self._bounds.connect, self._bounds.read)
+        adapter = self._session.get_adapter(url)
+        sent = adapter.send(
+            request, stream=True, timeout=times, verify=found["verify"] or True, cert=found["cert"], proxies=proxies
+        )
+        with closing(sent) as response:
+            yield response
+
+
+_FAULTS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((lib.NameResolutionError, socket.gaierror), "can't be reached: its name can't be resolved."),
+    ((lib.ProxyError,), "can't be reached: the proxy of this machine's environment does not let us through."),
+    ((ssl.SSLCertVerificationError,), "shows a TLS certificate that is not to be trusted: is there a proxy between?"),
+    ((lib.SSLError, ssl.SSLError), "can't be reached: there is no TLS connection to it."),
+    ((ConnectionRefusedError,), "can't be reached: the connection is refused."),
+    ((lib.IncompleteRead, http.client.IncompleteRead, EOFError), "was cut off in the middle of its answer."),
+    ((lib.ReadTimeoutError,), "was silent for {read:g} s."),
+    ((lib.NewConnectionError,), "can't be reached: {reason}."),
+    ((lib.ConnectTimeoutError,), "can't be reached: no connection within {connect:g} s."),
+    ((TimeoutError,), "was silent for {read:g} s."),
+    ((http.client.RemoteDisconnected, ConnectionError), "closed the connection before it had answered."),
+    ((zlib.error,), "sent a body whose compression is broken."),
+    ((http.client.HTTPException, lib.ProtocolError), "sent something that is not HTTP."),
+)
+
+
+def _sentence(error: BaseException, bounds: Bounds) -> str:
+    """What an error of the HTTP library means, in our words: nothing of its own text, which carries the URL."""
+    chain = list(_chain(error))
+    for kinds, sentence in _FAULTS:
+        if any(isinstance(link, kinds) for link in chain):
+            return sentence.format(connect=bounds.connect, read=bounds.read, reason=_reason(chain))
+    return f"can't be reached: {type(error).__name__}."
+
+
+def _reason(chain: list[BaseException]) -> str:
+    """The operating system's own words, such as "No route to host", which name no host."""
+    reasons = (link.strerror for link in chain if isinstance(link, OSError) and isinstance(link.strerror, str))
+    return next(reasons, "no connection")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that it wraps: causes, contexts, and what the libraries hide in `args` and `reason`."""
+    todo, seen = [error], set()
+    while todo:
+        link = todo.pop(0)
+        if id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            inner = (link.__cause__, link.__context__, getattr(link, "reason", None), *link.args)
+            todo += [each for each in inner if isinstance(each, BaseException)]

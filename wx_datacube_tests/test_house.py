@@ -1,0 +1,184 @@
+"""The project's house: set-up, lock, commands, settings example and licence say the same, and the truth.
+
+Add a test here when two files that no code imports must agree. What users see of a module is tested beside that module.
+"""
+
+import ast
+import datetime as dt
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from wx_datacube import __version__
+from wx_datacube.settings import ACCOUNT_FIELDS, PREFIX, SHARED_FIELDS, load_settings
+
+TOP = Path(__file__).parent.parent
+PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+LOCK = (TOP / "requirements.lock").read_text()
+PIN = re.compile(
+    r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ;[^\n\\]*)?(?P<hashes>(?: \\\n    --hash=\S+)*)$", re.MULTILINE
+)
+PINS = {pin["name"]: pin for pin in PIN.finditer(LOCK)}
+EXAMPLE = (TOP / ".env.example").read_text()
+EXAMPLES = dict(re.findall(r"^# (WX_DATACUBE_[A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+SEVERAL = {name: value for name, value in EXAMPLES.items() if re.search("ACCOUNTS|SHOP|NEWS", name)}
+
+
+def tracked_files() -> list[Path]:
+    """Every text file that belongs to the project, whether committed yet or not."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=TOP, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("this is not a git checkout")
+    return [path for name in listed.stdout.splitlines() if (path := TOP / name).is_file()]
+
+
+def requirements(extra: str | None = None) -> list[str]:
+    """Names of what the project asks for, of an extra or of the package itself."""
+    asked = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    return [re.split(r"[\[<>=]", requirement)[0] for requirement in asked]
+
+
+@pytest.mark.parametrize("extra", [None, *PROJECT["optional-dependencies"]])
+def test_the_lock_holds_everything_that_the_project_asks_for(extra: str | None) -> None:
+    """Every requirement of the package and of its extras is pinned in requirements.lock."""
+    assert set(requirements(extra)) <= {*PINS, PROJECT["name"]}
+
+
+def test_the_development_set_up_takes_every_extra() -> None:
+    """What `make install` installs includes the requirements of all extras."""
+    extras = ",".join(extra for extra in PROJECT["optional-dependencies"] if extra != "dev")
+
+    assert f"{PROJECT['name']}[{extras}]" in PROJECT["optional-dependencies"]["dev"]
+
+
+def test_every_pin_has_hashes() -> None:
+    """Each line of the lock that names a version is followed by the hashes of its files."""
+    named = re.findall(r"^([a-z0-9-]+)==", LOCK, re.MULTILINE)
+
+    assert named == list(PINS)
+    assert [name for name, pin in PINS.items() if "--hash=sha256:" not in pin["hashes"]] == []
+
+
+def test_the_lock_names_no_address() -> None:
+    """Where packages come from is the choice of the machine: there is no URL and no index in the lock."""
+    assert re.findall(r"\S*://\S*|^-.*", LOCK, re.MULTILINE) == []
+
+
+def test_the_lock_keeps_the_duckdb_that_has_all_extensions() -> None:
+    """DuckDB is locked to the newest version for which every extension can be had."""
+    assert PINS["duckdb"]["version"] == "1.5.5"
+
+
+def test_help_lists_every_command_of_the_makefile() -> None:
+    """`make` alone lists each command that can be given to it, with a sentence."""
+    phony = re.search(r"^\.PHONY: (.*)$", (TOP / "Makefile").read_text(), re.MULTILINE)
+    shown = subprocess.run(["make", "--no-print-directory"], cwd=TOP, capture_output=True, text=True, check=True).stdout
+
+    assert phony is not None
+    assert phony[1].split() == re.findall(r"^make ([a-z-]+) +\S", shown, re.MULTILINE)
+
+
+def test_every_command_that_runs_something_of_the_project_sets_it_up_first() -> None:
+    """Each command of the Makefile that uses .venv depends, itself or through others, on `install`."""
+    rules = re.findall(r"^([a-z-]+): ?([a-z -]*)##[^\n]*\n((?:\t.*\n)*)", (TOP / "Makefile").read_text(), re.MULTILINE)
+
+    assert [name for name, needs, recipe in rules if "$(BIN)" in recipe and "install" not in needs.split()] == []
+
+
+def test_the_example_of_settings_names_every_setting() -> None:
+    """.env.example has a line for each setting of one account and for each of several."""
+    single = {PREFIX + field for field in (*SHARED_FIELDS, *ACCOUNT_FIELDS)}
+    of_several = {f"{PREFIX}{name}_{field}" for name in ("SHOP", "NEWS") for field in ACCOUNT_FIELDS}
+
+    assert single <= set(EXAMPLES) <= single | of_several
+
+
+def test_the_example_of_settings_sets_nothing() -> None:
+    """A copy of .env.example changes nothing: all is commented out, since a blank value would blank an exported one."""
+    assert [line for line in EXAMPLE.splitlines() if line and not line.startswith("# ") and line != "#"] == []
+
+
+def test_each_setting_is_explained_in_both_languages() -> None:
+    """Above the settings of .env.example stand a line in English and one in Chinese."""
+    blocks = EXAMPLE.strip().split("\n\n")[1:]
+
+    assert [
+        block for block in blocks if not re.match(r"# [A-Z][ -~…]+\n# .*[\u4e00-\u9fff].*\n# WX_DATACUBE_", block)
+    ] == []
+
+
+@pytest.mark.parametrize("names", [set(EXAMPLES) - set(SEVERAL), set(SEVERAL)], ids=["one account", "several"])
+def test_the_example_values_are_accepted(names: set[str], tmp_path: Path) -> None:
+    """Every line of .env.example works as it stands once its # is taken away."""
+    environ = {"DAGSTER_HOME": str(tmp_path), **{name: EXAMPLES[name] for name in names}}
+
+    assert load_settings(environ, clock=lambda: dt.datetime(2026, 11, 24)).warnings == ()
+
+
+def test_dagsters_own_paths_stay_in_one_folder() -> None:
+    """Whatever dagster.yaml lets Dagster write is below .dagster/, which git ignores."""
+    folders = re.findall(r"base_dir: (\S+)", (TOP / "dagster.yaml").read_text())
+
+    assert len(folders) == 5
+    assert [folder for folder in folders if folder.split("/")[0] != ".dagster"] == []
+    assert "/.dagster/" in (TOP / ".gitignore").read_text().splitlines()
+
+
+def test_dg_and_dagster_load_the_same_code_under_the_same_name() -> None:
+    """[tool.dg] and workspace.yaml name the same module and the same code location."""
+    dg = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    workspace = (TOP / "workspace.yaml").read_text()
+
+    assert f"module_name: {dg['code_location_target_module']}\n" in workspace
+    assert f"location_name: {dg['code_location_name']}\n" in workspace
+
+
+def test_only_the_event_log_touches_dagsters_internals() -> None:
+    """`dagster._…` may change in any release; one module needs it, and falls back to stock behaviour."""
+    touched = {
+        path.relative_to(TOP / "wx_datacube").as_posix()
+        for path in (TOP / "wx_datacube").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imported(node)
+        if re.match(r"dagster\w*\.(.*\.)?_", name)
+    }
+
+    assert touched <= {"orchestration/event_log.py"}
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """Full names of what an import statement brings."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
+def test_the_changelog_puts_data_first() -> None:
+    """Every version of the changelog that says something begins with what it means for the data."""
+    versions = re.split(r"^## ", (TOP / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
+
+    assert [
+        version for version in versions if re.findall(r"^### (.*)", version, re.MULTILINE)[:1] not in ([], ["Data"])
+    ] == []
+
+
+def test_the_version_is_in_the_changelog_once_it_is_released() -> None:
+    """The changelog has an entry for the version that the package carries, or for what is not released yet."""
+    assert re.search(
+        rf"^## \[({re.escape(__version__)}|Unreleased)\]", (TOP / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+
+
+def test_no_file_names_a_folder_of_somebodys_machine() -> None:
+    """What works in one folder works in every other: no file holds a path below a home or work folder."""
+    path = re.compile(r"(?<![\w.$}/])/(?:home|root|Users|work|mnt|opt)/\w")
+    texts = {file: file.read_text(errors="ignore") for file in tracked_files() if file.suffix not in {".png", ".lock"}}
+
+    assert [file.name for file, text in texts.items() if path.search(text)] == []
