@@ -25,6 +25,11 @@ bin=$work/venv/bin
 "$bin/python" -m pip install --quiet --constraint "$work/constraints" "$work"/*.whl
 "$bin/python" -m pip check > "$work/check" || fail "$(cat "$work/check")"
 
+# All of the package is in it, files that aren't Python too.
+site=$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+content() { (cd "$1" && find wx_datacube -type f ! -name '*.pyc' | LC_ALL=C sort); }
+diff <(content "$work/source") <(content "$site") || fail "files of the package are missing from the wheel (<)"
+
 # An empty folder, and nothing of the caller's settings.
 mkdir "$work/empty"
 cd "$work/empty"

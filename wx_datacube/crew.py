@@ -132,9 +132,7 @@ class Crew:
             store_calls(con, calls)
         windows = tuple(each for each in news if isinstance(each, Window))
         self.calls += len(calls)
-        self.progress(
-            Progress(self.endpoint, windows, self.calls, len(self._windows), time.monotonic() - self._began)
-        )
+        self.progress(Progress(self.endpoint, windows, self.calls, len(self._windows), time.monotonic() - self._began))
 
     # --- the workers
 

@@ -4,6 +4,7 @@
 is decided here: assets, schedules and resources come from `orchestration`.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,13 @@ def _account_defs(
 ) -> dg.Definitions:
     starts = {each.name: each.start for each in settings.accounts} if settings else {}
     start = starts.get(name, HISTORY_START)
-    assets = {
-        endpoint.name: build_asset(name, endpoint, start, prefix=prefix, group=group, owners=owners)
-        for endpoint in ENDPOINTS
-    }
+    with warnings.catch_warnings():
+        # Dagster calls backfill policies beta, at every load; this project is built on them and tested with them.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        assets = {
+            endpoint.name: build_asset(name, endpoint, start, prefix=prefix, group=group, owners=owners)
+            for endpoint in ENDPOINTS
+        }
     keys = {endpoint: asset.key for endpoint, asset in assets.items()}
     schedules = [build_schedule(name, period, keys, cron=cron, clock=clock) for period in Period]
     return dg.Definitions(assets=list(assets.values()), schedules=schedules)

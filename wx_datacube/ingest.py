@@ -137,9 +137,7 @@ def _client(settings: Settings, account: Account) -> Client:
             f"Figures must be asked for, but the account {account.name!r} has no credentials.",
             advice=f"Set {appid} and {secret} (or {url}) in .env, then run `wx-datacube doctor`.",
         )
-    return Client(
-        api_url=settings.api_url, appid=account.appid, secret=account.secret, token_url=account.token_url
-    )
+    return Client(api_url=settings.api_url, appid=account.appid, secret=account.secret, token_url=account.token_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +225,7 @@ class _Task:
         ingest, windows = self.ingest, plan.windows
         stamp = Stamp(self.run_id, ingest.account.name, self.refresh)
         budget = None if ingest.daily_calls is None else ingest.daily_calls - plan.calls_today
-        crew = Crew(
-            ingest.warehouse, client, self.endpoint, stamp, self.now, ingest.concurrency, budget, self.progress
-        )
+        crew = Crew(ingest.warehouse, client, self.endpoint, stamp, self.now, ingest.concurrency, budget, self.progress)
         try:
             if plan.probe:
                 windows = self._probe(crew, plan)

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -83,7 +83,8 @@ class Secret:
 class Account:
     """An Official Account: the name it has here, how to get its token, and the first day of its history.
 
-    Credentials may be missing: they are needed only where something must be asked.
+    Credentials may be missing: they are needed only where something must be asked. `single` says that it was named by
+    `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name.
     """
 
     name: str
@@ -91,11 +92,16 @@ class Account:
     secret: Secret | None = None
     token_url: Secret | None = None
     start: dt.date = HISTORY_START
+    single: bool = True
 
     @property
     def can_call(self) -> bool:
         """Whether there is what a token needs: AppID and AppSecret, or a token server."""
         return self.token_url is not None or (self.appid is not None and self.secret is not None)
+
+    def variable(self, field: str) -> str:
+        """The variable that holds a field of this account: `APPID`, `SECRET`, `TOKEN_URL` or `START`."""
+        return variable(None if self.single else self.name, field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,11 @@ def variable(account: str | None, field: str) -> str:
     return f"{PREFIX}{account.upper()}_{field}" if account else f"{PREFIX}{field}"
 
 
+def process_environment() -> dict[str, str]:
+    """A copy of this process's environment, for the processes that it starts."""
+    return dict(os.environ)
+
+
 def find_project(environ: Mapping[str, str], cwd: Path) -> Path:
     """The project folder: `DAGSTER_HOME`, else the nearest folder upwards with a `dagster.yaml`, else SettingsError."""
     home = environ.get("DAGSTER_HOME", "").strip()
@@ -159,12 +170,10 @@ def effective_environ(environ: Mapping[str, str], project: Path) -> dict[str, st
     except (OSError, ValueError) as error:
         problem = type(error).__name__
     else:
-        if not any(key.startswith("\ufeff") for key in values):
-            return {**environ, **{key: value for key, value in values.items() if value is not None}}
-        problem = "it begins with a byte order mark"
+        return {**environ, **{key: value for key, value in values.items() if value is not None}}
     raise SettingsError(
         f"The file .env of the project folder can't be read ({problem}).",
-        advice="Save it as plain UTF-8 text without a byte order mark (BOM), readable by you.",
+        advice="Save it as plain UTF-8 text that you may read.",
     )
 
 
@@ -196,8 +205,7 @@ class _Reader:
     today: dt.date
 
     def settings(self) -> Settings:
-        names = self._names()
-        accounts = tuple(self._account(name, single) for name, single in names)
+        accounts = tuple(self._account(name, single) for name, single in self._names())
         return Settings(
             project=self.project,
             database=self._database(),
@@ -205,7 +213,7 @@ class _Reader:
             concurrency=self._number("CONCURRENCY", CONCURRENCY, MAX_CONCURRENCY) or CONCURRENCY,
             daily_calls=self._number("DAILY_CALLS", None, 10**9),
             accounts=accounts,
-            warnings=tuple(self._warnings(names)),
+            warnings=tuple(self._warnings(accounts)),
         )
 
     def _get(self, name: str) -> str | None:
@@ -239,6 +247,7 @@ class _Reader:
             secret=_secret(self._matching(secret, r"[\x21-\x7e]{1,512}", "the account's AppSecret, without blanks")),
             token_url=_secret(self._token_url(variable(key, "TOKEN_URL"))),
             start=self._start(start if self._get(start) else variable(None, "START")),
+            single=single,
         )
 
     def _matching(self, name: str, pattern: str, meaning: str) -> str | None:
@@ -298,20 +307,19 @@ class _Reader:
             )
         return value
 
-    def _warnings(self, names: list[tuple[str, bool]]) -> Iterator[str]:
+    def _warnings(self, accounts: tuple[Account, ...]) -> Iterator[str]:
         env = self.project / ".env"
         if env.exists() and stat.S_IMODE(env.stat().st_mode) & 0o077:
             yield "Others on this machine can read .env, which may hold the AppSecret: chmod 600 .env"
-        for account, single in names:
-            name = variable(None if single else account, "TOKEN_URL")
+        for account in accounts:
+            name = account.variable("TOKEN_URL")
             if (self._get(name) or "").lower().startswith("http:"):
                 yield f"{name} uses http: whoever can listen in that network can read the token. Use https if you can."
-        yield from self._unknown({variable(None if single else account, "") for account, single in names})
+        yield from self._unknown(account.variable(field) for account in accounts for field in ACCOUNT_FIELDS)
 
-    def _unknown(self, prefixes: set[str]) -> Iterator[str]:
+    def _unknown(self, fields: Iterable[str]) -> Iterator[str]:
         """Warnings about variables of ours that nothing reads: a slip of the pen leaves a setting at its default."""
-        known = {PREFIX + field for field in (*SHARED_FIELDS, "START")}
-        known |= {prefix + field for prefix in prefixes for field in ACCOUNT_FIELDS}
+        known = {*fields, *(variable(None, field) for field in (*SHARED_FIELDS, "START"))}
         for name in sorted(name for name in self.values if name.startswith(PREFIX) and name not in known):
             if self._get(name):
                 close = difflib.get_close_matches(name, sorted(known), 1, 0.8)

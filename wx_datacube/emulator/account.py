@@ -44,7 +44,7 @@ class Request:
             raise Refusal(44002)
         try:
             found = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Refusal(47001) from None
         if not isinstance(found, dict):
             raise Refusal(47001)
@@ -132,7 +132,7 @@ class Account:
                 self.quotas.use(call, now)
             return replace(self._refused(Refusal(int(fault.value), request.ip)), fault=fault)
         if fault.kind == "revoke":
-            self.tokens.revoke(now)
+            self.tokens.revoke(now, sticky=fault.value == "sticky")
         return replace(self._reply(call, request, now), fault=fault)
 
     def _daily(self, call: str) -> int:
@@ -218,7 +218,7 @@ def _asked(body: bytes) -> tuple[str | None, str | None, str]:
     try:
         asked = json.loads(body)
         begin, end = asked.get("begin_date"), asked.get("end_date")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         begin = end = None
     begin, end = (None if day is None else str(day)[:40] for day in (begin, end))
     return begin, end, f"{begin}|{end}"

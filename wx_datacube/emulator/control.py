@@ -59,8 +59,8 @@ def _restate(account: Account, asked: dict[str, Any]) -> object:
     return {"messages": account.world.restate(day, asked.get("factor"), asked.get("delta"))}
 
 
-def _revoke(account: Account, _asked: dict[str, Any]) -> object:
-    account.tokens.revoke(account.clock())
+def _revoke(account: Account, asked: dict[str, Any]) -> object:
+    account.tokens.revoke(account.clock(), bool(asked.get("sticky")))
     return _state(account, {})
 
 
@@ -111,7 +111,7 @@ def _endpoint(account: Account, act: Act) -> Callable[[Request], Awaitable[Respo
             return _answer(act(account, asked))
         except KeyError as missing:
             return _answer({"error": f"missing: {missing.args[0]}"}, 400)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             return _answer({"error": str(error)}, 400)
 
     return endpoint

@@ -39,7 +39,7 @@ MESSAGES = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not an error of the emulator
+class Refusal(Exception):
     """An answer with an errcode instead of data."""
 
     def __init__(self, errcode: int, ip: str = "") -> None:

@@ -21,7 +21,7 @@ KINDS = {
     "drip": "the answer byte by byte, with this many seconds between them",
     "delay": "the answer after this many seconds",
     "redirect": "status 302 to this address",
-    "revoke": "all tokens replaced just before the call",
+    "revoke": "all tokens replaced just before the call; revoke:sticky until a new one is forced",
 }
 NUMBERED = {"errcode", "status", "drip", "delay"}
 STATISTICS, EVERYTHING = "*", "all"

@@ -7,7 +7,7 @@ Add a field here (name, default, how its text is read, one line of help) and it 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from wx_datacube.catalog import BY_NAME, HISTORY_START
 from wx_datacube.emulator.faults import Fault
@@ -26,7 +26,7 @@ def _whole(low: int) -> Callable[[str], int]:
     return read
 
 
-def _seconds_share(text: str) -> float:
+def _share(text: str) -> float:
     number = float(text)
     if not 0 <= number <= 1:
         raise ValueError
@@ -55,95 +55,88 @@ def _quota(text: str) -> tuple[str, int]:
     return BY_NAME[name].name, _whole(0)(number)
 
 
-def _about(read: Callable[[str], object], takes: str, text: str, many: bool = False) -> dict[str, object]:
-    return {"read": read, "takes": takes, "help": text, "many": many}
+def _time(text: str) -> dt.time:
+    time = dt.time.fromisoformat(text)
+    if time.tzinfo is not None:
+        raise ValueError
+    return time
 
 
-_COUNT, _NATURAL = _whole(0), _whole(1)
+class Kind(NamedTuple):
+    """How the text of an option is read, and in words what it takes."""
+
+    read: Callable[[str], object]
+    takes: str
+
+
+COUNT = Kind(_whole(0), "a whole number")
+NATURAL = Kind(_whole(1), "a whole number from 1 on")
+NUMBER = Kind(int, "a whole number, also a negative one")
+SHARE = Kind(_share, "a number from 0 to 1")
+WORD = Kind(_word, "letters and digits")
+TEXT = Kind(str, "text")
+SWITCH = Kind(_switch, "true or false")
+DAY = Kind(dt.date.fromisoformat, "a date, YYYY-MM-DD")
+MOMENT = Kind(_moment, "Beijing time, YYYY-MM-DDTHH:MM")
+TIME = Kind(_time, "Beijing time, HH:MM")
+ENDPOINT_QUOTA = Kind(_quota, "ENDPOINT=N")
+FAULT = Kind(Fault.parse, Fault.GRAMMAR)
+
+
+def _about(kind: Kind, text: str, many: bool = False) -> dict[str, object]:
+    return {"kind": kind, "help": text, "many": many}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How an emulator behaves; the defaults are WeChat's ordinary day."""
 
-    appid: str = field(
-        default="wx5eed0fda7acbe011", metadata=_about(_word, "letters and digits", "AppID of the made-up account.")
-    )
-    secret: str = field(
-        default="0123456789abcdef" * 2,
-        metadata=_about(_word, "letters and digits", "AppSecret of the made-up account."),
-    )
-    seed: int = field(default=0, metadata=_about(int, "a whole number", "Another seed, another world."))
-    messages_per_day: int = field(
-        default=300, metadata=_about(_NATURAL, "a whole number from 1 on", "Size of the grown-up account.")
-    )
-    silent_share: float = field(
-        default=0.03, metadata=_about(_seconds_share, "a number from 0 to 1", "Share of days without a message.")
-    )
-    start: dt.date = field(
-        default=HISTORY_START, metadata=_about(dt.date.fromisoformat, "YYYY-MM-DD", "First day of the account.")
-    )
+    appid: str = field(default="wx5eed0fda7acbe011", metadata=_about(WORD, "AppID of the made-up account."))
+    secret: str = field(default="0123456789abcdef" * 2, metadata=_about(WORD, "AppSecret of the made-up account."))
+    seed: int = field(default=0, metadata=_about(NUMBER, "Another seed, another world."))
+    messages_per_day: int = field(default=300, metadata=_about(NATURAL, "Size of the grown-up account."))
+    silent_share: float = field(default=0.03, metadata=_about(SHARE, "Share of days without a message."))
+    start: dt.date = field(default=HISTORY_START, metadata=_about(DAY, "First day of the account."))
     clock: dt.datetime | None = field(
-        default=None,
-        metadata=_about(_moment, "YYYY-MM-DDTHH:MM[:SS], Beijing time", "Run from this moment on instead of from now."),
+        default=None, metadata=_about(MOMENT, "Run from this moment on instead of from now.")
     )
-    frozen: bool = field(default=False, metadata=_about(_switch, "true or false", "Stop the clock."))
+    frozen: bool = field(default=False, metadata=_about(SWITCH, "Stop the clock."))
     publish_at: dt.time = field(
-        default=dt.time(8),
-        metadata=_about(dt.time.fromisoformat, "HH:MM", "Beijing time at which yesterday's figures appear."),
+        default=dt.time(8), metadata=_about(TIME, "Beijing time at which yesterday's figures appear.")
     )
     refuse_unpublished: bool = field(
-        default=False,
-        metadata=_about(_switch, "true or false", "Answer 61503 instead of an empty list before publication."),
+        default=False, metadata=_about(SWITCH, "Answer 61503 instead of an empty list before publication.")
     )
-    quota: int = field(
-        default=1000, metadata=_about(_COUNT, "a whole number", "Calls a Beijing day for each statistics endpoint.")
-    )
+    quota: int = field(default=1000, metadata=_about(COUNT, "Calls a Beijing day for each statistics endpoint."))
     endpoint_quota: tuple[tuple[str, int], ...] = field(
-        default=(), metadata=_about(_quota, "ENDPOINT=N", "Another quota for one endpoint.", many=True)
+        default=(), metadata=_about(ENDPOINT_QUOTA, "Another quota for one endpoint.", many=True)
     )
     token_quota: int | None = field(
-        default=None,
-        metadata=_about(
-            _COUNT, "a whole number", "Token calls a day; WeChat's: 2,000 of token, 500,000 of stable_token."
-        ),
+        default=None, metadata=_about(COUNT, "Token calls a day; WeChat's: 2,000 of token, 500,000 of stable_token.")
     )
-    rate_limit: int | None = field(
-        default=None, metadata=_about(_NATURAL, "a whole number from 1 on", "Calls a minute and endpoint (45011).")
-    )
-    token_lifetime: int = field(default=7200, metadata=_about(_NATURAL, "seconds", "How long a token is valid."))
+    rate_limit: int | None = field(default=None, metadata=_about(NATURAL, "Calls a minute and endpoint (45011)."))
+    token_lifetime: int = field(default=7200, metadata=_about(NATURAL, "Seconds that a token is valid."))
     whitelist: tuple[str, ...] = field(
-        default=(), metadata=_about(str, "an address", "Only these may fetch tokens (40164).", many=True)
+        default=(), metadata=_about(TEXT, "Only these addresses may fetch tokens (40164).", many=True)
     )
-    secret_frozen: bool = field(
-        default=False, metadata=_about(_switch, "true or false", "The AppSecret is frozen (40243).")
-    )
-    denied: tuple[str, ...] = field(
-        default=(), metadata=_about(str, "an endpoint, or *", "Not granted to the account (48001).", many=True)
-    )
+    secret_frozen: bool = field(default=False, metadata=_about(SWITCH, "The AppSecret is frozen (40243)."))
+    denied: tuple[str, ...] = field(default=(), metadata=_about(TEXT, "Not granted to the account (48001).", many=True))
     retired: tuple[str, ...] = field(
-        default=OFFLINE, metadata=_about(str, "an endpoint", "Taken offline by WeChat (47009).", many=True)
+        default=OFFLINE, metadata=_about(TEXT, "Taken offline by WeChat (47009).", many=True)
     )
     one_label: bool = field(
-        default=False,
-        metadata=_about(_switch, "true or false", "Refuse windows that hold several weeks or months (61501)."),
+        default=False, metadata=_about(SWITCH, "Refuse windows that hold several weeks or months (61501).")
     )
     stray_weeks: bool = field(
         default=False,
-        metadata=_about(
-            _switch, "true or false", "As in August 2022: one-day calls for a week bring up to two years older rows."
-        ),
+        metadata=_about(SWITCH, "As in August 2022: one-day calls for a week bring up to two years older rows."),
     )
     dirty_rows: bool = field(
-        default=False,
-        metadata=_about(
-            _switch, "true or false", "Windows that touch early December 2014 bring rows of the days before."
-        ),
+        default=False, metadata=_about(SWITCH, "Windows that touch early December 2014 bring rows of the days before.")
     )
-    latency: int = field(default=0, metadata=_about(_COUNT, "milliseconds", "Time that every answer takes."))
+    latency: int = field(default=0, metadata=_about(COUNT, "Milliseconds that every answer takes."))
     faults: tuple[Fault, ...] = field(
-        default=(),
-        metadata=_about(Fault.parse, Fault.GRAMMAR, "What goes wrong, and when; the first that applies.", many=True),
+        default=(), metadata=_about(FAULT, "What goes wrong, and when; the first that applies.", many=True)
     )
 
     def changed(self, values: Mapping[str, object]) -> "Options":
@@ -166,7 +159,7 @@ class Options:
 def _read(option: Field[Any], value: object) -> object:
     if value is None:
         return option.default
-    takes = option.metadata["takes"]
+    kind: Kind = option.metadata["kind"]
     try:
         if not option.metadata["many"]:
             return _read_one(option, value)
@@ -174,12 +167,13 @@ def _read(option: Field[Any], value: object) -> object:
         items = value.items() if isinstance(value, Mapping) else items
         return tuple(_read_one(option, item) for item in items)
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{option.name} takes {takes}, not {value!r}") from None
+        raise ValueError(f"{option.name} takes {kind.takes}, not {str(value)[:80]!r}") from None
 
 
 def _read_one(option: Field[Any], value: object) -> object:
     pair = "=".join(map(str, value)) if isinstance(value, tuple | list) else value
-    return option.metadata["read"](_plain_text(pair))
+    kind: Kind = option.metadata["kind"]
+    return kind.read(_plain_text(pair))
 
 
 def _plain_text(value: object) -> str:
@@ -190,3 +184,35 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return ["=".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else _plain_text(value)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a command line needs to know about an option; `Options.changed` reads the texts that it collects."""
+
+    name: str
+    takes: str
+    help: str
+    default: object
+    many: bool
+    switch: bool
+
+    @property
+    def flag(self) -> str:
+        """The option's name on a command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+def about_options() -> tuple[About, ...]:
+    """Every option, in the order of the dataclass; `many` may be given several times, a `switch` takes no value."""
+    return tuple(
+        About(
+            option.name,
+            option.metadata["kind"].takes,
+            option.metadata["help"],
+            option.default,
+            option.metadata["many"],
+            option.type is bool,
+        )
+        for option in fields(Options)
+    )

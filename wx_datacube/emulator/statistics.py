@@ -89,11 +89,12 @@ def _stray_rows(window: Window, world: World, options: Options) -> list[Row]:
 
 
 def _dirty_rows(window: Window, options: Options) -> list[Row]:
-    """Rows before history: of the last label before it, and of the window's own."""
+    """Rows before history: those of the window, and of the last label before it where the window touches its start."""
     if not options.dirty_rows or window.begin >= EARLY:
         return []
-    period = window.endpoint.period
-    labels = {label_of(HISTORY_START - dt.timedelta(days=1), period), *window.labels()}
+    labels = set(window.labels())
+    if window.end >= HISTORY_START:
+        labels.add(label_of(HISTORY_START - dt.timedelta(days=1), window.endpoint.period))
     return [_dirty_row(window.endpoint, label, options.seed) for label in sorted(labels) if label < HISTORY_START]
 
 

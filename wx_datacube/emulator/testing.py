@@ -111,9 +111,12 @@ class Control:
         given = {"factor": factor} if delta is None else {"delta": delta}
         return int(self._ask("POST", "restate", day=day.isoformat(), **given)["messages"])
 
-    def revoke_tokens(self) -> None:
-        """All tokens given out answer 40001 from now on."""
-        self._ask("POST", "revoke_tokens")
+    def revoke_tokens(self, *, sticky: bool = False) -> None:
+        """All tokens given out answer 40001 from now on.
+
+        `sticky`: `stable_token` goes on giving out the worthless one until a new one is forced.
+        """
+        self._ask("POST", "revoke_tokens", sticky=sticky)
 
     def calls(self, endpoint: str | None = None) -> list[Call]:
         """All calls so far, oldest first: of one endpoint, `token`, `stable_token`, `quota`, or of all of them."""

@@ -38,6 +38,7 @@ class Tokens:
     _plain: Token | None = None
     _made: int = 0
     _forced: list[dt.datetime] = field(default_factory=list)
+    _sticky: bool = False
 
     def _make(self, now: dt.datetime) -> Token:
         self._made += 1
@@ -68,11 +69,11 @@ class Tokens:
             self._replace(self._stable, now)
             self._stable = None
         if self._stable is None or not self._lasts(self._stable, now):
-            self._stable = self._make(now)
+            self._stable, self._sticky = self._make(now), False
         return self._stable
 
     def _lasts(self, token: Token, now: dt.datetime) -> bool:
-        return now < min(token.expires - RENEWED_BEFORE_END, self._given[token.text].replaced)
+        return now < token.expires - RENEWED_BEFORE_END and (self._sticky or now < self._given[token.text].replaced)
 
     def _may_force(self, now: dt.datetime) -> bool:
         today = [moment for moment in self._forced if moment.date() == now.date()]
@@ -83,8 +84,12 @@ class Tokens:
         self._forced = [*today, now]
         return True
 
-    def revoke(self, now: dt.datetime) -> None:
-        """Replace every token by one that nobody has been told: all in use answer 40001 from now on."""
+    def revoke(self, now: dt.datetime, sticky: bool = False) -> None:
+        """Replace every token by one that nobody has been told: all in use answer 40001 from now on.
+
+        `sticky`: `stable_token` goes on giving out the worthless one until a new one is forced.
+        """
+        self._sticky = sticky
         for token in list(self._given.values()):
             self._replace(token, now)
 

@@ -14,13 +14,15 @@ import dagster as dg
 
 from wx_datacube.catalog import Endpoint, Family, Period
 from wx_datacube.crew import Progress
-from wx_datacube.errors import NotReady, WxDatacubeError
+from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest import LabelReport, Report
 from wx_datacube.orchestration.checks import check_results, check_specs
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import HOST_TAG, PID_TAG, REASON_TAG, STOPPED_TAG, Reason
 from wx_datacube.settings import Settings, load_settings
 from wx_datacube.warehouse.files import Warehouse
+
+_WAITS = (NotReady, QuotaExhausted)
 
 
 class FetchConfig(dg.Config):
@@ -76,7 +78,7 @@ class _Materialization:
         self._account = account
         self._endpoint = endpoint
         self._refresh = refresh
-        self._scheduled = context.run.tags.get(REASON_TAG) == Reason.SCHEDULE
+        self._reason = context.run.tags.get(REASON_TAG)
 
     def events(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Bring the run's partitions in; events for what is there, and an end that tells the truth."""
@@ -105,7 +107,7 @@ class _Materialization:
                 labels,
                 run_id=self._context.run.run_id,
                 refresh=self._refresh,
-                by_hand=not self._scheduled,
+                by_hand=self._reason != Reason.SCHEDULE,
                 progress=self._tell,
                 say=self._context.log.info,
             )
@@ -119,9 +121,9 @@ class _Materialization:
         return dg.MaterializeResult(metadata={"calls": report.calls}, check_results=checks)
 
     def _partial(self, report: Report, checks: list[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
-        """What landed is logged; the rest fails, unless a schedule was merely too early."""
-        if self._scheduled and all(isinstance(each.error, NotReady) for each in report.missing):
-            self._context.log.info(f"{_summary(report)} The next tick asks again.")
+        """What landed is logged; the rest fails, unless it only has to wait and we come back for it by ourselves."""
+        if self._reason in list(Reason) and all(isinstance(each.error, _WAITS) for each in report.missing):
+            self._context.log.info(f"{_summary(report)} {report.errors[0]}")
             yield from checks
             return
         for check in checks:

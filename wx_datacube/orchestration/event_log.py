@@ -127,7 +127,8 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         rows = [self._event_to_row(event) for event in events]
         run.execute(table.insert(), rows)
         index.execute(table.insert(), rows)
-        last_id = index.execute(table.select().with_only_columns(table.c.id).order_by(table.c.id.desc())).scalar_one()
+        newest = table.select().with_only_columns(table.c.id).order_by(table.c.id.desc()).limit(1)
+        last_id = index.execute(newest).scalar_one()
         ids = range(last_id - len(events) + 1, last_id + 1)  # SQLite counts on from the highest; nobody else may write
         self._store_asset_event_tags(index, events, ids)
         for event, event_id in _newest_of_each_kind(events, ids):
@@ -141,13 +142,14 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             return
         from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
+        logged = self._event_to_row(event)
         row = {
             "asset_key": planned.asset_key.to_string(),
             "check_name": planned.check_name,
             "run_id": event.run_id,
             "execution_status": "PLANNED",
-            "evaluation_event": self._event_to_row(event)["event"],
-            "evaluation_event_timestamp": self._event_insert_timestamp(event),
+            "evaluation_event": logged["event"],
+            "evaluation_event_timestamp": logged["timestamp"],
             "evaluation_event_storage_id": event_id,
         }
         rows = [{**row, "partition": key} for key in planned.partitions_subset.get_partition_keys()]
@@ -184,6 +186,24 @@ def stored_together(instance: dg.DagsterInstance) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def add_metadata(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give each partition of the running asset its metadata: `add_asset_metadata` in time linear in their number.
+
+    Dagster's own copies all that was added before on every call: 2 s for 4,376 partitions.
+    """
+    if not _is_tested(BatchedSqliteEventLogStorage.tested_minor, dg.__version__):
+        for partition_key, values in metadata.items():
+            context.add_asset_metadata(values, partition_key=partition_key)
+        return
+    from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
+
+    step = context.get_step_execution_context()
+    entries = dict(step._metadata_accumulator.per_output_metadata)
+    for key, values in metadata.items():
+        entries[AssetMetadataHandle(asset_key=context.asset_key, partition_key=key)] = values
+    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=entries)
 
 
 def _is_one_of_many(event: dg.EventLogEntry) -> bool:

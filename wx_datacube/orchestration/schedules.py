@@ -102,7 +102,7 @@ def _request(key: dg.AssetKey, wanted: Range, now: dt.datetime) -> dg.RunRequest
         tags={
             "dagster/asset_partition_range_start": first,
             "dagster/asset_partition_range_end": last,
-            REASON_TAG: Reason.SCHEDULE,
+            REASON_TAG: Reason.SCHEDULE.value,
         },
     )
 

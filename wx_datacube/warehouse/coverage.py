@@ -162,6 +162,16 @@ def last_error_at(con: Connection, account: str, endpoint: Endpoint, errcode: in
     return found[0] if found else None
 
 
+def last_errcode(con: Connection, account: str, endpoint: Endpoint) -> int | None:
+    """The errcode that WeChat's last answer for the endpoint carried; None for data, or where it never answered."""
+    found = con.execute(
+        "SELECT errcode FROM datacube.api_calls WHERE account = $account AND endpoint = $endpoint"
+        " AND http_status IS NOT NULL ORDER BY call_id DESC LIMIT 1",
+        {"account": account, "endpoint": endpoint.name},
+    ).fetchone()
+    return found[0] if found else None
+
+
 @dataclass(frozen=True, slots=True)
 class PastCall:
     """A call of the ledger in what it asked for and how it ended."""

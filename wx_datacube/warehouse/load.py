@@ -196,8 +196,9 @@ def _said(endpoint: Endpoint) -> str:
     refresh; `brought` is the call that `stored` came with.
     """
     keys = _names(endpoint.key)
-    packed = "struct_pack(" + ", ".join(
-        f"{column.name} := {column.name}::{column.type}" for column in endpoint.values) + ")"
+    packed = (
+        "struct_pack(" + ", ".join(f"{column.name} := {column.name}::{column.type}" for column in endpoint.values) + ")"
+    )
     whole = f"PARTITION BY account, {keys} ORDER BY call_id"
     epoch = f"PARTITION BY account, {keys}, epoch ORDER BY call_id"
     return f"""

@@ -253,9 +253,7 @@ def _views_of(period: Period) -> Iterator[str]:
     )
     if Family.HOURS in by_family:
         select = _messages_select(by_family[Family.HOURS], "(ref_hour // 100)::INTEGER AS hour,")
-        yield from _people(
-            "messages_hourly", "Messages by hour and type.", select, "date", "hour", "type", *_COUNTS
-        )
+        yield from _people("messages_hourly", "Messages by hour and type.", select, "date", "hour", "type", *_COUNTS)
     yield from _people(
         f"senders_{adverb}",
         f"How many users sent how many messages in a {noun}.",

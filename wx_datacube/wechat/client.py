@@ -11,18 +11,18 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import requests
 
 from wx_datacube.errors import UnexpectedAnswer
 from wx_datacube.periods import Clock, beijing_now
-from wx_datacube.settings import API_URL, Secret
+from wx_datacube.settings import API_URL, Account, Secret
 from wx_datacube.wechat.answers import Attempt, Finding, Source, to_attempt, understand
 from wx_datacube.wechat.guard import guarded_session
 from wx_datacube.wechat.retry import Limits, Retry
-from wx_datacube.wechat.tokens import Fetcher, NoToken, StableToken, Tokens, TokenServer
+from wx_datacube.wechat.tokens import Fetcher, NoToken, StableToken, Tokens, TokenServer, no_credentials
 from wx_datacube.wechat.transport import Bounds, Reply, Transport
 
 log = logging.getLogger("wx_datacube.wechat")
@@ -84,6 +84,13 @@ class Client:
         elif appid and secret:
             fetcher = StableToken(self._api_url, appid, _hidden(secret), self._transport, self._retry, clock)
         self._tokens = Tokens(fetcher, clock)
+
+    @classmethod
+    def of(cls, account: Account, api_url: str = API_URL, **options: Any) -> Self:
+        """The client of a configured account; `options` as above. SettingsError when its credentials are missing."""
+        if not account.can_call:
+            raise no_credentials(account.variable("APPID"), account.variable("SECRET"), account.variable("TOKEN_URL"))
+        return cls(api_url=api_url, appid=account.appid, secret=account.secret, token_url=account.token_url, **options)
 
     def __repr__(self) -> str:
         return f"Client({self._api_url!r})"

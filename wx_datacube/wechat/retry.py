@@ -170,9 +170,9 @@ class Retry:
     def _back_off(self, error: WeChatError, tally: _Tally) -> None:
         """Wait about 1, 2, 4 s, as long as attempts are left and the host is not down."""
         tally.failed += 1
+        self.host.check()
         if tally.failed >= self._limits.attempts:
             raise error.after(tally.asked)
-        self.host.check()
         self._sleep(2 ** (tally.failed - 1) * (0.5 + self._chance()))
 
     def _wait(self) -> None:

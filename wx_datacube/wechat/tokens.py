@@ -150,11 +150,15 @@ class NoToken:
 
     def fetch(self, rejected: str | None) -> Token:
         """Raise SettingsError."""
-        raise SettingsError(
-            "There are no credentials to ask WeChat with.",
-            advice="Set WX_DATACUBE_APPID and WX_DATACUBE_SECRET, or WX_DATACUBE_TOKEN_URL, in .env of the project "
-            "folder (with several accounts: WX_DATACUBE_<ACCOUNT>_APPID, …).",
-        )
+        raise no_credentials("WX_DATACUBE_APPID", "WX_DATACUBE_SECRET", "WX_DATACUBE_TOKEN_URL")
+
+
+def no_credentials(appid: str, secret: str, token_url: str) -> SettingsError:
+    """The error of an account that can't ask for a token; the arguments are names of variables."""
+    return SettingsError(
+        "There are no credentials to ask WeChat with.",
+        advice=f"Set {appid} and {secret}, or {token_url}, in .env of the project folder.",
+    )
 
 
 def _token(transport: Transport, retry: Retry, source: Source, url: str, body: bytes | None, clock: Clock) -> Token:

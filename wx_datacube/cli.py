@@ -1,0 +1,215 @@
+"""Command line: reads options, calls what does the work, prints, and turns outcomes into exit codes.
+
+A command belongs here only as far as it talks to a terminal. Dagster, DuckDB and the emulator are imported inside the
+commands that need them, so that `--help` and `status` answer at once. Exit codes: 0 all is there, 1 something is
+missing or failed, 2 wrong use or configuration, 3 stopped at the day's quota, 130 interrupted.
+"""
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wx_datacube import __version__
+from wx_datacube.catalog import BY_NAME, ENDPOINTS
+from wx_datacube.emulator.options import Options
+from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError
+from wx_datacube.periods import beijing_now
+
+if TYPE_CHECKING:
+    from wx_datacube.settings import Account, Settings
+
+DAY = click.DateTime(["%Y-%m-%d"])
+account_option = click.option("--account", metavar="NAME", help="One account only; default: all that are configured.")
+
+
+def main() -> None:
+    """Entry point of `wx-datacube`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; whatever is expected to go wrong is one clear line on stderr."""
+    try:
+        return int(commands.main(list(arguments), prog_name="wx-datacube", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. What has landed stays; run the same again to go on.", err=True)
+        return 130
+    except WxDatacubeError as error:
+        click.echo(f"wx-datacube: {error}", err=True)
+        return 2 if isinstance(error, SettingsError | WarehouseError) else 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def commands() -> None:
+    """Message statistics of WeChat Official Accounts (公众号消息分析) in DuckDB, by Dagster."""
+
+
+def _settings() -> "Settings":
+    from wx_datacube.settings import load_settings
+
+    settings = load_settings()
+    for warning in settings.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    return settings
+
+
+def _accounts(settings: "Settings", name: str | None) -> "tuple[Account, ...]":
+    return settings.accounts if name is None else (settings.account(name),)
+
+
+# --- looking ----------------------------------------------------------------------------------------------------
+
+
+@commands.command()
+@account_option
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def status(account: str | None, as_json: bool) -> int:
+    """What is there, what is missing, and the calls made today. Makes no call."""
+    from wx_datacube.status import read_status
+
+    settings = _settings()
+    found = [read_status(settings, each) for each in _accounts(settings, account)]
+    if as_json:
+        whole = {"database": str(settings.database), "accounts": {each.account: each.as_json() for each in found}}
+        click.echo(json.dumps(whole, default=str, ensure_ascii=False, indent=2))
+    else:
+        from wx_datacube import terminal
+
+        for each in found:
+            terminal.show_status(each)
+    return 1 if any(each.needs_person for each in found) else 0
+
+
+@commands.command()
+@account_option
+def doctor(account: str | None) -> int:
+    """What stands between this machine and its figures, and what to do about it."""
+    from wx_datacube.doctor import examine
+    from wx_datacube.orchestration.doctor import examine_dagster
+
+    settings, well = _settings(), True
+    for each in _accounts(settings, account):
+        click.echo(f"Account {each.name}")
+        for finding in (*examine(settings, each), *examine_dagster(settings, each)):
+            click.echo(f"  {'ok ' if finding.well else 'NO '} {finding.text}")
+            well = well and finding.well
+    return 0 if well else 1
+
+
+# --- working ----------------------------------------------------------------------------------------------------
+
+
+@commands.command()
+@click.option("--start", type=DAY, metavar="YYYY-MM-DD", help="First label; default: the whole history.")
+@click.option("--end", type=DAY, metavar="YYYY-MM-DD", help="Last label; default: the newest that is due.")
+@click.option("--endpoint", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Repeatable; default: all.")
+@click.option("--refresh", is_flag=True, help="Ask again for what is stored, and replace it.")
+@account_option
+def backfill(
+    start: dt.datetime | None, end: dt.datetime | None, names: tuple[str, ...], refresh: bool, account: str | None
+) -> int:
+    """Bring in every due label that is missing, and materialize it in Dagster."""
+    settings = _settings()
+    chosen = _accounts(settings, account)
+    first, last = start and start.date(), end and end.date()
+    _check_range(first, last, chosen)
+    from wx_datacube.orchestration.backfill import Scope
+    from wx_datacube.terminal import run_backfill
+
+    endpoints = [each for each in ENDPOINTS if not names or each.name in names]
+    scope = Scope(first, last, endpoints, refresh)
+    return max(run_backfill(settings, each, scope) for each in chosen)
+
+
+def _check_range(first: dt.date | None, last: dt.date | None, accounts: "Sequence[Account]") -> None:
+    today = beijing_now().date()
+    for day, option in ((first, "--start"), (last, "--end")):
+        if day is not None and day > today:
+            raise click.BadParameter(f"{day} lies in the future; today in Beijing is {today}.", param_hint=option)
+    if first is not None and last is not None and first > last:
+        raise click.BadParameter(f"{first} is after --end {last}.", param_hint="--start")
+    for account in accounts:
+        if last is not None and last < account.start:
+            raise click.BadParameter(
+                f"{last} is before the history of {account.name} begins, {account.start} (WX_DATACUBE_START).",
+                param_hint="--end",
+            )
+
+
+@commands.command()
+def replay() -> int:
+    """Rebuild every table from the stored responses. Makes no call."""
+    from wx_datacube.warehouse.files import Warehouse
+    from wx_datacube.warehouse.ledger import replay as replay_ledger
+
+    warehouse = Warehouse(_settings().database)
+    with warehouse.writing() as con:
+        calls = replay_ledger(con)
+    warehouse.publish()
+    click.echo(f"Rebuilt every table from {calls:,} calls: {warehouse.database}")
+    return 0
+
+
+# --- made-up data, and Dagster's UI -----------------------------------------------------------------------------
+
+
+@commands.command()
+@click.option("--days", type=click.IntRange(1, 4000), default=90, show_default=True, help="Newest settled days.")
+def demo(days: int) -> int:
+    """The whole way on a made-up account, in a folder of its own: demo/."""
+    from wx_datacube.terminal import run_demo
+
+    return run_demo(days)
+
+
+@commands.command()
+def ui() -> int:
+    """Dagster's UI on the configured account; without one, on the demo."""
+    from wx_datacube.terminal import run_ui
+
+    return run_ui(_settings())
+
+
+def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
+    """One command-line option for each field of the emulator's options."""
+    for field in reversed(fields(Options)):
+        about = field.metadata
+        option = click.option(
+            f"--{field.name.replace('_', '-')}", metavar=about["kind"].takes, help=about["help"], multiple=about["many"]
+        )
+        command = option(command)
+    return command
+
+
+@commands.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port; default: a free one.")
+@_emulator_options
+def emulator(host: str, port: int, **options: Any) -> int:
+    """Serve WeChat's API with made-up data until interrupted."""
+    from wx_datacube.terminal import needs
+
+    with needs("emulator"):
+        from wx_datacube.emulator.server import serve
+    try:
+        chosen = Options().changed({name: value for name, value in options.items() if value not in (None, ())})
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+    def ready(api_url: str) -> None:
+        for name, value in (("API_URL", api_url), ("APPID", chosen.appid), ("SECRET", chosen.secret)):
+            click.echo(f"WX_DATACUBE_{name}={value}")
+        click.echo(f"Emulating WeChat's datacube API at {api_url}; Ctrl-C ends it.")
+        sys.stdout.flush()
+
+    serve(chosen, host, port, ready)
+    return 0

@@ -1,0 +1,41 @@
+"""Demo: a made-up account in a folder of its own, so that nothing of yours is read or changed.
+
+`demo_environment` is what its processes see: neither `.env` nor `WX_DATACUBE_*` of the real project. What the demo
+prints is the business of `cli`.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from wx_datacube.catalog import Period
+from wx_datacube.periods import settled_at
+from wx_datacube.settings import PREFIX
+
+ACCOUNT = "demo"
+DAYS = 90
+
+
+def demo_folder(project: Path) -> Path:
+    """The demo's project folder, made if need be, with the `dagster.yaml` and `workspace.yaml` of this package."""
+    folder = project / "demo"
+    folder.mkdir(exist_ok=True)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        folder.joinpath(name).write_text(files("wx_datacube").joinpath("project", name).read_text("utf-8"), "utf-8")
+    return folder
+
+
+def newest_settled_day(now: dt.datetime) -> dt.date:
+    """The last day of which an empty answer is believed: yesterday, or before noon the day before."""
+    yesterday = now.date() - dt.timedelta(days=1)
+    return yesterday if now >= settled_at(yesterday, Period.DAY) else yesterday - dt.timedelta(days=1)
+
+
+def demo_environment(
+    environ: Mapping[str, str], folder: Path, start: dt.date, api_url: str, appid: str, secret: str
+) -> dict[str, str]:
+    """`environ` for the demo's processes: its own folder, account and emulator, and nothing of the real project."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
+    ours = {"API_URL": api_url, "APPID": appid, "SECRET": secret, "ACCOUNT": ACCOUNT, "START": start.isoformat()}
+    return kept | {"DAGSTER_HOME": str(folder)} | {f"{PREFIX}{name}": value for name, value in ours.items()}

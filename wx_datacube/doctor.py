@@ -1,0 +1,110 @@
+"""Doctor: what stands between this machine and its figures, one finding after the other, each with what to do.
+
+Add a finding where a newcomer got stuck. At most one statistics call an endpoint is made, for the newest settled label
+that is missing, so that its figures are stored and the call is not wasted. Dagster's part is in `cli`, which may
+import it.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wx_datacube.catalog import ENDPOINTS, Endpoint
+from wx_datacube.errors import WeChatError, WxDatacubeError
+from wx_datacube.ingest import Ingest
+from wx_datacube.periods import Clock, beijing_now, settled_at
+from wx_datacube.settings import Account, Settings
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.wechat import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: whether it is well, and in words, with what to do where it is not."""
+
+    well: bool
+    text: str
+
+
+def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Finding]:
+    """Credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
+    yield from (Finding(False, warning) for warning in settings.warnings)
+    yield from _folders(settings, account, clock)
+    credentials = _credentials(account)
+    yield credentials
+    if not credentials.well:
+        return
+    with _client(settings, account) as client:
+        try:
+            client.quota(ENDPOINTS[0].name)
+        except WeChatError as error:
+            yield Finding(False, str(error))
+            return
+        yield Finding(True, "WeChat gives out a token, and this machine's IP address is allowed.")
+        for endpoint in ENDPOINTS:
+            yield _endpoint(client, settings, account, endpoint, clock)
+
+
+def _client(settings: Settings, account: Account) -> Client:
+    return Client(api_url=settings.api_url, appid=account.appid, secret=account.secret, token_url=account.token_url)
+
+
+def _credentials(account: Account) -> Finding:
+    if account.token_url:
+        return Finding(True, "Tokens come from your token server; AppSecret and IP whitelist are its business.")
+    if account.can_call:
+        return Finding(True, f"AppID {account.appid} and its AppSecret are set.")
+    return Finding(
+        False,
+        "AppID or AppSecret is not set. Log in at mp.weixin.qq.com as an administrator of the account; WeChat's help"
+        " page 获取开发者ID和密码 says where the AppID and the AppSecret are. If another system of your company uses the"
+        " account, ask its operator for the AppSecret and do NOT reset it: a reset cuts that system off. wx_datacube"
+        " fetches its token with stable_token, which doesn't disturb the tokens of other systems. Write both into"
+        " .env (copy .env.example), add this machine's address to the IP whitelist (IP白名单) beside them, and run"
+        " `wx-datacube doctor` again: if WeChat refuses the address, it names the one to enter.",
+    )
+
+
+def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Finding]:
+    try:
+        with Warehouse(settings.database, clock=clock, patience=5).writing() as con:
+            known.bind_account(con, account.name, account.appid, account.start, clock())
+            first = known.first_message(con, account.name)
+    except WxDatacubeError as error:
+        yield Finding(False, str(error))
+        return
+    yield Finding(True, f"{settings.database} can be written.")
+    if first is not None and first > account.start:
+        yield Finding(
+            True,
+            f"The first message that is stored is of {first}; with WX_DATACUBE_START={first} nothing before it is asked.",
+        )
+    if not os.access(settings.project, os.W_OK):
+        yield Finding(False, f"{settings.project} can't be written: Dagster keeps its history there (.dagster/).")
+
+
+def _endpoint(client: Client, settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Finding:
+    try:
+        quota = client.quota(endpoint.name)
+        error = _one_call(settings, account, endpoint, clock)
+    except WxDatacubeError as failure:
+        return Finding(False, str(failure))
+    if error is not None:
+        return Finding(False, str(error))
+    left = f"{quota.remain:,} of {quota.daily_limit:,} calls are left today"
+    return Finding(quota.remain > 0, f"{endpoint.name} is granted; {left}.")
+
+
+def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> WeChatError | None:
+    """Ask for the newest settled label that is missing; what WeChat says against it. None, too, if all is there."""
+    now = clock()
+    with Warehouse(settings.database, clock=clock).writing() as con:
+        states = known.states(con, account.name, account.start, now, endpoint)[endpoint.name]
+    settled = [label for label in states if now >= settled_at(label, endpoint.period)]
+    missing = [label for label in settled if states[label] is State.MISSING]
+    if not missing:
+        return None
+    report = Ingest.of(settings, account).bring_in(endpoint, [missing[-1]], run_id="doctor", by_hand=True)
+    return report.errors[0] if report.errors else None

@@ -1,0 +1,31 @@
+"""Doctor: what Dagster has to say: does its instance open, and are the schedules on?
+
+Everything about WeChat and files is in `wx_datacube.doctor`.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from wx_datacube.catalog import Period
+from wx_datacube.doctor import Finding
+from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.settings import Account, Settings
+
+
+def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
+    """Whether the project's Dagster instance opens, and which of the account's schedules are switched on."""
+    try:
+        with project_instance(settings.project) as instance:
+            states = {state.name: state.is_running for state in instance.all_instigator_state()}
+    except (OSError, dg.DagsterError) as error:
+        yield Finding(False, f"Dagster's instance in {settings.project} can't be opened: {error}")
+        return
+    yield Finding(True, f"Dagster's instance in {settings.project} opens.")
+    names = [f"{account.name}_{period.adverb}" for period in Period]
+    off = [name for name in names if not states.get(name)]
+    if off:
+        how = "Switch them on in Dagster's UI under Automation, or run `wx-datacube backfill` by cron."
+        yield Finding(True, f"Schedules that are off: {', '.join(off)}. {how}")
+    else:
+        yield Finding(True, f"All schedules are on: {', '.join(names)}.")

@@ -1,0 +1,265 @@
+"""Terminal: what commands show while they work and when they are done.
+
+Tables, progress and the words around them; which command there is and what its exit codes mean is in `cli`.
+"""
+
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.table import Table
+
+from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
+from wx_datacube.errors import NotReady, QuotaExhausted, SettingsError
+from wx_datacube.periods import beijing_now
+from wx_datacube.settings import Account, Settings, find_project, load_settings, process_environment
+from wx_datacube.status import AccountStatus, read_status
+from wx_datacube.warehouse.coverage import State
+
+if TYPE_CHECKING:
+    from wx_datacube.crew import Progress
+    from wx_datacube.ingest import Report
+    from wx_datacube.orchestration.backfill import Backfill, Scope
+    from wx_datacube.todo import Range
+
+_WIDTH = 120
+"""Columns where there is no terminal: nothing is wrapped or cut in a log file."""
+
+_NOUNS = {Period.DAY: "days", Period.WEEK: "weeks", Period.MONTH: "months"}
+
+
+def _console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=None if stream.isatty() else _WIDTH)
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Turn a missing optional dependency into the line that installs it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"This command needs {error.name}, which is not installed.",
+            advice=f"Install it: pip install 'wx-datacube[{extra}]', or `make install` in a clone.",
+        ) from None
+
+
+# --- status -----------------------------------------------------------------------------------------------------
+
+
+def show_status(status: AccountStatus) -> None:
+    """The table of one account, its gaps, and what needs a person."""
+    console = _console()
+    console.print(f"Account {status.account} ({status.appid or 'no AppID yet'}), history from {status.start}")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("endpoint")
+    for name in ("due", "landed", "empty", "implied", "missing", "last landed", "calls today", "calls needed"):
+        table.add_column(name, justify="right")
+    for each in status.endpoints:
+        counts = (each.due, each.landed, each.empty, each.implied, each.missing)
+        last = str(each.last_landed or "-")
+        table.add_row(each.endpoint, *map(_number, counts), last, _number(each.calls_today), _number(each.calls_needed))
+    console.print(table)
+    for each in status.endpoints:
+        if each.missing_ranges:
+            console.print(f"  {each.endpoint} is missing {_ranges(each.missing_ranges)}")
+    if any(each.missing for each in status.endpoints):
+        console.print("Bring in what is missing: wx-datacube backfill")
+    for text in status.needs_person:
+        console.print(f"Needs a person: {text}")
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def _ranges(gaps: list[tuple[dt.date, dt.date]], shown: int = 3) -> str:
+    texts = [str(first) if first == last else f"{first} to {last}" for first, last in reversed(gaps)]
+    more = f" and {len(texts) - shown} older gaps" if len(texts) > shown else ""
+    return ", ".join(texts[:shown]) + more
+
+
+# --- backfill ---------------------------------------------------------------------------------------------------
+
+
+def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
+    """Run a backfill with its progress on the terminal; returns the exit code."""
+    from wx_datacube.orchestration.backfill import Backfill
+    from wx_datacube.orchestration.instance import project_instance
+
+    display = _Display(_console(), account.name)
+    with project_instance(settings.project) as instance, display.bar:
+        backfill = Backfill(instance, settings, account, scope, beijing_now(), display)
+        states = backfill.run()
+    _show_outcome(display.console, states)
+    return _explain(backfill, states)
+
+
+class _Display:
+    """A bar over calls on a terminal, and a line for each Dagster run anywhere."""
+
+    def __init__(self, console: Console, account: str) -> None:
+        self.console = console
+        self._account = account
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("calls"))
+        self.bar = ProgressBar(
+            *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True
+        )
+        self._task = self.bar.add_task("", total=None)
+
+    def planned(self, labels: int, calls: int) -> None:
+        """Say what is ahead."""
+        self.bar.update(self._task, total=calls)
+        todo = f"{labels:,} partitions to do, {calls:,} calls at most" if labels else "nothing to do"
+        self.console.print(f"{self._account}: {todo}")
+
+    def progress(self, news: "Progress") -> None:
+        """Move the bar."""
+        self.bar.update(self._task, advance=len(news.stored), description=news.endpoint.name)
+
+    def ran(self, endpoint: Endpoint, wanted: "Range", report: "Report | None") -> None:
+        """A line for a run that ended."""
+        if report is not None:
+            there = len(report.labels) - len(report.missing)
+            self.console.print(
+                f"  {endpoint.name} {wanted.first} to {wanted.last}: {there:,} of {len(report.labels):,}"
+                f" {_NOUNS[endpoint.period]} there, {report.calls:,} calls"
+            )
+
+
+def _show_outcome(console: Console, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("endpoint")
+    for state in State:
+        table.add_column(state.value, justify="right")
+    for endpoint, labels in states.items():
+        found = list(labels.values())
+        table.add_row(endpoint.name, *(_number(found.count(state)) for state in State))
+    console.print(table)
+
+
+def _explain(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, State]]) -> int:
+    """Say on stderr what is not there and how it goes on; the exit code."""
+    console = _console(stderr=True)
+    missing = {endpoint: list(labels.values()).count(State.MISSING) for endpoint, labels in states.items()}
+    errors = {report.endpoint: report.errors for report in backfill.reports if report.missing}
+    for text in backfill.failures:
+        console.print(text)
+    for endpoint, count in missing.items():
+        if count:
+            for error in errors.get(endpoint, ())[:3]:
+                console.print(f"{error}")
+            console.print(f"{endpoint.name}: {count:,} of {len(states[endpoint]):,} are missing.")
+    if not any(missing.values()):
+        return 1 if backfill.failures else 0
+    causes = [error for found in errors.values() for error in found]
+    if backfill.failures or not causes or any(not isinstance(error, _WAITS) for error in causes):
+        console.print("Run the same again to go on; what has landed is not asked again.")
+        return 1
+    if any(isinstance(error, QuotaExhausted) for error in causes):
+        console.print(_when_it_goes_on(backfill, missing))
+        return 3
+    return 1
+
+
+_WAITS = (QuotaExhausted, NotReady)
+
+
+def _when_it_goes_on(backfill: "Backfill", missing: Mapping[Endpoint, int]) -> str:
+    status = read_status(backfill.settings, backfill.account)
+    days = max(-(-each.calls_needed // max(each.calls_today, 1)) for each in status.endpoints if each.calls_needed)
+    whole = beijing_now().date() + dt.timedelta(days=days)
+    return (
+        "Today's quota is used up. It goes on after 00:00 Beijing time: run the same again then, or let the schedules"
+        f" do it; at this rate everything is there about {whole:%A}, {whole}."
+    )
+
+
+# --- demo and ui ------------------------------------------------------------------------------------------------
+
+
+def run_demo(days: int) -> int:
+    """Materialize the newest settled days of the made-up account, and show what landed."""
+    from wx_datacube import demo
+
+    with needs("emulator"):
+        from wx_datacube.emulator.testing import wechat
+    folder = demo.demo_folder(find_project(process_environment(), Path.cwd()))
+    end = demo.newest_settled_day(beijing_now())
+    start = end - dt.timedelta(days=days - 1)
+    console = _console()
+    with wechat(publish_at="00:00", quota=100_000) as emulated:
+        environ = demo.demo_environment(
+            process_environment(), folder, start, emulated.api_url, emulated.appid, emulated.secret
+        )
+        console.print(f"A made-up account on an emulated WeChat; everything is kept in {folder}")
+        command = [sys.executable, "-m", "wx_datacube", "backfill", "--end", end.isoformat()]
+        code = subprocess.run(command, cwd=folder, env=environ, check=False).returncode
+        calls = sum(1 for call in emulated.control.calls() if call.endpoint in {each.name for each in ENDPOINTS})
+    if code == 0:
+        _show_demo(console, load_settings(environ, folder), calls)
+    return code
+
+
+def _show_demo(console: Console, settings: Settings, calls: int) -> None:
+    from wx_datacube.warehouse.files import Warehouse
+
+    console.print(f"It took {calls:,} calls. The last seven days in {settings.database}:\n")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    with Warehouse(settings.database).reading() as con:
+        found = con.execute(_LAST_DAYS)
+        for name, *_ in found.description or ():
+            table.add_column(name, justify="left" if name == "date" else "right")
+        for row in found.fetchall():
+            table.add_row(*map(str, row))
+    console.print(table)
+    console.print(f"Look at it: duckdb.connect({str(settings.database)!r}, read_only=True).sql('FROM totals_daily')")
+    console.print("In Dagster's UI: make ui   Your own account: see README.md")
+
+
+_LAST_DAYS = """
+SELECT date, users, messages, round(messages_per_user, 2) AS messages_per_user
+FROM totals_daily ORDER BY date DESC LIMIT 7"""
+
+
+def run_ui(settings: Settings) -> int:
+    """Dagster's UI on the configured accounts; without credentials, on the demo and its emulator."""
+    if find_spec("dagster_webserver") is None:
+        raise SettingsError(
+            "This command needs dagster_webserver, which is not installed.",
+            advice="Install it: pip install 'wx-datacube[ui]', or `make install` in a clone.",
+        )
+    if any(account.can_call for account in settings.accounts):
+        return _dagster_dev(settings.project, process_environment() | {"DAGSTER_HOME": str(settings.project)})
+    from wx_datacube import demo
+
+    with needs("emulator"):
+        from wx_datacube.emulator.testing import wechat
+    folder = demo.demo_folder(settings.project)
+    end = demo.newest_settled_day(beijing_now())
+    with wechat(publish_at="00:00", quota=100_000) as emulated:
+        start = end - dt.timedelta(days=demo.DAYS - 1)
+        environ = demo.demo_environment(
+            process_environment(), folder, start, emulated.api_url, emulated.appid, emulated.secret
+        )
+        click.echo(f"No account is configured in .env: this is the demo, kept in {folder}")
+        return _dagster_dev(folder, environ)
+
+
+def _dagster_dev(folder: Path, environ: Mapping[str, str]) -> int:
+    click.echo("Dagster's UI, for looking; a server wants Dagster's webserver and daemon. Ctrl-C ends it.")
+    try:
+        return subprocess.run([sys.executable, "-m", "dagster", "dev"], cwd=folder, env=environ, check=False).returncode
+    except KeyboardInterrupt:
+        return 130

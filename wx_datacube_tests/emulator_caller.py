@@ -1,0 +1,66 @@
+"""A caller of the emulator that hides nothing: it neither retries nor checks, so that tests see what was answered."""
+
+import datetime as dt
+from typing import Any
+
+import requests
+
+from wx_datacube.emulator.testing import Emulated
+
+Day = dt.date | str
+
+
+class Caller:
+    """One session of HTTP with an emulator; its token is fetched once, from `stable_token`."""
+
+    def __init__(self, emulated: Emulated) -> None:
+        self.emulated = emulated
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self._token: str | None = None
+
+    def __enter__(self) -> "Caller":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+
+    def stable_token(self, **fields: object) -> dict[str, Any]:
+        """The answer of `/cgi-bin/stable_token`; `fields` replace those of a right request."""
+        asked = {"grant_type": "client_credential", "appid": self.emulated.appid, "secret": self.emulated.secret}
+        return self.post("/cgi-bin/stable_token", json={**asked, **fields}).json()
+
+    def plain_token(self, **fields: str) -> dict[str, Any]:
+        """The answer of `/cgi-bin/token`."""
+        asked = {"grant_type": "client_credential", "appid": self.emulated.appid, "secret": self.emulated.secret}
+        return self.session.get(self.emulated.api_url + "/cgi-bin/token", params={**asked, **fields}, timeout=30).json()
+
+    def post(self, path: str, **kwargs: Any) -> requests.Response:
+        """POST anything."""
+        return self.session.post(self.emulated.api_url + path, timeout=30, allow_redirects=False, **kwargs)
+
+    @property
+    def token(self) -> str:
+        """A token that worked when it was fetched."""
+        if self._token is None:
+            self._token = self.stable_token()["access_token"]
+        return self._token
+
+    def call(self, endpoint: str, begin: Day, end: Day | None = None, token: str | None = None) -> requests.Response:
+        """One call of a statistics endpoint; a single day when `end` is left out."""
+        window = {"begin_date": str(begin), "end_date": str(begin if end is None else end)}
+        return self.post(self.path(endpoint, token), json=window)
+
+    def path(self, endpoint: str, token: str | None = None) -> str:
+        """The path of a statistics endpoint with a token."""
+        return f"/datacube/{endpoint}?access_token={self.token if token is None else token}"
+
+    def rows(self, endpoint: str, begin: Day, end: Day | None = None) -> list[dict[str, Any]]:
+        """The rows of a successful call."""
+        answer = self.call(endpoint, begin, end).json()
+        assert list(answer) == ["list"], answer
+        return answer["list"]
+
+    def errcode(self, endpoint: str, begin: Day, end: Day | None = None, token: str | None = None) -> int | None:
+        """The errcode of a call, None for a success."""
+        return self.call(endpoint, begin, end, token).json().get("errcode")

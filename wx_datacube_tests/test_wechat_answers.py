@@ -1,0 +1,244 @@
+"""Answers: whatever a body holds, it is understood or set apart, and never a traceback."""
+
+import json
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from wx_datacube.errors import (
+    NeedsPerson,
+    QuotaExhausted,
+    TokenRejected,
+    TryAgain,
+    UnexpectedAnswer,
+    WeChatError,
+)
+from wx_datacube.wechat.answers import Attempt, Source, blank_out, parse, to_attempt, to_text, understand
+from wx_datacube.wechat.transport import Reply
+from wx_datacube_tests.wechat_stand_in import DAY, NOON, TOKEN
+
+SOURCE = Source("WeChat", "getupstreammsg", "list", list, (TOKEN,))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+def read(body: bytes | str, status: int = 200) -> tuple[Attempt, WeChatError | None]:
+    """The ledger row of a body, and its error."""
+    reply = Reply(status, body.encode() if isinstance(body, str) else body)
+    finding = understand(reply, SOURCE)
+    return to_attempt(finding, reply, "getupstreammsg", DAY, DAY, NOON), finding.error
+
+
+class TestSuccess:
+    """What counts as an answer."""
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '{"list":[]}',
+            '\ufeff{"list":[]}',
+            ' {"list" : [ {} , 1 , "x" ] , "more": null } \n',
+            '{"errcode":0,"errmsg":"ok","list":[]}',
+            '{"errcode":null,"list":[]}',
+            '{"errcode":"0","list":[]}',
+            '{"list":[{"msg_user":' + "9" * 10_000 + "}]}",
+            '{"list":[{"msg_user":-0.0e-5,"a":1e999}]}',
+            '{"list":[{"x":"\\ud83d\\ude00 \\\\ud800"}]}',
+            '{"list":1,"list":[]}',
+        ],
+    )
+    def test_an_object_with_a_list_is_an_answer(self, body: str) -> None:
+        """Whatever else is in it; the rows are judged by the warehouse."""
+        attempt, error = read(body)
+
+        assert error is None
+        assert attempt.ok
+        assert (attempt.http_status, attempt.errcode, attempt.errmsg) == (200, None, None)
+        assert attempt.response == body.removeprefix("\ufeff")
+
+    def test_the_charset_of_the_header_does_not_matter(self) -> None:
+        """JSON is UTF-8; many libraries take it for Latin-1 when the header says text/plain."""
+        attempt, _ = read('{"list":["微信"]}')
+        assert attempt.response == '{"list":["微信"]}'
+
+
+class TestErrcode:
+    """WeChat's errors come with status 200."""
+
+    @pytest.mark.parametrize("code", ["45009", '"45009"', "45009.0", '" 45009 "', '"+45009"'])
+    def test_an_errcode_is_read_as_a_number_or_a_string(self, code: str) -> None:
+        """Gateways turn numbers into strings."""
+        attempt, error = read(f'{{"errcode":{code},"errmsg":"reach max rid: 1-2"}}')
+
+        assert attempt.errcode == 45009
+        assert (attempt.errmsg, attempt.rid) == ("reach max rid: 1-2", "1-2")
+        assert type(error) is QuotaExhausted
+
+    @pytest.mark.parametrize(
+        "code", ['"busy"', "true", "[]", "{}", "1.5", "99999999999", '""', '"４５００９"', "1e999"]
+    )
+    def test_an_errcode_that_is_none_is_unexpected(self, code: str) -> None:
+        """It is neither success nor any known error."""
+        attempt, error = read(f'{{"errcode":{code},"list":[]}}')
+
+        assert type(error) is UnexpectedAnswer
+        assert attempt.errcode is None
+        assert not attempt.ok
+
+    def test_an_error_with_a_list_is_an_error(self) -> None:
+        """The errcode wins."""
+        attempt, error = read('{"list":[],"errcode":-1}')
+        assert type(error) is TryAgain
+        assert not attempt.ok
+
+    def test_an_errcode_among_garbled_characters_counts(self) -> None:
+        """A message in GBK must not hide that a token was rejected."""
+        attempt, error = read('{"errcode":40001,"errmsg":"凭证无效 rid: 1-2"}'.encode("gbk"))
+
+        assert type(error) is TokenRejected
+        assert (attempt.errcode, attempt.rid) == (40001, "1-2")
+        assert attempt.response is not None
+        assert "\\x" in attempt.response
+
+    @pytest.mark.parametrize("errmsg", [None, 5, [], {}, "a\x00b\n\tc", "\ud800", "x" * 100_000])
+    def test_any_errmsg_can_be_stored(self, errmsg: Any) -> None:
+        """As one line of bounded length."""
+        attempt, error = read(json.dumps({"errcode": 48001, "errmsg": errmsg}))
+
+        assert type(error) is NeedsPerson
+        assert attempt.errmsg is not None
+        assert "\n" not in attempt.errmsg
+        assert len(attempt.errmsg) <= 1000
+        assert duckdb.sql("SELECT ?", params=[attempt.errmsg]).fetchall() == [(attempt.errmsg,)]
+
+    def test_an_unknown_errcode_quotes_wechats_words_without_addresses(self) -> None:
+        """Somebody has to find out; but no URL gets into a message."""
+        _, error = read('{"errcode":12345,"errmsg":"no luck, see https://mmbizurl.cn/s/JtxxFh33r rid: 1-2"}')
+        assert type(error) is UnexpectedAnswer
+        assert "no luck, see rid: 1-2" in str(error)
+        assert "://" not in str(error)
+
+
+class TestUnexpected:
+    """What is neither an answer nor an error of WeChat."""
+
+    @pytest.mark.parametrize("body", ["null", "[]", "5", '"list"', "{}", '{"list":null}', '{"list":{}}', '{"List":[]}'])
+    def test_json_of_another_shape_is_not_asked_for_again(self, body: str) -> None:
+        """It came whole; another attempt brings the same."""
+        attempt, error = read(body)
+
+        assert isinstance(error, UnexpectedAnswer)
+        assert not error.passing
+        assert attempt.response == body
+        assert attempt.errmsg == error.message
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"<html><body>Log in to the network</body></html>",
+            b'{"list":[',
+            b'{"list":[]}}',
+            b'{"list":[NaN]}',
+            b'{"list":["a\x00b"]}',
+            b'{"list":["a\nb"]}',
+            b'{"list":["\xff"]}',
+            b'{"list":["\\ud800"]}',
+            b'{"list":' + b"[" * 100_000,
+            '{"list":[]}'.encode("utf-16"),
+            "{'list':[]}".encode(),
+        ],
+    )
+    def test_what_is_not_json_may_have_been_garbled_on_its_way(self, body: bytes) -> None:
+        """So it is asked for again; and kept as text that DuckDB takes."""
+        attempt, error = read(body)
+
+        assert isinstance(error, UnexpectedAnswer)
+        assert error.passing
+        assert not attempt.ok
+        assert duckdb.sql("SELECT ?", params=[attempt.response]).fetchall() == [(attempt.response,)]
+
+    @pytest.mark.parametrize(("status", "kind"), [(500, TryAgain), (503, TryAgain), (599, TryAgain)])
+    def test_gateways_that_are_out_of_order_may_recover(self, status: int, kind: type[WeChatError]) -> None:
+        """What they say in their body doesn't matter: it isn't WeChat's."""
+        attempt, error = read('{"errcode":45009}', status)
+        assert type(error) is kind
+        assert attempt.errcode is None
+
+    @pytest.mark.parametrize("status", [100, 201, 204, 302, 400, 401, 403, 404, 418, 429, 600])
+    def test_any_other_status_is_unexpected(self, status: int) -> None:
+        """WeChat answers 200, or 404 for a path that doesn't exist."""
+        attempt, error = read('{"list":[]}', status)
+        assert isinstance(error, UnexpectedAnswer)
+        assert not error.passing
+        assert not attempt.ok
+        assert attempt.http_status == status
+
+
+class TestAnyBody:
+    """Hostile bodies, by the thousand."""
+
+    @given(st.binary() | st.text().map(str.encode))
+    @example(b"\xef\xbb\xbf")
+    def test_any_bytes_are_understood_and_stored(self, body: bytes) -> None:
+        """Never an exception; always a text that DuckDB takes."""
+        attempt, error = read(body)
+
+        assert error is None or isinstance(error, WeChatError)
+        assert attempt.response is not None
+        assert "\x00" not in attempt.response
+        attempt.response.encode()
+
+    @given(st.fixed_dictionaries({}, optional={"errcode": JSON, "errmsg": JSON, "list": JSON, "x": JSON}))
+    def test_any_json_is_understood(self, data: dict[str, Any]) -> None:
+        """A success is an object with a list that DuckDB reads as JSON; all else has an error."""
+        attempt, error = read(json.dumps(data))
+
+        assert attempt.ok is (error is None)
+        assert attempt.errmsg is None or len(attempt.errmsg) <= 1000
+        if attempt.ok:
+            assert isinstance(data["list"], list)
+            assert duckdb.sql("SELECT json_valid(?)", params=[attempt.response]).fetchall() == [(True,)]
+
+    @given(st.text())
+    def test_parsing_is_at_least_as_strict_as_duckdb(self, text: str) -> None:
+        """What the client calls JSON, the warehouse can load."""
+        text = to_text(json.dumps({"list": [text]}).encode())
+        try:
+            parse(text)
+        except ValueError:
+            return
+        assert duckdb.sql("SELECT json_valid(?)", params=[text]).fetchall() == [(True,)]
+
+
+class TestSecrets:
+    """A body that quotes the token is kept without it."""
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "a/b+c d&e<0123",
+            "a%2Fb%2Bc%20d%26e%3C0123",
+            "a/b%2Bc%20d%26e%3C0123",
+            "a\\/b+c d&e<0123",
+            "a/b+c d&amp;e&lt;0123",
+        ],
+    )
+    def test_a_secret_is_blanked_out_however_it_is_written(self, written: str) -> None:
+        """Error pages of gateways quote the URL that they were asked for."""
+        assert blank_out(f"x={written}.", ["a/b+c d&e<0123"]) == "x=***."
+
+    def test_an_error_page_that_quotes_the_token_is_kept_without_it(self) -> None:
+        """In the response and in the errmsg."""
+        attempt, _ = read(f'{{"errcode":-1,"errmsg":"POST /x?access_token={TOKEN} failed"}}')
+        assert TOKEN not in f"{attempt.response}{attempt.errmsg}"
+        assert attempt.errmsg == "POST /x?access_token=*** failed"
+
+    def test_short_strings_are_not_blanked_out(self) -> None:
+        """A token "1" would destroy every figure."""
+        assert blank_out("1 1 1", ["1"]) == "1 1 1"

@@ -1,0 +1,311 @@
+"""Transport: whatever a server does to us on the wire, an exchange ends in time, within bounds, and in the ledger."""
+
+import datetime as dt
+import gzip
+import os
+import socket
+import time
+import tracemalloc
+import zlib
+
+import pytest
+
+from wx_datacube.errors import TryAgain, UnexpectedAnswer, WeChatError
+from wx_datacube.wechat import Attempt
+from wx_datacube.wechat.retry import Limits
+from wx_datacube.wechat.transport import Bounds, is_direct
+from wx_datacube_tests.wechat_stand_in import DAY, TOKEN, Answer, Ledger, StandIn, client, http, rows, wechat
+
+PATH = "/datacube/getupstreammsg"
+FULL = b'{"list":[{"ref_date":"2026-11-01","msg_user":1}]}'
+ONCE = Limits(attempts=1)
+QUICK = Bounds(connect=1, read=0.3, total=0.6, size=1024 * 1024)
+
+
+def exchange(answer: Answer, bounds: Bounds = QUICK) -> tuple[Attempt, WeChatError | None]:
+    """What one attempt leaves in the ledger, and its error."""
+    ledger = Ledger()
+    with wechat(answer) as server, client(server.url, bounds=bounds, limits=ONCE) as it:
+        try:
+            it.fetch("getupstreammsg", DAY, DAY, ledger)
+        except WeChatError as error:
+            return ledger.attempts[0], error
+    return ledger.attempts[0], None
+
+
+def head(**fields: object) -> bytes:
+    """The head of an answer with status 200."""
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode()
+
+
+def drip(data: bytes, first: bytes = b"", pause: float = 0.05) -> Answer:
+    """Sends `first` at once and the rest byte by byte, each sooner than the read time-out, without an end."""
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(first)
+        while True:
+            for n in range(len(data)):
+                connection.sendall(data[n : n + 1])
+                time.sleep(pause)
+
+    return send
+
+
+class TestTime:
+    """An exchange is bounded in time, however slowly the bytes come."""
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            drip(b" ", head(Content_Length=1000)),
+            drip(b" ", head()),
+            drip(b"1\r\n \r\n", head(Transfer_Encoding="chunked")),
+            drip(b"1", head(Transfer_Encoding="chunked")),
+            drip(b"X-Never-Ending: header\r\n", b"HTTP/1.1 200 OK\r\n"),
+            drip(b"H"),
+            drip(b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.001),
+        ],
+        ids=["body", "body-without-length", "chunks", "chunk-size", "headers", "status-line", "endless-continue"],
+    )
+    def test_slow_bytes_are_cut_off_by_the_total_time_out(self, answer: Answer) -> None:
+        """Each byte comes in time, but all of them never would."""
+        began = time.monotonic()
+        attempt, error = exchange(answer)
+
+        assert 0.5 < time.monotonic() - began < 3
+        assert type(error) is TryAgain
+        assert attempt.http_status is None
+        assert not attempt.ok
+
+    def test_a_silent_server_is_left_after_the_read_time_out(self) -> None:
+        """Before it says anything, and in the middle."""
+        for first in (b"", head(Content_Length=100) + b"{"):
+            attempt, error = exchange(drip(b" ", first, pause=5), Bounds(read=0.2))
+
+            assert type(error) is TryAgain
+            assert attempt.errmsg == "WeChat was silent for 0.2 s."
+
+    def test_the_socket_is_free_again_after_a_cut(self) -> None:
+        """The next call goes through."""
+        with (
+            wechat(drip(b" ", head(Content_Length=100)), rows()) as server,
+            client(server.url, bounds=QUICK) as it,
+        ):
+            assert it.fetch("getupstreammsg", DAY, DAY, Ledger()).ok
+
+
+class TestSize:
+    """An answer is bounded in size, packed or not."""
+
+    @pytest.mark.parametrize("fields", [{"Content_Length": 50_000_000}, {}])
+    def test_a_huge_body_is_cut_off_and_its_head_kept(self, fields: dict[str, int]) -> None:
+        """Its length may be announced or not."""
+
+        def send(connection: socket.socket) -> None:
+            connection.sendall(head(**fields))
+            for _ in range(50):
+                connection.sendall(b"x" * 1_000_000)
+
+        attempt, error = exchange(send, Bounds(size=1024 * 1024))
+
+        assert type(error) is UnexpectedAnswer
+        assert attempt.http_status == 200
+        assert attempt.errmsg == "WeChat sent more than 1 MiB; only the head of it is kept."
+        assert attempt.response == "x" * 65536
+
+    @pytest.mark.parametrize("layers", [1, 2])
+    def test_a_gzip_bomb_does_not_unfold(self, layers: int) -> None:
+        """200 MB in 200 kB; packed twice it would be smaller still."""
+        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+        bomb = b"".join(packer.compress(b" " * 1_000_000) for _ in range(200)) + packer.flush()
+        if layers == 2:
+            bomb = gzip.compress(bomb)
+        answer = http(bomb, Content_Encoding=", ".join(["gzip"] * layers))
+        tracemalloc.start()
+        try:
+            attempt, error = exchange(answer, Bounds(size=1024 * 1024))
+            assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        finally:
+            tracemalloc.stop()
+
+        assert type(error) is UnexpectedAnswer
+        assert not attempt.ok
+        assert attempt.response is not None
+        assert len(attempt.response) < 1_000_000
+
+    def test_a_body_of_just_the_size_is_taken(self) -> None:
+        """The limit itself is allowed."""
+        body = FULL + b" " * (1024 * 1024 - len(FULL))
+
+        attempt, error = exchange(http(body))
+        assert error is None
+        assert attempt.ok
+
+        attempt, error = exchange(http(body + b" "))
+        assert type(error) is UnexpectedAnswer
+
+
+class TestCompression:
+    """Gzip was offered, nothing else."""
+
+    def test_gzip_is_unpacked(self) -> None:
+        """In one member or several."""
+        for packed in (gzip.compress(FULL), gzip.compress(FULL[:9]) + gzip.compress(FULL[9:])):
+            attempt, error = exchange(http(packed, Content_Encoding="gzip"))
+            assert error is None
+            assert attempt.response == FULL.decode()
+
+    @pytest.mark.parametrize("packed", [gzip.compress(FULL)[:-9], b"not gzip at all", gzip.compress(FULL) + b"rubbish"])
+    def test_broken_gzip_is_a_broken_body(self, packed: bytes) -> None:
+        """Cut off, or rubbish: worth another attempt."""
+        attempt, error = exchange(http(packed, Content_Encoding="gzip"))
+        assert type(error) is TryAgain
+        assert attempt.http_status is None
+
+    @pytest.mark.parametrize("coding", ["br", "zstd", "deflate", "gzip, gzip", "nonsense"])
+    def test_a_coding_that_was_not_asked_for_is_unexpected(self, coding: str) -> None:
+        """What can't be read is kept, not guessed at."""
+        attempt, error = exchange(http(FULL, Content_Encoding=coding))
+        assert type(error) is UnexpectedAnswer
+        assert attempt.response == FULL.decode()
+
+
+class TestBrokenConnections:
+    """Every way in which a connection can end too early."""
+
+    @pytest.mark.parametrize(
+        ("raw", "kept"),
+        [
+            (b"", None),
+            (b"HTTP/1.1 200 OK\r\nContent-Le", None),
+            (head(Content_Length=1000) + FULL, FULL.decode()),
+            (head(Content_Length=1000), None),
+            (head(Transfer_Encoding="chunked") + b"31\r\n" + FULL + b"\r\n", FULL.decode()),
+            (head(Transfer_Encoding="chunked") + b"zz\r\n" + FULL, None),
+            (b"SSH-2.0-OpenSSH_9.9\r\n", None),
+            (b"\x00\xff" * 100, None),
+            (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 500 + b"\r\n", None),
+            (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000 + b"\r\n\r\n", None),
+        ],
+    )
+    def test_half_an_answer_is_no_answer(self, raw: bytes, kept: str | None) -> None:
+        """Even when what came looks whole; it is kept, and the row can't be taken for a success."""
+        attempt, error = exchange(raw)
+
+        assert type(error) in (TryAgain, UnexpectedAnswer)
+        assert not attempt.ok
+        assert attempt.http_status is None or b"Content-Le" in raw
+        assert attempt.errmsg
+        assert attempt.response == kept or attempt.http_status == 200
+
+    def test_a_cut_body_without_a_length_is_asked_for_again(self) -> None:
+        """Only its JSON shows that it is cut."""
+        with wechat(head() + FULL[:-5], rows()) as server, client(server.url) as it:
+            it.fetch("getupstreammsg", DAY, DAY, Ledger())
+        assert len(server.asked(PATH)) == 2
+
+    def test_a_reset_connection_is_a_broken_one(self) -> None:
+        """RST in the middle of the body."""
+
+        def reset(connection: socket.socket) -> None:
+            connection.sendall(head(Content_Length=100) + b"{")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+        attempt, error = exchange(reset)
+        assert type(error) is TryAgain
+        assert attempt.http_status is None
+
+    def test_a_name_that_does_not_resolve_is_said_so(self) -> None:
+        """`.invalid` never does."""
+        ledger = Ledger()
+        with client("https://wechat.invalid", limits=ONCE, token_url="https://tokens.invalid/k3y") as it:
+            with pytest.raises(TryAgain, match="its name can't be resolved") as caught:
+                it.fetch("getupstreammsg", DAY, DAY, ledger)
+        assert "invalid" not in str(caught.value).replace("can't", "")
+        assert not ledger.attempts
+
+    def test_no_tls_is_no_connection(self) -> None:
+        """A server that speaks plain text where TLS is due."""
+        with wechat(rows()) as server:
+            url = server.url.replace("http://", "https://")
+            with client(url, limits=ONCE) as it, pytest.raises(TryAgain, match="no TLS connection"):
+                it.check_credentials()
+
+
+class TestElsewhere:
+    """The token goes to the configured host and nowhere else."""
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_redirects_are_not_followed(self, status: int) -> None:
+        """Neither with the token nor without, and what they carry isn't unpacked."""
+        with StandIn(lambda _: rows()) as other:
+            bomb = gzip.compress(b" " * 50_000_000)
+            answer = http(bomb, status, Location=f"{other.url}/stolen", Content_Encoding="gzip")
+            attempt, error = exchange(answer)
+
+        assert type(error) is UnexpectedAnswer
+        assert f"HTTP {status}" in str(error)
+        assert attempt.http_status == status
+        assert not other.requests
+
+    def test_cookies_are_not_kept(self) -> None:
+        """Nobody can mark us."""
+        with wechat(http(FULL, Set_Cookie="a=b; Path=/"), rows()) as server, client(server.url) as it:
+            it.fetch("getupstreammsg", DAY, DAY, Ledger())
+            it.fetch("getupstreammsg", DAY, DAY, Ledger())
+        assert not any("cookie" in request.headers for request in server.requests)
+
+    def test_plain_http_does_not_go_through_a_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy of the environment would see the token; nor are credentials of `.netrc` sent."""
+        with StandIn(lambda _: rows()) as proxy:
+            for name in ("http_proxy", "https_proxy", "all_proxy"):
+                monkeypatch.setenv(name, proxy.url)
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            attempt, error = exchange(rows())
+
+        assert error is None
+        assert attempt.ok
+        assert not proxy.requests
+
+    def test_https_goes_through_the_proxy_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As a tunnel, so that the proxy sees no token; one that refuses is named as such."""
+        with StandIn(lambda _: http("", 403)) as proxy:
+            monkeypatch.setenv("https_proxy", proxy.url)
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            with client("https://wechat.invalid", limits=ONCE) as it, pytest.raises(TryAgain, match="the proxy"):
+                it.check_credentials()
+
+        assert [request.method for request in proxy.requests] == ["CONNECT"]
+        assert TOKEN not in proxy.requests[0].target
+
+    def test_direct_are_plain_http_and_this_machine(self) -> None:
+        """Everything else is up to the environment."""
+        assert is_direct("http://10.0.0.1/")
+        assert is_direct("https://localhost/")
+        assert is_direct("https://127.0.0.1/")
+        assert not is_direct("https://api.weixin.qq.com")
+
+
+def test_nothing_is_left_open() -> None:
+    """Neither threads nor sockets, after good and bad exchanges."""
+    before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()  # noqa: PTH
+    for answer in (rows(), b"", drip(b" ", head(Content_Length=100)), http(b"x" * 2_000_000)):
+        exchange(answer)
+    after = set(os.listdir("/proc/self/fd")) if before else set()  # noqa: PTH
+
+    assert len(after) <= len(before) + 1
+
+
+def test_the_elapsed_time_is_that_of_the_attempt() -> None:
+    """In milliseconds, by a clock that is never set."""
+
+    def late(connection: socket.socket) -> None:
+        time.sleep(0.1)
+        connection.sendall(http(FULL))
+
+    attempt, _ = exchange(late, Bounds())
+    assert 100 <= attempt.elapsed_ms < 2000
+    assert attempt.requested_at == dt.datetime(2026, 11, 24, 12)

@@ -1,0 +1,206 @@
+"""Stand-in: a server that answers as a test says, byte for byte, and a clock that tests move.
+
+Add here what several tests of the WeChat client need. The emulator is a proper WeChat; this is for what no proper
+server does: half answers, slow bytes, broken headers. It listens on a free port and stops with its context.
+"""
+
+import datetime as dt
+import json
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from wx_datacube.wechat import Attempt, Client
+
+NOON = dt.datetime(2026, 11, 24, 12)
+DAY = dt.date(2026, 11, 1)
+APPID = "wx0123456789abcdef"
+SECRET = "5ec2e7/0123456789+abcdef=0123456"
+TOKEN = "70_tOkEn-0123456789_abcdefghij"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the client sent."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        """Path without the query."""
+        return urlsplit(self.target).path
+
+    @property
+    def token(self) -> str:
+        """The access token in the query."""
+        return parse_qs(urlsplit(self.target).query)["access_token"][0]
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+Answer = bytes | Callable[[socket.socket], None]
+
+
+def http(body: bytes | str | dict[str, Any], status: int = 200, **headers: str) -> bytes:
+    """A whole HTTP answer; a dict as JSON."""
+    raw = json.dumps(body).encode() if isinstance(body, dict) else body.encode() if isinstance(body, str) else body
+    fields = {"Content-Length": str(len(raw)), "Connection": "close"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
+    return f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + raw
+
+
+def token(value: str = TOKEN, **more: Any) -> bytes:
+    """The answer of a token call."""
+    return http({"access_token": value, "expires_in": 7200} | more)
+
+
+def rows(*found: dict[str, Any]) -> bytes:
+    """The answer of a statistics call."""
+    return http({"list": list(found)})
+
+
+def errcode(number: int | str, errmsg: str = "some words rid: 608a6564-495fb669-6d56d31b") -> bytes:
+    """A business error."""
+    return http({"errcode": number, "errmsg": errmsg})
+
+
+class StandIn:
+    """A server on a free port of this machine: `answer(request)` says what it sends; `requests` is what it got."""
+
+    def __init__(self, answer: Callable[[Request], Answer]) -> None:
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self.requests: list[Request] = []
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+
+    def asked(self, path: str) -> list[Request]:
+        """The requests for a path, oldest first."""
+        with self._lock:
+            return [request for request in self.requests if request.path == path]
+
+    def _start(self, work: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=work, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with self._lock:
+                    self._open.add(connection)
+                self._start(self._serve, connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError, ValueError), connection:
+            answer = self._answer(self._read(connection))
+            if callable(answer):
+                answer(connection)
+            else:
+                connection.sendall(answer)
+        with self._lock:
+            self._open.discard(connection)
+
+    def _read(self, connection: socket.socket) -> Request:
+        with connection.makefile("rb") as stream:
+            method, target, _ = stream.readline().decode().split(" ", 2)
+            headers = {}
+            while line := stream.readline().strip():
+                name, _, value = line.decode().partition(":")
+                headers[name.lower()] = value.strip()
+            body = stream.read(int(headers.get("content-length", "0")))
+        request = Request(method, target, headers, body)
+        with self._lock:
+            self.requests.append(request)
+        return request
+
+
+def wechat(*answers: Answer | Callable[[Request], Answer]) -> StandIn:
+    """A stand-in that gives tokens, and to the n-th statistics call the n-th answer, at last always the last one."""
+    left = list(answers)
+
+    def answer(request: Request) -> Answer:
+        if request.path == "/cgi-bin/stable_token":
+            return token()
+        return left.pop(0) if len(left) > 1 else left[0]  # type: ignore[return-value]
+
+    return StandIn(answer)
+
+
+@dataclass
+class Time:
+    """A clock that only sleeping moves; threads share it."""
+
+    now: dt.datetime = NOON
+    slept: list[float] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self) -> dt.datetime:
+        """The present moment of the test."""
+        with self.lock:
+            return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Move on."""
+        with self.lock:
+            self.slept.append(seconds)
+            self.now += dt.timedelta(seconds=seconds)
+
+
+@dataclass
+class Ledger:
+    """A journal that keeps what it is given."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    permitted: int = 0
+
+    def permit(self) -> None:
+        """Allow the attempt."""
+        self.permitted += 1
+
+    def record(self, attempt: Attempt) -> None:
+        """Keep the attempt."""
+        self.attempts.append(attempt)
+
+
+def client(url: str, time: Time | None = None, **options: Any) -> Client:
+    """A client of a stand-in that doesn't really wait."""
+    time = time or Time()
+    given: dict[str, Any] = {
+        "appid": APPID,
+        "secret": SECRET,
+        "clock": time,
+        "sleep": time.sleep,
+        "chance": lambda: 0.5,
+    } | options
+    return Client(api_url=url, **given)
