@@ -73,6 +73,8 @@ class Crew:
     stamp: Stamp
     now: dt.datetime
     concurrency: int
+    gate: threading.Semaphore
+    halted: threading.Event
     budget: int | None
     progress: Callable[[Progress], None]
     errors: dict[dt.date, WeChatError] = field(default_factory=dict)
@@ -108,7 +110,7 @@ class Crew:
                     published = time.monotonic()
         except BaseException:
             # Interrupted, or the file can't be written: let the calls in flight end, and keep them if that works.
-            self._stop = self._stop or TryAgain("The run was interrupted.")
+            self.halted.set()
             self._store(self._gather(workers, patience=None))
             raise
 
@@ -147,6 +149,7 @@ class Crew:
         with self._lock:
             if not self._windows:
                 return None
+            self._look_for_halt()
             if self._stop is None:
                 return self._windows.popleft()
             for window in self._windows:
@@ -154,9 +157,14 @@ class Crew:
             self._windows.clear()
             return None
 
+    def _look_for_halt(self) -> None:
+        if self.halted.is_set():
+            self._stop = self._stop or TryAgain("The run was interrupted.")
+
     def _fetch(self, window: Window) -> None:
         try:
-            self.client.fetch(self.endpoint.name, window.begin, window.end, _Journal(self, window))
+            with self.gate:
+                self.client.fetch(self.endpoint.name, window.begin, window.end, _Journal(self, window))
         except WeChatError as error:
             with self._lock:
                 self._failed(window, error)
@@ -193,12 +201,13 @@ class Crew:
     def permit(self) -> None:
         """Refuse an attempt beyond the budget, or after the run has been stopped."""
         with self._lock:
+            self._look_for_halt()
             if self._stop is not None:
                 raise self._stop
             if self.budget is not None:
                 if self.budget <= 0:
                     raise QuotaExhausted(
-                        "This program has made as many calls today as WX_DATACUBE_DAILY_CALLS allows.",
+                        "As many calls were made today as WeChat's quota or WX_DATACUBE_DAILY_CALLS allows.",
                         endpoint=self.endpoint.name,
                     )
                 self.budget -= 1

@@ -36,19 +36,15 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
     yield credentials
     if not credentials.well:
         return
-    with _client(settings, account) as client:
+    with Client.of(account, settings.api_url) as client:
         try:
-            client.quota(ENDPOINTS[0].name)
+            client.check_credentials()
         except WeChatError as error:
             yield Finding(False, str(error))
             return
         yield Finding(True, "WeChat gives out a token, and this machine's IP address is allowed.")
         for endpoint in ENDPOINTS:
             yield _endpoint(client, settings, account, endpoint, clock)
-
-
-def _client(settings: Settings, account: Account) -> Client:
-    return Client(api_url=settings.api_url, appid=account.appid, secret=account.secret, token_url=account.token_url)
 
 
 def _credentials(account: Account) -> Finding:
@@ -59,7 +55,7 @@ def _credentials(account: Account) -> Finding:
     return Finding(
         False,
         "AppID or AppSecret is not set. Log in at mp.weixin.qq.com as an administrator of the account; WeChat's help"
-        " page 获取开发者ID和密码 says where the AppID and the AppSecret are. If another system of your company uses the"
+        " page 获取开发者ID和密码 says where AppID and AppSecret are. If another system of your company uses the"
         " account, ask its operator for the AppSecret and do NOT reset it: a reset cuts that system off. wx_datacube"
         " fetches its token with stable_token, which doesn't disturb the tokens of other systems. Write both into"
         " .env (copy .env.example), add this machine's address to the IP whitelist (IP白名单) beside them, and run"
@@ -79,7 +75,7 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Fin
     if first is not None and first > account.start:
         yield Finding(
             True,
-            f"The first message that is stored is of {first}; with WX_DATACUBE_START={first} nothing before it is asked.",
+            f"The first message that is stored is of {first}: WX_DATACUBE_START={first} saves asking for days before.",
         )
     if not os.access(settings.project, os.W_OK):
         yield Finding(False, f"{settings.project} can't be written: Dagster keeps its history there (.dagster/).")

@@ -6,6 +6,7 @@ once a second, ledger and tables together. Add here what decides *whether and wh
 """
 
 import datetime as dt
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,24 +17,25 @@ from wx_datacube.errors import (
     NotReady,
     QuotaExhausted,
     RequestRefused,
-    SettingsError,
     UnexpectedAnswer,
     WeChatError,
 )
 from wx_datacube.periods import Clock, beijing_now, settled_at
-from wx_datacube.settings import Account, Settings, variable
+from wx_datacube.settings import Account, Settings
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import Coverage, State
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.wechat import Client
 from wx_datacube.windows import Window, plan_windows
 
+_ASK_QUOTA_ABOVE = 10
+"""So many calls may be tried without asking first whether the day's quota holds them; WeChat then says so itself."""
 _JUST_AFTER_MIDNIGHT = dt.timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """What became of one label; `error` says why a missing one is missing and is None for all others."""
+    """What became of one label; `error` says why it is missing, or why it could not be asked again in a refresh."""
 
     coverage: Coverage
     error: WeChatError | None = None
@@ -44,8 +46,8 @@ class LabelReport:
         return self.coverage.label
 
     @property
-    def done(self) -> bool:
-        """Whether nothing is left to ask: landed, empty or implied."""
+    def there(self) -> bool:
+        """Whether it is landed, empty or implied."""
         return self.coverage.state is not State.MISSING
 
 
@@ -58,15 +60,15 @@ class Report:
     calls: int = 0
 
     @property
-    def missing(self) -> tuple[LabelReport, ...]:
-        """The labels that are not there."""
-        return tuple(report for report in self.labels if not report.done)
+    def undone(self) -> tuple[LabelReport, ...]:
+        """The labels that are missing, or were not asked again although that was wanted."""
+        return tuple(report for report in self.labels if report.error is not None)
 
     @property
     def errors(self) -> tuple[WeChatError, ...]:
-        """Why labels are missing, each reason once, the most frequent first."""
+        """Why labels are undone, each reason once, the most frequent first."""
         texts: dict[str, list[WeChatError]] = {}
-        for report in self.missing:
+        for report in self.undone:
             if report.error:
                 texts.setdefault(str(report.error), []).append(report.error)
         return tuple(found[0] for found in sorted(texts.values(), key=len, reverse=True))
@@ -82,25 +84,34 @@ def _quiet(message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """Everything that ingestion for one account needs; `connect` makes the client when the first call is due."""
+    """Everything that ingestion for one account needs; `connect` makes the client when the first call is due.
+
+    The client gets the event by whose `wait` it sleeps, so that no pause outlasts an interruption.
+    """
 
     warehouse: Warehouse
     account: Account
-    connect: Callable[[], Client]
+    connect: Callable[[threading.Event], Client]
     concurrency: int = 8
     daily_calls: int | None = None
     clock: Clock = beijing_now
+    gate: threading.Semaphore = field(init=False)
+    """What every call passes, so that no more than `concurrency` are in flight, whatever is fetched at once."""
+    halted: threading.Event = field(init=False)
+    """Set it to end everything that is being fetched, as soon as the calls in flight have ended."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gate", threading.Semaphore(self.concurrency))
+        object.__setattr__(self, "halted", threading.Event())
 
     @classmethod
     def of(cls, settings: Settings, account: Account) -> "Ingest":
         """Ingestion for a configured account; missing credentials are an error once a call is due."""
-        return cls(
-            Warehouse(settings.database),
-            account,
-            lambda: _client(settings, account),
-            settings.concurrency,
-            settings.daily_calls,
-        )
+
+        def connect(halted: threading.Event) -> Client:
+            return Client.of(account, settings.api_url, sleep=halted.wait)
+
+        return cls(Warehouse(settings.database), account, connect, settings.concurrency, settings.daily_calls)
 
     def bring_in(
         self,
@@ -127,17 +138,6 @@ class Ingest:
                 task.fetch(task.plan())
         self.warehouse.publish()
         return task.report()
-
-
-def _client(settings: Settings, account: Account) -> Client:
-    if not account.can_call:
-        owner = account.name if len(settings.accounts) > 1 else None
-        appid, secret, url = (variable(owner, name) for name in ("APPID", "SECRET", "TOKEN_URL"))
-        raise SettingsError(
-            f"Figures must be asked for, but the account {account.name!r} has no credentials.",
-            advice=f"Set {appid} and {secret} (or {url}) in .env, then run `wx-datacube doctor`.",
-        )
-    return Client(api_url=settings.api_url, appid=account.appid, secret=account.secret, token_url=account.token_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ class _Task:
         """Ask for the plan's windows; what is not answered is in `errors`, label by label."""
         if not plan.windows:
             return
-        client = self.ingest.connect()
+        client = self.ingest.connect(self.ingest.halted)
         try:
             if plan.quota_stop and not self._quota_is_back(client):
                 stop = QuotaExhausted("Today's quota of this endpoint is used up.", endpoint=self.endpoint.name)
@@ -224,8 +224,18 @@ class _Task:
     def _fetch_windows(self, client: Client, plan: _Plan) -> None:
         ingest, windows = self.ingest, plan.windows
         stamp = Stamp(self.run_id, ingest.account.name, self.refresh)
-        budget = None if ingest.daily_calls is None else ingest.daily_calls - plan.calls_today
-        crew = Crew(ingest.warehouse, client, self.endpoint, stamp, self.now, ingest.concurrency, budget, self.progress)
+        crew = Crew(
+            ingest.warehouse,
+            client,
+            self.endpoint,
+            stamp,
+            self.now,
+            ingest.concurrency,
+            ingest.gate,
+            ingest.halted,
+            self._budget(client, plan),
+            self.progress,
+        )
         try:
             if plan.probe:
                 windows = self._probe(crew, plan)
@@ -233,6 +243,14 @@ class _Task:
         finally:
             self.calls = crew.calls
             self.errors |= crew.errors
+
+    def _budget(self, client: Client, plan: _Plan) -> int | None:
+        """Attempts that may be made today: what the settings leave and, where it may matter, what WeChat has left."""
+        limit = self.ingest.daily_calls
+        budgets = [] if limit is None else [limit - plan.calls_today]
+        if len(plan.windows) > _ASK_QUOTA_ABOVE:
+            budgets.append(client.quota(self.endpoint.name).remain)
+        return min(budgets, default=None)
 
     def _probe(self, crew: Crew, plan: _Plan) -> list[Window]:
         """Let the first window with several labels go alone; returns the windows that are left."""
@@ -260,10 +278,10 @@ class _Task:
         return Report(self.endpoint, tuple(sorted(reports, key=lambda report: report.label)), self.calls)
 
     def _why(self, coverage: Coverage) -> WeChatError | None:
+        if coverage.label in self.errors and (self.refresh or coverage.state is State.MISSING):
+            return self.errors[coverage.label]
         if coverage.state is not State.MISSING:
             return None
-        if coverage.label in self.errors:
-            return self.errors[coverage.label]
         name, label = self.endpoint.name, coverage.label
         if self.now < settled_at(label, self.endpoint.period):
             return NotReady(

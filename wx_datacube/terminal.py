@@ -19,8 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
-from wx_datacube.errors import NotReady, QuotaExhausted, SettingsError
+from wx_datacube.catalog import ENDPOINTS, Endpoint
+from wx_datacube.errors import NotReady, QuotaExhausted, SettingsError, WeChatError
 from wx_datacube.periods import beijing_now
 from wx_datacube.settings import Account, Settings, find_project, load_settings, process_environment
 from wx_datacube.status import AccountStatus, read_status
@@ -28,14 +28,11 @@ from wx_datacube.warehouse.coverage import State
 
 if TYPE_CHECKING:
     from wx_datacube.crew import Progress
-    from wx_datacube.ingest import Report
     from wx_datacube.orchestration.backfill import Backfill, Scope
     from wx_datacube.todo import Range
 
 _WIDTH = 120
 """Columns where there is no terminal: nothing is wrapped or cut in a log file."""
-
-_NOUNS = {Period.DAY: "days", Period.WEEK: "weeks", Period.MONTH: "months"}
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -128,14 +125,13 @@ class _Display:
         """Move the bar."""
         self.bar.update(self._task, advance=len(news.stored), description=news.endpoint.name)
 
-    def ran(self, endpoint: Endpoint, wanted: "Range", report: "Report | None") -> None:
-        """A line for a run that ended."""
-        if report is not None:
-            there = len(report.labels) - len(report.missing)
-            self.console.print(
-                f"  {endpoint.name} {wanted.first} to {wanted.last}: {there:,} of {len(report.labels):,}"
-                f" {_NOUNS[endpoint.period]} there, {report.calls:,} calls"
-            )
+    def said(self, message: str) -> None:
+        """A line for what a person should know."""
+        self.console.print(message)
+
+    def ran(self, endpoint: Endpoint, wanted: "Range") -> None:
+        """A line for a Dagster run that ended well."""
+        self.console.print(f"  {endpoint.name} {wanted.first} to {wanted.last}: there, and materialized in Dagster")
 
 
 def _show_outcome(console: Console, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> None:
@@ -153,7 +149,9 @@ def _explain(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, St
     """Say on stderr what is not there and how it goes on; the exit code."""
     console = _console(stderr=True)
     missing = {endpoint: list(labels.values()).count(State.MISSING) for endpoint, labels in states.items()}
-    errors = {report.endpoint: report.errors for report in backfill.reports if report.missing}
+    errors: dict[Endpoint, list[WeChatError]] = {}
+    for report in backfill.reports:
+        errors.setdefault(report.endpoint, []).extend(report.errors)
     for text in backfill.failures:
         console.print(text)
     for endpoint, count in missing.items():

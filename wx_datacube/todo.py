@@ -30,12 +30,13 @@ def to_do(states: Mapping[dt.date, State], materialized: Collection[dt.date]) ->
 
 
 def ranges(labels: Iterable[dt.date], states: Mapping[dt.date, State]) -> list[Range]:
-    """The labels as few ranges of consecutive due labels, newest first."""
+    """The labels as few ranges of consecutive due labels, newest first; none holds a missing label not in `labels`."""
     due = sorted(states)
     place = {label: number for number, label in enumerate(due)}
     groups: list[list[dt.date]] = []
     for label in sorted(labels):
-        if groups and place[label] - place[groups[-1][-1]] <= MERGE_BELOW:
+        between = due[place[groups[-1][-1]] + 1 : place[label]] if groups else []
+        if groups and len(between) < MERGE_BELOW and not any(states[each] is State.MISSING for each in between):
             groups[-1].append(label)
         else:
             groups.append([label])

@@ -142,7 +142,7 @@ def test_unpublished_windows_may_be_refused(start: Started) -> None:
 @pytest.mark.parametrize("suffix", ["", "dist"])
 def test_weeks_and_months_exist_once_they_have_ended(start: Started, suffix: str) -> None:
     """A running period has no row; its label alone selects it, the end of the window doesn't matter."""
-    caller = start(clock="2026-11-30T23:59")
+    caller = start(clock="2026-11-30T23:59", token_lifetime=100_000)
     week, month = f"getupstreammsg{suffix}week", f"getupstreammsg{suffix}month"
     assert caller.rows(month, "2026-11-01", "2026-11-05") == []
     caller.emulated.control.set_clock("2026-12-01T08:00", frozen=True)

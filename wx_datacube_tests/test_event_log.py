@@ -263,9 +263,12 @@ def test_a_batch_that_fails_leaves_nothing_behind_and_is_stored_one_by_one(tmp_p
 def _one_of_several(folder: Path, month: int, ready: Connection) -> None:
     ready.send(month)
     ready.recv()
-    with open_instance(folder, BATCHED) as instance:
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
         for _ in range(2):
-            run(instance, [MESSAGES, HOURS], f"2024-{month:02}-01", f"2024-{month:02}-28")
+            run_id = run(instance, [MESSAGES, HOURS], f"2024-{month:02}-01", f"2024-{month:02}-28")
+            finished = instance.get_run_by_id(run_id)
+            assert finished is not None
+            assert finished.is_success
 
 
 @pytest.mark.parametrize("folder_is", ["fresh", "existing"])

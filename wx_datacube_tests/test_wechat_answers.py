@@ -151,7 +151,7 @@ class TestUnexpected:
             b'{"list":["\\ud800"]}',
             b'{"list":' + b"[" * 100_000,
             '{"list":[]}'.encode("utf-16"),
-            "{'list':[]}".encode(),
+            b"{'list':[]}",
         ],
     )
     def test_what_is_not_json_may_have_been_garbled_on_its_way(self, body: bytes) -> None:

@@ -7,6 +7,7 @@ server does: half answers, slow bytes, broken headers. It listens on a free port
 import datetime as dt
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -79,14 +80,14 @@ def errcode(number: int | str, errmsg: str = "some words rid: 608a6564-495fb669-
 class StandIn:
     """A server on a free port of this machine: `answer(request)` says what it sends; `requests` is what it got."""
 
-    def __init__(self, answer: Callable[[Request], Answer]) -> None:
-        self._answer = answer
+    def __init__(self, answer: Callable[[Request], Answer], tls: ssl.SSLContext | None = None) -> None:
+        self._answer, self._tls = answer, tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self.requests: list[Request] = []
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -122,14 +123,17 @@ class StandIn:
                 self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        with suppress(OSError, ValueError), connection:
-            answer = self._answer(self._read(connection))
+        with suppress(OSError, ValueError), connection, self._wrapped(connection) as stream:
+            answer = self._answer(self._read(stream))
             if callable(answer):
-                answer(connection)
+                answer(stream)
             else:
-                connection.sendall(answer)
+                stream.sendall(answer)
         with self._lock:
             self._open.discard(connection)
+
+    def _wrapped(self, connection: socket.socket) -> socket.socket:
+        return self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
 
     def _read(self, connection: socket.socket) -> Request:
         with connection.makefile("rb") as stream:
@@ -145,16 +149,16 @@ class StandIn:
         return request
 
 
-def wechat(*answers: Answer | Callable[[Request], Answer]) -> StandIn:
+def wechat(*answers: Answer, tls: ssl.SSLContext | None = None) -> StandIn:
     """A stand-in that gives tokens, and to the n-th statistics call the n-th answer, at last always the last one."""
     left = list(answers)
 
     def answer(request: Request) -> Answer:
         if request.path == "/cgi-bin/stable_token":
             return token()
-        return left.pop(0) if len(left) > 1 else left[0]  # type: ignore[return-value]
+        return left.pop(0) if len(left) > 1 else left[0]
 
-    return StandIn(answer)
+    return StandIn(answer, tls)
 
 
 @dataclass

@@ -17,6 +17,7 @@ from wx_datacube.crew import Progress
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest import LabelReport, Report
 from wx_datacube.orchestration.checks import check_results, check_specs
+from wx_datacube.orchestration.event_log import add_metadata, stored_together
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import HOST_TAG, PID_TAG, REASON_TAG, STOPPED_TAG, Reason
 from wx_datacube.settings import Settings, load_settings
@@ -87,12 +88,13 @@ class _Materialization:
         settings, report = self._bring_in()
         warehouse = Warehouse(settings.database)
         checks = list(check_results(warehouse, self._account, self._endpoint, self._context.asset_key))
-        if not report.missing:
+        if not report.undone:
             yield self._whole(report, checks)
         else:
-            for done in report.labels:
-                if done.done:
-                    self._context.log_event(self._materialization(done))
+            with stored_together(self._context.instance):
+                for done in report.labels:
+                    if done.there:
+                        self._context.log_event(self._materialization(done))
             yield from self._partial(report, checks)
 
     def _bring_in(self) -> tuple[Settings, Report]:
@@ -115,14 +117,13 @@ class _Materialization:
             raise dg.Failure(str(error), allow_retries=False) from None
 
     def _whole(self, report: Report, checks: list[dg.AssetCheckResult]) -> dg.MaterializeResult[Any]:
-        for done in report.labels:
-            self._context.add_asset_metadata(_partition_metadata(done), partition_key=done.label.isoformat())
+        add_metadata(self._context, {done.label.isoformat(): _partition_metadata(done) for done in report.labels})
         self._context.log.info(_summary(report))
         return dg.MaterializeResult(metadata={"calls": report.calls}, check_results=checks)
 
     def _partial(self, report: Report, checks: list[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
         """What landed is logged; the rest fails, unless it only has to wait and we come back for it by ourselves."""
-        if self._reason in list(Reason) and all(isinstance(each.error, _WAITS) for each in report.missing):
+        if self._reason in list(Reason) and all(isinstance(each.error, _WAITS) for each in report.undone):
             self._context.log.info(f"{_summary(report)} {report.errors[0]}")
             yield from checks
             return
@@ -133,8 +134,8 @@ class _Materialization:
         raise dg.Failure(
             f"{_summary(report)} {error}",
             metadata={
-                "landed": len(report.labels) - len(report.missing),
-                "missing": len(report.missing),
+                "there": len(report.labels) - len(report.undone),
+                "missing": len(report.undone),
                 "calls": report.calls,
                 "why": dg.MetadataValue.md("\n".join(f"- {each}" for each in report.errors[:5])),
             },
@@ -168,7 +169,7 @@ def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
 
 
 def _summary(report: Report) -> str:
-    there = len(report.labels) - len(report.missing)
+    there = len(report.labels) - len(report.undone)
     noun = {Period.DAY: "days", Period.WEEK: "weeks", Period.MONTH: "months"}[report.endpoint.period]
     return f"{there:,} of {len(report.labels):,} {noun} are there, {report.calls:,} calls."
 

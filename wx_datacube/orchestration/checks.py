@@ -24,8 +24,8 @@ def check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
 def check_results(
     warehouse: Warehouse, account: str, endpoint: Endpoint, key: dg.AssetKey
 ) -> Iterator[dg.AssetCheckResult]:
-    """Every check of an asset, judged on what is published."""
-    with warehouse.reading() as con:
+    """Every check of an asset, judged on what is stored."""
+    with warehouse.writing() as con:
         found = [(check, run_check(con, check, account, endpoint)) for check in CHECKS]
     for check, findings in found:
         yield dg.AssetCheckResult(

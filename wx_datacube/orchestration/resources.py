@@ -5,13 +5,14 @@ string would be. All other settings are read and checked when a run starts. See
 https://docs.dagster.io/guides/build/external-resources.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from wx_datacube.ingest import Ingest
-from wx_datacube.settings import Account, Secret, Settings, variable
+from wx_datacube.settings import Account, Secret, Settings
 
 
 class WeChatAccount(dg.ConfigurableResource[None]):
@@ -31,21 +32,19 @@ class WeChatAccount(dg.ConfigurableResource[None]):
 
     def _account(self, settings: Settings) -> Account:
         configured = settings.account(self.account)
-        return Account(
-            configured.name,
-            self.appid or configured.appid,
-            Secret(self.secret) if self.secret else configured.secret,
-            Secret(self.token_url) if self.token_url else configured.token_url,
-            configured.start,
+        return replace(
+            configured,
+            appid=self.appid or configured.appid,
+            secret=Secret(self.secret) if self.secret else configured.secret,
+            token_url=Secret(self.token_url) if self.token_url else configured.token_url,
         )
 
 
 def account_resource(account: str, settings: Settings | None) -> WeChatAccount:
     """The resource of a configured account, with `dg.EnvVar` for each credential that is set."""
-    several = settings is not None and len(settings.accounts) > 1
     known = next((each for each in settings.accounts if each.name == account), None) if settings else None
     fields = {
-        field: dg.EnvVar(variable(account if several else None, field.upper()))
+        field: dg.EnvVar(known.variable(field.upper()))
         for field in ("appid", "secret", "token_url")
         if known is not None and getattr(known, field) is not None
     }

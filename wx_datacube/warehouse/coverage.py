@@ -187,7 +187,7 @@ def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequ
     found = con.execute(
         "SELECT begin_date, end_date, asked, errcode FROM datacube.api_calls"
         " WHERE account = $account AND endpoint = $endpoint AND http_status = 200"
-        " AND (coalesce(errcode, 0) = 0 OR errcode IN (SELECT unnest($errcodes))) ORDER BY call_id DESC",
+        " AND (errcode IS NULL AND errmsg IS NULL OR errcode IN (SELECT unnest($errcodes))) ORDER BY call_id DESC",
         {"account": account, "endpoint": endpoint.name, "errcodes": list(errcodes)},
     )
     return [PastCall(*row) for row in found.fetchall()]

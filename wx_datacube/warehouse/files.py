@@ -5,6 +5,7 @@ short transaction at a time, and publish copies of it, which readers may keep op
 in the files is the business of `schema`, `load` and `coverage`.
 """
 
+import json
 import os
 import re
 import shutil
@@ -86,8 +87,7 @@ class Warehouse:
         Nothing is done where the published file is the copy made last and the writer's has not changed since.
         """
         with self._write_lock():
-            receipt = self._locks / "published"
-            if receipt.exists() and receipt.read_text() == self._state_of_files():
+            if self._receipt() == self._state_of_files():
                 return
             with self._open_writer() as con:
                 con.execute("CHECKPOINT")
@@ -98,12 +98,24 @@ class Warehouse:
             _wal(self.database).unlink(missing_ok=True)
             copy.replace(self.database)
             _wal(self.database).unlink(missing_ok=True)
-            receipt.write_text(self._state_of_files())
+            self._receipt_file.write_text(json.dumps(self._state_of_files()))
 
-    def _state_of_files(self) -> str:
+    @property
+    def _receipt_file(self) -> Path:
+        return self._locks / "published"
+
+    def _receipt(self) -> dict[str, list[int]]:
+        """What the files looked like after the last publication; by it a file that is not ours is noticed."""
+        try:
+            receipt: dict[str, list[int]] = json.loads(self._receipt_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return receipt
+
+    def _state_of_files(self) -> dict[str, list[int]]:
         paths = (self.writer, self.database, _wal(self.writer), _wal(self.database))
-        stats = [path.stat() if path.exists() else None for path in paths]
-        return repr([stat and (stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats])
+        stats = {path.name: path.stat() for path in paths if path.exists()}
+        return {name: [stat.st_ino, stat.st_mtime_ns, stat.st_size] for name, stat in stats.items()}
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
@@ -162,8 +174,10 @@ class Warehouse:
         making.replace(self.writer)
 
     def _require_fuller(self, con: Connection) -> None:
-        """Refuse a writer's file that holds fewer calls than the published one."""
-        if not self.database.exists():
+        """Refuse a writer's file that holds fewer calls than the published one, unless that is its own last copy."""
+        before, now = self._receipt(), self._state_of_files()
+        name, writer = self.database.name, self.writer.name
+        if name not in now or (before.get(name) == now[name] and before.get(writer, [0])[0] == now[writer][0]):
             return
         with self.reading() as published:
             there, here = _last_call(published), _last_call(con)

@@ -66,7 +66,7 @@ FROM (
         CASE WHEN json_valid(response) THEN response::JSON END AS body
     FROM datacube.api_calls
     WHERE call_id BETWEEN $first AND $last AND endpoint = '{endpoint.name}'
-        AND http_status = 200 AND coalesce(errcode, 0) = 0
+        AND http_status = 200 AND errcode IS NULL AND errmsg IS NULL
 ) WHERE json_type(body) = 'OBJECT' AND json_type(body, '$.list') = 'ARRAY'
     AND len({said}) = len(list_distinct({said}))"""
 

@@ -134,7 +134,7 @@ def _http_problem(reply: Reply, source: Source) -> WeChatError | None:
 def _garbled(reply: Reply, text: str | None, source: Source) -> Finding:
     """A body that is not JSON as it came; an errcode among garbled characters still counts."""
     try:
-        lenient = parse(reply.body.decode("utf-8-sig", "replace").replace("\0", "?"))
+        lenient = _load(reply.body.decode("utf-8-sig", "replace"), strict=False)
     except ValueError:
         lenient = None
     if isinstance(lenient, dict):
@@ -164,7 +164,7 @@ def _wechat_error(errcode: int, errmsg: str, source: Source) -> WeChatError:
     if source.own_server and not isinstance(error, TryAgain) and errcode != 40164:
         words = f"{source.who} answered with errcode {errcode} instead of a token."
         return NeedsPerson(words, advice=_TOKEN_SERVER, errcode=errcode, rid=rid, endpoint=source.endpoint)
-    if errcode not in BY_ERRCODE:
+    if errcode not in BY_ERRCODE and not source.token_call:
         error.message += " " + re.sub(r"https?:\S+", "", errmsg)[:200]
     return error
 
@@ -186,14 +186,19 @@ def to_text(body: bytes) -> str:
 
 
 def parse(text: str) -> Any:
-    """Parse JSON at least as strictly as DuckDB does; ValueError when it isn't. Integers beyond 30 digits stay text."""
-    try:
-        data = json.loads(text, parse_int=_integer, parse_constant=_refuse)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    """Parse JSON at least as strictly as DuckDB does, else ValueError. Integers beyond 30 digits stay text."""
+    data = _load(text, strict=True)
     if _HALF_PAIR.search(_PAIR.sub("", text.replace("\\\\", ""))):
         raise ValueError("half a surrogate pair")
     return data
+
+
+def _load(text: str, *, strict: bool) -> Any:
+    """Parse JSON; `strict` False lets control characters through."""
+    try:
+        return json.loads(text, parse_int=_integer, parse_constant=_refuse, strict=strict)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _integer(digits: str) -> int | str:

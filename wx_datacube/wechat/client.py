@@ -72,7 +72,7 @@ class Client:
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._clock = clock
-        self._secrets = tuple(_bare(each) for each in (secret, token_url) if each)
+        self._secrets = tuple(_hidden(each) for each in (secret, token_url) if each)
         self._retry = Retry("WeChat", clock=clock, sleep=sleep, chance=chance, limits=limits)
         self._transport = Transport("WeChat", bounds, session_factory)
         self._others: list[Transport] = []
@@ -145,12 +145,9 @@ class Client:
         """One attempt of a call with a token; it goes to the API's host and nowhere else."""
         url = f"{self._api_url}{path}?access_token={quote(token, safe='')}"
         reply = self._transport.send(url, body, seconds=self._retry.host.seconds_left())
-        source = Source("WeChat", name, wanted, kind, (token, *self._secrets))
+        secrets = (token, *(each.reveal() for each in self._secrets))
+        source = Source("WeChat", name, wanted, kind, secrets)
         return understand(reply, source), reply
-
-
-def _bare(value: Secret | str) -> str:
-    return value.reveal() if isinstance(value, Secret) else value
 
 
 def _hidden(value: Secret | str) -> Secret:

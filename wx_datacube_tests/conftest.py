@@ -1,0 +1,42 @@
+"""Fixtures that several files share: an empty warehouse in memory, and one on disk."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from wx_datacube.catalog import BY_NAME
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.schema import TABLES, create_statements
+
+KEPT = {"meta", "endpoints"}
+"""Tables that are filled when a warehouse is made, and never again."""
+
+
+@pytest.fixture(scope="session")
+def _memory() -> Iterator[duckdb.DuckDBPyConnection]:
+    """One database in memory for all tests; a single thread is the fastest for a few rows."""
+    with duckdb.connect(config={"threads": 1}) as con:
+        for statement in create_statements():
+            con.execute(statement)
+        yield con
+
+
+@pytest.fixture
+def con(_memory: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A connection to an empty warehouse."""
+    empty(_memory)
+    return _memory
+
+
+def empty(con: duckdb.DuckDBPyConnection) -> None:
+    """Delete all that was ever stored."""
+    for name in {*TABLES, *BY_NAME} - KEPT:
+        con.execute(f"DELETE FROM datacube.{name}")
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    """A warehouse in a folder of its own that nobody has used yet; it waits half a second for others."""
+    return Warehouse(tmp_path / "data" / "figures.duckdb", patience=0.5)
