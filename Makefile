@@ -50,8 +50,10 @@ coverage: install ## The tests once more, with the lines and branches that they 
 
 # Keeps every pin that still fits; `make lock UV="--upgrade"` renews them all, `UV="-P dagster"` one of them.
 lock: install ## Write requirements.lock anew from pyproject.toml
+	@cp -p requirements.lock $(VENV)/before.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock $(UV)
+	@! cmp -s requirements.lock $(VENV)/before.lock || touch -r $(VENV)/before.lock requirements.lock
 
 clean: ## Remove .venv, caches and build files; no data
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

@@ -269,8 +269,8 @@ def test_it_stops_while_answers_are_still_dripping() -> None:
         path = caller.path("getupstreammsg")
         connection = HTTPConnection(emulated.api_url.removeprefix("http://"), timeout=10)
         connection.request("POST", path, json.dumps({}))
-        while not emulated.control.state()["in_flight"]:
-            time.sleep(0.01)
+        connection.sock.recv(1)
+        assert emulated.control.state()["in_flight"] == 1
         began = time.monotonic()
     assert time.monotonic() - began < 5
     connection.close()

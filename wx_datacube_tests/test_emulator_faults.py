@@ -126,7 +126,7 @@ def test_a_dripping_answer_takes_its_time_byte_by_byte(start: Started) -> None:
     assert time.monotonic() - began > 0.1
     with pytest.raises(requests.ConnectionError):
         caller.session.post(caller.emulated.api_url + caller.path("getupstreammsg"), json={}, timeout=0.2)
-    assert caller.emulated.control.state()["in_flight"] == 0
+    caller.emulated.control.wait_until_idle()
 
 
 def test_an_answer_may_come_late(start: Started) -> None:
@@ -204,7 +204,7 @@ def test_a_fault_is_its_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "busy", "*=", "*=nonsense", "*#x=-1", "*@2=-1", "*=delay", "*=delay:x", "*#0=-1"])
 def test_what_is_no_fault_is_refused(text: str) -> None:
     """With one line that says how faults are written."""
-    with pytest.raises(ValueError, match="fault|answer") as refused:
+    with pytest.raises(ValueError, match="fault") as refused:
         Fault.parse(text)
     assert "\n" not in str(refused.value)
 

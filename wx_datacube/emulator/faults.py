@@ -76,7 +76,9 @@ class Fault:
         elif kind == "busy":
             kind, value = "errcode", "-1"
         if kind not in KINDS or (kind in NUMBERED and not re.fullmatch(r"-?\d+(\.\d+)?", value)):
-            raise ValueError(f"an answer is a number or one of {', '.join(KINDS)}; not {answer[:80]!r}")
+            raise ValueError(f"a fault's answer is a number or one of {', '.join(KINDS)}; not {answer[:80]!r}")
+        if not (1 <= first <= last and 0 <= probability <= 1):
+            raise ValueError("a fault's calls count from 1, and its probability is from 0 to 1")
         return cls(target, kind, value, body, first, last, probability)
 
     def __str__(self) -> str:

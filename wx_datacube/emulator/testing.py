@@ -15,6 +15,7 @@ import contextlib
 import datetime as dt
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -126,6 +127,14 @@ class Control:
     def statistics_calls(self) -> list[Call]:
         """The calls of the statistics endpoints so far, oldest first."""
         return [call for call in self.calls() if call.endpoint in BY_NAME]
+
+    def wait_until_idle(self, seconds: float = 10) -> None:
+        """Return once no call is in flight; raises `TimeoutError`."""
+        end = time.monotonic() + seconds
+        while self.state()["in_flight"]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"calls are still in flight after {seconds} s")
+            time.sleep(0.01)
 
     def clear_calls(self) -> None:
         """Empty the journal."""

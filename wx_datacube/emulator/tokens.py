@@ -65,7 +65,7 @@ class Tokens:
         Forcing replaces the old one at once, but does nothing within 30 seconds of the last time; refused with 45009
         after 20 times in a Beijing day.
         """
-        if self._stable is not None and force and self._may_force(now):
+        if force and self._may_force(now):
             self._replace(self._stable, now)
             self._stable = None
         if self._stable is None or not self._lasts(self._stable, now):

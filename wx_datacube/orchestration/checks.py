@@ -6,6 +6,7 @@ failed. See https://docs.dagster.io/guides/test/asset-checks.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -13,7 +14,8 @@ from wx_datacube.catalog import Endpoint
 from wx_datacube.warehouse.checks import CHECKS, Check, Finding, run_check
 from wx_datacube.warehouse.files import Warehouse
 
-_SHOWN = 10
+_SHOWN = 8
+"""Dagster shows Markdown inline only under 1,000 characters."""
 
 
 def check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -34,22 +36,28 @@ def check_results(
             check_name=check.name,
             severity=dg.AssetCheckSeverity.ERROR if check.grave else dg.AssetCheckSeverity.WARN,
             description=_summary(check, findings),
-            metadata=_metadata(account, endpoint, findings),
+            metadata=_metadata(account, findings),
         )
 
 
 def _summary(check: Check, findings: list[Finding]) -> str:
-    return check.description if not findings else f"{len(findings)} found; see what is wrong and how to heal it."
+    return check.description if not findings else f"{len(findings):,} found: see rows, and how to heal them."
 
 
-def _metadata(account: str, endpoint: Endpoint, findings: list[Finding]) -> dict[str, dg.MetadataValue]:
-    if not findings:
-        return {"found": dg.MetadataValue.int(0)}
-    begin, end = min(finding.begin for finding in findings), max(finding.end for finding in findings)
-    rows = "\n".join(f"- {finding.ref_date}: `{finding.what[:60]}`" for finding in findings[:_SHOWN])
-    command = f"wx-datacube backfill --endpoint {endpoint.name} --start {begin} --end {end} --refresh"
-    return {
-        "found": dg.MetadataValue.int(len(findings)),
-        "rows": dg.MetadataValue.md(rows),
-        "heal": dg.MetadataValue.md(f"`{command}` asks again; WeChat's clean answer heals the check."),
-    }
+def _metadata(account: str, findings: list[Finding]) -> dict[str, dg.MetadataValue[Any]]:
+    metadata: dict[str, dg.MetadataValue[Any]] = {"found": dg.MetadataValue.int(len(findings))}
+    if findings:
+        rows = "\n".join(f"- {finding.ref_date}: `{finding.what[:90]}`" for finding in findings[:_SHOWN])
+        metadata["rows"] = dg.MetadataValue.md(rows)
+        metadata["how to heal"] = dg.MetadataValue.md("\n".join(f"- `{each}`" for each in _commands(account, findings)))
+    return metadata
+
+
+def _commands(account: str, findings: list[Finding]) -> list[str]:
+    """For each endpoint concerned, the command that asks again; a clean answer heals the check."""
+    return [
+        f"wx-datacube backfill --refresh --account {account} --endpoint {endpoint}"
+        f" --start {min(each.begin for each in findings if each.endpoint == endpoint)}"
+        f" --end {max(each.end for each in findings if each.endpoint == endpoint)}"
+        for endpoint in dict.fromkeys(finding.endpoint for finding in findings)
+    ]

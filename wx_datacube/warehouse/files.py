@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -50,16 +50,22 @@ class Warehouse:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction on the writer's file: committed at the end, rolled back on an error, closed on every path."""
-        with self._write_lock(), self._open_writer() as con:
+        with ExitStack() as stack:
+            with self._explained():
+                stack.enter_context(self._write_lock())
+                con = stack.enter_context(self._open_writer())
             con.begin()
             try:
                 yield con
-            except BaseException:
+            except BaseException as error:
                 # After some errors DuckDB has rolled back by itself and refuses to do it again.
                 with suppress(duckdb.Error):
                     con.rollback()
+                if isinstance(error, duckdb.IOException):
+                    raise self._unwritable(error) from None
                 raise
-            con.commit()
+            with self._explained():
+                con.commit()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -86,7 +92,7 @@ class Warehouse:
 
         Nothing is done where the published file is the copy made last and the writer's has not changed since.
         """
-        with self._write_lock():
+        with self._explained(), self._write_lock():
             if self._receipt() == self._state_of_files():
                 return
             with self._open_writer() as con:
@@ -117,10 +123,8 @@ class Warehouse:
         stats = {path.name: path.stat() for path in paths if path.exists()}
         return {name: [stat.st_ino, stat.st_mtime_ns, stat.st_size] for name, stat in stats.items()}
 
-    @contextmanager
-    def _write_lock(self) -> Iterator[None]:
-        with self._explained(), locked(self._locks / "write", patience=self._patience):
-            yield
+    def _write_lock(self) -> AbstractContextManager[None]:
+        return locked(self._locks / "write", patience=self._patience)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -133,10 +137,13 @@ class Warehouse:
                 advice=f"Let it finish, or end it (kill {error}) if it hangs, and start again; nothing is lost.",
             ) from None
         except (OSError, duckdb.IOException) as error:
-            raise WarehouseError(
-                f"{self.database.parent} can't be written: {_brief(error)}.",
-                advice="Free space, or give this user the right to write there, or set WX_DATACUBE_DATABASE.",
-            ) from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: Exception) -> WarehouseError:
+        return WarehouseError(
+            f"{self.database.parent} can't be written: {_brief(error)}.",
+            advice="Free space, or give this user the right to write there, or set WX_DATACUBE_DATABASE.",
+        )
 
     @contextmanager
     def _open_writer(self) -> Iterator[Connection]:
