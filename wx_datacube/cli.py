@@ -184,7 +184,10 @@ def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
     for field in reversed(fields(Options)):
         about = field.metadata
         option = click.option(
-            f"--{field.name.replace('_', '-')}", metavar=about["kind"].takes, help=about["help"], multiple=about["many"]
+            f"--{field.name.replace('_', '-')}",
+            metavar=about["kind"].metavar,
+            help=about["help"],
+            multiple=about["many"],
         )
         command = option(command)
     return command

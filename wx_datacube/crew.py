@@ -10,7 +10,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from wx_datacube.catalog import Endpoint
@@ -84,6 +85,9 @@ class Crew:
     _failures: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _news: "queue.SimpleQueue[Call | Window | None]" = field(default_factory=queue.SimpleQueue)
+    """What the workers tell: an attempt made, a window answered, None for the end of a worker."""
+    _heard: "list[Call | Window]" = field(default_factory=list)
+    _running: int = 0
     _began: float = field(default_factory=time.monotonic)
 
     def work(self, windows: Iterable[Window]) -> None:
@@ -91,50 +95,56 @@ class Crew:
         self._windows.extend(windows)
         threads = min(self.concurrency, len(self._windows))
         if threads:
+            self._running = threads
             with ThreadPoolExecutor(threads, thread_name_prefix="wechat") as pool:
-                for _ in range(threads):
-                    pool.submit(self._worker)
-                self._store_until_done(threads)
+                self._store_until_done([pool.submit(self._worker) for _ in range(threads)])
 
     # --- the main thread: from the workers' news to the file
 
-    def _store_until_done(self, workers: int) -> None:
+    def _store_until_done(self, workers: "list[Future[None]]") -> None:
         published = time.monotonic()
         try:
-            while workers:
-                news = self._gather(workers)
-                workers -= news.count(None)
-                self._store(news)
-                if workers and time.monotonic() - published > PUBLISH_SECONDS:
+            while self._running:
+                self._gather()
+                self._store()
+                if self._running and time.monotonic() - published > PUBLISH_SECONDS:
                     self.warehouse.publish()
                     published = time.monotonic()
         except BaseException:
             # Interrupted, or the file can't be written: let the calls in flight end, and keep them if that works.
             self.halted.set()
-            self._store(self._gather(workers, patience=None))
+            wait(workers)
+            while not self._news.empty():
+                self._hear(0)
+            self._store()
             raise
 
-    def _gather(self, workers: int, patience: float | None = COMMIT_SECONDS) -> "list[Call | Window | None]":
-        """News of the next second, or until every worker has ended."""
-        deadline = None if patience is None else time.monotonic() + patience
-        news: list[Call | Window | None] = []
-        while workers:
-            try:
-                news.append(self._news.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic())))
-            except queue.Empty:
-                break
-            workers -= news[-1] is None
-        return news
+    def _gather(self) -> None:
+        """Hear the news of the next second, or until every worker has ended."""
+        deadline = time.monotonic() + COMMIT_SECONDS
+        with suppress(queue.Empty):
+            while self._running:
+                self._hear(max(0.0, deadline - time.monotonic()))
 
-    def _store(self, news: "list[Call | Window | None]") -> None:
-        calls = [each for each in news if isinstance(each, Call)]
-        if not calls:
-            return
-        with self.warehouse.writing() as con:
-            store_calls(con, calls)
-        windows = tuple(each for each in news if isinstance(each, Window))
+    def _hear(self, seconds: float) -> None:
+        news = self._news.get(timeout=seconds)
+        if news is None:
+            self._running -= 1
+        else:
+            self._heard.append(news)
+
+    def _store(self) -> None:
+        """Commit what was heard; it is kept for another try until that has worked."""
+        calls = [each for each in self._heard if isinstance(each, Call)]
+        if calls:
+            with self.warehouse.writing() as con:
+                store_calls(con, calls)
+        windows = tuple(each for each in self._heard if isinstance(each, Window))
+        self._heard.clear()
         self.calls += len(calls)
-        self.progress(Progress(self.endpoint, windows, self.calls, len(self._windows), time.monotonic() - self._began))
+        if calls or windows:
+            seconds = time.monotonic() - self._began
+            self.progress(Progress(self.endpoint, windows, self.calls, len(self._windows), seconds))
 
     # --- the workers
 
@@ -168,10 +178,10 @@ class Crew:
         except WeChatError as error:
             with self._lock:
                 self._failed(window, error)
-        except BaseException as error:  # a fault of ours must not leave the other workers waiting
+        except Exception as error:  # a fault of ours, which the other windows would meet too
             with self._lock:
-                self._failed(window, UnexpectedAnswer(f"A fault of wx_datacube: {type(error).__name__}."))
-            raise
+                self._stop = self._stop or UnexpectedAnswer(f"A fault of wx_datacube: {type(error).__name__}.")
+                self._failed(window, self._stop)
         else:
             self._failures = 0
             self._news.put(window)

@@ -177,6 +177,11 @@ def effective_environ(environ: Mapping[str, str], project: Path) -> dict[str, st
     )
 
 
+def adopt_dotenv(project: Path) -> None:
+    """Put the project's `.env` over this process's environment, as `dagster dev` does: `dg.EnvVar` looks there."""
+    os.environ.update(effective_environ(os.environ, project))
+
+
 def load_settings(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,

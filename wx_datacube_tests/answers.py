@@ -37,7 +37,7 @@ def row(date: dt.date | str, users: int = 1, count: int | None = 2, **others: An
 
 def hour_row(date: dt.date | str, hour: int = 9, **others: Any) -> Row:
     """A row of messages by hour (0 to 23) and type."""
-    return row(date, ref_hour=hour * 100, **others)
+    return row(date, **{"ref_hour": hour * 100, **others})
 
 
 def senders_row(date: dt.date | str, users: int = 1, interval: int = 1, **others: Any) -> Row:

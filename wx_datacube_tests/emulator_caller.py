@@ -1,13 +1,16 @@
 """A caller of the emulator that hides nothing: it neither retries nor checks, so that tests see what was answered."""
 
 import datetime as dt
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import requests
 
-from wx_datacube.emulator.testing import Emulated
+from wx_datacube.emulator.testing import Emulated, wechat
 
 Day = dt.date | str
+Started = Callable[..., "Caller"]
 
 
 class Caller:
@@ -64,3 +67,19 @@ class Caller:
     def errcode(self, endpoint: str, begin: Day, end: Day | None = None, token: str | None = None) -> int | None:
         """The errcode of a call, None for a success."""
         return self.call(endpoint, begin, end, token).json().get("errcode")
+
+
+class Emulators(ExitStack):
+    """Emulators that tests use one after the other, since starting and stopping each takes a sixth of a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._idle: list[Emulated] = []
+
+    def start(self, used: ExitStack, **options: object) -> Caller:
+        """An emulator as if it had just been started with these options; it is idle again when `used` ends."""
+        emulated = self._idle.pop() if self._idle else self.enter_context(wechat())
+        used.callback(self._idle.append, emulated)
+        emulated.control.reset()
+        emulated.control.set(**options)
+        return used.enter_context(Caller(emulated))

@@ -5,7 +5,7 @@ Tokens, faults and controls have files of their own.
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint, Period
 from wx_datacube.emulator.testing import wechat
 from wx_datacube.periods import due_on, label_of
-from wx_datacube_tests.emulator_caller import Caller
+from wx_datacube_tests.emulator_caller import Caller, Emulators, Started
 
 NOON = dt.datetime(2026, 11, 24, 12)
 YESTERDAY = dt.date(2026, 11, 23)
@@ -23,17 +23,21 @@ WEEK = dt.date(2026, 11, 16)
 MONTH = dt.date(2026, 10, 1)
 NEWEST = {Period.DAY: YESTERDAY, Period.WEEK: WEEK, Period.MONTH: MONTH}
 
-Started = Callable[..., Caller]
 each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 
 
+@pytest.fixture(scope="module")
+def emulators() -> Iterator[Emulators]:
+    """Those that tests of this file share."""
+    with Emulators() as emulators:
+        yield emulators
+
+
 @pytest.fixture
-def start() -> Iterator[Started]:
-    """Starts emulators, at noon unless told otherwise, and stops them after the test."""
-    with ExitStack() as running:
-        yield lambda **options: running.enter_context(
-            Caller(running.enter_context(wechat(**{"clock": NOON, "frozen": True, "silent_share": 0, **options})))
-        )
+def start(emulators: Emulators) -> Iterator[Started]:
+    """Starts emulators at noon unless told otherwise."""
+    with ExitStack() as used:
+        yield lambda **options: emulators.start(used, **{"clock": NOON, "frozen": True, "silent_share": 0, **options})
 
 
 @pytest.fixture(scope="module")
@@ -216,13 +220,12 @@ def test_errors_have_status_200_a_text_and_a_new_rid_each_time(caller: Caller) -
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/datacube", "/datacube/", "/datacube/getnothing", "/cgi-bin/datacube/getupstreammsg", "/cgi-bin/user/info"],
+    ["/datacube", "/datacube/", "/datacube/getnothing", "/cgi-bin/datacube/getupstreammsg", "/cgi-bin/user/info"],
 )
 def test_unknown_paths_are_404_without_a_body(caller: Caller, path: str) -> None:
     """Whatever the token; no redirect to a path with or without a slash either."""
-    if path != "/":
-        answer = caller.post(path, json={})
-        assert (answer.status_code, answer.content) == (404, b"")
+    answer = caller.post(path, json={})
+    assert (answer.status_code, answer.content) == (404, b"")
 
 
 def asked(

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from http.client import HTTPConnection
 
 import pytest
@@ -20,7 +21,7 @@ from wx_datacube.emulator.clock import SettableClock
 from wx_datacube.emulator.control import ACTS
 from wx_datacube.emulator.faults import Fault
 from wx_datacube.emulator.journal import Call
-from wx_datacube.emulator.options import Options, about_options
+from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.server import serve
 from wx_datacube.emulator.testing import Control, wechat
 from wx_datacube.periods import beijing_now
@@ -124,6 +125,8 @@ def test_a_restated_day_answers_other_figures(caller: Caller, control: Control) 
     assert control.restate(YESTERDAY, factor=0.5)
     with pytest.raises(ValueError, match="either factor or delta"):
         control.restate(YESTERDAY)
+    with pytest.raises(ValueError, match="more than the emulator can hold"):
+        control.restate(YESTERDAY, factor=1e9)
 
 
 def test_reset_is_as_at_the_start(caller: Caller, control: Control) -> None:
@@ -168,7 +171,7 @@ def test_every_option_can_be_changed_and_is_shown(control: Control) -> None:
         latency=20,
         faults=(Fault.parse("getupstreammsg#3=-1"), Fault.parse("*@0.01=200:\udcff")),
     )
-    names = [option.name for option in about_options()]
+    names = [option.name for option in fields(Options)]
     changed = {name: getattr(other, name) for name in names}
     assert all(getattr(Options(), name) != value for name, value in changed.items())
     control.set(**changed)
@@ -183,18 +186,13 @@ def test_every_option_can_be_changed_and_is_shown(control: Control) -> None:
 
 
 def test_options_are_described_for_a_command_line() -> None:
-    """Flag, what it takes, help, default, whether it repeats or takes no value."""
-    about = {option.name: option for option in about_options()}
-    assert about["messages_per_day"].flag == "--messages-per-day"
-    assert (about["frozen"].switch, about["quota"].switch) == (True, False)
-    assert {name for name, option in about.items() if option.many} == {
-        "endpoint_quota",
-        "whitelist",
-        "denied",
-        "retired",
-        "faults",
-    }
-    assert all(option.help.endswith(".") and option.takes and "\n" not in option.help for option in about.values())
+    """Each says what it takes, in words and in one word, helps in a sentence, and whether it may be repeated."""
+    for option in fields(Options):
+        kind = option.metadata["kind"]
+        assert kind.takes
+        assert re.fullmatch(r"[A-Z|=]+", kind.metavar)
+        assert option.metadata["help"].endswith(".")
+        assert option.metadata["many"] is isinstance(option.default, tuple)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -11,27 +11,24 @@ import requests
 
 from wx_datacube.catalog import BY_NAME
 from wx_datacube.emulator.faults import Fault
-from wx_datacube.emulator.testing import wechat
-from wx_datacube_tests.emulator_caller import Caller
+from wx_datacube_tests.emulator_caller import Caller, Emulators, Started
 
 YESTERDAY = dt.date(2026, 11, 23)
 DAYS = [YESTERDAY - dt.timedelta(days=n) for n in range(40)]
 
-Started = Callable[..., Caller]
+
+@pytest.fixture(scope="module")
+def emulators() -> Iterator[Emulators]:
+    """Those that tests of this file share."""
+    with Emulators() as emulators:
+        yield emulators
 
 
 @pytest.fixture
-def start() -> Iterator[Started]:
-    """Starts emulators at noon and stops them after the test; a token is fetched already."""
-
-    def started(**options: object) -> Caller:
-        options = {"clock": "2026-11-24T12:00", "silent_share": 0, **options}
-        caller = running.enter_context(Caller(running.enter_context(wechat(**options))))
-        assert caller.token
-        return caller
-
-    with ExitStack() as running:
-        yield started
+def start(emulators: Emulators) -> Iterator[Started]:
+    """Starts emulators at noon."""
+    with ExitStack() as used:
+        yield lambda **options: emulators.start(used, **{"clock": "2026-11-24T12:00", "silent_share": 0, **options})
 
 
 def test_the_third_call_answers_busy(start: Started) -> None:
@@ -147,7 +144,7 @@ def test_a_token_may_be_revoked_in_the_middle(start: Started) -> None:
 
 def test_token_calls_can_fail_too(start: Started) -> None:
     """By their names, or everything at once."""
-    caller = start(faults=["stable_token#2=45009", "token#1=-1", "quota#1=40001"])
+    caller = start(faults=["stable_token#1=45009", "token#1=-1", "quota#1=40001"])
     assert caller.stable_token()["errcode"] == 45009
     assert caller.plain_token()["errcode"] == -1
     assert caller.post(f"/cgi-bin/openapi/quota/get?access_token={caller.token}", json={}).json()["errcode"] == 40001
@@ -201,7 +198,22 @@ def test_a_fault_is_its_text(text: str) -> None:
     assert str(Fault.parse(text)).replace("@0.050000", "@0.05").replace("@0.500000", "@0.5") == text
 
 
-@pytest.mark.parametrize("text", ["", "busy", "*=", "*=nonsense", "*#x=-1", "*@2=-1", "*=delay", "*=delay:x", "*#0=-1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "busy",
+        "*=",
+        "*=nonsense",
+        "*#x=-1",
+        "*@2=-1",
+        "*=delay",
+        "*=delay:x",
+        "*#0=-1",
+        "*=status:7",
+        "*=errcode:x",
+    ],
+)
 def test_what_is_no_fault_is_refused(text: str) -> None:
     """With one line that says how faults are written."""
     with pytest.raises(ValueError, match="fault") as refused:

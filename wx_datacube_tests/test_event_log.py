@@ -209,6 +209,32 @@ def test_the_index_points_at_the_events_that_it_names(histories: Any) -> None:
     assert (strays, checks) == ((0,), (0,))
 
 
+def test_metadata_given_at_once_is_what_dagster_makes_of_it_one_by_one() -> None:
+    """`add_metadata` makes the materializations of `add_asset_metadata` a partition, common metadata included."""
+
+    @dg.asset(partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
+    def at_once(context: dg.AssetExecutionContext) -> None:
+        context.add_asset_metadata({"calls": 3})
+        add_metadata(context, {key: _metadata(key) for key in context.partition_keys})
+
+    @dg.asset(partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
+    def one_by_one(context: dg.AssetExecutionContext) -> None:
+        context.add_asset_metadata({"calls": 3})
+        for key in context.partition_keys:
+            context.add_asset_metadata(_metadata(key), partition_key=key)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"dagster/asset_partition_range_start": "2024-01-30", "dagster/asset_partition_range_end": "2024-02-02"}
+        result = dg.materialize([at_once, one_by_one], instance=instance, tags=tags)
+        made = {
+            asset: {each.partition: each.metadata for each in result.asset_materializations_for_node(asset)}
+            for asset in ("at_once", "one_by_one")
+        }
+
+    assert made["at_once"] == made["one_by_one"]
+    assert set(made["at_once"]["2024-02-01"]) == {"calls", "rows", "state"}
+
+
 class Untested(BatchedSqliteEventLogStorage):
     """The same storage, had it been tested with another Dagster only."""
 

@@ -56,7 +56,9 @@ def _use_quota(account: Account, asked: dict[str, Any]) -> object:
 
 def _restate(account: Account, asked: dict[str, Any]) -> object:
     day = dt.date.fromisoformat(asked["day"])
-    return {"messages": account.world.restate(day, asked.get("factor"), asked.get("delta"))}
+    factor, delta = asked.get("factor"), asked.get("delta")
+    factor, delta = None if factor is None else float(factor), None if delta is None else int(delta)
+    return {"messages": account.world.restate(day, factor, delta)}
 
 
 def _revoke(account: Account, asked: dict[str, Any]) -> object:

@@ -23,7 +23,7 @@ KINDS = {
     "redirect": "status 302 to this address",
     "revoke": "all tokens replaced just before the call; revoke:sticky until a new one is forced",
 }
-NUMBERED = {"errcode", "status", "drip", "delay"}
+VALUES = {"errcode": r"-?\d+", "status": r"[2-5]\d\d", "drip": r"\d+(\.\d+)?", "delay": r"\d+(\.\d+)?"}
 STATISTICS, EVERYTHING = "*", "all"
 
 _CALLS = r"(?:#(?P<first>\d+)(?:-(?P<last>\d*))?)?(?:@(?P<share>[\d.]+))?"
@@ -69,13 +69,13 @@ class Fault:
         """A fault from its parts, `answer` as text: `-1`, `502`, `503:busy`, `cut`, `delay:1.5`, …; or `ValueError`."""
         kind, _, value = answer.partition(":")
         body = None
-        if re.fullmatch(r"[1-5]\d\d", kind):
+        if re.fullmatch(VALUES["status"], kind):
             kind, value, body = "status", kind, value if ":" in answer else None
-        elif re.fullmatch(r"-?\d+", kind):
+        elif re.fullmatch(VALUES["errcode"], kind):
             kind, value = "errcode", kind
         elif kind == "busy":
             kind, value = "errcode", "-1"
-        if kind not in KINDS or (kind in NUMBERED and not re.fullmatch(r"-?\d+(\.\d+)?", value)):
+        if kind not in KINDS or not re.fullmatch(VALUES.get(kind, ".*"), value, re.DOTALL):
             raise ValueError(f"a fault's answer is a number or one of {', '.join(KINDS)}; not {answer[:80]!r}")
         if not (1 <= first <= last and 0 <= probability <= 1):
             raise ValueError("a fault's calls count from 1, and its probability is from 0 to 1")

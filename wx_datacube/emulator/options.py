@@ -63,24 +63,25 @@ def _time(text: str) -> dt.time:
 
 
 class Kind(NamedTuple):
-    """How the text of an option is read, and in words what it takes."""
+    """How the text of an option is read, what it takes in words, and in one word for a command line."""
 
     read: Callable[[str], object]
     takes: str
+    metavar: str
 
 
-COUNT = Kind(_whole(0), "a whole number")
-NATURAL = Kind(_whole(1), "a whole number from 1 on")
-NUMBER = Kind(int, "a whole number, also a negative one")
-SHARE = Kind(_share, "a number from 0 to 1")
-WORD = Kind(_word, "letters and digits")
-TEXT = Kind(str, "text")
-SWITCH = Kind(_switch, "true or false")
-DAY = Kind(dt.date.fromisoformat, "a date, YYYY-MM-DD")
-MOMENT = Kind(_moment, "Beijing time, YYYY-MM-DDTHH:MM")
-TIME = Kind(_time, "Beijing time, HH:MM")
-ENDPOINT_QUOTA = Kind(_quota, "ENDPOINT=N")
-FAULT = Kind(Fault.parse, Fault.GRAMMAR)
+COUNT = Kind(_whole(0), "a whole number", "N")
+NATURAL = Kind(_whole(1), "a whole number from 1 on", "N")
+NUMBER = Kind(int, "a whole number, also a negative one", "N")
+SHARE = Kind(_share, "a number from 0 to 1", "SHARE")
+WORD = Kind(_word, "letters and digits", "WORD")
+TEXT = Kind(str, "text", "TEXT")
+SWITCH = Kind(_switch, "true or false", "TRUE|FALSE")
+DAY = Kind(dt.date.fromisoformat, "a date, YYYY-MM-DD", "DATE")
+MOMENT = Kind(_moment, "Beijing time, YYYY-MM-DDTHH:MM", "MOMENT")
+TIME = Kind(_time, "Beijing time, HH:MM", "TIME")
+ENDPOINT_QUOTA = Kind(_quota, "ENDPOINT=N", "ENDPOINT=N")
+FAULT = Kind(Fault.parse, Fault.GRAMMAR, "FAULT")
 
 
 def _about(kind: Kind, text: str, many: bool = False) -> dict[str, object]:
@@ -98,7 +99,7 @@ class Options:
     silent_share: float = field(default=0.03, metadata=_about(SHARE, "Share of days without a message."))
     start: dt.date = field(default=HISTORY_START, metadata=_about(DAY, "First day of the account."))
     clock: dt.datetime | None = field(
-        default=None, metadata=_about(MOMENT, "Run from this moment on instead of from now.")
+        default=None, metadata=_about(MOMENT, "Run from this Beijing time on (2026-11-24T09:00), not from now.")
     )
     frozen: bool = field(default=False, metadata=_about(SWITCH, "Stop the clock."))
     publish_at: dt.time = field(
@@ -136,7 +137,7 @@ class Options:
     )
     latency: int = field(default=0, metadata=_about(COUNT, "Milliseconds that every answer takes."))
     faults: tuple[Fault, ...] = field(
-        default=(), metadata=_about(FAULT, "What goes wrong, and when; the first that applies.", many=True)
+        default=(), metadata=_about(FAULT, f"What goes wrong, and when: {Fault.GRAMMAR}.", many=True)
     )
 
     def changed(self, values: Mapping[str, object]) -> "Options":
@@ -184,35 +185,3 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return ["=".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else _plain_text(value)
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a command line needs to know about an option; `Options.changed` reads the texts that it collects."""
-
-    name: str
-    takes: str
-    help: str
-    default: object
-    many: bool
-    switch: bool
-
-    @property
-    def flag(self) -> str:
-        """The option's name on a command line."""
-        return "--" + self.name.replace("_", "-")
-
-
-def about_options() -> tuple[About, ...]:
-    """Every option, in the order of the dataclass; `many` may be given several times, a `switch` takes no value."""
-    return tuple(
-        About(
-            option.name,
-            option.metadata["kind"].takes,
-            option.metadata["help"],
-            option.default,
-            option.metadata["many"],
-            option.type is bool,
-        )
-        for option in fields(Options)
-    )

@@ -138,5 +138,7 @@ class World:
         after = max(0, before + delta if delta is not None else round(before * (factor or 0)))
         if after == before and factor is not None:
             after = before + 1 if factor >= 1 else max(0, before - 1)
+        if after > MESSAGES_KEPT:
+            raise ValueError(f"a day of {after:,} messages is more than the emulator can hold")
         self._restated[day] = after
         return after

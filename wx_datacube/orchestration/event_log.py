@@ -6,7 +6,6 @@ rest through them. Add here what makes storing events fast or safe; what the eve
 `dagster.yaml`; the one module that may import `dagster._…`, late where another Dagster may have moved it.
 """
 
-import fcntl
 import functools
 import logging
 import os
@@ -20,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Self
 import dagster as dg
 from dagster._core.storage.event_log import SqliteEventLogStorage  # as Dagster's documentation of dagster.yaml names it
 
+from wx_datacube.warehouse.locks import locked
+
 if TYPE_CHECKING:
     from dagster._serdes import ConfigurableClassData
     from sqlalchemy.engine import Connection
 
 BATCH_SIZE = 500
-"""Events a transaction, unless DAGSTER_EVENT_BATCH_SIZE says otherwise: a tenth of a second of the write lock."""
+"""Events a transaction, unless DAGSTER_EVENT_BATCH_SIZE says otherwise: others never wait long for the index."""
 
 _BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 _INDEX = "index"
@@ -59,8 +60,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         """Open, or set up, the event log in `base_dir`; processes that meet a fresh folder set it up in turn."""
         self._thread = _ThreadState()
         self._batching = _is_tested(self.tested_minor, dg.__version__)
-        Path(base_dir).mkdir(parents=True, exist_ok=True)
-        with _locked(Path(base_dir) / ".set-up.lock"):
+        with locked(Path(base_dir) / "set-up.lock"):
             super().__init__(base_dir, inst_data)
         if self._batching:
             # A batch holds two databases at once.
@@ -219,14 +219,6 @@ def _newest_of_each_kind(
         dagster_event = event.get_dagster_event()
         newest.setdefault((dagster_event.asset_key, dagster_event.event_type_value), (event, event_id))
     yield from reversed(newest.values())
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an advisory lock on `path`; the operating system releases it when the process dies."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from wx_datacube.settings import adopt_dotenv
 from wx_datacube.warehouse.locks import locked
 
 
@@ -20,6 +21,7 @@ def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
     Processes that meet a fresh folder race in Dagster's own set-up of its databases: a lock around opening it.
     """
     os.chdir(project)
+    adopt_dotenv(project)
     with locked(project / ".dagster" / "opening.lock"):
         instance = dg.DagsterInstance.from_config(str(project))
         instance.get_runs(limit=1)  # sets up what is set up on first use

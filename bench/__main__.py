@@ -1,0 +1,175 @@
+"""`python -m bench` measures and prints the table of `docs/benchmarks.md`; `--quick` a year instead of the history."""
+
+import argparse
+import datetime as dt
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from wx_datacube.catalog import HISTORY_START
+from wx_datacube.emulator.testing import Control
+from wx_datacube.periods import beijing_now
+
+TEXTBOOK_DAYS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """A running emulator in a process of its own."""
+
+    api_url: str
+    appid: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A process that ended: seconds on the clock, seconds of processor, and the most memory, in MB."""
+
+    seconds: float
+    cpu: float
+    memory: float
+    output: str
+
+
+@contextmanager
+def emulator(latency: int) -> Iterator[Emulator]:
+    """No silent day, so that calls are the maximum; quota enough for everything."""
+    command = [sys.executable, "-m", "wx_datacube", "emulator", "--quota", "1000000", "--silent-share", "0"]
+    with subprocess.Popen([*command, "--latency", str(latency)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield Emulator(*(process.stdout.readline().strip().partition("=")[2] for _ in range(3)))
+        finally:
+            process.terminate()
+
+
+def measure(*command: str, cwd: Path) -> Measured:
+    """Run a command to its end; it must succeed."""
+    began = time.monotonic()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("WX_DATACUBE_", "DAGSTER_"))}
+    environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), environ.get("PYTHONPATH", "")])
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, cwd=cwd, env=environ, stdout=output, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
+    seconds = time.monotonic() - began
+    return Measured(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, text)
+
+
+def project(folder: Path, emulated: Emulator, start: dt.date) -> Path:
+    """A project folder on the emulator."""
+    folder.mkdir()
+    for name in ("dagster.yaml", "workspace.yaml"):
+        folder.joinpath(name).write_text(files("wx_datacube").joinpath("project", name).read_text())
+    lines = (
+        f"WX_DATACUBE_API_URL={emulated.api_url}",
+        f"WX_DATACUBE_APPID={emulated.appid}",
+        f"WX_DATACUBE_SECRET={emulated.secret}",
+        f"WX_DATACUBE_START={start}",
+    )
+    folder.joinpath(".env").write_text("\n".join(lines))
+    folder.joinpath(".env").chmod(0o600)
+    return folder
+
+
+def backfill(folder: Path, *options: str) -> Measured:
+    """`wx-datacube backfill` in a project folder."""
+    return measure(sys.executable, "-m", "wx_datacube", "backfill", *options, cwd=folder)
+
+
+def line(latency: int, what: str, measured: Measured, beside: Measured | None = None, note: str = "") -> str:
+    """A row of the table; the ratio is to what was measured beside it."""
+    ratio = f"{measured.seconds / beside.seconds:.2f}" if beside else ""
+    return (
+        f"| {latency} ms | {what} | {measured.seconds:.1f} s | {ratio} | {measured.cpu:.1f} s"
+        f" | {measured.memory:.0f} MB | {note} |"
+    )
+
+
+def whole_history(scratch: Path, latency: int, start: dt.date, today: dt.date) -> Iterator[str]:
+    """Floor and project one after the other on the same emulator."""
+    with emulator(latency) as emulated:
+        given = (emulated.api_url, emulated.appid, emulated.secret)
+        # A first pass computes the emulated world, which is not what is measured.
+        for attempt in ("warm", "floor"):
+            database = scratch / f"{attempt}{latency}.duckdb"
+            floor = measure(
+                *(sys.executable, "-m", "bench.floor", *given, str(start), str(today), str(database)), cwd=scratch
+            )
+        control = Control(emulated.api_url)
+        already = len(control.calls())
+        folder = project(scratch / f"project{latency}", emulated, start)
+        ours = backfill(folder)
+        journal = [call for call in control.calls()[already:] if call.endpoint.startswith("getupstreammsg")]
+        yield line(latency, "floor", floor, floor, f"{floor.output.strip()} calls")
+        yield line(latency, "wx-datacube backfill", ours, floor, f"{len(journal)} calls")
+        if latency:
+            first, last = journal[0].at, journal[-1].at
+            rate = len(journal) / (last - first).total_seconds()
+            allowed = 8 / (latency / 1000)
+            yield f"| {latency} ms | calls a second, of {allowed:.0f} | {rate:.0f} | {rate / allowed:.2f} | | | |"
+        else:
+            yield from afterwards(folder)
+            yield from textbook(scratch, emulated, today)
+
+
+def afterwards(folder: Path) -> Iterator[str]:
+    """What is cheap once everything is stored."""
+    nothing = backfill(folder)
+    yield line(0, "backfill with nothing to do", nothing)
+    sizes = ", ".join(f"{path.name} {path.stat().st_size / 2**20:.1f} MB" for path in folder.glob("data/*.duckdb"))
+    history = sum(path.stat().st_size for path in folder.joinpath(".dagster").rglob("*") if path.is_file())
+    yield f"| | sizes | | | | | {sizes}, .dagster {history / 2**20:.0f} MB |"
+    shutil.rmtree(folder / ".dagster")
+    again = backfill(folder)
+    yield line(0, "all materialized again on a fresh Dagster", again)
+
+
+def textbook(scratch: Path, emulated: Emulator, today: dt.date) -> Iterator[str]:
+    """Ten daily partitions of one endpoint: the textbook's ten runs beside one run of ours."""
+    days = [(today - dt.timedelta(days=back)).isoformat() for back in range(TEXTBOOK_DAYS, 0, -1)]
+    folder = project(scratch / "ten", emulated, today - dt.timedelta(days=TEXTBOOK_DAYS))
+    ours = backfill(folder, "--endpoint", "getupstreammsg")
+    given = (emulated.api_url, emulated.appid, emulated.secret, str(scratch / "textbook.duckdb"))
+    theirs = measure(sys.executable, "-m", "bench.textbook", *given, *days, cwd=scratch)
+    yield line(0, "ten days of getupstreammsg, wx-datacube backfill", ours, ours)
+    yield line(0, "ten days of getupstreammsg, textbook", theirs, ours)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one year instead of the whole history")
+    parser.add_argument("--latency", type=int, action="append", help="milliseconds; default: 80 and 0")
+    chosen = parser.parse_args()
+    today = beijing_now().date()
+    start = today - dt.timedelta(days=365) if chosen.quick else HISTORY_START
+    packages = ", ".join(f"{name} {version(name)}" for name in ("dagster", "duckdb", "requests"))
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}, {today}\n")
+    print("| latency | what | time | ratio | processor | memory | |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        for latency in chosen.latency or (80, 0):
+            folder = Path(scratch, f"{latency}ms")
+            folder.mkdir()
+            for row in whole_history(folder, latency, start, today):
+                print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The floor: the calls of a whole history, eight at a time, and one bulk insert; no ledger, no checks, no Dagster.
+
+`python -m bench.floor API_URL APPID SECRET START TODAY DATABASE` prints the number of calls.
+"""
+
+import datetime as dt
+import json
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
+import requests
+
+from wx_datacube.catalog import ENDPOINTS, Endpoint
+from wx_datacube.periods import due_labels
+from wx_datacube.windows import Window, plan_windows
+
+CONCURRENCY = 8
+_local = threading.local()
+
+
+def main(api_url: str, appid: str, secret: str, start: str, today: str, database: str) -> None:
+    """Fetch everything, then insert it."""
+    body = {"grant_type": "client_credential", "appid": appid, "secret": secret}
+    token = requests.post(f"{api_url}/cgi-bin/stable_token", json=body, timeout=30).json()["access_token"]
+
+    def fetch(asked: tuple[Endpoint, Window]) -> tuple[str, str]:
+        if not hasattr(_local, "session"):
+            _local.session = requests.Session()
+        endpoint, window = asked
+        dates = {"begin_date": window.begin.isoformat(), "end_date": window.end.isoformat()}
+        url = f"{api_url}{endpoint.path}?access_token={token}"
+        answer = _local.session.post(url, json=dates, timeout=30)
+        return endpoint.name, answer.text
+
+    first, last = dt.date.fromisoformat(start), dt.date.fromisoformat(today)
+    wanted = [
+        (endpoint, window)
+        for endpoint in ENDPOINTS
+        for window in plan_windows(endpoint, due_labels(endpoint.period, first, last))
+    ]
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        answers = list(pool.map(fetch, wanted))
+    with duckdb.connect(database) as con:
+        for endpoint in ENDPOINTS:
+            bodies = [body for name, body in answers if name == endpoint.name]
+            shape = json.dumps({"list": [{column.name: column.type for column in endpoint.columns}]})
+            con.execute(
+                f"CREATE TABLE {endpoint.name} AS SELECT unnest(item) FROM"
+                f" (SELECT unnest(from_json(body, '{shape}').list) AS item FROM (SELECT unnest($bodies) AS body))",
+                {"bodies": bodies},
+            )
+    print(len(answers))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
