@@ -28,7 +28,7 @@ ui: install ## Dagster's UI on your account; without one, on the demo
 test: lint pytest smoke ## Everything a change must pass: lint, types, layers, tests, the built wheel
 
 test-long: install ## The tests that take minutes
-	$(BIN)/pytest -m long $(PYTEST)
+	$(BIN)/pytest -m long -o faulthandler_timeout=1800 $(PYTEST)
 
 lint: install ## Ruff, mypy --strict and the layers of the imports
 	$(BIN)/ruff check

@@ -13,6 +13,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from wx_datacube import __version__
 from wx_datacube.catalog import BY_NAME, ENDPOINTS
@@ -37,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return int(commands.main(list(arguments), prog_name="wx-datacube", standalone_mode=False) or 0)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. What has landed stays; run the same again to go on.", err=True)
@@ -45,6 +46,15 @@ def run(arguments: Sequence[str]) -> int:
     except WxDatacubeError as error:
         click.echo(f"wx-datacube: {error}", err=True)
         return 2 if isinstance(error, SettingsError | WarehouseError) else 1
+
+
+def _show(error: click.ClickException) -> None:
+    """One line, where click would show three; no command at all shows the help."""
+    if isinstance(error, click.UsageError) and error.ctx and not isinstance(error, NoArgsIsHelpError):
+        path = error.ctx.command_path
+        click.echo(f"{path}: {error.format_message()} See {path} --help.", err=True)
+    else:
+        error.show()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -172,11 +182,13 @@ def demo(days: int) -> int:
 
 
 @commands.command()
-def ui() -> int:
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; default: Dagster's, this machine only.")
+@click.option("--port", type=click.IntRange(1, 65535), metavar="PORT", help="Default: Dagster's, 3000.")
+def ui(host: str | None, port: int | None) -> int:
     """Dagster's UI on the configured account; without one, on the demo."""
     from wx_datacube.terminal import run_ui
 
-    return run_ui(_settings())
+    return run_ui(_settings(), host, port)
 
 
 def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -214,5 +226,10 @@ def emulator(host: str, port: int, **options: Any) -> int:
         click.echo(f"Emulating WeChat's datacube API at {api_url}; Ctrl-C ends it.")
         sys.stdout.flush()
 
-    serve(chosen, host, port, ready)
+    try:
+        serve(chosen, host, port, ready)
+    except OSError as error:
+        raise SettingsError(
+            f"Port {port} of {host} can't be used: {error.strerror}.", advice="Leave --port out for a free one."
+        ) from None
     return 0

@@ -6,6 +6,7 @@ once a second, ledger and tables together. Add here what decides *whether and wh
 """
 
 import datetime as dt
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -67,11 +68,11 @@ class Report:
     @property
     def errors(self) -> tuple[WeChatError, ...]:
         """Why labels are undone, each reason once, the most frequent first."""
-        texts: dict[str, list[WeChatError]] = {}
+        reasons: dict[tuple[str, int | None], list[WeChatError]] = {}
         for report in self.undone:
-            if report.error:
-                texts.setdefault(str(report.error), []).append(report.error)
-        return tuple(found[0] for found in sorted(texts.values(), key=len, reverse=True))
+            if error := report.error:
+                reasons.setdefault((error.message, error.errcode), []).append(error)
+        return tuple(found[0] for found in sorted(reasons.values(), key=len, reverse=True))
 
 
 def _ignore(progress: Progress) -> None:
@@ -198,7 +199,8 @@ class _Task:
 
     def say_waiting(self, holder: str) -> None:
         """Tell that another process fetches the same; what it brings in need not be asked."""
-        self.say(f"Waiting for process {holder}, which is fetching {self.endpoint.name} for this account.")
+        if holder != str(os.getpid()):
+            self.say(f"Waiting for process {holder}, which is fetching {self.endpoint.name} for this account.")
 
     # --- fetch
 

@@ -4,10 +4,12 @@ Tables, progress and the words around them; which command there is and what its 
 """
 
 import datetime as dt
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +30,7 @@ from wx_datacube.warehouse.coverage import State
 
 if TYPE_CHECKING:
     from wx_datacube.crew import Progress
+    from wx_datacube.ingest import Report
     from wx_datacube.orchestration.backfill import Backfill, Scope
     from wx_datacube.todo import Range
 
@@ -92,12 +95,13 @@ def _ranges(gaps: list[tuple[dt.date, dt.date]], shown: int = 3) -> str:
 
 def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
     """Run a backfill with its progress on the terminal; returns the exit code."""
-    from wx_datacube.orchestration.backfill import Backfill
+    from wx_datacube.orchestration.backfill import Backfill, check_account
     from wx_datacube.orchestration.instance import project_instance
 
-    display = _Display(_console(), account.name)
+    now, display = beijing_now(), _Display(_console(), account.name)
+    check_account(settings, account, scope, now)
     with project_instance(settings.project) as instance, display.bar:
-        backfill = Backfill(instance, settings, account, scope, beijing_now(), display)
+        backfill = Backfill(instance, settings, account, scope, now, display)
         states = backfill.run()
     _show_outcome(display.console, states)
     return _explain(backfill, states)
@@ -148,25 +152,20 @@ def _show_outcome(console: Console, states: Mapping[Endpoint, Mapping[dt.date, S
 def _explain(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, State]]) -> int:
     """Say on stderr what is not there and how it goes on; the exit code."""
     console = _console(stderr=True)
-    missing = {endpoint: list(labels.values()).count(State.MISSING) for endpoint, labels in states.items()}
-    errors: dict[Endpoint, list[WeChatError]] = {}
-    for report in backfill.reports:
-        errors.setdefault(report.endpoint, []).extend(report.errors)
-    for text in backfill.failures:
+    errors = _errors(backfill.reports)
+    undone = _undone(backfill, states)
+    for text in [*backfill.failures, *dict.fromkeys(str(error) for found in errors.values() for error in found[:3])]:
         console.print(text)
-    for endpoint, count in missing.items():
-        if count:
-            for error in errors.get(endpoint, ())[:3]:
-                console.print(f"{error}")
-            console.print(f"{endpoint.name}: {count:,} of {len(states[endpoint]):,} are missing.")
-    if not any(missing.values()):
+    for endpoint, count in undone.items():
+        console.print(f"{endpoint.name}: {count:,} of {len(states[endpoint]):,} are missing.")
+    if not undone:
         return 1 if backfill.failures else 0
     causes = [error for found in errors.values() for error in found]
     if backfill.failures or not causes or any(not isinstance(error, _WAITS) for error in causes):
         console.print("Run the same again to go on; what has landed is not asked again.")
         return 1
     if any(isinstance(error, QuotaExhausted) for error in causes):
-        console.print(_when_it_goes_on(backfill, missing))
+        console.print(_when_it_goes_on(backfill))
         return 3
     return 1
 
@@ -174,14 +173,33 @@ def _explain(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, St
 _WAITS = (QuotaExhausted, NotReady)
 
 
-def _when_it_goes_on(backfill: "Backfill", missing: Mapping[Endpoint, int]) -> str:
-    status = read_status(backfill.settings, backfill.account)
-    days = max(-(-each.calls_needed // max(each.calls_today, 1)) for each in status.endpoints if each.calls_needed)
-    whole = beijing_now().date() + dt.timedelta(days=days)
-    return (
-        "Today's quota is used up. It goes on after 00:00 Beijing time: run the same again then, or let the schedules"
-        f" do it; at this rate everything is there about {whole:%A}, {whole}."
-    )
+def _errors(reports: "Sequence[Report]") -> dict[Endpoint, list[WeChatError]]:
+    errors: dict[Endpoint, list[WeChatError]] = {}
+    for report in reports:
+        errors.setdefault(report.endpoint, []).extend(report.errors)
+    return errors
+
+
+def _undone(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, State]]) -> dict[Endpoint, int]:
+    """How many labels of each endpoint are missing, or were not asked again though that was wanted; no zeros."""
+    undone = {
+        endpoint: {label for label, state in labels.items() if state is State.MISSING}
+        for endpoint, labels in states.items()
+    }
+    if backfill.scope.refresh:
+        for report in backfill.reports:
+            undone[report.endpoint] |= {each.label for each in report.undone}
+    return {endpoint: len(labels) for endpoint, labels in undone.items() if labels}
+
+
+def _when_it_goes_on(backfill: "Backfill") -> str:
+    found = read_status(backfill.settings, backfill.account).endpoints
+    days = [-(-each.calls_needed // max(each.calls_today, 1)) for each in found if each.calls_needed]
+    text = "Today's quota is used up. It goes on after 00:00 Beijing time: run the same again then"
+    if backfill.scope.refresh or not days:
+        return f"{text}."
+    whole = beijing_now().date() + dt.timedelta(days=max(days))
+    return f"{text}, or let the schedules do it; at this rate everything is there about {whole:%A}, {whole}."
 
 
 # --- demo and ui ------------------------------------------------------------------------------------------------
@@ -203,7 +221,7 @@ def run_demo(days: int) -> int:
         )
         console.print(f"A made-up account on an emulated WeChat; everything is kept in {folder}")
         command = [sys.executable, "-m", "wx_datacube", "backfill", "--end", end.isoformat()]
-        code = subprocess.run(command, cwd=folder, env=environ, check=False).returncode
+        code = _run_process(command, folder, environ)
         calls = sum(1 for call in emulated.control.calls() if call.endpoint in {each.name for each in ENDPOINTS})
     if code == 0:
         _show_demo(console, load_settings(environ, folder), calls)
@@ -231,15 +249,16 @@ SELECT date, users, messages, round(messages_per_user, 2) AS messages_per_user
 FROM totals_daily ORDER BY date DESC LIMIT 7"""
 
 
-def run_ui(settings: Settings) -> int:
+def run_ui(settings: Settings, host: str | None = None, port: int | None = None) -> int:
     """Dagster's UI on the configured accounts; without credentials, on the demo and its emulator."""
+    options = [*(("--host", host) if host else ()), *(("--port", str(port)) if port else ())]
     if find_spec("dagster_webserver") is None:
         raise SettingsError(
             "This command needs dagster_webserver, which is not installed.",
             advice="Install it: pip install 'wx-datacube[ui]', or `make install` in a clone.",
         )
     if any(account.can_call for account in settings.accounts):
-        return _dagster_dev(settings.project, process_environment() | {"DAGSTER_HOME": str(settings.project)})
+        return _dagster_dev(settings.project, process_environment() | {"DAGSTER_HOME": str(settings.project)}, options)
     from wx_datacube import demo
 
     with needs("emulator"):
@@ -252,12 +271,37 @@ def run_ui(settings: Settings) -> int:
             process_environment(), folder, start, emulated.api_url, emulated.appid, emulated.secret
         )
         click.echo(f"No account is configured in .env: this is the demo, kept in {folder}")
-        return _dagster_dev(folder, environ)
+        return _dagster_dev(folder, environ, options)
 
 
-def _dagster_dev(folder: Path, environ: Mapping[str, str]) -> int:
+def _dagster_dev(folder: Path, environ: Mapping[str, str], options: Sequence[str]) -> int:
     click.echo("Dagster's UI, for looking; a server wants Dagster's webserver and daemon. Ctrl-C ends it.")
+    return _run_process([sys.executable, "-m", "dagster", "dev", *options], folder, environ)
+
+
+def _run_process(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> int:
+    """Run a process to its end; 130 when interrupted, after it and what it started have ended too.
+
+    It gets a process group of its own, so that Ctrl-C reaches it once, through us: told twice, `dagster dev` would
+    leave its processes behind.
+    """
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDINGS}
     try:
-        return subprocess.run([sys.executable, "-m", "dagster", "dev"], cwd=folder, env=environ, check=False).returncode
-    except KeyboardInterrupt:
-        return 130
+        process = subprocess.Popen(command, cwd=folder, env=environ, process_group=0)
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.wait(_SECONDS_TO_END)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return 130
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SECONDS_TO_END = 30

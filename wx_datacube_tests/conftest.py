@@ -1,5 +1,6 @@
 """Fixtures that several files share: an empty warehouse in memory, and one on disk."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,3 +41,20 @@ def empty(con: duckdb.DuckDBPyConnection) -> None:
 def warehouse(tmp_path: Path) -> Warehouse:
     """A warehouse in a folder of its own that nobody has used yet; it waits half a second for others."""
     return Warehouse(tmp_path / "data" / "figures.duckdb", patience=0.5)
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published warehouse without any figures: copying it is faster than making one."""
+    made = Warehouse(tmp_path_factory.mktemp("template") / "figures.duckdb")
+    made.publish()
+    return made.database
+
+
+@pytest.fixture
+def folder(_template: Path, tmp_path: Path) -> Path:
+    """A folder with an empty warehouse, `figures.duckdb`."""
+    made = tmp_path / "data"
+    made.mkdir()
+    shutil.copy(_template, made)
+    return made

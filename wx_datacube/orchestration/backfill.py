@@ -19,6 +19,7 @@ import dagster as dg
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Family
 from wx_datacube.crew import Progress
 from wx_datacube.definitions import build_defs
+from wx_datacube.errors import HostDown, TryAgain, WeChatError
 from wx_datacube.ingest import Ingest, Report
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, end_dead_runs
 from wx_datacube.orchestration.schedules import materialized
@@ -26,9 +27,14 @@ from wx_datacube.settings import Account, Settings
 from wx_datacube.todo import Range, ranges, to_do
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.wechat import Client
 from wx_datacube.windows import plan_windows
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+_TOKEN_CALLS = ("stable_token", "token server")
+"""What an error names that is about the token, and so about every endpoint."""
 
 States = Mapping[dt.date, State]
 
@@ -70,6 +76,19 @@ class Watch(Protocol):
         """A Dagster run ended well."""
 
 
+def check_account(settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> None:
+    """Raise, before anything is made or changed, what would keep a backfill from asking for what it has to."""
+    warehouse = Warehouse(settings.database)
+    with warehouse.reading() as con:
+        states = scope.of(known.states(con, account.name, account.start, now))
+        bound = known.accounts(con).get(account.name)
+    if bound and account.appid and bound != account.appid:
+        with warehouse.writing() as con:
+            known.bind_account(con, account.name, account.appid, account.start, now)
+    if any(labels and (scope.refresh or State.MISSING in labels.values()) for labels in states.values()):
+        Client.of(account, settings.api_url).close()
+
+
 @dataclass(slots=True)
 class Backfill:
     """One account's backfill in a Dagster instance; `reports` and `failures` are what it ended with."""
@@ -82,7 +101,10 @@ class Backfill:
     watch: Watch
     reports: list[Report] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    hopeless: WeChatError | None = None
+    """Why fetching was given up: something that every endpoint would meet."""
     _ingest: Ingest = field(init=False)
+    _got_through: bool = True
     _refreshed: dict[Endpoint, set[dt.date]] = field(default_factory=dict)
     _run_id: str = field(default_factory=lambda: f"backfill {uuid4()}")
 
@@ -154,6 +176,8 @@ class Backfill:
         """Bring labels in, after the `days` that may turn out silent and spare some of them."""
         try:
             wait(days)
+            if self.hopeless:
+                return
             report = self._ingest.bring_in(
                 endpoint,
                 labels,
@@ -164,10 +188,23 @@ class Backfill:
                 say=self.watch.said,
             )
             self.reports.append(report)
+            self._look_for_the_hopeless(report)
             answered = {each.label for each in report.labels if each.error is None}
             self._refreshed[endpoint] = self._refreshed.get(endpoint, set()) | answered
         finally:
             ended.put(endpoint)
+
+    def _look_for_the_hopeless(self, report: Report) -> None:
+        """Give up where no token is to be had, the host is down, or twice in a row nothing got through to it."""
+        error = next(iter(report.errors), None)
+        if error is None:
+            self._got_through = True
+            return
+        deaf = isinstance(error, TryAgain) and all(each.error for each in report.labels)
+        no_token = error.endpoint in _TOKEN_CALLS and not isinstance(error, TryAgain)
+        if no_token or isinstance(error, HostDown) or (deaf and not self._got_through):
+            self.hopeless = self.hopeless or error
+        self._got_through = not deaf
 
     # --- Dagster runs, in the main thread
 

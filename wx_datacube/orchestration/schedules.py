@@ -132,5 +132,6 @@ def _stopped_today(con: known.Connection, account: str, endpoint: Endpoint, now:
 def _needed_person_today(instance: dg.DagsterInstance, key: dg.AssetKey, now: dt.datetime) -> bool:
     """Whether a run of the asset was stopped today by something that a person has to see to: one try a day."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=BEIJING)
-    filters = dg.RunsFilter(created_after=midnight, tags={STOPPED_TAG: NeedsPerson.__name__})
+    # Dagster compares in UTC, and only drops the time zone of what it is given.
+    filters = dg.RunsFilter(created_after=midnight.astimezone(dt.UTC), tags={STOPPED_TAG: NeedsPerson.__name__})
     return any(key in (run.asset_selection or ()) for run in instance.get_runs(filters, limit=100))

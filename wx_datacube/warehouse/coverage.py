@@ -5,6 +5,7 @@ time where it matters; nothing here changes a table except `bind_account`.
 """
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,8 +75,8 @@ def states(
     """The state of every label due at `now` from `start` on, oldest first, by endpoint name."""
     wanted = [endpoint] if endpoint else list(ENDPOINTS)
     found = con.execute(
-        f"SELECT endpoint, label, state FROM ({_COVERAGE}) WHERE endpoint IN (SELECT unnest($names)) ORDER BY label",
-        {"account": account, "start": start, "now": now, "names": [each.name for each in wanted]},
+        f"SELECT endpoint, label, state FROM ({_COVERAGE}) WHERE endpoint IN (SELECT unnest($names::JSON::VARCHAR[])) ORDER BY label",
+        {"account": account, "start": start, "now": now, "names": _listed(each.name for each in wanted)},
     )
     result: dict[str, dict[dt.date, State]] = {each.name: {} for each in wanted}
     for name, label, state in found.fetchall():
@@ -97,12 +98,17 @@ def coverage(
         FROM ({_COVERAGE}) AS coverage
         LEFT JOIN ({_figures(endpoint)}) AS figures USING (label)
         LEFT JOIN ({_senders(endpoint)}) AS senders USING (label)
-        WHERE endpoint = $endpoint AND label IN (SELECT unnest($labels))
+        WHERE endpoint = $endpoint AND label IN (SELECT unnest($labels::JSON::DATE[]))
         """,
-        {"account": account, "start": min(wanted), "now": now, "endpoint": endpoint.name, "labels": wanted},
+        {"account": account, "start": min(wanted), "now": now, "endpoint": endpoint.name, "labels": _listed(wanted)},
     )
     by_label = {row[0]: _coverage_of(row, endpoint) for row in found.fetchall()}
     return [by_label[label] for label in wanted if label in by_label]
+
+
+def _listed(values: Iterable[object]) -> str:
+    """A list as one parameter: DuckDB looks for pandas anew for each value that it is given."""
+    return json.dumps(list(values), default=str)
 
 
 _COVERAGE = coverage_select("(SELECT $account AS account, $start::DATE AS start_date)", "$now::TIMESTAMP")
@@ -187,8 +193,8 @@ def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequ
     found = con.execute(
         "SELECT begin_date, end_date, asked, errcode FROM datacube.api_calls"
         " WHERE account = $account AND endpoint = $endpoint AND http_status = 200"
-        " AND (errcode IS NULL AND errmsg IS NULL OR errcode IN (SELECT unnest($errcodes))) ORDER BY call_id DESC",
-        {"account": account, "endpoint": endpoint.name, "errcodes": list(errcodes)},
+        " AND (errcode IS NULL AND errmsg IS NULL OR errcode IN (SELECT unnest($errcodes::JSON::BIGINT[]))) ORDER BY call_id DESC",
+        {"account": account, "endpoint": endpoint.name, "errcodes": _listed(errcodes)},
     )
     return [PastCall(*row) for row in found.fetchall()]
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -71,13 +72,22 @@ class Warehouse:
     def reading(self) -> Iterator[Connection]:
         """The published file, read-only; an empty warehouse in memory where nothing has been published yet."""
         if self.database.exists():
-            with _connected(self.database, _READ) as con:
+            with self._connect_to_read() as con:
                 _require_ours(con, self.database)
                 yield con
         else:
             with duckdb.connect() as con:
                 _create(con, self.clock)
                 yield con
+
+    def _connect_to_read(self) -> Connection:
+        try:
+            return _connected(self.database, _READ)
+        except duckdb.IOException as error:
+            raise WarehouseError(
+                f"Process {_holder(error)} has {self.database} open for writing.",
+                advice="It is for reading only: end that process; what it changes will be replaced.",
+            ) from None
 
     @contextmanager
     def fetching(self, account: str, endpoint: str, waiting: Callable[[str], None]) -> Iterator[None]:
@@ -93,10 +103,11 @@ class Warehouse:
         Nothing is done where the published file is the copy made last and the writer's has not changed since.
         """
         with self._explained(), self._write_lock():
-            if self._receipt() == self._state_of_files():
+            if self._receipt().get("files") == self._state_of_files():
                 return
             with self._open_writer() as con:
                 con.execute("CHECKPOINT")
+                calls = _last_call(con)
             self._sweep()
             copy = self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing")
             _copy(self.writer, copy, _READABLE)
@@ -104,16 +115,16 @@ class Warehouse:
             _wal(self.database).unlink(missing_ok=True)
             copy.replace(self.database)
             _wal(self.database).unlink(missing_ok=True)
-            self._receipt_file.write_text(json.dumps(self._state_of_files()))
+            self._receipt_file.write_text(json.dumps({"files": self._state_of_files(), "calls": calls}))
 
     @property
     def _receipt_file(self) -> Path:
         return self._locks / "published"
 
-    def _receipt(self) -> dict[str, list[int]]:
+    def _receipt(self) -> dict[str, Any]:
         """What the files looked like after the last publication; by it a file that is not ours is noticed."""
         try:
-            receipt: dict[str, list[int]] = json.loads(self._receipt_file.read_text())
+            receipt: dict[str, Any] = json.loads(self._receipt_file.read_text())
         except (FileNotFoundError, ValueError):
             return {}
         return receipt
@@ -160,11 +171,8 @@ class Warehouse:
             try:
                 return _connected(self.writer, _WRITE)
             except duckdb.IOException as error:
-                holder = re.search(r"\(PID (\d+)\)", str(error))
-                if holder is None:
-                    raise
                 if time.monotonic() > deadline:
-                    raise TimeoutError(holder[1]) from None
+                    raise TimeoutError(_holder(error)) from None
             time.sleep(0.1)
 
     def _make_writer(self) -> None:
@@ -181,18 +189,23 @@ class Warehouse:
         making.replace(self.writer)
 
     def _require_fuller(self, con: Connection) -> None:
-        """Refuse a writer's file that holds fewer calls than the published one, unless that is its own last copy."""
-        before, now = self._receipt(), self._state_of_files()
-        name, writer = self.database.name, self.writer.name
-        if name not in now or (before.get(name) == now[name] and before.get(writer, [0])[0] == now[writer][0]):
-            return
-        with self.reading() as published:
-            there, here = _last_call(published), _last_call(con)
+        """Refuse a writer's file that holds fewer calls than the published one."""
+        there, here = self._published_calls(), _last_call(con)
         if here < there:
             raise WarehouseError(
                 f"{self.writer} holds {here:,} calls, the published {self.database} {there:,}.",
                 advice=f"Delete {self.writer} (it is made again from the published file) and start again.",
             )
+
+    def _published_calls(self) -> int:
+        """Calls in the published file, as noted when it was published; a file from elsewhere is opened to see."""
+        receipt, now = self._receipt(), self._state_of_files().get(self.database.name)
+        if now is None:
+            return 0
+        if receipt and receipt["files"].get(self.database.name) == now:
+            return int(receipt["calls"])
+        with self.reading() as published:
+            return _last_call(published)
 
     def _sweep(self) -> None:
         """Remove what killed processes left half-written; the write lock keeps others from being at it."""
@@ -205,7 +218,7 @@ def _connected(path: Path, config: _Config) -> Connection:
     try:
         return duckdb.connect(str(path), config=config)
     except duckdb.IOException as error:
-        if "PID" in str(error):
+        if _holder(error):
             raise
         raise WarehouseError(
             f"{path} can't be opened as a DuckDB file: {_brief(error)}.",
@@ -213,16 +226,24 @@ def _connected(path: Path, config: _Config) -> Connection:
         ) from None
 
 
+def _holder(error: duckdb.IOException) -> str | None:
+    """The process that has the file open, where that is what the error is about."""
+    found = re.search(r"\(PID (\d+)\)", str(error))
+    return found and found[1]
+
+
 def _create(con: Connection, clock: Clock) -> None:
+    con.begin()
     for statement in create_statements():
         con.execute(statement)
     con.execute("INSERT INTO datacube.meta VALUES ($version, $now)", {"version": SCHEMA_VERSION, "now": clock()})
+    con.commit()
 
 
 def _require_ours(con: Connection, path: Path) -> None:
     try:
         versions = con.execute("SELECT schema_version FROM datacube.meta").fetchall()
-    except duckdb.CatalogException:
+    except (duckdb.CatalogException, duckdb.BinderException):
         versions = []
     if not versions:
         raise WarehouseError(

@@ -8,6 +8,7 @@ none is let through while an exchange of ours is under way in that thread (other
 import logging
 import socket
 import threading
+import time
 from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
@@ -29,19 +30,23 @@ class Guard:
 
     def __init__(self, seconds: float) -> None:
         self.expired = False
+        self._deadline = time.monotonic() + seconds
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(max(seconds, 0.0), self._cut)
-        self._timer.daemon = True
 
     def __enter__(self) -> Self:
         self._before = _GUARD.set(self)
-        self._timer.start()
+        _WATCHDOG.add(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._timer.cancel()
+        _WATCHDOG.remove(self)
         _GUARD.reset(self._before)
+
+    def look(self, now: float) -> None:
+        """Cut the exchange if its time is over."""
+        if now >= self._deadline and not self.expired:
+            self._cut()
 
     def watch(self, connection: HTTPConnection) -> None:
         """Take charge of a connection; its socket is remembered, since the library forgets it once the head is read."""
@@ -58,6 +63,42 @@ class Guard:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # type: ignore[arg-type]
 
 
+class _Watchdog:
+    """One thread that looks at all exchanges under way; a timer thread for each would cost more than the exchange."""
+
+    INTERVAL = 0.1
+
+    def __init__(self) -> None:
+        self._guards: set[Guard] = set()
+        self._busy = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def add(self, guard: Guard) -> None:
+        with self._busy:
+            self._guards.add(guard)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="wx_datacube watchdog", daemon=True)
+                self._thread.start()
+            elif len(self._guards) == 1:
+                self._busy.notify()
+
+    def remove(self, guard: Guard) -> None:
+        with self._busy:
+            self._guards.discard(guard)
+
+    def _watch(self) -> None:
+        while True:
+            with self._busy:
+                while not self._guards:
+                    self._busy.wait()
+                guards = list(self._guards)
+            now = time.monotonic()
+            for guard in guards:
+                guard.look(now)
+            time.sleep(self.INTERVAL)
+
+
+_WATCHDOG = _Watchdog()
 _GUARD: ContextVar[Guard | None] = ContextVar("wx_datacube_guard", default=None)
 
 

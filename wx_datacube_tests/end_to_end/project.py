@@ -1,0 +1,205 @@
+"""Project folders in scratch space, and the processes that run in them: commands, `dagster dev`, anything.
+
+Add here what starts, asks and stops processes of a project folder. Every process gets a session of its own, and at the
+end nothing of that session is left. Nothing here knows what a test expects.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+
+from wx_datacube.emulator.testing import Emulated
+
+TOP = Path(__file__).parent.parent.parent
+PATIENCE = 120.0
+"""Seconds that a process may take on a busy machine before a test gives up on it."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder with what `git clone` brings that matters to Dagster, and a `.env`."""
+
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path, **settings: object) -> "Project":
+        """A fresh folder; `settings` are `WX_DATACUBE_*` without the prefix, written to `.env` if there are any."""
+        folder.mkdir(parents=True)
+        for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
+            shutil.copy(TOP / name, folder)
+        project = cls(folder)
+        if settings:
+            project.set(**settings)
+        return project
+
+    @classmethod
+    def on(cls, folder: Path, emulated: Emulated, **settings: object) -> "Project":
+        """A fresh folder whose account is the emulator's."""
+        account = {"API_URL": emulated.api_url, "APPID": emulated.appid, "SECRET": emulated.secret}
+        return cls.make(folder, **(account | settings))
+
+    def set(self, **settings: object) -> None:
+        """Write `.env` anew."""
+        env = self.folder / ".env"
+        env.write_text("".join(f"WX_DATACUBE_{name}={value}\n" for name, value in settings.items()))
+        env.chmod(0o600)
+
+    @property
+    def database(self) -> Path:
+        """The published file, at its default place."""
+        return self.folder / "data" / "wx_datacube.duckdb"
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of the published file, as any reader gets them."""
+        with duckdb.connect(str(self.database), read_only=True) as con:
+            return con.execute(sql).fetchall()
+
+    def environ(self, **more: str) -> dict[str, str]:
+        """The environment of a process in this folder: nothing of ours or Dagster's but what is given."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WX_DATACUBE_", "DAGSTER_"))}
+        return kept | {"PYTHONPATH": str(TOP)} | more
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run `wx-datacube` in the folder to its end."""
+        return self.call([sys.executable, "-m", "wx_datacube", *arguments], **more)
+
+    def call(self, command: Sequence[str], **more: str) -> subprocess.CompletedProcess[str]:
+        """Run any command in the folder to its end."""
+        with self.started(command, **more) as process:
+            out, err = process.communicate(timeout=PATIENCE)
+            return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    @contextmanager
+    def started(
+        self, command: Sequence[str], log: IO[str] | None = None, **more: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start a command in the folder; at the end nothing that it started is left.
+
+        What it prints goes to `log`; without one to pipes, for commands that print little.
+        """
+        with interruptible():
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self.environ(**more),
+                stdin=subprocess.DEVNULL,
+                stdout=log or subprocess.PIPE,
+                stderr=subprocess.STDOUT if log else subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            end(process)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of `wx-datacube` in this Python."""
+        return [sys.executable, "-m", "wx_datacube", *arguments]
+
+    def program(self, name: str) -> str:
+        """A program that is installed beside this Python, such as `dagster`."""
+        return str(Path(sys.executable).with_name(name))
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let processes started meanwhile heed SIGINT, also where this one was told to ignore it (`make test &`)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Ask a process to end, then kill whatever is left of its session."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    for pid in [*session(process.pid)]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.communicate()
+
+
+def session(leader: int) -> list[int]:
+    """The processes of a session, as far as the system has /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # ended meanwhile
+            continue
+        if int(fields[3]) == leader and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(happened: Callable[[], Any], patience: float = PATIENCE, every: float = 0.2) -> Any:
+    """What `happened` returns once that is true; an AssertionError if it doesn't come true in time."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if found := happened():
+            return found
+        time.sleep(every)
+    raise AssertionError(f"nothing happened within {patience:.0f} s")
+
+
+@dataclass(frozen=True)
+class Ui:
+    """Dagster's webserver, to be asked by GraphQL."""
+
+    port: int
+
+    def ask(self, query: str, **variables: object) -> Any:
+        """The data of an answer."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found = json.load(answer)
+        assert "errors" not in found, found
+        return found["data"]
+
+    def is_there(self) -> bool:
+        """Whether it answers already."""
+        try:
+            return bool(self.ask("{version}"))
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@contextmanager
+def dagster_dev(project: Project) -> Iterator[Ui]:
+    """`dagster dev` in the folder, once it answers."""
+    ui = Ui(free_port())
+    command = [project.program("dagster"), "dev", "--port", str(ui.port)]
+    with project.folder.with_suffix(".log").open("w") as log, project.started(command, log):
+        wait_until(ui.is_there)
+        yield ui

@@ -1,0 +1,160 @@
+"""The demo: a newcomer's first command does the whole way, twice, in a folder of its own, and touches nothing else."""
+
+import datetime as dt
+import re
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pytest
+
+from wx_datacube.catalog import BY_NAME, ENDPOINTS
+from wx_datacube.demo import newest_settled_day
+from wx_datacube.emulator.testing import wechat
+from wx_datacube.ingest import Ingest
+from wx_datacube.orchestration.backfill import Scope
+from wx_datacube.settings import Account, Secret
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.wechat import Client
+from wx_datacube_tests.end_to_end.project import Project
+
+DAYS = 30
+CONFIGURED = {"APPID": "wx00000000000000aa", "SECRET": "f" * 32, "DATABASE": "data/mine.duckdb", "START": "2020-01-01"}
+
+
+class Demo(NamedTuple):
+    """Two demos, one after the other, in a folder whose account is configured."""
+
+    project: Project
+    before: dict[str, tuple[bytes, int]]
+    first: subprocess.CompletedProcess[str]
+    second: subprocess.CompletedProcess[str]
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        """Rows of the demo's own file."""
+        with duckdb.connect(str(self.project.folder / "demo/data/wx_datacube.duckdb"), read_only=True) as con:
+            return con.execute(sql).fetchall()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """A project that is in use: settings, a database, a history of Dagster's; and the demo run in it twice."""
+    project = Project.make(tmp_path_factory.mktemp("demo") / "clone", **CONFIGURED)
+    for name in ("data/mine.duckdb", ".dagster/history/runs/index.db"):
+        path = project.folder / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"kept")
+    before = contents(project.folder)
+    exported = {"WX_DATACUBE_API_URL": "http://127.0.0.1:9", "WX_DATACUBE_ACCOUNT": "mine", "WX_DATACUBE_START": "soon"}
+    runs = [project.run("demo", "--days", str(DAYS), **exported) for _ in range(2)]
+    return Demo(project, before, *runs)
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Bytes and time of every file of a project, the demo's own left out."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "demo" not in path.relative_to(folder).parts]
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def calls(run: subprocess.CompletedProcess[str]) -> int:
+    """The number of calls that a demo says it took."""
+    said = re.search(r"It took ([\d,]+) calls\.", run.stdout)
+    assert said, run.stdout
+    return int(said[1].replace(",", ""))
+
+
+def fewest(labels: list[dt.date], span: int) -> int:
+    """The fewest calls over labels, where one covers `span` days."""
+    count = 0
+    while labels:
+        labels = [label for label in labels if label > labels[0] + dt.timedelta(span - 1)]
+        count += 1
+    return count
+
+
+def test_it_ends_well_and_shows_what_landed(demo: Demo) -> None:
+    """Exit code 0, a row for each endpoint with nothing missing, and the last seven days of figures."""
+    assert demo.first.returncode == 0, demo.first.stderr
+    for endpoint in ENDPOINTS:
+        assert re.search(rf"^ ?{endpoint.name} +\d+ +\d+ +\d+ +0 *$", demo.first.stdout, re.MULTILINE)
+    assert len(re.findall(r"^ ?\d{4}-\d\d-\d\d +\d+ +\d+ +\d+\.\d+ *$", demo.first.stdout, re.MULTILINE)) == 7
+
+
+def test_it_says_nothing_on_stderr(demo: Demo) -> None:
+    """No warning of a library and no log line disturbs the first impression."""
+    assert (demo.first.stderr, demo.second.stderr) == ("", "")
+
+
+def test_it_takes_the_fewest_calls(demo: Demo) -> None:
+    """As many calls as the spans allow, less what silent days save: each a call for hours, at times one more."""
+    states = dict(demo.query("SELECT endpoint, list(label ORDER BY label) FROM datacube.coverage GROUP BY endpoint"))
+    silent = demo.query(
+        "SELECT count(*) FROM datacube.coverage WHERE endpoint = 'getupstreammsg' AND state = 'empty'"
+        f" AND label IN (SELECT label FROM datacube.coverage WHERE endpoint = 'getupstreammsg' LIMIT {DAYS})"
+    )[0][0]
+    minimum = sum(fewest(list(labels), BY_NAME[name].max_span_days) for name, labels in states.items())
+
+    assert minimum - 2 * silent <= calls(demo.first) <= minimum - silent
+
+
+def test_the_ledger_holds_as_many_calls_as_it_says(demo: Demo) -> None:
+    """What the emulator counted is what the ledger kept: none was made twice, none got lost."""
+    assert demo.query("SELECT count(*) FROM datacube.api_calls") == [(calls(demo.first),)]
+
+
+def test_once_more_it_makes_no_call(demo: Demo) -> None:
+    """A stored label costs no call: the second demo shows the same figures and asks for nothing."""
+    assert demo.second.returncode == 0
+    assert calls(demo.second) == 0
+    assert (
+        demo.second.stdout.partition("It took")[2].split("\n", 1)[1]
+        == (demo.first.stdout.partition("It took")[2].split("\n", 1)[1])
+    )
+
+
+def test_it_leaves_the_configured_account_alone(demo: Demo) -> None:
+    """Neither `.env` nor exported settings are read; database and Dagster's history stay as they were."""
+    assert contents(demo.project.folder) == demo.before
+    assert demo.query("SELECT DISTINCT account FROM datacube.api_calls") == [("demo",)]
+
+
+DAY_HOURS = ["2026-11-24T00:00:30", "2026-11-24T08:30", "2026-11-24T12:00"]
+MONDAYS = ["2026-11-23T00:01", "2026-11-23T12:00"]
+FIRSTS = ["2026-12-01T00:01", "2026-12-01T11:59"]
+
+
+@pytest.mark.parametrize("text", [*DAY_HOURS, *MONDAYS, *FIRSTS])
+def test_it_works_at_any_hour(text: str, tmp_path: Path) -> None:
+    """Whatever the time, everything that the demo asks for is there to be had: nothing is left missing."""
+    now = dt.datetime.fromisoformat(text)
+    end = newest_settled_day(now)
+    scope = Scope(end=end)
+    with wechat(publish_at="00:00", clock=now, frozen=True) as emulated:
+        account = Account("demo", emulated.appid, Secret(emulated.secret), start=end - dt.timedelta(days=3))
+        warehouse = Warehouse(tmp_path / "demo.duckdb", clock=lambda: now)
+        ingest = Ingest(
+            warehouse,
+            account,
+            lambda halted: Client(api_url=emulated.api_url, appid=emulated.appid, secret=emulated.secret),
+            clock=lambda: now,
+        )
+        with warehouse.writing() as con:
+            states = scope.of(known.states(con, "demo", account.start, now))
+        reports = [ingest.bring_in(endpoint, labels, run_id="demo") for endpoint, labels in states.items() if labels]
+
+    assert end in states[ENDPOINTS[0]]
+    assert [report.undone for report in reports] == [()] * len(reports)
+
+
+def test_outside_a_project_it_says_what_to_do(tmp_path: Path) -> None:
+    """Without a dagster.yaml here or above, one line and exit code 2."""
+    nowhere = Project(tmp_path)
+
+    found = nowhere.run("demo")
+
+    assert found.returncode == 2
+    assert found.stderr.count("\n") == 1
+    assert "dagster.yaml" in found.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,118 @@
+"""Ingesting: an account of the emulator with a warehouse of its own, both on the emulator's clock.
+
+Add here what several tests need to bring figures in and to look at what that took. No sleep takes real time: the
+emulator's clock is moved on instead.
+"""
+
+import datetime as dt
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.ingest import Ingest, Report
+from wx_datacube.periods import due_labels
+from wx_datacube.settings import Account, Secret
+from wx_datacube.warehouse.coverage import State, states
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.wechat import Client
+
+AFTERNOON = dt.datetime(2026, 11, 24, 15)
+"""The present of most tests: a Tuesday, everything up to yesterday is settled."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """An emulated account, and the ingestion of its figures."""
+
+    emulated: Emulated
+    ingest: Ingest
+    clients: list[Client]
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """Its files."""
+        return self.ingest.warehouse
+
+    @property
+    def now(self) -> dt.datetime:
+        """The emulator's present."""
+        return self.emulated.account.clock()
+
+    def at(self, moment: dt.datetime) -> None:
+        """Move the clock there."""
+        self.emulated.account.clock.set(moment, frozen=True)
+
+    def with_(self, **fields: Any) -> "Shop":
+        """The same account and files, ingested otherwise."""
+        return replace(self, ingest=replace(self.ingest, **fields))
+
+    def labels(self, endpoint: Endpoint) -> list[dt.date]:
+        """All labels that are due."""
+        return due_labels(endpoint.period, self.ingest.account.start, self.now.date())
+
+    def bring_in(self, endpoint: Endpoint, labels: Iterable[dt.date] | None = None, **options: Any) -> Report:
+        """Bring labels in, all due ones unless told otherwise."""
+        wanted = self.labels(endpoint) if labels is None else labels
+        return self.ingest.bring_in(endpoint, wanted, **{"run_id": "run", **options})
+
+    def bring_everything_in(self) -> list[Report]:
+        """All endpoints, days before what they may make superfluous."""
+        return [self.bring_in(endpoint) for endpoint in ENDPOINTS]
+
+    def windows(self, endpoint: Endpoint) -> list[tuple[str, str]]:
+        """Begin and end of every call of the endpoint that the emulator got, oldest first."""
+        return [(str(call.begin), str(call.end)) for call in self.emulated.control.calls(endpoint.name)]
+
+    def calls(self) -> int:
+        """How many statistics calls the emulator got."""
+        return len(self.emulated.control.statistics_calls())
+
+    def states(self, endpoint: Endpoint) -> dict[dt.date, State]:
+        """The state of every due label by the published file."""
+        account = self.ingest.account
+        with self.warehouse.reading() as con:
+            return states(con, account.name, account.start, self.now, endpoint)[endpoint.name]
+
+    def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query of the published file."""
+        with self.warehouse.reading() as con:
+            return con.execute(sql, parameters or None).fetchall()
+
+
+@contextmanager
+def shop(
+    folder: Path,
+    *,
+    start: dt.date = HISTORY_START,
+    clock: dt.datetime = AFTERNOON,
+    concurrency: int = 4,
+    daily_calls: int | None = None,
+    **options: Any,
+) -> Iterator[Shop]:
+    """An emulator with a frozen clock, and an ingestion of its account; `options` are the emulator's."""
+    with wechat(**{"clock": clock, "frozen": True, "start": start, "messages_per_day": 20, **options}) as emulated:
+        ticking, clients = emulated.account.clock, []
+
+        def connect(halted: threading.Event) -> Client:
+            def sleep(seconds: float) -> None:
+                ticking.advance(dt.timedelta(seconds=seconds))
+
+            client = Client(
+                api_url=emulated.api_url,
+                appid=emulated.appid,
+                secret=emulated.secret,
+                clock=ticking,
+                sleep=sleep,
+                chance=lambda: 0.5,
+            )
+            clients.append(client)
+            return client
+
+        account = Account("shop", emulated.appid, Secret(emulated.secret), start=start)
+        warehouse = Warehouse(folder / "figures.duckdb", clock=ticking, patience=10)
+        yield Shop(emulated, Ingest(warehouse, account, connect, concurrency, daily_calls, ticking), clients)

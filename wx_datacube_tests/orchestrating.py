@@ -1,0 +1,131 @@
+"""An account in a Dagster instance of its own, for tests of assets, schedules and backfills in this process.
+
+Add here what several of those tests ask. Settings are exported, as a server does it; `.env` is for real processes.
+"""
+
+import datetime as dt
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from wx_datacube.catalog import BY_NAME, Endpoint
+from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.testing import Emulated
+from wx_datacube.orchestration.runs import REASON_TAG, Reason
+from wx_datacube.periods import due_on
+from wx_datacube.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings, load_settings
+from wx_datacube.warehouse.files import Warehouse
+
+TOP = Path(__file__).parent.parent
+DAYS, HOURS, SENDERS, WEEKS = (BY_NAME[f"getupstreammsg{suffix}"] for suffix in ("", "hour", "dist", "week"))
+SETTINGS = (*SHARED_FIELDS, *ACCOUNT_FIELDS)
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Orchestra:
+    """A project folder, which is the current one, its account `default` and an instance in memory."""
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance
+
+    def configure(self, **settings: object) -> None:
+        """Export these settings and no others; names without the prefix."""
+        for name in SETTINGS:
+            self.patch.delenv(f"WX_DATACUBE_{name}", raising=False)
+        for name, value in settings.items():
+            self.patch.setenv(f"WX_DATACUBE_{name}", str(value))
+
+    def use(self, emulated: Emulated, **settings: object) -> None:
+        """Let the account be the emulator's."""
+        self.configure(API_URL=emulated.api_url, APPID=emulated.appid, SECRET=emulated.secret, **settings)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as every run reads them."""
+        return load_settings()
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The database of the settings."""
+        return Warehouse(self.settings.database)
+
+    def run(
+        self,
+        endpoint: Endpoint,
+        first: dt.date,
+        last: dt.date,
+        *,
+        refresh: bool = False,
+        reason: Reason | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Materialize a range of an endpoint's labels; without a reason, as a person does it."""
+        key = asset_key(endpoint)
+        job = build_defs().resolve_implicit_job_def_def_for_assets([key])
+        assert job is not None
+        config = {"ops": {"__".join(key.path): {"config": {"refresh": True}}}} if refresh else {}
+        tags = {
+            "dagster/asset_partition_range_start": first.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
+            **({REASON_TAG: reason.value} if reason else {}),
+        }
+        return job.execute_in_process(
+            instance=self.instance, asset_selection=[key], raise_on_error=False, run_config=QUIET | config, tags=tags
+        )
+
+    def materialized(self, endpoint: Endpoint) -> set[dt.date]:
+        """The labels that Dagster holds as materialized."""
+        keys = self.instance.get_materialized_partitions(asset_key(endpoint))
+        return {dt.date.fromisoformat(key) for key in keys}
+
+    def metadata(self, endpoint: Endpoint, label: dt.date) -> dict[str, Any]:
+        """What the newest materialization of a label shows, by name."""
+        records = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=asset_key(endpoint), asset_partitions=[label.isoformat()]), limit=1
+        ).records
+        event = records[0].asset_materialization
+        assert event is not None
+        return {name: value.value for name, value in event.metadata.items()}
+
+    def check(self, endpoint: Endpoint, name: str) -> dg.AssetCheckEvaluation:
+        """The newest evaluation of a check."""
+        records = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(
+            [dg.AssetCheckKey(asset_key(endpoint), name)]
+        )
+        (record,) = records.values()
+        event = record.event.dagster_event if record.event else None
+        assert event is not None
+        return event.asset_check_evaluation_data
+
+
+def asset_key(endpoint: Endpoint) -> dg.AssetKey:
+    """The key of an endpoint's asset for the account `default`."""
+    return dg.AssetKey(["default", endpoint.name])
+
+
+def labels(endpoint: Endpoint, first: dt.date, last: dt.date) -> list[dt.date]:
+    """The labels from `first`, a label itself, to `last`."""
+    found = [first]
+    while (following := due_on(found[-1], endpoint.period)) <= last:
+        found.append(following)
+    return found
+
+
+@contextmanager
+def orchestra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project folder, with nothing configured and nothing exported, and a fresh instance."""
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(TOP / name, folder)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(folder)
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = Orchestra(folder, monkeypatch, instance)
+        found.configure()
+        yield found

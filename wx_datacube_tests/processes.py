@@ -1,0 +1,41 @@
+"""Processes for tests that need another one: a few lines of Python that say when they are ready.
+
+Add here what starts and stops processes. Nothing here knows what they do.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TOP = Path(__file__).parent.parent
+
+
+@contextmanager
+def running(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A Python process that has printed its first line, `ready`; it is killed at the end if it still runs."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=TOP,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+HOLD = """
+import sys, duckdb
+con = duckdb.connect(sys.argv[1])
+if len(sys.argv) > 2:
+    con.execute(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+"""Opens a DuckDB file read-write, runs a statement if there is one, and holds the file until it is killed or told."""

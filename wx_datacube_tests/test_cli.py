@@ -1,0 +1,381 @@
+"""The command line: exit codes, one clear line for everything that is expected to go wrong, and quick answers.
+
+Commands run in this process, through `cli.run`; what needs real processes is in `end_to_end`.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import duckdb
+import pytest
+
+from wx_datacube import __version__, cli
+from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.errors import QuotaExhausted, SettingsError, WarehouseError
+from wx_datacube.warehouse.files import Warehouse
+
+TOP = Path(__file__).parent.parent
+CREDENTIALS = {"APPID": "wx5eed0fda7acbe011", "SECRET": "0123456789abcdef" * 2}
+
+
+class Folder:
+    """A project folder that is the current one, and what a command in it does."""
+
+    def __init__(self, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        self.path = path
+        self._capfd = capfd
+
+    def set(self, **settings: object) -> None:
+        """Write `.env` anew; names without the prefix."""
+        env = self.path / ".env"
+        env.write_text("".join(f"WX_DATACUBE_{name}={value}\n" for name, value in settings.items()))
+        env.chmod(0o600)
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command."""
+        self._capfd.readouterr()
+        code = cli.run(arguments)
+        out, err = self._capfd.readouterr()
+        return code, out, err
+
+    def contents(self) -> dict[str, bytes]:
+        """Every file in it; locks, which hold nothing, are left out."""
+        files = [path for path in self.path.rglob("*") if path.is_file() and ".locks" not in str(path)]
+        return {str(path.relative_to(self.path)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Folder]:
+    """A fresh project folder, with nothing configured and nothing exported."""
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(TOP / name, tmp_path)
+    for name in ("APPID", "SECRET", "TOKEN_URL", "ACCOUNT", "ACCOUNTS", "API_URL", "DATABASE", "START"):
+        monkeypatch.delenv(f"WX_DATACUBE_{name}", raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return Folder(tmp_path, capfd)
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+WRONG_SETTINGS = {
+    "an AppID of another kind": {"APPID": "gh_0123456789ab"},
+    "a secret with a blank": {"SECRET": '"0123 4567"'},
+    "a token server by http on the internet": {"TOKEN_URL": "http://tokens.example.com/x"},
+    "an API by http": {"API_URL": "http://api.example.com"},
+    "a database that is a folder": {"DATABASE": "."},
+    "a database below a file": {"DATABASE": "dagster.yaml/x.duckdb"},
+    "a start that is no date": {"START": "2014-13-01"},
+    "a start before history": {"START": "2014-11-30"},
+    "a start in the future": {"START": "2999-01-01"},
+    "an account that can't be a name": {"ACCOUNT": "My Shop"},
+    "no calls at once": {"CONCURRENCY": "0"},
+    "a limit that is no number": {"DAILY_CALLS": "many"},
+}
+COMMANDS = [["status"], ["backfill"], ["doctor"], ["replay"], ["ui"]]
+
+
+@pytest.mark.parametrize("case", WRONG_SETTINGS)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_wrong_setting_ends_every_command_before_it_begins(case: str, command: list[str], folder: Folder) -> None:
+    """One line that names the variable and what it should hold, exit code 2, and nothing made or changed."""
+    folder.set(**WRONG_SETTINGS[case])
+    before = folder.contents()
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert f"WX_DATACUBE_{next(iter(WRONG_SETTINGS[case]))} is wrong. It should hold " in err
+    assert "0123 4567" not in err
+    assert folder.contents() == before
+
+
+WRONG_USE = {
+    "unknown command": (["fetch"], "No such command 'fetch'"),
+    "unknown option": (["status", "--verbose"], "No such option"),
+    "unknown endpoint": (["backfill", "--endpoint", "getuserread"], "'getuserread' is not one of"),
+    "start after end": (["backfill", "--start", "2020-02-02", "--end", "2020-02-01"], "2020-02-02 is after --end"),
+    "no date": (["backfill", "--start", "2020-02-30"], "'2020-02-30' does not match"),
+    "start in the future": (["backfill", "--start", "2999-01-01"], "2999-01-01 lies in the future"),
+    "end in the future": (["backfill", "--end", "2999-01-01"], "2999-01-01 lies in the future"),
+    "end before history": (["backfill", "--end", "2014-11-30"], "(WX_DATACUBE_START)"),
+    "unknown account": (["backfill", "--account", "shop"], "There is no account of the name 'shop'"),
+    "unknown account of status": (["status", "--account", "shop"], "There is no account of the name 'shop'"),
+    "no days": (["demo", "--days", "0"], "0 is not in the range"),
+    "a quota that is no number": (["emulator", "--quota", "many"], "quota takes a whole number"),
+    "a port that is none": (["emulator", "--port", "99999"], "99999 is not in the range"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_USE)
+def test_wrong_use_is_one_clear_line(case: str, folder: Folder) -> None:
+    """It says what is wrong on one line of stderr, exit code 2, and nothing is made or changed."""
+    arguments, said = WRONG_USE[case]
+    folder.set(**CREDENTIALS)
+    before = folder.contents()
+
+    code, out, err = folder.run(*arguments)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert said in err
+    assert folder.contents() == before
+
+
+def test_without_credentials_a_backfill_says_which_variables_to_set(folder: Folder) -> None:
+    """Nothing is configured and something must be asked: exit code 2, and not even an empty file is made."""
+    before = folder.contents()
+
+    code, out, err = folder.run("backfill")
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert all(f"WX_DATACUBE_{name}" in err for name in ("APPID", "SECRET", "TOKEN_URL"))
+    assert folder.contents() == before
+
+
+def test_another_appid_under_a_stored_account_is_refused(folder: Folder) -> None:
+    """An account's name is bound to one AppID: exit code 2, both named, nothing changed."""
+    folder.set(**CREDENTIALS, START="2026-11-01")
+    warehouse = Warehouse(folder.path / "data/wx_datacube.duckdb")
+    with warehouse.writing() as con:
+        con.execute(
+            "INSERT INTO datacube.accounts VALUES ('default', 'wxanother', DATE '2026-11-01', now()::TIMESTAMP)"
+        )
+    warehouse.publish()
+    before = folder.contents()
+
+    code, _, err = folder.run("backfill")
+
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "wxanother" in err
+    assert "wx5eed0fda7acbe011" in err
+    assert folder.contents() == before
+
+
+def _foreign(path: Path) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("CREATE TABLE mine AS SELECT 1 AS x")
+
+
+def _newer(path: Path) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("CREATE SCHEMA datacube")
+        con.execute("CREATE TABLE datacube.meta AS SELECT 999 AS schema_version, now()::TIMESTAMP AS created_at")
+
+
+FILES = {
+    "no DuckDB file": (lambda path: path.write_text("accounts of 2019\n" * 1000), "can't be opened as a DuckDB file"),
+    "a DuckDB file of others": (_foreign, "not one of wx_datacube"),
+    "a file of a newer version": (_newer, "newer wx_datacube"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+@pytest.mark.parametrize("command", [["status"], ["backfill"], ["replay"]], ids=lambda command: command[0])
+def test_a_file_that_is_not_ours_is_left_alone(case: str, command: list[str], folder: Folder) -> None:
+    """The database's path leads to another kind of file: exit code 2, one line, the file as it was."""
+    make, said = FILES[case]
+    folder.set(**CREDENTIALS)
+    path = folder.path / "data/wx_datacube.duckdb"
+    path.parent.mkdir()
+    make(path)
+    before = folder.contents()
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert said in err
+    assert folder.contents() == before
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a folder in which nobody can write")
+@pytest.mark.parametrize("command", [["backfill"], ["replay"]], ids=lambda command: command[0])
+def test_a_database_that_cannot_be_written_is_said_so(command: list[str], folder: Folder) -> None:
+    """A folder without the right to write: exit code 2, one line."""
+    folder.set(**CREDENTIALS, DATABASE="/proc/wx/x.duckdb")
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "/proc/wx can't be written" in err
+
+
+def test_outside_a_project_every_command_says_so(folder: Folder) -> None:
+    """No dagster.yaml here or above: exit code 2, and what to do."""
+    folder.path.joinpath("dagster.yaml").unlink()
+
+    for command in [*COMMANDS, ["demo"]]:
+        code, out, err = folder.run(*command)
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1
+        assert "dagster.yaml" in err
+
+
+# --- exit codes and answers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError("Wrong.", advice="Mend it."), 2),
+        (WarehouseError("Held."), 2),
+        (QuotaExhausted("Used up."), 1),
+        (KeyboardInterrupt(), 130),
+        (click.Abort(), 130),
+        (click.UsageError("Not so."), 2),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_outcomes_become_exit_codes(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a command raises that is expected ends as one line on stderr and the contract's exit code."""
+
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setitem(cli.commands.commands, "failing", failing)
+
+    assert cli.run(["failing"]) == code
+    assert capsys.readouterr().err.strip().count("\n") == 0
+
+
+def test_what_is_not_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours keeps its traceback: no clause catches everything."""
+
+    @click.command()
+    def failing() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(cli.commands.commands, "failing", failing)
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["failing"])
+
+
+def test_version_and_help_are_answered(folder: Folder) -> None:
+    """`--version` says the version, `--help` and `-h` list every command, anywhere, exit code 0."""
+    folder.path.joinpath("dagster.yaml").unlink()
+
+    assert folder.run("--version") == (0, f"wx-datacube, version {__version__}\n", "")
+    for flag in ("--help", "-h"):
+        code, out, _ = folder.run(flag)
+        assert code == 0
+        assert [name for name in cli.commands.commands if f"\n  {name} " not in out] == []
+
+
+@pytest.mark.parametrize("name", cli.commands.commands)
+def test_every_command_has_help(name: str, folder: Folder) -> None:
+    """Each command says in a sentence what it does, and each option what it is for."""
+    code, out, err = folder.run(name, "--help")
+
+    assert (code, err) == (0, "")
+    assert cli.commands.commands[name].help
+    options = [param for param in cli.commands.commands[name].params if isinstance(param, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+    assert "Usage: wx-datacube" in out
+
+
+def test_status_of_nothing_is_an_answer(folder: Folder) -> None:
+    """With nothing configured and no file, all of history is missing; exit code 0, and no file is made."""
+    before = folder.contents()
+
+    code, out, err = folder.run("status")
+
+    assert (code, err) == (0, "")
+    assert "Account default (no AppID yet), history from 2014-12-01" in out
+    assert folder.contents() == before
+
+
+def test_status_as_json_holds_what_the_contract_names(folder: Folder) -> None:
+    """Database, accounts and endpoints by name; dates as YYYY-MM-DD, counts that add up."""
+    folder.set(ACCOUNTS="shop,news", START="2026-10-01", NEWS_START="2026-11-01")
+
+    code, out, err = folder.run("status", "--json")
+    found = json.loads(out)
+
+    assert (code, err) == (0, "")
+    assert found["database"] == str(folder.path / "data/wx_datacube.duckdb")
+    assert list(found["accounts"]) == ["shop", "news"]
+    for name, account in found["accounts"].items():
+        assert list(account["endpoints"]) == [endpoint.name for endpoint in ENDPOINTS]
+        for each in account["endpoints"].values():
+            assert each["account"] == name
+            assert each["due"] == each["landed"] + each["empty"] + each["implied"] + each["missing"]
+            assert each["calls_today"] == 0
+            assert each["last_landed"] is None
+        days = account["endpoints"]["getupstreammsg"]
+        assert days["missing_ranges"][0][0] == {"shop": "2026-10-01", "news": "2026-11-01"}[name]
+
+
+def test_status_of_one_account_leaves_out_the_others(folder: Folder) -> None:
+    """`--account` on a command of several accounts."""
+    folder.set(ACCOUNTS="shop,news")
+
+    _, out, _ = folder.run("status", "--json", "--account", "news")
+
+    assert list(json.loads(out)["accounts"]) == ["news"]
+
+
+def test_warnings_go_to_stderr(folder: Folder) -> None:
+    """What should not stay as it is, is said without disturbing what a script reads."""
+    folder.set(**CREDENTIALS, STRAT="2020-01-01")
+
+    code, out, err = folder.run("status", "--json")
+
+    assert code == 0
+    assert json.loads(out)
+    assert err == "Warning: WX_DATACUBE_STRAT is not a setting, nothing reads it; did you mean WX_DATACUBE_START?\n"
+
+
+def test_replay_of_nothing_makes_an_empty_file(folder: Folder) -> None:
+    """There is nothing to rebuild from: the file is made, with all its tables and no row."""
+    code, out, err = folder.run("replay")
+
+    assert (code, err) == (0, "")
+    assert out.startswith("Rebuilt every table from 0 calls: ")
+    assert (folder.path / "data/wx_datacube.duckdb").stat().st_mode & 0o777 == 0o444
+
+
+# --- quick answers ----------------------------------------------------------------------------------------------
+
+
+def seconds(*command: str) -> float:
+    """The least time of a few runs: what the machine does besides only ever adds."""
+
+    def once() -> float:
+        began = time.monotonic()
+        subprocess.run([sys.executable, *command], check=False, capture_output=True)
+        return time.monotonic() - began
+
+    return min(once() for _ in range(4))
+
+
+@pytest.mark.parametrize("command", ["--help", "status"])
+def test_help_and_status_answer_at_once(command: str, folder: Folder) -> None:
+    """Within half a second; on a machine that is slow or busy, within as much more as it is slower."""
+    slowness = max(1.0, seconds("-c", "import json, argparse, subprocess, asyncio") / 0.1)
+
+    assert seconds("-m", "wx_datacube", command) < 0.5 * slowness
+
+
+@pytest.mark.parametrize("command", ["--help", "status"])
+def test_looking_loads_neither_dagster_nor_the_emulator(command: str, folder: Folder) -> None:
+    """What takes seconds to import is left to the commands that need it."""
+    code = f"import sys; from wx_datacube import cli; cli.run([{command!r}]); print(*sys.modules, file=sys.stderr)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+
+    heavy = {"dagster", "uvicorn", "starlette", "requests", "pandas", "sqlalchemy"}
+    assert {name.partition(".")[0] for name in loaded} & heavy == set()
