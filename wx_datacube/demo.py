@@ -5,6 +5,7 @@ prints is the business of `cli`.
 """
 
 import datetime as dt
+import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +23,10 @@ def demo_folder(project: Path) -> Path:
     folder = project / "demo"
     folder.mkdir(exist_ok=True)
     for name in ("dagster.yaml", "workspace.yaml"):
-        folder.joinpath(name).write_text(files("wx_datacube").joinpath("project", name).read_text("utf-8"), "utf-8")
+        # In one step: Dagster takes a half-written dagster.yaml for an empty one, and its history goes elsewhere.
+        half = folder / f".{name}.{os.getpid()}"
+        half.write_text(files("wx_datacube").joinpath("project", name).read_text("utf-8"), "utf-8")
+        half.replace(folder / name)
     return folder
 
 

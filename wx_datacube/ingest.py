@@ -31,7 +31,8 @@ from wx_datacube.windows import Window, plan_windows
 
 _ASK_QUOTA_ABOVE = 10
 """So many calls may be tried without asking first whether the day's quota holds them; WeChat then says so itself."""
-_JUST_AFTER_MIDNIGHT = dt.timedelta(minutes=10)
+JUST_AFTER_MIDNIGHT = dt.timedelta(minutes=10)
+"""For so long WeChat's "used up" may mean yesterday's quota."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class _Task:
     def _quota_stop(self, con: Connection) -> bool:
         """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
         refused = known.last_error_at(con, self.ingest.account.name, self.endpoint, known.QUOTA_USED_UP)
-        return refused is not None and refused >= _midnight(self.now) + _JUST_AFTER_MIDNIGHT
+        return refused is not None and refused >= _midnight(self.now) + JUST_AFTER_MIDNIGHT
 
     def say_waiting(self, holder: str) -> None:
         """Tell that another process fetches the same; what it brings in need not be asked."""

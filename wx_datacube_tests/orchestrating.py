@@ -6,7 +6,7 @@ Add here what several of those tests ask. Settings are exported, as a server doe
 import datetime as dt
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,13 +119,15 @@ def labels(endpoint: Endpoint, first: dt.date, last: dt.date) -> list[dt.date]:
 
 
 @contextmanager
-def orchestra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
-    """A fresh project folder, with nothing configured and nothing exported, and a fresh instance."""
+def orchestra(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance | None = None
+) -> Iterator[Orchestra]:
+    """A fresh project folder, with nothing configured and nothing exported, and a fresh instance or the one given."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(TOP / name, folder)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.chdir(folder)
-    with dg.DagsterInstance.ephemeral() as instance:
-        found = Orchestra(folder, monkeypatch, instance)
+    with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
+        found = Orchestra(folder, monkeypatch, used)
         found.configure()
         yield found

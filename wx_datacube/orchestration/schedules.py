@@ -12,6 +12,7 @@ import dagster as dg
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.errors import BY_ERRCODE, NeedsPerson, WxDatacubeError
+from wx_datacube.ingest import JUST_AFTER_MIDNIGHT
 from wx_datacube.orchestration.runs import REASON_TAG, STOPPED_TAG, Reason, end_dead_runs
 from wx_datacube.periods import BEIJING, Clock
 from wx_datacube.settings import load_settings
@@ -23,6 +24,7 @@ from wx_datacube.warehouse.files import Warehouse
 MORNINGS = "30 8-12 * * *"
 """Beijing time: figures come after 08:00, and are settled by noon."""
 _MOST_RUNS = 10
+_FIRST_TAG, _LAST_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -66,7 +68,7 @@ def _requests(
         start = settings.account(account).start
         with Warehouse(settings.database).reading() as con:
             states = known.states(con, account, start, now)
-            stopped = {endpoint: _stopped_today(con, account, endpoint, now) for endpoint in keys}
+            stopped = {endpoint: _stopped_today(con, account, endpoint, now, settings.daily_calls) for endpoint in keys}
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
     busy = _busy(instance)
@@ -82,7 +84,7 @@ def _requests(
         else:
             requests += _for_endpoint(instance, key, states[endpoint.name], now)
     if requests:
-        return requests[:_MOST_RUNS]
+        return sorted(requests, key=_last_label, reverse=True)[:_MOST_RUNS]
     return dg.SkipReason(" ".join(reasons) or "Everything that is due is there and materialized.")
 
 
@@ -100,11 +102,15 @@ def _request(key: dg.AssetKey, wanted: Range, now: dt.datetime) -> dg.RunRequest
         run_key=f"{key.to_user_string()} {first} {last} {now:%Y-%m-%dT%H:%M:%S}",
         asset_selection=[key],
         tags={
-            "dagster/asset_partition_range_start": first,
-            "dagster/asset_partition_range_end": last,
+            _FIRST_TAG: first,
+            _LAST_TAG: last,
             REASON_TAG: Reason.SCHEDULE.value,
         },
     )
+
+
+def _last_label(request: dg.RunRequest) -> str:
+    return request.tags[_LAST_TAG]
 
 
 def materialized(instance: dg.DagsterInstance, key: dg.AssetKey) -> set[dt.date]:
@@ -118,13 +124,18 @@ def _busy(instance: dg.DagsterInstance) -> set[dg.AssetKey]:
     return {key for run in runs for key in run.asset_selection or ()}
 
 
-def _stopped_today(con: known.Connection, account: str, endpoint: Endpoint, now: dt.datetime) -> str:
+def _stopped_today(
+    con: known.Connection, account: str, endpoint: Endpoint, now: dt.datetime, daily_calls: int | None
+) -> str:
     """Why no call of the endpoint makes sense today by what the ledger says; empty if it does."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if daily_calls is not None and known.calls_since(con, account, midnight)[endpoint.name] >= daily_calls:
+        return "WX_DATACUBE_DAILY_CALLS is used up. On tomorrow."
     for errcode, meaning in BY_ERRCODE.items():
         if meaning.kind is NeedsPerson or errcode == known.QUOTA_USED_UP:
+            since = midnight + JUST_AFTER_MIDNIGHT if errcode == known.QUOTA_USED_UP else midnight
             when = known.last_error_at(con, account, endpoint, errcode)
-            if when is not None and when >= midnight:
+            if when is not None and when >= since:
                 return f"{meaning.message} On tomorrow."
     return ""
 

@@ -75,7 +75,8 @@ def states(
     """The state of every label due at `now` from `start` on, oldest first, by endpoint name."""
     wanted = [endpoint] if endpoint else list(ENDPOINTS)
     found = con.execute(
-        f"SELECT endpoint, label, state FROM ({_COVERAGE}) WHERE endpoint IN (SELECT unnest($names::JSON::VARCHAR[])) ORDER BY label",
+        f"SELECT endpoint, label, state FROM ({_COVERAGE})"
+        " WHERE endpoint IN (SELECT unnest($names::JSON::VARCHAR[])) ORDER BY label",
         {"account": account, "start": start, "now": now, "names": _listed(each.name for each in wanted)},
     )
     result: dict[str, dict[dt.date, State]] = {each.name: {} for each in wanted}
@@ -193,7 +194,8 @@ def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequ
     found = con.execute(
         "SELECT begin_date, end_date, asked, errcode FROM datacube.api_calls"
         " WHERE account = $account AND endpoint = $endpoint AND http_status = 200"
-        " AND (errcode IS NULL AND errmsg IS NULL OR errcode IN (SELECT unnest($errcodes::JSON::BIGINT[]))) ORDER BY call_id DESC",
+        " AND (errcode IS NULL AND errmsg IS NULL OR errcode IN (SELECT unnest($errcodes::JSON::BIGINT[])))"
+        " ORDER BY call_id DESC",
         {"account": account, "endpoint": endpoint.name, "errcodes": _listed(errcodes)},
     )
     return [PastCall(*row) for row in found.fetchall()]
