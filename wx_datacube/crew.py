@@ -28,6 +28,7 @@ from wx_datacube.errors import (
 from wx_datacube.periods import settled_at
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import Call, store_calls
+from wx_datacube.warehouse.locks import Gate
 from wx_datacube.wechat import Attempt, Client
 from wx_datacube.windows import Window
 
@@ -74,7 +75,7 @@ class Crew:
     stamp: Stamp
     now: dt.datetime
     concurrency: int
-    gate: threading.Semaphore
+    gate: Gate
     halted: threading.Event
     budget: int | None
     progress: Callable[[Progress], None]
@@ -173,7 +174,7 @@ class Crew:
 
     def _fetch(self, window: Window) -> None:
         try:
-            with self.gate:
+            with self.gate.place():
                 self.client.fetch(self.endpoint.name, window.begin, window.end, _Journal(self, window))
         except WeChatError as error:
             with self._lock:

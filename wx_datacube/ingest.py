@@ -97,13 +97,10 @@ class Ingest:
     concurrency: int = 8
     daily_calls: int | None = None
     clock: Clock = beijing_now
-    gate: threading.Semaphore = field(init=False)
-    """What every call passes, so that no more than `concurrency` are in flight, whatever is fetched at once."""
     halted: threading.Event = field(init=False)
     """Set it to end everything that is being fetched, as soon as the calls in flight have ended."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gate", threading.Semaphore(self.concurrency))
         object.__setattr__(self, "halted", threading.Event())
 
     @classmethod
@@ -135,10 +132,12 @@ class Ingest:
         now = self.clock()
         wanted = sorted(set(labels))
         task = _Task(self, endpoint, wanted, now, run_id, refresh, by_hand, progress, say)
-        if task.plan().windows:
-            with self.warehouse.fetching(self.account.name, endpoint.name, task.say_waiting):
-                task.fetch(task.plan())
-        self.warehouse.publish()
+        try:
+            if task.plan().windows:
+                with self.warehouse.fetching(self.account.name, endpoint.name, task.say_waiting):
+                    task.fetch(task.plan())
+        finally:
+            self.warehouse.publish()
         return task.report()
 
 
@@ -234,7 +233,7 @@ class _Task:
             stamp,
             self.now,
             ingest.concurrency,
-            ingest.gate,
+            ingest.warehouse.gate(ingest.account.name, ingest.concurrency),
             ingest.halted,
             self._budget(client, plan),
             self.progress,
@@ -256,17 +255,19 @@ class _Task:
         return min(budgets, default=None)
 
     def _probe(self, crew: Crew, plan: _Plan) -> list[Window]:
-        """Let the first window with several labels go alone; returns the windows that are left."""
-        probe = next((window for window in plan.windows if not window.holds_one_label()), None)
-        if probe is None:
-            return plan.windows
-        crew.work([probe])
-        refused = crew.errors.get(probe.end)
-        if not isinstance(refused, RequestRefused) or refused.errcode != known.RANGE_REFUSED:
-            return [window for window in plan.windows if window is not probe]
-        self.say(f"{self.endpoint.name}: WeChat takes one {self.endpoint.period.value} a call; going on so.")
-        crew.errors.clear()
-        return plan_windows(self.endpoint, plan.asked, one_label=True)
+        """Let windows with several labels go one at a time until one is accepted; returns those that are left."""
+        left = list(plan.windows)
+        while probe := next((window for window in left if not window.holds_one_label()), None):
+            left.remove(probe)
+            crew.work([probe])
+            errors = [crew.errors.get(label) for label in probe.asked]
+            if any(isinstance(error, RequestRefused) and error.errcode == known.RANGE_REFUSED for error in errors):
+                self.say(f"{self.endpoint.name}: WeChat takes one {self.endpoint.period.value} a call; going on so.")
+                crew.errors.clear()
+                return plan_windows(self.endpoint, plan.asked, one_label=True)
+            if None in errors:
+                break
+        return left
 
     # --- report
 

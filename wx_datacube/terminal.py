@@ -40,7 +40,10 @@ _WIDTH = 120
 
 def _console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=None if stream.isatty() else _WIDTH)
+    # Without markup: what stands in brackets is text here, such as the errcode at the end of an error.
+    return Console(
+        stderr=stderr, highlight=False, markup=False, soft_wrap=True, width=None if stream.isatty() else _WIDTH
+    )
 
 
 @contextmanager
@@ -98,6 +101,8 @@ def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
     from wx_datacube.orchestration.backfill import Backfill, check_account
     from wx_datacube.orchestration.instance import project_instance
 
+    # Threads that wait for WeChat get their turn between Dagster's events; 5 ms, the default, makes each call longer.
+    sys.setswitchinterval(0.0005)
     now, display = beijing_now(), _Display(_console(), account.name)
     check_account(settings, account, scope, now)
     with project_instance(settings.project) as instance, display.bar:
@@ -154,7 +159,7 @@ def _explain(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, St
     console = _console(stderr=True)
     errors = _errors(backfill.reports)
     undone = _undone(backfill, states)
-    for text in [*backfill.failures, *dict.fromkeys(str(error) for found in errors.values() for error in found[:3])]:
+    for text in [*backfill.failures, *_reasons(errors)]:
         console.print(text)
     for endpoint, count in undone.items():
         console.print(f"{endpoint.name}: {count:,} of {len(states[endpoint]):,} are missing.")
@@ -178,6 +183,12 @@ def _errors(reports: "Sequence[Report]") -> dict[Endpoint, list[WeChatError]]:
     for report in reports:
         errors.setdefault(report.endpoint, []).extend(report.errors)
     return errors
+
+
+def _reasons(errors: Mapping[Endpoint, Sequence[WeChatError]]) -> list[str]:
+    """The errors in words, up to three an endpoint, each once: equal ones differ in WeChat's rid."""
+    found = [error for each in errors.values() for error in each[:3]]
+    return [str(error) for error in {(error.endpoint, error.message): error for error in found}.values()]
 
 
 def _undone(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, State]]) -> dict[Endpoint, int]:

@@ -27,7 +27,7 @@ from wx_datacube.ingest import Ingest, LabelReport, Report
 from wx_datacube.settings import Account, Secret, Settings
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.ledger import store_calls
-from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, MONTHS, SENDERS, WEEKS, answered, day, row
+from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, MONTHS, SENDERS, WEEKS, answered, day, hour_row
 from wx_datacube_tests.ingesting import AFTERNOON, Shop, shop
 from wx_datacube_tests.processes import running
 
@@ -841,20 +841,37 @@ def test_two_accounts_share_a_database(start: Start, folder: Path) -> None:
     assert made.rows("SELECT count(DISTINCT account) FROM datacube.getupstreammsg") == [(2,)]
 
 
-def test_what_another_run_stored_meanwhile_is_not_asked(start: Start) -> None:
-    """The plan is made anew once the lock is held."""
-    made = start()
-    with made.warehouse.fetching("shop", HOURS.name, print):
-        reports: list[Report] = []
-        said: list[str] = []
-        second = threading.Thread(target=lambda: reports.append(made.bring_in(HOURS, [day(20)], say=said.append)))
-        second.start()
-        while not said:
-            pass
-        with made.warehouse.writing() as con:
-            made_row = {**row(day(20)), "ref_hour": 900}
-            store_calls(con, [answered(HOURS, day(20), None, made_row, at=AFTERNOON)])
-    second.join()
+BE_FETCHING = """
+import sys
+from pathlib import Path
+from wx_datacube.warehouse.files import Warehouse
+with Warehouse(Path(sys.argv[1])).fetching("shop", "getupstreammsghour", print):
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
 
-    assert (reports[0].calls, only(reports[0]).coverage.state) == (0, State.LANDED)
-    assert said == [f"Waiting for process {os.getpid()}, which is fetching getupstreammsghour for this account."]
+
+def test_what_another_run_stored_meanwhile_is_not_asked(start: Start) -> None:
+    """Another process is fetching: whoever waits for it says so, and makes its plan anew."""
+    made = start()
+    with running(BE_FETCHING, made.warehouse.database) as other:
+
+        def end_the_other(message: str) -> None:
+            assert message == f"Waiting for process {other.pid}, which is fetching {HOURS.name} for this account."
+            with made.warehouse.writing() as con:
+                store_calls(con, [answered(HOURS, day(20), None, hour_row(day(20)), at=AFTERNOON)])
+            other.communicate("\n", timeout=30)
+
+        report = made.bring_in(HOURS, [day(20)], say=end_the_other)
+
+    assert (report.calls, only(report).coverage.state) == (0, State.LANDED)
+
+
+def test_a_fetcher_that_was_killed_holds_nobody_up(start: Start) -> None:
+    """Its lock dies with it."""
+    made = start()
+    with running(BE_FETCHING, made.warehouse.database) as other:
+        other.kill()
+        other.wait()
+
+        assert made.bring_in(HOURS, [day(20)]).undone == ()

@@ -436,6 +436,35 @@ def test_rows_after_settled_silence_are_a_revision(con: Connection) -> None:
     assert [change[:4] for change in changes(con)] == [(1, "msg_count", None, 2), (1, "msg_user", None, 1)]
 
 
+def test_a_revision_names_the_call_that_brought_the_old_value(con: Connection) -> None:
+    """Not one that only confirmed it; of a new row, the last that answered without it."""
+    for count in (1, 1, 2):
+        say(con, row(day(4), 1, count))
+    say(con, row(day(4), 1, 2), row(day(4), msg_type=2))
+
+    assert [change[-2:] for change in changes(con)] == [(1, 3), (3, 4), (3, 4)]
+
+
+def test_several_answers_in_one_commit_count_one_after_the_other(con: Connection) -> None:
+    """Settled silence, rows, silence, a refresh, and rows again: as if each had been committed alone."""
+    rows = [[], [row(day(4))], [], [], [row(day(4), 1, 3)]]
+    store_calls(con, [answered(MESSAGES, day(4), None, *each, refresh=n == 3) for n, each in enumerate(rows)])
+
+    assert [change[1:] for change in changes(con) if change[1] == "msg_count"] == [
+        ("msg_count", None, 2, 1, 2),
+        ("msg_count", 2, None, 2, 3),
+        ("msg_count", None, 3, 4, 5),
+    ]
+    assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 3, 5)]
+
+
+def test_silence_in_the_same_commit_removes_nothing(con: Connection) -> None:
+    """Absence doesn't overwrite presence within a commit either."""
+    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4))), answered(MESSAGES, day(4))])
+
+    assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 1)]
+
+
 def test_a_row_that_vanished_is_noted_once_and_kept(con: Connection) -> None:
     """Absence never overwrites presence: the table goes on showing it, with the call that brought it."""
     say(con, row(day(4), 5, 10), row(day(4), 1, 1, msg_type=2))
@@ -596,6 +625,16 @@ def test_an_answer_covers_no_label_before_history(con: Connection) -> None:
         HISTORY_START,
         HISTORY_START + DAY,
     ]
+
+
+def test_an_answer_covers_no_label_whose_period_goes_on(con: Connection) -> None:
+    """Whatever a clock that jumped made somebody ask: figures of a day that isn't over are not taken for its figures."""
+    store_calls(con, [answered(MESSAGES, day(3), day(4), row(day(3)), row(day(4)), at=MORNING)])
+    store_calls(con, [answered(WEEKS, day(2), None, row(day(2)), at=MORNING)])
+
+    assert [label for (label,) in rows_of(con, "SELECT label FROM datacube.label_answers")] == [day(3)]
+    assert [kept[0] for kept in stored(con, MESSAGES)] == [day(3)]
+    assert stored(con, WEEKS) == []
 
 
 def test_settled_is_judged_label_by_label_by_the_time_of_the_call(con: Connection) -> None:

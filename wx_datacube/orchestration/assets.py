@@ -5,21 +5,19 @@ calls, rows or windows belongs here. See https://docs.dagster.io/guides/build/as
 """
 
 import datetime as dt
-import os
-import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog import Endpoint, Family, Period
+from wx_datacube.catalog import ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.crew import Progress
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest import LabelReport, Report
 from wx_datacube.orchestration.checks import check_results, check_specs
 from wx_datacube.orchestration.event_log import add_metadata, stored_together
 from wx_datacube.orchestration.partitions import partitions_of
-from wx_datacube.orchestration.runs import HOST_TAG, PID_TAG, REASON_TAG, STOPPED_TAG, Reason
+from wx_datacube.orchestration.runs import REASON_TAG, STOPPED_TAG, Reason, process_tags, wait_for_runs
 from wx_datacube.settings import Settings, load_settings
 from wx_datacube.warehouse.files import Warehouse
 
@@ -83,8 +81,7 @@ class _Materialization:
 
     def events(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Bring the run's partitions in; events for what is there, and an end that tells the truth."""
-        tags = {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid())}
-        self._context.instance.add_run_tags(self._context.run.run_id, tags)
+        self._context.instance.add_run_tags(self._context.run.run_id, process_tags())
         settings, report = self._bring_in()
         warehouse = Warehouse(settings.database)
         checks = list(check_results(warehouse, self._account, self._endpoint, self._context.asset_key))
@@ -98,6 +95,9 @@ class _Materialization:
             yield from self._partial(report, checks)
 
     def _bring_in(self) -> tuple[Settings, Report]:
+        if self._endpoint.implied_by_silence:
+            days = dg.AssetKey([*self._context.asset_key.path[:-1], ENDPOINTS[0].name])
+            wait_for_runs(self._context.instance, days, self._context.run.run_id)
         try:
             settings = load_settings()
             for warning in settings.warnings:

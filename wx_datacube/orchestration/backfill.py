@@ -7,7 +7,7 @@ Dagster's events leave the wire idle; a run over a range that has landed makes n
 
 import datetime as dt
 import queue
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,7 +21,8 @@ from wx_datacube.crew import Progress
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import HostDown, TryAgain, WeChatError
 from wx_datacube.ingest import Ingest, Report
-from wx_datacube.orchestration.runs import REASON_TAG, Reason, end_dead_runs
+from wx_datacube.orchestration.partitions import partitions_of
+from wx_datacube.orchestration.runs import REASON_TAG, Reason, end_dead_runs, process_tags
 from wx_datacube.orchestration.schedules import materialized
 from wx_datacube.settings import Account, Settings
 from wx_datacube.todo import Range, ranges, to_do
@@ -36,7 +37,18 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _TOKEN_CALLS = ("stable_token", "token server")
 """What an error names that is about the token, and so about every endpoint."""
 
+_ENOUGH = 800
+"""Labels that are worth a Dagster run of their own while more of them are coming: little is left to do at the end."""
+
 States = Mapping[dt.date, State]
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """Labels of an endpoint have landed: a `whole` part of what was asked for, or a good deal of it."""
+
+    endpoint: Endpoint
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +133,8 @@ class Backfill:
         if todo:
             defs = build_defs(accounts=[self.account.name])
             with closing(self._fetched(ask)) as fetched:
-                for endpoint in fetched:
-                    self._materialize(defs, endpoint)
+                for news in fetched:
+                    self._materialize(defs, news)
         return self._states()
 
     def _states(self) -> dict[Endpoint, States]:
@@ -135,30 +147,36 @@ class Backfill:
         return [label for label, state in states.items() if state is State.MISSING]
 
     def _to_do(self, endpoint: Endpoint, states: States) -> list[dt.date]:
-        return sorted(states) if self.scope.refresh else to_do(states, materialized(self.instance, self._key(endpoint)))
+        return sorted(states) if self.scope.refresh else to_do(states, self._materialized(endpoint))
+
+    def _materialized(self, endpoint: Endpoint) -> set[dt.date]:
+        partitions = partitions_of(endpoint.period, self.account.start)
+        return materialized(self.instance, self._key(endpoint), partitions)
 
     def _key(self, endpoint: Endpoint) -> dg.AssetKey:
         return dg.AssetKey([self.account.name, endpoint.name])
 
     # --- fetching, in the background
 
-    def _fetched(self, ask: Mapping[Endpoint, Sequence[dt.date]]) -> Generator[Endpoint, None, None]:
-        """Fetch in the background; gives an endpoint each time that a part of it has been seen to."""
+    def _fetched(self, ask: Mapping[Endpoint, Sequence[dt.date]]) -> "Generator[_News, None, None]":
+        """Fetch in the background; gives news each time that a part of an endpoint, or much of one, has landed."""
         parts = list(_in_order(ask))
-        ended: queue.SimpleQueue[Endpoint] = queue.SimpleQueue()
+        news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         # Two at a time: while one commits its last answers and plans, the other keeps the wire busy.
         with ThreadPoolExecutor(2, thread_name_prefix="ingest") as pool:
-            days: list[Future[None]] = []
+            under_way: dict[Endpoint, list[Future[None]]] = {endpoint: [] for endpoint in (*ask, ENDPOINTS[0])}
             waiting: list[Future[None]] = []
             for endpoint, labels in parts:
-                before = list(days) if endpoint.implied_by_silence else []
-                waiting.append(pool.submit(self._fetch, endpoint, labels, before, ended))
-                if endpoint is ENDPOINTS[0]:
-                    days.append(waiting[-1])
+                # Its own newest labels come before its others, and days before what a silent one makes superfluous.
+                before = [*under_way[endpoint], *(under_way[ENDPOINTS[0]] if endpoint.implied_by_silence else ())]
+                waiting.append(pool.submit(self._fetch, endpoint, labels, before, news))
+                under_way[endpoint].append(waiting[-1])
             try:
-                yield from (endpoint for endpoint, labels in ask.items() if not labels)
-                for _ in parts:
-                    yield ended.get()
+                yield from (_News(endpoint, True) for endpoint, labels in ask.items() if not labels)
+                left = len(parts)
+                while left:
+                    yield (latest := news.get())
+                    left -= latest.whole
             except BaseException:
                 self._ingest.halted.set()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -170,12 +188,12 @@ class Backfill:
         self,
         endpoint: Endpoint,
         labels: Sequence[dt.date],
-        days: "Sequence[Future[None]]",
-        ended: "queue.SimpleQueue[Endpoint]",
+        before: "Sequence[Future[None]]",
+        news: "queue.SimpleQueue[_News]",
     ) -> None:
-        """Bring labels in, after the `days` that may turn out silent and spare some of them."""
+        """Bring labels in, once what comes before them has ended."""
         try:
-            wait(days)
+            wait(before)
             if self.hopeless:
                 return
             report = self._ingest.bring_in(
@@ -184,7 +202,7 @@ class Backfill:
                 run_id=self._run_id,
                 refresh=self.scope.refresh,
                 by_hand=True,
-                progress=self.watch.progress,
+                progress=self._telling(news),
                 say=self.watch.said,
             )
             self.reports.append(report)
@@ -192,7 +210,21 @@ class Backfill:
             answered = {each.label for each in report.labels if each.error is None}
             self._refreshed[endpoint] = self._refreshed.get(endpoint, set()) | answered
         finally:
-            ended.put(endpoint)
+            news.put(_News(endpoint, True))
+
+    def _telling(self, news: "queue.SimpleQueue[_News]") -> Callable[[Progress], None]:
+        """Progress that also tells each time that enough labels for a Dagster run have landed."""
+        landed = 0
+
+        def tell(progress: Progress) -> None:
+            nonlocal landed
+            self.watch.progress(progress)
+            landed += sum(len(window.asked) for window in progress.stored)
+            if landed >= _ENOUGH and not self.scope.refresh:
+                landed = 0
+                news.put(_News(progress.endpoint, False))
+
+        return tell
 
     def _look_for_the_hopeless(self, report: Report) -> None:
         """Give up where no token is to be had, the host is down, or twice in a row nothing got through to it."""
@@ -208,13 +240,19 @@ class Backfill:
 
     # --- Dagster runs, in the main thread
 
-    def _materialize(self, defs: dg.Definitions, endpoint: Endpoint) -> None:
-        """Run what is stored and not materialized, in as few ranges as hold nothing that is missing."""
-        states = self._states()[endpoint]
+    def _materialize(self, defs: dg.Definitions, news: "_News") -> None:
+        """Run what is stored and not materialized, in as few ranges as hold nothing that is missing.
+
+        While more is coming, only down to the first label that has not landed: gaps there are about to close.
+        """
+        endpoint, states = news.endpoint, self._states()[news.endpoint]
         there = {label: state for label, state in states.items() if state is not State.MISSING}
+        if not news.whole:
+            frontier = max((label for label in states if label not in there), default=dt.date.min)
+            there = {label: state for label, state in there.items() if label > frontier}
         if self.scope.refresh:
             there = {label: there[label] for label in self._refreshed.pop(endpoint, ()) if label in there}
-        done = () if self.scope.refresh else materialized(self.instance, self._key(endpoint))
+        done = () if self.scope.refresh else self._materialized(endpoint)
         for wanted in ranges(to_do(there, done), states):
             self._run_one(defs, endpoint, wanted)
 
@@ -231,8 +269,12 @@ class Backfill:
                 "dagster/asset_partition_range_start": wanted.first.isoformat(),
                 "dagster/asset_partition_range_end": wanted.last.isoformat(),
                 REASON_TAG: (Reason.REFRESH if self.scope.refresh else Reason.BACKFILL).value,
+                # From the beginning: a process may be killed before the run itself can say where it is.
+                **process_tags(),
             },
         )
+        if _interrupted(outcome):
+            raise KeyboardInterrupt
         if outcome.success:
             self.watch.ran(endpoint, wanted)
         else:
@@ -248,6 +290,12 @@ def _in_order(ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[tuple[Endpo
             yield endpoint, newest
             rest[endpoint] = [label for label in labels if label < newest[0]]
     yield from ((endpoint, labels) for endpoint, labels in rest.items() if labels)
+
+
+def _interrupted(outcome: dg.ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C came while Dagster was at it, which takes it for one more way to fail."""
+    ends = [event.job_failure_data for event in outcome.all_events if event.is_job_failure]
+    return any(end.failure_reason is not None and end.failure_reason.name == "UNEXPECTED_TERMINATION" for end in ends)
 
 
 def _failure(outcome: dg.ExecuteInProcessResult) -> str:

@@ -6,6 +6,7 @@ run would stay started for ever and keep schedules waiting.
 
 import os
 import socket
+import time
 from enum import StrEnum
 
 import dagster as dg
@@ -16,6 +17,14 @@ PID_TAG = "wx_datacube/pid"
 STOPPED_TAG = "wx_datacube/stopped"
 
 
+_UNDER_WAY = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
+_WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
+_IN_A_PROCESS = [*_UNDER_WAY, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.CANCELING]
+_PATIENCE = 60.0
+"""Seconds for a run that waits its turn, which may be waiting for ours."""
+_POLL = 0.5
+
+
 class Reason(StrEnum):
     """Why a run was launched by us; runs launched by hand carry no reason."""
 
@@ -24,11 +33,29 @@ class Reason(StrEnum):
     REFRESH = "refresh"
 
 
+def process_tags() -> dict[str, str]:
+    """The tags of a run that this process executes."""
+    return {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid())}
+
+
+def wait_for_runs(instance: dg.DagsterInstance, key: dg.AssetKey, own_run: str) -> None:
+    """Wait while other runs of the asset are under way; for one that only waits its turn, not for long.
+
+    Days that turn out silent spare their hours and distributions: those are asked after the days.
+    """
+    began = time.monotonic()
+    while True:
+        statuses = [*_UNDER_WAY, *(_WAITING if time.monotonic() - began < _PATIENCE else ())]
+        runs = instance.get_runs(dg.RunsFilter(statuses=statuses))
+        if not any(key in (run.asset_selection or ()) and run.run_id != own_run for run in runs):
+            return
+        end_dead_runs(instance)
+        time.sleep(_POLL)
+
+
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark the runs of this machine failed whose process no longer exists; returns their ids."""
-    filters = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING], tags={HOST_TAG: socket.gethostname()}
-    )
+    filters = dg.RunsFilter(statuses=_IN_A_PROCESS, tags={HOST_TAG: socket.gethostname()})
     dead = [run for run in instance.get_runs(filters) if not _alive(run.tags.get(PID_TAG, ""))]
     for run in dead:
         instance.report_run_failed(

@@ -13,12 +13,12 @@ import dagster as dg
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.errors import BY_ERRCODE, NeedsPerson, WxDatacubeError
 from wx_datacube.ingest import JUST_AFTER_MIDNIGHT
+from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, STOPPED_TAG, Reason, end_dead_runs
 from wx_datacube.periods import BEIJING, Clock
 from wx_datacube.settings import load_settings
 from wx_datacube.todo import Range, ranges, to_do
 from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
 MORNINGS = "30 8-12 * * *"
@@ -82,17 +82,12 @@ def _requests(
         elif _needed_person_today(instance, key, now):
             reasons.append(f"{endpoint.name}: today's run failed for a reason that needs a person; on tomorrow.")
         else:
-            requests += _for_endpoint(instance, key, states[endpoint.name], now)
+            done = materialized(instance, key, partitions_of(endpoint.period, start))
+            found = ranges(to_do(states[endpoint.name], done), states[endpoint.name])
+            requests += [_request(key, wanted, now) for wanted in found[:_MOST_RUNS]]
     if requests:
         return sorted(requests, key=_last_label, reverse=True)[:_MOST_RUNS]
     return dg.SkipReason(" ".join(reasons) or "Everything that is due is there and materialized.")
-
-
-def _for_endpoint(
-    instance: dg.DagsterInstance, key: dg.AssetKey, states: Mapping[dt.date, State], now: dt.datetime
-) -> list[dg.RunRequest]:
-    found = ranges(to_do(states, materialized(instance, key)), states)
-    return [_request(key, wanted, now) for wanted in found[:_MOST_RUNS]]
 
 
 def _request(key: dg.AssetKey, wanted: Range, now: dt.datetime) -> dg.RunRequest:
@@ -113,9 +108,18 @@ def _last_label(request: dg.RunRequest) -> str:
     return request.tags[_LAST_TAG]
 
 
-def materialized(instance: dg.DagsterInstance, key: dg.AssetKey) -> set[dt.date]:
-    """The labels of an asset that this Dagster instance holds as materialized."""
-    return {dt.date.fromisoformat(partition) for partition in instance.get_materialized_partitions(key)}
+def materialized(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: dg.TimeWindowPartitionsDefinition
+) -> set[dt.date]:
+    """The labels of an asset that this Dagster instance shows as materialized.
+
+    One that had landed shows as failed when a later run over it was killed: it is to be materialized again.
+    """
+    found = instance.get_materialized_partitions(key)
+    if instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1):
+        states = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions) or {}
+        found -= {partition for partition, state in states.items() if state is dg.AssetPartitionStatus.FAILED}
+    return {dt.date.fromisoformat(partition) for partition in found}
 
 
 def _busy(instance: dg.DagsterInstance) -> set[dg.AssetKey]:

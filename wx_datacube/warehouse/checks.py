@@ -40,12 +40,14 @@ _REJECTED = """
 SELECT rejected.row->>'$.ref_date' AS ref_date, rejected.row::VARCHAR AS what, $endpoint, begin_date, end_date
 FROM datacube.rejected_rows AS rejected JOIN datacube.api_calls USING (account, endpoint, call_id)
 WHERE account = $account AND endpoint = $endpoint AND reason = '{reason}'
-    AND call_id IN (SELECT call_id FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint)
+    AND EXISTS (FROM datacube.label_answers AS answer WHERE answer.account = $account
+        AND answer.endpoint = $endpoint AND answer.call_id = rejected.call_id AND {in_force})
 """
 
 
 def _dirty(endpoint: Endpoint) -> str:
-    return f"""{_REJECTED.format(reason="before_2014_12_01")}
+    # Such a row belongs to no label that is asked for: it counts as long as its call is in force for any.
+    return f"""{_REJECTED.format(reason="before_2014_12_01", in_force="true")}
 UNION ALL
 SELECT ref_date::VARCHAR, 'in the table', $endpoint, ref_date, ref_date FROM datacube.{endpoint.name}
 WHERE account = $account AND ref_date < DATE '{HISTORY_START}'"""
@@ -53,7 +55,8 @@ WHERE account = $account AND ref_date < DATE '{HISTORY_START}'"""
 
 def _doubled(endpoint: Endpoint) -> str:
     keys = ", ".join(column.name for column in endpoint.key)
-    return f"""{_REJECTED.format(reason="duplicate_key")}
+    same_label = "answer.label::VARCHAR = (rejected.row->>'$.ref_date')"
+    return f"""{_REJECTED.format(reason="duplicate_key", in_force=same_label)}
 UNION ALL
 SELECT ref_date::VARCHAR, count(*) || ' times in the table', $endpoint, ref_date, ref_date FROM datacube.{endpoint.name}
 WHERE account = $account GROUP BY {keys} HAVING count(*) > 1"""

@@ -19,7 +19,7 @@ import duckdb
 
 from wx_datacube.errors import WarehouseError
 from wx_datacube.periods import Clock, beijing_now
-from wx_datacube.warehouse.locks import locked
+from wx_datacube.warehouse.locks import Gate, locked
 from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
 
 _Config = dict[str, str | bool | int | float | list[str]]
@@ -96,6 +96,10 @@ class Warehouse:
             with self._explained():
                 stack.enter_context(locked(self._locks / f"{account}.{endpoint}", waiting=waiting))
             yield
+
+    def gate(self, account: str, places: int) -> Gate:
+        """What every call for the account passes, so that no more than `places` are in flight over all processes."""
+        return Gate(self._locks, f"{account}.call", places)
 
     def publish(self) -> None:
         """Replace the published file by a copy of the writer's, in one step; readers of the old one keep it.

@@ -30,24 +30,28 @@ def load_calls(con: duckdb.DuckDBPyConnection, first: int, last: int) -> None:
     for endpoint in ENDPOINTS:
         if endpoint.name in names:
             con.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {_answers(endpoint)}", batch)
-            for statement in _statements(endpoint):
-                con.execute(statement)
+            _load_answers(con, endpoint)
 
 
-def _statements(endpoint: Endpoint) -> Iterator[str]:
+def _load_answers(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> None:
     """What follows once the batch's answers are in the temporary table `answer`."""
-    yield f"CREATE OR REPLACE TEMP TABLE item AS {_items(endpoint)}"
-    yield (
+    con.execute(f"CREATE OR REPLACE TEMP TABLE item AS {_items(endpoint)}")
+    con.execute(
         "INSERT INTO datacube.rejected_rows BY NAME"
         f" SELECT account, '{endpoint.name}' AS endpoint, call_id, item AS row, reason"
         " FROM item WHERE reason IS NOT NULL ORDER BY call_id, pos"
     )
-    yield f"CREATE OR REPLACE TEMP TABLE covered AS {_covered(endpoint)}"
-    yield f"CREATE OR REPLACE TEMP TABLE said AS {_said(endpoint)}"
-    for field in endpoint.values:
-        yield f"INSERT INTO datacube.revisions BY NAME {_revisions(endpoint, field)}"
-    yield from _replace_rows(endpoint)
-    yield from _replace_answers(endpoint)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE covered AS {_covered(endpoint)}")
+    con.execute(_new_rows(endpoint))
+    # Most labels are answered for once in their life: only the others have a past to fold the answer into.
+    if con.execute("SELECT 1 FROM covered WHERE again LIMIT 1").fetchall():
+        con.execute(f"CREATE OR REPLACE TEMP TABLE said AS {_said(endpoint)}")
+        for field in endpoint.values:
+            con.execute(f"INSERT INTO datacube.revisions BY NAME {_revisions(endpoint, field)}")
+        for statement in _replace_rows(endpoint):
+            con.execute(statement)
+    for statement in _replace_answers(endpoint):
+        con.execute(statement)
 
 
 def _names(columns: tuple[Column, ...]) -> str:
@@ -59,16 +63,13 @@ def _names(columns: tuple[Column, ...]) -> str:
 
 def _answers(endpoint: Endpoint) -> str:
     """The batch's answers: an object with one `list`, an array, and no error."""
-    said = "list_filter(json_keys(body), lambda name: name IN ('list', 'errcode'))"
     return f"""
 FROM (
-    SELECT call_id, account, begin_date, end_date, asked, refresh, requested_at,
-        CASE WHEN json_valid(response) THEN response::JSON END AS body
+    SELECT call_id, account, begin_date, end_date, asked, refresh, requested_at, TRY_CAST(response AS JSON) AS body
     FROM datacube.api_calls
     WHERE call_id BETWEEN $first AND $last AND endpoint = '{endpoint.name}'
         AND http_status = 200 AND errcode IS NULL AND errmsg IS NULL
-) WHERE json_type(body) = 'OBJECT' AND json_type(body, '$.list') = 'ARRAY'
-    AND len({said}) = len(list_distinct({said}))"""
+) WHERE json_type(body, '$.list') = 'ARRAY' AND len(list_filter(json_keys(body), lambda name: name = 'list')) = 1"""
 
 
 def _items(endpoint: Endpoint) -> str:
@@ -87,7 +88,10 @@ WITH listed AS (
     SELECT *, {typed} FROM raw
 ), judged AS (
     SELECT * EXCLUDE (field),
-        CASE WHEN {" OR ".join(_missing(column) for column in endpoint.columns if column.required)}
+        CASE WHEN {" AND ".join(map(_fine, endpoint.columns))} AND {_each_once(endpoint)}
+                AND ref_date BETWEEN greatest(begin_date, {FIRST_DAY}) AND end_date
+                AND date_trunc('{period}', ref_date) = ref_date THEN NULL
+            WHEN {" OR ".join(_missing(column) for column in endpoint.columns if column.required)}
                 THEN 'missing_field'
             WHEN {" OR ".join(map(_wrong_type, endpoint.columns))} THEN 'wrong_type'
             WHEN {" OR ".join(map(_bad_value, endpoint.columns))} OR {_twice(endpoint)} THEN 'bad_value'
@@ -104,11 +108,25 @@ FROM judged"""
 
 
 def _cast(column: Column) -> str:
+    """The field's value; of what does not fit, NULL or something that `_fine` tells from it."""
     if column is REF_DATE:
-        day = f"regexp_full_match(field.{column.name}, '\"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}\"')"
-        return f"CASE WHEN {day} THEN TRY_CAST(field.{column.name}[2:11] AS DATE) END"
-    whole = f"regexp_full_match(field.{column.name}, {_INTEGER})"
-    return f"CASE WHEN {whole} THEN TRY_CAST(field.{column.name} AS BIGINT) END"
+        return f"TRY_CAST(field.{column.name}[2:-2] AS DATE)"
+    return f"TRY_CAST(field.{column.name} AS BIGINT)"
+
+
+def _fine(column: Column) -> str:
+    """Whether nothing at all is wrong with the field; cheap, since it is asked of every row."""
+    name = column.name
+    if column is REF_DATE:
+        return f"coalesce('\"' || {name} || '\"' = field.{name}, false)"
+    step = f" AND {name} % {column.step} = 0" if column.step > 1 else ""
+    same = f"{name}::VARCHAR = field.{name} AND {name} BETWEEN {column.low} AND {column.high}{step}"
+    return f"coalesce({same}, false)" if column.required else f"coalesce({same}, field.{name} IS NULL)"
+
+
+def _each_once(endpoint: Endpoint) -> str:
+    """Whether the row has as many keys as fields of ours, so that none of them can be there twice."""
+    return f"len(json_keys(item)) = {' + '.join(f'(field.{c.name} IS NOT NULL)::INTEGER' for c in endpoint.columns)}"
 
 
 def _missing(column: Column) -> str:
@@ -124,9 +142,9 @@ def _wrong_type(column: Column) -> str:
 
 
 def _bad_value(column: Column) -> str:
-    if column is REF_DATE:
-        return "ref_date IS NULL"
     name = column.name
+    if column is REF_DATE:
+        return f"NOT {_fine(column)}"
     bad = f"coalesce({name} NOT BETWEEN {column.low} AND {column.high} OR {name} % {column.step} <> 0, true)"
     return f"(field.{name} IS NOT NULL AND {bad})"
 
@@ -168,7 +186,8 @@ SELECT worth.* REPLACE (refreshed AND worth.settled AND worth.clean AS refreshed
         PARTITION BY worth.account, worth.label ORDER BY worth.call_id
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), false) AS known_before,
     coalesce(lag(worth.call_id) OVER (PARTITION BY worth.account, worth.label ORDER BY worth.call_id),
-        before.call_id) AS previous_call_id
+        before.call_id) AS previous_call_id,
+    before.label IS NOT NULL OR count(*) OVER (PARTITION BY worth.account, worth.label) > 1 AS again
 FROM worth LEFT JOIN datacube.label_answers AS before
     ON before.account = worth.account AND before.label = worth.label AND before.endpoint = '{endpoint.name}'"""
 
@@ -183,6 +202,16 @@ INSERT INTO datacube.label_answers BY NAME
 SELECT account, '{endpoint.name}' AS endpoint, label, call_id, requested_at AS fetched_at, settled, clean, shown,
     known_before OR shown > 0 OR (settled AND clean) AS known
 FROM covered QUALIFY row_number() OVER (PARTITION BY account, label ORDER BY call_id DESC) = 1"""
+
+
+def _new_rows(endpoint: Endpoint) -> str:
+    """The rows of labels that were never answered for before, nor are twice in the batch."""
+    columns = _names(endpoint.columns)
+    return f"""
+INSERT INTO datacube.{endpoint.name} BY NAME
+SELECT item.account, {columns}, item.call_id
+FROM item JOIN covered ON covered.call_id = item.call_id AND covered.label = item.ref_date
+WHERE reason IS NULL AND NOT again ORDER BY item.account, {_names(endpoint.key)}"""
 
 
 # --- what was said of each key, in order ------------------------------------------------------------------------
@@ -203,7 +232,7 @@ def _said(endpoint: Endpoint) -> str:
     epoch = f"PARTITION BY account, {keys}, epoch ORDER BY call_id"
     return f"""
 WITH labels AS (
-    SELECT DISTINCT account, label FROM covered
+    SELECT DISTINCT account, label FROM covered WHERE again
 ), kept AS (
     SELECT rows.account, {", ".join(f"rows.{column.name}" for column in endpoint.key)}, rows.call_id,
         {packed} AS figures
@@ -214,7 +243,9 @@ WITH labels AS (
     FROM datacube.revisions SEMI JOIN kept USING (account, {keys})
     WHERE endpoint = '{endpoint.name}' AND field = '{MSG_USER.name}' GROUP BY account, {keys}
 ), shown AS (
-    SELECT account, call_id, {keys}, {packed} AS figures FROM item WHERE reason IS NULL
+    SELECT account, call_id, {keys}, {packed} AS figures
+    FROM item SEMI JOIN labels ON labels.account = item.account AND labels.label = item.ref_date
+    WHERE reason IS NULL
 ), keys AS (
     SELECT account, {keys} FROM kept UNION SELECT account, {keys} FROM shown
 ), observed AS (

@@ -9,9 +9,11 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 _POLL = 0.02
+_POLL_GATE = 0.005
 
 
 @contextmanager
@@ -30,6 +32,30 @@ def locked(
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A door that lets `places` in at once, of whatever thread or process: each place is a lock file."""
+
+    folder: Path
+    name: str
+    places: int
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold one of the places; wait for one to become free."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            for number in range(self.places):
+                with self.folder.joinpath(f"{self.name}.{number}").open("w") as file:
+                    try:
+                        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        continue
+                    yield
+                    return
+            time.sleep(_POLL_GATE)
 
 
 def _acquire(descriptor: int, path: Path, patience: float | None, waiting: Callable[[str], None]) -> None:

@@ -1,0 +1,320 @@
+"""Commands as processes: how they end when all goes well, when it doesn't, and when somebody ends them."""
+
+import datetime as dt
+import os
+import re
+import signal
+import socket
+import sqlite3
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from wx_datacube.catalog import BY_NAME
+from wx_datacube.emulator.testing import Control, Emulated, wechat
+from wx_datacube_tests.end_to_end.project import PATIENCE, Project, Ui, free_port, session, wait_until
+
+START, END = "2024-03-01", "2024-03-12"
+CHOSEN = ("--start", START, "--end", END, "--endpoint", "getupstreammsg", "--endpoint", "getupstreammsghour")
+
+
+@pytest.fixture
+def emulated() -> Iterator[Emulated]:
+    """An ordinary account."""
+    with wechat() as running:
+        yield running
+
+
+@pytest.fixture
+def project(emulated: Emulated, tmp_path: Path) -> Project:
+    """A fresh project folder, configured for it."""
+    return Project.on(tmp_path / "project", emulated, START=START)
+
+
+def windows(emulated: Emulated) -> Counter[tuple[str, str | None, str | None]]:
+    """How often each window was asked for."""
+    return Counter((call.endpoint, call.begin, call.end) for call in emulated.control.statistics_calls())
+
+
+def runs(project: Project) -> set[str]:
+    """The statuses of all Dagster runs of the project."""
+    with sqlite3.connect(project.folder / ".dagster/history/runs.db") as con:
+        return {status for (status,) in con.execute("SELECT status FROM runs")}
+
+
+# --- a backfill, to its end and not -----------------------------------------------------------------------------
+
+
+def test_a_backfill_ends_at_the_quota_and_goes_on_the_next_day(project: Project, emulated: Emulated) -> None:
+    """Exit code 3 with when and how it goes on; the next day the same command brings in the rest: exit code 0."""
+    emulated.control.set_quota(8)
+
+    stopped = project.run("backfill", *CHOSEN)
+    assert stopped.returncode == 3, stopped.stderr
+    assert "getupstreammsghour: 4 of 12 are missing." in stopped.stderr
+    assert "It goes on after 00:00 Beijing time: run the same again then" in stopped.stderr
+
+    emulated.control.advance(dt.timedelta(days=1))
+    again = project.run("backfill", *CHOSEN)
+    assert (again.returncode, again.stderr) == (0, "")
+    scope = f"label BETWEEN '{START}' AND '{END}' AND endpoint IN ('getupstreammsg', 'getupstreammsghour')"
+    assert project.query(f"SELECT DISTINCT state FROM datacube.coverage WHERE {scope}") == [("landed",)]
+    assert {window: count for window, count in windows(emulated).items() if count > 1} == {}
+    assert runs(project) == {"SUCCESS"}
+
+
+def test_replay_rebuilds_the_same_tables(project: Project, emulated: Emulated) -> None:
+    """From what the ledger holds, without a call."""
+    project.run("backfill", *CHOSEN)
+    tables = [f"FROM datacube.{name} ORDER BY ALL" for name in (*BY_NAME, "coverage", "revisions", "rejected_rows")]
+    before, calls = [project.query(table) for table in tables], windows(emulated)
+
+    found = project.run("replay")
+
+    assert (found.returncode, found.stderr) == (0, "")
+    assert f"from {calls.total()} calls" in found.stdout
+    assert [project.query(table) for table in tables] == before
+    assert windows(emulated) == calls
+
+
+def fetching(project: Project, emulated: Emulated) -> bool:
+    """Whether calls are in flight."""
+    return len(emulated.control.statistics_calls()) > 6
+
+
+def materializing(project: Project, emulated: Emulated) -> bool:
+    """Whether a Dagster run is under way, by which it gets the interruption first."""
+    return (project.folder / ".dagster/history/runs.db").exists() and "STARTED" in runs(project)
+
+
+@pytest.mark.parametrize("moment", [fetching, materializing])
+def test_ctrl_c_ends_a_backfill_and_keeps_what_landed(
+    moment: Callable[[Project, Emulated], bool], project: Project, emulated: Emulated
+) -> None:
+    """Exit code 130 in a few seconds, one line; the same again asks for the rest only."""
+    emulated.control.set_latency(300)
+    with project.started(project.command("backfill", *CHOSEN)) as process:
+        wait_until(lambda: moment(project, emulated), every=0.02)
+        interrupted = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+        took = time.monotonic() - interrupted
+    emulated.control.set_latency(0)
+    again = project.run("backfill", *CHOSEN)
+
+    assert process.returncode == 130
+    assert err.strip() == "Interrupted. What has landed stays; run the same again to go on."
+    assert took < 20
+    assert again.returncode == 0, again.stderr
+    assert max(windows(emulated).values()) == 1
+    assert runs(project) <= {"SUCCESS", "FAILURE"}
+
+
+def test_a_killed_backfill_loses_no_more_than_the_last_second(project: Project, emulated: Emulated) -> None:
+    """After kill -9 the same command finishes the work; what had been committed is not asked again."""
+    emulated.control.set_latency(200)
+    with project.started(project.command("backfill", *CHOSEN)) as process:
+        wait_until(project.database.exists)
+        wait_until(lambda: len(emulated.control.statistics_calls()) > 8)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    emulated.control.set_latency(0)
+    again = project.run("backfill", *CHOSEN)
+
+    assert again.returncode == 0, again.stderr
+    assert sum(count - 1 for count in windows(emulated).values()) <= 16
+    assert runs(project) <= {"SUCCESS", "FAILURE"}
+
+
+def test_a_dead_host_ends_a_backfill_within_a_minute(tmp_path: Path) -> None:
+    """Nobody listens there: exit code 1, one reason, and how to go on."""
+    dead = Project.make(
+        tmp_path / "project", API_URL=f"http://127.0.0.1:{free_port()}", APPID="wx5eed0fda7acbe011", SECRET="s3cret" * 5
+    )
+    began = time.monotonic()
+
+    found = dead.run("backfill")
+
+    assert found.returncode == 1
+    assert time.monotonic() - began < 60
+    assert found.stderr.count("WeChat can't be reached") == 1
+    assert "Run the same again" in found.stderr
+
+
+@pytest.mark.long
+def test_a_host_that_never_answers_ends_a_backfill_within_a_minute(tmp_path: Path) -> None:
+    """It takes connections and says nothing: exit code 1 within a minute all the same."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        dead = Project.make(tmp_path / "project", API_URL=url, APPID="wx5eed0fda7acbe011", SECRET="s3cret" * 5)
+        began = time.monotonic()
+        found = dead.run("backfill")
+
+    assert found.returncode == 1
+    assert time.monotonic() - began < 65  # a minute of asking; starting and ending take a few seconds
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def token_server(emulated: Emulated) -> Iterator[str]:
+    """A company's token server, which hands out the emulator's token; its URL, which is the secret."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            token = emulated.account.tokens.stable(emulated.account.clock(), False).text
+            body = f'{{"access_token":"{token}"}}'.encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/t0ps3cret?key=k3yk3yk3y"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def leaks(project: Project, said: str, secrets: list[str]) -> list[str]:
+    """Where a secret is to be found that should be in `.env` only."""
+    files = [path for path in project.folder.rglob("*") if path.is_file() and path.name != ".env"]
+    found = [str(path) for path in files if any(secret.encode() in path.read_bytes() for secret in secrets)]
+    return found + [secret for secret in secrets if secret in said]
+
+
+def test_no_secret_is_said_or_written(project: Project, emulated: Emulated) -> None:
+    """A backfill that works and commands that WeChat refuses in several ways: neither AppSecret nor token anywhere."""
+    days = ("--start", START, "--end", END, "--endpoint", "getupstreammsg")
+    commands = [project.run("backfill", *days)]
+    token = emulated.account.tokens.stable(emulated.account.clock(), False).text
+    emulated.control.script("*", "45009")
+    commands.append(project.run("backfill", *days, "--refresh"))
+    emulated.control.set(secret="f" * 32)
+    emulated.control.revoke_tokens()
+    commands += [project.run("doctor"), project.run("backfill", *days, "--refresh")]
+
+    assert [each.returncode for each in commands] == [0, 3, 1, 1]
+    said = "".join(each.stdout + each.stderr for each in commands)
+    assert leaks(project, said, [emulated.secret, token]) == []
+
+
+def test_a_token_server_serves_instead_of_the_secret(emulated: Emulated, tmp_path: Path) -> None:
+    """No token is fetched from WeChat; the URL, a secret too, is said and written nowhere."""
+    with token_server(emulated) as url:
+        project = Project.make(tmp_path / "project", API_URL=emulated.api_url, TOKEN_URL=url, START=START)
+        done = project.run("backfill", *CHOSEN, "--endpoint", "getupstreammsg")
+        examined = project.run("doctor")
+
+    assert done.returncode == 0, done.stderr
+    assert "uses http" in done.stderr
+    assert emulated.control.calls("stable_token") == []
+    said = "".join(each.stdout + each.stderr for each in (done, examined))
+    assert leaks(project, said, ["t0ps3cret", "k3yk3yk3y"]) == []
+
+
+# --- servers ----------------------------------------------------------------------------------------------------
+
+
+def test_the_emulator_says_its_settings_first_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+    """Three lines for `.env`, then it serves; Ctrl-C ends it with exit code 0 and no word."""
+    project = Project.make(tmp_path / "project")
+    with project.started(project.command("emulator", "--quota", "7")) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        values = dict(re.fullmatch(r"WX_DATACUBE_(\w+)=(\S+)\n", line).groups() for line in lines)  # type: ignore[union-attr]
+        limits = Control(values["API_URL"]).state()["limits"]
+        project.set(**values, START="2024-03-01")
+        examined = project.run("doctor")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+
+    assert list(values) == ["API_URL", "APPID", "SECRET"]
+    assert limits["getupstreammsg"]["limit"] == 7
+    assert examined.returncode == 0, examined.stdout
+    assert (process.returncode, err) == (0, "")
+
+
+def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:
+    """The emulator doesn't take another port than the one asked for: exit code 2, one line."""
+    project = Project.make(tmp_path / "project")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        found = project.run("emulator", "--port", port)
+
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.count("\n") == 1
+    assert port in found.stderr
+
+
+def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    """Nothing is configured: the demo's seven assets on the given port; then no process and no listener is left."""
+    project = Project.make(tmp_path / "project")
+    ui = Ui(free_port())
+    with (
+        project.folder.with_suffix(".log").open("w") as log,
+        project.started(project.command("ui", "--port", str(ui.port)), log) as process,
+    ):
+        wait_until(ui.is_there)
+        found = ui.ask("{assetNodes {assetKey {path}}}")["assetNodes"]
+        started = session(process.pid)
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)
+        left = session(process.pid)
+
+    assert {"/".join(each["assetKey"]["path"]) for each in found} == {f"demo/{name}" for name in BY_NAME}
+    assert process.returncode == 130
+    assert len(started) > 3 or sys.platform != "linux"
+    assert left == []
+    assert {path.name for path in project.folder.iterdir()} == {
+        "dagster.yaml", "workspace.yaml", "pyproject.toml", "demo"
+    }  # fmt: skip
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{ui.port}", timeout=5)
+
+
+# --- many at once -----------------------------------------------------------------------------------------------
+
+
+OPEN = """
+from pathlib import Path
+from wx_datacube.orchestration.instance import project_instance
+with project_instance(Path.cwd()) as instance:
+    print(instance.get_runs_count())
+"""
+
+
+def test_eight_processes_may_meet_a_fresh_history(tmp_path: Path) -> None:
+    """None of them falls over Dagster's own set-up of its databases."""
+    project = Project.make(tmp_path / "project")
+    with ExitStack() as stack:
+        processes = [stack.enter_context(project.started([sys.executable, "-c", OPEN])) for _ in range(8)]
+        said = [process.communicate(timeout=PATIENCE) for process in processes]
+
+    assert said == [("0\n", "")] * 8
+
+
+def test_several_backfills_at_once_ask_once(project: Project, emulated: Emulated) -> None:
+    """Whoever comes second waits, plans again and finds everything there: all end well, no window is asked twice."""
+    with ExitStack() as stack:
+        command = project.command("backfill", *CHOSEN, "--endpoint", "getupstreammsg")
+        processes = [stack.enter_context(project.started(command)) for _ in range(3)]
+        ends = [(process.communicate(timeout=PATIENCE)[1], process.returncode) for process in processes]
+
+    assert ends == [("", 0)] * 3
+    assert set(windows(emulated).values()) == {1}

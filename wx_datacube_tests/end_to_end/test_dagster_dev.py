@@ -1,0 +1,254 @@
+"""Dagster as its users run it: `dagster dev`, backfills of the UI, its commands, a daemon; and readers all the while.
+
+One `dagster dev` and one daemon serve all tests of this file; backfills and ticks come by Dagster's own clocks, half a
+minute and a minute, so that they are begun first and looked at last.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube_tests.end_to_end.project import Project, Ui, dagster_dev, wait_until
+
+READER = """
+import sys, time, duckdb
+reads = 0
+while True:
+    with duckdb.connect(sys.argv[1], read_only=True) as con:
+        rows, calls = con.execute(
+            "SELECT (SELECT count(*) FROM totals_daily), (SELECT count(*) FROM datacube.api_calls)"
+        ).fetchone()
+    reads += 1
+    print(reads, rows, calls, flush=True)
+    time.sleep(0.05)
+"""
+MIX = {
+    "getupstreammsg": ("2024-03-01", "2024-03-31"),
+    "getupstreammsghour": ("2024-03-25", "2024-03-31"),
+    "getupstreammsgweek": ("2024-02-26", "2024-03-25"),
+    "getupstreammsgmonth": ("2024-02-01", "2024-03-01"),
+}
+LAUNCH = """
+mutation($chosen: [PartitionsByAssetSelector!]!) {
+  launchPartitionBackfill(backfillParams: {partitionsByAssets: $chosen}) {
+    __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}
+  }
+}"""
+BACKFILL = """
+query($id: String!) {
+  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {status runs(limit: 20) {status}} }
+}"""
+ASSET = """
+query($key: AssetKeyInput!) {
+  assetNodeOrError(assetKey: $key) { ... on AssetNode {
+    description kinds groupName partitionStats {numMaterialized numFailed}
+    assetMaterializations(limit: 1) {metadataEntries {label ... on IntMetadataEntry {intValue}}}
+    metadataEntries {label ... on TableSchemaMetadataEntry {schema {columns {name}}} ... on TextMetadataEntry {text}}
+  } }
+}"""
+LOCATION = """
+{ repositoriesOrError { ... on RepositoryConnection { nodes {
+  location {name} schedules {name scheduleState {status}} assetNodes {assetKey {path}}
+  allTopLevelResourceDetails {name configuredValues {key value type}}
+} } } }"""
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Emulated]:
+    """An ordinary account, a little slow, so that runs last a while."""
+    with wechat(latency=20) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def project(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Its project folder, into which `dagster asset materialize` has brought ten days, refreshing them."""
+    found = Project.on(tmp_path_factory.mktemp("dev") / "project", emulated, START="2024-02-01")
+    wanted = ["--select", "default/getupstreammsgdist", "--partition-range", "2024-03-01...2024-03-10"]
+    config = {"ops": {"default__getupstreammsgdist": {"config": {"refresh": True}}}}
+    command = ["asset", "materialize", "-m", "wx_datacube.definitions", *wanted, "--config-json", json.dumps(config)]
+    ran = found.call([found.program("dagster"), *command])
+    assert ran.returncode == 0, ran.stderr
+    return found
+
+
+@pytest.fixture(scope="module")
+def ticking(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A daemon over a location of somebody else's, whose weekly schedule is on and ticks every minute."""
+    project = Project.on(tmp_path_factory.mktemp("daemon") / "project", emulated, START="2024-10-01")
+    (project.folder / "theirs.py").write_text(
+        "import datetime as dt\n"
+        "from wx_datacube.definitions import build_defs\n"
+        "defs = build_defs(cron_schedule='* * * * *', clock=lambda: dt.datetime(2024, 11, 12, 9, 30))\n"
+    )
+    home = {"DAGSTER_HOME": str(project.folder)}
+    started = project.call(
+        [project.program("dagster"), "schedule", "start", "default_weekly", "-f", "theirs.py"], **home
+    )
+    assert started.returncode == 0, started.stderr
+    with (
+        project.folder.with_suffix(".log").open("w") as log,
+        project.started([project.program("dagster-daemon"), "run", "-f", "theirs.py"], log, **home),
+    ):
+        yield project
+
+
+@pytest.fixture(scope="module")
+def ui(project: Project, ticking: Project) -> Iterator[Ui]:
+    """`dagster dev` in the project folder."""
+    with dagster_dev(project) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def reads(project: Project) -> Iterator[Path]:
+    """What a process says that opens the published file, asks and closes it, over and over."""
+    log = project.folder.with_suffix(".reads")
+    with log.open("w") as out, project.started([sys.executable, "-c", READER, str(project.database)], out):
+        yield log
+
+
+@pytest.fixture(scope="module")
+def backfill(ui: Ui, reads: Path) -> str:
+    """A backfill of days, hours, weeks and months, launched as the UI launches it; its id."""
+    chosen = [
+        {"assetKey": {"path": ["default", name]}, "partitions": {"range": {"start": first, "end": last}}}
+        for name, (first, last) in MIX.items()
+    ]
+    return str(ui.ask(LAUNCH, chosen=chosen)["launchPartitionBackfill"]["backfillId"])
+
+
+def asset(ui: Ui, name: str) -> Any:
+    """What the UI shows of an asset."""
+    return ui.ask(ASSET, key={"path": ["default", name]})["assetNodeOrError"]
+
+
+def test_the_location_shows_seven_assets_and_three_schedules(ui: Ui, backfill: str) -> None:
+    """Under the name `wx_datacube`, all schedules off."""
+    (location,) = ui.ask(LOCATION)["repositoriesOrError"]["nodes"]
+
+    assert location["location"]["name"] == "wx_datacube"
+    assert {"/".join(node["assetKey"]["path"]) for node in location["assetNodes"]} == {
+        f"default/{endpoint.name}" for endpoint in ENDPOINTS
+    }
+    assert {each["name"]: each["scheduleState"]["status"] for each in location["schedules"]} == {
+        f"default_{adverb}": "STOPPED" for adverb in ("daily", "weekly", "monthly")
+    }
+
+
+def test_the_location_holds_no_credentials(ui: Ui, emulated: Emulated) -> None:
+    """Its resources name environment variables."""
+    (location,) = ui.ask(LOCATION)["repositoriesOrError"]["nodes"]
+    (ours,) = [each for each in location["allTopLevelResourceDetails"] if each["name"] == "wechat_default"]
+
+    found = {each["key"]: (each["value"], each["type"]) for each in ours["configuredValues"]}
+    assert found["secret"] == ("WX_DATACUBE_SECRET", "ENV_VAR")
+    assert found["appid"] == ("WX_DATACUBE_APPID", "ENV_VAR")
+    assert emulated.secret not in json.dumps(location)
+
+
+def test_dagster_asset_materialize_takes_a_range_and_a_refresh(project: Project, ui: Ui) -> None:
+    """`--partition-range` from the command line, with run configuration: ten partitions, one call, a refresh."""
+    assert asset(ui, "getupstreammsgdist")["partitionStats"]["numMaterialized"] == 10
+    assert project.query(
+        "SELECT count(*), bool_and(refresh) FROM datacube.api_calls WHERE endpoint = 'getupstreammsgdist'"
+    ) == [(1, True)]
+
+
+def test_dg_launch_takes_a_range(project: Project, ui: Ui, backfill: str) -> None:
+    """`dg` reads [tool.dg] and loads the same assets; a run of its own lands in the same history."""
+    wanted = ["--assets", "default/getupstreammsgdistweek", "--partition-range", "2024-02-26...2024-03-18"]
+    ran = project.call([project.program("dg"), "launch", *wanted])
+
+    assert ran.returncode == 0, ran.stderr
+    assert asset(ui, "getupstreammsgdistweek")["partitionStats"]["numMaterialized"] == 4
+
+
+def test_dg_names_the_location_as_dagster_does(project: Project) -> None:
+    """[tool.dg] and workspace.yaml load the same code under the same name."""
+    listed = project.call([project.program("dg"), "list", "defs", "--json"])
+
+    assert listed.returncode == 0, listed.stderr
+    assert [name for name in (endpoint.name for endpoint in ENDPOINTS) if f"default/{name}" not in listed.stdout] == []
+
+
+def test_a_backfill_of_days_hours_weeks_and_months_completes(ui: Ui, backfill: str) -> None:
+    """One run for each asset, all partitions materialized."""
+
+    def status() -> Any:
+        found = ui.ask(BACKFILL, id=backfill)["partitionBackfillOrError"]
+        return found if found["status"] not in ("REQUESTED", "IN_PROGRESS") else None
+
+    found = wait_until(status)
+
+    assert found["status"] == "COMPLETED_SUCCESS"
+    assert [run["status"] for run in found["runs"]] == ["SUCCESS"] * len(MIX)
+    counts = {name: asset(ui, name)["partitionStats"] for name in MIX}
+    assert counts == {
+        name: {"numMaterialized": count, "numFailed": 0} for name, count in zip(MIX, (31, 7, 5, 2), strict=True)
+    }
+
+
+def test_readers_are_never_disturbed(project: Project, ui: Ui, backfill: str, reads: Path) -> None:
+    """Another process opened, asked and closed the file all the time that runs wrote it: each read was answered."""
+    test_a_backfill_of_days_hours_weeks_and_months_completes(ui, backfill)
+    time.sleep(0.5)
+    found = [tuple(map(int, line.split())) for line in reads.read_text().splitlines() if line[:1].isdigit()]
+
+    assert "Error" not in reads.read_text()
+    assert len(found) > 50
+    assert found == sorted(found)  # nothing is ever lost again
+    assert found[-1][1] > found[0][1]
+    assert found[-1][2] == project.query("SELECT count(*) FROM datacube.api_calls")[0][0]
+
+
+def test_the_ui_explains_an_asset(ui: Ui, backfill: str) -> None:
+    """Description in two languages, table, columns, and a partition's figures as numbers."""
+    test_a_backfill_of_days_hours_weeks_and_months_completes(ui, backfill)
+    found = asset(ui, "getupstreammsg")
+    metadata = {entry["label"]: entry for entry in found["metadataEntries"]}
+    figures = {each["label"]: each.get("intValue") for each in found["assetMaterializations"][0]["metadataEntries"]}
+
+    assert "每日消息发送概况" in found["description"]
+    assert (found["groupName"], "duckdb" in found["kinds"]) == ("wx_default", True)
+    assert metadata["dagster/table_name"]["text"] == "datacube.getupstreammsg"
+    assert [column["name"] for column in metadata["dagster/column_schema"]["schema"]["columns"]][:2] == [
+        "account",
+        "ref_date",
+    ]
+    assert all(isinstance(figures[name], int) for name in ("rows", "messages", "call_id"))
+    assert "state" in figures
+
+
+def test_a_schedule_brings_in_what_is_missing(ticking: Project) -> None:
+    """A real daemon's tick launches a run for each endpoint over the whole gap; they end well."""
+
+    def landed() -> Any:
+        if not ticking.database.exists():
+            return None
+        found = ticking.query("SELECT count(DISTINCT ref_date) FROM datacube.getupstreammsgweek")
+        others = ticking.query("SELECT count(DISTINCT ref_date) FROM datacube.getupstreammsgdistweek")
+        return found == others == [(6,)]
+
+    assert wait_until(landed)
+    launched = ticking.query("SELECT endpoint, count(DISTINCT run_id) FROM datacube.api_calls GROUP BY ALL ORDER BY 1")
+    assert launched == [("getupstreammsgdistweek", 1), ("getupstreammsgweek", 1)]
+
+
+def test_no_file_holds_a_secret(project: Project, ui: Ui, backfill: str, emulated: Emulated) -> None:
+    """Neither the database nor Dagster's history nor any log: AppSecret and token are in `.env` and memory only."""
+    test_a_backfill_of_days_hours_weeks_and_months_completes(ui, backfill)
+    token = emulated.account.tokens.stable(emulated.control.now(), False).text
+
+    files = [path for path in project.folder.parent.rglob("*") if path.is_file() and path.name != ".env"]
+    assert len(files) > 20
+    assert [
+        path for path in files if any(each.encode() in path.read_bytes() for each in (emulated.secret, token))
+    ] == []

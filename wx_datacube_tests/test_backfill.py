@@ -1,0 +1,266 @@
+"""Backfill: everything that is to do and nothing else, in the order in which people want it, and an honest end."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from wx_datacube.catalog import ENDPOINTS, Endpoint
+from wx_datacube.crew import Progress
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.errors import SettingsError, WarehouseError
+from wx_datacube.orchestration.backfill import Backfill, Scope, check_account
+from wx_datacube.orchestration.runs import REASON_TAG
+from wx_datacube.periods import beijing_now
+from wx_datacube.terminal import run_backfill
+from wx_datacube.todo import Range
+from wx_datacube.warehouse.coverage import State
+from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, Orchestra, labels, orchestra
+
+START, END = dt.date(2024, 3, 1), dt.date(2024, 3, 10)
+DAILY = (DAYS, SENDERS, HOURS)
+
+
+@dataclass
+class Watching:
+    """Takes down what a backfill tells."""
+
+    plans: list[tuple[int, int]] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)
+    runs: list[tuple[Endpoint, dt.date, dt.date]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+    def planned(self, labels: int, calls: int) -> None:
+        """What is ahead."""
+        self.plans.append((labels, calls))
+
+    def progress(self, news: Progress) -> None:
+        """Something was stored."""
+        self.stored.append(news.endpoint.name)
+
+    def said(self, message: str) -> None:
+        """A word for a person."""
+        self.words.append(message)
+
+    def ran(self, endpoint: Endpoint, wanted: Range) -> None:
+        """A run ended well."""
+        self.runs.append((endpoint, wanted.first, wanted.last))
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project and instance."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def emulated(it: Orchestra) -> Iterator[Emulated]:
+    """An account with silent days, which the project is configured for."""
+    with wechat(silent_share=0.2, seed=5) as running:
+        it.use(running, START=START)
+        yield running
+
+
+def backfill(it: Orchestra, **scope: object) -> Backfill:
+    """A backfill of ten days of March 2024, unless `scope` says otherwise."""
+    settings = it.settings
+    given = {"start": START, "end": END, "endpoints": DAILY} | scope
+    return Backfill(it.instance, settings, settings.account(), Scope(**given), beijing_now(), Watching())  # type: ignore[arg-type]
+
+
+def told(done: Backfill) -> Watching:
+    """What a backfill told."""
+    assert isinstance(done.watch, Watching)
+    return done.watch
+
+
+def asked(emulated: Emulated) -> int:
+    """The statistics calls so far."""
+    return len(emulated.control.statistics_calls())
+
+
+def test_everything_due_is_there_and_materialized(it: Orchestra, emulated: Emulated) -> None:
+    """Each label of each endpoint is landed, empty or implied, and a partition of Dagster's; the plan held."""
+    done = backfill(it, endpoints=ENDPOINTS)
+    states = done.run()
+
+    ((todo, calls),) = told(done).plans
+    assert todo == sum(map(len, states.values()))
+    assert asked(emulated) <= calls
+    assert {state for found in states.values() for state in found.values()} == {"landed", "empty", "implied"}
+    for endpoint, found in states.items():
+        assert it.materialized(endpoint) == set(found)
+    assert done.failures == []
+
+
+def test_the_same_again_does_nothing(it: Orchestra, emulated: Emulated) -> None:
+    """No call and no run for what is there."""
+    backfill(it).run()
+    calls, runs = asked(emulated), it.instance.get_runs_count()
+
+    again = backfill(it)
+    again.run()
+
+    assert told(again).plans == [(0, 0)]
+    assert (asked(emulated), it.instance.get_runs_count()) == (calls, runs)
+
+
+def test_the_newest_comes_first_and_hours_last(it: Orchestra, emulated: Emulated) -> None:
+    """One call of each endpoint before anything older; the cheap endpoints before the hours."""
+    emulated.control.set(silent_share=0)
+    it.configure(API_URL=emulated.api_url, APPID=emulated.appid, SECRET=emulated.secret, START=START, CONCURRENCY=1)
+    backfill(it, end=dt.date(2024, 4, 5), endpoints=ENDPOINTS).run()
+    calls = emulated.control.statistics_calls()
+    newest = [call.endpoint for call in calls[: len(ENDPOINTS)]]
+    hours = [place for place, call in enumerate(calls) if call.endpoint == HOURS.name]
+
+    assert set(newest) == {endpoint.name for endpoint in ENDPOINTS}
+    assert DAYS.name in newest[:2]  # two endpoints are fetched at a time
+    assert calls[hours[0]].begin == "2024-04-05"
+    assert max(place for place, call in enumerate(calls) if call.endpoint != HOURS.name) < hours[2]
+
+
+def test_silent_days_are_not_asked_for_their_hours(it: Orchestra, emulated: Emulated) -> None:
+    """Days are asked before what a silent one makes superfluous."""
+    states = backfill(it).run()
+    silent = [label for label, state in states[DAYS].items() if state is State.EMPTY]
+
+    assert silent
+    assert len(emulated.control.calls(HOURS.name)) == len(states[HOURS]) - len(silent)
+    assert {states[HOURS][label] for label in silent} == {State.IMPLIED}
+
+
+def test_only_what_is_wanted_is_done(it: Orchestra, emulated: Emulated) -> None:
+    """Endpoints and dates as given; weeks and months by their label."""
+    states = backfill(it, endpoints=[SENDERS]).run()
+
+    assert list(states) == [SENDERS]
+    assert {call.endpoint for call in emulated.control.statistics_calls()} == {SENDERS.name}
+    assert it.materialized(SENDERS) == set(labels(SENDERS, START, END))
+
+
+def test_what_is_stored_and_not_materialized_costs_no_call(it: Orchestra, emulated: Emulated) -> None:
+    """A Dagster history that was lost is made again from the file."""
+    backfill(it).run()
+    calls = asked(emulated)
+
+    with dg.DagsterInstance.ephemeral() as fresh:
+        again = Backfill(fresh, it.settings, it.settings.account(), Scope(START, END, DAILY), beijing_now(), Watching())
+        again.run()
+        assert fresh.get_materialized_partitions(dg.AssetKey(["default", DAYS.name]))
+    assert asked(emulated) == calls
+
+
+def test_a_refresh_asks_for_everything_again(it: Orchestra, emulated: Emulated) -> None:
+    """What WeChat changed since lands, and is materialized anew; the runs say that they were a refresh."""
+    backfill(it).run()
+    calls = asked(emulated)
+    restated = emulated.control.restate(END, delta=777)
+
+    done = backfill(it, endpoints=[DAYS], refresh=True)
+    done.run()
+
+    assert asked(emulated) == calls + 2
+    assert it.metadata(DAYS, END)["messages"] == restated
+    assert {run.tags[REASON_TAG] for run in it.instance.get_runs(limit=1)} == {"refresh"}
+    assert done.failures == []
+
+
+# --- how it ends, as the command says it ------------------------------------------------------------------------
+
+
+def ended(it: Orchestra, capsys: pytest.CaptureFixture[str], **scope: object) -> tuple[int, str]:
+    """Exit code and stderr of the command, in the project's own instance."""
+    given = {"start": START, "end": END, "endpoints": DAILY} | scope
+    settings = it.settings
+    capsys.readouterr()
+    code = run_backfill(settings, settings.account(), Scope(**given))  # type: ignore[arg-type]
+    return code, capsys.readouterr().err
+
+
+def test_a_whole_backfill_ends_with_0(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is left to say."""
+    assert ended(it, capsys, endpoints=[DAYS]) == (0, "")
+
+
+def test_the_quota_ends_it_with_3(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says what is missing, when it goes on and when all will be there; the next day it goes on from there."""
+    emulated.control.set_quota(1, DAYS.name)
+
+    code, said = ended(it, capsys, endpoints=[DAYS])
+    assert code == 3
+    assert "getupstreammsg: 3 of 10 are missing." in said
+    assert "It goes on after 00:00 Beijing time" in said
+    assert "everything is there about" in said
+
+    emulated.control.advance(dt.timedelta(days=1))
+    emulated.control.set_quota(100, DAYS.name)
+    assert ended(it, capsys, endpoints=[DAYS]) == (0, "")
+    assert len(emulated.control.calls(DAYS.name)) == 3
+
+
+def test_a_refresh_that_the_quota_stops_ends_with_3(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything is stored, yet not everything was asked again: that is not 0."""
+    ended(it, capsys, endpoints=[DAYS])
+    emulated.control.set_quota(emulated.control.used(DAYS.name) + 1, DAYS.name)
+
+    code, said = ended(it, capsys, endpoints=[DAYS], refresh=True)
+
+    assert code == 3
+    assert "getupstreammsg: 3 of 10 are missing." in said
+
+
+def test_what_needs_a_person_ends_it_with_1(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One endpoint is not granted: it says what to do about that, and the others come in."""
+    emulated.control.set(denied=[SENDERS.name])
+
+    code, said = ended(it, capsys, endpoints=[DAYS, SENDERS])
+
+    assert code == 1
+    assert said.count("微信认证") == 1
+    assert "getupstreammsgdist: " in said.splitlines()[-2]
+    assert it.warehouse.database.exists()
+
+
+def test_a_wrong_secret_is_tried_once(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a token no endpoint can be asked: it is not tried for each of them."""
+    emulated.control.set(whitelist=["203.0.113.7"])
+
+    code, said = ended(it, capsys, endpoints=ENDPOINTS)
+
+    assert code == 1
+    assert said.count("its address 127.0.0.1 is not whitelisted") == 1
+    assert "Run the same again" in said
+    assert len(emulated.control.calls("stable_token")) <= 2  # two endpoints are fetched at a time
+
+
+def test_credentials_are_asked_for_only_where_something_is_missing(it: Orchestra, emulated: Emulated) -> None:
+    """What is stored can be materialized without any."""
+    backfill(it, endpoints=[DAYS]).run()
+    it.configure(START=START)
+    settings = it.settings
+
+    check_account(settings, settings.account(), Scope(START, END, [DAYS]), beijing_now())
+    with pytest.raises(SettingsError, match="WX_DATACUBE_APPID"):
+        check_account(settings, settings.account(), Scope(START, END, [SENDERS]), beijing_now())
+    with pytest.raises(SettingsError, match="WX_DATACUBE_APPID"):
+        check_account(settings, settings.account(), Scope(START, END, [DAYS], refresh=True), beijing_now())
+
+
+def test_a_fault_while_fetching_is_not_swallowed(it: Orchestra, emulated: Emulated) -> None:
+    """Fetching runs in threads of its own; what ends it ends the backfill, with its own words."""
+    done = backfill(it, endpoints=[DAYS])
+    it.warehouse.publish()
+    it.warehouse.database.unlink()
+    it.warehouse.database.mkdir()
+
+    with pytest.raises(WarehouseError):
+        done.run()

@@ -1,0 +1,211 @@
+"""Definitions: what the code location holds, for this project and inside others, whatever is configured."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
+from wx_datacube.definitions import build_defs
+from wx_datacube.ingest import Ingest
+from wx_datacube.settings import Settings
+from wx_datacube.warehouse.checks import CHECKS
+from wx_datacube_tests.orchestrating import TOP, Orchestra, asset_key, orchestra
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project, with nothing configured."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        yield found
+
+
+def spec(defs: dg.Definitions, endpoint: Endpoint) -> dg.AssetSpec:
+    """The spec of the endpoint's asset of the account `default`."""
+    return defs.resolve_asset_graph().get(asset_key(endpoint)).to_asset_spec()
+
+
+def keys(defs: dg.Definitions) -> set[str]:
+    """All asset keys, with slashes."""
+    return {key.to_user_string() for key in defs.resolve_all_asset_keys()}
+
+
+SETTINGS = {
+    "nothing": {},
+    "credentials": {"APPID": "wx5eed0fda7acbe011", "SECRET": "0123456789abcdef" * 2},
+    "a token server": {"TOKEN_URL": "https://tokens.example.com/wechat?key=k3y"},
+    "wrong values": {"START": "soon", "CONCURRENCY": "0"},
+}
+
+
+@pytest.mark.parametrize("configured", SETTINGS)
+def test_the_location_loads_whatever_is_configured(configured: str, it: Orchestra) -> None:
+    """Seven assets, three schedules and the resources; what is wrong is said by the runs."""
+    it.configure(**SETTINGS[configured])
+
+    defs = build_defs()
+
+    assert keys(defs) == {f"default/{endpoint.name}" for endpoint in ENDPOINTS}
+    assert {schedule.name for schedule in defs.schedules or ()} == {
+        f"default_{adverb}" for adverb in ("daily", "weekly", "monthly")
+    }
+    assert set(defs.resources or ()) == {"duckdb", "wechat_default"}
+    defs.resolve_all_job_defs()
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_an_asset_explains_its_table(endpoint: Endpoint, it: Orchestra) -> None:
+    """What a row means in two languages, the table's name, and each of its columns with type and meaning."""
+    found = spec(build_defs(), endpoint)
+    schema = found.metadata["dagster/column_schema"]
+    with it.warehouse.reading() as con:
+        columns = con.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = 'datacube' AND table_name = ?",
+            [endpoint.name],
+        ).fetchall()
+
+    assert found.description == f"{endpoint.en}\n\n{endpoint.zh}"
+    assert found.metadata["dagster/table_name"] == f"datacube.{endpoint.name}"
+    assert [(column.name, column.type) for column in schema.columns] == columns
+    assert [column.name for column in schema.columns if not column.description] == []
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_an_asset_is_found_by_group_kind_and_pool(endpoint: Endpoint, it: Orchestra) -> None:
+    """Group and pool carry the account; the kind says where the table is; every check belongs to the asset."""
+    defs = build_defs()
+    found = spec(defs, endpoint)
+    checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key == found.key}
+
+    assert found.group_name == "wx_default"
+    assert "duckdb" in found.kinds
+    assert defs.resolve_assets_def(found.key).op.pool == "wx_default"
+    assert checks == {check.name for check in CHECKS}
+
+
+PARTITIONS = {
+    Period.DAY: ("2024-03-01", "2024-03-02"),
+    Period.WEEK: ("2024-02-26", "2024-03-04"),
+    Period.MONTH: ("2024-03-01", "2024-04-01"),
+}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_partitions_are_labels_from_the_first_day_on(endpoint: Endpoint, it: Orchestra) -> None:
+    """Weeks and months begin with the one that contains WX_DATACUBE_START; all of it is one run."""
+    it.configure(START="2024-03-01")
+
+    found = build_defs().resolve_assets_def(asset_key(endpoint))
+
+    assert found.partitions_def is not None
+    assert tuple(found.partitions_def.get_partition_keys()[:2]) == PARTITIONS[endpoint.period]
+    assert found.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+def test_several_accounts_are_kept_apart(it: Orchestra) -> None:
+    """Each has its assets, group, schedules, resource and first day."""
+    it.configure(ACCOUNTS="shop,news", START="2020-01-01")
+    it.patch.setenv("WX_DATACUBE_NEWS_START", "2022-02-02")
+
+    defs = build_defs()
+
+    assert keys(defs) == {f"{name}/{endpoint.name}" for name in ("shop", "news") for endpoint in ENDPOINTS}
+    assert {spec.group_name for spec in defs.resolve_all_asset_specs()} == {"wx_shop", "wx_news"}
+    assert set(defs.resources or ()) == {"duckdb", "wechat_shop", "wechat_news"}
+    for name, first in (("shop", "2020-01-01"), ("news", "2022-02-02")):
+        days = defs.resolve_assets_def(dg.AssetKey([name, "getupstreammsg"])).partitions_def
+        assert days is not None
+        assert days.get_first_partition_key() == first
+
+
+def test_another_project_takes_the_assets_its_own_way(it: Orchestra) -> None:
+    """Prefix, group, owners, times of the schedules, and its own resources."""
+
+    class Recorded:
+        def ingest(self, settings: Settings) -> Ingest:
+            raise dg.Failure("it was this one")
+
+    defs = build_defs(
+        accounts=["shop"],
+        key_prefix=["marketing", "wechat"],
+        group_name="social",
+        owners=["team:growth"],
+        cron_schedule="0 6 * * *",
+        resources={"wechat_shop": dg.ResourceDefinition.hardcoded_resource(Recorded())},
+    )
+    (first,) = [each for each in defs.resolve_all_asset_specs() if each.key.path[-1] == "getupstreammsg"]
+    it.configure(ACCOUNT="shop")
+    job = defs.resolve_implicit_job_def_def_for_assets([first.key])
+    assert job is not None
+    result = job.execute_in_process(
+        instance=it.instance,
+        asset_selection=[first.key],
+        partition_key="2024-03-01",
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+    assert first.key.path == ["marketing", "wechat", "shop", "getupstreammsg"]
+    assert (first.group_name, list(first.owners)) == ("social", ["team:growth"])
+    assert {schedule.cron_schedule for schedule in defs.schedules or ()} == {"0 6 * * *"}
+    assert not result.success
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert failed.step_failure_data.error is not None
+    assert "it was this one" in failed.step_failure_data.error.message
+
+
+def test_downstream_assets_read_the_published_file(it: Orchestra) -> None:
+    """An asset of anybody's queries the tables through the `duckdb` resource, read-only."""
+    it.warehouse.publish()
+
+    @dg.asset(deps=[dg.AssetKey(["default", "getupstreammsg"])], required_resource_keys={"duckdb"})
+    def weekly_report(context: dg.AssetExecutionContext) -> None:
+        with context.resources.duckdb.get_connection() as con:
+            context.add_output_metadata({"rows": con.execute("FROM totals_daily").fetchall()})
+            con.execute("DELETE FROM datacube.getupstreammsg")
+
+    defs = dg.Definitions.merge(build_defs(), dg.Definitions(assets=[weekly_report]))
+    job = defs.resolve_implicit_job_def_def_for_assets([weekly_report.key])
+    assert job is not None
+    result = job.execute_in_process(
+        instance=it.instance,
+        asset_selection=[weekly_report.key],
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert failed.step_failure_data.error is not None
+    assert "read-only" in str(failed.step_failure_data.error)
+
+
+def test_credentials_are_named_not_held(it: Orchestra) -> None:
+    """Resources hold the names of variables, so that no secret is stored with the code location."""
+    it.configure(**SETTINGS["credentials"])
+
+    resource = (build_defs().resources or {})["wechat_default"]
+
+    assert {name: type(getattr(resource, name)).__name__ for name in ("appid", "secret")} == {
+        "appid": "EnvVar",
+        "secret": "EnvVar",
+    }
+    assert SETTINGS["credentials"]["SECRET"] not in repr(resource)
+
+
+def test_importing_the_definitions_has_no_effect(it: Orchestra) -> None:
+    """Nothing is opened, made or read from the environment until Dagster asks for the definitions."""
+    code = "import wx_datacube.definitions, threading; print(threading.active_count())"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=it.folder,
+        env={"PYTHONPATH": str(TOP), "WX_DATACUBE_START": "soon"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (found.stdout, found.stderr) == ("1\n", "")
+    assert {path.name for path in it.folder.iterdir()} == {"dagster.yaml", "workspace.yaml"}
