@@ -7,7 +7,7 @@ emulator's clock is moved on instead.
 import datetime as dt
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,10 +92,18 @@ def shop(
     clock: dt.datetime = AFTERNOON,
     concurrency: int = 4,
     daily_calls: int | None = None,
+    running: Emulated | None = None,
     **options: Any,
 ) -> Iterator[Shop]:
-    """An emulator with a frozen clock, and an ingestion of its account; `options` are the emulator's."""
-    with wechat(**{"clock": clock, "frozen": True, "start": start, "messages_per_day": 20, **options}) as emulated:
+    """An emulator with a frozen clock, and an ingestion of its account; `options` are the emulator's.
+
+    One that is `running` already is used from its beginning; that is faster than to start another.
+    """
+    chosen = {"clock": clock, "frozen": True, "start": start, "messages_per_day": 20, **options}
+    with wechat(**chosen) if running is None else nullcontext(running) as emulated:
+        if running is not None:
+            emulated.account.reset()
+            emulated.account.configure(chosen)
         ticking, clients = emulated.account.clock, []
 
         def connect(halted: threading.Event) -> Client:

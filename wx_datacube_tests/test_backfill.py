@@ -8,7 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.catalog import ENDPOINTS, Endpoint
+from wx_datacube import cli
+from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
 from wx_datacube.crew import Progress
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import SettingsError, WarehouseError
@@ -168,6 +169,20 @@ def test_a_refresh_asks_for_everything_again(it: Orchestra, emulated: Emulated) 
     assert it.metadata(DAYS, END)["messages"] == restated
     assert {run.tags[REASON_TAG] for run in it.instance.get_runs(limit=1)} == {"refresh"}
     assert done.failures == []
+
+
+def test_replay_rebuilds_the_same_tables(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """From what the ledger holds, without a call."""
+    backfill(it).run()
+    tables = [f"FROM datacube.{name} ORDER BY ALL" for name in (*BY_NAME, "coverage", "revisions", "rejected_rows")]
+    with it.warehouse.reading() as con:
+        before, calls = [con.execute(table).fetchall() for table in tables], asked(emulated)
+
+    assert cli.run(["replay"]) == 0
+    assert f"from {calls} calls" in capsys.readouterr().out
+    with it.warehouse.reading() as con:
+        assert [con.execute(table).fetchall() for table in tables] == before
+    assert asked(emulated) == calls
 
 
 # --- how it ends, as the command says it ------------------------------------------------------------------------

@@ -246,6 +246,42 @@ def test_a_fuller_published_file_from_elsewhere_is_not_replaced(published: Wareh
     assert days_in(published) == [5, 6]
 
 
+def test_a_writers_file_that_was_cut_off_is_never_published(published: Warehouse) -> None:
+    """The published file, which is whole, stays; once the damaged one is deleted, all goes on."""
+    for number in range(5, 9):
+        store(published, number)
+    os.truncate(published.writer, published.writer.stat().st_size // 2)
+    kept = published.database.read_bytes()
+    with pytest.raises(WarehouseError, match=rf"{WRITER} is damaged.*Delete .*{WRITER}"):
+        published.publish()
+    assert published.database.read_bytes() == kept
+
+    published.writer.unlink()
+    store(published, 9)
+    published.publish()
+    assert days_in(published) == [4, 9]
+
+
+def test_a_published_file_that_was_cut_off_is_an_error_for_readers(published: Warehouse) -> None:
+    """A line that says what to do; the next publication puts a whole one in its place."""
+    os.truncate(published.database, published.database.stat().st_size // 2)
+    with pytest.raises(WarehouseError, match=rf"{PUBLISHED} can't be read: .*delete it"), published.reading() as con:
+        [con.execute(f"FROM datacube.{name}").fetchall() for name in (*TABLES, *BY_NAME)]
+    published.publish()
+
+    assert days_in(published) == [4]
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{", '{"files": {}, "calls": 0}', "\0"])
+def test_a_note_of_the_last_publication_that_is_wrong_does_no_harm(published: Warehouse, note: str) -> None:
+    """It only saves a copy: without a good one the file is published again."""
+    (published.database.parent / "figures.locks" / "published").write_text(note)
+    store(published, 5)
+    published.publish()
+
+    assert days_in(published) == [4, 5]
+
+
 def test_left_overs_of_killed_processes_are_swept_away(published: Warehouse) -> None:
     """Half a copy and half a new file, of whatever process."""
     folder = published.database.parent

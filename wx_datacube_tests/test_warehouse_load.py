@@ -628,7 +628,7 @@ def test_an_answer_covers_no_label_before_history(con: Connection) -> None:
 
 
 def test_an_answer_covers_no_label_whose_period_goes_on(con: Connection) -> None:
-    """Whatever a clock that jumped made somebody ask: figures of a day that isn't over are not taken for its figures."""
+    """Whatever a clock that jumped made somebody ask: figures of a day that isn't over are not taken."""
     store_calls(con, [answered(MESSAGES, day(3), day(4), row(day(3)), row(day(4)), at=MORNING)])
     store_calls(con, [answered(WEEKS, day(2), None, row(day(2)), at=MORNING)])
 

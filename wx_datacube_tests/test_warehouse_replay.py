@@ -150,14 +150,14 @@ def is_the_same_in_any_batches(con: Connection, ledger: list[Call], cuts: set[in
 # --- the properties ---------------------------------------------------------------------------------------------
 
 
-@settings(few, max_examples=120)
+@settings(few, max_examples=60)
 @given(ledger=ledgers)
 def test_tables_follow_the_rules(con: Connection, ledger: list[Call]) -> None:
     """Tables, revisions, rejected rows, answers and states equal those of the rules in plain Python."""
     agrees_with_the_rules(con, ledger)
 
 
-@settings(few, max_examples=10)
+@settings(few, max_examples=8)
 @given(ledger=ledgers, cuts=st.sets(st.integers(1, 19)))
 def test_tables_do_not_depend_on_batches(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
     """However the ledger is cut into commits, and however it is replayed, all tables are equal."""

@@ -73,8 +73,14 @@ class Warehouse:
         """The published file, read-only; an empty warehouse in memory where nothing has been published yet."""
         if self.database.exists():
             with self._connect_to_read() as con:
-                _require_ours(con, self.database)
-                yield con
+                try:
+                    _require_ours(con, self.database)
+                    yield con
+                except duckdb.IOException as error:
+                    raise WarehouseError(
+                        f"{self.database} can't be read: {_brief(error)}.",
+                        advice="If it is damaged, delete it: the next run makes it again from the writer's file.",
+                    ) from None
         else:
             with duckdb.connect() as con:
                 _create(con, self.clock)
@@ -111,6 +117,7 @@ class Warehouse:
                 return
             with self._open_writer() as con:
                 con.execute("CHECKPOINT")
+                self._require_whole(con)
                 calls = _last_call(con)
             self._sweep()
             copy = self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing")
@@ -131,7 +138,7 @@ class Warehouse:
             receipt: dict[str, Any] = json.loads(self._receipt_file.read_text())
         except (FileNotFoundError, ValueError):
             return {}
-        return receipt
+        return receipt if isinstance(receipt, dict) else {}
 
     def _state_of_files(self) -> dict[str, list[int]]:
         paths = (self.writer, self.database, _wal(self.writer), _wal(self.database))
@@ -201,12 +208,21 @@ class Warehouse:
                 advice=f"Delete {self.writer} (it is made again from the published file) and start again.",
             )
 
+    def _require_whole(self, con: Connection) -> None:
+        """Refuse to publish a writer's file that was cut off: DuckDB notices only when it reads what is missing."""
+        ((used, size),) = con.execute("SELECT used_blocks, block_size FROM pragma_database_size()").fetchall()
+        if self.writer.stat().st_size < used * size:
+            raise WarehouseError(
+                f"{self.writer} is damaged: its end is missing.",
+                advice=f"Delete {self.writer} (it is made again from the published file) and start again.",
+            )
+
     def _published_calls(self) -> int:
         """Calls in the published file, as noted when it was published; a file from elsewhere is opened to see."""
         receipt, now = self._receipt(), self._state_of_files().get(self.database.name)
         if now is None:
             return 0
-        if receipt and receipt["files"].get(self.database.name) == now:
+        if receipt.get("files", {}).get(self.database.name) == now:
             return int(receipt["calls"])
         with self.reading() as published:
             return _last_call(published)

@@ -1,7 +1,7 @@
 """Dagster as its users run it: `dagster dev`, backfills of the UI, its commands, a daemon; and readers all the while.
 
-One `dagster dev` and one daemon serve all tests of this file; backfills and ticks come by Dagster's own clocks, half a
-minute and a minute, so that they are begun first and looked at last.
+One `dagster dev` and one daemon serve all tests of this file. Backfills and ticks come by Dagster's own clocks, half a
+minute and a minute, so they are begun first and looked at last: see `conftest`.
 """
 
 import json
@@ -60,14 +60,14 @@ LOCATION = """
 } } } }"""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def emulated() -> Iterator[Emulated]:
     """An ordinary account, a little slow, so that runs last a while."""
     with wechat(latency=20) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def project(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Its project folder, into which `dagster asset materialize` has brought ten days, refreshing them."""
     found = Project.on(tmp_path_factory.mktemp("dev") / "project", emulated, START="2024-02-01")
@@ -79,7 +79,7 @@ def project(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ticking(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A daemon over a location of somebody else's, whose weekly schedule is on and ticks every minute."""
     project = Project.on(tmp_path_factory.mktemp("daemon") / "project", emulated, START="2024-10-01")
@@ -100,14 +100,26 @@ def ticking(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield project
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def ticked(ticking: Project) -> Project:
+    """That daemon's project, once six weeks have come in."""
+
+    def weeks(name: str) -> int:
+        return int(ticking.query(f"SELECT count(DISTINCT ref_date) FROM datacube.{name}")[0][0])
+
+    wait_until(lambda: ticking.database.exists() and weeks("getupstreammsgweek") == 6)
+    wait_until(lambda: weeks("getupstreammsgdistweek") == 6)
+    return ticking
+
+
+@pytest.fixture(scope="session")
 def ui(project: Project, ticking: Project) -> Iterator[Ui]:
     """`dagster dev` in the project folder."""
     with dagster_dev(project) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reads(project: Project) -> Iterator[Path]:
     """What a process says that opens the published file, asks and closes it, over and over."""
     log = project.folder.with_suffix(".reads")
@@ -115,7 +127,7 @@ def reads(project: Project) -> Iterator[Path]:
         yield log
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def backfill(ui: Ui, reads: Path) -> str:
     """A backfill of days, hours, weeks and months, launched as the UI launches it; its id."""
     chosen = [
@@ -123,6 +135,17 @@ def backfill(ui: Ui, reads: Path) -> str:
         for name, (first, last) in MIX.items()
     ]
     return str(ui.ask(LAUNCH, chosen=chosen)["launchPartitionBackfill"]["backfillId"])
+
+
+@pytest.fixture(scope="session")
+def finished(ui: Ui, backfill: str) -> Any:
+    """That backfill, once it has come to an end."""
+
+    def ended() -> Any:
+        found = ui.ask(BACKFILL, id=backfill)["partitionBackfillOrError"]
+        return found if found["status"] not in ("REQUESTED", "IN_PROGRESS") else None
+
+    return wait_until(ended)
 
 
 def asset(ui: Ui, name: str) -> Any:
@@ -179,26 +202,18 @@ def test_dg_names_the_location_as_dagster_does(project: Project) -> None:
     assert [name for name in (endpoint.name for endpoint in ENDPOINTS) if f"default/{name}" not in listed.stdout] == []
 
 
-def test_a_backfill_of_days_hours_weeks_and_months_completes(ui: Ui, backfill: str) -> None:
+def test_a_backfill_of_days_hours_weeks_and_months_completes(ui: Ui, finished: Any) -> None:
     """One run for each asset, all partitions materialized."""
-
-    def status() -> Any:
-        found = ui.ask(BACKFILL, id=backfill)["partitionBackfillOrError"]
-        return found if found["status"] not in ("REQUESTED", "IN_PROGRESS") else None
-
-    found = wait_until(status)
-
-    assert found["status"] == "COMPLETED_SUCCESS"
-    assert [run["status"] for run in found["runs"]] == ["SUCCESS"] * len(MIX)
+    assert finished["status"] == "COMPLETED_SUCCESS"
+    assert [run["status"] for run in finished["runs"]] == ["SUCCESS"] * len(MIX)
     counts = {name: asset(ui, name)["partitionStats"] for name in MIX}
     assert counts == {
         name: {"numMaterialized": count, "numFailed": 0} for name, count in zip(MIX, (31, 7, 5, 2), strict=True)
     }
 
 
-def test_readers_are_never_disturbed(project: Project, ui: Ui, backfill: str, reads: Path) -> None:
+def test_readers_are_never_disturbed(project: Project, finished: Any, reads: Path) -> None:
     """Another process opened, asked and closed the file all the time that runs wrote it: each read was answered."""
-    test_a_backfill_of_days_hours_weeks_and_months_completes(ui, backfill)
     time.sleep(0.5)
     found = [tuple(map(int, line.split())) for line in reads.read_text().splitlines() if line[:1].isdigit()]
 
@@ -209,9 +224,8 @@ def test_readers_are_never_disturbed(project: Project, ui: Ui, backfill: str, re
     assert found[-1][2] == project.query("SELECT count(*) FROM datacube.api_calls")[0][0]
 
 
-def test_the_ui_explains_an_asset(ui: Ui, backfill: str) -> None:
+def test_the_ui_explains_an_asset(ui: Ui, finished: Any) -> None:
     """Description in two languages, table, columns, and a partition's figures as numbers."""
-    test_a_backfill_of_days_hours_weeks_and_months_completes(ui, backfill)
     found = asset(ui, "getupstreammsg")
     metadata = {entry["label"]: entry for entry in found["metadataEntries"]}
     figures = {each["label"]: each.get("intValue") for each in found["assetMaterializations"][0]["metadataEntries"]}
@@ -227,24 +241,14 @@ def test_the_ui_explains_an_asset(ui: Ui, backfill: str) -> None:
     assert "state" in figures
 
 
-def test_a_schedule_brings_in_what_is_missing(ticking: Project) -> None:
-    """A real daemon's tick launches a run for each endpoint over the whole gap; they end well."""
-
-    def landed() -> Any:
-        if not ticking.database.exists():
-            return None
-        found = ticking.query("SELECT count(DISTINCT ref_date) FROM datacube.getupstreammsgweek")
-        others = ticking.query("SELECT count(DISTINCT ref_date) FROM datacube.getupstreammsgdistweek")
-        return found == others == [(6,)]
-
-    assert wait_until(landed)
-    launched = ticking.query("SELECT endpoint, count(DISTINCT run_id) FROM datacube.api_calls GROUP BY ALL ORDER BY 1")
+def test_a_schedule_brings_in_what_is_missing(ticked: Project) -> None:
+    """A real daemon's tick launched a run for each endpoint over the whole gap, and later ones none."""
+    launched = ticked.query("SELECT endpoint, count(DISTINCT run_id) FROM datacube.api_calls GROUP BY ALL ORDER BY 1")
     assert launched == [("getupstreammsgdistweek", 1), ("getupstreammsgweek", 1)]
 
 
-def test_no_file_holds_a_secret(project: Project, ui: Ui, backfill: str, emulated: Emulated) -> None:
+def test_no_file_holds_a_secret(project: Project, finished: Any, emulated: Emulated) -> None:
     """Neither the database nor Dagster's history nor any log: AppSecret and token are in `.env` and memory only."""
-    test_a_backfill_of_days_hours_weeks_and_months_completes(ui, backfill)
     token = emulated.account.tokens.stable(emulated.control.now(), False).text
 
     files = [path for path in project.folder.parent.rglob("*") if path.is_file() and path.name != ".env"]

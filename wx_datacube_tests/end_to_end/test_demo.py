@@ -137,7 +137,7 @@ def test_it_works_at_any_hour(text: str, tmp_path: Path) -> None:
         ingest = Ingest(
             warehouse,
             account,
-            lambda halted: Client(api_url=emulated.api_url, appid=emulated.appid, secret=emulated.secret),
+            lambda _: Client.of(account, emulated.api_url, clock=lambda: now),
             clock=lambda: now,
         )
         with warehouse.writing() as con:

@@ -1,0 +1,21 @@
+"""Order: what waits for Dagster's own clocks is begun before all else in this folder and looked at after it."""
+
+from pathlib import Path
+
+import pytest
+
+BEGINS, WAITS = {"backfill", "ticking"}, {"finished", "ticked"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that begin something go first and tests that wait for its end last; the others fill the time."""
+    places = [place for place, item in enumerate(items) if item.path.is_relative_to(Path(__file__).parent)]
+    for place, item in zip(places, sorted((items[place] for place in places), key=_turn), strict=True):
+        items[place] = item
+
+
+def _turn(item: pytest.Item) -> int:
+    used = set(getattr(item, "fixturenames", ()))
+    if used & WAITS:
+        return 2
+    return 0 if used & BEGINS else 1

@@ -1,0 +1,337 @@
+"""Documentation: what the pages say of commands, settings, endpoints, tables and tests is what there is.
+
+Both READMEs are held to the same facts. Add a test here when a page states something that the code knows.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import dagster as dg
+import duckdb
+import pytest
+
+from wx_datacube import cli
+from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.definitions import build_defs
+from wx_datacube.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS
+from wx_datacube.warehouse.checks import CHECKS
+from wx_datacube.warehouse.coverage import State
+from wx_datacube_tests.orchestrating import Orchestra, asset_key, orchestra
+
+TOP = Path(__file__).parent.parent
+READMES = ("README.md", "README.zh-CN.md")
+PAGES = [
+    *READMES,
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *(f"docs/{path.name}" for path in TOP.glob("docs/*.md")),
+]
+TEXTS = {name: (TOP / name).read_text() for name in PAGES}
+both = pytest.mark.parametrize("readme", READMES)
+
+
+def rows(text: str, first: str) -> list[list[str]]:
+    """The cells of every table row whose first cell matches a pattern."""
+    found = [re.split(r"\s*(?<!\\)\|\s*", line.strip())[1:-1] for line in text.splitlines() if line.startswith("|")]
+    return [cells for cells in found if re.fullmatch(first, cells[0])]
+
+
+def code(text: str) -> list[str]:
+    """What stands between single backticks."""
+    return re.findall(r"`([^`]+)`", text)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of a language, without their indentation."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project with an empty published file."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        found.warehouse.publish()
+        yield found
+
+
+# --- endpoints --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_every_endpoint_has_a_table_an_asset_its_checks_and_a_readme_row(endpoint: Endpoint, it: Orchestra) -> None:
+    """Whoever adds an entry to the catalog finds here what else is missing."""
+    graph = build_defs().resolve_asset_graph()
+    with it.warehouse.reading() as con:
+        tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+
+    assert endpoint.name in tables
+    assert graph.has(asset_key(endpoint))
+    assert {key.name for key in graph.asset_check_keys if key.asset_key == asset_key(endpoint)} == {
+        check.name for check in CHECKS
+    }
+    for readme in READMES:
+        row = next(cells for cells in rows(TEXTS[readme], f"`{endpoint.name}`") if len(cells) == 6)
+        assert row[3:] == [
+            str(endpoint.max_span_days),
+            f"`datacube.{endpoint.name}`",
+            f"`<account>/{endpoint.name}`",
+        ]
+
+
+@both
+def test_the_endpoints_are_all_that_the_readme_lists(readme: str) -> None:
+    """In the order of the catalog, in each table that is about endpoints."""
+    listed = [cells[0].strip("`") for cells in rows(TEXTS[readme], r"`getupstreammsg\w*`")]
+
+    assert listed == [endpoint.name for endpoint in ENDPOINTS] * (len(listed) // len(ENDPOINTS))
+    assert listed
+
+
+# --- commands ---------------------------------------------------------------------------------------------------
+
+
+@both
+def test_every_command_is_documented(readme: str) -> None:
+    """Each command has its row, and nothing has that is none."""
+    documented = [cells[0].split()[1].strip("`") for cells in rows(TEXTS[readme], "`wx-datacube .*`")]
+
+    assert sorted(documented) == sorted(cli.commands.commands)
+
+
+@both
+@pytest.mark.parametrize("name", [name for name in cli.commands.commands if name != "emulator"])
+def test_every_option_is_documented(readme: str, name: str) -> None:
+    """A command's row names its options, all of them."""
+    (row,) = rows(TEXTS[readme], rf"`wx-datacube {name}\b.*`")
+    options = {option for param in cli.commands.commands[name].params for option in param.opts}
+
+    assert set(re.findall(r"--[a-z-]+", row[0])) == options
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_line_in_the_pages_can_be_given(page: str) -> None:
+    """What a page tells to type, the command line takes: command and options exist."""
+    for line in re.findall(r"wx-datacube ([a-z]+ ?[^`\n>#]*)", TEXTS[page]):
+        name, *words = line.split()
+        if name not in cli.commands.commands:
+            continue  # a sentence that goes on
+        options = {option for param in cli.commands.commands[name].params for option in param.opts} | {"--help"}
+        assert [word for word in words if re.fullmatch("--[a-z-]+", word) and word not in options] == [], line
+
+
+def test_every_option_of_the_emulator_is_documented() -> None:
+    """On the emulator's own page."""
+    options = [option for param in cli.commands.commands["emulator"].params for option in param.opts]
+
+    assert [option for option in options if not re.search(rf"{option}\b", TEXTS["docs/emulator.md"])] == []
+
+
+@both
+def test_every_command_of_the_makefile_is_documented(readme: str) -> None:
+    """With what it runs, for those without make."""
+    makefile = (TOP / "Makefile").read_text().replace("$(BIN)", ".venv/bin").replace("$(VENV)", ".venv")
+    makefile = makefile.replace("$(PYTHON)", "python3").replace(" --quiet", "")
+    documented = {cells[0].strip("`").split()[1]: code(cells[1]) for cells in rows(TEXTS[readme], "`make .*`")}
+
+    assert sorted(documented) == sorted(re.findall(r"^([a-z-]+):.*?## ", makefile, re.MULTILINE))
+    for commands in documented.values():
+        for command in commands:
+            shell = command.split("…")[0].strip().replace(" --quiet", "").replace("-m venv .venv", "-m venv")
+            if " " in shell and not shell.startswith("make "):
+                assert shell in makefile, command
+
+
+@both
+def test_every_exit_code_is_documented(readme: str) -> None:
+    """0, 1, 2, 3 and 130, in that order."""
+    assert [cells[0] for cells in rows(TEXTS[readme], r"\d+") if len(cells) == 2] == ["0", "1", "2", "3", "130"]
+
+
+@both
+def test_the_shape_of_status_as_json_is_shown(readme: str, it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every key at every level, as the command prints them."""
+    cli.run(["status", "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    (shown,) = [json.loads(block) for block in blocks(TEXTS[readme], "json")]
+    ours, theirs = printed["accounts"]["default"], shown["accounts"]["default"]
+
+    assert list(shown) == list(printed)
+    assert list(theirs) == list(ours)
+    for name, endpoint in theirs["endpoints"].items():
+        assert list(endpoint) == list(ours["endpoints"][name])
+
+
+# --- settings ---------------------------------------------------------------------------------------------------
+
+
+@both
+def test_every_setting_is_documented_with_its_default(readme: str) -> None:
+    """All variables, and no other; defaults as the code has them."""
+    documented = {
+        cells[0].strip("`").removeprefix(PREFIX): code(cells[1]) for cells in rows(TEXTS[readme], f"`{PREFIX}.*`")
+    }
+    defaults = {
+        "START": str(HISTORY_START),
+        "ACCOUNT": ACCOUNT,
+        "DATABASE": DATABASE,
+        "CONCURRENCY": str(CONCURRENCY),
+        "API_URL": API_URL,
+    }
+
+    assert sorted(documented) == sorted({*SHARED_FIELDS, *ACCOUNT_FIELDS})
+    assert {name: values[0] for name, values in documented.items() if values} == defaults
+
+
+# --- the file ---------------------------------------------------------------------------------------------------
+
+
+@both
+def test_every_view_is_documented_with_its_columns(readme: str, it: Orchestra) -> None:
+    """The views for people, column by column."""
+    found = (
+        "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() WHERE schema_name = 'main'"
+    )
+    with it.warehouse.reading() as con:
+        views = dict(con.execute(f"{found} AND NOT internal GROUP BY ALL").fetchall())
+    documented = {
+        name: re.split(r",\s*", code(cells[1])[0])
+        for cells in rows(TEXTS[readme], r"`(?:totals|messages|senders)_.*`")
+        for name in code(cells[0])
+    }
+
+    assert documented == views
+
+
+@both
+def test_every_table_is_documented(readme: str, it: Orchestra) -> None:
+    """The tables and views of the schema `datacube`; of the seven, the first stands for all."""
+    with it.warehouse.reading() as con:
+        found = con.execute(
+            "SELECT DISTINCT table_name FROM duckdb_columns() WHERE schema_name = 'datacube'"
+        ).fetchall()
+    section = (
+        TEXTS[readme].partition("`label_answers`")[0].rpartition("\n\n")[2]
+        + TEXTS[readme].partition("`label_answers`")[1]
+    )
+    documented = {name for cells in rows(TEXTS[readme], r".*`\w+`.*") for name in code(cells[0])} | set(code(section))
+
+    assert {name for (name,) in found} - {endpoint.name for endpoint in ENDPOINTS[1:]} - documented == set()
+
+
+@both
+def test_every_state_is_documented(readme: str) -> None:
+    """Landed, empty, implied, missing."""
+    states = [cells[0].strip("`") for cells in rows(TEXTS[readme], "`(?:" + "|".join(State) + ")`")]
+
+    assert states == list(State)
+
+
+@both
+def test_every_check_is_documented(readme: str) -> None:
+    """By its name."""
+    assert [check.name for check in CHECKS if f"`{check.name}`" not in TEXTS[readme]] == []
+
+
+# --- examples ---------------------------------------------------------------------------------------------------
+
+
+@both
+def test_the_examples_in_python_run(readme: str, it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each block by itself, in a project folder with an empty file."""
+    it.configure(ACCOUNT="shop")
+    found = blocks(TEXTS[readme], "python")
+    for block in found:
+        names: dict[str, object] = {}
+        exec(compile(block, readme, "exec"), names)
+        if isinstance(defs := names.get("defs"), dg.Definitions):
+            keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
+            assert len(keys) == len(ENDPOINTS) + 1
+            defs.resolve_all_job_defs()
+
+    assert len(found) >= 2
+
+
+@both
+def test_the_examples_in_sql_run(readme: str, it: Orchestra) -> None:
+    """In a file of one's own that attaches the published one."""
+    found = blocks(TEXTS[readme], "sql")
+    for block in found:
+        with duckdb.connect("mine.duckdb") as con:
+            con.execute(block)
+
+    assert found
+
+
+@both
+def test_queries_on_the_command_line_run(readme: str, it: Orchestra) -> None:
+    """What is given to the `duckdb` program or to Python in a shell."""
+    found = re.findall(r'"(FROM [^"]+)"|\.sql\(\'([^\']+)\'\)', TEXTS[readme])
+    with it.warehouse.reading() as con:
+        for query in found:
+            con.execute("".join(query))
+
+    assert found
+
+
+@both
+def test_the_run_configuration_is_taken(readme: str, it: Orchestra) -> None:
+    """The block that asks again names the op and the option as Dagster knows them."""
+    (block,) = blocks(TEXTS[readme], "yaml")
+    name = re.findall(r"^  (\w+):$", block, re.MULTILINE)[0]
+    option, value = re.findall(r"^ {6}(\w+): (\w+)$", block, re.MULTILINE)[0]
+    job = build_defs().resolve_implicit_job_def_def_for_assets([asset_key(ENDPOINTS[0])])
+
+    assert job is not None
+    assert dg.validate_run_config(job, {"ops": {name: {"config": {option: value == "true"}}}})
+
+
+# --- pages ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """Every relative link names a file that is there, and every one into a page a heading of it."""
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", TEXTS[page]):
+        path, _, anchor = target.partition("#")
+        file = (TOP / page).parent / path if path else TOP / page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
+
+
+def test_every_test_that_is_named_exists() -> None:
+    """A promise is shown by a test of that file and name."""
+    tests = {
+        (path.name, node.name)
+        for path in (TOP / "wx_datacube_tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    named = []
+    for chunk in re.split(r"(?=`test_\w+\.py`|`\w+/test_\w+\.py`)", TEXTS["docs/promises.md"])[1:]:
+        file, *names = code(chunk)
+        named += [(Path(file).name, name) for name in names if re.fullmatch(r"test_\w+", name)]
+
+    assert [each for each in named if each not in tests] == []
+    assert named
+
+
+def test_both_readmes_show_the_same_commands() -> None:
+    """What is to be typed is the same in both languages."""
+    english, chinese = (re.findall(r"^ *\$ ([^#\n]*?) *(?:#|$)", TEXTS[name], re.MULTILINE) for name in READMES)
+
+    assert chinese == english
+    assert english
+
+
+def test_help_says_what_the_readme_says_of_exit_codes() -> None:
+    """The module that turns outcomes into exit codes names the same ones."""
+    assert re.findall(r"(\d+) [a-z]", cli.__doc__ or "") == ["0", "1", "2", "3", "130"]
+    assert isinstance(cli.commands, click.Group)

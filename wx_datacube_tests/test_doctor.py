@@ -1,0 +1,134 @@
+"""Doctor: it names what stands in the way and what to do, and makes no more than one call an endpoint."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wx_datacube import cli
+from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube_tests.orchestrating import Orchestra, orchestra
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project, with nothing configured."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def emulated(it: Orchestra) -> Iterator[Emulated]:
+    """An ordinary account, which the project is configured for."""
+    with wechat() as running:
+        it.use(running, START="2024-03-01")
+        yield running
+
+
+def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[str]]:
+    """Exit code, what is well, and what is not."""
+    capsys.readouterr()
+    code = cli.run(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    wells, ills = ([line[6:] for line in lines if line.startswith(mark)] for mark in ("  ok ", "  NO "))
+    return code, wells, ills
+
+
+def test_all_is_well(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """Folder, credentials, token, each endpoint with its quota, Dagster and schedules; exit code 0."""
+    code, wells, ills = examined(capsys)
+
+    assert (code, ills) == (0, [])
+    assert [endpoint.name for endpoint in ENDPOINTS if not any(f"{endpoint.name} is granted" in w for w in wells)] == []
+    assert any("Schedules that are off: default_daily, default_weekly, default_monthly" in well for well in wells)
+    assert any("Dagster's instance" in well for well in wells)
+
+
+def test_its_calls_are_not_wasted(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """At most one an endpoint, kept in the ledger, and of figures that were missing."""
+    examined(capsys)
+
+    called = [call.endpoint for call in emulated.control.statistics_calls()]
+    assert sorted(called) == sorted(endpoint.name for endpoint in ENDPOINTS)
+    with it.warehouse.writing() as con:
+        landed = con.execute("SELECT count(DISTINCT endpoint) FROM datacube.coverage WHERE state <> 'missing'")
+        assert landed.fetchall() == [(len(ENDPOINTS),)]
+
+
+def test_an_address_that_is_not_whitelisted_is_named(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """40164: the address to enter, and that nobody must reset the AppSecret; exit code 1."""
+    emulated.control.set(whitelist=["203.0.113.7"])
+
+    code, _, ills = examined(capsys)
+
+    assert code == 1
+    assert len(ills) == 1
+    assert "its address 127.0.0.1 is not whitelisted" in ills[0]
+    assert "IP白名单" in ills[0]
+    assert "Do not reset the AppSecret" in ills[0]
+
+
+def test_an_endpoint_that_is_not_granted_is_named(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """48001 of one endpoint: what certification has to do with it; the others are well."""
+    emulated.control.set(denied=["getupstreammsgdist"])
+
+    code, wells, ills = examined(capsys)
+
+    assert code == 1
+    assert len(ills) == 1
+    assert ills[0].startswith("getupstreammsgdist: ")
+    assert "微信认证" in ills[0]
+    assert sum("is granted" in well for well in wells) == len(ENDPOINTS) - 1
+
+
+def test_a_wrong_secret_is_told_apart(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """40125: which variable to set, and not to reset the AppSecret; the secret itself is not said."""
+    emulated.control.set(secret="f" * 32)
+
+    code, _, ills = examined(capsys)
+
+    assert code == 1
+    assert len(ills) == 1
+    assert "WX_DATACUBE_SECRET" in ills[0]
+    assert "Do not reset the AppSecret" in ills[0]
+    assert emulated.secret not in ills[0]
+    assert emulated.control.statistics_calls() == []
+
+
+def test_a_used_up_quota_is_said(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is left of an endpoint's calls today: that is not well, but not a matter of permission."""
+    emulated.control.set_quota(0, "getupstreammsghour")
+
+    code, _, ills = examined(capsys)
+
+    assert code == 1
+    assert len(ills) == 1
+    assert ills[0].startswith("getupstreammsghour")
+    assert "quota" in ills[0]
+
+
+def test_with_nothing_configured_it_says_where_to_begin(it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where AppID and AppSecret are found, whom not to disturb, and where both are written; no call, exit code 1."""
+    code, _, ills = examined(capsys)
+
+    assert code == 1
+    assert len(ills) == 1
+    assert all(word in ills[0] for word in ("mp.weixin.qq.com", "do NOT reset it", "stable_token", ".env", "IP白名单"))
+
+
+def test_an_account_of_another_appid_is_said(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name belongs to another AppID in this database."""
+    examined(capsys)
+    it.configure(API_URL=emulated.api_url, APPID="wxanother", SECRET=emulated.secret, START="2024-03-01")
+
+    code, _, ills = examined(capsys)
+
+    assert code == 1
+    assert any("belongs to the AppID" in ill and "WX_DATACUBE_ACCOUNT" in ill for ill in ills)
