@@ -22,7 +22,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
-from wx_datacube.errors import NotReady, QuotaExhausted, SettingsError, WeChatError
+from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, SettingsError, WeChatError
 from wx_datacube.periods import beijing_now
 from wx_datacube.settings import Account, Settings, find_project, load_settings, process_environment
 from wx_datacube.status import AccountStatus, read_status
@@ -140,7 +140,8 @@ class _Display:
 
     def ran(self, endpoint: Endpoint, wanted: "Range") -> None:
         """A line for a Dagster run that ended well."""
-        self.console.print(f"  {endpoint.name} {wanted.first} to {wanted.last}: there, and materialized in Dagster")
+        noun = endpoint.period.value if wanted.labels == 1 else f"{endpoint.period.value}s"
+        self.console.print(f"  {endpoint.name} {wanted.first} to {wanted.last}: {wanted.labels:,} {noun} materialized")
 
 
 def _show_outcome(console: Console, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> None:
@@ -150,7 +151,8 @@ def _show_outcome(console: Console, states: Mapping[Endpoint, Mapping[dt.date, S
         table.add_column(state.value, justify="right")
     for endpoint, labels in states.items():
         found = list(labels.values())
-        table.add_row(endpoint.name, *(_number(found.count(state)) for state in State))
+        counts = [_number(found.count(state)) for state in State] if found else ["none due in this range"]
+        table.add_row(endpoint.name, *counts)
     console.print(table)
 
 
@@ -167,7 +169,9 @@ def _explain(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, St
         return 1 if backfill.failures else 0
     causes = [error for found in errors.values() for error in found]
     if backfill.failures or not causes or any(not isinstance(error, _WAITS) for error in causes):
-        console.print("Run the same again to go on; what has landed is not asked again.")
+        person = any(isinstance(error, NeedsPerson) for error in causes)
+        when = "When that is done, run" if person else "Run"
+        console.print(f"{when} the same again to go on; what has landed is not asked again.")
         return 1
     if any(isinstance(error, QuotaExhausted) for error in causes):
         console.print(_when_it_goes_on(backfill))
@@ -230,7 +234,7 @@ def run_demo(days: int) -> int:
         environ = demo.demo_environment(
             process_environment(), folder, start, emulated.api_url, emulated.appid, emulated.secret
         )
-        console.print(f"A made-up account on an emulated WeChat; everything is kept in {folder}")
+        console.print(f"A made-up account on an emulated WeChat; everything is kept in {os.path.relpath(folder)}/")
         command = [sys.executable, "-m", "wx_datacube", "backfill", "--end", end.isoformat()]
         code = _run_process(command, folder, environ)
         calls = sum(1 for call in emulated.control.calls() if call.endpoint in {each.name for each in ENDPOINTS})
@@ -242,7 +246,8 @@ def run_demo(days: int) -> int:
 def _show_demo(console: Console, settings: Settings, calls: int) -> None:
     from wx_datacube.warehouse.files import Warehouse
 
-    console.print(f"It took {calls:,} calls. The last seven days in {settings.database}:\n")
+    database = os.path.relpath(settings.database)
+    console.print(f"It took {calls:,} calls. The last seven days in {database}:\n")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     with Warehouse(settings.database).reading() as con:
         found = con.execute(_LAST_DAYS)
@@ -251,8 +256,10 @@ def _show_demo(console: Console, settings: Settings, calls: int) -> None:
         for row in found.fetchall():
             table.add_row(*map(str, row))
     console.print(table)
-    console.print(f"Look at it: duckdb.connect({str(settings.database)!r}, read_only=True).sql('FROM totals_daily')")
-    console.print("In Dagster's UI: make ui   Your own account: see README.md")
+    look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly').show()"
+    console.print(f'Look at it:      {os.path.relpath(sys.executable)} -c "{look}"')
+    console.print("In Dagster's UI: make ui")
+    console.print("Your account:    README.md, README.zh-CN.md")
 
 
 _LAST_DAYS = """
@@ -286,7 +293,9 @@ def run_ui(settings: Settings, host: str | None = None, port: int | None = None)
 
 
 def _dagster_dev(folder: Path, environ: Mapping[str, str], options: Sequence[str]) -> int:
-    click.echo("Dagster's UI, for looking; a server wants Dagster's webserver and daemon. Ctrl-C ends it.")
+    click.echo("Dagster's UI, for looking (a server wants Dagster's webserver and daemon). Ctrl-C ends it.")
+    if "--port" not in options:
+        click.echo("In about 15 seconds: http://127.0.0.1:3000")
     return _run_process([sys.executable, "-m", "dagster", "dev", *options], folder, environ)
 
 

@@ -16,10 +16,11 @@ MERGE_BELOW = 30
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Consecutive labels, `first` to `last`, of which `to_ask` are missing."""
+    """Consecutive due labels, `first` to `last`: how many, and how many of them are missing."""
 
     first: dt.date
     last: dt.date
+    labels: int
     to_ask: int
 
 
@@ -44,4 +45,5 @@ def ranges(labels: Iterable[dt.date], states: Mapping[dt.date, State]) -> list[R
 
 
 def _range(group: Sequence[dt.date], states: Mapping[dt.date, State]) -> Range:
-    return Range(group[0], group[-1], sum(states[label] is State.MISSING for label in group))
+    within = [label for label in states if group[0] <= label <= group[-1]]
+    return Range(group[0], group[-1], len(within), sum(states[label] is State.MISSING for label in group))

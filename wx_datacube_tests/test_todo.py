@@ -79,7 +79,7 @@ def test_a_range_says_how_much_is_to_be_asked() -> None:
     """Labels that only have to be materialized cost no call."""
     states = LANDED | {DUE[3]: State.MISSING, DUE[4]: State.MISSING}
 
-    assert ranges(DUE[:6], states) == [Range(DUE[0], DUE[5], 2)]
+    assert ranges(DUE[:6], states) == [Range(DUE[0], DUE[5], 6, 2)]
 
 
 def test_nothing_to_do_makes_no_range() -> None:
@@ -93,5 +93,5 @@ def test_weeks_are_counted_in_weeks() -> None:
     weeks = due_labels(Period.WEEK, dt.date(2025, 1, 1), dt.date(2026, 7, 1))
     landed = dict.fromkeys(weeks, State.LANDED)
 
-    assert ranges([weeks[0], weeks[30]], landed) == [Range(weeks[0], weeks[30], 0)]
+    assert ranges([weeks[0], weeks[30]], landed) == [Range(weeks[0], weeks[30], 31, 0)]
     assert len(ranges([weeks[0], weeks[31]], landed)) == 2
