@@ -276,6 +276,10 @@ class _Task:
         account = self.ingest.account
         with self.ingest.warehouse.writing() as con:
             found = known.coverage(con, account.name, self.endpoint, self.labels, self.now)
+            if odd := known.odd_sources(con, account.name, self.endpoint, self.labels):
+                self.say(
+                    f"{self.endpoint.name}: {odd:,} rows have a user_source other than 0, which nobody has explained."
+                )
         due = {coverage.label for coverage in found}
         late = [_nothing(label) for label in self.labels if label not in due]
         reports = [LabelReport(each, self._why(each)) for each in found + late]

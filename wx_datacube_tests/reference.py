@@ -101,7 +101,7 @@ class Reference:
         table = self.stored.setdefault(label, {})
         for key, values in shown.items():
             self._shown(call_id, call, endpoint, label, key, values)
-        for key in [key for key in table if key not in shown and clean]:
+        for key in [key for key in table if key not in shown and clean and settled]:
             self._vanished(call_id, call, endpoint, label, key)
             if call.refresh and label.date in call.asked and settled:
                 del table[key]

@@ -853,6 +853,19 @@ def test_whoever_waited_in_vain_asks_for_nothing(start: Start) -> None:
     assert all(report.undone == () for report in reports)
 
 
+def test_a_user_source_other_than_zero_is_told(start: Start) -> None:
+    """The row is kept, since nobody knows what it means, and whoever looks at the run is told."""
+    made, said = start(), list[str]()
+    body = '{"list":[{"ref_date":"2026-11-20","user_source":17,"msg_type":1,"msg_user":2,"msg_count":3}]}'
+    made.emulated.control.script(MESSAGES.name, f"200:{body}")
+    made.bring_in(MESSAGES, [day(20)], say=said.append)
+
+    assert [each for each in said if "user_source" in each] == [
+        "getupstreammsg: 1 rows have a user_source other than 0, which nobody has explained."
+    ]
+    assert made.rows("SELECT user_source FROM datacube.getupstreammsg") == [(17,)]
+
+
 def test_two_accounts_share_a_database(start: Start, folder: Path) -> None:
     """Each has its own figures and its own calls; neither waits for the other."""
     made = start()

@@ -206,6 +206,16 @@ def accounts(con: Connection) -> dict[str, str | None]:
     return dict(con.execute("SELECT account, appid FROM datacube.accounts ORDER BY account").fetchall())
 
 
+def odd_sources(con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date]) -> int:
+    """How many stored rows of the labels have a `user_source` other than 0: never seen, so whoever sees it is told."""
+    found = con.execute(
+        f"SELECT count(*) FROM datacube.{endpoint.name} WHERE account = $account AND user_source <> 0"
+        " AND ref_date IN (SELECT unnest($labels::JSON::DATE[]))",
+        {"account": account, "labels": _listed(labels)},
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
 def first_message(con: Connection, account: str) -> dt.date | None:
     """The first day with messages that is stored."""
     found = con.execute(

@@ -220,9 +220,9 @@ WHERE reason IS NULL AND NOT again ORDER BY item.account, {_names(endpoint.key)}
 def _said(endpoint: Endpoint) -> str:
     """One row for each key and each answer that says something about it, after what the tables know of it.
 
-    `figures` is NULL where the answer lacks the key. An answer that set rows of the label apart says nothing by its
-    silence. `stored` is what the table holds after the answer: absence never overwrites presence, except in a
-    refresh; `brought` is the call that `stored` came with.
+    `figures` is NULL where the answer lacks the key. An answer that set rows of the label apart, or came before the
+    label was settled, says nothing by its silence. `stored` is what the table holds after the answer: absence never
+    overwrites presence, except in a refresh; `brought` is the call that `stored` came with.
     """
     keys = _names(endpoint.key)
     packed = (
@@ -260,7 +260,7 @@ WITH labels AS (
     JOIN covered ON covered.account = keys.account AND covered.label = keys.ref_date
     LEFT JOIN shown ON shown.call_id = covered.call_id AND shown.account = keys.account
         AND {" AND ".join(f"shown.{column.name} = keys.{column.name}" for column in endpoint.key)}
-    WHERE shown.figures IS NOT NULL OR covered.clean
+    WHERE shown.figures IS NOT NULL OR (covered.clean AND covered.settled)
 ), epochs AS (
     SELECT *, count(*) FILTER (removed) OVER ({whole}) AS epoch, lag(figures) OVER ({whole}) AS said_before
     FROM observed

@@ -27,7 +27,7 @@ while True:
         ).fetchone()
     reads += 1
     print(reads, rows, calls, flush=True)
-    time.sleep(0.05)
+    time.sleep(0.2)
 """
 MIX = {
     "getupstreammsg": ("2024-03-01", "2024-03-31"),
@@ -194,8 +194,8 @@ def test_dg_launch_takes_a_range(project: Project, ui: Ui, backfill: str) -> Non
     assert asset(ui, "getupstreammsgdistweek")["partitionStats"]["numMaterialized"] == 4
 
 
-def test_dg_names_the_location_as_dagster_does(project: Project) -> None:
-    """[tool.dg] and workspace.yaml load the same code under the same name."""
+def test_dg_lists_the_same_assets(project: Project) -> None:
+    """[tool.dg] leads to the same code as workspace.yaml; that both give it one name, `test_house` sees."""
     listed = project.call([project.program("dg"), "list", "defs", "--json"])
 
     assert listed.returncode == 0, listed.stderr
@@ -218,7 +218,7 @@ def test_readers_are_never_disturbed(project: Project, finished: Any, reads: Pat
     found = [tuple(map(int, line.split())) for line in reads.read_text().splitlines() if line[:1].isdigit()]
 
     assert "Error" not in reads.read_text()
-    assert len(found) > 50
+    assert len(found) > 20
     assert found == sorted(found)  # nothing is ever lost again
     assert found[-1][1] > found[0][1]
     assert found[-1][2] == project.query("SELECT count(*) FROM datacube.api_calls")[0][0]
