@@ -139,6 +139,7 @@ def test_runs_say_where_they_run(it: Orchestra, emulated: Emulated) -> None:
 
 def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: Orchestra, emulated: Emulated) -> None:
     """It fails and says so; landed partitions are green, those of earlier runs too; the next day brings the rest."""
+    it.use(emulated, START=FIRST, CONCURRENCY=1)
     it.run(DAYS, FIRST, FIRST)
     emulated.control.set_quota(2)
 
@@ -160,6 +161,7 @@ def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: Orchestra, emu
 @pytest.mark.parametrize("reason", Reason)
 def test_a_run_of_ours_that_the_quota_stops_ends_well(reason: Reason, it: Orchestra, emulated: Emulated) -> None:
     """Schedules and commands come back for the rest by themselves: nothing turns red."""
+    it.use(emulated, START=FIRST, CONCURRENCY=1)
     emulated.control.set_quota(1)
 
     assert it.run(DAYS, FIRST, LAST, reason=reason).success

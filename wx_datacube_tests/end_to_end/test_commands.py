@@ -100,7 +100,7 @@ def test_ctrl_c_ends_a_backfill(
     with warehouse.writing() as con:
         kept = con.execute("SELECT count(*) FROM datacube.api_calls WHERE http_status = 200").fetchall()[0][0]
 
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err.strip() == "Interrupted. What has landed stays; run the same again to go on."
     assert took < 20
     assert kept == windows(emulated).total()
