@@ -52,6 +52,7 @@ class Warehouse:
     def writing(self) -> Iterator[Connection]:
         """A transaction on the writer's file: committed at the end, rolled back on an error, closed on every path."""
         with ExitStack() as stack:
+            stack.enter_context(_interruptions_as_they_are())
             with self._explained():
                 stack.enter_context(self._write_lock())
                 con = stack.enter_context(self._open_writer())
@@ -72,7 +73,7 @@ class Warehouse:
     def reading(self) -> Iterator[Connection]:
         """The published file, read-only; an empty warehouse in memory where nothing has been published yet."""
         if self.database.exists():
-            with self._connect_to_read() as con:
+            with _interruptions_as_they_are(), self._connect_to_read() as con:
                 try:
                     _require_ours(con, self.database)
                     yield con
@@ -232,6 +233,17 @@ class Warehouse:
         for pattern in (f".{self.database.name}.*.publishing", f".{self.writer.name}.*.making"):
             for left_over in self.database.parent.glob(pattern):
                 left_over.unlink(missing_ok=True)
+
+
+@contextmanager
+def _interruptions_as_they_are() -> Iterator[None]:
+    """Undo what DuckDB makes of a Ctrl-C that comes while a query runs: a RuntimeError, which looks like a fault."""
+    try:
+        yield
+    except RuntimeError as error:
+        if error.__cause__ is None or isinstance(error.__cause__, Exception):
+            raise
+        raise error.__cause__ from None
 
 
 def _connected(path: Path, config: _Config) -> Connection:

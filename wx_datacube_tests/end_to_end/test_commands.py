@@ -107,6 +107,32 @@ def test_ctrl_c_ends_a_backfill(
     assert runs(project) <= {"SUCCESS", "FAILURE"}
 
 
+QUERY = """
+import sys
+from pathlib import Path
+from wx_datacube.warehouse.files import Warehouse
+warehouse = Warehouse(Path("figures.duckdb"))
+warehouse.publish()
+with getattr(warehouse, sys.argv[1])() as con:
+    con.execute("SET threads = 1")  # else another thread may work while the one that gets signals waits for it
+    print("ready", flush=True)
+    con.execute("SELECT sum(x) FROM range(1_000_000_000_000) AS made(x)")
+"""
+
+
+@pytest.mark.parametrize("way", ["writing", "reading"])
+def test_ctrl_c_while_a_query_runs_is_no_fault(way: str, tmp_path: Path) -> None:
+    """DuckDB would make a RuntimeError of it, which Dagster takes for a failed step and goes on after."""
+    with Project.make(tmp_path / "project").started([sys.executable, "-c", QUERY, way]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+
+    assert err.splitlines()[-1] == "KeyboardInterrupt"
+
+
 def test_a_killed_backfill_loses_no_more_than_the_last_second(project: Project, emulated: Emulated) -> None:
     """After kill -9 the same command finishes the work; what had been committed is not asked again."""
     emulated.control.set_latency(200)
