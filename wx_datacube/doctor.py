@@ -47,6 +47,9 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield _endpoint(client, settings, account, endpoint, clock)
 
 
+_HELP = "https://developers.weixin.qq.com/doc/oplatform/developers/dev/api"
+
+
 def _credentials(account: Account) -> Finding:
     if account.token_url:
         return Finding(True, "Tokens come from your token server; AppSecret and IP whitelist are its business.")
@@ -54,12 +57,12 @@ def _credentials(account: Account) -> Finding:
         return Finding(True, f"AppID {account.appid} and its AppSecret are set.")
     return Finding(
         False,
-        "AppID or AppSecret is not set. Log in at mp.weixin.qq.com as an administrator of the account; WeChat's help"
-        " page 获取开发者ID和密码 says where AppID and AppSecret are. If another system of your company uses the"
-        " account, ask its operator for the AppSecret and do NOT reset it: a reset cuts that system off. wx_datacube"
-        " fetches its token with stable_token, which doesn't disturb the tokens of other systems. Write both into"
-        " .env (copy .env.example), add this machine's address to the IP whitelist (IP白名单) beside them, and run"
-        " `wx-datacube doctor` again: if WeChat refuses the address, it names the one to enter.",
+        "AppID or AppSecret is not set. WeChat's own page says where an administrator of the account finds AppID,"
+        f" AppSecret and IP whitelist: {_HELP}. If another system of your company uses the account, ask its operator"
+        " for the AppSecret and do NOT reset it: a reset cuts that system off. wx_datacube fetches its token with"
+        " stable_token, which doesn't disturb the tokens of other systems. Write both into .env (copy .env.example),"
+        " add this machine's address to the IP whitelist (IP白名单), and run `wx-datacube doctor` again: if WeChat"
+        " refuses the address, it names the one to enter.",
     )
 
 

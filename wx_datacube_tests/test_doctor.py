@@ -118,7 +118,8 @@ def test_with_nothing_configured_it_says_where_to_begin(it: Orchestra, capsys: p
 
     assert code == 1
     assert len(ills) == 1
-    assert all(word in ills[0] for word in ("mp.weixin.qq.com", "do NOT reset it", "stable_token", ".env", "IP白名单"))
+    words = ("developers.weixin.qq.com", "do NOT reset it", "stable_token", ".env", "IP白名单")
+    assert all(word in ills[0] for word in words)
 
 
 def test_an_account_of_another_appid_is_said(
