@@ -167,8 +167,12 @@ class Backfill:
             under_way: dict[Endpoint, list[Future[None]]] = {endpoint: [] for endpoint in (*ask, ENDPOINTS[0])}
             waiting: list[Future[None]] = []
             for endpoint, labels in parts:
-                # Its own newest labels come before its others, and days before what a silent one makes superfluous.
-                before = [*under_way[endpoint], *(under_way[ENDPOINTS[0]] if endpoint.implied_by_silence else ())]
+                # The newest of every endpoint before the rest of any; days before what silent ones make superfluous;
+                # everything before most of the hours, which would take all calls from the others.
+                rest = bool(under_way[endpoint])
+                before = [each for found in under_way.values() for each in found[:1]] if rest else []
+                before += under_way[ENDPOINTS[0]] if endpoint.implied_by_silence else []
+                before += waiting if rest and endpoint.family is Family.HOURS else []
                 waiting.append(pool.submit(self._fetch, endpoint, labels, before, news))
                 under_way[endpoint].append(waiting[-1])
             try:
