@@ -251,7 +251,7 @@ def test_rows_from_before_history_warn_until_a_clean_answer(it: Orchestra) -> No
 def test_checks_are_logged_when_the_run_fails(it: Orchestra) -> None:
     """A run that ends in failure has still judged what is stored."""
     with wechat(dirty_rows=True, silent_share=0) as emulated:
-        it.use(emulated)
+        it.use(emulated, CONCURRENCY=1)  # so that the newest window gets the bad answer, not the one with dirty rows
         emulated.control.script(DAYS.name, "200:{}")
         result = it.run(DAYS, BEGINNING, BEGINNING + dt.timedelta(13))
 

@@ -120,7 +120,6 @@ def test_the_newest_comes_first_and_hours_last(it: Orchestra, emulated: Emulated
     hours = [place for place, call in enumerate(calls) if call.endpoint == HOURS.name]
 
     assert set(newest) == {endpoint.name for endpoint in ENDPOINTS}
-    assert DAYS.name in newest[:2]  # two endpoints are fetched at a time
     assert calls[hours[0]].begin == "2024-04-05"
     beside = {call.endpoint for call in calls[hours[1] :]} - {HOURS.name}
     assert len(beside) <= 1
