@@ -272,9 +272,10 @@ def test_wrong_settings_are_the_reason_of_a_skip(settings: dict[str, str], it: O
 # --- runs whose process is gone ---------------------------------------------------------------------------------
 
 
-def test_a_dead_run_is_ended_by_the_next_tick(it: Orchestra, ran: Ran) -> None:
-    """The process of a started run was killed: the run is marked failed and its endpoint goes on."""
-    run = ran(DAYS, **{HOST_TAG: _host(), PID_TAG: str(_pid_of_nobody())})
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
+def test_a_dead_run_is_ended_by_the_next_tick(status: str, it: Orchestra, ran: Ran) -> None:
+    """The process of a run was killed, at whatever moment: the run is marked failed and its endpoint goes on."""
+    run = ran(DAYS, dg.DagsterRunStatus[status], **{HOST_TAG: _host(), PID_TAG: str(_pid_of_nobody())})
 
     requests = tick(it)[0]
 

