@@ -132,7 +132,7 @@ def backfill(
     chosen = _accounts(settings, account)
     first, last = start and start.date(), end and end.date()
     _check_range(first, last, chosen)
-    from wx_datacube.orchestration.backfill import Scope
+    from wx_datacube.backfill import Scope
     from wx_datacube.terminal import run_backfill
 
     endpoints = [each for each in ENDPOINTS if not names or each.name in names]

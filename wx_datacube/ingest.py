@@ -26,6 +26,7 @@ from wx_datacube.settings import Account, Settings
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import Coverage, State
 from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.locks import Gate
 from wx_datacube.wechat import Client
 from wx_datacube.windows import Window, plan_windows
 
@@ -99,9 +100,12 @@ class Ingest:
     clock: Clock = beijing_now
     halted: threading.Event = field(init=False)
     """Set it to end everything that is being fetched, as soon as the calls in flight have ended."""
+    gate: Gate = field(init=False)
+    """What every call passes: no more than `concurrency` are in flight for the account."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "halted", threading.Event())
+        object.__setattr__(self, "gate", self.warehouse.gate(self.account.name, self.concurrency))
 
     @classmethod
     def of(cls, settings: Settings, account: Account) -> "Ingest":
@@ -233,7 +237,7 @@ class _Task:
             stamp,
             self.now,
             ingest.concurrency,
-            ingest.warehouse.gate(ingest.account.name, ingest.concurrency),
+            ingest.gate,
             ingest.halted,
             self._budget(client, plan),
             self.progress,

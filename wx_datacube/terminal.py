@@ -29,9 +29,9 @@ from wx_datacube.status import AccountStatus, read_status
 from wx_datacube.warehouse.coverage import State
 
 if TYPE_CHECKING:
+    from wx_datacube.backfill import Backfill, Scope
     from wx_datacube.crew import Progress
     from wx_datacube.ingest import Report
-    from wx_datacube.orchestration.backfill import Backfill, Scope
     from wx_datacube.todo import Range
 
 _WIDTH = 120
@@ -98,15 +98,13 @@ def _ranges(gaps: list[tuple[dt.date, dt.date]], shown: int = 3) -> str:
 
 def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
     """Run a backfill with its progress on the terminal; returns the exit code."""
-    from wx_datacube.orchestration.backfill import Backfill, check_account
-    from wx_datacube.orchestration.instance import project_instance
+    from wx_datacube.backfill import Backfill, check_account
+    from wx_datacube.dagster_process import DagsterProcess
 
-    # Threads that wait for WeChat get their turn between Dagster's events; 5 ms, the default, makes each call longer.
-    sys.setswitchinterval(0.0005)
     now, display = beijing_now(), _Display(_console(), account.name)
     check_account(settings, account, scope, now)
-    with project_instance(settings.project) as instance, display.bar:
-        backfill = Backfill(instance, settings, account, scope, now, display)
+    with DagsterProcess(settings, account, scope, now) as runs, display.bar:
+        backfill = Backfill(runs, settings, account, scope, now, display)
         states = backfill.run()
     _show_outcome(display.console, states)
     return _explain(backfill, states)

@@ -9,11 +9,12 @@ import dagster as dg
 import pytest
 
 from wx_datacube import cli
+from wx_datacube.backfill import Backfill, Scope, check_account
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
 from wx_datacube.crew import Progress
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import SettingsError, WarehouseError
-from wx_datacube.orchestration.backfill import Backfill, Scope, check_account
+from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.runs import REASON_TAG
 from wx_datacube.periods import beijing_now
 from wx_datacube.terminal import run_backfill
@@ -68,9 +69,14 @@ def emulated(it: Orchestra) -> Iterator[Emulated]:
 
 def backfill(it: Orchestra, **scope: object) -> Backfill:
     """A backfill of ten days of March 2024, unless `scope` says otherwise."""
-    settings = it.settings
     given = {"start": START, "end": END, "endpoints": DAILY} | scope
-    return Backfill(it.instance, settings, settings.account(), Scope(**given), beijing_now(), Watching())  # type: ignore[arg-type]
+    return backfill_in(it.instance, it, Scope(**given))  # type: ignore[arg-type]
+
+
+def backfill_in(instance: dg.DagsterInstance, it: Orchestra, scope: Scope) -> Backfill:
+    """A backfill with its runs in this process, in an instance in memory; `run_backfill` has a process for them."""
+    about = (it.settings, it.settings.account(), scope, beijing_now())
+    return Backfill(DagsterRuns(instance, *about), *about, Watching())
 
 
 def told(done: Backfill) -> Watching:
@@ -150,8 +156,7 @@ def test_what_is_stored_and_not_materialized_costs_no_call(it: Orchestra, emulat
     calls = asked(emulated)
 
     with dg.DagsterInstance.ephemeral() as fresh:
-        again = Backfill(fresh, it.settings, it.settings.account(), Scope(START, END, DAILY), beijing_now(), Watching())
-        again.run()
+        backfill_in(fresh, it, Scope(START, END, DAILY)).run()
         assert fresh.get_materialized_partitions(dg.AssetKey(["default", DAYS.name]))
     assert asked(emulated) == calls
 

@@ -324,6 +324,7 @@ def test_an_unforeseen_error_ends_the_run_with_a_reason(working: Working) -> Non
     def fail(window: Window) -> None:
         if window.end.day == 8:
             raise ZeroDivisionError
+        time.sleep(0.05)
 
     crew = working.crew(Acting(fail), concurrency=2)
     crew.work(windows(*range(9, 0, -1)))

@@ -25,7 +25,8 @@ from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
 _Config = dict[str, str | bool | int | float | list[str]]
 
 # Readable from DuckDB 1.2 on; v1.0.0 would store the ledger's bodies twelve times as large.
-_WRITE: _Config = {"storage_compatibility_version": "v1.2.0"}
+# One thread: a second one makes no load faster, doubles its memory, and takes its core from whoever fetches.
+_WRITE: _Config = {"storage_compatibility_version": "v1.2.0", "threads": 1}
 _READ: _Config = {"access_mode": "READ_ONLY"}
 _READABLE = 0o444
 

@@ -7,7 +7,7 @@ look like to be trusted is the business of `load`.
 import datetime as dt
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import duckdb
 
@@ -15,7 +15,8 @@ from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.warehouse.load import load_calls
 from wx_datacube.warehouse.schema import API_CALLS
 
-_REPLAY_BATCH = 10_000
+_BATCH = 400
+"""Calls that are loaded at once: the JSON of a thousand hours, taken apart, fills 200 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +39,34 @@ class Call:
     response: str | None
 
 
+_FIELDS = [field.name for field in fields(Call)]
 _SHAPE = json.dumps([{name: kind if "[" not in kind else [kind[:-2]] for name, (kind, _) in API_CALLS.items()}])
 _APPEND = f"INSERT INTO datacube.api_calls BY NAME SELECT unnest(from_json($rows, '{_SHAPE}'), recursive := true)"
 
 
 def store_calls(con: duckdb.DuckDBPyConnection, calls: Sequence[Call]) -> None:
     """Append the calls to the ledger and bring their rows into the tables, in the caller's transaction."""
+    for start in range(0, len(calls), _BATCH):
+        last = _last(con)
+        # As one text: executemany manages 500 rows a second, and DuckDB looks for pandas anew for each value given.
+        rows = [
+            {"call_id": number} | {name: getattr(call, name) for name in _FIELDS}
+            for number, call in enumerate(calls[start : start + _BATCH], last + 1)
+        ]
+        con.execute(_APPEND, {"rows": json.dumps(rows, default=str)})
+        load_calls(con, last + 1, last + len(rows))
+
+
+def _last(con: duckdb.DuckDBPyConnection) -> int:
     found = con.execute("SELECT coalesce(max(call_id), 0) FROM datacube.api_calls").fetchone()
-    last = int(found[0]) if found else 0
-    # As one text: executemany manages 500 rows a second, and DuckDB looks for pandas anew for each value given to it.
-    rows = [{"call_id": number} | asdict(call) for number, call in enumerate(calls, last + 1)]
-    con.execute(_APPEND, {"rows": json.dumps(rows, default=str)})
-    load_calls(con, last + 1, last + len(calls))
+    return int(found[0]) if found else 0
 
 
-def replay(con: duckdb.DuckDBPyConnection, batch: int = _REPLAY_BATCH) -> int:
+def replay(con: duckdb.DuckDBPyConnection, batch: int = _BATCH) -> int:
     """Rebuild every table from the ledger, in the caller's transaction; returns the number of calls."""
     for table in ("label_answers", "rejected_rows", "revisions", *(endpoint.name for endpoint in ENDPOINTS)):
         con.execute(f"DELETE FROM datacube.{table}")
-    found = con.execute("SELECT coalesce(max(call_id), 0) FROM datacube.api_calls").fetchone()
-    last = int(found[0]) if found else 0
-    for first in range(1, last + 1, batch):
-        load_calls(con, first, min(first + batch - 1, last))
+    last = _last(con)
+    for start in range(1, last + 1, batch):
+        load_calls(con, start, min(start + batch - 1, last))
     return last

@@ -6,10 +6,10 @@ orphan ever holds one. The holder's PID is written into the file, for the messag
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 _POLL = 0.02
@@ -34,28 +34,45 @@ def locked(
         yield
 
 
-@dataclass(frozen=True, slots=True)
 class Gate:
-    """A door that lets `places` in at once, of whatever thread or process: each place is a lock file."""
+    """A door that lets `places` in at once, of whatever thread or process: each place is a lock file.
 
-    folder: Path
-    name: str
-    places: int
+    Threads that share the gate wait for each other without a sound; only other processes have to be polled for.
+    """
+
+    def __init__(self, folder: Path, name: str, places: int) -> None:
+        self._folder = folder
+        self._files = [os.fspath(folder / f"{name}.{number}") for number in range(places)]
+        self._here = threading.BoundedSemaphore(places)
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold one of the places; wait for one to become free."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._here:
+            descriptor = self._take()
+            try:
+                yield
+            finally:
+                os.close(descriptor)  # and with it the lock
+
+    def _take(self) -> int:
         while True:
-            for number in range(self.places):
-                with self.folder.joinpath(f"{self.name}.{number}").open("w") as file:
-                    try:
-                        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    except BlockingIOError:
-                        continue
-                    yield
-                    return
+            for file in self._files:
+                descriptor = self._open(file)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(descriptor)
+                else:
+                    return descriptor
             time.sleep(_POLL_GATE)
+
+    def _open(self, file: str) -> int:
+        try:
+            return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
 def _acquire(descriptor: int, path: Path, patience: float | None, waiting: Callable[[str], None]) -> None:

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import duckdb
 import pytest
 
+from wx_datacube.backfill import Scope
 from wx_datacube.catalog import BY_NAME, ENDPOINTS
 from wx_datacube.demo import newest_settled_day
 from wx_datacube.emulator.testing import wechat
 from wx_datacube.ingest import Ingest
-from wx_datacube.orchestration.backfill import Scope
 from wx_datacube.settings import Account, Secret
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse

@@ -1,0 +1,278 @@
+"""Backfill: everything that is to do, fetched as fast as the wire allows, and Dagster runs for what has landed.
+
+Fetching is done by threads of this process, an endpoint after the other and two at a time; Dagster's runs over what has
+landed make no call and are somebody else's work (`Runs`), so that neither commits nor Dagster's events leave the wire
+idle. What is to do is decided in `todo`, what to call in `ingest`; the terminal is the business of `terminal`.
+"""
+
+import datetime as dt
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import uuid4
+
+from wx_datacube.catalog import ENDPOINTS, Endpoint, Family
+from wx_datacube.crew import Progress
+from wx_datacube.errors import HostDown, TryAgain, WeChatError
+from wx_datacube.ingest import Ingest, Report
+from wx_datacube.settings import Account, Settings
+from wx_datacube.todo import Range
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.wechat import Client
+from wx_datacube.windows import plan_windows
+
+_TOKEN_CALLS = ("stable_token", "token server")
+"""What an error names that is about the token, and so about every endpoint."""
+
+_ENOUGH = 800
+"""Labels that are worth a Dagster run of their own while more of them are coming: little is left to do at the end."""
+
+States = Mapping[dt.date, State]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a backfill is about: due labels from `start` (None: the whole history) to `end`, of these endpoints."""
+
+    start: dt.date | None = None
+    end: dt.date | None = None
+    endpoints: Sequence[Endpoint] = ENDPOINTS
+    refresh: bool = False
+
+    def of(self, states: Mapping[str, States]) -> dict[Endpoint, States]:
+        """The states of the labels in scope, by endpoint; hours, the dearest, last."""
+        cheap_first = sorted(self.endpoints, key=lambda endpoint: endpoint.family is Family.HOURS)
+        return {endpoint: self.within(states[endpoint.name]) for endpoint in cheap_first}
+
+    def within(self, states: States) -> States:
+        """The labels from `start` to `end`."""
+        first, last = self.start or dt.date.min, self.end or dt.date.max
+        return {label: state for label, state in states.items() if first <= label <= last}
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """Labels of an endpoint have landed: its `whole` part of the scope, or a good deal of it.
+
+    Of a whole one, `answered` are the labels that WeChat has answered for in this backfill.
+    """
+
+    endpoint: Endpoint
+    whole: bool = True
+    answered: frozenset[dt.date] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A Dagster run has ended: well, or for the reason that `failure` gives."""
+
+    endpoint: Endpoint
+    wanted: Range
+    failure: str | None = None
+
+
+class Runs(Protocol):
+    """Dagster's side of a backfill."""
+
+    def to_do(self) -> int:
+        """How many labels in scope were missing, or not materialized, when the backfill began."""
+
+    def materialize(self, landed: Landed) -> Iterator[Run]:
+        """Materialize what is stored and not materialized of an endpoint; the runs as they end."""
+
+
+class Watch(Protocol):
+    """Who wants to know how a backfill gets on; called from several threads."""
+
+    def planned(self, labels: int, calls: int) -> None:
+        """So many partitions are to do, which takes so many calls at most."""
+
+    def progress(self, news: Progress) -> None:
+        """Something was stored."""
+
+    def said(self, message: str) -> None:
+        """Something a person should know."""
+
+    def ran(self, endpoint: Endpoint, wanted: Range) -> None:
+        """A Dagster run ended well."""
+
+
+def check_account(settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> None:
+    """Raise, before anything is made or changed, what would keep a backfill from asking for what it has to."""
+    warehouse = Warehouse(settings.database)
+    with warehouse.reading() as con:
+        states = scope.of(known.states(con, account.name, account.start, now))
+        bound = known.accounts(con).get(account.name)
+    if bound and account.appid and bound != account.appid:
+        with warehouse.writing() as con:
+            known.bind_account(con, account.name, account.appid, account.start, now)
+    if any(labels and (scope.refresh or State.MISSING in labels.values()) for labels in states.values()):
+        Client.of(account, settings.api_url).close()
+
+
+@dataclass(slots=True)
+class Backfill:
+    """One account's backfill; `reports` and `failures` are what it ended with."""
+
+    runs: Runs
+    settings: Settings
+    account: Account
+    scope: Scope
+    now: dt.datetime
+    watch: Watch
+    reports: list[Report] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    hopeless: WeChatError | None = None
+    """Why fetching was given up: something that every endpoint would meet."""
+    _ingest: Ingest = field(init=False)
+    _got_through: bool = True
+    _answered: dict[Endpoint, frozenset[dt.date]] = field(default_factory=dict)
+    _run_id: str = field(default_factory=lambda: f"backfill {uuid4()}")
+
+    def __post_init__(self) -> None:
+        self._ingest = Ingest.of(self.settings, self.account)
+
+    def run(self) -> dict[Endpoint, States]:
+        """Do what is to do; returns the state of every label in scope afterwards."""
+        ask = {endpoint: self._to_ask(labels) for endpoint, labels in self._states().items()}
+        calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())
+        with self._fetching(ask) as landed:  # at once: Dagster takes a while to say what is to do
+            todo = self.runs.to_do()
+            self.watch.planned(todo, calls)
+            for news in landed if todo else ():
+                for run in self.runs.materialize(news):
+                    self._take_down(run)
+        return self._states()
+
+    def _states(self) -> dict[Endpoint, States]:
+        with self._ingest.warehouse.writing() as con:
+            return self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
+
+    def _to_ask(self, states: States) -> list[dt.date]:
+        if self.scope.refresh:
+            return [label for label, state in states.items() if state is not State.IMPLIED]
+        return [label for label, state in states.items() if state is State.MISSING]
+
+    def _take_down(self, run: Run) -> None:
+        if run.failure is None:
+            self.watch.ran(run.endpoint, run.wanted)
+        else:
+            self.failures.append(f"{run.endpoint.name}: {run.failure}")
+
+    # --- fetching, in the background
+
+    @contextmanager
+    def _fetching(self, ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[Iterator[Landed]]:
+        """Fetch in the background; gives news each time that an endpoint, or much of one, has landed."""
+        parts = list(_in_order(ask))
+        news: queue.SimpleQueue[Landed] = queue.SimpleQueue()
+        # Two at a time: while one commits its last answers and plans, the other keeps the wire busy.
+        pool = ThreadPoolExecutor(2, thread_name_prefix="ingest")
+        under_way: dict[Endpoint, list[Future[None]]] = {endpoint: [] for endpoint in (*ask, ENDPOINTS[0])}
+        waiting: list[Future[None]] = []
+        for endpoint, labels in parts:
+            # The newest of every endpoint before the rest of any; days before what silent ones make superfluous;
+            # everything before most of the hours, which would take all calls from the others.
+            rest = bool(under_way[endpoint])
+            before = [each for found in under_way.values() for each in found[:1]] if rest else []
+            before += under_way[ENDPOINTS[0]] if endpoint.implied_by_silence else []
+            before += waiting if rest and endpoint.family is Family.HOURS else []
+            last = labels[0] == ask[endpoint][0]
+            waiting.append(pool.submit(self._fetch, endpoint, labels, before, news, last))
+            under_way[endpoint].append(waiting[-1])
+        try:
+            asked = {endpoint for endpoint, labels in ask.items() if labels}
+            yield _heard([endpoint for endpoint in ask if endpoint not in asked], news, len(asked))
+            for future in waiting:
+                future.result()
+        except BaseException:
+            self._ingest.halted.set()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _fetch(
+        self,
+        endpoint: Endpoint,
+        labels: Sequence[dt.date],
+        before: "Sequence[Future[None]]",
+        news: "queue.SimpleQueue[Landed]",
+        last: bool,
+    ) -> None:
+        """Bring labels in, once what comes before them has ended; the `last` of an endpoint make it whole."""
+        try:
+            wait(before)
+            if self.hopeless:
+                return
+            report = self._ingest.bring_in(
+                endpoint,
+                labels,
+                run_id=self._run_id,
+                refresh=self.scope.refresh,
+                by_hand=True,
+                progress=self._telling(news),
+                say=self.watch.said,
+            )
+            self.reports.append(report)
+            self._look_for_the_hopeless(report)
+            answered = frozenset(each.label for each in report.labels if each.error is None)
+            self._answered[endpoint] = self._answered.get(endpoint, frozenset()) | answered
+        finally:
+            if last:
+                news.put(Landed(endpoint, True, self._answered.get(endpoint, frozenset())))
+
+    def _telling(self, news: "queue.SimpleQueue[Landed]") -> Callable[[Progress], None]:
+        """Progress that also tells each time that enough labels for a Dagster run have landed."""
+        landed = 0
+
+        def tell(progress: Progress) -> None:
+            nonlocal landed
+            self.watch.progress(progress)
+            landed += sum(len(window.asked) for window in progress.stored)
+            if landed >= _ENOUGH and not self.scope.refresh:
+                landed = 0
+                news.put(Landed(progress.endpoint, whole=False))
+
+        return tell
+
+    def _look_for_the_hopeless(self, report: Report) -> None:
+        """Give up where no token is to be had, the host is down, or twice in a row nothing got through to it."""
+        error = next(iter(report.errors), None)
+        if error is None:
+            self._got_through = True
+            return
+        deaf = isinstance(error, TryAgain) and all(each.error for each in report.labels)
+        no_token = error.endpoint in _TOKEN_CALLS and not isinstance(error, TryAgain)
+        if no_token or isinstance(error, HostDown) or (deaf and not self._got_through):
+            self.hopeless = self.hopeless or error
+        self._got_through = not deaf
+
+
+def _heard(stored: Sequence[Endpoint], news: "queue.SimpleQueue[Landed]", asked: int) -> Iterator[Landed]:
+    """What is stored already, then the news until as many endpoints as were `asked` are whole.
+
+    What has come in meanwhile of one endpoint is one piece of news, since a run costs half a second whatever it holds.
+    """
+    waiting = {endpoint: Landed(endpoint) for endpoint in stored}
+    while asked or waiting:
+        while not (waiting and news.empty()):
+            latest = news.get()
+            asked -= latest.whole
+            waiting[latest.endpoint] = latest
+        yield waiting.pop(next(iter(waiting)))
+
+
+def _in_order(ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[tuple[Endpoint, Sequence[dt.date]]]:
+    """Parts to fetch: what one call brings of each endpoint's newest labels, then the rest of each; hours last."""
+    rest: dict[Endpoint, Sequence[dt.date]] = {}
+    for endpoint, labels in ask.items():
+        if labels:
+            newest = plan_windows(endpoint, labels)[0].asked
+            yield endpoint, newest
+            rest[endpoint] = [label for label in labels if label < newest[0]]
+    yield from ((endpoint, labels) for endpoint, labels in rest.items() if labels)

@@ -1,0 +1,133 @@
+"""Materialize: Dagster runs over what a backfill has brought in, in a process beside the one that fetches.
+
+Fetching and Dagster's events would share one interpreter, and so one core. Add here what is about those runs; what
+they do is in `assets`. The process is started and spoken to by `dagster_process`.
+"""
+
+import datetime as dt
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import dagster as dg
+
+from wx_datacube.backfill import Landed, Run, Scope, States
+from wx_datacube.catalog import Endpoint
+from wx_datacube.definitions import build_defs
+from wx_datacube.errors import WxDatacubeError
+from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.orchestration.partitions import partitions_of
+from wx_datacube.orchestration.runs import REASON_TAG, Reason, end_dead_runs, process_tags
+from wx_datacube.orchestration.schedules import materialized
+from wx_datacube.settings import Account, Settings, load_settings
+from wx_datacube.todo import Range, ranges, to_do
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, slots=True)
+class DagsterRuns:
+    """The runs of one account's backfill in a Dagster instance."""
+
+    instance: dg.DagsterInstance
+    settings: Settings
+    account: Account
+    scope: Scope
+    now: dt.datetime
+
+    def to_do(self) -> int:
+        """How many labels in scope are missing or not materialized; ends runs whose process is gone."""
+        end_dead_runs(self.instance)
+        with Warehouse(self.settings.database).writing() as con:
+            found = self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
+        if self.scope.refresh:
+            return sum(map(len, found.values()))
+        return sum(len(to_do(states, self._materialized(endpoint))) for endpoint, states in found.items())
+
+    def materialize(self, landed: Landed) -> Iterator[Run]:
+        """Run what is stored and not materialized, in as few ranges as hold nothing that is missing."""
+        if wanted := self._ranges(landed):
+            job = self._job(landed.endpoint)
+            for each in wanted:
+                yield self._run(job, landed.endpoint, each)
+
+    def _ranges(self, landed: Landed) -> list[Range]:
+        """While more is coming, only down to the first label that has not landed: gaps there are about to close."""
+        states = self._states(landed.endpoint)
+        there = {label: state for label, state in states.items() if state is not State.MISSING}
+        if not landed.whole:
+            frontier = max((label for label in states if label not in there), default=dt.date.min)
+            there = {label: state for label, state in there.items() if label > frontier}
+        if self.scope.refresh:
+            return ranges(landed.answered & there.keys(), states)
+        return ranges(to_do(there, self._materialized(landed.endpoint)), states)
+
+    def _states(self, endpoint: Endpoint) -> States:
+        with Warehouse(self.settings.database).writing() as con:
+            found = known.states(con, self.account.name, self.account.start, self.now, endpoint)
+        return self.scope.within(found[endpoint.name])
+
+    def _materialized(self, endpoint: Endpoint) -> set[dt.date]:
+        partitions = partitions_of(endpoint.period, self.account.start)
+        return materialized(self.instance, self._key(endpoint), partitions)
+
+    def _key(self, endpoint: Endpoint) -> dg.AssetKey:
+        return dg.AssetKey([self.account.name, endpoint.name])
+
+    def _job(self, endpoint: Endpoint) -> dg.JobDefinition:
+        job = build_defs(accounts=[self.account.name]).resolve_implicit_job_def_def_for_assets([self._key(endpoint)])
+        assert job is not None
+        return job
+
+    def _run(self, job: dg.JobDefinition, endpoint: Endpoint, wanted: Range) -> Run:
+        outcome = job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[self._key(endpoint)],
+            raise_on_error=False,
+            run_config=_QUIET,
+            tags={
+                "dagster/asset_partition_range_start": wanted.first.isoformat(),
+                "dagster/asset_partition_range_end": wanted.last.isoformat(),
+                REASON_TAG: (Reason.REFRESH if self.scope.refresh else Reason.BACKFILL).value,
+                # From the beginning: a process may be killed before the run itself can say where it is.
+                **process_tags(),
+            },
+        )
+        failure = None if outcome.success else f"Dagster run {outcome.run_id} failed. {_failure(outcome)}"
+        return Run(endpoint, wanted, failure)
+
+
+def _failure(outcome: dg.ExecuteInProcessResult) -> str:
+    errors = [event.step_failure_data.error for event in outcome.all_events if event.is_step_failure]
+    return errors[0].message.strip() if errors and errors[0] else ""
+
+
+def serve(connection: Connection) -> None:
+    """Answer until the other side is gone: its end is noticed between two runs, so that none is cut off."""
+    name, scope, now = connection.recv()
+    settings = load_settings()
+    with project_instance(settings.project) as instance:
+        runs = DagsterRuns(instance, settings, settings.account(name), scope, now)
+        connection.send(runs.to_do())
+        while True:
+            for run in runs.materialize(connection.recv()):
+                connection.send(run)
+            connection.send(None)
+
+
+def main() -> None:
+    """`python -m wx_datacube.orchestration.materialize DESCRIPTOR`: serve on an inherited connection."""
+    with Connection(int(sys.argv[1])) as connection, suppress(EOFError, ConnectionError):
+        try:
+            serve(connection)
+        except WxDatacubeError as error:
+            connection.send(error)
+
+
+if __name__ == "__main__":
+    main()
