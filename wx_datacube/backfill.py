@@ -139,10 +139,12 @@ class Backfill:
 
     def run(self) -> dict[Endpoint, States]:
         """Do what is to do; returns the state of every label in scope afterwards."""
-        ask = {endpoint: self._to_ask(labels) for endpoint, labels in self._states().items()}
+        ask = {endpoint: self._to_ask(endpoint, labels) for endpoint, labels in self._states().items()}
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())
         with self._fetching(ask) as landed:  # at once: Dagster takes a while to say what is to do
             todo = self.runs.to_do()
+            if self.scope.refresh:
+                todo = sum(map(len, ask.values()))
             self.watch.planned(todo, calls)
             for news in landed if todo else ():
                 for run in self.runs.materialize(news):
@@ -153,9 +155,9 @@ class Backfill:
         with self._ingest.warehouse.writing() as con:
             return self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
 
-    def _to_ask(self, states: States) -> list[dt.date]:
+    def _to_ask(self, endpoint: Endpoint, states: States) -> list[dt.date]:
         if self.scope.refresh:
-            return [label for label, state in states.items() if state is not State.IMPLIED]
+            return self._ingest.begin_refresh(endpoint, states, self.scope.start, self.scope.end, self.watch.said)
         return [label for label, state in states.items() if state is State.MISSING]
 
     def _take_down(self, run: Run) -> None:
@@ -213,7 +215,7 @@ class Backfill:
                 endpoint,
                 labels,
                 run_id=self._run_id,
-                refresh=self.scope.refresh,
+                refresh=labels if self.scope.refresh else (),
                 by_hand=True,
                 progress=self._telling(news),
                 say=self.watch.said,

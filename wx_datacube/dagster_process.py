@@ -8,6 +8,7 @@ import datetime as dt
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import Pipe
 from types import TracebackType
 from typing import Any, Self
@@ -60,18 +61,24 @@ class DagsterProcess:
 
     def materialize(self, landed: Landed) -> Iterator[Run]:
         """Have what landed materialized; the runs as they end."""
-        self._connection.send(landed)
+        with self._gone_is_an_error():
+            self._connection.send(landed)
         while (run := self._receive()) is not None:
             yield run
 
     def _receive(self) -> Any:
-        try:
+        with self._gone_is_an_error():
             news = self._connection.recv()
-        except EOFError:
+        if isinstance(news, WxDatacubeError):
+            raise news
+        return news
+
+    @contextmanager
+    def _gone_is_an_error(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, ConnectionError):
             raise WxDatacubeError(
                 f"The process that runs Dagster ended with {self._process.wait()} before its work was done.",
                 advice="What has landed stays; run the same again to go on.",
             ) from None
-        if isinstance(news, WxDatacubeError):
-            raise news
-        return news

@@ -5,6 +5,7 @@ that is missing, so that its figures are stored and the call is not wasted. Dags
 import it.
 """
 
+import datetime as dt
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ class Finding:
 
     well: bool
     text: str
+
+
+def start_hint(account: Account, first: dt.date) -> str:
+    """What spares an account, whose first message was on `first`, the calls for all that was before."""
+    variable = account.variable("START")
+    return f"The first message was on {first}: {variable}={first} in .env saves the calls for all that is before."
 
 
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Finding]:
@@ -70,16 +77,13 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Fin
     try:
         with Warehouse(settings.database, clock=clock, patience=5).writing() as con:
             known.bind_account(con, account.name, account.appid, account.start, clock())
-            first = known.first_message(con, account.name)
+            first = known.later_start(con, account.name, account.start, clock())
     except WxDatacubeError as error:
         yield Finding(False, str(error))
         return
     yield Finding(True, f"{settings.database} can be written.")
-    if first is not None and first > account.start:
-        yield Finding(
-            True,
-            f"The first message that is stored is of {first}: WX_DATACUBE_START={first} saves asking for days before.",
-        )
+    if first is not None:
+        yield Finding(True, start_hint(account, first))
     if not os.access(settings.project, os.W_OK):
         yield Finding(False, f"{settings.project} can't be written: Dagster keeps its history there (.dagster/).")
 

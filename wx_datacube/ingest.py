@@ -8,7 +8,7 @@ once a second, ledger and tables together. Add here what decides *whether and wh
 import datetime as dt
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -18,6 +18,8 @@ from wx_datacube.errors import (
     NotReady,
     QuotaExhausted,
     RequestRefused,
+    TokenRejected,
+    TryAgain,
     UnexpectedAnswer,
     WeChatError,
 )
@@ -27,11 +29,13 @@ from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import Coverage, State
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.locks import Gate
-from wx_datacube.wechat import Client
+from wx_datacube.wechat import QUOTA_CALL, Client
 from wx_datacube.windows import Window, plan_windows
 
 _ASK_QUOTA_ABOVE = 10
 """So many calls may be tried without asking first whether the day's quota holds them; WeChat then says so itself."""
+_REFRESH_LASTS = dt.timedelta(days=30)
+"""A refresh that was cut off longer ago than this is begun anew: WeChat may have changed what it had asked."""
 JUST_AFTER_MIDNIGHT = dt.timedelta(minutes=10)
 """For so long WeChat's "used up" may mean yesterday's quota."""
 
@@ -122,20 +126,20 @@ class Ingest:
         labels: Iterable[dt.date],
         *,
         run_id: str,
-        refresh: bool = False,
+        refresh: Collection[dt.date] = (),
         by_hand: bool = False,
         progress: Callable[[Progress], None] = _ignore,
         say: Callable[[str], None] = _quiet,
     ) -> Report:
         """Make the labels landed, empty or implied, at the fewest calls, and report on each.
 
-        `refresh` asks again for what is stored. `by_hand` lets a run ask WeChat once whether quota is left where the
-        ledger says that there is none. `say` gets what a person should know. Raises `SettingsError` and
-        `WarehouseError`; whatever WeChat does is in the report.
+        Those in `refresh` are asked again though they are stored. `by_hand` lets a run ask WeChat once whether quota
+        is left where the ledger says that there is none. `say` gets what a person should know. Raises `SettingsError`
+        and `WarehouseError`; whatever WeChat does is in the report.
         """
         now = self.clock()
         wanted = sorted(set(labels))
-        task = _Task(self, endpoint, wanted, now, run_id, refresh, by_hand, progress, say)
+        task = _Task(self, endpoint, wanted, now, run_id, frozenset(refresh), by_hand, progress, say)
         try:
             if task.plan().windows:
                 with self.warehouse.fetching(self.account.name, endpoint.name, task.say_waiting):
@@ -143,6 +147,35 @@ class Ingest:
         finally:
             self.warehouse.publish()
         return task.report()
+
+    def begin_refresh(
+        self,
+        endpoint: Endpoint,
+        labels: Iterable[dt.date],
+        first: dt.date | None,
+        last: dt.date | None,
+        say: Callable[[str], None] = _quiet,
+    ) -> list[dt.date]:
+        """The labels that a refresh from `first` to `last` has to ask again, oldest first.
+
+        All of `labels` that are due and not implied; where the same refresh was cut off, by the quota, say, what it
+        had left.
+        """
+        now, account = self.clock(), self.account.name
+        with self.warehouse.writing() as con:
+            states = known.states(con, account, min([self.account.start, *labels]), now, endpoint)[endpoint.name]
+            wanted = [label for label in sorted(labels) if states.get(label, State.IMPLIED) is not State.IMPLIED]
+            before = known.last_refresh(con, account, endpoint, first, last)
+            left = [label for label in wanted if before is None or label not in before.asked]
+            if before is None or not left or before.begun_at < now - _REFRESH_LASTS:
+                known.note_refresh(con, account, endpoint, first, last, now)
+                return wanted
+        if len(left) < len(wanted):
+            say(
+                f"{endpoint.name}: going on with the refresh of {before.begun_at:%Y-%m-%d %H:%M};"
+                f" {len(wanted) - len(left):,} of {len(wanted):,} {endpoint.period.value}s were asked again already."
+            )
+        return left
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +198,7 @@ class _Task:
     labels: Sequence[dt.date]
     now: dt.datetime
     run_id: str
-    refresh: bool
+    refresh: frozenset[dt.date]
     by_hand: bool
     progress: Callable[[Progress], None]
     say: Callable[[str], None]
@@ -181,7 +214,7 @@ class _Task:
         with self.ingest.warehouse.writing() as con:
             known.bind_account(con, account.name, account.appid, account.start, self.now)
             states = known.states(con, account.name, start, self.now, endpoint)[endpoint.name]
-            asked = [label for label in self.labels if self._to_ask(states.get(label))]
+            asked = [label for label in self.labels if self._to_ask(label, states.get(label))]
             if not asked:
                 return _Plan([], [])
             habit = _window_habit(con, account.name, endpoint)
@@ -191,10 +224,10 @@ class _Task:
         windows = plan_windows(endpoint, asked, stored, one_label=habit is _Habit.ONE_LABEL)
         return _Plan(windows, asked, stored, calls_today, stopped, habit is _Habit.UNKNOWN)
 
-    def _to_ask(self, state: State | None) -> bool:
+    def _to_ask(self, label: dt.date, state: State | None) -> bool:
         if state is None:  # not due yet: nothing to ask, and the report says so
             return False
-        return state is State.MISSING or (self.refresh and state is not State.IMPLIED)
+        return state is State.MISSING or (label in self.refresh and state is not State.IMPLIED)
 
     def _quota_stop(self, con: Connection) -> bool:
         """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
@@ -229,7 +262,7 @@ class _Task:
 
     def _fetch_windows(self, client: Client, plan: _Plan) -> None:
         ingest, windows = self.ingest, plan.windows
-        stamp = Stamp(self.run_id, ingest.account.name, self.refresh)
+        stamp = Stamp(self.run_id, ingest.account.name, bool(self.refresh))
         crew = Crew(
             ingest.warehouse,
             client,
@@ -255,7 +288,12 @@ class _Task:
         limit = self.ingest.daily_calls
         budgets = [] if limit is None else [limit - plan.calls_today]
         if len(plan.windows) > _ASK_QUOTA_ABOVE:
-            budgets.append(client.quota(self.endpoint.name).remain)
+            try:
+                budgets.append(client.quota(self.endpoint.name).remain)
+            except WeChatError as error:
+                if error.endpoint != QUOTA_CALL or isinstance(error, TryAgain | TokenRejected):
+                    raise  # what the statistics would meet too
+                self.say(f"{self.endpoint.name}: going on without knowing what is left of today's quota. {error}")
         return min(budgets, default=None)
 
     def _probe(self, crew: Crew, plan: _Plan) -> list[Window]:
@@ -290,7 +328,7 @@ class _Task:
         return Report(self.endpoint, tuple(sorted(reports, key=lambda report: report.label)), self.calls)
 
     def _why(self, coverage: Coverage) -> WeChatError | None:
-        if coverage.label in self.errors and (self.refresh or coverage.state is State.MISSING):
+        if coverage.label in self.errors and (coverage.label in self.refresh or coverage.state is State.MISSING):
             return self.errors[coverage.label]
         if coverage.state is not State.MISSING:
             return None

@@ -17,6 +17,9 @@ from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.windows import plan_windows
 
+DAILY_QUOTA = 1000
+"""Calls a day and endpoint that operators plan with; WeChat documents no number. `doctor` asks for the account's."""
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
@@ -33,6 +36,8 @@ class EndpointStatus:
     last_landed: dt.date | None
     calls_today: int
     calls_needed: int
+    days_needed: int
+    """Days of quota that these calls take, today not counted where it is used up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +67,22 @@ def read_status(settings: Settings, account: Account, clock: Clock = beijing_now
             known.accounts(con).get(account.name) or account.appid,
             account.start,
             known.first_message(con, account.name),
-            [_endpoint_status(account.name, each, states[each.name], calls[each.name]) for each in ENDPOINTS],
+            [
+                _endpoint_status(account.name, each, states[each.name], calls[each.name], settings.daily_calls)
+                for each in ENDPOINTS
+            ],
             _needs_person(con, account),
         )
 
 
-def _endpoint_status(account: str, endpoint: Endpoint, states: Mapping[dt.date, State], calls: int) -> EndpointStatus:
+def _endpoint_status(
+    account: str, endpoint: Endpoint, states: Mapping[dt.date, State], calls: int, daily_calls: int | None
+) -> EndpointStatus:
     count = {state: sum(each is state for each in states.values()) for state in State}
     missing = [label for label, state in states.items() if state is State.MISSING]
     landed = [label for label, state in states.items() if state is State.LANDED]
+    needed = len(plan_windows(endpoint, missing))
+    quota = daily_calls or DAILY_QUOTA
     return EndpointStatus(
         account,
         endpoint.name,
@@ -82,7 +94,8 @@ def _endpoint_status(account: str, endpoint: Endpoint, states: Mapping[dt.date, 
         gaps(missing, states),
         max(landed, default=None),
         calls,
-        len(plan_windows(endpoint, missing)),
+        needed,
+        -(-max(needed - max(quota - calls, 0), 0) // quota) + (needed > 0 and calls < quota),
     )
 
 

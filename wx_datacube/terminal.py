@@ -26,7 +26,10 @@ from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, SettingsEr
 from wx_datacube.periods import beijing_now
 from wx_datacube.settings import Account, Settings, find_project, load_settings, process_environment
 from wx_datacube.status import AccountStatus, read_status
+from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.windows import plan_windows
 
 if TYPE_CHECKING:
     from wx_datacube.backfill import Backfill, Scope
@@ -67,12 +70,29 @@ def show_status(status: AccountStatus) -> None:
     console.print(f"Account {status.account} ({status.appid or 'no AppID yet'}), history from {status.start}")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("endpoint")
-    for name in ("due", "landed", "empty", "implied", "missing", "last landed", "calls today", "calls needed"):
+    for name in (
+        "due",
+        "landed",
+        "empty",
+        "implied",
+        "missing",
+        "last landed",
+        "calls today",
+        "calls needed",
+        "days needed",
+    ):
         table.add_column(name, justify="right")
     for each in status.endpoints:
         counts = (each.due, each.landed, each.empty, each.implied, each.missing)
         last = str(each.last_landed or "-")
-        table.add_row(each.endpoint, *map(_number, counts), last, _number(each.calls_today), _number(each.calls_needed))
+        table.add_row(
+            each.endpoint,
+            *map(_number, counts),
+            last,
+            _number(each.calls_today),
+            _number(each.calls_needed),
+            _number(each.days_needed),
+        )
     console.print(table)
     for each in status.endpoints:
         if each.missing_ranges:
@@ -100,6 +120,7 @@ def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
     """Run a backfill with its progress on the terminal; returns the exit code."""
     from wx_datacube.backfill import Backfill, check_account
     from wx_datacube.dagster_process import DagsterProcess
+    from wx_datacube.doctor import start_hint
 
     now, display = beijing_now(), _Display(_console(), account.name)
     check_account(settings, account, scope, now)
@@ -107,6 +128,11 @@ def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
         backfill = Backfill(runs, settings, account, scope, now, display)
         states = backfill.run()
     _show_outcome(display.console, states)
+    if backfill.reports:
+        with Warehouse(settings.database).reading() as con:
+            first = known.later_start(con, account.name, account.start, now)
+        if first is not None:
+            display.console.print(start_hint(account, first))
     return _explain(backfill, states)
 
 
@@ -161,8 +187,9 @@ def _explain(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, St
     undone = _undone(backfill, states)
     for text in [*backfill.failures, *_reasons(errors)]:
         console.print(text)
-    for endpoint, count in undone.items():
-        console.print(f"{endpoint.name}: {count:,} of {len(states[endpoint]):,} are missing.")
+    what = "still to be asked again" if backfill.scope.refresh else "missing"
+    for endpoint, labels in undone.items():
+        console.print(f"{endpoint.name}: {len(labels):,} of {len(states[endpoint]):,} are {what}.")
     if not undone:
         return 1 if backfill.failures else 0
     causes = [error for found in errors.values() for error in found]
@@ -172,7 +199,7 @@ def _explain(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, St
         console.print(f"{when} the same again to go on; what has landed is not asked again.")
         return 1
     if any(isinstance(error, QuotaExhausted) for error in causes):
-        console.print(_when_it_goes_on(backfill))
+        console.print(_when_it_goes_on(backfill, undone))
         return 3
     return 1
 
@@ -193,8 +220,8 @@ def _reasons(errors: Mapping[Endpoint, Sequence[WeChatError]]) -> list[str]:
     return [str(error) for error in {(error.endpoint, error.message): error for error in found}.values()]
 
 
-def _undone(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, State]]) -> dict[Endpoint, int]:
-    """How many labels of each endpoint are missing, or were not asked again though that was wanted; no zeros."""
+def _undone(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, State]]) -> dict[Endpoint, set[dt.date]]:
+    """The labels of each endpoint that are missing, or were not asked again though that was wanted."""
     undone = {
         endpoint: {label for label, state in labels.items() if state is State.MISSING}
         for endpoint, labels in states.items()
@@ -202,17 +229,19 @@ def _undone(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, Sta
     if backfill.scope.refresh:
         for report in backfill.reports:
             undone[report.endpoint] |= {each.label for each in report.undone}
-    return {endpoint: len(labels) for endpoint, labels in undone.items() if labels}
+    return {endpoint: labels for endpoint, labels in undone.items() if labels}
 
 
-def _when_it_goes_on(backfill: "Backfill") -> str:
-    found = read_status(backfill.settings, backfill.account).endpoints
-    days = [-(-each.calls_needed // max(each.calls_today, 1)) for each in found if each.calls_needed]
-    text = "Today's quota is used up. It goes on after 00:00 Beijing time: run the same again then"
-    if backfill.scope.refresh or not days:
-        return f"{text}."
-    whole = beijing_now().date() + dt.timedelta(days=max(days))
-    return f"{text}, or let the schedules do it; at this rate everything is there about {whole:%A}, {whole}."
+def _when_it_goes_on(backfill: "Backfill", undone: Mapping[Endpoint, set[dt.date]]) -> str:
+    """When the quota is there again, and how many days it takes at the rate of today."""
+    today = {each.endpoint: each.calls_today for each in read_status(backfill.settings, backfill.account).endpoints}
+    days = max(-(-len(plan_windows(each, labels)) // max(today[each.name], 1)) for each, labels in undone.items())
+    whole = beijing_now().date() + dt.timedelta(days=days)
+    how = "it asks only for what is left" if backfill.scope.refresh else "or let the schedules do it"
+    return (
+        "Today's quota is used up. It goes on after 00:00 Beijing time: run the same again then"
+        f" ({how}); at this rate everything is there about {whole:%A}, {whole}."
+    )
 
 
 # --- demo and ui ------------------------------------------------------------------------------------------------
@@ -242,8 +271,6 @@ def run_demo(days: int) -> int:
 
 
 def _show_demo(console: Console, settings: Settings, calls: int) -> None:
-    from wx_datacube.warehouse.files import Warehouse
-
     database = os.path.relpath(settings.database)
     console.print(f"It took {calls:,} calls. The last seven days in {database}:\n")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -55,10 +55,13 @@ class Shop:
         """All labels that are due."""
         return due_labels(endpoint.period, self.ingest.account.start, self.now.date())
 
-    def bring_in(self, endpoint: Endpoint, labels: Iterable[dt.date] | None = None, **options: Any) -> Report:
-        """Bring labels in, all due ones unless told otherwise."""
-        wanted = self.labels(endpoint) if labels is None else labels
-        return self.ingest.bring_in(endpoint, wanted, **{"run_id": "run", **options})
+    def bring_in(
+        self, endpoint: Endpoint, labels: Iterable[dt.date] | None = None, *, refresh: bool = False, **options: Any
+    ) -> Report:
+        """Bring labels in, all due ones unless told otherwise; in a `refresh`, ask again for each."""
+        wanted = self.labels(endpoint) if labels is None else list(labels)
+        again = wanted if refresh else ()
+        return self.ingest.bring_in(endpoint, wanted, **{"run_id": "run", "refresh": again, **options})
 
     def bring_everything_in(self) -> list[Report]:
         """All endpoints, days before what they may make superfluous."""

@@ -3,6 +3,7 @@
 Add here what starts and stops processes. Nothing here knows what they do.
 """
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TOP = Path(__file__).parent.parent
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let this process, and those started meanwhile, heed SIGINT, also where it is ignored (`make test &`)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

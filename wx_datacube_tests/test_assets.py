@@ -126,6 +126,22 @@ def test_a_refresh_asks_again(it: Orchestra, emulated: Emulated) -> None:
         assert con.execute("SELECT count(*) FROM datacube.api_calls WHERE refresh").fetchall() == [(1,)]
 
 
+def test_a_refresh_that_the_quota_stops_goes_on_in_the_next_run(it: Orchestra, emulated: Emulated) -> None:
+    """The same range with `refresh: true` again asks only for what is left; then all of it is materialized."""
+    it.run(HOURS, FIRST, LAST)
+    first = emulated.control.used(HOURS.name)
+    emulated.control.set_quota(first + 2, HOURS.name)
+    stopped = it.run(HOURS, FIRST, LAST, refresh=True)
+    emulated.control.set_quota(1000, HOURS.name)
+    before = asked(emulated)
+
+    assert not stopped.success
+    assert it.run(HOURS, FIRST, LAST, refresh=True).success
+    days = labels(HOURS, FIRST, LAST)
+    assert asked(emulated) - before == len(days) - 2
+    assert it.materialized(HOURS) == set(days)
+
+
 def test_runs_say_where_they_run(it: Orchestra, emulated: Emulated) -> None:
     """Tags with host and process, by which a run whose process is gone is found."""
     run = it.instance.get_run_by_id(it.run(DAYS, FIRST, FIRST).run_id)

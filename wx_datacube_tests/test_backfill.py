@@ -233,7 +233,35 @@ def test_a_refresh_that_the_quota_stops_ends_with_3(
     code, said = ended(it, capsys, endpoints=[DAYS], refresh=True)
 
     assert code == 3
-    assert "getupstreammsg: 3 of 10 are missing." in said
+    assert "getupstreammsg: 3 of 10 are still to be asked again." in said
+
+
+def test_a_refresh_of_several_days_goes_on_where_it_stopped(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same command, day after day, asks for each label once; then it is done, and a next one begins anew."""
+    ended(it, capsys, endpoints=[HOURS])
+    first = emulated.control.used(HOURS.name)
+    emulated.control.set_quota(first + 4, HOURS.name)
+
+    code, said = ended(it, capsys, endpoints=[HOURS], refresh=True)
+    assert code == 3
+    assert "getupstreammsghour: 6 of 10 are still to be asked again." in said
+    assert "run the same again then (it asks only for what is left)" in said
+
+    emulated.control.advance(dt.timedelta(days=1))
+    emulated.control.set_quota(4, HOURS.name)
+    assert ended(it, capsys, endpoints=[HOURS], refresh=True)[0] == 3
+    emulated.control.advance(dt.timedelta(days=1))
+    assert ended(it, capsys, endpoints=[HOURS], refresh=True) == (0, "")
+    assert sorted(call.begin for call in emulated.control.calls(HOURS.name)[first:] if call.errcode is None) == [
+        str(day) for day in labels(HOURS, START, END)
+    ]
+
+    emulated.control.set_quota(100, HOURS.name)
+    calls = asked(emulated)
+    assert ended(it, capsys, endpoints=[HOURS], refresh=True) == (0, "")
+    assert asked(emulated) == calls + 10
 
 
 def test_what_needs_a_person_ends_it_with_1(

@@ -1,5 +1,6 @@
 """Doctor: it names what stands in the way and what to do, and makes no more than one call an endpoint."""
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +8,12 @@ import pytest
 
 from wx_datacube import cli
 from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.doctor import examine
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube_tests.orchestrating import Orchestra, orchestra
+from wx_datacube.ingest import Ingest
+from wx_datacube_tests.orchestrating import DAYS, Orchestra, orchestra
+
+DAY = dt.timedelta(days=1)
 
 
 @pytest.fixture
@@ -120,6 +125,27 @@ def test_with_nothing_configured_it_says_where_to_begin(it: Orchestra, capsys: p
     assert len(ills) == 1
     words = ("developers.weixin.qq.com", "do NOT reset it", "stable_token", ".env", "IP白名单")
     assert all(word in ills[0] for word in words)
+
+
+def test_the_first_message_is_told_once_all_before_is_known(it: Orchestra, emulated: Emulated) -> None:
+    """With the setting that saves the calls for what is before; nothing is said while older days are missing."""
+    emulated.control.set(silent_share=1)
+    first = dt.date(2024, 3, 5)
+    ingest = Ingest.of(it.settings, it.settings.account())
+    ingest.bring_in(DAYS, [first - DAY, first - DAY * 2], run_id="run")
+    emulated.control.restate(first, delta=7)
+    ingest.bring_in(DAYS, [first], run_id="run")
+
+    def told() -> list[str]:
+        found = examine(it.settings, it.settings.account(), lambda: dt.datetime(2024, 3, 7, 15))
+        return [each.text for each in found if "first message" in each.text]
+
+    assert told() == []
+    ingest.bring_in(DAYS, [dt.date(2024, 3, 1), dt.date(2024, 3, 2)], run_id="run")
+    assert told() == [
+        "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls for all that is"
+        " before."
+    ]
 
 
 def test_an_account_of_another_appid_is_said(

@@ -31,7 +31,7 @@ from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, MONTHS, SENDERS, WEEKS, answered, day, hour_row
 from wx_datacube_tests.ingesting import AFTERNOON, Shop, shop
-from wx_datacube_tests.processes import running
+from wx_datacube_tests.processes import interruptible, running
 
 MORNING = dt.datetime(2026, 11, 24, 9)
 NINE, NOON = MORNING, MORNING.replace(hour=12)
@@ -459,6 +459,16 @@ def test_a_large_fetch_asks_first_what_is_left(start: Start) -> None:
     assert [call.errcode for call in made.emulated.control.calls(HOURS.name)] == [None] * 3
 
 
+def test_a_refused_question_for_the_quota_keeps_nobody_from_asking(start: Start) -> None:
+    """Without it a large fetch goes on, and says so."""
+    made = start()
+    made.emulated.control.script("quota", "48001", last=99)
+    told: list[str] = []
+
+    assert made.bring_in(HOURS, say=told.append).undone == ()
+    assert "going on without knowing what is left of today's quota" in told[0]
+
+
 def test_daily_calls_keep_a_reserve(start: Start) -> None:
     """As many attempts a day and endpoint as the setting allows, over all runs of the day, failed ones included."""
     made = start(daily_calls=5)
@@ -644,6 +654,40 @@ def test_a_refresh_that_fails_says_so_and_keeps_what_is_there(start: Start) -> N
     assert report.undone == report.labels
 
 
+def test_a_refresh_that_was_cut_off_goes_on_with_what_is_left(start: Start) -> None:
+    """Only the very same refresh, and not after a month; a finished one begins anew; what is implied is never asked."""
+    made = start(silent_share=0)
+    wanted = made.labels(HOURS)[-4:]
+    scope = (wanted[0], wanted[-1])
+    told: list[str] = []
+
+    assert made.ingest.begin_refresh(HOURS, wanted, *scope) == wanted
+    made.bring_in(HOURS, wanted[2:], refresh=True)
+    made.bring_in(HOURS, wanted[1:2])  # missing, so asked, but not again: this is no part of a refresh
+    assert made.ingest.begin_refresh(HOURS, wanted, *scope, told.append) == wanted[:2]
+    assert told == [
+        "getupstreammsghour: going on with the refresh of 2026-11-24 15:00; 2 of 4 days were asked again already."
+    ]
+    made.bring_in(HOURS, wanted[:2], refresh=True)
+    assert made.ingest.begin_refresh(HOURS, wanted, *scope, told.append) == wanted
+
+    made.bring_in(HOURS, wanted[2:], refresh=True)
+    assert made.ingest.begin_refresh(HOURS, wanted[2:], wanted[2], wanted[3]) == wanted[2:]
+    assert made.ingest.begin_refresh(HOURS, wanted, *scope) == wanted
+    made.bring_in(HOURS, wanted[2:], refresh=True)
+    made.at(AFTERNOON + dt.timedelta(days=31))
+    assert made.ingest.begin_refresh(HOURS, wanted, *scope) == wanted
+    assert len(told) == 1
+
+
+def test_what_silence_implies_is_no_part_of_a_refresh(start: Start) -> None:
+    """It would never be done."""
+    made = start(silent_share=1)
+    made.bring_in(MESSAGES, [day(20)])
+
+    assert made.ingest.begin_refresh(HOURS, [day(20), day(21)], day(20), day(21)) == [day(21)]
+
+
 # --- settings ---------------------------------------------------------------------------------------------------
 
 
@@ -698,7 +742,7 @@ def interrupted_after(made: Shop, calls: int, seconds: float = 0) -> Iterator[No
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
+    with interruptible(), pytest.raises(KeyboardInterrupt):
         yield
     thread.join()
 

@@ -11,7 +11,15 @@ import pytest
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.definitions import build_defs
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, stored_together
-from wx_datacube.orchestration.runs import HOST_TAG, PID_TAG, REASON_TAG, STOPPED_TAG, end_dead_runs
+from wx_datacube.orchestration.runs import (
+    BORN_TAG,
+    HOST_TAG,
+    PID_TAG,
+    REASON_TAG,
+    STOPPED_TAG,
+    end_dead_runs,
+    process_tags,
+)
 from wx_datacube.orchestration.schedules import MORNINGS
 from wx_datacube.periods import BEIJING, due_labels
 from wx_datacube.warehouse.ledger import Call, store_calls
@@ -283,6 +291,17 @@ def test_a_dead_run_is_ended_by_the_next_tick(status: str, it: Orchestra, ran: R
     assert found is not None
     assert found.status is dg.DagsterRunStatus.FAILURE
     assert DAYS.name in {each[0] for each in requests}
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells when a process began")
+def test_a_later_process_with_the_same_number_does_not_keep_a_run_alive(it: Orchestra, ran: Ran) -> None:
+    """As after a restart of the machine."""
+    tags = process_tags()
+    alive = ran(DAYS, **tags)
+    dead = ran(DAYS, **(tags | {BORN_TAG: "1"}))
+
+    assert end_dead_runs(it.instance) == [dead.run_id]
+    assert alive.run_id != dead.run_id
 
 
 @pytest.mark.parametrize("tags", [{}, {HOST_TAG: "elsewhere", PID_TAG: "1"}, {HOST_TAG: "here", PID_TAG: "?"}])

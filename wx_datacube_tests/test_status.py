@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +23,10 @@ def made(folder: Path) -> Iterator[Shop]:
         yield running
 
 
-def status(made: Shop) -> AccountStatus:
+def status(made: Shop, **given: Any) -> AccountStatus:
     """The status of the account, by the emulator's clock."""
     account = made.ingest.account
-    settings = Settings(made.warehouse.database.parent, made.warehouse.database, accounts=(account,))
+    settings = Settings(made.warehouse.database.parent, made.warehouse.database, accounts=(account,), **given)
     return read_status(settings, account, made.emulated.account.clock)
 
 
@@ -92,6 +93,21 @@ def test_calls_are_those_of_the_beijing_day(made: Shop) -> None:
     assert status(made).endpoints[1].calls_today == 0
 
 
+def test_the_days_that_the_quota_takes_are_counted(made: Shop) -> None:
+    """With 1,000 calls a day and endpoint, or what WX_DATACUBE_DAILY_CALLS leaves; what is left of today counts."""
+
+    def days(**settings: int) -> list[int]:
+        return [each.days_needed for each in status(made, **settings).endpoints[:2]]
+
+    missing = len(made.labels(HOURS))
+    assert days() == [1, 1]
+    assert days(daily_calls=5) == [1, -(-missing // 5)]
+    made.with_(daily_calls=5).bring_in(HOURS)
+    assert days(daily_calls=5) == [1, -(-(missing - 5) // 5)]
+    made.bring_in(HOURS)
+    assert days(daily_calls=5) == [1, 0]
+
+
 def test_what_only_a_person_can_mend_is_said(made: Shop) -> None:
     """The last word of WeChat for each endpoint; once it answers again, nothing is said."""
     made.emulated.control.set(denied=["getupstreammsghour"])
@@ -142,6 +158,7 @@ def test_json_has_the_fields_of_the_contract(made: Shop) -> None:
         "last_landed": "2026-11-22",
         "calls_today": 1,
         "calls_needed": 4,
+        "days_needed": 1,
     }
     assert whole["needs_person"] == []
 

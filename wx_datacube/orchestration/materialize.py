@@ -45,8 +45,6 @@ class DagsterRuns:
         end_dead_runs(self.instance)
         with Warehouse(self.settings.database).writing() as con:
             found = self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
-        if self.scope.refresh:
-            return sum(map(len, found.values()))
         return sum(len(to_do(states, self._materialized(endpoint))) for endpoint, states in found.items())
 
     def materialize(self, landed: Landed) -> Iterator[Run]:

@@ -7,13 +7,18 @@ run would stay started for ever and keep schedules waiting.
 import os
 import socket
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 
 import dagster as dg
 
 REASON_TAG = "wx_datacube/reason"
 HOST_TAG = "wx_datacube/host"
 PID_TAG = "wx_datacube/pid"
+BORN_TAG = "wx_datacube/born"
+"""What tells a process from a later one with the same PID, such as after a restart of the machine."""
 STOPPED_TAG = "wx_datacube/stopped"
 
 
@@ -35,7 +40,7 @@ class Reason(StrEnum):
 
 def process_tags() -> dict[str, str]:
     """The tags of a run that this process executes."""
-    return {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid())}
+    return {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), BORN_TAG: _born(os.getpid())}
 
 
 def wait_for_runs(instance: dg.DagsterInstance, key: dg.AssetKey, own_run: str) -> None:
@@ -56,7 +61,7 @@ def wait_for_runs(instance: dg.DagsterInstance, key: dg.AssetKey, own_run: str) 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark the runs of this machine failed whose process no longer exists; returns their ids."""
     filters = dg.RunsFilter(statuses=_IN_A_PROCESS, tags={HOST_TAG: socket.gethostname()})
-    dead = [run for run in instance.get_runs(filters) if not _alive(run.tags.get(PID_TAG, ""))]
+    dead = [run for run in instance.get_runs(filters) if not _alive(run.tags)]
     for run in dead:
         instance.report_run_failed(
             run, "The process of this run is gone (killed, or the machine restarted). What had landed stays stored."
@@ -64,7 +69,8 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     return [run.run_id for run in dead]
 
 
-def _alive(pid: str) -> bool:
+def _alive(tags: Mapping[str, str]) -> bool:
+    pid = tags.get(PID_TAG, "")
     if not pid.isdigit():
         return True  # not one of ours: leave it alone
     try:
@@ -72,5 +78,13 @@ def _alive(pid: str) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass  # somebody else's process
+    return tags.get(BORN_TAG, "") in ("", _born(int(pid)))
+
+
+def _born(pid: int) -> str:
+    """When a process began, in ticks since the machine did; empty where there is no /proc, as on macOS."""
+    with suppress(OSError):
+        # Field 22 of proc(5); the second, the program's name, may hold blanks.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""

@@ -201,6 +201,47 @@ def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequ
     return [PastCall(*row) for row in found.fetchall()]
 
 
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A refresh of an endpoint's labels from `first` to `last` (None: without a bound), and what it asked already."""
+
+    begun_at: dt.datetime
+    asked: frozenset[dt.date]
+
+
+def last_refresh(
+    con: Connection, account: str, endpoint: Endpoint, first: dt.date | None, last: dt.date | None
+) -> Refresh | None:
+    """The endpoint's last refresh, if it was about the same labels; what it asked and got an answer for."""
+    of = {"account": account, "endpoint": endpoint.name}
+    found = con.execute(
+        "SELECT begun_at, after_call_id FROM datacube.refreshes WHERE account = $account AND endpoint = $endpoint"
+        ' AND "first" IS NOT DISTINCT FROM $first::DATE AND "last" IS NOT DISTINCT FROM $last::DATE',
+        of | {"first": first, "last": last},
+    ).fetchone()
+    if found is None:
+        return None
+    asked = con.execute(
+        "SELECT DISTINCT unnest(asked) FROM datacube.api_calls WHERE account = $account AND endpoint = $endpoint"
+        " AND refresh AND call_id > $after AND http_status = 200 AND errcode IS NULL AND errmsg IS NULL",
+        of | {"after": found[1]},
+    ).fetchall()
+    return Refresh(found[0], frozenset(label for (label,) in asked))
+
+
+def note_refresh(
+    con: Connection, account: str, endpoint: Endpoint, first: dt.date | None, last: dt.date | None, now: dt.datetime
+) -> None:
+    """Take down that a refresh begins; the one before it, finished or not, is forgotten."""
+    of = {"account": account, "endpoint": endpoint.name}
+    con.execute("DELETE FROM datacube.refreshes WHERE account = $account AND endpoint = $endpoint", of)
+    con.execute(
+        "INSERT INTO datacube.refreshes SELECT $account, $endpoint, $first, $last, $now,"
+        " (SELECT coalesce(max(call_id), 0) FROM datacube.api_calls)",
+        of | {"first": first, "last": last, "now": now},
+    )
+
+
 def accounts(con: Connection) -> dict[str, str | None]:
     """The appid of every account in the file, by name."""
     return dict(con.execute("SELECT account, appid FROM datacube.accounts ORDER BY account").fetchall())
@@ -223,6 +264,18 @@ def first_message(con: Connection, account: str) -> dt.date | None:
         {"account": account},
     ).fetchone()
     return found[0] if found else None
+
+
+def later_start(con: Connection, account: str, start: dt.date, now: dt.datetime) -> dt.date | None:
+    """The first day with messages, if every day from `start` to it is known to have had none; else None.
+
+    As WX_DATACUBE_START it changes no figure and saves the calls for all that is before it.
+    """
+    first = first_message(con, account)
+    if first is None or first <= start:
+        return None
+    days = states(con, account, start, now, ENDPOINTS[0])[ENDPOINTS[0].name]
+    return first if all(state is State.EMPTY for day, state in days.items() if day < first) else None
 
 
 def endpoint_named(name: str) -> Endpoint:

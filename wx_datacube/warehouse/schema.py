@@ -96,6 +96,14 @@ ACCOUNTS: Columns = {
     "start_date": ("DATE", "First day of history, as in WX_DATACUBE_START."),
     "added_at": ("TIMESTAMP", "When the account was first used, Beijing time."),
 }
+REFRESHES: Columns = {
+    "account": ("VARCHAR", _ACCOUNT),
+    "endpoint": ("VARCHAR", _ENDPOINT),
+    "first": ("DATE", "The first label that it is about; NULL for the beginning of history."),
+    "last": ("DATE", "The last label that it is about; NULL for the newest that is due."),
+    "begun_at": ("TIMESTAMP", "When it began, Beijing time."),
+    "after_call_id": ("BIGINT", "The last call before it: later ones with the mark refresh belong to it."),
+}
 CATALOG: Columns = {
     "endpoint": ("VARCHAR", _ENDPOINT),
     "period": ("VARCHAR", "What a label stands for: day, week or month."),
@@ -110,6 +118,7 @@ TABLES: Mapping[str, tuple[str, Columns]] = {
     "rejected_rows": ("Rows that WeChat sent and that are not to be trusted, set apart.", REJECTED_ROWS),
     "revisions": ("What WeChat changed after it had been stored, each change once.", REVISIONS),
     "accounts": ("The Official Accounts in this file.", ACCOUNTS),
+    "refreshes": ("The last refresh of each endpoint: one that was cut off goes on where it stopped.", REFRESHES),
     "endpoints": ("The catalog of endpoints.", CATALOG),
 }
 

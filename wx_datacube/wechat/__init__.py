@@ -7,6 +7,6 @@ here knows Dagster, the warehouse, or how labels become calls. Source: WeChat's 
 """
 
 from wx_datacube.wechat.answers import Attempt
-from wx_datacube.wechat.client import Client, Journal, Quota
+from wx_datacube.wechat.client import QUOTA_CALL, Client, Journal, Quota
 
-__all__ = ["Attempt", "Client", "Journal", "Quota"]
+__all__ = ["QUOTA_CALL", "Attempt", "Client", "Journal", "Quota"]

@@ -25,6 +25,9 @@ from wx_datacube.wechat.retry import Limits, Retry
 from wx_datacube.wechat.tokens import Fetcher, NoToken, StableToken, Tokens, TokenServer, no_credentials
 from wx_datacube.wechat.transport import Bounds, Reply, Transport
 
+QUOTA_CALL = "quota/get"
+"""What errors of `Client.quota` name as their endpoint."""
+
 log = logging.getLogger("wx_datacube.wechat")
 
 
@@ -125,7 +128,7 @@ class Client:
         body = json.dumps({"cgi_path": f"/datacube/{endpoint}"}).encode()
 
         def once(token: str) -> Quota:
-            finding, _ = self._call("quota/get", "/cgi-bin/openapi/quota/get", body, token, "quota", dict)
+            finding, _ = self._call(QUOTA_CALL, "/cgi-bin/openapi/quota/get", body, token, "quota", dict)
             if finding.error:
                 raise finding.error
             return _quota((finding.data or {})["quota"])
@@ -158,5 +161,5 @@ def _quota(data: dict[str, object]) -> Quota:
     numbers = [data.get(name) for name in ("daily_limit", "used", "remain")]
     whole = [number for number in numbers if isinstance(number, int) and not isinstance(number, bool)]
     if len(whole) < len(numbers):
-        raise UnexpectedAnswer("WeChat sent a quota without proper numbers.", endpoint="quota/get")
+        raise UnexpectedAnswer("WeChat sent a quota without proper numbers.", endpoint=QUOTA_CALL)
     return Quota(*whole)

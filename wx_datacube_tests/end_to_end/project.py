@@ -23,6 +23,7 @@ from typing import IO, Any
 import duckdb
 
 from wx_datacube.emulator.testing import Emulated
+from wx_datacube_tests.processes import interruptible
 
 TOP = Path(__file__).parent.parent.parent
 PATIENCE = 120.0
@@ -114,16 +115,6 @@ class Project:
     def program(self, name: str) -> str:
         """A program that is installed beside this Python, such as `dagster`."""
         return str(Path(sys.executable).with_name(name))
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let processes started meanwhile heed SIGINT, also where this one was told to ignore it (`make test &`)."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def end(process: subprocess.Popen[str]) -> None:

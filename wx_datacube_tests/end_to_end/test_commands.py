@@ -141,13 +141,34 @@ def test_a_killed_backfill_loses_no_more_than_the_last_second(project: Project, 
         wait_until(project.database.exists)
         wait_until(lambda: len(emulated.control.statistics_calls()) > 8)
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
+        wait_until(lambda: not session(process.pid), patience=30)  # Dagster's process ends by itself
     emulated.control.set_latency(0)
     again = project.run("backfill", *CHOSEN)
 
     assert again.returncode == 0, again.stderr
     assert sum(count - 1 for count in windows(emulated).values()) <= 16
     assert runs(project) <= {"SUCCESS", "FAILURE"}
+
+
+def test_a_backfill_whose_dagster_is_killed_says_so(project: Project, emulated: Emulated) -> None:
+    """Exit code 1 and how to go on; what was answered is stored, and the same command finishes the work."""
+    emulated.control.set_latency(300)
+    with project.started(project.command("backfill", *CHOSEN)) as process:
+        wait_until(lambda: len(emulated.control.statistics_calls()) > 8)
+        (dagster,) = (pid for pid in session(process.pid) if pid != process.pid)
+        os.kill(dagster, signal.SIGKILL)
+        _, err = process.communicate(timeout=PATIENCE)
+    emulated.control.set_latency(0)
+    again = project.run("backfill", *CHOSEN)
+
+    assert process.returncode == 1
+    assert err.strip() == (
+        "wx-datacube: The process that runs Dagster ended with -9 before its work was done. What has landed stays; run"
+        " the same again to go on."
+    )
+    assert again.returncode == 0, again.stderr
+    assert set(windows(emulated).values()) == {1}
 
 
 def test_a_dead_host_ends_a_backfill_within_a_minute(tmp_path: Path) -> None:
