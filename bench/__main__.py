@@ -4,13 +4,14 @@ import argparse
 import datetime as dt
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -21,6 +22,7 @@ from wx_datacube.emulator.testing import Control
 from wx_datacube.periods import beijing_now
 
 TEXTBOOK_DAYS = 10
+MORNINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Emulator:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A process that ended: seconds on the clock, seconds of processor, and the most memory, in MB."""
+    """A command that ended: seconds on the clock, seconds of processor, and the most memory of its processes, in MB."""
 
     seconds: float
     cpu: float
@@ -57,19 +59,41 @@ def emulator(latency: int) -> Iterator[Emulator]:
 
 def measure(*command: str, cwd: Path) -> Measured:
     """Run a command to its end; it must succeed."""
-    began = time.monotonic()
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("WX_DATACUBE_", "DAGSTER_"))}
     environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, cwd=cwd, env=environ, stdout=output, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        memory = 0.0
+        while process.poll() is None:
+            memory = max(memory, sum(map(used_memory, family(process.pid))))
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
         output.seek(0)
         text = output.read()
+    seconds = time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
-    seconds = time.monotonic() - began
-    return Measured(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, text)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(seconds, cpu, memory, text)
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and its descendants."""
+    yield pid
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in thread.joinpath("children").read_text().split():
+                yield from family(int(child))
+
+
+def used_memory(pid: int) -> float:
+    """Memory of a process in MB, what it shares with others divided among them."""
+    with suppress(OSError):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
+    return 0.0
 
 
 def project(folder: Path, emulated: Emulator, start: dt.date) -> Path:
@@ -106,16 +130,17 @@ def whole_history(scratch: Path, latency: int, start: dt.date, today: dt.date) -
     """Floor and project one after the other on the same emulator."""
     with emulator(latency) as emulated:
         given = (emulated.api_url, emulated.appid, emulated.secret)
+        end = newest(today, MORNINGS)  # some days are left for `daily`
         # A first pass computes the emulated world, which is not what is measured.
         for attempt in ("warm", "floor"):
             database = scratch / f"{attempt}{latency}.duckdb"
             floor = measure(
-                *(sys.executable, "-m", "bench.floor", *given, str(start), str(today), str(database)), cwd=scratch
+                *(sys.executable, "-m", "bench.floor", *given, str(start), end, str(today), str(database)), cwd=scratch
             )
         control = Control(emulated.api_url)
         already = len(control.calls())
         folder = project(scratch / f"project{latency}", emulated, start)
-        ours = backfill(folder)
+        ours = backfill(folder, "--end", end)
         journal = [call for call in control.calls()[already:] if call.endpoint.startswith("getupstreammsg")]
         yield line(latency, "floor", floor, floor, f"{floor.output.strip()} calls")
         yield line(latency, "wx-datacube backfill", ours, floor, f"{len(journal)} calls")
@@ -125,20 +150,39 @@ def whole_history(scratch: Path, latency: int, start: dt.date, today: dt.date) -
             allowed = 8 / (latency / 1000)
             yield f"| {latency} ms | calls a second, of {allowed:.0f} | {rate:.0f} | {rate / allowed:.2f} | | | |"
         else:
-            yield from afterwards(folder)
+            yield from afterwards(folder, end)
+            yield from daily(scratch, folder, emulated, today)
             yield from textbook(scratch, emulated, today)
 
 
-def afterwards(folder: Path) -> Iterator[str]:
+def afterwards(folder: Path, end: str) -> Iterator[str]:
     """What is cheap once everything is stored."""
-    nothing = backfill(folder)
+    nothing = backfill(folder, "--end", end)
     yield line(0, "backfill with nothing to do", nothing)
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 2**20:.1f} MB" for path in folder.glob("data/*.duckdb"))
     history = sum(path.stat().st_size for path in folder.joinpath(".dagster").rglob("*") if path.is_file())
     yield f"| | sizes | | | | | {sizes}, .dagster {history / 2**20:.0f} MB |"
     shutil.rmtree(folder / ".dagster")
-    again = backfill(folder)
+    again = backfill(folder, "--end", end)
     yield line(0, "all materialized again on a fresh Dagster", again)
+
+
+def daily(scratch: Path, folder: Path, emulated: Emulator, today: dt.date) -> Iterator[str]:
+    """The middle one of some mornings, with a month and with the whole history stored, in turns."""
+    little = project(scratch / "month", emulated, today - dt.timedelta(days=MORNINGS + 31))
+    backfill(little, "--end", newest(today, MORNINGS))
+    found: dict[Path, list[Measured]] = {little: [], folder: []}
+    for left in reversed(range(MORNINGS)):
+        for each, mornings in found.items():
+            mornings.append(backfill(each, "--end", newest(today, left)))
+    month, everything = (sorted(each, key=lambda run: run.seconds)[MORNINGS // 2] for each in found.values())
+    yield line(0, "a day's run with a month stored", month, month)
+    yield line(0, "a day's run with the whole history stored", everything, month)
+
+
+def newest(today: dt.date, left: int) -> str:
+    """The newest day that is due, or the one so many days before."""
+    return (today - dt.timedelta(days=1 + left)).isoformat()
 
 
 def textbook(scratch: Path, emulated: Emulator, today: dt.date) -> Iterator[str]:

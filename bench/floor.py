@@ -1,6 +1,6 @@
 """The floor: the calls of a whole history, eight at a time, and one bulk insert; no ledger, no checks, no Dagster.
 
-`python -m bench.floor API_URL APPID SECRET START TODAY DATABASE` prints the number of calls.
+`python -m bench.floor API_URL APPID SECRET START END TODAY DATABASE` prints the number of calls.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ CONCURRENCY = 8
 _local = threading.local()
 
 
-def main(api_url: str, appid: str, secret: str, start: str, today: str, database: str) -> None:
+def main(api_url: str, appid: str, secret: str, start: str, end: str, today: str, database: str) -> None:
     """Fetch everything, then insert it."""
     body = {"grant_type": "client_credential", "appid": appid, "secret": secret}
     token = requests.post(f"{api_url}/cgi-bin/stable_token", json=body, timeout=30).json()["access_token"]
@@ -34,11 +34,11 @@ def main(api_url: str, appid: str, secret: str, start: str, today: str, database
         answer = _local.session.post(url, json=dates, timeout=30)
         return endpoint.name, answer.text
 
-    first, last = dt.date.fromisoformat(start), dt.date.fromisoformat(today)
+    first, last, now = map(dt.date.fromisoformat, (start, end, today))
     wanted = [
         (endpoint, window)
         for endpoint in ENDPOINTS
-        for window in plan_windows(endpoint, due_labels(endpoint.period, first, last))
+        for window in plan_windows(endpoint, [each for each in due_labels(endpoint.period, first, now) if each <= last])
     ]
     with ThreadPoolExecutor(CONCURRENCY) as pool:
         answers = list(pool.map(fetch, wanted))
