@@ -160,11 +160,20 @@ def replay() -> int:
     """Rebuild every table from the stored responses. Makes no call."""
     from wx_datacube.warehouse.files import Warehouse
     from wx_datacube.warehouse.ledger import replay as replay_ledger
+    from wx_datacube.warehouse.load import unreadable_calls
 
     warehouse = Warehouse(_settings().database)
     with warehouse.writing() as con:
         calls = replay_ledger(con)
+        left_out = unreadable_calls(con)
     warehouse.publish()
+    if left_out:
+        numbers = ", ".join(map(str, left_out[:10])) + (", …" if len(left_out) > 10 else "")
+        click.echo(
+            f"Left out, since their stored answer can't be read: {len(left_out):,} calls (call_id {numbers})."
+            " What no other call has answered for is missing now: `wx-datacube backfill` asks for it.",
+            err=True,
+        )
     click.echo(f"Rebuilt every table from {calls:,} calls: {warehouse.database}")
     return 0
 

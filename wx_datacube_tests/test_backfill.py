@@ -1,6 +1,7 @@
 """Backfill: everything that is to do and nothing else, in the order in which people want it, and an honest end."""
 
 import datetime as dt
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ import dagster as dg
 import pytest
 
 from wx_datacube import cli
-from wx_datacube.backfill import Backfill, Scope, check_account
+from wx_datacube.backfill import Backfill, Landed, Run, Runs, Scope, check_account
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
 from wx_datacube.crew import Progress
 from wx_datacube.emulator.testing import Emulated, wechat
@@ -131,6 +132,35 @@ def test_the_newest_comes_first_and_hours_last(it: Orchestra, emulated: Emulated
     assert len(beside) <= 1
 
 
+def test_fetching_does_not_wait_for_dagster(it: Orchestra, emulated: Emulated) -> None:
+    """However long that takes; then there is one run for all that has landed of an endpoint."""
+    done = backfill(it)
+
+    @dataclass
+    class Slow:
+        """Dagster's side, which wakes up when everything is fetched."""
+
+        runs: Runs
+
+        def to_do(self) -> int:
+            """Only then."""
+            while len({report.endpoint for report in done.reports if report.labels[0].label == START}) < len(DAILY):
+                time.sleep(0.05)
+            time.sleep(0.2)
+            return self.runs.to_do()
+
+        def materialize(self, landed: Landed) -> Iterator[Run]:
+            """As ever."""
+            return self.runs.materialize(landed)
+
+    done.runs = Slow(done.runs)
+    states = done.run()
+
+    assert sorted(run[0].name for run in told(done).runs) == sorted(endpoint.name for endpoint in DAILY)
+    assert {run[1:] for run in told(done).runs} == {(START, END)}
+    assert {state for found in states.values() for state in found.values()} <= {"landed", "empty", "implied"}
+
+
 def test_silent_days_are_not_asked_for_their_hours(it: Orchestra, emulated: Emulated) -> None:
     """Days are asked before what a silent one makes superfluous."""
     states = backfill(it).run()
@@ -190,6 +220,30 @@ def test_replay_rebuilds_the_same_tables(it: Orchestra, emulated: Emulated, caps
     assert asked(emulated) == calls
 
 
+def test_replay_sets_apart_what_can_not_be_read(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rest is replayed; it says which calls were left out, and the next backfill asks for their days again."""
+    backfill(it, endpoints=[HOURS]).run()
+    calls = asked(emulated)
+    with it.warehouse.writing() as con:
+        con.execute("UPDATE datacube.api_calls SET response = left(response, 40) WHERE call_id = 3")
+        con.execute("UPDATE datacube.api_calls SET response = NULL WHERE call_id = 5")
+        before = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()
+
+    assert cli.run(["replay"]) == 0
+    assert "2 calls (call_id 3, 5)" in capsys.readouterr().err
+    with it.warehouse.reading() as con:
+        after = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()
+    assert after == [row for row in before if row[-1] not in {3, 5}]
+
+    backfill(it, endpoints=[HOURS]).run()
+    assert asked(emulated) == calls + 2
+    with it.warehouse.reading() as con:
+        again = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()
+    assert sorted(row[:-1] for row in again) == sorted(row[:-1] for row in before)
+
+
 # --- how it ends, as the command says it ------------------------------------------------------------------------
 
 
@@ -205,6 +259,25 @@ def ended(it: Orchestra, capsys: pytest.CaptureFixture[str], **scope: object) ->
 def test_a_whole_backfill_ends_with_0(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is left to say."""
     assert ended(it, capsys, endpoints=[DAYS]) == (0, "")
+
+
+def test_it_says_when_the_first_message_was(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An account that was silent at first: which WX_DATACUBE_START saves the rest; with it nothing more is asked."""
+    emulated.control.set(silent_share=1)
+    emulated.control.restate(dt.date(2024, 3, 5), delta=7)
+    settings = it.settings
+
+    assert run_backfill(settings, settings.account(), Scope(START, END, [DAYS])) == 0
+    said = capsys.readouterr().out
+    assert "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls" in said
+
+    it.use(emulated, START="2024-03-05")
+    calls = asked(emulated)
+    assert run_backfill(it.settings, it.settings.account(), Scope(None, END, [DAYS])) == 0
+    assert "first message" not in capsys.readouterr().out
+    assert asked(emulated) == calls
 
 
 def test_the_quota_ends_it_with_3(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:

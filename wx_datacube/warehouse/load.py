@@ -61,15 +61,25 @@ def _names(columns: tuple[Column, ...]) -> str:
 # --- answers and their rows -------------------------------------------------------------------------------------
 
 
+_GOOD = "http_status = 200 AND errcode IS NULL AND errmsg IS NULL"
+_READABLE = "json_type(body, '$.list') = 'ARRAY' AND len(list_filter(json_keys(body), lambda name: name = 'list')) = 1"
+
+
 def _answers(endpoint: Endpoint) -> str:
     """The batch's answers: an object with one `list`, an array, and no error."""
     return f"""
 FROM (
     SELECT call_id, account, begin_date, end_date, asked, refresh, requested_at, TRY_CAST(response AS JSON) AS body
     FROM datacube.api_calls
-    WHERE call_id BETWEEN $first AND $last AND endpoint = '{endpoint.name}'
-        AND http_status = 200 AND errcode IS NULL AND errmsg IS NULL
-) WHERE json_type(body, '$.list') = 'ARRAY' AND len(list_filter(json_keys(body), lambda name: name = 'list')) = 1"""
+    WHERE call_id BETWEEN $first AND $last AND endpoint = '{endpoint.name}' AND {_GOOD}
+) WHERE {_READABLE}"""
+
+
+def unreadable_calls(con: duckdb.DuckDBPyConnection) -> list[int]:
+    """The calls whose answer was good when it came and can't be read any more: no table has anything of them."""
+    good = f"SELECT call_id, TRY_CAST(response AS JSON) AS body FROM datacube.api_calls WHERE {_GOOD}"
+    found = con.execute(f"SELECT call_id FROM ({good}) WHERE coalesce(NOT ({_READABLE}), true) ORDER BY call_id")
+    return [call_id for (call_id,) in found.fetchall()]
 
 
 def _items(endpoint: Endpoint) -> str:
