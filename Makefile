@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long lint pytest smoke coverage lock clean
+.PHONY: help install demo ui test test-long lint pytest smoke newest-duckdb coverage audit lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,11 +42,23 @@ pytest: install ## The tests alone
 smoke: install ## Build the wheel and try it, without extras, in a venv of its own
 	@scripts/smoke_wheel.sh $(BIN)/python
 
+newest-duckdb: install ## The tests of what touches DuckDB, with the newest 2.x instead of the locked one
+	rm -rf $(VENV)/newest-duckdb
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
+	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest $(PYTEST) wx_datacube_tests/test_warehouse_*.py \
+		wx_datacube_tests/test_ingest.py wx_datacube_tests/test_status.py wx_datacube_tests/test_backfill.py
+
 coverage: install ## The tests once more, with the lines and branches that they miss
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+audit: install ## Known weaknesses of the locked packages, by pip-audit in a venv of its own; asks the package index
+	$(BIN)/python -m pip check
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet pip-audit
+	$(VENV)/audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip
 
 # Keeps every pin that still fits; `make lock UV="--upgrade"` renews them all, `UV="-P dagster"` one of them.
 lock: install ## Write requirements.lock anew from pyproject.toml

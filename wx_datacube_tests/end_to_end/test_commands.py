@@ -235,22 +235,6 @@ def leaks(project: Project, said: str, secrets: list[str]) -> list[str]:
     return found + [secret for secret in secrets if secret in said]
 
 
-def test_no_secret_is_said_or_written(project: Project, emulated: Emulated) -> None:
-    """A backfill that works and commands that WeChat refuses in several ways: neither AppSecret nor token anywhere."""
-    days = ("--start", START, "--end", END, "--endpoint", "getupstreammsg")
-    commands = [project.run("backfill", *days)]
-    token = emulated.account.tokens.stable(emulated.account.clock(), False).text
-    emulated.control.script("*", "45009")
-    commands.append(project.run("backfill", *days, "--refresh"))
-    emulated.control.set(secret="f" * 32)
-    emulated.control.revoke_tokens()
-    commands.append(project.run("backfill", *days, "--refresh"))
-
-    assert [each.returncode for each in commands] == [0, 3, 1]
-    said = "".join(each.stdout + each.stderr for each in commands)
-    assert leaks(project, said, [emulated.secret, token]) == []
-
-
 def test_a_token_server_serves_instead_of_the_secret(emulated: Emulated, tmp_path: Path) -> None:
     """No token is fetched from WeChat; the URL, a secret too, is said and written nowhere."""
     with token_server(emulated) as url:
