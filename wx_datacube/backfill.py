@@ -16,12 +16,12 @@ from uuid import uuid4
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Family
 from wx_datacube.crew import Progress
-from wx_datacube.errors import HostDown, TryAgain, WeChatError
-from wx_datacube.ingest import Ingest, Report
+from wx_datacube.errors import HostDown, QuotaExhausted, TryAgain, WeChatError
+from wx_datacube.ingest import Again, Ingest, LabelReport, Report
 from wx_datacube.settings import Account, Settings
 from wx_datacube.todo import Range
 from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.coverage import Coverage, State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
 from wx_datacube.windows import plan_windows
@@ -131,6 +131,7 @@ class Backfill:
     """Why fetching was given up: something that every endpoint would meet."""
     _ingest: Ingest = field(init=False)
     _got_through: bool = True
+    _again: dict[Endpoint, Again] = field(default_factory=dict)
     _answered: dict[Endpoint, frozenset[dt.date]] = field(default_factory=dict)
     _run_id: str = field(default_factory=lambda: f"backfill {uuid4()}")
 
@@ -139,12 +140,12 @@ class Backfill:
 
     def run(self) -> dict[Endpoint, States]:
         """Do what is to do; returns the state of every label in scope afterwards."""
-        ask = {endpoint: self._to_ask(endpoint, labels) for endpoint, labels in self._states().items()}
+        ask = self._to_ask()
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())
         with self._fetching(ask) as landed:  # at once: Dagster takes a while to say what is to do
             todo = self.runs.to_do()
             if self.scope.refresh:
-                todo = sum(map(len, ask.values()))
+                todo = sum(len(again.labels) for again in self._again.values())
             self.watch.planned(todo, calls)
             for news in landed if todo else ():
                 for run in self.runs.materialize(news):
@@ -155,10 +156,17 @@ class Backfill:
         with self._ingest.warehouse.writing() as con:
             return self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
 
-    def _to_ask(self, endpoint: Endpoint, states: States) -> list[dt.date]:
-        if self.scope.refresh:
-            return self._ingest.begin_refresh(endpoint, states, self.scope.start, self.scope.end, self.watch.said)
-        return [label for label, state in states.items() if state is State.MISSING]
+    def _to_ask(self) -> dict[Endpoint, list[dt.date]]:
+        states = self._states()
+        if not self.scope.refresh:
+            return {
+                endpoint: [label for label, state in labels.items() if state is State.MISSING]
+                for endpoint, labels in states.items()
+            }
+        self._again = self._ingest.begin_refresh(states, self.scope.start, self.scope.end, self.watch.said)
+        # What was asked before an interruption has perhaps not been materialized since.
+        self._answered = {endpoint: again.done for endpoint, again in self._again.items()}
+        return {endpoint: again.left for endpoint, again in self._again.items()}
 
     def _take_down(self, run: Run) -> None:
         if run.failure is None:
@@ -189,7 +197,8 @@ class Backfill:
             under_way[endpoint].append(waiting[-1])
         try:
             asked = {endpoint for endpoint, labels in ask.items() if labels}
-            yield _heard([endpoint for endpoint in ask if endpoint not in asked], news, len(asked))
+            stored = [self._whole(endpoint) for endpoint in ask if endpoint not in asked]
+            yield _heard(stored, news, len(asked))
             for future in waiting:
                 future.result()
         except BaseException:
@@ -211,11 +220,12 @@ class Backfill:
             wait(before)
             if self.hopeless:
                 return
+            labels = self._without_unknown_days(endpoint, labels)
             report = self._ingest.bring_in(
                 endpoint,
                 labels,
                 run_id=self._run_id,
-                refresh=labels if self.scope.refresh else (),
+                refresh=self._again.get(endpoint),
                 by_hand=True,
                 progress=self._telling(news),
                 say=self.watch.said,
@@ -226,7 +236,27 @@ class Backfill:
             self._answered[endpoint] = self._answered.get(endpoint, frozenset()) | answered
         finally:
             if last:
-                news.put(Landed(endpoint, True, self._answered.get(endpoint, frozenset())))
+                news.put(self._whole(endpoint))
+
+    def _without_unknown_days(self, endpoint: Endpoint, labels: Sequence[dt.date]) -> Sequence[dt.date]:
+        """Leave out days whose messages could not be asked today: they may be silent, and this then superfluous."""
+        days = [report for report in self.reports if report.endpoint is ENDPOINTS[0]]
+        unknown = {
+            each.label: each.error
+            for report in days
+            for each in report.undone
+            if isinstance(each.error, QuotaExhausted | TryAgain) and not each.there
+        }
+        held = [label for label in labels if label in unknown]
+        if not endpoint.implied_by_silence or not held:
+            return labels
+        coverage = [Coverage(label, State.MISSING, 0, None, None, None, 0, "") for label in held]
+        undone = tuple(LabelReport(each, unknown[each.label]) for each in coverage)
+        self.reports.append(Report(endpoint, undone))
+        return [label for label in labels if label not in unknown]
+
+    def _whole(self, endpoint: Endpoint) -> Landed:
+        return Landed(endpoint, True, self._answered.get(endpoint, frozenset()))
 
     def _telling(self, news: "queue.SimpleQueue[Landed]") -> Callable[[Progress], None]:
         """Progress that also tells each time that enough labels for a Dagster run have landed."""
@@ -255,12 +285,12 @@ class Backfill:
         self._got_through = not deaf
 
 
-def _heard(stored: Sequence[Endpoint], news: "queue.SimpleQueue[Landed]", asked: int) -> Iterator[Landed]:
+def _heard(stored: Sequence[Landed], news: "queue.SimpleQueue[Landed]", asked: int) -> Iterator[Landed]:
     """What is stored already, then the news until as many endpoints as were `asked` are whole.
 
     What has come in meanwhile of one endpoint is one piece of news, since a run costs half a second whatever it holds.
     """
-    waiting = {endpoint: Landed(endpoint) for endpoint in stored}
+    waiting = {landed.endpoint: landed for landed in stored}
     while asked or waiting:
         while not (waiting and news.empty()):
             latest = news.get()

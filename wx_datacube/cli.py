@@ -16,10 +16,10 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from wx_datacube import __version__
-from wx_datacube.catalog import BY_NAME, ENDPOINTS
+from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
 from wx_datacube.emulator.options import Options
 from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError
-from wx_datacube.periods import beijing_now
+from wx_datacube.periods import beijing_now, label_of
 
 if TYPE_CHECKING:
     from wx_datacube.settings import Account, Settings
@@ -131,16 +131,18 @@ def backfill(
     settings = _settings()
     chosen = _accounts(settings, account)
     first, last = start and start.date(), end and end.date()
-    _check_range(first, last, chosen)
+    endpoints = [each for each in ENDPOINTS if not names or each.name in names]
+    _check_range(first, last, chosen, endpoints)
     from wx_datacube.backfill import Scope
     from wx_datacube.terminal import run_backfill
 
-    endpoints = [each for each in ENDPOINTS if not names or each.name in names]
     scope = Scope(first, last, endpoints, refresh)
     return max(run_backfill(settings, each, scope) for each in chosen)
 
 
-def _check_range(first: dt.date | None, last: dt.date | None, accounts: "Sequence[Account]") -> None:
+def _check_range(
+    first: dt.date | None, last: dt.date | None, accounts: "Sequence[Account]", endpoints: Sequence[Endpoint]
+) -> None:
     today = beijing_now().date()
     for day, option in ((first, "--start"), (last, "--end")):
         if day is not None and day > today:
@@ -148,7 +150,7 @@ def _check_range(first: dt.date | None, last: dt.date | None, accounts: "Sequenc
     if first is not None and last is not None and first > last:
         raise click.BadParameter(f"{first} is after --end {last}.", param_hint="--start")
     for account in accounts:
-        if last is not None and last < account.start:
+        if last is not None and all(last < label_of(account.start, each.period) for each in endpoints):
             raise click.BadParameter(
                 f"{last} is before the history of {account.name} begins, {account.start} (WX_DATACUBE_START).",
                 param_hint="--end",

@@ -5,7 +5,6 @@ that is missing, so that its figures are stored and the call is not wasted. Dags
 import it.
 """
 
-import datetime as dt
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,10 +28,11 @@ class Finding:
     text: str
 
 
-def start_hint(account: Account, first: dt.date) -> str:
-    """What spares an account, whose first message was on `first`, the calls for all that was before."""
-    variable = account.variable("START")
-    return f"The first message was on {first}: {variable}={first} in .env saves the calls for all that is before."
+def start_hint(account: Account, begun: known.Beginning) -> str:
+    """When an account's messages began, and what spares it the calls for all that was before."""
+    said = f"The first message was on {begun.day}" if begun.landed else f"No message came before {begun.day}"
+    setting = f"{account.variable('START')}={begun.day}"
+    return f"{said}: {setting} in .env saves the calls for what is before." if begun.saves else f"{said}."
 
 
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Finding]:
@@ -77,13 +77,13 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Fin
     try:
         with Warehouse(settings.database, clock=clock, patience=5).writing() as con:
             known.bind_account(con, account.name, account.appid, account.start, clock())
-            first = known.later_start(con, account.name, account.start, clock())
+            begun = known.beginning(con, account.name, account.start, clock())
     except WxDatacubeError as error:
         yield Finding(False, str(error))
         return
     yield Finding(True, f"{settings.database} can be written.")
-    if first is not None:
-        yield Finding(True, start_hint(account, first))
+    if begun is not None:
+        yield Finding(True, start_hint(account, begun))
     if not os.access(settings.project, os.W_OK):
         yield Finding(False, f"{settings.project} can't be written: Dagster keeps its history there (.dagster/).")
 

@@ -8,7 +8,7 @@ once a second, ledger and tables together. Add here what decides *whether and wh
 import datetime as dt
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -26,7 +26,7 @@ from wx_datacube.errors import (
 from wx_datacube.periods import Clock, beijing_now, settled_at
 from wx_datacube.settings import Account, Settings
 from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse.coverage import Coverage, State
+from wx_datacube.warehouse.coverage import Coverage, Refresh, State
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.locks import Gate
 from wx_datacube.wechat import QUOTA_CALL, Client
@@ -126,20 +126,20 @@ class Ingest:
         labels: Iterable[dt.date],
         *,
         run_id: str,
-        refresh: Collection[dt.date] = (),
+        refresh: "Again | None" = None,
         by_hand: bool = False,
         progress: Callable[[Progress], None] = _ignore,
         say: Callable[[str], None] = _quiet,
     ) -> Report:
         """Make the labels landed, empty or implied, at the fewest calls, and report on each.
 
-        Those in `refresh` are asked again though they are stored. `by_hand` lets a run ask WeChat once whether quota
-        is left where the ledger says that there is none. `say` gets what a person should know. Raises `SettingsError`
-        and `WarehouseError`; whatever WeChat does is in the report.
+        Those in `refresh` are asked again, once, though they are stored. `by_hand` lets a run ask WeChat once whether
+        quota is left where the ledger says that there is none. `say` gets what a person should know. Raises
+        `SettingsError` and `WarehouseError`; whatever WeChat does is in the report.
         """
         now = self.clock()
         wanted = sorted(set(labels))
-        task = _Task(self, endpoint, wanted, now, run_id, frozenset(refresh), by_hand, progress, say)
+        task = _Task(self, endpoint, wanted, now, run_id, refresh, by_hand, progress, say)
         try:
             if task.plan().windows:
                 with self.warehouse.fetching(self.account.name, endpoint.name, task.say_waiting):
@@ -150,32 +150,55 @@ class Ingest:
 
     def begin_refresh(
         self,
-        endpoint: Endpoint,
-        labels: Iterable[dt.date],
+        wanted: Mapping[Endpoint, Iterable[dt.date]],
         first: dt.date | None,
         last: dt.date | None,
         say: Callable[[str], None] = _quiet,
-    ) -> list[dt.date]:
-        """The labels that a refresh from `first` to `last` has to ask again, oldest first.
+    ) -> "dict[Endpoint, Again]":
+        """Begin a refresh of `wanted`, what of it is due and not implied; `first` and `last` are its bounds.
 
-        All of `labels` that are due and not implied; where the same refresh was cut off, by the quota, say, what it
-        had left.
+        Where the same refresh was cut off, by the quota, say, it goes on: nothing that it has asked is asked once more.
         """
         now, account = self.clock(), self.account.name
         with self.warehouse.writing() as con:
-            states = known.states(con, account, min([self.account.start, *labels]), now, endpoint)[endpoint.name]
-            wanted = [label for label in sorted(labels) if states.get(label, State.IMPLIED) is not State.IMPLIED]
-            before = known.last_refresh(con, account, endpoint, first, last)
-            left = [label for label in wanted if before is None or label not in before.asked]
-            if before is None or not left or before.begun_at < now - _REFRESH_LASTS:
-                known.note_refresh(con, account, endpoint, first, last, now)
-                return wanted
-        if len(left) < len(wanted):
-            say(
-                f"{endpoint.name}: going on with the refresh of {before.begun_at:%Y-%m-%d %H:%M};"
-                f" {len(wanted) - len(left):,} of {len(wanted):,} {endpoint.period.value}s were asked again already."
-            )
-        return left
+            start = min([self.account.start, *(label for labels in wanted.values() for label in labels)])
+            states = known.states(con, account, start, now)
+            found: dict[Endpoint, Again] = {}
+            for endpoint, labels in wanted.items():
+                due = states[endpoint.name]
+                of = frozenset(each for each in labels if due.get(each, State.IMPLIED) is not State.IMPLIED)
+                before = known.last_refresh(con, account, endpoint, first, last)
+                if before is None or before.begun_at < now - _REFRESH_LASTS:
+                    found[endpoint] = Again(of, None)
+                else:
+                    done = known.asked_again(con, account, endpoint, before.after_call_id)
+                    found[endpoint] = Again(of, before, done & of)
+            goes_on = any(again.begun and again.left for again in found.values())
+            for endpoint, again in found.items():
+                if again.begun is None or not goes_on:
+                    begun = known.note_refresh(con, account, endpoint, first, last, now)
+                    found[endpoint] = Again(again.labels, begun)
+                elif again.done:
+                    count = f"{len(again.done):,} of {len(again.labels):,} {endpoint.period.value}s"
+                    say(
+                        f"{endpoint.name}: going on with the refresh of {again.begun.begun_at:%Y-%m-%d %H:%M};"
+                        f" {count} were asked again already."
+                    )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A refresh of one endpoint: the `labels` to ask again, and those of them that it has `done` before."""
+
+    labels: frozenset[dt.date]
+    begun: Refresh | None
+    done: frozenset[dt.date] = frozenset()
+
+    @property
+    def left(self) -> list[dt.date]:
+        """What it still has to ask, oldest first."""
+        return sorted(self.labels - self.done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +221,7 @@ class _Task:
     labels: Sequence[dt.date]
     now: dt.datetime
     run_id: str
-    refresh: frozenset[dt.date]
+    refresh: Again | None
     by_hand: bool
     progress: Callable[[Progress], None]
     say: Callable[[str], None]
@@ -214,7 +237,8 @@ class _Task:
         with self.ingest.warehouse.writing() as con:
             known.bind_account(con, account.name, account.appid, account.start, self.now)
             states = known.states(con, account.name, start, self.now, endpoint)[endpoint.name]
-            asked = [label for label in self.labels if self._to_ask(label, states.get(label))]
+            again = self._left_to_refresh(con)
+            asked = [label for label in self.labels if self._to_ask(states.get(label), label in again)]
             if not asked:
                 return _Plan([], [])
             habit = _window_habit(con, account.name, endpoint)
@@ -224,10 +248,17 @@ class _Task:
         windows = plan_windows(endpoint, asked, stored, one_label=habit is _Habit.ONE_LABEL)
         return _Plan(windows, asked, stored, calls_today, stopped, habit is _Habit.UNKNOWN)
 
-    def _to_ask(self, label: dt.date, state: State | None) -> bool:
+    def _left_to_refresh(self, con: Connection) -> frozenset[dt.date]:
+        """What nobody has asked again since the refresh began: another run may be at the same one."""
+        if self.refresh is None or self.refresh.begun is None:
+            return frozenset()
+        after = self.refresh.begun.after_call_id
+        return self.refresh.labels - known.asked_again(con, self.ingest.account.name, self.endpoint, after)
+
+    def _to_ask(self, state: State | None, again: bool) -> bool:
         if state is None:  # not due yet: nothing to ask, and the report says so
             return False
-        return state is State.MISSING or (label in self.refresh and state is not State.IMPLIED)
+        return state is State.MISSING or (again and state is not State.IMPLIED)
 
     def _quota_stop(self, con: Connection) -> bool:
         """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
@@ -262,7 +293,7 @@ class _Task:
 
     def _fetch_windows(self, client: Client, plan: _Plan) -> None:
         ingest, windows = self.ingest, plan.windows
-        stamp = Stamp(self.run_id, ingest.account.name, bool(self.refresh))
+        stamp = Stamp(self.run_id, ingest.account.name, self.refresh is not None)
         crew = Crew(
             ingest.warehouse,
             client,
@@ -328,7 +359,8 @@ class _Task:
         return Report(self.endpoint, tuple(sorted(reports, key=lambda report: report.label)), self.calls)
 
     def _why(self, coverage: Coverage) -> WeChatError | None:
-        if coverage.label in self.errors and (coverage.label in self.refresh or coverage.state is State.MISSING):
+        again = self.refresh is not None and coverage.label in self.refresh.labels
+        if coverage.label in self.errors and (again or coverage.state is State.MISSING):
             return self.errors[coverage.label]
         if coverage.state is not State.MISSING:
             return None

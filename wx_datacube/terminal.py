@@ -42,10 +42,14 @@ _WIDTH = 120
 
 
 def _console(*, stderr: bool = False) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
+    stream = sys.stderr if stderr else sys.stdout  # None where it was closed (`>&-`)
     # Without markup: what stands in brackets is text here, such as the errcode at the end of an error.
     return Console(
-        stderr=stderr, highlight=False, markup=False, soft_wrap=True, width=None if stream.isatty() else _WIDTH
+        stderr=stderr,
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+        width=None if stream and stream.isatty() else _WIDTH,
     )
 
 
@@ -124,15 +128,16 @@ def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
 
     now, display = beijing_now(), _Display(_console(), account.name)
     check_account(settings, account, scope, now)
-    with DagsterProcess(settings, account, scope, now) as runs, display.bar:
+    with _endings_are_ctrl_c(), DagsterProcess(settings, account, scope, now) as runs, display.bar:
         backfill = Backfill(runs, settings, account, scope, now, display)
         states = backfill.run()
     _show_outcome(display.console, states)
     if backfill.reports:
         with Warehouse(settings.database).reading() as con:
-            first = known.later_start(con, account.name, account.start, now)
-        if first is not None:
-            display.console.print(start_hint(account, first))
+            begun = known.beginning(con, account.name, account.start, now)
+        # Not every morning: when it saves something, or was found out just now.
+        if begun and (begun.saves or any(each.label == begun.day for it in backfill.reports for each in it.labels)):
+            display.console.print(start_hint(account, begun))
     return _explain(backfill, states)
 
 
@@ -330,8 +335,7 @@ def _run_process(command: Sequence[str], folder: Path, environ: Mapping[str, str
     It gets a process group of its own, so that Ctrl-C reaches it once, through us: told twice, `dagster dev` would
     leave its processes behind.
     """
-    before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDINGS}
-    try:
+    with _endings_are_ctrl_c():
         process = subprocess.Popen(command, cwd=folder, env=environ, process_group=0)
         try:
             return process.wait()
@@ -343,6 +347,18 @@ def _run_process(command: Sequence[str], folder: Path, environ: Mapping[str, str
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return 130
+
+
+@contextmanager
+def _endings_are_ctrl_c() -> Iterator[None]:
+    """Let a closed terminal, `kill` and a service manager end what runs as Ctrl-C does: nothing that was paid is lost.
+
+    What is ignored stays so: `nohup` is to survive the terminal.
+    """
+    heeded = [number for number in _ENDINGS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in heeded}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -14,10 +14,10 @@ from typing import Any
 
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.ingest import Ingest, Report
+from wx_datacube.ingest import Again, Ingest, Report
 from wx_datacube.periods import due_labels
 from wx_datacube.settings import Account, Secret
-from wx_datacube.warehouse.coverage import State, states
+from wx_datacube.warehouse.coverage import Refresh, State, note_refresh, states
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
 
@@ -56,12 +56,22 @@ class Shop:
         return due_labels(endpoint.period, self.ingest.account.start, self.now.date())
 
     def bring_in(
-        self, endpoint: Endpoint, labels: Iterable[dt.date] | None = None, *, refresh: bool = False, **options: Any
+        self,
+        endpoint: Endpoint,
+        labels: Iterable[dt.date] | None = None,
+        *,
+        refresh: Again | bool = False,
+        **options: Any,
     ) -> Report:
         """Bring labels in, all due ones unless told otherwise; in a `refresh`, ask again for each."""
         wanted = self.labels(endpoint) if labels is None else list(labels)
-        again = wanted if refresh else ()
+        again = Again(frozenset(wanted), self.begin_refresh(endpoint)) if refresh is True else refresh or None
         return self.ingest.bring_in(endpoint, wanted, **{"run_id": "run", "refresh": again, **options})
+
+    def begin_refresh(self, endpoint: Endpoint) -> Refresh:
+        """Take down that a refresh begins."""
+        with self.warehouse.writing() as con:
+            return note_refresh(con, self.ingest.account.name, endpoint, None, None, self.now)
 
     def bring_everything_in(self) -> list[Report]:
         """All endpoints, days before what they may make superfluous."""

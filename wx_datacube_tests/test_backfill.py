@@ -15,6 +15,7 @@ from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
 from wx_datacube.crew import Progress
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import SettingsError, WarehouseError
+from wx_datacube.ingest import Ingest
 from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.runs import REASON_TAG
 from wx_datacube.periods import beijing_now
@@ -169,6 +170,40 @@ def test_silent_days_are_not_asked_for_their_hours(it: Orchestra, emulated: Emul
     assert silent
     assert len(emulated.control.calls(HOURS.name)) == len(states[HOURS]) - len(silent)
     assert {states[HOURS][label] for label in silent} == {State.IMPLIED}
+
+
+def test_hours_of_days_that_could_not_be_asked_wait_for_them(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The days may be silent: their hours and distributions are not asked before that is known."""
+    emulated.control.set_quota(1, DAYS.name)
+
+    code, _ = ended(it, capsys)
+    assert code == 3
+    known = {call.begin for call in emulated.control.calls(HOURS.name)}
+    assert known <= {str(day) for day in labels(DAYS, dt.date(2024, 3, 4), END)}
+
+    emulated.control.set_quota(100, DAYS.name)
+    assert ended(it, capsys) == (0, "")
+    with it.warehouse.reading() as con:
+        silent = con.execute("SELECT count(*) FROM datacube.coverage WHERE state = 'implied'").fetchall()
+    assert len(emulated.control.calls(HOURS.name)) == 10 - silent[0][0] // 2
+
+
+def test_an_interrupted_refresh_is_materialized_as_a_whole(it: Orchestra, emulated: Emulated) -> None:
+    """Also what had been asked again before the interruption, which Dagster had no time for."""
+    backfill(it, endpoints=[HOURS]).run()
+    ingest = Ingest.of(it.settings, it.settings.account())
+    again = ingest.begin_refresh({HOURS: labels(HOURS, START, END)}, START, END)[HOURS]
+    ingest.bring_in(HOURS, again.left[5:], run_id="interrupted", refresh=again)
+    calls, runs = asked(emulated), it.instance.get_runs_count()
+
+    done = backfill(it, endpoints=[HOURS], refresh=True)
+    done.run()
+
+    assert asked(emulated) == calls + 5
+    assert told(done).runs == [(HOURS, START, END)]
+    assert it.instance.get_runs_count() == runs + 1
 
 
 def test_only_what_is_wanted_is_done(it: Orchestra, emulated: Emulated) -> None:

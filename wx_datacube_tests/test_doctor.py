@@ -128,7 +128,7 @@ def test_with_nothing_configured_it_says_where_to_begin(it: Orchestra, capsys: p
 
 
 def test_the_first_message_is_told_once_all_before_is_known(it: Orchestra, emulated: Emulated) -> None:
-    """With the setting that saves the calls for what is before; nothing is said while older days are missing."""
+    """With the setting that saves what is missing before it; a silent week is proof for its days."""
     emulated.control.set(silent_share=1)
     first = dt.date(2024, 3, 5)
     ingest = Ingest.of(it.settings, it.settings.account())
@@ -141,11 +141,11 @@ def test_the_first_message_is_told_once_all_before_is_known(it: Orchestra, emula
         return [each.text for each in found if "first message" in each.text]
 
     assert told() == []
-    ingest.bring_in(DAYS, [dt.date(2024, 3, 1), dt.date(2024, 3, 2)], run_id="run")
-    assert told() == [
-        "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls for all that is"
-        " before."
+    assert told() == [  # the first examination asked for the week
+        "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls for what is before."
     ]
+    ingest.bring_in(DAYS, [dt.date(2024, 3, 1), dt.date(2024, 3, 2)], run_id="run")
+    assert told() == ["The first message was on 2024-03-05."]
 
 
 def test_an_account_of_another_appid_is_said(

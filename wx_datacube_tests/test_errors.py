@@ -45,6 +45,17 @@ CONSEQUENCES = {
     61500: RequestRefused,
     61501: RequestRefused,
     61503: NotReady,
+    # Those that only some accounts ever meet.
+    40002: RequestRefused,
+    41002: RequestRefused,
+    41004: RequestRefused,
+    48004: NeedsPerson,
+    50004: NeedsPerson,
+    50007: NeedsPerson,
+    89501: NeedsPerson,
+    89503: NeedsPerson,
+    89506: NeedsPerson,
+    89507: NeedsPerson,
 }
 REFUSED_IP = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 608a6564-495fb669-6d56d31b"
 
@@ -53,6 +64,11 @@ REFUSED_IP = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist r
 def test_every_documented_errcode_has_its_consequence(errcode: int, kind: type[WeChatError]) -> None:
     """The table maps each code to the class by which callers decide."""
     assert type(error_for(errcode)) is kind
+
+
+def test_the_table_holds_these_codes_and_no_others() -> None:
+    """A code that is taken in or left out changes what callers do."""
+    assert BY_ERRCODE.keys() == CONSEQUENCES.keys()
 
 
 @pytest.mark.parametrize("errcode", BY_ERRCODE)

@@ -655,29 +655,48 @@ def test_a_refresh_that_fails_says_so_and_keeps_what_is_there(start: Start) -> N
 
 
 def test_a_refresh_that_was_cut_off_goes_on_with_what_is_left(start: Start) -> None:
-    """Only the very same refresh, and not after a month; a finished one begins anew; what is implied is never asked."""
+    """Only the very same refresh, and not after a month; what it has asked of an endpoint that is done stays asked."""
     made = start(silent_share=0)
-    wanted = made.labels(HOURS)[-4:]
-    scope = (wanted[0], wanted[-1])
+    wanted = {HOURS: made.labels(HOURS)[-4:], MESSAGES: made.labels(MESSAGES)[-4:]}
+    first, last = wanted[HOURS][0], wanted[HOURS][-1]
     told: list[str] = []
 
-    assert made.ingest.begin_refresh(HOURS, wanted, *scope) == wanted
-    made.bring_in(HOURS, wanted[2:], refresh=True)
-    made.bring_in(HOURS, wanted[1:2])  # missing, so asked, but not again: this is no part of a refresh
-    assert made.ingest.begin_refresh(HOURS, wanted, *scope, told.append) == wanted[:2]
-    assert told == [
-        "getupstreammsghour: going on with the refresh of 2026-11-24 15:00; 2 of 4 days were asked again already."
-    ]
-    made.bring_in(HOURS, wanted[:2], refresh=True)
-    assert made.ingest.begin_refresh(HOURS, wanted, *scope, told.append) == wanted
+    def begin(first: dt.date | None = first) -> tuple[list[dt.date], list[dt.date]]:
+        found = made.ingest.begin_refresh(wanted, first, last, told.append)
+        return found[HOURS].left, found[MESSAGES].left
 
-    made.bring_in(HOURS, wanted[2:], refresh=True)
-    assert made.ingest.begin_refresh(HOURS, wanted[2:], wanted[2], wanted[3]) == wanted[2:]
-    assert made.ingest.begin_refresh(HOURS, wanted, *scope) == wanted
-    made.bring_in(HOURS, wanted[2:], refresh=True)
+    def ask(endpoint: Endpoint, *places: int) -> None:
+        again = made.ingest.begin_refresh(wanted, first, last)[endpoint]
+        made.bring_in(endpoint, [wanted[endpoint][place] for place in places], refresh=again)
+
+    assert begin() == (wanted[HOURS], wanted[MESSAGES])
+    made.bring_in(HOURS, wanted[HOURS][1:2])  # missing, so asked, but not again: this is no part of a refresh
+    ask(HOURS, 2, 3)
+    ask(MESSAGES, 0, 1, 2, 3)
+    assert begin() == (wanted[HOURS][:2], [])
+    assert told == [
+        "getupstreammsghour: going on with the refresh of 2026-11-24 15:00; 2 of 4 days were asked again already.",
+        "getupstreammsg: going on with the refresh of 2026-11-24 15:00; 4 of 4 days were asked again already.",
+    ]
+    ask(HOURS, 0, 1)
+    assert begin() == (wanted[HOURS], wanted[MESSAGES])
+
+    ask(HOURS, 2, 3)
+    assert begin(None) == (wanted[HOURS], wanted[MESSAGES])
+    assert begin() == (wanted[HOURS], wanted[MESSAGES])
+    ask(HOURS, 2, 3)
     made.at(AFTERNOON + dt.timedelta(days=31))
-    assert made.ingest.begin_refresh(HOURS, wanted, *scope) == wanted
-    assert len(told) == 1
+    assert begin() == (wanted[HOURS], wanted[MESSAGES])
+    assert len(told) == 2
+
+
+def test_two_refreshes_at_once_ask_once(start: Start) -> None:
+    """Both set out to ask the same; the second finds it asked once it may fetch."""
+    made = start(silent_share=0)
+    wanted = made.labels(HOURS)[-3:]
+    both = [made.ingest.begin_refresh({HOURS: wanted}, None, None)[HOURS] for _ in range(2)]
+
+    assert [made.bring_in(HOURS, wanted, refresh=again).calls for again in both] == [3, 0]
 
 
 def test_what_silence_implies_is_no_part_of_a_refresh(start: Start) -> None:
@@ -685,7 +704,7 @@ def test_what_silence_implies_is_no_part_of_a_refresh(start: Start) -> None:
     made = start(silent_share=1)
     made.bring_in(MESSAGES, [day(20)])
 
-    assert made.ingest.begin_refresh(HOURS, [day(20), day(21)], day(20), day(21)) == [day(21)]
+    assert made.ingest.begin_refresh({HOURS: [day(20), day(21)]}, day(20), day(21))[HOURS].left == [day(21)]
 
 
 # --- settings ---------------------------------------------------------------------------------------------------

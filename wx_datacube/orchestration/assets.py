@@ -104,14 +104,15 @@ class _Materialization:
                 self._context.log.warning(warning)
             ingest = getattr(self._context.resources, resource_key(self._account)).ingest(settings)
             labels = [dt.date.fromisoformat(key) for key in self._context.partition_keys]
-            refresh = ()
+            again = None
             if self._refresh:
-                refresh = ingest.begin_refresh(self._endpoint, labels, labels[0], labels[-1], self._context.log.info)
+                wanted = {self._endpoint: labels}
+                again = ingest.begin_refresh(wanted, labels[0], labels[-1], self._context.log.info)[self._endpoint]
             return settings, ingest.bring_in(
                 self._endpoint,
                 labels,
                 run_id=self._context.run.run_id,
-                refresh=refresh,
+                refresh=again,
                 by_hand=self._reason != Reason.SCHEDULE,
                 progress=self._tell,
                 say=self._context.log.info,

@@ -12,8 +12,9 @@ from enum import StrEnum
 
 import duckdb
 
-from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family
+from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.errors import SettingsError
+from wx_datacube.periods import due_on, label_of
 from wx_datacube.warehouse.schema import coverage_select
 
 Connection = duckdb.DuckDBPyConnection
@@ -203,35 +204,37 @@ def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequ
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A refresh of an endpoint's labels from `first` to `last` (None: without a bound), and what it asked already."""
+    """When a refresh began: calls after `after_call_id` with the mark refresh belong to it."""
 
     begun_at: dt.datetime
-    asked: frozenset[dt.date]
+    after_call_id: int
 
 
 def last_refresh(
     con: Connection, account: str, endpoint: Endpoint, first: dt.date | None, last: dt.date | None
 ) -> Refresh | None:
-    """The endpoint's last refresh, if it was about the same labels; what it asked and got an answer for."""
-    of = {"account": account, "endpoint": endpoint.name}
+    """The endpoint's last refresh, if it was about the labels from `first` to `last` (None: without a bound)."""
     found = con.execute(
         "SELECT begun_at, after_call_id FROM datacube.refreshes WHERE account = $account AND endpoint = $endpoint"
         ' AND "first" IS NOT DISTINCT FROM $first::DATE AND "last" IS NOT DISTINCT FROM $last::DATE',
-        of | {"first": first, "last": last},
+        {"account": account, "endpoint": endpoint.name, "first": first, "last": last},
     ).fetchone()
-    if found is None:
-        return None
-    asked = con.execute(
+    return Refresh(*found) if found else None
+
+
+def asked_again(con: Connection, account: str, endpoint: Endpoint, after_call_id: int) -> frozenset[dt.date]:
+    """The labels that WeChat has answered for, in a refresh, since that call."""
+    found = con.execute(
         "SELECT DISTINCT unnest(asked) FROM datacube.api_calls WHERE account = $account AND endpoint = $endpoint"
         " AND refresh AND call_id > $after AND http_status = 200 AND errcode IS NULL AND errmsg IS NULL",
-        of | {"after": found[1]},
-    ).fetchall()
-    return Refresh(found[0], frozenset(label for (label,) in asked))
+        {"account": account, "endpoint": endpoint.name, "after": after_call_id},
+    )
+    return frozenset(label for (label,) in found.fetchall())
 
 
 def note_refresh(
     con: Connection, account: str, endpoint: Endpoint, first: dt.date | None, last: dt.date | None, now: dt.datetime
-) -> None:
+) -> Refresh:
     """Take down that a refresh begins; the one before it, finished or not, is forgotten."""
     of = {"account": account, "endpoint": endpoint.name}
     con.execute("DELETE FROM datacube.refreshes WHERE account = $account AND endpoint = $endpoint", of)
@@ -240,6 +243,9 @@ def note_refresh(
         " (SELECT coalesce(max(call_id), 0) FROM datacube.api_calls)",
         of | {"first": first, "last": last, "now": now},
     )
+    begun = last_refresh(con, account, endpoint, first, last)
+    assert begun is not None
+    return begun
 
 
 def accounts(con: Connection) -> dict[str, str | None]:
@@ -266,16 +272,36 @@ def first_message(con: Connection, account: str) -> dt.date | None:
     return found[0] if found else None
 
 
-def later_start(con: Connection, account: str, start: dt.date, now: dt.datetime) -> dt.date | None:
-    """The first day with messages, if every day from `start` to it is known to have had none; else None.
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The first day that may have had messages: everything before it is known to be silent.
 
-    As WX_DATACUBE_START it changes no figure and saves the calls for all that is before it.
+    `landed` is whether it had some; `saves` whether labels that lie before it as a whole are still missing, which as
+    WX_DATACUBE_START it would spare.
     """
-    first = first_message(con, account)
-    if first is None or first <= start:
+
+    day: dt.date
+    landed: bool
+    saves: bool
+
+
+def beginning(con: Connection, account: str, start: dt.date, now: dt.datetime) -> Beginning | None:
+    """Where the account's messages begin, if later than on `start`; a silent week or month is proof for its days."""
+    found = states(con, account, start, now)
+    messages = {each.period: found[each.name] for each in ENDPOINTS if each.family is Family.MESSAGES}
+    for day in messages[Period.DAY]:
+        if not any(messages[period].get(label_of(day, period)) is State.EMPTY for period in Period):
+            break
+    else:
         return None
-    days = states(con, account, start, now, ENDPOINTS[0])[ENDPOINTS[0].name]
-    return first if all(state is State.EMPTY for day, state in days.items() if day < first) else None
+    if day == start:
+        return None
+    saves = any(
+        state is State.MISSING and due_on(label, each.period) <= day
+        for each in ENDPOINTS
+        for label, state in found[each.name].items()
+    )
+    return Beginning(day, messages[Period.DAY][day] is State.LANDED, saves)
 
 
 def endpoint_named(name: str) -> Endpoint:

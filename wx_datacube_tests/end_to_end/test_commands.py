@@ -84,17 +84,25 @@ def materializing(project: Project, emulated: Emulated) -> bool:
     return (project.folder / ".dagster/history/runs.db").exists() and bool(runs(project) & {"STARTED", "SUCCESS"})
 
 
-@pytest.mark.parametrize("moment", [fetching, materializing])
+@pytest.mark.parametrize(
+    ("moment", "ending"),
+    [
+        (fetching, signal.SIGINT),
+        (materializing, signal.SIGINT),
+        (fetching, signal.SIGTERM),
+        (materializing, signal.SIGHUP),
+    ],
+)
 def test_ctrl_c_ends_a_backfill(
-    moment: Callable[[Project, Emulated], bool], emulated: Emulated, tmp_path: Path
+    moment: Callable[[Project, Emulated], bool], ending: signal.Signals, emulated: Emulated, tmp_path: Path
 ) -> None:
-    """Exit code 130 in a few seconds, one line; what was answered by then is in the ledger."""
+    """Exit code 130 in a few seconds, one line; what was answered is in the ledger. So do `kill` and a hang-up."""
     project = Project.on(tmp_path / "project", emulated, START=START, CONCURRENCY=2)
     emulated.control.set_latency(500)
     with project.started(project.command("backfill", *CHOSEN)) as process:
         wait_until(lambda: moment(project, emulated) or process.poll() is not None, every=0.02)
         interrupted = time.monotonic()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         _, err = process.communicate(timeout=PATIENCE)
         took = time.monotonic() - interrupted
     warehouse = Warehouse(project.database)
