@@ -95,5 +95,5 @@ def stored(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> list[tuple[Any
 def everything(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of every table that answers fill, by its name, in an order of their own."""
     names = ["label_answers", "rejected_rows", "revisions", *(endpoint.name for endpoint in ENDPOINTS)]
-    assert {*names, "meta", "api_calls", "accounts", "endpoints"} == {*TABLES, *BY_NAME}
+    assert {*names, "meta", "api_calls", "accounts", "endpoints", "refreshes"} == {*TABLES, *BY_NAME}
     return {name: rows_of(con, f"SELECT * FROM datacube.{name} ORDER BY ALL") for name in names}

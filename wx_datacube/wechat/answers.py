@@ -115,7 +115,18 @@ def understand(reply: Reply, source: Source) -> Finding:
         return _garbled(reply, text, source)
     if not isinstance(data, dict):
         return Finding(text, error=_unexpected("sent JSON that is not an object.", source))
+    if _contradicts_itself(text or "", source.wanted):
+        return Finding(text, error=_unexpected(f"sent two `errcode`s, or two `{source.wanted}`s, in one.", source))
     return _business(data, text, source)
+
+
+def _contradicts_itself(text: str, wanted: str) -> bool:
+    """Whether the object says what it means twice. Most bodies can't, which a look at the text is enough to see."""
+    if "\\u" not in text and all(text.count(f'"{name}"') < 2 for name in ("errcode", wanted)):
+        return False
+    pairs: list[tuple[str, Any]] = json.loads(text, object_pairs_hook=list, parse_int=str)
+    names = [name for name, _ in pairs]
+    return any(names.count(name) > 1 for name in ("errcode", wanted))
 
 
 def _http_problem(reply: Reply, source: Source) -> WeChatError | None:
