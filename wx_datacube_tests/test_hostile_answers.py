@@ -4,7 +4,11 @@ Bodies come over a socket to the real client and go from there into the tables, 
 reading of those bodies makes of them. See `hostile` for what is drawn.
 """
 
-from collections.abc import Iterator
+import gzip
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,18 +16,36 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wx_datacube.errors import WeChatError
-from wx_datacube.warehouse.files import Connection
+from wx_datacube.ingest import Ingest, Report
+from wx_datacube.settings import Account, Secret
+from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.wechat.retry import Limits
-from wx_datacube_tests.answers import answered, everything, rows_of
+from wx_datacube.wechat.transport import Bounds
+from wx_datacube_tests.answers import MESSAGES, answered, body, day, everything, row, rows_of
 from wx_datacube_tests.conftest import empty
-from wx_datacube_tests.hostile import ENDPOINTS, Sent, as_text, bodies, errcode_of, noted
+from wx_datacube_tests.hostile import Sent, as_text, bodies, errcode_of, noted
 from wx_datacube_tests.reference import Reference
 from wx_datacube_tests.test_warehouse_replay import comparable, understood
-from wx_datacube_tests.wechat_stand_in import NOON, Answer, Ledger, Request, StandIn, client, token
+from wx_datacube_tests.wechat_stand_in import (
+    APPID,
+    NOON,
+    SECRET,
+    Answer,
+    Ledger,
+    Request,
+    StandIn,
+    Time,
+    client,
+    errcode,
+    http,
+    rows,
+    token,
+)
 
 ONCE = Limits(attempts=1)
 AT_ONCE = 10
+SAID = ("http_status", "errcode", "errmsg", "rid", "response")
 few = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
@@ -31,7 +53,7 @@ few = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped
 class Server:
     """A WeChat that gives tokens, and `says` next whatever a test wants."""
 
-    says: bytes = b""
+    says: Answer = b""
     url: str = field(default="")
 
     def answer(self, request: Request) -> Answer:
@@ -62,7 +84,9 @@ def bring_in(con: Connection, server: Server, all_sent: list[Sent]) -> list[Sent
             assert ledger.attempts[-1].ok is (error is None)
             assert "\n" not in str(error)
             for attempt in ledger.attempts:
-                said = {name: getattr(attempt, name) for name in ("http_status", "errcode", "errmsg", "rid", "response")}
+                said = {
+                    name: getattr(attempt, name) for name in ("http_status", "errcode", "errmsg", "rid", "response")
+                }
                 calls.append(answered(sent.endpoint, *sent.window, at=attempt.requested_at, **said))
                 got.append(sent)
     store_calls(con, calls)
@@ -80,9 +104,9 @@ def holds_what_was_sent(con: Connection, server: Server, all_sent: list[Sent]) -
     ledger = rows_of(con, "SELECT http_status, response, errcode FROM datacube.api_calls ORDER BY call_id")
     assert [(status, body) for status, body, _ in ledger] == [(sent.status, as_text(sent.body)) for sent in got]
     assert comparable(understood(everything(con))) == comparable(reference.tables())
-    for sent, (status, _, errcode) in zip(got, ledger, strict=True):
+    for sent, (status, _, code) in zip(got, ledger, strict=True):
         if status == 200 and (expected := errcode_of(sent)) is not None:
-            assert errcode == (expected or None)
+            assert code == (expected or None)
 
 
 @settings(few, max_examples=100)
@@ -102,3 +126,74 @@ def test_ten_thousand_bodies_end_in_the_ledger_and_in_no_wrong_figure(
 ) -> None:
     """The same with many more bodies."""
     holds_what_was_sent(con, server, all_sent)
+
+
+# --- whole runs -------------------------------------------------------------------------------------------------
+
+QUICK = Bounds(connect=1, read=0.5, total=0.8, size=1024 * 1024)
+GOOD = body(row(day(4), 7, 9)).encode()
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+def endless(first: bytes, piece: bytes, pause: float = 0.0) -> Callable[[socket.socket], None]:
+    """Sends `first`, and then the same piece for a minute, or until the client has hung up."""
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(first)
+        until = time.monotonic() + 60
+        with suppress(OSError):
+            while time.monotonic() < until:
+                connection.sendall(piece)
+                time.sleep(pause)
+
+    return send
+
+
+HOSTILE: dict[str, tuple[Answer, str]] = {
+    "a log-in page": (http("<html>Log in to the network</html>"), "<html>Log in to the network</html>"),
+    "a redirect": (http(GOOD, 302, Location="https://wechat.invalid/"), GOOD.decode()),
+    "cut JSON": (http(GOOD[:-9]), GOOD[:-9].decode()),
+    "a cut body": (HEAD + b"Content-Length: 999\r\n\r\n" + GOOD, GOOD.decode()),
+    "100 MB": (endless(HEAD + b"Content-Length: 100000000\r\n\r\n" + GOOD[:-2], b" " * 65536), GOOD[:-2].decode()),
+    "a bomb": (http(gzip.compress(GOOD[:-2] + b" " * 50_000_000), Content_Encoding="gzip"), GOOD[:-2].decode()),
+    "slow bytes": (endless(HEAD + b"Content-Length: 999\r\n\r\n" + GOOD, b" ", 0.05), GOOD.decode()),
+    "another charset": (http(GOOD.decode().encode("utf-16")), "\\xff\\xfe{\\x00"),
+    "an errcode in words": (http('{"errcode":"busy","list":[]}'), '{"errcode":"busy","list":[]}'),
+    "an errcode as a string": (errcode("48001"), '{"errcode": "48001"'),
+    "JSON beyond any depth": (http(b'{"list":' + b"[" * 200_000), '{"list":[[['),
+    "two lists": (http(GOOD[:-1] + b',"list":[]}'), GOOD[:-1].decode()),
+    "no list": (http("{}"), "{}"),
+    "nothing": (http(""), ""),
+}
+
+
+def run(warehouse: Warehouse, server: Server) -> Report:
+    """Bring in the 4th, as a Dagster run or a command would."""
+    clock = Time()
+    account = Account("shop", APPID, Secret(SECRET), start=day(4))
+    ingest = Ingest(warehouse, account, lambda _: client(server.url, clock, bounds=QUICK, limits=ONCE), clock=clock)
+    return ingest.bring_in(MESSAGES, [day(4)], run_id="run")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_answer_is_reported_and_kept_and_a_later_run_goes_on(
+    warehouse: Warehouse, server: Server, name: str
+) -> None:
+    """The run ends in time with one line, no table has a row, the ledger has what came, and all is well afterwards."""
+    server.says, kept = HOSTILE[name]
+    began = time.monotonic()
+    (label,) = run(warehouse, server).labels
+    assert time.monotonic() - began < 20
+    assert isinstance(label.error, WeChatError)
+    assert "\n" not in str(label.error)
+    with warehouse.reading() as con:
+        ((status, response),) = rows_of(con, "SELECT errmsg IS NOT NULL, response FROM datacube.api_calls")
+        assert status
+        assert response.startswith(kept)
+        assert len(response) < 1024 * 1024
+        assert [name for name, found in everything(con).items() if found] == []
+
+    server.says = rows(row(day(4), 7, 9))
+    assert [label.there for label in run(warehouse, server).labels] == [True]
+    with warehouse.reading() as con:
+        assert rows_of(con, "SELECT users, messages FROM messages_daily") == [(7, 9)]

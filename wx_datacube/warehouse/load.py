@@ -133,7 +133,8 @@ def _fine(column: Column) -> str:
     """Whether nothing at all is wrong with the field; cheap, since it is asked of every row."""
     name = column.name
     if column is REF_DATE:
-        return f"coalesce('\"' || {name} || '\"' = field.{name}, false)"
+        # The year 99999 is a date for DuckDB too.
+        return f"coalesce('\"' || {name} || '\"' = field.{name} AND length(field.{name}) = 12, false)"
     step = f" AND {name} % {column.step} = 0" if column.step > 1 else ""
     same = f"{name}::VARCHAR = field.{name} AND {name} BETWEEN {column.low} AND {column.high}{step}"
     return f"coalesce({same}, false)" if column.required else f"coalesce({same}, field.{name} IS NULL)"
