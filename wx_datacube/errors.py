@@ -2,7 +2,7 @@
 
     WxDatacubeError
     ├── SettingsError            correct a setting, then start again
-    ├── WarehouseError           the DuckDB file: locked, foreign, newer, not writable
+    ├── WarehouseError           the DuckDB file: locked, foreign, damaged, of another version, not writable
     └── WeChatError              an answer of WeChat, or none
         ├── TokenRejected        a fresh token, once
         ├── TryAgain             busy, time-outs, broken connections: the attempts are used up
@@ -51,7 +51,7 @@ class SettingsError(WxDatacubeError):
 
 
 class WarehouseError(WxDatacubeError):
-    """The DuckDB file can't be used: locked, not ours, from a newer version, or not writable."""
+    """The DuckDB file can't be used: locked, not ours, damaged, from another version, or not writable."""
 
 
 class WeChatError(WxDatacubeError):

@@ -287,6 +287,9 @@ class _Reader:
             _wrong(name, f"the path of a file, such as {DATABASE}, not of a folder or a service")
         if any(folder.exists() and not folder.is_dir() for folder in path.parents):
             _wrong(name, f"the path of a file in a folder, such as {DATABASE}; a part of it is a file, not a folder")
+        if "?" in str(path):
+            # DuckDB takes what follows for the query of an address, and puts its WAL elsewhere.
+            _wrong(name, f"the path of a file, such as {DATABASE}, without a question mark in it")
         return Path(os.path.normpath(path))
 
     def _api_url(self) -> str:

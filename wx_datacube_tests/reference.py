@@ -189,7 +189,12 @@ class Reference:
 
 def parsed(text: str) -> Any:
     """JSON with objects as `Object`; raises `ValueError` for anything else."""
-    return json.loads(text, object_pairs_hook=Object)
+    return json.loads(text, object_pairs_hook=Object, parse_int=_integer)
+
+
+def _integer(digits: str) -> int:
+    """An integer, or another one of the same sign that no column takes either: Python refuses 5,000 digits."""
+    return int(digits) if len(digits) <= 30 else int(digits[:30])
 
 
 def _list_of(call: Any) -> list[Any] | None:
@@ -220,8 +225,9 @@ def _covered(call: Any, endpoint: Endpoint) -> Iterator[dt.date]:
 def reason_to_reject(row: Any, endpoint: Endpoint, begin: dt.date, end: dt.date) -> tuple[str | None, dt.date | None]:
     """Why a row is not to be trusted, the first that applies (duplicates aside), and its date if it has one."""
     pairs = row if isinstance(row, Object) else Object()
-    fields: Mapping[str, Any] = dict(pairs)
-    date = _date(fields.get("ref_date"))
+    fields: Mapping[str, Any] = dict(reversed(pairs))  # of a field that occurs twice, the first
+    dates = [value for name, value in pairs if name == "ref_date"]
+    date = _date(dates[0]) if len(dates) == 1 else None
     present = [column for column in endpoint.columns if fields.get(column.name) is not None]
     if any(column.required and column.name not in fields for column in endpoint.columns):
         return "missing_field", date

@@ -224,11 +224,11 @@ class TestWrongValues:
         assert load(project, API_URL=value).api_url == value
 
     def test_a_database_is_a_file(self, project: Path) -> None:
-        """A folder, something inside a file, and services are refused before anything is made."""
+        """A folder, something inside a file, services, and what DuckDB misreads are refused before anything is made."""
         (project / "folder").mkdir()
         (project / "file").touch()
 
-        for value in ("folder", "new/", "file/in.duckdb", ":memory:", "md:mine"):
+        for value in ("folder", "new/", "file/in.duckdb", ":memory:", "md:mine", "a?b.duckdb", "a?/b.duckdb"):
             assert "WX_DATACUBE_DATABASE is wrong" in refusal(project, DATABASE=value)
 
     def test_a_database_path_belongs_to_the_project(self, project: Path) -> None:

@@ -127,6 +127,24 @@ def test_before_the_first_publication_there_is_an_empty_warehouse(warehouse: War
     assert not warehouse.database.parent.exists()
 
 
+@pytest.mark.parametrize("name", ["it's; DROP TABLE x; --", 'a "b" c', "公众号 数据", "[1]*%s$HOME", "a.b.c", "#x&y=1"])
+def test_a_path_may_hold_any_characters(tmp_path: Path, name: str) -> None:
+    """A folder and a file called so are used like any other, and nothing is left beside them."""
+    warehouse = Warehouse(tmp_path / name / f"{name}.duckdb", patience=0.5)
+    store(warehouse)
+    left_over = warehouse.database.with_name(f".{warehouse.database.name}.1.publishing")
+    left_over.write_bytes(b"half")
+    warehouse.publish()
+    warehouse.writer.unlink()
+    store(warehouse, 5)
+    warehouse.publish()
+
+    assert days_in(warehouse) == [4, 5]
+    found = {path.name for path in warehouse.database.parent.iterdir()}
+    assert found == {f"{name}.duckdb", f"{name}.writer.duckdb", f"{name}.locks"}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 # --- readers ----------------------------------------------------------------------------------------------------
 
 

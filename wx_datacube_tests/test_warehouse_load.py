@@ -103,6 +103,7 @@ REJECTED = {
         "date and time": with_fields(ref_date="2026-11-04 00:00:00"),
         "date without dashes": with_fields(ref_date="20261104"),
         "short date": with_fields(ref_date="2026-11-4"),
+        "a year of five digits": with_fields(ref_date="99999-01-01"),
         "empty date": with_fields(ref_date=""),
         "date in other digits": with_fields(ref_date="\uff12026-11-04"),
         "date with a line end": with_fields(ref_date="2026-11-04\n"),
@@ -583,6 +584,15 @@ def test_a_refresh_with_faulty_rows_removes_nothing(con: Connection, fault: Any)
     assert [kept[1] for kept in stored(con, MESSAGES)] == [2]
 
 
+@pytest.mark.parametrize("written", ["2026/11/05", "2026-11-5", "99999-01-01", '2026-11-05","ref_date":"2026-11-04'])
+def test_a_row_whose_date_is_not_clear_may_be_of_any_label(con: Connection, written: str) -> None:
+    """In another form than WeChat's, or there twice: no label of the window is empty by such an answer."""
+    spoilt = json.dumps({"list": [row("DATE")]}).replace("DATE", written)
+    store_calls(con, [answered(MESSAGES, *WINDOW, response=spoilt)])
+
+    assert rows_of(con, "SELECT DISTINCT clean, shown FROM datacube.label_answers") == [(False, 0)]
+
+
 def test_faulty_rows_of_another_label_do_no_harm(con: Connection) -> None:
     """Cleanness is judged label by label."""
     store_calls(con, [answered(MESSAGES, *WINDOW, row(day(3)), row(day(4)))])
@@ -696,4 +706,6 @@ def test_names_and_texts_cannot_inject(con: Connection) -> None:
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), **{nasty: nasty}), nasty, account=nasty, rid=nasty)])
 
     assert rows_of(con, "SELECT account, rid FROM datacube.api_calls") == [(nasty, nasty)]
+    store_calls(con, [replace(answered(MESSAGES, day(4)), account=nasty, endpoint=nasty, run_id=nasty)])
+    assert rows_of(con, "SELECT count(*) FROM datacube.api_calls") == [(2,)]
     assert rows_of(con, "SELECT account, row->>'$' FROM datacube.rejected_rows") == [(nasty, nasty)]

@@ -49,7 +49,7 @@ class TestSuccess:
             '{"list":[{"msg_user":' + "9" * 10_000 + "}]}",
             '{"list":[{"msg_user":-0.0e-5,"a":1e999}]}',
             '{"list":[{"x":"\\ud83d\\ude00 \\\\ud800"}]}',
-            '{"list":1,"list":[]}',
+            '{"list":[{"list":1,"list":2,"errcode":1,"errcode":2}]}',
         ],
     )
     def test_an_object_with_a_list_is_an_answer(self, body: str) -> None:
@@ -136,6 +136,18 @@ class TestUnexpected:
         assert not error.passing
         assert attempt.response == body
         assert attempt.errmsg == error.message
+
+    @pytest.mark.parametrize(
+        "body",
+        ['{"list":1,"list":[]}', '{"list":[],"l\\u0069st":[]}', '{"errcode":45009,"list":[],"errcode":0}'],
+    )
+    def test_an_object_that_contradicts_itself_is_no_answer(self, body: str) -> None:
+        """Of two lists, or two errcodes, nobody can say which one is meant."""
+        attempt, error = read(body)
+
+        assert isinstance(error, UnexpectedAnswer)
+        assert "two `errcode`s, or two `list`s" in str(error)
+        assert (attempt.ok, attempt.errcode, attempt.response) == (False, None, body)
 
     @pytest.mark.parametrize(
         "body",

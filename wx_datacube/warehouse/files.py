@@ -5,10 +5,9 @@ short transaction at a time, and publish copies of it, which readers may keep op
 in the files is the business of `schema`, `load` and `coverage`.
 """
 
+import glob
 import json
 import os
-import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -19,7 +18,26 @@ import duckdb
 
 from wx_datacube.errors import WarehouseError
 from wx_datacube.periods import Clock, beijing_now
+from wx_datacube.warehouse.copies import copy_file, read_all
+from wx_datacube.warehouse.faults import (
+    FILE_FAULTS,
+    damaged_database,
+    damaged_writer,
+    holder,
+    is_damage,
+    not_duckdb,
+    unwritable,
+)
 from wx_datacube.warehouse.locks import Gate, locked
+from wx_datacube.warehouse.migrate import (
+    MIGRATIONS,
+    Migrations,
+    backup_of,
+    migrate,
+    older,
+    require_steps,
+    version_of,
+)
 from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
 
 _Config = dict[str, str | bool | int | float | list[str]]
@@ -39,11 +57,19 @@ class Warehouse:
     `patience` is how many seconds to wait for another process that holds the writer's file.
     """
 
-    def __init__(self, database: Path, *, clock: Clock = beijing_now, patience: float = 60.0) -> None:
+    def __init__(
+        self,
+        database: Path,
+        *,
+        clock: Clock = beijing_now,
+        patience: float = 60.0,
+        migrations: Migrations = MIGRATIONS,
+    ) -> None:
         self.database = database
         self.writer = database.with_name(f"{database.stem}.writer.duckdb")
         self.clock = clock
         self._patience = patience
+        self._migrations = migrations
         self._locks = database.with_name(f"{database.stem}.locks")
 
     def __repr__(self) -> str:
@@ -64,8 +90,8 @@ class Warehouse:
                 # After some errors DuckDB has rolled back by itself and refuses to do it again.
                 with suppress(duckdb.Error):
                     con.rollback()
-                if isinstance(error, duckdb.IOException):
-                    raise self._unwritable(error) from None
+                if isinstance(error, FILE_FAULTS) and isinstance(error, duckdb.Error):
+                    raise self._at_fault(error) from None
                 raise
             with self._explained():
                 con.commit()
@@ -74,28 +100,31 @@ class Warehouse:
     def reading(self) -> Iterator[Connection]:
         """The published file, read-only; an empty warehouse in memory where nothing has been published yet."""
         if self.database.exists():
-            with _interruptions_as_they_are(), self._connect_to_read() as con:
-                try:
-                    _require_ours(con, self.database)
-                    yield con
-                except duckdb.IOException as error:
-                    raise WarehouseError(
-                        f"{self.database} can't be read: {_brief(error)}.",
-                        advice="If it is damaged, delete it: the next run makes it again from the writer's file.",
-                    ) from None
+            with self._published() as (con, version):
+                if version < SCHEMA_VERSION:
+                    raise older(self.database, version)
+                yield con
         else:
             with duckdb.connect() as con:
                 _create(con, self.clock)
                 yield con
 
-    def _connect_to_read(self) -> Connection:
-        try:
-            return _connected(self.database, _READ)
-        except duckdb.IOException as error:
-            raise WarehouseError(
-                f"Process {_holder(error)} has {self.database} open for writing.",
-                advice="It is for reading only: end that process; what it changes will be replaced.",
-            ) from None
+    @contextmanager
+    def _published(self) -> Iterator[tuple[Connection, int]]:
+        """The published file and its version, which may be an older one."""
+        with _interruptions_as_they_are():
+            try:
+                with _connected(self.database, _READ) as con:
+                    yield con, _require_ours(con, self.database)
+            except FILE_FAULTS as error:
+                if process := holder(error):
+                    raise WarehouseError(
+                        f"Process {process} has {self.database} open for writing.",
+                        advice="It is for reading only: end that process; what it changes will be replaced.",
+                    ) from None
+                if not isinstance(error, duckdb.Error):
+                    raise
+                raise damaged_database(self.writer, self.database, error) from None
 
     @contextmanager
     def fetching(self, account: str, endpoint: str, waiting: Callable[[str], None]) -> Iterator[None]:
@@ -117,13 +146,13 @@ class Warehouse:
         with self._explained(), self._write_lock():
             if self._receipt().get("files") == self._state_of_files():
                 return
+            self._sweep()
             with self._open_writer() as con:
                 con.execute("CHECKPOINT")
-                self._require_whole(con)
                 calls = _last_call(con)
-            self._sweep()
             copy = self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing")
-            _copy(self.writer, copy, _READABLE)
+            copy_file(self.writer, copy, _READABLE)
+            self._require_whole(copy)
             # A WAL that a foreign program left behind would be replayed onto the new file.
             _wal(self.database).unlink(missing_ok=True)
             copy.replace(self.database)
@@ -160,22 +189,27 @@ class Warehouse:
                 f"Process {error} has been writing {self.writer} for over {self._patience:.0f} s.",
                 advice=f"Let it finish, or end it (kill {error}) if it hangs, and start again; nothing is lost.",
             ) from None
-        except (OSError, duckdb.IOException) as error:
-            raise self._unwritable(error) from None
+        except (*FILE_FAULTS, duckdb.TransactionException) as error:
+            raise self._at_fault(error) from None
 
-    def _unwritable(self, error: Exception) -> WarehouseError:
-        return WarehouseError(
-            f"{self.database.parent} can't be written: {_brief(error)}.",
-            advice="Free space, or give this user the right to write there, or set WX_DATACUBE_DATABASE.",
-        )
+    def _at_fault(self, error: Exception) -> WarehouseError:
+        """What is wrong with the writer's file, or with the folder."""
+        if is_damage(error):
+            return damaged_writer(self.writer, self.database, error)
+        return unwritable(self.database.parent, error)
 
     @contextmanager
     def _open_writer(self) -> Iterator[Connection]:
         if not self.writer.exists():
             self._make_writer()
         with self._connect_patiently() as con:
-            _require_ours(con, self.writer)
+            version = _require_ours(con, self.writer)
             self._require_fuller(con)
+            if version < SCHEMA_VERSION:
+                require_steps(self.writer, version, self._migrations)
+                con.execute("CHECKPOINT")
+                copy_file(self.writer, backup_of(self.writer, version), _READABLE)
+                migrate(con, self.writer, version, self._migrations)
             yield con
 
     def _connect_patiently(self) -> Connection:
@@ -184,8 +218,10 @@ class Warehouse:
             try:
                 return _connected(self.writer, _WRITE)
             except duckdb.IOException as error:
+                if not holder(error):
+                    raise
                 if time.monotonic() > deadline:
-                    raise TimeoutError(_holder(error)) from None
+                    raise TimeoutError(holder(error)) from None
             time.sleep(0.1)
 
     def _make_writer(self) -> None:
@@ -194,8 +230,8 @@ class Warehouse:
         making = self.writer.with_name(f".{self.writer.name}.{os.getpid()}.making")
         making.unlink(missing_ok=True)
         if self.database.exists():
-            with self.reading():
-                _copy(self.database, making, 0o644)
+            with self._published():
+                copy_file(self.database, making, 0o644)
         else:
             with duckdb.connect(str(making), config=_WRITE) as con:
                 _create(con, self.clock)
@@ -210,14 +246,14 @@ class Warehouse:
                 advice=f"Delete {self.writer} (it is made again from the published file) and start again.",
             )
 
-    def _require_whole(self, con: Connection) -> None:
-        """Refuse to publish a writer's file that was cut off: DuckDB notices only when it reads what is missing."""
-        ((used, size),) = con.execute("SELECT used_blocks, block_size FROM pragma_database_size()").fetchall()
-        if self.writer.stat().st_size < used * size:
-            raise WarehouseError(
-                f"{self.writer} is damaged: its end is missing.",
-                advice=f"Delete {self.writer} (it is made again from the published file) and start again.",
-            )
+    def _require_whole(self, copy: Path) -> None:
+        """Refuse to publish a copy of a damaged file."""
+        try:
+            with _connected(copy, _READ) as con:
+                read_all(con)
+        except (*FILE_FAULTS, WarehouseError) as error:
+            copy.unlink()
+            raise damaged_writer(self.writer, self.database, error) from None
 
     def _published_calls(self) -> int:
         """Calls in the published file, as noted when it was published; a file from elsewhere is opened to see."""
@@ -226,12 +262,13 @@ class Warehouse:
             return 0
         if receipt.get("files", {}).get(self.database.name) == now:
             return int(receipt["calls"])
-        with self.reading() as published:
+        with self._published() as (published, _):
             return _last_call(published)
 
     def _sweep(self) -> None:
         """Remove what killed processes left half-written; the write lock keeps others from being at it."""
-        for pattern in (f".{self.database.name}.*.publishing", f".{self.writer.name}.*.making"):
+        published, writer = glob.escape(self.database.name), glob.escape(self.writer.name)
+        for pattern in (f".{published}.*.publishing*", f".{writer}.*.making*", f"{writer}.*.part"):
             for left_over in self.database.parent.glob(pattern):
                 left_over.unlink(missing_ok=True)
 
@@ -251,18 +288,9 @@ def _connected(path: Path, config: _Config) -> Connection:
     try:
         return duckdb.connect(str(path), config=config)
     except duckdb.IOException as error:
-        if _holder(error):
+        if holder(error) or is_damage(error):
             raise
-        raise WarehouseError(
-            f"{path} can't be opened as a DuckDB file: {_brief(error)}.",
-            advice="Move it away, or set WX_DATACUBE_DATABASE to another path; it has not been changed.",
-        ) from None
-
-
-def _holder(error: duckdb.IOException) -> str | None:
-    """The process that has the file open, where that is what the error is about."""
-    found = re.search(r"\(PID (\d+)\)", str(error))
-    return found and found[1]
+        raise not_duckdb(path, error) from None
 
 
 def _create(con: Connection, clock: Clock) -> None:
@@ -273,21 +301,20 @@ def _create(con: Connection, clock: Clock) -> None:
     con.commit()
 
 
-def _require_ours(con: Connection, path: Path) -> None:
-    try:
-        versions = con.execute("SELECT schema_version FROM datacube.meta").fetchall()
-    except (duckdb.CatalogException, duckdb.BinderException):
-        versions = []
-    if not versions:
+def _require_ours(con: Connection, path: Path) -> int:
+    """The version of the file's schema; refuses a file of others, and one of a newer version."""
+    version = version_of(con)
+    if version is None:
         raise WarehouseError(
             f"{path} is a DuckDB file, but not one of wx_datacube.",
             advice="Set WX_DATACUBE_DATABASE to another path; it has not been changed.",
         )
-    if versions[0][0] > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise WarehouseError(
-            f"{path} was made by a newer wx_datacube (schema {versions[0][0]}, this one knows {SCHEMA_VERSION}).",
+            f"{path} was made by a newer wx_datacube (schema {version}, this one knows {SCHEMA_VERSION}).",
             advice="Upgrade wx_datacube (git pull && make install); the file has not been changed.",
         )
+    return version
 
 
 def _last_call(con: Connection) -> int:
@@ -295,18 +322,5 @@ def _last_call(con: Connection) -> int:
     return int(found[0]) if found else 0
 
 
-def _copy(source: Path, target: Path, mode: int) -> None:
-    """Copy a file so that it is on the disk before it gets its name."""
-    target.unlink(missing_ok=True)
-    shutil.copyfile(source, target)
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
-    target.chmod(mode)
-
-
 def _wal(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
-
-
-def _brief(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).splitlines()[0].rstrip(".")

@@ -8,7 +8,7 @@ import datetime as dt
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -111,11 +111,22 @@ def understand(reply: Reply, source: Source) -> Finding:
         return Finding(text, error=problem)
     try:
         data = parse(text or "")
+        twice = isinstance(data, dict) and _contradicts_itself(text or "", source.wanted)
     except ValueError:
         return _garbled(reply, text, source)
     if not isinstance(data, dict):
         return Finding(text, error=_unexpected("sent JSON that is not an object.", source))
+    if twice:
+        return Finding(text, error=_unexpected(f"sent two `errcode`s, or two `{source.wanted}`s, in one.", source))
     return _business(data, text, source)
+
+
+def _contradicts_itself(text: str, wanted: str) -> bool:
+    """Whether the object says what it means twice. Most bodies can't, which a look at the text is enough to see."""
+    if "\\u" not in text and all(text.count(f'"{name}"') < 2 for name in ("errcode", wanted)):
+        return False
+    names = [name for name, _ in _load(text, strict=True, pairs=list)]
+    return any(names.count(name) > 1 for name in ("errcode", wanted))
 
 
 def _http_problem(reply: Reply, source: Source) -> WeChatError | None:
@@ -193,10 +204,10 @@ def parse(text: str) -> Any:
     return data
 
 
-def _load(text: str, *, strict: bool) -> Any:
-    """Parse JSON; `strict` False lets control characters through."""
+def _load(text: str, *, strict: bool, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Parse JSON; `strict` False lets control characters through, `pairs` makes of objects what it returns."""
     try:
-        return json.loads(text, parse_int=_integer, parse_constant=_refuse, strict=strict)
+        return json.loads(text, parse_int=_integer, parse_constant=_refuse, object_pairs_hook=pairs, strict=strict)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -1,0 +1,70 @@
+"""Migrate: bring a writer's file of an older version up to the present schema, in one transaction, with a backup first.
+
+Add to `MIGRATIONS` what changes a file of one version into the next, whenever `SCHEMA_VERSION` grows. Which files
+there are and when they are opened is the business of `files`.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+
+from wx_datacube.errors import WarehouseError
+from wx_datacube.warehouse.faults import brief
+from wx_datacube.warehouse.schema import SCHEMA_VERSION
+
+Migrations = Mapping[int, Sequence[str]]
+
+MIGRATIONS: Migrations = {}
+"""Version to the statements that make the next one of it; one entry for each version below `SCHEMA_VERSION`."""
+
+
+def version_of(con: duckdb.DuckDBPyConnection) -> int | None:
+    """The version of the file's schema; None for a file that is not ours."""
+    try:
+        found = con.execute("SELECT max(schema_version) FROM datacube.meta").fetchone()
+    except (duckdb.CatalogException, duckdb.BinderException):
+        return None
+    return found[0] if found else None
+
+
+def backup_of(writer: Path, version: int) -> Path:
+    """Where the file as it was before a migration is kept."""
+    return writer.with_name(f"{writer.name}.schema-{version}")
+
+
+def require_steps(path: Path, version: int, migrations: Migrations) -> None:
+    """Refuse a file that no steps lead from to the present schema."""
+    if not set(range(version, SCHEMA_VERSION)) <= set(migrations):
+        raise WarehouseError(
+            f"{path} was made by an older wx_datacube (schema {version}); nothing leads to schema {SCHEMA_VERSION}.",
+            advice="Go back to the wx_datacube that made it; the file has not been changed.",
+        )
+
+
+def migrate(con: duckdb.DuckDBPyConnection, writer: Path, version: int, migrations: Migrations) -> None:
+    """Apply the steps from `version` on, all or none of them."""
+    con.begin()
+    try:
+        for step in range(version, SCHEMA_VERSION):
+            for statement in migrations[step]:
+                con.execute(statement)
+        con.execute("UPDATE datacube.meta SET schema_version = $version", {"version": SCHEMA_VERSION})
+        con.commit()
+    except duckdb.Error as error:
+        with suppress(duckdb.Error):
+            con.rollback()
+        raise WarehouseError(
+            f"{writer} could not be brought from schema {version} to {SCHEMA_VERSION}: {brief(error)}.",
+            advice=f"Nothing was changed, and {backup_of(writer, version)} is a copy of it. Go on with the wx_datacube"
+            " that made it, and report this.",
+        ) from None
+
+
+def older(path: Path, version: int) -> WarehouseError:
+    """A published file of an older version: it is made anew once the writer's file has been brought up to date."""
+    return WarehouseError(
+        f"{path} was made by an older wx_datacube (schema {version}, this one has {SCHEMA_VERSION}).",
+        advice="Run `wx-datacube replay`: it keeps a copy and brings the file up to date, without a call.",
+    )

@@ -1,0 +1,200 @@
+"""Hostile: bodies that are nearly an answer of WeChat, and an independent reading of them.
+
+A valid answer is spoilt in a few places: a field, a row, the object around it, its bytes. Add here another way in which
+an answer may be wrong. JSON is kept as text, so that duplicate keys, numbers of any size and escapes come out as drawn.
+"""
+
+import datetime as dt
+import gzip
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from wx_datacube.catalog import BY_NAME, Endpoint
+from wx_datacube.warehouse.ledger import Call
+from wx_datacube_tests.answers import HOURS, MESSAGES, SENDERS, answered, day
+from wx_datacube_tests.reference import Object, parsed
+from wx_datacube_tests.wechat_stand_in import http
+
+ENDPOINTS = (MESSAGES, HOURS, SENDERS)
+BOM = b"\xef\xbb\xbf"
+
+Pairs = list[tuple[str, str]]
+"""A JSON object, its values as JSON text."""
+
+WORDS = (
+    *("null", "true", "false", "[]", "{}", '""', '"1"', '" 1"', '"0x1"', "0", "-0", "-1", "1.5", "1.0", "1e3", "1e-3"),
+    *("1e999", "-1e999", "2147483647", "2147483648", "9223372036854775807", "9223372036854775808"),
+    *("-9223372036854775808", "-9223372036854775809", "18446744073709551616", "9" * 31, "9" * 5000, "007", "+1"),
+    *("NaN", "Infinity", "0.1" + "0" * 400, '"2026-11-04"', '"2026-11-0\\u0034"', '"2026-11-4"', '"2026-11-04 "'),
+    *('"2026-11-31"', '"2014-11-30"', '"2026-12-01"', '"0000-00-00"', '"99999-01-01"', '"2026-11-04T00:00:00Z"'),
+    *("20261104", '"2026\\/11\\/04"', '"\\u0000"', '"\\ud83d\\ude00"', '"\\ud800"', '"微信"', '"' + "x" * 5000 + '"'),
+    *("[" * depth + "]" * depth for depth in (1, 60, 400, 100_000)),
+    *('{"a":' * 60 + "1" + "}" * 60, "{'a':1}", '"a\tb"', "'; DROP TABLE datacube.api_calls; --"),
+)
+"""Values that a field may turn out to be; not all of them JSON."""
+
+NAMES = ("ref_date", "ref_hour", "msg_type", "count_interval", "user_source", "msg_user", "msg_count")
+ODD_NAMES = (*NAMES, "Msg_User", "MSG_COUNT", "msg\\u005fuser", "ref_date ", "new", "", "$.list", "a\\u0000b", "新")
+AROUND = ("errcode", "errcode", "errmsg", "list", "LIST", "l\\u0069st", "rid", "data", "")
+CODES = ("0", "-1", "40001", "45009", "48001", "61501", "61503", "12345", '"45009"', '"0"', "45009.0", "1.5", "true")
+ANSWERS = (
+    *(b"", b"null", b"[]", b"1", b'"list"', b"{}", b"<html><body>Log in</body></html>", b"\0" * 20, b"\xff\xfe{}"),
+    *(b'{"list":{}}', b'{"list":null}', b'{"data":{"list":[]}}', b"\xef\xbb\xbf\xef\xbb\xbf" + b'{"list":[]}'),
+    *(b'{"list":[' + b"[" * 100_000, b'{"list":[' + b"1," * 5000 + b"1]}", b'{"list":[]}{"list":[]}', b'[{"list":[]}]'),
+)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What the server sends to a call for the endpoint `name`: status and body, gzipped or not."""
+
+    name: str
+    status: int = 200
+    body: bytes = b""
+
+    packed: bool = False
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint's entry in the catalog."""
+        return BY_NAME[self.name]
+
+    @property
+    def window(self) -> tuple[dt.date, dt.date]:
+        """The first and the last day that the call asks for."""
+        return day(1), day(min(self.endpoint.max_span_days, 7))
+
+    @property
+    def raw(self) -> bytes:
+        """The HTTP answer."""
+        packed = {"Content_Encoding": "gzip"} if self.packed else {}
+        return http(gzip.compress(self.body, 1) if self.packed else self.body, self.status, **packed)
+
+
+def _row(draw: st.DrawFn, endpoint: Endpoint) -> Pairs:
+    """A row as WeChat writes it."""
+    number = st.integers(0, 3)
+    values = {
+        "ref_date": f'"{day(draw(st.integers(1, min(endpoint.max_span_days, 7))))}"',
+        "ref_hour": str(draw(number) * 100),
+        "msg_type": str(draw(number)),
+        "count_interval": str(draw(number)),
+        "user_source": "0",
+        "msg_user": str(draw(number)),
+        "msg_count": str(draw(number)),
+    }
+    return [(column.name, values[column.name]) for column in endpoint.columns]
+
+
+def _spoil(draw: st.DrawFn, row: Pairs) -> Pairs:
+    """A row with one thing wrong, or merely odd, in it."""
+    at = draw(st.integers(0, len(row) - 1))
+    (name, value), word = row[at], draw(st.sampled_from(WORDS))
+    how = draw(st.sampled_from(["replace", "replace", "replace", "drop", "twice", "add", "rename", "shuffle"]))
+    if how == "replace":
+        return [*row[:at], (name, word), *row[at + 1 :]]
+    if how == "drop":
+        return row[:at] + row[at + 1 :]
+    if how == "twice":
+        return [*row, (name, draw(st.sampled_from([value, word])))]
+    if how == "add":
+        return [*row, (draw(st.sampled_from(ODD_NAMES)), word)]
+    if how == "rename":
+        return [*row[:at], (draw(st.sampled_from(ODD_NAMES)), value), *row[at + 1 :]]
+    return draw(st.permutations(row))
+
+
+def _written(pairs: Pairs) -> str:
+    return "{" + ",".join(f'"{name}":{value}' for name, value in pairs) + "}"
+
+
+def _garble(draw: st.DrawFn, body: bytes) -> bytes:
+    """The body with its bytes at fault."""
+    at = draw(st.integers(0, len(body)))
+    how = draw(st.sampled_from(["cut", "flip", "insert", "bom", "charset", "after", "before"]))
+    if how == "cut":
+        return body[:at]
+    if how == "flip":
+        return body[:at] + draw(st.binary(min_size=1, max_size=1)) + body[at + 1 :]
+    if how == "insert":
+        return body[:at] + draw(st.binary(min_size=1, max_size=3)) + body[at:]
+    if how == "bom":
+        return b"\xef\xbb\xbf" + body
+    if how == "charset":
+        charset = draw(st.sampled_from(["utf-16", "utf-32", "gbk", "latin-1", "utf-8-sig"]))
+        return body.decode("utf-8", "replace").encode(charset, "replace")
+    return body + draw(st.sampled_from([b"\n ", b"x", b"\0", b"<!-- -->"])) if how == "after" else b" \r\n" + body
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> Sent:
+    """An answer that is nearly right: mostly with one to three faults, seldom with none, seldom something else."""
+    endpoint = draw(st.sampled_from(ENDPOINTS))
+    made = [_row(draw, endpoint) for _ in range(draw(st.integers(0, 4)))]
+    rows, around, raw = [*made], [("list", "")], False
+    status = 200
+    items: list[str] = []
+    for _ in range(draw(st.sampled_from([0, 1, 1, 1, 2, 2, 3]))):
+        what = draw(st.sampled_from(["row", "row", "row", "row", "item", "again", "code", "around", "bytes", "status"]))
+        if what == "row" and rows:
+            at = draw(st.integers(0, len(rows) - 1))
+            rows[at] = _spoil(draw, rows[at])
+        elif what == "item":
+            items.append(draw(st.sampled_from(WORDS)))
+        elif what == "again" and rows:
+            rows.append(draw(st.sampled_from(rows)))
+        elif what == "code":
+            codes = draw(st.lists(st.sampled_from(CODES), min_size=1, max_size=2))
+            around += [("errcode", code) for code in codes]
+        elif what == "around":
+            around.append((draw(st.sampled_from(AROUND)), draw(st.sampled_from((*WORDS, *CODES)))))
+        elif what == "bytes":
+            raw = True
+        elif what == "status":
+            status = draw(st.sampled_from([200, 201, 302, 404, 500, 502]))
+    around[0] = ("list", "[" + ",".join([*map(_written, rows), *items]) + "]")
+    body = _written(draw(st.permutations(around))).encode("utf-8", "surrogatepass")
+    if raw:
+        body = draw(st.sampled_from(ANSWERS)) if draw(st.integers(0, 9)) == 9 else _garble(draw, body)
+    return Sent(endpoint.name, status, body, draw(st.integers(0, 9)) == 9)
+
+
+# --- the independent reading ------------------------------------------------------------------------------------
+
+
+def as_text(body: bytes) -> str:
+    """What the ledger has to hold of a body: its text, and what is none as `\\xNN`."""
+    return body.removeprefix(BOM).decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+def noted(sent: Sent, at: dt.datetime) -> Call:
+    """The call as an unhurried reader of the body would note it: with an error unless the body is a clean answer."""
+    problem = None if sent.status == 200 and errcode_of(sent) == 0 else "no answer"
+    fields: dict[str, Any] = {"http_status": sent.status, "errmsg": problem, "response": as_text(sent.body)}
+    return answered(sent.endpoint, *sent.window, at=at, **fields)
+
+
+def errcode_of(sent: Sent) -> int | None:
+    """The errcode of an object with one array `list`, 0 where there is none; None for anything else."""
+    try:
+        text = sent.body.removeprefix(BOM).decode()
+        json.loads(text, parse_constant=_refuse, parse_int=str)
+        found = parsed(text)
+        json.dumps(found, ensure_ascii=False).encode()  # fails for half a surrogate pair
+    except (ValueError, RecursionError):
+        return None
+    said = [(name, value) for name, value in found if name in ("list", "errcode")] if isinstance(found, Object) else []
+    named = dict(said)
+    if len(said) > len(named) or type(named.get("list")) is not list:
+        return None
+    code = named.get("errcode")
+    if code is None or type(code) in (int, float):
+        return int(code or 0) if code in (None, *map(int, filter(str.isdigit, CODES)), -1, 45009.0) else None
+    return int(code) if isinstance(code, str) and code in ("0", "1", " 1", "45009") else None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)

@@ -1,0 +1,359 @@
+"""Faults: full disks, damaged files and files of older versions end in one clear line, and nothing is lost.
+
+Space runs out on a file system of a few megabytes where one may be mounted, and else by the limit on a file's size.
+Damage is made as disks make it: some bytes of a file become others, anywhere.
+"""
+
+import os
+import random
+import resource
+import shutil
+import string
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import pytest
+
+from wx_datacube.catalog import BY_NAME
+from wx_datacube.errors import WarehouseError
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import replay, store_calls
+from wx_datacube.warehouse.migrate import MIGRATIONS
+from wx_datacube.warehouse.schema import SCHEMA_VERSION, TABLES
+from wx_datacube_tests.answers import MESSAGES, answered, body, day, row
+
+KIB = 1024
+OURS = {"figures.duckdb", "figures.writer.duckdb"}
+
+
+class Disk(Protocol):
+    """A disk that a test can fill."""
+
+    folder: Path
+
+    def leave(self, size: int) -> None:
+        """Leave about so many bytes for files to grow."""
+
+    def free(self) -> None:
+        """Have space again."""
+
+
+class Small:
+    """A file system of 24 MB that a filler file takes up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._filler = folder, folder / "filler"
+
+    def leave(self, size: int) -> None:
+        """Fill it."""
+        stat = os.statvfs(self.folder)
+        self._filler.write_bytes(bytes(max(0, stat.f_bavail * stat.f_frsize - size)))
+
+    def free(self) -> None:
+        """Empty the filler."""
+        self._filler.unlink(missing_ok=True)
+
+
+class Limited:
+    """A folder whose files this process may not let grow any more."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def leave(self, size: int) -> None:
+        """No file may become larger than this."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+    def free(self) -> None:
+        """No limit."""
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+@contextmanager
+def mounted(folder: Path) -> Iterator[Disk]:
+    """A small file system, where this user may mount one."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    try:
+        yield Small(folder)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextmanager
+def limited(folder: Path) -> Iterator[Disk]:
+    """The limit on a file's size."""
+    disk = Limited(folder)
+    try:
+        yield disk
+    finally:
+        disk.free()
+
+
+@pytest.fixture(params=[mounted, limited])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
+    """A disk that can be full."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with request.param(folder) as found:
+        yield found
+
+
+def store(warehouse: Warehouse, number: int, size: int = 0) -> None:
+    """Commit a call for a day, with an answer that is `size` characters longer than it need be."""
+    noise = "".join(random.Random(number).choices(string.ascii_letters, k=size))
+    with warehouse.writing() as con:
+        store_calls(con, [answered(MESSAGES, day(number), None, response=body(row(day(number), noise=noise)))])
+
+
+def days_in(warehouse: Warehouse) -> list[int]:
+    """The days in the published file, of which everything is read."""
+    with warehouse.reading() as con:
+        for name in (*TABLES, *BY_NAME):
+            con.execute(f"FROM datacube.{name}").fetchall()
+        found = con.execute("SELECT ref_date FROM datacube.getupstreammsg ORDER BY 1").fetchall()
+    return [date.day for (date,) in found]
+
+
+def fails(use: Callable[[], None]) -> str:
+    """What an operation says when it fails, which must be one line of ours; empty when it works."""
+    said = ""
+    try:
+        use()
+    except WarehouseError as error:
+        said = str(error)
+    assert "\n" not in said
+    return said
+
+
+# --- no space ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [0, 8, 400, 1000, 1800, 2600])
+def test_a_full_disk_loses_nothing_that_was_committed(disk: Disk, left: int) -> None:
+    """Wherever space ends, in a commit, a checkpoint or a copy: one line, readers as before, and then all goes on."""
+    warehouse = Warehouse(disk.folder / "figures.duckdb", patience=0.5)
+    store(warehouse, 1)
+    warehouse.publish()
+    disk.leave(left * KIB)
+    committed, said = [1], []
+    for number in (2, 3, 4):
+        said.append(fails(lambda number=number: store(warehouse, number, 300_000)))
+        committed += [number] if not said[-1] else []
+        said.append(fails(warehouse.publish))
+    assert all("can't be written" in words and "Free space" in words for words in said if words)
+    assert any(said)
+    assert set(days_in(warehouse)) <= set(committed)
+    assert [path.name for path in disk.folder.iterdir() if path.name.startswith(".")] == []
+
+    disk.free()
+    warehouse.publish()
+    assert days_in(warehouse) == committed
+    store(warehouse, 5)
+    warehouse.publish()
+    assert days_in(warehouse) == [*committed, 5]
+
+
+def test_a_copy_that_does_not_fit_takes_no_space_from_commits(disk: Disk) -> None:
+    """What can't be published can still be stored, and is there for readers once there is space."""
+    warehouse = Warehouse(disk.folder / "figures.duckdb", patience=0.5)
+    store(warehouse, 1, 300_000)
+    warehouse.publish()
+    store(warehouse, 2, 300_000)
+    disk.leave(warehouse.writer.stat().st_size // 2)
+    assert "Free space" in fails(warehouse.publish)
+    store(warehouse, 3)
+    disk.free()
+    warehouse.publish()
+
+    assert days_in(warehouse) == [1, 2, 3]
+
+
+# --- damage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def published(folder: Path) -> Warehouse:
+    """A warehouse with six days, all of them published."""
+    warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+    for number in range(1, 7):
+        store(warehouse, number, 1000)
+    warehouse.publish()
+    return warehouse
+
+
+def damage(path: Path, seed: int) -> None:
+    """Overwrite some bytes of a file, in its head or anywhere."""
+    chance = random.Random(seed)
+    data = bytearray(path.read_bytes())
+    at = chance.choice([chance.randrange(3 * 4096), chance.randrange(len(data))])
+    piece = chance.randbytes(chance.choice([1, 64, 4096]))
+    data[at : at + len(piece)] = piece[: len(data) - at]
+    path.unlink()
+    path.write_bytes(data)
+
+
+def damaged_writers_file_is_never_published(published: Warehouse, seed: int) -> None:
+    """Words that fit, a whole published file, and a way on that works."""
+    damage(published.writer, seed)
+    said = [fails(lambda: store(published, 7)), fails(published.publish)]
+
+    assert all(f"{published.writer} is damaged" in words and "Delete" in words for words in said if words)
+    assert "Free space" not in "".join(said)
+    assert days_in(published) in ([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7])
+    if any(said):
+        published.writer.unlink()
+        store(published, 8)
+        published.publish()
+        assert {1, 2, 3, 4, 5, 6, 8} <= set(days_in(published))
+    assert {path.name for path in published.database.parent.iterdir() if path.is_file()} == OURS
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_writers_file_is_never_published(published: Warehouse, seed: int) -> None:
+    """Wherever the damage is: it is called damage, readers have what they had, and the advice helps."""
+    damaged_writers_file_is_never_published(published, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(12, 500))
+def test_a_damaged_writers_file_is_never_published_at_length(published: Warehouse, seed: int) -> None:
+    """The same with many more places."""
+    damaged_writers_file_is_never_published(published, seed)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_damaged_published_file_is_made_again(published: Warehouse, seed: int) -> None:
+    """Readers and runs say so in one line; once it is deleted, the next publication puts a whole one there."""
+    damage(published.database, seed)
+    said = [fails(lambda: [days_in(published)].clear()), fails(published.publish)]
+    assert all(f"{published.database} can't be read" in words and "delete it" in words for words in said if words)
+
+    published.database.unlink(missing_ok=True)
+    store(published, 7)
+    published.publish()
+    assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_damaged_file_without_the_other_asks_for_a_backup(published: Warehouse) -> None:
+    """Nothing is made empty in its place: a backup, put there as the README says, is what helps."""
+    backup = published.database.read_bytes()
+    published.writer.unlink()
+    os.truncate(published.database, 5000)
+    for use in (lambda: store(published, 7), published.publish, lambda: [days_in(published)].clear()):
+        assert "put a backup in its place" in fails(use)
+    assert published.database.stat().st_size == 5000
+    published.database.rename(published.writer)
+    assert "put a backup in the place of" in fails(lambda: store(published, 7))
+
+    published.database.write_bytes(backup)
+    published.writer.unlink()
+    store(published, 7)
+    published.publish()
+    assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
+
+
+# --- older versions ---------------------------------------------------------------------------------------------
+
+STEP = ("ALTER TABLE datacube.accounts ADD COLUMN remark VARCHAR", "UPDATE datacube.accounts SET remark = 'new'")
+
+
+def age(path: Path, version: int = SCHEMA_VERSION - 1) -> None:
+    """Make a file one of an older version, with an account in it."""
+    mode = path.stat().st_mode
+    path.chmod(0o644)
+    with duckdb.connect(str(path)) as con:
+        con.execute("INSERT INTO datacube.accounts VALUES ('shop', 'wx1', '2026-11-01', '2026-11-01')")
+        con.execute(f"UPDATE datacube.meta SET schema_version = {version}")
+    path.chmod(mode)
+
+
+@pytest.fixture
+def aged(published: Warehouse) -> Warehouse:
+    """A warehouse of the version before the present one, and a program that knows the step between them."""
+    for path in (published.writer, published.database):
+        age(path)
+    return Warehouse(published.database, patience=0.5, migrations={SCHEMA_VERSION - 1: STEP})
+
+
+def backup_of(warehouse: Warehouse) -> Path:
+    """Where the older file is kept."""
+    return warehouse.writer.with_name(f"{warehouse.writer.name}.schema-{SCHEMA_VERSION - 1}")
+
+
+def test_every_older_version_has_a_step(published: Warehouse) -> None:
+    """Whoever raises SCHEMA_VERSION says how a file of the version before becomes one."""
+    assert list(MIGRATIONS) == list(range(1, SCHEMA_VERSION))
+
+
+def test_an_older_file_is_brought_up_to_date(aged: Warehouse) -> None:
+    """At its first use by a run: steps applied, calls and rows kept, published with the next publication."""
+    before = aged.writer.read_bytes()
+    store(aged, 7)
+    aged.publish()
+
+    assert days_in(aged) == [1, 2, 3, 4, 5, 6, 7]
+    with aged.reading() as con:
+        assert con.execute("SELECT schema_version FROM datacube.meta").fetchall() == [(SCHEMA_VERSION,)]
+        assert con.execute("SELECT account, remark FROM datacube.accounts").fetchall() == [("shop", "new")]
+    assert backup_of(aged).read_bytes() == before
+    assert {path.name for path in aged.database.parent.iterdir() if path.is_file()} == {*OURS, backup_of(aged).name}
+
+
+def test_the_backup_of_an_older_file_is_that_file(aged: Warehouse) -> None:
+    """Put back in the writer's place, it is an older file again: whole, and read-only until then."""
+    store(aged, 7)
+    backup_of(aged).replace(aged.writer)
+    with duckdb.connect(str(aged.writer), read_only=True) as con:
+        assert con.execute("SELECT schema_version FROM datacube.meta").fetchall() == [(SCHEMA_VERSION - 1,)]
+        assert con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() == [(6,)]
+
+
+def test_a_step_that_fails_changes_nothing(aged: Warehouse) -> None:
+    """All of it is rolled back, and the error names the copy; the next try, by a mended program, works."""
+    broken = Warehouse(aged.database, patience=0.5, migrations={SCHEMA_VERSION - 1: (*STEP, "SELECT 'x'::INTEGER")})
+    said = fails(lambda: store(broken, 7))
+    assert f"from schema {SCHEMA_VERSION - 1} to {SCHEMA_VERSION}" in said
+    assert str(backup_of(aged)) in said
+    with duckdb.connect(str(aged.writer), read_only=True) as con:
+        assert con.execute("SELECT schema_version FROM datacube.meta").fetchall() == [(SCHEMA_VERSION - 1,)]
+        assert "remark" not in [name for name, *_ in con.execute("DESCRIBE datacube.accounts").fetchall()]
+
+    store(aged, 7)
+    aged.publish()
+    assert days_in(aged) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_older_file_without_a_step_is_left_alone(aged: Warehouse) -> None:
+    """It says which version it is; neither it nor a copy of it is written."""
+    before = aged.writer.read_bytes()
+    ignorant = Warehouse(aged.database, patience=0.5, migrations={})
+    assert f"older wx_datacube (schema {SCHEMA_VERSION - 1})" in fails(lambda: store(ignorant, 7))
+
+    assert aged.writer.read_bytes() == before
+    assert not backup_of(aged).exists()
+
+
+def test_readers_of_an_older_published_file_are_told_what_to_do(aged: Warehouse) -> None:
+    """What `status` shows: replay, which opens the writer's file, and publishes."""
+    assert "`wx-datacube replay`" in fails(lambda: [days_in(aged)].clear())
+
+    with aged.writing() as con:
+        replay(con)
+    aged.publish()
+    assert days_in(aged) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_lost_writers_file_is_made_from_an_older_published_one(aged: Warehouse) -> None:
+    """And brought up to date like any other."""
+    aged.writer.unlink()
+    store(aged, 7)
+    aged.publish()
+
+    assert days_in(aged) == [1, 2, 3, 4, 5, 6, 7]
