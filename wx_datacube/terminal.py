@@ -129,7 +129,7 @@ def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
         states = backfill.run()
     _show_outcome(display.console, states)
     if backfill.reports:
-        with Warehouse(settings.database).reading() as con:
+        with Warehouse(settings.database).writing() as con:
             first = known.later_start(con, account.name, account.start, now)
         if first is not None:
             display.console.print(start_hint(account, first))
