@@ -140,7 +140,7 @@ class Victim:
         return ledger
 
     def _status(self) -> None:
-        """`status` says of each endpoint what the published file holds; a run of Dagster's may still publish it anew."""
+        """`status` says of each endpoint what the published file holds, which a run of Dagster's may still replace."""
         while self.project.database.exists():
             states = self.project.query(STATES)
             said = self.project.run("status", "--json")
