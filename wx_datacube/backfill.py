@@ -105,7 +105,8 @@ class Watch(Protocol):
 def check_account(settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> None:
     """Raise, before anything is made or changed, what would keep a backfill from asking for what it has to."""
     warehouse = Warehouse(settings.database)
-    with warehouse.reading() as con:
+    # What runs go by, once there is such a file: the published one may be held by a program that writes into it.
+    with warehouse.writing() if warehouse.writer.exists() else warehouse.reading() as con:
         states = scope.of(known.states(con, account.name, account.start, now))
         bound = known.accounts(con).get(account.name)
     if bound and account.appid and bound != account.appid:

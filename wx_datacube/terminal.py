@@ -133,7 +133,7 @@ def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
         states = backfill.run()
     _show_outcome(display.console, states)
     if backfill.reports:
-        with Warehouse(settings.database).reading() as con:
+        with Warehouse(settings.database).writing() as con:
             begun = known.beginning(con, account.name, account.start, now)
         # Not every morning: when it saves something, or was found out just now.
         if begun and (begun.saves or any(each.label == begun.day for it in backfill.reports for each in it.labels)):

@@ -334,6 +334,62 @@ def test_a_foreign_programs_changes_are_never_published(published: Warehouse) ->
         assert con.execute("SELECT count(*) FROM datacube.meta").fetchall() == [(1,)]
 
 
+CHANGES = {
+    "nothing": "SELECT 1",
+    "a table": "CREATE TABLE intruder AS SELECT 1",
+    "figures": "DELETE FROM datacube.getupstreammsg",
+    "calls": "INSERT INTO datacube.api_calls (call_id) VALUES (1_000_000)",
+    "everything": "DROP SCHEMA datacube CASCADE",
+}
+
+
+@pytest.mark.parametrize("saved", ["", "; CHECKPOINT"], ids=["", "saved"])
+@pytest.mark.parametrize("killed", [False, True], ids=["held", "killed"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_whoever_writes_into_the_published_file_stops_no_run(
+    published: Warehouse, change: str, killed: bool, saved: str
+) -> None:
+    """Held open or left behind, changed or spoiled, saved or not: a run replaces the file, and readers get ours."""
+    published.database.chmod(0o644)
+    with running(HOLD, published.database, CHANGES[change] + saved) as process:
+        if killed:
+            process.kill()
+            process.wait()
+        store(published, 5)
+        published.publish()
+        with published.reading() as con:
+            assert con.execute("SELECT count(*), max(call_id) FROM datacube.api_calls").fetchall() == [(2, 2)]
+            assert con.execute("FROM duckdb_tables() WHERE table_name = 'intruder'").fetchall() == []
+        assert days_in(published) == [4, 5]
+
+
+HOLD_AND_WRITE_LATE = """
+import sys, duckdb
+con = duckdb.connect(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+con.execute("INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)")
+print("written", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_is_written_after_the_file_was_replaced_is_not_read(published: Warehouse) -> None:
+    """Its WAL appears beside the new file, onto which DuckDB would replay it."""
+    published.database.chmod(0o644)
+    with running(HOLD_AND_WRITE_LATE, published.database) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        store(published, 5)
+        published.publish()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "written\n"
+        assert published.database.with_name(f"{PUBLISHED}.wal").exists()
+        with published.reading() as con:
+            assert con.execute("FROM datacube.accounts").fetchall() == []
+
+
 def test_a_killed_writer_loses_only_what_it_had_not_committed(published: Warehouse) -> None:
     """A transaction that was open when its process died never happened; the file opens at once."""
     statement = "BEGIN; INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)"

@@ -100,6 +100,9 @@ class Warehouse:
     def reading(self) -> Iterator[Connection]:
         """The published file, read-only; an empty warehouse in memory where nothing has been published yet."""
         if self.database.exists():
+            # Of a foreign program: it would be replayed, and a published file has none of its own.
+            with suppress(OSError):
+                _wal(self.database).unlink()
             with self._published() as (con, version):
                 if version < SCHEMA_VERSION:
                     raise older(self.database, version)
@@ -172,9 +175,12 @@ class Warehouse:
         return receipt if isinstance(receipt, dict) else {}
 
     def _state_of_files(self) -> dict[str, list[int]]:
-        paths = (self.writer, self.database, _wal(self.writer), _wal(self.database))
-        stats = {path.name: path.stat() for path in paths if path.exists()}
-        return {name: [stat.st_ino, stat.st_mtime_ns, stat.st_size] for name, stat in stats.items()}
+        found = {}
+        for path in (self.writer, self.database, _wal(self.writer), _wal(self.database)):
+            with suppress(FileNotFoundError):
+                stat = path.stat()
+                found[path.name] = [stat.st_ino, stat.st_mtime_ns, stat.st_size]
+        return found
 
     def _write_lock(self) -> AbstractContextManager[None]:
         return locked(self._locks / "write", patience=self._patience)
@@ -256,14 +262,24 @@ class Warehouse:
             raise damaged_writer(self.writer, self.database, error) from None
 
     def _published_calls(self) -> int:
-        """Calls in the published file, as noted when it was published; a file from elsewhere is opened to see."""
+        """Calls in the published file, as noted when it was published; a file from elsewhere is opened to see.
+
+        Where that can't be done with the very file that we published, because somebody writes into it or has spoiled
+        it, the note counts: a run has only to put a new one in its place.
+        """
         receipt, now = self._receipt(), self._state_of_files().get(self.database.name)
         if now is None:
             return 0
-        if receipt.get("files", {}).get(self.database.name) == now:
+        noted = receipt.get("files", {}).get(self.database.name)
+        if noted == now:
             return int(receipt["calls"])
-        with self._published() as (published, _):
-            return _last_call(published)
+        try:
+            with self._published() as (published, _):
+                return _calls_in_order(published)
+        except (WarehouseError, duckdb.Error):
+            if noted is None or noted[0] != now[0]:
+                raise
+            return int(receipt["calls"])
 
     def _sweep(self) -> None:
         """Remove what killed processes left half-written; the write lock keeps others from being at it."""
@@ -320,6 +336,13 @@ def _require_ours(con: Connection, path: Path) -> int:
 def _last_call(con: Connection) -> int:
     found = con.execute("SELECT coalesce(max(call_id), 0) FROM datacube.api_calls").fetchone()
     return int(found[0]) if found else 0
+
+
+def _calls_in_order(con: Connection) -> int:
+    """Calls from the first to the first gap: our ledgers have none, and what a foreign program adds doesn't count."""
+    numbered = "SELECT call_id, row_number() OVER (ORDER BY call_id) AS place FROM datacube.api_calls"
+    ((found,),) = con.execute(f"SELECT count(*) FROM ({numbered}) WHERE call_id = place").fetchall()
+    return int(found)
 
 
 def _wal(path: Path) -> Path:

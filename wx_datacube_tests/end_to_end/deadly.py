@@ -1,0 +1,131 @@
+"""Deadly: processes that kill themselves by SIGKILL at a chosen call of a chosen function.
+
+    project.started(project.command("backfill"), **deadly("before the rename", folder))
+
+Python imports `sitecustomize` before anything else; the one that `deadly` puts into a folder arms the process.
+Everything runs as it is up to the chosen call: functions are called through, none is replaced. Add a moment to
+`MOMENTS`; nothing here knows what must be left.
+"""
+
+import functools
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+_DAGSTER = "wx_datacube.orchestration.materialize"
+
+Act = Callable[..., None]
+
+
+def die(*_: Any, **__: Any) -> None:
+    """Be killed at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_with_parent(*_: Any, **__: Any) -> None:
+    """Be killed together with the process that fetches."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    die()
+
+
+def die_half_way(source: Path, target: Path, *_: Any) -> None:
+    """Be killed after half of a file was copied."""
+    content = source.read_bytes()
+    target.write_bytes(content[: len(content) // 2])
+    die()
+
+
+def die_once_it_changes(crew: Any) -> None:
+    """Be killed as soon as DuckDB has begun to write into the writer's file itself, that is, to checkpoint."""
+    path, before = crew.warehouse.writer, crew.warehouse.writer.stat().st_mtime_ns
+
+    def watch() -> None:
+        while path.stat().st_mtime_ns == before:
+            time.sleep(0.0002)
+        die()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _named(ending: str) -> Callable[..., bool]:
+    return lambda path, *_: path.name.endswith(ending)
+
+
+def _any(*_: Any) -> bool:
+    return True
+
+
+def _at(
+    place: str,
+    number: int,
+    act: Act = die,
+    *,
+    of: Callable[..., bool] = _any,
+    after: bool = False,
+    dagster: bool = False,
+) -> Callable[[], None]:
+    """Let `act` happen at a call of `module:name`, the `number`th of those meant, in one of both processes."""
+
+    def arm() -> None:
+        if (_DAGSTER in sys.orig_argv) != dagster:
+            return
+        module, _, path = place.partition(":")
+        *owners, name = path.split(".")
+        owner: Any = functools.reduce(getattr, owners, import_module(module))
+        original, count = getattr(owner, name), itertools.count(1)
+
+        @functools.wraps(original)
+        def watched(*arguments: Any, **named: Any) -> Any:
+            now = of(*arguments) and next(count) == number
+            if now and not after:
+                act(*arguments)
+            result = original(*arguments, **named)
+            if now and after:
+                act(*arguments)
+            return result
+
+        setattr(owner, name, watched)
+
+    return arm
+
+
+_EVENTS = "wx_datacube.orchestration.event_log:BatchedSqliteEventLogStorage._store_asset_event_tags"
+
+MOMENTS = {
+    "while the writer's file is made": _at("pathlib:Path.replace", 1, of=_named(".making")),
+    "between ledger and table": _at("wx_datacube.warehouse.ledger:load_calls", 3),
+    "before the commit": _at("wx_datacube.crew:store_calls", 3, after=True),
+    "after the commit": _at("wx_datacube.crew:Crew._store", 4, after=True),
+    "in the checkpoint": _at("wx_datacube.crew:Crew._store", 3, die_once_it_changes),
+    "in the copy": _at("wx_datacube.warehouse.files:_copy", 2, die_half_way, of=_named(".writer.duckdb")),
+    "before the rename": _at("pathlib:Path.replace", 2, of=_named(".publishing")),
+    "after the rename": _at("pathlib:Path.replace", 2, of=_named(".publishing"), after=True),
+    "while Dagster writes its events": _at(_EVENTS, 2, die_with_parent, dagster=True),
+    "while Dagster writes its events, Dagster alone": _at(_EVENTS, 2, dagster=True),
+    "while Dagster's history is set up, Dagster alone": _at(
+        "dagster._core.storage.sql:stamp_alembic_rev", 2, dagster=True
+    ),
+}
+"""By the moment's name, what arms a process to be killed then."""
+
+
+def deadly(moment: str, folder: Path) -> dict[str, str]:
+    """What a process needs in its environment to be killed at a moment; `folder` is scratch space."""
+    assert moment in MOMENTS
+    top = Path(__file__).parent.parent.parent
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(f"from wx_datacube_tests.end_to_end.deadly import arm\narm({moment!r})\n")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(top)])}
+
+
+def arm(moment: str) -> None:
+    """Arm this process, if it is one of `wx-datacube backfill`."""
+    if "wx_datacube" in sys.orig_argv or _DAGSTER in sys.orig_argv:
+        MOMENTS[moment]()

@@ -1,0 +1,237 @@
+"""Crowds: many runs, readers and an intruder at the same files at once.
+
+Nobody asks twice or falls over another one, every read sees one whole state, and nothing foreign gets in.
+"""
+
+import datetime as dt
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube_tests.end_to_end.project import PATIENCE, Project, wait_until
+from wx_datacube_tests.processes import HOLD, running
+
+START = dt.date(2024, 1, 1)
+
+RUN = """
+import datetime as dt, sys
+from pathlib import Path
+from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.ingest import Ingest
+from wx_datacube.periods import beijing_now, due_labels
+from wx_datacube.settings import adopt_dotenv, load_settings
+adopt_dotenv(Path.cwd())
+settings = load_settings()
+ingest = Ingest.of(settings, settings.account())
+first, last = map(dt.date.fromisoformat, sys.argv[1:])
+for endpoint in ENDPOINTS:
+    due = due_labels(endpoint.period, first, beijing_now().date())
+    report = ingest.bring_in(endpoint, [label for label in due if label <= last], run_id="crowd")
+    assert not report.undone, report.errors
+"""
+"""A run of all endpoints over the labels between two days, without Dagster."""
+
+READ = """
+import json, re, sys, time, duckdb
+from pathlib import Path
+found = {"reads": 0, "held_by": [], "calls": 0}
+while not Path("stop").exists():
+    time.sleep(0.1)
+    try:
+        con = duckdb.connect(sys.argv[1], read_only=True)
+    except duckdb.IOException as error:
+        found["held_by"].append(int(re.search(r"PID (\\d+)", str(error))[1]))
+        continue
+    with con:
+        calls, answers, odd = con.execute(sys.argv[2]).fetchone()
+    assert odd == 0, odd
+    assert calls >= found["calls"], (calls, found)
+    found["reads"] += 1
+    found["calls"] = calls
+print(json.dumps(found))
+"""
+"""Reads in a loop until it is told to stop; says how often, and by which processes it found the file held."""
+
+STATE = """
+WITH asked AS (SELECT account, endpoint, unnest(asked) AS label FROM datacube.api_calls),
+covered AS (SELECT endpoint, label, "rows" FROM datacube.coverage WHERE state = 'landed'),
+counted AS (SELECT 'getupstreammsg' AS endpoint, ref_date AS label, count(*) AS "rows"
+    FROM datacube.getupstreammsg GROUP BY ALL
+    UNION ALL SELECT 'getupstreammsghour', ref_date, count(*) FROM datacube.getupstreammsghour GROUP BY ALL),
+odd AS ((SELECT endpoint, label FROM asked ANTI JOIN datacube.label_answers USING (account, endpoint, label))
+    UNION ALL (SELECT endpoint, label FROM counted ANTI JOIN covered USING (endpoint, label, "rows"))
+    UNION ALL (SELECT endpoint, label FROM covered SEMI JOIN (SELECT DISTINCT endpoint FROM counted) USING (endpoint)
+        ANTI JOIN counted USING (endpoint, label, "rows"))
+    UNION ALL (SELECT endpoint, label FROM datacube.label_answers ANTI JOIN datacube.api_calls USING (call_id)))
+SELECT (SELECT count(*) FROM datacube.api_calls), (SELECT count(*) FROM datacube.label_answers),
+    (SELECT count(*) FROM odd)"""
+"""How many calls and answers there are, and in how many labels ledger, tables and coverage disagree."""
+
+INTRUDE = """
+import sys, time, duckdb
+from pathlib import Path
+while True:
+    try:
+        Path(sys.argv[1]).chmod(0o644)
+        con = duckdb.connect(sys.argv[1])
+        break
+    except (duckdb.IOException, FileNotFoundError):
+        time.sleep(0.01)
+con.execute("CREATE OR REPLACE TABLE intruder AS SELECT 1; INSERT INTO datacube.meta SELECT 1, NULL; CHECKPOINT")
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+"""Opens the published file read-write as soon as no reader is in it, changes it, and holds it until it is killed."""
+
+FOREIGN = (
+    "SELECT (SELECT count(*) FROM datacube.meta), (FROM duckdb_tables() SELECT count(*) WHERE table_name ~ 'intr')"
+)
+
+DOUBLED = """
+SELECT ref_date FROM datacube.getupstreammsg GROUP BY ref_date, msg_type HAVING count(*) > 1
+UNION ALL SELECT ref_date FROM datacube.getupstreammsghour GROUP BY ref_date, ref_hour, msg_type HAVING count(*) > 1
+UNION ALL SELECT ref_date FROM datacube.getupstreammsgdist GROUP BY ref_date, count_interval HAVING count(*) > 1"""
+
+ASKED_AGAIN = """
+SELECT endpoint, label FROM (SELECT endpoint, unnest(asked) AS label FROM datacube.api_calls)
+GROUP BY ALL HAVING count(*) > 1"""
+
+
+@pytest.fixture
+def emulated() -> Iterator[Emulated]:
+    """An account whose answers take a moment, so that runs meet."""
+    with wechat(latency=50) as started:
+        yield started
+
+
+@pytest.fixture
+def project(emulated: Emulated, tmp_path: Path) -> Project:
+    """A fresh project folder, configured for it."""
+    return Project.on(tmp_path / "project", emulated, START=START)
+
+
+def run(first: dt.date, last: dt.date) -> list[str]:
+    """The command line of a run without Dagster."""
+    return [sys.executable, "-c", RUN, str(first), str(last)]
+
+
+def backfill(project: Project, first: dt.date, last: dt.date) -> list[str]:
+    """The command line of a run with all that belongs to it."""
+    return project.command("backfill", "--start", str(first), "--end", str(last))
+
+
+def day(number: int) -> dt.date:
+    """So many days after the first."""
+    return START + dt.timedelta(days=number)
+
+
+@contextmanager
+def readers(project: Project) -> Iterator[list[dict[str, Any]]]:
+    """Three processes read the published file in a loop; what they say at the end is in the list."""
+    found: list[dict[str, Any]] = []
+    command = [sys.executable, "-c", READ, str(project.database), STATE]
+    with ExitStack() as stack:
+        started = [stack.enter_context(project.started(command)) for _ in range(3)]
+        yield found
+        (project.folder / "stop").touch()
+        for process in started:
+            out, err = process.communicate(timeout=PATIENCE)
+            assert (process.returncode, err) == (0, "")
+            found.append(json.loads(out))
+
+
+def check(project: Project, emulated: Emulated) -> None:
+    """No label was asked for twice, no row is doubled, no revision invented, and nothing foreign is in the file."""
+    assert project.query(ASKED_AGAIN) == []
+    assert project.query("SELECT count(*) FROM datacube.api_calls") == [(len(emulated.control.statistics_calls()),)]
+    assert project.query(DOUBLED) == []
+    assert project.query("FROM datacube.revisions") == []
+    assert project.query("FROM datacube.rejected_rows") == []
+    assert project.query(STATE)[0][2] == 0
+    assert project.query(FOREIGN) == [(1, 0)]
+
+
+def replaced(project: Project, before: int) -> bool:
+    """Whether the published file is another one than before."""
+    return project.database.stat().st_ino != before
+
+
+def intrude(project: Project, started: Sequence[subprocess.Popen[str]], stack: ExitStack) -> set[int]:
+    """Twice somebody changes the published file and is killed; a third holds it to the end. Their process ids."""
+    pids = set()
+    for holds in (False, False, True):
+        before = project.database.stat().st_ino
+        intruder = stack.enter_context(running(INTRUDE, project.database))
+        pids.add(intruder.pid)
+        if not holds:
+            time.sleep(0.3)
+            intruder.kill()
+            intruder.wait()
+        wait_until(partial(replaced, project, before), every=0.01)
+    assert any(process.poll() is None for process in started)
+    return pids
+
+
+@pytest.mark.parametrize("backfills", [2, pytest.param(8, marks=pytest.mark.long)])
+def test_eight_runs_three_readers_and_an_intruder_at_once(project: Project, emulated: Emulated, backfills: int) -> None:
+    """Over overlapping ranges, as `backfill` and without Dagster: all end well, and so does every read."""
+    with ExitStack() as stack:
+        assert project.call(run(day(0), day(1))).returncode == 0
+        held = stack.enter_context(running(HOLD.replace("1])", "1], read_only=True)"), project.database))
+        said = stack.enter_context(readers(project))
+        spans = [(day(7 * place), day(7 * place + 20)) for place in range(8)]
+        commands = [backfill(project, *span) if place < backfills else run(*span) for place, span in enumerate(spans)]
+        started = [stack.enter_context(project.started(command)) for command in commands]
+        with ExitStack() as intruders:
+            pids = intrude(project, started, intruders)
+            ends = [(process.communicate(timeout=PATIENCE)[1], process.returncode) for process in started]
+            assert ends == [("", 0)] * 8
+        check(project, emulated)
+        assert held.poll() is None
+
+    assert all(each["reads"] > 10 and set(each["held_by"]) <= pids for each in said)
+    assert {each["calls"] for each in said} == {len(emulated.control.statistics_calls())}
+
+
+@pytest.mark.long
+def test_two_hundred_runs_eight_at_a_time(project: Project, emulated: Emulated) -> None:
+    """Of random ranges that overlap, every tenth a `backfill`, with three readers: all end well."""
+    chance = random.Random(200)
+    emulated.control.set(quota=10_000)
+    with ExitStack() as stack:
+        assert project.call(run(day(0), day(1))).returncode == 0
+        said = stack.enter_context(readers(project))
+        under_way: list[tuple[subprocess.Popen[str], ExitStack]] = []
+        for number in range(200):
+            if len(under_way) == 8:
+                wait_until(lambda: any(process.poll() is not None for process, _ in under_way), every=0.02)
+                for process, closing in [each for each in under_way if each[0].poll() is not None]:
+                    end_well(process, closing)
+                    under_way.remove((process, closing))
+            first = chance.randrange(500)
+            span = day(first), day(first + chance.randrange(60))
+            closing = stack.enter_context(ExitStack())
+            command = backfill(project, *span) if number % 10 == 0 else run(*span)
+            under_way.append((closing.enter_context(project.started(command)), closing))
+        for process, closing in under_way:
+            end_well(process, closing)
+        check(project, emulated)
+
+    assert all(each["held_by"] == [] for each in said)
+
+
+def end_well(process: subprocess.Popen[str], closing: ExitStack) -> None:
+    """A run comes to its end without a word of complaint."""
+    _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (0, "")
+    closing.close()

@@ -1,0 +1,260 @@
+"""Kills: `kill -9` wherever it comes, what is left of it, and the run after it.
+
+A `Victim` is a project whose backfill is killed again and again. After each kill everything is looked at that a kill
+might break; after the last one the same command brings in the rest, and all is as if nothing had happened.
+"""
+
+import datetime as dt
+import json
+import os
+import random
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.ingest import Ingest
+from wx_datacube.periods import beijing_now, due_labels
+from wx_datacube.settings import load_settings
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube_tests.end_to_end.deadly import MOMENTS, deadly
+from wx_datacube_tests.end_to_end.project import PATIENCE, Project, session, wait_until
+
+LATENCY, IN_FLIGHT = 250, 4
+A_SECOND = IN_FLIGHT * 1000 // LATENCY
+"""Answers that come in a second."""
+PAID_TWICE = IN_FLIGHT + A_SECOND
+"""Calls that a kill may cost: those in flight, and the answers of the last second."""
+AT_ONCE = 15.0
+"""Seconds to the first call on a busy machine; whoever waits for a lock waits longer, and says so."""
+BUSY = 2.0
+"""How much longer a commit may take, in seconds, on a machine that is busy with other tests."""
+
+LEDGER = """
+SELECT call_id, endpoint, begin_date, end_date, requested_at, md5(response) FROM datacube.api_calls ORDER BY call_id"""
+
+TORN = """
+SELECT endpoint, label FROM (SELECT account, endpoint, unnest(asked) AS label FROM datacube.api_calls) AS asked
+ANTI JOIN datacube.label_answers USING (account, endpoint, label)"""
+"""Labels that the ledger has an answer for and the tables have not."""
+
+ASKED_AGAIN = """
+SELECT endpoint, label FROM (SELECT endpoint, unnest(asked) AS label FROM datacube.api_calls)
+GROUP BY ALL HAVING count(*) > 1"""
+
+STATES = "SELECT endpoint, state, count(*) FROM datacube.coverage GROUP BY ALL ORDER BY ALL"
+
+
+def all_rows(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
+    """Every figure of the seven tables, without the call that brought it."""
+    columns = {each.name: ", ".join(column.name for column in each.columns) for each in ENDPOINTS}
+    return {
+        name: con.execute(f"SELECT {names} FROM datacube.{name} ORDER BY ALL").fetchall()
+        for name, names in columns.items()
+    }
+
+
+@dataclass
+class Victim:
+    """A project whose processes are killed, and what is known of it from before."""
+
+    project: Project
+    emulated: Emulated
+    start: str
+    end: str
+    stack: ExitStack
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    kept: list[tuple[Any, ...]] = field(default_factory=list)
+    shown: list[tuple[Any, ...]] = field(default_factory=list)
+    lost: int = 0
+    kills: int = 0
+
+    def backfill(self, calls: int = 1, **environ: str) -> subprocess.Popen[str]:
+        """A backfill that has made so many calls: the first at once, whatever the one before has left behind."""
+        before = len(self.emulated.control.statistics_calls())
+        command = self.project.command("backfill", "--end", self.end)
+        process = self.stack.enter_context(self.project.started(command, **environ))
+        self.started.append(process)
+        made = self.emulated.control.statistics_calls
+        wait_until(lambda: len(made()) > before or process.poll() is not None, AT_ONCE, every=0.01)
+        wait_until(lambda: len(made()) >= before + calls or process.poll() is not None, every=0.01)
+        return process
+
+    def kill(self, process: subprocess.Popen[str], pid: int) -> None:
+        """Kill a process of a backfill while calls are in flight, and wait for the end of the backfill."""
+        wait_until(lambda: self.emulated.control.state()["in_flight"] or process.poll() is not None, every=0.001)
+        assert process.poll() is None, process.communicate()
+        os.kill(pid, signal.SIGKILL)
+        self.look(process, killed=pid == process.pid)
+
+    def look(self, process: subprocess.Popen[str], *, killed: bool) -> None:
+        """What holds after each kill; of the process that fetches, if that was `killed`."""
+        process.wait(PATIENCE)
+        at = beijing_now()
+        self.kills += 1
+        assert process.returncode == (-signal.SIGKILL if killed else 1)
+        self.emulated.control.wait_until_idle()
+
+        ledger = self._files()
+        asked = [(call.endpoint, call.begin, call.end, call.at) for call in self.emulated.control.statistics_calls()]
+        lost = len(asked) - len(ledger) - self.lost
+        stored = Counter((endpoint, str(begin), str(end)) for _, endpoint, begin, end, *_ in ledger)
+        since = at - dt.timedelta(seconds=1 + LATENCY / 1000 + BUSY)
+        assert lost <= (PAID_TWICE + BUSY * A_SECOND if killed else 0)
+        assert len([each for each in asked if each[3] < since]) - self.lost <= stored.total()
+        self.lost += lost
+        self._status()
+
+    def _files(self) -> list[tuple[Any, ...]]:
+        """Both files open, hold all that they held before, and hold no half of anything."""
+        if not self.project.database.exists():
+            return self._writers_file()
+        with duckdb.connect(str(self.project.database), read_only=True) as con:
+            shown = con.execute(LEDGER).fetchall()
+            assert con.execute(TORN).fetchall() == []
+        ledger = self._writers_file()
+        assert shown[: len(self.shown)] == self.shown
+        assert ledger[: len(shown)] == shown
+        self.shown = shown
+        return ledger
+
+    def _writers_file(self) -> list[tuple[Any, ...]]:
+        warehouse = Warehouse(self.project.database)
+        if not warehouse.writer.exists():
+            return []
+        with warehouse.writing() as con:
+            ledger = con.execute(LEDGER).fetchall()
+            assert con.execute(TORN).fetchall() == []
+        assert ledger[: len(self.kept)] == self.kept
+        assert [number for number, *_ in ledger] == list(range(1, len(ledger) + 1))
+        self.kept = ledger
+        return ledger
+
+    def _status(self) -> None:
+        """`status` says of each endpoint what the published file holds, which a run of Dagster's may still replace."""
+        while self.project.database.exists():
+            states = self.project.query(STATES)
+            said = self.project.run("status", "--json")
+            assert (said.returncode, said.stderr) == (0, "")
+            if states == self.project.query(STATES):
+                found = json.loads(said.stdout)["accounts"]["default"]["endpoints"]
+                assert {(name, state, found[name][state]) for name, state, _ in states} == set(states)
+                return
+
+    def finish(self) -> None:
+        """The same command once more: complete, nothing doubled, no label asked twice, and no process is left."""
+        self.emulated.control.set_latency(0)
+        done, again = (self.project.run("backfill", "--end", self.end) for _ in range(2))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Waiting" not in done.stdout
+        assert "default: nothing to do" in again.stdout
+
+        wait_until(lambda: not any(session(process.pid) for process in self.started), patience=30)
+        for process in self.started:
+            assert "Waiting" not in process.communicate()[0]
+        made = len(self.emulated.control.statistics_calls())
+        with duckdb.connect(str(self.project.database), read_only=True) as con:
+            assert all_rows(con) == self.undisturbed()
+            assert con.execute(ASKED_AGAIN).fetchall() == []
+            assert con.execute("FROM datacube.revisions").fetchall() == []
+            assert con.execute("FROM datacube.rejected_rows").fetchall() == []
+            assert con.execute(TORN).fetchall() == []
+            calls = len(con.execute(LEDGER).fetchall())
+        assert made - calls == self.lost
+        assert self.lost <= self.kills * PAID_TWICE
+        left = {path.name for path in self.project.database.parent.iterdir()}
+        assert left == {"wx_datacube.duckdb", "wx_datacube.writer.duckdb", "wx_datacube.locks"}
+
+    def undisturbed(self) -> dict[str, list[tuple[Any, ...]]]:
+        """The figures of the same labels, brought in by nobody who was killed."""
+        calm = Project.make(self.project.folder.with_name("calm"))
+        account = {"API_URL": self.emulated.api_url, "APPID": self.emulated.appid, "SECRET": self.emulated.secret}
+        given = {f"WX_DATACUBE_{name}": value for name, value in (account | {"START": self.start}).items()}
+        settings = load_settings({"DAGSTER_HOME": str(calm.folder), **given})
+        ingest = Ingest.of(settings, settings.account())
+        first, last = dt.date.fromisoformat(self.start), dt.date.fromisoformat(self.end)
+        for endpoint in ENDPOINTS:
+            labels = due_labels(endpoint.period, first, beijing_now().date())
+            ingest.bring_in(endpoint, [label for label in labels if label <= last], run_id="calm")
+        with ingest.warehouse.reading() as con:
+            return all_rows(con)
+
+
+@contextmanager
+def victim(folder: Path, start: str, end: str) -> Iterator[Victim]:
+    """A fresh project over the days from `start` to `end`, at an emulator that takes its time."""
+    with wechat(latency=LATENCY, quota=10_000) as emulated, ExitStack() as stack:
+        project = Project.on(folder / "project", emulated, START=start, CONCURRENCY=IN_FLIGHT)
+        yield Victim(project, emulated, start, end, stack)
+
+
+def kill_at(victim: Victim, moment: str, folder: Path) -> None:
+    """Let a backfill be killed at a moment, and look at what is left."""
+    process = victim.backfill(**deadly(moment, folder / f"deadly {victim.kills}"))
+    victim.look(process, killed=not moment.endswith("Dagster alone"))
+
+
+def kill_at_random(victim: Victim, chance: random.Random) -> None:
+    """Kill a backfill at any of its calls, and look at what is left."""
+    process = victim.backfill(calls=chance.randrange(1, 60))
+    victim.kill(process, process.pid)
+
+
+def kill_dagster_at_random(victim: Victim, chance: random.Random) -> None:
+    """Kill the process that runs Dagster alone: fetching goes on until something is to be materialized."""
+    process = victim.backfill(calls=chance.randrange(1, 60))
+    (dagster,) = [pid for pid in session(process.pid) if "wx_datacube.orchestration.materialize" in command_of(pid)]
+    victim.kill(process, dagster)
+
+
+def command_of(pid: int) -> list[str]:
+    """The command line of a process; empty where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return []
+
+
+FEW = ["between ledger and table", "in the checkpoint", "before the rename", "while Dagster writes its events"]
+
+
+def test_a_backfill_that_is_killed_four_times_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Between ledger and table, in a checkpoint, before a publication and in Dagster's events."""
+    with victim(tmp_path, "2023-09-01", "2024-02-29") as it:
+        for moment in FEW:
+            kill_at(it, moment, tmp_path)
+        it.finish()
+
+
+FRESH = ["while Dagster's history is set up, Dagster alone"]
+"""What happens in a fresh folder only, and not after the first kill of another kind."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moments", [FRESH, [each for each in MOMENTS if each not in FRESH]], ids=["fresh", "any"])
+def test_a_kill_at_any_chosen_moment_loses_the_last_second_only(moments: list[str], tmp_path: Path) -> None:
+    """All moments that are known to matter, one after the other, in one project."""
+    with victim(tmp_path, "2022-06-01", "2024-02-29") as it:
+        for moment in moments:
+            kill_at(it, moment, tmp_path)
+        it.finish()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_at_random_moments_lose_the_last_second_only(seed: int, tmp_path: Path) -> None:
+    """Thirty in all, with calls in flight, three of them of Dagster's process alone."""
+    chance = random.Random(seed)
+    with victim(tmp_path, "2022-06-01", "2024-02-29") as it:
+        for _ in range(9):
+            kill_at_random(it, chance)
+        kill_dagster_at_random(it, chance)
+        it.finish()
