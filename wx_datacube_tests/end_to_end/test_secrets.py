@@ -56,10 +56,11 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
             said.append(project.run("backfill", *DAY, "--refresh", **debug))
             emulated.control.clear_faults()
             tokens.append(token_of(emulated))
+        secret = emulated.secret
         emulated.control.set(secret="f" * 32)
         emulated.control.revoke_tokens()
         said.append(project.run("backfill", *DAY, "--refresh", **debug))
-        emulated.control.set(secret=emulated.secret)
+        emulated.control.set(secret=secret)
         emulated.control.set_latency(500)
         with project.started(project.command("backfill", "--end", "2026-10-05"), **debug) as process:
             wait_until(lambda: len(emulated.control.calls("getupstreammsghour")) > 1)
@@ -71,7 +72,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
             ui.ask("{ workspaceOrError { __typename } }")
             said.append(project.call([project.program("dagster"), "asset", "list", "-m", "wx_datacube.definitions"]))
         printed = "".join([out, err, *(each.stdout + each.stderr for each in said)])
-        yield Used(project, emulated, printed, [emulated.secret, *dict.fromkeys(tokens)])
+        yield Used(project, emulated, printed, [secret, *dict.fromkeys(tokens)])
 
 
 def texts(folder: Path) -> Iterator[tuple[str, bytes]]:
