@@ -251,8 +251,7 @@ class Backfill:
         held = [label for label in labels if label in unknown]
         if not endpoint.implied_by_silence or not held:
             return labels
-        coverage = [Coverage(label, State.MISSING, 0, None, None, None, 0, "") for label in held]
-        undone = tuple(LabelReport(each, unknown[each.label]) for each in coverage)
+        undone = tuple(LabelReport(Coverage.nothing(label), unknown[label]) for label in held)
         self.reports.append(Report(endpoint, undone))
         return [label for label in labels if label not in unknown]
 

@@ -354,7 +354,7 @@ class _Task:
                     f"{self.endpoint.name}: {odd:,} rows have a user_source other than 0, which nobody has explained."
                 )
         due = {coverage.label for coverage in found}
-        late = [_nothing(label) for label in self.labels if label not in due]
+        late = [Coverage.nothing(label) for label in self.labels if label not in due]
         reports = [LabelReport(each, self._why(each)) for each in found + late]
         return Report(self.endpoint, tuple(sorted(reports, key=lambda report: report.label)), self.calls)
 
@@ -377,10 +377,6 @@ class _Task:
             advice="See datacube.rejected_rows; a later run asks again.",
             endpoint=name,
         )
-
-
-def _nothing(label: dt.date) -> Coverage:
-    return Coverage(label, State.MISSING, 0, None, None, None, 0, "")
 
 
 def _midnight(moment: dt.datetime) -> dt.datetime:

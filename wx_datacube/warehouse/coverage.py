@@ -15,7 +15,8 @@ import duckdb
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.errors import SettingsError
 from wx_datacube.periods import due_on, label_of
-from wx_datacube.warehouse.schema import coverage_select
+from wx_datacube.warehouse.ledger import last_call
+from wx_datacube.warehouse.schema import GOOD_ANSWER, coverage_select
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -48,6 +49,11 @@ class Coverage:
     messages: int | None
     users: int
     users_of: str
+
+    @classmethod
+    def nothing(cls, label: dt.date) -> "Coverage":
+        """A label of which nothing is known."""
+        return cls(label, State.MISSING, 0, None, None, None, 0, "")
 
 
 def bind_account(con: Connection, name: str, appid: str | None, start: dt.date, now: dt.datetime) -> None:
@@ -226,7 +232,7 @@ def asked_again(con: Connection, account: str, endpoint: Endpoint, after_call_id
     """The labels that WeChat has answered for, in a refresh, since that call."""
     found = con.execute(
         "SELECT DISTINCT unnest(asked) FROM datacube.api_calls WHERE account = $account AND endpoint = $endpoint"
-        " AND refresh AND call_id > $after AND http_status = 200 AND errcode IS NULL AND errmsg IS NULL",
+        f" AND refresh AND call_id > $after AND {GOOD_ANSWER}",
         {"account": account, "endpoint": endpoint.name, "after": after_call_id},
     )
     return frozenset(label for (label,) in found.fetchall())
@@ -238,13 +244,11 @@ def note_refresh(
     """Take down that a refresh begins; the one before it, finished or not, is forgotten."""
     of = {"account": account, "endpoint": endpoint.name}
     con.execute("DELETE FROM datacube.refreshes WHERE account = $account AND endpoint = $endpoint", of)
+    begun = Refresh(now, last_call(con))
     con.execute(
-        "INSERT INTO datacube.refreshes SELECT $account, $endpoint, $first, $last, $now,"
-        " (SELECT coalesce(max(call_id), 0) FROM datacube.api_calls)",
-        of | {"first": first, "last": last, "now": now},
+        "INSERT INTO datacube.refreshes VALUES ($account, $endpoint, $first, $last, $now, $after)",
+        of | {"first": first, "last": last, "now": now, "after": begun.after_call_id},
     )
-    begun = last_refresh(con, account, endpoint, first, last)
-    assert begun is not None
     return begun
 
 

@@ -28,6 +28,7 @@ from wx_datacube.warehouse.faults import (
     not_duckdb,
     unwritable,
 )
+from wx_datacube.warehouse.ledger import last_call
 from wx_datacube.warehouse.locks import Gate, locked
 from wx_datacube.warehouse.migrate import (
     MIGRATIONS,
@@ -152,7 +153,7 @@ class Warehouse:
             self._sweep()
             with self._open_writer() as con:
                 con.execute("CHECKPOINT")
-                calls = _last_call(con)
+                calls = last_call(con)
             copy = self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing")
             copy_file(self.writer, copy, _READABLE)
             self._require_whole(copy)
@@ -245,7 +246,7 @@ class Warehouse:
 
     def _require_fuller(self, con: Connection) -> None:
         """Refuse a writer's file that holds fewer calls than the published one."""
-        there, here = self._published_calls(), _last_call(con)
+        there, here = self._published_calls(), last_call(con)
         if here < there:
             raise WarehouseError(
                 f"{self.writer} holds {here:,} calls, the published {self.database} {there:,}.",
@@ -331,11 +332,6 @@ def _require_ours(con: Connection, path: Path) -> int:
             advice="Upgrade wx_datacube (git pull && make install); the file has not been changed.",
         )
     return version
-
-
-def _last_call(con: Connection) -> int:
-    found = con.execute("SELECT coalesce(max(call_id), 0) FROM datacube.api_calls").fetchone()
-    return int(found[0]) if found else 0
 
 
 def _calls_in_order(con: Connection) -> int:

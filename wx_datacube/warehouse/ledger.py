@@ -47,7 +47,7 @@ _APPEND = f"INSERT INTO datacube.api_calls BY NAME SELECT unnest(from_json($rows
 def store_calls(con: duckdb.DuckDBPyConnection, calls: Sequence[Call]) -> None:
     """Append the calls to the ledger and bring their rows into the tables, in the caller's transaction."""
     for start in range(0, len(calls), _BATCH):
-        last = _last(con)
+        last = last_call(con)
         # As one text: executemany manages 500 rows a second, and DuckDB looks for pandas anew for each value given.
         rows = [
             {"call_id": number} | {name: getattr(call, name) for name in _FIELDS}
@@ -57,7 +57,8 @@ def store_calls(con: duckdb.DuckDBPyConnection, calls: Sequence[Call]) -> None:
         load_calls(con, last + 1, last + len(rows))
 
 
-def _last(con: duckdb.DuckDBPyConnection) -> int:
+def last_call(con: duckdb.DuckDBPyConnection) -> int:
+    """The number of the newest call; 0 before the first."""
     found = con.execute("SELECT coalesce(max(call_id), 0) FROM datacube.api_calls").fetchone()
     return int(found[0]) if found else 0
 
@@ -66,7 +67,7 @@ def replay(con: duckdb.DuckDBPyConnection, batch: int = _BATCH) -> int:
     """Rebuild every table from the ledger, in the caller's transaction; returns the number of calls."""
     for table in ("label_answers", "rejected_rows", "revisions", *(endpoint.name for endpoint in ENDPOINTS)):
         con.execute(f"DELETE FROM datacube.{table}")
-    last = _last(con)
+    last = last_call(con)
     for start in range(1, last + 1, batch):
         load_calls(con, start, min(start + batch - 1, last))
     return last

@@ -12,7 +12,7 @@ import duckdb
 
 from wx_datacube.catalog import ENDPOINTS, MSG_USER, REF_DATE, Column, Endpoint
 from wx_datacube.periods import SETTLED_HOUR
-from wx_datacube.warehouse.schema import FIRST_DAY, NEXT_LABEL
+from wx_datacube.warehouse.schema import FIRST_DAY, GOOD_ANSWER, NEXT_LABEL
 
 _INTEGER = "'-?[0-9]+'"
 
@@ -61,7 +61,6 @@ def _names(columns: tuple[Column, ...]) -> str:
 # --- answers and their rows -------------------------------------------------------------------------------------
 
 
-_GOOD = "http_status = 200 AND errcode IS NULL AND errmsg IS NULL"
 # Of two lists, or two errcodes, nobody can say which one is meant.
 _READABLE = """json_type(body, '$.list') = 'ARRAY'
     AND len(list_filter(json_keys(body), lambda name: name = 'list')) = 1
@@ -74,13 +73,13 @@ def _answers(endpoint: Endpoint) -> str:
 FROM (
     SELECT call_id, account, begin_date, end_date, asked, refresh, requested_at, TRY_CAST(response AS JSON) AS body
     FROM datacube.api_calls
-    WHERE call_id BETWEEN $first AND $last AND endpoint = '{endpoint.name}' AND {_GOOD}
+    WHERE call_id BETWEEN $first AND $last AND endpoint = '{endpoint.name}' AND {GOOD_ANSWER}
 ) WHERE {_READABLE}"""
 
 
 def unreadable_calls(con: duckdb.DuckDBPyConnection) -> list[int]:
     """The calls whose answer was good when it came and can't be read any more: no table has anything of them."""
-    good = f"SELECT call_id, TRY_CAST(response AS JSON) AS body FROM datacube.api_calls WHERE {_GOOD}"
+    good = f"SELECT call_id, TRY_CAST(response AS JSON) AS body FROM datacube.api_calls WHERE {GOOD_ANSWER}"
     found = con.execute(f"SELECT call_id FROM ({good}) WHERE coalesce(NOT ({_READABLE}), true) ORDER BY call_id")
     return [call_id for (call_id,) in found.fetchall()]
 

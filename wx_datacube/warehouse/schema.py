@@ -54,6 +54,8 @@ API_CALLS: Columns = {
     "rid": ("VARCHAR", "WeChat's request id, which its support asks for."),
     "response": ("VARCHAR", "The body as it came (of an oversized one, its head)."),
 }
+GOOD_ANSWER = "http_status = 200 AND errcode IS NULL AND errmsg IS NULL"
+"""What tells a call of `api_calls` that WeChat answered with figures from one that failed."""
 LABEL_ANSWERS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
     "endpoint": ("VARCHAR", _ENDPOINT),
