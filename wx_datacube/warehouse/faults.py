@@ -11,15 +11,19 @@ import duckdb
 
 from wx_datacube.errors import WarehouseError
 
-FILE_FAULTS = (
+_FILE_FAULTS = (
     OSError,
     duckdb.IOException,
     duckdb.FatalException,  # a checkpoint that failed
     duckdb.SerializationException,
 )
-"""What says that a file, not the question asked, is at fault."""
-
 _DAMAGE = "[Cc]orrupt|checksum|[Dd]eserialize|[Ss]erialization Error|replaying WAL|Could not read"
+
+
+def is_file_fault(error: Exception) -> bool:
+    """Whether a file, not the question asked, is at fault."""
+    # By its text too: DuckDB 2.0 has no class of its own for a checksum that doesn't match.
+    return isinstance(error, _FILE_FAULTS) or is_damage(error)
 
 
 def is_damage(error: Exception) -> bool:

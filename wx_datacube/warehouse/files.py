@@ -20,11 +20,11 @@ from wx_datacube.errors import WarehouseError
 from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.warehouse.copies import copy_file, read_all
 from wx_datacube.warehouse.faults import (
-    FILE_FAULTS,
     damaged_database,
     damaged_writer,
     holder,
     is_damage,
+    is_file_fault,
     not_duckdb,
     unwritable,
 )
@@ -91,7 +91,7 @@ class Warehouse:
                 # After some errors DuckDB has rolled back by itself and refuses to do it again.
                 with suppress(duckdb.Error):
                     con.rollback()
-                if isinstance(error, FILE_FAULTS) and isinstance(error, duckdb.Error):
+                if isinstance(error, duckdb.Error) and is_file_fault(error):
                     raise self._at_fault(error) from None
                 raise
             with self._explained():
@@ -120,14 +120,14 @@ class Warehouse:
             try:
                 with _connected(self.database, _READ) as con:
                     yield con, _require_ours(con, self.database)
-            except FILE_FAULTS as error:
+            except duckdb.Error as error:
+                if not is_file_fault(error):
+                    raise
                 if process := holder(error):
                     raise WarehouseError(
                         f"Process {process} has {self.database} open for writing.",
                         advice="It is for reading only: end that process; what it changes will be replaced.",
                     ) from None
-                if not isinstance(error, duckdb.Error):
-                    raise
                 raise damaged_database(self.writer, self.database, error) from None
 
     @contextmanager
@@ -196,7 +196,9 @@ class Warehouse:
                 f"Process {error} has been writing {self.writer} for over {self._patience:.0f} s.",
                 advice=f"Let it finish, or end it (kill {error}) if it hangs, and start again; nothing is lost.",
             ) from None
-        except (*FILE_FAULTS, duckdb.TransactionException) as error:
+        except (OSError, duckdb.Error) as error:
+            if not is_file_fault(error) and not isinstance(error, duckdb.TransactionException):
+                raise
             raise self._at_fault(error) from None
 
     def _at_fault(self, error: Exception) -> WarehouseError:
@@ -258,8 +260,10 @@ class Warehouse:
         try:
             with _connected(copy, _READ) as con:
                 read_all(con)
-        except (*FILE_FAULTS, WarehouseError) as error:
+        except (OSError, duckdb.Error, WarehouseError) as error:
             copy.unlink()
+            if not is_file_fault(error) and not isinstance(error, WarehouseError):
+                raise
             raise damaged_writer(self.writer, self.database, error) from None
 
     def _published_calls(self) -> int:
