@@ -6,16 +6,19 @@ might break; after the last one the same command brings in the rest, and all is 
 
 import datetime as dt
 import json
+import os
+import random
 import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.emulator.testing import Emulated, wechat
@@ -23,7 +26,7 @@ from wx_datacube.ingest import Ingest
 from wx_datacube.periods import beijing_now, due_labels
 from wx_datacube.settings import load_settings
 from wx_datacube.warehouse.files import Warehouse
-from wx_datacube_tests.end_to_end.deadly import deadly
+from wx_datacube_tests.end_to_end.deadly import MOMENTS, deadly
 from wx_datacube_tests.end_to_end.project import PATIENCE, Project, session, wait_until
 
 LATENCY, IN_FLIGHT = 250, 4
@@ -85,6 +88,13 @@ class Victim:
         wait_until(lambda: len(made()) > before or process.poll() is not None, AT_ONCE, every=0.01)
         wait_until(lambda: len(made()) >= before + calls or process.poll() is not None, every=0.01)
         return process
+
+    def kill(self, process: subprocess.Popen[str], pid: int) -> None:
+        """Kill a process of a backfill while calls are in flight, and wait for the end of the backfill."""
+        wait_until(lambda: self.emulated.control.state()["in_flight"] or process.poll() is not None, every=0.001)
+        assert process.poll() is None, process.communicate()
+        os.kill(pid, signal.SIGKILL)
+        self.look(process, killed=pid == process.pid)
 
     def look(self, process: subprocess.Popen[str], *, killed: bool) -> None:
         """What holds after each kill; of the process that fetches, if that was `killed`."""
@@ -193,6 +203,26 @@ def kill_at(victim: Victim, moment: str, folder: Path) -> None:
     victim.look(process, killed=not moment.endswith("Dagster alone"))
 
 
+def kill_at_random(victim: Victim, chance: random.Random) -> None:
+    """Kill a backfill at any of its calls, and look at what is left."""
+    process = victim.backfill(calls=chance.randrange(1, 60))
+    victim.kill(process, process.pid)
+
+
+def kill_dagster_at_random(victim: Victim, chance: random.Random) -> None:
+    """Kill the process that runs Dagster alone: fetching goes on until something is to be materialized."""
+    process = victim.backfill(calls=chance.randrange(1, 60))
+    (dagster,) = [pid for pid in session(process.pid) if "wx_datacube.orchestration.materialize" in command_of(pid)]
+    victim.kill(process, dagster)
+
+
+def command_of(pid: int) -> list[str]:
+    """The command line of a process; empty where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return []
+
+
 FEW = ["between ledger and table", "in the checkpoint", "before the rename", "while Dagster writes its events"]
 
 
@@ -201,4 +231,30 @@ def test_a_backfill_that_is_killed_four_times_ends_as_if_it_had_not_been(tmp_pat
     with victim(tmp_path, "2023-09-01", "2024-02-29") as it:
         for moment in FEW:
             kill_at(it, moment, tmp_path)
+        it.finish()
+
+
+FRESH = ["while Dagster's history is set up, Dagster alone"]
+"""What happens in a fresh folder only, and not after the first kill of another kind."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moments", [FRESH, [each for each in MOMENTS if each not in FRESH]], ids=["fresh", "any"])
+def test_a_kill_at_any_chosen_moment_loses_the_last_second_only(moments: list[str], tmp_path: Path) -> None:
+    """All moments that are known to matter, one after the other, in one project."""
+    with victim(tmp_path, "2022-06-01", "2024-02-29") as it:
+        for moment in moments:
+            kill_at(it, moment, tmp_path)
+        it.finish()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2))
+def test_kills_at_random_moments_lose_the_last_second_only(seed: int, tmp_path: Path) -> None:
+    """Thirty in all, with calls in flight, two of them of Dagster's process alone."""
+    chance = random.Random(seed)
+    with victim(tmp_path, "2022-06-01", "2024-02-29") as it:
+        for _ in range(14):
+            kill_at_random(it, chance)
+        kill_dagster_at_random(it, chance)
         it.finish()
