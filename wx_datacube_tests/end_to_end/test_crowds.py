@@ -5,6 +5,7 @@ Nobody asks twice or falls over another one, every read sees one whole state, an
 
 import datetime as dt
 import json
+import random
 import subprocess
 import sys
 import time
@@ -181,14 +182,15 @@ def intrude(project: Project, started: Sequence[subprocess.Popen[str]], stack: E
     return pids
 
 
-def test_eight_runs_three_readers_and_an_intruder_at_once(project: Project, emulated: Emulated) -> None:
+@pytest.mark.parametrize("backfills", [2, pytest.param(8, marks=pytest.mark.long)])
+def test_eight_runs_three_readers_and_an_intruder_at_once(project: Project, emulated: Emulated, backfills: int) -> None:
     """Over overlapping ranges, as `backfill` and without Dagster: all end well, and so does every read."""
     with ExitStack() as stack:
         assert project.call(run(day(0), day(1))).returncode == 0
         held = stack.enter_context(running(HOLD.replace("1])", "1], read_only=True)"), project.database))
         said = stack.enter_context(readers(project))
         spans = [(day(7 * place), day(7 * place + 20)) for place in range(8)]
-        commands = [backfill(project, *span) if place < 2 else run(*span) for place, span in enumerate(spans)]
+        commands = [backfill(project, *span) if place < backfills else run(*span) for place, span in enumerate(spans)]
         started = [stack.enter_context(project.started(command)) for command in commands]
         with ExitStack() as intruders:
             pids = intrude(project, started, intruders)
@@ -199,3 +201,37 @@ def test_eight_runs_three_readers_and_an_intruder_at_once(project: Project, emul
 
     assert all(each["reads"] > 10 and set(each["held_by"]) <= pids for each in said)
     assert {each["calls"] for each in said} == {len(emulated.control.statistics_calls())}
+
+
+@pytest.mark.long
+def test_two_hundred_runs_eight_at_a_time(project: Project, emulated: Emulated) -> None:
+    """Of random ranges that overlap, every tenth a `backfill`, with three readers: all end well."""
+    chance = random.Random(200)
+    emulated.control.set(quota=10_000)
+    with ExitStack() as stack:
+        assert project.call(run(day(0), day(1))).returncode == 0
+        said = stack.enter_context(readers(project))
+        under_way: list[tuple[subprocess.Popen[str], ExitStack]] = []
+        for number in range(200):
+            if len(under_way) == 8:
+                wait_until(lambda: any(process.poll() is not None for process, _ in under_way), every=0.02)
+                for process, closing in [each for each in under_way if each[0].poll() is not None]:
+                    end_well(process, closing)
+                    under_way.remove((process, closing))
+            first = chance.randrange(500)
+            span = day(first), day(first + chance.randrange(60))
+            closing = stack.enter_context(ExitStack())
+            command = backfill(project, *span) if number % 10 == 0 else run(*span)
+            under_way.append((closing.enter_context(project.started(command)), closing))
+        for process, closing in under_way:
+            end_well(process, closing)
+        check(project, emulated)
+
+    assert all(each["held_by"] == [] for each in said)
+
+
+def end_well(process: subprocess.Popen[str], closing: ExitStack) -> None:
+    """A run comes to its end without a word of complaint."""
+    _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (0, "")
+    closing.close()
