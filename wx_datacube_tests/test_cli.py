@@ -102,6 +102,7 @@ WRONG_USE = {
     "unknown option": (["status", "--verbose"], "No such option"),
     "unknown endpoint": (["backfill", "--endpoint", "getuserread"], "'getuserread' is not one of"),
     "start after end": (["backfill", "--start", "2020-02-02", "--end", "2020-02-01"], "2020-02-02 is after --end"),
+    "no date but a statement": (["backfill", "--start", "2020-02-01'; DROP TABLE x; --"], "does not match"),
     "no date": (["backfill", "--start", "2020-02-30"], "'2020-02-30' does not match"),
     "start in the future": (["backfill", "--start", "2999-01-01"], "2999-01-01 lies in the future"),
     "end in the future": (["backfill", "--end", "2999-01-01"], "2999-01-01 lies in the future"),

@@ -304,15 +304,17 @@ def test_a_note_of_the_last_publication_that_is_wrong_does_no_harm(published: Wa
 
 
 def test_left_overs_of_killed_processes_are_swept_away(published: Warehouse) -> None:
-    """Half a copy and half a new file, of whatever process."""
+    """Half a copy, half a new file, half a backup and what DuckDB spilled to the disk, of whatever process."""
     folder = published.database.parent
-    left = [folder / f".{PUBLISHED}.1.publishing", folder / f".{WRITER}.1.making"]
-    for path in left:
+    left = [folder / f".{PUBLISHED}.1.publishing", folder / f".{WRITER}.1.making", folder / f"{WRITER}.schema-1.part"]
+    spilled = [folder / f"{WRITER}.tmp" / "storage-0.tmp", folder / f".{PUBLISHED}.1.publishing.tmp/1"]
+    for path in left + spilled:
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
     store(published, 5)
     published.publish()
 
-    assert [path for path in left if path.exists()] == []
+    assert [path for path in left + [path.parent for path in spilled] if path.exists()] == []
 
 
 def test_a_foreign_programs_changes_are_never_published(published: Warehouse) -> None:

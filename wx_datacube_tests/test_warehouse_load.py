@@ -709,3 +709,16 @@ def test_names_and_texts_cannot_inject(con: Connection) -> None:
     store_calls(con, [replace(answered(MESSAGES, day(4)), account=nasty, endpoint=nasty, run_id=nasty)])
     assert rows_of(con, "SELECT count(*) FROM datacube.api_calls") == [(2,)]
     assert rows_of(con, "SELECT account, row->>'$' FROM datacube.rejected_rows") == [(nasty, nasty)]
+
+
+@pytest.mark.parametrize("date", ["2026-11-04'; DROP TABLE datacube.api_calls; --", "2026-11-04' OR ref_date <> '"])
+def test_dates_and_hours_cannot_inject(con: Connection, date: str) -> None:
+    """A date or an hour that is a statement is set apart as what it is: text."""
+    store_calls(con, [answered(HOURS, day(4), None, hour_row(date), hour_row(day(4), ref_hour=date))])
+
+    assert rows_of(con, "SELECT row->>'ref_date', row->>'ref_hour' FROM datacube.rejected_rows") == [
+        (date, "900"),
+        (str(day(4)), date),
+    ]
+    assert rows_of(con, "SELECT count(*) FROM datacube.api_calls") == [(1,)]
+    assert rows_of(con, "FROM datacube.getupstreammsghour") == []

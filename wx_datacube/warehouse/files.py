@@ -8,6 +8,7 @@ in the files is the business of `schema`, `load` and `coverage`.
 import glob
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -289,9 +290,13 @@ class Warehouse:
     def _sweep(self) -> None:
         """Remove what killed processes left half-written; the write lock keeps others from being at it."""
         published, writer = glob.escape(self.database.name), glob.escape(self.writer.name)
-        for pattern in (f".{published}.*.publishing*", f".{writer}.*.making*", f"{writer}.*.part"):
+        spilled = f"{writer}.tmp"  # DuckDB's folder for what didn't fit into memory
+        for pattern in (f".{published}.*.publishing*", f".{writer}.*.making*", f"{writer}.*.part", spilled):
             for left_over in self.database.parent.glob(pattern):
-                left_over.unlink(missing_ok=True)
+                if left_over.is_dir():
+                    shutil.rmtree(left_over)
+                else:
+                    left_over.unlink(missing_ok=True)
 
 
 @contextmanager
