@@ -49,4 +49,46 @@ clean dagster asset list --select '*' --module-name wx_datacube.definitions > "$
 count=$(grep -c getupstreammsg "$work/assets" || true)
 [ "$count" -eq 7 ] || fail "$count assets instead of 7: $(cat "$work/assets")"
 
+# In other people's projects: three lines of Python, and a component beside a resource of the same name as ours.
+mkdir -p "$work/theirs/parts/defs/wechat"
+cd "$work/theirs"
+cat > lines.py << 'END'
+import dagster as dg
+from wx_datacube.definitions import build_defs
+
+defs = dg.Definitions.merge(
+    dg.Definitions(assets=[dg.AssetSpec("theirs", deps=[["wechat", "shop", "getupstreammsg"]])]),
+    build_defs(accounts=["shop"], key_prefix=["wechat"], group_name="wechat", owners=["team:data"]),
+)
+END
+cat > parts/definitions.py << 'END'
+from pathlib import Path
+
+import dagster as dg
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+END
+cat > parts/defs/their_resources.py << 'END'
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+defs = dg.Definitions(resources={"duckdb": DuckDBResource(database="theirs.duckdb")})
+END
+printf '[tool.dg]\ndirectory_type = "project"\nproject.root_module = "parts"\n' > pyproject.toml
+cat > parts/defs/wechat/defs.yaml << 'END'
+type: wx_datacube.MessageAnalysis
+attributes:
+  key_prefix: [wechat]
+  duckdb_key: wechat_figures
+END
+for module in lines parts.definitions; do
+    clean PYTHONPATH=. dagster asset list --select '*' --module-name "$module" > "$work/assets" 2> "$work/err" ||
+        fail "a project with it ($module) does not load: $(tail -n 20 "$work/err")"
+    count=$(grep -cE '^wechat/(shop|default)/getupstreammsg' "$work/assets" || true)
+    [ "$count" -eq 7 ] || fail "$count assets instead of 7 in a project with it ($module): $(cat "$work/assets")"
+done
+
 echo "The wheel works without extras: $(basename "$work"/*.whl), 7 assets."

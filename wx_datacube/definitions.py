@@ -27,13 +27,15 @@ def build_defs(
     group_name: str | None = None,
     owners: Sequence[str] = (),
     resources: Mapping[str, Any] | None = None,
+    duckdb_key: str = "duckdb",
     cron_schedule: str = MORNINGS,
     clock: Clock = beijing_now,
 ) -> dg.Definitions:
     """Seven assets, their checks, three schedules and the resources of every account.
 
     `accounts` are names as in the settings (None: all that are configured). `resources` override ours by key:
-    `wechat_<account>` (a `WeChatAccount`) and `duckdb` (the published file, read-only). Settings that are wrong don't
+    `wechat_<account>` (a `WeChatAccount`) and `duckdb_key` (the published file, read-only; another key where yours is
+    taken). Settings that are wrong don't
     keep the code location from loading: each run checks them when it starts and says what is wrong.
     """
     settings = _settings()
@@ -44,7 +46,7 @@ def build_defs(
         for name in names
     ]
     ours: dict[str, Any] = {resource_key(name): account_resource(name, settings) for name in names}
-    ours["duckdb"] = reading_resource(settings.database if settings else Path(DATABASE))
+    ours[duckdb_key] = reading_resource(settings.database if settings else Path(DATABASE))
     return dg.Definitions.merge(*everything, dg.Definitions(resources=ours | dict(resources or {})))
 
 

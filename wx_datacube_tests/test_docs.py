@@ -13,9 +13,12 @@ import click
 import dagster as dg
 import duckdb
 import pytest
+import yaml
 
+import wx_datacube
 from wx_datacube import cli
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.component import MessageAnalysis
 from wx_datacube.definitions import build_defs
 from wx_datacube.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS
 from wx_datacube.warehouse.checks import CHECKS
@@ -282,13 +285,29 @@ def test_queries_on_the_command_line_run(readme: str, it: Orchestra) -> None:
 @both
 def test_the_run_configuration_is_taken(readme: str, it: Orchestra) -> None:
     """The block that asks again names the op and the option as Dagster knows them."""
-    (block,) = blocks(TEXTS[readme], "yaml")
+    block, _ = blocks(TEXTS[readme], "yaml")
     name = re.findall(r"^  (\w+):$", block, re.MULTILINE)[0]
     option, value = re.findall(r"^ {6}(\w+): (\w+)$", block, re.MULTILINE)[0]
     job = build_defs().resolve_implicit_job_def_def_for_assets([asset_key(ENDPOINTS[0])])
 
     assert job is not None
     assert dg.validate_run_config(job, {"ops": {name: {"config": {option: value == "true"}}}})
+
+
+@both
+@pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")  # Dagster's own use of pydantic
+def test_the_component_loads(readme: str, it: Orchestra) -> None:
+    """The block that adds the assets to a project made of components, with and without its fields."""
+    it.configure(ACCOUNT="shop")
+    _, block = blocks(TEXTS[readme], "yaml")
+    written = yaml.safe_load(block)
+    assert getattr(wx_datacube, written["type"].removeprefix("wx_datacube.")) is MessageAnalysis
+    for attributes, prefix in ((written["attributes"], "wechat/"), ({}, "")):
+        component = MessageAnalysis.resolve_from_dict(attributes)
+        defs = component.build_defs(dg.ComponentTree.for_test().load_context)
+        keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
+        assert keys == {f"{prefix}shop/{endpoint.name}" for endpoint in ENDPOINTS}
+        assert attributes.get("duckdb_key", "duckdb") in (defs.resources or ())
 
 
 # --- pages ------------------------------------------------------------------------------------------------------
