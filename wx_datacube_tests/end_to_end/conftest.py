@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-BEGINS, WAITS = {"backfill", "ticking"}, {"finished", "ticked"}
+BEGINS, WAITS = {"backfill", "launched", "ticking"}, {"finished", "ticked"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -187,10 +187,10 @@ class Ui:
 
 
 @contextmanager
-def dagster_dev(project: Project) -> Iterator[Ui]:
+def dagster_dev(project: Project, *options: str) -> Iterator[Ui]:
     """`dagster dev` in the folder, once it answers."""
     ui = Ui(free_port())
-    command = [project.program("dagster"), "dev", "--port", str(ui.port)]
+    command = [project.program("dagster"), "dev", "--port", str(ui.port), *options]
     with project.folder.with_suffix(".log").open("w") as log, project.started(command, log):
         wait_until(ui.is_there)
         yield ui

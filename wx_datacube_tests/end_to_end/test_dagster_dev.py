@@ -35,6 +35,21 @@ MIX = {
     "getupstreammsgweek": ("2024-02-26", "2024-03-25"),
     "getupstreammsgmonth": ("2024-02-01", "2024-03-01"),
 }
+THEIRS = """
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+@dg.asset(deps=[["default", "getupstreammsg"]])
+def busiest_day(duckdb: DuckDBResource) -> dg.MaterializeResult:
+    with duckdb.get_connection() as con:
+        (found,) = con.execute("SELECT date FROM totals_daily ORDER BY messages DESC LIMIT 1").fetchall()
+    return dg.MaterializeResult(metadata={"day": str(found[0])})
+
+figures = DuckDBResource(database="data/wx_datacube.duckdb", connection_config={"access_mode": "READ_ONLY"})
+defs = dg.Definitions(assets=[busiest_day], resources={"duckdb": figures})
+"""
+"""A second code location in the same workspace, of somebody else's."""
+
 LAUNCH = """
 mutation($chosen: [PartitionsByAssetSelector!]!) {
   launchPartitionBackfill(backfillParams: {partitionsByAssets: $chosen}) {
@@ -48,7 +63,7 @@ query($id: String!) {
 ASSET = """
 query($key: AssetKeyInput!) {
   assetNodeOrError(assetKey: $key) { ... on AssetNode {
-    description kinds groupName partitionStats {numMaterialized numFailed}
+    description kinds groupName dependencyKeys {path} partitionStats {numMaterialized numFailed}
     assetMaterializations(limit: 1) {metadataEntries {label ... on IntMetadataEntry {intValue}}}
     metadataEntries {label ... on TableSchemaMetadataEntry {schema {columns {name}}} ... on TextMetadataEntry {text}}
   } }
@@ -71,6 +86,9 @@ def emulated() -> Iterator[Emulated]:
 def project(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Its project folder, into which `dagster asset materialize` has brought ten days, refreshing them."""
     found = Project.on(tmp_path_factory.mktemp("dev") / "project", emulated, START="2024-02-01")
+    (found.folder / "theirs.py").write_text(THEIRS)
+    with (found.folder / "workspace.yaml").open("a") as workspace:
+        workspace.write("  - python_file: {relative_path: theirs.py, location_name: theirs}\n")
     wanted = ["--select", "default/getupstreammsgdist", "--partition-range", "2024-03-01...2024-03-10"]
     config = {"ops": {"default__getupstreammsgdist": {"config": {"refresh": True}}}}
     command = ["asset", "materialize", "-m", "wx_datacube.definitions", *wanted, "--config-json", json.dumps(config)]
@@ -114,8 +132,8 @@ def ticked(ticking: Project) -> Project:
 
 @pytest.fixture(scope="session")
 def ui(project: Project, ticking: Project) -> Iterator[Ui]:
-    """`dagster dev` in the project folder."""
-    with dagster_dev(project) as found:
+    """`dagster dev` in the project folder, on the workspace with both locations."""
+    with dagster_dev(project, "-w", "workspace.yaml") as found:
         yield found
 
 
@@ -138,6 +156,19 @@ def backfill(ui: Ui, reads: Path) -> str:
 
 
 @pytest.fixture(scope="session")
+def launched(project: Project, ui: Ui) -> str:
+    """A run that `dagster job launch` has put into the queue of the daemon; the asset that only it brings in."""
+    tags = {
+        f"dagster/asset_partition_range_{end}": day for end, day in (("start", "2024-02-01"), ("end", "2024-03-01"))
+    }
+    command = [project.program("dagster"), "job", "launch", "-w", "workspace.yaml", "-l", "wx_datacube"]
+    home = {"DAGSTER_HOME": str(project.folder)}
+    ran = project.call([*command, "-j", "default_monthly", "--tags", json.dumps(tags)], **home)
+    assert ran.returncode == 0, ran.stderr
+    return "getupstreammsgdistmonth"
+
+
+@pytest.fixture(scope="session")
 def finished(ui: Ui, backfill: str) -> Any:
     """That backfill, once it has come to an end."""
 
@@ -148,6 +179,12 @@ def finished(ui: Ui, backfill: str) -> Any:
     return wait_until(ended)
 
 
+def location(ui: Ui, name: str = "wx_datacube") -> Any:
+    """What the UI knows of a code location."""
+    (found,) = [node for node in ui.ask(LOCATION)["repositoriesOrError"]["nodes"] if node["location"]["name"] == name]
+    return found
+
+
 def asset(ui: Ui, name: str) -> Any:
     """What the UI shows of an asset."""
     return ui.ask(ASSET, key={"path": ["default", name]})["assetNodeOrError"]
@@ -155,26 +192,24 @@ def asset(ui: Ui, name: str) -> Any:
 
 def test_the_location_shows_seven_assets_and_three_schedules(ui: Ui, backfill: str) -> None:
     """Under the name `wx_datacube`, all schedules off."""
-    (location,) = ui.ask(LOCATION)["repositoriesOrError"]["nodes"]
+    ours = location(ui)
 
-    assert location["location"]["name"] == "wx_datacube"
-    assert {"/".join(node["assetKey"]["path"]) for node in location["assetNodes"]} == {
+    assert {"/".join(node["assetKey"]["path"]) for node in ours["assetNodes"]} == {
         f"default/{endpoint.name}" for endpoint in ENDPOINTS
     }
-    assert {each["name"]: each["scheduleState"]["status"] for each in location["schedules"]} == {
+    assert {each["name"]: each["scheduleState"]["status"] for each in ours["schedules"]} == {
         f"default_{adverb}": "STOPPED" for adverb in ("daily", "weekly", "monthly")
     }
 
 
 def test_the_location_holds_no_credentials(ui: Ui, emulated: Emulated) -> None:
     """Its resources name environment variables."""
-    (location,) = ui.ask(LOCATION)["repositoriesOrError"]["nodes"]
-    (ours,) = [each for each in location["allTopLevelResourceDetails"] if each["name"] == "wechat_default"]
+    (ours,) = [each for each in location(ui)["allTopLevelResourceDetails"] if each["name"] == "wechat_default"]
 
     found = {each["key"]: (each["value"], each["type"]) for each in ours["configuredValues"]}
     assert found["secret"] == ("WX_DATACUBE_SECRET", "ENV_VAR")
     assert found["appid"] == ("WX_DATACUBE_APPID", "ENV_VAR")
-    assert emulated.secret not in json.dumps(location)
+    assert emulated.secret not in json.dumps(location(ui))
 
 
 def test_dagster_asset_materialize_takes_a_range_and_a_refresh(project: Project, ui: Ui) -> None:
@@ -192,6 +227,23 @@ def test_dg_launch_takes_a_range(project: Project, ui: Ui, backfill: str) -> Non
 
     assert ran.returncode == 0, ran.stderr
     assert asset(ui, "getupstreammsgdistweek")["partitionStats"]["numMaterialized"] == 4
+
+
+def test_dagster_job_launch_takes_a_range(ui: Ui, launched: str, finished: Any) -> None:
+    """Of a job, which is what a schedule launches: the daemon runs it."""
+    wait_until(lambda: asset(ui, launched)["partitionStats"]["numMaterialized"] == 2)
+
+
+def test_another_location_reads_what_ours_wrote(project: Project, ui: Ui, finished: Any) -> None:
+    """An asset of another code location in the same workspace hangs below ours, and reads the published file."""
+    command = [project.program("dagster"), "asset", "materialize", "-f", "theirs.py", "--select", "busiest_day"]
+    ran = project.call(command, DAGSTER_HOME=str(project.folder))
+
+    assert ran.returncode == 0, ran.stderr
+    assert ["busiest_day"] in [node["assetKey"]["path"] for node in location(ui, "theirs")["assetNodes"]]
+    theirs = ui.ask(ASSET, key={"path": ["busiest_day"]})["assetNodeOrError"]
+    assert theirs["dependencyKeys"] == [{"path": ["default", "getupstreammsg"]}]
+    assert len(theirs["assetMaterializations"]) == 1
 
 
 def test_dg_lists_the_same_assets(project: Project) -> None:
