@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -177,6 +178,19 @@ def replay() -> int:
             err=True,
         )
     click.echo(f"Rebuilt every table from {calls:,} calls: {warehouse.database}")
+    return 0
+
+
+@commands.command()
+@click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR")
+def export(form: str, output: Path) -> int:
+    """Write every view as a file, for programs that would hold the database open. Makes no call."""
+    from wx_datacube.export import export_views
+    from wx_datacube.warehouse.files import Warehouse
+
+    for path, rows in export_views(Warehouse(_settings().database), output, form).items():
+        click.echo(f"{path}  {rows:,} rows")
     return 0
 
 

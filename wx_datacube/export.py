@@ -1,0 +1,49 @@
+"""Export: every view as a file, for programs that hold a database open and would not see what is published.
+
+Nothing here knows a view by its name. See https://duckdb.org/docs/stable/data/overview.
+"""
+
+import os
+from pathlib import Path
+
+import duckdb
+
+from wx_datacube.errors import WarehouseError
+from wx_datacube.warehouse.faults import unwritable
+from wx_datacube.warehouse.files import Connection, Warehouse
+
+FORMATS = ("parquet", "csv")
+
+
+def export_views(warehouse: Warehouse, folder: Path, form: str) -> dict[Path, int]:
+    """Write `<view>.<form>` for every view into `folder`, each in one step; the rows in each file.
+
+    Raises `WarehouseError` where nothing is published yet, or the folder can't be written.
+    """
+    if not warehouse.database.exists():
+        raise WarehouseError(
+            f"There is nothing to export yet: {warehouse.database} doesn't exist.",
+            advice="Bring figures in first: wx-datacube backfill",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with warehouse.reading() as con:
+            views = con.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
+            return dict(_export_view(con, schema, view, folder, form) for schema, view in views.fetchall())
+    except (OSError, duckdb.IOException) as error:
+        raise unwritable(folder, error) from None
+
+
+def _export_view(con: Connection, schema: str, view: str, folder: Path, form: str) -> tuple[Path, int]:
+    rows = con.sql(f'FROM "{schema}"."{view}" ORDER BY ALL')
+    target = folder / f"{view}.{form}"
+    part = folder / f".{target.name}.{os.getpid()}.part"
+    try:
+        if form == "csv":
+            rows.write_csv(str(part))
+        else:
+            rows.write_parquet(str(part))
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target, rows.count("*").fetchall()[0][0]
