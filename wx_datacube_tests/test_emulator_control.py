@@ -166,7 +166,7 @@ def test_every_option_can_be_changed_and_is_shown(control: Control) -> None:
         denied=("*",),
         retired=("getupstreammsg",),
         one_label=True,
-        stray_weeks=True,
+        stray_rows=True,
         dirty_rows=True,
         latency=20,
         faults=(Fault.parse("getupstreammsg#3=-1"), Fault.parse("*@0.01=200:\udcff")),

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from wx_datacube.catalog import BY_NAME
+from wx_datacube.emulator.errcodes import MESSAGES
 from wx_datacube.emulator.faults import Fault
 from wx_datacube_tests.emulator_caller import Caller, Emulators, Started
 
@@ -66,6 +67,19 @@ def test_any_answer_can_be_given(start: Started) -> None:
         caller.emulated.control.script("getupstreammsg", answer)
         found = caller.call("getupstreammsg", YESTERDAY)
         assert (found.status_code, found.content) == (status, body)
+    assert caller.rows("getupstreammsg", YESTERDAY)
+
+
+@pytest.mark.parametrize("errcode", sorted(MESSAGES))
+def test_every_errcode_can_be_given_on_request(start: Started, errcode: int) -> None:
+    """Also those that no rule of the emulator leads to, -1 and 61007: with status 200, words and a `rid`."""
+    caller = start(faults=[f"*#1={errcode}"])
+    answer = caller.call("getupstreammsg", YESTERDAY)
+    assert (answer.status_code, answer.json()["errcode"]) == (200, errcode)
+    words, rid, _ = answer.json()["errmsg"].partition(" rid: ")
+    assert words
+    assert rid
+    assert "{" not in words
     assert caller.rows("getupstreammsg", YESTERDAY)
 
 

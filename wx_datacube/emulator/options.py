@@ -128,9 +128,9 @@ class Options:
     one_label: bool = field(
         default=False, metadata=_about(SWITCH, "Refuse windows that hold several weeks or months (61501).")
     )
-    stray_weeks: bool = field(
+    stray_rows: bool = field(
         default=False,
-        metadata=_about(SWITCH, "As in August 2022: one-day calls for a week bring up to two years older rows."),
+        metadata=_about(SWITCH, "As in August 2022: one-day windows bring rows up to two years older."),
     )
     dirty_rows: bool = field(
         default=False, metadata=_about(SWITCH, "Windows that touch early December 2014 bring rows of the days before.")
