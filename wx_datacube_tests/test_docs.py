@@ -17,6 +17,7 @@ import pytest
 from wx_datacube import cli
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.errcodes import MESSAGES
 from wx_datacube.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS
 from wx_datacube.warehouse.checks import CHECKS
 from wx_datacube.warehouse.coverage import State
@@ -306,21 +307,34 @@ def test_links_lead_somewhere(page: str) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
 
 
-def test_every_test_that_is_named_exists() -> None:
-    """A promise is shown by a test of that file and name."""
+@pytest.mark.parametrize("page", ["docs/promises.md", "docs/emulator.md"])
+def test_every_test_that_is_named_exists(page: str) -> None:
+    """A promise, and a behaviour of the emulator, is shown by a test of that file and name."""
     tests = {
         (path.name, node.name)
         for path in (TOP / "wx_datacube_tests").rglob("test_*.py")
+        if "node_modules" not in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef)
     }
     named = []
-    for chunk in re.split(r"(?=`test_\w+\.py`|`\w+/test_\w+\.py`)", TEXTS["docs/promises.md"])[1:]:
+    for chunk in re.split(r"(?=`test_\w+\.py`|`\w+/test_\w+\.py`)", TEXTS[page])[1:]:
         file, *names = code(chunk)
         named += [(Path(file).name, name) for name in names if re.fullmatch(r"test_\w+", name)]
 
     assert [each for each in named if each not in tests] == []
     assert named
+
+
+def test_every_behaviour_of_the_emulator_has_its_mark_and_its_test() -> None:
+    """Whether WeChat documents it, users saw it, or somebody inferred it; and every errcode that there is."""
+    _, _, section = TEXTS["docs/emulator.md"].partition("## How faithful it is")
+    told = rows(section.partition("### Other people's clients")[0], "(?!---|behaviour|errcode).*")
+    errcodes = {int(number) for cells in told if len(cells) == 4 for number in cells[0].split(", ")}
+
+    assert {mark for *_, marks, _ in told for mark in marks.split(", ")} == {"documented", "seen", "inferred"}
+    assert [cells for cells in told if not re.search(r"`test_\w+\.py`: `test_\w+`", cells[-1])] == []
+    assert errcodes == set(MESSAGES)
 
 
 def test_both_readmes_show_the_same_commands() -> None:

@@ -288,6 +288,14 @@ def test_each_endpoint_has_its_own_daily_quota_until_midnight_in_beijing(start: 
     assert caller.errcode("getupstreammsg", YESTERDAY) is None
 
 
+def test_an_ordinary_day_allows_a_thousand_calls_of_each_endpoint(start: Started) -> None:
+    """What operators plan with; the thousand-and-first is refused."""
+    caller = start()
+    caller.emulated.control.use_quota("getupstreammsg", 999)
+    assert [caller.errcode("getupstreammsg", YESTERDAY) for _ in range(2)] == [None, 45009]
+    assert caller.errcode("getupstreammsghour", YESTERDAY) is None
+
+
 def test_calls_with_a_wrong_token_use_up_no_quota(start: Started) -> None:
     """The token is checked first."""
     caller = start()
