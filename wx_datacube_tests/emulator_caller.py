@@ -85,6 +85,11 @@ class Caller:
             self._token = self.stable_token()["access_token"]
         return self._token
 
+    def reset(self) -> None:
+        """Let the emulator be as it was when it started, where a token of before is worth nothing."""
+        self.emulated.account.reset()
+        self._token = None
+
     def call(self, endpoint: str, begin: Day, end: Day | None = None, token: str | None = None) -> requests.Response:
         """One call of a statistics endpoint; a single day when `end` is left out."""
         window = {"begin_date": str(begin), "end_date": str(begin if end is None else end)}

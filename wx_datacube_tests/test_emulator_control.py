@@ -202,9 +202,15 @@ def test_options_are_described_for_a_command_line() -> None:
         ("quota", "many"),
         ("quota", True),
         ("messages_per_day", 0),
+        ("messages_per_day", 100_001),
+        ("latency", 600_001),
+        ("token_lifetime", 10**12),
         ("silent_share", 1.5),
         ("silent_share", "nan"),
         ("start", "2014-13-01"),
+        ("start", "0001-01-01"),
+        ("clock", "9999-12-31T23:59"),
+        ("clock", "1999-12-31"),
         ("clock", "yesterday"),
         ("clock", "2026-11-24T12:00+08:00"),
         ("publish_at", "25:00"),
@@ -245,7 +251,9 @@ def test_controls_need_no_token_and_refuse_nonsense_with_400(caller: Caller) -> 
         assert answer.status_code == 200 or answer.json()["error"]
     assert caller.post("/_emulator/restate", json={}).json() == {"error": "missing: day"}
     assert caller.post("/_emulator/restate", data=b"{").status_code == 400
-    assert caller.post("/_emulator/advance", json={"seconds": 1e300}).status_code == 400
+    for seconds in (1e300, 1e11, -1e9):
+        assert caller.post("/_emulator/advance", json={"seconds": seconds}).status_code == 400
+    assert caller.emulated.control.now() == NOON
     assert caller.post("/_emulator/nothing").status_code == 404
 
 

@@ -62,6 +62,7 @@ def test_any_answer_can_be_given(start: Started) -> None:
         ("200:", 200, b""),
         ("200:\udcff\x00", 200, b"\xff\x00"),
         ("404:", 404, b""),
+        ("204:none is allowed", 204, b""),
         ("503:please wait: a minute", 503, b"please wait: a minute"),
     ):
         caller.emulated.control.script("getupstreammsg", answer)
@@ -226,6 +227,10 @@ def test_a_fault_is_its_text(text: str) -> None:
         "*#0=-1",
         "*=status:7",
         "*=errcode:x",
+        "*=delay:99999",
+        "*=redirect:http://ä/",
+        "*=redirect:a\r\nb",
+        "*=200:\ud800",
     ],
 )
 def test_what_is_no_fault_is_refused(text: str) -> None:
