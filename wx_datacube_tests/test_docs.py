@@ -8,16 +8,20 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import dagster as dg
 import duckdb
 import pytest
+import requests
 
 from wx_datacube import cli
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.control import ACTS
 from wx_datacube.emulator.errcodes import MESSAGES
+from wx_datacube.emulator.faults import KINDS, Fault
 from wx_datacube.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS
 from wx_datacube.warehouse.checks import CHECKS
 from wx_datacube.warehouse.coverage import State
@@ -131,6 +135,37 @@ def test_every_option_of_the_emulator_is_documented() -> None:
     options = [option for param in cli.commands.commands["emulator"].params for option in param.opts]
 
     assert [option for option in options if not re.search(rf"{option}\b", TEXTS["docs/emulator.md"])] == []
+
+
+def test_every_control_and_fault_of_the_emulator_is_documented() -> None:
+    """What `/_emulator/…` takes by method and name, and what a fault may answer."""
+    controls = {
+        (method, path.removeprefix("/_emulator/"))
+        for cells in rows(TEXTS["docs/emulator.md"], "`(GET|POST).*")
+        for *methods, path in [re.findall(r"GET|POST|DELETE|/_emulator/\w+", cells[0])]
+        for method in methods
+    }
+    (answers,) = [code(cells[1]) for cells in rows(TEXTS["docs/emulator.md"], "ANSWER")]
+
+    assert controls == set(ACTS)
+    assert {Fault.of("*", answer).kind for answer in answers} == set(KINDS)
+
+
+def test_the_example_of_a_test_with_the_emulator_runs() -> None:
+    """With a client that asks until it is refused."""
+
+    def my_client(api_url: str, appid: str, secret: str) -> None:
+        asked = {"grant_type": "client_credential", "appid": appid, "secret": secret}
+        token = requests.post(f"{api_url}/cgi-bin/stable_token", json=asked, timeout=30).json()["access_token"]
+        window = {"begin_date": "2026-11-23", "end_date": "2026-11-23"}
+        url = f"{api_url}/datacube/getupstreammsg?access_token={token}"
+        while "list" in requests.post(url, json=window, timeout=30).json():
+            pass
+
+    (block,) = blocks(TEXTS["docs/emulator.md"], "python")
+    names: dict[str, Any] = {"my_client": my_client}
+    exec(compile(block, "docs/emulator.md", "exec"), names)
+    names["test_my_client_stops_at_the_quota"]()
 
 
 @both
