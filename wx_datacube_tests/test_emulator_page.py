@@ -3,15 +3,20 @@
 import datetime as dt
 import re
 import shlex
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from html import unescape
 from html.parser import HTMLParser
+from urllib.parse import urlsplit
 
 import pytest
 
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, HISTORY_START
+from wx_datacube.emulator.account import Account
+from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.page import STYLE
+from wx_datacube.emulator.server import serving
 from wx_datacube_tests.emulator_caller import Caller, Emulators, Started
 
 YESTERDAY = dt.date(2026, 11, 23)
@@ -147,6 +152,19 @@ def test_what_callers_send_is_shown_as_text(start: Started, text: str) -> None:
     assert not found.values("src")
     if text.isprintable():
         assert text[:40] in found.text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_browser_that_names_no_host_is_shown_the_sockets_own(host: str) -> None:
+    """As in HTTP/1.0, or where the name is nonsense: the address that it came to."""
+    if host == "::1" and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with serving(Account(Options()), host) as url:
+        for named in (b"", b"Host: <b>\r\n"):
+            with socket.create_connection((host, urlsplit(url).port), timeout=20) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n" + named + b"\r\n")
+                answer = b"".join(iter(lambda it=connection: it.recv(65_536), b""))
+            assert f"<dt>API</dt><dd><code>{url}</code></dd>".encode() in answer
 
 
 def test_nothing_is_loaded_from_elsewhere(start: Started) -> None:

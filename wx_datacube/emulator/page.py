@@ -147,9 +147,11 @@ def page_of(account: Account, request: Request) -> Response:
 
 def _host_of(request: Request) -> str:
     """The name by which the browser came here, or the socket's where it gives none or nonsense."""
-    host, port = request.scope["server"]
     named = request.headers.get("host", "")
-    return named if _HOST.fullmatch(named) else f"{host}:{port}"
+    if _HOST.fullmatch(named):
+        return named
+    host, port = request.scope["server"]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _list(of: dict[str, str]) -> str:
