@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long lint pytest smoke newest-duckdb coverage audit lock clean
+.PHONY: help install demo ui test test-long lint pytest smoke clients newest-duckdb coverage audit lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ pytest: install ## The tests alone
 smoke: install ## Build the wheel and try it, without extras, in a venv of its own
 	@scripts/smoke_wheel.sh $(BIN)/python
 
+clients: install ## Another client of WeChat's API, from npm, against the emulator; needs node and npm
+	npm install --no-package-lock --ignore-scripts --no-audit --no-fund --prefix wx_datacube_tests/node
+	$(BIN)/pytest wx_datacube_tests/node
+
 newest-duckdb: install ## The tests of what touches DuckDB, with the newest 2.x instead of the locked one
 	rm -rf $(VENV)/newest-duckdb
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
@@ -68,7 +72,7 @@ lock: install ## Write requirements.lock anew from pyproject.toml
 	@! cmp -s requirements.lock $(VENV)/before.lock || touch -r $(VENV)/before.lock requirements.lock
 
 clean: ## Remove .venv, caches and build files; no data
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) wx_datacube_tests/node/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find wx_datacube wx_datacube_tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The lock installs into an empty venv, so that nothing is in it which the lock doesn't name. --no-deps: the lock is

@@ -1,16 +1,52 @@
-"""A caller of the emulator that hides nothing: it neither retries nor checks, so that tests see what was answered."""
+"""A caller of the emulator that hides nothing: it neither retries nor checks, so that tests see what was answered.
+
+Here too: what tests of other people's clients have in common.
+"""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import requests
 
+from wx_datacube.catalog import Endpoint
 from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.emulator.world import Row
+from wx_datacube.periods import label_of
 
 Day = dt.date | str
 Started = Callable[..., "Caller"]
+
+METHODS = {
+    "getupstreammsg": "getUpstreamMsg",
+    "getupstreammsghour": "getUpstreamMsgHour",
+    "getupstreammsgweek": "getUpstreamMsgWeek",
+    "getupstreammsgmonth": "getUpstreamMsgMonth",
+    "getupstreammsgdist": "getUpstreamMsgDist",
+    "getupstreammsgdistweek": "getUpstreamMsgDistWeek",
+    "getupstreammsgdistmonth": "getUpstreamMsgDistMonth",
+}
+"""What clients in JavaScript call the endpoints; `snake` makes of it what those in Python do."""
+
+
+def snake(name: str) -> str:
+    """`getUpstreamMsg` as `get_upstream_msg`."""
+    return re.sub(r"([A-Z])", lambda letter: "_" + letter[1].lower(), name)
+
+
+def whole_span(endpoint: Endpoint) -> tuple[dt.date, dt.date]:
+    """A window of as many days as the endpoint allows, from the first of a month that begins with a Monday."""
+    begin = dt.date(2026, 6, 1)
+    return begin, begin + dt.timedelta(days=endpoint.max_span_days - 1)
+
+
+def published_rows(emulated: Emulated, endpoint: Endpoint, window: tuple[dt.date, dt.date]) -> list[Row]:
+    """The world's rows of a window of the past."""
+    begin, end = window
+    days = [begin + dt.timedelta(days=n) for n in range((end - begin).days + 1)]
+    return [row for day in days if label_of(day, endpoint.period) == day for row in emulated.world.rows(endpoint, day)]
 
 
 class Caller:
@@ -48,6 +84,11 @@ class Caller:
         if self._token is None:
             self._token = self.stable_token()["access_token"]
         return self._token
+
+    def reset(self) -> None:
+        """Let the emulator be as it was when it started, where a token of before is worth nothing."""
+        self.emulated.account.reset()
+        self._token = None
 
     def call(self, endpoint: str, begin: Day, end: Day | None = None, token: str | None = None) -> requests.Response:
         """One call of a statistics endpoint; a single day when `end` is left out."""

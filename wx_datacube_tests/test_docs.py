@@ -8,11 +8,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import dagster as dg
 import duckdb
 import pytest
+import requests
 import yaml
 
 import wx_datacube
@@ -20,6 +22,9 @@ from wx_datacube import cli
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.component import MessageAnalysis
 from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.control import ACTS
+from wx_datacube.emulator.errcodes import MESSAGES
+from wx_datacube.emulator.faults import KINDS, Fault
 from wx_datacube.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS
 from wx_datacube.warehouse.checks import CHECKS
 from wx_datacube.warehouse.coverage import State
@@ -133,6 +138,37 @@ def test_every_option_of_the_emulator_is_documented() -> None:
     options = [option for param in cli.commands.commands["emulator"].params for option in param.opts]
 
     assert [option for option in options if not re.search(rf"{option}\b", TEXTS["docs/emulator.md"])] == []
+
+
+def test_every_control_and_fault_of_the_emulator_is_documented() -> None:
+    """What `/_emulator/…` takes by method and name, and what a fault may answer."""
+    controls = {
+        (method, path.removeprefix("/_emulator/"))
+        for cells in rows(TEXTS["docs/emulator.md"], "`(GET|POST).*")
+        for *methods, path in [re.findall(r"GET|POST|DELETE|/_emulator/\w+", cells[0])]
+        for method in methods
+    }
+    (answers,) = [code(cells[1]) for cells in rows(TEXTS["docs/emulator.md"], "ANSWER")]
+
+    assert controls == set(ACTS)
+    assert {Fault.of("*", answer).kind for answer in answers} == set(KINDS)
+
+
+def test_the_example_of_a_test_with_the_emulator_runs() -> None:
+    """With a client that asks until it is refused."""
+
+    def my_client(api_url: str, appid: str, secret: str) -> None:
+        asked = {"grant_type": "client_credential", "appid": appid, "secret": secret}
+        token = requests.post(f"{api_url}/cgi-bin/stable_token", json=asked, timeout=30).json()["access_token"]
+        window = {"begin_date": "2026-11-23", "end_date": "2026-11-23"}
+        url = f"{api_url}/datacube/getupstreammsg?access_token={token}"
+        while "list" in requests.post(url, json=window, timeout=30).json():
+            pass
+
+    (block,) = blocks(TEXTS["docs/emulator.md"], "python")
+    names: dict[str, Any] = {"my_client": my_client}
+    exec(compile(block, "docs/emulator.md", "exec"), names)
+    names["test_my_client_stops_at_the_quota"]()
 
 
 @both
@@ -325,21 +361,36 @@ def test_links_lead_somewhere(page: str) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
 
 
-def test_every_test_that_is_named_exists() -> None:
-    """A promise is shown by a test of that file and name."""
+@pytest.mark.parametrize("page", PAGES)
+def test_every_test_that_is_named_exists(page: str) -> None:
+    """A promise, a behaviour of the emulator or a figure is shown by a test of that name, of the file that is named."""
     tests = {
         (path.name, node.name)
         for path in (TOP / "wx_datacube_tests").rglob("test_*.py")
+        if "node_modules" not in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef)
     }
     named = []
-    for chunk in re.split(r"(?=`test_\w+\.py`|`\w+/test_\w+\.py`)", TEXTS["docs/promises.md"])[1:]:
+    for chunk in re.split(r"(?=`test_\w+\.py`|`\w+/test_\w+\.py`)", TEXTS[page])[1:]:
         file, *names = code(chunk)
         named += [(Path(file).name, name) for name in names if re.fullmatch(r"test_\w+", name)]
 
     assert [each for each in named if each not in tests] == []
-    assert named
+    assert named or page not in ("docs/promises.md", "docs/emulator.md")
+    known = {name for _, name in tests} | {Path(file).stem for file, _ in tests}
+    assert set(re.findall(r"`(test_\w+)`", TEXTS[page])) <= known
+
+
+def test_every_behaviour_of_the_emulator_has_its_mark_and_its_test() -> None:
+    """Whether WeChat documents it, users saw it, or somebody inferred it; and every errcode that there is."""
+    _, _, section = TEXTS["docs/emulator.md"].partition("## How faithful it is")
+    told = rows(section.partition("### Other people's clients")[0], "(?!---|behaviour|errcode).*")
+    errcodes = {int(number) for cells in told if len(cells) == 4 for number in cells[0].split(", ")}
+
+    assert {mark for *_, marks, _ in told for mark in marks.split(", ")} == {"documented", "seen", "inferred"}
+    assert [cells for cells in told if not re.search(r"`test_\w+\.py`: `test_\w+`", cells[-1])] == []
+    assert errcodes == set(MESSAGES)
 
 
 def test_both_readmes_show_the_same_commands() -> None:

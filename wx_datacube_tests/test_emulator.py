@@ -170,17 +170,22 @@ def test_windows_of_several_labels_may_be_refused(start: Started) -> None:
     assert caller.rows("getupstreammsg", "2026-11-17", YESTERDAY)
 
 
-def test_rows_of_older_weeks_may_stray_in(start: Started) -> None:
-    """`stray_weeks`: a one-day window brings other Mondays too, at most two years older, always the same."""
-    caller = start(stray_weeks=True)
-    for name in ("getupstreammsgweek", "getupstreammsgdistweek"):
-        rows = caller.rows(name, WEEK)
-        dates = [dt.date.fromisoformat(row["ref_date"]) for row in rows]
-        assert WEEK - dt.timedelta(weeks=104) <= min(dates) < max(dates) == WEEK
-        assert {day.weekday() for day in dates} == {0}
-        assert caller.rows(name, WEEK) == rows
-    assert {row["ref_date"] for row in caller.rows("getupstreammsgweek", WEEK, YESTERDAY)} == {"2026-11-16"}
-    assert {row["ref_date"] for row in caller.rows("getupstreammsgmonth", MONTH)} == {"2026-10-01"}
+@each_endpoint
+def test_older_rows_may_stray_in(start: Started, endpoint: Endpoint) -> None:
+    """`stray_rows`: a one-day window brings other labels too, at most two years older, always the same."""
+    caller, label = start(stray_rows=True), NEWEST[endpoint.period]
+    rows = caller.rows(endpoint.name, label)
+    dates = [dt.date.fromisoformat(row["ref_date"]) for row in rows]
+    assert label - dt.timedelta(days=731) <= min(dates) < max(dates) == label
+    assert dates == sorted(dates)
+    for day in set(dates):
+        mine = [row for row in rows if row["ref_date"] == day.isoformat()]
+        assert mine == caller.emulated.world.rows(endpoint, day)
+    assert caller.rows(endpoint.name, label) == rows
+    assert caller.rows(endpoint.name, HISTORY_START) == caller.emulated.world.rows(endpoint, HISTORY_START)
+    if endpoint.max_span_days > 1:
+        longer = caller.rows(endpoint.name, label - dt.timedelta(days=1), label)
+        assert min(row["ref_date"] for row in longer) >= (label - dt.timedelta(days=1)).isoformat()
 
 
 @each_endpoint
@@ -281,6 +286,14 @@ def test_each_endpoint_has_its_own_daily_quota_until_midnight_in_beijing(start: 
     assert caller.rows("getupstreammsgdist", YESTERDAY)
     caller.emulated.control.advance(dt.timedelta(seconds=1))
     assert caller.errcode("getupstreammsg", YESTERDAY) is None
+
+
+def test_an_ordinary_day_allows_a_thousand_calls_of_each_endpoint(start: Started) -> None:
+    """What operators plan with; the thousand-and-first is refused."""
+    caller = start()
+    caller.emulated.control.use_quota("getupstreammsg", 999)
+    assert [caller.errcode("getupstreammsg", YESTERDAY) for _ in range(2)] == [None, 45009]
+    assert caller.errcode("getupstreammsghour", YESTERDAY) is None
 
 
 def test_calls_with_a_wrong_token_use_up_no_quota(start: Started) -> None:

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from wx_datacube.catalog import BY_NAME
+from wx_datacube.emulator.errcodes import MESSAGES
 from wx_datacube.emulator.faults import Fault
 from wx_datacube_tests.emulator_caller import Caller, Emulators, Started
 
@@ -61,11 +62,25 @@ def test_any_answer_can_be_given(start: Started) -> None:
         ("200:", 200, b""),
         ("200:\udcff\x00", 200, b"\xff\x00"),
         ("404:", 404, b""),
+        ("204:none is allowed", 204, b""),
         ("503:please wait: a minute", 503, b"please wait: a minute"),
     ):
         caller.emulated.control.script("getupstreammsg", answer)
         found = caller.call("getupstreammsg", YESTERDAY)
         assert (found.status_code, found.content) == (status, body)
+    assert caller.rows("getupstreammsg", YESTERDAY)
+
+
+@pytest.mark.parametrize("errcode", sorted(MESSAGES))
+def test_every_errcode_can_be_given_on_request(start: Started, errcode: int) -> None:
+    """Also those that no rule of the emulator leads to, -1 and 61007: with status 200, words and a `rid`."""
+    caller = start(faults=[f"*#1={errcode}"])
+    answer = caller.call("getupstreammsg", YESTERDAY)
+    assert (answer.status_code, answer.json()["errcode"]) == (200, errcode)
+    words, rid, _ = answer.json()["errmsg"].partition(" rid: ")
+    assert words
+    assert rid
+    assert "{" not in words
     assert caller.rows("getupstreammsg", YESTERDAY)
 
 
@@ -212,6 +227,10 @@ def test_a_fault_is_its_text(text: str) -> None:
         "*#0=-1",
         "*=status:7",
         "*=errcode:x",
+        "*=delay:99999",
+        "*=redirect:http://ä/",
+        "*=redirect:a\r\nb",
+        "*=200:\ud800",
     ],
 )
 def test_what_is_no_fault_is_refused(text: str) -> None:

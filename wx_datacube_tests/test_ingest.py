@@ -262,9 +262,9 @@ def test_dirty_rows_before_history_are_set_apart(start: Start) -> None:
     assert made.rows("SELECT min(ref_date) FROM datacube.getupstreammsg") == [(first,)]
 
 
-def test_stray_weeks_are_set_apart(start: Start) -> None:
+def test_stray_rows_are_set_apart(start: Start) -> None:
     """As in August 2022: rows of older weeks in a one-day window overwrite nothing."""
-    made = start(start=dt.date(2025, 1, 1), stray_weeks=True)
+    made = start(start=dt.date(2025, 1, 1), stray_rows=True)
     report = made.bring_in(WEEKS, [day(16)])
 
     assert report.undone == ()

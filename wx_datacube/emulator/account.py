@@ -124,6 +124,7 @@ class Account:
     def _faulty(self, call: str, request: Request, now: dt.datetime, fault: Fault) -> Reply:
         if fault.kind == "status":
             page = WEB_PAGE if fault.body is None else fault.body
+            page = "" if fault.value in ("204", "304") else page  # which HTTP allows no body
             return Reply(page.encode("utf-8", "surrogateescape"), int(fault.value), fault=fault)
         if fault.kind in ("html", "redirect", "drop"):
             return Reply(WEB_PAGE.encode(), 302 if fault.kind == "redirect" else 200, fault=fault)
@@ -187,7 +188,8 @@ class Account:
         self.tokens.check(request.query.get("access_token", ""), now)
         if request.method != "POST":
             raise Refusal(43002)
-        call = str(request.object().get("cgi_path", "")).rpartition("/")[2]
+        path = request.object().get("cgi_path")
+        call = path.rpartition("/")[2] if isinstance(path, str) else ""
         if call not in self.limits():
             raise Refusal(76021)
         limit, used = self._daily(call), self.quotas.used(call, now)
@@ -217,8 +219,8 @@ def _given(token: Token, now: dt.datetime) -> str:
 def _asked(body: bytes) -> tuple[str | None, str | None, str]:
     try:
         asked = json.loads(body)
-        begin, end = asked.get("begin_date"), asked.get("end_date")
+        days = (asked.get("begin_date"), asked.get("end_date"))
+        begin, end = (None if day is None else str(day)[:40] for day in days)
     except (ValueError, AttributeError, RecursionError):
         begin = end = None
-    begin, end = (None if day is None else str(day)[:40] for day in (begin, end))
     return begin, end, f"{begin}|{end}"

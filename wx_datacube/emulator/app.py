@@ -1,11 +1,12 @@
 """App: the emulator's routes as a Starlette application.
 
-Add a path here. What is answered is decided in `account`; `/_emulator/…` is in `control`. WeChat answers unknown
-paths with status 404 and no body, and business errors with status 200.
+Add a path here. What is answered is decided in `account`; `/_emulator/…` is in `control`, the page at `/` in `page`.
+WeChat answers unknown paths with status 404 and no body, and business errors with status 200.
 """
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from wx_datacube.emulator.account import Account, Request
 from wx_datacube.emulator.control import control_routes
 from wx_datacube.emulator.delivery import Delivery
+from wx_datacube.emulator.page import page_of
 
 CALLS = {
     "/cgi-bin/token": "token",
@@ -54,6 +56,7 @@ def make_app(account: Account) -> Starlette:
     """The API of one account and its controls, for uvicorn (others can't drop and cut connections)."""
     routes = [Route("/datacube/{statistics}", _Call(account))]
     routes += [Route(path, _Call(account, name)) for path, name in CALLS.items()]
+    routes += [Route("/", partial(page_of, account))]
     app = Starlette(routes=routes + control_routes(account), exception_handlers={HTTPException: _without_body})
     app.router.redirect_slashes = False
     return app

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from wx_datacube.catalog import BY_NAME
 from wx_datacube.emulator.account import Account
+from wx_datacube.emulator.options import FIRST_DAY, LAST_DAY
 
 PREFIX = "/_emulator"
 Act = Callable[[Account, dict[str, Any]], object]
@@ -43,7 +44,10 @@ def _script(account: Account, asked: dict[str, Any]) -> object:
 
 
 def _advance(account: Account, asked: dict[str, Any]) -> object:
-    account.clock.advance(dt.timedelta(seconds=float(asked["seconds"])))
+    by = dt.timedelta(seconds=float(asked["seconds"]))
+    if not FIRST_DAY <= (account.clock() + by).date() <= LAST_DAY:
+        raise ValueError(f"the clock goes from {FIRST_DAY} to {LAST_DAY}")
+    account.clock.advance(by)
     return _state(account, {})
 
 
@@ -113,7 +117,7 @@ def _endpoint(account: Account, act: Act) -> Callable[[Request], Awaitable[Respo
             return _answer(act(account, asked))
         except KeyError as missing:
             return _answer({"error": f"missing: {missing.args[0]}"}, 400)
-        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             return _answer({"error": str(error)}, 400)
 
     return endpoint

@@ -23,11 +23,19 @@ KINDS = {
     "redirect": "status 302 to this address",
     "revoke": "all tokens replaced just before the call; revoke:sticky until a new one is forced",
 }
-VALUES = {"errcode": r"-?\d+", "status": r"[2-5]\d\d", "drip": r"\d+(\.\d+)?", "delay": r"\d+(\.\d+)?"}
+_SECONDS = r"\d{1,4}(\.\d{1,9})?"
+VALUES = {
+    "errcode": r"-?\d{1,9}",
+    "status": r"[2-5]\d\d",
+    "drip": _SECONDS,
+    "delay": _SECONDS,
+    "redirect": r"[!-~]+",
+}
 STATISTICS, EVERYTHING = "*", "all"
 
 _CALLS = r"(?:#(?P<first>\d+)(?:-(?P<last>\d*))?)?(?:@(?P<share>[\d.]+))?"
 _SHAPE = re.compile(rf"(?P<target>\*|\w+){_CALLS}=(?P<answer>.+)", re.DOTALL)
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _FOREVER = 2**31
 
 
@@ -69,16 +77,18 @@ class Fault:
         """A fault from its parts, `answer` as text: `-1`, `502`, `503:busy`, `cut`, `delay:1.5`, …; or `ValueError`."""
         kind, _, value = answer.partition(":")
         body = None
-        if re.fullmatch(VALUES["status"], kind):
+        if re.fullmatch(VALUES["status"], kind, re.ASCII):
             kind, value, body = "status", kind, value if ":" in answer else None
-        elif re.fullmatch(VALUES["errcode"], kind):
+        elif re.fullmatch(VALUES["errcode"], kind, re.ASCII):
             kind, value = "errcode", kind
         elif kind == "busy":
             kind, value = "errcode", "-1"
-        if kind not in KINDS or not re.fullmatch(VALUES.get(kind, ".*"), value, re.DOTALL):
+        if kind not in KINDS or not re.fullmatch(VALUES.get(kind, ".*"), value, re.DOTALL | re.ASCII):
             raise ValueError(f"a fault's answer is a number or one of {', '.join(KINDS)}; not {answer[:80]!r}")
         if not (1 <= first <= last and 0 <= probability <= 1):
             raise ValueError("a fault's calls count from 1, and its probability is from 0 to 1")
+        if _NO_BYTE.search(body or ""):
+            raise ValueError("a fault's body is made of whole characters, and of U+DC80 to U+DCFF for other bytes")
         return cls(target, kind, value, body, first, last, probability)
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ Add a field here (name, default, how its text is read, one line of help) and it 
 """
 
 import datetime as dt
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, NamedTuple
@@ -15,11 +16,14 @@ from wx_datacube.emulator.faults import Fault
 OFFLINE = ("getarticlesummary", "getarticletotal", "getuserread", "getuserreadhour", "getusershare", "getusersharehour")
 """Statistics endpoints that WeChat has taken offline."""
 
+FIRST_DAY, LAST_DAY = dt.date(2000, 1, 1), dt.date(2099, 12, 31)
+"""What clock and account keep within, so that no date before or after them is one that Python doesn't have."""
 
-def _whole(low: int) -> Callable[[str], int]:
+
+def _whole(low: int, high: float = math.inf) -> Callable[[str], int]:
     def read(text: str) -> int:
         number = int(text)
-        if number < low:
+        if not low <= number <= high:
             raise ValueError
         return number
 
@@ -33,9 +37,16 @@ def _share(text: str) -> float:
     return number
 
 
+def _day(text: str) -> dt.date:
+    day = dt.date.fromisoformat(text)
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError
+    return day
+
+
 def _moment(text: str) -> dt.datetime:
     moment = dt.datetime.fromisoformat(text)
-    if moment.tzinfo is not None:
+    if moment.tzinfo is not None or not FIRST_DAY <= moment.date() <= LAST_DAY:
         raise ValueError
     return moment
 
@@ -73,12 +84,15 @@ class Kind(NamedTuple):
 COUNT = Kind(_whole(0), "a whole number", "N")
 NATURAL = Kind(_whole(1), "a whole number from 1 on", "N")
 NUMBER = Kind(int, "a whole number, also a negative one", "N")
+SIZE = Kind(_whole(1, 100_000), "a whole number from 1 to 100,000", "N")
+MILLISECONDS = Kind(_whole(0, 600_000), "a whole number up to 600,000", "N")
+SECONDS = Kind(_whole(1, 31_536_000), "a whole number from 1 to 31,536,000", "N")
 SHARE = Kind(_share, "a number from 0 to 1", "SHARE")
 WORD = Kind(_word, "letters and digits", "WORD")
 TEXT = Kind(str, "text", "TEXT")
 SWITCH = Kind(_switch, "true or false", "TRUE|FALSE")
-DAY = Kind(dt.date.fromisoformat, "a date, YYYY-MM-DD", "DATE")
-MOMENT = Kind(_moment, "Beijing time, YYYY-MM-DDTHH:MM", "MOMENT")
+DAY = Kind(_day, "a date, YYYY-MM-DD, from 2000 to 2099", "DATE")
+MOMENT = Kind(_moment, "Beijing time, YYYY-MM-DDTHH:MM, from 2000 to 2099", "MOMENT")
 TIME = Kind(_time, "Beijing time, HH:MM", "TIME")
 ENDPOINT_QUOTA = Kind(_quota, "ENDPOINT=N", "ENDPOINT=N")
 FAULT = Kind(Fault.parse, Fault.GRAMMAR, "FAULT")
@@ -95,7 +109,7 @@ class Options:
     appid: str = field(default="wx5eed0fda7acbe011", metadata=_about(WORD, "AppID of the made-up account."))
     secret: str = field(default="0123456789abcdef" * 2, metadata=_about(WORD, "AppSecret of the made-up account."))
     seed: int = field(default=0, metadata=_about(NUMBER, "Another seed, another world."))
-    messages_per_day: int = field(default=300, metadata=_about(NATURAL, "Size of the grown-up account."))
+    messages_per_day: int = field(default=300, metadata=_about(SIZE, "Size of the grown-up account."))
     silent_share: float = field(default=0.03, metadata=_about(SHARE, "Share of days without a message."))
     start: dt.date = field(default=HISTORY_START, metadata=_about(DAY, "First day of the account."))
     clock: dt.datetime | None = field(
@@ -116,7 +130,7 @@ class Options:
         default=None, metadata=_about(COUNT, "Token calls a day; WeChat's: 2,000 of token, 500,000 of stable_token.")
     )
     rate_limit: int | None = field(default=None, metadata=_about(NATURAL, "Calls a minute and endpoint (45011)."))
-    token_lifetime: int = field(default=7200, metadata=_about(NATURAL, "Seconds that a token is valid."))
+    token_lifetime: int = field(default=7200, metadata=_about(SECONDS, "Seconds that a token is valid."))
     whitelist: tuple[str, ...] = field(
         default=(), metadata=_about(TEXT, "Only these addresses may fetch tokens (40164).", many=True)
     )
@@ -128,14 +142,14 @@ class Options:
     one_label: bool = field(
         default=False, metadata=_about(SWITCH, "Refuse windows that hold several weeks or months (61501).")
     )
-    stray_weeks: bool = field(
+    stray_rows: bool = field(
         default=False,
-        metadata=_about(SWITCH, "As in August 2022: one-day calls for a week bring up to two years older rows."),
+        metadata=_about(SWITCH, "As in August 2022: one-day windows bring rows up to two years older."),
     )
     dirty_rows: bool = field(
         default=False, metadata=_about(SWITCH, "Windows that touch early December 2014 bring rows of the days before.")
     )
-    latency: int = field(default=0, metadata=_about(COUNT, "Milliseconds that every answer takes."))
+    latency: int = field(default=0, metadata=_about(MILLISECONDS, "Milliseconds that every answer takes."))
     faults: tuple[Fault, ...] = field(
         default=(), metadata=_about(FAULT, f"What goes wrong, and when: {Fault.GRAMMAR}.", many=True)
     )

@@ -19,7 +19,10 @@ from wx_datacube.emulator.world import Row, World
 from wx_datacube.periods import due_on, label_of, labels_from
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-EARLY = HISTORY_START + dt.timedelta(days=7)
+DAY = dt.timedelta(days=1)
+STRAY_DAYS = 700
+"""Strays are up to two years older than their window, the beginning of their month included."""
+EARLY = HISTORY_START + 7 * DAY
 """Windows that begin before this day touch the dirty rows before history."""
 
 
@@ -66,7 +69,7 @@ def answer(window: Window, world: World, now: dt.datetime, options: Options) -> 
             published.append(world.json(window.endpoint, label))
         elif options.refuse_unpublished and due_on(label, period) <= now.date():
             raise Refusal(61503)
-    strays = [_inside(rows) for rows in (_stray_rows(window, world, options), _dirty_rows(window, options)) if rows]
+    strays = [*_stray_rows(window, world, options), _inside(_dirty_rows(window, options))]
     return '{"list":[' + ",".join(filter(None, strays + published)) + "]}"
 
 
@@ -78,14 +81,15 @@ def _draw(parts: int, *of: object) -> int:
     return int.from_bytes(blake2b(repr(of).encode(), digest_size=8).digest(), "big") % parts
 
 
-def _stray_rows(window: Window, world: World, options: Options) -> list[Row]:
-    """Rows of three older weeks where a one-day window asks for a week, as users saw in August 2022."""
-    if not options.stray_weeks or window.endpoint.period is not Period.WEEK or window.begin != window.end:
+def _stray_rows(window: Window, world: World, options: Options) -> list[str]:
+    """Rows of up to three older labels in a one-day window, as users saw for weeks in August 2022."""
+    if not options.stray_rows or window.begin != window.end:
         return []
-    monday = label_of(window.begin, Period.WEEK)
-    back = {1 + _draw(104, options.seed, monday.isoformat(), number) for number in range(3)}
-    weeks = [monday - dt.timedelta(weeks=number) for number in sorted(back, reverse=True)]
-    return [row for week in weeks if week >= HISTORY_START for row in world.rows(window.endpoint, week)]
+    period = window.endpoint.period
+    label = label_of(window.begin, period)
+    back = (1 + _draw(STRAY_DAYS, options.seed, label.isoformat(), number) for number in range(3))
+    labels = {label_of(label - dt.timedelta(days=days), period) for days in back if label - HISTORY_START >= DAY * days}
+    return [world.json(window.endpoint, older) for older in sorted(labels)]
 
 
 def _dirty_rows(window: Window, options: Options) -> list[Row]:
@@ -94,7 +98,7 @@ def _dirty_rows(window: Window, options: Options) -> list[Row]:
         return []
     labels = set(window.labels())
     if window.end >= HISTORY_START:
-        labels.add(label_of(HISTORY_START - dt.timedelta(days=1), window.endpoint.period))
+        labels.add(label_of(HISTORY_START - DAY, window.endpoint.period))
     return [_dirty_row(window.endpoint, label, options.seed) for label in sorted(labels) if label < HISTORY_START]
 
 

@@ -20,6 +20,8 @@ from wx_datacube.periods import due_on, label_of, labels_from
 Row = dict[str, int | str]
 """A row as WeChat answers it: its fields in the order of real answers."""
 
+BIT_OF_A_TYPE = bytes([0, *(1 << kind for kind in range(8))]).ljust(256, b"\0")
+
 MESSAGES_KEPT = 4_000_000
 """Messages kept in memory, in whole days; six bytes each."""
 
@@ -41,14 +43,25 @@ def _users_of_keys(pairs: set[int]) -> Counter[int]:
     return Counter(map((255).__and__, pairs))
 
 
+def _marks(days: list[Day]) -> bytearray:
+    """A byte for every user there may be: a large account's month has millions of messages, too many for sets."""
+    return bytearray(max((max(day.users) for day in days if day.users), default=0) + 1)
+
+
+def _marked(marks: bytearray) -> Counter[int]:
+    return Counter(marks.translate(None, b"\0"))
+
+
 def _by_type(days: list[Day]) -> Iterator[dict[str, int]]:
-    counts, pairs = Counter[int](), set[int]()
+    sent = _marks(days)
     for day in days:
-        counts.update(day.types)
-        pairs.update(_pairs(day.users, day.types))
-    users = _users_of_keys(pairs)
-    for kind in sorted(counts):
-        yield {"user_source": 0, "msg_type": kind, "msg_user": users[kind], "msg_count": counts[kind]}
+        for user, bit in zip(day.users, day.types.translate(BIT_OF_A_TYPE), strict=True):
+            sent[user] |= bit
+    users = _marked(sent)
+    for kind in sorted(set().union(*(set(day.types) for day in days))):
+        some = sum(number for bits, number in users.items() if bits & BIT_OF_A_TYPE[kind])
+        figures = {"msg_user": some, "msg_count": sum(day.types.count(kind) for day in days)}
+        yield {"user_source": 0, "msg_type": kind, **figures}
 
 
 def _by_hour(days: list[Day]) -> Iterator[dict[str, int]]:
@@ -61,10 +74,14 @@ def _by_hour(days: list[Day]) -> Iterator[dict[str, int]]:
 
 
 def _by_messages_sent(days: list[Day]) -> Iterator[dict[str, int]]:
-    sent = Counter[int]()
+    sent = _marks(days)
     for day in days:
-        sent.update(day.users)
-    users = Counter(1 if count <= 5 else 2 if count <= 10 else 3 for count in sent.values())
+        for user in day.users:
+            if sent[user] <= 10:
+                sent[user] += 1
+    users = Counter[int]()
+    for count, some in _marked(sent).items():
+        users[1 if count <= 5 else 2 if count <= 10 else 3] += some
     for interval in sorted(users):
         yield {"user_source": 0, "count_interval": interval, "msg_user": users[interval]}
 
