@@ -11,6 +11,9 @@ from wx_datacube.catalog import BY_NAME
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.schema import TABLES, create_statements
 
+collect_ignore = [] if (Path(__file__).parent / "node" / "node_modules").is_dir() else ["node"]
+"""What needs more than `make install`: `make clients` brings it."""
+
 KEPT = {"meta", "endpoints"}
 """Tables that are filled when a warehouse is made, and never again."""
 

@@ -1,6 +1,6 @@
 """The npm package co-wechat-api against the emulator: a client that knows nothing of this project.
 
-`make clients` installs it into `node_modules` here and runs these tests; without it they are skipped. `ask.js` makes
+`make clients` installs it into `node_modules` here and runs these tests; without it `conftest` leaves them out. `ask.js` makes
 the calls. Add a client here with its exact version in `package.json`.
 """
 
@@ -19,8 +19,6 @@ from wx_datacube_tests.emulator_caller import METHODS, published_rows, whole_spa
 
 HERE = Path(__file__).parent
 NOON = dt.datetime(2026, 11, 24, 12)
-
-pytestmark = pytest.mark.skipif(not (HERE / "node_modules").is_dir(), reason="`make clients` installs co-wechat-api")
 
 
 @pytest.fixture
