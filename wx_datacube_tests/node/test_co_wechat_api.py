@@ -1,7 +1,7 @@
 """The npm package co-wechat-api against the emulator: a client that knows nothing of this project.
 
-`make clients` installs it into `node_modules` here and runs these tests; without it `conftest` leaves them out. `ask.js` makes
-the calls. Add a client here with its exact version in `package.json`.
+`make clients` installs it into `node_modules` here and runs these tests; without it `conftest` leaves them out.
+`ask.js` makes the calls. Add a client here with its exact version in `package.json`.
 """
 
 import datetime as dt
