@@ -114,6 +114,12 @@ def coverage(
     return [by_label[label] for label in wanted if label in by_label]
 
 
+def rows_stored(con: Connection, account: str, endpoint: Endpoint) -> int:
+    """How many rows the endpoint's table holds of the account."""
+    found = con.execute(f"SELECT count(*) FROM datacube.{endpoint.name} WHERE account = $account", {"account": account})
+    return int(found.fetchall()[0][0])
+
+
 def _listed(values: Iterable[object]) -> str:
     """A list as one parameter: DuckDB looks for pandas anew for each value that it is given."""
     return json.dumps(list(values), default=str)
