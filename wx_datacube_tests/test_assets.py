@@ -223,6 +223,48 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return errors[0].message
 
 
+EXPECTED: dict[str, dict[str, object]] = {
+    "quota": {"quota": 1},
+    "not granted": {"denied": ["*"]},
+    "wrong AppSecret": {"secret": "f" * 32},
+    "address not whitelisted": {"whitelist": ["203.0.113.7"]},
+    "not published": {"faults": ["*=61503"]},
+    "WeChat's own fault": {"faults": ["*=200:{}"]},
+}
+
+
+@pytest.mark.parametrize("options", EXPECTED.values(), ids=EXPECTED)
+def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: Orchestra, emulated: Emulated) -> None:
+    """Step and run fail in words: how much is there, what stopped it, how it goes on."""
+    emulated.control.set(**options)
+
+    result = it.run(DAYS, FIRST, LAST)
+    events = [entry.dagster_event for entry in it.instance.all_logs(result.run_id) if entry.dagster_event]
+    (step,) = [event.step_failure_data for event in events if event.is_step_failure]
+    (run,) = [event.job_failure_data for event in events if event.event_type == dg.DagsterEventType.RUN_FAILURE]
+    assert step.error is not None
+    assert (step.error.stack, step.error.cause) == ([], None)
+    assert step.error.message.startswith(("0 of 20 days there", "7 of 20 days there"))
+    assert "Failed and missing" in step.error.message
+    assert run.first_step_failure_event is not None
+    assert run.first_step_failure_event.step_failure_data.error == step.error
+
+
+def test_a_run_logs_a_line_a_batch(it: Orchestra, emulated: Emulated) -> None:
+    """What it stored, calls and rows so far, rate, what is left: a line a commit and not a call, also as fields."""
+    result = it.run(HOURS, FIRST, LAST)
+    with it.warehouse.reading() as con:
+        rows = con.execute(f"SELECT count(*) FROM datacube.{HOURS.name}").fetchall()[0][0]
+    lines = [entry.user_message for entry in it.instance.all_logs(result.run_id) if "so far" in entry.user_message]
+    calls = asked(emulated)
+
+    assert 0 < len(lines) < calls / 2
+    assert lines[0].startswith(f"{HOURS.name}: stored 2024-03-")
+    assert f" to {LAST}, " in lines[0]
+    assert f"so far {calls} calls, {rows:,} rows, " in lines[-1]
+    assert lines[-1].endswith("calls a second; 0 calls to go.")
+
+
 def test_wrong_settings_fail_the_run_before_any_call(it: Orchestra, emulated: Emulated) -> None:
     """Settings are checked when a run starts: the variable is named."""
     it.use(emulated, START="2014-11-30")

@@ -106,7 +106,7 @@ class _Materialization:
     def _bring_in(self) -> tuple[Settings, Report]:
         if self._endpoint.implied_by_silence:
             days = dg.AssetKey([*self._context.asset_key.path[:-1], ENDPOINTS[0].name])
-            wait_for_runs(self._context.instance, days, self._context.run.run_id)
+            wait_for_runs(self._context.instance, days, self._context.run.run_id, self._context.log.info)
         try:
             settings = load_settings()
             for warning in settings.warnings:
