@@ -62,6 +62,9 @@ def test_every_partition_shows_its_figures(it: Orchestra, emulated: Emulated) ->
         ).fetchall()[0]
         stored = con.execute(f"SELECT count(*) FROM datacube.{DAYS.name}").fetchall()[0][0]
         users = con.execute("SELECT users FROM totals_daily WHERE date = ?", [LAST]).fetchall()[0][0]
+        most = con.execute(f"SELECT max(msg_user) FROM datacube.{DAYS.name} WHERE ref_date = ?", [LAST]).fetchall()[0][
+            0
+        ]
         largest = con.execute(f"SELECT max(msg_user) FROM datacube.{WEEKS.name}").fetchall()[0][0]
     found = it.metadata(DAYS, LAST)
     assert found.pop("answer").startswith(f"call_id {call_id} of datacube.api_calls, 20")
@@ -69,9 +72,10 @@ def test_every_partition_shows_its_figures(it: Orchestra, emulated: Emulated) ->
         "dagster/row_count": stored,
         "dagster/partition_row_count": rows,
         "messages": messages,
-        "users": users,
+        "users_at_least": most,
         "state": "landed",
     }
+    assert it.metadata(SENDERS, LAST)["users"] == users
     assert "messages" not in it.metadata(SENDERS, LAST)
     assert it.metadata(WEEKS, dt.date(2024, 3, 4))["users_at_least"] == largest
 

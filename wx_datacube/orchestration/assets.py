@@ -210,9 +210,9 @@ def _partition_metadata(done: LabelReport) -> dict[str, Any]:
     """What the UI shows for a partition; it plots every number, so what makes no plot is text."""
     found = done.coverage
     metadata: dict[str, Any] = {"dagster/partition_row_count": found.rows}
-    if found.messages is not None:
+    if found.messages is not None:  # distributions have none
         metadata["messages"] = found.messages
-    metadata["users" if found.users_of == "distribution" else "users_at_least"] = found.users
+    metadata["users" if found.messages is None else "users_at_least"] = found.users
     metadata["state"] = _STATES[found.state]
     if found.call_id is not None:
         metadata["answer"] = (
