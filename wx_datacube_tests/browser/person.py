@@ -18,6 +18,11 @@ BACKFILLS = """
 STATS = """
 query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   partitionStats {numMaterialized numFailed numMaterializing} } } }"""
+TICKS = """
+query($location: String!, $name: String!) {
+  scheduleOrError(scheduleSelector: {
+    repositoryName: "__repository__", repositoryLocationName: $location, scheduleName: $name
+  }) { ... on Schedule { scheduleState { ticks(limit: 1) {skipReason} } } } }"""
 ALL_RUNS = "{ runsOrError(limit: 100) { ... on Runs { results {id status tags {key value} assetSelection {path}} } } }"
 
 
@@ -105,6 +110,11 @@ class Person:
         return [run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in runs]
 
     # --- schedules
+
+    def last_skip(self, location: str, schedule: str) -> str | None:
+        """Why the last tick requested nothing."""
+        ticks = self.ui.ask(TICKS, location=location, name=schedule)["scheduleOrError"]["scheduleState"]["ticks"]
+        return ticks[0]["skipReason"] if ticks else None
 
     def switch(self, location: str, schedule: str) -> None:
         """Switch a schedule on its page, on or off."""
