@@ -326,7 +326,9 @@ def _dagster_dev(folder: Path, environ: Mapping[str, str], options: Sequence[str
     click.echo("Dagster's UI, for looking (a server wants Dagster's webserver and daemon). Ctrl-C ends it.")
     if "--port" not in options:
         click.echo("In about 15 seconds: http://127.0.0.1:3000")
-    return _run_process([sys.executable, "-m", "dagster", "dev", *options], folder, environ)
+    # Dagster says at each start that `dg dev` is to come instead: nothing that a person could do about it here.
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    return _run_process([sys.executable, *quiet, "-m", "dagster", "dev", *options], folder, environ)
 
 
 def _run_process(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> int:

@@ -8,8 +8,8 @@ own clocks is begun before all else and looked at last.
 import datetime as dt
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.periods import beijing_now
-from wx_datacube_tests.browser.person import Person
+from wx_datacube_tests.browser.person import Person, Visit
 from wx_datacube_tests.end_to_end.project import Project, Ui, free_port, wait_until
 
 HERE = Path(__file__).parent
@@ -100,9 +100,6 @@ def ui(project: Project, browser: Browser) -> Iterator[Ui]:
     ):
         wait_until(found.is_there)
         yield found
-
-
-Visit = Callable[[str], AbstractContextManager[Person]]
 
 
 @pytest.fixture(scope="package")

@@ -5,6 +5,8 @@ what the page shows, so a test fails where a person would be at a loss.
 """
 
 import datetime as dt
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,3 +123,7 @@ class Person:
         self.open(f"/locations/{location}/schedules/{schedule}")
         self.sees("Execution timezone")
         self.page.locator("label").filter(has=self.page.get_by_role("checkbox")).first.click()
+
+
+Visit = Callable[[str], AbstractContextManager[Person]]
+"""Lets somebody look at the UI; the name is that of the photograph taken when they leave."""
