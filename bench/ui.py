@@ -77,7 +77,7 @@ def backfill(port: int, names: list[str], partitions: list[str] | None) -> dict[
     while True:
         found = ask(port, STATE, id=number)["partitionBackfillOrError"]
         runs = found["runs"]
-        if len(runs) == len(names) and all(run["endTime"] for run in runs):
+        if found["status"] not in ("REQUESTED", "IN_PROGRESS"):
             break
         time.sleep(0.2)
     if {run["status"] for run in runs} != {"SUCCESS"}:
