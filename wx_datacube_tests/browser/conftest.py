@@ -23,8 +23,8 @@ from wx_datacube_tests.end_to_end.project import Project, Ui, free_port, wait_un
 HERE = Path(__file__).parent
 SCREENSHOTS = HERE / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE = 60
-"""Seconds until a page must show what it is expected to, on a busy machine."""
+PATIENCE = 120
+"""Seconds until a page must show what it is expected to: schedules tick every minute, and the machine may be busy."""
 QUIET = ("background-networking", "component-update", "sync", "gpu")
 MINUTELY = """
 import dagster as dg

@@ -7,6 +7,7 @@ tests is that of waiting: what the first ones look at is there soon.
 import datetime as dt
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -237,9 +238,16 @@ def test_a_schedule_requests_what_is_to_do_and_then_skips(person: Person, switch
     person.sees(reason)
 
 
-def test_a_silent_morning_stays_green(person: Person, emulated: Emulated) -> None:
-    """WeChat has nothing yet: runs end well, nothing is materialized, and the next tick tries again."""
+@pytest.fixture
+def unpublished(emulated: Emulated) -> Iterator[None]:
+    """WeChat has published nothing yet."""
     emulated.control.fault("*", "61503")
+    yield
+    emulated.control.clear_faults()
+
+
+def test_a_silent_morning_stays_green(person: Person, unpublished: None) -> None:
+    """WeChat has nothing yet: runs end well, nothing is materialized, and the next tick tries again."""
     person.switch("minutely", "silent_daily")
     person.sees("3 runs requested")
     person.switch("minutely", "silent_daily")
@@ -249,7 +257,6 @@ def test_a_silent_morning_stays_green(person: Person, emulated: Emulated) -> Non
             {run["status"] for run in person.runs("minutely", "silent", name)} == {"SUCCESS"} for name in endpoints
         )
     )
-    emulated.control.clear_faults()
     (run, *_) = person.runs("minutely", "silent", DAYS.name)
     person.open(f"/runs/{run['id']}")
 
