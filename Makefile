@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long lint pytest smoke clients newest-duckdb coverage audit lock clean
+.PHONY: help install demo ui test test-long browser lint pytest smoke clients newest-duckdb coverage audit lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: lint pytest smoke ## Everything a change must pass: lint, types, layers, t
 
 test-long: install ## The tests that take minutes
 	$(BIN)/pytest -m long -o faulthandler_timeout=1800 $(PYTEST)
+
+browser: install ## Every path of Dagster's UI, clicked in Chromium (Debian: chromium, fonts-noto-cjk)
+	$(BIN)/pytest -m browser $(PYTEST)
 
 lint: install ## Ruff, mypy --strict and the layers of the imports
 	$(BIN)/ruff check

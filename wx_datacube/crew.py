@@ -44,11 +44,12 @@ _STOPS_AT_ONCE = (QuotaExhausted, NeedsPerson, HostDown, TokenRejected)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One commit of a running fetch: `stored` windows, newest first, of `calls` attempts, and how many are left."""
+    """One commit of a running fetch: its `stored` windows, all `calls` and `rows` so far, and windows `left`."""
 
     endpoint: Endpoint
     stored: tuple[Window, ...]
     calls: int
+    rows: int
     left: int
     seconds: float
 
@@ -81,6 +82,7 @@ class Crew:
     progress: Callable[[Progress], None]
     errors: dict[dt.date, WeChatError] = field(default_factory=dict)
     calls: int = 0
+    _rows: int = 0
     _windows: deque[Window] = field(default_factory=deque)
     _stop: WeChatError | None = None
     _failures: int = 0
@@ -139,13 +141,13 @@ class Crew:
         calls = [each for each in self._heard if isinstance(each, Call)]
         if calls:
             with self.warehouse.writing() as con:
-                store_calls(con, calls)
+                self._rows += store_calls(con, calls)
         windows = tuple(each for each in self._heard if isinstance(each, Window))
         self._heard.clear()
         self.calls += len(calls)
         if calls or windows:
             seconds = time.monotonic() - self._began
-            self.progress(Progress(self.endpoint, windows, self.calls, len(self._windows), seconds))
+            self.progress(Progress(self.endpoint, windows, self.calls, self._rows, len(self._windows), seconds))
 
     # --- the workers
 

@@ -326,9 +326,11 @@ def _dagster_dev(folder: Path, environ: Mapping[str, str], options: Sequence[str
     click.echo("Dagster's UI, for looking (a server wants Dagster's webserver and daemon). Ctrl-C ends it.")
     if "--port" not in options:
         click.echo("In about 15 seconds: http://127.0.0.1:3000")
+    # Dagster says at each start that `dg dev` is to come instead: nothing that a person could do about it here.
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
     # Named, since Dagster would otherwise go by [tool.dg] of a pyproject.toml beside it, and leave out other locations.
-    command = [sys.executable, "-m", "dagster", "dev", "--workspace", "workspace.yaml"]
-    return _run_process([*command, *options], folder, environ)
+    workspace = ["--workspace", "workspace.yaml"]
+    return _run_process([sys.executable, *quiet, "-m", "dagster", "dev", *workspace, *options], folder, environ)
 
 
 def _run_process(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> int:

@@ -58,7 +58,7 @@ def test_the_location_loads_whatever_is_configured(configured: str, it: Orchestr
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_an_asset_explains_its_table(endpoint: Endpoint, it: Orchestra) -> None:
-    """What a row means in two languages, the table's name, and each of its columns with type and meaning."""
+    """What a row means in two languages, the table, its columns with type and meaning, and the code behind it."""
     found = spec(build_defs(), endpoint)
     schema = found.metadata["dagster/column_schema"]
     with it.warehouse.reading() as con:
@@ -67,7 +67,12 @@ def test_an_asset_explains_its_table(endpoint: Endpoint, it: Orchestra) -> None:
             [endpoint.name],
         ).fetchall()
 
-    assert found.description == f"{endpoint.en}\n\n{endpoint.zh}"
+    assert found.description is not None
+    assert found.description.startswith(f"{endpoint.en}\n\n{endpoint.zh}\n\n")
+    assert [Path(each.file_path).name for each in found.metadata["dagster/code_references"].code_references] == [
+        "catalog.py",
+        "assets.py",
+    ]
     assert found.metadata["dagster/table_name"] == f"datacube.{endpoint.name}"
     assert [(column.name, column.type) for column in schema.columns] == columns
     assert [column.name for column in schema.columns if not column.description] == []

@@ -214,7 +214,7 @@ def test_all_under_way_is_said(it: Orchestra, ran: Ran) -> None:
     requests, skipped = tick(it)
 
     assert requests == []
-    assert all(f"{name}: a run is under way." in skipped for name in names(Period.DAY))
+    assert all(f"{name}: a run is under way; the next tick looks again." in skipped for name in names(Period.DAY))
 
 
 def test_after_the_quota_it_waits_for_midnight(it: Orchestra) -> None:

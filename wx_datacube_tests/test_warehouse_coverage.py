@@ -251,17 +251,15 @@ def test_the_view_names_the_last_call_that_covered_a_label(con: Connection) -> N
 # --- figures of a label -----------------------------------------------------------------------------------------
 
 
-def test_a_labels_users_come_from_the_distribution(con: Connection) -> None:
-    """Distinct users of a day are the sum over its intervals; types and hours overlap."""
+def test_a_labels_users_are_those_of_its_own_endpoint(con: Connection) -> None:
+    """A distribution adds up to all users; those of types and hours overlap, so that they are at least the most."""
     store_calls(con, [answered(MESSAGES, day(20), None, row(day(20), 5, 9), row(day(20), 3, 4, msg_type=2))])
     (found,) = coverage(con, "shop", MESSAGES, [day(20)], LATER)
-    assert (found.rows, found.messages, found.users, found.users_of) == (2, 13, 5, "largest type")
+    assert (found.rows, found.messages, found.users) == (2, 13, 5)
 
     store_calls(con, [answered(SENDERS, day(20), None, senders_row(day(20), 4), senders_row(day(20), 2, 3))])
-    (found,) = coverage(con, "shop", MESSAGES, [day(20)], LATER)
-    assert (found.messages, found.users, found.users_of) == (13, 6, "distribution")
     (found,) = coverage(con, "shop", SENDERS, [day(20)], LATER)
-    assert (found.messages, found.users, found.users_of) == (None, 6, "distribution")
+    assert (found.messages, found.users) == (None, 6)
 
 
 def test_labels_are_described_in_the_order_asked_for(con: Connection) -> None:

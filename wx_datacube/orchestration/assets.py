@@ -10,18 +10,25 @@ from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog import ENDPOINTS, Endpoint, Family, Period
+from wx_datacube import catalog
+from wx_datacube.catalog import ENDPOINTS, Endpoint, Family
 from wx_datacube.crew import Progress
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest import LabelReport, Report
 from wx_datacube.orchestration.checks import check_results, check_specs
 from wx_datacube.orchestration.event_log import add_metadata, stored_together
+from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, STOPPED_TAG, Reason, process_tags, wait_for_runs
 from wx_datacube.settings import Settings, load_settings
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
 _WAITS = (NotReady, QuotaExhausted)
+
+
+_GO_ON = "What landed is green and stays; in Dagster's UI, Materialize > Failed and missing goes on with the rest."
 
 
 class FetchConfig(dg.Config):
@@ -85,19 +92,21 @@ class _Materialization:
         settings, report = self._bring_in()
         warehouse = Warehouse(settings.database)
         checks = list(check_results(warehouse, self._account, self._endpoint, self._context.asset_key))
+        with warehouse.writing() as con:
+            rows = {"dagster/row_count": known.rows_stored(con, self._account, self._endpoint)}
         if not report.undone:
-            yield self._whole(report, checks)
+            yield self._whole(report, rows, checks)
         else:
             with stored_together(self._context.instance):
                 for done in report.labels:
                     if done.there:
-                        self._context.log_event(self._materialization(done))
+                        self._context.log_event(self._materialization(done, rows))
             yield from self._partial(report, checks)
 
     def _bring_in(self) -> tuple[Settings, Report]:
         if self._endpoint.implied_by_silence:
             days = dg.AssetKey([*self._context.asset_key.path[:-1], ENDPOINTS[0].name])
-            wait_for_runs(self._context.instance, days, self._context.run.run_id)
+            wait_for_runs(self._context.instance, days, self._context.run.run_id, self._context.log.info)
         try:
             settings = load_settings()
             for warning in settings.warnings:
@@ -118,12 +127,14 @@ class _Materialization:
                 say=self._context.log.info,
             )
         except WxDatacubeError as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
+            raise explained_failure(str(error)) from None
 
-    def _whole(self, report: Report, checks: list[dg.AssetCheckResult]) -> dg.MaterializeResult[Any]:
+    def _whole(
+        self, report: Report, rows: dict[str, int], checks: list[dg.AssetCheckResult]
+    ) -> dg.MaterializeResult[Any]:
         add_metadata(self._context, {done.label.isoformat(): _partition_metadata(done) for done in report.labels})
         self._context.log.info(_summary(report))
-        return dg.MaterializeResult(metadata={"calls": report.calls}, check_results=checks)
+        return dg.MaterializeResult(metadata=rows, check_results=checks)
 
     def _partial(self, report: Report, checks: list[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
         """What landed is logged; the rest fails, unless it only has to wait and we come back for it by ourselves."""
@@ -135,27 +146,40 @@ class _Materialization:
             self._context.log_event(_evaluation(check))
         error = report.errors[0]
         self._context.instance.add_run_tags(self._context.run.run_id, {STOPPED_TAG: type(error).__name__})
-        raise dg.Failure(
-            f"{_summary(report)} {error}",
-            metadata={
+        others = [str(each) for each in report.errors[1:5]]
+        raise explained_failure(
+            f"{_summary(report)} {error} {_GO_ON}",
+            {
                 "there": len(report.labels) - len(report.undone),
-                "missing": len(report.undone),
+                "not done": len(report.undone),
                 "calls": report.calls,
-                "why": dg.MetadataValue.md("\n".join(f"- {each}" for each in report.errors[:5])),
+                **({"other reasons": " / ".join(others)} if others else {}),
             },
-            allow_retries=False,
         )
 
-    def _materialization(self, done: LabelReport) -> dg.AssetMaterialization:
+    def _materialization(self, done: LabelReport, rows: dict[str, int]) -> dg.AssetMaterialization:
         return dg.AssetMaterialization(
-            self._context.asset_key, partition=done.label.isoformat(), metadata=_partition_metadata(done)
+            self._context.asset_key, partition=done.label.isoformat(), metadata=rows | _partition_metadata(done)
         )
 
     def _tell(self, progress: Progress) -> None:
+        """One line a commit, which is one a second; `extra` is for those who send Dagster's logs elsewhere."""
+        labels = sorted(label for window in progress.stored for label in window.asked)
+        stored = f"{labels[0]} to {labels[-1]}, {_counted(len(labels), progress.endpoint)}" if labels else "nothing"
         rate = progress.calls / progress.seconds if progress.seconds else 0.0
         self._context.log.info(
-            f"{progress.endpoint.name}: {len(progress.stored)} windows stored,"
-            f" {progress.calls} calls so far, {rate:.0f} a second, {progress.left} windows left"
+            f"{progress.endpoint.name}: stored {stored}; so far {progress.calls:,} calls, {progress.rows:,} rows,"
+            f" {rate:.0f} calls a second; {progress.left:,} calls to go.",
+            extra={
+                "wx_datacube": {
+                    "endpoint": progress.endpoint.name,
+                    "labels": [label.isoformat() for label in labels],
+                    "calls": progress.calls,
+                    "rows": progress.rows,
+                    "calls_a_second": round(rate, 1),
+                    "left": progress.left,
+                }
+            },
         )
 
 
@@ -174,25 +198,47 @@ def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
 
 def _summary(report: Report) -> str:
     there = len(report.labels) - len(report.undone)
-    noun = {Period.DAY: "days", Period.WEEK: "weeks", Period.MONTH: "months"}[report.endpoint.period]
-    return f"{there:,} of {len(report.labels):,} {noun} are there, {report.calls:,} calls."
+    calls = "1 call" if report.calls == 1 else f"{report.calls:,} calls"
+    return f"{there:,} of {_counted(len(report.labels), report.endpoint)} there, {calls}."
+
+
+def _counted(labels: int, endpoint: Endpoint) -> str:
+    return f"{labels:,} {endpoint.period.value}{'' if labels == 1 else 's'}"
 
 
 def _partition_metadata(done: LabelReport) -> dict[str, Any]:
-    """What the UI shows and plots for a partition."""
+    """What the UI shows for a partition; it plots every number, so what makes no plot is text."""
     found = done.coverage
-    metadata: dict[str, Any] = {"dagster/partition_row_count": found.rows, "rows": found.rows}
-    if found.messages is not None:
+    metadata: dict[str, Any] = {"dagster/partition_row_count": found.rows}
+    if found.messages is not None:  # distributions have none
         metadata["messages"] = found.messages
-    metadata[f"users ({found.users_of})"] = found.users
-    metadata["state"] = found.state.value
+    metadata["users" if found.messages is None else "users_at_least"] = found.users
+    metadata["state"] = _STATES[found.state]
     if found.call_id is not None:
-        metadata["call_id"] = found.call_id
+        metadata["answer"] = (
+            f"call_id {found.call_id} of datacube.api_calls, {found.fetched_at:%Y-%m-%d %H:%M} in Beijing"
+        )
     return metadata
 
 
+_STATES = {
+    State.LANDED: "landed",
+    State.EMPTY: "empty: WeChat has nothing for it",
+    State.IMPLIED: "implied: not asked, since nobody sent a message that day",
+}
+
+
 def _description(endpoint: Endpoint) -> str:
-    return f"{endpoint.en}\n\n{endpoint.zh}"
+    span = endpoint.max_span_days
+    return "\n\n".join(
+        (
+            endpoint.en,
+            endpoint.zh,
+            f"A call covers {span} day{'' if span == 1 else 's at most'}."
+            " What is stored is asked again only by a run with `refresh: true`.",
+            f"每次调用最多 {span} 天；已保存的数据只有在运行配置为 `refresh: true` 时才会重新请求。",
+        )
+    )
 
 
 def _definition_metadata(endpoint: Endpoint) -> dict[str, Any]:
@@ -204,5 +250,10 @@ def _definition_metadata(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "dagster/table_name": f"datacube.{endpoint.name}",
         "dagster/column_schema": dg.TableSchema(columns=columns),
-        "max_span_days": endpoint.max_span_days,
+        "dagster/code_references": dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(file_path=catalog.__file__, label="catalog.py"),
+                dg.LocalFileCodeReference(file_path=__file__, label="assets.py"),
+            ]
+        ),
     }

@@ -15,7 +15,7 @@ from wx_datacube.warehouse.checks import CHECKS, Check, Finding, run_check
 from wx_datacube.warehouse.files import Warehouse
 
 _SHOWN = 8
-"""Dagster shows Markdown inline only under 1,000 characters."""
+"""Rows beside a check: as text, since Dagster hides Markdown behind a link there."""
 
 
 def check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -41,15 +41,21 @@ def check_results(
 
 
 def _summary(check: Check, findings: list[Finding]) -> str:
-    return check.description if not findings else f"{len(findings):,} found: see rows, and how to heal them."
+    if not findings:
+        return "Nothing found."
+    more = f", the newest {_SHOWN} under rows" if len(findings) > _SHOWN else ""
+    return (
+        f"{len(findings):,} found{more}. A clean answer heals it: ask WeChat again with the command under how to heal,"
+        " or by a run with `refresh: true`."
+    )
 
 
 def _metadata(account: str, findings: list[Finding]) -> dict[str, dg.MetadataValue[Any]]:
     metadata: dict[str, dg.MetadataValue[Any]] = {"found": dg.MetadataValue.int(len(findings))}
     if findings:
-        rows = "\n".join(f"- {finding.ref_date}: `{finding.what[:90]}`" for finding in findings[:_SHOWN])
-        metadata["rows"] = dg.MetadataValue.md(rows)
-        metadata["how to heal"] = dg.MetadataValue.md("\n".join(f"- `{each}`" for each in _commands(account, findings)))
+        rows = "\n".join(f"{finding.ref_date}: {finding.what[:90]}" for finding in findings[:_SHOWN])
+        metadata["rows"] = dg.MetadataValue.text(rows)
+        metadata["how to heal"] = dg.MetadataValue.text("\n".join(_commands(account, findings)))
     return metadata
 
 

@@ -3,7 +3,7 @@
 Stock storage opens, commits and closes two databases for every event: 75 s for the events of 4,018 partitions that
 take 3 s to fetch (Dagster's issue #18789). Here both databases stay open for a batch, and stock's own code does the
 rest through them. Add here what makes storing events fast or safe; what the events say belongs to the assets. Named in
-`dagster.yaml`; the one module that may import `dagster._…`, late where another Dagster may have moved it.
+`dagster.yaml`; with `failure` the only module that may import `dagster._…`, late where another Dagster may differ.
 """
 
 import functools
@@ -193,7 +193,7 @@ def add_metadata(context: dg.AssetExecutionContext, metadata: Mapping[str, Mappi
 
     Dagster's own copies all that was added before on every call: 2 s for 4,376 partitions.
     """
-    if not _is_tested(BatchedSqliteEventLogStorage.tested_minor, dg.__version__):
+    if not is_tested():
         for partition_key, values in metadata.items():
             context.add_asset_metadata(values, partition_key=partition_key)
         return
@@ -219,6 +219,11 @@ def _newest_of_each_kind(
         dagster_event = event.get_dagster_event()
         newest.setdefault((dagster_event.asset_key, dagster_event.event_type_value), (event, event_id))
     yield from reversed(newest.values())
+
+
+def is_tested() -> bool:
+    """Whether this Dagster is one whose internals we know."""
+    return _is_tested(BatchedSqliteEventLogStorage.tested_minor, dg.__version__)
 
 
 @functools.cache

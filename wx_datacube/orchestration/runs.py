@@ -7,7 +7,7 @@ run would stay started for ever and keep schedules waiting.
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -43,17 +43,20 @@ def process_tags() -> dict[str, str]:
     return {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), BORN_TAG: _born(os.getpid())}
 
 
-def wait_for_runs(instance: dg.DagsterInstance, key: dg.AssetKey, own_run: str) -> None:
+def wait_for_runs(instance: dg.DagsterInstance, key: dg.AssetKey, own_run: str, say: Callable[[str], None]) -> None:
     """Wait while other runs of the asset are under way; for one that only waits its turn, not for long.
 
     Days that turn out silent spare their hours and distributions: those are asked after the days.
     """
-    began = time.monotonic()
+    began, told = time.monotonic(), False
     while True:
         statuses = [*_UNDER_WAY, *(_WAITING if time.monotonic() - began < _PATIENCE else ())]
         runs = instance.get_runs(dg.RunsFilter(statuses=statuses))
         if not any(key in (run.asset_selection or ()) and run.run_id != own_run for run in runs):
             return
+        if not told:
+            say(f"Waiting for a run of {key.to_user_string()}: days that turn out silent need not be asked for here.")
+            told = True
         end_dead_runs(instance)
         time.sleep(_POLL)
 
@@ -64,7 +67,9 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     dead = [run for run in instance.get_runs(filters) if not _alive(run.tags)]
     for run in dead:
         instance.report_run_failed(
-            run, "The process of this run is gone (killed, or the machine restarted). What had landed stays stored."
+            run,
+            "The process of this run is gone (killed, or the machine restarted). What had landed stays stored; run the"
+            " same again, or let the schedule do it.",
         )
     return [run.run_id for run in dead]
 

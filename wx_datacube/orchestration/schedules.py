@@ -50,12 +50,16 @@ def build_schedule(
         description=(
             f"Brings in every {period.value} that is missing, from WX_DATACUBE_START on, as the quota allows: switched"
             " on over an empty file it fetches the whole history. It makes no run when nothing is to do."
+            f" 补齐自 WX_DATACUBE_START 起缺失的{_PERIODS[period]}数据，受每日调用次数限制；没有缺失时不运行。"
         ),
     )
     def tick(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         return _requests(context, account, {endpoint: keys[endpoint.name] for endpoint in endpoints}, clock())
 
     return tick
+
+
+_PERIODS = {Period.DAY: "日", Period.WEEK: "周", Period.MONTH: "月"}
 
 
 def _requests(
@@ -76,11 +80,11 @@ def _requests(
     reasons: list[str] = []
     for endpoint, key in keys.items():
         if key in busy:
-            reasons.append(f"{endpoint.name}: a run is under way.")
+            reasons.append(f"{endpoint.name}: a run is under way; the next tick looks again.")
         elif why := stopped[endpoint]:
             reasons.append(f"{endpoint.name}: {why}")
         elif _needed_person_today(instance, key, now):
-            reasons.append(f"{endpoint.name}: today's run failed for a reason that needs a person; on tomorrow.")
+            reasons.append(f"{endpoint.name}: today's run failed for a reason that needs a person: see that run. {_ON}")
         else:
             done = materialized(instance, key, partitions_of(endpoint.period, start))
             found = ranges(to_do(states[endpoint.name], done), states[endpoint.name])
@@ -128,19 +132,24 @@ def _busy(instance: dg.DagsterInstance) -> set[dg.AssetKey]:
     return {key for run in runs for key in run.asset_selection or ()}
 
 
+_ON = "The schedule tries again tomorrow; when it is mended, Materialize on the asset's page goes on at once."
+
+
 def _stopped_today(
     con: known.Connection, account: str, endpoint: Endpoint, now: dt.datetime, daily_calls: int | None
 ) -> str:
     """Why no call of the endpoint makes sense today by what the ledger says; empty if it does."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if daily_calls is not None and known.calls_since(con, account, midnight)[endpoint.name] >= daily_calls:
-        return "WX_DATACUBE_DAILY_CALLS is used up. On tomorrow."
+        return "WX_DATACUBE_DAILY_CALLS is used up. It goes on tomorrow."
     for errcode, meaning in BY_ERRCODE.items():
         if meaning.kind is NeedsPerson or errcode == known.QUOTA_USED_UP:
             since = midnight + JUST_AFTER_MIDNIGHT if errcode == known.QUOTA_USED_UP else midnight
             when = known.last_error_at(con, account, endpoint, errcode)
             if when is not None and when >= since:
-                return f"{meaning.message} On tomorrow."
+                if meaning.kind is NeedsPerson:
+                    return f"{meaning.message} {meaning.advice} {_ON}"
+                return f"{meaning.message} It goes on tomorrow."
     return ""
 
 

@@ -94,21 +94,21 @@ CHECKS = (
         f"no_data_before_{HISTORY_START:%Y_%m_%d}",
         f"WeChat sent no rows dated before {HISTORY_START}, which by its own words are unreliable dirty data; such rows"
         " are set apart in datacube.rejected_rows."
-        " 没有早于 2014-12-01 的数据:微信说明此类数据不可靠,已另存,不进入数据表。",
+        " 没有早于 2014-12-01 的数据：微信说明此类数据不可靠，已另存，不进入数据表。",
         False,
         _dirty,
     ),
     Check(
         "figures_were_not_revised",
         "WeChat changed no figure with the answer now in force, and no day after its hours, distribution, week or month"
-        " were fetched; changes are in datacube.revisions. 微信没有修改已保存的数据;修改记录见 datacube.revisions。",
+        " were fetched; changes are in datacube.revisions. 微信没有修改已保存的数据；修改记录见 datacube.revisions。",
         False,
         _revised,
     ),
     Check(
         "keys_are_unique",
         "No answer held the same key twice (the first such row is stored, later ones are set apart), and no key is in"
-        " the table twice. 主键唯一:同一返回中重复的行已另存。",
+        " the table twice. 主键唯一：同一返回中重复的行已另存。",
         True,
         _doubled,
     ),

@@ -37,8 +37,8 @@ class State(StrEnum):
 class Coverage:
     """The state of one label, and the figures that people look at first.
 
-    `messages` is None for distributions; `users` comes from the distribution of the same period, else it is the
-    largest number of any type, which `users_of` says.
+    `messages` is None for distributions. Of these `users` are all who sent; of others at least so many did, since
+    users of types and hours overlap: it is the largest number of any.
     """
 
     label: dt.date
@@ -48,12 +48,11 @@ class Coverage:
     call_id: int | None
     messages: int | None
     users: int
-    users_of: str
 
     @classmethod
     def nothing(cls, label: dt.date) -> "Coverage":
         """A label of which nothing is known."""
-        return cls(label, State.MISSING, 0, None, None, None, 0, "")
+        return cls(label, State.MISSING, 0, None, None, None, 0)
 
 
 def bind_account(con: Connection, name: str, appid: str | None, start: dt.date, now: dt.datetime) -> None:
@@ -101,17 +100,20 @@ def coverage(
         return []
     found = con.execute(
         f"""
-        SELECT label, state, "rows", fetched_at, call_id, messages, coalesce(senders.users, figures.users, 0),
-            senders.users IS NOT NULL
-        FROM ({_COVERAGE}) AS coverage
-        LEFT JOIN ({_figures(endpoint)}) AS figures USING (label)
-        LEFT JOIN ({_senders(endpoint)}) AS senders USING (label)
+        SELECT label, state, "rows", fetched_at, call_id, messages, coalesce(users, 0)
+        FROM ({_COVERAGE}) AS coverage LEFT JOIN ({_figures(endpoint)}) AS figures USING (label)
         WHERE endpoint = $endpoint AND label IN (SELECT unnest($labels::JSON::DATE[]))
         """,
         {"account": account, "start": min(wanted), "now": now, "endpoint": endpoint.name, "labels": _listed(wanted)},
     )
     by_label = {row[0]: _coverage_of(row, endpoint) for row in found.fetchall()}
     return [by_label[label] for label in wanted if label in by_label]
+
+
+def rows_stored(con: Connection, account: str, endpoint: Endpoint) -> int:
+    """How many rows the endpoint's table holds of the account."""
+    found = con.execute(f"SELECT count(*) FROM datacube.{endpoint.name} WHERE account = $account", {"account": account})
+    return int(found.fetchall()[0][0])
 
 
 def _listed(values: Iterable[object]) -> str:
@@ -123,7 +125,7 @@ _COVERAGE = coverage_select("(SELECT $account AS account, $start::DATE AS start_
 
 
 def _coverage_of(row: tuple, endpoint: Endpoint) -> Coverage:  # type: ignore[type-arg]  # a row of any columns
-    label, state, rows, fetched_at, call_id, messages, users, distinct = row
+    label, state, rows, fetched_at, call_id, messages, users = row
     return Coverage(
         label,
         State(state),
@@ -132,24 +134,16 @@ def _coverage_of(row: tuple, endpoint: Endpoint) -> Coverage:  # type: ignore[ty
         call_id,
         (messages or 0) if endpoint.counts_messages else None,
         users,
-        "distribution" if distinct or not rows else "largest type",
     )
 
 
 def _figures(endpoint: Endpoint) -> str:
-    messages = "TRY_CAST(sum(msg_count) AS BIGINT)" if endpoint.counts_messages else "NULL::BIGINT"
+    messages, users = "TRY_CAST(sum(msg_count) AS BIGINT)", "max(msg_user)"
+    if endpoint.family is Family.SENDERS:  # each user is in one interval, of which 0 is about those who sent nothing
+        messages, users = "NULL::BIGINT", "TRY_CAST(sum(msg_user) FILTER (count_interval <> 0) AS BIGINT)"
     return (
-        f"SELECT ref_date AS label, {messages} AS messages, max(msg_user) AS users"
+        f"SELECT ref_date AS label, {messages} AS messages, {users} AS users"
         f" FROM datacube.{endpoint.name} WHERE account = $account GROUP BY ref_date"
-    )
-
-
-def _senders(endpoint: Endpoint) -> str:
-    """Distinct users by label, from the distribution of the endpoint's period."""
-    table = next(each for each in ENDPOINTS if each.period is endpoint.period and each.family is Family.SENDERS)
-    return (
-        f"SELECT ref_date AS label, TRY_CAST(sum(msg_user) AS BIGINT) AS users FROM datacube.{table.name}"
-        " WHERE account = $account AND count_interval <> 0 GROUP BY ref_date"
     )
 
 

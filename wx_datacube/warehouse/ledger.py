@@ -44,8 +44,9 @@ _SHAPE = json.dumps([{name: kind if "[" not in kind else [kind[:-2]] for name, (
 _APPEND = f"INSERT INTO datacube.api_calls BY NAME SELECT unnest(from_json($rows, '{_SHAPE}'), recursive := true)"
 
 
-def store_calls(con: duckdb.DuckDBPyConnection, calls: Sequence[Call]) -> None:
-    """Append the calls to the ledger and bring their rows into the tables, in the caller's transaction."""
+def store_calls(con: duckdb.DuckDBPyConnection, calls: Sequence[Call]) -> int:
+    """Append the calls to the ledger and bring their rows, which are counted, into the tables: one transaction."""
+    stored = 0
     for start in range(0, len(calls), _BATCH):
         last = last_call(con)
         # As one text: executemany manages 500 rows a second, and DuckDB looks for pandas anew for each value given.
@@ -54,7 +55,8 @@ def store_calls(con: duckdb.DuckDBPyConnection, calls: Sequence[Call]) -> None:
             for number, call in enumerate(calls[start : start + _BATCH], last + 1)
         ]
         con.execute(_APPEND, {"rows": json.dumps(rows, default=str)})
-        load_calls(con, last + 1, last + len(rows))
+        stored += load_calls(con, last + 1, last + len(rows))
+    return stored
 
 
 def last_call(con: duckdb.DuckDBPyConnection) -> int:

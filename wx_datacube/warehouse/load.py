@@ -17,23 +17,24 @@ from wx_datacube.warehouse.schema import FIRST_DAY, GOOD_ANSWER, NEXT_LABEL
 _INTEGER = "'-?[0-9]+'"
 
 
-def load_calls(con: duckdb.DuckDBPyConnection, first: int, last: int) -> None:
+def load_calls(con: duckdb.DuckDBPyConnection, first: int, last: int) -> int:
     """Bring the calls `first` to `last` of the ledger, both included, into the tables, in the caller's transaction.
 
-    Each call must be loaded once, after all earlier ones.
+    Each call must be loaded once, after all earlier ones. Returns how many rows they brought that can be trusted.
     """
     batch = {"first": first, "last": last}
     found = con.execute(
         "SELECT DISTINCT endpoint FROM datacube.api_calls WHERE call_id BETWEEN $first AND $last", batch
     )
-    names = {name for (name,) in found.fetchall()}
+    names, rows = {name for (name,) in found.fetchall()}, 0
     for endpoint in ENDPOINTS:
         if endpoint.name in names:
             con.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {_answers(endpoint)}", batch)
-            _load_answers(con, endpoint)
+            rows += _load_answers(con, endpoint)
+    return rows
 
 
-def _load_answers(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> None:
+def _load_answers(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> int:
     """What follows once the batch's answers are in the temporary table `answer`."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE item AS {_items(endpoint)}")
     con.execute(
@@ -52,6 +53,7 @@ def _load_answers(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> None:
             con.execute(statement)
     for statement in _replace_answers(endpoint):
         con.execute(statement)
+    return int(con.execute("SELECT count(*) FROM item WHERE reason IS NULL").fetchall()[0][0])
 
 
 def _names(columns: tuple[Column, ...]) -> str:

@@ -249,7 +249,7 @@ _PEOPLE: Columns = {
     "hour": ("INTEGER", "Hour of the day, 0 to 23, Beijing time. 小时。"),
     "type": ("VARCHAR", "Type of the messages: text, image, voice, video, link, other (N). 消息类型。"),
     "messages_sent": ("VARCHAR", "Messages that each of these users sent in the period. 每人发送条数区间。"),
-    "users": ("BIGINT", "Distinct users who sent; not additive. 发送消息的去重人数,不可相加。"),
+    "users": ("BIGINT", "Distinct users who sent; not additive. 发送消息的去重人数，不可相加。"),
     "messages": ("BIGINT", "Messages sent to the account. 消息发送次数。"),
     "messages_per_user": ("DOUBLE", "Messages a user who sent any. 人均发送次数。"),
 }

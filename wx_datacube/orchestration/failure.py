@@ -1,0 +1,29 @@
+"""Failure: the end of a run for a reason that is expected, in words and without a stack trace.
+
+Dagster puts the stack of its own functions beside whatever fails a step, and again beside the run: thirty lines that
+say nothing about a used-up quota. It shows none for an error that another process has described, so this one poses as
+such. Nothing else belongs here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from wx_datacube.orchestration.event_log import is_tested
+
+
+def explained_failure(description: str, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
+    """A `dg.Failure` that no retry policy repeats and that has no stack trace; on an untested Dagster it has one."""
+    if not is_tested():
+        return dg.Failure(description, metadata, allow_retries=False)
+    from dagster._core.errors import DagsterUserCodeProcessError
+    from dagster_shared.error import SerializableErrorInfo
+
+    class Stopped(DagsterUserCodeProcessError, dg.Failure):
+        def __init__(self) -> None:
+            told = SerializableErrorInfo(message=f"{description}\n", stack=[], cls_name="Failure")
+            super().__init__(description, user_code_process_error_infos=[told])  # type: ignore[no-untyped-call]
+            dg.Failure.__init__(self, description, metadata, allow_retries=False)
+
+    return Stopped()

@@ -1,0 +1,193 @@
+"""Dagster's UI in a browser: one emulator, one `wx-datacube ui`, one Chromium for all tests of this folder.
+
+Accounts keep the stories apart: `shop` is an ordinary one of 120 days, `old` begins in 2014, when WeChat sent dirty
+rows, `weeks` and `silent` belong to a second code location whose schedules tick every minute. What waits for Dagster's
+own clocks is begun before all else and looked at last.
+"""
+
+import datetime as dt
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.periods import beijing_now
+from wx_datacube_tests.browser.person import Person, Visit
+from wx_datacube_tests.end_to_end.project import Project, Ui, free_port, wait_until
+
+HERE = Path(__file__).parent
+SCREENSHOTS = HERE / "screenshots"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PATIENCE = 120
+"""Seconds until a page must show what it is expected to: schedules tick every minute, and the machine may be busy."""
+QUIET = ("background-networking", "component-update", "sync", "gpu")
+MINUTELY = """
+import dagster as dg
+from wx_datacube.definitions import build_defs
+defs = dg.Definitions.merge(
+    build_defs(accounts=["weeks", "silent"], key_prefix=["minutely"], cron_schedule="* * * * *"),
+    dg.Definitions(executor=dg.in_process_executor),
+)
+"""
+WORKSPACE = """
+  - python_file:
+      relative_path: minutely.py
+      location_name: minutely
+"""
+BEGINS = ("cut_off", "thirty_days", "together", "dirty", "switched_on")
+"""Fixtures that click something which takes Dagster half a minute."""
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, or any other; without one, tests are skipped, except in CI."""
+    if CHROMIUM is None:
+        if "CI" in os.environ or "CI_RUN_MARK" in os.environ:
+            pytest.fail("CI has to have chromium: .ci/run installs it")
+        pytest.skip("no chromium")
+    options = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in QUIET)]
+    expect.set_options(timeout=PATIENCE * 1000)
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="package")
+def emulated() -> Iterator[Emulated]:
+    """WeChat, with dirty rows around 2014-12-01."""
+    with wechat(dirty_rows=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def today() -> dt.date:
+    """The day on which these tests began, in Beijing."""
+    return beijing_now().date()
+
+
+@pytest.fixture(scope="package")
+def project(emulated: Emulated, today: dt.date, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project folder with four accounts, which are one to WeChat."""
+    days = {"shop": 120, "weeks": 30, "silent": 1}
+    starts = {"old": dt.date(2014, 12, 1)} | {name: today - dt.timedelta(back) for name, back in days.items()}
+    settings: dict[str, object] = {"API_URL": emulated.api_url, "ACCOUNTS": ",".join(starts)}
+    for name, start in starts.items():
+        account = {"APPID": emulated.appid, "SECRET": emulated.secret, "START": start}
+        settings |= {f"{name.upper()}_{field}": value for field, value in account.items()}
+    made = Project.make(tmp_path_factory.mktemp("browser") / "project", **settings)
+    made.folder.joinpath("pyproject.toml").unlink()  # its [tool.dg] would win over workspace.yaml
+    made.folder.joinpath("minutely.py").write_text(MINUTELY)
+    with made.folder.joinpath("workspace.yaml").open("a") as workspace:
+        workspace.write(WORKSPACE.lstrip("\n"))
+    return made
+
+
+@pytest.fixture(scope="package")
+def ui(project: Project, browser: Browser) -> Iterator[Ui]:
+    """`wx-datacube ui`, which is `make ui`, once it answers."""
+    found = Ui(free_port())
+    with (
+        project.folder.with_suffix(".log").open("w") as log,
+        project.started(project.command("ui", "--port", str(found.port)), log),
+    ):
+        wait_until(found.is_there)
+        yield found
+
+
+@pytest.fixture(scope="package")
+def visit(browser: Browser, ui: Ui) -> Visit:
+    """Somebody with a fresh page; when they leave it is photographed, and its console told of no error."""
+    shutil.rmtree(SCREENSHOTS, ignore_errors=True)
+
+    @contextmanager
+    def somebody(name: str) -> Iterator[Person]:
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(PATIENCE * 1000)
+        person = Person(page, ui, SCREENSHOTS)
+        person.listen()
+        try:
+            yield person
+        finally:
+            person.photograph(name)
+            page.close()
+        assert person.complaints == []  # stock Dagster has no error on its console either
+
+    return somebody
+
+
+@pytest.fixture
+def person(visit: Visit, request: pytest.FixtureRequest) -> Iterator[Person]:
+    """Whoever a test is about."""
+    with visit(request.node.name) as found:
+        yield found
+
+
+@pytest.fixture(scope="package", autouse=True)
+def begun(request: pytest.FixtureRequest, ui: Ui) -> None:
+    """What the chosen tests wait for is clicked before all else, so that they wait for it together."""
+    ours = [item for item in request.session.items if item.path.is_relative_to(HERE)]
+    for name in BEGINS:
+        if any(name in getattr(item, "fixturenames", ()) for item in ours):
+            request.getfixturevalue(name)
+
+
+# --- what is begun ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="package")
+def cut_off(visit: Visit, emulated: Emulated, today: dt.date) -> str:
+    """A backfill of the hours of thirty days, on a day that has twelve calls left; its id."""
+    emulated.control.set_quota(12, "getupstreammsghour")
+    with visit("cut_off_launched") as person:
+        dialog = person.materialize("shop", "getupstreammsghour")
+        person.button("Show all partitions", dialog).click()
+        person.choose(dialog, today - dt.timedelta(30), today - dt.timedelta(1))
+        return person.launch_backfill(dialog)
+
+
+@pytest.fixture(scope="package")
+def thirty_days(visit: Visit, today: dt.date) -> str:
+    """A backfill of the messages of thirty days, some of them older than the ninety that the dialog shows; its id."""
+    with visit("thirty_days_launched") as person:
+        dialog = person.materialize("shop", "getupstreammsg")
+        person.sees("Showing the last 90 days")
+        person.button("Show all partitions", dialog).click()
+        person.choose(dialog, today - dt.timedelta(100), today - dt.timedelta(71))
+        person.photograph("thirty_days_chosen")
+        return person.launch_backfill(dialog)
+
+
+@pytest.fixture(scope="package")
+def together(visit: Visit) -> str:
+    """A backfill of a daily, a weekly and a monthly asset, ticked in the list; its id."""
+    with visit("together_launched") as person:
+        person.open("/locations/wx_datacube/asset-groups/wx_shop/list")
+        for name in ("getupstreammsgdist", "getupstreammsgweek", "getupstreammsgmonth"):
+            box = person.page.get_by_test_id(f"checkbox-shop/{name}")
+            person.page.locator("label").filter(has=box).click()
+        person.button("Materialize selected (3)").click()
+        return person.launch_backfill(person.page.get_by_role("dialog").last)
+
+
+@pytest.fixture(scope="package")
+def dirty(visit: Visit) -> str:
+    """A backfill of the first four weeks of all; its id."""
+    with visit("dirty_launched") as person:
+        dialog = person.materialize("old", "getupstreammsgweek")
+        person.button("Show all partitions", dialog).click()
+        person.choose(dialog, dt.date(2014, 12, 1), dt.date(2014, 12, 22))
+        return person.launch_backfill(dialog)
+
+
+@pytest.fixture(scope="package")
+def switched_on(visit: Visit) -> None:
+    """The weekly schedule of the second code location, switched on."""
+    with visit("switched_on") as person:
+        person.switch("minutely", "weeks_weekly")
+        person.sees("Next tick")

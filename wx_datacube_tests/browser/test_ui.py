@@ -1,0 +1,299 @@
+"""Every path that people take in Dagster's UI, clicked in a real browser, against the emulator.
+
+A test here is about what a person sees; what a run does is tested in `test_assets` and `end_to_end`. The order of the
+tests is that of waiting: what the first ones look at is there soon.
+"""
+
+import datetime as dt
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from wx_datacube.catalog import BY_NAME, ENDPOINTS
+from wx_datacube.emulator.testing import Emulated
+from wx_datacube_tests.browser.person import Person, Visit
+from wx_datacube_tests.end_to_end.project import Project, wait_until
+
+pytestmark = pytest.mark.browser
+DAYS = BY_NAME["getupstreammsg"]
+
+
+# --- looking ----------------------------------------------------------------------------------------------------
+
+
+def test_the_catalog_lists_seven_assets_and_what_they_are(person: Person) -> None:
+    """By name, with the first words of their description and the kinds of their table."""
+    person.open("/locations/wx_datacube/asset-groups/wx_shop/list")
+
+    for endpoint in ENDPOINTS:
+        expect(person.page.get_by_test_id(f"checkbox-shop/{endpoint.name}")).to_be_attached()
+    person.sees("Messages that followers sent to the account on a day")
+    assert person.page.get_by_role("link").filter(has_text="wx_datacube").count() >= len(ENDPOINTS)
+
+
+def test_lineage_shows_the_group_of_an_account(person: Person) -> None:
+    """Tables side by side, none of them made from another, with how much is there and what was checked."""
+    person.open("/locations/wx_datacube/asset-groups/wx_shop")
+
+    for text in ("getupstreammsgdistweek", "Asset checks", "% filled", "WeChat", "DuckDB"):
+        person.sees(text)
+
+
+def test_an_overview_explains_the_table(person: Person) -> None:
+    """What a row says in two languages, its columns, where it is, of what kind, and the code behind it."""
+    person.open(f"/assets/shop/{DAYS.name}?view=overview")
+
+    person.sees(DAYS.en)
+    person.sees(DAYS.zh)
+    for column in DAYS.columns:
+        expect(person.page.get_by_text(column.name, exact=True).first).to_be_visible()
+        person.sees(column.zh)
+    for text in ("datacube.getupstreammsg", "wx_shop", "DuckDB", "catalog.py"):
+        person.sees(text)
+
+
+def test_schedules_say_what_they_will_do(person: Person) -> None:
+    """Before they are switched on: off, when they tick, and that they catch up."""
+    person.open("/locations/wx_datacube/schedules/shop_daily")
+
+    person.sees("Brings in every day that is missing")
+    person.sees("(30 8-12 * * *)")
+    person.sees("Asia/Shanghai")
+    person.sees("Schedule has never run")
+
+
+# --- materializing ----------------------------------------------------------------------------------------------
+
+
+def test_a_range_of_days_turns_green(person: Person, thirty_days: str, emulated: Emulated) -> None:
+    """Materialize, Show all partitions, a range, Launch backfill: one run, five calls, thirty green partitions."""
+    ended = person.ended(thirty_days)
+    person.open("/assets/shop/getupstreammsg?view=partitions")
+
+    person.sees("Materialized (30)")
+    person.sees("Failed (0)")
+    assert (ended["status"], len(ended["runs"])) == ("COMPLETED_SUCCESS", 1)
+    assert len(emulated.control.calls("getupstreammsg")) == 5
+
+
+def test_messages_and_users_are_plotted(person: Person, thirty_days: str) -> None:
+    """Over partitions, under names that say what they are; numbers of which a plot says nothing are not plotted."""
+    person.ended(thirty_days)
+    person.open("/assets/shop/getupstreammsg?view=overview")
+    person.button("Plots").click()
+
+    for name in ("messages", "users_at_least"):
+        person.page.get_by_text(name, exact=True).first.scroll_into_view_if_needed()
+        person.sees(name)
+    plots = person.page.locator("canvas")
+    expect(plots.first).to_be_visible()
+    assert person.page.get_by_text("call_id", exact=True).count() <= 1  # the column's name, and no plot
+
+
+def test_the_overview_counts_rows(person: Person, thirty_days: str, project: Project) -> None:
+    """As many as the table holds of the account."""
+    person.ended(thirty_days)
+    rows = project.query("SELECT count(*) FROM datacube.getupstreammsg WHERE account = 'shop'")[0][0]
+    person.open("/assets/shop/getupstreammsg?view=overview")
+
+    person.sees("Row count")
+    person.sees(f"{rows:,}")
+
+
+def test_days_weeks_and_months_go_together(person: Person, together: str) -> None:
+    """Ticked in the list and launched at once: one run an asset, all partitions of each."""
+    ended = person.ended(together)
+    person.open(f"/runs/b/{together}")
+
+    assert (ended["status"], len(ended["runs"])) == ("COMPLETED_SUCCESS", 3)
+    person.sees("Completed")
+    assert person.stats("shop", "getupstreammsgdist")["numMaterialized"] == 120
+    assert {person.stats("shop", name)["numFailed"] for name in ("getupstreammsgweek", "getupstreammsgmonth")} == {0}
+
+
+def test_a_run_says_what_it_stored_in_a_line_a_batch(person: Person, thirty_days: str) -> None:
+    """Labels, calls, rows, rate and what is left; not one line a call."""
+    run = person.ended(thirty_days)["runs"][0]["id"]
+    person.open(f"/runs/{run}")
+    person.page.get_by_placeholder("Filter…").fill("so far")
+
+    person.sees("getupstreammsg: stored")
+    person.sees("5 calls,")
+    assert person.page.get_by_text("getupstreammsg: stored").count() <= 2
+
+
+def test_a_backfill_that_the_quota_cuts_off_says_so(person: Person, cut_off: str) -> None:
+    """What landed is green, the rest is not, and the run says why, when it goes on and how; without a stack trace."""
+    ended = person.ended(cut_off)
+    person.open("/assets/shop/getupstreammsghour?view=partitions")
+    person.page.get_by_text("Materialized (").first.wait_for()
+    stats = person.stats("shop", "getupstreammsghour")
+    person.sees(f"Materialized ({stats['numMaterialized']})")
+    person.sees(f"Failed ({stats['numFailed']})")
+    person.photograph("cut_off_partitions")
+    person.open(f"/runs/{ended['runs'][0]['id']}")
+    person.page.get_by_placeholder("Filter…").fill("Execution of")
+
+    assert stats["numMaterialized"] >= 12
+    assert stats["numMaterialized"] + stats["numFailed"] == 30
+    person.sees("It is reset at 00:00 Beijing time")
+    person.sees("Failed and missing goes on with the rest")
+    assert person.page.get_by_text("Stack Trace").count() == 0
+
+
+@pytest.fixture(scope="package")
+def gone_on(visit: Visit, cut_off: str, emulated: Emulated) -> str:
+    """The same on another day: what failed is chosen by a click; its id."""
+    with visit("gone_on_launched") as person:
+        person.ended(cut_off)
+        emulated.control.set_quota(1000, "getupstreammsghour")
+        dialog = person.materialize("shop", "getupstreammsghour")
+        dialog.get_by_role("button", name="Failed", exact=True).click()
+        return person.launch_backfill(dialog)
+
+
+def test_failed_and_missing_completes_it(person: Person, gone_on: str) -> None:
+    """No partition is red any more, and none was asked for twice."""
+    ended = person.ended(gone_on)
+    person.open("/assets/shop/getupstreammsghour?view=partitions")
+
+    assert ended["status"] == "COMPLETED_SUCCESS"
+    person.sees("Materialized (30)")
+    person.sees("Failed (0)")
+
+
+# --- asking again -----------------------------------------------------------------------------------------------
+
+
+def test_a_refresh_is_launched_from_the_launchpad(
+    person: Person, together: str, emulated: Emulated, today: dt.date
+) -> None:
+    """Open launchpad, a partition, `refresh: true`, Materialize: it is asked once more."""
+    person.ended(together)
+    month = (today.replace(day=1) - dt.timedelta(1)).replace(day=1)
+    before = len(emulated.control.calls("getupstreammsgmonth"))
+    person.open("/assets/shop/getupstreammsgmonth?view=partitions")
+    person.button("Materialize").locator("xpath=following::button[1]").click()
+    person.page.get_by_role("menuitem").filter(has_text="launchpad").click()
+    dialog = person.page.get_by_role("dialog").last
+    dialog.get_by_placeholder("Partition").fill(month.isoformat())
+    person.page.get_by_role("menuitem").filter(has_text=month.isoformat()).click()
+    dialog.get_by_text("false", exact=True).dblclick()
+    person.page.keyboard.type("true")
+    person.photograph("refresh_configured")
+    person.button("Materialize", dialog).click()
+
+    person.sees(f"partition: {month}")
+    person.sees("RUN_SUCCESS")
+    assert len(emulated.control.calls("getupstreammsgmonth")) == before + 1
+
+
+# --- checks -----------------------------------------------------------------------------------------------------
+
+
+def test_a_check_that_passes_says_so(person: Person, thirty_days: str) -> None:
+    """In a word, beside what it guards in two languages."""
+    person.ended(thirty_days)
+    person.open("/assets/shop/getupstreammsg?view=checks&checkDetail=no_data_before_2014_12_01")
+
+    person.sees("Passed")
+    person.sees("Nothing found.")
+    person.sees("没有早于 2014-12-01 的数据")
+
+
+def test_a_flagged_check_shows_the_rows_and_how_to_heal(person: Person, dirty: str) -> None:
+    """The row that is too old, as WeChat sent it, and the command that asks again."""
+    person.ended(dirty)
+    person.open("/assets/old/getupstreammsgweek?view=checks")
+    person.page.get_by_text("no_data_before_2014_12_01").first.click()
+
+    person.sees("A clean answer heals it")
+    person.sees('"ref_date":"2014-11-')
+    person.sees("wx-datacube backfill --refresh --account old --endpoint getupstreammsgweek --start 2014-12-01")
+
+
+# --- mornings ---------------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_requests_what_is_to_do_and_then_skips(person: Person, switched_on: None) -> None:
+    """Four or five weeks of two endpoints are two runs; after them a tick says that all is there."""
+    person.open("/locations/minutely/schedules/weeks_weekly")
+
+    person.sees("2 runs requested")
+    wait_until(lambda: {run["status"] for run in person.runs("minutely", "weeks", "getupstreammsgweek")} == {"SUCCESS"})
+    wait_until(
+        lambda: {run["status"] for run in person.runs("minutely", "weeks", "getupstreammsgdistweek")} == {"SUCCESS"}
+    )
+    (run,) = person.runs("minutely", "weeks", "getupstreammsgweek")
+    assert run["tags"]["wx_datacube/reason"] == "schedule"
+    reason = "Everything that is due is there and materialized."
+    wait_until(lambda: person.last_skip("minutely", "weeks_weekly") == reason)
+    person.open("/locations/minutely/schedules/weeks_weekly")
+    newest = person.page.get_by_role("row").filter(has_text="View logs").first
+    newest.get_by_text("0 runs requested").last.click()
+    person.sees(reason)
+
+
+@pytest.fixture
+def unpublished(emulated: Emulated) -> Iterator[None]:
+    """WeChat has published nothing yet."""
+    emulated.control.fault("*", "61503")
+    yield
+    emulated.control.clear_faults()
+
+
+def test_a_silent_morning_stays_green(person: Person, unpublished: None) -> None:
+    """WeChat has nothing yet: runs end well, nothing is materialized, and the next tick tries again."""
+    person.switch("minutely", "silent_daily")
+    person.sees("3 runs requested")
+    person.switch("minutely", "silent_daily")
+    endpoints = [endpoint.name for endpoint in ENDPOINTS if endpoint.period is DAYS.period]
+    wait_until(
+        lambda: all(
+            {run["status"] for run in person.runs("minutely", "silent", name)} == {"SUCCESS"} for name in endpoints
+        )
+    )
+    (run, *_) = person.runs("minutely", "silent", DAYS.name)
+    person.open(f"/runs/{run['id']}")
+
+    person.sees("0 of 1 day there")
+    person.sees("Success")
+    assert {person.stats("minutely", "silent", name)["numMaterialized"] for name in endpoints} == {0}
+
+
+# --- deaths -----------------------------------------------------------------------------------------------------
+
+
+def test_after_a_killed_run_a_backfill_still_starts(person: Person, emulated: Emulated, today: dt.date) -> None:
+    """`kill -9` of a run: its code server notices and marks it failed, and the next run of the asset is green."""
+    month = (today.replace(day=1) - dt.timedelta(1)).replace(day=1)
+    key = ("shop", "getupstreammsgdistmonth")
+    emulated.control.fault("getupstreammsgdistmonth", "delay:20")
+    dialog = person.materialize(*key)
+    person.choose(dialog, month, month)
+    person.button("Launch", dialog).click()
+    run = wait_until(lambda: next((run for run in person.runs(*key) if "wx_datacube/pid" in run["tags"]), None))
+    wait_until(lambda: emulated.control.state()["in_flight"])
+    os.kill(int(run["tags"]["wx_datacube/pid"]), signal.SIGKILL)
+    emulated.control.clear_faults()
+    wait_until(lambda: [each["status"] for each in person.runs(*key) if each["id"] == run["id"]] == ["FAILURE"])
+    person.open(f"/runs/{run['id']}")
+    person.sees("terminated by signal 9 (SIGKILL)")
+    person.photograph("killed")
+    dialog = person.materialize(*key)
+    person.choose(dialog, (month - dt.timedelta(1)).replace(day=1), month)
+    backfill = person.launch_backfill(dialog)
+
+    assert person.ended(backfill)["status"] == "COMPLETED_SUCCESS"
+    person.open(f"/assets/{'/'.join(key)}?view=partitions")
+    person.sees("Materialized (2)")
+    person.sees("Failed (0)")
+
+
+def test_screenshots_are_kept(person: Person) -> None:
+    """Of every page that was looked at, for whoever wants to see what a test saw."""
+    assert len([*Path(person.screenshots).glob("*.png")]) > 10
