@@ -182,8 +182,21 @@ def replay() -> int:
 
 
 @commands.command()
-@click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "csv"]),
+    default="parquet",
+    show_default=True,
+    help="What DuckDB, Python and most tools read fastest, or what everything reads.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder for the files; it is made, and files of the same names are replaced.",
+)
 def export(form: str, output: Path) -> int:
     """Write every view as a file, for programs that would hold the database open. Makes no call."""
     from wx_datacube.export import export_views
