@@ -7,7 +7,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST ?=
-PARALLEL := -n auto --dist loadfile --no-loadscope-reorder# the long files, which come first, are begun first
 BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -41,7 +40,7 @@ lint: install ## Ruff, mypy --strict and the layers of the imports
 	$(BIN)/lint-imports --no-logo
 
 pytest: install ## The tests alone
-	$(BIN)/pytest $(PARALLEL) $(PYTEST)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 smoke: install ## Build the wheel and try it, without extras, in a venv of its own
 	@scripts/smoke_wheel.sh $(BIN)/python
@@ -53,12 +52,12 @@ clients: install ## Another client of WeChat's API, from npm, against the emulat
 newest-duckdb: install ## The tests of what touches DuckDB, with the newest 2.x instead of the locked one
 	rm -rf $(VENV)/newest-duckdb
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
-	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest $(PARALLEL) $(PYTEST) wx_datacube_tests/test_warehouse_*.py \
+	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST) wx_datacube_tests/test_warehouse_*.py \
 		wx_datacube_tests/test_ingest.py wx_datacube_tests/test_status.py wx_datacube_tests/test_backfill.py
 
 coverage: install ## The tests once more, with the lines and branches that they miss
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PARALLEL) $(PYTEST)
+	$(BIN)/coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
