@@ -28,7 +28,7 @@ ui: install ## Dagster's UI on your account; without one, on the demo
 test: lint pytest smoke ## Everything a change must pass: lint, types, layers, tests, the built wheel
 
 test-long: install ## The tests that take minutes
-	$(BIN)/pytest -n auto -m long -o faulthandler_timeout=1800 $(PYTEST)
+	$(BIN)/pytest -n auto --dist worksteal -m long -o faulthandler_timeout=1800 $(PYTEST)
 
 browser: install ## Every path of Dagster's UI, clicked in Chromium (Debian: chromium, fonts-noto-cjk)
 	$(BIN)/pytest -m browser $(PYTEST)

@@ -60,8 +60,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def emulated() -> Iterator[Emulated]:
-    """WeChat, with dirty rows around 2014-12-01."""
-    with wechat(dirty_rows=True) as running:
+    """WeChat, with dirty rows around 2014-12-01, and with everything that is due at any time of the day."""
+    with wechat(dirty_rows=True, publish_at="00:00", silent_share=0) as running:
         yield running
 
 

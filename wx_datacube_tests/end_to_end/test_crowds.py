@@ -21,6 +21,8 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import PATIENCE, Project, wait_until
 from wx_datacube_tests.processes import HOLD, running
 
+pytestmark = pytest.mark.long
+
 START = dt.date(2024, 1, 1)
 
 RUN = """
@@ -182,16 +184,14 @@ def intrude(project: Project, started: Sequence[subprocess.Popen[str]], stack: E
     return pids
 
 
-@pytest.mark.parametrize("backfills", [2, pytest.param(8, marks=pytest.mark.long)])
-def test_eight_runs_three_readers_and_an_intruder_at_once(project: Project, emulated: Emulated, backfills: int) -> None:
-    """Over overlapping ranges, as `backfill` and without Dagster: all end well, and so does every read."""
+def test_eight_runs_three_readers_and_an_intruder_at_once(project: Project, emulated: Emulated) -> None:
+    """Eight backfills over overlapping ranges: all end well, and so does every read."""
     with ExitStack() as stack:
         assert project.call(run(day(0), day(1))).returncode == 0
         held = stack.enter_context(running(HOLD.replace("1])", "1], read_only=True)"), project.database))
         said = stack.enter_context(readers(project))
         spans = [(day(7 * place), day(7 * place + 20)) for place in range(8)]
-        commands = [backfill(project, *span) if place < backfills else run(*span) for place, span in enumerate(spans)]
-        started = [stack.enter_context(project.started(command)) for command in commands]
+        started = [stack.enter_context(project.started(backfill(project, *span))) for span in spans]
         with ExitStack() as intruders:
             pids = intrude(project, started, intruders)
             ends = [(process.communicate(timeout=PATIENCE)[1], process.returncode) for process in started]
@@ -203,7 +203,6 @@ def test_eight_runs_three_readers_and_an_intruder_at_once(project: Project, emul
     assert {each["calls"] for each in said} == {len(emulated.control.statistics_calls())}
 
 
-@pytest.mark.long
 def test_two_hundred_runs_eight_at_a_time(project: Project, emulated: Emulated) -> None:
     """Of random ranges that overlap, every tenth a `backfill`, with three readers: all end well."""
     chance = random.Random(200)

@@ -14,6 +14,8 @@ import pytest
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import Project
 
+pytestmark = pytest.mark.long
+
 TICK = """
 import datetime as dt, json
 from pathlib import Path

@@ -29,6 +29,8 @@ from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.end_to_end.deadly import MOMENTS, deadly
 from wx_datacube_tests.end_to_end.project import PATIENCE, Project, session, wait_until
 
+pytestmark = pytest.mark.long
+
 LATENCY, IN_FLIGHT = 250, 4
 A_SECOND = IN_FLIGHT * 1000 // LATENCY
 """Answers that come in a second."""
@@ -223,22 +225,10 @@ def command_of(pid: int) -> list[str]:
     return []
 
 
-FEW = ["between ledger and table", "in the checkpoint", "before the rename", "while Dagster writes its events"]
-
-
-def test_a_backfill_that_is_killed_four_times_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    """Between ledger and table, in a checkpoint, before a publication and in Dagster's events."""
-    with victim(tmp_path, "2023-09-01", "2024-02-29") as it:
-        for moment in FEW:
-            kill_at(it, moment, tmp_path)
-        it.finish()
-
-
 FRESH = ["while Dagster's history is set up, Dagster alone"]
 """What happens in a fresh folder only, and not after the first kill of another kind."""
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("moments", [FRESH, [each for each in MOMENTS if each not in FRESH]], ids=["fresh", "any"])
 def test_a_kill_at_any_chosen_moment_loses_the_last_second_only(moments: list[str], tmp_path: Path) -> None:
     """All moments that are known to matter, one after the other, in one project."""
@@ -248,7 +238,6 @@ def test_a_kill_at_any_chosen_moment_loses_the_last_second_only(moments: list[st
         it.finish()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2))
 def test_kills_at_random_moments_lose_the_last_second_only(seed: int, tmp_path: Path) -> None:
     """Thirty in all, with calls in flight, two of them of Dagster's process alone."""
