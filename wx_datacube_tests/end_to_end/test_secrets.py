@@ -18,6 +18,8 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import Project, dagster_dev, free_port, session, wait_until
 from wx_datacube_tests.end_to_end.test_commands import token_server
 
+pytestmark = pytest.mark.long
+
 DAY = ("--start", "2026-10-01", "--end", "2026-10-01", "--endpoint", "getupstreammsg")
 CONSEQUENCES = (
     "40001",
