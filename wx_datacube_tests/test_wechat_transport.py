@@ -197,7 +197,11 @@ class TestCompression:
             assert error is None
             assert attempt.response == FULL.decode()
 
-    @pytest.mark.parametrize("packed", [gzip.compress(FULL)[:-9], b"not gzip at all", gzip.compress(FULL) + b"rubbish"])
+    @pytest.mark.parametrize(
+        "packed",
+        [gzip.compress(FULL)[:-9], b"not gzip at all", gzip.compress(FULL) + b"rubbish"],
+        ids=["cut off", "no gzip", "rubbish after it"],  # by themselves they would name the second of their making
+    )
     def test_broken_gzip_is_a_broken_body(self, packed: bytes) -> None:
         """Cut off, or rubbish: worth another attempt."""
         attempt, error = exchange(http(packed, Content_Encoding="gzip"))
