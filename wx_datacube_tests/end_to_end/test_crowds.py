@@ -48,7 +48,7 @@ import json, re, sys, time, duckdb
 from pathlib import Path
 found = {"reads": 0, "held_by": [], "calls": 0}
 while not Path("stop").exists():
-    time.sleep(0.1)
+    time.sleep(0.5)
     try:
         con = duckdb.connect(sys.argv[1], read_only=True)
     except duckdb.IOException as error:
