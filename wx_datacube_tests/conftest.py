@@ -10,6 +10,7 @@ import pytest
 from wx_datacube.catalog import BY_NAME
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.schema import TABLES, create_statements
+from wx_datacube_tests.emulator_caller import Emulators
 
 collect_ignore = [] if (Path(__file__).parent / "node" / "node_modules").is_dir() else ["node"]
 """What needs more than `make install`: `make clients` brings it."""
@@ -32,6 +33,13 @@ def con(_memory: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """A connection to an empty warehouse."""
     empty(_memory)
     return _memory
+
+
+@pytest.fixture(scope="module")
+def emulators() -> Iterator[Emulators]:
+    """Those that tests of one file share."""
+    with Emulators() as emulators:
+        yield emulators
 
 
 def empty(con: duckdb.DuckDBPyConnection) -> None:

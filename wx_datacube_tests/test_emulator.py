@@ -26,13 +26,6 @@ NEWEST = {Period.DAY: YESTERDAY, Period.WEEK: WEEK, Period.MONTH: MONTH}
 each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 
 
-@pytest.fixture(scope="module")
-def emulators() -> Iterator[Emulators]:
-    """Those that tests of this file share."""
-    with Emulators() as emulators:
-        yield emulators
-
-
 @pytest.fixture
 def start(emulators: Emulators) -> Iterator[Started]:
     """Starts emulators at noon unless told otherwise."""

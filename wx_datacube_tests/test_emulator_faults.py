@@ -18,13 +18,6 @@ YESTERDAY = dt.date(2026, 11, 23)
 DAYS = [YESTERDAY - dt.timedelta(days=n) for n in range(40)]
 
 
-@pytest.fixture(scope="module")
-def emulators() -> Iterator[Emulators]:
-    """Those that tests of this file share."""
-    with Emulators() as emulators:
-        yield emulators
-
-
 @pytest.fixture
 def start(emulators: Emulators) -> Iterator[Started]:
     """Starts emulators at noon."""

@@ -51,13 +51,6 @@ class Page(HTMLParser):
         return [attrs[attribute] for _, attrs in self.elements if attribute in attrs]
 
 
-@pytest.fixture(scope="module")
-def emulators() -> Iterator[Emulators]:
-    """Those that tests of this file share."""
-    with Emulators() as emulators:
-        yield emulators
-
-
 @pytest.fixture
 def start(emulators: Emulators) -> Iterator[Started]:
     """Starts emulators at noon, with a clock that stands still."""

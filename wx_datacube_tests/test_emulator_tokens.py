@@ -12,13 +12,6 @@ YESTERDAY = dt.date(2026, 11, 23)
 MINUTE = dt.timedelta(minutes=1)
 
 
-@pytest.fixture(scope="module")
-def emulators() -> Iterator[Emulators]:
-    """Those that tests of this file share."""
-    with Emulators() as emulators:
-        yield emulators
-
-
 @pytest.fixture
 def start(emulators: Emulators) -> Iterator[Started]:
     """Starts emulators at noon, with a clock that stands still."""

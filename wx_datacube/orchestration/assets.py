@@ -90,9 +90,8 @@ class _Materialization:
         """Bring the run's partitions in; events for what is there, and an end that tells the truth."""
         self._context.instance.add_run_tags(self._context.run.run_id, process_tags())
         settings, report = self._bring_in()
-        warehouse = Warehouse(settings.database)
-        checks = list(check_results(warehouse, self._account, self._endpoint, self._context.asset_key))
-        with warehouse.writing() as con:
+        with Warehouse(settings.database).writing() as con:
+            checks = list(check_results(con, self._account, self._endpoint, self._context.asset_key))
             rows = {"dagster/row_count": known.rows_stored(con, self._account, self._endpoint)}
         if not report.undone:
             yield self._whole(report, rows, checks)

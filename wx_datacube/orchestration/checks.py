@@ -12,7 +12,7 @@ import dagster as dg
 
 from wx_datacube.catalog import Endpoint
 from wx_datacube.warehouse.checks import CHECKS, Check, Finding, run_check
-from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.files import Connection
 
 _SHOWN = 8
 """Rows beside a check: as text, since Dagster hides Markdown behind a link there."""
@@ -23,13 +23,10 @@ def check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     return [dg.AssetCheckSpec(check.name, asset=key, description=check.description) for check in CHECKS]
 
 
-def check_results(
-    warehouse: Warehouse, account: str, endpoint: Endpoint, key: dg.AssetKey
-) -> Iterator[dg.AssetCheckResult]:
+def check_results(con: Connection, account: str, endpoint: Endpoint, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
     """Every check of an asset, judged on what is stored."""
-    with warehouse.writing() as con:
-        found = [(check, run_check(con, check, account, endpoint)) for check in CHECKS]
-    for check, findings in found:
+    for check in CHECKS:
+        findings = run_check(con, check, account, endpoint)
         yield dg.AssetCheckResult(
             passed=not findings,
             asset_key=key,
