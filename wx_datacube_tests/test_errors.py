@@ -143,7 +143,7 @@ def test_an_unknown_errcode_is_an_unexpected_answer() -> None:
     assert (error.errcode, error.rid) == (99999, "abc")
 
 
-@pytest.mark.parametrize("kind", {each.kind for each in BY_ERRCODE.values()})
+@pytest.mark.parametrize("kind", dict.fromkeys(each.kind for each in BY_ERRCODE.values()))
 def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
     """Threads that wait for one token each raise their own copy of what came of it."""
     error = kind("What happened.", advice="Do this.", errcode=1, rid="r", endpoint="e").after(3)
