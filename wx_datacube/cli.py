@@ -133,7 +133,7 @@ def backfill(
     chosen = _accounts(settings, account)
     first, last = start and start.date(), end and end.date()
     endpoints = [each for each in ENDPOINTS if not names or each.name in names]
-    _check_range(first, last, chosen, endpoints)
+    _check_range(first, last, chosen, endpoints, "--start", "--end")
     from wx_datacube.backfill import Scope
     from wx_datacube.terminal import run_backfill
 
@@ -142,19 +142,24 @@ def backfill(
 
 
 def _check_range(
-    first: dt.date | None, last: dt.date | None, accounts: "Sequence[Account]", endpoints: Sequence[Endpoint]
+    first: dt.date | None,
+    last: dt.date | None,
+    accounts: "Sequence[Account]",
+    endpoints: Sequence[Endpoint],
+    first_option: str,
+    last_option: str,
 ) -> None:
     today = beijing_now().date()
-    for day, option in ((first, "--start"), (last, "--end")):
+    for day, option in ((first, first_option), (last, last_option)):
         if day is not None and day > today:
             raise click.BadParameter(f"{day} lies in the future; today in Beijing is {today}.", param_hint=option)
     if first is not None and last is not None and first > last:
-        raise click.BadParameter(f"{first} is after --end {last}.", param_hint="--start")
+        raise click.BadParameter(f"{first} is after {last_option} {last}.", param_hint=first_option)
     for account in accounts:
         if last is not None and all(last < label_of(account.start, each.period) for each in endpoints):
             raise click.BadParameter(
                 f"{last} is before the history of {account.name} begins, {account.start} (WX_DATACUBE_START).",
-                param_hint="--end",
+                param_hint=last_option,
             )
 
 
@@ -204,6 +209,34 @@ def export(form: str, output: Path) -> int:
 
     for path, rows in export_views(Warehouse(_settings().database), output, form).items():
         click.echo(f"{path}  {rows:,} rows")
+    return 0
+
+
+@commands.command()
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Default: report_<account>.html beside the database.",
+)
+@click.option("--lang", type=click.Choice(["zh", "en"]), default="zh", show_default=True, help="Its language.")
+@click.option("--from", "start", type=DAY, metavar="YYYY-MM-DD", help="First day; default: the whole history.")
+@click.option("--to", "end", type=DAY, metavar="YYYY-MM-DD", help="Last day; default: the newest that is due.")
+@account_option
+def report(
+    output: Path | None, lang: str, start: dt.datetime | None, end: dt.datetime | None, account: str | None
+) -> int:
+    """What people look at, as one HTML file that opens anywhere, offline. Makes no call."""
+    settings = _settings()
+    chosen = _accounts(settings, account)
+    first, last = start and start.date(), end and end.date()
+    _check_range(first, last, chosen, ENDPOINTS[:1], "--from", "--to")
+    if output is not None and len(chosen) > 1:
+        raise click.UsageError("--output is one file, and several accounts are configured: name one with --account.")
+    from wx_datacube.terminal import run_report
+
+    for each in chosen:
+        run_report(settings, each, lang, first, last, output)
     return 0
 
 

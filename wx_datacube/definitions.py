@@ -14,6 +14,7 @@ import dagster as dg
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Period
 from wx_datacube.errors import SettingsError
 from wx_datacube.orchestration.assets import build_asset, resource_key
+from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
 from wx_datacube.orchestration.schedules import MORNINGS, build_schedule
 from wx_datacube.periods import Clock, beijing_now
@@ -31,7 +32,7 @@ def build_defs(
     cron_schedule: str = MORNINGS,
     clock: Clock = beijing_now,
 ) -> dg.Definitions:
-    """Seven assets, their checks, three schedules and the resources of every account.
+    """Seven assets, their checks, three schedules and the resources of every account; a report with the extra `report`.
 
     `accounts` are names as in the settings (None: all that are configured). `resources` override ours by key:
     `wechat_<account>` (a `WeChatAccount`) and `duckdb_key` (the published file, read-only; another key where yours is
@@ -42,7 +43,7 @@ def build_defs(
     names = list(accounts) if accounts is not None else [each.name for each in settings.accounts] if settings else []
     names = names or [ACCOUNT]
     everything = [
-        _account_defs(name, settings, key_prefix, group_name or f"wx_{name}", owners, cron_schedule, clock)
+        _account_defs(name, settings, key_prefix, group_name or f"wx_{name}", owners, cron_schedule, duckdb_key, clock)
         for name in names
     ]
     ours: dict[str, Any] = {resource_key(name): account_resource(name, settings) for name in names}
@@ -64,6 +65,7 @@ def _account_defs(
     group: str,
     owners: Sequence[str],
     cron: str,
+    duckdb_key: str,
     clock: Clock,
 ) -> dg.Definitions:
     starts = {each.name: each.start for each in settings.accounts} if settings else {}
@@ -77,7 +79,8 @@ def _account_defs(
         }
     keys = {endpoint: asset.key for endpoint, asset in assets.items()}
     schedules = [build_schedule(name, period, keys, cron=cron, clock=clock) for period in Period]
-    return dg.Definitions(assets=list(assets.values()), schedules=schedules)
+    reports = [build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners)]
+    return dg.Definitions(assets=[*assets.values(), *(reports if can_report() else ())], schedules=schedules)
 
 
 @dg.definitions

@@ -65,6 +65,30 @@ def needs(extra: str) -> Iterator[None]:
         ) from None
 
 
+# --- report -----------------------------------------------------------------------------------------------------
+
+
+def run_report(
+    settings: Settings,
+    account: Account,
+    language: str,
+    first: dt.date | None = None,
+    last: dt.date | None = None,
+    output: Path | None = None,
+) -> None:
+    """Make the report of one account, and say where it is."""
+    with needs("report"):
+        from wx_datacube.report.page import report_file, save
+    from wx_datacube.report.figures import read_figures
+
+    now = beijing_now()
+    with Warehouse(settings.database).reading() as con:
+        figures = read_figures(con, account.name, account.start, now, first, last)
+    output = output or report_file(settings.database, account.name)
+    save(figures, language, settings.database, now, output)
+    _console().print(f"Report of {account.name}, {figures.first} to {figures.last}: {os.path.relpath(output)}")
+
+
 # --- status -----------------------------------------------------------------------------------------------------
 
 
@@ -287,6 +311,8 @@ def _show_demo(console: Console, settings: Settings, calls: int) -> None:
             table.add_row(*map(str, row))
     console.print(table)
     look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly').show()"
+    if find_spec("altair") is not None:
+        run_report(settings, settings.accounts[0], "zh")
     console.print(f'Look at it:      {os.path.relpath(sys.executable)} -c "{look}"')
     console.print("In Dagster's UI: make ui")
     console.print("Your account:    README.md, README.zh-CN.md")

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Period
 from wx_datacube.definitions import build_defs
 from wx_datacube.ingest import Ingest
 from wx_datacube.settings import Settings
@@ -43,12 +43,12 @@ SETTINGS = {
 
 @pytest.mark.parametrize("configured", SETTINGS)
 def test_the_location_loads_whatever_is_configured(configured: str, it: Orchestra) -> None:
-    """Seven assets, three schedules and the resources; what is wrong is said by the runs."""
+    """Seven assets and the report, three schedules and the resources; what is wrong is said by the runs."""
     it.configure(**SETTINGS[configured])
 
     defs = build_defs()
 
-    assert keys(defs) == {f"default/{endpoint.name}" for endpoint in ENDPOINTS}
+    assert keys(defs) == {f"default/{name}" for name in (*BY_NAME, "report")}
     assert {schedule.name for schedule in defs.schedules or ()} == {
         f"default_{adverb}" for adverb in ("daily", "weekly", "monthly")
     }
@@ -117,7 +117,7 @@ def test_several_accounts_are_kept_apart(it: Orchestra) -> None:
 
     defs = build_defs()
 
-    assert keys(defs) == {f"{name}/{endpoint.name}" for name in ("shop", "news") for endpoint in ENDPOINTS}
+    assert keys(defs) == {f"{account}/{name}" for account in ("shop", "news") for name in (*BY_NAME, "report")}
     assert {spec.group_name for spec in defs.resolve_all_asset_specs()} == {"wx_shop", "wx_news"}
     assert set(defs.resources or ()) == {"duckdb", "wechat_shop", "wechat_news"}
     for name, first in (("shop", "2020-01-01"), ("news", "2022-02-02")):

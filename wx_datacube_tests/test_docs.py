@@ -19,7 +19,7 @@ import yaml
 
 import wx_datacube
 from wx_datacube import cli
-from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.catalog import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.component import MessageAnalysis
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.control import ACTS
@@ -290,7 +290,7 @@ def test_the_examples_in_python_run(readme: str, it: Orchestra, capsys: pytest.C
         exec(compile(block, readme, "exec"), names)
         if isinstance(defs := names.get("defs"), dg.Definitions):
             keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
-            assert len(keys) == len(ENDPOINTS) + 1
+            assert len(keys) == len(ENDPOINTS) + len(["report", "busiest_day"])
             defs.resolve_all_job_defs()
 
     assert len(found) >= 2
@@ -342,7 +342,7 @@ def test_the_component_loads(readme: str, it: Orchestra) -> None:
         component = MessageAnalysis.resolve_from_dict(attributes)
         defs = component.build_defs(dg.ComponentTree.for_test().load_context)
         keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
-        assert keys == {f"{prefix}shop/{endpoint.name}" for endpoint in ENDPOINTS}
+        assert keys == {f"{prefix}shop/{name}" for name in (*BY_NAME, "report")}
         assert attributes.get("duckdb_key", "duckdb") in (defs.resources or ())
 
 

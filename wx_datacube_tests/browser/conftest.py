@@ -52,6 +52,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip("no chromium")
     options = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in QUIET)]
     expect.set_options(timeout=PATIENCE * 1000)
+    shutil.rmtree(SCREENSHOTS, ignore_errors=True)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
         yield found
@@ -103,7 +104,6 @@ def ui(project: Project, browser: Browser) -> Iterator[Ui]:
 @pytest.fixture(scope="package")
 def visit(browser: Browser, ui: Ui) -> Visit:
     """Somebody with a fresh page; when they leave it is photographed, and its console told of no error."""
-    shutil.rmtree(SCREENSHOTS, ignore_errors=True)
 
     @contextmanager
     def somebody(name: str) -> Iterator[Person]:
@@ -129,7 +129,7 @@ def person(visit: Visit, request: pytest.FixtureRequest) -> Iterator[Person]:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def begun(request: pytest.FixtureRequest, ui: Ui) -> None:
+def begun(request: pytest.FixtureRequest) -> None:
     """What the chosen tests wait for is clicked before all else, so that they wait for it together."""
     ours = [item for item in request.session.items if item.path.is_relative_to(HERE)]
     for name in BEGINS:

@@ -305,7 +305,7 @@ def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> 
         process.wait(PATIENCE)
         left = session(process.pid)
 
-    assert {"/".join(each["assetKey"]["path"]) for each in found} == {f"demo/{name}" for name in BY_NAME}
+    assert {"/".join(each["assetKey"]["path"]) for each in found} == {f"demo/{name}" for name in (*BY_NAME, "report")}
     assert process.returncode == 130
     assert len(started) > 3 or sys.platform != "linux"
     assert left == []

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.catalog import BY_NAME, ENDPOINTS
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import Project, Ui, dagster_dev, wait_until
 
@@ -190,12 +190,12 @@ def asset(ui: Ui, name: str) -> Any:
     return ui.ask(ASSET, key={"path": ["default", name]})["assetNodeOrError"]
 
 
-def test_the_location_shows_seven_assets_and_three_schedules(ui: Ui, backfill: str) -> None:
+def test_the_location_shows_seven_assets_a_report_and_three_schedules(ui: Ui, backfill: str) -> None:
     """Under the name `wx_datacube`, all schedules off."""
     ours = location(ui)
 
     assert {"/".join(node["assetKey"]["path"]) for node in ours["assetNodes"]} == {
-        f"default/{endpoint.name}" for endpoint in ENDPOINTS
+        f"default/{name}" for name in (*BY_NAME, "report")
     }
     assert {each["name"]: each["scheduleState"]["status"] for each in ours["schedules"]} == {
         f"default_{adverb}": "STOPPED" for adverb in ("daily", "weekly", "monthly")

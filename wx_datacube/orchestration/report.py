@@ -1,0 +1,103 @@
+"""Report: the report of `wx-datacube report` as an asset downstream of the seven, made again when they change.
+
+What it shows is the business of `wx_datacube.report`. It is there where the extra `report` is installed.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from wx_datacube.errors import WxDatacubeError
+from wx_datacube.orchestration.failure import explained_failure
+from wx_datacube.periods import Clock
+from wx_datacube.report.figures import Figures, read_figures
+from wx_datacube.settings import load_settings
+from wx_datacube.warehouse.coverage import Connection
+from wx_datacube.warehouse.files import Warehouse
+
+
+class ReportConfig(dg.Config):
+    """Run configuration of the report."""
+
+    lang: str = "zh"
+    """Its language, zh or en. 报告语言：zh 或 en。"""
+
+
+def can_report() -> bool:
+    """Whether the extra `report` is installed."""
+    return find_spec("altair") is not None and find_spec("vl_convert") is not None
+
+
+def build_report(
+    account: str,
+    keys: Mapping[str, dg.AssetKey],
+    duckdb_key: str,
+    clock: Clock,
+    *,
+    prefix: Sequence[str],
+    group: str,
+    owners: Sequence[str],
+) -> dg.AssetsDefinition:
+    """The asset `<prefix>/<account>/report`, downstream of the assets `keys`."""
+
+    @dg.asset(
+        key=dg.AssetKey([*prefix, account, "report"]),
+        deps=list(keys.values()),
+        description=_DESCRIPTION,
+        group_name=group,
+        kinds={"duckdb", "html"},
+        owners=list(owners),
+        required_resource_keys={duckdb_key},
+        # Not eager(), which waits until no partition upstream is missing: it would wait for years.
+        automation_condition=(
+            dg.AutomationCondition.any_deps_updated().since_last_handled() & ~dg.AutomationCondition.in_progress()
+        ),
+    )
+    def report(context: dg.AssetExecutionContext, config: ReportConfig) -> dg.MaterializeResult[Any]:
+        from wx_datacube.report.page import key_figures, report_file, save
+        from wx_datacube.report.words import LANGUAGES
+
+        if config.lang not in LANGUAGES:
+            raise explained_failure(f"lang is {config.lang!r}; it should be one of {', '.join(LANGUAGES)}.")
+        duckdb: DuckDBResource = getattr(context.resources, duckdb_key)
+        database, now = Path(duckdb.database), clock()
+        output = report_file(database, account)
+        try:
+            start = load_settings().account(account).start
+            with _reading(duckdb, database) as con:
+                figures = read_figures(con, account, start, now, None, None)
+            save(figures, config.lang, database, now, output)
+        except WxDatacubeError as error:
+            raise explained_failure(str(error)) from None
+        return dg.MaterializeResult(
+            metadata={"report": dg.MetadataValue.path(output), **_made(figures), **key_figures(figures)}
+        )
+
+    return report
+
+
+def _reading(duckdb: DuckDBResource, database: Path) -> AbstractContextManager[Connection]:
+    """The published file; before anything is published, an empty one, of which the report says so."""
+    return duckdb.get_connection() if database.exists() else Warehouse(database).reading()
+
+
+def _made(figures: Figures) -> dict[str, str]:
+    if figures.asked_at is None:
+        return {}
+    return {"made from": f"answers up to call_id {figures.call_id}, {figures.asked_at:%Y-%m-%d %H:%M} in Beijing"}
+
+
+_DESCRIPTION = (
+    "What people look at, as one HTML file that opens offline: users who sent, messages and messages a user with their"
+    " changes, the trend, types, hours, and what is missing. The same as `wx-datacube report`. Switch on"
+    " `default_automation_condition_sensor` under Automation, and it is made again whenever the figures change."
+    "\n\n"
+    "一个可离线打开的 HTML 文件：消息发送人数、消息发送次数、人均发送次数及其变化，趋势、类型、时段和数据完整性，"
+    "与 `wx-datacube report` 相同。在 Automation 中打开 `default_automation_condition_sensor` 后，"
+    "数据更新时自动重新生成。"
+)

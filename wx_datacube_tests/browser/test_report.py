@@ -1,0 +1,209 @@
+"""The report in Chromium: drawn, brushed, by mouse and by keyboard, in both languages, on a phone and on paper."""
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page
+
+from wx_datacube.catalog import HISTORY_START
+from wx_datacube.report.figures import read_figures
+from wx_datacube.report.page import render
+from wx_datacube.report.words import LANGUAGES
+from wx_datacube_tests.browser.conftest import SCREENSHOTS
+from wx_datacube_tests.ingesting import Shop, shop
+from wx_datacube_tests.years import TODAY, years
+
+pytestmark = pytest.mark.browser
+
+FIRST = dt.date(2026, 1, 1)
+CHARTS = ["trend", "types", "hours", "senders", "calendar"]
+
+
+@pytest.fixture(scope="module")
+def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A year so far of an emulated account."""
+    with shop(tmp_path_factory.mktemp("report"), start=FIRST, messages_per_day=300) as made:
+        made.bring_everything_in()
+        made.warehouse.publish()
+        yield made
+
+
+class Reader:
+    """Somebody who opens a report; whatever it asks for or complains of is kept."""
+
+    def __init__(self, page: Page, path: Path) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector("body[data-drawn]")
+
+    @property
+    def chosen(self) -> str:
+        """What the report says of the time that is chosen."""
+        return self.page.locator("#chosen").text_content() or ""
+
+    def button(self, name: str) -> Locator:
+        """A button by what stands on it."""
+        return self.page.get_by_role("button", name=name, exact=True)
+
+
+@pytest.fixture(scope="module")
+def written(it: Shop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The report in each language."""
+    folder = tmp_path_factory.mktemp("pages")
+    with it.warehouse.reading() as con:
+        figures = read_figures(con, "shop", FIRST, it.now, None, None)
+    for language in LANGUAGES:
+        folder.joinpath(f"{language}.html").write_text(
+            render(figures, language, it.warehouse.database, it.now), "utf-8"
+        )
+    return {language: folder / f"{language}.html" for language in LANGUAGES}
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh page, offline."""
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, offline=True)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_it_is_drawn_offline_without_a_complaint(language: str, written: dict[str, Path], page: Page) -> None:
+    """Five charts with marks in them, nothing on the console, and no request but the file itself."""
+    reader = Reader(page, written[language])
+
+    drawn = {name: page.locator(f"#{name} svg path").count() for name in CHARTS}
+    page.screenshot(path=SCREENSHOTS / f"report-{language}.png", full_page=True)
+    assert [name for name, marks in drawn.items() if marks < 5] == []
+    assert reader.complaints == []
+    assert reader.requests == [written[language].as_uri()]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("width", [1100, 390], ids=["desk", "phone"])
+def test_axe_finds_nothing(width: int, language: str, written: dict[str, Path], page: Page) -> None:
+    """No violation at all, and on a phone nothing that is wider than it."""
+    page.set_viewport_size({"width": width, "height": 800})
+    Reader(page, written[language])
+
+    found = Axe().run(page)
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found.response["violations"]] == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    widths = page.eval_on_selector_all(".chart svg", "all => all.map(svg => svg.getBoundingClientRect().width)")
+    assert len(widths) == len(CHARTS)
+    assert max(widths) <= width
+
+
+def test_a_stretch_of_time_is_brushed(it: Shop, written: dict[str, Path], page: Page) -> None:
+    """Dragging over the overview redraws both panels and says how much was sent then and before."""
+    reader = Reader(page, written["en"])
+    assert reader.button("90 days").get_attribute("aria-pressed") == "true"
+    before, lines = (
+        reader.chosen,
+        page.locator("#trend svg path").evaluate_all("all => all.map(p => p.getAttribute('d'))"),
+    )
+    page.locator("#trend").scroll_into_view_if_needed()
+    box = page.locator("#trend svg").bounding_box()
+    assert box is not None
+
+    y = box["y"] + box["height"] - 40
+    page.mouse.move(box["x"] + box["width"] * 0.4, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, y, steps=5)
+    page.mouse.up()
+    page.wait_for_function("text => document.getElementById('chosen').value !== text", arg=before)
+
+    said = re.fullmatch(
+        r"(\S+) to (\S+): ([\d,]+) messages, ([\d,]+) users a day; the (\d+) days before: ([\d,]+) messages, .*",
+        reader.chosen,
+    )
+    assert said is not None
+    first, last = (dt.date.fromisoformat(said[place]) for place in (1, 2))
+    days = (last - first).days + 1
+    assert 50 < days < 80
+    assert int(said[5]) == days
+    for place, begin in ((3, first), (6, first - dt.timedelta(days))):
+        sent = [len(list(it.emulated.world.messages(begin + dt.timedelta(count)))) for count in range(days)]
+        assert int(said[place].replace(",", "")) == sum(sent)
+    assert reader.button("90 days").get_attribute("aria-pressed") == "false"
+    assert page.locator("#trend svg path").evaluate_all("all => all.map(p => p.getAttribute('d'))") != lines
+    assert reader.complaints == []
+
+
+def test_a_stretch_of_time_is_chosen_by_keyboard(written: dict[str, Path], page: Page) -> None:
+    """Tab leads to the buttons, and Enter chooses."""
+    reader = Reader(page, written["zh"])
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "近 30 天":
+            break
+    page.keyboard.press("Enter")
+
+    page.wait_for_function("document.getElementById('chosen').value.startsWith('2026-10-25 至 2026-11-23')")
+    assert reader.button("近 30 天").get_attribute("aria-pressed") == "true"
+    reader.button("全部").click()
+    page.wait_for_function("document.getElementById('chosen').value.startsWith('2026-01-0')")
+    assert reader.complaints == []
+
+
+def test_a_turned_phone_gets_charts_of_its_width(written: dict[str, Path], page: Page) -> None:
+    """What was brushed stays."""
+    page.set_viewport_size({"width": 390, "height": 800})
+    reader = Reader(page, written["en"])
+    reader.button("30 days").click()
+    page.wait_for_function("document.querySelector('[data-days=\"30\"]').ariaPressed === 'true'")
+    narrow, said = page.locator("#types svg").bounding_box(), reader.chosen
+
+    page.set_viewport_size({"width": 800, "height": 390})
+    page.wait_for_function("document.querySelector('#calendar svg').getBoundingClientRect().width > 600")
+    wide = page.locator("#types svg").bounding_box()
+    assert narrow is not None
+    assert wide is not None
+    assert wide["width"] > narrow["width"] + 300
+    assert reader.chosen == said
+
+
+def test_it_prints(written: dict[str, Path], page: Page, tmp_path: Path) -> None:
+    """On a few sheets, without buttons."""
+    Reader(page, written["zh"])
+    page.emulate_media(media="print")
+    assert not page.locator(".buttons").is_visible()
+
+    printed = page.pdf(format="A4")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 8
+
+
+def test_twelve_years_are_drawn_within_two_seconds(page: Page, tmp_path: Path) -> None:
+    """From the beginning of the page to the last chart."""
+    warehouse = years(tmp_path)
+    with warehouse.reading() as con:
+        figures = read_figures(con, "shop", HISTORY_START, TODAY, None, None)
+    path = tmp_path / "report.html"
+    path.write_text(render(figures, "zh", warehouse.database, TODAY), "utf-8")
+
+    took = []
+    for _ in range(3):
+        Reader(page, path)
+        took.append(page.evaluate("performance.now()"))
+    assert min(took) < 2000
+
+
+def test_a_screen_reader_gets_the_figures(written: dict[str, Path], page: Page) -> None:
+    """Tables with headers, charts as images with a sentence, and what is chosen is announced."""
+    Reader(page, written["en"])
+
+    assert page.get_by_role("table").count() >= 5
+    assert {page.locator(f"#{name}").get_attribute("role") for name in CHARTS} == {"img"}
+    assert page.get_by_role("img", name="Busiest: ").count() == 1
+    assert page.get_by_role("img", name="Everything that is due is there.").count() == 1
+    assert page.locator("#chosen").get_attribute("aria-live") == "polite"
+    assert page.get_by_role("columnheader", name="against 7 days before").count() == 1

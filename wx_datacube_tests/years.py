@@ -1,0 +1,70 @@
+"""Files of many years, written straight into the tables: for tests about how long or how large, not about ingestion."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+from wx_datacube.catalog import ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
+from wx_datacube.periods import due_labels
+from wx_datacube.warehouse.files import Warehouse
+
+TODAY = dt.datetime(2026, 11, 24, 15)
+
+
+def years(
+    folder: Path, *, start: dt.date = HISTORY_START, messages: int = 100, gap: tuple[dt.date, dt.date] | None = None
+) -> Warehouse:
+    """The published file of `shop`: every label due on `TODAY` has rows, of `messages` a day, but for those in `gap`.
+
+    Each type has the same number of messages every hour, and every user sends two.
+    """
+    warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: TODAY)
+    with warehouse.writing() as con:
+        con.execute("INSERT INTO datacube.accounts VALUES ('shop', 'wx5eed0fda7acbe011', $1, $2)", [start, TODAY])
+        for call_id, endpoint in enumerate(ENDPOINTS, 1):
+            labels = [
+                label
+                for label in due_labels(endpoint.period, start, TODAY.date())
+                if gap is None or not gap[0] <= label <= gap[1]
+            ]
+            listed = json.dumps(labels, default=str)
+            values = {"labels": listed, "call": call_id, "now": TODAY, "endpoint": endpoint.name}
+            con.execute(
+                "INSERT INTO datacube.api_calls BY NAME SELECT $call AS call_id, 'shop' AS account,"
+                " $endpoint AS endpoint, $labels::JSON::DATE[] AS asked, $now AS requested_at, 200 AS http_status",
+                values,
+            )
+            con.execute(
+                "INSERT INTO datacube.label_answers BY NAME SELECT 'shop' AS account, $endpoint AS endpoint,"
+                " unnest($labels::JSON::DATE[]) AS label, $call AS call_id, $now AS fetched_at, true AS settled,"
+                " true AS clean, 1 AS shown, true AS known",
+                values,
+            )
+            con.execute(_rows(endpoint, messages), {"labels": listed, "call": call_id})
+    warehouse.publish()
+    return warehouse
+
+
+def _rows(endpoint: Endpoint, messages: int) -> str:
+    days = {"day": 1, "week": 7, "month": 30}[endpoint.period.value]
+    of_type = messages * days // len(MESSAGE_TYPES)
+    hours = "range(24)" if endpoint.family is Family.HOURS else "[0]"
+    kinds = "[1, 2, 3]" if endpoint.family is Family.SENDERS else str(list(MESSAGE_TYPES))
+    of_hour = of_type // 24 if endpoint.family is Family.HOURS else of_type
+    columns = {
+        "account": "'shop'",
+        "ref_date": "label",
+        "ref_hour": "hour * 100",
+        "msg_type": "kind",
+        "count_interval": "kind",
+        "user_source": "0",
+        "msg_user": str(of_hour // 2 if endpoint.family is not Family.SENDERS else messages * days // 2 // 3),
+        "msg_count": str(of_hour),
+        "call_id": "$call",
+    }
+    names = ["account", *(column.name for column in endpoint.columns), "call_id"]
+    return (
+        f"INSERT INTO datacube.{endpoint.name} SELECT {', '.join(columns[name] for name in names)}"
+        f" FROM (SELECT unnest($labels::JSON::DATE[]) AS label), (SELECT unnest({hours}) AS hour),"
+        f" (SELECT unnest({kinds}) AS kind)"
+    )
