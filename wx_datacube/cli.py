@@ -236,7 +236,7 @@ def report(
     from wx_datacube.terminal import run_report
 
     for each in chosen:
-        run_report(settings, each, lang, first, last, output)
+        click.echo(f"Report of {each.name}: {run_report(settings, each, lang, first, last, output)}")
     return 0
 
 

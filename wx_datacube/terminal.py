@@ -75,8 +75,8 @@ def run_report(
     first: dt.date | None = None,
     last: dt.date | None = None,
     output: Path | None = None,
-) -> None:
-    """Make the report of one account, and say where it is."""
+) -> Path:
+    """Make the report of one account; where it is."""
     with needs("report"):
         from wx_datacube.report.page import report_file, save
     from wx_datacube.report.figures import read_figures
@@ -86,7 +86,7 @@ def run_report(
         figures = read_figures(con, account.name, account.start, now, first, last)
     output = output or report_file(settings.database, account.name)
     save(figures, language, settings.database, now, output)
-    _console().print(f"Report of {account.name}, {figures.first} to {figures.last}: {os.path.relpath(output)}")
+    return output
 
 
 # --- status -----------------------------------------------------------------------------------------------------
@@ -311,9 +311,9 @@ def _show_demo(console: Console, settings: Settings, calls: int) -> None:
             table.add_row(*map(str, row))
     console.print(table)
     look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly').show()"
-    if find_spec("altair") is not None:
-        run_report(settings, settings.accounts[0], "zh")
     console.print(f'Look at it:      {os.path.relpath(sys.executable)} -c "{look}"')
+    if find_spec("altair") is not None:
+        console.print(f"As a report:     {os.path.relpath(run_report(settings, settings.accounts[0], 'zh'))}")
     console.print("In Dagster's UI: make ui")
     console.print("Your account:    README.md, README.zh-CN.md")
 

@@ -215,6 +215,19 @@ def test_one_day_of_data(tmp_path: Path) -> None:
     assert "Everything that is due is there." in text
 
 
+def test_a_silent_day_is_zero_and_a_missing_one_is_not() -> None:
+    """Messages a user of nobody are zero, of something unknown unknown."""
+    assert [Value(0, 0).per_user, Value(2, 5).per_user, Value(None, 5).per_user, Value(2).per_user] == [
+        0,
+        2.5,
+        None,
+        None,
+    ]
+    english = Words("en")
+    changes = [page._change(now, before, english) for now, before in ((3, 2), (2, 4), (1, 1), (1, 0), (1, None))]
+    assert changes == ["▲ 50.0%", "▼ 50.0%", "unchanged", "0 before", "not stored"]
+
+
 def test_a_gap_of_months_is_a_gap(tmp_path: Path) -> None:
     """Its days have no value, which is not zero; the table names it; the line breaks."""
     gap = (dt.date(2026, 2, 3), dt.date(2026, 7, 9))

@@ -31,8 +31,10 @@ class Value:
 
     @property
     def per_user(self) -> float | None:
-        """Messages a user who sent any; None where that can't be said."""
-        return self.messages / self.users if self.users and self.messages is not None else None
+        """Messages a user who sent any, zero where nobody did; None where either is not stored."""
+        if self.users is None or self.messages is None:
+            return None
+        return self.messages / self.users if self.users else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,12 +201,12 @@ def _data(figures: Figures, words: Words) -> dict[str, Any]:
     whole: dict[dt.date, int] = {}
     for date, _, users in figures.senders:
         whole[date] = whole.get(date, 0) + users
-    first = next((place for place, day in enumerate(figures.days) if day.value.messages), 0)
+    known = [place for place, day in enumerate(figures.days) if day.value.messages is not None]
+    sent = [place for place in known if figures.days[place].value.messages]
+    trend = figures.days[sent[0] : known[-1] + 1] if sent else []
     return {
-        # Figures begin with the first message, whatever the history before it may be.
-        "days": [
-            {"d": day.date.isoformat(), "m": day.value.messages, "u": day.value.users} for day in figures.days[first:]
-        ],
+        # From the first message to the newest day that is known, whatever the range around them may be.
+        "days": [{"d": day.date.isoformat(), "m": day.value.messages, "u": day.value.users} for day in trend],
         "types": [
             {"d": date.isoformat(), "k": words.type(name), "m": messages, "o": types.index(name)}
             for date, name, messages in figures.by_type

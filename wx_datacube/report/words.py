@@ -57,10 +57,13 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "this_period": ("所选时间段", "chosen"),
     "previous_period": ("上一时间段", "before it"),
     "chosen": (
-        "{first} 至 {last}：{messages} 条消息，日均 {users} 人；"
-        "之前 {days} 天：{messages_before} 条，日均 {users_before} 人",
-        "{first} to {last}: {messages} messages, {users} users a day; the {days} days before:"
-        " {messages_before} messages, {users_before} users a day",
+        "{first} 至 {last}：{now}；之前 {days} 天：{before}",
+        "{first} to {last}: {now}; the {days} days before: {before}",
+    ),
+    "sum": ("{messages} 条消息，日均 {users} 人", "{messages} messages, {users} users a day"),
+    "sum_partial": (
+        "{messages} 条消息，日均 {users} 人（只有 {known} 天有数据）",
+        "{messages} messages, {users} users a day (only {known} days are stored)",
     ),
     "date": ("日期", "Date"),
     # Types

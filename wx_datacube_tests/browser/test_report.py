@@ -152,6 +152,7 @@ def test_a_stretch_of_time_is_chosen_by_keyboard(written: dict[str, Path], page:
     assert reader.button("近 30 天").get_attribute("aria-pressed") == "true"
     reader.button("全部").click()
     page.wait_for_function("document.getElementById('chosen').value.startsWith('2026-01-0')")
+    assert re.search("之前 327 天：无数据$", reader.chosen)
     assert reader.complaints == []
 
 
