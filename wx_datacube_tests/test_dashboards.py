@@ -1,0 +1,167 @@
+"""docs/dashboards.md: its snippets and settings, over a file that is published anew while somebody reads it.
+
+What needs another program than DuckDB is tried by hand, and the page says with what version and when. Add a test here
+when the page states something about reading the file or an export that DuckDB alone can show.
+"""
+
+import datetime as dt
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.export import export_views
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube_tests.ingesting import Shop, shop
+
+PAGE = (Path(__file__).parent.parent / "docs" / "dashboards.md").read_text()
+FILE = Path("data/wx_datacube.duckdb")
+TOOLS = re.findall(r"^\| (?!tool|-)([^|]+?) \|.*\| ([^|]+?) \|$", PAGE, re.MULTILINE)
+SECTIONS = dict(re.findall(r"^## (.+?)\n\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+DAYS = "SELECT count(DISTINCT date) FROM {}messages_daily"
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """A project folder as in the page, with the figures of a week published; we are in it."""
+    monkeypatch.chdir(tmp_path)
+    FILE.parent.mkdir()
+    with shop(tmp_path, start=dt.date(2026, 10, 31), messages_per_day=60) as made:
+        made = made.with_(warehouse=Warehouse(tmp_path / FILE, clock=made.emulated.account.clock))
+        publish(made, 7)
+        yield made
+
+
+def publish(it: Shop, days: int) -> None:
+    """Bring the newest days in, and publish."""
+    it.bring_in(ENDPOINTS[0], it.labels(ENDPOINTS[0])[-days:])
+    it.warehouse.publish()
+
+
+def count(con: duckdb.DuckDBPyConnection, schema: str = "") -> int:
+    """How many days a connection sees."""
+    ((days,),) = con.execute(DAYS.format(schema)).fetchall()
+    return int(days)
+
+
+@pytest.mark.parametrize(("tool", "tried"), TOOLS)
+def test_every_tool_is_told_of_in_the_same_shape(tool: str, tried: str) -> None:
+    """How it connects, goes stale and is brought up to date, in two languages, and whether that was tried."""
+    marks = re.findall(r"^\*\*([^*]+?)\.?:?\*\*(.*?)(?=^\*\*[A-Z]|^```|\Z)", SECTIONS[tool], re.MULTILINE | re.DOTALL)
+    shape = ["Connects", "Goes stale", "What to do"]
+
+    assert [mark for mark, _ in marks[:3]] == shape
+    assert [mark for mark, text in marks if not re.search("[\u4e00-\u9fff]", text)] == []
+    ((mark, text),) = marks[3:]
+    assert mark == {"no": "Not tried here", "in": "Tried in part"}.get(tried.split()[0].strip(":"), "Tried")
+    assert mark == "Not tried here" or re.search(r" on 20\d\d-\d\d-\d\d[:,]", text)
+
+
+def test_every_tool_that_people_asked_for_is_there() -> None:
+    """In the table, each with a section of its own."""
+    names = [tool for tool, _ in TOOLS]
+
+    assert names == list(SECTIONS)[1:-1]
+    assert names == ["DBeaver", "Metabase", "Superset", "Notebooks", "Excel", "Power BI", "帆软 FineReport, FineBI"]
+
+
+def test_who_attached_the_file_sees_a_newer_one_when_they_attach_it_again(it: Shop) -> None:
+    """And the whole old one until then."""
+    attach, attach_again, _ = blocks("sql")
+    with duckdb.connect() as con:
+        con.execute(attach)
+        before = count(con, "wx.")
+        publish(it, 20)
+        stale = count(con, "wx.")
+        con.execute(attach_again)
+
+        assert before == stale < count(con, "wx.")
+
+
+def test_a_process_sees_a_newer_file_when_its_last_connection_is_closed(it: Shop) -> None:
+    """A second connection beside one that is open shows the old file too."""
+    with duckdb.connect(FILE, read_only=True) as first:
+        before = count(first)
+        publish(it, 20)
+        with duckdb.connect(FILE, read_only=True) as second:
+            assert count(first) == count(second) == before
+    with duckdb.connect(FILE, read_only=True) as third:
+        assert count(third) > before
+
+
+def test_the_function_for_notebooks_always_sees_the_newest_file(it: Shop) -> None:
+    """Even beside a connection that somebody left open."""
+    (block,) = blocks("python")
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/dashboards.md", "exec"), names)
+    ask: Callable[[str], list[tuple[int]]] = names["ask"]
+
+    with duckdb.connect(FILE, read_only=True) as left_open:
+        ((before,),) = ask(DAYS.format(""))
+        publish(it, 20)
+
+        assert count(left_open) == before
+        assert ask(DAYS.format("")) > [(before,)]
+
+
+def test_a_file_of_an_export_is_read_anew_by_each_question(it: Shop) -> None:
+    """The connection stays open, and the answer is that of the last export."""
+    *_, query = blocks("sql")
+    with duckdb.connect() as con:
+        export_views(it.warehouse, Path("export"), "parquet")
+        before = con.execute(query).fetchall()
+        it.at(it.now + dt.timedelta(days=1))
+        publish(it, 1)
+        export_views(it.warehouse, Path("export"), "parquet")
+
+        assert con.execute(query).fetchone() > max(before)
+
+
+def test_the_settings_that_are_told_make_it_read_only(it: Shop) -> None:
+    """Those for SQLAlchemy and those of the driver's URL, by their names in DuckDB."""
+    (engine,) = map(json.loads, blocks("json"))
+    urls = re.findall(r"^jdbc:duckdb:/.*/data/wx_datacube\.duckdb;(\w+)=(\w+)$", PAGE, re.MULTILINE)
+    ways: list[dict[str, Any]] = [engine["connect_args"], *({"config": dict([url])} for url in urls)]
+
+    assert len(ways) == 3
+    for way in ways:
+        with duckdb.connect(FILE, **way) as con:
+            assert count(con)
+            with pytest.raises(duckdb.InvalidInputException, match="read-only mode"):
+                con.execute("CREATE TABLE mine (a INTEGER)")
+
+
+def test_what_is_said_to_who_opens_it_otherwise(it: Shop) -> None:
+    """Beside a reader of the same process; and by its mode, to all but root."""
+    said = re.sub(r"\s+", " ", PAGE)
+    with duckdb.connect(FILE, read_only=True), pytest.raises(duckdb.ConnectionException) as beside:
+        duckdb.connect(FILE)
+    assert str(beside.value).removeprefix("Connection Error: ") in said
+    if os.geteuid() != 0:
+        with pytest.raises(duckdb.IOException) as refused:
+            duckdb.connect(FILE)
+        assert re.sub('".*"', '"…"', str(refused.value)).removeprefix("IO Error: ") in said
+
+
+def test_no_encoding_can_spoil_an_export(it: Shop) -> None:
+    """All that is in CSV is ASCII, so Excel may take it for GBK; and what it would take for dates is warned of."""
+    it.bring_everything_in()
+    it.warehouse.publish()
+    written = export_views(it.warehouse, Path("export"), "csv")
+    texts = {path.stem: path.read_bytes() for path in written}
+
+    assert [name for name, text in texts.items() if not text.isascii()] == []
+    dates = {name for name, text in texts.items() if re.search(rb",\d+-\d+,", text)}
+    assert dates == {name for name in texts if name.startswith("senders_")}
+    assert "**Don't double-click `senders_….csv`:**" in PAGE
