@@ -310,7 +310,7 @@ def _show_demo(console: Console, settings: Settings, calls: int) -> None:
         for row in found.fetchall():
             table.add_row(*map(str, row))
     console.print(table)
-    look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly').show()"
+    look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly ORDER BY date').show()"
     console.print(f'Look at it:      {os.path.relpath(sys.executable)} -c "{look}"')
     if find_spec("altair") is not None:
         console.print(f"As a report:     {os.path.relpath(run_report(settings, settings.accounts[0], 'zh'))}")

@@ -878,6 +878,7 @@ account = Account("shop", appid, Secret(secret), start=dt.date(2026, 11, 1))
 connect = lambda halted: Client(api_url=url, appid=appid, secret=secret, clock=clock)
 ingest = Ingest(Warehouse(Path(database)), account, connect, 2, clock=clock)
 print("ready", flush=True)
+sys.stdin.readline()
 labels = [dt.date(2026, 11, day) for day in range(int(first), int(last) + 1)]
 report = ingest.bring_in(BY_NAME["getupstreammsghour"], labels, run_id=first, say=print)
 print(report.calls, len(report.undone), flush=True)
@@ -886,10 +887,13 @@ print(report.calls, len(report.undone), flush=True)
 
 def test_two_runs_at_once_make_no_call_twice(start: Start) -> None:
     """Two processes over overlapping days: whoever comes second waits, plans again, and asks for the rest."""
-    made = start(latency=30)
+    made = start(latency=200)
     emulated = made.emulated
     common = (emulated.api_url, emulated.appid, emulated.secret, made.warehouse.database)
     with running(FETCH, *common, 1, 16) as one, running(FETCH, *common, 8, 23) as other:
+        for process in (one, other):
+            process.stdin.write("\n")
+            process.stdin.flush()
         outputs = [process.communicate(timeout=60)[0].splitlines() for process in (one, other)]
 
     windows = made.windows(HOURS)

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable
 from html import escape
-from itertools import islice
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -138,7 +137,8 @@ def page_of(account: Account, request: Request) -> Response:
             }
         ),
         quota="\n".join(_quota(call, each["used"], each["limit"]) for call, each in account.limits().items()),
-        calls=_calls(islice(reversed(account.journal.calls), CALLS_SHOWN), len(account.journal.calls)),
+        # A copy, made in one step: calls come in meanwhile.
+        calls=_calls(list(account.journal.calls)[: -CALLS_SHOWN - 1 : -1], len(account.journal.calls)),
         lines="\n".join(_lines(account, url, now)),
     )
     # What callers sent may hold half a character, which UTF-8 can't.

@@ -47,7 +47,10 @@ def trend(words: Words) -> dict[str, Any]:
     days = alt.Chart(alt.NamedData("days")).transform_calculate(t="toDate(datum.d)")
     overview = (
         days.mark_area(color=GREY, opacity=0.5, line={"color": GREY, "strokeWidth": 1}, invalid=_BREAK)
-        .encode(alt.X("t:T", title=None, scale=_utc()), alt.Y("m:Q", title=None, axis=None))
+        .encode(
+            alt.X("t:T", title=None, scale=_utc(), axis=alt.Axis(format="%Y-%m", labelOverlap=True, tickCount=6)),
+            alt.Y("m:Q", title=None, axis=None),
+        )
         .add_params(brush)
         .properties(height=48)
     )
@@ -93,7 +96,7 @@ def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, titl
 def types(words: Words, unit: Period, names: Sequence[str]) -> dict[str, Any]:
     """Messages by `unit` and type, of which `names` has those of the views, in the order of the bars.
 
-    Data `types`: `d` the date, `k` the type in words, `m` messages, `o` its order.
+    Data `types`: `d` the date, `e` the day after, `k` the type in words, `m` messages, `o` its order.
     """
     order = [words.type(name) for name in names]
     return _spec(
@@ -106,7 +109,7 @@ def types(words: Words, unit: Period, names: Sequence[str]) -> dict[str, Any]:
 def senders(words: Words, unit: Period, names: Sequence[str]) -> dict[str, Any]:
     """Share of the users by how many messages they sent; `names` as for `types`.
 
-    Data `senders`: `d` the date, `k` the interval in words, `u` users, `s` their share, `o` the order.
+    Data `senders`: `d` the date, `e` the day after, `k` the interval in words, `u` users, `s` share, `o` its order.
     """
     order = [words.interval(name) for name in names]
     share = alt.Y("u:Q", title=None, stack="normalize", axis=alt.Axis(format="%", tickCount=5))
@@ -128,23 +131,21 @@ def _stacked(data: str, unit: Period, y: alt.Y, legend: str, order: Sequence[str
     colours = [*_KINDS, *[GREY] * len(order)][: len(order)]
     return (
         alt.Chart(alt.NamedData(data))
-        .transform_calculate(t="toDate(datum.d)")
-        .mark_bar(binSpacing=0)
+        .transform_calculate(t="toDate(datum.d)", end="toDate(datum.e)")
+        .mark_bar(orient="vertical", stroke="white", strokeWidth=0.4)
         .encode(
             alt.X(
-                f"utc{_TIME_UNITS[unit]}(t):T",
+                "t:T",
                 title=None,
                 scale=_utc(),
                 axis=alt.Axis(format=_DATES[unit], labelOverlap=True, tickCount=6),
             ),
+            alt.X2("end:T"),
             y,
             alt.Color("k:N", title=legend, sort=order, scale=alt.Scale(domain=order, range=colours)),
             alt.Order("o:Q"),
         )
     )
-
-
-_TIME_UNITS = {Period.DAY: "yearmonthdate", Period.WEEK: "yearmonthdate", Period.MONTH: "yearmonth"}
 
 
 def _labelled(words: Words, kind: str) -> list[alt.Tooltip]:

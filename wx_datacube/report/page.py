@@ -17,6 +17,7 @@ import jinja2
 import vl_convert
 
 from wx_datacube.catalog import COUNT_INTERVALS, MESSAGE_TYPES, Period
+from wx_datacube.periods import due_on
 from wx_datacube.report import charts
 from wx_datacube.report.figures import Day, Figures, KeyFigure, Value
 from wx_datacube.report.words import Words
@@ -208,12 +209,12 @@ def _data(figures: Figures, words: Words) -> dict[str, Any]:
         # From the first message to the newest day that is known, whatever the range around them may be.
         "days": [{"d": day.date.isoformat(), "m": day.value.messages, "u": day.value.users} for day in trend],
         "types": [
-            {"d": date.isoformat(), "k": words.type(name), "m": messages, "o": types.index(name)}
+            {**_stretch(date, figures), "k": words.type(name), "m": messages, "o": types.index(name)}
             for date, name, messages in figures.by_type
         ],
         "senders": [
             {
-                "d": date.isoformat(),
+                **_stretch(date, figures),
                 "k": words.interval(name),
                 "u": users,
                 "s": round(users / whole[date], 4),
@@ -227,6 +228,11 @@ def _data(figures: Figures, words: Words) -> dict[str, Any]:
         ],
         "calendar": [_square(day, words) for day in figures.days],
     }
+
+
+def _stretch(label: dt.date, figures: Figures) -> dict[str, str]:
+    """From when to when a bar is."""
+    return {"d": label.isoformat(), "e": due_on(label, figures.unit).isoformat()}
 
 
 def _square(day: Day, words: Words) -> dict[str, Any]:
