@@ -31,7 +31,7 @@ def export_views(warehouse: Warehouse, folder: Path, form: str) -> dict[Path, in
             views = con.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
             return dict(_export_view(con, schema, view, folder, form) for schema, view in views.fetchall())
     except (OSError, duckdb.IOException) as error:
-        raise unwritable(folder, error) from None
+        raise unwritable(folder, error, "name another folder with --output") from None
 
 
 def _export_view(con: Connection, schema: str, view: str, folder: Path, form: str) -> tuple[Path, int]:

@@ -381,3 +381,66 @@ def test_looking_loads_neither_dagster_nor_the_emulator(command: str, folder: Fo
 
     heavy = {"dagster", "uvicorn", "starlette", "requests", "pandas", "sqlalchemy"}
     assert {name.partition(".")[0] for name in loaded} & heavy == set()
+
+
+# --- the report -------------------------------------------------------------------------------------------------
+
+
+def test_a_report_lies_beside_the_database_unless_told_otherwise(folder: Folder) -> None:
+    """In Chinese, or in the language that is asked for; a folder that is missing is made."""
+    folder.set(ACCOUNT="shop")
+
+    default = folder.run("report")
+    chosen = folder.run("report", "--lang", "en", "--output", "sent/by mail.html", "--from", "2026-01-01")
+
+    assert default == (0, f"Report of shop: {folder.path}/data/report_shop.html\n", "")
+    assert chosen == (0, "Report of shop: sent/by mail.html\n", "")
+    assert "<h1>shop 消息分析</h1>" in folder.contents()["data/report_shop.html"].decode()
+    assert "<h1>Messages to shop</h1>" in folder.contents()["sent/by mail.html"].decode()
+    assert [name for name in folder.contents() if name.endswith(".part")] == []
+
+
+def test_several_accounts_have_a_report_each(folder: Folder) -> None:
+    """One file can't hold them: then one has to be named."""
+    folder.set(ACCOUNTS="shop,news")
+
+    code, out, _ = folder.run("report")
+    assert (code, out.count("\n")) == (0, 2)
+    assert {"data/report_shop.html", "data/report_news.html"} <= set(folder.contents())
+    code, _, err = folder.run("report", "--output", "one.html")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--account" in err
+    assert folder.run("report", "--output", "one.html", "--account", "news")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--from", "2999-01-01"), "--from"),
+        (("--from", "2026-03-01", "--to", "2026-02-01"), "--to 2026-02-01"),
+        (("--to", "2014-11-30"), "--to"),
+        (("--lang", "fr"), "--lang"),
+        (("--from", "soon"), "--from"),
+        (("--output", "."), "--output"),
+    ],
+    ids=" ".join,
+)
+def test_a_report_that_can_not_be_made_says_why(arguments: tuple[str, ...], named: str, folder: Folder) -> None:
+    """In one line, with exit code 2, and nothing is written."""
+    before = folder.contents()
+
+    code, out, err = folder.run("report", *arguments)
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert named in err
+    assert folder.contents() == before
+
+
+def test_a_report_that_can_not_be_written_says_so(folder: Folder) -> None:
+    """A file where its folder should be: one line, and the old report stays."""
+    folder.path.joinpath("taken").write_text("x")
+
+    code, out, err = folder.run("report", "--output", "taken/report.html")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "taken" in err

@@ -7,6 +7,7 @@ may load nothing: its Content-Security-Policy tells the browser so.
 import datetime as dt
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -260,9 +261,9 @@ def save(figures: Figures, language: str, database: Path, now: dt.datetime, outp
         part.write_text(render(figures, language, database, now), "utf-8")
         part.replace(output)
     except OSError as error:
-        raise unwritable(output.parent, error) from None
-    finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
+        raise unwritable(output.parent, error, "name another file with --output") from None
 
 
 def key_figures(figures: Figures) -> dict[str, float]:

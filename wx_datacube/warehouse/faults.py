@@ -42,11 +42,11 @@ def brief(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).splitlines()[0].rstrip(".")
 
 
-def unwritable(folder: Path, error: Exception) -> WarehouseError:
-    """There is no space, or no right to write."""
+def unwritable(folder: Path, error: Exception, otherwise: str = "set WX_DATACUBE_DATABASE") -> WarehouseError:
+    """There is no space, or no right to write; `otherwise` is how to write elsewhere."""
     return WarehouseError(
         f"{folder} can't be written: {brief(error)}.",
-        advice="Free space, or give this user the right to write there, or set WX_DATACUBE_DATABASE.",
+        advice=f"Free space, or give this user the right to write there, or {otherwise}.",
     )
 
 
