@@ -147,11 +147,20 @@ def test_a_clean_answer_for_the_label_heals_it(con: Connection, found: Found) ->
 
 
 def test_a_key_that_is_twice_in_a_table_is_found(con: Connection, found: Found) -> None:
-    """Which the loader never lets happen: here somebody else wrote into the table."""
-    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4)))])
-    con.execute("INSERT INTO datacube.getupstreammsg FROM datacube.getupstreammsg")
+    """Which the loader never lets happen: here somebody else wrote into the table, beside the row or at its end."""
+    for number in (3, 5, 4):  # newest first, as a back-fill comes, is no double
+        store_calls(con, [answered(HOURS, day(number), None, *(hour_row(day(number), hour) for hour in (9, 8)))])
+    assert found("keys_are_unique", HOURS) == []
+    doubled = (
+        "INSERT INTO datacube.getupstreammsghour FROM datacube.getupstreammsghour WHERE ref_hour = 800 AND ref_date"
+    )
+    con.execute(f"{doubled} = '{day(3)}'")
+    con.execute(f"{doubled} = '{day(4)}'")
 
-    assert [(each.ref_date, each.what) for each in found("keys_are_unique")] == [("2026-11-04", "2 times in the table")]
+    assert [(each.ref_date, each.what) for each in found("keys_are_unique", HOURS)] == [
+        ("2026-11-04", "2 times in the table"),
+        ("2026-11-03", "2 times in the table"),
+    ]
 
 
 # --- revisions --------------------------------------------------------------------------------------------------

@@ -28,12 +28,24 @@ WHERE account = $account AND ref_date < DATE '{HISTORY_START}'"""
 
 
 def _doubled(endpoint: Endpoint) -> str:
-    keys = ", ".join(column.name for column in endpoint.key)
+    keys = [column.name for column in endpoint.key]
+    before = [f"lag({key}) OVER () AS {key}_before" for key in keys]
     same_label = "answer.label::VARCHAR = (rejected.row->>'$.ref_date')"
-    return f"""{_REJECTED.format(reason="duplicate_key", in_force=same_label)}
+    # A label's rows are written together and in order: where they still lie so, no key can be twice. To group half a
+    # million hours by their keys takes three times as long.
+    return f"""
+WITH placed AS (
+    SELECT {", ".join([*keys, *before])} FROM datacube.{endpoint.name} WHERE account = $account
+), moved AS (
+    SELECT ref_date FROM placed
+    WHERE ref_date IS DISTINCT FROM ref_date_before OR ({", ".join(keys)}) <= ({"_before, ".join(keys)}_before)
+    GROUP BY ref_date HAVING count(*) > 1
+)
+{_REJECTED.format(reason="duplicate_key", in_force=same_label)}
 UNION ALL
-SELECT ref_date::VARCHAR, count(*) || ' times in the table', $endpoint, ref_date, ref_date FROM datacube.{endpoint.name}
-WHERE account = $account GROUP BY {keys} HAVING count(*) > 1"""
+SELECT ref_date::VARCHAR, count(*) || ' times in the table', $endpoint, ref_date, ref_date
+FROM datacube.{endpoint.name} SEMI JOIN moved USING (ref_date)
+WHERE account = $account GROUP BY {", ".join(keys)} HAVING count(*) > 1"""
 
 
 def _revised(endpoint: Endpoint) -> str:
