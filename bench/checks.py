@@ -5,7 +5,6 @@ The answers are made here, coherent and without a silent day, and stored as a ru
 
 import datetime as dt
 import json
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -47,14 +46,14 @@ def calls(endpoint: Endpoint) -> Iterator[Call]:
 
 
 def measured(warehouse: Warehouse, endpoint: Endpoint) -> tuple[float, int]:
-    """Seconds of processor that a run's checks of an asset take, the middle one of some; and what they found."""
+    """Seconds of processor that a run's checks of an asset take, the least of some; and how much they found."""
     taken, found = [], 0
     for _ in range(TIMES):
         with evidence_of_a_run(warehouse, "shop", HISTORY_START, endpoint) as evidence:  # a run opens the file anyway
             began = time.process_time()
             found = sum(len(run_check(check, evidence, endpoint)) for check in checks_of(endpoint))
             taken.append(time.process_time() - began)
-    return statistics.median(taken), found
+    return min(taken), found
 
 
 def main() -> None:
