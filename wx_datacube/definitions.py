@@ -14,6 +14,7 @@ import dagster as dg
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Period
 from wx_datacube.errors import SettingsError
 from wx_datacube.orchestration.assets import build_asset, resource_key
+from wx_datacube.orchestration.judging import build_judging
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
 from wx_datacube.orchestration.schedules import MORNINGS, build_schedule
@@ -32,7 +33,7 @@ def build_defs(
     cron_schedule: str = MORNINGS,
     clock: Clock = beijing_now,
 ) -> dg.Definitions:
-    """Seven assets, their checks, three schedules and the resources of every account; a report with the extra `report`.
+    """Seven assets, their checks, four schedules and the resources of every account; a report with the extra `report`.
 
     `accounts` are names as in the settings (None: all that are configured). `resources` override ours by key:
     `wechat_<account>` (a `WeChatAccount`) and `duckdb_key` (the published file, read-only; another key where yours is
@@ -74,11 +75,12 @@ def _account_defs(
         # Dagster calls backfill policies beta, at every load; this project is built on them and tested with them.
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = {
-            endpoint.name: build_asset(name, endpoint, start, prefix=prefix, group=group, owners=owners)
+            endpoint.name: build_asset(name, endpoint, start, prefix=prefix, group=group, owners=owners, clock=clock)
             for endpoint in ENDPOINTS
         }
     keys = {endpoint: asset.key for endpoint, asset in assets.items()}
     schedules = [build_schedule(name, period, keys, cron=cron, clock=clock) for period in Period]
+    schedules.append(build_judging(name, keys, clock))
     reports = [build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners)]
     return dg.Definitions(assets=[*assets.values(), *(reports if can_report() else ())], schedules=schedules)
 

@@ -11,6 +11,7 @@ import pytest
 from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.orchestration.runs import HOST_TAG, PID_TAG, STOPPED_TAG, Reason
+from wx_datacube.warehouse.checks import checks_of
 from wx_datacube.warehouse.coverage import State
 from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, WEEKS, Orchestra, asset_key, labels, orchestra
 
@@ -340,9 +341,13 @@ def test_a_key_that_comes_twice_is_an_error_until_a_clean_answer(it: Orchestra, 
 
 
 def test_every_check_of_every_asset_is_evaluated(it: Orchestra, emulated: Emulated) -> None:
-    """A run leaves none of its asset's checks without a result, and none that blocks what is downstream."""
+    """A run leaves none of its asset's checks without a result. One finds that the newest days are missing."""
     result = it.run(DAYS, FIRST, FIRST)
 
-    evaluated = {evaluation.check_name for evaluation in result.get_asset_check_evaluations()}
-    assert {DIRTY, "keys_are_unique"} <= evaluated
-    assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
+    passed = {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
+    assert set(passed) == {check.name for check in checks_of(DAYS)}
+    assert {name for name in passed if not passed[name]} == {"due_labels_are_there"}
+    heal = str(it.check(DAYS, "due_labels_are_there").metadata["how to heal"].value)
+    assert heal.startswith(
+        f"wx-datacube backfill --account default --endpoint getupstreammsg --start {FIRST + dt.timedelta(1)} --end"
+    )

@@ -1,5 +1,6 @@
 """Definitions: what the code location holds, for this project and inside others, whatever is configured."""
 
+import datetime as dt
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Period
 from wx_datacube.definitions import build_defs
 from wx_datacube.ingest import Ingest
 from wx_datacube.settings import Settings
-from wx_datacube.warehouse.checks import CHECKS
+from wx_datacube.warehouse.checks import checks_of
 from wx_datacube_tests.orchestrating import TOP, Orchestra, asset_key, orchestra
 
 
@@ -43,14 +44,14 @@ SETTINGS = {
 
 @pytest.mark.parametrize("configured", SETTINGS)
 def test_the_location_loads_whatever_is_configured(configured: str, it: Orchestra) -> None:
-    """Seven assets and the report, three schedules and the resources; what is wrong is said by the runs."""
+    """Seven assets and the report, four schedules and the resources; what is wrong is said by the runs."""
     it.configure(**SETTINGS[configured])
 
     defs = build_defs()
 
     assert keys(defs) == {f"default/{name}" for name in (*BY_NAME, "report")}
     assert {schedule.name for schedule in defs.schedules or ()} == {
-        f"default_{adverb}" for adverb in ("daily", "weekly", "monthly")
+        f"default_{name}" for name in ("daily", "weekly", "monthly", "checks")
     }
     assert set(defs.resources or ()) == {"duckdb", "wechat_default"}
     defs.resolve_all_job_defs()
@@ -88,7 +89,18 @@ def test_an_asset_is_found_by_group_kind_and_pool(endpoint: Endpoint, it: Orches
     assert found.group_name == "wx_default"
     assert "duckdb" in found.kinds
     assert defs.resolve_assets_def(found.key).op.pool == "wx_default"
-    assert checks == {check.name for check in CHECKS}
+    assert checks == {check.name for check in checks_of(endpoint)}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_an_asset_is_overdue_after_the_last_tick_of_the_morning_it_is_due(endpoint: Endpoint, it: Orchestra) -> None:
+    """At 12:35 Beijing time of the day after its period; whatever was materialized that day is fresh."""
+    policy = spec(build_defs(), endpoint).freshness_policy
+    due = {Period.DAY: "* * *", Period.WEEK: "* * 1", Period.MONTH: "1 * *"}[endpoint.period]
+
+    assert policy == dg.FreshnessPolicy.cron(
+        deadline_cron=f"35 12 {due}", lower_bound_delta=dt.timedelta(hours=12, minutes=35), timezone="Asia/Shanghai"
+    )
 
 
 PARTITIONS = {
@@ -155,7 +167,9 @@ def test_another_project_takes_the_assets_its_own_way(it: Orchestra) -> None:
 
     assert first.key.path == ["marketing", "wechat", "shop", "getupstreammsg"]
     assert (first.group_name, list(first.owners)) == ("social", ["team:growth"])
-    assert {schedule.cron_schedule for schedule in defs.schedules or ()} == {"0 6 * * *"}
+    times = {schedule.name: schedule.cron_schedule for schedule in defs.schedules or ()}
+    assert times.pop("shop_checks") == "35 12 * * *"
+    assert set(times.values()) == {"0 6 * * *"}
     assert not result.success
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     assert failed.step_failure_data.error is not None

@@ -46,7 +46,10 @@ def test_all_is_well(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFi
 
     assert (code, ills) == (0, [])
     assert [endpoint.name for endpoint in ENDPOINTS if not any(f"{endpoint.name} is granted" in w for w in wells)] == []
-    assert any("Schedules that are off: default_daily, default_weekly, default_monthly" in well for well in wells)
+    assert any(
+        "Schedules that are off: default_daily, default_weekly, default_monthly, default_checks" in well
+        for well in wells
+    )
     assert any("Dagster's instance" in well for well in wells)
 
 

@@ -10,6 +10,7 @@ import pytest
 from wx_datacube.catalog import ENDPOINTS, Family, Period
 from wx_datacube.emulator.world import World
 from wx_datacube.ingest import Report
+from wx_datacube.warehouse.checks import checks_of, evidence_of_readers, run_check
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.ledger import replay, store_calls
 from wx_datacube_tests.answers import MESSAGES, MONTHS, SENDERS, answered, day, row, rows_of, senders_row
@@ -163,6 +164,17 @@ def test_totals_add_messages_but_not_users(two_years: tuple[Shop, list[Report]],
     found = two_years[0].rows(f"SELECT date, users, messages, messages_per_user FROM totals_{adverb} ORDER BY date")
 
     assert found == counted.totals(adverb)
+
+
+def test_no_check_finds_anything_in_two_years(two_years: tuple[Shop, list[Report]]) -> None:
+    """Sums, distributions and all else that is checked agree wherever the world does, of every endpoint."""
+    made = two_years[0]
+    made.warehouse.publish()
+    with evidence_of_readers(made.warehouse, "shop", FIRST, list(ENDPOINTS)) as evidence:
+        findings = {(check.name, each.name): run_check(check, evidence, each)
+                    for each in ENDPOINTS for check in checks_of(each)}  # fmt: skip
+
+    assert {key: found for key, found in findings.items() if found} == {}
 
 
 def test_replay_ends_in_the_same_tables(two_years: tuple[Shop, list[Report]]) -> None:

@@ -15,13 +15,16 @@ from wx_datacube.catalog import ENDPOINTS, Endpoint, Family
 from wx_datacube.crew import Progress
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest import LabelReport, Report
-from wx_datacube.orchestration.checks import check_results, check_specs
+from wx_datacube.orchestration.checks import check_results, check_specs, evaluation
 from wx_datacube.orchestration.event_log import add_metadata, stored_together
 from wx_datacube.orchestration.failure import explained_failure
+from wx_datacube.orchestration.freshness import freshness_of
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, STOPPED_TAG, Reason, process_tags, wait_for_runs
+from wx_datacube.periods import Clock
 from wx_datacube.settings import Settings, load_settings
 from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.checks import evidence_of_a_run
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
@@ -43,7 +46,14 @@ _PRIORITY = {Family.MESSAGES: 2, Family.SENDERS: 1, Family.HOURS: 0}
 
 
 def build_asset(
-    account: str, endpoint: Endpoint, start: dt.date, *, prefix: Sequence[str], group: str, owners: Sequence[str]
+    account: str,
+    endpoint: Endpoint,
+    start: dt.date,
+    *,
+    prefix: Sequence[str],
+    group: str,
+    owners: Sequence[str],
+    clock: Clock,
 ) -> dg.AssetsDefinition:
     """The asset of an account's endpoint, keyed `<prefix>/<account>/<endpoint>`."""
     key = dg.AssetKey([*prefix, account, endpoint.name])
@@ -59,14 +69,15 @@ def build_asset(
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"wx_{account}",
         op_tags={"dagster/priority": str(_PRIORITY[endpoint.family])},
-        check_specs=check_specs(key),
+        check_specs=check_specs(key, endpoint),
+        freshness_policy=freshness_of(endpoint.period),
         required_resource_keys={resource_key(account)},
         output_required=False,
     )
     def materialize(
         context: dg.AssetExecutionContext, config: FetchConfig
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        yield from _Materialization(context, account, endpoint, config.refresh).events()
+        yield from _Materialization(context, account, endpoint, config.refresh, clock).events()
 
     return materialize
 
@@ -79,20 +90,24 @@ def resource_key(account: str) -> str:
 class _Materialization:
     """One run of one asset."""
 
-    def __init__(self, context: dg.AssetExecutionContext, account: str, endpoint: Endpoint, refresh: bool) -> None:
+    def __init__(
+        self, context: dg.AssetExecutionContext, account: str, endpoint: Endpoint, refresh: bool, clock: Clock
+    ) -> None:
         self._context = context
         self._account = account
         self._endpoint = endpoint
         self._refresh = refresh
+        self._clock = clock
         self._reason = context.run.tags.get(REASON_TAG)
 
     def events(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Bring the run's partitions in; events for what is there, and an end that tells the truth."""
         self._context.instance.add_run_tags(self._context.run.run_id, process_tags())
         settings, report = self._bring_in()
-        with Warehouse(settings.database).writing() as con:
-            checks = list(check_results(con, self._account, self._endpoint, self._context.asset_key))
-            rows = {"dagster/row_count": known.rows_stored(con, self._account, self._endpoint)}
+        warehouse, start = Warehouse(settings.database, clock=self._clock), settings.account(self._account).start
+        with evidence_of_a_run(warehouse, self._account, start, self._endpoint) as evidence:
+            checks = list(check_results(evidence, self._endpoint, self._context.asset_key))
+            rows = {"dagster/row_count": known.rows_stored(evidence.con, self._account, self._endpoint)}
         if not report.undone:
             yield self._whole(report, rows, checks)
         else:
@@ -142,7 +157,7 @@ class _Materialization:
             yield from checks
             return
         for check in checks:
-            self._context.log_event(_evaluation(check))
+            self._context.log_event(evaluation(check))
         error = report.errors[0]
         self._context.instance.add_run_tags(self._context.run.run_id, {STOPPED_TAG: type(error).__name__})
         others = [str(each) for each in report.errors[1:5]]
@@ -180,19 +195,6 @@ class _Materialization:
                 }
             },
         )
-
-
-def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
-    assert check.asset_key is not None
-    assert check.check_name is not None
-    return dg.AssetCheckEvaluation(
-        asset_key=check.asset_key,
-        check_name=check.check_name,
-        passed=check.passed,
-        metadata=check.metadata,
-        severity=check.severity,
-        description=check.description,
-    )
 
 
 def _summary(report: Report) -> str:

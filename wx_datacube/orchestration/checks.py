@@ -11,55 +11,76 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube.catalog import Endpoint
-from wx_datacube.warehouse.checks import CHECKS, Check, Finding, run_check
-from wx_datacube.warehouse.files import Connection
+from wx_datacube.warehouse.checks import Check, Cure, Evidence, Finding, checks_of, run_check
 
 _SHOWN = 8
 """Rows beside a check: as text, since Dagster hides Markdown behind a link there."""
+_WIDTH = 120
+"""Characters of a row."""
 
 
-def check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """The specs of all checks on an asset; none of them blocks what is downstream."""
-    return [dg.AssetCheckSpec(check.name, asset=key, description=check.description) for check in CHECKS]
+def check_specs(key: dg.AssetKey, endpoint: Endpoint) -> list[dg.AssetCheckSpec]:
+    """The specs of an asset's checks; none of them blocks what is downstream."""
+    return [dg.AssetCheckSpec(check.name, asset=key, description=check.description) for check in checks_of(endpoint)]
 
 
-def check_results(con: Connection, account: str, endpoint: Endpoint, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-    """Every check of an asset, judged on what is stored."""
-    for check in CHECKS:
-        findings = run_check(con, check, account, endpoint)
+def check_results(evidence: Evidence, endpoint: Endpoint, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+    """Every check of an asset, judged by the evidence."""
+    for check in checks_of(endpoint):
+        found = run_check(check, evidence, endpoint)
+        findings = [each for each in found if not each.harmless]
         yield dg.AssetCheckResult(
             passed=not findings,
             asset_key=key,
             check_name=check.name,
             severity=dg.AssetCheckSeverity.ERROR if check.grave else dg.AssetCheckSeverity.WARN,
-            description=_summary(check, findings),
-            metadata=_metadata(account, findings),
+            description=_summary(check, findings) if findings else _nothing(found),
+            metadata=_metadata(check, evidence.account, findings),
         )
 
 
-def _summary(check: Check, findings: list[Finding]) -> str:
-    if not findings:
-        return "Nothing found."
-    more = f", the newest {_SHOWN} under rows" if len(findings) > _SHOWN else ""
-    return (
-        f"{len(findings):,} found{more}. A clean answer heals it: ask WeChat again with the command under how to heal,"
-        " or by a run with `refresh: true`."
+def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """A result as an event to be logged, where no op returns it."""
+    assert result.asset_key is not None
+    assert result.check_name is not None
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
     )
 
 
-def _metadata(account: str, findings: list[Finding]) -> dict[str, dg.MetadataValue[Any]]:
+def _nothing(harmless: list[Finding]) -> str:
+    return " ".join(["Nothing found.", *(f"{_row(each)}." for each in harmless[:_SHOWN])])
+
+
+def _summary(check: Check, findings: list[Finding]) -> str:
+    more = f", the newest {_SHOWN} under rows" if len(findings) > _SHOWN else ""
+    return f"{len(findings):,} found{more}: {_row(findings[0])}. {check.cure.advice}"
+
+
+def _row(finding: Finding) -> str:
+    return f"{finding.ref_date}: {finding.what[:_WIDTH]}"
+
+
+def _metadata(check: Check, account: str, findings: list[Finding]) -> dict[str, dg.MetadataValue[Any]]:
     metadata: dict[str, dg.MetadataValue[Any]] = {"found": dg.MetadataValue.int(len(findings))}
     if findings:
-        rows = "\n".join(f"{finding.ref_date}: {finding.what[:90]}" for finding in findings[:_SHOWN])
-        metadata["rows"] = dg.MetadataValue.text(rows)
-        metadata["how to heal"] = dg.MetadataValue.text("\n".join(_commands(account, findings)))
+        metadata["rows"] = dg.MetadataValue.text("\n".join(map(_row, findings[:_SHOWN])))
+        if check.cure.command:
+            metadata["how to heal"] = dg.MetadataValue.text("\n".join(_commands(check.cure, account, findings)))
     return metadata
 
 
-def _commands(account: str, findings: list[Finding]) -> list[str]:
-    """For each endpoint concerned, the command that asks again; a clean answer heals the check."""
+def _commands(cure: Cure, account: str, findings: list[Finding]) -> list[str]:
+    """The command that heals; where dates matter, one for each endpoint concerned."""
+    if not cure.ranged:
+        return [f"wx-datacube {cure.command}"]
     return [
-        f"wx-datacube backfill --refresh --account {account} --endpoint {endpoint}"
+        f"wx-datacube {cure.command} --account {account} --endpoint {endpoint}"
         f" --start {min(each.begin for each in findings if each.endpoint == endpoint)}"
         f" --end {max(each.end for each in findings if each.endpoint == endpoint)}"
         for endpoint in dict.fromkeys(finding.endpoint for finding in findings)

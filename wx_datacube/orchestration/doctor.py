@@ -22,7 +22,7 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
         yield Finding(False, f"Dagster's instance in {settings.project} can't be opened: {error}")
         return
     yield Finding(True, f"Dagster's instance in {settings.project} opens.")
-    names = [f"{account.name}_{period.adverb}" for period in Period]
+    names = [f"{account.name}_{what}" for what in (*(period.adverb for period in Period), "checks")]
     off = [name for name in names if not states.get(name)]
     if off:
         how = "Switch them on in Dagster's UI under Automation, or run `wx-datacube backfill` by cron."

@@ -14,7 +14,7 @@ import duckdb
 
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.errors import SettingsError
-from wx_datacube.periods import due_on, label_of
+from wx_datacube.periods import SETTLED_HOUR, due_on, label_of, settled_at
 from wx_datacube.warehouse.ledger import last_call
 from wx_datacube.warehouse.schema import GOOD_ANSWER, coverage_select
 
@@ -81,7 +81,7 @@ def states(
     """The state of every label due at `now` from `start` on, oldest first, by endpoint name."""
     wanted = [endpoint] if endpoint else list(ENDPOINTS)
     found = con.execute(
-        f"SELECT endpoint, label, state FROM ({_COVERAGE})"
+        f"SELECT endpoint, label, state FROM ({_coverage_of_account(endpoint)})"
         " WHERE endpoint IN (SELECT unnest($names::JSON::VARCHAR[])) ORDER BY label",
         {"account": account, "start": start, "now": now, "names": _listed(each.name for each in wanted)},
     )
@@ -89,6 +89,24 @@ def states(
     for name, label, state in found.fetchall():
         result[name][label] = State(state)
     return result
+
+
+def overdue(
+    con: Connection, account: str, endpoint: Endpoint, start: dt.date, now: dt.datetime
+) -> tuple[list[dt.date], list[dt.date]]:
+    """The labels settled at `now` that are missing, oldest first: gaps, and history that has not been reached.
+
+    History is what lies before all that was ever answered for; where nothing was, all but the newest label.
+    """
+    found = con.execute(
+        "SELECT coalesce(min(label) FILTER (state IN ('landed', 'empty')), max(label)),"
+        f" list(label ORDER BY label) FILTER (state = 'missing') FROM ({_coverage_of_account(endpoint)})"
+        " WHERE endpoint = $endpoint",
+        # Due at midnight, settled at noon.
+        {"account": account, "start": start, "now": now - dt.timedelta(hours=SETTLED_HOUR), "endpoint": endpoint.name},
+    ).fetchall()
+    reached, missing = found[0][0], found[0][1] or []
+    return [label for label in missing if label >= reached], [label for label in missing if label < reached]
 
 
 def coverage(
@@ -101,7 +119,7 @@ def coverage(
     found = con.execute(
         f"""
         SELECT label, state, "rows", fetched_at, call_id, messages, coalesce(users, 0)
-        FROM ({_COVERAGE}) AS coverage LEFT JOIN ({_figures(endpoint)}) AS figures USING (label)
+        FROM ({_coverage_of_account(endpoint)}) AS coverage LEFT JOIN ({_figures(endpoint)}) AS figures USING (label)
         WHERE endpoint = $endpoint AND label IN (SELECT unnest($labels::JSON::DATE[]))
         """,
         {"account": account, "start": min(wanted), "now": now, "endpoint": endpoint.name, "labels": _listed(wanted)},
@@ -121,7 +139,8 @@ def _listed(values: Iterable[object]) -> str:
     return json.dumps(list(values), default=str)
 
 
-_COVERAGE = coverage_select("(SELECT $account AS account, $start::DATE AS start_date)", "$now::TIMESTAMP")
+def _coverage_of_account(endpoint: Endpoint | None) -> str:
+    return coverage_select("(SELECT $account AS account, $start::DATE AS start_date)", "$now::TIMESTAMP", endpoint)
 
 
 def _coverage_of(row: tuple, endpoint: Endpoint) -> Coverage:  # type: ignore[type-arg]  # a row of any columns
@@ -158,6 +177,16 @@ def calls_since(con: Connection, account: str, midnight: dt.datetime) -> dict[st
         {"account": account, "midnight": midnight},
     )
     return {endpoint.name: 0 for endpoint in ENDPOINTS} | dict(found.fetchall())
+
+
+def asked_before(con: Connection, account: str, endpoint: Endpoint, since: dt.datetime) -> bool:
+    """Whether a call from `since` on was made for a label that had settled by then: for more than the newest."""
+    oldest = con.execute(
+        "SELECT min(list_min(asked)) FROM datacube.api_calls"
+        " WHERE account = $account AND endpoint = $endpoint AND requested_at >= $since",
+        {"account": account, "endpoint": endpoint.name, "since": since},
+    ).fetchall()[0][0]
+    return oldest is not None and settled_at(oldest, endpoint.period) < since
 
 
 def last_error_at(con: Connection, account: str, endpoint: Endpoint, errcode: int) -> dt.datetime | None:

@@ -149,7 +149,7 @@ class Warehouse:
         Nothing is done where the published file is the copy made last and the writer's has not changed since.
         """
         with self._explained(), self._write_lock():
-            if self._receipt().get("files") == self._state_of_files():
+            if self.is_published:
                 return
             self._sweep()
             with self._open_writer() as con:
@@ -163,6 +163,11 @@ class Warehouse:
             copy.replace(self.database)
             _wal(self.database).unlink(missing_ok=True)
             self._receipt_file.write_text(json.dumps({"files": self._state_of_files(), "calls": calls}))
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the published file is the copy made last, and the writer's has not changed since."""
+        return self._receipt().get("files") == self._state_of_files()
 
     @property
     def _receipt_file(self) -> Path:

@@ -190,7 +190,7 @@ def asset(ui: Ui, name: str) -> Any:
     return ui.ask(ASSET, key={"path": ["default", name]})["assetNodeOrError"]
 
 
-def test_the_location_shows_seven_assets_a_report_and_three_schedules(ui: Ui, backfill: str) -> None:
+def test_the_location_shows_seven_assets_a_report_and_four_schedules(ui: Ui, backfill: str) -> None:
     """Under the name `wx_datacube`, all schedules off."""
     ours = location(ui)
 
@@ -198,7 +198,7 @@ def test_the_location_shows_seven_assets_a_report_and_three_schedules(ui: Ui, ba
         f"default/{name}" for name in (*BY_NAME, "report")
     }
     assert {each["name"]: each["scheduleState"]["status"] for each in ours["schedules"]} == {
-        f"default_{adverb}": "STOPPED" for adverb in ("daily", "weekly", "monthly")
+        f"default_{adverb}": "STOPPED" for adverb in ("daily", "weekly", "monthly", "checks")
     }
 
 

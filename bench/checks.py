@@ -1,0 +1,81 @@
+"""The checks' part: `python -m bench.checks` measures all checks of each asset over twelve years of answers.
+
+The answers are made here, coherent and without a silent day, and stored as a run stores them.
+"""
+
+import datetime as dt
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wx_datacube.catalog import ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
+from wx_datacube.periods import due_labels, due_on
+from wx_datacube.warehouse.checks import checks_of, evidence_of_a_run, evidence_of_readers, run_check
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import Call, store_calls
+
+NOW = dt.datetime(2026, 11, 24, 15)
+TIMES = 5
+
+
+def rows(endpoint: Endpoint, label: dt.date) -> Iterator[dict[str, Any]]:
+    """A label's rows: a message of each type in each hour of each day."""
+    days = (due_on(label, endpoint.period) - label).days
+    row = {"ref_date": str(label), "user_source": 0}
+    if endpoint.family is Family.SENDERS:
+        yield row | {"count_interval": 3, "msg_user": 5}
+        return
+    for kind in MESSAGE_TYPES:
+        if endpoint.family is Family.HOURS:
+            yield from (
+                row | {"ref_hour": 100 * at, "msg_type": kind, "msg_user": 1, "msg_count": 1} for at in range(24)
+            )
+        else:
+            yield row | {"msg_type": kind, "msg_user": 5, "msg_count": 24 * days}
+
+
+def calls(endpoint: Endpoint) -> Iterator[Call]:
+    """A call for each label, oldest first."""
+    for label in due_labels(endpoint.period, HISTORY_START, NOW.date()):
+        last = due_on(label, endpoint.period) - dt.timedelta(days=1)
+        body = json.dumps({"list": list(rows(endpoint, label))}, separators=(",", ":"))
+        yield Call("bench", "shop", endpoint.name, label, last, (label,), False, NOW, 1, 200, None, None, None, body)
+
+
+def measured(warehouse: Warehouse, endpoint: Endpoint) -> tuple[float, int]:
+    """Seconds of processor that a run's checks of an asset take, the least of some; and how much they found."""
+    taken, found = [], 0
+    for _ in range(TIMES):
+        with evidence_of_a_run(warehouse, "shop", HISTORY_START, endpoint) as evidence:  # a run opens the file anyway
+            began = time.process_time()
+            found = sum(len(run_check(check, evidence, endpoint)) for check in checks_of(endpoint))
+            taken.append(time.process_time() - began)
+    return min(taken), found
+
+
+def main() -> None:
+    """Print a line an asset, and one for all of them by the published file."""
+    with tempfile.TemporaryDirectory() as folder:
+        warehouse = Warehouse(Path(folder, "figures.duckdb"), clock=lambda: NOW)
+        with warehouse.writing() as con:
+            for endpoint in ENDPOINTS:
+                store_calls(con, list(calls(endpoint)))
+        warehouse.publish()
+        for endpoint in ENDPOINTS:
+            with warehouse.reading() as con:
+                ((stored,),) = con.execute(f"SELECT count(*) FROM datacube.{endpoint.name}").fetchall()
+            seconds, found = measured(warehouse, endpoint)
+            print(
+                f"{endpoint.name}: {len(checks_of(endpoint))} checks, {stored:,} rows, {1000 * seconds:.0f} ms, {found}"
+            )
+        began = time.process_time()
+        with evidence_of_readers(warehouse, "shop", HISTORY_START, list(ENDPOINTS)) as evidence:
+            found = sum(len(run_check(check, evidence, each)) for each in ENDPOINTS for check in checks_of(each))
+        print(f"all of them by the published file: {1000 * (time.process_time() - began):.0f} ms, {found}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Checks: questions about whether the stored figures can be trusted, each of which names what is wrong and its cure.
+
+Add a check to `CHECKS`; it then belongs to the asset of every endpoint that it `concerns`. Each is judged on the
+answers now in force for the labels of an account, so that clean data heals it. `answers` looks at answers one by one,
+`sums` at what must agree, `arrival` at what must be there. How Dagster shows them is the business of `orchestration`.
+"""
+
+from wx_datacube.catalog import Endpoint
+from wx_datacube.warehouse.checks.answers import (
+    CODES_AND_FIELDS_ARE_KNOWN,
+    FIGURES_WERE_NOT_REVISED,
+    KEYS_ARE_UNIQUE,
+    NO_DATA_BEFORE_HISTORY,
+)
+from wx_datacube.warehouse.checks.arrival import DUE_LABELS_ARE_THERE, PUBLISHED_FILE_IS_CURRENT
+from wx_datacube.warehouse.checks.check import Check, Contents, Cure, Evidence, Finding
+from wx_datacube.warehouse.checks.evidence import contents, evidence_of_a_run, evidence_of_readers
+from wx_datacube.warehouse.checks.sums import DISTRIBUTION_COVERS_USERS, MESSAGES_ADD_UP
+
+CHECKS = (
+    NO_DATA_BEFORE_HISTORY,
+    FIGURES_WERE_NOT_REVISED,
+    KEYS_ARE_UNIQUE,
+    MESSAGES_ADD_UP,
+    DISTRIBUTION_COVERS_USERS,
+    DUE_LABELS_ARE_THERE,
+    CODES_AND_FIELDS_ARE_KNOWN,
+    PUBLISHED_FILE_IS_CURRENT,
+)
+
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Contents",
+    "Cure",
+    "Evidence",
+    "Finding",
+    "checks_of",
+    "contents",
+    "evidence_of_a_run",
+    "evidence_of_readers",
+    "run_check",
+]
+
+
+def checks_of(endpoint: Endpoint) -> list[Check]:
+    """The checks that concern an endpoint."""
+    return [check for check in CHECKS if check.concerns(endpoint)]
+
+
+def run_check(check: Check, evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
+    """Everything that the check finds for an account's endpoint, newest first; nothing harmful when it passes."""
+    found = sorted(check.find(evidence, endpoint), key=lambda finding: (finding.ref_date, finding.what))
+    return sorted(found, key=lambda finding: finding.end, reverse=True)

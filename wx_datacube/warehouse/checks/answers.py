@@ -1,0 +1,164 @@
+"""Answers: checks of single answers: rows that are not to be trusted, figures that changed, words that nobody knows.
+
+Add here what the answers now in force for the labels show by themselves; what is compared with other tables is in
+`sums`, what is not there at all in `arrival`.
+"""
+
+from collections.abc import Callable
+
+from wx_datacube.catalog import COUNT_INTERVALS, ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
+from wx_datacube.warehouse.checks.check import Check, Cure, Evidence, Finding
+from wx_datacube.warehouse.schema import GOOD_ANSWER
+
+_REJECTED = """
+SELECT rejected.row->>'$.ref_date' AS ref_date, rejected.row::VARCHAR AS what, $endpoint, begin_date, end_date
+FROM datacube.rejected_rows AS rejected JOIN datacube.api_calls USING (account, endpoint, call_id)
+WHERE account = $account AND endpoint = $endpoint AND reason = '{reason}'
+    AND EXISTS (FROM datacube.label_answers AS answer WHERE answer.account = $account
+        AND answer.endpoint = $endpoint AND answer.call_id = rejected.call_id AND {in_force})
+"""
+
+
+def _dirty(endpoint: Endpoint) -> str:
+    # Such a row belongs to no label that is asked for: it counts as long as its call is in force for any.
+    return f"""{_REJECTED.format(reason="before_2014_12_01", in_force="true")}
+UNION ALL
+SELECT ref_date::VARCHAR, 'in the table', $endpoint, ref_date, ref_date FROM datacube.{endpoint.name}
+WHERE account = $account AND ref_date < DATE '{HISTORY_START}'"""
+
+
+def _doubled(endpoint: Endpoint) -> str:
+    keys = [column.name for column in endpoint.key]
+    before = [f"lag({key}) OVER () AS {key}_before" for key in keys]
+    same_label = "answer.label::VARCHAR = (rejected.row->>'$.ref_date')"
+    # A label's rows are written together and in order: where they still lie so, no key can be twice. To group half a
+    # million hours by their keys takes nearly twice as long.
+    return f"""
+WITH placed AS (
+    SELECT {", ".join([*keys, *before])} FROM datacube.{endpoint.name} WHERE account = $account
+), moved AS (
+    SELECT ref_date FROM placed
+    WHERE ref_date IS DISTINCT FROM ref_date_before OR ({", ".join(keys)}) <= ({"_before, ".join(keys)}_before)
+    GROUP BY ref_date HAVING count(*) > 1
+)
+{_REJECTED.format(reason="duplicate_key", in_force=same_label)}
+UNION ALL
+SELECT ref_date::VARCHAR, count(*) || ' times in the table', $endpoint, ref_date, ref_date
+FROM datacube.{endpoint.name} SEMI JOIN moved USING (ref_date)
+WHERE account = $account GROUP BY {", ".join(keys)} HAVING count(*) > 1"""
+
+
+def _revised(endpoint: Endpoint) -> str:
+    """Figures whose change the answer now in force showed, and labels that a change of a day made suspect.
+
+    A day that was revised after its hours, distribution, week or month were fetched says that those may be wrong too.
+    """
+    own = """
+SELECT ref_date::VARCHAR,
+    field || ' ' || coalesce(old::VARCHAR, 'absent') || ' -> ' || coalesce(new::VARCHAR, 'absent'),
+    $endpoint, ref_date, ref_date
+FROM datacube.revisions AS revision JOIN datacube.label_answers AS answer USING (account, endpoint)
+WHERE account = $account AND endpoint = $endpoint AND label = ref_date AND answer.call_id = new_call_id"""
+    others = [each for each in ENDPOINTS if each is not ENDPOINTS[0]]
+    suspects = [_suspect(each) for each in (others if endpoint is ENDPOINTS[0] else [endpoint])]
+    return " UNION ALL ".join([own, *suspects])
+
+
+def _suspect(endpoint: Endpoint) -> str:
+    label = f"date_trunc('{endpoint.period.value}', ref_date)::DATE"
+    return f"""
+SELECT DISTINCT label::VARCHAR, '{endpoint.name} was fetched before ' || ref_date || ' was revised',
+    '{endpoint.name}', label, label
+FROM datacube.revisions AS revision JOIN datacube.label_answers AS answer
+    ON answer.account = revision.account AND answer.endpoint = '{endpoint.name}' AND answer.label = {label}
+WHERE revision.account = $account AND revision.endpoint = '{ENDPOINTS[0].name}'
+    AND $endpoint IS NOT NULL AND answer.call_id < revision.new_call_id"""
+
+
+_LOOKED_AT = 10
+"""Newest answers whose fields are looked at: WeChat adds a field to all answers from a day on, not to old ones."""
+
+
+def _unknown(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
+    """Codes that the catalog has no word for, sources that nobody has seen, and fields that have no column."""
+    newest = evidence.con.execute(
+        "SELECT DISTINCT call_id FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint"
+        f" ORDER BY call_id DESC LIMIT {_LOOKED_AT}",
+        {"account": evidence.account, "endpoint": endpoint.name},
+    ).fetchall()
+    return evidence.findings(
+        endpoint, f"{_odd_fields(endpoint, newest[-1][0] if newest else 0)} UNION ALL {_odd_codes(endpoint)}"
+    )
+
+
+def _odd_codes(endpoint: Endpoint) -> str:
+    code, known = (
+        ("count_interval", COUNT_INTERVALS) if endpoint.family is Family.SENDERS else ("msg_type", MESSAGE_TYPES)
+    )
+    columns = ((code, ", ".join(map(str, known))), ("user_source", "0"))
+    return " UNION ALL ".join(
+        f"""
+SELECT max(ref_date)::VARCHAR, '{name} ' || {name} || ' in ' || count(*) || ' rows since ' || min(ref_date), $endpoint,
+    min(ref_date), max(ref_date)
+FROM datacube.{endpoint.name} WHERE account = $account AND {name} NOT IN ({words}) GROUP BY {name}"""
+        for name, words in columns
+    )
+
+
+def _odd_fields(endpoint: Endpoint, since: int) -> str:
+    """Of the call `since` and later ones: as a constant it spares DuckDB to unpack older bodies."""
+    fields = ", ".join(f"'{column.name}'" for column in endpoint.columns)
+    return f"""
+WITH newest AS (
+    SELECT call_id, begin_date, end_date, TRY_CAST(response AS JSON) AS body FROM datacube.api_calls
+    WHERE call_id >= {since} AND account = $account AND endpoint = $endpoint AND {GOOD_ANSWER}
+), rows AS (
+    SELECT * EXCLUDE (body), unnest(body->'$.list[*]') AS item FROM newest
+), fields AS (
+    SELECT * EXCLUDE (body), unnest(json_keys(body)) AS name, ['list', 'errcode', 'errmsg'] AS known FROM newest
+    WHERE json_type(body) = 'OBJECT'
+    UNION ALL
+    SELECT * EXCLUDE (item), unnest(json_keys(item)), [{fields}] FROM rows WHERE json_type(item) = 'OBJECT'
+)
+SELECT max(end_date)::VARCHAR, 'field ' || name || ' in ' || count(DISTINCT call_id) || ' of the newest answers',
+    $endpoint, min(begin_date), max(end_date)
+FROM fields WHERE NOT list_contains(known, name) GROUP BY name"""
+
+
+def _by(sql: Callable[[Endpoint], str]) -> Callable[[Evidence, Endpoint], list[Finding]]:
+    """What a SELECT that is made for each endpoint finds."""
+    return lambda evidence, endpoint: evidence.findings(endpoint, sql(endpoint))
+
+
+NO_DATA_BEFORE_HISTORY = Check(
+    f"no_data_before_{HISTORY_START:%Y_%m_%d}",
+    f"WeChat sent no rows dated before {HISTORY_START}, which by its own words are unreliable dirty data; such rows"
+    " are set apart in datacube.rejected_rows."
+    " 没有早于 2014-12-01 的数据：微信说明此类数据不可靠，已另存，不进入数据表。",
+    _by(_dirty),
+)
+FIGURES_WERE_NOT_REVISED = Check(
+    "figures_were_not_revised",
+    "WeChat changed no figure with the answer now in force, and no day after its hours, distribution, week or month"
+    " were fetched; changes are in datacube.revisions. 微信没有修改已保存的数据；修改记录见 datacube.revisions。",
+    _by(_revised),
+)
+KEYS_ARE_UNIQUE = Check(
+    "keys_are_unique",
+    "No answer held the same key twice (the first such row is stored, later ones are set apart), and no key is in"
+    " the table twice. 主键唯一：同一返回中重复的行已另存。",
+    _by(_doubled),
+    grave=True,
+)
+CODES_AND_FIELDS_ARE_KNOWN = Check(
+    "codes_and_fields_are_known",
+    "WeChat sent no message type and no interval that the catalog has no word for, no user_source but 0, and lately no"
+    " field that has no column."
+    " 没有未知的消息类型、区间代码或字段，user_source 均为 0。",
+    _unknown,
+    cure=Cure(
+        "Nothing is lost: such codes are counted and shown as other (N), and such fields stay in datacube.api_calls."
+        " WeChat has changed something: upgrade wx_datacube, or report it, so that the catalog gets a word for it."
+        " 数据没有丢失；微信有所变更，请升级 wx_datacube 或向我们反馈。",
+    ),
+)

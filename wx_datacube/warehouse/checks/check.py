@@ -1,0 +1,95 @@
+"""Check: what a check is, what it goes by, what it finds, and what heals it.
+
+Nothing here asks the warehouse anything: that is what the entries of `CHECKS` do.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import duckdb
+
+from wx_datacube.catalog import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What one of the two files holds of an account, briefly enough to be compared with the other.
+
+    `tables` has for each endpoint its calls, its rows, and a fingerprint of all rows.
+    """
+
+    last_call: int
+    last_call_at: dt.datetime | None
+    tables: dict[str, tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What checks go by: an account's tables, its first day, the time, and both files' contents where there are both.
+
+    `fault` says why the published file can't be read.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    account: str
+    start: dt.date
+    now: dt.datetime
+    written: Contents | None = None
+    published: Contents | None = None
+    fault: str | None = None
+
+    def findings(self, endpoint: Endpoint, sql: str) -> "list[Finding]":
+        """What a SELECT of the first five fields of `Finding` by `$account` and `$endpoint` finds."""
+        given = {"account": self.account, "endpoint": endpoint.name}
+        used = {name: value for name, value in given.items() if f"${name}" in sql}
+        found = self.con.execute(sql, used).fetchall()
+        return [
+            Finding(str(date), str(what), str(name), str(begin), str(end)) for date, what, name, begin, end in found
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong: the date it is about, the row or the numbers, and what to ask again so that it may heal.
+
+    One that is `harmless` is worth telling and fails nothing.
+    """
+
+    ref_date: str
+    what: str
+    endpoint: str
+    begin: str
+    end: str
+    harmless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cure:
+    """What heals a check, in both languages, and the command for it: with endpoint and dates where it is `ranged`."""
+
+    advice: str
+    command: str = ""
+    ranged: bool = True
+
+
+REFRESH = Cure(
+    "A clean answer heals it: ask WeChat again with the command under how to heal, or by a run with `refresh: true`."
+    " 重新获取后即可恢复。",
+    "backfill --refresh",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check by its name: what it guards, how grave a failure is, what it finds for an endpoint, and what heals it.
+
+    `concerns` says for which endpoints there is such a check.
+    """
+
+    name: str
+    description: str
+    find: Callable[[Evidence, Endpoint], list[Finding]]
+    cure: Cure = REFRESH
+    grave: bool = False
+    concerns: Callable[[Endpoint], bool] = lambda endpoint: True

@@ -1,0 +1,105 @@
+"""Sums: figures of one endpoint that must agree with those of another.
+
+Add here what several tables say of the same messages. Users are distinct, so they are never added: the distribution of
+a period is held against the least and the most users that its types allow.
+"""
+
+from wx_datacube.catalog import ENDPOINTS, Endpoint, Family, Period
+from wx_datacube.warehouse.checks.check import Check, Cure, Evidence, Finding
+from wx_datacube.warehouse.schema import NEXT_LABEL
+
+_DAYS = ENDPOINTS[0]
+
+_OLDER = Cure(
+    "One of the two is out of date. The command under how to heal asks again for what was fetched first; if they still"
+    " differ, it names the other. If fresh answers of both differ, WeChat's own figures don't agree: tell its support,"
+    " with the rid in datacube.api_calls."
+    " 两者之一已过时：请用 how to heal 中的命令重新获取；若都重新获取后仍不一致，则是微信数据本身不一致。",
+    "backfill --refresh",
+)
+
+
+def _unequal(parts: Endpoint) -> str:
+    """Days whose hours, or weeks and months whose days, don't have as many messages of a type; absent is none."""
+    period = parts.period
+    label = "ref_date" if period is Period.DAY else f"date_trunc('{period.value}', ref_date)::DATE"
+    return f"""
+WITH days AS (
+    SELECT {label} AS label, msg_type, sum(msg_count) AS messages FROM datacube.{_DAYS.name}
+    WHERE account = $account GROUP BY ALL
+), others AS (
+    SELECT ref_date AS label, msg_type, sum(msg_count) AS messages FROM datacube.{parts.name}
+    WHERE account = $account GROUP BY ALL
+), answered AS (
+    -- A day is known once it has rows, or was silent when that was settled: no sum is better than half of one.
+    SELECT date_trunc('{period.value}', day)::DATE AS label, max(fetched) AS fetched, count(*) AS days
+    FROM (SELECT label AS day, call_id AS fetched FROM datacube.label_answers AS answer
+        WHERE account = $account AND endpoint = '{_DAYS.name}' AND (settled AND clean AND shown = 0
+            OR EXISTS (FROM datacube.{_DAYS.name} AS day WHERE day.account = $account AND day.ref_date = answer.label)))
+    GROUP BY ALL
+), whole AS (
+    SELECT answered.label, fetched < answer.call_id AS days_are_older
+    FROM answered JOIN datacube.label_answers AS answer
+        ON answer.account = $account AND answer.endpoint = '{parts.name}' AND answer.label = answered.label
+    WHERE days = date_diff('day', answered.label, (answered.label + {NEXT_LABEL[period]})::DATE)
+        AND answered.label IN (SELECT label FROM others)
+        AND ({str(period is not Period.DAY).lower()} OR answered.label IN (SELECT label FROM days))
+)
+SELECT label::VARCHAR,
+    'msg_type ' || msg_type || ': {_DAYS.name} says ' || coalesce(days.messages, 0)
+        || ' messages, {parts.name} ' || coalesce(others.messages, 0),
+    CASE WHEN days_are_older THEN '{_DAYS.name}' ELSE '{parts.name}' END, label,
+    CASE WHEN days_are_older THEN (label + {NEXT_LABEL[period]} - INTERVAL 1 DAY)::DATE ELSE label END
+FROM days FULL JOIN others USING (label, msg_type) JOIN whole USING (label)
+WHERE coalesce(days.messages, 0) <> coalesce(others.messages, 0)"""
+
+
+def _add_up(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
+    return evidence.findings(endpoint, _unequal(endpoint))
+
+
+def _uncovered(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
+    """Periods whose distribution has fewer users than one type, or more than all types together."""
+    messages, senders = (
+        next(each for each in ENDPOINTS if each.period is endpoint.period and each.family is family)
+        for family in (Family.MESSAGES, Family.SENDERS)
+    )
+    # Interval 0 is of those who sent nothing.
+    sql = f"""
+WITH types AS (
+    SELECT ref_date, max(msg_user) AS least, sum(msg_user) AS most FROM datacube.{messages.name}
+    WHERE account = $account GROUP BY ref_date
+), spread AS (
+    SELECT ref_date, coalesce(sum(msg_user) FILTER (count_interval <> 0), 0) AS users FROM datacube.{senders.name}
+    WHERE account = $account GROUP BY ref_date
+)
+SELECT ref_date::VARCHAR, '{senders.name} has ' || users || ' users, {messages.name} '
+        || CASE WHEN users < least THEN 'at least ' || least ELSE 'at most ' || most END,
+    CASE WHEN one.call_id < two.call_id THEN one.endpoint ELSE two.endpoint END, ref_date, ref_date
+FROM types JOIN spread USING (ref_date)
+JOIN datacube.label_answers AS one
+    ON one.account = $account AND one.endpoint = '{messages.name}' AND one.label = ref_date
+JOIN datacube.label_answers AS two
+    ON two.account = $account AND two.endpoint = '{senders.name}' AND two.label = ref_date
+WHERE users NOT BETWEEN least AND most"""
+    return evidence.findings(endpoint, sql)
+
+
+MESSAGES_ADD_UP = Check(
+    "messages_add_up",
+    "The messages of a type by hour add up to those of the day, and those of the days to the week's and the month's,"
+    " wherever all of them are there; users are distinct and never added."
+    " 各类型的消息数：各小时之和等于当日，各日之和等于当周、当月；用户数为去重人数，不相加。",
+    _add_up,
+    cure=_OLDER,
+    concerns=lambda endpoint: endpoint.counts_messages and endpoint is not _DAYS,
+)
+DISTRIBUTION_COVERS_USERS = Check(
+    "distribution_covers_users",
+    "The users of a day's, week's or month's distribution are no fewer than those of any message type, and no more than"
+    " those of all types together."
+    " 发送分布的用户数不少于任一消息类型的用户数，也不多于各类型用户数之和。",
+    _uncovered,
+    cure=_OLDER,
+    concerns=lambda endpoint: endpoint.family is Family.SENDERS,
+)
