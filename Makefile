@@ -30,8 +30,8 @@ test: lint pytest smoke ## Everything a change must pass: lint, types, layers, t
 test-long: install ## The tests that take minutes
 	$(BIN)/pytest -n auto --dist worksteal -m long -o faulthandler_timeout=1800 $(PYTEST)
 
-browser: install ## Every path of Dagster's UI, clicked in Chromium (Debian: chromium, fonts-noto-cjk)
-	$(BIN)/pytest -m browser $(PYTEST)
+browser: install ## Dagster's UI, clicked, and the report, brushed, in Chromium (Debian: chromium, fonts-noto-cjk)
+	$(BIN)/pytest -n auto --dist loadfile -m browser $(PYTEST)
 
 lint: install ## Ruff, mypy --strict and the layers of the imports
 	$(BIN)/ruff check

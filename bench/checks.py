@@ -56,14 +56,20 @@ def measured(warehouse: Warehouse, endpoint: Endpoint) -> tuple[float, int]:
     return min(taken), found
 
 
+def twelve_years(folder: Path) -> Warehouse:
+    """Everything since 2014-12-01, stored and published."""
+    warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW)
+    with warehouse.writing() as con:
+        for endpoint in ENDPOINTS:
+            store_calls(con, list(calls(endpoint)))
+    warehouse.publish()
+    return warehouse
+
+
 def main() -> None:
     """Print a line an asset, and one for all of them by the published file."""
     with tempfile.TemporaryDirectory() as folder:
-        warehouse = Warehouse(Path(folder, "figures.duckdb"), clock=lambda: NOW)
-        with warehouse.writing() as con:
-            for endpoint in ENDPOINTS:
-                store_calls(con, list(calls(endpoint)))
-        warehouse.publish()
+        warehouse = twelve_years(Path(folder))
         for endpoint in ENDPOINTS:
             with warehouse.reading() as con:
                 ((stored,),) = con.execute(f"SELECT count(*) FROM datacube.{endpoint.name}").fetchall()

@@ -344,6 +344,7 @@ def test_a_refresh_that_the_quota_stops_ends_with_3(
     assert "getupstreammsg: 3 of 10 are still to be asked again." in said
 
 
+@pytest.mark.long
 def test_a_refresh_of_several_days_goes_on_where_it_stopped(
     it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:

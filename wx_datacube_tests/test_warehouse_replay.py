@@ -150,14 +150,14 @@ def is_the_same_in_any_batches(con: Connection, ledger: list[Call], cuts: set[in
 # --- the properties ---------------------------------------------------------------------------------------------
 
 
-@settings(few, max_examples=60)
+@settings(few, max_examples=25)
 @given(ledger=ledgers)
 def test_tables_follow_the_rules(con: Connection, ledger: list[Call]) -> None:
     """Tables, revisions, rejected rows, answers and states equal those of the rules in plain Python."""
     agrees_with_the_rules(con, ledger)
 
 
-@settings(few, max_examples=8)
+@settings(few, max_examples=4)
 @given(ledger=ledgers, cuts=st.sets(st.integers(1, 19)))
 def test_tables_do_not_depend_on_batches(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
     """However the ledger is cut into commits, and however it is replayed, all tables are equal."""
@@ -165,7 +165,7 @@ def test_tables_do_not_depend_on_batches(con: Connection, ledger: list[Call], cu
 
 
 @pytest.mark.long
-@settings(few, max_examples=1_000)
+@settings(few, max_examples=250)
 @given(ledger=ledgers)
 def test_tables_follow_the_rules_at_length(con: Connection, ledger: list[Call]) -> None:
     """The same with many more sequences."""
@@ -173,7 +173,7 @@ def test_tables_follow_the_rules_at_length(con: Connection, ledger: list[Call]) 
 
 
 @pytest.mark.long
-@settings(few, max_examples=100)
+@settings(few, max_examples=30)
 @given(ledger=ledgers, cuts=st.sets(st.integers(1, 19)))
 def test_tables_do_not_depend_on_batches_at_length(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
     """The same with many more sequences."""

@@ -52,7 +52,6 @@ def browser() -> Iterator[Browser]:
         pytest.skip("no chromium")
     options = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in QUIET)]
     expect.set_options(timeout=PATIENCE * 1000)
-    shutil.rmtree(SCREENSHOTS, ignore_errors=True)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
         yield found
@@ -104,12 +103,13 @@ def ui(project: Project, browser: Browser) -> Iterator[Ui]:
 @pytest.fixture(scope="package")
 def visit(browser: Browser, ui: Ui) -> Visit:
     """Somebody with a fresh page; when they leave it is photographed, and its console told of no error."""
+    shutil.rmtree(SCREENSHOTS / "ui", ignore_errors=True)
 
     @contextmanager
     def somebody(name: str) -> Iterator[Person]:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(PATIENCE * 1000)
-        person = Person(page, ui, SCREENSHOTS)
+        person = Person(page, ui, SCREENSHOTS / "ui")
         person.listen()
         try:
             yield person

@@ -89,8 +89,8 @@ def materializing(project: Project, emulated: Emulated) -> bool:
     [
         (fetching, signal.SIGINT),
         (materializing, signal.SIGINT),
-        (fetching, signal.SIGTERM),
-        (materializing, signal.SIGHUP),
+        pytest.param(fetching, signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(materializing, signal.SIGHUP, marks=pytest.mark.long),
     ],
 )
 def test_ctrl_c_ends_a_backfill(
@@ -142,6 +142,7 @@ def test_ctrl_c_while_a_query_runs_is_no_fault(way: str, tmp_path: Path) -> None
     assert err.splitlines()[-1] == "KeyboardInterrupt"
 
 
+@pytest.mark.long
 def test_a_killed_backfill_loses_no_more_than_the_last_second(project: Project, emulated: Emulated) -> None:
     """After kill -9 the same command finishes the work; what had been committed is not asked again."""
     emulated.control.set_latency(200)
@@ -159,6 +160,7 @@ def test_a_killed_backfill_loses_no_more_than_the_last_second(project: Project, 
     assert runs(project) <= {"SUCCESS", "FAILURE"}
 
 
+@pytest.mark.long
 def test_a_backfill_whose_dagster_is_killed_says_so(project: Project, emulated: Emulated) -> None:
     """Exit code 1 and how to go on; what was answered is stored, and the same command finishes the work."""
     emulated.control.set_latency(300)
@@ -327,6 +329,7 @@ with project_instance(Path.cwd()) as instance:
 """
 
 
+@pytest.mark.long
 def test_eight_processes_may_meet_a_fresh_history(tmp_path: Path) -> None:
     """None of them falls over Dagster's own set-up of its databases."""
     project = Project.make(tmp_path / "project")
