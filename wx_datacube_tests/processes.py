@@ -6,6 +6,7 @@ Add here what starts and stops processes. Nothing here knows what they do.
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,13 @@ TOP = Path(__file__).parent.parent
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let this process, and those started meanwhile, heed SIGINT, also where it is ignored (`make test &`)."""
+    """Let this process, and those started meanwhile, heed SIGINT, also where it is ignored (`make test &`).
+
+    Only the main thread can do that; what others start, nobody interrupts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

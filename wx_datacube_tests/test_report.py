@@ -224,8 +224,11 @@ def test_a_silent_day_is_zero_and_a_missing_one_is_not() -> None:
         None,
     ]
     english = Words("en")
-    changes = [page._change(now, before, english) for now, before in ((3, 2), (2, 4), (1, 1), (1, 0), (1, None))]
-    assert changes == ["▲ 50.0%", "▼ 50.0%", "unchanged", "0 before", "not stored"]
+    changes = [
+        page._change(now, before, english)
+        for now, before in ((3, 2), (2, 4), (1, 1), (9999, 10_000), (1, 0), (1, None))
+    ]
+    assert changes == ["▲ 50.0%", "▼ 50.0%", "unchanged", "▼ <0.1%", "0 before", "not stored"]
 
 
 def test_a_gap_of_months_is_a_gap(tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def _change(now: float | None, before: float | None, words: Words) -> str:
         return words("no_change")
     if not before:
         return words("from_zero")
-    return f"{'▲' if now > before else '▼'} {abs(now / before - 1):.1%}"
+    share = f"{abs(now / before - 1):.1%}"
+    return f"{'▲' if now > before else '▼'} {'<0.1%' if share == '0.0%' else share}"
 
 
 def _shares(figures: Figures, words: Words) -> list[tuple[str, int, float]]:
