@@ -24,6 +24,7 @@ from wx_datacube.periods import beijing_now, label_of
 
 if TYPE_CHECKING:
     from wx_datacube.settings import Account, Settings
+    from wx_datacube.warehouse.files import Warehouse
 
 DAY = click.DateTime(["%Y-%m-%d"])
 account_option = click.option("--account", metavar="NAME", help="One account only; default: all that are configured.")
@@ -73,6 +74,19 @@ def _settings() -> "Settings":
     return settings
 
 
+def _published(settings: "Settings") -> "Warehouse":
+    """What readers read; `WarehouseError` where it was deleted and what was stored is still there."""
+    from wx_datacube.warehouse.files import Warehouse
+
+    warehouse = Warehouse(settings.database)
+    if warehouse.writer.exists() and not warehouse.database.exists():
+        raise WarehouseError(
+            f"{warehouse.database} is not there, but {warehouse.writer.name} is, which holds what was stored.",
+            advice="Publish it again: wx-datacube replay",
+        )
+    return warehouse
+
+
 def _accounts(settings: "Settings", name: str | None) -> "tuple[Account, ...]":
     return settings.accounts if name is None else (settings.account(name),)
 
@@ -88,6 +102,7 @@ def status(account: str | None, as_json: bool) -> int:
     from wx_datacube.status import read_status
 
     settings = _settings()
+    _published(settings)
     found = [read_status(settings, each) for each in _accounts(settings, account)]
     if as_json:
         whole = {"database": str(settings.database), "accounts": {each.account: each.as_json() for each in found}}
@@ -186,6 +201,17 @@ def replay() -> int:
     return 0
 
 
+def _file_name(suffix: str) -> Callable[[click.Context, click.Parameter, str | None], Path | None]:
+    """`--output` as a path: not the empty name of an unset shell variable, and no database, which is not HTML."""
+
+    def check(_: click.Context, __: click.Parameter, value: str | None) -> Path | None:
+        if value is not None and not (value.strip() and value.endswith(suffix)):
+            raise click.BadParameter(f"{value!r} should be a name{f' that ends in {suffix}' if suffix else ''}.")
+        return None if value is None else Path(value)
+
+    return check
+
+
 @commands.command()
 @click.option(
     "--format",
@@ -197,7 +223,8 @@ def replay() -> int:
 )
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False),
+    callback=_file_name(""),
     required=True,
     metavar="DIR",
     help="Folder for the files; it is made, and files of the same names are replaced.",
@@ -205,9 +232,8 @@ def replay() -> int:
 def export(form: str, output: Path) -> int:
     """Write every view as a file, for programs that would hold the database open. Makes no call."""
     from wx_datacube.export import export_views
-    from wx_datacube.warehouse.files import Warehouse
 
-    for path, rows in export_views(Warehouse(_settings().database), output, form).items():
+    for path, rows in export_views(_published(_settings()), output, form).items():
         click.echo(f"{path}  {rows:,} rows")
     return 0
 
@@ -215,7 +241,8 @@ def export(form: str, output: Path) -> int:
 @commands.command()
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False),
+    callback=_file_name(".html"),
     metavar="FILE",
     help="Default: report_<account>.html beside the database.",
 )
@@ -235,6 +262,7 @@ def report(
         raise click.UsageError("--output is one file, and several accounts are configured: name one with --account.")
     from wx_datacube.terminal import run_report
 
+    _published(settings)
     for each in chosen:
         click.echo(f"Report of {each.name}: {run_report(settings, each, lang, first, last, output)}")
     return 0

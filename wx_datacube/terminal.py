@@ -6,6 +6,7 @@ Tables, progress and the words around them; which command there is and what its 
 import datetime as dt
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from wx_datacube.todo import Range
 
 _WIDTH = 120
+_NAME = max(len(each.name) for each in ENDPOINTS)
 """Columns where there is no terminal: nothing is wrapped or cut in a log file."""
 
 
@@ -97,7 +99,7 @@ def show_status(status: AccountStatus) -> None:
     console = _console()
     console.print(f"Account {status.account} ({status.appid or 'no AppID yet'}), history from {status.start}")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("endpoint")
+    table.add_column("endpoint", min_width=_NAME)
     for name in (
         "due",
         "landed",
@@ -199,7 +201,7 @@ class _Display:
 
 def _show_outcome(console: Console, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("endpoint")
+    table.add_column("endpoint", min_width=_NAME)
     for state in State:
         table.add_column(state.value, justify="right")
     for endpoint, labels in states.items():
@@ -323,6 +325,17 @@ SELECT date, users, messages, round(messages_per_user, 2) AS messages_per_user
 FROM totals_daily ORDER BY date DESC LIMIT 7"""
 
 
+def _require_free(host: str, port: int) -> None:
+    """Dagster would say so somewhere in its log, and go on with everything but its pages."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise SettingsError(
+            f"Port {port} of {host} can't be used: {error.strerror}.", advice="Name another one with --port."
+        ) from None
+
+
 def run_ui(settings: Settings, host: str | None = None, port: int | None = None) -> int:
     """Dagster's UI on the configured accounts; without credentials, on the demo and its emulator."""
     options = [*(("--host", host) if host else ()), *(("--port", str(port)) if port else ())]
@@ -331,6 +344,8 @@ def run_ui(settings: Settings, host: str | None = None, port: int | None = None)
             "This command needs dagster_webserver, which is not installed.",
             advice="Install it: pip install 'wx-datacube[ui]', or `make install` in a clone.",
         )
+    if port is not None:
+        _require_free(host or "127.0.0.1", port)
     if any(account.can_call for account in settings.accounts):
         return _dagster_dev(settings.project, process_environment() | {"DAGSTER_HOME": str(settings.project)}, options)
     from wx_datacube import demo

@@ -6,6 +6,7 @@ Commands run in this process, through `cli.run`; what needs real processes is in
 import json
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -422,6 +423,8 @@ def test_several_accounts_have_a_report_each(folder: Folder) -> None:
         (("--lang", "fr"), "--lang"),
         (("--from", "soon"), "--from"),
         (("--output", "."), "--output"),
+        (("--output", ""), "--output"),
+        (("--output", "data/wx_datacube.duckdb"), "--output"),
     ],
     ids=" ".join,
 )
@@ -434,6 +437,41 @@ def test_a_report_that_can_not_be_made_says_why(arguments: tuple[str, ...], name
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert named in err
     assert folder.contents() == before
+
+
+@pytest.mark.parametrize("command", [("status",), ("report",), ("export", "--output", "files")], ids=" ".join)
+def test_a_published_file_that_was_deleted_is_not_taken_for_no_data(command: tuple[str, ...], folder: Folder) -> None:
+    """What was stored is in the writer's file: it says so, and how to publish it again."""
+    folder.run("replay")
+    folder.path.joinpath("data/wx_datacube.duckdb").unlink()
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "wx-datacube replay" in err
+    assert folder.run("replay")[0] == 0
+    assert folder.run(*command)[0] == 0
+
+
+def test_files_of_an_unset_variable_go_nowhere(folder: Folder) -> None:
+    """`--output "$FILES"` would be the project folder."""
+    folder.run("replay")
+    before = folder.contents()
+
+    code, _, err = folder.run("export", "--output", "")
+
+    assert (code, err.count("\n")) == (2, 1)
+    assert folder.contents() == before
+
+
+def test_a_port_that_is_taken_is_said_at_once(folder: Folder) -> None:
+    """And not somewhere in Dagster's log, of which everything but the pages would go on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, out, err = folder.run("ui", "--port", str(port))
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"Port {port} of 127.0.0.1" in err
 
 
 def test_a_report_that_can_not_be_written_says_so(folder: Folder) -> None:

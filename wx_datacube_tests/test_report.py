@@ -139,6 +139,9 @@ def test_a_chosen_time_is_kept_to(it: Shop) -> None:
     assert [day.date for day in found.days] == [first + count * DAY for count in range(14)]
     assert sum(messages for *_, messages in found.by_type) == counted(it.emulated.world, first, last).messages
     assert (found.hours_first, found.hours_last) == (first, last)
+    assert found.earlier == [
+        (date, counted(it.emulated.world, date, date)) for date in (first - n * DAY for n in range(14, 0, -1))
+    ]
     assert [key.label for key in found.keys] == [last, dt.date(2026, 9, 14), dt.date(2026, 9, 1)]
     assert {each.endpoint.name: each.due for each in found.coverage} == {
         each.name: {Period.DAY: 14, Period.WEEK: 2, Period.MONTH: 1}[each.period] for each in ENDPOINTS
@@ -162,7 +165,18 @@ def test_the_calendar_tells_missing_from_not_settled(hour: int, tmp_path: Path) 
         (Mark.MISSING, sorted(daily)),
         (Mark.UNSETTLED if hour < 12 else Mark.MISSING, sorted(daily)),
     ]
-    assert found.coverage[0].missing == (1 if hour < 12 else 2)
+    assert (found.coverage[0].missing, found.coverage[0].unsettled) == ((1, 1) if hour < 12 else (2, 0))
+    assert ("more are not settled before noon" in text_of(found)) is (hour < 12)
+
+
+def test_a_bar_that_is_not_whole_is_marked(tmp_path: Path) -> None:
+    """A week at the edge of the range, or with a day that isn't stored, is not taken for one with few messages."""
+    start = dt.date(2026, 6, 3)  # a Wednesday
+    found = figures_of(years(tmp_path, start=start, gap=(dt.date(2026, 7, 1), dt.date(2026, 7, 1))), start)
+
+    assert found.unit is Period.WEEK
+    assert page._partial(found) == {dt.date(2026, 6, 1), dt.date(2026, 6, 29), dt.date(2026, 11, 23)}
+    assert "Pale bars are not whole" in text_of(found)
 
 
 def test_the_calendar_shows_what_was_revised_and_what_was_set_apart(tmp_path: Path) -> None:
@@ -210,7 +224,7 @@ def test_one_day_of_data(tmp_path: Path) -> None:
     warehouse = years(tmp_path, start=dt.date(2026, 11, 23))
     text = text_of(figures_of(warehouse, dt.date(2026, 11, 23)))
 
-    assert "Only one day is stored: no trend to draw yet." in text
+    assert "A trend needs two days with data." in text
     assert text.count("not stored") == 9  # three figures against three days
     assert "Everything that is due is there." in text
 

@@ -35,20 +35,20 @@ MARK_COLOURS = {
 }
 _KINDS = (BLUE, ORANGE, GREEN, PINK, SKY)
 _WEEK, _MILLISECONDS = 7, 86_400_000
-_DATES = {Period.DAY: "%Y-%m-%d", Period.WEEK: "%Y-%m-%d", Period.MONTH: "%Y-%m"}
 
 
 def trend(words: Words) -> dict[str, Any]:
     """Messages and users a day over the time that is brushed, and over as many days before it.
 
-    Data `days`: `d` the date, `m` messages, `u` users, null where nothing is stored.
+    Data `days`: `d` the date, `m` messages, `u` users, null where nothing is stored; `a` where that is so on both sides
+    of a day, which no line can show. Data `all`: the same with earlier days, of which only the dashed line is.
     """
     brush = alt.selection_interval(name="brush", encodings=["x"])
     days = alt.Chart(alt.NamedData("days")).transform_calculate(t="toDate(datum.d)")
     overview = (
         days.mark_area(color=GREY, opacity=0.5, line={"color": GREY, "strokeWidth": 1}, invalid=_BREAK)
         .encode(
-            alt.X("t:T", title=None, scale=_utc(), axis=alt.Axis(format="%Y-%m", labelOverlap=True, tickCount=6)),
+            alt.X("t:T", title=None, scale=_utc(), axis=_time()),
             alt.Y("m:Q", title=None, axis=None),
         )
         .add_params(brush)
@@ -58,11 +58,17 @@ def trend(words: Words) -> dict[str, Any]:
     return _spec(alt.vconcat(*panels, overview, spacing=14))
 
 
+_DATES = {"year": "%Y", "quarter": "%Y-%m", "month": "%Y-%m", "week": "%m-%d", "date": "%m-%d", "hours": " "}
+"""How an axis writes a moment, by what it is the beginning of; within a day nothing begins."""
 _BREAK: Literal["break-paths-show-domains"] = "break-paths-show-domains"
 
 
 def _utc(**options: Any) -> alt.Scale:
     return alt.Scale(type="utc", **options)
+
+
+def _time() -> alt.Axis:
+    return alt.Axis(format=_DATES, labelOverlap=True, tickCount=6)
 
 
 def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, title: str) -> Any:
@@ -71,7 +77,9 @@ def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, titl
     dashes = alt.Scale(domain=[here, before], range=[[1, 0], [4, 3]])
     # The days before, moved to the right by the length of the brushed time.
     length = f"(brush.t ? ceil((brush.t[1] - brush.t[0]) / {_MILLISECONDS}) * {_MILLISECONDS} : 0)"
-    moved = days.transform_calculate(t=f"toNumber(toDate(datum.d)) + {length}", which=f"'{before}'")
+    moved = alt.Chart(alt.NamedData("all")).transform_calculate(
+        t=f"toNumber(toDate(datum.d)) + {length}", which=f"'{before}'"
+    )
     tooltip = [
         alt.Tooltip("d:N", title=words("date")),
         alt.Tooltip(f"{field}:Q", title=title, format=","),
@@ -79,7 +87,7 @@ def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, titl
     layers = []
     for chart in (moved, days.transform_calculate(which=f"'{here}'")):
         chosen = chart.transform_filter(brush).encode(
-            alt.X("t:T", title=None, scale=_utc(), axis=alt.Axis(format="%Y-%m-%d", labelOverlap=True, tickCount=6)),
+            alt.X("t:T", title=None, scale=_utc(), axis=_time()),
             alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="~s", tickCount=4, minExtent=34)),
             alt.Color("which:N", title=None, scale=which, legend=alt.Legend(symbolType="stroke")),
             tooltip=tooltip,
@@ -88,7 +96,7 @@ def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, titl
             chosen.mark_line(strokeWidth=1.6, clip=True, invalid=_BREAK).encode(
                 alt.StrokeDash("which:N", title=None, scale=dashes)
             ),
-            chosen.mark_circle(size=36, opacity=0),
+            chosen.mark_circle(size=36).encode(opacity=alt.when("datum.a").then(alt.value(1)).otherwise(alt.value(0))),
         ]
     return alt.layer(*layers).properties(height=150)
 
@@ -96,7 +104,8 @@ def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, titl
 def types(words: Words, unit: Period, names: Sequence[str]) -> dict[str, Any]:
     """Messages by `unit` and type, of which `names` has those of the views, in the order of the bars.
 
-    Data `types`: `d` the date, `e` the day after, `k` the type in words, `m` messages, `o` its order.
+    Data `types`: `d` the date, `e` the day after, `p` 1 where it isn't whole, `k` the type in words, `m` messages,
+    `o` its order.
     """
     order = [words.type(name) for name in names]
     return _spec(
@@ -109,7 +118,7 @@ def types(words: Words, unit: Period, names: Sequence[str]) -> dict[str, Any]:
 def senders(words: Words, unit: Period, names: Sequence[str]) -> dict[str, Any]:
     """Share of the users by how many messages they sent; `names` as for `types`.
 
-    Data `senders`: `d` the date, `e` the day after, `k` the interval in words, `u` users, `s` share, `o` its order.
+    Data `senders`: `d`, `e` and `p` as above, `k` the interval in words, `u` users, `s` share, `o` its order.
     """
     order = [words.interval(name) for name in names]
     share = alt.Y("u:Q", title=None, stack="normalize", axis=alt.Axis(format="%", tickCount=5))
@@ -138,10 +147,11 @@ def _stacked(data: str, unit: Period, y: alt.Y, legend: str, order: Sequence[str
                 "t:T",
                 title=None,
                 scale=_utc(),
-                axis=alt.Axis(format=_DATES[unit], labelOverlap=True, tickCount=6),
+                axis=_time(),
             ),
             alt.X2("end:T"),
             y,
+            alt.Opacity("p:Q", scale=alt.Scale(domain=[0, 1], range=[1, 0.4]), legend=None),
             alt.Color("k:N", title=legend, sort=order, scale=alt.Scale(domain=order, range=colours)),
             alt.Order("o:Q"),
         )

@@ -77,6 +77,7 @@ class EndpointCoverage:
     landed: int
     silent: int
     missing: int
+    unsettled: int
     rejected: int
     revised: int
     gaps: list[tuple[dt.date, dt.date]]
@@ -86,8 +87,9 @@ class EndpointCoverage:
 class Figures:
     """All that a report of one account shows, from `first` to `last`, both included.
 
-    `by_type` are (date, type, messages), `senders` (date, interval, users), each by `unit`; `hours` are (ISO weekday,
-    hour, messages on such a day on average) of the days from `hours_first` to `hours_last`.
+    `earlier` are the days before `first`, as many as there are in the range, for comparison. `by_type` are (date, type,
+    messages), `senders` (date, interval, users), each by `unit`; `hours` are (ISO weekday, hour, messages on such a day
+    on average) of the days from `hours_first` to `hours_last`.
     """
 
     account: str
@@ -97,6 +99,7 @@ class Figures:
     asked_at: dt.datetime | None
     keys: list[KeyFigure]
     days: list[Day]
+    earlier: list[tuple[dt.date, Value]]
     months: list[tuple[dt.date, Value]]
     unit: Period
     by_type: list[tuple[dt.date, str, int]]
@@ -127,7 +130,11 @@ def read_figures(
         {"account": account},
     ).fetchall()
     unit = _unit(last - first)
-    hours_first, hours_last = max(first, last - (_HEAT_DAYS - 1) * _DAY), last
+    length = last - first + _DAY
+    begins = min(
+        (day for day, state in found.known[_BY_DAY[Family.HOURS]].items() if state is not State.MISSING), default=first
+    )
+    hours_first, hours_last = max(first, begins, last - (_HEAT_DAYS - 1) * _DAY), last
     return Figures(
         account=account,
         first=first,
@@ -136,6 +143,7 @@ def read_figures(
         asked_at=asked_at,
         keys=[key for period in Period if (key := found.key_figure(period)) is not None],
         days=[found.day(first + count * _DAY, now) for count in range((last - first).days + 1)],
+        earlier=[item for item in found.values[Period.DAY].items() if first - length <= item[0] < first],
         months=[item for item in found.values[Period.MONTH].items() if found.within(item[0], Period.MONTH)],
         unit=unit,
         by_type=found.rows(
@@ -178,6 +186,12 @@ class _Found:
         self.values = {period: self._values(period) for period in Period}
         self.rejected = self._labels("SELECT endpoint, label FROM datacube.label_answers WHERE NOT clean")
         self.revised = self._labels("SELECT DISTINCT endpoint, ref_date FROM datacube.revisions WHERE true")
+
+    def begins(self, endpoint: str) -> dt.date:
+        """The first label of which anything is known; the first of the range where there is none."""
+        return min(
+            (label for label, state in self.known[endpoint].items() if state is not State.MISSING), default=self._first
+        )
 
     def rows(self, sql: str) -> list:  # type: ignore[type-arg]  # rows of any columns
         """Rows of a query by `$account`, `$first` and `$last`, in their order."""
@@ -278,6 +292,7 @@ class _Found:
             count[State.LANDED],
             count[State.EMPTY] + count[State.IMPLIED],
             len(lacking),
+            count[State.MISSING] - len(lacking),
             sum(label in due for label in self.rejected[endpoint.name]),
             sum(label in due for label in self.revised[endpoint.name]),
             gaps(lacking, due),

@@ -6,7 +6,7 @@ may load nothing: its Content-Security-Policy tells the browser so.
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
@@ -44,6 +44,7 @@ def render(figures: Figures, language: str, database: Path, now: dt.datetime) ->
         notice=_notice(figures, words, now),
         keys=[_key(key, words) for key in figures.keys],
         types=_shares(figures, words),
+        partial=bool(_partial(figures)),
         busiest=_busiest(figures, words),
         months=figures.months[::-1],
         coverage=_coverage(figures),
@@ -158,7 +159,7 @@ def _coverage(figures: Figures) -> list[dict[str, Any]]:
     return [
         {
             "name": each.endpoint.name,
-            "numbers": (each.due, each.landed, each.silent, each.missing, each.rejected, each.revised),
+            "numbers": (each.due, each.landed, each.silent, each.missing, each.unsettled, each.rejected, each.revised),
             "gaps": [f"{first}" if first == last else f"{first} – {last}" for first, last in each.gaps[-_GAPS_SHOWN:]],
             "more": max(len(each.gaps) - _GAPS_SHOWN, 0),
         }
@@ -167,8 +168,15 @@ def _coverage(figures: Figures) -> list[dict[str, Any]]:
 
 
 def _lacking(figures: Figures, words: Words) -> str:
+    """Whether all is there, and what brings in what isn't."""
     missing = sum(each.missing for each in figures.coverage)
-    return words("lacking", missing=f"{missing:,}", account=figures.account) if missing else words("whole")
+    unsettled = sum(each.unsettled for each in figures.coverage)
+    said = words("whole")
+    if missing:
+        gaps = [gap for each in figures.coverage for gap in each.gaps]
+        first, last = min(first for first, _ in gaps), max(last for _, last in gaps)
+        said = words("lacking", missing=f"{missing:,}", account=figures.account, first=first, last=last)
+    return f"{said} {words('waiting', unsettled=unsettled)}" if unsettled else said
 
 
 # --- to draw ----------------------------------------------------------------------------------------------------
@@ -201,22 +209,24 @@ def _data(figures: Figures, words: Words) -> dict[str, Any]:
     """What the charts refer to by name; short keys, since twelve years of days have many."""
     types = _names(figures.by_type, MESSAGE_TYPES.values())
     intervals = _names(figures.senders, COUNT_INTERVALS.values())
+    partial = _partial(figures)
     whole: dict[dt.date, int] = {}
     for date, _, users in figures.senders:
         whole[date] = whole.get(date, 0) + users
     known = [place for place, day in enumerate(figures.days) if day.value.messages is not None]
     sent = [place for place in known if figures.days[place].value.messages]
-    trend = figures.days[sent[0] : known[-1] + 1] if sent else []
+    trend = [(day.date, day.value) for day in figures.days[sent[0] : known[-1] + 1]] if sent else []
     return {
         # From the first message to the newest day that is known, whatever the range around them may be.
-        "days": [{"d": day.date.isoformat(), "m": day.value.messages, "u": day.value.users} for day in trend],
+        "days": _points(trend),
+        "all": _points([*figures.earlier, *trend]) if figures.earlier else [],
         "types": [
-            {**_stretch(date, figures), "k": words.type(name), "m": messages, "o": types.index(name)}
+            {**_stretch(date, figures.unit, partial), "k": words.type(name), "m": messages, "o": types.index(name)}
             for date, name, messages in figures.by_type
         ],
         "senders": [
             {
-                **_stretch(date, figures),
+                **_stretch(date, figures.unit),
                 "k": words.interval(name),
                 "u": users,
                 "s": round(users / whole[date], 4),
@@ -232,9 +242,29 @@ def _data(figures: Figures, words: Words) -> dict[str, Any]:
     }
 
 
-def _stretch(label: dt.date, figures: Figures) -> dict[str, str]:
-    """From when to when a bar is."""
-    return {"d": label.isoformat(), "e": due_on(label, figures.unit).isoformat()}
+def _points(days: Sequence[tuple[dt.date, Value]]) -> list[dict[str, Any]]:
+    there = [None, *[value.messages for _, value in days], None]
+    return [
+        {"d": date.isoformat(), "m": value.messages, "u": value.users}
+        | ({"a": 1} if there[place] is None and there[place + 2] is None else {})
+        for place, (date, value) in enumerate(days)
+    ]
+
+
+def _stretch(label: dt.date, unit: Period, partial: Collection[dt.date] = ()) -> dict[str, Any]:
+    """From when to when a bar is, and whether it is whole."""
+    return {"d": label.isoformat(), "e": due_on(label, unit).isoformat(), "p": int(label in partial)}
+
+
+def _partial(figures: Figures) -> set[dt.date]:
+    """The labels of bars that are added up from days, of which some aren't known or are outside the range."""
+    known = {day.date for day in figures.days if day.value.messages is not None}
+    labels = {date for date, *_ in figures.by_type}
+    return {
+        label
+        for label in labels
+        if any(label + dt.timedelta(n) not in known for n in range((due_on(label, figures.unit) - label).days))
+    }
 
 
 def _square(day: Day, words: Words) -> dict[str, Any]:

@@ -62,8 +62,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "sum": ("{messages} 条消息，日均 {users} 人", "{messages} messages, {users} users a day"),
     "sum_partial": (
-        "{messages} 条消息，日均 {users} 人（只有 {known} 天有数据）",
-        "{messages} messages, {users} users a day (only {known} days are stored)",
+        "{messages} 条消息，日均 {users} 人（{days} 天中 {known} 天有数据）",
+        "{messages} messages, {users} users a day ({known} of {days} days stored)",
     ),
     "date": ("日期", "Date"),
     # Types
@@ -72,6 +72,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "unit_day": ("日", "day"),
     "unit_week": ("周", "week"),
     "unit_month": ("月", "month"),
+    "partial": (
+        "颜色较浅的柱子不完整：其中有的日子不在所选范围内，或没有数据。",
+        "Pale bars are not whole: some of their days are not stored, or outside the range.",
+    ),
     "type": ("类型", "Type"),
     "share": ("占比", "Share"),
     "type_text": ("文字", "text"),
@@ -132,14 +136,17 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "landed": ("已入库", "Stored"),
     "silent": ("无消息", "No messages"),
     "missing": ("缺失", "Missing"),
+    "unsettled": ("尚未公布", "Not settled"),
     "rejected": ("有剔除", "Set apart"),
     "revised": ("被修改", "Revised"),
     "gaps": ("缺失范围", "Gaps"),
     "more": ("另有 {count} 段", "{count} more"),
     "whole": ("全部到齐：应有的数据都在。", "Everything that is due is there."),
+    "waiting": ("另有 {unsettled} 项尚未公布，最迟中午。", "{unsettled} more are not settled before noon."),
     "lacking": (
-        "缺失 {missing} 项。补齐：wx-datacube backfill --account {account}",
-        "{missing} labels are missing. Bring them in: wx-datacube backfill --account {account}",
+        "缺失 {missing} 项。补齐：wx-datacube backfill --account {account} --start {first} --end {last}",
+        "{missing} labels are missing. Bring them in:"
+        " wx-datacube backfill --account {account} --start {first} --end {last}",
     ),
     # In words, where there is nothing to draw
     "nothing": (
@@ -154,10 +161,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "{first} 至 {last} 之间没有人发送消息。",
         "Nobody sent a message between {first} and {last}.",
     ),
-    "one_day": (
-        "只有一天有数据，还画不出趋势。",
-        "Only one day is stored: no trend to draw yet.",
-    ),
+    "one_day": ("趋势至少需要两天的数据。", "A trend needs two days with data."),
     "not_yet": ("还没有这部分数据。", "Nothing of this is stored yet."),
     "stale": (
         "最新一天的数据是 {newest}，已是 {days} 天前。更新：wx-datacube backfill --account {account}",
