@@ -89,7 +89,7 @@ class Figures:
 
     `earlier` are the days before `first`, as many as there are in the range, for comparison. `by_type` are (date, type,
     messages), `senders` (date, interval, users), each by `unit`; `hours` are (ISO weekday, hour, messages on such a day
-    on average) of the days from `hours_first` to `hours_last`.
+    on average) of the days from `hours_first` to `last`.
     """
 
     account: str
@@ -106,7 +106,6 @@ class Figures:
     senders: list[tuple[dt.date, str, int]]
     hours: list[tuple[int, int, float]]
     hours_first: dt.date
-    hours_last: dt.date
     coverage: list[EndpointCoverage]
 
     @property
@@ -131,10 +130,7 @@ def read_figures(
     ).fetchall()
     unit = _unit(last - first)
     length = last - first + _DAY
-    begins = min(
-        (day for day, state in found.known[_BY_DAY[Family.HOURS]].items() if state is not State.MISSING), default=first
-    )
-    hours_first, hours_last = max(first, begins, last - (_HEAT_DAYS - 1) * _DAY), last
+    hours_first = max(first, found.begins(_BY_DAY[Family.HOURS]), last - (_HEAT_DAYS - 1) * _DAY)
     return Figures(
         account=account,
         first=first,
@@ -154,9 +150,8 @@ def read_figures(
             f"SELECT date, messages_sent, users FROM senders_{unit.adverb} WHERE account = $account"
             " AND date BETWEEN $first AND $last AND users > 0 AND messages_sent <> '0'"
         ),
-        hours=found.hours(hours_first, hours_last),
+        hours=found.hours(hours_first, last),
         hours_first=hours_first,
-        hours_last=hours_last,
         coverage=[found.coverage(endpoint, now) for endpoint in ENDPOINTS],
     )
 
