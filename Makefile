@@ -25,7 +25,9 @@ demo: install ## Made-up account, seven assets, one DuckDB file: the whole way i
 ui: install ## Dagster's UI on your account; without one, on the demo
 	@$(BIN)/wx-datacube ui
 
-test: lint pytest smoke ## Everything a change must pass: lint, types, layers, tests, the built wheel
+test: install ## Everything a change must pass: lint, types, layers, the built wheel, tests
+	@$(MAKE) --no-print-directory -j2 lint smoke
+	@$(MAKE) --no-print-directory pytest
 
 test-long: install ## The tests that take minutes
 	$(BIN)/pytest -n auto --dist worksteal -m long -o faulthandler_timeout=1800 $(PYTEST)

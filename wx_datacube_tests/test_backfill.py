@@ -172,6 +172,7 @@ def test_silent_days_are_not_asked_for_their_hours(it: Orchestra, emulated: Emul
     assert {states[HOURS][label] for label in silent} == {State.IMPLIED}
 
 
+@pytest.mark.long
 def test_hours_of_days_that_could_not_be_asked_wait_for_them(
     it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -331,6 +332,7 @@ def test_the_quota_ends_it_with_3(it: Orchestra, emulated: Emulated, capsys: pyt
     assert len(emulated.control.calls(DAYS.name)) == 3
 
 
+@pytest.mark.long
 def test_a_refresh_that_the_quota_stops_ends_with_3(
     it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -297,7 +297,8 @@ def _one_of_several(folder: Path, month: int, ready: Connection) -> None:
             assert finished.is_success
 
 
-@pytest.mark.parametrize("folder_is", ["fresh", pytest.param("existing", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("folder_is", ["fresh", "existing"])
 def test_several_processes_write_at_once(folder_is: str, tmp_path: Path) -> None:
     """Three processes that start at the same moment lose and double nothing, in a fresh folder as in an old one."""
     open_instance(tmp_path, BATCHED).dispose()  # the run and schedule storages are stock, and race when they are fresh

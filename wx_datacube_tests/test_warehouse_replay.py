@@ -150,7 +150,7 @@ def is_the_same_in_any_batches(con: Connection, ledger: list[Call], cuts: set[in
 # --- the properties ---------------------------------------------------------------------------------------------
 
 
-@settings(few, max_examples=25)
+@settings(few, max_examples=15)
 @given(ledger=ledgers)
 def test_tables_follow_the_rules(con: Connection, ledger: list[Call]) -> None:
     """Tables, revisions, rejected rows, answers and states equal those of the rules in plain Python."""

@@ -182,6 +182,7 @@ def test_a_backfill_whose_dagster_is_killed_says_so(project: Project, emulated: 
     assert set(windows(emulated).values()) == {1}
 
 
+@pytest.mark.long
 def test_a_dead_host_ends_a_backfill_within_a_minute(tmp_path: Path) -> None:
     """Nobody listens there: exit code 1, one reason, and how to go on."""
     dead = Project.make(
@@ -292,6 +293,7 @@ def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:
     assert port in found.stderr
 
 
+@pytest.mark.long
 def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> None:
     """Nothing is configured: the demo's seven assets on the given port; then no process and no listener is left."""
     project = Project.make(tmp_path / "project")
@@ -340,6 +342,7 @@ def test_eight_processes_may_meet_a_fresh_history(tmp_path: Path) -> None:
     assert said == [("0\n", "")] * 8
 
 
+@pytest.mark.long
 def test_two_backfills_at_once_ask_once(project: Project, emulated: Emulated) -> None:
     """Whoever comes second waits, plans again and finds everything there: all end well, no window is asked twice."""
     with ExitStack() as stack:
