@@ -165,7 +165,7 @@ def test_tables_do_not_depend_on_batches(con: Connection, ledger: list[Call], cu
 
 
 @pytest.mark.long
-@settings(few, max_examples=250)
+@settings(few, max_examples=100)
 @given(ledger=ledgers)
 def test_tables_follow_the_rules_at_length(con: Connection, ledger: list[Call]) -> None:
     """The same with many more sequences."""
@@ -173,7 +173,7 @@ def test_tables_follow_the_rules_at_length(con: Connection, ledger: list[Call]) 
 
 
 @pytest.mark.long
-@settings(few, max_examples=30)
+@settings(few, max_examples=15)
 @given(ledger=ledgers, cuts=st.sets(st.integers(1, 19)))
 def test_tables_do_not_depend_on_batches_at_length(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
     """The same with many more sequences."""
