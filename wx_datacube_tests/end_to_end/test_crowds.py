@@ -214,11 +214,11 @@ def test_eight_runs_three_readers_and_an_intruder_at_once(project: Project, emul
 
 
 def test_two_hundred_runs_eight_at_a_time(project: Project, emulated: Emulated) -> None:
-    """In eight processes, of ranges that overlap and of three endpoints, every twentieth a `backfill`: all end well."""
+    """In eight processes, of ranges that overlap and of two endpoints, every twentieth a `backfill`: all end well."""
     chance = random.Random(200)
     starts = [chance.randrange(500) for _ in range(200)]
     spans = [(day(start), day(start + chance.randrange(60))) for start in starts]
-    chosen = [chance.sample(list(BY_NAME), 3) for _ in starts]
+    chosen = [chance.sample(list(BY_NAME), 2) for _ in starts]
     emulated.control.set(quota=10_000)
     publish_something(project)
     to_do = iter(enumerate(spans))
