@@ -6,13 +6,12 @@ what the page shows, so a test fails where a person would be at a loss.
 
 import datetime as dt
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from wx_datacube_tests.end_to_end.project import Ui, wait_until
 
@@ -64,21 +63,6 @@ class Person:
     def sees(self, text: str) -> None:
         """Fail unless the page shows the text soon."""
         expect(self.page.get_by_text(text).first).to_be_visible()
-
-    def pick(self, box: Locator, text: str) -> None:
-        """Type into a box and click what it offers; typed too early, before it knows its list, it offers nothing."""
-        item = self.page.get_by_role("menuitem").filter(has_text=text).first
-
-        def offered() -> bool:
-            box.fill("")
-            box.fill(text)
-            with suppress(PlaywrightTimeout):
-                item.wait_for(timeout=3000)
-                return True
-            return False
-
-        wait_until(offered)
-        item.click()
 
     # --- materializing
 
