@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from wx_datacube.todo import Range
 
 _WIDTH = 120
-_NAME = max(len(each.name) for each in ENDPOINTS)
 """Columns where there is no terminal: nothing is wrapped or cut in a log file."""
+_NAME = max(len(each.name) for each in ENDPOINTS)
+"""Columns for the names of endpoints, three of which differ only at their ends."""
 
 
 def _console(*, stderr: bool = False) -> Console:

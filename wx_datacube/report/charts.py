@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import altair as alt
 
-from wx_datacube.catalog import Period
 from wx_datacube.report.figures import Mark
 from wx_datacube.report.words import Words
 
@@ -48,7 +47,7 @@ def trend(words: Words) -> dict[str, Any]:
     overview = (
         days.mark_area(color=GREY, opacity=0.5, line={"color": GREY, "strokeWidth": 1}, invalid=_BREAK)
         .encode(
-            alt.X("t:T", title=None, scale=_utc(), axis=_time()),
+            _time(),
             alt.Y("m:Q", title=None, axis=None),
         )
         .add_params(brush)
@@ -63,12 +62,13 @@ _DATES = {"year": "%Y", "quarter": "%Y-%m", "month": "%Y-%m", "week": "%m-%d", "
 _BREAK: Literal["break-paths-show-domains"] = "break-paths-show-domains"
 
 
-def _utc(**options: Any) -> alt.Scale:
-    return alt.Scale(type="utc", **options)
+def _time() -> alt.X:
+    axis = alt.Axis(format=_DATES, labelOverlap=True, tickCount=6)
+    return alt.X("t:T", title=None, scale=alt.Scale(type="utc"), axis=axis)
 
 
-def _time() -> alt.Axis:
-    return alt.Axis(format=_DATES, labelOverlap=True, tickCount=6)
+def _weekdays(words: Words) -> alt.Y:
+    return alt.Y("w:O", title=None, sort=[words(f"weekday_{day}") for day in range(1, _WEEK + 1)])
 
 
 def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, title: str) -> Any:
@@ -87,7 +87,7 @@ def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, titl
     layers = []
     for chart in (moved, days.transform_calculate(which=f"'{here}'")):
         chosen = chart.transform_filter(brush).encode(
-            alt.X("t:T", title=None, scale=_utc(), axis=_time()),
+            _time(),
             alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="~s", tickCount=4, minExtent=34)),
             alt.Color("which:N", title=None, scale=which, legend=alt.Legend(symbolType="stroke")),
             tooltip=tooltip,
@@ -101,21 +101,21 @@ def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, titl
     return alt.layer(*layers).properties(height=150)
 
 
-def types(words: Words, unit: Period, names: Sequence[str]) -> dict[str, Any]:
-    """Messages by `unit` and type, of which `names` has those of the views, in the order of the bars.
+def types(words: Words, names: Sequence[str]) -> dict[str, Any]:
+    """Messages by time and type, of which `names` has those of the views, in the order of the bars.
 
     Data `types`: `d` the date, `e` the day after, `p` 1 where it isn't whole, `k` the type in words, `m` messages,
     `o` its order.
     """
     order = [words.type(name) for name in names]
     return _spec(
-        _stacked("types", unit, alt.Y("m:Q", title=None, axis=alt.Axis(format="~s", tickCount=5)), words("type"), order)
+        _stacked("types", alt.Y("m:Q", title=None, axis=alt.Axis(format="~s", tickCount=5)), words("type"), order)
         .encode(tooltip=[*_labelled(words, "type"), alt.Tooltip("m:Q", title=words("messages"), format=",")])
         .properties(height=220)
     )
 
 
-def senders(words: Words, unit: Period, names: Sequence[str]) -> dict[str, Any]:
+def senders(words: Words, names: Sequence[str]) -> dict[str, Any]:
     """Share of the users by how many messages they sent; `names` as for `types`.
 
     Data `senders`: `d`, `e` and `p` as above, `k` the interval in words, `u` users, `s` share, `o` its order.
@@ -123,7 +123,7 @@ def senders(words: Words, unit: Period, names: Sequence[str]) -> dict[str, Any]:
     order = [words.interval(name) for name in names]
     share = alt.Y("u:Q", title=None, stack="normalize", axis=alt.Axis(format="%", tickCount=5))
     return _spec(
-        _stacked("senders", unit, share, words("interval"), order)
+        _stacked("senders", share, words("interval"), order)
         .encode(
             tooltip=[
                 *_labelled(words, "interval"),
@@ -135,20 +135,15 @@ def senders(words: Words, unit: Period, names: Sequence[str]) -> dict[str, Any]:
     )
 
 
-def _stacked(data: str, unit: Period, y: alt.Y, legend: str, order: Sequence[str]) -> Any:
-    """Bars of a unit of time each, coloured by kind, in that order; what WeChat may add one day is grey."""
+def _stacked(data: str, y: alt.Y, legend: str, order: Sequence[str]) -> Any:
+    """Bars, each as wide as its time, coloured by kind, in that order; what WeChat may add one day is grey."""
     colours = [*_KINDS, *[GREY] * len(order)][: len(order)]
     return (
         alt.Chart(alt.NamedData(data))
         .transform_calculate(t="toDate(datum.d)", end="toDate(datum.e)")
         .mark_bar(orient="vertical", stroke="white", strokeWidth=0.4)
         .encode(
-            alt.X(
-                "t:T",
-                title=None,
-                scale=_utc(),
-                axis=_time(),
-            ),
+            _time(),
             alt.X2("end:T"),
             y,
             alt.Opacity("p:Q", scale=alt.Scale(domain=[0, 1], range=[1, 0.4]), legend=None),
@@ -169,7 +164,7 @@ def hours(words: Words) -> dict[str, Any]:
         .mark_rect()
         .encode(
             alt.X("h:O", title=words("hour"), axis=alt.Axis(labelAngle=0, labelOverlap="parity")),
-            alt.Y("w:O", title=None, sort=[words(f"weekday_{day}") for day in range(1, _WEEK + 1)]),
+            _weekdays(words),
             alt.Color("m:Q", title=None, scale=alt.Scale(scheme="viridis", zero=True), legend=alt.Legend(format="~s")),
             tooltip=[
                 alt.Tooltip("w:N", title=words("weekday")),
@@ -200,7 +195,7 @@ def calendar(words: Words, marks: Iterable[Mark]) -> dict[str, Any]:
         .mark_rect(stroke="white", strokeWidth=0.5)
         .encode(
             alt.X("c:O", title=words("month"), scale=alt.Scale(domain=list(range(54))), axis=months),
-            alt.Y("w:O", title=None, axis=None, sort=[words(f"weekday_{day}") for day in range(1, _WEEK + 1)]),
+            _weekdays(words).axis(None),
             alt.Color("k:N", title=words("state"), scale=scale),
             alt.Row("y:O", title=None, spacing=5, sort="descending", header=alt.Header(labelAngle=0)),
             tooltip=[

@@ -109,9 +109,14 @@ class Figures:
     coverage: list[EndpointCoverage]
 
     @property
-    def newest(self) -> dt.date | None:
-        """The newest day of which anything is known."""
-        return max((day.date for day in self.days if day.value.messages is not None), default=None)
+    def known(self) -> list[Day]:
+        """The days of which it is known how many messages they had, oldest first."""
+        return [day for day in self.days if day.value.messages is not None]
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody sent a message on any day that is known."""
+        return not any(day.value.messages for day in self.known)
 
 
 def read_figures(

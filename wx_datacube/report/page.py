@@ -35,7 +35,7 @@ def render(figures: Figures, language: str, database: Path, now: dt.datetime) ->
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"number": _number, "average": lambda value: _number(value, ".2f")}
     template = environment.from_string(files(__package__).joinpath("page.html").read_text("utf-8"))
-    drawn = _charts(figures, words)
+    drawn, data = _charts(figures, words), _data(figures, words)
     return template.render(
         words=words,
         figures=figures,
@@ -44,15 +44,14 @@ def render(figures: Figures, language: str, database: Path, now: dt.datetime) ->
         notice=_notice(figures, words, now),
         keys=[_key(key, words) for key in figures.keys],
         types=_shares(figures, words),
-        partial=bool(_partial(figures)),
+        partial=any(bar["p"] for bar in data["types"]),
         busiest=_busiest(figures, words),
         months=figures.months[::-1],
         coverage=_coverage(figures),
         lacking=_lacking(figures, words),
         absent=_absent(figures, words, drawn),
         drawn=drawn,
-        data=_data(figures, words),
-        language=language,
+        data=data,
         script=_script() if drawn else "",
     )
 
@@ -77,21 +76,22 @@ def _notice(figures: Figures, words: Words, now: dt.datetime) -> str:
     account = figures.account
     if figures.asked_at is None:
         return words("nothing", account=account)
-    if figures.newest is None:
+    if not figures.known:
         return words("nothing_in_range", first=figures.first, last=figures.last)
-    if not any(day.value.messages for day in figures.days):
+    if figures.silent:
         return words("no_messages", first=figures.first, last=figures.last)
-    days = (now.date() - figures.newest).days
+    newest = figures.known[-1].date
+    days = (now.date() - newest).days
     # A range that somebody chose ends where it ends.
-    if days > _STALE_DAYS and figures.last > figures.newest:
-        return words("stale", newest=figures.newest, days=days, account=account)
+    if days > _STALE_DAYS and figures.last > newest:
+        return words("stale", newest=newest, days=days, account=account)
     return ""
 
 
 def _absent(figures: Figures, words: Words, drawn: dict[str, Any]) -> dict[str, str]:
     """For each chart that is not drawn, why."""
-    known = sum(day.value.messages is not None for day in figures.days)
-    silent = known > 0 and not any(day.value.messages for day in figures.days)
+    known = len(figures.known)
+    silent = known > 0 and figures.silent
     why = words("no_messages", first=figures.first, last=figures.last) if silent else words("not_yet")
     reasons = {name: why for name in ("trend", "types", "senders", "hours") if name not in drawn}
     if "trend" in reasons and known == 1 and not silent:
@@ -184,14 +184,13 @@ def _lacking(figures: Figures, words: Words) -> str:
 
 def _charts(figures: Figures, words: Words) -> dict[str, Any]:
     """The charts for which there is something to draw."""
-    known = [day for day in figures.days if day.value.messages is not None]
     drawn: dict[str, Any] = {}
-    if len(known) > 1 and any(day.value.messages for day in known):
+    if len(figures.known) > 1 and not figures.silent:
         drawn["trend"] = charts.trend(words)
     if figures.by_type:
-        drawn["types"] = charts.types(words, figures.unit, _names(figures.by_type, MESSAGE_TYPES.values()))
+        drawn["types"] = charts.types(words, _names(figures.by_type, MESSAGE_TYPES.values()))
     if figures.senders:
-        drawn["senders"] = charts.senders(words, figures.unit, _names(figures.senders, COUNT_INTERVALS.values()))
+        drawn["senders"] = charts.senders(words, _names(figures.senders, COUNT_INTERVALS.values()))
     if figures.hours:
         drawn["hours"] = charts.hours(words)
     if figures.asked_at is not None:
@@ -258,7 +257,7 @@ def _stretch(label: dt.date, unit: Period, partial: Collection[dt.date] = ()) ->
 
 def _partial(figures: Figures) -> set[dt.date]:
     """The labels of bars that are added up from days, of which some aren't known or are outside the range."""
-    known = {day.date for day in figures.days if day.value.messages is not None}
+    known = {day.date for day in figures.known}
     labels = {date for date, *_ in figures.by_type}
     return {
         label
