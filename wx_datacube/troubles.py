@@ -31,7 +31,6 @@ from wx_datacube.errors import (
 from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.settings import Secret
 from wx_datacube.warehouse.locks import locked
-from wx_datacube.webhook import post
 
 _SIZE = 64 * 1024
 """Bytes of the file; more than some hundred troubles need."""
@@ -172,7 +171,11 @@ class Troubles:
 
     def _tell(self, account: str, kept: "list[_Kept]", say: Callable[[str], None]) -> None:
         """Post what has not been told, a message for each urgency; what isn't taken is told the next time."""
-        for asks in Urgency if self._webhook else ():
+        if self._webhook is None:
+            return
+        from wx_datacube.webhook import post  # and with it the HTTP library, which `status` can do without
+
+        for asks in Urgency:
             untold = [
                 each
                 for each in kept

@@ -21,8 +21,8 @@ def telling(account: str, subject: str) -> frozenset[dg.HookDefinition]:
     def failed(context: dg.HookContext) -> None:
         error = context.op_exception
         cause = error.cause if isinstance(error, Explained) else error
-        known = cause is None or isinstance(cause, WeChatError)
-        _note(context, account, subject, [] if known else troubles_of([cause], subject))
+        untold = [cause] if isinstance(cause, Exception) and not isinstance(cause, WeChatError) else []
+        _note(context, account, subject, troubles_of(untold, subject))
 
     @dg.success_hook(name=f"forget_{account}_{subject}")
     def succeeded(context: dg.HookContext) -> None:
