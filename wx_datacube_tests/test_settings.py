@@ -279,6 +279,27 @@ class TestTokenServer:
         assert host not in line
 
 
+class TestWebhook:
+    """The address of a chat's robot."""
+
+    @pytest.mark.parametrize("value", ["https://chat.example/robot/send?access_token=s3cr3t", "http://10.1.2.3/s3cr3t"])
+    def test_https_or_a_private_address_is_fine(self, project: Path, value: str) -> None:
+        """What is sent there is no credential."""
+        settings = load(project, WEBHOOK=value)
+
+        assert settings.webhook == Secret(value)
+        assert settings.warnings == ()
+        assert "s3cr3t" not in repr(settings)
+
+    @pytest.mark.parametrize("value", ["http://chat.example/s3cr3t", "chat.example/s3cr3t", "s3cr3t", "ftp://a/s3cr3t"])
+    def test_anything_else_is_refused(self, project: Path, value: str) -> None:
+        """By its name, before any call, and without being shown."""
+        line = refusal(project, WEBHOOK=value)
+
+        assert line.startswith("WX_DATACUBE_WEBHOOK is wrong. It should hold the address of your chat's robot")
+        assert "s3cr3t" not in line
+
+
 class TestAccounts:
     """Several accounts in one database."""
 
@@ -342,7 +363,13 @@ class TestSecret:
     def test_no_way_of_writing_it_shows_it(self, project: Path, caplog: pytest.LogCaptureFixture) -> None:
         """repr, str, formats, containers, dataclasses, logs."""
         secret = Secret(HIDDEN)
-        settings = load(project, APPID="wx1", SECRET=HIDDEN, TOKEN_URL=f"https://a.example/{HIDDEN}")
+        settings = load(
+            project,
+            APPID="wx1",
+            SECRET=HIDDEN,
+            TOKEN_URL=f"https://a.example/{HIDDEN}",
+            WEBHOOK=f"https://b.example/{HIDDEN}",
+        )
         with caplog.at_level(logging.DEBUG):
             logging.getLogger("any").debug("%s %r %s", secret, secret, settings)
         written = [
