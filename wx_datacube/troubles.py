@@ -90,7 +90,9 @@ def urgency(error: Exception) -> Urgency | None:
         return None
     if isinstance(error, QuotaExhausted):
         return Urgency.TOMORROW
-    return Urgency.LATER if isinstance(error, TryAgain | UnexpectedAnswer) else Urgency.PERSON
+    # One of no class of ours is about a process that was ended: the next run, or the next line of cron, goes on.
+    again = isinstance(error, TryAgain | UnexpectedAnswer) or type(error) is WxDatacubeError
+    return Urgency.LATER if again else Urgency.PERSON
 
 
 def troubles_of(errors: Iterable[Exception], subject: str) -> list[Trouble]:

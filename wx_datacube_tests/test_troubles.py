@@ -21,6 +21,7 @@ from wx_datacube.errors import (
     TokenRejected,
     UnexpectedAnswer,
     WarehouseError,
+    WxDatacubeError,
     error_for,
 )
 from wx_datacube.settings import Secret
@@ -234,6 +235,7 @@ def test_no_secret_is_kept(book: Book) -> None:
         (QuotaExhausted("used up"), Urgency.TOMORROW),
         (HostDown("gone"), Urgency.LATER),
         (UnexpectedAnswer("odd"), Urgency.LATER),
+        (WxDatacubeError("killed"), Urgency.LATER),
         (NeedsPerson("do"), Urgency.PERSON),
         (TokenRejected("again"), Urgency.PERSON),
         (RequestRefused("ours"), Urgency.PERSON),
