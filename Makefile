@@ -33,7 +33,7 @@ test-long: install ## The tests that take minutes
 	$(BIN)/pytest -n auto --dist worksteal -m long -o faulthandler_timeout=1800 $(PYTEST)
 
 browser: install ## Dagster's UI, clicked, and the report, brushed, in Chromium (Debian: chromium, fonts-noto-cjk)
-	$(BIN)/pytest -n auto --dist loadfile -m browser $(PYTEST)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m browser $(PYTEST)
 
 lint: install ## Ruff, mypy --strict and the layers of the imports
 	$(BIN)/ruff check

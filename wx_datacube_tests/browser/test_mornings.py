@@ -1,6 +1,7 @@
 """Schedules and deaths in Dagster's UI, seen in a real browser: what a minute brings, and what `kill -9` leaves.
 
-Apart from `test_ui`, so that both are waited for at the same time: ticks come once a minute.
+Apart from `test_ui`, so that both are waited for at the same time: ticks come once a minute. The schedule that is looked
+at last but one has ticked twice by then.
 """
 
 import datetime as dt
@@ -17,6 +18,37 @@ from wx_datacube_tests.end_to_end.project import wait_until
 
 pytestmark = pytest.mark.browser
 DAYS = BY_NAME["getupstreammsg"]
+
+
+# --- deaths -----------------------------------------------------------------------------------------------------
+
+
+def test_after_a_killed_run_a_backfill_still_starts(
+    person: Person, switched_on: None, emulated: Emulated, today: dt.date
+) -> None:
+    """`kill -9` of a run: its code server notices and marks it failed, and the next run of the asset is green."""
+    month = (today.replace(day=1) - dt.timedelta(1)).replace(day=1)
+    key = ("shop", "getupstreammsgdistmonth")
+    emulated.control.fault("getupstreammsgdistmonth", "delay:20")
+    dialog = person.materialize(*key)
+    person.choose(dialog, month, month)
+    person.button("Launch", dialog).click()
+    run = wait_until(lambda: next((run for run in person.runs(*key) if "wx_datacube/pid" in run["tags"]), None))
+    wait_until(lambda: emulated.control.state()["in_flight"])
+    os.kill(int(run["tags"]["wx_datacube/pid"]), signal.SIGKILL)
+    emulated.control.clear_faults()
+    wait_until(lambda: [each["status"] for each in person.runs(*key) if each["id"] == run["id"]] == ["FAILURE"])
+    person.open(f"/runs/{run['id']}")
+    person.sees("terminated by signal 9 (SIGKILL)")
+    person.photograph("killed")
+    dialog = person.materialize(*key)
+    person.choose(dialog, (month - dt.timedelta(1)).replace(day=1), month)
+    backfill = person.launch_backfill(dialog)
+
+    assert person.ended(backfill)["status"] == "COMPLETED_SUCCESS"
+    person.open(f"/assets/{'/'.join(key)}?view=partitions")
+    person.sees("Materialized (2)")
+    person.sees("Failed (0)")
 
 
 # --- mornings ---------------------------------------------------------------------------------------------------
@@ -66,32 +98,3 @@ def test_a_silent_morning_stays_green(person: Person, unpublished: None) -> None
     person.sees("0 of 1 day there")
     person.sees("Success")
     assert {person.stats("minutely", "silent", name)["numMaterialized"] for name in endpoints} == {0}
-
-
-# --- deaths -----------------------------------------------------------------------------------------------------
-
-
-def test_after_a_killed_run_a_backfill_still_starts(person: Person, emulated: Emulated, today: dt.date) -> None:
-    """`kill -9` of a run: its code server notices and marks it failed, and the next run of the asset is green."""
-    month = (today.replace(day=1) - dt.timedelta(1)).replace(day=1)
-    key = ("shop", "getupstreammsgdistmonth")
-    emulated.control.fault("getupstreammsgdistmonth", "delay:20")
-    dialog = person.materialize(*key)
-    person.choose(dialog, month, month)
-    person.button("Launch", dialog).click()
-    run = wait_until(lambda: next((run for run in person.runs(*key) if "wx_datacube/pid" in run["tags"]), None))
-    wait_until(lambda: emulated.control.state()["in_flight"])
-    os.kill(int(run["tags"]["wx_datacube/pid"]), signal.SIGKILL)
-    emulated.control.clear_faults()
-    wait_until(lambda: [each["status"] for each in person.runs(*key) if each["id"] == run["id"]] == ["FAILURE"])
-    person.open(f"/runs/{run['id']}")
-    person.sees("terminated by signal 9 (SIGKILL)")
-    person.photograph("killed")
-    dialog = person.materialize(*key)
-    person.choose(dialog, (month - dt.timedelta(1)).replace(day=1), month)
-    backfill = person.launch_backfill(dialog)
-
-    assert person.ended(backfill)["status"] == "COMPLETED_SUCCESS"
-    person.open(f"/assets/{'/'.join(key)}?view=partitions")
-    person.sees("Materialized (2)")
-    person.sees("Failed (0)")
