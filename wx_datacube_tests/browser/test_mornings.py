@@ -1,7 +1,7 @@
 """Schedules and deaths in Dagster's UI, seen in a real browser: what a minute brings, and what `kill -9` leaves.
 
-Apart from `test_ui`, so that both are waited for at the same time: ticks come once a minute. The schedule that is looked
-at last but one has ticked twice by then.
+Apart from `test_ui`, so that both are waited for at the same time: ticks come once a minute. The schedule that is
+looked at last but one has ticked twice by then.
 """
 
 import datetime as dt
