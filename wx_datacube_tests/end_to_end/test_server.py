@@ -85,6 +85,7 @@ def by_cron(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Pro
 # --- cron, and moving to another machine ------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_line_for_cron_brings_in_the_figures(by_cron: Project, emulated: Emulated) -> None:
     """In a folder without a clone around it, with nothing in the environment: all that is due, and a log."""
     assert list(states(by_cron)) == ["landed"]
@@ -93,6 +94,7 @@ def test_the_line_for_cron_brings_in_the_figures(by_cron: Project, emulated: Emu
     assert "default: " in (by_cron.folder / "backfill.log").read_text()
 
 
+@pytest.mark.long
 def test_run_again_it_makes_no_call(by_cron: Project, emulated: Emulated) -> None:
     """As at each of the hours after the one that found everything."""
     emulated.control.clear_calls()
@@ -103,6 +105,7 @@ def test_run_again_it_makes_no_call(by_cron: Project, emulated: Emulated) -> Non
     assert "default: nothing to do" in (by_cron.folder / "backfill.log").read_text()
 
 
+@pytest.mark.long
 def test_the_line_for_mails_says_something_only_when_a_person_is_needed(by_cron: Project) -> None:
     """Cron mails what is printed: nothing while all is well; what is wrong, once it isn't."""
     line = typed(f"cd {THERE} && .venv/bin/wx-datacube status")
@@ -113,6 +116,7 @@ def test_the_line_for_mails_says_something_only_when_a_person_is_needed(by_cron:
     assert "WX_DATACUBE_CONCURRENCY" in wrong.stderr
 
 
+@pytest.mark.long
 def test_a_backup_goes_on_on_another_machine(by_cron: Project, emulated: Emulated, tmp_path: Path) -> None:
     """Backed up by cron's line, put into another folder: its Dagster learns of all that is there, at no call."""
     backup = typed(f"cp -f {THERE}/data/wx_datacube.duckdb").replace("\\%", "%")
