@@ -74,7 +74,7 @@ try dagster schedule start --start-all
 try wx-datacube doctor
 grep -qF 'All schedules are on' "$work/out" || fail "schedules are not on: $(cat "$work/out")"
 try wx-datacube status
-[ "$(grep -c " 1 .* 0  $day" "$work/out")" -ge 2 ] || fail "figures of $day are missing: $(cat "$work/out")"
+[ "$(grep -cE "^ *getupstreammsg(dist)? .* $day " "$work/out")" -eq 2 ] || fail "figures of $day are missing: $(cat "$work/out")"
 
 # In other people's projects: three lines of Python, and a component beside a resource of the same name as ours.
 mkdir -p "$work/theirs/parts/defs/wechat"
