@@ -49,6 +49,32 @@ clean dagster asset list --select '*' --module-name wx_datacube.definitions > "$
 count=$(grep -c getupstreammsg "$work/assets" || true)
 [ "$count" -eq 7 ] || fail "$count assets instead of 7: $(cat "$work/assets")"
 
+# A project folder that it makes: commands, Dagster's own and its schedules work there, beside no clone.
+"$python" -m wx_datacube emulator --publish-at 00:00 > "$work/emulated" &
+emulator=$!
+trap 'kill "$emulator"; rm -rf "$work"' EXIT
+clean wx-datacube init "$work/project" > "$work/out" || fail "init failed"
+grep -qF "pip install 'wx-datacube[ui,emulator,report]'" "$work/out" || fail "init does not say what is not installed"
+cd "$work/project"
+for what in demo ui; do
+    clean wx-datacube "$what" 2> "$work/err" && fail "$what went on without its extra"
+    grep -qF 'pip install' "$work/err" || fail "$what does not say which extra it needs: $(cat "$work/err")"
+done
+until grep -q 'Ctrl-C' "$work/emulated"; do
+    kill -0 "$emulator" || fail "the emulator did not start"
+    sleep 0.1
+done
+day=$(clean python -c 'import datetime as dt; from wx_datacube.periods import beijing_now as now; print(now().date() - dt.timedelta(1))')
+{ grep '^WX_' "$work/emulated" && echo "WX_DATACUBE_START=$day"; } > .env
+chmod 600 .env
+try() { clean DAGSTER_HOME="$PWD" "$@" > "$work/out" 2>&1 || fail "$* in a folder made by init: $(tail -n 20 "$work/out")"; }
+try wx-datacube backfill --endpoint getupstreammsg
+try dagster asset materialize -m wx_datacube.definitions --select default/getupstreammsgdist --partition "$day"
+try dagster schedule start --start-all
+grep -qF 'Started all schedules' "$work/out" || fail "schedules are not on: $(cat "$work/out")"
+try wx-datacube status
+[ "$(grep -cE "^ *getupstreammsg(dist)? .* $day " "$work/out")" -eq 2 ] || fail "figures of $day are missing: $(cat "$work/out")"
+
 # In other people's projects: three lines of Python, and a component beside a resource of the same name as ours.
 mkdir -p "$work/theirs/parts/defs/wechat"
 cd "$work/theirs"

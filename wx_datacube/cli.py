@@ -268,7 +268,16 @@ def report(
     return 0
 
 
-# --- made-up data, and Dagster's UI -----------------------------------------------------------------------------
+# --- a project folder, made-up data, and Dagster's UI -----------------------------------------------------------
+
+
+@commands.command()
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False), callback=_file_name(""))
+def init(folder: Path) -> int:
+    """Make a project folder of DIR, or of the current one; nothing that is there is written over."""
+    from wx_datacube.terminal import run_init
+
+    return run_init(folder)
 
 
 @commands.command()

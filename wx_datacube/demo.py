@@ -7,10 +7,10 @@ prints is the business of `cli`.
 import datetime as dt
 import os
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 
 from wx_datacube.catalog import Period
+from wx_datacube.folder import DAGSTERS, content
 from wx_datacube.periods import settled_at
 from wx_datacube.settings import PREFIX
 
@@ -22,10 +22,10 @@ def demo_folder(project: Path) -> Path:
     """The demo's project folder, made if need be, with the `dagster.yaml` and `workspace.yaml` of this package."""
     folder = project / "demo"
     folder.mkdir(exist_ok=True)
-    for name in ("dagster.yaml", "workspace.yaml"):
+    for name in DAGSTERS:
         # In one step: Dagster takes a half-written dagster.yaml for an empty one, and its history goes elsewhere.
         half = folder / f".{name}.{os.getpid()}"
-        half.write_text(files("wx_datacube").joinpath("project", name).read_text("utf-8"), "utf-8")
+        half.write_text(content(name), "utf-8")
         half.replace(folder / name)
     return folder
 

@@ -161,7 +161,7 @@ def find_project(environ: Mapping[str, str], cwd: Path) -> Path:
             return folder
     raise SettingsError(
         "This is not inside a project folder: there is no dagster.yaml here or in any folder above.",
-        advice="Change to the folder that you cloned, or set DAGSTER_HOME to its absolute path.",
+        advice="Change to the folder that you cloned, or make one: wx-datacube init. DAGSTER_HOME may name it, too.",
     )
 
 

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, SettingsError, WeChatError
+from wx_datacube.folder import make_project
 from wx_datacube.periods import beijing_now
 from wx_datacube.settings import Account, Settings, find_project, load_settings, process_environment
 from wx_datacube.status import AccountStatus, read_status
@@ -292,6 +293,46 @@ def _when_it_goes_on(backfill: "Backfill", undone: Mapping[Endpoint, set[dt.date
     )
 
 
+# --- init -------------------------------------------------------------------------------------------------------
+
+
+def run_init(folder: Path) -> int:
+    """Make a project folder, and say what comes next; 1 if there are files of those names that say something else."""
+    try:
+        made, others = make_project(folder)
+    except OSError as error:
+        raise SettingsError(
+            f"{folder} can't be made a project folder: {error.strerror}.", advice="Name one that you may write to."
+        ) from None
+    whole = folder.resolve()
+    click.echo(f"Project folder {whole}: {'made ' + ', '.join(made) if made else 'nothing to make'}")
+    click.echo("What comes next, in that folder:")
+    click.echo("  cp .env.example .env && chmod 600 .env    then AppID and AppSecret go into .env")
+    click.echo("  wx-datacube doctor                        says what is still in the way")
+    click.echo("  wx-datacube backfill                      brings in the history; wx-datacube ui shows it")
+    lacking = {extra: what for extra, (module, what) in _EXTRAS.items() if find_spec(module) is None}
+    if lacking:
+        click.echo(f"Not installed, for {', '.join(lacking.values())}: pip install 'wx-datacube[{','.join(lacking)}]'")
+    home = process_environment().get("DAGSTER_HOME", "").strip()
+    if home and Path(home).expanduser().resolve() != whole:
+        click.echo(f"DAGSTER_HOME is {home}: while it is set, commands use that folder. Unset it here.", err=True)
+    if others:
+        click.echo(
+            f"Left as found, and not what this version would make: {', '.join(others)}."
+            " To compare, let `wx-datacube init` make another folder.",
+            err=True,
+        )
+    return 1 if others else 0
+
+
+_EXTRAS = {
+    "ui": ("dagster_webserver", "Dagster's UI"),
+    "emulator": ("starlette", "the demo"),
+    "report": ("altair", "the report"),
+}
+"""For each extra a module that it brings, and what needs it."""
+
+
 # --- demo and ui ------------------------------------------------------------------------------------------------
 
 
@@ -333,8 +374,8 @@ def _show_demo(console: Console, settings: Settings, calls: int) -> None:
     console.print(f'Look at it:      {os.path.relpath(sys.executable)} -c "{look}"')
     if find_spec("altair") is not None:
         console.print(f"As a report:     {os.path.relpath(run_report(settings, settings.accounts[0], 'zh'))}")
-    console.print("In Dagster's UI: make ui")
-    console.print("Your account:    README.md, README.zh-CN.md")
+    console.print("In Dagster's UI: wx-datacube ui, which is `make ui` in a clone")
+    console.print("Your account:    .env.example, README.md, README.zh-CN.md")
 
 
 _LAST_DAYS = """
@@ -381,7 +422,7 @@ def run_ui(settings: Settings, host: str | None = None, port: int | None = None)
 
 
 def _dagster_dev(folder: Path, environ: Mapping[str, str], options: Sequence[str]) -> int:
-    click.echo("Dagster's UI, for looking (a server wants Dagster's webserver and daemon). Ctrl-C ends it.")
+    click.echo("Dagster's UI, for looking and trying; for a server see docs/deploy.md. Ctrl-C ends it.")
     if "--port" not in options:
         click.echo("In about 15 seconds: http://127.0.0.1:3000")
     # Dagster says at each start that `dg dev` is to come instead: nothing that a person could do about it here.

@@ -4,6 +4,7 @@ Both READMEs are held to the same facts. Add a test here when a page states some
 """
 
 import ast
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator
@@ -25,13 +26,16 @@ from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.control import ACTS
 from wx_datacube.emulator.errcodes import MESSAGES
 from wx_datacube.emulator.faults import KINDS, Fault
+from wx_datacube.periods import due_labels
 from wx_datacube.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS
 from wx_datacube.warehouse.checks import CHECKS, checks_of
 from wx_datacube.warehouse.coverage import State
+from wx_datacube.windows import plan_windows
 from wx_datacube_tests.orchestrating import Orchestra, asset_key, orchestra
 
 TOP = Path(__file__).parent.parent
 READMES = ("README.md", "README.zh-CN.md")
+SERVER = ("docs/deploy.md", "docs/deploy.zh-CN.md")
 PAGES = [
     *READMES,
     "CHANGELOG.md",
@@ -117,7 +121,7 @@ def test_every_command_is_documented(readme: str) -> None:
 def test_every_option_is_documented(readme: str, name: str) -> None:
     """A command's row names its options, all of them."""
     (row,) = rows(TEXTS[readme], rf"`wx-datacube {name}\b.*`")
-    options = {option for param in cli.commands.commands[name].params for option in param.opts}
+    options = {option for param in cli.commands.commands[name].params for option in param.opts if option[0] == "-"}
 
     assert set(re.findall(r"--[a-z-]+", row[0])) == options
 
@@ -396,12 +400,24 @@ def test_every_behaviour_of_the_emulator_has_its_mark_and_its_test() -> None:
     assert errcodes == set(MESSAGES)
 
 
-def test_both_readmes_show_the_same_commands() -> None:
-    """What is to be typed is the same in both languages."""
-    english, chinese = (re.findall(r"^ *\$ ([^#\n]*?) *(?:#|$)", TEXTS[name], re.MULTILINE) for name in READMES)
+@pytest.mark.parametrize("pages", [READMES, SERVER], ids=lambda pages: pages[0])
+def test_both_languages_say_the_same(pages: tuple[str, str]) -> None:
+    """What is to be typed or put into a crontab; and there are as many headings of each level, and rows of tables."""
+    patterns = (r"^ *(?:\$ |(?=[\d*/-]+ [\d*/-]+ \* \* ))([^#\n]*?) *(?:#|$)", r"^(#+) ", r"^(\|)")
+    english, chinese = ([re.findall(pattern, TEXTS[page], re.MULTILINE) for pattern in patterns] for page in pages)
 
     assert chinese == english
-    assert english
+    assert all(english)
+
+
+def test_the_calendar_of_a_twelve_year_history() -> None:
+    """How many calls each day takes on a server's first days, with a thousand a day and endpoint."""
+    first, today = HISTORY_START, dt.date(2026, 11, 24)
+    calls = [len(plan_windows(each, due_labels(each.period, first, today))) for each in ENDPOINTS]
+    days = [sum(min(max(of_one - 1000 * day, 0), 1000) for of_one in calls) for day in range(5)]
+    for page in SERVER:
+        told = re.findall(r"^ +\| [1-5] \| ([\d,]+) \|", TEXTS[page], re.MULTILINE)
+        assert [int(number.replace(",", "")) for number in told] == days, page
 
 
 def test_help_says_what_the_readme_says_of_exit_codes() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from wx_datacube import __version__
+from wx_datacube.folder import FILES, content, make_project
 from wx_datacube.settings import ACCOUNT_FIELDS, PREFIX, SHARED_FIELDS, load_settings
 
 TOP = Path(__file__).parent.parent
@@ -138,10 +139,25 @@ def test_dg_and_dagster_load_the_same_code_under_the_same_name() -> None:
     assert f"location_name: {dg['code_location_name']}\n" in workspace
 
 
-@pytest.mark.parametrize("name", ["dagster.yaml", "workspace.yaml"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_folder_that_the_package_makes_gets_the_files_of_this_one(name: str) -> None:
-    """What the package carries for project folders of its own is what is at the top here."""
-    assert (TOP / "wx_datacube" / "project" / name).read_text() == (TOP / name).read_text()
+    """What the package carries for project folders of its own is what is at the top here; git ignores more here."""
+    ours = (TOP / name).read_text()
+
+    if name == ".gitignore":
+        assert set(content(name).splitlines()) <= set(ours.splitlines())
+    else:
+        assert content(name) == ours
+
+
+def test_what_commands_leave_in_a_project_folder_is_ignored(tmp_path: Path) -> None:
+    """Neither data nor history, settings or logs of a folder that `init` made get into somebody's git."""
+    make_project(tmp_path)
+    left = [".env", "data/x.duckdb", ".dagster/history/runs.db", ".venv/bin/python", "backfill.log", "status.txt"]
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    ignored = subprocess.run(["git", "check-ignore", *left, *FILES], cwd=tmp_path, capture_output=True, text=True)
+
+    assert ignored.stdout.split() == left
 
 
 def test_only_two_modules_touch_dagsters_internals() -> None:

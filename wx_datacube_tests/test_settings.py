@@ -106,7 +106,7 @@ class TestProject:
 
     def test_outside_a_project_the_way_in_is_said(self, tmp_path: Path) -> None:
         """Somebody who types the command in the wrong folder learns what to do."""
-        with pytest.raises(SettingsError, match="Change to the folder that you cloned"):
+        with pytest.raises(SettingsError, match="Change to the folder that you cloned, or make one: wx-datacube init"):
             find_project({}, tmp_path)
 
     def test_windows_itself_is_refused(self, project: Path) -> None:

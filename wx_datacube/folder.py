@@ -1,0 +1,33 @@
+"""Folder: what a project folder holds besides data and history, as this package carries it in `project/`.
+
+Add a file there, and its name here, when commands or Dagster need it in every project folder.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+DAGSTERS = ("dagster.yaml", "workspace.yaml")
+"""What Dagster reads, and a folder is a project folder by."""
+FILES = (*DAGSTERS, ".env.example", ".gitignore")
+
+
+def content(name: str) -> str:
+    """The text of one of `FILES` as this version has it."""
+    return files("wx_datacube").joinpath("project", name).read_text("utf-8")
+
+
+def make_project(folder: Path) -> tuple[list[str], list[str]]:
+    """Make a project folder of a folder, itself made if need be; nothing that is there is written over.
+
+    Returns the names of the files that were made, and of those that were there and are others. Raises `OSError`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lacking = [name for name in FILES if not (folder / name).exists()]
+    for name in lacking:
+        with (folder / name).open("x", encoding="utf-8") as file:
+            file.write(content(name))
+    return lacking, [name for name in FILES if not _is_ours(folder / name)]
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_file() and path.read_bytes() == content(path.name).encode()

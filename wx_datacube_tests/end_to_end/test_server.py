@@ -1,0 +1,243 @@
+"""A server as `docs/deploy.md` sets it up: a folder by `init`, the line for cron, a move, and the two services.
+
+What the pages tell to type is taken from the English one and typed, with its folder replaced by a scratch one. systemd
+does not run here: what it would do by the unit files is done by hand, and `systemd-analyze` reads them.
+"""
+
+import datetime as dt
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.periods import beijing_now
+from wx_datacube_tests.end_to_end.project import PATIENCE, TOP, Project, Ui, end, free_port, wait_until
+
+PAGE = (TOP / "docs" / "deploy.md").read_text()
+UNITS = TOP / "wx_datacube" / "project"
+THERE = "/srv/wx_datacube"
+"""The project folder in the pages and the unit files."""
+DAYS = 3
+MINUTELY = """
+import dagster as dg
+from wx_datacube.definitions import build_defs
+defs = dg.Definitions.merge(build_defs(cron_schedule="* * * * *"), dg.Definitions(executor=dg.in_process_executor))
+"""
+WORKSPACE = "load_from:\n  - python_file: {relative_path: minutely.py, location_name: wx_datacube}\n"
+"""The same code under the same name, with schedules that tick every minute of the day."""
+
+
+def typed(beginning: str) -> str:
+    """The command line of the page that begins so; there is only one."""
+    (line,) = re.findall(rf"^ *(?:\$ |[\d*/ -]+ )({re.escape(beginning)}.*?)(?: +#.*)?$", PAGE, re.MULTILINE)
+    return str(line)
+
+
+def made(folder: Path, emulated: Emulated, **settings: object) -> Project:
+    """A project folder made by `init`, with the settings of an account that began some days ago, and with `.venv`."""
+    ran = Project(folder.parent).run("init", folder.name)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    project = Project(folder)
+    (folder / ".venv").symlink_to(sys.prefix)
+    start = beijing_now().date() - dt.timedelta(days=DAYS)
+    project.set(API_URL=emulated.api_url, APPID=emulated.appid, SECRET=emulated.secret, **({"START": start} | settings))
+    return project
+
+
+def type_in(project: Project, line: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a line by `sh`, in the project folder and with the little environment that cron gives."""
+    environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(project.folder), "SHELL": "/bin/sh"} | more
+    command = ["sh", "-c", line.replace(THERE, str(project.folder))]
+    return subprocess.run(command, cwd=project.folder, env=environ, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def states(project: Project) -> Counter[str]:
+    """How many labels are in each state."""
+    return Counter(dict(project.query("SELECT state, count(*) FROM datacube.coverage GROUP BY state")))
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Emulated]:
+    """WeChat, with everything that is due at any time of the day, and messages every day."""
+    with wechat(publish_at="00:00", silent_share=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def by_cron(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A folder made by `init`, in which cron has run the page's line once."""
+    project = made(tmp_path_factory.mktemp("cron") / "project", emulated)
+    ran = type_in(project, typed(f"cd {THERE} && .venv/bin/wx-datacube backfill"))
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", ""), (project.folder / "backfill.log").read_text()
+    return project
+
+
+# --- cron, and moving to another machine ------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_the_line_for_cron_brings_in_the_figures(by_cron: Project, emulated: Emulated) -> None:
+    """In a folder without a clone around it, with nothing in the environment: all that is due, and a log."""
+    assert list(states(by_cron)) == ["landed"]
+    assert by_cron.query("SELECT count(*) FROM totals_daily") == [(DAYS,)]
+    assert len(emulated.control.statistics_calls()) == by_cron.query("SELECT count(*) FROM datacube.api_calls")[0][0]
+    assert "default: " in (by_cron.folder / "backfill.log").read_text()
+
+
+@pytest.mark.long
+def test_run_again_it_makes_no_call(by_cron: Project, emulated: Emulated) -> None:
+    """As at each of the hours after the one that found everything."""
+    emulated.control.clear_calls()
+    ran = type_in(by_cron, typed(f"cd {THERE} && .venv/bin/wx-datacube backfill"))
+
+    assert ran.returncode == 0
+    assert emulated.control.calls() == []
+    assert "default: nothing to do" in (by_cron.folder / "backfill.log").read_text()
+
+
+@pytest.mark.long
+def test_the_line_for_mails_says_something_only_when_a_person_is_needed(by_cron: Project) -> None:
+    """Cron mails what is printed: nothing while all is well; what is wrong, once it isn't."""
+    line = typed(f"cd {THERE} && .venv/bin/wx-datacube status")
+    well = type_in(by_cron, line)
+    wrong = type_in(by_cron, line.replace("&&", "&& WX_DATACUBE_CONCURRENCY=none"))
+
+    assert (well.returncode, well.stdout, well.stderr) == (0, "", "")
+    assert "WX_DATACUBE_CONCURRENCY" in wrong.stderr
+
+
+@pytest.mark.long
+def test_a_backup_goes_on_on_another_machine(by_cron: Project, emulated: Emulated, tmp_path: Path) -> None:
+    """Backed up by cron's line, put into another folder: its Dagster learns of all that is there, at no call.
+
+    And does so again when its history is thrown away.
+    """
+    backup = typed(f"cp -f {THERE}/data/wx_datacube.duckdb").replace("\\%", "%")
+    for _ in range(2):  # the same week day comes again
+        assert type_in(by_cron, backup.replace("/backup", str(tmp_path))).returncode == 0
+    (copy,) = tmp_path.glob("*.duckdb")
+    theirs = made(tmp_path / "project", emulated)
+    restore = re.sub(r"/backup/\S+\.duckdb", str(copy), typed("install -D -m 444 /backup"))
+    assert type_in(theirs, restore).returncode == 0
+    emulated.control.clear_calls()
+
+    for line in (".venv/bin/wx-datacube backfill", typed("rm -r .dagster/history .dagster/logs")):
+        ran = type_in(theirs, line)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert f"default: {states(by_cron).total()} partitions to do, 0 calls at most" in ran.stdout
+    assert emulated.control.calls() == []
+    assert states(theirs) == states(by_cron)
+
+
+# --- services ---------------------------------------------------------------------------------------------------
+
+
+def unit(name: str, folder: Path) -> dict[str, str]:
+    """What a unit file says, with a folder in place of its own."""
+    text = (UNITS / f"wx-datacube-{name}.service").read_text().replace(THERE, str(folder))
+    return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+
+
+def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
+    """`systemd-analyze verify` knows every line of them and finds what they start."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        if "CI" in os.environ or "CI_RUN_MARK" in os.environ:
+            pytest.fail("CI has to have systemd-analyze: .ci/run installs systemd")
+        pytest.skip("no systemd-analyze")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    files = [tmp_path / path.name for path in sorted(UNITS.glob("*.service"))]
+    for path in files:
+        path.write_text((UNITS / path.name).read_text().replace(THERE, str(tmp_path)))
+    verify = [analyze, "verify", "--man=no", *map(str, files)]
+    found = subprocess.run(verify, capture_output=True, text=True)
+
+    assert len(files) == 2
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_the_ui_is_reached_by_the_tunnel_only(tmp_path: Path) -> None:
+    """It listens on this machine alone, on the port at which the page's tunnel ends; both share the runs' sockets."""
+    webserver, daemon = unit("webserver", tmp_path), unit("daemon", tmp_path)
+    (port,) = re.findall(r" --host 127\.0\.0\.1 --port (\d+)$", webserver["ExecStart"])
+
+    assert f"-L 3000:127.0.0.1:{port} " in typed("ssh -N")
+    assert webserver["PrivateTmp"] == daemon["PrivateTmp"] == "yes"
+    assert webserver["JoinsNamespaceOf"] == "wx-datacube-daemon.service"
+
+
+@contextmanager
+def service(name: str, project: Project, port: int = 0) -> Iterator[subprocess.Popen[str]]:
+    """What a unit starts, as it says; at the end nothing of it is left."""
+    says = unit(name, project.folder)
+    variable, value = says["Environment"].split("=")
+    environ = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME": says["WorkingDirectory"]}
+    with (project.folder.with_suffix(f".{name}.log")).open("a") as log:
+        process = subprocess.Popen(
+            says["ExecStart"].replace(" 3000", f" {port}").split(),
+            cwd=says["WorkingDirectory"],
+            env=environ | {variable: value},
+            umask=int(says["UMask"], 8),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def stop(process: subprocess.Popen[str]) -> int:
+    """Stop a service as systemd does with KillMode=mixed: SIGTERM for the one it started, then SIGKILL for the rest."""
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=PATIENCE)
+    end(process)
+    return process.returncode
+
+
+def run_statuses(project: Project) -> Counter[str]:
+    """How many of Dagster's runs are in which state."""
+    with closing(sqlite3.connect(project.folder / ".dagster/history/runs.db")) as con:
+        return Counter(dict(con.execute("SELECT status, count(*) FROM runs GROUP BY status")))
+
+
+@pytest.mark.long
+def test_two_services_bring_in_what_is_missing_and_a_restart_cuts_no_run_short(tmp_path: Path) -> None:
+    """The schedules are switched on by the page's line; the daemon is restarted while a run makes its calls."""
+    with wechat(publish_at="00:00", silent_share=0, latency=300) as emulated:
+        project = made(tmp_path / "project", emulated, CONCURRENCY=1)
+        (project.folder / "minutely.py").write_text(MINUTELY)
+        (project.folder / "workspace.yaml").write_text(WORKSPACE)
+        assert type_in(project, typed(".venv/bin/wx-datacube doctor")).returncode == 0  # sets up Dagster's databases
+        ui = Ui(free_port())
+        with service("webserver", project, ui.port) as webserver:
+            with service("daemon", project) as daemon:
+                on = type_in(project, typed('DAGSTER_HOME="$PWD" .venv/bin/dagster schedule start'))
+                assert on.returncode == 0, on.stderr
+                wait_until(ui.is_there)
+                wait_until(lambda: run_statuses(project)["STARTED"])
+                assert stop(daemon) == 0
+            assert set(run_statuses(project)) <= {"SUCCESS", "QUEUED"}
+            with service("daemon", project) as daemon:
+                wait_until(lambda: list(states(project)) == ["landed"] and list(run_statuses(project)) == ["SUCCESS"])
+                assert stop(daemon) == 0
+            assert stop(webserver) in (0, -signal.SIGTERM)
+
+        windows = Counter((call.endpoint, call.begin, call.end) for call in emulated.control.statistics_calls())
+        assert set(windows.values()) == {1}
+        logs = [*(project.folder / ".dagster" / "logs").rglob("*")]
+        assert logs
+        assert [path for path in logs if path.stat().st_mode & 0o077] == []

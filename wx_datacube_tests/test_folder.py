@@ -1,0 +1,85 @@
+"""Project folders: what `wx-datacube init` makes, leaves and says. Add a test here for a file that it is to make."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wx_datacube import cli
+from wx_datacube.folder import FILES, content
+from wx_datacube.settings import find_project
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is no project folder, with nothing of ours or Dagster's in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("WX_DATACUBE_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+
+
+def test_it_makes_a_folder_in_which_commands_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """DIR is made, with its four files, and is a project folder from then on; what comes next is said."""
+    assert cli.run(["init", "new/project"]) == 0
+    said = capsys.readouterr()
+    folder = tmp_path / "new" / "project"
+
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert find_project({}, folder) == folder
+    for command in ("chmod 600 .env", "wx-datacube doctor", "wx-datacube backfill"):
+        assert command in said.out
+    assert f"Project folder {folder}: made dagster.yaml, workspace.yaml, .env.example, .gitignore\n" in said.out
+    assert said.err == ""
+
+
+def test_it_makes_one_of_the_current_folder(tmp_path: Path) -> None:
+    """Without DIR."""
+    assert cli.run(["init"]) == 0
+    assert {name: (tmp_path / name).read_text() for name in FILES} == {name: content(name) for name in FILES}
+
+
+def test_once_more_it_makes_what_is_lacking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is there and equal is left as it is, and nothing is wrong with that."""
+    cli.run(["init"])
+    (tmp_path / ".env.example").unlink()
+    before = (tmp_path / "dagster.yaml").stat()
+    capsys.readouterr()
+
+    assert cli.run(["init"]) == 0
+    assert f"Project folder {tmp_path}: made .env.example\n" in capsys.readouterr().out
+    assert (tmp_path / "dagster.yaml").stat() == before
+    assert cli.run(["init"]) == 0
+    assert f"Project folder {tmp_path}: nothing to make\n" in capsys.readouterr().out
+
+
+def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that says something else is left, and named on stderr with exit code 1; the others are made."""
+    (tmp_path / "dagster.yaml").write_text("mine")
+    (tmp_path / ".gitignore").mkdir()
+
+    assert cli.run(["init"]) == 1
+    said = capsys.readouterr()
+    assert "made workspace.yaml, .env.example\n" in said.out
+    assert "Left as found, and not what this version would make: dagster.yaml, .gitignore." in said.err
+    assert (tmp_path / "dagster.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("folder", ["", "a file", "a file/below", "/proc/1/wx_datacube"])
+def test_what_can_not_be_a_folder_is_refused(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line and exit code 2."""
+    (tmp_path / "a file").touch()
+
+    assert cli.run(["init", folder]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+def test_another_folder_in_dagster_home_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands would go by it, so it is said; the same folder there is well."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert cli.run(["init"]) == 0
+    assert capsys.readouterr().err == ""
+    assert cli.run(["init", "other"]) == 0
+    assert capsys.readouterr().err.startswith(f"DAGSTER_HOME is {tmp_path}: while it is set, commands use that folder.")
