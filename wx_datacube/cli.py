@@ -60,7 +60,7 @@ _BY_WEIGHT = [0, 3, 1, 2]
 """Exit codes, the lightest first: a used-up quota waits for midnight, a failure may need a person, a setting does."""
 
 
-def _each(accounts: "Sequence[Account]", work: "Callable[[Account], int]") -> int:
+def for_each(accounts: "Sequence[Account]", work: "Callable[[Account], int]") -> int:
     """Do something for each account, whatever became of the others; the weightiest exit code.
 
     What is wrong with the file ends it, since that is the same for all.
@@ -135,7 +135,7 @@ def status(account: str | None, as_json: bool) -> int:
         found.append(read_status(settings, account))
         return 1 if found[-1].needs_person else 0
 
-    code = _each(_accounts(settings, account), read)
+    code = for_each(_accounts(settings, account), read)
     if as_json:
         whole = {"database": str(settings.database), "accounts": {each.account: each.as_json() for each in found}}
         click.echo(json.dumps(whole, default=str, ensure_ascii=False, indent=2))
@@ -194,7 +194,7 @@ def backfill(
     from wx_datacube.terminal import run_backfill
 
     scope = Scope(first, last, endpoints, refresh)
-    return _each(chosen, lambda account: run_backfill(settings, account, scope))
+    return for_each(chosen, lambda account: run_backfill(settings, account, scope))
 
 
 def _check_range(
@@ -316,7 +316,7 @@ def report(
         click.echo(f"Report of {account.name}: {run_report(settings, account, lang, first, last, output)}")
         return 0
 
-    return _each(chosen, make)
+    return for_each(chosen, make)
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------

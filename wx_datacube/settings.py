@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -41,6 +41,7 @@ ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START")
 _ACCOUNT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _NAME_RULE = "up to 32 small letters, digits and _, a letter first, such as shop"
 _OF_A_SINGLE_ONE = re.compile(rf"\b{PREFIX}({'|'.join(ACCOUNT_FIELDS)})\b")
+_OF_ANY = re.compile(rf"{PREFIX}([A-Z][A-Z0-9_]*)_({'|'.join(ACCOUNT_FIELDS)})")
 _ODD_IN_URL = re.compile(r"[^\x21-\x7e]|[\\<>\"{}|^`]")
 _PRIVATE = tuple(
     ipaddress.ip_network(block)
@@ -397,15 +398,24 @@ class _Reader:
             name = account.variable("TOKEN_URL")
             if (self._get(name) or "").lower().startswith("http:"):
                 yield f"{name} uses http: whoever can listen in that network can read the token. Use https if you can."
-        yield from self._unknown(account.variable(field) for account in accounts for field in ACCOUNT_FIELDS)
+        yield from self._unknown(accounts)
 
-    def _unknown(self, fields: Iterable[str]) -> Iterator[str]:
+    def _unknown(self, accounts: Sequence[Account]) -> Iterator[str]:
         """Warnings about variables of ours that nothing reads: a slip of the pen leaves a setting at its default."""
-        known = {*fields, *(variable(None, field) for field in (*SHARED_FIELDS, "START"))}
+        known = {account.variable(field) for account in accounts for field in ACCOUNT_FIELDS}
+        known |= {variable(None, field) for field in (*SHARED_FIELDS, "START")}
         for name in sorted(name for name in self.values if name.startswith(PREFIX) and name not in known):
             if self._get(name):
-                close = difflib.get_close_matches(name, sorted(known), 1, 0.8)
-                yield f"{name} is not a setting, nothing reads it" + (f"; did you mean {close[0]}?" if close else ".")
+                yield f"{name} is not a setting, nothing reads it{self._meant(name, known, accounts)}"
+
+    def _meant(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
+        """The end of a sentence about an unknown variable: of which account it may be, or which one it may mean."""
+        of = _OF_ANY.fullmatch(name)
+        names = [account.name for account in accounts]
+        if of and not difflib.get_close_matches(of[1].lower(), names, 1, 0.8):
+            return f": {of[1].lower()} is not in WX_DATACUBE_ACCOUNTS."
+        close = difflib.get_close_matches(name, sorted(known), 1, 0.8)
+        return f"; did you mean {close[0]}?" if close else "."
 
 
 _UNIQUE = {"APPID": "AppID", "TOKEN_URL": "address"}

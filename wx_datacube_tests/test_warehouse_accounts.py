@@ -242,9 +242,11 @@ def test_while_somebody_fetches_for_it_nothing_is_changed(
 ) -> None:
     """The process is named, nobody waits, and no file is changed or made; fetching for another account is no matter."""
     before = company.database.read_bytes()
-    with running(FETCH, company.database, "shop") as process:
-        with pytest.raises(WarehouseError, match=f"Process {process.pid} is fetching getupstreammsghour for shop;"):
-            change(company)
+    with (
+        running(FETCH, company.database, "shop") as process,
+        pytest.raises(WarehouseError, match=f"Process {process.pid} is fetching getupstreammsghour for shop; nothing"),
+    ):
+        change(company)
     assert (company.database.read_bytes(), backups(company)) == (before, [])
 
     with running(FETCH, company.database, "news"):

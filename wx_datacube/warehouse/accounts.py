@@ -136,7 +136,7 @@ def _require(con: Connection, warehouse: Warehouse, account: str) -> None:
 def _nobody_fetching(warehouse: Warehouse, *accounts: str) -> Iterator[None]:
     """Keep everybody from fetching for these accounts; `WarehouseError` where somebody is at it."""
     with ExitStack() as stack:
-        for account in accounts:
+        for account in {*accounts}:
             for endpoint in ENDPOINTS:
                 try:
                     stack.enter_context(locked(warehouse.fetch_lock(account, endpoint.name), patience=0))
