@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 from wx_datacube import cli
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.definitions import build_defs
-from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError
+from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.periods import BEIJING
 from wx_datacube.settings import Account
@@ -86,8 +87,8 @@ def test_a_backfill_brings_in_every_account(it: Orchestra, both: Company, run: S
 
 TROUBLES = {
     "a wrong secret": (
-        {"secret": "f" * 32},
         {},
+        {"SHOP_SECRET": "f" * 32},
         1,
         "shop: stable_token: The AppSecret is wrong. Set WX_DATACUBE_SHOP_",
     ),
@@ -184,6 +185,32 @@ def test_every_command_can_be_about_one_account(name: str) -> None:
     options = [option for param in cli.commands.commands[name].params for option in param.opts]
 
     assert "--account" in options
+
+
+@pytest.mark.parametrize("errcode", BY_ERRCODE)
+def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
+    """Of several accounts no advice names a variable of a single one, which nothing reads."""
+    advice = Account("shop", single=False).own(error_for(errcode, token_call=True).advice)
+
+    assert re.findall(r"WX_DATACUBE_(?:APPID|SECRET|TOKEN_URL|START)\b", advice) == []
+    assert Account("shop").own(advice) == advice
+
+
+def test_what_needs_a_person_names_the_accounts_own_variables(it: Orchestra, both: Company, run: Said) -> None:
+    """In `status`, which goes by the ledger, and in the reason for which a schedule waits."""
+    now = dt.datetime.now(BEIJING).replace(tzinfo=None)
+    said = {"errcode": 40013, "errmsg": "invalid appid", "response": "{}"}
+    daily = [endpoint for endpoint in ENDPOINTS if endpoint.period.adverb == "daily"]
+    with it.warehouse.writing() as con:
+        store_calls(con, [answered(each, START, None, account="shop", at=now, **said) for each in daily])
+    it.warehouse.publish()
+
+    code, out, _ = run("status")
+    assert code == 1
+    assert "Needs a person: getupstreammsg: WeChat does not know this AppID. Set WX_DATACUBE_SHOP_APPID to" in out
+    requested, skipped = tick(it, "shop")
+    assert requested == set()
+    assert skipped.count("Set WX_DATACUBE_SHOP_APPID to") == len(daily)
 
 
 # --- in Dagster -------------------------------------------------------------------------------------------------
