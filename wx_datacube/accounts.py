@@ -16,7 +16,7 @@ def after_renaming(settings: Settings, old: str, new: str) -> str:
         return (
             f"{new} is not configured: name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one) to go on with it."
         )
-    fields = {name.rpartition(account.variable(""))[2]: name for name in set_variables(settings.project, account)}
+    fields = {name.removeprefix(account.variable("")): name for name in set_variables(settings.project, account)}
     moves = [f"{name} becomes {variable(new, field)}" for field, name in fields.items()]
     if account.single:
         several = ", ".join([f"WX_DATACUBE_ACCOUNTS={new},…", *moves])

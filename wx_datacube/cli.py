@@ -328,11 +328,9 @@ def report(
 def rename_account(old: str, new: str) -> int:
     """Call an account otherwise, in all that is stored of it, once the file is backed up. Makes no call."""
     from wx_datacube.accounts import after_renaming
-    from wx_datacube.settings import require_name
     from wx_datacube.warehouse import accounts
     from wx_datacube.warehouse.files import Warehouse
 
-    require_name(new)
     settings = _settings()
     warehouse = Warehouse(settings.database)
     if not _was_cut_off(warehouse, old):
@@ -357,10 +355,13 @@ def remove_account(name: str) -> int:
 
     settings = _settings()
     warehouse = Warehouse(settings.database)
-    if not _was_cut_off(warehouse, name):
-        stored = accounts.stored_of(warehouse, name)
+    cut_off = _was_cut_off(warehouse, name)
+    stored = None if cut_off else accounts.stored_of(warehouse, name)
+    if stored:
         click.echo(f"{name}: {stored.calls:,} calls with their answers and {stored.rows:,} rows of figures are to go.")
-        click.echo(f"The file as it is now is kept beside it: {warehouse.database.parent}")
+        click.echo(f"A copy of the file as it is now will be kept beside it: {warehouse.database.parent}")
+    click.echo(after_removal(settings, name))
+    if stored:
         try:
             sure = click.confirm("Remove them?")
         except click.Abort:
@@ -370,7 +371,6 @@ def remove_account(name: str) -> int:
             click.echo("Nothing was changed: it wants a y as its answer.", err=True)
             return 1
         click.echo(f"{name} is removed. The file as it was before: {accounts.remove_account(warehouse, name)}")
-    click.echo(after_removal(settings, name))
     _forget(settings, name)
     click.echo("Restart what runs of Dagster; schedules of the account that were on end by that.")
     return 0
@@ -381,7 +381,7 @@ def _was_cut_off(warehouse: "Warehouse", account: str) -> bool:
 
     cut_off = was_cut_off(warehouse, account)
     if cut_off:
-        click.echo(f"{account} was renamed or removed by a command that was cut off; now everybody can see it.")
+        click.echo(f"{account} was renamed or removed by a command that was cut off; that is published now.")
     return cut_off
 
 

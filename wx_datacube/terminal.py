@@ -347,7 +347,7 @@ def run_ui(settings: Settings, host: str | None = None, port: int | None = None)
         )
     if port is not None:
         _require_free(host or "127.0.0.1", port)
-    if any(account.can_call for account in settings.accounts):
+    if any(account.can_call or account.fault for account in settings.accounts):
         return _dagster_dev(settings.project, process_environment() | {"DAGSTER_HOME": str(settings.project)}, options)
     from wx_datacube import demo
 

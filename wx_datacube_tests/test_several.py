@@ -176,7 +176,7 @@ def test_history_may_begin_on_different_days(it: Orchestra, both: Company, run: 
     assert "2024-02-01 is before the history of news begins, 2024-03-01 (WX_DATACUBE_NEWS_START)" in err
 
 
-NOT_OF_AN_ACCOUNT = {"demo", "ui", "emulator", "rename-account", "remove-account"}
+NOT_OF_AN_ACCOUNT = {"demo", "ui", "emulator", "init", "rename-account", "remove-account"}
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands.commands.keys() - NOT_OF_AN_ACCOUNT))
