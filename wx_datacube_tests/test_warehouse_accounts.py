@@ -226,6 +226,17 @@ def test_a_backup_that_does_not_fit_changes_nothing(company: Warehouse, change: 
     assert rows_of(company, "shop") == shop
 
 
+def test_half_a_backup_is_swept_away(company: Warehouse) -> None:
+    """Of a command that was killed while it copied nothing is left that takes space."""
+    half = company.database.with_name("figures.before-remove-shop.20261125-213000.duckdb.part")
+    half.write_bytes(b"half")
+    with company.writing() as con:
+        store_calls(con, calls_of("news", 20))
+    company.publish()
+
+    assert not half.exists()
+
+
 FETCH = """
 import sys
 from pathlib import Path
