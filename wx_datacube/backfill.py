@@ -108,10 +108,7 @@ def check_account(settings: Settings, account: Account, scope: Scope, now: dt.da
     # What runs go by, once there is such a file: the published one may be held by a program that writes into it.
     with warehouse.writing() if warehouse.writer.exists() else warehouse.reading() as con:
         states = scope.of(known.states(con, account.name, account.start, now))
-        bound = known.accounts(con).get(account.name)
-    if bound and account.appid and bound != account.appid:
-        with warehouse.writing() as con:
-            known.bind_account(con, account.name, account.appid, account.start, now)
+        known.require_bound(con, account.name, account.appid)
     if any(labels and (scope.refresh or State.MISSING in labels.values()) for labels in states.values()):
         Client.of(account, settings.api_url).close()
 

@@ -23,11 +23,13 @@ from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError
 from wx_datacube.periods import beijing_now, label_of
 
 if TYPE_CHECKING:
+    from wx_datacube.doctor import Finding
     from wx_datacube.settings import Account, Settings
     from wx_datacube.warehouse.files import Warehouse
 
 DAY = click.DateTime(["%Y-%m-%d"])
 account_option = click.option("--account", metavar="NAME", help="One account only; default: all that are configured.")
+stored_account_option = click.option("--account", metavar="NAME", help="One account only; default: all in the file.")
 
 
 def main() -> None:
@@ -47,7 +49,32 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     except WxDatacubeError as error:
         click.echo(f"wx-datacube: {error}", err=True)
-        return 2 if isinstance(error, SettingsError | WarehouseError) else 1
+        return _exit_code(error)
+
+
+def _exit_code(error: WxDatacubeError) -> int:
+    return 2 if isinstance(error, SettingsError | WarehouseError) else 1
+
+
+_BY_WEIGHT = [0, 3, 1, 2]
+"""Exit codes, the lightest first: a used-up quota waits for midnight, a failure may need a person, a setting does."""
+
+
+def for_each(accounts: "Sequence[Account]", work: "Callable[[Account], int]") -> int:
+    """Do something for each account, whatever became of the others; the weightiest exit code.
+
+    What is wrong with the file ends it, since that is the same for all.
+    """
+    codes = []
+    for account in accounts:
+        try:
+            codes.append(work(account.checked()))
+        except WxDatacubeError as error:
+            if len(accounts) == 1 or isinstance(error, WarehouseError):
+                raise
+            click.echo(f"wx-datacube: {account.name}: {error}", err=True)
+            codes.append(_exit_code(error))
+    return max(codes, key=_BY_WEIGHT.index)
 
 
 def _show(error: click.ClickException) -> None:
@@ -99,11 +126,16 @@ def _accounts(settings: "Settings", name: str | None) -> "tuple[Account, ...]":
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def status(account: str | None, as_json: bool) -> int:
     """What is there, what is missing, and the calls made today. Makes no call."""
-    from wx_datacube.status import read_status
+    from wx_datacube.status import AccountStatus, read_status
 
-    settings = _settings()
+    settings, found = _settings(), list[AccountStatus]()
     _published(settings)
-    found = [read_status(settings, each) for each in _accounts(settings, account)]
+
+    def read(account: "Account") -> int:
+        found.append(read_status(settings, account))
+        return 1 if found[-1].needs_person else 0
+
+    code = for_each(_accounts(settings, account), read)
     if as_json:
         whole = {"database": str(settings.database), "accounts": {each.account: each.as_json() for each in found}}
         click.echo(json.dumps(whole, default=str, ensure_ascii=False, indent=2))
@@ -112,23 +144,32 @@ def status(account: str | None, as_json: bool) -> int:
 
         for each in found:
             terminal.show_status(each)
-    return 1 if any(each.needs_person for each in found) else 0
+    return code
 
 
 @commands.command()
 @account_option
 def doctor(account: str | None) -> int:
     """What stands between this machine and its figures, and what to do about it."""
-    from wx_datacube.doctor import examine
+    from wx_datacube.doctor import examine, no_longer_configured
     from wx_datacube.orchestration.doctor import examine_dagster
 
-    settings, well = _settings(), True
-    for each in _accounts(settings, account):
-        click.echo(f"Account {each.name}")
-        for finding in (*examine(settings, each), *examine_dagster(settings, each)):
-            click.echo(f"  {'ok ' if finding.well else 'NO '} {finding.text}")
-            well = well and finding.well
-    return 0 if well else 1
+    settings = _settings()
+
+    def show(finding: "Finding") -> int:
+        click.echo(f"  {'ok ' if finding.well else 'NO '} {finding.text}")
+        return 0 if finding.well else 1
+
+    def look(account: "Account") -> int:
+        click.echo(f"Account {account.name}")
+        found = (*examine(settings, account), *examine_dagster(settings, account))
+        return max(show(finding) for finding in found)
+
+    code = max(look(each) for each in _accounts(settings, account))
+    if account is None and (left := no_longer_configured(settings)):
+        click.echo("Besides")
+        show(left)
+    return code
 
 
 # --- working ----------------------------------------------------------------------------------------------------
@@ -153,7 +194,7 @@ def backfill(
     from wx_datacube.terminal import run_backfill
 
     scope = Scope(first, last, endpoints, refresh)
-    return max(run_backfill(settings, each, scope) for each in chosen)
+    return for_each(chosen, lambda account: run_backfill(settings, account, scope))
 
 
 def _check_range(
@@ -170,25 +211,30 @@ def _check_range(
             raise click.BadParameter(f"{day} lies in the future; today in Beijing is {today}.", param_hint=option)
     if first is not None and last is not None and first > last:
         raise click.BadParameter(f"{first} is after {last_option} {last}.", param_hint=first_option)
-    for account in accounts:
-        if last is not None and all(last < label_of(account.start, each.period) for each in endpoints):
-            raise click.BadParameter(
-                f"{last} is before the history of {account.name} begins, {account.start} (WX_DATACUBE_START).",
-                param_hint=last_option,
-            )
+    oldest = min(accounts, key=lambda account: account.start)
+    if last is not None and all(last < label_of(oldest.start, each.period) for each in endpoints):
+        raise click.BadParameter(
+            f"{last} is before the history of {oldest.name} begins, {oldest.start}"
+            f" ({oldest.own('WX_DATACUBE_START')}).",
+            param_hint=last_option,
+        )
 
 
 @commands.command()
-def replay() -> int:
+@stored_account_option
+def replay(account: str | None) -> int:
     """Rebuild every table from the stored responses. Makes no call."""
+    from wx_datacube.warehouse.accounts import require_stored
     from wx_datacube.warehouse.files import Warehouse
     from wx_datacube.warehouse.ledger import replay as replay_ledger
     from wx_datacube.warehouse.load import unreadable_calls
 
     warehouse = Warehouse(_settings().database)
+    if account is not None:
+        require_stored(warehouse, account)
     with warehouse.writing() as con:
-        calls = replay_ledger(con)
-        left_out = unreadable_calls(con)
+        calls = replay_ledger(con, account=account)
+        left_out = unreadable_calls(con, account)
     warehouse.publish()
     if left_out:
         numbers = ", ".join(map(str, left_out[:10])) + (", …" if len(left_out) > 10 else "")
@@ -197,7 +243,8 @@ def replay() -> int:
             " What no other call has answered for is missing now: `wx-datacube backfill` asks for it.",
             err=True,
         )
-    click.echo(f"Rebuilt every table from {calls:,} calls: {warehouse.database}")
+    whose = f" of {account}" if account else ""
+    click.echo(f"Rebuilt every table from {calls:,} calls{whose}: {warehouse.database}")
     return 0
 
 
@@ -229,11 +276,12 @@ def _file_name(suffix: str) -> Callable[[click.Context, click.Parameter, str | N
     metavar="DIR",
     help="Folder for the files; it is made, and files of the same names are replaced.",
 )
-def export(form: str, output: Path) -> int:
+@stored_account_option
+def export(form: str, output: Path, account: str | None) -> int:
     """Write every view as a file, for programs that would hold the database open. Makes no call."""
     from wx_datacube.export import export_views
 
-    for path, rows in export_views(_published(_settings()), output, form).items():
+    for path, rows in export_views(_published(_settings()), output, form, account).items():
         click.echo(f"{path}  {rows:,} rows")
     return 0
 
@@ -263,9 +311,85 @@ def report(
     from wx_datacube.terminal import run_report
 
     _published(settings)
-    for each in chosen:
-        click.echo(f"Report of {each.name}: {run_report(settings, each, lang, first, last, output)}")
+
+    def make(account: "Account") -> int:
+        click.echo(f"Report of {account.name}: {run_report(settings, account, lang, first, last, output)}")
+        return 0
+
+    return for_each(chosen, make)
+
+
+# --- accounts ---------------------------------------------------------------------------------------------------
+
+
+@commands.command("rename-account")
+@click.argument("old")
+@click.argument("new")
+def rename_account(old: str, new: str) -> int:
+    """Call an account otherwise, in all that is stored of it, once the file is backed up. Makes no call."""
+    from wx_datacube.accounts import after_renaming
+    from wx_datacube.warehouse import accounts
+    from wx_datacube.warehouse.files import Warehouse
+
+    settings = _settings()
+    warehouse = Warehouse(settings.database)
+    if not _was_cut_off(warehouse, old):
+        backup = accounts.rename_account(warehouse, old, new)
+        click.echo(f"{old} is called {new} now. The file as it was before: {backup}")
+    click.echo(after_renaming(settings, old, new))
+    _forget(settings, old)
+    click.echo(
+        f"Restart what runs of Dagster, and switch the schedules of {new} on where those of {old} were. The next tick,"
+        " or wx-datacube backfill, materializes its assets from what is stored, without a call."
+    )
     return 0
+
+
+@commands.command("remove-account")
+@click.argument("name")
+def remove_account(name: str) -> int:
+    """Take out all that is stored of an account, once you have said yes and the file is backed up."""
+    from wx_datacube.accounts import after_removal
+    from wx_datacube.warehouse import accounts
+    from wx_datacube.warehouse.files import Warehouse
+
+    settings = _settings()
+    warehouse = Warehouse(settings.database)
+    cut_off = _was_cut_off(warehouse, name)
+    stored = None if cut_off else accounts.stored_of(warehouse, name)
+    if stored:
+        click.echo(f"{name}: {stored.calls:,} calls with their answers and {stored.rows:,} rows of figures are to go.")
+        click.echo(f"A copy of the file as it is now will be kept beside it: {warehouse.database.parent}")
+    click.echo(after_removal(settings, name))
+    if stored:
+        try:
+            sure = click.confirm("Remove them?")
+        except click.Abort:
+            click.echo()
+            sure = False
+        if not sure:
+            click.echo("Nothing was changed: it wants a y as its answer.", err=True)
+            return 1
+        click.echo(f"{name} is removed. The file as it was before: {accounts.remove_account(warehouse, name)}")
+    _forget(settings, name)
+    click.echo("Restart what runs of Dagster; schedules of the account that were on end by that.")
+    return 0
+
+
+def _was_cut_off(warehouse: "Warehouse", account: str) -> bool:
+    from wx_datacube.warehouse.accounts import was_cut_off
+
+    cut_off = was_cut_off(warehouse, account)
+    if cut_off:
+        click.echo(f"{account} was renamed or removed by a command that was cut off; that is published now.")
+    return cut_off
+
+
+def _forget(settings: "Settings", account: str) -> None:
+    from wx_datacube.orchestration.forgetting import forget_account
+
+    if why := forget_account(settings, account):
+        click.echo(f"Dagster still shows the history of {account}, which does no harm: {why}", err=True)
 
 
 # --- a project folder, made-up data, and Dagster's UI -----------------------------------------------------------

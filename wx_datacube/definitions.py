@@ -19,7 +19,7 @@ from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
 from wx_datacube.orchestration.schedules import MORNINGS, build_schedule
 from wx_datacube.periods import Clock, beijing_now
-from wx_datacube.settings import ACCOUNT, DATABASE, Settings, load_settings
+from wx_datacube.settings import DATABASE, Settings, account_names, load_settings
 
 
 def build_defs(
@@ -41,8 +41,8 @@ def build_defs(
     keep the code location from loading: each run checks them when it starts and says what is wrong.
     """
     settings = _settings()
-    names = list(accounts) if accounts is not None else [each.name for each in settings.accounts] if settings else []
-    names = names or [ACCOUNT]
+    # Also with wrong settings: Dagster would forget, after twelve hours, that schedules it no longer finds were on.
+    names = list(accounts or account_names())
     everything = [
         _account_defs(name, settings, key_prefix, group_name or f"wx_{name}", owners, cron_schedule, duckdb_key, clock)
         for name in names

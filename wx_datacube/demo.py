@@ -12,9 +12,8 @@ from pathlib import Path
 from wx_datacube.catalog import Period
 from wx_datacube.folder import DAGSTERS, content
 from wx_datacube.periods import settled_at
-from wx_datacube.settings import PREFIX
+from wx_datacube.settings import MADE_UP, PREFIX
 
-ACCOUNT = "demo"
 DAYS = 90
 
 
@@ -41,5 +40,5 @@ def demo_environment(
 ) -> dict[str, str]:
     """`environ` for the demo's processes: its own folder, account and emulator, and nothing of the real project."""
     kept = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
-    ours = {"API_URL": api_url, "APPID": appid, "SECRET": secret, "ACCOUNT": ACCOUNT, "START": start.isoformat()}
+    ours = {"API_URL": api_url, "APPID": appid, "SECRET": secret, "ACCOUNT": MADE_UP, "START": start.isoformat()}
     return kept | {"DAGSTER_HOME": str(folder)} | {f"{PREFIX}{name}": value for name, value in ours.items()}

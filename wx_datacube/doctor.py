@@ -15,6 +15,7 @@ from wx_datacube.ingest import Ingest
 from wx_datacube.periods import Clock, beijing_now, settled_at
 from wx_datacube.settings import Account, Settings
 from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.accounts import stored_names
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
@@ -38,6 +39,9 @@ def start_hint(account: Account, begun: known.Beginning) -> str:
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Finding]:
     """Credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
     yield from (Finding(False, warning) for warning in settings.warnings)
+    if account.fault is not None:
+        yield Finding(False, str(account.fault))
+        return
     yield from _folders(settings, account, clock)
     credentials = _credentials(account)
     yield credentials
@@ -54,6 +58,20 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield _endpoint(client, settings, account, endpoint, clock)
 
 
+def no_longer_configured(settings: Settings) -> Finding | None:
+    """Accounts that something is stored of and no setting names."""
+    configured = {account.name for account in settings.accounts}
+    try:
+        with Warehouse(settings.database).reading() as con:
+            left = [name for name in stored_names(con) if name not in configured]
+    except WxDatacubeError:
+        return None  # which is said of each account
+    if not left:
+        return None
+    what = f"Stored and not configured: {', '.join(left)}. Nothing is fetched for them, and status leaves them out."
+    return Finding(True, f"{what} To be rid of one: wx-datacube remove-account {left[0]}")
+
+
 _HELP = "https://developers.weixin.qq.com/doc/oplatform/developers/dev/api"
 
 
@@ -64,10 +82,11 @@ def _credentials(account: Account) -> Finding:
         return Finding(True, f"AppID {account.appid} and its AppSecret are set.")
     return Finding(
         False,
-        "AppID or AppSecret is not set. WeChat's own page says where an administrator of the account finds AppID,"
-        f" AppSecret and IP whitelist: {_HELP}. If another system of your company uses the account, ask its operator"
-        " for the AppSecret and do NOT reset it: a reset cuts that system off. wx_datacube fetches its token with"
-        " stable_token, which doesn't disturb the tokens of other systems. Write both into .env (copy .env.example),"
+        f"{account.variable('APPID')} or {account.variable('SECRET')} is not set. WeChat's own page says where an"
+        f" administrator of the account finds AppID, AppSecret and IP whitelist: {_HELP}. If another"
+        " system of your company uses the account, ask its operator for the AppSecret and do NOT reset it: a reset cuts"
+        " that system off. wx_datacube fetches its token with stable_token, which doesn't disturb the tokens of other"
+        " systems. Write both into .env (copy .env.example),"
         " add this machine's address to the IP whitelist (IP白名单), and run `wx-datacube doctor` again: if WeChat"
         " refuses the address, it names the one to enter.",
     )

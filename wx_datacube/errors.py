@@ -190,7 +190,10 @@ class UnexpectedAnswer(WeChatError):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What an errcode means: the class of its error, a sentence, and what to do (None: the class's own advice)."""
+    """What an errcode means: the class of its error, a sentence, and what to do (None: the class's own advice).
+
+    Advice names the variables of a single account; `settings.Account.own` puts those of one of several in their place.
+    """
 
     kind: type[WeChatError]
     message: str

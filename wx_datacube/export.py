@@ -9,33 +9,42 @@ from pathlib import Path
 import duckdb
 
 from wx_datacube.errors import WarehouseError
+from wx_datacube.warehouse.accounts import require_stored
 from wx_datacube.warehouse.faults import unwritable
 from wx_datacube.warehouse.files import Connection, Warehouse
 
 FORMATS = ("parquet", "csv")
 
 
-def export_views(warehouse: Warehouse, folder: Path, form: str) -> dict[Path, int]:
+def export_views(warehouse: Warehouse, folder: Path, form: str, account: str | None = None) -> dict[Path, int]:
     """Write `<view>.<form>` for every view into `folder`, each in one step; the rows in each file.
 
-    Raises `WarehouseError` where nothing is published yet, or the folder can't be written.
+    Of one `account`, or of all. Raises `SettingsError` where nothing is stored of it, and `WarehouseError` where
+    nothing is published yet, or the folder can't be written.
     """
     if not warehouse.database.exists():
         raise WarehouseError(
             f"There is nothing to export yet: {warehouse.database} doesn't exist.",
             advice="Bring figures in first: wx-datacube backfill",
         )
+    if account is not None:
+        require_stored(warehouse, account)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with warehouse.reading() as con:
             views = con.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
-            return dict(_export_view(con, schema, view, folder, form) for schema, view in views.fetchall())
+            return dict(_export_view(con, schema, view, folder, form, account) for schema, view in views.fetchall())
     except (OSError, duckdb.IOException) as error:
         raise unwritable(folder, error, "name another folder with --output") from None
 
 
-def _export_view(con: Connection, schema: str, view: str, folder: Path, form: str) -> tuple[Path, int]:
-    rows = con.sql(f'FROM "{schema}"."{view}" ORDER BY ALL')
+def _export_view(
+    con: Connection, schema: str, view: str, folder: Path, form: str, account: str | None
+) -> tuple[Path, int]:
+    rows = con.sql(f'FROM "{schema}"."{view}"')
+    if account is not None:
+        rows = rows.filter(duckdb.ColumnExpression("account") == duckdb.ConstantExpression(account))
+    rows = rows.order("ALL")
     target = folder / f"{view}.{form}"
     part = folder / f".{target.name}.{os.getpid()}.part"
     try:

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -32,10 +32,16 @@ ACCOUNT = "default"
 CONCURRENCY = 8
 MAX_CONCURRENCY = 64
 
+MADE_UP = "demo"
+"""The account of the demo: never the name of a real one, so that nobody takes made-up figures for WeChat's."""
+
 SHARED_FIELDS = ("API_URL", "DATABASE", "CONCURRENCY", "DAILY_CALLS", "ACCOUNT", "ACCOUNTS", "WEBHOOK")
 ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START")
 
 _ACCOUNT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_NAME_RULE = "up to 32 small letters, digits and _, a letter first, such as shop"
+_OF_A_SINGLE_ONE = re.compile(rf"\b{PREFIX}({'|'.join(ACCOUNT_FIELDS)})\b")
+_OF_ANY = re.compile(rf"{PREFIX}([A-Z][A-Z0-9_]*)_({'|'.join(ACCOUNT_FIELDS)})")
 _ODD_IN_URL = re.compile(r"[^\x21-\x7e]|[\\<>\"{}|^`]")
 _PRIVATE = tuple(
     ipaddress.ip_network(block)
@@ -84,7 +90,8 @@ class Account:
     """An Official Account: the name it has here, how to get its token, and the first day of its history.
 
     Credentials may be missing: they are needed only where something must be asked. `single` says that it was named by
-    `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name.
+    `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name. `fault` is what is wrong with the variables of
+    one of several: the others go on without it.
     """
 
     name: str
@@ -93,6 +100,7 @@ class Account:
     token_url: Secret | None = None
     start: dt.date = HISTORY_START
     single: bool = True
+    fault: SettingsError | None = None
 
     @property
     def can_call(self) -> bool:
@@ -102,6 +110,16 @@ class Account:
     def variable(self, field: str) -> str:
         """The variable that holds a field of this account: `APPID`, `SECRET`, `TOKEN_URL` or `START`."""
         return variable(None if self.single else self.name, field)
+
+    def own(self, text: str) -> str:
+        """`text`, which names the variables of a single account, with those of this one in their place."""
+        return text if self.single else _OF_A_SINGLE_ONE.sub(lambda found: self.variable(found[1]), text)
+
+    def checked(self) -> "Account":
+        """This account; raises what is wrong with its settings."""
+        if self.fault is not None:
+            raise self.fault
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +141,18 @@ class Settings:
     warnings: tuple[str, ...] = ()
 
     def account(self, name: str | None = None) -> Account:
-        """The account of that name; None means the only one. SettingsError when there is none or a choice."""
+        """The account of that name; None means the only one.
+
+        SettingsError when there is none, or a choice, or something is wrong with its own settings.
+        """
         names = ", ".join(account.name for account in self.accounts)
         if name is None:
             if len(self.accounts) > 1:
                 raise SettingsError(f"There are several accounts ({names}).", advice="Say which: --account NAME.")
-            return self.accounts[0]
+            return self.accounts[0].checked()
         for account in self.accounts:
             if account.name == name:
-                return account
+                return account.checked()
         raise SettingsError(
             f"There is no account of the name {name[:32]!r}.",
             advice=f"Configured: {names} (WX_DATACUBE_ACCOUNT or WX_DATACUBE_ACCOUNTS).",
@@ -141,6 +162,21 @@ class Settings:
 def variable(account: str | None, field: str) -> str:
     """The variable that holds a field (`APPID`, …) of a single account (None) or of one named in `…_ACCOUNTS`."""
     return f"{PREFIX}{account.upper()}_{field}" if account else f"{PREFIX}{field}"
+
+
+def require_name(name: str) -> None:
+    """Raise SettingsError where `name` can't be a real account's: it becomes part of variables, keys and file names."""
+    if not _ACCOUNT_NAME.fullmatch(name):
+        raise SettingsError(f"{name[:40]!r} can't be the name of an account.", advice=f"A name is {_NAME_RULE}.")
+    if name == MADE_UP:
+        raise _made_up()
+
+
+def _made_up() -> SettingsError:
+    return SettingsError(
+        f"{MADE_UP!r} is the account of made-up figures (`wx-datacube demo`).",
+        advice="Give a real account another name, so that nobody takes the one for the other.",
+    )
 
 
 def process_environment() -> dict[str, str]:
@@ -204,6 +240,22 @@ def load_settings(
     return _Reader(values, project, clock().date()).settings()
 
 
+def account_names() -> list[str]:
+    """The names of the configured accounts, whatever else is wrong with the settings; of wrong names, the default."""
+    try:
+        project = find_project(os.environ, Path.cwd())
+        return [name for name, _ in _Reader(effective_environ(os.environ, project), project, dt.date.max).names()]
+    except SettingsError:
+        return [ACCOUNT]
+
+
+def set_variables(project: Path, account: Account) -> list[str]:
+    """The names of an account's own variables that hold something."""
+    values = effective_environ(os.environ, project)
+    names = [account.variable(field) for field in ACCOUNT_FIELDS]
+    return [name for name in names if values.get(name, "").strip()]
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """One pass over the variables: each method reads one, checks it, and says what is wrong by its name."""
@@ -213,11 +265,12 @@ class _Reader:
     today: dt.date
 
     def settings(self) -> Settings:
-        accounts = tuple(self._account(name, single) for name, single in self._names())
+        api_url = self._api_url()
+        accounts = tuple(_apart([self._account(name, single, api_url) for name, single in self.names()]))
         return Settings(
             project=self.project,
             database=self._database(),
-            api_url=self._api_url(),
+            api_url=api_url,
             concurrency=self._number("CONCURRENCY", CONCURRENCY, MAX_CONCURRENCY) or CONCURRENCY,
             daily_calls=self._number("DAILY_CALLS", None, 10**9),
             accounts=accounts,
@@ -229,7 +282,7 @@ class _Reader:
         """A variable's value without white space around it; None when it is unset or blank."""
         return self.values.get(name, "").strip() or None
 
-    def _names(self) -> list[tuple[str, bool]]:
+    def names(self) -> list[tuple[str, bool]]:
         """The accounts' names, and of each whether it is the single one, whose variables don't carry its name."""
         listed, single = self._get("WX_DATACUBE_ACCOUNTS"), self._get("WX_DATACUBE_ACCOUNT")
         if listed and single:
@@ -241,13 +294,35 @@ class _Reader:
         words = [word.strip() for word in listed.split(",")] if listed else [single or ACCOUNT]
         if not all(_ACCOUNT_NAME.fullmatch(word) for word in words) or len(set(words)) < len(words):
             several = "different names separated by commas, each" if listed else "a name:"
-            _wrong(name, f"{several} up to 32 small letters, digits and _, a letter first, such as shop")
+            _wrong(name, f"{several} {_NAME_RULE}")
         return [(word, not listed) for word in words]
 
-    def _account(self, name: str, single: bool) -> Account:
+    def _account(self, name: str, single: bool, api_url: str) -> Account:
+        """An account with its variables; what is wrong with those of one of several is its own `fault`."""
+        try:
+            account = self._with_variables(name, single)
+            if name == MADE_UP and account.can_call and not _is_loopback(urlsplit(api_url).hostname):
+                raise _made_up()
+        except SettingsError as error:
+            if single:
+                raise
+            return Account(name, start=self._start_or_default(name), single=False, fault=error)
+        return account
+
+    def _start_or_default(self, name: str) -> dt.date:
+        """Where partitions begin must not jump because something else is wrong."""
+        try:
+            return self._start_of(name)
+        except SettingsError:
+            return HISTORY_START
+
+    def _start_of(self, name: str | None) -> dt.date:
+        start = variable(name, "START")
+        return self._start(start if self._get(start) else variable(None, "START"))
+
+    def _with_variables(self, name: str, single: bool) -> Account:
         key = None if single else name
         appid, secret = variable(key, "APPID"), variable(key, "SECRET")
-        start = variable(key, "START")
         return Account(
             name,
             appid=self._matching(
@@ -255,7 +330,7 @@ class _Reader:
             ),
             secret=_secret(self._matching(secret, r"[\x21-\x7e]{1,512}", "the account's AppSecret, without blanks")),
             token_url=_secret(self._token_url(variable(key, "TOKEN_URL"))),
-            start=self._start(start if self._get(start) else variable(None, "START")),
+            start=self._start_of(key),
             single=single,
         )
 
@@ -331,15 +406,47 @@ class _Reader:
             name = account.variable("TOKEN_URL")
             if (self._get(name) or "").lower().startswith("http:"):
                 yield f"{name} uses http: whoever can listen in that network can read the token. Use https if you can."
-        yield from self._unknown(account.variable(field) for account in accounts for field in ACCOUNT_FIELDS)
+        yield from self._unknown(accounts)
 
-    def _unknown(self, fields: Iterable[str]) -> Iterator[str]:
+    def _unknown(self, accounts: Sequence[Account]) -> Iterator[str]:
         """Warnings about variables of ours that nothing reads: a slip of the pen leaves a setting at its default."""
-        known = {*fields, *(variable(None, field) for field in (*SHARED_FIELDS, "START"))}
+        known = {account.variable(field) for account in accounts for field in ACCOUNT_FIELDS}
+        known |= {variable(None, field) for field in (*SHARED_FIELDS, "START")}
         for name in sorted(name for name in self.values if name.startswith(PREFIX) and name not in known):
             if self._get(name):
-                close = difflib.get_close_matches(name, sorted(known), 1, 0.8)
-                yield f"{name} is not a setting, nothing reads it" + (f"; did you mean {close[0]}?" if close else ".")
+                yield f"{name} is not a setting, nothing reads it{self._meant(name, known, accounts)}"
+
+    def _meant(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
+        """The end of a sentence about an unknown variable: of which account it may be, or which one it may mean."""
+        of = _OF_ANY.fullmatch(name)
+        names = [account.name for account in accounts]
+        if of and not difflib.get_close_matches(of[1].lower(), names, 1, 0.8):
+            return f": {of[1].lower()} is not in WX_DATACUBE_ACCOUNTS."
+        close = difflib.get_close_matches(name, sorted(known), 1, 0.8)
+        return f"; did you mean {close[0]}?" if close else "."
+
+
+_UNIQUE = {"APPID": "AppID", "TOKEN_URL": "address"}
+
+
+def _apart(accounts: Sequence[Account]) -> Iterator[Account]:
+    """The accounts; those that share an AppID, or a token server's address, with a fault instead of credentials."""
+    holders: dict[object, list[str]] = {}
+    for account in accounts:
+        for field in _UNIQUE:
+            holders.setdefault(getattr(account, field.lower()), []).append(account.variable(field))
+    for account in accounts:
+        for field, what in _UNIQUE.items():
+            value = getattr(account, field.lower())
+            if value is not None and len(holders[value]) > 1:
+                fault = SettingsError(
+                    f"{' and '.join(holders[value])} hold the same {what}.",
+                    advice="Each account has its own: the same figures would be fetched, and counted, twice.",
+                )
+                yield Account(account.name, start=account.start, single=account.single, fault=fault)
+                break
+        else:
+            yield account
 
 
 def _wrong(name: str, meaning: str) -> NoReturn:

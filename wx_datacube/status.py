@@ -119,7 +119,7 @@ def _needs_person(con: Connection, account: Account) -> list[str]:
         errcode = known.last_errcode(con, account.name, endpoint)
         meaning = BY_ERRCODE.get(errcode) if errcode is not None else None
         if meaning is not None and meaning.kind is NeedsPerson:
-            found.append(f"{endpoint.name}: {meaning.message} {meaning.advice or ''}".strip())
+            found.append(account.own(f"{endpoint.name}: {meaning.message} {meaning.advice or ''}".strip()))
     return found
 
 

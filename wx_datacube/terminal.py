@@ -230,25 +230,25 @@ def _show_outcome(console: Console, states: Mapping[Endpoint, Mapping[dt.date, S
 
 
 def _explain(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, State]]) -> int:
-    """Say on stderr what is not there and how it goes on; the exit code."""
-    console = _console(stderr=True)
+    """Say on stderr what is not there and how it goes on, of several accounts with the name; the exit code."""
+    console, whose = _console(stderr=True), f"{backfill.account.name}: " if not backfill.account.single else ""
     errors = _errors(backfill.reports)
     undone = _undone(backfill, states)
     for text in [*backfill.failures, *_reasons(errors)]:
-        console.print(text)
+        console.print(f"{whose}{text}")
     what = "still to be asked again" if backfill.scope.refresh else "missing"
     for endpoint, labels in undone.items():
-        console.print(f"{endpoint.name}: {len(labels):,} of {len(states[endpoint]):,} are {what}.")
+        console.print(f"{whose}{endpoint.name}: {len(labels):,} of {len(states[endpoint]):,} are {what}.")
     if not undone:
         return 1 if backfill.failures else 0
     causes = [error for found in errors.values() for error in found]
     if backfill.failures or not causes or any(not isinstance(error, _WAITS) for error in causes):
         person = any(isinstance(error, NeedsPerson) for error in causes)
         when = "When that is done, run" if person else "Run"
-        console.print(f"{when} the same again to go on; what has landed is not asked again.")
+        console.print(f"{whose}{when} the same again to go on; what has landed is not asked again.")
         return 1
     if any(isinstance(error, QuotaExhausted) for error in causes):
-        console.print(_when_it_goes_on(backfill, undone))
+        console.print(f"{whose}{_when_it_goes_on(backfill, undone)}")
         return 3
     return 1
 
@@ -404,7 +404,7 @@ def run_ui(settings: Settings, host: str | None = None, port: int | None = None)
         )
     if port is not None:
         _require_free(host or "127.0.0.1", port)
-    if any(account.can_call for account in settings.accounts):
+    if any(account.can_call or account.fault for account in settings.accounts):
         return _dagster_dev(settings.project, process_environment() | {"DAGSTER_HOME": str(settings.project)}, options)
     from wx_datacube import demo
 

@@ -131,6 +131,8 @@ def test_several_accounts_are_kept_apart(it: Orchestra) -> None:
 
     assert keys(defs) == {f"{account}/{name}" for account in ("shop", "news") for name in (*BY_NAME, "report")}
     assert {spec.group_name for spec in defs.resolve_all_asset_specs()} == {"wx_shop", "wx_news"}
+    for account in ("shop", "news"):
+        assert defs.resolve_assets_def(dg.AssetKey([account, "getupstreammsg"])).op.pool == f"wx_{account}"
     assert set(defs.resources or ()) == {"duckdb", "wechat_shop", "wechat_news"}
     for name, first in (("shop", "2020-01-01"), ("news", "2022-02-02")):
         days = defs.resolve_assets_def(dg.AssetKey([name, "getupstreammsg"])).partitions_def

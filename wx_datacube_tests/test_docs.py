@@ -121,7 +121,8 @@ def test_every_command_is_documented(readme: str) -> None:
 def test_every_option_is_documented(readme: str, name: str) -> None:
     """A command's row names its options, all of them."""
     (row,) = rows(TEXTS[readme], rf"`wx-datacube {name}\b.*`")
-    options = {option for param in cli.commands.commands[name].params for option in param.opts if option[0] == "-"}
+    params = [param for param in cli.commands.commands[name].params if isinstance(param, click.Option)]
+    options = {option for param in params for option in param.opts}
 
     assert set(re.findall(r"--[a-z-]+", row[0])) == options
 

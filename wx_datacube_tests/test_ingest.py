@@ -936,7 +936,7 @@ def test_a_user_source_other_than_zero_is_told(start: Start) -> None:
 def test_two_accounts_share_a_database(start: Start, folder: Path) -> None:
     """Each has its own figures and its own calls; neither waits for the other."""
     made = start()
-    news = made.with_(account=Account("news", made.emulated.appid, start=day(1)))
+    news = made.with_(account=Account("news", "wx02", start=day(1)))
     made.bring_in(MESSAGES, [day(20)])
     report = news.bring_in(MESSAGES, [day(20)])
 

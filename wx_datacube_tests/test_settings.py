@@ -11,6 +11,8 @@ import pytest
 
 from wx_datacube.errors import SettingsError
 from wx_datacube.settings import (
+    ACCOUNT_FIELDS,
+    SHARED_FIELDS,
     Account,
     Secret,
     Settings,
@@ -331,10 +333,77 @@ class TestAccounts:
         with pytest.raises(SettingsError, match="Configured: shop, news"):
             load(project, ACCOUNTS="shop,news").account("other")
 
-    @pytest.mark.parametrize("value", ["shop,shop", "shop,", "Shop,news"])
+    @pytest.mark.parametrize(
+        "value", ["shop,shop", "shop,", "Shop,news", f"shop,{'a' * 33}", "shop;news", "_shop,news"]
+    )
     def test_names_are_plain_and_different(self, project: Path, value: str) -> None:
         """As for one."""
-        assert "WX_DATACUBE_ACCOUNTS is wrong" in refusal(project, ACCOUNTS=value)
+        assert refusal(project, ACCOUNTS=value) == (
+            "WX_DATACUBE_ACCOUNTS is wrong. It should hold different names separated by commas, each up to 32 small"
+            " letters, digits and _, a letter first, such as shop."
+        )
+
+    def test_what_is_wrong_with_one_account_is_its_own_fault(self, project: Path) -> None:
+        """The others can be used; whoever wants this one is told. Its partitions begin where they did."""
+        settings = load(project, ACCOUNTS="shop,news", SHOP_APPID="gh_1", SHOP_START="2020-01-01", NEWS_APPID="wx2")
+
+        assert settings.account("news").appid == "wx2"
+        with pytest.raises(SettingsError, match=r"SHOP_APPID is wrong\. It should hold the account's AppID"):
+            settings.account("shop")
+        shop = settings.accounts[0]
+        assert (shop.appid, shop.can_call, shop.start) == (None, False, dt.date(2020, 1, 1))
+
+    def test_two_accounts_with_one_appid_are_a_fault_of_both(self, project: Path) -> None:
+        """Both variables are named; a third account isn't concerned."""
+        settings = load(project, ACCOUNTS="shop,news,club", SHOP_APPID="wx1", NEWS_APPID="wx1", CLUB_APPID="wx3")
+
+        for name in ("shop", "news"):
+            with pytest.raises(SettingsError) as caught:
+                settings.account(name)
+            assert str(caught.value).startswith(
+                "WX_DATACUBE_SHOP_APPID and WX_DATACUBE_NEWS_APPID hold the same AppID. Each account has its own"
+            )
+        assert settings.account("club").appid == "wx3"
+
+    def test_two_accounts_with_one_token_server_are_a_fault_of_both(self, project: Path) -> None:
+        """One address gives the token of one account; it is a secret, and not shown."""
+        address = "https://tokens.example/?key=s3cr3t"
+        settings = load(project, ACCOUNTS="shop,news", SHOP_TOKEN_URL=address, NEWS_TOKEN_URL=address)
+
+        with pytest.raises(
+            SettingsError, match="SHOP_TOKEN_URL and WX_DATACUBE_NEWS_TOKEN_URL hold the same"
+        ) as caught:
+            settings.account("news")
+        assert "s3cr3t" not in str(caught.value)
+
+    @pytest.mark.parametrize("fields", [{"ACCOUNT": "demo"}, {"ACCOUNTS": "demo,shop"}], ids=["one", "several"])
+    def test_a_real_account_is_not_called_demo(self, project: Path, fields: dict[str, str]) -> None:
+        """Nobody takes made-up figures for WeChat's; with an emulator on this machine it is the demo's own name."""
+        own = "DEMO_" if "ACCOUNTS" in fields else ""
+        given = fields | {f"{own}APPID": "wx1", f"{own}SECRET": HIDDEN}
+
+        with pytest.raises(SettingsError, match=r"'demo' is the account of made-up figures.*another name"):
+            load(project, **given).account("demo")
+        assert load(project, **given, API_URL="http://127.0.0.1:8000").account("demo").can_call
+        assert not load(project, **fields).account("demo").can_call
+
+    def test_no_variable_has_two_meanings(self) -> None:
+        """Whatever accounts are called: a field's name is the end of no other's, nor of a shared setting's."""
+        for field in ACCOUNT_FIELDS:
+            others = {*ACCOUNT_FIELDS, *SHARED_FIELDS} - {field}
+            assert [other for other in others if other.endswith(f"_{field}")] == []
+
+    def test_a_variable_of_no_account_draws_a_warning(self, project: Path) -> None:
+        """It says which account is not in the list; a slip in a name that is in it is taken for one."""
+        assert load(project, ACCOUNTS="shop,news", CLUB_APPID="wx1").warnings == (
+            "WX_DATACUBE_CLUB_APPID is not a setting, nothing reads it: club is not in WX_DATACUBE_ACCOUNTS.",
+        )
+        assert load(project, ACCOUNTS="shop,news", SHOPP_APPID="wx1").warnings == (
+            "WX_DATACUBE_SHOPP_APPID is not a setting, nothing reads it; did you mean WX_DATACUBE_SHOP_APPID?",
+        )
+        assert load(project, SHOP_APPID="wx1").warnings == (
+            "WX_DATACUBE_SHOP_APPID is not a setting, nothing reads it: shop is not in WX_DATACUBE_ACCOUNTS.",
+        )
 
     def test_one_or_several_not_both(self, project: Path) -> None:
         """Else it would be a guess which holds."""

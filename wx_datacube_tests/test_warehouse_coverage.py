@@ -289,6 +289,15 @@ def test_an_account_is_bound_to_its_first_appid(con: Connection) -> None:
     assert accounts(con) == {"shop": "wx01"}
 
 
+def test_an_appid_has_one_name(con: Connection) -> None:
+    """Under another one everything would be fetched once more: it says the name that it is stored under."""
+    bind_account(con, "shop", "wx01", day(1), LATER)
+    with pytest.raises(SettingsError, match=r"AppID wx01 is stored as the account 'shop' .*rename-account shop store"):
+        bind_account(con, "store", "wx01", day(1), LATER)
+
+    assert accounts(con) == {"shop": "wx01"}
+
+
 def test_an_account_without_appid_is_bound_later(con: Connection) -> None:
     """With a token server alone there may be no AppID at first."""
     bind_account(con, "shop", None, day(1), LATER)

@@ -32,7 +32,7 @@ def build_judging(account: str, keys: Mapping[str, dg.AssetKey], clock: Clock) -
         " 按已发布的数据文件执行该账号的全部检查，没有任务运行时也能发现问题；不调用微信。"
     )
 
-    @dg.op(name=f"judge_{account}", description=description, out={})
+    @dg.op(name=f"{account}_judge", description=description, out={})
     def judge(context: dg.OpExecutionContext) -> Iterator[dg.AssetCheckEvaluation]:
         yield from _judged(context, account, keys, clock)
 

@@ -69,10 +69,15 @@ def _requests(
     end_dead_runs(instance)
     try:
         settings = load_settings()
-        start = settings.account(account).start
+        configured = settings.account(account)
+        start = configured.start
         with Warehouse(settings.database).reading() as con:
+            known.require_bound(con, account, configured.appid)
             states = known.states(con, account, start, now)
-            stopped = {endpoint: _stopped_today(con, account, endpoint, now, settings.daily_calls) for endpoint in keys}
+            stopped = {
+                endpoint: configured.own(_stopped_today(con, account, endpoint, now, settings.daily_calls))
+                for endpoint in keys
+            }
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
     busy = _busy(instance)

@@ -56,23 +56,35 @@ class Coverage:
 
 
 def bind_account(con: Connection, name: str, appid: str | None, start: dt.date, now: dt.datetime) -> None:
-    """Note the account at its first use and hold it to its appid; raises `SettingsError` on another one."""
-    found = con.execute("SELECT appid FROM datacube.accounts WHERE account = $name", {"name": name}).fetchall()
-    if not found:
+    """Note the account at its first use and hold it to its appid; raises as `require_bound` does."""
+    require_bound(con, name, appid)
+    if name not in accounts(con):
         row = {"name": name, "appid": appid, "start": start, "now": now}
         con.execute("INSERT INTO datacube.accounts VALUES ($name, $appid, $start, $now)", row)
         return
-    bound = found[0][0]
-    if appid and bound and appid != bound:
-        raise SettingsError(
-            f"The account name {name!r} belongs to the AppID {bound} in this database, not to {appid}.",
-            advice="Set WX_DATACUBE_ACCOUNT to another name for this AppID, or use another WX_DATACUBE_DATABASE.",
-        )
     con.execute(
         "UPDATE datacube.accounts SET start_date = $start, appid = coalesce(appid, $appid) WHERE account = $name"
         " AND (start_date <> $start OR appid IS NULL AND $appid IS NOT NULL)",
         {"name": name, "appid": appid, "start": start},
     )
+
+
+def require_bound(con: Connection, name: str, appid: str | None) -> None:
+    """Raise `SettingsError` where the name belongs to another appid in this file, or the appid to another name."""
+    stored = accounts(con)
+    bound, others = stored.get(name), [other for other, its in stored.items() if its == appid and other != name]
+    if appid and bound and appid != bound:
+        raise SettingsError(
+            f"The account name {name!r} belongs to the AppID {bound} in this database, not to {appid}.",
+            advice="Give this AppID another name (WX_DATACUBE_ACCOUNT, or WX_DATACUBE_ACCOUNTS for several), or use"
+            " another WX_DATACUBE_DATABASE.",
+        )
+    if appid and others:
+        raise SettingsError(
+            f"The AppID {appid} is stored as the account {others[0]!r} in this database, not as {name!r}.",
+            advice=f"Call it {others[0]} in .env (WX_DATACUBE_ACCOUNT, or WX_DATACUBE_ACCOUNTS for several), or give"
+            f" what is stored the new name: wx-datacube rename-account {others[0]} {name}",
+        )
 
 
 def states(

@@ -136,8 +136,12 @@ class Warehouse:
         """Be the only one who fetches this endpoint for this account; wait for another one as long as it takes."""
         with ExitStack() as stack:
             with self._explained():
-                stack.enter_context(locked(self._locks / f"{account}.{endpoint}", waiting=waiting))
+                stack.enter_context(locked(self.fetch_lock(account, endpoint), waiting=waiting))
             yield
+
+    def fetch_lock(self, account: str, endpoint: str) -> Path:
+        """The lock that whoever fetches this endpoint for this account holds."""
+        return self._locks / f"{account}.{endpoint}"
 
     def gate(self, account: str, places: int) -> Gate:
         """What every call for the account passes, so that no more than `places` are in flight over all processes."""
@@ -163,6 +167,14 @@ class Warehouse:
             copy.replace(self.database)
             _wal(self.database).unlink(missing_ok=True)
             self._receipt_file.write_text(json.dumps({"files": self._state_of_files(), "calls": calls}))
+
+    def back_up(self, before: str) -> Path:
+        """Keep a copy of the published file beside it, named for what it was made before and the time; in `writing`."""
+        name = f"{self.database.stem}.before-{before}.{self.clock():%Y%m%d-%H%M%S}.duckdb"
+        backup = self.database.with_name(name)
+        with self._explained():
+            copy_file(self.database, backup, _READABLE)
+        return backup
 
     @property
     def is_published(self) -> bool:
@@ -296,7 +308,8 @@ class Warehouse:
         """Remove what killed processes left half-written; the write lock keeps others from being at it."""
         published, writer = glob.escape(self.database.name), glob.escape(self.writer.name)
         spilled = f"{writer}.tmp"  # DuckDB's folder for what didn't fit into memory
-        for pattern in (f".{published}.*.publishing*", f".{writer}.*.making*", f"{writer}.*.part", spilled):
+        half = (f"{writer}.*.part", f"{glob.escape(self.database.stem)}.before-*.part")
+        for pattern in (f".{published}.*.publishing*", f".{writer}.*.making*", *half, spilled):
             for left_over in self.database.parent.glob(pattern):
                 if left_over.is_dir():
                     shutil.rmtree(left_over)

@@ -65,11 +65,13 @@ def last_call(con: duckdb.DuckDBPyConnection) -> int:
     return int(found[0]) if found else 0
 
 
-def replay(con: duckdb.DuckDBPyConnection, batch: int = _BATCH) -> int:
-    """Rebuild every table from the ledger, in the caller's transaction; returns the number of calls."""
+def replay(con: duckdb.DuckDBPyConnection, batch: int = _BATCH, account: str | None = None) -> int:
+    """Rebuild every table from the ledger, in the caller's transaction, for one account or all; the number of calls."""
+    whose = {"account": account}
     for table in ("label_answers", "rejected_rows", "revisions", *(endpoint.name for endpoint in ENDPOINTS)):
-        con.execute(f"DELETE FROM datacube.{table}")
+        con.execute(f"DELETE FROM datacube.{table} WHERE account = coalesce($account, account)", whose)
     last = last_call(con)
     for start in range(1, last + 1, batch):
-        load_calls(con, start, min(start + batch - 1, last))
-    return last
+        load_calls(con, start, min(start + batch - 1, last), account)
+    found = con.execute("SELECT count(*) FROM datacube.api_calls WHERE account = coalesce($account, account)", whose)
+    return int(found.fetchall()[0][0])

@@ -17,10 +17,11 @@ from wx_datacube.warehouse.schema import FIRST_DAY, GOOD_ANSWER, NEXT_LABEL
 _INTEGER = "'-?[0-9]+'"
 
 
-def load_calls(con: duckdb.DuckDBPyConnection, first: int, last: int) -> int:
+def load_calls(con: duckdb.DuckDBPyConnection, first: int, last: int, account: str | None = None) -> int:
     """Bring the calls `first` to `last` of the ledger, both included, into the tables, in the caller's transaction.
 
-    Each call must be loaded once, after all earlier ones. Returns how many rows they brought that can be trusted.
+    Those of one `account`, or of all. Each call must be loaded once, after all earlier ones. Returns how many rows they
+    brought that can be trusted.
     """
     batch = {"first": first, "last": last}
     found = con.execute(
@@ -29,7 +30,7 @@ def load_calls(con: duckdb.DuckDBPyConnection, first: int, last: int) -> int:
     names, rows = {name for (name,) in found.fetchall()}, 0
     for endpoint in ENDPOINTS:
         if endpoint.name in names:
-            con.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {_answers(endpoint)}", batch)
+            con.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {_answers(endpoint)}", batch | {"account": account})
             rows += _load_answers(con, endpoint)
     return rows
 
@@ -75,14 +76,20 @@ def _answers(endpoint: Endpoint) -> str:
 FROM (
     SELECT call_id, account, begin_date, end_date, asked, refresh, requested_at, TRY_CAST(response AS JSON) AS body
     FROM datacube.api_calls
-    WHERE call_id BETWEEN $first AND $last AND endpoint = '{endpoint.name}' AND {GOOD_ANSWER}
+    WHERE call_id BETWEEN $first AND $last AND endpoint = '{endpoint.name}' AND account = coalesce($account, account)
+        AND {GOOD_ANSWER}
 ) WHERE {_READABLE}"""
 
 
-def unreadable_calls(con: duckdb.DuckDBPyConnection) -> list[int]:
+def unreadable_calls(con: duckdb.DuckDBPyConnection, account: str | None = None) -> list[int]:
     """The calls whose answer was good when it came and can't be read any more: no table has anything of them."""
-    good = f"SELECT call_id, TRY_CAST(response AS JSON) AS body FROM datacube.api_calls WHERE {GOOD_ANSWER}"
-    found = con.execute(f"SELECT call_id FROM ({good}) WHERE coalesce(NOT ({_READABLE}), true) ORDER BY call_id")
+    good = (
+        f"SELECT call_id, TRY_CAST(response AS JSON) AS body FROM datacube.api_calls WHERE {GOOD_ANSWER}"
+        " AND account = coalesce($account, account)"
+    )
+    found = con.execute(
+        f"SELECT call_id FROM ({good}) WHERE coalesce(NOT ({_READABLE}), true) ORDER BY call_id", {"account": account}
+    )
     return [call_id for (call_id,) in found.fetchall()]
 
 

@@ -9,14 +9,15 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import requests
 
-from wx_datacube.errors import UnexpectedAnswer
+from wx_datacube.errors import UnexpectedAnswer, WeChatError
 from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.settings import API_URL, Account, Secret
 from wx_datacube.wechat.answers import Attempt, Finding, Source, to_attempt, understand
@@ -72,9 +73,11 @@ class Client:
         session_factory: Callable[[], requests.Session] = guarded_session,
         bounds: Bounds = Bounds(),  # noqa: B008 - frozen
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        own: Callable[[str], str] = str,
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._clock = clock
+        self._own = own
         self._secrets = tuple(_hidden(each) for each in (secret, token_url) if each)
         self._retry = Retry("WeChat", clock=clock, sleep=sleep, chance=chance, limits=limits)
         self._transport = Transport("WeChat", bounds, session_factory)
@@ -90,9 +93,13 @@ class Client:
 
     @classmethod
     def of(cls, account: Account, api_url: str = API_URL, **options: Any) -> Self:
-        """The client of a configured account; `options` as above. SettingsError when its credentials are missing."""
-        if not account.can_call:
+        """The client of a configured account; `options` as above.
+
+        SettingsError when its credentials are missing, or something is wrong with its settings.
+        """
+        if not account.checked().can_call:
             raise no_credentials(account.variable("APPID"), account.variable("SECRET"), account.variable("TOKEN_URL"))
+        options = {"own": account.own, **options}
         return cls(api_url=api_url, appid=account.appid, secret=account.secret, token_url=account.token_url, **options)
 
     def __repr__(self) -> str:
@@ -121,7 +128,8 @@ class Client:
                 raise finding.error
             return attempt
 
-        return self._retry.run(once, tokens=self._tokens, permit=journal.permit)
+        with self._named():
+            return self._retry.run(once, tokens=self._tokens, permit=journal.permit)
 
     def quota(self, endpoint: str) -> Quota:
         """The day's quota of a statistics endpoint; costs none of it and is not recorded. Raises WeChatError."""
@@ -133,16 +141,27 @@ class Client:
                 raise finding.error
             return _quota((finding.data or {})["quota"])
 
-        return self._retry.run(once, tokens=self._tokens)
+        with self._named():
+            return self._retry.run(once, tokens=self._tokens)
 
     def check_credentials(self) -> None:
         """See whether a token can be had, without any other call. Raises WeChatError or SettingsError."""
-        self._tokens.current()
+        with self._named():
+            self._tokens.current()
 
     def close(self) -> None:
         """Close all connections."""
         for transport in (self._transport, *self._others):
             transport.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let the advice of an error name the account's own variables: of several accounts, each has others."""
+        try:
+            yield
+        except WeChatError as error:
+            error.advice = self._own(error.advice)
+            raise
 
     def _call(self, name: str, path: str, body: bytes, token: str, wanted: str, kind: type) -> tuple[Finding, Reply]:
         """One attempt of a call with a token; it goes to the API's host and nowhere else."""

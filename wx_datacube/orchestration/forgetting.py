@@ -1,0 +1,30 @@
+"""Forgetting: what Dagster's instance still holds of an account that is called otherwise now, or is no more.
+
+Its assets have no definition any more, but a history, and stay in the catalog for it; a run of it that waits in the
+queue would fail on code that is gone. Runs that have ended are left as they are.
+"""
+
+import dagster as dg
+
+from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.settings import Settings
+
+_WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
+
+
+def forget_account(settings: Settings, account: str) -> str | None:
+    """Wipe the history of an account's assets in the project's instance, and end its queued runs.
+
+    Returns why that didn't work, where it didn't.
+    """
+    ours = {dg.AssetKey([account, name]) for name in (*(endpoint.name for endpoint in ENDPOINTS), "report")}
+    try:
+        with project_instance(settings.project) as instance:
+            for run in instance.get_runs(dg.RunsFilter(statuses=_WAITING)):
+                if run.asset_selection and run.asset_selection <= ours:
+                    instance.report_run_failed(run, f"The account {account} was renamed or removed while this waited.")
+            instance.wipe_assets([key for key in instance.get_asset_keys(prefix=[account]) if key in ours])
+    except (OSError, dg.DagsterError) as error:
+        return str(error)
+    return None

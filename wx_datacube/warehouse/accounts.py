@@ -1,0 +1,148 @@
+"""Accounts: one that is renamed or removed, with everything that is stored of it.
+
+Which tables know accounts is asked of the file itself, so that none can be forgotten. What is removed leaves its
+numbers in the ledger, as rows without a content: `call_id` has no gaps, no row of another account changes, and an
+emptier file has never to replace a fuller one. Who may ask for it, and what to do in `.env` and Dagster, is in `cli`.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.errors import SettingsError, WarehouseError
+from wx_datacube.settings import require_name
+from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.locks import locked
+from wx_datacube.warehouse.schema import API_CALLS
+
+_LEDGER = "api_calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the file holds of an account: calls with their answers, and rows of figures."""
+
+    calls: int
+    rows: int
+
+
+def stored_names(con: Connection) -> list[str]:
+    """The names of all accounts that anything is stored of."""
+    found = con.execute(
+        f"SELECT account FROM datacube.accounts UNION SELECT account FROM datacube.{_LEDGER}"
+        " WHERE account IS NOT NULL ORDER BY account"
+    )
+    return [name for (name,) in found.fetchall()]
+
+
+def require_stored(warehouse: Warehouse, account: str) -> None:
+    """Raise `SettingsError` where nothing is stored of the account."""
+    with warehouse.reading() as con:
+        _require(con, warehouse, account)
+
+
+def stored_of(warehouse: Warehouse, account: str) -> Stored:
+    """How much is stored of an account; raises `SettingsError` where nothing is."""
+    _publish(warehouse)
+    with warehouse.reading() as con:
+        _require(con, warehouse, account)
+        held = "SELECT count(*) FROM datacube.{} WHERE account = $1"
+        calls, *rows = (
+            con.execute(held.format(table), [account]).fetchall()[0][0]
+            for table in (_LEDGER, *(endpoint.name for endpoint in ENDPOINTS))
+        )
+    return Stored(calls, sum(rows))
+
+
+def was_cut_off(warehouse: Warehouse, account: str) -> bool:
+    """Whether a command that renamed or removed the account was killed before it could publish that; now it is."""
+    with warehouse.reading() as con:
+        published = stored_names(con)
+    if account not in published:
+        return False
+    _publish(warehouse)
+    with warehouse.reading() as con:
+        return account not in stored_names(con)
+
+
+def rename_account(warehouse: Warehouse, old: str, new: str) -> Path:
+    """Call the account `new` in every row of every table; the backup. `SettingsError` where that name can't be."""
+    require_name(new)
+    with _changing(warehouse, old, new) as con:
+        if new in stored_names(con):
+            raise SettingsError(
+                f"There is an account {new!r} in {warehouse.database} already.",
+                advice=f"Choose another name; or, if it is not wanted: wx-datacube remove-account {new}",
+            )
+        backup = warehouse.back_up(f"rename-{old}")
+        for table in _tables(con):
+            con.execute(f'UPDATE datacube."{table}" SET account = $2 WHERE account = $1', [old, new])
+    return backup
+
+
+def remove_account(warehouse: Warehouse, account: str) -> Path:
+    """Take out everything that is stored of the account but the numbers of its calls; the backup."""
+    with _changing(warehouse, account) as con:
+        backup = warehouse.back_up(f"remove-{account}")
+        con.execute(f"UPDATE datacube.{_LEDGER} SET {_EMPTY} WHERE account = $1", [account])
+        for table in _tables(con):
+            con.execute(f'DELETE FROM datacube."{table}" WHERE account = $1', [account])
+    return backup
+
+
+_EMPTY = ", ".join(f"{column} = NULL" for column in API_CALLS if column != "call_id")
+
+
+def _tables(con: Connection) -> list[str]:
+    """The tables with a column `account`."""
+    found = con.execute(
+        "SELECT table_name FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (schema_name, table_name)"
+        " WHERE schema_name = 'datacube' AND column_name = 'account' ORDER BY table_name"
+    )
+    return [name for (name,) in found.fetchall()]
+
+
+def _publish(warehouse: Warehouse) -> None:
+    """Publish what has been committed; where there is nothing, no file is made."""
+    if warehouse.writer.exists() or warehouse.database.exists():
+        warehouse.publish()
+
+
+@contextmanager
+def _changing(warehouse: Warehouse, account: str, *others: str) -> Iterator[Connection]:
+    """A transaction about an account of the file, which is published before, to be backed up, and after."""
+    _publish(warehouse)
+    with warehouse.reading() as con:
+        _require(con, warehouse, account)
+    with _nobody_fetching(warehouse, account, *others):
+        with warehouse.writing() as con:
+            _require(con, warehouse, account)
+            yield con
+        warehouse.publish()
+
+
+def _require(con: Connection, warehouse: Warehouse, account: str) -> None:
+    names = stored_names(con)
+    if account not in names:
+        raise SettingsError(
+            f"There is no account {account[:40]!r} in {warehouse.database}.",
+            advice=f"Stored there: {', '.join(names)}." if names else "Nothing is stored there yet.",
+        )
+
+
+@contextmanager
+def _nobody_fetching(warehouse: Warehouse, *accounts: str) -> Iterator[None]:
+    """Keep everybody from fetching for these accounts; `WarehouseError` where somebody is at it."""
+    with ExitStack() as stack:
+        for account in {*accounts}:
+            for endpoint in ENDPOINTS:
+                try:
+                    stack.enter_context(locked(warehouse.fetch_lock(account, endpoint.name), patience=0))
+                except TimeoutError as error:
+                    raise WarehouseError(
+                        f"Process {error} is fetching {endpoint.name} for {account}; nothing was changed.",
+                        advice=f"Let it finish, or end it (kill {error}), then run the same again.",
+                    ) from None
+        yield
