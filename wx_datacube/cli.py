@@ -103,7 +103,7 @@ def status(account: str | None, as_json: bool) -> int:
 
     settings = _settings()
     _published(settings)
-    found = [read_status(settings, each) for each in _accounts(settings, account)]
+    found = read_status(settings, _accounts(settings, account))
     if as_json:
         whole = {"database": str(settings.database), "accounts": {each.account: each.as_json() for each in found}}
         click.echo(json.dumps(whole, default=str, ensure_ascii=False, indent=2))
