@@ -102,6 +102,8 @@ class Ingest:
     concurrency: int = 8
     daily_calls: int | None = None
     clock: Clock = beijing_now
+    publishing: bool = True
+    """Whether what was brought in is published before it is reported; else whoever said no publishes in the end."""
     halted: threading.Event = field(init=False)
     """Set it to end everything that is being fetched, as soon as the calls in flight have ended."""
     gate: Gate = field(init=False)
@@ -145,7 +147,8 @@ class Ingest:
                 with self.warehouse.fetching(self.account.name, endpoint.name, task.say_waiting):
                     task.fetch(task.plan())
         finally:
-            self.warehouse.publish()
+            if self.publishing:
+                self.warehouse.publish()
         return task.report()
 
     def begin_refresh(

@@ -432,6 +432,7 @@ with Warehouse(Path(sys.argv[1])).writing():
 
 def test_a_run_that_keeps_the_write_lock_is_named(published: Warehouse) -> None:
     """One of ours that hangs in a transaction: the same bounded wait; its death sets the lock free."""
+    store(published, 6)
     with running(LOCK, published.database) as process:
         with pytest.raises(WarehouseError, match=rf"Process {process.pid} "):
             published.publish()
