@@ -207,11 +207,13 @@ repository = found.get_repository_def()
 loaded = time.perf_counter()
 RepositorySnap.from_def(repository)
 snap = time.perf_counter()
-from dagster import DagsterInstance, build_schedule_context
+from pathlib import Path
+from dagster import build_schedule_context
+from wx_datacube.orchestration.instance import project_instance
 schedule = repository.get_schedule_def(ACCOUNT + "_daily")
-with DagsterInstance.ephemeral() as instance:
+with project_instance(Path.cwd()) as instance, build_schedule_context(instance) as context:
     ticking = time.perf_counter()
-    schedule.evaluate_tick(build_schedule_context(instance, repository_def=repository))
+    schedule.evaluate_tick(context)
     ticked = time.perf_counter()
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(imported - began, loaded - imported, snap - loaded, ticked - ticking, used.ru_maxrss / 1024)

@@ -19,7 +19,7 @@ import duckdb
 
 from wx_datacube.errors import WarehouseError
 from wx_datacube.periods import Clock, beijing_now
-from wx_datacube.warehouse.copies import copy_file, onto_disk, read_all
+from wx_datacube.warehouse.copies import copy_file, onto_disk, read_all, read_changed
 from wx_datacube.warehouse.faults import (
     damaged_database,
     damaged_writer,
@@ -288,10 +288,14 @@ class Warehouse:
             )
 
     def _require_whole(self, copy: Path) -> None:
-        """Refuse to publish a copy of a damaged file."""
+        """Refuse to publish a copy of a damaged file; what the copy made last has too need not be read once more."""
+        last = self._receipt().get("files", {}).get(self.database.name)
         try:
             with _connected(copy, _READ) as con:
-                read_all(con)
+                if last is not None and last == self._state_of(self.database).get(self.database.name):
+                    read_changed(con, copy, self.database)
+                else:
+                    read_all(con)
         except (OSError, duckdb.Error, WarehouseError) as error:
             if not is_file_fault(error) and not isinstance(error, WarehouseError):
                 raise
