@@ -72,8 +72,8 @@ def on_postgres(file: Path, port: int) -> str:
     return str(given.replace("port: 5432", f"port: {port}") + yaml.safe_dump(kept))
 
 
-def test_a_backfill_is_in_its_history_and_a_tick_finds_nothing_to_do(project: Project, server: Server) -> None:
-    """Every partition once, two runs that ended well, no file of SQLite's; the second backfill has nothing to do."""
+def test_a_backfill_is_in_its_history_and_a_tick_asks_for_the_rest(project: Project, server: Server) -> None:
+    """Every partition once, two runs that ended well, no file of SQLite's; only hours are left."""
     materialized = "SELECT count(DISTINCT partition) FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
     for endpoint in ("getupstreammsg", "getupstreammsgdist"):
         assert server.query(f"{materialized} AND asset_key LIKE '%\"{endpoint}\"%'") == "30"
@@ -82,7 +82,7 @@ def test_a_backfill_is_in_its_history_and_a_tick_finds_nothing_to_do(project: Pr
 
     ran = project.call([sys.executable, "-c", TICK], **ENVIRON)
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout.splitlines()[-1]) == ["PostgresEventLogStorage", []]
+    assert json.loads(ran.stdout.splitlines()[-1]) == ["PostgresEventLogStorage", ["getupstreammsghour"]]
     assert "nothing to do" in project.run(*DAYS, **ENVIRON).stdout
 
 
