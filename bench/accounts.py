@@ -9,25 +9,26 @@ import argparse
 import datetime as dt
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import duckdb
 
-from bench.__main__ import Emulator, Measured, emulator, measure, project
+from bench.__main__ import Emulator, emulator, measure, project
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.ingest import Ingest
 from wx_datacube.periods import beijing_now, due_labels
 from wx_datacube.settings import Account, Secret
 from wx_datacube.warehouse.checks import checks_of, evidence_of_a_run, run_check
-from wx_datacube.warehouse.copies import copy_file, read_all
+from wx_datacube.warehouse.copies import copy_file, onto_disk, read_all, read_changed
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
 
@@ -175,68 +176,79 @@ def days(files: list[Warehouse], emulated: Emulator, name: str) -> list[Cost]:
 
 
 def publishing(warehouse: Warehouse) -> Iterator[tuple[str, float]]:
-    """The parts of a publication after a day's work, then one as runs make it."""
+    """The parts of a publication after a commit, then one as runs make it."""
     copy = warehouse.database.with_name("copy.duckdb")
-    with duckdb.connect(str(warehouse.writer), config={"storage_compatibility_version": "v1.2.0", "threads": 1}) as con:
+
+    def parts() -> Iterator[tuple[str, Callable[[], None]]]:
+        yield "copied", lambda: copy_file(warehouse.writer, copy, 0o444)
+        yield "on the disk", lambda: onto_disk(copy)
+        yield "every row read", lambda: read(read_all)
+        yield "what changed read", lambda: read(lambda con: read_changed(con, copy, warehouse.database))
+        yield "a publication", warehouse.publish
+
+    def read(how: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        with duckdb.connect(str(copy), read_only=True) as con:
+            how(con)
+
+    began = now()
+    with warehouse.writing() as con:
         con.execute("UPDATE datacube.accounts SET added_at = added_at + INTERVAL 1 SECOND")
-        began = time.perf_counter()
-        con.execute("CHECKPOINT")
-        yield "checkpoint", time.perf_counter() - began
-    began = time.perf_counter()
-    copy_file(warehouse.writer, copy, 0o444)
-    yield "copied and on the disk", time.perf_counter() - began
-    began = time.perf_counter()
-    with duckdb.connect(str(copy), read_only=True) as con:
-        read_all(con)
-    yield "every row read", time.perf_counter() - began
+    yield "a commit", cost(began).seconds
+    for what, act in parts():
+        began = now()
+        act()
+        used = cost(began)
+        yield what, used.seconds
+        yield f"{what}, processor", used.cpu
     copy.unlink()
-    began = time.perf_counter()
-    warehouse.publish()
-    yield "a publication", time.perf_counter() - began
 
 
 LOAD = """
 import time, resource
-began = time.perf_counter()
+began = time.process_time()
 import dagster
-imported = time.perf_counter()
+imported = time.process_time()
 from wx_datacube.definitions import defs
 from dagster._core.remote_representation.external_data import RepositorySnap
 found = defs()
 repository = found.get_repository_def()
-loaded = time.perf_counter()
+loaded = time.process_time()
 RepositorySnap.from_def(repository)
-snap = time.perf_counter()
+snap = time.process_time()
 from pathlib import Path
 from dagster import build_schedule_context
 from wx_datacube.orchestration.instance import project_instance
 schedule = repository.get_schedule_def(ACCOUNT + "_daily")
 with project_instance(Path.cwd()) as instance, build_schedule_context(instance) as context:
-    ticking = time.perf_counter()
+    ticking = time.process_time()
     schedule.evaluate_tick(context)
-    ticked = time.perf_counter()
+    ticked = time.process_time()
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(imported - began, loaded - imported, snap - loaded, ticked - ticking, used.ru_maxrss / 1024)
 """
 
 
 def load(folder: Path, name: str) -> list[float]:
-    """In a fresh process: Dagster's import, the location, its snapshot as the code server makes it, a tick, memory."""
+    """In a fresh process: Dagster's import, the location, its snapshot as the code server makes it, a tick, memory.
+
+    Seconds of processor.
+    """
     found = measure(sys.executable, "-W", "ignore", "-c", LOAD.replace("ACCOUNT", repr(name)), cwd=folder)
     return [float(each) for each in found.output.split()[-5:]]
 
 
-def status(folder: Path, *options: str) -> Measured:
-    """`wx-datacube status`, the fastest of some."""
+def status(folder: Path, *options: str) -> Cost:
+    """`wx-datacube status`, the cheapest of some."""
     environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     found = []
     for _ in range(TIMES):
-        began = time.perf_counter()
+        began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "wx_datacube", "status", *options]
-        done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        found.append(Measured(time.perf_counter() - began, 0, 0, done.stdout))
-    return min(found, key=lambda each: each.seconds)
+        subprocess.run(command, cwd=folder, env=environ, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        found.append(Cost(time.perf_counter() - began, cpu))
+    return min(found, key=lambda each: each.cpu)
 
 
 def figures(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str, float]]:
@@ -246,9 +258,10 @@ def figures(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str
             ((rows,),) = con.execute(f"SELECT count(*) FROM datacube.{table}").fetchall()
             yield f"rows of {table}", rows
     yield "file, MB", warehouse.database.stat().st_size / 2**20
-    yield "status, all", status(folder).seconds
-    yield "status --json, all", status(folder, "--json").seconds
-    yield "status, one", status(folder, "--account", name).seconds
+    for what, options in (("all", []), ("all, --json", ["--json"]), ("one", ["--account", name])):
+        used = status(folder, *options)
+        yield f"status, {what}", used.seconds
+        yield f"status, {what}, processor", used.cpu
     names = ("import of Dagster", "location loaded", "its snapshot", "a tick", "memory, MB")
     yield from zip(names, load(folder, name), strict=True)
     yield from publishing(warehouse)
@@ -277,10 +290,10 @@ def main() -> None:
             multiply(seed.database, files[-1], some, since, cut)
             files[-1].publish()
             print(f"made {len(some)} accounts in {time.perf_counter() - began:.0f} s", flush=True)
-        alone, together = (dict(figures(*each, names[0])) for each in zip(folders, files, strict=True))
         print(f"\n| | 1 account | {chosen.number} accounts | |\n|---|---|---|---|")
-        for what, figure in alone.items():
-            print(f"| {what} | {figure:,.3f} | {together[what]:,.3f} | {together[what] / figure:.2f} |")
+        pairs = zip(*(figures(*each, names[0]) for each in zip(folders, files, strict=True)), strict=True)
+        for (what, figure), (_, together) in pairs:
+            print(f"| {what} | {figure:,.3f} | {together:,.3f} | {together / figure:.2f} |", flush=True)
         one, many = days(files, emulated, names[0])
         print(f"| a day of one account | {one.seconds:.3f} | {many.seconds:.3f} | {many.seconds / one.seconds:.2f} |")
         print(f"| … processor | {one.cpu:.3f} | {many.cpu:.3f} | {many.cpu / one.cpu:.2f} |")
