@@ -10,7 +10,7 @@ import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import uuid4
 
@@ -134,10 +134,19 @@ class Backfill:
     _run_id: str = field(default_factory=lambda: f"backfill {uuid4()}")
 
     def __post_init__(self) -> None:
-        self._ingest = Ingest.of(self.settings, self.account)
+        self._ingest = replace(Ingest.of(self.settings, self.account), publishing=False)
 
     def run(self) -> dict[Endpoint, States]:
-        """Do what is to do; returns the state of every label in scope afterwards."""
+        """Do what is to do; returns the state of every label in scope afterwards.
+
+        What long parts bring in is published on the way, everything at the end, and nothing in between.
+        """
+        try:
+            return self._run()
+        finally:
+            self._ingest.warehouse.publish()
+
+    def _run(self) -> dict[Endpoint, States]:
         ask = self._to_ask()
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())
         with self._fetching(ask) as landed:  # at once: Dagster takes a while to say what is to do

@@ -68,7 +68,7 @@ def for_each(accounts: "Sequence[Account]", work: "Callable[[Account], int]") ->
     codes = []
     for account in accounts:
         try:
-            codes.append(work(account.checked()))
+            codes.append(work(account))
         except WxDatacubeError as error:
             if len(accounts) == 1 or isinstance(error, WarehouseError):
                 raise
@@ -126,16 +126,14 @@ def _accounts(settings: "Settings", name: str | None) -> "tuple[Account, ...]":
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def status(account: str | None, as_json: bool) -> int:
     """What is there, what is missing, and the calls made today. Makes no call."""
-    from wx_datacube.status import AccountStatus, read_status
+    from wx_datacube.status import read_status
 
-    settings, found = _settings(), list[AccountStatus]()
+    settings = _settings()
     _published(settings)
-
-    def read(account: "Account") -> int:
-        found.append(read_status(settings, account))
-        return 1 if found[-1].needs_person else 0
-
-    code = for_each(_accounts(settings, account), read)
+    accounts = _accounts(settings, account)
+    found = read_status(settings, [each for each in accounts if each.fault is None])
+    person = {each.account for each in found if each.needs_person}
+    code = for_each(accounts, lambda each: 1 if each.checked().name in person else 0)
     if as_json:
         whole = {"database": str(settings.database), "accounts": {each.account: each.as_json() for each in found}}
         click.echo(json.dumps(whole, default=str, ensure_ascii=False, indent=2))
@@ -313,7 +311,7 @@ def report(
     _published(settings)
 
     def make(account: "Account") -> int:
-        click.echo(f"Report of {account.name}: {run_report(settings, account, lang, first, last, output)}")
+        click.echo(f"Report of {account.name}: {run_report(settings, account.checked(), lang, first, last, output)}")
         return 0
 
     return for_each(chosen, make)
@@ -387,7 +385,9 @@ def _was_cut_off(warehouse: "Warehouse", account: str) -> bool:
 
 def _forget(settings: "Settings", account: str) -> None:
     from wx_datacube.orchestration.forgetting import forget_account
+    from wx_datacube.troubles import Troubles
 
+    Troubles(settings.database).forget(account)
     if why := forget_account(settings, account):
         click.echo(f"Dagster still shows the history of {account}, which does no harm: {why}", err=True)
 

@@ -36,6 +36,8 @@ COMMIT_SECONDS = 1.0
 """How much a killed process may lose: the answers of this long, and the calls in flight."""
 PUBLISH_SECONDS = 5.0
 """How often readers see news during a long run; the copy grows with the file, so not after every commit."""
+PUBLISH_SHARE = 10
+"""Where publishing takes long, the pause is so many times as long."""
 FAILURES_IN_A_ROW = {TryAgain: 3, UnexpectedAnswer: 10}
 """So many windows in a row that failed for such a reason say that there is no use in going on."""
 
@@ -105,14 +107,15 @@ class Crew:
     # --- the main thread: from the workers' news to the file
 
     def _store_until_done(self, workers: "list[Future[None]]") -> None:
-        published = time.monotonic()
+        due = time.monotonic() + PUBLISH_SECONDS
         try:
             while self._running:
                 self._gather()
                 self._store()
-                if self._running and time.monotonic() - published > PUBLISH_SECONDS:
+                if self._running and (began := time.monotonic()) > due:
                     self.warehouse.publish()
-                    published = time.monotonic()
+                    ended = time.monotonic()
+                    due = ended + max(PUBLISH_SECONDS, PUBLISH_SHARE * (ended - began))
         except BaseException:
             # Interrupted, or the file can't be written: let the calls in flight end, and keep them if that works.
             self.halted.set()

@@ -17,7 +17,7 @@ from wx_datacube.orchestration.assets import build_asset, resource_key
 from wx_datacube.orchestration.judging import build_judging
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
-from wx_datacube.orchestration.schedules import MORNINGS, build_schedule
+from wx_datacube.orchestration.schedules import MORNINGS, build_jobs, build_schedule
 from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.settings import DATABASE, Settings, account_names, load_settings
 
@@ -43,13 +43,16 @@ def build_defs(
     settings = _settings()
     # Also with wrong settings: Dagster would forget, after twelve hours, that schedules it no longer finds were on.
     names = list(accounts or account_names())
-    everything = [
-        _account_defs(name, settings, key_prefix, group_name or f"wx_{name}", owners, cron_schedule, duckdb_key, clock)
-        for name in names
-    ]
     ours: dict[str, Any] = {resource_key(name): account_resource(name, settings) for name in names}
     ours[duckdb_key] = reading_resource(settings.database if settings else Path(DATABASE))
-    return dg.Definitions.merge(*everything, dg.Definitions(resources=ours | dict(resources or {})))
+    ours |= dict(resources or {})
+    everything = [
+        _account_defs(
+            name, settings, key_prefix, group_name or f"wx_{name}", owners, cron_schedule, ours, duckdb_key, clock
+        )
+        for name in names
+    ]
+    return dg.Definitions.merge(*everything, dg.Definitions(resources=ours))
 
 
 def _settings() -> Settings | None:
@@ -66,6 +69,7 @@ def _account_defs(
     group: str,
     owners: Sequence[str],
     cron: str,
+    resources: Mapping[str, Any],
     duckdb_key: str,
     clock: Clock,
 ) -> dg.Definitions:
@@ -79,7 +83,8 @@ def _account_defs(
             for endpoint in ENDPOINTS
         }
     keys = {endpoint: asset.key for endpoint, asset in assets.items()}
-    schedules = [build_schedule(name, period, keys, cron=cron, clock=clock) for period in Period]
+    jobs = build_jobs(name, assets, {resource_key(name): resources[resource_key(name)]})
+    schedules = [build_schedule(jobs[period], name, period, keys, cron=cron, clock=clock) for period in Period]
     schedules.append(build_judging(name, keys, clock))
     reports = [build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners)]
     return dg.Definitions(assets=[*assets.values(), *(reports if can_report() else ())], schedules=schedules)

@@ -104,6 +104,8 @@ class Ingest:
     daily_calls: int | None = None
     clock: Clock = beijing_now
     webhook: Secret | None = None
+    publishing: bool = True
+    """Whether what was brought in is published before it is reported; else whoever said no publishes in the end."""
     halted: threading.Event = field(init=False)
     """Set it to end everything that is being fetched, as soon as the calls in flight have ended."""
     gate: Gate = field(init=False)
@@ -157,7 +159,8 @@ class Ingest:
                 with self.warehouse.fetching(self.account.name, endpoint.name, task.say_waiting):
                     task.fetch(task.plan())
         finally:
-            self.warehouse.publish()
+            if self.publishing:
+                self.warehouse.publish()
         report = task.report()
         if report.calls or report.errors:  # what is stored already says nothing of calls
             found = troubles_of(report.errors, endpoint.name)

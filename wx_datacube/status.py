@@ -5,7 +5,7 @@ publication, and needs neither Dagster nor credentials.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
@@ -14,9 +14,9 @@ from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.settings import Account, Settings
 from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse.coverage import State
-from wx_datacube.warehouse.files import Connection, Warehouse
-from wx_datacube.windows import plan_windows
+from wx_datacube.warehouse.coverage import Summary
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.windows import count_windows
 
 DAILY_QUOTA = 1000
 """Calls a day and endpoint that operators plan with; WeChat documents no number. `doctor` asks for the account's."""
@@ -57,43 +57,56 @@ class AccountStatus:
         return asdict(self) | {"endpoints": {each.endpoint: asdict(each) for each in self.endpoints}}
 
 
-def read_status(settings: Settings, account: Account, clock: Clock = beijing_now) -> AccountStatus:
-    """The status of one account by the published file; raises `WarehouseError` if that can't be read."""
+def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = beijing_now) -> list[AccountStatus]:
+    """The status of the accounts by the published file, in one pass; raises `WarehouseError` if it can't be read."""
+    if not accounts:
+        return []
     now = clock()
     with Warehouse(settings.database).reading() as con:
-        states = known.states(con, account.name, account.start, now)
-        calls = known.calls_since(con, account.name, now.replace(hour=0, minute=0, second=0, microsecond=0))
-        return AccountStatus(
+        found = known.summaries(con, {each.name: each.start for each in accounts}, now)
+        calls = known.calls_of_all(con, now.replace(hour=0, minute=0, second=0, microsecond=0))
+        appids, first_messages = known.accounts(con), known.first_messages(con)
+        errcodes = known.last_errcodes(con)
+    return [
+        AccountStatus(
             account.name,
-            known.accounts(con).get(account.name) or account.appid,
+            appids.get(account.name) or account.appid,
             account.start,
-            known.first_message(con, account.name),
+            first_messages.get(account.name),
             [
-                _endpoint_status(account.name, each, states[each.name], calls[each.name], settings.daily_calls)
+                _endpoint_status(
+                    account.name,
+                    each,
+                    found.get((account.name, each.name), _NOTHING_DUE),
+                    calls.get((account.name, each.name), 0),
+                    settings.daily_calls,
+                )
                 for each in ENDPOINTS
             ],
-            [*_needs_person(con, account), *_troubles(settings, con, account)],
+            [*_needs_person(account, errcodes), *_troubles(settings, account, errcodes)],
         )
+        for account in accounts
+    ]
+
+
+_NOTHING_DUE = Summary(0, 0, 0, 0, 0, None, [])
 
 
 def _endpoint_status(
-    account: str, endpoint: Endpoint, states: Mapping[dt.date, State], calls: int, daily_calls: int | None
+    account: str, endpoint: Endpoint, found: Summary, calls: int, daily_calls: int | None
 ) -> EndpointStatus:
-    count = {state: sum(each is state for each in states.values()) for state in State}
-    missing = [label for label, state in states.items() if state is State.MISSING]
-    landed = [label for label, state in states.items() if state is State.LANDED]
-    needed = len(plan_windows(endpoint, missing))
+    needed = count_windows(endpoint, found.gaps)
     quota = daily_calls or DAILY_QUOTA
     return EndpointStatus(
         account,
         endpoint.name,
-        len(states),
-        count[State.LANDED],
-        count[State.EMPTY],
-        count[State.IMPLIED],
-        count[State.MISSING],
-        gaps(missing, states),
-        max(landed, default=None),
+        found.due,
+        found.landed,
+        found.empty,
+        found.implied,
+        found.missing,
+        found.gaps,
+        found.last_landed,
         calls,
         needed,
         -(-max(needed - max(quota - calls, 0), 0) // quota) + (needed > 0 and calls < quota),
@@ -112,19 +125,18 @@ def gaps(missing: Iterable[dt.date], due: Iterable[dt.date]) -> list[tuple[dt.da
     return found
 
 
-def _needs_person(con: Connection, account: Account) -> list[str]:
+def _needs_person(account: Account, errcodes: Mapping[tuple[str, str], int]) -> list[str]:
     """What WeChat last said, of each endpoint, that only a person can mend."""
     found = []
     for endpoint in ENDPOINTS:
-        errcode = known.last_errcode(con, account.name, endpoint)
-        meaning = BY_ERRCODE.get(errcode) if errcode is not None else None
+        meaning = BY_ERRCODE.get(errcodes.get((account.name, endpoint.name), 0))
         if meaning is not None and meaning.kind is NeedsPerson:
             found.append(account.own(f"{endpoint.name}: {meaning.message} {meaning.advice or ''}".strip()))
     return found
 
 
-def _troubles(settings: Settings, con: Connection, account: Account) -> list[str]:
-    """What else was met that only a person can mend: in the call for a token, in files, by the checks."""
-    in_ledger = {str(known.last_errcode(con, account.name, endpoint)) for endpoint in ENDPOINTS}
+def _troubles(settings: Settings, account: Account, errcodes: Mapping[tuple[str, str], int]) -> list[str]:
+    """What else was met that only a person can mend: in the call for a token, in files, in settings."""
+    told = {str(errcode) for (name, _), errcode in errcodes.items() if name == account.name}
     standing = Troubles(settings.database).standing(account.name)
-    return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in in_ledger))
+    return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in told))

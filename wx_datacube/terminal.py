@@ -153,7 +153,7 @@ def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
     """Run a backfill with its progress on the terminal; returns the exit code."""
     troubles, display = Troubles(settings.database, settings.webhook), _Display(_console(), account.name)
     try:
-        code = _backfilled(settings, account, scope, display)
+        code = _backfilled(settings, account.checked(), scope, display)
     except Exception as error:
         troubles.note(account.name, Source.RUNS, [_BACKFILL], troubles_of([error], _BACKFILL), display.said)
         raise
@@ -283,7 +283,8 @@ def _undone(backfill: "Backfill", states: Mapping[Endpoint, Mapping[dt.date, Sta
 
 def _when_it_goes_on(backfill: "Backfill", undone: Mapping[Endpoint, set[dt.date]]) -> str:
     """When the quota is there again, and how many days it takes at the rate of today."""
-    today = {each.endpoint: each.calls_today for each in read_status(backfill.settings, backfill.account).endpoints}
+    (status,) = read_status(backfill.settings, [backfill.account])
+    today = {each.endpoint: each.calls_today for each in status.endpoints}
     days = max(-(-len(plan_windows(each, labels)) // max(today[each.name], 1)) for each, labels in undone.items())
     whole = beijing_now().date() + dt.timedelta(days=days)
     how = "it asks only for what is left" if backfill.scope.refresh else "or let the schedules do it"

@@ -149,6 +149,12 @@ class Troubles:
         except OSError:  # the folder can't be written, or somebody doesn't let go of the lock
             self._tell(account, _updated([], account, source, looked_at, found, self._clock()), say)
 
+    def forget(self, account: str) -> None:
+        """Forget what was met with an account: it is called otherwise now, or is no more."""
+        with suppress(OSError), locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
+            if found := self._read():
+                self._write([each for each in found if each["account"] != account])
+
     def standing(self, account: str) -> list[Trouble]:
         """What calls and runs of an account met that only a person can mend; checks are judged once a day only."""
         try:

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from wx_datacube.catalog import Endpoint
+from wx_datacube.catalog import Endpoint, Period
 from wx_datacube.periods import label_of
 
 _DAY = dt.timedelta(days=1)
@@ -46,6 +46,20 @@ def plan_windows(
         del left[-len(taken) :]
         windows.append(Window(_widened(taken[0], end - span, endpoint, known), end, taken))
     return windows
+
+
+def count_windows(endpoint: Endpoint, gaps: Iterable[tuple[dt.date, dt.date]]) -> int:
+    """How many windows `plan_windows` makes of all labels in `gaps`, first and last label of each, oldest first."""
+    span = dt.timedelta(days=endpoint.max_span_days)
+    count, begin = 0, dt.date.max  # of the newest windows, and the day that they reach back to
+    for first, last in reversed(list(gaps)):
+        end = min(last, label_of(begin - _DAY, endpoint.period))
+        while end >= first:
+            windows = (end - first) // span + 1 if endpoint.period is Period.DAY else 1
+            count += windows
+            begin = end - windows * span + _DAY
+            end = label_of(begin - _DAY, endpoint.period)
+    return count
 
 
 def _widened(begin: dt.date, earliest: dt.date, endpoint: Endpoint, stored: frozenset[dt.date]) -> dt.date:

@@ -27,14 +27,15 @@ def status(made: Shop, **given: Any) -> AccountStatus:
     """The status of the account, by the emulator's clock."""
     account = made.ingest.account
     settings = Settings(made.warehouse.database.parent, made.warehouse.database, accounts=(account,), **given)
-    return read_status(settings, account, made.emulated.account.clock)
+    (found,) = read_status(settings, [account], made.emulated.account.clock)
+    return found
 
 
 def test_before_the_first_run_everything_is_missing(tmp_path: Path) -> None:
     """No file is needed, none is made, and nothing needs a person."""
     account = Account("shop", "wx01", start=day(1))
     settings = Settings(tmp_path, tmp_path / "data" / "figures.duckdb", accounts=(account,))
-    found = read_status(settings, account, lambda: AFTERNOON)
+    (found,) = read_status(settings, [account], lambda: AFTERNOON)
 
     assert (found.account, found.appid, found.start, found.first_message) == ("shop", "wx01", day(1), None)
     assert [(each.endpoint, each.due, each.missing) for each in found.endpoints] == [

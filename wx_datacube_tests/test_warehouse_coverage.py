@@ -7,6 +7,7 @@ import pytest
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.errors import SettingsError
 from wx_datacube.periods import beijing_now, due_labels
+from wx_datacube.status import gaps
 from wx_datacube.warehouse.coverage import (
     State,
     accounts,
@@ -14,11 +15,12 @@ from wx_datacube.warehouse.coverage import (
     calls_since,
     coverage,
     endpoint_named,
-    first_message,
+    first_messages,
     last_calls,
-    last_errcode,
+    last_errcodes,
     last_error_at,
     states,
+    summaries,
 )
 from wx_datacube.warehouse.files import Connection
 from wx_datacube.warehouse.ledger import store_calls
@@ -339,14 +341,14 @@ def test_the_last_error_of_a_kind_is_known_by_its_time(con: Connection) -> None:
 
 
 def test_the_last_word_of_wechat_is_known(con: Connection) -> None:
-    """The errcode of the last answer; None after data, and connections that failed don't count."""
-    assert last_errcode(con, "shop", MESSAGES) is None
-    store_calls(con, [answered(MESSAGES, day(20), errcode=48001)])
+    """The errcode of the last answer; none after data, and connections that failed don't count."""
+    assert last_errcodes(con) == {}
+    store_calls(con, [answered(MESSAGES, day(20), errcode=48001), answered(HOURS, day(20), errcode=48001)])
     store_calls(con, [answered(MESSAGES, day(20), http_status=None, errmsg="no answer", response=None)])
-    assert last_errcode(con, "shop", MESSAGES) == 48001
+    assert last_errcodes(con) == {("shop", MESSAGES.name): 48001, ("shop", HOURS.name): 48001}
 
-    store_calls(con, [answered(MESSAGES, day(20))])
-    assert last_errcode(con, "shop", MESSAGES) is None
+    store_calls(con, [answered(MESSAGES, day(20)), answered(HOURS, day(20), account="news")])
+    assert last_errcodes(con) == {("shop", HOURS.name): 48001}
 
 
 def test_past_calls_are_listed_newest_first(con: Connection) -> None:
@@ -363,11 +365,38 @@ def test_past_calls_are_listed_newest_first(con: Connection) -> None:
 
 
 def test_the_first_message_is_known(con: Connection) -> None:
-    """The oldest day that has any."""
-    assert first_message(con, "shop") is None
+    """The oldest day that has any, of each account."""
+    assert first_messages(con) == {}
     store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(3), 0, 0), row(day(5)), row(day(4)))])
 
-    assert first_message(con, "shop") == day(4)
+    store_calls(con, [answered(MESSAGES, day(2), None, row(day(2)), account="news")])
+
+    assert first_messages(con) == {"shop": day(4), "news": day(2)}
+
+
+def test_accounts_are_summed_up_together_as_each_alone(con: Connection) -> None:
+    """Counts, the newest landed label and every gap are those of the labels' states, whatever else is in the file."""
+    starts = {"shop": OCTOBER, "news": day(2), "cafe": day(20)}
+    for name in ("shop", "news", "other"):
+        talked = [row(day(number)) for number in (5, 6, 8)]
+        store_calls(con, [answered(MESSAGES, day(3), day(9), *talked, account=name)])
+        store_calls(con, [answered(each, day(9), account=name) for each in (WEEKS, SENDERS_OF_WEEKS)])
+    store_calls(con, [answered(HOURS, day(6), None, hour_row(day(6))), answered(MESSAGES, day(6), account="news")])
+
+    found = summaries(con, starts, LATER)
+    for name, start in starts.items():
+        for endpoint, by_label in states(con, name, start, LATER).items():
+            expected = [list(by_label.values()).count(each) for each in State]
+            missing = [label for label, each in by_label.items() if each is State.MISSING]
+            landed = [label for label, each in by_label.items() if each is State.LANDED]
+            if not by_label:
+                assert (name, endpoint) not in found
+                continue
+            one = found[name, endpoint]
+            assert [one.landed, one.empty, one.implied, one.missing] == expected
+            assert (one.due, one.last_landed) == (len(by_label), max(landed, default=None))
+            assert one.gaps == gaps(missing, by_label)
+    assert {name for name, _ in found} == set(starts)
 
 
 def test_an_unknown_endpoint_is_named(con: Connection) -> None:

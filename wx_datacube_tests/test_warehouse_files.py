@@ -5,10 +5,13 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -17,6 +20,7 @@ from wx_datacube.catalog import BY_NAME, ENDPOINTS, Period
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.warehouse.locks import locked
 from wx_datacube.warehouse.schema import SCHEMA_VERSION, TABLES
 from wx_datacube_tests.answers import MESSAGES, answered, day, row
 from wx_datacube_tests.processes import HOLD, running
@@ -86,6 +90,55 @@ def test_nothing_new_is_not_published_again(published: Warehouse) -> None:
     store(published, 5)
     published.publish()
     assert published.database.stat().st_ino != before.st_ino
+
+
+class Asking(Warehouse):
+    """One that tells when it has asked what was published last."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__(database)
+        self.asked = threading.Event()
+
+    def _receipt(self) -> dict[str, Any]:
+        found = super()._receipt()
+        self.asked.set()
+        return found
+
+
+def test_of_those_who_wait_one_publishes_for_all(published: Warehouse) -> None:
+    """Who finds that what it wanted published has been has nothing to do, whatever was committed since."""
+    store(published, 5)
+    late = Asking(published.database)
+    with ThreadPoolExecutor(1) as pool:
+        with locked(published.database.parent / "figures.locks" / "publishing"):
+            waiting = pool.submit(late.publish)
+            assert late.asked.wait(30)
+            published._publish(published.database.with_name(".copy"))
+            store(published, 6)
+        waiting.result()
+    assert days_in(published) == [4, 5]
+
+    published.publish()
+    assert days_in(published) == [4, 5, 6]
+
+
+class Interrupted(Warehouse):
+    """One in which a day is stored by another while the copy is read."""
+
+    def _require_whole(self, copy: Path) -> None:
+        store(Warehouse(self.database, patience=0.5), 6)
+        super()._require_whole(copy)
+
+
+def test_commits_wait_only_while_the_file_is_copied(published: Warehouse) -> None:
+    """Reading the copy takes longest, and keeps nobody from writing; what came meanwhile is published next."""
+    store(published, 5)
+    Interrupted(published.database).publish()
+    assert days_in(published) == [4, 5]
+    assert not published.is_published
+
+    published.publish()
+    assert days_in(published) == [4, 5, 6]
 
 
 def test_an_error_rolls_everything_back(published: Warehouse) -> None:
@@ -432,6 +485,7 @@ with Warehouse(Path(sys.argv[1])).writing():
 
 def test_a_run_that_keeps_the_write_lock_is_named(published: Warehouse) -> None:
     """One of ours that hangs in a transaction: the same bounded wait; its death sets the lock free."""
+    store(published, 6)
     with running(LOCK, published.database) as process:
         with pytest.raises(WarehouseError, match=rf"Process {process.pid} "):
             published.publish()

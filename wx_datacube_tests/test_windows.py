@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint, Period
 from wx_datacube.periods import due_labels, label_of
-from wx_datacube.windows import Window, plan_windows
+from wx_datacube.status import gaps
+from wx_datacube.windows import Window, count_windows, plan_windows
 
 DAY = dt.timedelta(days=1)
 MESSAGES = BY_NAME["getupstreammsg"]
@@ -55,6 +56,15 @@ def fewest(left: tuple[dt.date, ...], span: int) -> int:
         return 0
     ends = {left[0] - back * DAY + (span - 1) * DAY for back in range(span)}
     return 1 + min(fewest(tuple(label for label in left if label > end), span) for end in ends)
+
+
+@given(st.data(), PERIODS, SPANS)
+def test_windows_are_counted_without_their_labels(data: st.DataObject, period: Period, span: int) -> None:
+    """From the gaps alone, as `status` does, there are as many as are planned."""
+    endpoint, asked = an_endpoint(period, span), sorted(data.draw(labels(period, 40)))
+    due = due_labels(period, asked[0], dt.date(2026, 11, 24)) if asked else []
+
+    assert count_windows(endpoint, gaps(asked, due)) == len(plan_windows(endpoint, asked))
 
 
 @given(st.data(), PERIODS, SPANS)

@@ -5,7 +5,9 @@ calls, rows or windows belongs here. See https://docs.dagster.io/guides/build/as
 """
 
 import datetime as dt
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -20,7 +22,7 @@ from wx_datacube.orchestration.event_log import add_metadata, stored_together
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import freshness_of
 from wx_datacube.orchestration.partitions import partitions_of
-from wx_datacube.orchestration.runs import REASON_TAG, STOPPED_TAG, Reason, process_tags, wait_for_runs
+from wx_datacube.orchestration.runs import PID_TAG, REASON_TAG, STOPPED_TAG, Reason, process_tags, wait_for_runs
 from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import Clock
 from wx_datacube.settings import Settings, load_settings
@@ -119,6 +121,12 @@ class _Materialization:
                         self._context.log_event(self._materialization(done, rows))
             yield from self._partial(report, checks)
 
+    @property
+    def _of_a_backfill(self) -> bool:
+        """Whether `wx-datacube backfill` runs this, here and now, which publishes itself; not who runs it once more."""
+        launched = self._reason in (Reason.BACKFILL, Reason.REFRESH)
+        return launched and self._context.run.tags.get(PID_TAG) == str(os.getpid())
+
     def _bring_in(self) -> tuple[Settings, Report]:
         if self._endpoint.implied_by_silence:
             days = dg.AssetKey([*self._context.asset_key.path[:-1], ENDPOINTS[0].name])
@@ -128,6 +136,7 @@ class _Materialization:
             for warning in settings.warnings:
                 self._context.log.warning(warning)
             ingest = getattr(self._context.resources, resource_key(self._account)).ingest(settings)
+            ingest = replace(ingest, publishing=not self._of_a_backfill)
             labels = [dt.date.fromisoformat(key) for key in self._context.partition_keys]
             again = None
             if self._refresh:

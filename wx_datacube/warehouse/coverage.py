@@ -6,7 +6,7 @@ time where it matters; nothing here changes a table except `bind_account`.
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,7 +16,7 @@ from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.errors import SettingsError
 from wx_datacube.periods import SETTLED_HOUR, due_on, label_of, settled_at
 from wx_datacube.warehouse.ledger import last_call
-from wx_datacube.warehouse.schema import GOOD_ANSWER, coverage_select
+from wx_datacube.warehouse.schema import GOOD_ANSWER, gaps_select, states_select
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -93,7 +93,7 @@ def states(
     """The state of every label due at `now` from `start` on, oldest first, by endpoint name."""
     wanted = [endpoint] if endpoint else list(ENDPOINTS)
     found = con.execute(
-        f"SELECT endpoint, label, state FROM ({_coverage_of_account(endpoint)})"
+        f"SELECT endpoint, label, state FROM ({_states_of_account(endpoint)})"
         " WHERE endpoint IN (SELECT unnest($names::JSON::VARCHAR[])) ORDER BY label",
         {"account": account, "start": start, "now": now, "names": _listed(each.name for each in wanted)},
     )
@@ -101,6 +101,53 @@ def states(
     for name, label, state in found.fetchall():
         result[name][label] = State(state)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The due labels of an account's endpoint by state; `gaps` are the first and last label of each run of missing."""
+
+    due: int
+    landed: int
+    empty: int
+    implied: int
+    missing: int
+    last_landed: dt.date | None
+    gaps: list[tuple[dt.date, dt.date]]
+
+
+def summaries(con: Connection, starts: Mapping[str, dt.date], now: dt.datetime) -> dict[tuple[str, str], Summary]:
+    """What is due at `now`, by the names of account and endpoint, of all accounts in `starts` in one pass.
+
+    An endpoint of which nothing is due yet is left out.
+    """
+    accounts = "(SELECT unnest($names::JSON::VARCHAR[]) AS account, unnest($starts::JSON::DATE[]) AS start_date)"
+    found = con.execute(
+        f"""
+        WITH states AS ({states_select(accounts, "$now::TIMESTAMP", only="account BETWEEN $least AND $most")}),
+        gaps AS (
+            SELECT account, endpoint, list(["first", "last"] ORDER BY "first") AS gaps
+            FROM ({gaps_select("states")}) GROUP BY account, endpoint
+        ), counted AS (
+            SELECT account, endpoint, count(*) AS due,
+                {", ".join(f"count(*) FILTER (state = '{state}')" for state in State)},
+                max(label) FILTER (state = '{State.LANDED}')
+            FROM states GROUP BY account, endpoint
+        )
+        SELECT counted.*, coalesce(gaps, []) FROM counted LEFT JOIN gaps USING (account, endpoint)
+        """,
+        {
+            "names": _listed(starts),
+            "starts": _listed(starts.values()),
+            "now": now,
+            "least": min(starts),
+            "most": max(starts),
+        },
+    )
+    return {
+        (account, endpoint): Summary(*counts, [(first, last) for first, last in gaps])
+        for account, endpoint, *counts, gaps in found.fetchall()
+    }
 
 
 def overdue(
@@ -112,7 +159,7 @@ def overdue(
     """
     found = con.execute(
         "SELECT coalesce(min(label) FILTER (state IN ('landed', 'empty')), max(label)),"
-        f" list(label ORDER BY label) FILTER (state = 'missing') FROM ({_coverage_of_account(endpoint)})"
+        f" list(label ORDER BY label) FILTER (state = 'missing') FROM ({_states_of_account(endpoint)})"
         " WHERE endpoint = $endpoint",
         # Due at midnight, settled at noon.
         {"account": account, "start": start, "now": now - dt.timedelta(hours=SETTLED_HOUR), "endpoint": endpoint.name},
@@ -130,8 +177,8 @@ def coverage(
         return []
     found = con.execute(
         f"""
-        SELECT label, state, "rows", fetched_at, call_id, messages, coalesce(users, 0)
-        FROM ({_coverage_of_account(endpoint)}) AS coverage LEFT JOIN ({_figures(endpoint)}) AS figures USING (label)
+        SELECT label, state, coalesce("rows", 0), fetched_at, call_id, messages, coalesce(users, 0)
+        FROM ({_states_of_account(endpoint)}) AS states LEFT JOIN ({_figures(endpoint)}) AS figures USING (label)
         WHERE endpoint = $endpoint AND label IN (SELECT unnest($labels::JSON::DATE[]))
         """,
         {"account": account, "start": min(wanted), "now": now, "endpoint": endpoint.name, "labels": _listed(wanted)},
@@ -151,8 +198,9 @@ def _listed(values: Iterable[object]) -> str:
     return json.dumps(list(values), default=str)
 
 
-def _coverage_of_account(endpoint: Endpoint | None) -> str:
-    return coverage_select("(SELECT $account AS account, $start::DATE AS start_date)", "$now::TIMESTAMP", endpoint)
+def _states_of_account(endpoint: Endpoint | None) -> str:
+    accounts = "(SELECT $account AS account, $start::DATE AS start_date)"
+    return states_select(accounts, "$now::TIMESTAMP", endpoint, "account = $account")
 
 
 def _coverage_of(row: tuple, endpoint: Endpoint) -> Coverage:  # type: ignore[type-arg]  # a row of any columns
@@ -173,7 +221,7 @@ def _figures(endpoint: Endpoint) -> str:
     if endpoint.family is Family.SENDERS:  # each user is in one interval, of which 0 is about those who sent nothing
         messages, users = "NULL::BIGINT", "TRY_CAST(sum(msg_user) FILTER (count_interval <> 0) AS BIGINT)"
     return (
-        f"SELECT ref_date AS label, {messages} AS messages, {users} AS users"
+        f'SELECT ref_date AS label, count(*) AS "rows", {messages} AS messages, {users} AS users'
         f" FROM datacube.{endpoint.name} WHERE account = $account GROUP BY ref_date"
     )
 
@@ -211,14 +259,22 @@ def last_error_at(con: Connection, account: str, endpoint: Endpoint, errcode: in
     return found[0] if found else None
 
 
-def last_errcode(con: Connection, account: str, endpoint: Endpoint) -> int | None:
-    """The errcode that WeChat's last answer for the endpoint carried; None for data, or where it never answered."""
+def calls_of_all(con: Connection, midnight: dt.datetime) -> dict[tuple[str, str], int]:
+    """Attempts since `midnight` by account and endpoint, where there were any."""
     found = con.execute(
-        "SELECT errcode FROM datacube.api_calls WHERE account = $account AND endpoint = $endpoint"
-        " AND http_status IS NOT NULL ORDER BY call_id DESC LIMIT 1",
-        {"account": account, "endpoint": endpoint.name},
-    ).fetchone()
-    return found[0] if found else None
+        "SELECT account, endpoint, count(*) FROM datacube.api_calls WHERE requested_at >= $midnight GROUP BY ALL",
+        {"midnight": midnight},
+    )
+    return {(account, endpoint): calls for account, endpoint, calls in found.fetchall()}
+
+
+def last_errcodes(con: Connection) -> dict[tuple[str, str], int]:
+    """The errcode that WeChat's last answer carried, by account and endpoint, where that was no data."""
+    found = con.execute(
+        "SELECT account, endpoint, (max_by({'errcode': errcode}, call_id)).errcode AS errcode FROM datacube.api_calls"
+        " WHERE http_status IS NOT NULL GROUP BY ALL HAVING errcode IS NOT NULL"
+    )
+    return {(account, endpoint): errcode for account, endpoint, errcode in found.fetchall()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,13 +358,13 @@ def odd_sources(con: Connection, account: str, endpoint: Endpoint, labels: Itera
     return int(found[0]) if found else 0
 
 
-def first_message(con: Connection, account: str) -> dt.date | None:
-    """The first day with messages that is stored."""
-    found = con.execute(
-        "SELECT min(ref_date) FROM datacube.getupstreammsg WHERE account = $account AND msg_count > 0",
-        {"account": account},
-    ).fetchone()
-    return found[0] if found else None
+def first_messages(con: Connection) -> dict[str, dt.date]:
+    """The first day with messages that is stored, by account."""
+    return dict(
+        con.execute(
+            "SELECT account, min(ref_date) FROM datacube.getupstreammsg WHERE msg_count > 0 GROUP BY account"
+        ).fetchall()
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import duckdb
 
 from wx_datacube.errors import WarehouseError
 from wx_datacube.periods import Clock, beijing_now
-from wx_datacube.warehouse.copies import copy_file, read_all
+from wx_datacube.warehouse.copies import copy_file, onto_disk, read_all, read_changed
 from wx_datacube.warehouse.faults import (
     damaged_database,
     damaged_writer,
@@ -49,6 +49,8 @@ _Config = dict[str, str | bool | int | float | list[str]]
 _WRITE: _Config = {"storage_compatibility_version": "v1.2.0", "threads": 1}
 _READ: _Config = {"access_mode": "READ_ONLY"}
 _READABLE = 0o444
+_PUBLISHING = 10
+"""So many times as long as for a transaction one waits for another who publishes: it grows with the file."""
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -150,23 +152,40 @@ class Warehouse:
     def publish(self) -> None:
         """Replace the published file by a copy of the writer's, in one step; readers of the old one keep it.
 
-        Nothing is done where the published file is the copy made last and the writer's has not changed since.
+        Nothing is done where the published file is the copy made last and the writer's has not changed since, nor
+        where somebody has published meanwhile what had been committed before this was called: of those who wait for
+        each other, one publishes for all. Commits wait only while the file is copied, not while the copy is read.
         """
-        with self._explained(), self._write_lock():
-            if self.is_published:
-                return
+        with self._explained():
+            begun = self._receipt().get("begun", 0)
+            with locked(self._locks / "publishing", patience=_PUBLISHING * self._patience):
+                if not self.is_published and self._receipt().get("published", 0) <= begun:
+                    self._publish(self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing"))
+
+    def _publish(self, copy: Path) -> None:
+        with self._write_lock():
             self._sweep()
             with self._open_writer() as con:
                 con.execute("CHECKPOINT")
                 calls = last_call(con)
-            copy = self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing")
+            receipt = self._receipt()
+            number = receipt.get("begun", 0) + 1
+            self._note(receipt | {"begun": number})
             copy_file(self.writer, copy, _READABLE)
+            copied = self._state_of(self.writer)
+        try:
+            onto_disk(copy)
             self._require_whole(copy)
-            # A WAL that a foreign program left behind would be replayed onto the new file.
-            _wal(self.database).unlink(missing_ok=True)
-            copy.replace(self.database)
-            _wal(self.database).unlink(missing_ok=True)
-            self._receipt_file.write_text(json.dumps({"files": self._state_of_files(), "calls": calls}))
+            with self._write_lock():
+                self._require_fuller(calls)
+                # A WAL that a foreign program left behind would be replayed onto the new file.
+                _wal(self.database).unlink(missing_ok=True)
+                copy.replace(self.database)
+                _wal(self.database).unlink(missing_ok=True)
+                files = copied | self._state_of(self.database)
+                self._note({"files": files, "calls": calls, "begun": number, "published": number})
+        finally:
+            copy.unlink(missing_ok=True)
 
     def back_up(self, before: str) -> Path:
         """Keep a copy of the published file beside it, named for what it was made before and the time; in `writing`."""
@@ -179,7 +198,7 @@ class Warehouse:
     @property
     def is_published(self) -> bool:
         """Whether the published file is the copy made last, and the writer's has not changed since."""
-        return self._receipt().get("files") == self._state_of_files()
+        return self._receipt().get("files") == self._state_of(self.writer) | self._state_of(self.database)
 
     @property
     def _receipt_file(self) -> Path:
@@ -193,9 +212,14 @@ class Warehouse:
             return {}
         return receipt if isinstance(receipt, dict) else {}
 
-    def _state_of_files(self) -> dict[str, list[int]]:
+    def _note(self, receipt: dict[str, Any]) -> None:
+        part = self._receipt_file.with_name("published.part")
+        part.write_text(json.dumps(receipt))
+        part.replace(self._receipt_file)  # in one step, since it is also read without a lock
+
+    def _state_of(self, file: Path) -> dict[str, list[int]]:
         found = {}
-        for path in (self.writer, self.database, _wal(self.writer), _wal(self.database)):
+        for path in (file, _wal(file)):
             with suppress(FileNotFoundError):
                 stat = path.stat()
                 found[path.name] = [stat.st_ino, stat.st_mtime_ns, stat.st_size]
@@ -231,11 +255,12 @@ class Warehouse:
             self._make_writer()
         with self._connect_patiently() as con:
             version = _require_ours(con, self.writer)
-            self._require_fuller(con)
+            self._require_fuller(last_call(con))
             if version < SCHEMA_VERSION:
                 require_steps(self.writer, version, self._migrations)
                 con.execute("CHECKPOINT")
                 copy_file(self.writer, backup_of(self.writer, version), _READABLE)
+                onto_disk(backup_of(self.writer, version))
                 migrate(con, self.writer, version, self._migrations)
             yield con
 
@@ -259,14 +284,15 @@ class Warehouse:
         if self.database.exists():
             with self._published():
                 copy_file(self.database, making, 0o644)
+                onto_disk(making)
         else:
             with duckdb.connect(str(making), config=_WRITE) as con:
                 _create(con, self.clock)
         making.replace(self.writer)
 
-    def _require_fuller(self, con: Connection) -> None:
+    def _require_fuller(self, here: int) -> None:
         """Refuse a writer's file that holds fewer calls than the published one."""
-        there, here = self._published_calls(), last_call(con)
+        there = self._published_calls()
         if here < there:
             raise WarehouseError(
                 f"{self.writer} holds {here:,} calls, the published {self.database} {there:,}.",
@@ -274,12 +300,15 @@ class Warehouse:
             )
 
     def _require_whole(self, copy: Path) -> None:
-        """Refuse to publish a copy of a damaged file."""
+        """Refuse to publish a copy of a damaged file; what the copy made last has too need not be read once more."""
+        last = self._receipt().get("files", {}).get(self.database.name)
         try:
             with _connected(copy, _READ) as con:
-                read_all(con)
+                if last is not None and last == self._state_of(self.database).get(self.database.name):
+                    read_changed(con, copy, self.database)
+                else:
+                    read_all(con)
         except (OSError, duckdb.Error, WarehouseError) as error:
-            copy.unlink()
             if not is_file_fault(error) and not isinstance(error, WarehouseError):
                 raise
             raise damaged_writer(self.writer, self.database, error) from None
@@ -290,7 +319,7 @@ class Warehouse:
         Where that can't be done with the very file that we published, because somebody writes into it or has spoiled
         it, the note counts: a run has only to put a new one in its place.
         """
-        receipt, now = self._receipt(), self._state_of_files().get(self.database.name)
+        receipt, now = self._receipt(), self._state_of(self.database).get(self.database.name)
         if now is None:
             return 0
         noted = receipt.get("files", {}).get(self.database.name)

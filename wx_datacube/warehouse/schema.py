@@ -22,6 +22,9 @@ SCHEMA_VERSION = 1
 BEIJING_NOW = "(make_timestamp(epoch_us(now())) + INTERVAL 8 HOUR)"
 """The naive Beijing time in SQL, without the ICU extension."""
 
+FIRST_DAY = f"DATE '{HISTORY_START}'"
+"""The first day of history as an SQL literal."""
+
 _ACCOUNT = "The account's name, as in WX_DATACUBE_ACCOUNT."
 _ENDPOINT = "The endpoint's name, as WeChat calls it."
 NEXT_LABEL = {
@@ -185,50 +188,65 @@ COVERAGE: Columns = {
 }
 
 
-def coverage_select(
-    accounts: str = "datacube.accounts", now: str = BEIJING_NOW, endpoint: Endpoint | None = None
+def coverage_select() -> str:
+    """The SELECT of `datacube.coverage`: every due label's state, and how many rows of it are stored."""
+    stored = " UNION ALL ".join(
+        f"SELECT account, '{each.name}' AS endpoint, ref_date AS label, count(*) AS stored"
+        f" FROM datacube.{each.name} GROUP BY account, ref_date"
+        for each in ENDPOINTS
+    )
+    return f"""
+SELECT account, endpoint, label, state, coalesce(stored, 0) AS "rows", fetched_at, call_id
+FROM ({states_select()}) LEFT JOIN ({stored}) USING (account, endpoint, label)"""
+
+
+def states_select(
+    accounts: str = "datacube.accounts", now: str = BEIJING_NOW, endpoint: Endpoint | None = None, only: str = "true"
 ) -> str:
     """A SELECT of every due label's state, for the relation `accounts` (`account, start_date`) at the moment `now`.
 
-    Of one `endpoint` it costs half: besides its own tables only the days matter, which make its silence sure.
+    Answers say it, and rows are looked for only where the one in force shows none, so that neither rows nor other
+    accounts cost anything. Of one `endpoint`, only its own answers matter and the days', which make its silence sure.
+    `only` is a condition on `account` that holds for all of `accounts`, where those are few of many in the file.
     """
     wanted = [each for each in ENDPOINTS if endpoint in (None, each) or each is _DAILY]
     periods = list(dict.fromkeys(each.period for each in wanted))
     due = " UNION ALL ".join(_due_select(period, accounts, wanted) for period in periods)
-    stored = " UNION ALL ".join(
-        f"SELECT account, '{each.name}' AS endpoint, ref_date AS label, count(*) AS stored"
-        f" FROM datacube.{each.name} GROUP BY account, ref_date"
+    kept = " UNION ALL ".join(
+        f"FROM quiet SEMI JOIN (SELECT account, ref_date AS label FROM datacube.{each.name} WHERE {only})"
+        f" USING (account, label) WHERE endpoint = '{each.name}'"
         for each in wanted
     )
-    talked = " UNION ALL ".join(
-        f"SELECT DISTINCT account, '{period.value}' AS period, date_trunc('{period.value}', ref_date)::DATE AS label"
-        " FROM datacube.getupstreammsg WHERE msg_count > 0"
-        for period in periods
+    contradicted = " UNION ALL ".join(
+        f"FROM silent SEMI JOIN (SELECT account, date_trunc('{each.period.value}', ref_date)::DATE AS label"
+        f" FROM datacube.{_DAILY.name} WHERE msg_count > 0 AND {only}) USING (account, label)"
+        f" WHERE endpoint = '{each.name}'"
+        for each in wanted
     )
     return f"""
 WITH moment AS (SELECT CAST({now} AS TIMESTAMP) AS instant),
 due AS ({due}),
-stored AS ({stored}),
-talked AS ({talked}),
-judged AS (
-    SELECT due.account, due.endpoint, due.period, due.label, coalesce(stored.stored, 0) AS "rows",
-        answer.fetched_at, answer.call_id, talked.label IS NOT NULL AS talked,
-        coalesce(answer.settled AND answer.clean AND answer.shown = 0, false) AS silent
-    FROM due
-    LEFT JOIN stored USING (account, endpoint, label)
-    LEFT JOIN datacube.label_answers AS answer USING (account, endpoint, label)
-    LEFT JOIN talked ON talked.account = due.account AND talked.period = due.period AND talked.label = due.label
+answer AS (
+    SELECT account, endpoint, label, fetched_at, call_id, shown, settled AND clean AS sure FROM datacube.label_answers
+    WHERE endpoint IN ({", ".join(quoted(each.name) for each in wanted)}) AND {only}
 ),
-silent_days AS (
-    SELECT account, label FROM judged WHERE endpoint = '{_DAILY.name}' AND silent AND "rows" = 0
-)
-SELECT judged.account, judged.endpoint, judged.label,
-    CASE WHEN "rows" > 0 THEN 'landed'
-        WHEN silent AND (judged.endpoint = '{_DAILY.name}' OR NOT talked) THEN 'empty'
-        WHEN silent_days.label IS NOT NULL AND judged.endpoint IN ({_IMPLIED}) THEN 'implied'
+quiet AS (SELECT account, endpoint, label, sure FROM answer WHERE shown = 0),
+kept AS ({kept}),
+silent AS (SELECT account, endpoint, label FROM quiet ANTI JOIN kept USING (account, endpoint, label) WHERE sure),
+contradicted AS ({contradicted})
+SELECT due.account, due.endpoint, due.label,
+    CASE WHEN shown > 0 OR kept.label IS NOT NULL THEN 'landed'
+        WHEN silent.label IS NOT NULL AND contradicted.label IS NULL THEN 'empty'
+        WHEN silent_day.label IS NOT NULL AND due.endpoint IN ({_IMPLIED}) THEN 'implied'
         ELSE 'missing' END AS state,
-    "rows", fetched_at, call_id
-FROM judged LEFT JOIN silent_days ON silent_days.account = judged.account AND silent_days.label = judged.label
+    fetched_at, call_id
+FROM due
+LEFT JOIN answer USING (account, endpoint, label)
+LEFT JOIN kept USING (account, endpoint, label)
+LEFT JOIN silent USING (account, endpoint, label)
+LEFT JOIN contradicted USING (account, endpoint, label)
+LEFT JOIN (FROM silent WHERE endpoint = '{_DAILY.name}') AS silent_day
+    ON silent_day.account = due.account AND silent_day.label = due.label
 """
 
 
@@ -236,11 +254,25 @@ _DAILY = ENDPOINTS[0]
 _IMPLIED = ", ".join(quoted(endpoint.name) for endpoint in ENDPOINTS if endpoint.implied_by_silence)
 
 
+def gaps_select(states: str) -> str:
+    """A SELECT of the first and last label of every run of missing labels, of the relation `states`."""
+    number = " ".join(
+        f"WHEN '{each.name}' THEN date_diff('{each.period.value}', {FIRST_DAY}, label)" for each in ENDPOINTS
+    )
+    return f"""
+SELECT account, endpoint, min(label) AS "first", max(label) AS "last"
+FROM (
+    SELECT account, endpoint, label, CASE endpoint {number} END
+        - row_number() OVER (PARTITION BY account, endpoint ORDER BY label) AS island
+    FROM {states} WHERE state = 'missing'
+) GROUP BY account, endpoint, island"""
+
+
 def _due_select(period: Period, accounts: str, endpoints: Sequence[Endpoint]) -> str:
     names = ", ".join(quoted(endpoint.name) for endpoint in endpoints if endpoint.period is period)
     step = NEXT_LABEL[period]
     return f"""
-    SELECT account, endpoint, '{period.value}' AS period, label::DATE AS label
+    SELECT account, endpoint, label::DATE AS label
     FROM (
         SELECT account, unnest(generate_series(
             date_trunc('{period.value}', start_date)::TIMESTAMP, instant - {step}, {step})) AS label
@@ -314,7 +346,3 @@ FULL JOIN (SELECT account, ref_date AS date, TRY_CAST(sum(msg_user) AS BIGINT) A
 def _words(column: str, words: Mapping[int, str]) -> str:
     cases = " ".join(f"WHEN {code} THEN {quoted(word)}" for code, word in words.items())
     return f"CASE {column} {cases} ELSE 'other (' || {column} || ')' END"
-
-
-FIRST_DAY = f"DATE '{HISTORY_START}'"
-"""The first day of history as an SQL literal."""

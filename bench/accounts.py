@@ -1,0 +1,303 @@
+"""Many accounts: `python -m bench.accounts [NUMBER]` measures what a database of many accounts costs beside one alone.
+
+One account's twelve years are brought in from the emulator; the others are made of it in SQL, with figures of their
+own: ledger with bodies, answers and rows. Eleven years of them lie account by account, as a backfill leaves them, the
+twelfth day by day, as daily runs do; `--interleaved 12` for all. It takes `TMPDIR` and 25 MB an account twice.
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import duckdb
+
+from bench.__main__ import Emulator, emulator, measure, project
+from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.ingest import Ingest
+from wx_datacube.periods import beijing_now, due_labels
+from wx_datacube.settings import Account, Secret
+from wx_datacube.warehouse.checks import checks_of, evidence_of_a_run, run_check
+from wx_datacube.warehouse.copies import copy_file, onto_disk, read_all, read_changed
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.wechat import Client
+
+LEFT_OUT = dt.timedelta(days=100)
+"""What the first account lacks, so that there are days, weeks and months left to bring in."""
+TIMES = 3
+
+
+# --- making -----------------------------------------------------------------------------------------------------
+
+
+def ingest(warehouse: Warehouse, emulated: Emulator, name: str) -> Ingest:
+    """Ingestion of the emulated account under a name."""
+
+    def connect(halted: threading.Event) -> Client:
+        return Client(api_url=emulated.api_url, appid=emulated.appid, secret=emulated.secret)
+
+    return Ingest(warehouse, Account(name, emulated.appid, Secret(emulated.secret)), connect)
+
+
+def multiply(seed: Path, warehouse: Warehouse, names: list[str], since: dt.date, cut: dt.date) -> None:
+    """Make accounts of the seed's one: one after the other before `since`, by day from then on; the first to `cut`."""
+    warehouse.publish()
+    with duckdb.connect(str(warehouse.writer), config={"storage_compatibility_version": "v1.2.0"}) as con:
+        con.execute(f"ATTACH '{seed}' AS seed (READ_ONLY)")
+        con.execute(
+            "CREATE TEMP TABLE numbered AS SELECT account, number, call_id AS old_id, row_number() OVER (ORDER BY"
+            " end_date >= $since, CASE WHEN end_date >= $since THEN end_date END, account, call_id) AS call_id"
+            " FROM (SELECT call_id, end_date FROM seed.datacube.api_calls),"
+            " (SELECT unnest(names) AS account, unnest(range(len(names))) AS number"
+            " FROM (SELECT $names::JSON::VARCHAR[] AS names))"
+            " WHERE number > 0 OR end_date < $cut",
+            {"since": since, "cut": cut, "names": json.dumps(names)},
+        )
+        con.execute(
+            "INSERT INTO datacube.accounts SELECT DISTINCT numbered.account, 'wx' || numbered.account, start_date,"
+            " added_at FROM seed.datacube.accounts, numbered"
+        )
+        con.execute(
+            "UPDATE datacube.accounts SET appid = (SELECT appid FROM seed.datacube.accounts) WHERE account = $name",
+            {"name": names[0]},
+        )
+        con.execute(
+            "INSERT INTO datacube.label_answers SELECT old.* REPLACE (numbered.account AS account, numbered.call_id AS"
+            " call_id) FROM seed.datacube.label_answers AS old JOIN numbered ON old_id = old.call_id"
+            " ORDER BY numbered.call_id, label"
+        )
+        for endpoint in ENDPOINTS:
+            con.execute(_rows(endpoint))
+        ((last,),) = con.execute("SELECT max(call_id) FROM numbered").fetchall()
+        for first in range(0, last, 10_000):  # bodies of so many calls fit into memory
+            for endpoint in ENDPOINTS:
+                con.execute(_calls(endpoint), {"first": first, "last": min(first + 10_000, last)})
+
+
+def _rows(endpoint: Endpoint) -> str:
+    """The seed's rows for each account; those of others than the first count some users and messages more."""
+    figures = {column.name: f"old.{column.name}" for column in endpoint.columns}
+    for name in ("msg_user", "msg_count"):
+        if name in figures:
+            figures[name] += " + CASE WHEN number > 0 THEN hash(number, old.ref_date, old.call_id) % 9 ELSE 0 END"
+    keys = ", ".join(f"old.{column.name}" for column in endpoint.key)
+    return (
+        f"INSERT INTO datacube.{endpoint.name} SELECT numbered.account, {', '.join(figures.values())}, numbered.call_id"
+        f" FROM seed.datacube.{endpoint.name} AS old JOIN numbered ON old_id = old.call_id"
+        f" ORDER BY numbered.call_id, {keys}"
+    )
+
+
+def _calls(endpoint: Endpoint) -> str:
+    """The calls that brought an endpoint's rows, with a body of just these."""
+    fields = ", ".join(f"'\"{each.name}\":' || to_json({each.name})" for each in endpoint.columns)
+    row = "'{' || " + fields.replace(", ", " || ',' || ") + " || '}'"
+    return f"""
+INSERT INTO datacube.api_calls
+SELECT old.* REPLACE (numbered.call_id AS call_id, numbered.account AS account,
+    '{{"list":[' || coalesce(listed, '') || ']}}' AS response)
+FROM seed.datacube.api_calls AS old JOIN numbered ON old_id = old.call_id LEFT JOIN (
+    SELECT call_id, string_agg({row}, ',' ORDER BY {", ".join(column.name for column in endpoint.key)}) AS listed
+    FROM datacube.{endpoint.name} WHERE call_id > $first AND call_id <= $last GROUP BY call_id
+) AS bodies ON bodies.call_id = numbered.call_id
+WHERE numbered.call_id > $first AND numbered.call_id <= $last AND endpoint = '{endpoint.name}'
+ORDER BY numbered.call_id"""
+
+
+def configure(folder: Path, names: list[str], emulated: Emulator) -> None:
+    """Name the accounts; all of them have the emulator's credentials, which only the first uses."""
+    lines = [f"WX_DATACUBE_API_URL={emulated.api_url}", f"WX_DATACUBE_ACCOUNTS={','.join(names)}"]
+    for name in names:
+        appid = emulated.appid if name == names[0] else f"wx{name}"
+        lines += [f"WX_DATACUBE_{name.upper()}_APPID={appid}", f"WX_DATACUBE_{name.upper()}_SECRET={emulated.secret}"]
+    folder.joinpath(".env").write_text("\n".join(lines))
+
+
+# --- measuring --------------------------------------------------------------------------------------------------
+
+
+class Unpublished(Warehouse):
+    """A warehouse whose runs don't publish: that is measured apart."""
+
+    def publish(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds on the clock and of processor."""
+
+    seconds: float
+    cpu: float
+
+
+def cost(began: tuple[float, float]) -> Cost:
+    """What went by since `now()`."""
+    return Cost(time.perf_counter() - began[0], time.process_time() - began[1])
+
+
+def now() -> tuple[float, float]:
+    """Both clocks."""
+    return time.perf_counter(), time.process_time()
+
+
+def a_day(warehouse: Warehouse, emulated: Emulator, name: str, place: int) -> Cost:
+    """What seven runs do to the file, each with one new label: ask, store, report, judge; without publishing."""
+    it = ingest(Unpublished(warehouse.database), emulated, name)
+    first, last = HISTORY_START, beijing_now().date()
+    began = now()
+    for endpoint in ENDPOINTS:
+        label = due_labels(endpoint.period, first, last)[-1 - place]
+        report = it.bring_in(endpoint, [label], run_id="bench")
+        assert not report.undone
+        with evidence_of_a_run(it.warehouse, name, first, endpoint) as evidence:
+            for check in checks_of(endpoint):
+                run_check(check, evidence, endpoint)
+    return cost(began)
+
+
+def days(files: list[Warehouse], emulated: Emulator, name: str) -> list[Cost]:
+    """The middle one of some days, in turns."""
+    found: list[list[Cost]] = [[] for _ in files]
+    for place in range(TIMES):
+        for costs, warehouse in zip(found, files, strict=True):
+            costs.append(a_day(warehouse, emulated, name, place))
+    return [Cost(median(each.seconds for each in costs), median(each.cpu for each in costs)) for costs in found]
+
+
+def publishing(warehouse: Warehouse) -> Iterator[tuple[str, float]]:
+    """The parts of a publication after a commit, then one as runs make it."""
+    copy = warehouse.database.with_name("copy.duckdb")
+
+    def parts() -> Iterator[tuple[str, Callable[[], None]]]:
+        yield "copied", lambda: copy_file(warehouse.writer, copy, 0o444)
+        yield "on the disk", lambda: onto_disk(copy)
+        yield "every row read", lambda: read(read_all)
+        yield "what changed read", lambda: read(lambda con: read_changed(con, copy, warehouse.database))
+        yield "a publication", warehouse.publish
+
+    def read(how: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        with duckdb.connect(str(copy), read_only=True) as con:
+            how(con)
+
+    began = now()
+    with warehouse.writing() as con:
+        con.execute("UPDATE datacube.accounts SET added_at = added_at + INTERVAL 1 SECOND")
+    yield "a commit", cost(began).seconds
+    for what, act in parts():
+        began = now()
+        act()
+        used = cost(began)
+        yield what, used.seconds
+        yield f"{what}, processor", used.cpu
+    copy.unlink()
+
+
+LOAD = """
+import time, resource
+began = time.process_time()
+import dagster
+imported = time.process_time()
+from wx_datacube.definitions import defs
+from dagster._core.remote_representation.external_data import RepositorySnap
+found = defs()
+repository = found.get_repository_def()
+loaded = time.process_time()
+RepositorySnap.from_def(repository)
+snap = time.process_time()
+from pathlib import Path
+from dagster import build_schedule_context
+from wx_datacube.orchestration.instance import project_instance
+schedule = repository.get_schedule_def(ACCOUNT + "_daily")
+with project_instance(Path.cwd()) as instance, build_schedule_context(instance) as context:
+    ticking = time.process_time()
+    schedule.evaluate_tick(context)
+    ticked = time.process_time()
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(imported - began, loaded - imported, snap - loaded, ticked - ticking, used.ru_maxrss / 1024)
+"""
+
+
+def load(folder: Path, name: str) -> list[float]:
+    """In a fresh process: Dagster's import, the location, its snapshot as the code server makes it, a tick, memory.
+
+    Seconds of processor.
+    """
+    found = measure(sys.executable, "-W", "ignore", "-c", LOAD.replace("ACCOUNT", repr(name)), cwd=folder)
+    return [float(each) for each in found.output.split()[-5:]]
+
+
+def status(folder: Path, *options: str) -> Cost:
+    """`wx-datacube status`, the cheapest of some."""
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    found = []
+    for _ in range(TIMES):
+        began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "wx_datacube", "status", *options]
+        subprocess.run(command, cwd=folder, env=environ, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        found.append(Cost(time.perf_counter() - began, cpu))
+    return min(found, key=lambda each: each.cpu)
+
+
+def figures(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str, float]]:
+    """Everything that is measured of one database, but what a day costs."""
+    with warehouse.reading() as con:
+        for table in ("api_calls", "getupstreammsghour"):
+            ((rows,),) = con.execute(f"SELECT count(*) FROM datacube.{table}").fetchall()
+            yield f"rows of {table}", rows
+    yield "file, MB", warehouse.database.stat().st_size / 2**20
+    for what, options in (("all", []), ("all, --json", ["--json"]), ("one", ["--account", name])):
+        used = status(folder, *options)
+        yield f"status, {what}", used.seconds
+        yield f"status, {what}, processor", used.cpu
+    names = ("import of Dagster", "location loaded", "its snapshot", "a tick", "memory, MB")
+    yield from zip(names, load(folder, name), strict=True)
+    yield from publishing(warehouse)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.accounts", description=__doc__)
+    parser.add_argument("number", type=int, nargs="?", default=100, help="of accounts")
+    parser.add_argument("--interleaved", type=int, default=1, help="years of which accounts lie day by day")
+    chosen = parser.parse_args()
+    today, names = beijing_now().date(), [f"a{number:03}" for number in range(chosen.number)]
+    since, cut = today - dt.timedelta(days=round(365.25 * chosen.interleaved)), today - LEFT_OUT
+    with tempfile.TemporaryDirectory() as scratch, emulator(0) as emulated:
+        seed = Warehouse(Path(scratch, "seed", "seed.duckdb"))
+        for endpoint in ENDPOINTS:
+            labels = due_labels(endpoint.period, HISTORY_START, today)
+            ingest(seed, emulated, names[0]).bring_in(endpoint, labels, run_id="seed")
+        folders = [Path(scratch, "alone"), Path(scratch, "all")]
+        files = []
+        for folder, some in zip(folders, (names[:1], names), strict=True):
+            project(folder, emulated, HISTORY_START)
+            configure(folder, some, emulated)
+            files.append(Warehouse(folder / "data" / "wx_datacube.duckdb"))
+            began = time.perf_counter()
+            multiply(seed.database, files[-1], some, since, cut)
+            files[-1].publish()
+            print(f"made {len(some)} accounts in {time.perf_counter() - began:.0f} s", flush=True)
+        print(f"\n| | 1 account | {chosen.number} accounts | |\n|---|---|---|---|")
+        pairs = zip(*(figures(*each, names[0]) for each in zip(folders, files, strict=True)), strict=True)
+        for (what, figure), (_, together) in pairs:
+            print(f"| {what} | {figure:,.3f} | {together:,.3f} | {together / figure:.2f} |", flush=True)
+        one, many = days(files, emulated, names[0])
+        print(f"| a day of one account | {one.seconds:.3f} | {many.seconds:.3f} | {many.seconds / one.seconds:.2f} |")
+        print(f"| … processor | {one.cpu:.3f} | {many.cpu:.3f} | {many.cpu / one.cpu:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Several workers: `python -m bench.workers` measures runs at once, and Dagster on PostgreSQL beside SQLite.
+
+The first table is about the warehouse: processes that bring in sixty days of hours, each of another account, and
+commit and publish as runs do. The second is `wx-datacube backfill` on both storages, which needs PostgreSQL's server
+(Debian: postgresql).
+"""
+
+import datetime as dt
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.__main__ import Emulator, backfill, emulator, project
+from bench.accounts import ingest
+from wx_datacube.catalog import BY_NAME, HISTORY_START
+from wx_datacube.periods import beijing_now
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube_tests.end_to_end.test_postgres import on_postgres
+from wx_datacube_tests.postgres import PASSWORD, find_programs, postgres
+
+DAYS = 60
+AT_ONCE = (1, 2, 8)
+LATENCY = 80
+
+
+def work(database: Path, emulated: Emulator, name: str) -> None:
+    """What a run of an account does to the file."""
+    today = beijing_now().date()
+    labels = [today - dt.timedelta(days=back) for back in range(1, DAYS + 1)]
+    it = ingest(Warehouse(database), emulated, name)
+    report = it.bring_in(BY_NAME["getupstreammsghour"], labels, run_id=name)
+    assert not report.undone, report.errors
+
+
+def at_once(folder: Path) -> Iterator[str]:
+    """A line for each number of processes."""
+    yield "| processes at once | time | calls a second | publications |\n|---|---|---|---|"
+    with emulator(LATENCY) as emulated:
+        for number in (1, *AT_ONCE):  # a first pass computes the emulated world
+            warehouse = Warehouse(folder / str(number) / "figures.duckdb")
+            given = [(warehouse.database, emulated, f"a{each}") for each in range(number)]
+            processes = [multiprocessing.Process(target=work, args=arguments) for arguments in given]
+            began = time.perf_counter()
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.join()
+                assert process.exitcode == 0
+            seconds = time.perf_counter() - began
+            calls, copies = number * DAYS, warehouse._receipt()["published"]
+            yield f"| {number} | {seconds:.1f} s | {calls / seconds:.0f} | {copies} |"
+
+
+def storages(folder: Path, port: int) -> Iterator[str]:
+    """A line for each storage: thirty days of everything, and the whole history."""
+    yield "| storage | thirty days | whole history | processor | nothing to do |\n|---|---|---|---|---|"
+    today = beijing_now().date()
+    os.environ["PGPASSWORD"] = PASSWORD  # one that `measure` lets through
+    with emulator(0) as emulated:
+        for name in ("first pass", "SQLite, as it comes", "SQLite, Dagster's own", "PostgreSQL"):
+            made = []
+            for start in (today - dt.timedelta(days=30), HISTORY_START):
+                where = project(folder / f"{name} {start}", emulated, start)
+                change(where / "dagster.yaml", name, port)
+                made.append(backfill(where))
+            month, history, nothing = *made, backfill(where)
+            yield (
+                f"| {name} | {month.seconds:.1f} s | {history.seconds:.1f} s | {history.cpu:.1f} s"
+                f" | {nothing.seconds:.1f} s |"
+            )
+
+
+def change(file: Path, name: str, port: int) -> None:
+    """Make a `dagster.yaml` one for the storage of that name."""
+    text = file.read_text()
+    if name == "PostgreSQL":
+        text = on_postgres(file, port).replace("env: DAGSTER_PG_PASSWORD", "env: PGPASSWORD")
+    elif name == "SQLite, Dagster's own":
+        text = text.replace("wx_datacube.orchestration.event_log", "dagster._core.storage.event_log")
+        text = text.replace("BatchedSqliteEventLogStorage", "SqliteEventLogStorage")
+    file.write_text(text)
+
+
+def main() -> None:
+    """Print both tables."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for line in at_once(Path(scratch)):
+            print(line, flush=True)
+        if (programs := find_programs()) is None:
+            raise SystemExit("PostgreSQL's server isn't installed (Debian: postgresql).")
+        with postgres(programs) as server:
+            for line in storages(Path(scratch), server.port):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Dagster on PostgreSQL, as `docs/scale.md` says: the same history as on SQLite, by every door."""
+
+import datetime as dt
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.periods import beijing_now
+from wx_datacube_tests.end_to_end.project import TOP, Project
+from wx_datacube_tests.postgres import PASSWORD, Server, find_programs, postgres
+
+pytestmark = pytest.mark.long
+
+DAYS = ["backfill", "--endpoint", "getupstreammsg", "--endpoint", "getupstreammsgdist"]
+ENVIRON = {"DAGSTER_PG_PASSWORD": PASSWORD}
+TICK = """
+import json
+from pathlib import Path
+import dagster as dg
+from wx_datacube.definitions import build_defs
+from wx_datacube.orchestration.instance import project_instance
+with project_instance(Path.cwd()) as instance:
+    schedule = build_defs().resolve_schedule_def("default_daily")
+    with dg.build_schedule_context(instance=instance) as context:
+        found = schedule.evaluate_tick(context)
+    print(json.dumps([type(instance.event_log_storage).__name__,
+        [request.asset_selection[0].path[-1] for request in found.run_requests or ()]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server of its own."""
+    if (programs := find_programs()) is None:
+        pytest.skip("PostgreSQL's server isn't installed (Debian: postgresql)")
+    with postgres(programs) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Emulated]:
+    """An account without a silent day, whose figures are there at any hour."""
+    with wechat(silent_share=0, publish_at="00:00") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def project(server: Server, emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project folder whose `dagster.yaml` is changed as documented, but for the port; thirty days are brought in."""
+    start = beijing_now().date() - dt.timedelta(days=30)
+    found = Project.on(tmp_path_factory.mktemp("postgres") / "project", emulated, START=start)
+    file = found.folder / "dagster.yaml"
+    file.write_text(on_postgres(file, server.port))
+    ran = found.run(*DAYS, **ENVIRON)
+    assert ran.returncode == 0, ran.stderr
+    return found
+
+
+def on_postgres(file: Path, port: int) -> str:
+    """What `docs/scale.md` makes of a `dagster.yaml`: three sections go, one comes."""
+    page = (TOP / "docs" / "scale.md").read_text()
+    (given,) = re.findall(r"```yaml\n(storage:.*?)```", page, re.DOTALL)
+    kept = yaml.safe_load(file.read_text())
+    for section in ("run_storage", "event_log_storage", "schedule_storage"):
+        del kept[section]
+    return str(given.replace("port: 5432", f"port: {port}") + yaml.safe_dump(kept))
+
+
+def test_a_backfill_is_in_its_history_and_a_tick_asks_for_the_rest(project: Project, server: Server) -> None:
+    """Every partition once, two runs that ended well, no file of SQLite's; only hours are left."""
+    materialized = "SELECT count(DISTINCT partition) FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
+    for endpoint in ("getupstreammsg", "getupstreammsgdist"):
+        assert server.query(f"{materialized} AND asset_key LIKE '%\"{endpoint}\"%'") == "30"
+    assert server.query("SELECT DISTINCT status FROM runs") == "SUCCESS"
+    assert not project.folder.joinpath(".dagster", "history").exists()
+
+    ran = project.call([sys.executable, "-c", TICK], **ENVIRON)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout.splitlines()[-1]) == ["PostgresEventLogStorage", ["getupstreammsghour"]]
+    assert "nothing to do" in project.run(*DAYS, **ENVIRON).stdout
+
+
+def test_dagsters_own_command_runs_on_it(project: Project, emulated: Emulated, server: Server) -> None:
+    """`dagster asset materialize` over a range: a run that ends well, and no call for what is stored."""
+    last = beijing_now().date() - dt.timedelta(days=1)
+    span = f"{last - dt.timedelta(days=9)}...{last}"
+    before, _ = server.query("SELECT count(*) FROM runs"), emulated.control.clear_calls()
+    wanted = ["--select", "default/getupstreammsg", "--partition-range", span, "-m", "wx_datacube.definitions"]
+    home = {"DAGSTER_HOME": str(project.folder)}
+    ran = project.call([project.program("dagster"), "asset", "materialize", *wanted], **ENVIRON, **home)
+
+    assert ran.returncode == 0, ran.stderr
+    assert int(server.query("SELECT count(*) FROM runs WHERE status = 'SUCCESS'")) == int(before) + 1
+    assert emulated.control.calls() == []

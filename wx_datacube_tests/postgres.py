@@ -1,0 +1,80 @@
+"""PostgreSQL: Debian's server in scratch space, for Dagster's instance; nothing of it is left at the end.
+
+Nothing here knows Dagster. Where no server is installed the tests that want one are skipped.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from wx_datacube_tests.end_to_end.project import free_port
+
+USER, DATABASE, PASSWORD = "dagster", "dagster", "only for this test"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its port on 127.0.0.1, and the folder of its programs."""
+
+    port: int
+    programs: Path
+
+    def query(self, sql: str) -> str:
+        """What `psql` answers, in bare lines."""
+        command = [
+            self.programs / "psql",
+            "-At",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            USER,
+            "-c",
+            sql,
+            DATABASE,
+        ]
+        environ = os.environ | {"PGPASSWORD": PASSWORD}
+        return subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def find_programs() -> Path | None:
+    """The folder with `initdb` and `pg_ctl`, which Debian keeps off the PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    on_path = shutil.which("initdb")
+    return found[-1].parent if found else Path(on_path).resolve().parent if on_path else None
+
+
+@contextmanager
+def postgres(programs: Path) -> Iterator[Server]:
+    """A server with an empty database; as root by Debian's user `postgres`, since it refuses to be root's."""
+    port, user = free_port(), "postgres" if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="wx-postgres-") as scratch:
+        folder, data = Path(scratch), Path(scratch, "data")
+        if user:
+            shutil.chown(folder, user)
+        folder.joinpath("password").write_text(PASSWORD)
+        folder.joinpath("password").chmod(0o644)
+
+        def run(program: str, *arguments: str) -> None:
+            command = [str(programs / program), *arguments]
+            with folder.joinpath("said").open("a+") as said:  # a pipe would be held open by the server
+                done = subprocess.run(command, cwd=folder, user=user, stdout=said, stderr=said)
+                said.seek(0)
+                assert done.returncode == 0, said.read()
+
+        secret = ["--username", USER, "--pwfile", str(folder / "password"), "--auth", "scram-sha-256"]
+        run("initdb", "--pgdata", str(data), *secret, "--encoding", "UTF8", "--no-sync")
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+        run("pg_ctl", "start", "--wait", "--pgdata", str(data), "--log", str(folder / "log"), "--options", options)
+        try:
+            create = [programs / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", USER, DATABASE]
+            subprocess.run(create, env=os.environ | {"PGPASSWORD": PASSWORD}, check=True)
+            yield Server(port, programs)
+        finally:
+            run("pg_ctl", "stop", "--wait", "--pgdata", str(data), "--mode", "immediate")
