@@ -149,14 +149,15 @@ def unit(name: str, folder: Path) -> dict[str, str]:
 
 
 def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
-    """`systemd-analyze verify` knows every line of them and finds what they start."""
+    """`systemd-analyze verify` knows every line of them and finds what they start; they are where the page says."""
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         if "CI" in os.environ or "CI_RUN_MARK" in os.environ:
             pytest.fail("CI has to have systemd-analyze: .ci/run installs systemd")
         pytest.skip("no systemd-analyze")
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    files = [tmp_path / path.name for path in sorted(UNITS.glob("*.service"))]
+    (where,) = re.findall(rf"cp {THERE}/(wx_datacube/\S+) ", PAGE)
+    files = [tmp_path / path.name for path in sorted(TOP.glob(where))]
     for path in files:
         path.write_text((UNITS / path.name).read_text().replace(THERE, str(tmp_path)))
     verify = [analyze, "verify", "--man=no", *map(str, files)]
