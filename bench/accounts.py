@@ -22,7 +22,7 @@ from statistics import median
 
 import duckdb
 
-from bench.__main__ import Emulator, emulator, measure, project
+from bench.__main__ import Emulator, backfill, emulator, measure, newest, project
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.ingest import Ingest
 from wx_datacube.periods import beijing_now, due_labels
@@ -267,6 +267,20 @@ def figures(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str
     yield from publishing(warehouse)
 
 
+def events(scratch: Path, emulated: Emulator) -> Iterator[str]:
+    """What Dagster's history takes on the disk: a year of one account by one backfill, then a morning's three runs."""
+    today = beijing_now().date()
+    folder = project(scratch / "year", emulated, today - dt.timedelta(days=366))
+    sizes = []
+    for left in (1, 0):
+        backfill(folder, "--end", newest(today, left))
+        found = [path.stat().st_size for path in folder.joinpath(".dagster").rglob("*") if path.is_file()]
+        sizes.append((sum(found) / 2**20, len(found)))
+    (year, files), (more, others) = sizes
+    yield f"Dagster's history after a year: {year:.1f} MB in {files} files"
+    yield f"a morning's three runs: {more - year:.2f} MB in {others - files} files"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.accounts", description=__doc__)
@@ -296,7 +310,8 @@ def main() -> None:
             print(f"| {what} | {figure:,.3f} | {together:,.3f} | {together / figure:.2f} |", flush=True)
         one, many = days(files, emulated, names[0])
         print(f"| a day of one account | {one.seconds:.3f} | {many.seconds:.3f} | {many.seconds / one.seconds:.2f} |")
-        print(f"| … processor | {one.cpu:.3f} | {many.cpu:.3f} | {many.cpu / one.cpu:.2f} |")
+        print(f"| … processor | {one.cpu:.3f} | {many.cpu:.3f} | {many.cpu / one.cpu:.2f} |\n", flush=True)
+        print(*events(Path(scratch), emulated), sep="\n")
 
 
 if __name__ == "__main__":

@@ -140,6 +140,17 @@ def test_several_accounts_are_kept_apart(it: Orchestra) -> None:
         assert days.get_first_partition_key() == first
 
 
+def test_a_job_holds_its_own_accounts_resource_only(it: Orchestra) -> None:
+    """With every account's in every job, loading a hundred accounts would take three times as long."""
+    it.configure(ACCOUNTS="shop,news")
+    repository = build_defs().get_repository_def()
+
+    for name in ("shop", "news"):
+        for period in Period:
+            job = repository.get_job(f"{name}_{period.adverb}")
+            assert set(job.resource_defs) == {"io_manager", f"wechat_{name}"}
+
+
 def test_another_project_takes_the_assets_its_own_way(it: Orchestra) -> None:
     """Prefix, group, owners, times of the schedules, and its own resources."""
 
