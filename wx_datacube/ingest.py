@@ -24,7 +24,8 @@ from wx_datacube.errors import (
     WeChatError,
 )
 from wx_datacube.periods import Clock, beijing_now, settled_at
-from wx_datacube.settings import Account, Settings
+from wx_datacube.settings import Account, Secret, Settings
+from wx_datacube.troubles import Source, Troubles, troubles_of
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import Coverage, Refresh, State
 from wx_datacube.warehouse.files import Connection, Warehouse
@@ -102,14 +103,18 @@ class Ingest:
     concurrency: int = 8
     daily_calls: int | None = None
     clock: Clock = beijing_now
+    webhook: Secret | None = None
     halted: threading.Event = field(init=False)
     """Set it to end everything that is being fetched, as soon as the calls in flight have ended."""
     gate: Gate = field(init=False)
     """What every call passes: no more than `concurrency` are in flight for the account."""
+    troubles: Troubles = field(init=False)
+    """What is noted, and told, of what stands in the way."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "halted", threading.Event())
         object.__setattr__(self, "gate", self.warehouse.gate(self.account.name, self.concurrency))
+        object.__setattr__(self, "troubles", Troubles(self.warehouse.database, self.webhook, self.clock))
 
     @classmethod
     def of(cls, settings: Settings, account: Account) -> "Ingest":
@@ -118,7 +123,14 @@ class Ingest:
         def connect(halted: threading.Event) -> Client:
             return Client.of(account, settings.api_url, sleep=halted.wait)
 
-        return cls(Warehouse(settings.database), account, connect, settings.concurrency, settings.daily_calls)
+        return cls(
+            Warehouse(settings.database),
+            account,
+            connect,
+            settings.concurrency,
+            settings.daily_calls,
+            webhook=settings.webhook,
+        )
 
     def bring_in(
         self,
@@ -146,7 +158,11 @@ class Ingest:
                     task.fetch(task.plan())
         finally:
             self.warehouse.publish()
-        return task.report()
+        report = task.report()
+        if report.calls or report.errors:  # what is stored already says nothing of calls
+            found = troubles_of(report.errors, endpoint.name)
+            self.troubles.note(self.account.name, Source.CALLS, [endpoint.name], found, say)
+        return report
 
     def begin_refresh(
         self,

@@ -35,7 +35,7 @@ MAX_CONCURRENCY = 64
 MADE_UP = "demo"
 """The account of the demo: never the name of a real one, so that nobody takes made-up figures for WeChat's."""
 
-SHARED_FIELDS = ("API_URL", "DATABASE", "CONCURRENCY", "DAILY_CALLS", "ACCOUNT", "ACCOUNTS")
+SHARED_FIELDS = ("API_URL", "DATABASE", "CONCURRENCY", "DAILY_CALLS", "ACCOUNT", "ACCOUNTS", "WEBHOOK")
 ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START")
 
 _ACCOUNT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -126,6 +126,8 @@ class Account:
 class Settings:
     """All settings, checked. `database` is absolute, `api_url` has no slash at its end, `daily_calls` None: no limit.
 
+    `webhook` is where a person is told of trouble; None: nowhere.
+
     `warnings` are sentences for the operator: what works but should not stay as it is.
     """
 
@@ -135,6 +137,7 @@ class Settings:
     concurrency: int = CONCURRENCY
     daily_calls: int | None = None
     accounts: tuple[Account, ...] = (Account(ACCOUNT),)
+    webhook: Secret | None = None
     warnings: tuple[str, ...] = ()
 
     def account(self, name: str | None = None) -> Account:
@@ -271,6 +274,7 @@ class _Reader:
             concurrency=self._number("CONCURRENCY", CONCURRENCY, MAX_CONCURRENCY) or CONCURRENCY,
             daily_calls=self._number("DAILY_CALLS", None, 10**9),
             accounts=accounts,
+            webhook=_secret(self._webhook()),
             warnings=tuple(self._warnings(accounts)),
         )
 
@@ -379,15 +383,19 @@ class _Reader:
         return value
 
     def _token_url(self, name: str) -> str | None:
+        return self._secret_url(name, "your token server")
+
+    def _webhook(self) -> str | None:
+        return self._secret_url("WX_DATACUBE_WEBHOOK", "your chat's robot")
+
+    def _secret_url(self, name: str, whose: str) -> str | None:
         value = self._get(name)
         if value is None:
             return None
         parts = _split(value)
         plain = bool(parts and parts.scheme == "http")
         if not parts or (plain and (not _is_private(parts.hostname) or "@" in parts.netloc)):
-            _wrong(
-                name, "the address of your token server with https (http only to a private address such as 10.0.0.5)"
-            )
+            _wrong(name, f"the address of {whose} with https (http only to a private address such as 10.0.0.5)")
         return value
 
     def _warnings(self, accounts: tuple[Account, ...]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.errors import BY_ERRCODE, NeedsPerson
 from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.settings import Account, Settings
+from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Connection, Warehouse
@@ -71,7 +72,7 @@ def read_status(settings: Settings, account: Account, clock: Clock = beijing_now
                 _endpoint_status(account.name, each, states[each.name], calls[each.name], settings.daily_calls)
                 for each in ENDPOINTS
             ],
-            _needs_person(con, account),
+            [*_needs_person(con, account), *_troubles(settings, con, account)],
         )
 
 
@@ -120,3 +121,10 @@ def _needs_person(con: Connection, account: Account) -> list[str]:
         if meaning is not None and meaning.kind is NeedsPerson:
             found.append(account.own(f"{endpoint.name}: {meaning.message} {meaning.advice or ''}".strip()))
     return found
+
+
+def _troubles(settings: Settings, con: Connection, account: Account) -> list[str]:
+    """What else was met that only a person can mend: in the call for a token, in files, by the checks."""
+    in_ledger = {str(known.last_errcode(con, account.name, endpoint)) for endpoint in ENDPOINTS}
+    standing = Troubles(settings.database).standing(account.name)
+    return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in in_ledger))

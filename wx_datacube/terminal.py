@@ -27,6 +27,7 @@ from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, SettingsEr
 from wx_datacube.periods import beijing_now
 from wx_datacube.settings import Account, Settings, find_project, load_settings, process_environment
 from wx_datacube.status import AccountStatus, read_status
+from wx_datacube.troubles import Source, Troubles, troubles_of
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
@@ -149,11 +150,26 @@ def _ranges(gaps: list[tuple[dt.date, dt.date]], shown: int = 3) -> str:
 
 def run_backfill(settings: Settings, account: Account, scope: "Scope") -> int:
     """Run a backfill with its progress on the terminal; returns the exit code."""
+    troubles, display = Troubles(settings.database, settings.webhook), _Display(_console(), account.name)
+    try:
+        code = _backfilled(settings, account, scope, display)
+    except Exception as error:
+        troubles.note(account.name, Source.RUNS, [_BACKFILL], troubles_of([error], _BACKFILL), display.said)
+        raise
+    troubles.note(account.name, Source.RUNS, [_BACKFILL], [], display.said)
+    return code
+
+
+_BACKFILL = "backfill"
+"""What troubles of a backfill as a whole are noted under."""
+
+
+def _backfilled(settings: Settings, account: Account, scope: "Scope", display: "_Display") -> int:
     from wx_datacube.backfill import Backfill, check_account
     from wx_datacube.dagster_process import DagsterProcess
     from wx_datacube.doctor import start_hint
 
-    now, display = beijing_now(), _Display(_console(), account.name)
+    now = beijing_now()
     check_account(settings, account, scope, now)
     with _endings_are_ctrl_c(), DagsterProcess(settings, account, scope, now) as runs, display.bar:
         backfill = Backfill(runs, settings, account, scope, now, display)

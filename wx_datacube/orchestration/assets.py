@@ -21,6 +21,7 @@ from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import freshness_of
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, STOPPED_TAG, Reason, process_tags, wait_for_runs
+from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import Clock
 from wx_datacube.settings import Settings, load_settings
 from wx_datacube.warehouse import coverage as known
@@ -71,6 +72,7 @@ def build_asset(
         op_tags={"dagster/priority": str(_PRIORITY[endpoint.family])},
         check_specs=check_specs(key, endpoint),
         freshness_policy=freshness_of(endpoint.period),
+        hooks=telling(account, endpoint.name),
         required_resource_keys={resource_key(account)},
         output_required=False,
     )
@@ -141,7 +143,7 @@ class _Materialization:
                 say=self._context.log.info,
             )
         except WxDatacubeError as error:
-            raise explained_failure(str(error)) from None
+            raise explained_failure(error) from None
 
     def _whole(
         self, report: Report, rows: dict[str, int], checks: list[dg.AssetCheckResult]
@@ -162,6 +164,7 @@ class _Materialization:
         self._context.instance.add_run_tags(self._context.run.run_id, {STOPPED_TAG: type(error).__name__})
         others = [str(each) for each in report.errors[1:5]]
         raise explained_failure(
+            error,
             f"{_summary(report)} {error} {_GO_ON}",
             {
                 "there": len(report.labels) - len(report.undone),

@@ -10,17 +10,32 @@ from typing import Any
 
 import dagster as dg
 
+from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.event_log import is_tested
 
 
-def explained_failure(description: str, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
-    """A `dg.Failure` that no retry policy repeats and that has no stack trace; on an untested Dagster it has one."""
+class Explained(dg.Failure):
+    """A failure whose `cause` is an error of ours; no retry policy repeats it."""
+
+    cause: WxDatacubeError
+
+
+def explained_failure(
+    cause: WxDatacubeError, description: str | None = None, metadata: Mapping[str, Any] | None = None
+) -> Explained:
+    """A failure without a stack trace (on an untested Dagster it has one); its text is by default what `cause` says."""
+    failure = _failure(description or str(cause), metadata)
+    failure.cause = cause
+    return failure
+
+
+def _failure(description: str, metadata: Mapping[str, Any] | None) -> Explained:
     if not is_tested():
-        return dg.Failure(description, metadata, allow_retries=False)
+        return Explained(description, metadata, allow_retries=False)
     from dagster._core.errors import DagsterUserCodeProcessError
     from dagster_shared.error import SerializableErrorInfo
 
-    class Stopped(DagsterUserCodeProcessError, dg.Failure):
+    class Stopped(DagsterUserCodeProcessError, Explained):
         def __init__(self) -> None:
             told = SerializableErrorInfo(message=f"{description}\n", stack=[], cls_name="Failure")
             super().__init__(description, user_code_process_error_infos=[told])  # type: ignore[no-untyped-call]

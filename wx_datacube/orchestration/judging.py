@@ -4,7 +4,7 @@ Checks belong to the runs of their assets, and a run that never was judges nothi
 it is an entry of `warehouse.checks.CHECKS`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -15,9 +15,11 @@ from wx_datacube.orchestration.event_log import stored_together
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import deadline
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, process_tags
+from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import BEIJING, Clock
 from wx_datacube.settings import load_settings
-from wx_datacube.warehouse.checks import evidence_of_readers
+from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
+from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, evidence_of_readers
 from wx_datacube.warehouse.files import Warehouse
 
 
@@ -34,7 +36,7 @@ def build_judging(account: str, keys: Mapping[str, dg.AssetKey], clock: Clock) -
     def judge(context: dg.OpExecutionContext) -> Iterator[dg.AssetCheckEvaluation]:
         yield from _judged(context, account, keys, clock)
 
-    @dg.job(name=name, description=description)
+    @dg.job(name=name, description=description, hooks=telling(account, "checks"))
     def job() -> None:
         judge()
 
@@ -59,11 +61,35 @@ def _judged(
         with evidence_of_readers(warehouse, account, settings.account(account).start, endpoints) as evidence:
             found = [result for each in endpoints for result in check_results(evidence, each, keys[each.name])]
     except WxDatacubeError as error:
-        raise explained_failure(str(error)) from None
+        raise explained_failure(error) from None
     with stored_together(context.instance):
         yield from map(evaluation, found)
     flagged = [result for result in found if not result.passed]
     for result in flagged:
-        assert result.asset_key is not None
-        context.log.warning(f"{result.asset_key.to_user_string()}: {result.check_name}: {result.description}")
+        context.log.warning(_said(result))
+    _tell(context, Troubles(settings.database, settings.webhook, clock), account, keys, flagged)
     context.log.info(f"{len(found)} checks judged, {len(flagged)} flagged.")
+
+
+def _said(result: dg.AssetCheckResult) -> str:
+    assert result.asset_key is not None
+    return f"{result.asset_key.to_user_string()}: {result.check_name}: {result.description}"
+
+
+def _tell(
+    context: dg.OpExecutionContext,
+    troubles: Troubles,
+    account: str,
+    keys: Mapping[str, dg.AssetKey],
+    flagged: Sequence[dg.AssetCheckResult],
+) -> None:
+    """Have what was flagged told; not that figures are missing where it is known, and told, why."""
+    names = {key: name for name, key in keys.items()}
+    known = troubles.subjects(account, Source.CALLS)
+    found = [
+        Trouble(str(result.check_name), names[result.asset_key], Urgency.PERSON, _said(result))
+        for result in flagged
+        if result.asset_key is not None
+        and not (result.check_name == DUE_LABELS_ARE_THERE.name and names[result.asset_key] in known)
+    ]
+    troubles.note(account, Source.CHECKS, list(keys), found, context.log.warning)

@@ -12,8 +12,9 @@ from typing import Any
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from wx_datacube.errors import WxDatacubeError
+from wx_datacube.errors import SettingsError, WxDatacubeError
 from wx_datacube.orchestration.failure import explained_failure
+from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import Clock
 from wx_datacube.report.figures import Figures, read_figures
 from wx_datacube.settings import load_settings
@@ -53,6 +54,7 @@ def build_report(
         kinds={"duckdb", "html"},
         owners=list(owners),
         required_resource_keys={duckdb_key},
+        hooks=telling(account, "report"),
         # Not eager(), which waits until no partition upstream is missing: it would wait for years.
         automation_condition=(
             dg.AutomationCondition.any_deps_updated().since_last_handled() & ~dg.AutomationCondition.in_progress()
@@ -63,7 +65,8 @@ def build_report(
         from wx_datacube.report.words import LANGUAGES
 
         if config.lang not in LANGUAGES:
-            raise explained_failure(f"lang is {config.lang!r}; it should be one of {', '.join(LANGUAGES)}.")
+            wrong = f"lang is {config.lang!r}; it should be one of {', '.join(LANGUAGES)}."
+            raise explained_failure(SettingsError(wrong))
         duckdb: DuckDBResource = getattr(context.resources, duckdb_key)
         database, now = Path(duckdb.database), clock()
         output = report_file(database, account)
@@ -73,7 +76,7 @@ def build_report(
                 figures = read_figures(con, account, start, now, None, None)
             save(figures, config.lang, database, now, output)
         except WxDatacubeError as error:
-            raise explained_failure(str(error)) from None
+            raise explained_failure(error) from None
         return dg.MaterializeResult(
             metadata={"report": dg.MetadataValue.path(output), **_made(figures), **key_figures(figures)}
         )

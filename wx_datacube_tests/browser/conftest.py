@@ -103,7 +103,6 @@ def ui(project: Project, browser: Browser) -> Iterator[Ui]:
 @pytest.fixture(scope="package")
 def visit(browser: Browser, ui: Ui) -> Visit:
     """Somebody with a fresh page; when they leave it is photographed, and its console told of no error."""
-    shutil.rmtree(SCREENSHOTS / "ui", ignore_errors=True)
 
     @contextmanager
     def somebody(name: str) -> Iterator[Person]:
@@ -128,10 +127,10 @@ def person(visit: Visit, request: pytest.FixtureRequest) -> Iterator[Person]:
         yield found
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def begun(request: pytest.FixtureRequest) -> None:
-    """What the chosen tests wait for is clicked before all else, so that they wait for it together."""
-    ours = [item for item in request.session.items if item.path.is_relative_to(HERE)]
+    """What the tests of a module wait for is clicked before all else, so that they wait for it together."""
+    ours = [item for item in request.session.items if item.path == request.path]
     for name in BEGINS:
         if any(name in getattr(item, "fixturenames", ()) for item in ours):
             request.getfixturevalue(name)

@@ -30,6 +30,7 @@ CHECKS = (
 
 __all__ = [
     "CHECKS",
+    "DUE_LABELS_ARE_THERE",
     "Check",
     "Contents",
     "Cure",

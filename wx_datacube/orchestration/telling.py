@@ -1,0 +1,41 @@
+"""Telling: Dagster hooks that note, and tell, what kept a run from its work: files, settings, faults of this program.
+
+What WeChat answered is not their business: `Ingest` notes it with the answer. See
+https://docs.dagster.io/guides/build/ops/op-hooks.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from wx_datacube.errors import SettingsError, WeChatError
+from wx_datacube.orchestration.failure import Explained
+from wx_datacube.settings import load_settings
+from wx_datacube.troubles import Source, Trouble, Troubles, troubles_of
+
+
+def telling(account: str, subject: str) -> frozenset[dg.HookDefinition]:
+    """The hooks of whatever `subject` names: an endpoint, a report, the checks."""
+
+    @dg.failure_hook(name=f"tell_of_{account}_{subject}")
+    def failed(context: dg.HookContext) -> None:
+        error = context.op_exception
+        cause = error.cause if isinstance(error, Explained) else error
+        untold = [cause] if isinstance(cause, Exception) and not isinstance(cause, WeChatError) else []
+        _note(context, account, subject, troubles_of(untold, subject))
+
+    @dg.success_hook(name=f"forget_{account}_{subject}")
+    def succeeded(context: dg.HookContext) -> None:
+        _note(context, account, subject, [])
+
+    return frozenset({failed, succeeded})
+
+
+def _note(context: dg.HookContext, account: str, subject: str, found: Sequence[Trouble]) -> None:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        context.log.warning(f"Nobody could be told of this: {error}")
+        return
+    troubles = Troubles(settings.database, settings.webhook)
+    troubles.note(account, Source.RUNS, [subject], found, context.log.warning)

@@ -1,0 +1,218 @@
+"""Telling: what a run of Dagster, a backfill or the checks of 12:35 tell the chat of, and what they don't."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from wx_datacube.catalog import ENDPOINTS, Period
+from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.orchestration.runs import Reason
+from wx_datacube_tests.end_to_end.project import Project
+from wx_datacube_tests.orchestrating import DAYS, QUIET, SENDERS, Orchestra, asset_key, orchestra
+from wx_datacube_tests.receiver import KEY, Receiver, receiving
+
+START, LAST = dt.date(2024, 6, 3), dt.date(2024, 6, 9)
+NOON = dt.datetime(2024, 6, 10, 12, 35)
+"""A Monday: seven days and one week have just been settled."""
+
+
+@pytest.fixture
+def emulated() -> Iterator[Emulated]:
+    """An account without silent days."""
+    with wechat(silent_share=0) as running:
+        yield running
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A robot that takes everything."""
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated, receiver: Receiver) -> Iterator[Orchestra]:
+    """An account with a week of history, whose troubles are told to the receiver."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        found.use(emulated, START=START, WEBHOOK=receiver.url())
+        yield found
+
+
+def headings(receiver: Receiver) -> list[str]:
+    """What a person sees first of each message: what it asks of them."""
+    return [text.split("\n")[0].split(" · ")[2] for text in receiver.texts]
+
+
+def judge(it: Orchestra, now: dt.datetime = NOON) -> dg.ExecuteInProcessResult:
+    """Run the job `default_checks` at a moment."""
+    job = build_defs(clock=lambda: now).resolve_job_def("default_checks")
+    return job.execute_in_process(instance=it.instance, run_config=QUIET, raise_on_error=False)
+
+
+# --- runs -------------------------------------------------------------------------------------------------------
+
+
+def test_what_needs_a_person_is_told_once(it: Orchestra, emulated: Emulated, receiver: Receiver) -> None:
+    """Whatever runs and however often; once it was mended and comes back, again."""
+    emulated.control.set(denied=["*"])
+    for endpoint in (DAYS, DAYS, SENDERS):
+        assert not it.run(endpoint, START, LAST, reason=Reason.SCHEDULE).success
+    assert headings(receiver) == ["需要您处理"]
+    assert "Only certified accounts (微信认证)" in receiver.texts[0]
+
+    emulated.control.set(denied=[])
+    assert it.run(DAYS, START, LAST).success
+    assert it.run(SENDERS, START, LAST).success
+    emulated.control.set(denied=["*"])
+    assert not it.run(DAYS, START, LAST, refresh=True).success
+    assert headings(receiver) == ["需要您处理"] * 2
+
+
+def test_a_used_up_quota_waits_till_tomorrow(it: Orchestra, emulated: Emulated, receiver: Receiver) -> None:
+    """A run by schedule is green and a run by hand is not: both say the same, once."""
+    emulated.control.set_quota(0)
+    assert it.run(DAYS, START, LAST, reason=Reason.SCHEDULE).success
+    assert not it.run(DAYS, START, LAST).success
+
+    assert headings(receiver) == ["等到明天，无需处理"]
+
+
+def test_figures_that_are_not_published_are_no_trouble(it: Orchestra, receiver: Receiver) -> None:
+    """A silent morning is silent."""
+    with wechat(clock="2024-06-10T07:00", frozen=True, refuse_unpublished=True) as early:
+        it.use(early, START=START, WEBHOOK=receiver.url())
+        assert it.run(DAYS, LAST, LAST, reason=Reason.SCHEDULE).success
+        assert not it.run(DAYS, LAST, LAST).success
+
+    assert receiver.got == []
+
+
+def test_what_is_wrong_with_the_files_is_told_once(it: Orchestra, receiver: Receiver) -> None:
+    """Dagster's hook tells what WeChat has not said; a run that goes well ends it."""
+    assert it.run(DAYS, START, LAST).success
+    whole = it.warehouse.writer.read_bytes()
+    it.warehouse.writer.write_bytes(whole[:5000])
+    for _ in range(2):
+        assert not it.run(DAYS, START, LAST, refresh=True).success
+    assert headings(receiver) == ["需要您处理"]
+    assert str(it.warehouse.writer) in receiver.texts[0]
+
+    it.warehouse.writer.write_bytes(whole)
+    assert it.run(DAYS, START, LAST).success
+    it.warehouse.writer.write_bytes(whole[:5000])
+    assert not it.run(DAYS, START, LAST, refresh=True).success
+    assert len(receiver.texts) == 2
+
+
+class Broken:
+    """A resource with a fault, whose words hold what nobody should read."""
+
+    def ingest(self, settings: object) -> None:
+        """Fail as a program does that has a fault."""
+        raise RuntimeError(f"at https://example.com/?key={KEY}")
+
+
+def test_a_fault_of_the_program_is_told_by_its_name(it: Orchestra, receiver: Receiver) -> None:
+    """An operator can't mend it, but has to know; its text may hold anything, and stays in Dagster's log."""
+    resources = {"wechat_default": dg.ResourceDefinition.hardcoded_resource(Broken())}
+    job = build_defs(resources=resources).resolve_implicit_job_def_def_for_assets([asset_key(DAYS)])
+    assert job is not None
+    for _ in range(2):
+        ended = job.execute_in_process(
+            partition_key=str(LAST),
+            instance=it.instance,
+            asset_selection=[asset_key(DAYS)],
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+        assert not ended.success
+
+    (text,) = receiver.texts
+    assert "RuntimeError" in text
+    assert KEY not in text
+
+
+@pytest.mark.parametrize("broken", ["refuses", "errors", "redirects", "is gone"])
+def test_a_dead_receiver_changes_no_run(it: Orchestra, emulated: Emulated, receiver: Receiver, broken: str) -> None:
+    """A good run stays good, and one that waits by schedule stays green."""
+    if broken == "is gone":
+        it.patch.setenv("WX_DATACUBE_WEBHOOK", "http://127.0.0.1:9/robot/send")
+    receiver.status = {"errors": 500, "redirects": 302}.get(broken, 200)
+    receiver.body = b'{"errcode": 93000}'
+    assert it.run(DAYS, START, START).success
+    emulated.control.set_quota(0)
+
+    assert it.run(SENDERS, START, LAST, reason=Reason.SCHEDULE).success
+
+
+# --- the checks of 12:35 ----------------------------------------------------------------------------------------
+
+
+def test_at_noon_it_is_told_that_nothing_ran(it: Orchestra, receiver: Receiver) -> None:
+    """In one message, with every endpoint that is late and the command that brings it in; once."""
+    for _ in range(2):
+        assert judge(it).success
+
+    (text,) = receiver.texts
+    late = [each.name for each in ENDPOINTS if each.period is not Period.MONTH]
+    assert headings(receiver) == ["需要您处理"]
+    assert "due_labels_are_there" in text
+    assert all(name in text for name in late)
+
+
+def test_at_noon_nothing_is_told_where_nothing_is_flagged(it: Orchestra, receiver: Receiver) -> None:
+    """Nor that figures are missing where it has been told why."""
+    for endpoint in ENDPOINTS:
+        if endpoint.period is not Period.MONTH:
+            last = LAST if endpoint.period is Period.DAY else START
+            assert it.run(endpoint, START, last).success
+    judge(it)
+    assert receiver.got == []
+
+    with wechat(quota=0) as spent:
+        it.use(spent, START=START, WEBHOOK=receiver.url())
+        it.run(DAYS, LAST + dt.timedelta(1), LAST + dt.timedelta(1), reason=Reason.SCHEDULE)
+        judge(it, NOON + dt.timedelta(days=1))
+    waits, late = receiver.texts
+    assert "45009" in waits
+    assert "due_labels_are_there" in late
+    assert f"default/{DAYS.name}:" not in late
+
+
+# --- commands ---------------------------------------------------------------------------------------------------
+
+
+def test_an_address_that_is_not_whitelisted(tmp_path: Path, emulated: Emulated, receiver: Receiver) -> None:
+    """`backfill` tells it once, `status` says it and exits 1 until a call has gone through; no call was possible."""
+    project = Project.on(tmp_path / "project", emulated, START="2026-11-20", WEBHOOK=receiver.url())
+    emulated.control.set(whitelist=["203.0.113.7"])
+    backfill = ("backfill", "--endpoint", DAYS.name, "--end", "2026-11-23")
+    for _ in range(2):
+        assert project.run(*backfill).returncode == 1
+    status = project.run("status")
+
+    assert headings(receiver) == ["需要您处理"]
+    assert status.returncode == 1
+    assert "Needs a person: 本机 IP 不在白名单中" in status.stdout
+    assert "its address 127.0.0.1 is not whitelisted" in status.stdout
+
+    emulated.control.set(whitelist=[])
+    assert project.run(*backfill).returncode == 0
+    status = project.run("status")
+    assert status.returncode == 0
+    assert "Needs a person" not in status.stdout
+    assert len(receiver.texts) == 1
+
+
+def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiver) -> None:
+    """By cron nobody reads stderr."""
+    project = Project.make(tmp_path / "project", WEBHOOK=receiver.url(), START="2026-11-20")
+    for _ in range(2):
+        assert project.run("backfill").returncode == 2
+
+    (text,) = receiver.texts
+    assert "There are no credentials to ask WeChat with." in text

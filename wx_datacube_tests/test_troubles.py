@@ -1,0 +1,262 @@
+"""Troubles: noted when met, told once while they last, forgotten when it goes well again."""
+
+import datetime as dt
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wx_datacube.errors import (
+    BY_ERRCODE,
+    HostDown,
+    NeedsPerson,
+    NotReady,
+    QuotaExhausted,
+    RequestRefused,
+    SettingsError,
+    TokenRejected,
+    UnexpectedAnswer,
+    WarehouseError,
+    error_for,
+)
+from wx_datacube.settings import Secret
+from wx_datacube.troubles import CHINESE, Source, Trouble, Troubles, Urgency, troubles_of, urgency
+from wx_datacube_tests.receiver import KEY, Receiver, receiving
+
+DENIED = troubles_of([error_for(48001, endpoint="getupstreammsg")], "getupstreammsg")
+DENIED_TOO = troubles_of([error_for(48001, endpoint="getupstreammsgweek")], "getupstreammsgweek")
+USED_UP = troubles_of([error_for(45009, endpoint="getupstreammsghour")], "getupstreammsghour")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A robot that takes everything."""
+    with receiving() as found:
+        yield found
+
+
+class Book:
+    """The troubles of a database, and what was said when they could not be told."""
+
+    def __init__(self, folder: Path, receiver: Receiver | None) -> None:
+        webhook = Secret(receiver.url()) if receiver else None
+        self.troubles = Troubles(folder / "figures.duckdb", webhook, lambda: dt.datetime(2026, 11, 24, 8, 30))
+        self.said: list[str] = []
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.troubles._path
+
+    def note(self, found: list[Trouble], *looked_at: str, account: str = "shop", source: Source = Source.CALLS) -> None:
+        """Note what was found of subjects; without any, of the ones found."""
+        subjects = looked_at or tuple(each.subject for each in found)
+        self.troubles.note(account, source, subjects, found, self.said.append)
+
+
+@pytest.fixture
+def book(tmp_path: Path, receiver: Receiver) -> Book:
+    """A fresh database."""
+    (tmp_path / "figures.locks").mkdir()
+    return Book(tmp_path, receiver)
+
+
+def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -> None:
+    """However often, and with however many endpoints it is met; in a message that says what to do."""
+    for _ in range(3):
+        book.note(DENIED)
+        book.note(DENIED_TOO)
+
+    (text,) = receiver.texts
+    heading, trouble = text.split("\n")
+    assert heading == "wx_datacube · shop · 需要您处理 · needs you"
+    assert trouble.startswith("• 该账号没有这个接口的权限")
+    assert "getupstreammsg: The account may not call this endpoint. Only certified accounts (微信认证)" in trouble
+    assert "[errcode 48001]" in trouble
+    assert book.said == []
+
+
+def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:
+    """Once it has gone well with everything that had met it."""
+    book.note(DENIED)
+    book.note(DENIED_TOO)
+    book.note([], "getupstreammsg")
+    book.note(DENIED)
+    assert len(receiver.texts) == 1  # the weeks had never gone well
+
+    book.note([], "getupstreammsg", "getupstreammsgweek")
+    book.note(DENIED)
+    assert len(receiver.texts) == 2
+
+
+def test_what_waits_is_apart_from_what_needs_somebody(book: Book, receiver: Receiver) -> None:
+    """Two messages, with headings that a person tells apart at a glance."""
+    book.note([*DENIED, *USED_UP])
+
+    assert [text.split("\n")[0] for text in receiver.texts] == [
+        "wx_datacube · shop · 需要您处理 · needs you",
+        "wx_datacube · shop · 等到明天，无需处理 · waits till tomorrow, nothing to do",
+    ]
+    assert "北京时间 0 点后自动继续" in receiver.texts[1]
+
+
+def test_accounts_and_sources_are_kept_apart(book: Book, receiver: Receiver) -> None:
+    """One account's trouble is none of another's, and a check doesn't say that a call went well."""
+    book.note(DENIED)
+    book.note([], "getupstreammsg", account="news")
+    book.note([], "getupstreammsg", source=Source.CHECKS)
+    book.note(DENIED)
+    assert len(receiver.texts) == 1
+
+    book.note(DENIED, account="news")
+    assert [text.split(" · ")[1] for text in receiver.texts] == ["shop", "news"]
+
+
+def test_only_calls_and_runs_that_need_somebody_stand(book: Book) -> None:
+    """For `status`: not what waits, and not what a check flagged this noon."""
+    book.note([*DENIED, *USED_UP])
+    book.note([Trouble("due_labels_are_there", "getupstreammsg", Urgency.PERSON, "late")], source=Source.CHECKS)
+
+    (standing,) = book.troubles.standing("shop")
+    assert standing.cause == "NeedsPerson 48001"
+    assert standing.text.endswith("(since 2026-11-24 08:30)")
+    assert book.troubles.standing("news") == []
+
+
+def test_what_a_dead_receiver_missed_is_told_the_next_time(book: Book, receiver: Receiver) -> None:
+    """Nobody's run fails of it; why it was not told is said, without the URL."""
+    receiver.status = 500
+    book.note(DENIED)
+    assert book.said == ["Nobody was told of this: The webhook answered with status 500. It is told the next time."]
+
+    receiver.status = 200
+    book.note(DENIED)
+    book.note(DENIED)
+    assert len(receiver.texts) == 2
+
+
+def test_nothing_is_told_where_nobody_is_to_be_told(tmp_path: Path) -> None:
+    """Without a webhook troubles are noted for `status`; without troubles nothing is written at all."""
+    book = Book(tmp_path, None)
+    book.note([], "getupstreammsg")
+    assert list(tmp_path.iterdir()) == []
+
+    book.note(DENIED)
+    assert len(book.troubles.standing("shop")) == 1
+    assert book.said == []
+
+
+def test_what_was_met_before_there_was_a_webhook_is_told_by_the_first(tmp_path: Path, receiver: Receiver) -> None:
+    """When it is met once more."""
+    Book(tmp_path, None).note(DENIED)
+    Book(tmp_path, receiver).note(DENIED)
+
+    assert len(receiver.texts) == 1
+
+
+def test_runs_at_the_same_time_tell_it_once(tmp_path: Path, receiver: Receiver) -> None:
+    """Seven endpoints meet an address that isn't whitelisted, within a second."""
+    receiver.delay = 0.2
+    books = [Book(tmp_path, receiver) for _ in range(7)]
+    found = troubles_of([error_for(40164, "invalid ip 203.0.113.7", endpoint="stable_token", token_call=True)], "it")
+    threads = [threading.Thread(target=each.note, args=(found,)) for each in books]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    (text,) = receiver.texts
+    assert "203.0.113.7" in text
+    assert [each.said for each in books] == [[]] * 7
+
+
+def test_a_full_disk_is_told_once(tmp_path: Path, receiver: Receiver) -> None:
+    """The file has room from its first use on, and is written in place: no block is needed to remember."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    try:
+        book = Book(folder, receiver)
+        book.note(USED_UP)
+        filler = folder / "filler"
+        with filler.open("wb") as file:
+            stat = os.statvfs(folder)
+            file.write(bytes(stat.f_bavail * stat.f_frsize))
+        full = troubles_of([WarehouseError(f"There is no space left for {folder}.", advice="Make some.")], "run")
+        for _ in range(3):
+            book.note(full)
+
+        assert book.said == []
+        assert len(receiver.texts) == 2
+        assert "There is no space left" in receiver.texts[1]
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_what_cannot_be_noted_is_told_nevertheless(tmp_path: Path, receiver: Receiver) -> None:
+    """A folder that can't be written is the trouble itself, perhaps; better told twice than not at all."""
+    book = Book(tmp_path, receiver)
+    (tmp_path / "figures.locks").write_text("a file where the folder should be")
+    book.note(DENIED)
+
+    assert len(receiver.texts) == 1
+    assert book.said == []
+
+
+@pytest.mark.parametrize("half", [b"", b"[{", b"{}", b"\x00" * 100, b"null"])
+def test_a_torn_file_is_begun_anew(book: Book, receiver: Receiver, half: bytes) -> None:
+    """The power went while it was written: what lasts is met again."""
+    book.path.write_bytes(half)
+    book.note(DENIED)
+    book.note(DENIED)
+
+    assert len(receiver.texts) == 1
+
+
+def test_no_secret_is_kept(book: Book) -> None:
+    """Neither the URL of the webhook nor a part of it."""
+    book.note(DENIED)
+
+    assert KEY.encode() not in book.path.read_bytes()
+    assert KEY not in repr(book.troubles)
+
+
+@pytest.mark.parametrize(
+    ("error", "asks"),
+    [
+        (NotReady("early"), None),
+        (QuotaExhausted("used up"), Urgency.TOMORROW),
+        (HostDown("gone"), Urgency.LATER),
+        (UnexpectedAnswer("odd"), Urgency.LATER),
+        (NeedsPerson("do"), Urgency.PERSON),
+        (TokenRejected("again"), Urgency.PERSON),
+        (RequestRefused("ours"), Urgency.PERSON),
+        (SettingsError("wrong"), Urgency.PERSON),
+        (WarehouseError("full"), Urgency.PERSON),
+        (KeyError("a fault"), Urgency.PERSON),
+    ],
+)
+def test_what_an_error_asks_of_a_person(error: Exception, asks: Urgency | None) -> None:
+    """By its class, as everything is."""
+    assert urgency(error) is asks
+
+
+def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
+    """Every code of the error table that needs a person, and the quota."""
+    persons = {code for code, meaning in BY_ERRCODE.items() if meaning.kind is NeedsPerson}
+
+    assert set(CHINESE) == persons | {45009}
+
+
+def test_the_text_of_an_unexpected_error_is_not_told() -> None:
+    """Who knows what it holds: its name is enough to find the run."""
+    (trouble,) = troubles_of([RuntimeError(f"at https://example.com/?key={KEY}")], "getupstreammsg")
+
+    assert "RuntimeError" in trouble.text
+    assert KEY not in trouble.text
