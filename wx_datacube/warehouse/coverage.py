@@ -16,7 +16,7 @@ from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.errors import SettingsError
 from wx_datacube.periods import SETTLED_HOUR, due_on, label_of, settled_at
 from wx_datacube.warehouse.ledger import last_call
-from wx_datacube.warehouse.schema import GOOD_ANSWER, gaps_select, states_select
+from wx_datacube.warehouse.schema import GOOD_ANSWER, states_select, summary_select
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -123,19 +123,7 @@ def summaries(con: Connection, starts: Mapping[str, dt.date], now: dt.datetime) 
     """
     accounts = "(SELECT unnest($names::JSON::VARCHAR[]) AS account, unnest($starts::JSON::DATE[]) AS start_date)"
     found = con.execute(
-        f"""
-        WITH states AS ({states_select(accounts, "$now::TIMESTAMP", only="account BETWEEN $least AND $most")}),
-        gaps AS (
-            SELECT account, endpoint, list(["first", "last"] ORDER BY "first") AS gaps
-            FROM ({gaps_select("states")}) GROUP BY account, endpoint
-        ), counted AS (
-            SELECT account, endpoint, count(*) AS due,
-                {", ".join(f"count(*) FILTER (state = '{state}')" for state in State)},
-                max(label) FILTER (state = '{State.LANDED}')
-            FROM states GROUP BY account, endpoint
-        )
-        SELECT counted.*, coalesce(gaps, []) FROM counted LEFT JOIN gaps USING (account, endpoint)
-        """,
+        summary_select(accounts, "$now::TIMESTAMP", "account BETWEEN $least AND $most"),
         {
             "names": _listed(starts),
             "starts": _listed(starts.values()),

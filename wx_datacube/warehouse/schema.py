@@ -205,9 +205,63 @@ def states_select(
 ) -> str:
     """A SELECT of every due label's state, for the relation `accounts` (`account, start_date`) at the moment `now`.
 
+    `only` is a condition on `account` that holds for all of `accounts`, where those are few of many in the file. Of one
+    `endpoint` it costs half.
+    """
+    return f"""
+WITH {_said(accounts, now, endpoint, only)}
+SELECT account, endpoint, label, coalesce(state, 'missing') AS state, fetched_at, call_id
+FROM due LEFT JOIN said USING (account, endpoint, label)
+"""
+
+
+def summary_select(accounts: str, now: str, only: str) -> str:
+    """A SELECT of each endpoint's due labels by state, with the newest that has landed, and the gaps, first to last.
+
+    As `states_select`, without a row a label: only where some are missing labels are held against answers.
+    """
+    number = " ".join(
+        f"WHEN '{each.name}' THEN date_diff('{each.period.value}', {FIRST_DAY}, label)" for each in ENDPOINTS
+    )
+    return f"""
+WITH {_said(accounts, now, None, only)},
+wanted AS (
+    SELECT account, endpoint, count(*) AS due, min(label) AS "first", max(label) AS "last" FROM due GROUP BY ALL
+),
+counted AS (
+    SELECT wanted.account, wanted.endpoint, due, count(*) FILTER (state = 'landed') AS landed,
+        count(*) FILTER (state = 'empty') AS "empty", count(*) FILTER (state = 'implied') AS implied,
+        due - landed - "empty" - implied AS missing, max(label) FILTER (state = 'landed') AS last_landed
+    FROM wanted LEFT JOIN said
+        ON said.account = wanted.account AND said.endpoint = wanted.endpoint AND label BETWEEN "first" AND "last"
+    GROUP BY wanted.account, wanted.endpoint, due
+),
+lacking AS (SELECT account, endpoint FROM counted WHERE missing > 0),
+missing AS (
+    FROM (FROM due SEMI JOIN lacking USING (account, endpoint))
+    ANTI JOIN (FROM said SEMI JOIN lacking USING (account, endpoint) WHERE state IS NOT NULL)
+        USING (account, endpoint, label)
+),
+gaps AS (
+    SELECT account, endpoint, min(label) AS "first", max(label) AS "last"
+    FROM (
+        SELECT account, endpoint, label, CASE endpoint {number} END
+            - row_number() OVER (PARTITION BY account, endpoint ORDER BY label) AS island
+        FROM missing
+    ) GROUP BY account, endpoint, island
+),
+listed AS (
+    SELECT account, endpoint, list(["first", "last"] ORDER BY "first") AS gaps FROM gaps GROUP BY account, endpoint
+)
+SELECT counted.*, coalesce(gaps, []) AS gaps FROM counted LEFT JOIN listed USING (account, endpoint)
+"""
+
+
+def _said(accounts: str, now: str, endpoint: Endpoint | None, only: str) -> str:
+    """The relations `due`, all due labels, and `said`, what answers say of labels, as parts of a WITH.
+
     Answers say it, and rows are looked for only where the one in force shows none, so that neither rows nor other
     accounts cost anything. Of one `endpoint`, only its own answers matter and the days', which make its silence sure.
-    `only` is a condition on `account` that holds for all of `accounts`, where those are few of many in the file.
     """
     wanted = [each for each in ENDPOINTS if endpoint in (None, each) or each is _DAILY]
     periods = list(dict.fromkeys(each.period for each in wanted))
@@ -224,48 +278,34 @@ def states_select(
         for each in wanted
     )
     return f"""
-WITH moment AS (SELECT CAST({now} AS TIMESTAMP) AS instant),
+moment AS (SELECT CAST({now} AS TIMESTAMP) AS instant),
 due AS ({due}),
 answer AS (
     SELECT account, endpoint, label, fetched_at, call_id, shown, settled AND clean AS sure FROM datacube.label_answers
     WHERE endpoint IN ({", ".join(quoted(each.name) for each in wanted)}) AND {only}
 ),
-quiet AS (SELECT account, endpoint, label, sure FROM answer WHERE shown = 0),
+quiet AS (SELECT account, endpoint, label, fetched_at, call_id, sure FROM answer WHERE shown = 0),
 kept AS ({kept}),
 silent AS (SELECT account, endpoint, label FROM quiet ANTI JOIN kept USING (account, endpoint, label) WHERE sure),
-contradicted AS ({contradicted})
-SELECT due.account, due.endpoint, due.label,
-    CASE WHEN shown > 0 OR kept.label IS NOT NULL THEN 'landed'
-        WHEN silent.label IS NOT NULL AND contradicted.label IS NULL THEN 'empty'
-        WHEN silent_day.label IS NOT NULL AND due.endpoint IN ({_IMPLIED}) THEN 'implied'
-        ELSE 'missing' END AS state,
-    fetched_at, call_id
-FROM due
-LEFT JOIN answer USING (account, endpoint, label)
-LEFT JOIN kept USING (account, endpoint, label)
-LEFT JOIN silent USING (account, endpoint, label)
-LEFT JOIN contradicted USING (account, endpoint, label)
-LEFT JOIN (FROM silent WHERE endpoint = '{_DAILY.name}') AS silent_day
-    ON silent_day.account = due.account AND silent_day.label = due.label
-"""
+contradicted AS ({contradicted}),
+silent_day AS (SELECT account, label FROM silent WHERE endpoint = '{_DAILY.name}'),
+-- Few answers are quiet, so nothing but those is looked up.
+said AS (
+    SELECT account, endpoint, label, fetched_at, call_id, 'landed' AS state FROM answer WHERE shown > 0
+    UNION ALL
+    SELECT quiet.account, quiet.endpoint, quiet.label, quiet.fetched_at, quiet.call_id,
+        CASE WHEN kept.label IS NOT NULL THEN 'landed' WHEN quiet.sure AND contradicted.label IS NULL THEN 'empty'
+            WHEN silent_day.label IS NOT NULL AND quiet.endpoint IN ({_IMPLIED}) THEN 'implied' END
+    FROM quiet LEFT JOIN kept USING (account, endpoint, label) LEFT JOIN contradicted USING (account, endpoint, label)
+    LEFT JOIN silent_day ON silent_day.account = quiet.account AND silent_day.label = quiet.label
+    UNION ALL
+    FROM (SELECT account, unnest([{_IMPLIED}]) AS endpoint, label, NULL, NULL, 'implied' FROM silent_day)
+    ANTI JOIN answer USING (account, endpoint, label)
+)"""
 
 
 _DAILY = ENDPOINTS[0]
 _IMPLIED = ", ".join(quoted(endpoint.name) for endpoint in ENDPOINTS if endpoint.implied_by_silence)
-
-
-def gaps_select(states: str) -> str:
-    """A SELECT of the first and last label of every run of missing labels, of the relation `states`."""
-    number = " ".join(
-        f"WHEN '{each.name}' THEN date_diff('{each.period.value}', {FIRST_DAY}, label)" for each in ENDPOINTS
-    )
-    return f"""
-SELECT account, endpoint, min(label) AS "first", max(label) AS "last"
-FROM (
-    SELECT account, endpoint, label, CASE endpoint {number} END
-        - row_number() OVER (PARTITION BY account, endpoint ORDER BY label) AS island
-    FROM {states} WHERE state = 'missing'
-) GROUP BY account, endpoint, island"""
 
 
 def _due_select(period: Period, accounts: str, endpoints: Sequence[Endpoint]) -> str:
