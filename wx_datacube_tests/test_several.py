@@ -103,7 +103,13 @@ TROUBLES = {
 }
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+CALLING = ("no quota", "a wrong secret")
+"""Troubles that are met in calls, which take seconds."""
+
+
+@pytest.mark.parametrize(
+    "trouble", [pytest.param(name, marks=[pytest.mark.long] * (name in CALLING)) for name in TROUBLES]
+)
 def test_what_is_wrong_with_one_account_keeps_no_other_back(
     trouble: str, it: Orchestra, both: Company, run: Said
 ) -> None:
@@ -165,6 +171,7 @@ def test_status_and_doctor_are_about_all(it: Orchestra, both: Company, run: Said
     assert "NO " not in news
 
 
+@pytest.mark.long
 def test_history_may_begin_on_different_days(it: Orchestra, both: Company, run: Said) -> None:
     """`--end` before the first day of one account is no mistake as long as there is something of another."""
     it.configure(**both.settings(START="2024-03-01", SHOP_START="2024-04-01"))
@@ -261,6 +268,7 @@ def test_any_names_can_live_side_by_side() -> None:
 # --- another name, and no more ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_renamed_account_goes_on_at_no_call(it: Orchestra, both: Company, run: Said) -> None:
     """Once `.env` says the new name, the next backfill materializes all under the new keys from what is stored."""
     assert run("backfill", *CHOSEN)[0] == 0
@@ -291,6 +299,7 @@ def test_a_renamed_account_goes_on_at_no_call(it: Orchestra, both: Company, run:
         assert len(instance.get_materialized_partitions(dg.AssetKey(["paper", DAYS.name]))) == 10
 
 
+@pytest.mark.long
 def test_a_single_account_becomes_one_of_several(it: Orchestra, both: Company, run: Said) -> None:
     """The way from one to more: the name `default` may stay, or be changed; what to write is said."""
     shop = both.members["shop"].options
@@ -331,6 +340,7 @@ def test_without_a_yes_nothing_is_removed(it: Orchestra, both: Company, answer: 
     assert not [path for path in it.warehouse.database.parent.iterdir() if "before" in path.name]
 
 
+@pytest.mark.long
 def test_a_removed_account_is_gone_from_file_and_dagster(it: Orchestra, both: Company, run: Said) -> None:
     """The other is as it was; what to take out of `.env` is said, and a run of it that is queued ends with a reason."""
     assert run("backfill", *CHOSEN)[0] == 0
