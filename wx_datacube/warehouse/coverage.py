@@ -121,8 +121,10 @@ def summaries(con: Connection, starts: Mapping[str, dt.date], now: dt.datetime) 
         },
     )
     return {
-        (account, endpoint): Summary(*counts, [(first, last) for first, last in gaps])
-        for account, endpoint, *counts, gaps in found.fetchall()
+        (account, endpoint): Summary(
+            due, landed, empty, implied, missing, newest, [(first, last) for first, last in gaps]
+        )
+        for account, endpoint, due, landed, empty, implied, missing, newest, gaps in found.fetchall()
     }
 
 
