@@ -60,7 +60,7 @@ def storages(folder: Path, port: int) -> Iterator[str]:
     today = beijing_now().date()
     os.environ["PGPASSWORD"] = PASSWORD  # one that `measure` lets through
     with emulator(0) as emulated:
-        for name in ("first pass", "SQLite, as it comes", "SQLite, Dagster's own", "PostgreSQL"):
+        for name in ("first pass", "SQLite", "PostgreSQL"):
             made = []
             for start in (today - dt.timedelta(days=30), HISTORY_START):
                 where = project(folder / f"{name} {start}", emulated, start)
@@ -78,9 +78,6 @@ def change(file: Path, name: str, port: int) -> None:
     text = file.read_text()
     if name == "PostgreSQL":
         text = on_postgres(file, port).replace("env: DAGSTER_PG_PASSWORD", "env: PGPASSWORD")
-    elif name == "SQLite, Dagster's own":
-        text = text.replace("wx_datacube.orchestration.event_log", "dagster._core.storage.event_log")
-        text = text.replace("BatchedSqliteEventLogStorage", "SqliteEventLogStorage")
     file.write_text(text)
 
 

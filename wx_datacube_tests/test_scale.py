@@ -5,7 +5,6 @@ Processor time, smaller numbers and wide bounds; `python -m bench.accounts` meas
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -80,17 +79,3 @@ def test_status_of_all_accounts_is_one_pass(crowd: Warehouse) -> None:
 
     assert [each.missing for status in found for each in status.endpoints] == [0] * 7 * len(accounts)
     assert seconds(lambda: read_status(settings, accounts, lambda: TODAY)) < 0.6
-
-
-def test_a_publication_reads_what_is_new(crowd: Warehouse, tmp_path: Path) -> None:
-    """After one day's answer a publication takes a fraction of reading every row."""
-    first = Warehouse(tmp_path / "figures.duckdb")
-    (tmp_path / "figures.writer.duckdb").write_bytes(crowd.writer.read_bytes())
-    began = time.process_time()
-    first.publish()
-    whole = time.process_time() - began
-    a_run(first)
-
-    began = time.process_time()
-    first.publish()
-    assert time.process_time() - began < 0.7 * whole

@@ -133,8 +133,10 @@ def summaries(con: Connection, starts: Mapping[str, dt.date], now: dt.datetime) 
         },
     )
     return {
-        (account, endpoint): Summary(due, landed, empty, implied, missing, last, [(begin, end) for begin, end in gaps])
-        for account, endpoint, due, landed, empty, implied, missing, last, gaps in found.fetchall()
+        (account, endpoint): Summary(
+            due, landed, empty, implied, missing, newest, [(first, last) for first, last in gaps]
+        )
+        for account, endpoint, due, landed, empty, implied, missing, newest, gaps in found.fetchall()
     }
 
 
