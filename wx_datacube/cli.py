@@ -138,10 +138,9 @@ def status(account: str | None, as_json: bool) -> int:
         whole = {"database": str(settings.database), "accounts": {each.account: each.as_json() for each in found}}
         click.echo(json.dumps(whole, default=str, ensure_ascii=False, indent=2))
     else:
-        from wx_datacube import terminal
+        from wx_datacube.terminal import show_statuses
 
-        for each in found:
-            terminal.show_status(each)
+        show_statuses(found)
     return code
 
 

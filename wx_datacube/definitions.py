@@ -4,8 +4,10 @@
 is decided here: assets, schedules and resources come from `orchestration`.
 """
 
+import gc
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,4 +98,16 @@ def defs() -> dg.Definitions:
 
     Dagster's default, a process for each step, costs 4 s a run and gains nothing here.
     """
-    return dg.Definitions.merge(build_defs(), dg.Definitions(executor=dg.in_process_executor))
+    with _nothing_to_collect():
+        return dg.Definitions.merge(build_defs(), dg.Definitions(executor=dg.in_process_executor))
+
+
+@contextmanager
+def _nothing_to_collect() -> Iterator[None]:
+    """Don't look for garbage among what stays as long as the process: with many accounts, a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -97,6 +97,42 @@ def run_report(
 # --- status -----------------------------------------------------------------------------------------------------
 
 
+_TABLES = 10
+"""So many accounts are shown in a table each; of more, each is a line, and has its table with `--account`."""
+
+
+def show_statuses(found: Sequence[AccountStatus]) -> None:
+    """The tables of the accounts, or one table of them all."""
+    if len(found) <= _TABLES:
+        for each in found:
+            show_status(each)
+    else:
+        _show_overview(found)
+
+
+def _show_overview(found: Sequence[AccountStatus]) -> None:
+    console = _console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("account")
+    for name in ("due", "landed", "empty", "implied", "missing", "last landed", "calls today", "days needed"):
+        table.add_column(name, justify="right")
+    for status in found:
+        sums = [
+            sum(getattr(each, name) for each in status.endpoints)
+            for name in ("due", "landed", "empty", "implied", "missing", "calls_today")
+        ]
+        last = max((each.last_landed for each in status.endpoints if each.last_landed), default="-")
+        days = max(each.days_needed for each in status.endpoints)
+        table.add_row(status.account, *map(_number, sums[:5]), str(last), _number(sums[5]), _number(days))
+    console.print(table)
+    console.print("One of them, endpoint by endpoint: wx-datacube status --account NAME")
+    if any(each.missing for status in found for each in status.endpoints):
+        console.print("Bring in what is missing: wx-datacube backfill")
+    for status in found:
+        for text in status.needs_person:
+            console.print(f"{status.account} needs a person: {text}")
+
+
 def show_status(status: AccountStatus) -> None:
     """The table of one account, its gaps, and what needs a person."""
     console = _console()

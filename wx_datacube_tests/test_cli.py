@@ -290,6 +290,19 @@ def test_every_command_has_help(name: str, folder: Folder) -> None:
     assert "Usage: wx-datacube" in out
 
 
+def test_many_accounts_are_a_line_each(folder: Folder) -> None:
+    """Eleven tables help nobody; one of them is a name away, and `--json` has everything of all."""
+    names = [f"shop{number}" for number in range(11)]
+    folder.set(ACCOUNTS=",".join(names), START="2026-11-01")
+
+    code, out, _ = folder.run("status")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines() if line.strip().startswith("shop")] == names
+    assert "getupstreammsgweek" not in out
+    assert "getupstreammsgweek" in folder.run("status", "--account", "shop3")[1]
+    assert list(json.loads(folder.run("status", "--json")[1])["accounts"]) == names
+
+
 def test_status_of_nothing_is_an_answer(folder: Folder) -> None:
     """With nothing configured and no file, all of history is missing; exit code 0, and no file is made."""
     before = folder.contents()
