@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Family
 from wx_datacube.crew import Progress
-from wx_datacube.errors import HostDown, QuotaExhausted, TryAgain, WeChatError
+from wx_datacube.errors import TOKEN_CALLS, HostDown, QuotaExhausted, TryAgain, WeChatError
 from wx_datacube.ingest import Again, Ingest, LabelReport, Report
 from wx_datacube.settings import Account, Settings
 from wx_datacube.todo import Range
@@ -25,9 +25,6 @@ from wx_datacube.warehouse.coverage import Coverage, State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
 from wx_datacube.windows import plan_windows
-
-_TOKEN_CALLS = ("stable_token", "token server")
-"""What an error names that is about the token, and so about every endpoint."""
 
 _ENOUGH = 800
 """Labels that are worth a Dagster run of their own while more of them are coming: little is left to do at the end."""
@@ -285,7 +282,7 @@ class Backfill:
             self._got_through = True
             return
         deaf = isinstance(error, TryAgain) and all(each.error for each in report.labels)
-        no_token = error.endpoint in _TOKEN_CALLS and not isinstance(error, TryAgain)
+        no_token = error.endpoint in TOKEN_CALLS and not isinstance(error, TryAgain)
         if no_token or isinstance(error, HostDown) or (deaf and not self._got_through):
             self.hopeless = self.hopeless or error
         self._got_through = not deaf

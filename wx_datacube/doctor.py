@@ -14,6 +14,7 @@ from wx_datacube.errors import WeChatError, WxDatacubeError
 from wx_datacube.ingest import Ingest
 from wx_datacube.periods import Clock, beijing_now, settled_at
 from wx_datacube.settings import Account, Settings
+from wx_datacube.troubles import TOKEN, Source, Troubles
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.accounts import stored_names
 from wx_datacube.warehouse.coverage import State
@@ -54,6 +55,7 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield Finding(False, str(error))
             return
         yield Finding(True, "WeChat gives out a token, and this machine's IP address is allowed.")
+        Troubles(settings.database).note(account.name, Source.CALLS, [TOKEN], [], _quiet)
         for endpoint in ENDPOINTS:
             yield _endpoint(client, settings, account, endpoint, clock)
 
@@ -70,6 +72,10 @@ def no_longer_configured(settings: Settings) -> Finding | None:
         return None
     what = f"Stored and not configured: {', '.join(left)}. Nothing is fetched for them, and status leaves them out."
     return Finding(True, f"{what} To be rid of one: wx-datacube remove-account {left[0]}")
+
+
+def _quiet(message: str) -> None:
+    pass
 
 
 _HELP = "https://developers.weixin.qq.com/doc/oplatform/developers/dev/api"

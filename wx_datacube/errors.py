@@ -89,6 +89,10 @@ class WeChatError(WxDatacubeError):
         return self
 
 
+TOKEN_CALLS = ("stable_token", "token server")
+"""What an error names as its endpoint that is about the token, and so about every endpoint."""
+
+
 class TokenRejected(WeChatError):
     """The access token is not, or no longer, valid (40001, 40014, 42001); raised when a fresh one was rejected too."""
 

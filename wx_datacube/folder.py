@@ -30,4 +30,14 @@ def make_project(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _is_ours(path: Path) -> bool:
+    if path.name == ".gitignore" and path.is_file():
+        return not unignored(path.parent)
     return path.is_file() and path.read_bytes() == content(path.name).encode()
+
+
+def unignored(folder: Path) -> list[str]:
+    """What a folder's own `.gitignore` should name and doesn't, secrets first."""
+    file = folder / ".gitignore"
+    theirs = {line.strip("/") for line in file.read_text("utf-8", "replace").split()} if file.is_file() else set()
+    ours = [line for line in content(".gitignore").splitlines() if line and not line.startswith("#")]
+    return sorted((line for line in ours if line.strip("/") not in theirs), key="/.env".__ne__)

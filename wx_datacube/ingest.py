@@ -25,7 +25,7 @@ from wx_datacube.errors import (
 )
 from wx_datacube.periods import Clock, beijing_now, settled_at
 from wx_datacube.settings import Account, Secret, Settings
-from wx_datacube.troubles import Source, Troubles, troubles_of
+from wx_datacube.troubles import TOKEN, Source, Troubles, troubles_of
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import Coverage, Refresh, State
 from wx_datacube.warehouse.files import Connection, Warehouse
@@ -164,7 +164,8 @@ class Ingest:
         report = task.report()
         if report.calls or report.errors:  # what is stored already says nothing of calls
             found = troubles_of(report.errors, endpoint.name)
-            self.troubles.note(self.account.name, Source.CALLS, [endpoint.name], found, say)
+            looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # no call is made without a token
+            self.troubles.note(self.account.name, Source.CALLS, looked_at, found, say)
         return report
 
     def begin_refresh(

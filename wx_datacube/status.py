@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
-from wx_datacube.errors import BY_ERRCODE, NeedsPerson
+from wx_datacube.errors import BY_ERRCODE, NeedsPerson, SettingsError
 from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.settings import Account, Settings
 from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import Summary
-from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.windows import count_windows
 
 DAILY_QUOTA = 1000
@@ -67,6 +67,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
         calls = known.calls_of_all(con, now.replace(hour=0, minute=0, second=0, microsecond=0))
         appids, first_messages = known.accounts(con), known.first_messages(con)
         errcodes = known.last_errcodes(con)
+        misnamed = {each.name: _misnamed(con, each) for each in accounts if appids.get(each.name) != each.appid}
     return [
         AccountStatus(
             account.name,
@@ -83,7 +84,11 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
                 )
                 for each in ENDPOINTS
             ],
-            [*_needs_person(account, errcodes), *_troubles(settings, account, errcodes)],
+            [
+                *misnamed.get(account.name, ()),
+                *_needs_person(account, errcodes),
+                *_troubles(settings, account, errcodes),
+            ],
         )
         for account in accounts
     ]
@@ -123,6 +128,15 @@ def gaps(missing: Iterable[dt.date], due: Iterable[dt.date]) -> list[tuple[dt.da
             found[-1:] = [(found[-1][0], label)] if follows else [*found[-1:], (label, label)]
         follows = label in lacking
     return found
+
+
+def _misnamed(con: Connection, account: Account) -> list[str]:
+    """That what is stored of the account's AppID has another name, as after `rename-account`."""
+    try:
+        known.require_bound(con, account.name, account.appid)
+    except SettingsError as error:
+        return [str(error)]
+    return []
 
 
 def _needs_person(account: Account, errcodes: Mapping[tuple[str, str], int]) -> list[str]:

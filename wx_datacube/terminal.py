@@ -24,7 +24,7 @@ from rich.table import Table
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, SettingsError, WeChatError
-from wx_datacube.folder import make_project
+from wx_datacube.folder import make_project, unignored
 from wx_datacube.periods import beijing_now
 from wx_datacube.settings import Account, Settings, find_project, load_settings, process_environment
 from wx_datacube.status import AccountStatus, read_status
@@ -344,7 +344,8 @@ def run_init(folder: Path) -> int:
     whole = folder.resolve()
     click.echo(f"Project folder {whole}: {'made ' + ', '.join(made) if made else 'nothing to make'}")
     click.echo("What comes next, in that folder:")
-    click.echo("  cp .env.example .env && chmod 600 .env    then AppID and AppSecret go into .env")
+    if not (folder / ".env").exists():
+        click.echo("  cp .env.example .env && chmod 600 .env    then AppID and AppSecret go into .env")
     click.echo("  wx-datacube doctor                        says what is still in the way")
     click.echo("  wx-datacube backfill                      brings in the history; wx-datacube ui shows it")
     lacking = {extra: what for extra, (module, what) in _EXTRAS.items() if find_spec(module) is None}
@@ -359,6 +360,8 @@ def run_init(folder: Path) -> int:
             " To compare, let `wx-datacube init` make another folder.",
             err=True,
         )
+    if ".gitignore" in others and (lines := unignored(folder)):
+        click.echo(f"Your .gitignore lacks {', '.join(lines)}: secrets and figures must not be committed.", err=True)
     return 1 if others else 0
 
 

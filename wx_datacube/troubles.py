@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from wx_datacube.errors import (
+    TOKEN_CALLS,
     NotReady,
     QuotaExhausted,
     TryAgain,
@@ -31,6 +32,9 @@ from wx_datacube.errors import (
 from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.settings import Secret
 from wx_datacube.warehouse.locks import locked
+
+TOKEN = "token"
+"""What meets the troubles of the call for a token, whichever endpoint it was for: they end with the first token."""
 
 _SIZE = 64 * 1024
 """Bytes of the file; more than some hundred troubles need."""
@@ -108,7 +112,9 @@ def troubles_of(errors: Iterable[Exception], subject: str) -> list[Trouble]:
             code = "" if errcode is None or asks is Urgency.TOMORROW else f" {errcode}"
             chinese = CHINESE[45009] if asks is Urgency.TOMORROW else CHINESE.get(errcode or 0, "")
             text = str(error) if isinstance(error, WxDatacubeError) else _UNKNOWN.format(type(error).__name__)
-            found.append(Trouble(f"{type(error).__name__}{code}", subject, asks, one_line(f"{chinese} {text}")))
+            token = isinstance(error, WeChatError) and error.endpoint in TOKEN_CALLS
+            met = TOKEN if token else subject
+            found.append(Trouble(f"{type(error).__name__}{code}", met, asks, one_line(f"{chinese} {text}")))
     return found
 
 

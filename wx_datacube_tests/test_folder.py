@@ -64,6 +64,34 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (tmp_path / "dagster.yaml").read_text() == "mine"
 
 
+def test_a_folder_in_use_is_not_told_to_begin_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Copying the example over a `.env` would lose the AppSecret; a .gitignore of one's own may hold more."""
+    monkeypatch.chdir(tmp_path)
+    cli.run(["init"])
+    (tmp_path / ".env").write_text("WX_DATACUBE_SECRET=kept")
+    with (tmp_path / ".gitignore").open("a") as file:
+        file.write("*.pyc\n")
+    capsys.readouterr()
+
+    assert cli.run(["init"]) == 0
+    assert "cp .env.example .env" not in capsys.readouterr().out
+
+
+def test_a_gitignore_that_lets_secrets_through_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what it lacks, `.env` first."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".gitignore").write_text("*.pyc\ndata/\n")
+
+    assert cli.run(["init"]) == 1
+    said = capsys.readouterr().err
+    assert "Your .gitignore lacks /.env, " in said
+    assert "/data/" not in said
+
+
 @pytest.mark.parametrize("folder", ["", "a file", "a file/below", "/proc/1/wx_datacube"])
 def test_what_can_not_be_a_folder_is_refused(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line and exit code 2."""

@@ -299,6 +299,16 @@ def test_a_renamed_account_goes_on_at_no_call(it: Orchestra, both: Company, run:
         assert len(instance.get_materialized_partitions(dg.AssetKey(["paper", DAYS.name]))) == 10
 
 
+def test_status_says_that_what_is_stored_has_another_name(it: Orchestra, both: Company, run: Said) -> None:
+    """After a rename, until `.env` has the new name: nothing is missing, and a person has to write it."""
+    assert run("backfill", "--account", "shop", *CHOSEN)[0] == 0
+    assert run("rename-account", "shop", "store")[0] == 0
+    code, out, _ = run("status", "--account", "shop")
+
+    assert code == 1
+    assert "is stored as the account 'store' in this database, not as 'shop'. Call it store in .env" in out
+
+
 @pytest.mark.long
 def test_a_single_account_becomes_one_of_several(it: Orchestra, both: Company, run: Said) -> None:
     """The way from one to more: the name `default` may stay, or be changed; what to write is said."""

@@ -9,8 +9,10 @@ import pytest
 
 from wx_datacube.catalog import ENDPOINTS, Period
 from wx_datacube.definitions import build_defs
+from wx_datacube.doctor import examine
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.orchestration.runs import Reason
+from wx_datacube.troubles import Troubles
 from wx_datacube_tests.end_to_end.project import Project
 from wx_datacube_tests.orchestrating import DAYS, QUIET, SENDERS, Orchestra, asset_key, orchestra
 from wx_datacube_tests.receiver import KEY, Receiver, receiving
@@ -69,6 +71,24 @@ def test_what_needs_a_person_is_told_once(it: Orchestra, emulated: Emulated, rec
     assert it.run(SENDERS, START, LAST).success
     emulated.control.set(denied=["*"])
     assert not it.run(DAYS, START, LAST, refresh=True).success
+    assert headings(receiver) == ["需要您处理"] * 2
+
+
+def test_a_wrong_secret_is_over_with_the_first_token(it: Orchestra, emulated: Emulated, receiver: Receiver) -> None:
+    """It is the account's trouble, not the endpoint's that met it: any call, or `doctor`, ends it."""
+    secret = emulated.secret
+    for heal in ("a run", "doctor"):
+        emulated.control.set(secret="f" * 32)
+        emulated.control.revoke_tokens()
+        assert not it.run(DAYS, START, LAST, refresh=True).success
+        assert len(Troubles(it.warehouse.database).standing("default")) == 1
+        emulated.control.set(secret=secret)
+        if heal == "a run":
+            assert it.run(SENDERS, START, LAST, refresh=True).success
+        else:
+            assert all(each.well for each in examine(it.settings, it.settings.account()))
+        assert Troubles(it.warehouse.database).standing("default") == []
+
     assert headings(receiver) == ["需要您处理"] * 2
 
 

@@ -18,7 +18,7 @@ from wx_datacube.orchestration.runs import REASON_TAG, Reason, process_tags
 from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import BEIJING, Clock
 from wx_datacube.settings import load_settings
-from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
+from wx_datacube.troubles import TOKEN, Source, Trouble, Troubles, Urgency
 from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, evidence_of_readers
 from wx_datacube.warehouse.files import Warehouse
 
@@ -90,6 +90,6 @@ def _tell(
         Trouble(str(result.check_name), names[result.asset_key], Urgency.PERSON, _said(result))
         for result in flagged
         if result.asset_key is not None
-        and not (result.check_name == DUE_LABELS_ARE_THERE.name and names[result.asset_key] in known)
+        and not (result.check_name == DUE_LABELS_ARE_THERE.name and known & {TOKEN, names[result.asset_key]})
     ]
     troubles.note(account, Source.CHECKS, list(keys), found, context.log.warning)
