@@ -418,6 +418,10 @@ class _Reader:
 
     def _meant(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
         """The end of a sentence about an unknown variable: of which account it may be, or which one it may mean."""
+        bare = {variable(None, field): field for field in ACCOUNT_FIELDS}
+        if name in bare:  # of the single account that there was before
+            whose = accounts[0].variable(bare[name])
+            return f" beside WX_DATACUBE_ACCOUNTS: it wants its account's name, as in {whose}."
         of = _OF_ANY.fullmatch(name)
         names = [account.name for account in accounts]
         if of and not difflib.get_close_matches(of[1].lower(), names, 1, 0.8):

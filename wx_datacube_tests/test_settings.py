@@ -423,7 +423,9 @@ class TestAccounts:
         assert load(project, APP_ID="wx1").warnings == (
             "WX_DATACUBE_APP_ID is not a setting, nothing reads it; did you mean WX_DATACUBE_APPID?",
         )
-        assert "nothing reads it" in load(project, ACCOUNTS="shop", APPID="wx1").warnings[0]
+        (warning,) = load(project, ACCOUNTS="shop,news", APPID="wx1").warnings
+        assert "nothing reads it beside WX_DATACUBE_ACCOUNTS: it wants its account's name" in warning
+        assert warning.endswith("as in WX_DATACUBE_SHOP_APPID.")
 
 
 class TestSecret:
