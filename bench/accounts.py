@@ -26,7 +26,7 @@ from bench.__main__ import Emulator, backfill, emulator, measure, newest, projec
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.ingest import Ingest
 from wx_datacube.periods import beijing_now, due_labels
-from wx_datacube.settings import Account, Secret
+from wx_datacube.settings import Account
 from wx_datacube.warehouse.checks import checks_of, evidence_of_a_run, run_check
 from wx_datacube.warehouse.copies import copy_file, onto_disk, read_all, read_changed
 from wx_datacube.warehouse.files import Warehouse
@@ -46,7 +46,7 @@ def ingest(warehouse: Warehouse, emulated: Emulator, name: str) -> Ingest:
     def connect(halted: threading.Event) -> Client:
         return Client(api_url=emulated.api_url, appid=emulated.appid, secret=emulated.secret)
 
-    return Ingest(warehouse, Account(name, emulated.appid, Secret(emulated.secret)), connect)
+    return Ingest(warehouse, Account(name), connect)  # without an AppID, which has one name in a file
 
 
 def multiply(seed: Path, warehouse: Warehouse, names: list[str], since: dt.date, cut: dt.date) -> None:
