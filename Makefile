@@ -55,7 +55,7 @@ newest-duckdb: install ## The tests of what touches DuckDB, with the newest 2.x 
 	rm -rf $(VENV)/newest-duckdb
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
 	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST) wx_datacube_tests/test_warehouse_*.py \
-		wx_datacube_tests/test_ingest.py wx_datacube_tests/test_status.py wx_datacube_tests/test_queries.py
+		wx_datacube_tests/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py
 
 coverage: install ## The tests once more, with the lines and branches that they miss
 	$(BIN)/coverage erase
