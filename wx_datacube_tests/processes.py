@@ -30,11 +30,15 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+NO_TERMINAL = "__file__ = 'test'\n"
+"""Before code for `python -c`: DuckDB takes what has no file for somebody at a terminal, and prints its progress."""
+
+
 @contextmanager
 def running(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """A Python process that has printed its first line, `ready`; it is killed at the end if it still runs."""
     with subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-c", f"{NO_TERMINAL}{code}", *map(str, arguments)],
         cwd=TOP,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

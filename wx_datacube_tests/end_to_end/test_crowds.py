@@ -21,7 +21,7 @@ import pytest
 from wx_datacube.catalog import BY_NAME
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import PATIENCE, Project, wait_until
-from wx_datacube_tests.processes import HOLD, running
+from wx_datacube_tests.processes import HOLD, NO_TERMINAL, running
 
 pytestmark = pytest.mark.long
 
@@ -151,7 +151,7 @@ def day(number: int) -> dt.date:
 def readers(project: Project) -> Iterator[list[dict[str, Any]]]:
     """Three processes read the published file in a loop; what they say at the end is in the list."""
     found: list[dict[str, Any]] = []
-    command = [sys.executable, "-c", READ, str(project.database), STATE]
+    command = [sys.executable, "-c", f"{NO_TERMINAL}{READ}", str(project.database), STATE]
     with ExitStack() as stack:
         started = [stack.enter_context(project.started(command)) for _ in range(3)]
         yield found
