@@ -19,6 +19,7 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.periods import beijing_now
 from wx_datacube_tests.browser.person import Person, Visit
 from wx_datacube_tests.end_to_end.project import Project, Ui, free_port, wait_until
+from wx_datacube_tests.end_to_end.test_commands import token_server
 
 HERE = Path(__file__).parent
 SCREENSHOTS = HERE / "screenshots"
@@ -72,13 +73,20 @@ def today() -> dt.date:
 
 
 @pytest.fixture(scope="package")
-def project(emulated: Emulated, today: dt.date, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def tokens(emulated: Emulated) -> Iterator[str]:
+    """A token server: an AppID has one name only, and the four accounts here are one to WeChat."""
+    with token_server(emulated) as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
+def project(emulated: Emulated, tokens: str, today: dt.date, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project folder with four accounts, which are one to WeChat."""
     days = {"shop": 120, "weeks": 30, "silent": 1}
     starts = {"old": dt.date(2014, 12, 1)} | {name: today - dt.timedelta(back) for name, back in days.items()}
     settings: dict[str, object] = {"API_URL": emulated.api_url, "ACCOUNTS": ",".join(starts)}
     for name, start in starts.items():
-        account = {"APPID": emulated.appid, "SECRET": emulated.secret, "START": start}
+        account = {"TOKEN_URL": f"{tokens}&of={name}", "START": start}
         settings |= {f"{name.upper()}_{field}": value for field, value in account.items()}
     made = Project.make(tmp_path_factory.mktemp("browser") / "project", **settings)
     made.folder.joinpath("pyproject.toml").unlink()  # its [tool.dg] would win over workspace.yaml
