@@ -55,7 +55,7 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield Finding(False, str(error))
             return
         yield Finding(True, "WeChat gives out a token, and this machine's IP address is allowed.")
-        Troubles(settings.database).note(account.name, Source.CALLS, [TOKEN], [], _quiet)
+        Troubles(settings.database).note(account.name, Source.CALLS, [TOKEN], [])
         for endpoint in ENDPOINTS:
             yield _endpoint(client, settings, account, endpoint, clock)
 
@@ -72,10 +72,6 @@ def no_longer_configured(settings: Settings) -> Finding | None:
         return None
     what = f"Stored and not configured: {', '.join(left)}. Nothing is fetched for them, and status leaves them out."
     return Finding(True, f"{what} To be rid of one: wx-datacube remove-account {left[0]}")
-
-
-def _quiet(message: str) -> None:
-    pass
 
 
 _HELP = "https://developers.weixin.qq.com/doc/oplatform/developers/dev/api"

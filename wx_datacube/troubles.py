@@ -135,7 +135,7 @@ class Troubles:
         source: Source,
         looked_at: Collection[str],
         found: Collection[Trouble],
-        say: Callable[[str], None],
+        say: Callable[[str], None] = lambda message: None,
     ) -> None:
         """Note what was found of the subjects `looked_at`: what is not among it is over, and what is new is told.
 

@@ -8,9 +8,8 @@ import dagster as dg
 
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.orchestration.runs import WAITING
 from wx_datacube.settings import Settings
-
-_WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 
 
 def forget_account(settings: Settings, account: str) -> str | None:
@@ -21,7 +20,7 @@ def forget_account(settings: Settings, account: str) -> str | None:
     ours = {dg.AssetKey([account, name]) for name in (*(endpoint.name for endpoint in ENDPOINTS), "report")}
     try:
         with project_instance(settings.project) as instance:
-            for run in instance.get_runs(dg.RunsFilter(statuses=_WAITING)):
+            for run in instance.get_runs(dg.RunsFilter(statuses=list(WAITING))):
                 if run.asset_selection and run.asset_selection <= ours:
                     instance.report_run_failed(run, f"The account {account} was renamed or removed while this waited.")
             instance.wipe_assets([key for key in instance.get_asset_keys(prefix=[account]) if key in ours])

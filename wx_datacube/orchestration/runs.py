@@ -23,7 +23,7 @@ STOPPED_TAG = "wx_datacube/stopped"
 
 
 _UNDER_WAY = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
-_WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
+WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 _IN_A_PROCESS = [*_UNDER_WAY, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.CANCELING]
 _PATIENCE = 60.0
 """Seconds for a run that waits its turn, which may be waiting for ours."""
@@ -50,7 +50,7 @@ def wait_for_runs(instance: dg.DagsterInstance, key: dg.AssetKey, own_run: str, 
     """
     began, told = time.monotonic(), False
     while True:
-        statuses = [*_UNDER_WAY, *(_WAITING if time.monotonic() - began < _PATIENCE else ())]
+        statuses = [*_UNDER_WAY, *(WAITING if time.monotonic() - began < _PATIENCE else ())]
         runs = instance.get_runs(dg.RunsFilter(statuses=statuses))
         if not any(key in (run.asset_selection or ()) and run.run_id != own_run for run in runs):
             return
