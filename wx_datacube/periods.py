@@ -6,7 +6,7 @@ Add a rule here when it is about calendar and clock alone. Nothing here knows an
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from zoneinfo import ZoneInfo
 
 from wx_datacube.catalog import Period
@@ -58,3 +58,15 @@ def due_labels(period: Period, start: dt.date, today: dt.date) -> list[dt.date]:
             return due
         due.append(label)
     raise AssertionError("labels_from has no end")
+
+
+def gaps(missing: Iterable[dt.date], due: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
+    """First and last label of every run of consecutive due labels that are missing, oldest first."""
+    lacking = frozenset(missing)
+    found: list[tuple[dt.date, dt.date]] = []
+    follows = False
+    for label in sorted(due):
+        if label in lacking:
+            found[-1:] = [(found[-1][0], label)] if follows else [*found[-1:], (label, label)]
+        follows = label in lacking
+    return found

@@ -5,7 +5,7 @@ publication, and needs neither Dagster nor credentials.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
@@ -116,18 +116,6 @@ def _endpoint_status(
         needed,
         -(-max(needed - max(quota - calls, 0), 0) // quota) + (needed > 0 and calls < quota),
     )
-
-
-def gaps(missing: Iterable[dt.date], due: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
-    """First and last label of every run of consecutive due labels that are missing, oldest first."""
-    lacking = frozenset(missing)
-    found: list[tuple[dt.date, dt.date]] = []
-    follows = False
-    for label in sorted(due):
-        if label in lacking:
-            found[-1:] = [(found[-1][0], label)] if follows else [*found[-1:], (label, label)]
-        follows = label in lacking
-    return found
 
 
 def _misnamed(con: Connection, account: Account) -> list[str]:

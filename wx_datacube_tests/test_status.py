@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from wx_datacube.catalog import BY_NAME
+from wx_datacube.periods import gaps
 from wx_datacube.settings import Account, Settings
-from wx_datacube.status import AccountStatus, gaps, read_status
+from wx_datacube.status import AccountStatus, read_status
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, day
 from wx_datacube_tests.ingesting import AFTERNOON, Shop, shop
 

@@ -6,8 +6,7 @@ import pytest
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.errors import SettingsError
-from wx_datacube.periods import beijing_now, due_labels
-from wx_datacube.status import gaps
+from wx_datacube.periods import beijing_now, due_labels, gaps
 from wx_datacube.warehouse.coverage import (
     State,
     accounts,

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint, Period
-from wx_datacube.periods import due_labels, label_of
-from wx_datacube.status import gaps
+from wx_datacube.periods import due_labels, gaps, label_of
 from wx_datacube.windows import Window, count_windows, plan_windows
 
 DAY = dt.timedelta(days=1)

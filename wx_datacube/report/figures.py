@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint, Family, Period
-from wx_datacube.periods import label_of, settled_at
-from wx_datacube.status import gaps
+from wx_datacube.periods import gaps, label_of, settled_at
 from wx_datacube.warehouse.coverage import Connection, State, states
 
 DAYS_BEFORE = {Period.DAY: (1, 7, 30), Period.WEEK: (7,), Period.MONTH: (30,)}
