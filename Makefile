@@ -61,7 +61,7 @@ coverage: install ## The tests once more, with the lines and branches that they 
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(BIN)/coverage report --show-missing
 
 audit: install ## Known weaknesses of the locked packages, by pip-audit in a venv of its own; asks the package index
 	$(BIN)/python -m pip check

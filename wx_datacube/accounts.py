@@ -4,7 +4,8 @@ The commands don't edit `.env`: it may hold other people's settings, or be writt
 account is the business of `warehouse.accounts`.
 """
 
-from wx_datacube.settings import Account, Settings, set_variables, variable
+from wx_datacube.environment import set_variables
+from wx_datacube.settings import Account, Settings, variable
 
 
 def after_renaming(settings: Settings, old: str, new: str) -> str:

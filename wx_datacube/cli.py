@@ -23,7 +23,6 @@ from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError
 from wx_datacube.periods import beijing_now, label_of
 
 if TYPE_CHECKING:
-    from wx_datacube.doctor import Finding
     from wx_datacube.settings import Account, Settings
     from wx_datacube.warehouse.files import Warehouse
 
@@ -93,7 +92,7 @@ def commands() -> None:
 
 
 def _settings() -> "Settings":
-    from wx_datacube.settings import load_settings
+    from wx_datacube.environment import load_settings
 
     settings = load_settings()
     for warning in settings.warnings:
@@ -138,7 +137,7 @@ def status(account: str | None, as_json: bool) -> int:
         whole = {"database": str(settings.database), "accounts": {each.account: each.as_json() for each in found}}
         click.echo(json.dumps(whole, default=str, ensure_ascii=False, indent=2))
     else:
-        from wx_datacube.terminal import show_statuses
+        from wx_datacube.terminal.status import show_statuses
 
         show_statuses(found)
     return code
@@ -148,25 +147,10 @@ def status(account: str | None, as_json: bool) -> int:
 @account_option
 def doctor(account: str | None) -> int:
     """What stands between this machine and its figures, and what to do about it."""
-    from wx_datacube.doctor import examine, no_longer_configured
-    from wx_datacube.orchestration.doctor import examine_dagster
+    from wx_datacube.terminal.doctor import run_doctor
 
     settings = _settings()
-
-    def show(finding: "Finding") -> int:
-        click.echo(f"  {'ok ' if finding.well else 'NO '} {finding.text}")
-        return 0 if finding.well else 1
-
-    def look(account: "Account") -> int:
-        click.echo(f"Account {account.name}")
-        found = (*examine(settings, account), *examine_dagster(settings, account))
-        return max(show(finding) for finding in found)
-
-    code = max(look(each) for each in _accounts(settings, account))
-    if account is None and (left := no_longer_configured(settings)):
-        click.echo("Besides")
-        show(left)
-    return code
+    return run_doctor(settings, _accounts(settings, account))
 
 
 # --- working ----------------------------------------------------------------------------------------------------
@@ -188,7 +172,7 @@ def backfill(
     endpoints = [each for each in ENDPOINTS if not names or each.name in names]
     _check_range(first, last, chosen, endpoints, "--start", "--end")
     from wx_datacube.backfill import Scope
-    from wx_datacube.terminal import run_backfill
+    from wx_datacube.terminal.backfill import run_backfill
 
     scope = Scope(first, last, endpoints, refresh)
     return for_each(chosen, lambda account: run_backfill(settings, account, scope))
@@ -221,28 +205,10 @@ def _check_range(
 @stored_account_option
 def replay(account: str | None) -> int:
     """Rebuild every table from the stored responses. Makes no call."""
-    from wx_datacube.warehouse.accounts import require_stored
+    from wx_datacube.terminal.replay import run_replay
     from wx_datacube.warehouse.files import Warehouse
-    from wx_datacube.warehouse.ledger import replay as replay_ledger
-    from wx_datacube.warehouse.load import unreadable_calls
 
-    warehouse = Warehouse(_settings().database)
-    if account is not None:
-        require_stored(warehouse, account)
-    with warehouse.writing() as con:
-        calls = replay_ledger(con, account=account)
-        left_out = unreadable_calls(con, account)
-    warehouse.publish()
-    if left_out:
-        numbers = ", ".join(map(str, left_out[:10])) + (", …" if len(left_out) > 10 else "")
-        click.echo(
-            f"Left out, since their stored answer can't be read: {len(left_out):,} calls (call_id {numbers})."
-            " What no other call has answered for is missing now: `wx-datacube backfill` asks for it.",
-            err=True,
-        )
-    whose = f" of {account}" if account else ""
-    click.echo(f"Rebuilt every table from {calls:,} calls{whose}: {warehouse.database}")
-    return 0
+    return run_replay(Warehouse(_settings().database), account)
 
 
 def _file_name(suffix: str) -> Callable[[click.Context, click.Parameter, str | None], Path | None]:
@@ -305,7 +271,7 @@ def report(
     _check_range(first, last, chosen, ENDPOINTS[:1], "--from", "--to")
     if output is not None and len(chosen) > 1:
         raise click.UsageError("--output is one file, and several accounts are configured: name one with --account.")
-    from wx_datacube.terminal import run_report
+    from wx_datacube.terminal.report import run_report
 
     _published(settings)
 
@@ -324,71 +290,18 @@ def report(
 @click.argument("new")
 def rename_account(old: str, new: str) -> int:
     """Call an account otherwise, in all that is stored of it, once the file is backed up. Makes no call."""
-    from wx_datacube.accounts import after_renaming
-    from wx_datacube.warehouse import accounts
-    from wx_datacube.warehouse.files import Warehouse
+    from wx_datacube.terminal.accounts import run_rename
 
-    settings = _settings()
-    warehouse = Warehouse(settings.database)
-    if not _was_cut_off(warehouse, old):
-        backup = accounts.rename_account(warehouse, old, new)
-        click.echo(f"{old} is called {new} now. The file as it was before: {backup}")
-    click.echo(after_renaming(settings, old, new))
-    _forget(settings, old)
-    click.echo(
-        f"Restart what runs of Dagster, and switch the schedules of {new} on where those of {old} were. The next tick,"
-        " or wx-datacube backfill, materializes its assets from what is stored, without a call."
-    )
-    return 0
+    return run_rename(_settings(), old, new)
 
 
 @commands.command("remove-account")
 @click.argument("name")
 def remove_account(name: str) -> int:
     """Take out all that is stored of an account, once you have said yes and the file is backed up."""
-    from wx_datacube.accounts import after_removal
-    from wx_datacube.warehouse import accounts
-    from wx_datacube.warehouse.files import Warehouse
+    from wx_datacube.terminal.accounts import run_remove
 
-    settings = _settings()
-    warehouse = Warehouse(settings.database)
-    cut_off = _was_cut_off(warehouse, name)
-    stored = None if cut_off else accounts.stored_of(warehouse, name)
-    if stored:
-        click.echo(f"{name}: {stored.calls:,} calls with their answers and {stored.rows:,} rows of figures are to go.")
-        click.echo(f"A copy of the file as it is now will be kept beside it: {warehouse.database.parent}")
-    click.echo(after_removal(settings, name))
-    if stored:
-        try:
-            sure = click.confirm("Remove them?")
-        except click.Abort:
-            click.echo()
-            sure = False
-        if not sure:
-            click.echo("Nothing was changed: it wants a y as its answer.", err=True)
-            return 1
-        click.echo(f"{name} is removed. The file as it was before: {accounts.remove_account(warehouse, name)}")
-    _forget(settings, name)
-    click.echo("Restart what runs of Dagster; schedules of the account that were on end by that.")
-    return 0
-
-
-def _was_cut_off(warehouse: "Warehouse", account: str) -> bool:
-    from wx_datacube.warehouse.accounts import was_cut_off
-
-    cut_off = was_cut_off(warehouse, account)
-    if cut_off:
-        click.echo(f"{account} was renamed or removed by a command that was cut off; that is published now.")
-    return cut_off
-
-
-def _forget(settings: "Settings", account: str) -> None:
-    from wx_datacube.orchestration.forgetting import forget_account
-    from wx_datacube.troubles import Troubles
-
-    Troubles(settings.database).forget(account)
-    if why := forget_account(settings, account):
-        click.echo(f"Dagster still shows the history of {account}, which does no harm: {why}", err=True)
+    return run_remove(_settings(), name)
 
 
 # --- a project folder, made-up data, and Dagster's UI -----------------------------------------------------------
@@ -398,7 +311,7 @@ def _forget(settings: "Settings", account: str) -> None:
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False), callback=_file_name(""))
 def init(folder: Path) -> int:
     """Make a project folder of DIR, or of the current one; nothing that is there is written over."""
-    from wx_datacube.terminal import run_init
+    from wx_datacube.terminal.init import run_init
 
     return run_init(folder)
 
@@ -407,7 +320,7 @@ def init(folder: Path) -> int:
 @click.option("--days", type=click.IntRange(1, 4000), default=90, show_default=True, help="Newest settled days.")
 def demo(days: int) -> int:
     """The whole way on a made-up account, in a folder of its own: demo/."""
-    from wx_datacube.terminal import run_demo
+    from wx_datacube.terminal.demo import run_demo
 
     return run_demo(days)
 
@@ -417,7 +330,7 @@ def demo(days: int) -> int:
 @click.option("--port", type=click.IntRange(1, 65535), metavar="PORT", help="Default: Dagster's, 3000.")
 def ui(host: str | None, port: int | None) -> int:
     """Dagster's UI on the configured account; without one, on the demo."""
-    from wx_datacube.terminal import run_ui
+    from wx_datacube.terminal.ui import run_ui
 
     return run_ui(_settings(), host, port)
 
@@ -442,7 +355,7 @@ def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
 @_emulator_options
 def emulator(host: str, port: int, **options: Any) -> int:
     """Serve WeChat's API with made-up data until interrupted."""
-    from wx_datacube.terminal import needs
+    from wx_datacube.terminal.console import needs
 
     with needs("emulator"):
         from wx_datacube.emulator.server import serve

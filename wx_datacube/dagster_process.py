@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from wx_datacube.backfill import Landed, Run, Scope
+from wx_datacube.environment import process_environment
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.settings import Account, Settings, process_environment
+from wx_datacube.settings import Account, Settings
 
 # One event for all that a run plans, not one a partition: 2 s less in twelve years, and a run that fails leaves what
 # had landed earlier as it was. Only here: the page of a backfill from the UI counts on the others.

@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Period
+from wx_datacube.environment import account_names, load_settings
 from wx_datacube.errors import SettingsError
 from wx_datacube.orchestration.assets import build_asset, resource_key
 from wx_datacube.orchestration.judging import build_judging
@@ -21,7 +22,7 @@ from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
 from wx_datacube.orchestration.schedules import MORNINGS, build_jobs, build_schedule
 from wx_datacube.periods import Clock, beijing_now
-from wx_datacube.settings import DATABASE, Settings, account_names, load_settings
+from wx_datacube.settings import DATABASE, Settings
 
 
 def build_defs(

@@ -1,7 +1,7 @@
 """Demo: a made-up account in a folder of its own, so that nothing of yours is read or changed.
 
 `demo_environment` is what its processes see: neither `.env` nor `WX_DATACUBE_*` of the real project. What the demo
-prints is the business of `cli`.
+prints is the business of `terminal.demo`.
 """
 
 import datetime as dt

@@ -1,8 +1,8 @@
 """Doctor: what stands between this machine and its figures, one finding after the other, each with what to do.
 
 Add a finding where a newcomer got stuck. At most one statistics call an endpoint is made, for the newest settled label
-that is missing, so that its figures are stored and the call is not wasted. Dagster's part is in `cli`, which may
-import it.
+that is missing, so that its figures are stored and the call is not wasted. Dagster's part is in
+`orchestration.doctor`, which may import it.
 """
 
 import os

@@ -17,9 +17,10 @@ import pytest
 from wx_datacube.catalog import BY_NAME, Endpoint
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated
+from wx_datacube.environment import load_settings
 from wx_datacube.orchestration.runs import REASON_TAG, Reason
 from wx_datacube.periods import due_on
-from wx_datacube.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings, load_settings
+from wx_datacube.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings
 from wx_datacube.warehouse.files import Warehouse
 
 TOP = Path(__file__).parent.parent

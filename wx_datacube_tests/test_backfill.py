@@ -19,7 +19,7 @@ from wx_datacube.ingest import Ingest
 from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.runs import REASON_TAG
 from wx_datacube.periods import beijing_now
-from wx_datacube.terminal import run_backfill
+from wx_datacube.terminal.backfill import run_backfill
 from wx_datacube.todo import Range
 from wx_datacube.warehouse.coverage import State
 from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, Orchestra, labels, orchestra

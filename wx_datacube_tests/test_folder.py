@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from wx_datacube import cli
+from wx_datacube.environment import find_project
 from wx_datacube.folder import FILES, content
-from wx_datacube.settings import find_project
 
 
 @pytest.fixture(autouse=True)

@@ -9,18 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from wx_datacube.environment import effective_environ, find_project, load_settings
 from wx_datacube.errors import SettingsError
-from wx_datacube.settings import (
-    ACCOUNT_FIELDS,
-    SHARED_FIELDS,
-    Account,
-    Secret,
-    Settings,
-    effective_environ,
-    find_project,
-    load_settings,
-    variable,
-)
+from wx_datacube.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Account, Secret, Settings, variable
 
 HIDDEN = "5ec2e70123456789abcdef0123456789"
 

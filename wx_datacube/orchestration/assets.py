@@ -15,6 +15,7 @@ import dagster as dg
 from wx_datacube import catalog
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Family
 from wx_datacube.crew import Progress
+from wx_datacube.environment import load_settings
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest import LabelReport, Report
 from wx_datacube.orchestration.checks import check_results, check_specs, evaluation
@@ -25,7 +26,7 @@ from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import PID_TAG, REASON_TAG, STOPPED_TAG, Reason, process_tags, wait_for_runs
 from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import Clock
-from wx_datacube.settings import Settings, load_settings
+from wx_datacube.settings import Settings
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.checks import evidence_of_a_run
 from wx_datacube.warehouse.coverage import State

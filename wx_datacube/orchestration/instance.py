@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from wx_datacube.settings import adopt_dotenv
+from wx_datacube.environment import adopt_dotenv
 from wx_datacube.warehouse.locks import locked
 
 

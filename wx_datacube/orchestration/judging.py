@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import dagster as dg
 
 from wx_datacube.catalog import BY_NAME, Period
+from wx_datacube.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.checks import check_results, evaluation
 from wx_datacube.orchestration.event_log import stored_together
@@ -17,7 +18,6 @@ from wx_datacube.orchestration.freshness import deadline
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, process_tags
 from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import BEIJING, Clock
-from wx_datacube.settings import load_settings
 from wx_datacube.troubles import TOKEN, Source, Trouble, Troubles, Urgency
 from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, evidence_of_readers
 from wx_datacube.warehouse.files import Warehouse

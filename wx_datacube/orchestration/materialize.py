@@ -16,12 +16,13 @@ import dagster as dg
 from wx_datacube.backfill import Landed, Run, Scope, States
 from wx_datacube.catalog import Endpoint
 from wx_datacube.definitions import build_defs
+from wx_datacube.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, end_dead_runs, process_tags
 from wx_datacube.orchestration.schedules import materialized
-from wx_datacube.settings import Account, Settings, load_settings
+from wx_datacube.settings import Account, Settings
 from wx_datacube.todo import Range, ranges, to_do
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State

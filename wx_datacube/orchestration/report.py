@@ -12,12 +12,12 @@ from typing import Any
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from wx_datacube.environment import load_settings
 from wx_datacube.errors import SettingsError, WxDatacubeError
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import Clock
 from wx_datacube.report.figures import Figures, read_figures
-from wx_datacube.settings import load_settings
 from wx_datacube.warehouse.coverage import Connection
 from wx_datacube.warehouse.files import Warehouse
 

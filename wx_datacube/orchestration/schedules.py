@@ -12,12 +12,12 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
+from wx_datacube.environment import load_settings
 from wx_datacube.errors import BY_ERRCODE, NeedsPerson, WxDatacubeError
 from wx_datacube.ingest import JUST_AFTER_MIDNIGHT
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, STOPPED_TAG, Reason, end_dead_runs
 from wx_datacube.periods import BEIJING, Clock
-from wx_datacube.settings import load_settings
 from wx_datacube.todo import Range, ranges, to_do
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse

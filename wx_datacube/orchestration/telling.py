@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from wx_datacube.environment import load_settings
 from wx_datacube.errors import SettingsError, WeChatError
 from wx_datacube.orchestration.failure import Explained
-from wx_datacube.settings import load_settings
 from wx_datacube.troubles import Source, Trouble, Troubles, troubles_of
 
 

@@ -2,7 +2,7 @@
 
 Which tables know accounts is asked of the file itself, so that none can be forgotten. What is removed leaves its
 numbers in the ledger, as rows without a content: `call_id` has no gaps, no row of another account changes, and an
-emptier file has never to replace a fuller one. Who may ask for it, and what to do in `.env` and Dagster, is in `cli`.
+emptier file has never to replace a fuller one. What a person is asked and told is in `terminal.accounts`.
 """
 
 from collections.abc import Iterator

@@ -33,7 +33,7 @@ from pathlib import Path
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.ingest import Ingest
 from wx_datacube.periods import beijing_now, due_labels
-from wx_datacube.settings import adopt_dotenv, load_settings
+from wx_datacube.environment import adopt_dotenv, load_settings
 os.chdir(sys.argv[1])
 adopt_dotenv(Path.cwd())
 print("ready", flush=True)

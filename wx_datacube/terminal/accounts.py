@@ -1,0 +1,65 @@
+"""Accounts: renaming and removing one, with what is to go said before, and what is to be changed by hand after."""
+
+import click
+
+from wx_datacube.accounts import after_removal, after_renaming
+from wx_datacube.orchestration.forgetting import forget_account
+from wx_datacube.settings import Settings
+from wx_datacube.troubles import Troubles
+from wx_datacube.warehouse import accounts
+from wx_datacube.warehouse.files import Warehouse
+
+
+def run_rename(settings: Settings, old: str, new: str) -> int:
+    """Call an account otherwise; the exit code."""
+    warehouse = Warehouse(settings.database)
+    if not _was_cut_off(warehouse, old):
+        backup = accounts.rename_account(warehouse, old, new)
+        click.echo(f"{old} is called {new} now. The file as it was before: {backup}")
+    click.echo(after_renaming(settings, old, new))
+    _forget(settings, old)
+    click.echo(
+        f"Restart what runs of Dagster, and switch the schedules of {new} on where those of {old} were. The next tick,"
+        " or wx-datacube backfill, materializes its assets from what is stored, without a call."
+    )
+    return 0
+
+
+def run_remove(settings: Settings, name: str) -> int:
+    """Take out what is stored of an account, once a person has said yes; the exit code."""
+    warehouse = Warehouse(settings.database)
+    cut_off = _was_cut_off(warehouse, name)
+    stored = None if cut_off else accounts.stored_of(warehouse, name)
+    if stored:
+        click.echo(f"{name}: {stored.calls:,} calls with their answers and {stored.rows:,} rows of figures are to go.")
+        click.echo(f"A copy of the file as it is now will be kept beside it: {warehouse.database.parent}")
+    click.echo(after_removal(settings, name))
+    if stored:
+        if not _confirmed():
+            click.echo("Nothing was changed: it wants a y as its answer.", err=True)
+            return 1
+        click.echo(f"{name} is removed. The file as it was before: {accounts.remove_account(warehouse, name)}")
+    _forget(settings, name)
+    click.echo("Restart what runs of Dagster; schedules of the account that were on end by that.")
+    return 0
+
+
+def _confirmed() -> bool:
+    try:
+        return click.confirm("Remove them?")
+    except click.Abort:  # Ctrl-C, or nobody there to answer
+        click.echo()
+        return False
+
+
+def _was_cut_off(warehouse: Warehouse, account: str) -> bool:
+    cut_off = accounts.was_cut_off(warehouse, account)
+    if cut_off:
+        click.echo(f"{account} was renamed or removed by a command that was cut off; that is published now.")
+    return cut_off
+
+
+def _forget(settings: Settings, account: str) -> None:
+    Troubles(settings.database).forget(account)
+    if why := forget_account(settings, account):
+        click.echo(f"Dagster still shows the history of {account}, which does no harm: {why}", err=True)

@@ -1,0 +1,165 @@
+"""Backfill: a bar over its calls, a line for each of its Dagster runs, and at its end what is not there and why."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+
+from wx_datacube.backfill import Backfill, Scope, check_account
+from wx_datacube.catalog import Endpoint
+from wx_datacube.crew import Progress
+from wx_datacube.dagster_process import DagsterProcess
+from wx_datacube.doctor import start_hint
+from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, WeChatError
+from wx_datacube.ingest import Report
+from wx_datacube.periods import beijing_now
+from wx_datacube.settings import Account, Settings
+from wx_datacube.status import read_status
+from wx_datacube.terminal.console import console, number, table
+from wx_datacube.terminal.processes import endings_are_ctrl_c
+from wx_datacube.todo import Range
+from wx_datacube.troubles import Source, Troubles, troubles_of
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.windows import plan_windows
+
+
+def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
+    """Run a backfill with its progress on the terminal; returns the exit code."""
+    troubles, display = Troubles(settings.database, settings.webhook), _Display(console(), account.name)
+    try:
+        code = _backfilled(settings, account.checked(), scope, display)
+    except Exception as error:
+        troubles.note(account.name, Source.RUNS, [_BACKFILL], troubles_of([error], _BACKFILL), display.said)
+        raise
+    troubles.note(account.name, Source.RUNS, [_BACKFILL], [], display.said)
+    return code
+
+
+_BACKFILL = "backfill"
+"""What troubles of a backfill as a whole are noted under."""
+
+
+def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_Display") -> int:
+    now = beijing_now()
+    check_account(settings, account, scope, now)
+    with endings_are_ctrl_c(), DagsterProcess(settings, account, scope, now) as runs, display.bar:
+        backfill = Backfill(runs, settings, account, scope, now, display)
+        states = backfill.run()
+    _show_outcome(display.console, states)
+    if backfill.reports:
+        with Warehouse(settings.database).writing() as con:
+            begun = known.beginning(con, account.name, account.start, now)
+        # Not every morning: when it saves something, or was found out just now.
+        if begun and (begun.saves or any(each.label == begun.day for it in backfill.reports for each in it.labels)):
+            display.console.print(start_hint(account, begun))
+    return _explain(backfill, states)
+
+
+class _Display:
+    """A bar over calls on a terminal, and a line for each Dagster run anywhere."""
+
+    def __init__(self, console: Console, account: str) -> None:
+        self.console = console
+        self._account = account
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("calls"))
+        self.bar = ProgressBar(
+            *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True
+        )
+        self._task = self.bar.add_task("", total=None)
+
+    def planned(self, labels: int, calls: int) -> None:
+        """Say what is ahead."""
+        self.bar.update(self._task, total=calls)
+        todo = f"{labels:,} partitions to do, {calls:,} calls at most" if labels else "nothing to do"
+        self.console.print(f"{self._account}: {todo}")
+
+    def progress(self, news: Progress) -> None:
+        """Move the bar."""
+        self.bar.update(self._task, advance=len(news.stored), description=news.endpoint.name)
+
+    def said(self, message: str) -> None:
+        """A line for what a person should know."""
+        self.console.print(message)
+
+    def ran(self, endpoint: Endpoint, wanted: Range) -> None:
+        """A line for a Dagster run that ended well."""
+        noun = endpoint.period.value if wanted.labels == 1 else f"{endpoint.period.value}s"
+        self.console.print(f"  {endpoint.name} {wanted.first} to {wanted.last}: {wanted.labels:,} {noun} materialized")
+
+
+def _show_outcome(out: Console, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> None:
+    shown = table("endpoint", *(state.value for state in State))
+    for endpoint, labels in states.items():
+        found = list(labels.values())
+        counts = [number(found.count(state)) for state in State] if found else ["none due in this range"]
+        shown.add_row(endpoint.name, *counts)
+    out.print(shown)
+
+
+def _explain(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> int:
+    """Say on stderr what is not there and how it goes on, of several accounts with the name; the exit code."""
+    out, whose = console(stderr=True), f"{backfill.account.name}: " if not backfill.account.single else ""
+    errors = _errors(backfill.reports)
+    undone = _undone(backfill, states)
+    for text in [*backfill.failures, *_reasons(errors)]:
+        out.print(f"{whose}{text}")
+    what = "still to be asked again" if backfill.scope.refresh else "missing"
+    for endpoint, labels in undone.items():
+        out.print(f"{whose}{endpoint.name}: {len(labels):,} of {len(states[endpoint]):,} are {what}.")
+    if not undone:
+        return 1 if backfill.failures else 0
+    causes = [error for found in errors.values() for error in found]
+    if backfill.failures or not causes or any(not isinstance(error, _WAITS) for error in causes):
+        person = any(isinstance(error, NeedsPerson) for error in causes)
+        when = "When that is done, run" if person else "Run"
+        out.print(f"{whose}{when} the same again to go on; what has landed is not asked again.")
+        return 1
+    if any(isinstance(error, QuotaExhausted) for error in causes):
+        out.print(f"{whose}{_when_it_goes_on(backfill, undone)}")
+        return 3
+    return 1
+
+
+_WAITS = (QuotaExhausted, NotReady)
+
+
+def _errors(reports: Sequence[Report]) -> dict[Endpoint, list[WeChatError]]:
+    errors: dict[Endpoint, list[WeChatError]] = {}
+    for report in reports:
+        errors.setdefault(report.endpoint, []).extend(report.errors)
+    return errors
+
+
+def _reasons(errors: Mapping[Endpoint, Sequence[WeChatError]]) -> list[str]:
+    """The errors in words, up to three an endpoint, each once: equal ones differ in WeChat's rid."""
+    found = [error for each in errors.values() for error in each[:3]]
+    return [str(error) for error in {(error.endpoint, error.message): error for error in found}.values()]
+
+
+def _undone(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> dict[Endpoint, set[dt.date]]:
+    """The labels of each endpoint that are missing, or were not asked again though that was wanted."""
+    undone = {
+        endpoint: {label for label, state in labels.items() if state is State.MISSING}
+        for endpoint, labels in states.items()
+    }
+    if backfill.scope.refresh:
+        for report in backfill.reports:
+            undone[report.endpoint] |= {each.label for each in report.undone}
+    return {endpoint: labels for endpoint, labels in undone.items() if labels}
+
+
+def _when_it_goes_on(backfill: Backfill, undone: Mapping[Endpoint, set[dt.date]]) -> str:
+    """When the quota is there again, and how many days it takes at the rate of today."""
+    (status,) = read_status(backfill.settings, [backfill.account])
+    today = {each.endpoint: each.calls_today for each in status.endpoints}
+    days = max(-(-len(plan_windows(each, labels)) // max(today[each.name], 1)) for each, labels in undone.items())
+    whole = beijing_now().date() + dt.timedelta(days=days)
+    how = "it asks only for what is left" if backfill.scope.refresh else "or let the schedules do it"
+    return (
+        "Today's quota is used up. It goes on after 00:00 Beijing time: run the same again then"
+        f" ({how}); at this rate everything is there about {whole:%A}, {whole}."
+    )

@@ -1,0 +1,29 @@
+"""Doctor: its findings, a line each, account by account."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import click
+
+from wx_datacube.doctor import Finding, examine, no_longer_configured
+from wx_datacube.orchestration.doctor import examine_dagster
+from wx_datacube.settings import Account, Settings
+
+
+def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
+    """Examine the accounts and show each finding as it comes; the exit code."""
+    code = max(_look(settings, each) for each in accounts)
+    if list(accounts) == list(settings.accounts) and (left := no_longer_configured(settings)):
+        click.echo("Besides")
+        _show(left)
+    return code
+
+
+def _look(settings: Settings, account: Account) -> int:
+    click.echo(f"Account {account.name}")
+    return max(map(_show, chain(examine(settings, account), examine_dagster(settings, account))))
+
+
+def _show(finding: Finding) -> int:
+    click.echo(f"  {'ok ' if finding.well else 'NO '} {finding.text}")
+    return 0 if finding.well else 1

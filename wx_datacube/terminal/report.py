@@ -1,0 +1,30 @@
+"""Report: makes the page of an account, where the extra `report` is installed."""
+
+import datetime as dt
+from pathlib import Path
+
+from wx_datacube.periods import beijing_now
+from wx_datacube.settings import Account, Settings
+from wx_datacube.terminal.console import needs
+from wx_datacube.warehouse.files import Warehouse
+
+
+def run_report(
+    settings: Settings,
+    account: Account,
+    language: str,
+    first: dt.date | None = None,
+    last: dt.date | None = None,
+    output: Path | None = None,
+) -> Path:
+    """Make the report of one account; where it is."""
+    with needs("report"):
+        from wx_datacube.report.page import report_file, save
+    from wx_datacube.report.figures import read_figures
+
+    now = beijing_now()
+    with Warehouse(settings.database).reading() as con:
+        figures = read_figures(con, account.name, account.start, now, first, last)
+    output = output or report_file(settings.database, account.name)
+    save(figures, language, settings.database, now, output)
+    return output
