@@ -43,7 +43,8 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
     if account.fault is not None:
         yield Finding(False, str(account.fault))
         return
-    yield from _folders(settings, account, clock)
+    files, *others = _folders(settings, account, clock)
+    yield from (files, *others)
     credentials = _credentials(account)
     yield credentials
     if not credentials.well:
@@ -56,6 +57,9 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             return
         yield Finding(True, "WeChat gives out a token, and this machine's IP address is allowed.")
         Troubles(settings.database).note(account.name, Source.CALLS, [TOKEN], [])
+        if not files.well:
+            yield Finding(False, "No endpoint is asked: its answer could not be kept (see above).")
+            return
         for endpoint in ENDPOINTS:
             yield _endpoint(client, settings, account, endpoint, clock)
 

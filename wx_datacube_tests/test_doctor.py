@@ -154,11 +154,16 @@ def test_the_first_message_is_told_once_all_before_is_known(it: Orchestra, emula
 def test_an_account_of_another_appid_is_said(
     it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The name belongs to another AppID in this database."""
+    """The name belongs to another AppID in this database: said once, and no call is made that could not be kept."""
     examined(capsys)
     it.configure(API_URL=emulated.api_url, APPID="wxanother", SECRET=emulated.secret, START="2024-03-01")
+    emulated.control.set(appid="wxanother")
+    made = len(emulated.control.statistics_calls())
 
     code, _, ills = examined(capsys)
 
     assert code == 1
-    assert any("belongs to the AppID" in ill and "WX_DATACUBE_ACCOUNT" in ill for ill in ills)
+    other, unasked = ills
+    assert "belongs to the AppID" in other
+    assert unasked == "No endpoint is asked: its answer could not be kept (see above)."
+    assert len(emulated.control.statistics_calls()) == made
