@@ -18,7 +18,7 @@ from wx_datacube.environment import find_project, load_settings, process_environ
 from wx_datacube.periods import beijing_now
 from wx_datacube.settings import Settings
 from wx_datacube.terminal.console import console, needs, table
-from wx_datacube.terminal.processes import run_process
+from wx_datacube.terminal.processes import run_module
 from wx_datacube.terminal.report import run_report
 from wx_datacube.warehouse.files import Warehouse
 
@@ -56,8 +56,8 @@ def run_demo(days: int) -> int:
     with made_up(find_project(process_environment(), Path.cwd()), days) as account:
         folder = os.path.relpath(account.folder)
         out.print(f"A made-up account on an emulated WeChat; everything is kept in {folder}/")
-        command = [sys.executable, "-m", "wx_datacube", "backfill", "--end", account.end.isoformat()]
-        code = run_process(command, account.folder, account.environ)
+        command = ["backfill", "--end", account.end.isoformat()]
+        code = run_module("wx_datacube", command, account.folder, account.environ)
         calls = sum(1 for call in account.emulated.control.calls() if call.endpoint in BY_NAME)
     if code == 0:
         _show(out, load_settings(account.environ, account.folder), calls)

@@ -3,29 +3,43 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
-def run_process(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> int:
-    """Run a process to its end; 130 when interrupted, after it and what it started have ended too.
+def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], *flags: str) -> int:
+    """Run a module with Python's `flags` to its end; 130 when interrupted, after it and what it started have ended too.
 
     It gets a process group of its own, so that Ctrl-C reaches it once, through us: told twice, `dagster dev` would
-    leave its processes behind.
+    leave its processes behind. When we are killed it notices (`guarded`), and when it is, what it left is ended here:
+    a second Dagster daemon on the same folder would start runs a second time.
     """
-    with endings_are_ctrl_c():
-        process = subprocess.Popen(command, cwd=folder, env=environ, process_group=0)
+    with endings_are_ctrl_c(), _pipe() as (theirs, _):
+        command = [sys.executable, *flags, "-m", "wx_datacube.terminal.guarded", str(theirs), module, *arguments]
+        process = subprocess.Popen(command, cwd=folder, env=environ, process_group=0, pass_fds=[theirs])
         try:
             return process.wait()
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
                 process.wait(_SECONDS_TO_END)
+            return 130
+        finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return 130
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 @contextmanager

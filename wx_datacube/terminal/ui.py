@@ -1,7 +1,6 @@
 """UI: Dagster's, on the configured accounts or on the demo, with everything that it needs to know."""
 
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,8 @@ from wx_datacube.errors import SettingsError
 from wx_datacube.settings import Settings
 from wx_datacube.terminal.console import not_installed
 from wx_datacube.terminal.demo import made_up
-from wx_datacube.terminal.processes import run_process
+from wx_datacube.terminal.processes import run_module
+from wx_datacube.warehouse.locks import locked
 
 
 def run_ui(settings: Settings, host: str | None = None, port: int | None = None) -> int:
@@ -43,11 +43,18 @@ def _require_free(host: str, port: int) -> None:
 
 
 def _dagster_dev(folder: Path, environ: Mapping[str, str], options: Sequence[str]) -> int:
-    click.echo("Dagster's UI, for looking and trying; for a server see docs/deploy.md. Ctrl-C ends it.")
-    if "--port" not in options:
-        click.echo("In about 15 seconds: http://127.0.0.1:3000")
     # Dagster says at each start that `dg dev` is to come instead: nothing that a person could do about it here.
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
     # Named, since Dagster would otherwise go by [tool.dg] of a pyproject.toml beside it, and leave out other locations.
     workspace = ["--workspace", "workspace.yaml"]
-    return run_process([sys.executable, *quiet, "-m", "dagster", "dev", *workspace, *options], folder, environ)
+    try:
+        with locked(folder / ".dagster" / "ui.lock", patience=0):
+            click.echo("Dagster's UI, for looking and trying; for a server see docs/deploy.md. Ctrl-C ends it.")
+            if "--port" not in options:
+                click.echo("In about 15 seconds: http://127.0.0.1:3000")
+            return run_module("dagster", ["dev", *workspace, *options], folder, environ, *quiet)
+    except TimeoutError as holder:
+        raise SettingsError(
+            f"Dagster's UI runs on {folder} already (process {holder}).",
+            advice="Use that one, or end it first: two Dagster daemons would start the same runs twice.",
+        ) from None

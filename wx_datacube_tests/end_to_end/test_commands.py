@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -293,16 +294,22 @@ def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:
     assert port in found.stderr
 
 
-@pytest.mark.long
-def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> None:
-    """Nothing is configured: the demo's seven assets on the given port; then no process and no listener is left."""
-    project = Project.make(tmp_path / "project")
-    ui = Ui(free_port())
+@contextmanager
+def demo_ui(folder: Path) -> Iterator[tuple[Project, Ui, subprocess.Popen[str]]]:
+    """`ui` where nothing is configured, once it shows its pages."""
+    project, ui = Project.make(folder), Ui(free_port())
     with (
-        project.folder.with_suffix(".log").open("w") as log,
+        folder.with_suffix(".log").open("w") as log,
         project.started(project.command("ui", "--port", str(ui.port)), log) as process,
     ):
         wait_until(ui.is_there)
+        yield project, ui, process
+
+
+@pytest.mark.long
+def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    """Nothing is configured: the demo's seven assets on the given port; then no process and no listener is left."""
+    with demo_ui(tmp_path / "project") as (project, ui, process):
         found = ui.ask("{assetNodes {assetKey {path}}}")["assetNodes"]
         started = session(process.pid)
         process.send_signal(signal.SIGINT)
@@ -318,6 +325,22 @@ def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> 
     }  # fmt: skip
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{ui.port}", timeout=5)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("who", ["ui", "dagster dev"])
+def test_of_a_killed_ui_nothing_stays_behind(tmp_path: Path, who: str) -> None:
+    """A daemon that went on would start runs beside the next one's; one UI a folder, for the same reason."""
+    with demo_ui(tmp_path / "project") as (project, _, process):
+        second = project.run("ui")
+        leaders = {pid for pid in session(process.pid) if os.getpgid(pid) == pid}
+        (dagster,) = leaders - {process.pid}
+        os.kill(process.pid if who == "ui" else dagster, signal.SIGKILL)
+        process.wait(PATIENCE)
+        wait_until(lambda: session(process.pid) == [])
+
+    assert second.returncode == 2
+    assert f"already (process {process.pid})" in second.stderr
 
 
 # --- many at once -----------------------------------------------------------------------------------------------
