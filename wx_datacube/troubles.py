@@ -36,6 +36,9 @@ from wx_datacube.warehouse.locks import locked
 TOKEN = "token"
 """What meets the troubles of the call for a token, whichever endpoint it was for: they end with the first token."""
 
+BACKFILL = "backfill"
+"""What meets the troubles of a backfill as a whole: they end with the next one, or with any run that ends well."""
+
 _SIZE = 64 * 1024
 """Bytes of the file; more than some hundred troubles need."""
 _PATIENCE = 30.0

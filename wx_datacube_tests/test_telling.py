@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from wx_datacube import cli
 from wx_datacube.catalog import ENDPOINTS, Period
 from wx_datacube.definitions import build_defs
 from wx_datacube.doctor import examine
@@ -236,3 +237,15 @@ def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiv
 
     (text,) = receiver.texts
     assert "There are no credentials to ask WeChat with." in text
+
+
+def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: Orchestra, emulated: Emulated) -> None:
+    """Schedules may have gone on since: `status` would need a person until somebody types `backfill` again."""
+    it.configure(API_URL=emulated.api_url, START=START)
+    assert cli.run(["backfill"]) == 2
+    assert cli.run(["status"]) == 1
+
+    it.use(emulated, START=START)
+    assert it.run(DAYS, START, LAST).success
+
+    assert cli.run(["status"]) == 0

@@ -11,7 +11,7 @@ import dagster as dg
 from wx_datacube.environment import load_settings
 from wx_datacube.errors import SettingsError, WeChatError
 from wx_datacube.orchestration.failure import Explained
-from wx_datacube.troubles import Source, Trouble, Troubles, troubles_of
+from wx_datacube.troubles import BACKFILL, Source, Trouble, Troubles, troubles_of
 
 
 def telling(account: str, subject: str) -> frozenset[dg.HookDefinition]:
@@ -22,20 +22,20 @@ def telling(account: str, subject: str) -> frozenset[dg.HookDefinition]:
         error = context.op_exception
         cause = error.cause if isinstance(error, Explained) else error
         untold = [cause] if isinstance(cause, Exception) and not isinstance(cause, WeChatError) else []
-        _note(context, account, subject, troubles_of(untold, subject))
+        _note(context, account, [subject], troubles_of(untold, subject))
 
     @dg.success_hook(name=f"forget_{account}_{subject}")
     def succeeded(context: dg.HookContext) -> None:
-        _note(context, account, subject, [])
+        _note(context, account, [subject, BACKFILL], [])
 
     return frozenset({failed, succeeded})
 
 
-def _note(context: dg.HookContext, account: str, subject: str, found: Sequence[Trouble]) -> None:
+def _note(context: dg.HookContext, account: str, looked_at: Sequence[str], found: Sequence[Trouble]) -> None:
     try:
         settings = load_settings()
     except SettingsError as error:
         context.log.warning(f"Nobody could be told of this: {error}")
         return
     troubles = Troubles(settings.database, settings.webhook)
-    troubles.note(account, Source.RUNS, [subject], found, context.log.warning)
+    troubles.note(account, Source.RUNS, looked_at, found, context.log.warning)

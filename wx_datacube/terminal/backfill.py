@@ -20,7 +20,7 @@ from wx_datacube.status import read_status
 from wx_datacube.terminal.console import console, number, table
 from wx_datacube.terminal.processes import endings_are_ctrl_c
 from wx_datacube.todo import Range
-from wx_datacube.troubles import Source, Troubles, troubles_of
+from wx_datacube.troubles import BACKFILL, Source, Troubles, troubles_of
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
@@ -33,14 +33,10 @@ def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
     try:
         code = _backfilled(settings, account.checked(), scope, display)
     except Exception as error:
-        troubles.note(account.name, Source.RUNS, [_BACKFILL], troubles_of([error], _BACKFILL), display.said)
+        troubles.note(account.name, Source.RUNS, [BACKFILL], troubles_of([error], BACKFILL), display.said)
         raise
-    troubles.note(account.name, Source.RUNS, [_BACKFILL], [], display.said)
+    troubles.note(account.name, Source.RUNS, [BACKFILL], [], display.said)
     return code
-
-
-_BACKFILL = "backfill"
-"""What troubles of a backfill as a whole are noted under."""
 
 
 def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_Display") -> int:
