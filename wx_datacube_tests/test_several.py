@@ -354,6 +354,7 @@ def test_without_a_yes_nothing_is_removed(it: Orchestra, both: Company, answer: 
 def test_a_removed_account_is_gone_from_file_and_dagster(it: Orchestra, both: Company, run: Said) -> None:
     """The other is as it was; what to take out of `.env` is said, and a run of it that is queued ends with a reason."""
     assert run("backfill", *CHOSEN)[0] == 0
+    assert run("report")[0] == 0
     queued = [
         dg.DagsterRun(job_name="any", status=dg.DagsterRunStatus.NOT_STARTED, asset_selection=frozenset({asset}))
         for asset in (dg.AssetKey(["news", DAYS.name]), dg.AssetKey(["shop", DAYS.name]))
@@ -371,6 +372,7 @@ def test_a_removed_account_is_gone_from_file_and_dagster(it: Orchestra, both: Co
         " WX_DATACUBE_NEWS_APPID, WX_DATACUBE_NEWS_SECRET.\n" in done.stdout
     )
     assert (stored(it, "shop"), stored(it, "news")) == (10, 0)
+    assert {path.name for path in it.warehouse.database.parent.glob("*.html")} == {"report_shop.html"}
     with project_instance(it.folder) as instance:
         assert not instance.has_asset_key(dg.AssetKey(["news", DAYS.name]))
         assert len(instance.get_materialized_partitions(dg.AssetKey(["shop", DAYS.name]))) == 10

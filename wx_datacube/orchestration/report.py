@@ -17,6 +17,7 @@ from wx_datacube.errors import SettingsError, WxDatacubeError
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import Clock
+from wx_datacube.report import report_file
 from wx_datacube.report.figures import Figures, read_figures
 from wx_datacube.warehouse.coverage import Connection
 from wx_datacube.warehouse.files import Warehouse
@@ -61,7 +62,7 @@ def build_report(
         ),
     )
     def report(context: dg.AssetExecutionContext, config: ReportConfig) -> dg.MaterializeResult[Any]:
-        from wx_datacube.report.page import key_figures, report_file, save
+        from wx_datacube.report.page import key_figures, save
         from wx_datacube.report.words import LANGUAGES
 
         if config.lang not in LANGUAGES:

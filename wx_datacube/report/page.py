@@ -278,11 +278,6 @@ def _square(day: Day, words: Words) -> dict[str, Any]:
     }
 
 
-def report_file(database: Path, account: str) -> Path:
-    """Where an account's report is written unless told otherwise: beside the database."""
-    return database.with_name(f"report_{account}.html")
-
-
 def save(figures: Figures, language: str, database: Path, now: dt.datetime, output: Path) -> None:
     """Write the report to `output` in one step; raises `WarehouseError` where that can't be written."""
     part = output.with_name(f".{output.name}.{os.getpid()}.part")

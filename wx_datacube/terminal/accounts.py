@@ -4,6 +4,7 @@ import click
 
 from wx_datacube.accounts import after_removal, after_renaming
 from wx_datacube.orchestration.forgetting import forget_account
+from wx_datacube.report import report_file
 from wx_datacube.settings import Settings
 from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse import accounts
@@ -60,6 +61,11 @@ def _was_cut_off(warehouse: Warehouse, account: str) -> bool:
 
 
 def _forget(settings: Settings, account: str) -> None:
+    """What is about the account beside the database: its troubles, its report, its history in Dagster."""
     Troubles(settings.database).forget(account)
+    report = report_file(settings.database, account)
+    if report.exists():
+        report.unlink()
+        click.echo(f"Its report is removed: {report}")
     if why := forget_account(settings, account):
         click.echo(f"Dagster still shows the history of {account}, which does no harm: {why}", err=True)

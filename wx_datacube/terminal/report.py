@@ -4,6 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 from wx_datacube.periods import beijing_now
+from wx_datacube.report import report_file
 from wx_datacube.settings import Account, Settings
 from wx_datacube.terminal.console import needs
 from wx_datacube.warehouse.files import Warehouse
@@ -19,7 +20,7 @@ def run_report(
 ) -> Path:
     """Make the report of one account; where it is."""
     with needs("report"):
-        from wx_datacube.report.page import report_file, save
+        from wx_datacube.report.page import save
     from wx_datacube.report.figures import read_figures
 
     now = beijing_now()
