@@ -100,7 +100,9 @@ def _credentials(account: Account) -> Finding:
 
 def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Finding]:
     try:
-        with Warehouse(settings.database, clock=clock, patience=5).writing() as con:
+        warehouse = Warehouse(settings.database, clock=clock, patience=5)
+        warehouse.require_room()
+        with warehouse.writing() as con:
             known.bind_account(con, account.name, account.appid, account.start, clock())
             begun = known.beginning(con, account.name, account.start, clock())
     except WxDatacubeError as error:

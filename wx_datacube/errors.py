@@ -51,7 +51,10 @@ class SettingsError(WxDatacubeError):
 
 
 class WarehouseError(WxDatacubeError):
-    """The DuckDB file can't be used: locked, not ours, damaged, from another version, or not writable."""
+    """The DuckDB file can't be used: locked, not ours, damaged, from another version, or not writable.
+
+    So of Dagster's history, which is kept beside it: what is wrong with either is wrong for every account.
+    """
 
 
 class WeChatError(WxDatacubeError):

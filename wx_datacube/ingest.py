@@ -156,6 +156,7 @@ class Ingest:
         task = _Task(self, endpoint, wanted, now, run_id, refresh, by_hand, progress, say)
         try:
             if task.plan().windows:
+                self.warehouse.require_room()
                 with self.warehouse.fetching(self.account.name, endpoint.name, task.say_waiting):
                     task.fetch(task.plan())
         finally:

@@ -11,6 +11,7 @@ from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.doctor import examine
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest import Ingest
+from wx_datacube_tests.disks import limited
 from wx_datacube_tests.orchestrating import DAYS, Orchestra, orchestra
 
 DAY = dt.timedelta(days=1)
@@ -166,4 +167,23 @@ def test_an_account_of_another_appid_is_said(
     other, unasked = ills
     assert "belongs to the AppID" in other
     assert unasked == "No endpoint is asked: its answer could not be kept (see above)."
+    assert len(emulated.control.statistics_calls()) == made
+
+
+def test_a_disk_that_is_full_is_said_once(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever was written before: no endpoint is asked for an answer that would be lost."""
+    examined(capsys)
+    made = len(emulated.control.statistics_calls())
+
+    with limited(it.folder) as disk:
+        disk.leave(1024 * 1024)
+        code, wells, ills = examined(capsys)
+
+    assert code == 1
+    full, unasked = ills
+    assert "can't be written: File too large. Free space" in full
+    assert unasked == "No endpoint is asked: its answer could not be kept (see above)."
+    assert any("Dagster's instance" in well for well in wells)
     assert len(emulated.control.statistics_calls()) == made

@@ -6,14 +6,9 @@ Damage is made as disks make it: some bytes of a file become others, anywhere.
 
 import os
 import random
-import resource
-import shutil
 import string
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import duckdb
 import pytest
@@ -25,75 +20,11 @@ from wx_datacube.warehouse.ledger import replay, store_calls
 from wx_datacube.warehouse.migrate import MIGRATIONS
 from wx_datacube.warehouse.schema import SCHEMA_VERSION, TABLES
 from wx_datacube_tests.answers import MESSAGES, answered, body, day, row
+from wx_datacube_tests.disks import Disk, limited, mounted
+from wx_datacube_tests.ingesting import shop
 
 KIB = 1024
 OURS = {"figures.duckdb", "figures.writer.duckdb"}
-
-
-class Disk(Protocol):
-    """A disk that a test can fill."""
-
-    folder: Path
-
-    def leave(self, size: int) -> None:
-        """Leave about so many bytes for files to grow."""
-
-    def free(self) -> None:
-        """Have space again."""
-
-
-class Small:
-    """A file system of 24 MB that a filler file takes up."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._filler = folder, folder / "filler"
-
-    def leave(self, size: int) -> None:
-        """Fill it."""
-        stat = os.statvfs(self.folder)
-        self._filler.write_bytes(bytes(max(0, stat.f_bavail * stat.f_frsize - size)))
-
-    def free(self) -> None:
-        """Empty the filler."""
-        self._filler.unlink(missing_ok=True)
-
-
-class Limited:
-    """A folder whose files this process may not let grow any more."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def leave(self, size: int) -> None:
-        """No file may become larger than this."""
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-
-    def free(self) -> None:
-        """No limit."""
-        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-
-
-@contextmanager
-def mounted(folder: Path) -> Iterator[Disk]:
-    """A small file system, where this user may mount one."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("this user may not mount a file system")
-    try:
-        yield Small(folder)
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-@contextmanager
-def limited(folder: Path) -> Iterator[Disk]:
-    """The limit on a file's size."""
-    disk = Limited(folder)
-    try:
-        yield disk
-    finally:
-        disk.free()
 
 
 @pytest.fixture(params=[mounted, limited])
@@ -173,6 +104,20 @@ def test_a_copy_that_does_not_fit_takes_no_space_from_commits(disk: Disk) -> Non
     warehouse.publish()
 
     assert days_in(warehouse) == [1, 2, 3]
+
+
+def test_nothing_is_asked_whose_answer_would_find_no_room(disk: Disk) -> None:
+    """On a full disk every further run would pay for calls and lose their answers."""
+    with shop(disk.folder, start=day(1)) as made:
+        made.bring_in(MESSAGES, [day(1)])
+        disk.leave(KIB * KIB)
+        said = fails(lambda: made.bring_in(MESSAGES))
+        calls = made.calls()
+        disk.free()
+
+        assert "Free space" in said
+        assert calls == 1
+        assert made.bring_in(MESSAGES).undone == ()
 
 
 # --- damage -----------------------------------------------------------------------------------------------------

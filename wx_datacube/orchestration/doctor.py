@@ -9,6 +9,7 @@ import dagster as dg
 
 from wx_datacube.catalog import Period
 from wx_datacube.doctor import Finding
+from wx_datacube.errors import WarehouseError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.settings import Account, Settings
 
@@ -18,8 +19,8 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
     try:
         with project_instance(settings.project) as instance:
             states = {state.name: state.is_running for state in instance.all_instigator_state()}
-    except (OSError, dg.DagsterError) as error:
-        yield Finding(False, f"Dagster's instance in {settings.project} can't be opened: {error}")
+    except (WarehouseError, dg.DagsterError) as error:
+        yield Finding(False, str(error))
         return
     yield Finding(True, f"Dagster's instance in {settings.project} opens.")
     names = [f"{account.name}_{what}" for what in (*(period.adverb for period in Period), "checks")]

@@ -7,6 +7,7 @@ queue would fail on code that is gone. Runs that have ended are left as they are
 import dagster as dg
 
 from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.errors import WarehouseError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.runs import WAITING
 from wx_datacube.settings import Settings
@@ -24,6 +25,6 @@ def forget_account(settings: Settings, account: str) -> str | None:
                 if run.asset_selection and run.asset_selection <= ours:
                     instance.report_run_failed(run, f"The account {account} was renamed or removed while this waited.")
             instance.wipe_assets([key for key in instance.get_asset_keys(prefix=[account]) if key in ours])
-    except (OSError, dg.DagsterError) as error:
+    except (WarehouseError, dg.DagsterError) as error:
         return str(error)
     return None

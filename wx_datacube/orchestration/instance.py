@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from wx_datacube.environment import adopt_dotenv
+from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.locks import locked
 
 
@@ -18,12 +20,27 @@ from wx_datacube.warehouse.locks import locked
 def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
     """The instance of `dagster.yaml` in `project`; changes to that folder, which the paths in it are relative to.
 
-    Processes that meet a fresh folder race in Dagster's own set-up of its databases: a lock around opening it.
+    Processes that meet a fresh folder race in Dagster's own set-up of its databases: a lock around opening it. Raises
+    `WarehouseError` where the history can't be read or written, now or as long as it is used.
     """
     os.chdir(project)
     adopt_dotenv(project)
-    with locked(project / ".dagster" / "opening.lock"):
-        instance = dg.DagsterInstance.from_config(str(project))
-        instance.get_runs(limit=1)  # sets up what is set up on first use
-    with instance:
-        yield instance
+    with _explained(project, SQLAlchemyError):
+        with _explained(project, OSError), locked(project / ".dagster" / "opening.lock"):
+            instance = dg.DagsterInstance.from_config(str(project))
+            instance.get_runs(limit=1)  # sets up what is set up on first use
+        with instance:
+            yield instance
+
+
+@contextmanager
+def _explained(project: Path, kind: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except kind as error:
+        cause = error.__cause__ or error  # of SQLAlchemy's the driver's, which is one sentence
+        raise WarehouseError(
+            f"Dagster's instance in {project} can't keep its history: {getattr(cause, 'strerror', None) or cause}.",
+            advice="Free space, or give this user the right to write there (the history is in .dagster/ unless"
+            " dagster.yaml says otherwise); then run the same again.",
+        ) from None

@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -49,6 +50,8 @@ _Config = dict[str, str | bool | int | float | list[str]]
 _WRITE: _Config = {"storage_compatibility_version": "v1.2.0", "threads": 1}
 _READ: _Config = {"access_mode": "READ_ONLY"}
 _READABLE = 0o444
+_ROOM = 4 * 1024 * 1024
+"""Bytes that must be free before anything is asked: some seconds of answers, with what DuckDB writes besides."""
 _PUBLISHING = 10
 """So many times as long as for a transaction one waits for another who publishes: it grows with the file."""
 
@@ -132,6 +135,13 @@ class Warehouse:
                         advice="It is for reading only: end that process; what it changes will be replaced.",
                     ) from None
                 raise damaged_database(self.writer, self.database, error) from None
+
+    def require_room(self) -> None:
+        """Raise `WarehouseError` where nothing more can be written, before a call is paid for and lost."""
+        with self._explained():
+            self.database.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.database.parent) as file:  # by trying: quotas and rights show nowhere
+                file.write(bytes(_ROOM))
 
     @contextmanager
     def fetching(self, account: str, endpoint: str, waiting: Callable[[str], None]) -> Iterator[None]:
