@@ -21,6 +21,7 @@ from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
 from wx_datacube.emulator.options import Options
 from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError
 from wx_datacube.periods import beijing_now, label_of
+from wx_datacube.terminal.output import Output
 
 if TYPE_CHECKING:
     from wx_datacube.settings import Account, Settings
@@ -33,7 +34,12 @@ stored_account_option = click.option("--account", metavar="NAME", help="One acco
 
 def main() -> None:
     """Entry point of `wx-datacube`."""
-    sys.exit(run(sys.argv[1:]))
+    output = Output()
+    code = run(sys.argv[1:])
+    if refusal := output.refusal():
+        click.echo(f"wx-datacube: What this printed could not be written: {refusal.strerror}.", err=True)
+        code = code or 1
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

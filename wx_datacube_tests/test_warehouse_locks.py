@@ -1,8 +1,10 @@
 """Locks: they end with their holder, name it to whoever waits, and gates let in as many as they have places."""
 
 import os
+import signal
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,31 @@ def test_whoever_waits_comes_next(tmp_path: Path) -> None:
         threading.Timer(0.3, process.kill).start()
         with locked(path):
             assert process.wait() != 0
+
+
+WAITER = """
+import sys
+from pathlib import Path
+from wx_datacube.warehouse.locks import locked
+print("ready", flush=True)
+with locked(Path(sys.argv[1]), patience=1.5):
+    print("got it", flush=True)
+"""
+
+
+def test_while_one_is_stopped_one_does_not_wait(tmp_path: Path) -> None:
+    """Ctrl-Z stops a backfill and its Dagster process, which may hold the lock: neither gives up on the other."""
+    path = tmp_path / "write"
+    with ExitStack() as stack:
+        with locked(path):
+            process = stack.enter_context(running(WAITER, path))
+            time.sleep(0.3)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(1.7)
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.2)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "got it\n"
 
 
 def test_a_lock_file_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:

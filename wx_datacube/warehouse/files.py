@@ -31,7 +31,7 @@ from wx_datacube.warehouse.faults import (
     unwritable,
 )
 from wx_datacube.warehouse.ledger import last_call
-from wx_datacube.warehouse.locks import Gate, locked
+from wx_datacube.warehouse.locks import Gate, Wait, locked
 from wx_datacube.warehouse.migrate import (
     MIGRATIONS,
     Migrations,
@@ -275,14 +275,14 @@ class Warehouse:
             yield con
 
     def _connect_patiently(self) -> Connection:
-        deadline = time.monotonic() + self._patience
+        wait = Wait(self._patience)
         while True:
             try:
                 return _connected(self.writer, _WRITE)
             except duckdb.IOException as error:
                 if not holder(error):
                     raise
-                if time.monotonic() > deadline:
+                if wait.is_over():
                     raise TimeoutError(holder(error)) from None
             time.sleep(0.1)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 _POLL = 0.02
 _POLL_GATE = 0.005
+_LONGEST_STEP = 1.0
+"""Seconds between two tries that are more than this were not spent waiting."""
 
 
 @contextmanager
@@ -32,6 +34,20 @@ def locked(
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+class Wait:
+    """How long one has waited: not while one was stopped (Ctrl-Z), as the holder may have been, too."""
+
+    def __init__(self, patience: float | None) -> None:
+        self._left = float("inf") if patience is None else patience
+        self._looked = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Whether patience is at its end; to be asked at each try."""
+        looked, self._looked = self._looked, time.monotonic()
+        self._left -= min(self._looked - looked, _LONGEST_STEP)
+        return self._left < 0
 
 
 class Gate:
@@ -76,8 +92,7 @@ class Gate:
 
 
 def _acquire(descriptor: int, path: Path, patience: float | None, waiting: Callable[[str], None]) -> None:
-    deadline = None if patience is None else time.monotonic() + patience
-    told = False
+    wait, told = Wait(patience), False
     while True:
         with suppress(BlockingIOError):
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,6 +100,6 @@ def _acquire(descriptor: int, path: Path, patience: float | None, waiting: Calla
         if not told:
             waiting(holder)
             told = True
-        if deadline is not None and time.monotonic() > deadline:
+        if wait.is_over():
             raise TimeoutError(holder)
         time.sleep(_POLL)

@@ -357,6 +357,37 @@ def test_a_history_that_can_not_be_kept_is_said_in_one_line(project: Project, em
     assert set(windows(emulated).values()) == {1}
 
 
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_a_log_on_a_full_disk_stops_no_backfill(project: Project) -> None:
+    """What cron appends to a file must not be why nothing is fetched; that it is lost is said where it can be."""
+    with FULL.open("w") as full, project.started(project.command("backfill", *CHOSEN), full) as process:
+        process.wait(PATIENCE)
+    with FULL.open("w") as full:
+        command = project.command("status", "--json")
+        status = subprocess.run(command, cwd=project.folder, env=project.environ(), stdout=full, stderr=subprocess.PIPE)
+
+    assert process.returncode == 1
+    assert project.query("SELECT count(DISTINCT ref_date) FROM datacube.getupstreammsg") == [(12,)]
+    assert status.returncode == 1
+    assert status.stderr.decode() == "wx-datacube: What this printed could not be written: No space left on device.\n"
+
+
+def test_a_reader_that_leaves_stops_no_backfill(project: Project) -> None:
+    """`backfill | head -1` brings in everything, and says that it went well."""
+    with project.started(project.command("backfill", *CHOSEN)) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        process.wait(PATIENCE)
+        assert process.stderr is not None
+        said = process.stderr.read()
+
+    assert (process.returncode, said) == (0, "")
+
+
 # --- many at once -----------------------------------------------------------------------------------------------
 
 
