@@ -73,11 +73,34 @@ class Run:
     failure: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What Dagster has to say first: how many `labels` in scope are to do, and how many it holds as materialized."""
+
+    labels: int
+    held: int
+
+
+def another_file(held: int, states: Mapping[Endpoint, States], settings: Settings, account: Account) -> str | None:
+    """What a person is told where the file can't be the one that Dagster's history is about, else None.
+
+    A few labels that were materialized may be missing again: one that was implied, say.
+    """
+    stored = sum(state is not State.MISSING for labels in states.values() for state in labels.values())
+    if stored >= held / 2:
+        return None
+    return (
+        f"Dagster holds {held:,} partitions of {account.name} as materialized, and only {stored:,} are in"
+        f" {settings.database}. If the file is elsewhere (a disk that is not mounted, another WX_DATACUBE_DATABASE), or"
+        " there is a backup, put that right before everything is asked anew."
+    )
+
+
 class Runs(Protocol):
     """Dagster's side of a backfill."""
 
-    def to_do(self) -> int:
-        """How many labels in scope were missing, or not materialized, when the backfill began."""
+    def to_do(self) -> Ahead:
+        """What is to do, as it was when the backfill began."""
 
     def materialize(self, landed: Landed) -> Iterator[Run]:
         """Materialize what is stored and not materialized of an endpoint; the runs as they end."""
@@ -144,10 +167,14 @@ class Backfill:
             self._ingest.warehouse.publish()
 
     def _run(self) -> dict[Endpoint, States]:
-        ask = self._to_ask()
+        states = self._states()
+        ask = self._to_ask(states)
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())
         with self._fetching(ask) as landed:  # at once: Dagster takes a while to say what is to do
-            todo = self.runs.to_do()
+            ahead = self.runs.to_do()
+            if warning := another_file(ahead.held, states, self.settings, self.account):
+                self.watch.said(warning)
+            todo = ahead.labels
             if self.scope.refresh:
                 todo = sum(len(again.labels) for again in self._again.values())
             self.watch.planned(todo, calls)
@@ -160,8 +187,7 @@ class Backfill:
         with self._ingest.warehouse.writing() as con:
             return self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
 
-    def _to_ask(self) -> dict[Endpoint, list[dt.date]]:
-        states = self._states()
+    def _to_ask(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, list[dt.date]]:
         if not self.scope.refresh:
             return {
                 endpoint: [label for label, state in labels.items() if state is State.MISSING]

@@ -134,7 +134,7 @@ def status(account: str | None, as_json: bool) -> int:
     from wx_datacube.status import read_status
 
     settings = _settings()
-    _published(settings)
+    warehouse = _published(settings)
     accounts = _accounts(settings, account)
     found = read_status(settings, [each for each in accounts if each.fault is None])
     person = {each.account for each in found if each.needs_person}
@@ -145,6 +145,8 @@ def status(account: str | None, as_json: bool) -> int:
     else:
         from wx_datacube.terminal.status import show_statuses
 
+        if not warehouse.database.exists():
+            click.echo(f"Nothing is stored yet: {warehouse.database} is not there.")
         show_statuses(found)
     return code
 
@@ -250,7 +252,12 @@ def export(form: str, output: Path, account: str | None) -> int:
     """Write every view as a file, for programs that would hold the database open. Makes no call."""
     from wx_datacube.export import export_views
 
-    for path, rows in export_views(_published(_settings()), output, form, account).items():
+    warehouse = _published(_settings())
+    if not warehouse.database.exists():  # files without a row would take the place of better ones
+        raise WarehouseError(
+            f"Nothing is stored yet: {warehouse.database} is not there.", advice="Bring it in: wx-datacube backfill"
+        )
+    for path, rows in export_views(warehouse, output, form, account).items():
         click.echo(f"{path}  {rows:,} rows")
     return 0
 

@@ -13,7 +13,7 @@ from multiprocessing import Pipe
 from types import TracebackType
 from typing import Any, Self
 
-from wx_datacube.backfill import Landed, Run, Scope
+from wx_datacube.backfill import Ahead, Landed, Run, Scope
 from wx_datacube.environment import process_environment
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.settings import Account, Settings
@@ -55,9 +55,9 @@ class DagsterProcess:
             self._process.wait()
             raise
 
-    def to_do(self) -> int:
-        """How many labels in scope were missing, or not materialized, when the process began."""
-        found: int = self._receive()
+    def to_do(self) -> Ahead:
+        """What was to do when the process began."""
+        found: Ahead = self._receive()
         return found
 
     def materialize(self, landed: Landed) -> Iterator[Run]:

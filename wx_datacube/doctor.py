@@ -55,7 +55,7 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
         except WeChatError as error:
             yield Finding(False, str(error))
             return
-        yield Finding(True, "WeChat gives out a token, and this machine's IP address is allowed.")
+        yield Finding(True, _TOKEN_OF_SERVER if account.token_url else _TOKEN)
         Troubles(settings.database).note(account.name, Source.CALLS, [TOKEN], [])
         if not files.well:
             yield Finding(False, "No endpoint is asked: its answer could not be kept (see above).")
@@ -78,6 +78,8 @@ def no_longer_configured(settings: Settings) -> Finding | None:
     return Finding(True, f"{what} To be rid of one: wx-datacube remove-account {left[0]}")
 
 
+_TOKEN = "WeChat gives out a token, and this machine's IP address is allowed."
+_TOKEN_OF_SERVER = "Your token server gives out a token; whether WeChat takes it, and from this machine, shows below."
 _HELP = "https://developers.weixin.qq.com/doc/oplatform/developers/dev/api"
 
 

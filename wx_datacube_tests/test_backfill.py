@@ -10,12 +10,13 @@ import dagster as dg
 import pytest
 
 from wx_datacube import cli
-from wx_datacube.backfill import Backfill, Landed, Run, Runs, Scope, check_account
+from wx_datacube.backfill import Ahead, Backfill, Landed, Run, Runs, Scope, check_account
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
 from wx_datacube.crew import Progress
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.ingest import Ingest
+from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.runs import REASON_TAG
 from wx_datacube.periods import beijing_now
@@ -118,6 +119,25 @@ def test_the_same_again_does_nothing(it: Orchestra, emulated: Emulated) -> None:
     assert (asked(emulated), it.instance.get_runs_count()) == (calls, runs)
 
 
+def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that isn't mounted would have everything paid once more without a word; `doctor` says it, too."""
+    with project_instance(it.folder) as instance:
+        backfill_in(instance, it, Scope(START, END, DAILY)).run()
+        it.use(emulated, START=START, DATABASE="elsewhere/figures.duckdb")
+        again = backfill_in(instance, it, Scope(START, END, DAILY))
+        again.run()
+        assert cli.run(["doctor"]) == 0
+        it.use(emulated, START=START, DATABASE="a third/figures.duckdb")
+        assert cli.run(["doctor"]) == 1
+
+    (said,) = told(again).words
+    assert said.startswith("Dagster holds 30 partitions of default as materialized, and only 0 are in ")
+    assert "a disk that is not mounted" in said
+    assert "Dagster holds 30 partitions of default as materialized, and only " in capsys.readouterr().out
+
+
 def test_the_newest_comes_first_and_hours_last(it: Orchestra, emulated: Emulated) -> None:
     """One call of each endpoint before anything older; the cheap endpoints before the hours."""
     emulated.control.set(silent_share=0)
@@ -143,7 +163,7 @@ def test_fetching_does_not_wait_for_dagster(it: Orchestra, emulated: Emulated) -
 
         runs: Runs
 
-        def to_do(self) -> int:
+        def to_do(self) -> Ahead:
             """Only then."""
             while len({report.endpoint for report in done.reports if report.labels[0].label == START}) < len(DAILY):
                 time.sleep(0.05)

@@ -477,6 +477,19 @@ def test_files_of_an_unset_variable_go_nowhere(folder: Folder) -> None:
     assert folder.contents() == before
 
 
+def test_an_export_of_nothing_leaves_an_earlier_one_alone(folder: Folder) -> None:
+    """Where the disk with the file isn't mounted, empty files would take the place of good ones."""
+    files = folder.path / "files"
+    files.mkdir()
+    (files / "messages_daily.csv").write_text("good")
+
+    code, out, err = folder.run("export", "--format", "csv", "--output", "files")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "Nothing is stored yet: " in err
+    assert [path.read_text() for path in files.iterdir()] == ["good"]
+
+
 def test_a_port_that_is_taken_is_said_at_once(folder: Folder) -> None:
     """And not somewhere in Dagster's log, of which everything but the pages would go on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

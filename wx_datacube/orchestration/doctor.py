@@ -7,11 +7,16 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from wx_datacube.backfill import Scope, another_file
 from wx_datacube.catalog import Period
 from wx_datacube.doctor import Finding
 from wx_datacube.errors import WarehouseError
 from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.orchestration.materialize import DagsterRuns
+from wx_datacube.periods import beijing_now
 from wx_datacube.settings import Account, Settings
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.files import Warehouse
 
 
 def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
@@ -19,10 +24,12 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
     try:
         with project_instance(settings.project) as instance:
             states = {state.name: state.is_running for state in instance.all_instigator_state()}
+            others = [*_another_file(instance, settings, account)]
     except (WarehouseError, dg.DagsterError) as error:
         yield Finding(False, str(error))
         return
     yield Finding(True, f"Dagster's instance in {settings.project} opens.")
+    yield from others
     names = [f"{account.name}_{what}" for what in (*(period.adverb for period in Period), "checks")]
     off = [name for name in names if not states.get(name)]
     if off:
@@ -30,3 +37,15 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
         yield Finding(True, f"Schedules that are off: {', '.join(off)}. {how}")
     else:
         yield Finding(True, f"All schedules are on: {', '.join(names)}.")
+
+
+def _another_file(instance: dg.DagsterInstance, settings: Settings, account: Account) -> Iterator[Finding]:
+    now, scope = beijing_now(), Scope()
+    try:
+        ahead = DagsterRuns(instance, settings, account, scope, now).to_do()
+        with Warehouse(settings.database).writing() as con:
+            states = scope.of(known.states(con, account.name, account.start, now))
+    except WarehouseError:
+        return  # which is said of the files
+    if warning := another_file(ahead.held, states, settings, account):
+        yield Finding(False, warning)

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 
 import dagster as dg
 
-from wx_datacube.backfill import Landed, Run, Scope, States
+from wx_datacube.backfill import Ahead, Landed, Run, Scope, States
 from wx_datacube.catalog import Endpoint
 from wx_datacube.definitions import build_defs
 from wx_datacube.environment import load_settings
@@ -41,12 +41,14 @@ class DagsterRuns:
     scope: Scope
     now: dt.datetime
 
-    def to_do(self) -> int:
-        """How many labels in scope are missing or not materialized; ends runs whose process is gone."""
+    def to_do(self) -> Ahead:
+        """What is to do in scope; ends runs whose process is gone."""
         end_dead_runs(self.instance)
         with Warehouse(self.settings.database).writing() as con:
             found = self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
-        return sum(len(to_do(states, self._materialized(endpoint))) for endpoint, states in found.items())
+        held = {endpoint: self._materialized(endpoint) & states.keys() for endpoint, states in found.items()}
+        labels = sum(len(to_do(states, held[endpoint])) for endpoint, states in found.items())
+        return Ahead(labels, sum(map(len, held.values())))
 
     def materialize(self, landed: Landed) -> Iterator[Run]:
         """Run what is stored and not materialized, in as few ranges as hold nothing that is missing."""
