@@ -8,6 +8,7 @@ import pytest
 from wx_datacube import errors
 from wx_datacube.errors import (
     BY_ERRCODE,
+    HostDown,
     NeedsPerson,
     NotReady,
     QuotaExhausted,
@@ -20,6 +21,7 @@ from wx_datacube.errors import (
     WxDatacubeError,
     address_in,
     error_for,
+    one_line,
 )
 
 # All codes that WeChat's behaviour is described with, and what is to be done about each.
@@ -57,6 +59,50 @@ CONSEQUENCES = {
     89506: NeedsPerson,
     89507: NeedsPerson,
 }
+# What an operator takes into their hands, and the codes whose advice sends them there.
+ADVICE_NAMES = {
+    "WX_DATACUBE_APPID": {40013},
+    "WX_DATACUBE_SECRET": {40125},
+    "WX_DATACUBE_CONCURRENCY": {45011},
+    "WX_DATACUBE_TOKEN_URL": {40001, 40014, 42001},
+    "force_refresh": {40001, 40014, 42001},
+    "IP白名单": {40164, 89501, 89503, 89506, 89507},
+    "their phone": {89501, 89503, 89506, 89507},
+    "解冻": {40243},
+    "微信认证": {48001},
+    "数据统计接口": {48001},
+    "the reason": {48004, 50002, 50004, 50007},
+    "platform": {61007},
+    "a newer version of wx_datacube": {47009},
+    "by noon Beijing time": {61503},
+    "00:00 Beijing time": {45009},
+    "in a few minutes": {-1, 45011},
+    "please report it": {40002, 41001, 41002, 41004, 43002, 44002, 47001, 61500, 61501},
+    "Do not reset the AppSecret": {40001, 40014, 40125, 40164, 40243, 42001, 89501, 89503, 89506, 89507},
+}
+# Words by which an operator knows what is wrong, and the codes whose message says them.
+MESSAGE_NAMES = {
+    "AppID": {40013, 41002},
+    "AppSecret": {40125, 40243, 41004},
+    "access token": {40001, 40014, 41001, 42001},
+    "is wrong": {40125},
+    "not whitelisted": {40164},
+    "frozen": {40243, 50007},
+    "busy": {-1},
+    "quota": {45009},
+    "within a minute": {45011},
+    "retired": {47009},
+    "may not call this endpoint": {48001},
+    "blocked": {48004},
+    "restricted": {50002},
+    "fetch tokens": {50004},
+    "third-party platform": {61007},
+    "dates": {61500, 61501},
+    "not computed": {61503},
+    "this machine": {40164, 89501, 89503, 89506, 89507},
+    "wait a day": {89506},
+    "wait an hour": {89507},
+}
 REFUSED_IP = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 608a6564-495fb669-6d56d31b"
 
 
@@ -85,12 +131,47 @@ def test_every_error_says_in_one_line_what_happened_and_what_to_do(errcode: int)
     assert isinstance(error, TokenRejected | TryAgain | NotReady) or len(error.advice) > 40
 
 
-def test_every_class_of_the_tree_is_drawn_in_the_module() -> None:
-    """The picture on top of the module can't lag behind the classes."""
-    classes = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, WxDatacubeError)}
-    drawn = re.findall(r"^    (?:[│ ]*[├└]── )?([A-Z]\w+)", errors.__doc__ or "", re.MULTILINE)
+@pytest.mark.parametrize(("name", "codes"), ADVICE_NAMES.items(), ids=ADVICE_NAMES)
+def test_advice_sends_nobody_to_the_wrong_place(name: str, codes: set[int]) -> None:
+    """What has to be changed is named where it helps, and nowhere else: a wrong turn may cost others their token."""
+    assert {code for code in BY_ERRCODE if name in error_for(code).advice} == codes
 
-    assert sorted(drawn) == sorted(each.__name__ for each in classes)
+
+@pytest.mark.parametrize(("words", "codes"), MESSAGE_NAMES.items(), ids=MESSAGE_NAMES)
+def test_messages_say_which_of_the_troubles_it_is(words: str, codes: set[int]) -> None:
+    """AppID or AppSecret, a day or an hour: who confuses two codes looks for a fault that isn't there."""
+    assert {code for code in BY_ERRCODE if words in error_for(code).message} == codes
+
+
+def test_every_class_of_the_tree_is_drawn_in_the_module() -> None:
+    """The picture on top of the module can't lag behind the classes: who catches one catches what hangs below it."""
+    classes = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, WxDatacubeError)}
+    lines = re.findall(r"^    ((?:[│ ]*[├└]── )?)([A-Z]\w+)", errors.__doc__ or "", re.MULTILINE)
+    drawn: dict[str, str] = {}
+    above = ["Exception"]
+    for branch, name in lines:
+        del above[1 + len(branch) // 4 :]
+        drawn[name] = above[-1]
+        above.append(name)
+
+    assert len(lines) == len(classes)
+    assert drawn == {each.__name__: each.__mro__[1].__name__ for each in classes}
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        (TryAgain, "again in a few minutes"),
+        (RateLimited, "again in a few minutes"),
+        (HostDown, "proxy"),
+        (QuotaExhausted, "00:00 Beijing time"),
+        (RequestRefused, "report it"),
+        (UnexpectedAnswer, "datacube.api_calls"),
+    ],
+)
+def test_errors_without_a_code_say_what_to_do_too(kind: type[WeChatError], named: str) -> None:
+    """A broken connection has no errcode: the advice of its class is all that an operator gets."""
+    assert named in str(kind("It happened."))
 
 
 def test_a_refused_address_is_kept_and_named() -> None:
@@ -99,6 +180,7 @@ def test_a_refused_address_is_kept_and_named() -> None:
 
     assert isinstance(error, NeedsPerson)
     assert error.ip == "203.0.113.7"
+    assert "address 203.0.113.7 is not whitelisted" in error.message
     assert "adds 203.0.113.7 to its API IP whitelist (IP白名单)" in error.advice
     assert "Do not reset the AppSecret" in str(error)
 
@@ -110,6 +192,21 @@ def test_a_refused_address_that_is_not_named_is_no_problem() -> None:
     assert isinstance(error, NeedsPerson)
     assert error.ip is None
     assert "whitelist" in str(error)
+    assert "None" not in str(error)
+
+
+@pytest.mark.parametrize("errcode", sorted(BY_ERRCODE.keys() - {40164}))
+def test_an_address_in_the_words_of_another_code_changes_nothing(errcode: int) -> None:
+    """Only 40164 is about the whitelist: elsewhere an address would send the administrator to the wrong page."""
+    error, silent = error_for(errcode, REFUSED_IP), error_for(errcode)
+
+    assert str(error) == str(silent)
+    assert not isinstance(error, NeedsPerson) or error.ip is None
+
+
+def test_a_refused_address_is_in_the_repr_too() -> None:
+    """Logs and tracebacks of threads show the `repr`, which must not be older than the message."""
+    assert "203.0.113.7" in repr(error_for(40164, REFUSED_IP))
 
 
 @pytest.mark.parametrize("errcode", [40125, 40164, 40243])
@@ -121,7 +218,11 @@ def test_nobody_is_led_to_reset_the_secret(errcode: int) -> None:
 @pytest.mark.parametrize("errcode", [40001, 40014, 42001])
 def test_a_token_call_has_no_token_to_reject(errcode: int) -> None:
     """There 40001 means that AppID and AppSecret don't belong together: a person's job, and no loop of tokens."""
-    assert type(error_for(errcode, token_call=True)) is NeedsPerson
+    error = error_for(errcode, token_call=True)
+
+    assert type(error) is NeedsPerson
+    assert "AppSecret" in error.message
+    assert "WX_DATACUBE_SECRET" in error.advice
 
 
 def test_the_quota_of_the_token_call_stops_everything() -> None:
@@ -141,9 +242,12 @@ def test_an_unknown_errcode_is_an_unexpected_answer() -> None:
 
     assert type(error) is UnexpectedAnswer
     assert (error.errcode, error.rid) == (99999, "abc")
+    assert "not known" in error.message
 
 
-@pytest.mark.parametrize("kind", dict.fromkeys(each.kind for each in BY_ERRCODE.values()))
+@pytest.mark.parametrize(
+    "kind", [*dict.fromkeys(each.kind for each in BY_ERRCODE.values()), HostDown, UnexpectedAnswer]
+)
 def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
     """Threads that wait for one token each raise their own copy of what came of it."""
     error = kind("What happened.", advice="Do this.", errcode=1, rid="r", endpoint="e").after(3)
@@ -153,12 +257,44 @@ def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
     assert str(twin) == str(error) == "e: What happened. Do this. [errcode 1, rid r, 3 attempts]"
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_what_an_error_was_told_is_kept_in_copies_and_nothing_more(told: bool) -> None:
+    """Whether all calls stop, and whether asking again makes sense: neither is so unless somebody said it."""
+    stops = QuotaExhausted("Enough.", everything=True) if told else QuotaExhausted("Enough.")
+    passes = UnexpectedAnswer("Odd.", passing=True) if told else UnexpectedAnswer("Odd.")
+
+    assert copy.copy(stops).everything is told
+    assert copy.copy(passes).passing is told
+    assert stops.attempts == 1
+
+
+@pytest.mark.parametrize(("attempts", "said"), [(1, False), (2, True)])
+def test_attempts_are_said_from_the_second_on(attempts: int, said: bool) -> None:
+    """How often WeChat was asked tells a lasting trouble from a single refusal."""
+    line = str(error_for(-1).after(attempts))
+
+    assert (f"{attempts} attempts" in line) is said
+    assert "errcode -1" in line
+
+
+@pytest.mark.parametrize(
+    "text", ["one\ntwo", "one\r\n\t two", "one\x1b\x00two", "one\x7ftwo", "one\u2028two", " one two\n", "one  two"]
+)
+def test_any_text_becomes_one_line(text: str) -> None:
+    """What others sent must neither forge a line of the log nor move the cursor of a terminal."""
+    assert one_line(text) == "one two"
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [
         (REFUSED_IP, "203.0.113.7"),
         ("ip 2001:db8::1 refused", "2001:db8::1"),
+        ("ip 2001:DB8::ABCD refused", "2001:db8::abcd"),
         ("invalid ip 203.0.113.7.", "203.0.113.7"),
+        ("ip ::1 refused", "::1"),
+        ("ip 2001:0db8:0000:0000:0000:0000:0000:0001 refused", "2001:db8::1"),
+        ("request deadbeef of 203.0.113.7", "203.0.113.7"),
         ("999.999.999.999 is none", None),
         ("", None),
     ],

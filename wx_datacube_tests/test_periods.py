@@ -1,6 +1,7 @@
 """Periods: labels, when they are due and settled, against calendars made by counting days and against Dagster's."""
 
 import datetime as dt
+import itertools
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from wx_datacube.catalog import HISTORY_START, Period
 from wx_datacube.orchestration.partitions import partitions_of
-from wx_datacube.periods import BEIJING, beijing_now, due_labels, due_on, label_of, labels_from, settled_at
+from wx_datacube.periods import BEIJING, beijing_now, due_labels, due_on, gaps, label_of, labels_from, settled_at
 
 DAY = dt.timedelta(days=1)
 DATES = st.dates(dt.date(2014, 12, 1), dt.date(2040, 12, 31))
@@ -99,6 +100,17 @@ def test_labels_go_on_without_end() -> None:
     months = labels_from(dt.date(2026, 11, 1), Period.MONTH)
 
     assert [next(months).isoformat() for _ in range(3)] == ["2026-11-01", "2026-12-01", "2027-01-01"]
+
+
+@given(st.sets(st.integers(0, 30)), PERIODS)
+def test_gaps_hold_what_is_missing_and_nothing_twice(missing: set[int], period: Period) -> None:
+    """A gap said twice, or torn in two, makes people look for figures that are there."""
+    due = list(itertools.islice(labels_from(dt.date(2026, 6, 1), period), 31))
+    found = gaps((due[number] for number in missing), reversed(due))
+    held = [[number for number, label in enumerate(due) if first <= label <= last] for first, last in found]
+
+    assert [number for each in held for number in each] == sorted(missing)
+    assert all(before[-1] + 1 < after[0] for before, after in itertools.pairwise(held))
 
 
 @each_period

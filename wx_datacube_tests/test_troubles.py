@@ -25,7 +25,7 @@ from wx_datacube.errors import (
     error_for,
 )
 from wx_datacube.settings import Secret
-from wx_datacube.troubles import CHINESE, Source, Trouble, Troubles, Urgency, troubles_of, urgency
+from wx_datacube.troubles import CHINESE, TOKEN, Source, Trouble, Troubles, Urgency, troubles_of, urgency
 from wx_datacube_tests.receiver import KEY, Receiver, receiving
 
 DENIED = troubles_of([error_for(48001, endpoint="getupstreammsg")], "getupstreammsg")
@@ -254,6 +254,17 @@ def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
     persons = {code for code, meaning in BY_ERRCODE.items() if meaning.kind is NeedsPerson}
 
     assert set(CHINESE) == persons | {45009}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "subject"),
+    [("stable_token", TOKEN), ("token server", TOKEN), ("getupstreammsgweek", "getupstreammsg")],
+)
+def test_trouble_with_the_token_is_of_no_endpoint(endpoint: str, subject: str) -> None:
+    """Seven endpoints wait for one token: it is one trouble, and the first token ends it for all of them."""
+    (trouble,) = troubles_of([error_for(40164, endpoint=endpoint)], "getupstreammsg")
+
+    assert trouble.subject == subject
 
 
 def test_the_text_of_an_unexpected_error_is_not_told() -> None:

@@ -132,6 +132,14 @@ def test_one_label_a_call_where_wechat_insists(data: st.DataObject, period: Peri
     assert all(window.holds_one_label() for window in windows)
 
 
+@pytest.mark.parametrize(("begin", "end", "one"), [(3, 3, True), (2, 3, False)])
+def test_a_window_of_several_days_does_not_hold_one_label(begin: int, end: int, one: bool) -> None:
+    """By this `ingest` finds the windows that are tried label by label; equal days are enough, whoever made them."""
+    first, last = days(begin, end)
+
+    assert Window(first, last, (last,)).holds_one_label() is one
+
+
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 def test_the_whole_history_takes_the_calls_of_the_design(endpoint: Endpoint) -> None:
     """2014-12-01 to 2026-11-23 without a silent day: the exact number of calls, endpoint by endpoint."""
