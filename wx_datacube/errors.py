@@ -124,23 +124,7 @@ class NotReady(WeChatError):
 
 
 class QuotaExhausted(WeChatError):
-    """The day's quota is used up (45009, or this program's own limit): no call before midnight in Beijing.
-
-    `everything` is true when no call of the account can be made any more, as when the token call is refused.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        advice: str | None = None,
-        errcode: int | None = None,
-        rid: str | None = None,
-        endpoint: str | None = None,
-        everything: bool = False,
-    ) -> None:
-        super().__init__(message, advice=advice, errcode=errcode, rid=rid, endpoint=endpoint)
-        self.everything = everything
+    """The day's quota is used up (45009, or this program's own limit): no call before midnight in Beijing."""
 
     advice = "It is reset at 00:00 Beijing time; run the same again after that, and it goes on where it stopped."
 
@@ -303,14 +287,12 @@ def error_for(
 ) -> WeChatError:
     """The error that an errcode stands for; `errmsg` is only searched for the address that 40164 names.
 
-    `token_call`: it answered the call for a token, where 40001 is about the AppSecret and 45009 stops everything.
+    `token_call`: it answered the call for a token, where 40001 is about the AppSecret.
     """
     meaning = BY_ERRCODE.get(errcode) or Meaning(UnexpectedAnswer, "WeChat answered with an error that is not known.")
     if token_call and meaning.kind is TokenRejected:
         meaning = _SECRET_REFUSED
     error = meaning.kind(meaning.message, advice=meaning.advice, errcode=errcode, rid=rid, endpoint=endpoint)
-    if isinstance(error, QuotaExhausted):
-        error.everything = token_call
     if isinstance(error, NeedsPerson) and errcode == 40164:
         _name_address(error, address_in(errmsg))
     return error

@@ -225,17 +225,6 @@ def test_a_token_call_has_no_token_to_reject(errcode: int) -> None:
     assert "WX_DATACUBE_SECRET" in error.advice
 
 
-def test_the_quota_of_the_token_call_stops_everything() -> None:
-    """45009 of one endpoint leaves the others alone; without tokens nothing goes."""
-    everything, one = error_for(45009, token_call=True), error_for(45009)
-
-    assert isinstance(everything, QuotaExhausted)
-    assert everything.everything
-    assert isinstance(one, QuotaExhausted)
-    assert not one.everything
-    assert "00:00 Beijing time" in str(one)
-
-
 def test_an_unknown_errcode_is_an_unexpected_answer() -> None:
     """Nothing is guessed about codes that nobody has described."""
     error = error_for(99999, rid="abc")
@@ -259,13 +248,11 @@ def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
 
 @pytest.mark.parametrize("told", [False, True])
 def test_what_an_error_was_told_is_kept_in_copies_and_nothing_more(told: bool) -> None:
-    """Whether all calls stop, and whether asking again makes sense: neither is so unless somebody said it."""
-    stops = QuotaExhausted("Enough.", everything=True) if told else QuotaExhausted("Enough.")
-    passes = UnexpectedAnswer("Odd.", passing=True) if told else UnexpectedAnswer("Odd.")
+    """Asking again makes no sense unless somebody said so."""
+    error = UnexpectedAnswer("Odd.", passing=True) if told else UnexpectedAnswer("Odd.")
 
-    assert copy.copy(stops).everything is told
-    assert copy.copy(passes).passing is told
-    assert stops.attempts == 1
+    assert copy.copy(error).passing is told
+    assert error.attempts == 1
 
 
 @pytest.mark.parametrize(("attempts", "said"), [(1, False), (2, True)])

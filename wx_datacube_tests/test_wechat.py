@@ -9,6 +9,7 @@ import pytest
 
 from wx_datacube.errors import (
     BY_ERRCODE,
+    TOKEN_CALLS,
     HostDown,
     NeedsPerson,
     NotReady,
@@ -238,7 +239,7 @@ class TestRetry:
         with wechat(errcode(45009)) as server, client(server.url) as it:
             error = failure(it)
         assert isinstance(error, QuotaExhausted)
-        assert not error.everything
+        assert error.endpoint not in TOKEN_CALLS
 
 
 class TestDeadHost:
@@ -449,7 +450,7 @@ class TestTokens:
         with StandIn(lambda _: errcode(45009)) as server, client(server.url) as it:
             error = failure(it)
         assert isinstance(error, QuotaExhausted)
-        assert error.everything
+        assert error.endpoint in TOKEN_CALLS
         assert len(server.requests) == 1
 
     def test_a_busy_token_call_is_asked_again_within_the_same_bounds(self) -> None:
