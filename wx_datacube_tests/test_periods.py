@@ -133,3 +133,29 @@ def test_now_is_in_beijing_and_naive() -> None:
 
     assert abs(ahead - dt.timedelta(hours=8)) < dt.timedelta(seconds=5)
     assert beijing_now().tzinfo is None
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ("", ""),
+        ("1", "1-1"),
+        ("1 2 3", "1-3"),
+        ("2 1 5 6 9", "1-2 5-6 9-9"),
+        ("9 8", "8-9"),
+    ],
+)
+def test_gaps_are_runs_of_missing_labels(missing: str, expected: str) -> None:
+    """Consecutive due labels are one gap, oldest first."""
+    days = {str(number): dt.date(2026, 11, number) for number in range(1, 10)}
+
+    found = gaps([days[number] for number in missing.split()], days.values())
+
+    assert " ".join(f"{first.day}-{last.day}" for first, last in found) == expected
+
+
+def test_gaps_go_by_due_labels_not_by_days() -> None:
+    """Two neighbouring weeks are one gap."""
+    mondays = [dt.date(2026, 11, 2) + number * 7 * DAY for number in range(3)]
+
+    assert gaps(mondays[:2], mondays) == [(mondays[0], mondays[1])]

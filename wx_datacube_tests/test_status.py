@@ -1,6 +1,5 @@
 """Status: what is there, missing, and called today, by the published file alone."""
 
-import datetime as dt
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from wx_datacube.catalog import BY_NAME
-from wx_datacube.periods import gaps
 from wx_datacube.settings import Account, Settings
 from wx_datacube.status import AccountStatus, read_status
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, day
@@ -172,27 +170,3 @@ def test_status_makes_no_call(made: Shop) -> None:
 
     assert made.emulated.control.calls() == []
     assert {path.name for path in made.warehouse.database.parent.iterdir()} == before
-
-
-@pytest.mark.parametrize(
-    ("missing", "expected"),
-    [
-        ("", ""),
-        ("1", "1-1"),
-        ("1 2 3", "1-3"),
-        ("2 1 5 6 9", "1-2 5-6 9-9"),
-        ("9 8", "8-9"),
-    ],
-)
-def test_gaps_are_runs_of_missing_labels(missing: str, expected: str) -> None:
-    """Consecutive due labels are one gap, oldest first."""
-    found = gaps([day(int(number)) for number in missing.split()], [day(number) for number in range(1, 10)])
-
-    assert " ".join(f"{first.day}-{last.day}" for first, last in found) == expected
-
-
-def test_gaps_go_by_due_labels_not_by_days() -> None:
-    """Two neighbouring weeks are one gap."""
-    mondays = [dt.date(2026, 11, 2) + number * 7 * DAY for number in range(3)]
-
-    assert gaps(mondays[:2], mondays) == [(mondays[0], mondays[1])]
