@@ -4,6 +4,7 @@ Commands run in this process, through `cli.run`; what needs real processes is in
 """
 
 import json
+import os
 import resource
 import shutil
 import socket
@@ -20,6 +21,7 @@ from wx_datacube import __version__, cli
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.errors import QuotaExhausted, SettingsError, WarehouseError
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.locks import locked
 
 TOP = Path(__file__).parent.parent
 CREDENTIALS = {"APPID": "wx5eed0fda7acbe011", "SECRET": "0123456789abcdef" * 2}
@@ -498,6 +500,16 @@ def test_a_port_that_is_taken_is_said_at_once(folder: Folder) -> None:
 
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert f"Port {port} of 127.0.0.1" in err
+
+
+def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
+    """By the process that has it, before Dagster is started."""
+    folder.set(**CREDENTIALS)
+    with locked(folder.path / ".dagster" / "ui.lock"):
+        code, out, err = folder.run("ui")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"Dagster's UI runs on {folder.path} already (process {os.getpid()})." in err
 
 
 def test_a_report_that_can_not_be_written_says_so(folder: Folder) -> None:
