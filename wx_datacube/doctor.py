@@ -79,7 +79,7 @@ def no_longer_configured(settings: Settings) -> Finding | None:
 
 
 _TOKEN = "WeChat gives out a token, and this machine's IP address is allowed."
-_TOKEN_OF_SERVER = "Your token server gives out a token; whether WeChat takes it, and from this machine, shows below."
+_TOKEN_OF_SERVER = "Your token server gives out a token; whether WeChat takes it is seen below."
 _HELP = "https://developers.weixin.qq.com/doc/oplatform/developers/dev/api"
 
 

@@ -13,6 +13,7 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest import Ingest
 from wx_datacube_tests.disks import limited
 from wx_datacube_tests.orchestrating import DAYS, Orchestra, orchestra
+from wx_datacube_tests.wechat_stand_in import StandIn, token
 
 DAY = dt.timedelta(days=1)
 
@@ -107,6 +108,22 @@ def test_a_wrong_secret_is_told_apart(it: Orchestra, emulated: Emulated, capsys:
     assert "Do not reset the AppSecret" in ills[0]
     assert emulated.secret not in ills[0]
     assert emulated.control.statistics_calls() == []
+
+
+def test_of_a_token_server_no_more_is_said_than_was_seen(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It gives out tokens; only WeChat's answer to a call with one shows whether they are any good."""
+    with StandIn(lambda _: token("made_up_by_somebody")) as server:
+        it.configure(API_URL=emulated.api_url, TOKEN_URL=server.url, START="2024-03-01")
+        code, wells, ills = examined(capsys)
+
+    assert code == 1
+    assert "Your token server gives out a token; whether WeChat takes it is seen below." in wells
+    assert not [well for well in wells if "is allowed" in well or "is granted" in well]
+    refused = [ill for ill in ills if "errcode 40014" in ill]
+    assert len(refused) == len(ENDPOINTS)
+    assert all("see that the token server gives out the token in force" in ill for ill in refused)
 
 
 def test_a_used_up_quota_is_said(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
