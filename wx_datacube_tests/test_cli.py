@@ -177,7 +177,7 @@ def _newer(path: Path) -> None:
 
 
 FILES = {
-    "no DuckDB file": (lambda path: path.write_text("accounts of 2019\n" * 1000), "can't be opened as a DuckDB file"),
+    "no DuckDB file": (lambda path: path.write_text("accounts of 2019\n" * 1000), "is not a DuckDB file. Move it away"),
     "a DuckDB file of others": (_foreign, "not one of wx_datacube"),
     "a file of a newer version": (_newer, "newer wx_datacube"),
 }

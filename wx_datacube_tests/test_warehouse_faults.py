@@ -22,6 +22,7 @@ from wx_datacube.warehouse.schema import SCHEMA_VERSION, TABLES
 from wx_datacube_tests.answers import MESSAGES, answered, body, day, row
 from wx_datacube_tests.disks import Disk, limited, mounted
 from wx_datacube_tests.ingesting import shop
+from wx_datacube_tests.rights import anybody, given, nobody_special
 
 KIB = 1024
 OURS = {"figures.duckdb", "figures.writer.duckdb"}
@@ -199,6 +200,130 @@ def test_a_damaged_file_without_the_other_asks_for_a_backup(published: Warehouse
 
     published.database.write_bytes(backup)
     published.writer.unlink()
+    store(published, 7)
+    published.publish()
+    assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("of", [lambda it: [it.database], lambda it: [it.writer], lambda it: [it.database, it.writer]])
+def test_an_empty_file_is_called_empty(published: Warehouse, of: Callable[[Warehouse], list[Path]]) -> None:
+    """Of no bytes, as a copy leaves it that failed: the other file, or a backup, is named as the way, and helps."""
+    backup = published.database.read_bytes()
+    for path in of(published):
+        path.unlink()
+        path.touch()
+    said = [
+        fails(use) for use in (lambda: [days_in(published)].clear(), published.publish, lambda: store(published, 7))
+    ]
+
+    assert any(said)
+    assert all(" is empty: it has no bytes. " in words and "elete " in words for words in said if words)
+    assert all("Move it away" not in words for words in said)
+    for path in of(published):
+        path.unlink()
+    if not published.writer.exists() and not published.database.exists():
+        published.database.write_bytes(backup)
+    store(published, 8)
+    published.publish()
+    assert {1, 2, 3, 4, 5, 6, 8} <= set(days_in(published))
+
+
+def test_the_only_file_that_is_empty_asks_for_a_backup(folder: Path) -> None:
+    """Whichever of the two it is; nothing empty is made of it."""
+    warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+    warehouse.database.unlink()
+    warehouse.database.touch()
+    said = f"{warehouse.database} is empty: it has no bytes. Put a backup in its place"
+    assert said in fails(lambda: [days_in(warehouse)].clear())
+    assert said in fails(lambda: store(warehouse, 7))
+    warehouse.database.rename(warehouse.writer)
+    assert f"put a backup in the place of {warehouse.database}" in fails(lambda: store(warehouse, 7))
+
+
+# --- no right ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def denied() -> Iterator[Warehouse]:
+    """A published warehouse in a folder that everybody may enter, owned by whoever runs the tests."""
+    with anybody() as folder:
+        warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+        store(warehouse, 1)
+        warehouse.publish()
+        yield warehouse
+
+
+def everybodys(warehouse: Warehouse) -> None:
+    """Let everybody do everything with a warehouse."""
+    warehouse.database.parent.chmod(0o777)
+    for path in warehouse.database.parent.rglob("*"):
+        path.chmod(0o777)
+
+
+def test_a_published_file_that_may_not_be_read_is_to_be_given(denied: Warehouse) -> None:
+    """Whoever moved it away, or set another path, would be without the history."""
+    everybodys(denied)
+    denied.database.chmod(0)
+    nobody_special()
+    said = fails(lambda: [days_in(denied)].clear())
+
+    assert said.startswith(f"{denied.database} can't be read: Permission denied. It is ")
+    assert said.endswith(f"Leave it where it is, give this user the right to it: {given('r', denied.database)}.")
+
+
+def test_a_writers_file_that_may_not_be_written_is_to_be_given(denied: Warehouse) -> None:
+    """As after a run of root's; a run says it, and so does a publication."""
+    everybodys(denied)
+    denied.writer.chmod(0o444)
+    nobody_special()
+    for use in (lambda: store(denied, 2), lambda: replayed(denied)):
+        said = fails(use)
+        assert said.startswith(f"{denied.writer} can't be written: Permission denied. It is ")
+        assert said.endswith(f"give this user the right to it: {given('rw', denied.writer)}.")
+
+
+def replayed(warehouse: Warehouse) -> None:
+    """What `wx-datacube replay` does."""
+    with warehouse.writing() as con:
+        replay(con)
+    warehouse.publish()
+
+
+def test_the_folder_that_can_not_be_written_is_named(denied: Warehouse) -> None:
+    """The one of the files, with whose it is, in a commit and in a publication."""
+    data = denied.database.parent
+    store(denied, 2)
+    everybodys(denied)
+    data.chmod(0o555)
+    nobody_special()
+    assert fails(lambda: store(denied, 3)).startswith(f"{data} can't be written: Permission denied. It is ")
+    assert given("rwx", data, "-R") in fails(denied.publish)
+
+
+def test_the_folder_of_locks_that_can_not_be_written_is_named(denied: Warehouse) -> None:
+    """Left by another user: free space would not help, nor would the folder that it is in."""
+    locks = denied.database.with_name("figures.locks")
+    everybodys(denied)
+    shutil.rmtree(locks)
+    locks.mkdir()
+    locks.chmod(0o555)
+    nobody_special()
+    said = fails(lambda: store(denied, 2))
+    assert said.startswith(f"{locks} can't be written: Permission denied. It is ")
+    assert said.endswith(f"{given('rwx', locks, '-R')}.")
+    assert "Free space" not in said
+
+
+def test_a_file_in_the_place_of_the_locks_is_to_be_moved_away(published: Warehouse) -> None:
+    """It is named, and nobody is told to free space."""
+    locks = published.database.with_name("figures.locks")
+    shutil.rmtree(locks)
+    locks.touch()
+    said = f"{locks} can't be written: it is no folder, and one is needed there. Move that file away"
+    assert said in fails(lambda: store(published, 7))
+    assert "space" not in fails(published.publish)
+
+    locks.unlink()
     store(published, 7)
     published.publish()
     assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]

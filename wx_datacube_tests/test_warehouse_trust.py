@@ -330,7 +330,7 @@ def test_a_published_file_that_can_not_be_read_is_a_finding_of_a_run(file: Wareh
     file.database.chmod(0o644)
     file.database.write_bytes(b"no database")
 
-    assert "can't be opened as a DuckDB file" in by_a_run(file)[0]
+    assert "is not a DuckDB file" in by_a_run(file)[0]
     file.publish()
     assert by_a_run(file) == []
 

@@ -1,10 +1,13 @@
 """Faults: what goes wrong with the two files, as errors that say which file, why, and what to do about it.
 
-Add here another way in which a file can't be used. DuckDB has one class for a full disk, a damaged file and one that
-is no database, so its text has to tell them apart. Nothing here opens a file.
+Add here another way in which a file can't be used. DuckDB has one class for a full disk, a damaged file, one that may
+not be read and one that is no database, so its text has to tell them apart. Nothing here opens a file.
 """
 
+import os
+import pwd
 import re
+import shlex
 from pathlib import Path
 
 import duckdb
@@ -18,6 +21,10 @@ _FILE_FAULTS = (
     duckdb.SerializationException,
 )
 _DAMAGE = "[Cc]orrupt|checksum|[Dd]eserialize|[Ss]erialization Error|replaying WAL|Could not read"
+_REFUSAL = "Permission denied|Operation not permitted"
+# Of an SQLite file DuckDB says that it lacks an extension.
+_OTHER_KIND = "not a valid DuckDB database file|Extension "
+_IN_THE_WAY = (FileExistsError, IsADirectoryError, NotADirectoryError)
 
 
 def is_file_fault(error: Exception) -> bool:
@@ -42,37 +49,119 @@ def brief(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).splitlines()[0].rstrip(".")
 
 
-def unwritable(folder: Path, error: Exception, otherwise: str = "set WX_DATACUBE_DATABASE") -> WarehouseError:
-    """There is no space, or no right to write; `otherwise` is how to write elsewhere."""
+def is_refusal(error: Exception) -> bool:
+    """Whether this user has no right to a file or a folder."""
+    # By its text too: where a WAL can't be made, DuckDB says so of the transaction.
+    said = isinstance(error, duckdb.Error) and re.search(_REFUSAL, str(error)) is not None
+    return said or isinstance(error, PermissionError)
+
+
+def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> WarehouseError:
+    """Nothing can be written into a folder, or into one in it; `elsewhere` is how to write to another one."""
+    path = _named(error) or folder
+    if is_refusal(error):
+        return refused(path, "written", error, elsewhere)
+    elsewhere = elsewhere or "set WX_DATACUBE_DATABASE"
+    if isinstance(error, _IN_THE_WAY):
+        place = next(each for each in (path, *path.parents) if os.path.lexists(each))
+        kind, wanted = ("folder", "file") if place.is_dir() else ("file", "folder")
+        return WarehouseError(
+            f"{place} can't be written: it is no {wanted}, and one is needed there.",
+            advice=f"Move that {kind} away, or {elsewhere}.",
+        )
     return WarehouseError(
         f"{folder} can't be written: {brief(error)}.",
-        advice=f"Free space, or give this user the right to write there, or {otherwise}.",
+        advice=f"Free space, or give this user the right to write there, or {elsewhere}.",
+    )
+
+
+def refused(path: Path, what: str, error: Exception, elsewhere: str = "") -> WarehouseError:
+    """This user may not use a file: the way is to be given the right, since without the file its history is lost."""
+    place = _refusing(path)
+    owner, user = place.stat().st_uid, os.geteuid()
+    right = "rwx" if place.is_dir() else "r" if what == "read" else "rw"
+    how = f"chmod u+{right}" if owner == user else f"sudo chown{' -R' if place.is_dir() else ''} {_name(user)}"
+    other = f" (or {elsewhere})" if elsewhere else ""
+    return WarehouseError(
+        f"{place} can't be {what}: {brief(error).split(': ')[-1]}. It is {_name(owner)}'s, and this user is"
+        f" {_name(user)}.",
+        advice=f"Leave it where it is, give this user the right to it: {how} {shlex.quote(str(place))}{other}.",
+    )
+
+
+def _refusing(path: Path) -> Path:
+    """What really is not this user's to use: the file, or the folder in which it can't be made or reached."""
+    there = [place for place in (path, *path.parents) if _may(place, os.F_OK)]
+    everything = os.R_OK | os.W_OK
+    refusing = (place for place in there if not _may(place, everything | (os.X_OK if place.is_dir() else 0)))
+    return next(refusing, there[0])
+
+
+def _may(place: Path, what: int) -> bool:
+    return os.access(place, what, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _named(error: Exception) -> Path | None:
+    """The file that an error is about, where it says so."""
+    found = re.search(r'file "(.+)":', str(error)) if isinstance(error, duckdb.Error) else None
+    name = found[1] if found else getattr(error, "filename", None)
+    return Path(name) if name else None
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+def unopenable(path: Path, writer: Path, database: Path, error: Exception) -> WarehouseError:
+    """DuckDB doesn't open one of the two files, and no process holds it."""
+    if is_refusal(error):
+        return refused(_named(error) or path, "read" if path == database else "written", error)
+    if path.is_file() and not path.stat().st_size:
+        return empty(path, writer, database)
+    if re.search(_OTHER_KIND, str(error)):
+        return WarehouseError(
+            f"{path} is not a DuckDB file.",
+            advice="Move it away, or set WX_DATACUBE_DATABASE to another path; it has not been changed.",
+        )
+    return WarehouseError(
+        f"{path} can't be opened as a DuckDB file: {brief(error)}.",
+        advice="Mend that, or set WX_DATACUBE_DATABASE to another path; it has not been changed.",
     )
 
 
 def damaged_writer(writer: Path, database: Path, error: Exception) -> WarehouseError:
     """The writer's file holds other bytes than were written."""
-    if database.exists():
-        advice = f"Delete {writer} (it is made again from the published file) and start again; what came since is asked"
-        return WarehouseError(f"{writer} is damaged: {brief(error)}.", advice=f"{advice} again.")
-    return WarehouseError(
-        f"{writer} is damaged: {brief(error)}.",
-        advice=f"Move it away, put a backup in the place of {database}, and start again; or set WX_DATACUBE_DATABASE"
-        " to another path.",
-    )
+    return WarehouseError(f"{writer} is damaged: {brief(error)}.", advice=_instead_of_writer(writer, database))
 
 
 def damaged_database(writer: Path, database: Path, error: Exception) -> WarehouseError:
     """The published file can't be read."""
-    advice = "If it is damaged, delete it: the next run makes it again from the writer's file."
-    if not writer.exists():
-        advice = "If it is damaged, put a backup in its place, or set WX_DATACUBE_DATABASE to another path."
+    advice = f"If it is damaged, {_instead_of_database(writer)}"
     return WarehouseError(f"{database} can't be read: {brief(error)}.", advice=advice)
 
 
-def not_duckdb(path: Path, error: Exception) -> WarehouseError:
-    """Something else is in the place of a file."""
-    return WarehouseError(
-        f"{path} can't be opened as a DuckDB file: {brief(error)}.",
-        advice="Move it away, or set WX_DATACUBE_DATABASE to another path; it has not been changed.",
+def empty(path: Path, writer: Path, database: Path) -> WarehouseError:
+    """A file of no bytes is in the place of one of the two: a copy that failed, or a disk that was full."""
+    advice = _instead_of_database(writer) if path == database else _instead_of_writer(writer, database)
+    return WarehouseError(f"{path} is empty: it has no bytes.", advice=advice[0].upper() + advice[1:])
+
+
+def _instead_of_writer(writer: Path, database: Path) -> str:
+    if database.exists():
+        return (
+            f"Delete {writer} (it is made again from the published file) and start again; what came since is asked"
+            " again."
+        )
+    return (
+        f"Move it away, put a backup in the place of {database}, and start again; or set WX_DATACUBE_DATABASE to"
+        " another path."
     )
+
+
+def _instead_of_database(writer: Path) -> str:
+    if writer.exists():
+        return "delete it: the next run makes it again from the writer's file."
+    return "put a backup in its place, or set WX_DATACUBE_DATABASE to another path."

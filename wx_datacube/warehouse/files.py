@@ -27,7 +27,7 @@ from wx_datacube.warehouse.faults import (
     holder,
     is_damage,
     is_file_fault,
-    not_duckdb,
+    unopenable,
     unwritable,
 )
 from wx_datacube.warehouse.ledger import last_call
@@ -124,7 +124,7 @@ class Warehouse:
         """The published file and its version, which may be an older one."""
         with _interruptions_as_they_are():
             try:
-                with _connected(self.database, _READ) as con:
+                with self._connected(self.database, _READ) as con:
                     yield con, _require_ours(con, self.database)
             except duckdb.Error as error:
                 if not is_file_fault(error):
@@ -278,13 +278,21 @@ class Warehouse:
         wait = Wait(self._patience)
         while True:
             try:
-                return _connected(self.writer, _WRITE)
+                return self._connected(self.writer, _WRITE)
             except duckdb.IOException as error:
                 if not holder(error):
                     raise
                 if wait.is_over():
                     raise TimeoutError(holder(error)) from None
             time.sleep(0.1)
+
+    def _connected(self, path: Path, config: _Config) -> Connection:
+        try:
+            return duckdb.connect(str(path), config=config)
+        except duckdb.IOException as error:
+            if holder(error) or is_damage(error):
+                raise
+            raise unopenable(path, self.writer, self.database, error) from None
 
     def _make_writer(self) -> None:
         """Make the writer's file: from the published one, which holds everything, else empty."""
@@ -313,7 +321,7 @@ class Warehouse:
         """Refuse to publish a copy of a damaged file; what the copy made last has too need not be read once more."""
         last = self._receipt().get("files", {}).get(self.database.name)
         try:
-            with _connected(copy, _READ) as con:
+            with self._connected(copy, _READ) as con:
                 if last is not None and last == self._state_of(self.database).get(self.database.name):
                     read_changed(con, copy, self.database)
                 else:
@@ -365,15 +373,6 @@ def _interruptions_as_they_are() -> Iterator[None]:
         if error.__cause__ is None or isinstance(error.__cause__, Exception):
             raise
         raise error.__cause__ from None
-
-
-def _connected(path: Path, config: _Config) -> Connection:
-    try:
-        return duckdb.connect(str(path), config=config)
-    except duckdb.IOException as error:
-        if holder(error) or is_damage(error):
-            raise
-        raise not_duckdb(path, error) from None
 
 
 def _create(con: Connection, clock: Clock, comments: bool = True) -> None:
