@@ -214,6 +214,16 @@ def test_downstream_assets_read_the_published_file(it: Orchestra) -> None:
     assert "read-only" in str(failed.step_failure_data.error)
 
 
+def test_the_resource_loads_no_extensions_by_itself(it: Orchestra) -> None:
+    """Nor downloads them: as for every connection of ours."""
+    it.warehouse.publish()
+    resource = (build_defs().resources or {})["duckdb"]
+
+    with resource.get_connection() as con:
+        asked = "SELECT current_setting('autoinstall_known_extensions'), current_setting('autoload_known_extensions')"
+        assert con.execute(asked).fetchall() == [(False, False)]
+
+
 def test_credentials_are_named_not_held(it: Orchestra) -> None:
     """Resources hold the names of variables, so that no secret is stored with the code location."""
     it.configure(**SETTINGS["credentials"])

@@ -3,10 +3,14 @@
 import datetime as dt
 import os
 import shutil
+import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -472,7 +476,8 @@ def test_a_holder_of_the_writers_file_is_named(published: Warehouse) -> None:
 LOCK = """
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from wx_datacube.warehouse.files import Warehouse
 with Warehouse(Path(sys.argv[1])).writing():
@@ -575,6 +580,46 @@ def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, make: type, which
     assert [other.name for other in tmp_path.iterdir() if other.is_file() and not other.name.startswith("future")] == [
         path.name
     ]
+
+
+SQLITE = """
+import sys
+from pathlib import Path
+from wx_datacube.errors import WarehouseError
+from wx_datacube.warehouse.files import Warehouse
+warehouse = Warehouse(Path(sys.argv[1]))
+for use in (warehouse.reading, warehouse.writing):
+    try:
+        use().__enter__()
+    except WarehouseError as error:
+        print(error)
+"""
+
+
+def test_for_an_sqlite_file_nothing_is_downloaded(tmp_path: Path) -> None:
+    """DuckDB would fetch an extension for it, into the user's home; it is no DuckDB file, and that is said."""
+    home, database = tmp_path / "home", tmp_path / PUBLISHED
+    home.mkdir()
+    with closing(sqlite3.connect(database)) as con:
+        con.execute("CREATE TABLE mine (a)")
+        con.commit()
+    done = subprocess.run(
+        [sys.executable, "-c", SQLITE, str(database)], env={"HOME": str(home)}, capture_output=True, text=True
+    )
+
+    said = f"{database} is not a DuckDB file. Move it away, or set WX_DATACUBE_DATABASE to another path"
+    assert [line.startswith(said) for line in done.stdout.splitlines()] == [True, True]
+    assert list(home.iterdir()) == []
+
+
+def test_no_connection_loads_extensions_by_itself(warehouse: Warehouse) -> None:
+    """Neither that of a run nor a reader's, before the first publication and after it."""
+    asked = "SELECT current_setting('autoinstall_known_extensions'), current_setting('autoload_known_extensions')"
+    for use in (warehouse.reading, warehouse.writing, warehouse.reading):
+        with use() as con:
+            assert con.execute(asked).fetchall() == [(False, False)]
+        if use == warehouse.writing:
+            warehouse.publish()
 
 
 def test_a_newer_schema_is_refused_with_its_number(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dagster_duckdb import DuckDBResource
 
 from wx_datacube.ingest import Ingest
 from wx_datacube.settings import Account, Secret, Settings
+from wx_datacube.warehouse.files import READ_ONLY
 
 
 class WeChatAccount(dg.ConfigurableResource[None]):
@@ -53,4 +54,4 @@ def account_resource(account: str, settings: Settings | None) -> WeChatAccount:
 
 def reading_resource(database: Path) -> DuckDBResource:
     """The published file, read-only, for downstream assets; it never waits for a run and no run waits for it."""
-    return DuckDBResource(database=str(database), connection_config={"access_mode": "READ_ONLY"})
+    return DuckDBResource(database=str(database), connection_config=dict(READ_ONLY))

@@ -45,10 +45,14 @@ from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
 
 _Config = dict[str, str | bool | int | float | list[str]]
 
+# Of an SQLite file in the place of ours, DuckDB would download an extension, by plain http. What we use, JSON and
+# Parquet, is built in.
+_ALONE: _Config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 # Readable from DuckDB 1.2 on; v1.0.0 would store the ledger's bodies twelve times as large.
 # One thread: a second one makes no load faster, doubles its memory, and takes its core from whoever fetches.
-_WRITE: _Config = {"storage_compatibility_version": "v1.2.0", "threads": 1}
-_READ: _Config = {"access_mode": "READ_ONLY"}
+_WRITE: _Config = {**_ALONE, "storage_compatibility_version": "v1.2.0", "threads": 1}
+READ_ONLY: _Config = {**_ALONE, "access_mode": "READ_ONLY"}
+"""How the published file is opened, whoever reads it."""
 _READABLE = 0o444
 _ROOM = 4 * 1024 * 1024
 """Bytes that must be free before anything is asked: some seconds of answers, with what DuckDB writes besides."""
@@ -115,7 +119,7 @@ class Warehouse:
                     raise older(self.database, version)
                 yield con
         else:
-            with duckdb.connect() as con:
+            with duckdb.connect(config=_ALONE) as con:
                 _create(con, self.clock, comments=False)  # which take longer than all else, and nobody sees them
                 yield con
 
@@ -124,7 +128,7 @@ class Warehouse:
         """The published file and its version, which may be an older one."""
         with _interruptions_as_they_are():
             try:
-                with self._connected(self.database, _READ) as con:
+                with self._connected(self.database, READ_ONLY) as con:
                     yield con, _require_ours(con, self.database)
             except duckdb.Error as error:
                 if not is_file_fault(error):
@@ -321,7 +325,7 @@ class Warehouse:
         """Refuse to publish a copy of a damaged file; what the copy made last has too need not be read once more."""
         last = self._receipt().get("files", {}).get(self.database.name)
         try:
-            with self._connected(copy, _READ) as con:
+            with self._connected(copy, READ_ONLY) as con:
                 if last is not None and last == self._state_of(self.database).get(self.database.name):
                     read_changed(con, copy, self.database)
                 else:
