@@ -151,7 +151,7 @@ class Reader:
     def _database(self) -> Path:
         name = "WX_DATACUBE_DATABASE"
         value = self._get(name) or DATABASE
-        path = self.project / Path(value).expanduser()
+        path = _followed(self.project / Path(value).expanduser())
         if value.endswith("/") or value.startswith((":memory:", "md:", "ducklake:")) or path.is_dir():
             wrong(name, f"the path of a file, such as {DATABASE}, not of a folder or a service")
         if any(folder.exists() and not folder.is_dir() for folder in path.parents):
@@ -218,6 +218,31 @@ class Reader:
             return f": {of[1].lower()} is not in WX_DATACUBE_ACCOUNTS."
         close = difflib.get_close_matches(name, sorted(known), 1, 0.8)
         return f"; did you mean {close[0]}?" if close else "."
+
+
+def _followed(path: Path) -> Path:
+    """The file that a path leads to: all is kept beside it, since publishing would put a file in the place of a link.
+
+    SettingsError where it can't be followed, or leads to a folder that isn't there.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise SettingsError(
+            f"{path} can't be reached: {error.strerror}.",
+            advice="See that this user may enter every folder above it, and that no link leads back to itself.",
+        ) from None
+    real = Path(os.path.realpath(path)) if path.is_symlink() else path
+    astray = [path] if real != path and not real.parent.is_dir() else []
+    for link in (*astray, *path.parents):
+        if link.is_symlink() and not link.exists():
+            raise SettingsError(
+                f"{link} is a link to {link.readlink()}, and nothing is there.",
+                advice="Is its disk mounted? Otherwise make that folder, or set WX_DATACUBE_DATABASE to another path.",
+            )
+    return real
 
 
 _UNIQUE = {"APPID": "AppID", "TOKEN_URL": "address"}

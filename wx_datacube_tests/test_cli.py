@@ -215,6 +215,38 @@ def test_a_database_that_cannot_be_written_is_said_so(command: list[str], folder
     assert "/proc/wx can't be written" in err
 
 
+def test_who_reads_by_a_link_sees_what_is_published(folder: Folder) -> None:
+    """The database may be a link to a file on another disk: it stays one, and its target is what is written."""
+    folder.set(**CREDENTIALS)
+    (folder.path / "data").mkdir()
+    (folder.path / "disk").mkdir()
+    link = folder.path / "data" / "wx_datacube.duckdb"
+    link.symlink_to("../disk/real.duckdb")
+
+    assert folder.run("replay")[0] == 0
+
+    assert link.is_symlink()
+    assert {path.name for path in (folder.path / "disk").iterdir()} == {
+        "real.duckdb",
+        "real.writer.duckdb",
+        "real.locks",
+    }
+    assert [path.name for path in (folder.path / "data").iterdir()] == [link.name]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_disk_that_is_not_mounted_is_asked_for(command: list[str], folder: Folder) -> None:
+    """Exit code 2 and one line, once."""
+    folder.set(**CREDENTIALS)
+    (folder.path / "data").symlink_to("/mnt/none")
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "data is a link to /mnt/none, and nothing is there. Is its disk mounted?" in err
+
+
 def test_outside_a_project_every_command_says_so(folder: Folder) -> None:
     """No dagster.yaml here or above: exit code 2, and what to do."""
     folder.path.joinpath("dagster.yaml").unlink()

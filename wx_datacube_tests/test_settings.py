@@ -12,6 +12,7 @@ import pytest
 from wx_datacube.environment import effective_environ, find_project, load_settings
 from wx_datacube.errors import SettingsError
 from wx_datacube.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Account, Secret, Settings, variable
+from wx_datacube_tests.rights import anybody, nobody_special
 
 HIDDEN = "5ec2e70123456789abcdef0123456789"
 
@@ -230,6 +231,48 @@ class TestWrongValues:
 
         assert load(project / "sub", DATABASE="x/../y.duckdb").database == project / "y.duckdb"
         assert load(project, DATABASE="/tmp/y.duckdb").database == Path("/tmp/y.duckdb")
+
+    def test_a_link_to_the_database_is_followed(self, project: Path) -> None:
+        """Everything is beside the real file; one that is still to be made, too."""
+        (project / "disk").mkdir()
+        (project / "data").mkdir()
+        link = project / "data" / "wx_datacube.duckdb"
+        link.symlink_to("../disk/real.duckdb")
+
+        assert load(project).database == project / "disk" / "real.duckdb"
+        (project / "disk" / "real.duckdb").touch()
+        assert load(project).database == project / "disk" / "real.duckdb"
+
+    def test_a_folder_that_is_a_link_may_be_one(self, project: Path) -> None:
+        """Its name stays as people know it."""
+        (project / "disk").mkdir()
+        (project / "data").symlink_to("disk")
+
+        assert load(project).database == project / "data" / "wx_datacube.duckdb"
+
+    @pytest.mark.parametrize(("link", "to"), [("data", "mnt"), ("data/wx_datacube.duckdb", "/mnt/none/real.duckdb")])
+    def test_a_link_to_a_disk_that_is_not_mounted_is_named(self, project: Path, link: str, to: str) -> None:
+        """Of the file, or of a folder above it: nothing could be made there."""
+        (project / link).parent.mkdir(exist_ok=True)
+        (project / link).symlink_to(to)
+
+        said = f"{project / link} is a link to {to}, and nothing is there. Is its disk mounted? "
+        assert refusal(project).startswith(said)
+        assert refusal(project, DATABASE=str(project / "data" / "wx_datacube.duckdb")).startswith(said)
+
+    def test_a_link_to_itself_is_an_error(self, project: Path) -> None:
+        """Neither a traceback nor an endless loop."""
+        (project / "data").symlink_to("data")
+
+        assert "wx_datacube.duckdb can't be reached: Too many levels of symbolic links." in refusal(project)
+
+    def test_a_folder_that_may_not_be_entered_is_an_error(self) -> None:
+        """What is in it can't be known, so that it is not taken for empty."""
+        with anybody() as folder:
+            (folder / "dagster.yaml").touch()
+            (folder / "data").mkdir(mode=0)
+            nobody_special()
+            assert "data/wx_datacube.duckdb can't be reached: Permission denied." in refusal(folder)
 
     @pytest.mark.parametrize(
         "fields", [{"APPID": HIDDEN}, {"APPID": "gh_1234567890ab"}, {"SECRET": f"{HIDDEN} {HIDDEN}"}]

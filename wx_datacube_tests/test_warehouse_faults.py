@@ -6,6 +6,7 @@ Damage is made as disks make it: some bytes of a file become others, anywhere.
 
 import os
 import random
+import shutil
 import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
