@@ -164,6 +164,13 @@ class Troubles:
             if found := self._read():
                 self._write([each for each in found if each["account"] != account])
 
+    def knows(self, account: str) -> bool:
+        """Whether anything is kept of an account."""
+        try:
+            return any(each["account"] == account for each in self._read())
+        except OSError:
+            return False
+
     def standing(self, account: str) -> list[Trouble]:
         """What calls and runs of an account met that only a person can mend; checks are judged once a day only."""
         try:

@@ -15,9 +15,13 @@ from wx_datacube import cli
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
+from wx_datacube.orchestration.forgetting import forget_account
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.periods import BEIJING
+from wx_datacube.report import report_file
 from wx_datacube.settings import Account
+from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
+from wx_datacube.warehouse.accounts import remove_account, rename_account
 from wx_datacube.warehouse.coverage import bind_account
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, LATER, answered, row
@@ -379,6 +383,92 @@ def test_a_removed_account_is_gone_from_file_and_dagster(it: Orchestra, both: Co
         statuses = [found.status.value for each in queued if (found := instance.get_run_by_id(each.run_id))]
         assert statuses == ["FAILURE", "NOT_STARTED"]
     assert run("status", "--account", "shop")[0] == 0
+
+
+def known_of(it: Orchestra, account: str) -> None:
+    """What is about an account beside the database: materializations, a report, and a trouble."""
+    event = dg.AssetMaterialization(dg.AssetKey([account, DAYS.name]), partition=str(START))
+    with project_instance(it.folder) as instance:
+        instance.report_runless_asset_event(event)
+    report_file(it.warehouse.database, account).write_text("figures")
+    trouble = Trouble("NeedsPerson 48001", DAYS.name, Urgency.PERSON, "Not granted.")
+    Troubles(it.warehouse.database).note(account, Source.RUNS, [DAYS.name], [trouble])
+
+
+def is_known(it: Orchestra, account: str) -> list[bool]:
+    """Whether each of that is there."""
+    with project_instance(it.folder) as instance:
+        history = instance.has_asset_key(dg.AssetKey([account, DAYS.name]))
+    report = report_file(it.warehouse.database, account).exists()
+    return [history, report, bool(Troubles(it.warehouse.database).standing(account))]
+
+
+LEFT = "Nothing is stored as news any more. What is left of it is forgotten now:"
+
+
+def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: Orchestra, both: Company) -> None:
+    """The same command again asks nothing, since no figures are to go, and says what it does; then there is none."""
+    store(it, both)
+    for account in both.members:
+        known_of(it, account)
+    remove_account(it.warehouse, "news")  # and there the command is killed
+
+    done = remove(it, "news", "")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{LEFT} its troubles, its report, its history in Dagster.\n" in done.stdout
+    assert "Remove them?" not in done.stdout
+    assert (is_known(it, "news"), is_known(it, "shop")) == ([False] * 3, [True] * 3)
+    again = remove(it, "news", "y\n")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "There is no account 'news'" in again.stderr
+
+
+@pytest.mark.parametrize("trace", ["history", "report", "trouble"])
+def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: Orchestra, both: Company, run: Said) -> None:
+    """Wherever in forgetting it was cut off."""
+    store(it, both)
+    remove_account(it.warehouse, "news")
+    known_of(it, "news")
+    if trace != "history":
+        forget_account(it.settings, "news")
+    if trace != "report":
+        report_file(it.warehouse.database, "news").unlink()
+    if trace != "trouble":
+        Troubles(it.warehouse.database).forget("news")
+
+    assert sum(is_known(it, "news")) == 1
+    assert LEFT in run("remove-account", "news")[1]
+    assert is_known(it, "news") == [False] * 3
+
+
+def test_a_renaming_that_was_cut_off_before_dagster_forgot_goes_on(it: Orchestra, both: Company, run: Said) -> None:
+    """With the name that it has now; another one stays the error that it is."""
+    store(it, both)
+    known_of(it, "news")
+    rename_account(it.warehouse, "news", "paper")  # and there the command is killed
+
+    code, _, err = run("rename-account", "news", "gazette")
+    assert (code, is_known(it, "news")) == (2, [True] * 3)
+    assert "There is no account 'news'" in err
+    code, out, err = run("rename-account", "news", "paper")
+    assert (code, err, is_known(it, "news")) == (0, "", [False] * 3)
+    assert LEFT in out
+    assert "In .env: paper instead of news in WX_DATACUBE_ACCOUNTS" in out
+    assert run("rename-account", "news", "paper")[0] == 2
+
+
+def test_figures_that_are_not_published_yet_are_no_trace(it: Orchestra, both: Company) -> None:
+    """An account's first run was killed before its figures were published: removing it asks for a yes."""
+    it.warehouse.publish()
+    with it.warehouse.writing() as con:
+        store_calls(con, [answered(DAYS, START, None, row(START), account="news")])
+    known_of(it, "news")
+
+    done = remove(it, "news", "n\n")
+
+    assert (done.returncode, is_known(it, "news")) == (1, [True] * 3)
+    assert "news: 1 calls with their answers" in done.stdout
 
 
 def store(it: Orchestra, both: Company) -> None:

@@ -18,13 +18,29 @@ def forget_account(settings: Settings, account: str) -> str | None:
 
     Returns why that didn't work, where it didn't.
     """
-    ours = {dg.AssetKey([account, name]) for name in (*(endpoint.name for endpoint in ENDPOINTS), "report")}
     try:
         with project_instance(settings.project) as instance:
             for run in instance.get_runs(dg.RunsFilter(statuses=list(WAITING))):
-                if run.asset_selection and run.asset_selection <= ours:
+                if run.asset_selection and run.asset_selection <= _keys(account):
                     instance.report_run_failed(run, f"The account {account} was renamed or removed while this waited.")
-            instance.wipe_assets([key for key in instance.get_asset_keys(prefix=[account]) if key in ours])
+            instance.wipe_assets(_with_history(instance, account))
     except (WarehouseError, dg.DagsterError) as error:
         return str(error)
     return None
+
+
+def is_remembered(settings: Settings, account: str) -> bool:
+    """Whether the project's instance holds a history of any asset of the account; of one that doesn't open, not."""
+    try:
+        with project_instance(settings.project) as instance:
+            return bool(_with_history(instance, account))
+    except (WarehouseError, dg.DagsterError):
+        return False
+
+
+def _keys(account: str) -> set[dg.AssetKey]:
+    return {dg.AssetKey([account, name]) for name in (*(endpoint.name for endpoint in ENDPOINTS), "report")}
+
+
+def _with_history(instance: dg.DagsterInstance, account: str) -> list[dg.AssetKey]:
+    return [key for key in instance.get_asset_keys(prefix=[account]) if key in _keys(account)]

@@ -3,9 +3,9 @@
 import click
 
 from wx_datacube.accounts import after_removal, after_renaming
-from wx_datacube.orchestration.forgetting import forget_account
+from wx_datacube.orchestration.forgetting import forget_account, is_remembered
 from wx_datacube.report import report_file
-from wx_datacube.settings import Settings
+from wx_datacube.settings import NAME, Settings
 from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse import accounts
 from wx_datacube.warehouse.files import Warehouse
@@ -14,7 +14,7 @@ from wx_datacube.warehouse.files import Warehouse
 def run_rename(settings: Settings, old: str, new: str) -> int:
     """Call an account otherwise; the exit code."""
     warehouse = Warehouse(settings.database)
-    if not _was_cut_off(warehouse, old):
+    if not (_was_cut_off(warehouse, old) or _is_only_left(settings, old, renamed=new)):
         backup = accounts.rename_account(warehouse, old, new)
         click.echo(f"{old} is called {new} now. The file as it was before: {backup}")
     click.echo(after_renaming(settings, old, new))
@@ -29,7 +29,7 @@ def run_rename(settings: Settings, old: str, new: str) -> int:
 def run_remove(settings: Settings, name: str) -> int:
     """Take out what is stored of an account, once a person has said yes; the exit code."""
     warehouse = Warehouse(settings.database)
-    cut_off = _was_cut_off(warehouse, name)
+    cut_off = _was_cut_off(warehouse, name) or _is_only_left(settings, name)
     stored = None if cut_off else accounts.stored_of(warehouse, name)
     if stored:
         click.echo(f"{name}: {stored.calls:,} calls with their answers and {stored.rows:,} rows of figures are to go.")
@@ -58,6 +58,29 @@ def _was_cut_off(warehouse: Warehouse, account: str) -> bool:
     if cut_off:
         click.echo(f"{account} was renamed or removed by a command that was cut off; that is published now.")
     return cut_off
+
+
+def _is_only_left(settings: Settings, account: str, renamed: str | None = None) -> bool:
+    """Whether nothing is stored of the account, but it is known: a command was cut off before that was forgotten.
+
+    `renamed` is what it would be called now, which is stored then.
+    """
+    stored = accounts.stored_in(Warehouse(settings.database))
+    if account in stored or not NAME.fullmatch(account) or (renamed is not None and renamed not in stored):
+        return False
+    left = [what for what, is_there in _traces(settings, account).items() if is_there]
+    if left:
+        click.echo(f"Nothing is stored as {account} any more. What is left of it is forgotten now: {', '.join(left)}.")
+    return bool(left)
+
+
+def _traces(settings: Settings, account: str) -> dict[str, bool]:
+    """What `_forget` would find."""
+    return {
+        "its troubles": Troubles(settings.database).knows(account),
+        "its report": report_file(settings.database, account).exists(),
+        "its history in Dagster": is_remembered(settings, account),
+    }
 
 
 def _forget(settings: Settings, account: str) -> None:

@@ -56,15 +56,20 @@ def stored_of(warehouse: Warehouse, account: str) -> Stored:
     return Stored(calls, sum(rows))
 
 
+def stored_in(warehouse: Warehouse) -> list[str]:
+    """The names of all accounts that anything is stored of, once what has been committed is published."""
+    _publish(warehouse)
+    with warehouse.reading() as con:
+        return stored_names(con)
+
+
 def was_cut_off(warehouse: Warehouse, account: str) -> bool:
     """Whether a command that renamed or removed the account was killed before it could publish that; now it is."""
     with warehouse.reading() as con:
         published = stored_names(con)
     if account not in published:
         return False
-    _publish(warehouse)
-    with warehouse.reading() as con:
-        return account not in stored_names(con)
+    return account not in stored_in(warehouse)
 
 
 def rename_account(warehouse: Warehouse, old: str, new: str) -> Path:
