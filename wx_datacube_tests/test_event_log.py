@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -284,6 +285,21 @@ def test_a_batch_that_fails_leaves_nothing_behind_and_is_stored_one_by_one(tmp_p
             assert events["ASSET_MATERIALIZATION"] == landed
     indexed = _rows(tmp_path, "index", "event_logs", "dagster_event_type")
     assert indexed[("ASSET_MATERIALIZATION",)] == 9
+
+
+def test_a_batch_that_fails_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """On a full disk Dagster says that it failed, and not every event of it: a line of ours says what to do."""
+    with open_instance(tmp_path, BATCHED) as instance:
+        run(instance, [MESSAGES], "2024-03-01", "2024-03-05")
+        with closing(sqlite3.connect(tmp_path / "history" / "index.db")) as con:
+            con.execute("DROP TABLE asset_event_tags")
+            con.execute("DROP TABLE event_logs")
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            run(instance, [MESSAGES], "2024-03-06", "2024-03-08")
+
+    said = capfd.readouterr().err
+    assert "Exception while storing event batch: " in said
+    assert "ASSET_MATERIALIZATION" not in said
 
 
 def _one_of_several(folder: Path, month: int, ready: Connection) -> None:

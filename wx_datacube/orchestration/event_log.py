@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from dagster._core.storage.event_log import SqliteEventLogStorage  # as Dagster's documentation of dagster.yaml names it
+from sqlalchemy.exc import StatementError
 
 from wx_datacube.warehouse.locks import locked
 
@@ -165,6 +166,9 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             self._thread.open = {run_id: run, _INDEX: index}
             try:
                 yield run, index
+            except StatementError as error:
+                error.hide_parameters = True  # Dagster prints it, and a batch of events is no message
+                raise
             finally:
                 self._thread.open = None
 
