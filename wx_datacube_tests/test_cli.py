@@ -544,6 +544,17 @@ def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
     assert f"Dagster's UI runs on {folder.path} already (process {os.getpid()})." in err
 
 
+def test_a_ui_whose_history_can_not_be_written_says_so(folder: Folder) -> None:
+    """Before Dagster is started, which would say it in a stack trace."""
+    folder.set(**CREDENTIALS)
+    (folder.path / ".dagster").write_text("")
+
+    code, out, err = folder.run("ui")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{folder.path / '.dagster'} can't be written: it is no folder" in err
+
+
 def test_a_report_that_can_not_be_written_says_so(folder: Folder) -> None:
     """A file where its folder should be: one line, and the old report stays."""
     folder.path.joinpath("taken").write_text("x")

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from wx_datacube.environment import adopt_dotenv
 from wx_datacube.errors import WarehouseError
+from wx_datacube.warehouse.faults import unwritable
 from wx_datacube.warehouse.locks import locked
 
 
@@ -25,22 +26,24 @@ def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
     """
     os.chdir(project)
     adopt_dotenv(project)
-    with _explained(project, SQLAlchemyError):
-        with _explained(project, OSError), locked(project / ".dagster" / "opening.lock"):
-            instance = dg.DagsterInstance.from_config(str(project))
-            instance.get_runs(limit=1)  # sets up what is set up on first use
+    with _explained(project):
+        try:
+            with locked(project / ".dagster" / "opening.lock"):
+                instance = dg.DagsterInstance.from_config(str(project))
+                instance.get_runs(limit=1)  # sets up what is set up on first use
+        except OSError as error:
+            raise unwritable(project / ".dagster", error, "name another folder in dagster.yaml") from None
         with instance:
             yield instance
 
 
 @contextmanager
-def _explained(project: Path, kind: type[Exception]) -> Iterator[None]:
+def _explained(project: Path) -> Iterator[None]:
     try:
         yield
-    except kind as error:
-        cause = error.__cause__ or error  # of SQLAlchemy's the driver's, which is one sentence
+    except SQLAlchemyError as error:
         raise WarehouseError(
-            f"Dagster's instance in {project} can't keep its history: {getattr(cause, 'strerror', None) or cause}.",
+            f"Dagster's instance in {project} can't keep its history: {error.__cause__ or error}.",
             advice="Free space, or give this user the right to write there (the history is in .dagster/ unless"
             " dagster.yaml says otherwise); then run the same again.",
         ) from None

@@ -1,7 +1,8 @@
 """UI: Dagster's, on the configured accounts or on the demo, with everything that it needs to know."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from wx_datacube.settings import Settings
 from wx_datacube.terminal.console import not_installed
 from wx_datacube.terminal.demo import made_up
 from wx_datacube.terminal.processes import run_module
+from wx_datacube.warehouse.faults import unwritable
 from wx_datacube.warehouse.locks import locked
 
 
@@ -47,14 +49,24 @@ def _dagster_dev(folder: Path, environ: Mapping[str, str], options: Sequence[str
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
     # Named, since Dagster would otherwise go by [tool.dg] of a pyproject.toml beside it, and leave out other locations.
     workspace = ["--workspace", "workspace.yaml"]
-    try:
-        with locked(folder / ".dagster" / "ui.lock", patience=0):
-            click.echo("Dagster's UI, for looking and trying; for a server see docs/deploy.md. Ctrl-C ends it.")
-            if "--port" not in options:
-                click.echo("In about 15 seconds: http://127.0.0.1:3000")
-            return run_module("dagster", ["dev", *workspace, *options], folder, environ, *quiet)
-    except TimeoutError as holder:
-        raise SettingsError(
-            f"Dagster's UI runs on {folder} already (process {holder}).",
-            advice="Use that one, or end it first: two Dagster daemons would start the same runs twice.",
-        ) from None
+    with _only_one(folder):
+        click.echo("Dagster's UI, for looking and trying; for a server see docs/deploy.md. Ctrl-C ends it.")
+        if "--port" not in options:
+            click.echo("In about 15 seconds: http://127.0.0.1:3000")
+        return run_module("dagster", ["dev", *workspace, *options], folder, environ, *quiet)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    history = folder / ".dagster"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(history / "ui.lock", patience=0))
+        except TimeoutError as holder:
+            raise SettingsError(
+                f"Dagster's UI runs on {folder} already (process {holder}).",
+                advice="Use that one, or end it first: two Dagster daemons would start the same runs twice.",
+            ) from None
+        except OSError as error:
+            raise unwritable(history, error, "name another folder in dagster.yaml") from None
+        yield
