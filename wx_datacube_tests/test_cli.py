@@ -238,13 +238,13 @@ def test_who_reads_by_a_link_sees_what_is_published(folder: Folder) -> None:
 def test_a_disk_that_is_not_mounted_is_asked_for(command: list[str], folder: Folder) -> None:
     """Exit code 2 and one line, once."""
     folder.set(**CREDENTIALS)
-    (folder.path / "data").symlink_to("/mnt/none")
+    (folder.path / "data").symlink_to("/none")
 
     code, out, err = folder.run(*command)
 
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
-    assert "data is a link to /mnt/none, and nothing is there. Is its disk mounted?" in err
+    assert "data is a link to /none, and nothing is there. Is its disk mounted?" in err
 
 
 def test_outside_a_project_every_command_says_so(folder: Folder) -> None:

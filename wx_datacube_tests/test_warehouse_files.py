@@ -603,9 +603,8 @@ def test_for_an_sqlite_file_nothing_is_downloaded(tmp_path: Path) -> None:
     with closing(sqlite3.connect(database)) as con:
         con.execute("CREATE TABLE mine (a)")
         con.commit()
-    done = subprocess.run(
-        [sys.executable, "-c", SQLITE, str(database)], env={"HOME": str(home)}, capture_output=True, text=True
-    )
+    environ = {**os.environ, "HOME": str(home)}
+    done = subprocess.run([sys.executable, "-c", SQLITE, str(database)], env=environ, capture_output=True, text=True)
 
     said = f"{database} is not a DuckDB file. Move it away, or set WX_DATACUBE_DATABASE to another path"
     assert [line.startswith(said) for line in done.stdout.splitlines()] == [True, True]
