@@ -186,7 +186,10 @@ class Crew:
                 self._failed(window, error)
         except Exception as error:  # a fault of ours, which the other windows would meet too
             with self._lock:
-                self._stop = self._stop or UnexpectedAnswer(f"A fault of wx_datacube: {type(error).__name__}.")
+                self._stop = self._stop or UnexpectedAnswer(
+                    f"A fault of wx_datacube: {type(error).__name__}.",
+                    advice="What has landed stays; please report it.",
+                )
                 self._failed(window, self._stop)
         else:
             self._failures = 0

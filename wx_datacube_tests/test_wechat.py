@@ -140,8 +140,25 @@ class TestOneCall:
     def test_a_quota_without_numbers_is_unexpected(self, quota: object) -> None:
         """Never a KeyError."""
         answer = http({"errcode": 0, "quota": quota})
-        with wechat(answer) as server, client(server.url) as it, pytest.raises(UnexpectedAnswer):
+        with wechat(answer) as server, client(server.url) as it, pytest.raises(UnexpectedAnswer) as caught:
             it.quota("getupstreammsg")
+        assert "api_calls" not in str(caught.value)
+
+    @pytest.mark.parametrize("answer", [errcode(4711), http("<html>"), http("[]"), http("", 403), http({})])
+    def test_only_of_a_statistics_call_it_is_said_that_the_answer_is_kept(self, answer: bytes) -> None:
+        """That of the quota, and of either call for a token, is in no ledger."""
+        with wechat(answer) as server, client(server.url) as it:
+            assert "kept in datacube.api_calls" in str(failure(it))
+            with pytest.raises(UnexpectedAnswer) as caught:
+                it.quota("getupstreammsg")
+        others = [str(caught.value)]
+        with StandIn(lambda _: answer) as server, client(server.url) as it:
+            others.append(str(failure(it)))
+        with StandIn(lambda _: answer) as central, client(central.url, token_url=central.url) as it:
+            others.append(str(failure(it)))
+
+        assert [said.split(":")[0] for said in others] == ["quota/get", "stable_token", "token server"]
+        assert [said for said in others if "kept" in said or "api_calls" in said] == []
 
     def test_without_credentials_there_is_a_clear_error_and_no_call(self) -> None:
         """Also for a client made for a configured account."""

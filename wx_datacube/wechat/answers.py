@@ -31,6 +31,9 @@ _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 _IN_BETWEEN = "Check WX_DATACUBE_API_URL, and what may answer in WeChat's place (a proxy, a network's log-in page)."
+NOT_KEPT = (
+    "Run the same again later; if that is answered again, report it with the errcode and rid, where there are any."
+)
 _TOKEN_SERVER = "See what the token server, whose address is in WX_DATACUBE_TOKEN_URL, says about it in its own log."
 
 
@@ -62,7 +65,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Whose answer it is: its name in sentences, what was asked, what it must hold, and what to blank out in it."""
+    """Whose answer it is: its name in sentences, what was asked, what it must hold, and what to blank out in it.
+
+    `kept` says that it goes into the ledger, as those of statistics calls do and of no others.
+    """
 
     who: str
     endpoint: str
@@ -71,6 +77,7 @@ class Source:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     token_call: bool = False
     own_server: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +182,8 @@ def _wechat_error(errcode: int, errmsg: str, source: Source) -> WeChatError:
     if source.own_server and not isinstance(error, TryAgain) and errcode != 40164:
         words = f"{source.who} answered with errcode {errcode} instead of a token."
         return NeedsPerson(words, advice=_TOKEN_SERVER, errcode=errcode, rid=rid, endpoint=source.endpoint)
+    if errcode not in BY_ERRCODE and not source.kept:
+        error.advice = NOT_KEPT
     if errcode not in BY_ERRCODE and not source.token_call:
         error.message += " " + re.sub(r"https?:\S+", "", errmsg)[:200]
     return error
@@ -188,7 +197,9 @@ def _advice(source: Source) -> str | None:
     """What to do about an unexpected answer; None for the usual, which is about the ledger."""
     if source.own_server:
         return _TOKEN_SERVER
-    return _IN_BETWEEN if source.token_call else None
+    if source.token_call:
+        return _IN_BETWEEN
+    return None if source.kept else NOT_KEPT
 
 
 def to_text(body: bytes) -> str:

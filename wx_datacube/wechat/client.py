@@ -20,7 +20,7 @@ import requests
 from wx_datacube.errors import UnexpectedAnswer, WeChatError
 from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.settings import API_URL, Account, Secret
-from wx_datacube.wechat.answers import Attempt, Finding, Source, to_attempt, understand
+from wx_datacube.wechat.answers import NOT_KEPT, Attempt, Finding, Source, to_attempt, understand
 from wx_datacube.wechat.guard import guarded_session
 from wx_datacube.wechat.retry import Limits, Retry
 from wx_datacube.wechat.tokens import Fetcher, NoToken, StableToken, Tokens, TokenServer, no_credentials
@@ -168,7 +168,7 @@ class Client:
         url = f"{self._api_url}{path}?access_token={quote(token, safe='')}"
         reply = self._transport.send(url, body, seconds=self._retry.host.seconds_left())
         secrets = (token, *(each.reveal() for each in self._secrets))
-        source = Source("WeChat", name, wanted, kind, secrets)
+        source = Source("WeChat", name, wanted, kind, secrets, kept=name != QUOTA_CALL)
         return understand(reply, source), reply
 
 
@@ -180,5 +180,5 @@ def _quota(data: dict[str, object]) -> Quota:
     numbers = [data.get(name) for name in ("daily_limit", "used", "remain")]
     whole = [number for number in numbers if isinstance(number, int) and not isinstance(number, bool)]
     if len(whole) < len(numbers):
-        raise UnexpectedAnswer("WeChat sent a quota without proper numbers.", endpoint=QUOTA_CALL)
+        raise UnexpectedAnswer("WeChat sent a quota without proper numbers.", advice=NOT_KEPT, endpoint=QUOTA_CALL)
     return Quota(*whole)
