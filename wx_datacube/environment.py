@@ -6,12 +6,14 @@ environment, a blank `KEY=` over an exported one.
 """
 
 import datetime as dt
+import io
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
+from dotenv.parser import Original, parse_stream
 
 from wx_datacube.errors import SettingsError
 from wx_datacube.periods import Clock, beijing_now
@@ -43,17 +45,43 @@ def find_project(environ: Mapping[str, str], cwd: Path) -> Path:
 
 def effective_environ(environ: Mapping[str, str], project: Path) -> dict[str, str]:
     """`environ` with the project's `.env` over it, parsed as Dagster parses it. SettingsError if it can't be read."""
-    path = project / ".env"
+    return _with_dotenv(environ, project)[0]
+
+
+def _with_dotenv(environ: Mapping[str, str], project: Path) -> tuple[dict[str, str], list[int]]:
+    """That, and the numbers of the lines of `.env` that say nothing. Of these python-dotenv would warn by itself.
+
+    It would not name the file, nor say it once only: it gets all other lines.
+    """
+    statements = list(parse_stream(io.StringIO(_dotenv_text(project / ".env"))))
+    sound = "".join(each.original.string for each in statements if not each.error)
+    values = {key: value for key, value in dotenv_values(stream=io.StringIO(sound)).items() if value is not None}
+    return {**environ, **values}, [_first_line(each.original) for each in statements if each.error]
+
+
+def _first_line(statement: Original) -> int:
+    """Where a statement begins, of which the blank lines before it are a part."""
+    text = statement.string
+    return statement.line + text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def _dotenv_text(path: Path) -> str:
+    """What is in `.env`; nothing where there is none. What is no file is not opened: a pipe would be waited for."""
+    if not path.exists():
+        return ""
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "a pipe or a device"
+        raise SettingsError(
+            f"The .env of the project folder is {what}, not a file.",
+            advice="Move it away, and write the settings into a file of that name: .env.example shows how.",
+        )
     try:
-        values = dotenv_values(path) if path.exists() else {}
+        return path.read_text("utf-8")
     except (OSError, ValueError) as error:
-        problem = type(error).__name__
-    else:
-        return {**environ, **{key: value for key, value in values.items() if value is not None}}
-    raise SettingsError(
-        f"The file .env of the project folder can't be read ({problem}).",
-        advice="Save it as plain UTF-8 text that you may read.",
-    )
+        raise SettingsError(
+            f"The file .env of the project folder can't be read ({type(error).__name__}).",
+            advice="Save it as plain UTF-8 text that you may read.",
+        ) from None
 
 
 def adopt_dotenv(project: Path) -> None:
@@ -76,8 +104,8 @@ def load_settings(
         raise SettingsError("wx_datacube does not run on Windows itself.", advice="Use WSL 2, where it does.")
     here = cwd or Path.cwd()
     project = find_project(os.environ if environ is None else environ, here)
-    values = effective_environ(os.environ, project) if environ is None else environ
-    return Reader(values, project, clock().date()).settings()
+    values, senseless = _with_dotenv(os.environ, project) if environ is None else (environ, [])
+    return Reader(values, project, clock().date(), tuple(senseless)).settings()
 
 
 def account_names() -> list[str]:

@@ -47,11 +47,15 @@ _PRIVATE = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One pass over the variables: each method reads one, checks it, and says what is wrong by its name."""
+    """One pass over the variables: each method reads one, checks it, and says what is wrong by its name.
+
+    `senseless` are the numbers of the lines of `.env` that set nothing and are no comment.
+    """
 
     values: Mapping[str, str]
     project: Path
     today: dt.date
+    senseless: tuple[int, ...] = ()
 
     def settings(self) -> Settings:
         """All of them, checked; SettingsError names the first that is wrong of those that every account shares."""
@@ -192,6 +196,9 @@ class Reader:
         env = self.project / ".env"
         if env.exists() and stat.S_IMODE(env.stat().st_mode) & 0o077:
             yield "Others on this machine can read .env, which may hold the AppSecret: chmod 600 .env"
+        if self.senseless:
+            lines = ", ".join(map(str, self.senseless))
+            yield f"In .env, what begins in line {lines} sets nothing: NAME=value is due, and a quote to be closed."
         for account in accounts:
             name = account.variable("TOKEN_URL")
             if (self._get(name) or "").lower().startswith("http:"):

@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -387,6 +387,35 @@ def test_warnings_go_to_stderr(folder: Folder) -> None:
     assert code == 0
     assert json.loads(out)
     assert err == "Warning: WX_DATACUBE_STRAT is not a setting, nothing reads it; did you mean WX_DATACUBE_START?\n"
+
+
+def test_a_line_of_env_that_says_nothing_is_told_once(folder: Folder) -> None:
+    """By its number, in the words of this program alone, and without what is in it."""
+    folder.set(**CREDENTIALS)
+    with (folder.path / ".env").open("a") as env:
+        env.write("WX_DATACUBE_START='2026-11-01\nWX_DATACUBE_CONCURRENCY=3\n= s3cr3t\n")
+
+    for command in ("status", "replay"):
+        code, _, err = folder.run(command)
+        assert code == 0
+        assert err == (
+            "Warning: In .env, what begins in line 3, 5 sets nothing: NAME=value is due, and a quote to be closed.\n"
+        )
+
+
+@pytest.mark.parametrize(("make", "what"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe or a device")])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_an_env_that_is_no_file_is_said_so(
+    command: list[str], make: Callable[[Path], None], what: str, folder: Folder
+) -> None:
+    """It is not waited for, nor taken for one in which nothing is set: exit code 2, and one line."""
+    make(folder.path / ".env")
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert f"The .env of the project folder is {what}, not a file." in err
 
 
 def test_replay_of_nothing_makes_an_empty_file(folder: Folder) -> None:

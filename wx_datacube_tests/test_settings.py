@@ -8,6 +8,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from wx_datacube.environment import effective_environ, find_project, load_settings
 from wx_datacube.errors import SettingsError
@@ -147,6 +148,28 @@ class TestDotenv:
         (project / ".env").write_bytes(b"\xef\xbb\xbfWX_DATACUBE_ACCOUNT=shop\n")
 
         assert effective_environ({}, project) == {"WX_DATACUBE_ACCOUNT": "shop"}
+
+    @pytest.mark.parametrize(
+        ("text", "lines"),
+        [
+            ('A=1\n#\nB=\'x\nC=${A}2\n\nD="two\nlines"\nE E\nF=ä # f\n= s3cr3t\nG', "3, 8, 10"),
+            ("A='1\nB=2\nC='3'\nD=4\n", "1"),
+            ("\ufeff=\r\nA=1\r\n\r\n \r\n= s3cr3t\r\n", "1, 5"),
+        ],
+    )
+    def test_lines_that_say_nothing_change_no_other(
+        self, text: str, lines: str, project: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """All else is as Dagster reads it, and one warning, of ours, says where they are."""
+        env = project / ".env"
+        env.write_bytes(text.encode())
+        env.chmod(0o600)
+
+        values, (warning,) = effective_environ({}, project), load_settings(cwd=project).warnings
+
+        assert warning.startswith(f"In .env, what begins in line {lines} sets nothing: ")
+        assert caplog.text == ""
+        assert values == {key: value for key, value in dotenv_values(env).items() if value is not None}
 
     def test_an_env_file_that_others_can_read_draws_a_warning(self, project: Path) -> None:
         """It may hold the AppSecret."""
