@@ -7,6 +7,7 @@ missing or failed, 2 wrong use or configuration, 3 stopped at the day's quota, 1
 
 import datetime as dt
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -27,7 +28,21 @@ if TYPE_CHECKING:
     from wx_datacube.settings import Account, Settings
     from wx_datacube.warehouse.files import Warehouse
 
-DAY = click.DateTime(["%Y-%m-%d"])
+
+class _Day(click.DateTime):
+    """YYYY-MM-DD; of a day that no calendar has, that is said."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The day, at midnight."""
+        if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(value)):
+            try:
+                dt.date.fromisoformat(value)
+            except ValueError:
+                self.fail(f"there is no day {value}.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+DAY = _Day(["%Y-%m-%d"])
 account_option = click.option("--account", metavar="NAME", help="One account only; default: all that are configured.")
 stored_account_option = click.option("--account", metavar="NAME", help="One account only; default: all in the file.")
 
