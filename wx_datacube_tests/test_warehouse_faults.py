@@ -206,27 +206,39 @@ def test_a_damaged_file_without_the_other_asks_for_a_backup(published: Warehouse
     assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
 
 
-@pytest.mark.parametrize("of", [lambda it: [it.database], lambda it: [it.writer], lambda it: [it.database, it.writer]])
-def test_an_empty_file_is_called_empty(published: Warehouse, of: Callable[[Warehouse], list[Path]]) -> None:
-    """Of no bytes, as a copy leaves it that failed: the other file, or a backup, is named as the way, and helps."""
-    backup = published.database.read_bytes()
-    for path in of(published):
-        path.unlink()
-        path.touch()
-    said = [
-        fails(use) for use in (lambda: [days_in(published)].clear(), published.publish, lambda: store(published, 7))
-    ]
+@pytest.mark.parametrize("which", ["database", "writer"])
+def test_an_empty_file_is_called_empty(published: Warehouse, which: str) -> None:
+    """Of no bytes, as a copy leaves it that failed: the other file is named as the way, and deleting this one helps."""
+    path: Path = getattr(published, which)
+    path.unlink()
+    path.touch()
+    uses = (lambda: [days_in(published)].clear(), published.publish, lambda: store(published, 7))
+    said = [words for words in map(fails, uses) if words]
 
-    assert any(said)
-    assert all(" is empty: it has no bytes. " in words and "elete " in words for words in said if words)
-    assert all("Move it away" not in words for words in said)
-    for path in of(published):
-        path.unlink()
-    if not published.writer.exists() and not published.database.exists():
-        published.database.write_bytes(backup)
+    assert said
+    assert all(words.startswith(f"{path} is empty: it has no bytes. Delete ") for words in said)
+    path.unlink()
     store(published, 8)
     published.publish()
     assert {1, 2, 3, 4, 5, 6, 8} <= set(days_in(published))
+
+
+def test_of_two_empty_files_neither_is_the_way(published: Warehouse) -> None:
+    """A backup is; and then the writer's file may go."""
+    backup = published.database.read_bytes()
+    for path in (published.database, published.writer):
+        path.unlink()
+        path.touch()
+    assert "is empty: it has no bytes. Put a backup in its place" in fails(lambda: [days_in(published)].clear())
+    said = f"{published.writer} is empty: it has no bytes. Move it away, put a backup in the place of"
+    assert fails(lambda: store(published, 7)).startswith(said)
+
+    published.database.write_bytes(backup)
+    assert f"Delete {published.writer}" in fails(lambda: store(published, 7))
+    published.writer.unlink()
+    store(published, 7)
+    published.publish()
+    assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_the_only_file_that_is_empty_asks_for_a_backup(folder: Path) -> None:
@@ -272,6 +284,17 @@ def test_a_published_file_that_may_not_be_read_is_to_be_given(denied: Warehouse)
     assert said.endswith(f"Leave it where it is, give this user the right to it: {given('r', denied.database)}.")
 
 
+def test_a_published_file_that_may_not_be_read_is_replaced(denied: Warehouse) -> None:
+    """By the next publication, which reads all of its copy instead of what is new; nobody is to delete anything."""
+    store(denied, 2)
+    everybodys(denied)
+    denied.database.chmod(0)
+    nobody_special()
+    denied.publish()
+
+    assert days_in(denied) == [1, 2]
+
+
 def test_a_writers_file_that_may_not_be_written_is_to_be_given(denied: Warehouse) -> None:
     """As after a run of root's; a run says it, and so does a publication."""
     everybodys(denied)
@@ -302,11 +325,11 @@ def test_the_folder_that_can_not_be_written_is_named(denied: Warehouse) -> None:
 
 
 def test_the_folder_of_locks_that_can_not_be_written_is_named(denied: Warehouse) -> None:
-    """Left by another user: free space would not help, nor would the folder that it is in."""
+    """Left by another user, with what is in it: free space would not help, nor would the folder that it is in."""
     locks = denied.database.with_name("figures.locks")
     everybodys(denied)
-    shutil.rmtree(locks)
-    locks.mkdir()
+    for path in locks.iterdir():
+        path.chmod(0o444)
     locks.chmod(0o555)
     nobody_special()
     said = fails(lambda: store(denied, 2))

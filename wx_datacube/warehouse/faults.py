@@ -77,7 +77,7 @@ def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> Warehouse
 
 def refused(path: Path, what: str, error: Exception, elsewhere: str = "") -> WarehouseError:
     """This user may not use a file: the way is to be given the right, since without the file its history is lost."""
-    place = _refusing(path)
+    place = _refusing(path, what)
     owner, user = place.stat().st_uid, os.geteuid()
     right = "rwx" if place.is_dir() else "r" if what == "read" else "rw"
     how = f"chmod u+{right}" if owner == user else f"sudo chown{' -R' if place.is_dir() else ''} {_name(user)}"
@@ -89,12 +89,19 @@ def refused(path: Path, what: str, error: Exception, elsewhere: str = "") -> War
     )
 
 
-def _refusing(path: Path) -> Path:
-    """What really is not this user's to use: the file, or the folder in which it can't be made or reached."""
+def _refusing(path: Path, what: str) -> Path:
+    """What really is not this user's to use: the file, or the folder in which it can't be made or reached.
+
+    Where a file can't be written, nor the folder in which it is, all that is in that is somebody else's.
+    """
     there = [place for place in (path, *path.parents) if _may(place, os.F_OK)]
-    everything = os.R_OK | os.W_OK
-    refusing = (place for place in there if not _may(place, everything | (os.X_OK if place.is_dir() else 0)))
-    return next(refusing, there[0])
+    place = next((place for place in there if not _may_use(place)), there[0])
+    alone = what == "read" or place.is_dir() or _may_use(place.parent)
+    return place if alone else place.parent
+
+
+def _may_use(place: Path) -> bool:
+    return _may(place, os.R_OK | os.W_OK | (os.X_OK if place.is_dir() else 0))
 
 
 def _may(place: Path, what: int) -> bool:
@@ -149,8 +156,12 @@ def empty(path: Path, writer: Path, database: Path) -> WarehouseError:
     return WarehouseError(f"{path} is empty: it has no bytes.", advice=advice[0].upper() + advice[1:])
 
 
+def _has_bytes(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 def _instead_of_writer(writer: Path, database: Path) -> str:
-    if database.exists():
+    if _has_bytes(database):
         return (
             f"Delete {writer} (it is made again from the published file) and start again; what came since is asked"
             " again."
@@ -162,6 +173,6 @@ def _instead_of_writer(writer: Path, database: Path) -> str:
 
 
 def _instead_of_database(writer: Path) -> str:
-    if writer.exists():
+    if _has_bytes(writer):
         return "delete it: the next run makes it again from the writer's file."
     return "put a backup in its place, or set WX_DATACUBE_DATABASE to another path."

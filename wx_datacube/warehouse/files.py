@@ -327,7 +327,10 @@ class Warehouse:
         try:
             with self._connected(copy, READ_ONLY) as con:
                 if last is not None and last == self._state_of(self.database).get(self.database.name):
-                    read_changed(con, copy, self.database)
+                    try:
+                        read_changed(con, copy, self.database)
+                    except PermissionError:  # the copy made last may not be read by this user; it is replaced
+                        read_all(con)
                 else:
                     read_all(con)
         except (OSError, duckdb.Error, WarehouseError) as error:
