@@ -321,7 +321,9 @@ def test_the_folder_that_can_not_be_written_is_named(denied: Warehouse) -> None:
     data.chmod(0o555)
     nobody_special()
     assert fails(lambda: store(denied, 3)).startswith(f"{data} can't be written: Permission denied. It is ")
-    assert given("rwx", data, "-R") in fails(denied.publish)
+    said = fails(denied.publish)
+    assert "chown" not in said  # of a folder that may hold other things
+    assert said.endswith(" Or set WX_DATACUBE_DATABASE to a place that is this user's.")
 
 
 def test_the_folder_of_locks_that_can_not_be_written_is_named(denied: Warehouse) -> None:
@@ -334,7 +336,7 @@ def test_the_folder_of_locks_that_can_not_be_written_is_named(denied: Warehouse)
     nobody_special()
     said = fails(lambda: store(denied, 2))
     assert said.startswith(f"{locks} can't be written: Permission denied. It is ")
-    assert said.endswith(f"{given('rwx', locks, '-R')}.")
+    assert f"{given('rwx', locks, '-R')}." in said
     assert "Free space" not in said
 
 

@@ -79,14 +79,24 @@ def refused(path: Path, what: str, error: Exception, elsewhere: str = "") -> War
     """This user may not use a file: the way is to be given the right, since without the file its history is lost."""
     place = _refusing(path, what)
     owner, user = place.stat().st_uid, os.geteuid()
-    right = "rwx" if place.is_dir() else "r" if what == "read" else "rw"
-    how = f"chmod u+{right}" if owner == user else f"sudo chown{' -R' if place.is_dir() else ''} {_name(user)}"
-    other = f" (or {elsewhere})" if elsewhere else ""
+    elsewhere = elsewhere or ("set WX_DATACUBE_DATABASE to a place that is this user's" if place.is_dir() else "")
+    other = f" Or {elsewhere}." if elsewhere else ""
     return WarehouseError(
         f"{place} can't be {what}: {brief(error).split(': ')[-1]}. It is {_name(owner)}'s, and this user is"
         f" {_name(user)}.",
-        advice=f"Leave it where it is, give this user the right to it: {how} {shlex.quote(str(place))}{other}.",
+        advice=f"Leave it where it is, give this user the right to it{_how(place, what, owner, user)}.{other}",
     )
+
+
+def _how(place: Path, what: str, owner: int, user: int) -> str:
+    """The command for it; none for a folder that may hold other things: nobody is to take over /var/lib."""
+    right = "rwx" if place.is_dir() else "r" if what == "read" else "rw"
+    if owner == user:
+        return f": chmod u+{right} {shlex.quote(str(place))}"
+    if not place.is_dir():
+        return f": sudo chown {_name(user)} {shlex.quote(str(place))}"
+    ours = place.name == ".dagster" or place.suffix == ".locks"
+    return f": sudo chown -R {_name(user)} {shlex.quote(str(place))}" if ours else ""
 
 
 def _refusing(path: Path, what: str) -> Path:
