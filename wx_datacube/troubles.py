@@ -166,20 +166,13 @@ class Troubles:
 
     def knows(self, account: str) -> bool:
         """Whether anything is kept of an account."""
-        try:
-            return any(each["account"] == account for each in self._read())
-        except OSError:
-            return False
+        return any(each["account"] == account for each in self._known())
 
     def standing(self, account: str) -> list[Trouble]:
         """What calls and runs of an account met that only a person can mend; checks are judged once a day only."""
-        try:
-            kept = self._read()
-        except OSError:
-            return []
         return [
             Trouble(each["cause"], subject, Urgency.PERSON, f"{each['text']} (since {each['since']})")
-            for each in kept
+            for each in self._known()
             if each["account"] == account and each["urgency"] == Urgency.PERSON.name and each["source"] != Source.CHECKS
             for subject in each["subjects"]
         ]
@@ -188,7 +181,7 @@ class Troubles:
         """What of an account has any trouble, as that source knows."""
         return {
             subject
-            for each in self._read()
+            for each in self._known()
             if (each["account"], each["source"]) == (account, source.value)
             for subject in each["subjects"]
         }
@@ -216,6 +209,13 @@ class Troubles:
                         each["told"] = True
                 else:
                     say(f"Nobody was told of this: {why_not} It is told the next time.")
+
+    def _known(self) -> "list[_Kept]":
+        """What is kept; nothing where that can't be read, which is told of the file itself."""
+        try:
+            return self._read()
+        except OSError:
+            return []
 
     def _read(self) -> "list[_Kept]":
         try:

@@ -208,6 +208,8 @@ def test_what_cannot_be_noted_is_told_nevertheless(tmp_path: Path, receiver: Rec
 
     assert len(receiver.texts) == 1
     assert book.said == []
+    assert book.troubles.subjects("shop", Source.CALLS) == set()  # of what can't be read, nothing is known
+    assert not book.troubles.knows("shop")
 
 
 @pytest.mark.parametrize("half", [b"", b"[{", b"{}", b"\x00" * 100, b"null"])
