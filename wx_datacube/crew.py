@@ -41,6 +41,9 @@ PUBLISH_SHARE = 10
 FAILURES_IN_A_ROW = {TryAgain: 3, UnexpectedAnswer: 10}
 """So many windows in a row that failed for such a reason say that there is no use in going on."""
 
+_LATE = dt.timedelta(days=7)
+"""So late may figures be that keep no older ones back; a window of older labels that isn't ready is given up whole."""
+
 _STOPS_AT_ONCE = (QuotaExhausted, NeedsPerson, HostDown, TokenRejected)
 
 
@@ -197,7 +200,7 @@ class Crew:
 
     def _failed(self, window: Window, error: WeChatError) -> None:
         newest = window.end
-        if isinstance(error, NotReady) and self.now < settled_at(newest, self.endpoint.period):
+        if isinstance(error, NotReady) and self.now < settled_at(newest, self.endpoint.period) + _LATE:
             self.errors[newest] = error
             self._ask_for_the_rest(window)
             return
@@ -211,7 +214,7 @@ class Crew:
             self._stop = self._stop or error
 
     def _ask_for_the_rest(self, window: Window) -> None:
-        """One label that isn't published yet (61503) must not keep back the older ones of its window."""
+        """One label that isn't published yet (61503), by noon or later, must not keep back the older ones."""
         if rest := window.asked[:-1]:
             self._windows.appendleft(Window(min(window.begin, rest[0]), rest[-1], rest))
 

@@ -270,7 +270,7 @@ BY_ERRCODE: dict[int, Meaning] = {
     61503: Meaning(
         NotReady,
         "WeChat has not computed these figures yet.",
-        "They come after 08:00 and by noon Beijing time: run the same again later today.",
+        "They come after 08:00 and by noon Beijing time, seldom later: run the same again then.",
     ),
     89501: Meaning(NeedsPerson, "The account's administrator has not yet allowed this machine.", _CONFIRM),
     89503: Meaning(NeedsPerson, "The account's administrator has to allow this machine.", _CONFIRM),

@@ -286,14 +286,24 @@ def test_the_rest_of_a_window_that_is_not_ready_is_asked(working: Working) -> No
     assert list(crew.errors) == [day(23)]
 
 
-def test_a_settled_label_that_is_not_ready_fails_with_its_window(working: Working) -> None:
-    """In the afternoon 61503 is not about yesterday's figures coming later."""
-    client = Acting(failing(23, error=NotReady))
+def test_figures_that_are_late_keep_no_older_ones_back(working: Working) -> None:
+    """In the afternoon, and for some days, 61503 may still be about the newest label alone, or the newest two."""
+    client = Acting(failing(22, 23, error=NotReady))
     crew = working.crew(client, endpoint=MESSAGES)
-    crew.work([window(22, 23)])
+    crew.work([window(20, 21, 22, 23)])
 
-    assert client.asked == [23]
+    assert client.asked == [23, 22, 21]
     assert sorted(label.day for label in crew.errors) == [22, 23]
+
+
+def test_a_window_of_older_labels_that_is_not_ready_fails_as_a_whole(working: Working) -> None:
+    """After a week nobody is late: label by label a history would cost as many calls as it has days."""
+    client = Acting(failing(16, error=NotReady))
+    crew = working.crew(client, endpoint=MESSAGES)
+    crew.work([window(15, 16)])
+
+    assert client.asked == [16]
+    assert sorted(label.day for label in crew.errors) == [15, 16]
 
 
 # --- when the file is in the way --------------------------------------------------------------------------------

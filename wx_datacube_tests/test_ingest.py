@@ -287,6 +287,14 @@ def test_a_refusal_because_of_yesterday_keeps_no_older_label_back(start: Start) 
     assert report.calls == 2
 
 
+def test_a_day_that_is_late_keeps_no_settled_one_back(start: Start) -> None:
+    """WeChat has yesterday at 18:00 only: all before it is there at 15:00, in every endpoint of several days."""
+    made = start(publish_at="18:00", refuse_unpublished=True)
+    for endpoint in (MESSAGES, SENDERS):
+        report = made.bring_in(endpoint, [day(20), day(21), day(22), YESTERDAY])
+        assert [each.label for each in report.undone] == [YESTERDAY]
+
+
 def test_a_refused_look_back_is_not_asked_again(start: Start) -> None:
     """With the older days stored there is nothing else to ask for."""
     made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=True)
