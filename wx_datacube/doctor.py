@@ -1,17 +1,18 @@
 """Doctor: what stands between this machine and its figures, one finding after the other, each with what to do.
 
-Add a finding where a newcomer got stuck. At most one statistics call an endpoint is made, for the newest settled label
-that is missing, so that its figures are stored and the call is not wasted. Dagster's part is in
-`orchestration.doctor`, which may import it.
+Add a finding where a newcomer got stuck. One statistics call an endpoint is made, for the newest settled label that is
+missing, so that its figures are stored and the call is not wasted, or else for the newest one again. Dagster's part is
+in `orchestration.doctor`, which may import it.
 """
 
 import os
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.errors import WeChatError, WxDatacubeError
-from wx_datacube.ingest import Ingest
+from wx_datacube.ingest import Ingest, Report
 from wx_datacube.periods import Clock, beijing_now, settled_at
 from wx_datacube.settings import Account, Settings
 from wx_datacube.troubles import TOKEN, Source, Troubles
@@ -19,7 +20,7 @@ from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.accounts import stored_names
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
-from wx_datacube.wechat import Client
+from wx_datacube.wechat import Client, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +121,35 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Fin
 def _endpoint(client: Client, settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Finding:
     try:
         quota = client.quota(endpoint.name)
-        error = _one_call(settings, account, endpoint, clock)
+        left = f"{quota.remain:,} of {quota.daily_limit:,} calls are left today"
+        report = _one_call(settings, account, endpoint, clock)
     except WxDatacubeError as failure:
         return Finding(False, str(failure))
-    if error is not None:
-        return Finding(False, str(error))
-    left = f"{quota.remain:,} of {quota.daily_limit:,} calls are left today"
+    if report is None:
+        return Finding(True, f"{endpoint.name}: nothing of it is due yet, so nothing was asked; {left}.")
+    if report.errors:
+        return Finding(False, str(report.errors[0]))
     return Finding(quota.remain > 0, f"{endpoint.name} is granted; {left}.")
 
 
-def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> WeChatError | None:
-    """Ask for the newest settled label that is missing; what WeChat says against it. None, too, if all is there."""
+def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Report | None:
+    """Ask for the newest settled label that is missing, or again for the newest: only an answer shows a permission.
+
+    None where there is nothing to ask for.
+    """
     now = clock()
     with Warehouse(settings.database, clock=clock).writing() as con:
         states = known.states(con, account.name, account.start, now, endpoint)[endpoint.name]
-    settled = [label for label in states if now >= settled_at(label, endpoint.period)]
-    missing = [label for label in settled if states[label] is State.MISSING]
-    if not missing:
+    settled = {label: state for label, state in states.items() if now >= settled_at(label, endpoint.period)}
+    missing = [label for label, state in settled.items() if state is State.MISSING]
+    stored = [label for label, state in settled.items() if state in (State.LANDED, State.EMPTY)]
+    labels = (missing or stored)[-1:]
+    if not labels:
         return None
-    report = Ingest.of(settings, account).bring_in(endpoint, [missing[-1]], run_id="doctor", by_hand=True)
-    return report.errors[0] if report.errors else None
+
+    def connect(halted: threading.Event) -> Client:
+        return Client.of(account, settings.api_url, sleep=halted.wait, limits=Limits(attempts=1, pauses=0))
+
+    ingest = replace(Ingest.of(settings, account), connect=connect)
+    again = None if missing else ingest.begin_refresh({endpoint: labels}, labels[0], labels[0])[endpoint]
+    return ingest.bring_in(endpoint, labels, run_id="doctor", refresh=again, by_hand=True)

@@ -11,6 +11,7 @@ from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.doctor import examine
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest import Ingest
+from wx_datacube.periods import beijing_now
 from wx_datacube_tests.disks import limited
 from wx_datacube_tests.orchestrating import DAYS, Orchestra, orchestra
 from wx_datacube_tests.wechat_stand_in import StandIn, token
@@ -64,6 +65,50 @@ def test_its_calls_are_not_wasted(it: Orchestra, emulated: Emulated, capsys: pyt
     with it.warehouse.writing() as con:
         landed = con.execute("SELECT count(DISTINCT endpoint) FROM datacube.coverage WHERE state <> 'missing'")
         assert landed.fetchall() == [(len(ENDPOINTS),)]
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["at first", "with everything stored"])
+def test_a_permission_is_seen_by_a_call(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], stored: bool
+) -> None:
+    """An account may lose its certification after years; what has no label yet is not said to be granted."""
+    it.use(emulated, START="2026-09-16")
+    if stored:
+        assert cli.run(["backfill"]) == 0
+    assert examined(capsys)[0] == 0
+    emulated.control.set(denied=["*"])
+
+    code, wells, ills = examined(capsys)
+
+    assert code == 1
+    assert len([ill for ill in ills if "errcode 48001" in ill]) == len(ENDPOINTS)
+    assert not [well for well in wells if "is granted" in well]
+
+
+def test_of_what_is_not_due_nothing_is_asked(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first month of an account's history has not ended: whether its figures are granted, nobody knows."""
+    it.use(emulated, START=beijing_now().date())
+    emulated.control.set(denied=["*"])
+
+    _, wells, ills = examined(capsys)
+
+    assert len([well for well in wells if "nothing of it is due yet, so nothing was asked" in well]) == len(ENDPOINTS)
+    assert ills == []
+    assert emulated.control.statistics_calls() == []
+
+
+@pytest.mark.parametrize("answer", ["-1", "45011", "drop"])
+def test_it_asks_each_endpoint_once_whatever_comes(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], answer: str
+) -> None:
+    """Somebody waits for it at a terminal, and the day's calls are for figures."""
+    for endpoint in ENDPOINTS:
+        emulated.control.fault(endpoint.name, answer)
+
+    assert examined(capsys)[0] == 1
+    assert len(emulated.control.statistics_calls()) == len(ENDPOINTS)
 
 
 def test_an_address_that_is_not_whitelisted_is_named(

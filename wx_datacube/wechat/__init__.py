@@ -8,5 +8,6 @@ here knows Dagster, the warehouse, or how labels become calls. Source: WeChat's 
 
 from wx_datacube.wechat.answers import Attempt
 from wx_datacube.wechat.client import QUOTA_CALL, Client, Journal, Quota
+from wx_datacube.wechat.retry import Limits
 
-__all__ = ["QUOTA_CALL", "Attempt", "Client", "Journal", "Quota"]
+__all__ = ["QUOTA_CALL", "Attempt", "Client", "Journal", "Limits", "Quota"]
