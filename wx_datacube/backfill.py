@@ -167,6 +167,8 @@ class Backfill:
             self._ingest.warehouse.publish()
 
     def _run(self) -> dict[Endpoint, States]:
+        with self._ingest.warehouse.writing() as con:  # `coverage` goes by it, also where nothing is to be asked
+            known.bind_account(con, self.account.name, self.account.appid, self.account.start, self.now)
         states = self._states()
         ask = self._to_ask(states)
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())

@@ -138,6 +138,22 @@ def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
     assert "Dagster holds 30 partitions of default as materialized, and only " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("start", [dt.date(2024, 2, 20), dt.date(2024, 3, 5)], ids=["earlier", "later"])
+def test_another_start_is_seen_by_readers_though_nothing_is_to_do(
+    it: Orchestra, emulated: Emulated, start: dt.date
+) -> None:
+    """`coverage` and `status` say the same of the same history, also where all that is asked for is there."""
+    backfill(it).run()
+    calls = asked(emulated)
+    it.use(emulated, START=start)
+    backfill(it).run()
+
+    with it.warehouse.reading() as con:
+        first = con.execute("SELECT min(label) FROM datacube.coverage WHERE endpoint = 'getupstreammsg'").fetchall()
+        assert first == con.execute("SELECT start_date FROM datacube.accounts").fetchall() == [(start,)]
+    assert asked(emulated) == calls
+
+
 def test_the_newest_comes_first_and_hours_last(it: Orchestra, emulated: Emulated) -> None:
     """One call of each endpoint before anything older; the cheap endpoints before the hours."""
     emulated.control.set(silent_share=0)
