@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wx_datacube.catalog import Period
+from wx_datacube.errors import SettingsError
 from wx_datacube.folder import DAGSTERS, content
 from wx_datacube.periods import settled_at
 from wx_datacube.settings import MADE_UP, PREFIX
@@ -18,9 +19,17 @@ DAYS = 90
 
 
 def demo_folder(project: Path) -> Path:
-    """The demo's project folder, made if need be, with the `dagster.yaml` and `workspace.yaml` of this package."""
+    """The demo's project folder, made if need be, with the `dagster.yaml` and `workspace.yaml` of this package.
+
+    SettingsError where there are settings in it.
+    """
     folder = project / "demo"
     folder.mkdir(exist_ok=True)
+    if os.path.lexists(folder / ".env"):  # Dagster and every command in that folder would go by it
+        raise SettingsError(
+            f"There is a .env in {folder}, and the demo goes by none, so that it never asks the real WeChat.",
+            advice="Move it away; that of your own account belongs into the project folder.",
+        )
     for name in DAGSTERS:
         # In one step: Dagster takes a half-written dagster.yaml for an empty one, and its history goes elsewhere.
         half = folder / f".{name}.{os.getpid()}"

@@ -565,6 +565,18 @@ def test_a_port_that_is_taken_is_said_at_once(folder: Folder) -> None:
     assert f"Port {port} of 127.0.0.1" in err
 
 
+@pytest.mark.parametrize("command", ["demo", "ui"])
+def test_the_demo_goes_by_no_settings(folder: Folder, command: str) -> None:
+    """A `.env` that was copied into its folder would send made-up calls to the real WeChat."""
+    (folder.path / "demo").mkdir()
+    (folder.path / "demo" / ".env").write_text("WX_DATACUBE_API_URL=http://127.0.0.1:9")
+
+    code, out, err = folder.run(command)
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"There is a .env in {folder.path / 'demo'}" in err
+
+
 def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
     """By the process that has it, before Dagster is started."""
     folder.set(**CREDENTIALS)
