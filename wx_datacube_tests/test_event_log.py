@@ -19,6 +19,7 @@ from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, ad
 
 DAILY = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_date="2025-01-01", timezone="Asia/Shanghai")
 MESSAGES, HOURS = dg.AssetKey(["default", "messages"]), dg.AssetKey(["default", "hours"])
+CHECKS = ("keys_are_unique", "no_old_data")
 STOCK = ("dagster._core.storage.event_log", "SqliteEventLogStorage")
 BATCHED = ("wx_datacube.orchestration.event_log", "BatchedSqliteEventLogStorage")
 TABLES = {
@@ -58,7 +59,7 @@ def _asset(key: dg.AssetKey) -> dg.AssetsDefinition:
         key=key,
         partitions_def=DAILY,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[dg.AssetCheckSpec(name, asset=key) for name in ("keys_are_unique", "no_old_data")],
+        check_specs=[dg.AssetCheckSpec(name, asset=key) for name in CHECKS],
     )
     def materialize(context: dg.AssetExecutionContext, config: Landing) -> Iterator[dg.MaterializeResult[Any]]:
         keys = list(context.partition_keys)
@@ -69,9 +70,7 @@ def _asset(key: dg.AssetKey) -> dg.AssetsDefinition:
                 context.log_event(dg.AssetCheckEvaluation(key, "keys_are_unique", passed=False, metadata={}))
             raise dg.Failure("the day's quota is used up", allow_retries=False)
         add_metadata(context, {each: _metadata(each) for each in keys})
-        yield dg.MaterializeResult(
-            check_results=[dg.AssetCheckResult(check_name=n, passed=True) for n in ("keys_are_unique", "no_old_data")]
-        )
+        yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name=n, passed=True) for n in CHECKS])
 
     return materialize
 
@@ -208,6 +207,29 @@ def test_the_index_points_at_the_events_that_it_names(histories: Any) -> None:
         ).fetchone()
 
     assert (strays, checks) == ((0,), (0,))
+
+
+def test_checks_read_as_in_stock_and_take_a_fraction_of_the_space(histories: Any) -> None:
+    """A planned check is in the log once, and not once more for each partition; one that was judged has its event."""
+
+    def executions(name: str) -> Counter[tuple[Any, ...]]:
+        storage = histories[name][1].event_log_storage
+        checks = [dg.AssetCheckKey(key, check) for key in (MESSAGES, HOURS) for check in CHECKS]
+        found = [each for check in checks for each in storage.get_asset_check_execution_history(check, limit=1000)]
+        judged = [each.evaluation.passed if each.status.value in ("SUCCEEDED", "FAILED") else None for each in found]
+        return Counter((each.key, each.status, each.partition, told) for each, told in zip(found, judged, strict=True))
+
+    sizes = [
+        sum(
+            len(event or "") * count
+            for (event,), count in _rows(folder, "index", "asset_check_executions", "evaluation_event").items()
+        )
+        for folder, _, _ in (histories["stock"], histories["batched"])
+    ]
+
+    assert executions("stock") == executions("batched")
+    assert {status.value for _, status, _, _ in executions("batched")} >= {"PLANNED", "SUCCEEDED", "FAILED"}
+    assert sizes[1] < sizes[0] / 3
 
 
 def test_metadata_given_at_once_is_what_dagster_makes_of_it_one_by_one() -> None:

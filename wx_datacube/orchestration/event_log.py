@@ -136,21 +136,23 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             self._store_asset_event(index, event, event_id)
 
     def _store_asset_check_evaluation_planned(self, event: dg.EventLogEntry, event_id: int | None) -> None:
-        """Stock serializes the event again for every partition: 0.6 s a check over twelve years."""
+        """Stock writes the whole event once more for every partition: half of a history's size, and read by nobody.
+
+        It is in the log itself; what comes in its place, when the check is judged, is stored as in stock.
+        """
         planned: Any = event.get_dagster_event().event_specific_data
         if self._thread.open is None or planned.partitions_subset is None:
             super()._store_asset_check_evaluation_planned(event, event_id)
             return
         from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
-        logged = self._event_to_row(event)
         row = {
             "asset_key": planned.asset_key.to_string(),
             "check_name": planned.check_name,
             "run_id": event.run_id,
             "execution_status": "PLANNED",
-            "evaluation_event": logged["event"],
-            "evaluation_event_timestamp": logged["timestamp"],
+            "evaluation_event": None,
+            "evaluation_event_timestamp": self._event_to_row(event)["timestamp"],
             "evaluation_event_storage_id": event_id,
         }
         rows = [{**row, "partition": key} for key in planned.partitions_subset.get_partition_keys()]
