@@ -167,8 +167,6 @@ class Backfill:
             self._ingest.warehouse.publish()
 
     def _run(self) -> dict[Endpoint, States]:
-        with self._ingest.warehouse.writing() as con:  # `coverage` goes by it, also where nothing is to be asked
-            known.bind_account(con, self.account.name, self.account.appid, self.account.start, self.now)
         states = self._states()
         ask = self._to_ask(states)
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())
@@ -186,7 +184,9 @@ class Backfill:
         return self._states()
 
     def _states(self) -> dict[Endpoint, States]:
+        """The states of the labels in scope; for readers, too, history begins where the settings say."""
         with self._ingest.warehouse.writing() as con:
+            known.bind_account(con, self.account.name, self.account.appid, self.account.start, self.now)
             return self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
 
     def _to_ask(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, list[dt.date]]:

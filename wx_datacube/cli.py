@@ -34,12 +34,12 @@ class _Day(click.DateTime):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The day, at midnight."""
-        if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(value)):
-            try:
-                dt.date.fromisoformat(value)
-            except ValueError:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(value)):
                 self.fail(f"there is no day {value}.", param, ctx)
-        return super().convert(value, param, ctx)
+            raise
 
 
 DAY = _Day(["%Y-%m-%d"])

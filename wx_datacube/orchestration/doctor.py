@@ -42,10 +42,10 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
 def _another_file(instance: dg.DagsterInstance, settings: Settings, account: Account) -> Iterator[Finding]:
     now, scope = beijing_now(), Scope()
     try:
-        ahead = DagsterRuns(instance, settings, account, scope, now).to_do()
         with Warehouse(settings.database).writing() as con:
             states = scope.of(known.states(con, account.name, account.start, now))
     except WarehouseError:
         return  # which is said of the files
-    if warning := another_file(ahead.held, states, settings, account):
+    held = DagsterRuns(instance, settings, account, scope, now).held(states)
+    if warning := another_file(sum(map(len, held.values())), states, settings, account):
         yield Finding(False, warning)

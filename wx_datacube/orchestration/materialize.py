@@ -6,7 +6,7 @@ they do is in `assets`. The process is started and spoken to by `dagster_process
 
 import datetime as dt
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -46,9 +46,13 @@ class DagsterRuns:
         end_dead_runs(self.instance)
         with Warehouse(self.settings.database).writing() as con:
             found = self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
-        held = {endpoint: self._materialized(endpoint) & states.keys() for endpoint, states in found.items()}
+        held = self.held(found)
         labels = sum(len(to_do(states, held[endpoint])) for endpoint, states in found.items())
         return Ahead(labels, sum(map(len, held.values())))
+
+    def held(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, set[dt.date]]:
+        """Which of these labels Dagster holds as materialized."""
+        return {endpoint: self._materialized(endpoint) & labels.keys() for endpoint, labels in states.items()}
 
     def materialize(self, landed: Landed) -> Iterator[Run]:
         """Run what is stored and not materialized, in as few ranges as hold nothing that is missing."""

@@ -1,6 +1,6 @@
 """Guarded: runs a module as `python -m` does, in a process that ends when the one that started it is gone.
 
-Whoever starts it gives it the reading end of a pipe (`processes.run_process`). The kernel closes the writing end with
+Whoever starts it gives it the reading end of a pipe (`processes.run_module`). The kernel closes the writing end with
 its holder, also after `kill -9`: nothing else tells of that on every system. Imports nothing of ours.
 """
 
@@ -11,14 +11,15 @@ import sys
 import threading
 import time
 
-_SECONDS_TO_END = 30
+SECONDS_TO_END = 30
+"""For an ordinary end, as after Ctrl-C; then all of the group is killed."""
 
 
 def _end_with(starter: int) -> None:
     """Wait for the other end of the pipe to be closed; then end as Ctrl-C does, and at last with all of the group."""
     os.read(starter, 1)
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(_SECONDS_TO_END)
+    time.sleep(SECONDS_TO_END)
     os.killpg(0, signal.SIGKILL)
 
 

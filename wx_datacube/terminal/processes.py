@@ -6,7 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
 from pathlib import Path
+
+from wx_datacube.terminal.guarded import SECONDS_TO_END
 
 
 def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], *flags: str) -> int:
@@ -16,30 +19,22 @@ def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Map
     leave its processes behind. When we are killed it notices (`guarded`), and when it is, what it left is ended here:
     a second Dagster daemon on the same folder would start runs a second time.
     """
-    with endings_are_ctrl_c(), _pipe() as (theirs, _):
-        command = [sys.executable, *flags, "-m", "wx_datacube.terminal.guarded", str(theirs), module, *arguments]
-        process = subprocess.Popen(command, cwd=folder, env=environ, process_group=0, pass_fds=[theirs])
+    theirs, ours = Pipe(duplex=False)
+    with endings_are_ctrl_c(), theirs, ours:
+        reading = theirs.fileno()
+        command = [sys.executable, *flags, "-m", "wx_datacube.terminal.guarded", str(reading), module, *arguments]
+        process = subprocess.Popen(command, cwd=folder, env=environ, process_group=0, pass_fds=[reading])
         try:
             return process.wait()
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-                process.wait(_SECONDS_TO_END)
+                process.wait(SECONDS_TO_END)
             return 130
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-@contextmanager
-def _pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    try:
-        yield ends
-    finally:
-        for end in ends:
-            os.close(end)
 
 
 @contextmanager
@@ -58,4 +53,3 @@ def endings_are_ctrl_c() -> Iterator[None]:
 
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SECONDS_TO_END = 30
