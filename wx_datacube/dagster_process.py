@@ -18,6 +18,9 @@ from wx_datacube.environment import process_environment
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.settings import Account, Settings
 
+SECONDS_TO_END = 30
+"""How long the run under way may still take when nobody waits for it any more."""
+
 # One event for all that a run plans, not one a partition: 2 s less in twelve years, and a run that fails leaves what
 # had landed earlier as it was. Only here: the page of a backfill from the UI counts on the others.
 _ENVIRONMENT = {"DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1"}
@@ -26,19 +29,21 @@ _ENVIRONMENT = {"DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1"}
 class DagsterProcess:
     """`backfill.Runs` in the Dagster instance of a project, as a context manager over the process that makes them.
 
-    It is in a process group of its own: Ctrl-C reaches us alone, and the run that is under way ends well. It ends when
-    we do, however we do.
+    It is in a process group of its own: Ctrl-C reaches us alone, and the run that is under way ends well. It ends at
+    most `SECONDS_TO_END` after we are done with it or dead: the kernel then closes our end of its second pipe.
     """
 
     def __init__(self, settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> None:
         self._connection, theirs = Pipe()
-        with theirs:
+        watched, self._life = Pipe(duplex=False)
+        with theirs, watched:
+            descriptors = [theirs.fileno(), watched.fileno()]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "wx_datacube.orchestration.materialize", str(theirs.fileno())],
+                [sys.executable, "-m", "wx_datacube.orchestration.materialize", *map(str, descriptors)],
                 cwd=settings.project,
                 env=process_environment() | _ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=descriptors,
                 process_group=0,
             )
         self._connection.send((account.name, scope, now))
@@ -48,6 +53,7 @@ class DagsterProcess:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._connection.close()
+        self._life.close()
         try:
             self._process.wait()
         except BaseException:

@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.warehouse.coverage import State
 
 MERGE_BELOW = 30
@@ -42,6 +43,29 @@ def ranges(labels: Iterable[dt.date], states: Mapping[dt.date, State]) -> list[R
         else:
             groups.append([label])
     return [_range(group, states) for group in reversed(groups)]
+
+
+def together(
+    todo: Mapping[Endpoint, Sequence[dt.date]], states: Mapping[str, Mapping[dt.date, State]]
+) -> dict[tuple[dt.date, dt.date], list[Endpoint]]:
+    """Ranges of labels, by their first and last label, each with the endpoints that one run is to see to.
+
+    Hours and distributions of days that are to do go into the run of those days: days come first there, and silent or
+    late ones spare the calls for what depends on them. What else has the same range shares a run, too. `states` are by
+    the endpoints' names.
+    """
+    found: dict[tuple[dt.date, dt.date], list[Endpoint]] = {}
+    days = ranges(todo.get(ENDPOINTS[0], ()), states[ENDPOINTS[0].name])
+    for endpoint, labels in todo.items():
+        left = list(labels)
+        if endpoint.implied_by_silence:
+            with_days = [each for each in days if any(each.first <= label <= each.last for label in labels)]
+            left = [label for label in labels if not any(each.first <= label <= each.last for each in with_days)]
+            for each in with_days:
+                found.setdefault((each.first, each.last), []).append(endpoint)
+        for each in ranges(left, states[endpoint.name]):
+            found.setdefault((each.first, each.last), []).append(endpoint)
+    return found
 
 
 def _range(group: Sequence[dt.date], states: Mapping[dt.date, State]) -> Range:

@@ -177,6 +177,17 @@ class Troubles:
             for subject in each["subjects"]
         ]
 
+    def token_refused(self, account: str, since: dt.datetime) -> str:
+        """Why no token was to be had from `since` on, where only a person can mend that; empty where there is nothing.
+
+        It is empty again as soon as any call of the account got through, or `doctor` got a token.
+        """
+        for each in self._known():
+            of_token = (each["account"], each["source"]) == (account, Source.CALLS) and TOKEN in each["subjects"]
+            if of_token and each["urgency"] == Urgency.PERSON.name and str(each.get("met", "")) >= _minute(since):
+                return str(each["text"])
+        return ""
+
     def subjects(self, account: str, source: Source) -> set[str]:
         """What of an account has any trouble, as that source knows."""
         return {
@@ -240,8 +251,12 @@ def _others(kept: "_Kept") -> str:
     return f" (同样 · also: {', '.join(others)})" if others else ""
 
 
+def _minute(moment: dt.datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
 _Kept = dict[str, Any]
-"""A trouble in the file: `account`, `source`, `cause`, `urgency`, `text`, `subjects`, `since` and `told`."""
+"""A trouble in the file: `account`, `source`, `cause`, `urgency`, `text`, `subjects`, `since`, `met` last, `told`."""
 
 
 def _updated(
@@ -271,10 +286,11 @@ def _updated(
                 "urgency": trouble.urgency.name,
                 "text": trouble.text,
                 "subjects": [],
-                "since": f"{now:%Y-%m-%d %H:%M}",
+                "since": _minute(now),
                 "told": False,
             }
             kept.append(mine[cause])
+        mine[cause]["met"] = _minute(now)
         if subject not in mine[cause]["subjects"]:
             mine[cause]["subjects"].append(subject)
     return kept

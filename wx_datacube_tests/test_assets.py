@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.orchestration.runs import HOST_TAG, PID_TAG, STOPPED_TAG, Reason
+from wx_datacube.orchestration.runs import Reason, Worker
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube.warehouse.coverage import State
 from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, WEEKS, Orchestra, asset_key, labels, orchestra
@@ -151,11 +152,11 @@ def test_a_refresh_that_the_quota_stops_goes_on_in_the_next_run(it: Orchestra, e
 
 
 def test_runs_say_where_they_run(it: Orchestra, emulated: Emulated) -> None:
-    """Tags with host and process, by which a run whose process is gone is found."""
+    """A tag names the process of the executor, by which a run whose process is gone is found."""
     run = it.instance.get_run_by_id(it.run(DAYS, FIRST, FIRST).run_id)
 
     assert run is not None
-    assert {HOST_TAG, PID_TAG} <= set(run.tags)
+    assert Worker.of_run(run) == Worker.of(os.getpid())
 
 
 # --- what is not there ------------------------------------------------------------------------------------------
@@ -173,7 +174,6 @@ def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: Orchestra, emu
     run = it.instance.get_run_by_id(result.run_id)
     assert not result.success
     assert run is not None
-    assert run.tags[STOPPED_TAG] == "QuotaExhausted"
     assert landed == {FIRST.isoformat(), *(str(label) for label in labels(DAYS, LAST - dt.timedelta(6), LAST))}
     assert {how for label, how in shown.items() if label not in landed} == {"FAILED"}
 
@@ -216,7 +216,6 @@ def test_what_needs_a_person_fails_and_says_what_to_do(
     run = it.instance.get_run_by_id(result.run_id)
     assert not result.success
     assert run is not None
-    assert run.tags[STOPPED_TAG] == "NeedsPerson"
     assert "微信认证" in failure(result)
     assert {call.attempt for call in emulated.control.statistics_calls()} == {1}
 

@@ -1,6 +1,7 @@
 """Judging: all checks in one run, by the published file, when nothing else has run."""
 
 import datetime as dt
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from wx_datacube.catalog import ENDPOINTS, Period
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.orchestration.runs import PID_TAG, REASON_TAG
+from wx_datacube.orchestration.runs import REASON_TAG, Worker
 from wx_datacube.periods import due_labels
 from wx_datacube.warehouse.checks import CHECKS, checks_of
 from wx_datacube_tests.orchestrating import DAYS, HOURS, QUIET, Orchestra, asset_key, orchestra
@@ -131,7 +132,7 @@ def test_its_runs_can_be_told_and_ended(it: Orchestra) -> None:
 
     assert request.tags[REASON_TAG] == "schedule"
     assert run is not None
-    assert run.tags[PID_TAG].isdigit()
+    assert Worker.of_run(run) == Worker.of(os.getpid())
 
 
 def test_the_schedule_is_off_and_ticks_at_12_35_in_beijing(it: Orchestra) -> None:

@@ -1,27 +1,23 @@
 """Schedules: what a tick requests, by what the file and the instance hold, and when it leaves well alone."""
 
 import datetime as dt
-import socket
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.definitions import build_defs
+from wx_datacube.errors import error_for
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, stored_together
-from wx_datacube.orchestration.runs import (
-    BORN_TAG,
-    HOST_TAG,
-    PID_TAG,
-    REASON_TAG,
-    STOPPED_TAG,
-    end_dead_runs,
-    process_tags,
-)
+from wx_datacube.orchestration.runs import REASON_TAG, WORKER_TAG, end_dead_runs, worker_tags
 from wx_datacube.orchestration.schedules import MORNINGS
 from wx_datacube.periods import BEIJING, due_labels
+from wx_datacube.troubles import TOKEN, Source, Troubles, troubles_of
 from wx_datacube.warehouse.ledger import Call, store_calls
 from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, Orchestra, asset_key, orchestra
 from wx_datacube_tests.processes import running
@@ -55,9 +51,12 @@ def ran(it: Orchestra) -> Ran:
     """Put a run of an endpoint's asset into the instance, with any status and tags."""
 
     def put(
-        endpoint: Endpoint, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED, **tags: str
+        endpoint: Endpoint, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED, worker: str = ""
     ) -> dg.DagsterRun:
-        run = dg.DagsterRun(job_name="any", status=status, tags=tags, asset_selection=frozenset({asset_key(endpoint)}))
+        run_id = str(uuid4())
+        tags = {WORKER_TAG: f"{run_id} {worker}"} if worker else {}
+        selection = frozenset({asset_key(endpoint)})
+        run = dg.DagsterRun(run_id=run_id, job_name="any", status=status, tags=tags, asset_selection=selection)
         return it.instance.add_run(run)
 
     return put
@@ -68,7 +67,7 @@ def tick(
 ) -> tuple[list[tuple[str, dt.date, dt.date]], str]:
     """What a tick requests, as endpoint with first and last label; and why it requests nothing."""
     requests, skipped = whole_tick(it, period, now)
-    return [range_of(request) for request in requests], skipped
+    return [one for request in requests for one in ranges_of(request)], skipped
 
 
 def whole_tick(it: Orchestra, period: Period, now: dt.datetime) -> tuple[list[dg.RunRequest], str]:
@@ -79,11 +78,12 @@ def whole_tick(it: Orchestra, period: Period, now: dt.datetime) -> tuple[list[dg
     return list(found.run_requests or ()), found.skip_message or ""
 
 
-def range_of(request: dg.RunRequest) -> tuple[str, dt.date, dt.date]:
-    """Endpoint, first and last label of a request."""
-    (key,) = request.asset_selection or ()
-    ends = [request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
-    return key.path[-1], dt.date.fromisoformat(ends[0]), dt.date.fromisoformat(ends[1])
+def ranges_of(request: dg.RunRequest) -> list[tuple[str, dt.date, dt.date]]:
+    """Each endpoint of a request, with its first and last label."""
+    first, last = (
+        dt.date.fromisoformat(request.tags[f"dagster/asset_partition_range_{end}"]) for end in ("start", "end")
+    )
+    return [(key.path[-1], first, last) for key in request.asset_selection or ()]
 
 
 def store(it: Orchestra, endpoint: Endpoint, days: list[dt.date], **how: object) -> None:
@@ -123,12 +123,13 @@ def names(period: Period) -> list[str]:
 
 @pytest.mark.parametrize("period", Period, ids=lambda period: period.adverb)
 def test_over_an_empty_file_the_whole_history_is_requested(period: Period, it: Orchestra) -> None:
-    """One run for each endpoint of the period, over all labels that are due since START."""
+    """One run over all labels that are due since START, of every endpoint of the period."""
     due = due_labels(period, START, NOW.date())
 
     requests, skipped = tick(it, period)
 
     assert requests == [(name, due[0], due[-1]) for name in names(period)]
+    assert len(whole_tick(it, period, NOW)[0]) == 1
     assert skipped == ""
 
 
@@ -138,7 +139,7 @@ def test_requests_can_be_told_apart_and_say_why_they_came(it: Orchestra) -> None
     later = whole_tick(it, Period.DAY, NOW + dt.timedelta(hours=1))[0]
 
     keys = [request.run_key for request in (*requests, *later)]
-    assert len(set(keys)) == len(keys) == 6
+    assert len(set(keys)) == len(keys) == 2
     assert {request.tags[REASON_TAG] for request in requests} == {"schedule"}
 
 
@@ -168,14 +169,18 @@ def test_labels_near_each_other_are_one_run(it: Orchestra) -> None:
 
 def test_a_tick_requests_the_ten_newest_ranges_at_most(it: Orchestra) -> None:
     """A history may hold hundreds of gaps: the newest ten ranges of all endpoints now, the next at the next tick."""
-    gaps = DUE[::40]
+    start = dt.date(2023, 1, 1)
+    it.configure(START=start)
+    due = due_labels(Period.DAY, start, NOW.date())
+    gaps = due[::40]
     for endpoint in (DAYS, SENDERS, HOURS):
-        store(it, endpoint, all_but(*gaps))
-        materialize(it, endpoint, all_but(*gaps))
+        stored = [day for day in due if day not in gaps]
+        store(it, endpoint, stored)
+        materialize(it, endpoint, stored)
 
     requests = tick(it)[0]
 
-    assert len(requests) == 10
+    assert len(whole_tick(it, Period.DAY, NOW)[0]) == 10
     assert {each[0] for each in requests} == set(names(Period.DAY))
     assert [each[2] for each in requests] == sorted((each[2] for each in requests), reverse=True)
     assert requests[0][2] == gaps[-1]
@@ -197,19 +202,46 @@ UNFINISHED = ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 
 
 @pytest.mark.parametrize("status", UNFINISHED)
-def test_an_endpoint_with_a_run_under_way_waits(status: str, it: Orchestra, ran: Ran) -> None:
-    """Queued or started, whoever launched it; the other endpoints go on."""
-    ran(DAYS, dg.DagsterRunStatus[status])
+def test_an_endpoint_waits_for_a_run_that_is_alive(status: str, it: Orchestra, ran: Ran) -> None:
+    """Whoever launched it; the other endpoints go on."""
+    ran(DAYS, dg.DagsterRunStatus[status], this_process())
 
     requests = tick(it)[0]
 
     assert {each[0] for each in requests} == {HOURS.name, SENDERS.name}
 
 
+def test_an_endpoint_waits_for_a_queued_run(it: Orchestra) -> None:
+    """Dagster is about to start it."""
+    location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("any"), "any")
+    queued = dg.DagsterRun(
+        job_name="any",
+        status=dg.DagsterRunStatus.QUEUED,
+        asset_selection=frozenset({asset_key(DAYS)}),
+        remote_job_origin=RemoteJobOrigin(location, "any"),
+    )
+    it.instance.add_run(queued)
+
+    assert {each[0] for each in tick(it)[0]} == {HOURS.name, SENDERS.name}
+
+
+@pytest.mark.parametrize("status", UNFINISHED)
+def test_no_tick_waits_for_a_run_that_is_not_proven_alive(status: str, it: Orchestra, ran: Ran) -> None:
+    """It was killed in another container, say: the fetch lock decides, and Dagster's monitoring ends it."""
+    for worker in ("", f"{OTHER_BOOT} pid:[1] 17 3", f"{this_boot()} pid:[1] 17 3"):
+        run = ran(DAYS, dg.DagsterRunStatus[status], worker)
+
+        assert {each[0] for each in tick(it)[0]} == set(names(Period.DAY))
+        if OTHER_BOOT not in worker:  # an instance on SQLite is of this machine, which was restarted, then
+            found = it.instance.get_run_by_id(run.run_id)
+            assert found is not None
+            assert found.status is dg.DagsterRunStatus[status]
+
+
 def test_all_under_way_is_said(it: Orchestra, ran: Ran) -> None:
     """The reason names each endpoint."""
     for endpoint in (DAYS, SENDERS, HOURS):
-        ran(endpoint)
+        ran(endpoint, worker=this_process())
 
     requests, skipped = tick(it)
 
@@ -252,17 +284,28 @@ def test_what_needs_a_person_is_tried_once_a_day(it: Orchestra) -> None:
     assert len(tick(it, now=NOW + dt.timedelta(days=1))[0]) == 3
 
 
-def test_a_token_that_needs_a_person_is_tried_once_a_day(it: Orchestra, ran: Ran) -> None:
-    """40164 comes from the token call, which is in no ledger: the run that failed today, in Beijing, says so."""
-    for endpoint in [each for each in ENDPOINTS if each.period is Period.WEEK]:
-        ran(endpoint, dg.DagsterRunStatus.FAILURE, **{STOPPED_TAG: "NeedsPerson"})
-    today = dt.datetime.now(BEIJING).replace(tzinfo=None)
+def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: Orchestra) -> None:
+    """The newest answer counts: by hand, or by `doctor`, a call got through after the refusal."""
+    store(it, DAYS, [DUE[-1]], errcode=48001)
+    store(it, DAYS, [DUE[-2]], requested_at=NOW - dt.timedelta(minutes=5))
 
-    requests, skipped = tick(it, Period.WEEK, today)
+    assert DAYS.name in {each[0] for each in tick(it)[0]}
+
+
+def test_a_token_that_needs_a_person_is_tried_once_a_day(it: Orchestra) -> None:
+    """40164 comes from the token call, which is in no ledger; it is over as soon as a token was had."""
+    refused = troubles_of([error_for(40164, endpoint="stable_token", token_call=True)], DAYS.name)
+    troubles = Troubles(it.settings.database, clock=lambda: NOW - dt.timedelta(hours=1))
+    troubles.note("default", Source.CALLS, [TOKEN], refused)
+
+    requests, skipped = tick(it)
+    tomorrow = tick(it, now=NOW + dt.timedelta(days=1))[0]
+    troubles.note("default", Source.CALLS, [TOKEN], [])
 
     assert requests == []
-    assert "needs a person" in skipped
-    assert len(tick(it, Period.WEEK, today + dt.timedelta(days=1))[0]) == 2
+    assert "not whitelisted" in skipped
+    assert len(tomorrow) == 3
+    assert len(tick(it)[0]) == 3
 
 
 @pytest.mark.parametrize("settings", [{"START": "soon"}, {"ACCOUNT": "other", "START": "2024-01-01"}])
@@ -279,11 +322,32 @@ def test_wrong_settings_are_the_reason_of_a_skip(settings: dict[str, str], it: O
 
 # --- runs whose process is gone ---------------------------------------------------------------------------------
 
+OTHER_BOOT = "00000000-0000-4000-8000-000000000000"
 
-@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
+
+def this_process() -> str:
+    """How a tag names this process."""
+    return worker_of(os.getpid())
+
+
+def worker_of(pid: int) -> str:
+    """How a tag names a process."""
+    return worker_tags("run", pid)[WORKER_TAG].removeprefix("run ")
+
+
+def this_boot() -> str:
+    """The boot id of this machine."""
+    return this_process().split()[0]
+
+
+@pytest.mark.parametrize("status", UNFINISHED)
 def test_a_dead_run_is_ended_by_the_next_tick(status: str, it: Orchestra, ran: Ran) -> None:
     """The process of a run was killed, at whatever moment: the run is marked failed and its endpoint goes on."""
-    run = ran(DAYS, dg.DagsterRunStatus[status], **{HOST_TAG: _host(), PID_TAG: str(_pid_of_nobody())})
+    with running("print('ready', flush=True); input()") as process:
+        run = ran(DAYS, dg.DagsterRunStatus[status], worker_of(process.pid))
+        assert end_dead_runs(it.instance) == []  # as long as it lives
+        process.kill()
+        process.wait()
 
     requests = tick(it)[0]
 
@@ -293,48 +357,48 @@ def test_a_dead_run_is_ended_by_the_next_tick(status: str, it: Orchestra, ran: R
     assert DAYS.name in {each[0] for each in requests}
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells when a process began")
+def test_a_zombie_is_dead(it: Orchestra, ran: Ran) -> None:
+    """A killed process stays in the table until its parent looks: a code server may not for long."""
+    with running("print('ready', flush=True); input()") as process:
+        run = ran(DAYS, worker=worker_of(process.pid))
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+        assert end_dead_runs(it.instance) == [run.run_id]
+
+
 def test_a_later_process_with_the_same_number_does_not_keep_a_run_alive(it: Orchestra, ran: Ran) -> None:
-    """As after a restart of the machine."""
-    tags = process_tags()
-    alive = ran(DAYS, **tags)
-    dead = ran(DAYS, **(tags | {BORN_TAG: "1"}))
+    """After a restart of the machine the boot id is another, after one of a container the start of the process."""
+    boot, namespace, pid, started = this_process().split()
+    alive = ran(DAYS, worker=this_process())
+    later = ran(DAYS, worker=f"{boot} {namespace} {pid} {int(started) - 1}")
+    restarted = ran(DAYS, worker=f"{OTHER_BOOT} {namespace} {pid} {started}")
 
-    assert end_dead_runs(it.instance) == [dead.run_id]
-    assert alive.run_id != dead.run_id
-
-
-@pytest.mark.parametrize("tags", [{}, {HOST_TAG: "elsewhere", PID_TAG: "1"}, {HOST_TAG: "here", PID_TAG: "?"}])
-def test_a_run_that_may_be_alive_is_left_alone(tags: dict[str, str], it: Orchestra, ran: Ran) -> None:
-    """Not of ours, on another machine, or without a process: nobody here can tell that it is dead."""
-    run = ran(DAYS, **{name: _host() if value == "here" else value for name, value in tags.items()})
-
-    assert end_dead_runs(it.instance) == []
-    found = it.instance.get_run_by_id(run.run_id)
+    assert set(end_dead_runs(it.instance)) == {later.run_id, restarted.run_id}
+    found = it.instance.get_run_by_id(alive.run_id)
     assert found is not None
     assert found.status is dg.DagsterRunStatus.STARTED
 
 
-def test_a_live_run_is_left_alone(it: Orchestra, ran: Ran) -> None:
-    """As long as its process lives."""
-    with running("print('ready', flush=True); input()") as process:
-        ran(DAYS, **{HOST_TAG: _host(), PID_TAG: str(process.pid)})
-        alive = end_dead_runs(it.instance)
-        process.kill()
-        process.wait()
-        dead = end_dead_runs(it.instance)
+def test_a_run_that_may_be_alive_is_left_alone(it: Orchestra, ran: Ran) -> None:
+    """Without a tag, in another PID namespace, or with the tag of the run that it was copied from."""
+    for worker in ("", "nonsense", f"{this_boot()} pid:[1] 1 1"):
+        ran(DAYS, worker=worker)
+    boot, namespace, _, _ = this_process().split()
+    copied = {WORKER_TAG: f"another-run {boot} {namespace} {2**22} 1"}
+    it.instance.add_run(dg.DagsterRun(job_name="any", status=dg.DagsterRunStatus.STARTED, tags=copied))
 
-    assert (alive, len(dead)) == ([], 1)
-
-
-def _host() -> str:
-    return socket.gethostname()
+    assert end_dead_runs(it.instance) == []
 
 
-def _pid_of_nobody() -> int:
-    with running("print('ready', flush=True)") as process:
-        process.wait()
-        return process.pid
+def test_on_a_shared_database_another_boot_proves_nothing(ran: Ran, it: Orchestra) -> None:
+    """With PostgreSQL the run may be on another machine."""
+    with dg.DagsterInstance.ephemeral() as shared:
+        run_id = str(uuid4())
+        tags = {WORKER_TAG: f"{run_id} {OTHER_BOOT} pid:[1] 1 1"}
+        shared.add_run(dg.DagsterRun(run_id=run_id, job_name="any", status=dg.DagsterRunStatus.STARTED, tags=tags))
+
+        assert end_dead_runs(shared) == []
 
 
 # --- how they are shown -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube import catalog
-from wx_datacube.catalog import ENDPOINTS, Endpoint, Family
+from wx_datacube.catalog import Endpoint, Family
 from wx_datacube.crew import Progress
 from wx_datacube.environment import load_settings
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
@@ -23,7 +23,7 @@ from wx_datacube.orchestration.event_log import add_metadata, stored_together
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import freshness_of
 from wx_datacube.orchestration.partitions import partitions_of
-from wx_datacube.orchestration.runs import PID_TAG, REASON_TAG, STOPPED_TAG, Reason, process_tags, wait_for_runs
+from wx_datacube.orchestration.runs import REASON_TAG, Reason, Worker, tag_worker
 from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import Clock
 from wx_datacube.settings import Settings
@@ -107,7 +107,7 @@ class _Materialization:
 
     def events(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Bring the run's partitions in; events for what is there, and an end that tells the truth."""
-        self._context.instance.add_run_tags(self._context.run.run_id, process_tags())
+        tag_worker(self._context.instance, self._context.run.run_id)
         settings, report = self._bring_in()
         warehouse, start = Warehouse(settings.database, clock=self._clock), settings.account(self._account).start
         with evidence_of_a_run(warehouse, self._account, start, self._endpoint) as evidence:
@@ -126,12 +126,9 @@ class _Materialization:
     def _of_a_backfill(self) -> bool:
         """Whether `wx-datacube backfill` runs this, here and now, which publishes itself; not who runs it once more."""
         launched = self._reason in (Reason.BACKFILL, Reason.REFRESH)
-        return launched and self._context.run.tags.get(PID_TAG) == str(os.getpid())
+        return launched and Worker.of_run(self._context.run) == Worker.of(os.getpid()) is not None
 
     def _bring_in(self) -> tuple[Settings, Report]:
-        if self._endpoint.implied_by_silence:
-            days = dg.AssetKey([*self._context.asset_key.path[:-1], ENDPOINTS[0].name])
-            wait_for_runs(self._context.instance, days, self._context.run.run_id, self._context.log.info)
         try:
             settings = load_settings()
             for warning in settings.warnings:
@@ -171,7 +168,6 @@ class _Materialization:
         for check in checks:
             self._context.log_event(evaluation(check))
         error = report.errors[0]
-        self._context.instance.add_run_tags(self._context.run.run_id, {STOPPED_TAG: type(error).__name__})
         others = [str(each) for each in report.errors[1:5]]
         raise explained_failure(
             error,

@@ -9,6 +9,7 @@ rest through them. Add here what makes storing events fast or safe; what the eve
 import functools
 import logging
 import os
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +18,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
-from dagster._core.storage.event_log import SqliteEventLogStorage  # as Dagster's documentation of dagster.yaml names it
+from sqlalchemy import func
 from sqlalchemy.exc import StatementError
 
 from wx_datacube.warehouse.locks import locked
 
 if TYPE_CHECKING:
+    from dagster._core.storage.event_log import SqliteEventLogStorage
     from dagster._serdes import ConfigurableClassData
+    from sqlalchemy import Table
     from sqlalchemy.engine import Connection
+else:
+    try:
+        # As Dagster's documentation of dagster.yaml names it.
+        from dagster._core.storage.event_log import SqliteEventLogStorage
+    except ImportError:
+        # It has moved. Whoever loads our assets must not fail for that: an instance knows what its storage is.
+        with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
+            SqliteEventLogStorage = type(instance.event_log_storage)
 
 BATCH_SIZE = 500
 """Events a transaction, unless DAGSTER_EVENT_BATCH_SIZE says otherwise: others never wait long for the index."""
@@ -90,8 +101,9 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             super().store_event_batch(events)
             return
         for run_id in dict.fromkeys(event.run_id for event in events):
-            with self._open(run_id) as (run, index):
-                for many, group in groupby((e for e in events if e.run_id == run_id), _is_one_of_many):
+            of_run = [event for event in events if event.run_id == run_id]
+            with self._open(run_id, of_run) as (run, index):
+                for many, group in groupby(of_run, _is_one_of_many):
                     if many:
                         self._store_many(run, index, list(group))
                     else:
@@ -128,8 +140,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         rows = [self._event_to_row(event) for event in events]
         run.execute(table.insert(), rows)
         index.execute(table.insert(), rows)
-        newest = table.select().with_only_columns(table.c.id).order_by(table.c.id.desc()).limit(1)
-        last_id = index.execute(newest).scalar_one()
+        last_id = _newest_id(index, table)
         ids = range(last_id - len(events) + 1, last_id + 1)  # SQLite counts on from the highest; nobody else may write
         self._store_asset_event_tags(index, events, ids)
         for event, event_id in _newest_of_each_kind(events, ids):
@@ -159,20 +170,30 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         self._thread.open[_INDEX].execute(AssetCheckExecutionsTable.insert(), rows)
 
     @contextmanager
-    def _open(self, run_id: str) -> Iterator[tuple["Connection", "Connection"]]:
-        """Both databases, for all that this thread does with them inside: committed at the end, or rolled back.
+    def _open(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> Iterator[tuple["Connection", "Connection"]]:
+        """Both databases, for the events that this thread stores inside: both committed at the end, or neither.
 
-        The index is shared by all runs, so it is taken last and committed first.
+        The run's own file is committed first: if the index, which all runs share, then fails, the run's events are
+        taken back. Dagster stores the batch again, event by event, and none may be there twice.
         """
-        with super()._connect(run_id) as run, super()._connect(_INDEX) as index:
-            self._thread.open = {run_id: run, _INDEX: index}
-            try:
-                yield run, index
-            except StatementError as error:
+        table, committed = self.prepare_insert_event(events[0]).table, None
+        try:
+            with super()._connect(_INDEX) as index:
+                with super()._connect(run_id) as run:
+                    self._thread.open = {run_id: run, _INDEX: index}
+                    try:
+                        yield run, index
+                    finally:
+                        self._thread.open = None
+                    newest = _newest_id(run, table)
+                committed = newest
+        except BaseException as error:
+            if committed is not None:
+                with super()._connect(run_id) as run:  # it wrote them under SQLite's lock: they have the last ids
+                    run.execute(table.delete().where(table.c.id > committed - len(events), table.c.id <= committed))
+            if isinstance(error, StatementError):
                 error.hide_parameters = True  # Dagster prints it, and a batch of events is no message
-                raise
-            finally:
-                self._thread.open = None
+            raise
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator["Connection"]:
@@ -210,6 +231,15 @@ def add_metadata(context: dg.AssetExecutionContext, metadata: Mapping[str, Mappi
     for key, values in metadata.items():
         entries[AssetMetadataHandle(asset_key=context.asset_key, partition_key=key)] = values
     step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=entries)
+
+
+def is_on_this_machine(instance: dg.DagsterInstance) -> bool:
+    """Whether all runs of the instance are of this machine: SQLite's files are on a local disk."""
+    return isinstance(instance.event_log_storage, SqliteEventLogStorage)
+
+
+def _newest_id(connection: "Connection", table: "Table") -> int:
+    return int(connection.execute(table.select().with_only_columns(func.max(table.c.id))).scalar_one())
 
 
 def _is_one_of_many(event: dg.EventLogEntry) -> bool:

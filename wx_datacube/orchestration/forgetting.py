@@ -9,7 +9,7 @@ import dagster as dg
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.errors import WarehouseError
 from wx_datacube.orchestration.instance import project_instance
-from wx_datacube.orchestration.runs import WAITING
+from wx_datacube.orchestration.runs import QUEUED
 from wx_datacube.settings import Settings
 
 
@@ -20,7 +20,7 @@ def forget_account(settings: Settings, account: str) -> str | None:
     """
     try:
         with project_instance(settings.project) as instance:
-            for run in instance.get_runs(dg.RunsFilter(statuses=list(WAITING))):
+            for run in instance.get_runs(dg.RunsFilter(statuses=list(QUEUED))):
                 if run.asset_selection and run.asset_selection <= _keys(account):
                     instance.report_run_failed(run, f"The account {account} was renamed or removed while this waited.")
             instance.wipe_assets(_with_history(instance, account))

@@ -15,7 +15,7 @@ from wx_datacube.orchestration.checks import check_results, evaluation
 from wx_datacube.orchestration.event_log import stored_together
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import deadline
-from wx_datacube.orchestration.runs import REASON_TAG, Reason, process_tags
+from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
 from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import BEIJING, Clock
 from wx_datacube.troubles import TOKEN, Source, Trouble, Troubles, Urgency
@@ -53,7 +53,7 @@ def build_judging(account: str, keys: Mapping[str, dg.AssetKey], clock: Clock) -
 def _judged(
     context: dg.OpExecutionContext, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    context.instance.add_run_tags(context.run_id, process_tags())
+    tag_worker(context.instance, context.run_id)
     try:
         settings = load_settings()
         endpoints = [BY_NAME[name] for name in keys]

@@ -5,22 +5,28 @@ they do is in `assets`. The process is started and spoken to by `dagster_process
 """
 
 import datetime as dt
+import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from uuid import uuid4
 
 import dagster as dg
 
 from wx_datacube.backfill import Ahead, Landed, Run, Scope, States
 from wx_datacube.catalog import Endpoint
+from wx_datacube.dagster_process import SECONDS_TO_END
 from wx_datacube.definitions import build_defs
 from wx_datacube.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.partitions import partitions_of
-from wx_datacube.orchestration.runs import REASON_TAG, Reason, end_dead_runs, process_tags
+from wx_datacube.orchestration.runs import REASON_TAG, Reason, end_dead_runs, worker_tags
 from wx_datacube.orchestration.schedules import materialized
 from wx_datacube.settings import Account, Settings
 from wx_datacube.todo import Range, ranges, to_do
@@ -90,7 +96,9 @@ class DagsterRuns:
         return job
 
     def _run(self, job: dg.JobDefinition, endpoint: Endpoint, wanted: Range) -> Run:
+        run_id = str(uuid4())
         outcome = job.execute_in_process(
+            run_id=run_id,
             instance=self.instance,
             asset_selection=[self._key(endpoint)],
             raise_on_error=False,
@@ -100,7 +108,7 @@ class DagsterRuns:
                 "dagster/asset_partition_range_end": wanted.last.isoformat(),
                 REASON_TAG: (Reason.REFRESH if self.scope.refresh else Reason.BACKFILL).value,
                 # From the beginning: a process may be killed before the run itself can say where it is.
-                **process_tags(),
+                **worker_tags(run_id, os.getpid()),
             },
         )
         failure = None if outcome.success else f"Dagster run {outcome.run_id} failed. {_failure(outcome)}"
@@ -125,8 +133,19 @@ def serve(connection: Connection) -> None:
             connection.send(None)
 
 
+def _end_with(starter: int) -> None:
+    """Wait until the process that started this one is gone, or done; then let the run under way end, but not for ever.
+
+    A run may be waiting for a lock, a database or a disk.
+    """
+    os.read(starter, 1)
+    time.sleep(SECONDS_TO_END)
+    os.killpg(0, signal.SIGKILL)
+
+
 def main() -> None:
-    """`python -m wx_datacube.orchestration.materialize DESCRIPTOR`: serve on an inherited connection."""
+    """`python -m wx_datacube.orchestration.materialize CONNECTION LIFE`: serve on two inherited descriptors."""
+    threading.Thread(target=_end_with, args=[int(sys.argv[2])], daemon=True).start()
     with Connection(int(sys.argv[1])) as connection, suppress(EOFError, ConnectionError):
         try:
             serve(connection)

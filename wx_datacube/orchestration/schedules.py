@@ -6,7 +6,7 @@ https://docs.dagster.io/guides/automate/schedules.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -16,23 +16,16 @@ from wx_datacube.environment import load_settings
 from wx_datacube.errors import BY_ERRCODE, NeedsPerson, WxDatacubeError
 from wx_datacube.ingest import JUST_AFTER_MIDNIGHT
 from wx_datacube.orchestration.partitions import partitions_of
-from wx_datacube.orchestration.runs import REASON_TAG, STOPPED_TAG, Reason, end_dead_runs
+from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_at_work, end_dead_runs
 from wx_datacube.periods import BEIJING, Clock
-from wx_datacube.todo import Range, ranges, to_do
+from wx_datacube.todo import to_do, together
+from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse
 
 MORNINGS = "30 8-12 * * *"
 """Beijing time: figures come after 08:00, and are settled by noon."""
 _MOST_RUNS = 10
-_FIRST_TAG, _LAST_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def build_jobs(
@@ -89,54 +82,52 @@ def _requests(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     instance = context.instance
     end_dead_runs(instance)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         settings = load_settings()
         configured = settings.account(account)
         start = configured.start
+        if refused := Troubles(settings.database).token_refused(account, midnight):
+            return dg.SkipReason(f"{refused} {_ON}")
         with Warehouse(settings.database).reading() as con:
             known.require_bound(con, account, configured.appid)
             states = known.states(con, account, start, now)
             stopped = {
-                endpoint: configured.own(_stopped_today(con, account, endpoint, now, settings.daily_calls))
+                endpoint: configured.own(_stopped_today(con, account, endpoint, midnight, settings.daily_calls))
                 for endpoint in keys
             }
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
-    busy = _busy(instance)
-    requests: list[dg.RunRequest] = []
+    at_work = assets_at_work(instance)
+    todo: dict[Endpoint, list[dt.date]] = {}
     reasons: list[str] = []
     for endpoint, key in keys.items():
-        if key in busy:
+        if key in at_work:
             reasons.append(f"{endpoint.name}: a run is under way; the next tick looks again.")
         elif why := stopped[endpoint]:
             reasons.append(f"{endpoint.name}: {why}")
-        elif _needed_person_today(instance, key, now):
-            reasons.append(f"{endpoint.name}: today's run failed for a reason that needs a person: see that run. {_ON}")
         else:
             done = materialized(instance, key, partitions_of(endpoint.period, start))
-            found = ranges(to_do(states[endpoint.name], done), states[endpoint.name])
-            requests += [_request(key, wanted, now) for wanted in found[:_MOST_RUNS]]
-    if requests:
-        return sorted(requests, key=_last_label, reverse=True)[:_MOST_RUNS]
+            todo[endpoint] = to_do(states[endpoint.name], done)
+    wanted = sorted(together(todo, states).items(), key=lambda each: each[0][1], reverse=True)[:_MOST_RUNS]
+    if wanted:
+        return [_request([keys[endpoint] for endpoint in endpoints], ends, now) for ends, endpoints in wanted]
     return dg.SkipReason(" ".join(reasons) or "Everything that is due is there and materialized.")
 
 
-def _request(key: dg.AssetKey, wanted: Range, now: dt.datetime) -> dg.RunRequest:
-    first, last = wanted.first.isoformat(), wanted.last.isoformat()
+def _request(keys: Sequence[dg.AssetKey], ends: tuple[dt.date, dt.date], now: dt.datetime) -> dg.RunRequest:
+    first, last = (label.isoformat() for label in ends)
+    names = " ".join(key.to_user_string() for key in keys)
     return dg.RunRequest(
         # A tick that returns several requests must tell them apart; the same range may be requested again later.
-        run_key=f"{key.to_user_string()} {first} {last} {now:%Y-%m-%dT%H:%M:%S}",
-        asset_selection=[key],
+        run_key=f"{names} {first} {last} {now:%Y-%m-%dT%H:%M:%S}",
+        asset_selection=list(keys),
         tags={
-            _FIRST_TAG: first,
-            _LAST_TAG: last,
+            "dagster/asset_partition_range_start": first,
+            "dagster/asset_partition_range_end": last,
             REASON_TAG: Reason.SCHEDULE.value,
         },
     )
-
-
-def _last_label(request: dg.RunRequest) -> str:
-    return request.tags[_LAST_TAG]
 
 
 def materialized(
@@ -153,20 +144,13 @@ def materialized(
     return {dt.date.fromisoformat(partition) for partition in found}
 
 
-def _busy(instance: dg.DagsterInstance) -> set[dg.AssetKey]:
-    """Assets of which a run is queued or under way."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
-    return {key for run in runs for key in run.asset_selection or ()}
-
-
-_ON = "The schedule tries again tomorrow; when it is mended, Materialize on the asset's page goes on at once."
+_ON = "The schedule tries again tomorrow, or at the next tick once `wx-datacube doctor` has found it mended."
 
 
 def _stopped_today(
-    con: known.Connection, account: str, endpoint: Endpoint, now: dt.datetime, daily_calls: int | None
+    con: known.Connection, account: str, endpoint: Endpoint, midnight: dt.datetime, daily_calls: int | None
 ) -> str:
     """Why no call of the endpoint makes sense today by what the ledger says; empty if it does."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if daily_calls is not None and known.calls_since(con, account, midnight)[endpoint.name] >= daily_calls:
         return "WX_DATACUBE_DAILY_CALLS is used up. It goes on tomorrow."
     for errcode, meaning in BY_ERRCODE.items():
@@ -178,11 +162,3 @@ def _stopped_today(
                     return f"{meaning.message} {meaning.advice} {_ON}"
                 return f"{meaning.message} It goes on tomorrow."
     return ""
-
-
-def _needed_person_today(instance: dg.DagsterInstance, key: dg.AssetKey, now: dt.datetime) -> bool:
-    """Whether a run of the asset was stopped today by something that a person has to see to: one try a day."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=BEIJING)
-    # Dagster compares in UTC, and only drops the time zone of what it is given.
-    filters = dg.RunsFilter(created_after=midnight.astimezone(dt.UTC), tags={STOPPED_TAG: NeedsPerson.__name__})
-    return any(key in (run.asset_selection or ()) for run in instance.get_runs(filters, limit=100))
