@@ -4,6 +4,8 @@ import datetime as dt
 import multiprocessing
 import re
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -307,6 +309,60 @@ def test_a_batch_that_fails_leaves_nothing_behind_and_is_stored_one_by_one(tmp_p
             assert events["ASSET_MATERIALIZATION"] == landed
     indexed = _rows(tmp_path, "index", "event_logs", "dagster_event_type")
     assert indexed[("ASSET_MATERIALIZATION",)] == 9
+
+
+@pytest.mark.parametrize("fails", ["index", "run"])
+def test_a_commit_that_fails_doubles_no_event(fails: str, tmp_path: Path) -> None:
+    """The batch is two files. Whichever can't be committed, its events are stored one by one, and once."""
+    refused = []
+
+    def refuse(connection: sqlalchemy.engine.Connection) -> None:
+        is_index = str(connection.engine.url).endswith("index.db")
+        written = connection.execute(sqlalchemy.text("SELECT total_changes()")).scalar_one()
+        if is_index == (fails == "index") and written > 4 and not refused:
+            refused.append(written)
+            raise OSError("the disk is full")
+
+    with open_instance(tmp_path, BATCHED) as instance:
+        run(instance, [MESSAGES], "2024-03-01", "2024-03-01")  # sets both databases up
+        sqlalchemy.event.listen(sqlalchemy.engine.Engine, "commit", refuse)
+        try:
+            again = run(instance, [MESSAGES], "2024-03-01", "2024-03-05")
+        finally:
+            sqlalchemy.event.remove(sqlalchemy.engine.Engine, "commit", refuse)
+        events = Counter(entry.get_dagster_event().event_type_value for entry in instance.all_logs(again))
+
+    indexed = _rows(tmp_path, "index", "event_logs", "dagster_event_type")
+    assert refused
+    assert (events["ASSET_MATERIALIZATION_PLANNED"], events["ASSET_MATERIALIZATION"]) == (5, 5)
+    assert (indexed[("ASSET_MATERIALIZATION_PLANNED",)], indexed[("ASSET_MATERIALIZATION",)]) == (6, 6)
+
+
+MOVED = """
+import sys
+import dagster as dg
+import dagster._core.storage.event_log as package
+
+del package.SqliteEventLogStorage
+from wx_datacube.definitions import build_defs
+from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
+
+assert len(build_defs(accounts=["shop"]).resolve_asset_graph().get_all_asset_keys()) >= 7
+with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
+    assert type(instance.event_log_storage) is BatchedSqliteEventLogStorage
+    assert dg.materialize([dg.asset(name="any")(lambda: None)], instance=instance).success
+"""
+
+
+def test_a_dagster_whose_storage_has_moved_is_no_reason_to_fail(tmp_path: Path) -> None:
+    """Other people's projects load our assets, and a dagster.yaml that names our class goes on working."""
+    with open_instance(tmp_path, BATCHED):
+        pass
+    found = subprocess.run(
+        [sys.executable, "-c", MOVED, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert (found.returncode, found.stderr[-2000:] if found.returncode else "") == (0, "")
 
 
 def test_a_batch_that_fails_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
