@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from wx_datacube.attention import judge
 from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.errors import BY_ERRCODE, NeedsPerson, SettingsError
 from wx_datacube.periods import Clock, beijing_now
@@ -43,7 +44,7 @@ class EndpointStatus:
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """All endpoints of an account, and what only a person can mend."""
+    """All endpoints of an account, what only a person can mend, overdue labels included, and what is worth knowing."""
 
     account: str
     appid: str | None
@@ -51,6 +52,7 @@ class AccountStatus:
     first_message: dt.date | None
     endpoints: list[EndpointStatus]
     needs_person: list[str]
+    notes: list[str]
 
     def as_json(self) -> dict[str, object]:
         """For `--json`: endpoints by name, dates as `YYYY-MM-DD`."""
@@ -64,7 +66,8 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
     now = clock()
     with Warehouse(settings.database).reading() as con:
         found = known.summaries(con, {each.name: each.start for each in accounts}, now)
-        calls = known.calls_of_all(con, now.replace(hour=0, minute=0, second=0, microsecond=0))
+        lately = known.calls_lately(con, now)
+        attention = judge(con, settings, accounts, now, found, lately)
         appids, first_messages = known.accounts(con), known.first_messages(con)
         errcodes = known.last_errcodes(con)
         misnamed = {each.name: _misnamed(con, each) for each in accounts if appids.get(each.name) != each.appid}
@@ -79,7 +82,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
                     account.name,
                     each,
                     found.get((account.name, each.name), _NOTHING_DUE),
-                    calls.get((account.name, each.name), 0),
+                    lately.get((account.name, each.name), known.Lately()).today,
                     settings.daily_calls,
                 )
                 for each in ENDPOINTS
@@ -88,13 +91,15 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
                 *misnamed.get(account.name, ()),
                 *_needs_person(account, errcodes),
                 *_troubles(settings, account, errcodes),
+                *dict.fromkeys(each.text for each in attention[account.name].overdue),
             ],
+            [each.text for each in attention[account.name].late],
         )
         for account in accounts
     ]
 
 
-_NOTHING_DUE = Summary(0, 0, 0, 0, 0, None, [])
+_NOTHING_DUE = Summary(0, 0, 0, 0, 0, None, None, [])
 
 
 def _endpoint_status(

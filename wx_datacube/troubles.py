@@ -1,12 +1,14 @@
-"""Troubles: what stands between an account and its figures at present, kept beside the database, and told once.
+"""Troubles: what stands between an account and its figures at present, kept beside the database, and told to a chat.
 
-A trouble is noted when it is met, and forgotten when what it is about goes well again; while it lasts it is told to the
-chat of `WX_DATACUBE_WEBHOOK` once, however often it is met. Add to `urgency` when an error needs another treatment, and
-to `CHINESE` when a code gets an entry in `errors.BY_ERRCODE` that somebody has to see to. Nothing here raises: telling
-of a trouble must not be one.
+A trouble is noted when it is met, and forgotten when what it is about goes well again. While it lasts it is told to the
+chat of `WX_DATACUBE_WEBHOOK` once, and once more whenever its extent grows: another endpoint meets it, another label is
+missing. What the chat did not take is told by the next note or tick. Add to `urgency` when an error needs another
+treatment, and to `CHINESE` when a code gets an entry in `errors.BY_ERRCODE` that somebody has to see to. Nothing here
+raises: telling of a trouble must not be one.
 
 The file is in the folder of locks, since it must be written when the database can't be. It has a size from the
-beginning and is written in place: an overwritten block needs no room on a disk that is full.
+beginning and is written in place: an overwritten block needs no room on a disk that is full. Its lock is never held
+while something is posted: what a process is about to post is marked as claimed.
 """
 
 import datetime as dt
@@ -42,7 +44,13 @@ BACKFILL = "backfill"
 _SIZE = 64 * 1024
 """Bytes of the file; more than some hundred troubles need."""
 _PATIENCE = 30.0
-"""Seconds for another process that is telling something just now."""
+"""Seconds to wait for the file's lock, which others hold for some milliseconds."""
+_CLAIM_HOLDS = dt.timedelta(minutes=1)
+"""How long nobody else posts what a process has claimed; it may have been killed before it posted."""
+_RETRY_AFTER = dt.timedelta(minutes=10)
+"""How long ticks leave a chat alone that did not take a message."""
+_LAST_TICK = dt.time(12, 30)
+"""The last tick of a morning: what fails from then on is tried again the next morning."""
 
 
 class Urgency(Enum):
@@ -51,14 +59,25 @@ class Urgency(Enum):
     PERSON = "需要您处理 · needs you"
     TOMORROW = "等到明天，无需处理 · waits till tomorrow, nothing to do"
     LATER = "稍后自动重试 · is tried again by itself"
+    NOTE = "供您参考 · for your information"
+
+    def heading(self, now: dt.time) -> str:
+        """The heading of a message that is sent at that time of the day."""
+        if self is Urgency.LATER and now >= _LAST_TICK:
+            return "明天早上自动重试 · is tried again tomorrow morning"
+        return self.value
 
 
 class Source(StrEnum):
-    """Who meets troubles: calls, in WeChat's answers; runs, in files, settings and faults; the checks of 12:35."""
+    """Who meets troubles.
+
+    Calls meet them in WeChat's answers; runs in files, settings and faults; checks in figures; labels are overdue.
+    """
 
     CALLS = "calls"
     RUNS = "runs"
     CHECKS = "checks"
+    LABELS = "labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,48 +151,77 @@ class Troubles:
         self._webhook = webhook
         self._clock = clock
 
+    # --- noting
+
     def note(
         self,
         account: str,
         source: Source,
-        looked_at: Collection[str],
+        looked_at: Collection[str] | None,
         found: Collection[Trouble],
         say: Callable[[str], None] = lambda message: None,
     ) -> None:
-        """Note what was found of the subjects `looked_at`: what is not among it is over, and what is new is told.
+        """Note what was found of the subjects `looked_at` (None: all that the source may know), and tell what is new.
 
-        `say` gets why something could not be told. What can't be noted is told nevertheless, and perhaps again.
+        What is known of these subjects and was not found is over. `say` gets why something could not be told. What
+        can't be noted, since the folder can't be written, is told nevertheless, and perhaps again.
         """
-        try:
-            if not found and not self._path.exists():
-                return
-            with locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
-                before = self._read()
-                now = _updated(before, account, source, looked_at, found, self._clock())
-                if found:
-                    self._tell(account, now, say)
-                if now != before:
-                    with suppress(OSError):
-                        self._write(now)
-        except OSError:  # the folder can't be written, or somebody doesn't let go of the lock
-            self._tell(account, _updated([], account, source, looked_at, found, self._clock()), say)
+        if not found and not self._path.exists():
+            return
+        now = self._clock()
+        claimed = self._changed(lambda before: _updated(before, account, source, looked_at, found, now), account, say)
+        if claimed is None:
+            claimed = _updated([], account, source, looked_at, found, now)
+        self._tell(claimed, say)
+
+    def passed(self, account: str, endpoint: str, checks: Collection[str]) -> None:
+        """Note that these checks of an endpoint pass; those that fail are told by the checks' own schedule."""
+        if any(each["source"] == Source.CHECKS and endpoint in each["subjects"] for each in self._known()):
+            self._changed(lambda before: _without_checks(before, account, endpoint, checks), account)
 
     def forget(self, account: str) -> None:
-        """Forget what was met with an account: it is called otherwise now, or is no more."""
-        with suppress(OSError), locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
-            if found := self._read():
-                self._write([each for each in found if each["account"] != account])
+        """Forget what was met with an account: it was renamed or removed."""
+        if self._path.exists():
+            self._changed(lambda before: [each for each in before if each["account"] != account], account)
+
+    def _changed(
+        self,
+        change: "Callable[[list[_Kept]], list[_Kept]]",
+        account: str | None,
+        say: Callable[[str], None] = lambda message: None,
+    ) -> "list[_Kept] | None":
+        """Change what is kept; what is to be told now of the account (None: of all), claimed by this process.
+
+        None where the folder can't be written.
+        """
+        try:
+            with locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
+                before = self._read()
+                after = change(before)
+                claimed = [] if self._webhook is None else _claimed(after, account, self._clock())
+                if after != before:
+                    with suppress(OSError):  # then it is told, and told again the next time
+                        self._write(after)
+                return claimed
+        except TimeoutError as holder:
+            say(f"A trouble could not be noted: process {holder} does not let go of {self._path.with_suffix('.lock')}.")
+            return []
+        except OSError:
+            return None
+
+    # --- looking
 
     def knows(self, account: str) -> bool:
         """Whether anything is kept of an account."""
         return any(each["account"] == account for each in self._known())
 
-    def standing(self, account: str) -> list[Trouble]:
-        """What calls and runs of an account met that only a person can mend; checks are judged once a day only."""
+    def standing(self, account: str, *urgencies: Urgency) -> list[Trouble]:
+        """What was met with an account and is not over, of these urgencies; overdue labels are not among it."""
+        names = {each.name for each in urgencies or (Urgency.PERSON,)}
         return [
-            Trouble(each["cause"], subject, Urgency.PERSON, f"{each['text']} (since {each['since']})")
+            Trouble(each["cause"], subject, Urgency[each["urgency"]], f"{each['text']} (since {each['since']})")
             for each in self._known()
-            if each["account"] == account and each["urgency"] == Urgency.PERSON.name and each["source"] != Source.CHECKS
+            if each["account"] == account and each["urgency"] in names and each["source"] != Source.LABELS
             for subject in each["subjects"]
         ]
 
@@ -188,38 +236,56 @@ class Troubles:
                 return str(each["text"])
         return ""
 
-    def subjects(self, account: str, source: Source) -> set[str]:
-        """What of an account has any trouble, as that source knows."""
-        return {
-            subject
-            for each in self._known()
-            if (each["account"], each["source"]) == (account, source.value)
-            for subject in each["subjects"]
-        }
+    # --- telling
 
-    def _tell(self, account: str, kept: "list[_Kept]", say: Callable[[str], None]) -> None:
-        """Post what has not been told, a message for each urgency; what isn't taken is told the next time."""
+    def deliver(self, say: Callable[[str], None] = lambda message: None) -> None:
+        """Tell what the chat has not taken yet, of all accounts; it is left alone for a while after it took nothing."""
+        if self._webhook is None:
+            return
+        now = self._clock()
+        untold = [each for each in self._known() if _untold(each)]
+        if untold and not any(_is_within(each.get("tried"), _RETRY_AFTER, now) for each in untold):
+            self._tell(self._changed(list, None, say) or [], say)
+
+    def _tell(self, claimed: "list[_Kept]", say: Callable[[str], None]) -> None:
+        """Post what was claimed, a message for each account and urgency."""
         if self._webhook is None:
             return
         from wx_datacube.webhook import post  # and with it the HTTP library, which `status` can do without
 
+        messages: dict[tuple[str, str], list[_Kept]] = {}
+        for each in claimed:
+            messages.setdefault((each["account"], each["urgency"]), []).append(each)
+        why_not = None
         for asks in Urgency:
-            untold = [
-                each
-                for each in kept
-                if each["account"] == account and each["urgency"] == asks.name and not each["told"]
-            ]
-            if untold:
-                lines = [
-                    f"wx_datacube · {account} · {asks.value}",
-                    *(f"• {each['text']}{_others(each)}" for each in untold),
-                ]
-                why_not = post(self._webhook, "\n".join(lines))
-                if why_not is None:
-                    for each in untold:
-                        each["told"] = True
-                else:
-                    say(f"Nobody was told of this: {why_not} It is told the next time.")
+            for (account, urgency), kept in messages.items():
+                if urgency == asks.name:
+                    heading = f"wx_datacube · {account} · {asks.heading(self._clock().time())}"
+                    # Once it took nothing, it is not asked again: each message may take its whole time-out.
+                    why_not = why_not or post(self._webhook, "\n".join([heading, *map(_line, kept)]))
+                    self._settle(kept, taken=why_not is None)
+        if why_not:
+            say(f"Nobody was told of this: {why_not} It is told the next time.")
+
+    def _settle(self, posted: "list[_Kept]", *, taken: bool) -> None:
+        """Note what became of what was claimed."""
+        subjects = {_identity(each): each["subjects"] for each in posted}
+        tried = _minute(self._clock())
+
+        def settled(each: _Kept) -> _Kept:
+            if _identity(each) not in subjects:
+                return each
+            if not taken:
+                return each | {"claimed": "", "tried": tried}
+            # Ranges of missing labels grow: the newest ones hold what was told before.
+            before = [] if each["source"] == Source.LABELS else each["told"]
+            told = list(dict.fromkeys([*before, *subjects[_identity(each)]]))
+            return each | {"claimed": "", "tried": "", "told": told}
+
+        with suppress(OSError), locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
+            self._write([settled(each) for each in self._read()])
+
+    # --- the file
 
     def _known(self) -> "list[_Kept]":
         """What is kept; nothing where that can't be read, which is told of the file itself."""
@@ -233,11 +299,11 @@ class Troubles:
             found = json.loads(self._path.read_bytes())
         except (FileNotFoundError, ValueError):
             return []  # half of it was written when the power went: what lasts is met again
-        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+        return [_of_today(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
     def _write(self, kept: "list[_Kept]") -> None:
         body = json.dumps(kept, ensure_ascii=False).encode()
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             os.pwrite(file, body + b" " * (-len(body) % _SIZE), 0)
             os.ftruncate(file, len(body) + -len(body) % _SIZE)
@@ -245,36 +311,89 @@ class Troubles:
             os.close(file)
 
 
-def _others(kept: "_Kept") -> str:
-    """What else has met it."""
-    others = kept["subjects"][1:]
-    return f" (同样 · also: {', '.join(others)})" if others else ""
-
-
-def _minute(moment: dt.datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
-
-
 _Kept = dict[str, Any]
-"""A trouble in the file: `account`, `source`, `cause`, `urgency`, `text`, `subjects`, `since`, `met` last, `told`."""
+"""A trouble in the file.
+
+`account`, `source` and `cause` name it; `urgency`, `text`; `subjects` that meet it, of which `told` were told; `since`,
+`met` last; when a process `claimed` it to tell it, and when that was last `tried` in vain.
+"""
+
+
+def _of_today(kept: _Kept) -> _Kept:
+    """A trouble as it is kept now: an older version kept only whether it had been told."""
+    if isinstance(kept.get("told"), list):
+        return kept
+    return kept | {"told": list(kept["subjects"]) if kept.get("told") else []}
+
+
+def _identity(kept: _Kept) -> tuple[str, str, str]:
+    return kept["account"], kept["source"], kept["cause"]
+
+
+def _untold(kept: _Kept) -> bool:
+    """Whether its extent has grown since it was told."""
+    return not all(any(_covers(told, subject) for told in kept["told"]) for subject in kept["subjects"])
+
+
+def _covers(told: str, subject: str) -> bool:
+    """Whether one subject is another, or a range of labels within it (`getupstreammsg 2026-11-24..2026-11-26`)."""
+    if told == subject:
+        return True
+    (name, _, ends), (other, _, within) = told.partition(" "), subject.partition(" ")
+    (first, dots, last), (begin, _, end) = ends.partition(".."), within.partition("..")
+    return bool(dots) and name == other and first <= begin and end <= last
+
+
+def _claimed(kept: list[_Kept], account: str | None, now: dt.datetime) -> list[_Kept]:
+    """What is to be told of an account (None: of all), and not about to be told by another process; claims it."""
+    claimed = []
+    for place, each in enumerate(kept):
+        mine = account in (None, each["account"]) and _untold(each)
+        if mine and not _is_within(each.get("claimed"), _CLAIM_HOLDS, now):
+            kept[place] = each | {"claimed": f"{now:%Y-%m-%d %H:%M:%S}"}
+            claimed.append(kept[place])
+    return claimed
+
+
+def _is_within(moment: str | None, span: dt.timedelta, now: dt.datetime) -> bool:
+    """Whether a moment lies less than `span` before now, or after it."""
+    return bool(moment) and dt.datetime.fromisoformat(str(moment)) > now - span
+
+
+def _line(kept: _Kept) -> str:
+    others = kept["subjects"][1:] if kept["source"] != Source.LABELS else []
+    return f"• {kept['text']}" + (f" (同样 · also: {', '.join(others)})" if others else "")
+
+
+def _without_checks(before: list[_Kept], account: str, endpoint: str, checks: Collection[str]) -> list[_Kept]:
+    """The troubles without those checks of an endpoint."""
+    after = []
+    for each in before:
+        subjects = each["subjects"]
+        if (each["account"], each["source"]) == (account, Source.CHECKS) and each["cause"] in checks:
+            subjects = [subject for subject in subjects if subject != endpoint]
+        if subjects:
+            after.append(each | {"subjects": subjects})
+    return after
 
 
 def _updated(
     before: Iterable[_Kept],
     account: str,
     source: Source,
-    looked_at: Collection[str],
+    looked_at: Collection[str] | None,
     found: Iterable[Trouble],
     now: dt.datetime,
 ) -> list[_Kept]:
-    """The troubles after a look at some subjects of an account; one without a subject left is over."""
+    """The troubles after a look at some subjects of an account, or at all; one without a subject left is over."""
     there = {(trouble.cause, trouble.subject): trouble for trouble in found}
     kept = []
     for each in before:
         subjects = each["subjects"]
         if (each["account"], each["source"]) == (account, source.value):
-            subjects = [it for it in subjects if it not in looked_at or (each["cause"], it) in there]
-        if subjects:
+            looked = subjects if looked_at is None else looked_at
+            subjects = [it for it in subjects if it not in looked or (each["cause"], it) in there]
+        if subjects or any((account, source.value, cause) == _identity(each) for cause, _ in there):
             kept.append(each | {"subjects": subjects})
     mine = {each["cause"]: each for each in kept if (each["account"], each["source"]) == (account, source.value)}
     for (cause, subject), trouble in there.items():
@@ -283,14 +402,16 @@ def _updated(
                 "account": account,
                 "source": source.value,
                 "cause": cause,
-                "urgency": trouble.urgency.name,
-                "text": trouble.text,
                 "subjects": [],
                 "since": _minute(now),
-                "told": False,
+                "told": [],
             }
             kept.append(mine[cause])
-        mine[cause]["met"] = _minute(now)
+        mine[cause] |= {"urgency": trouble.urgency.name, "text": trouble.text, "met": _minute(now)}
         if subject not in mine[cause]["subjects"]:
             mine[cause]["subjects"].append(subject)
     return kept
+
+
+def _minute(moment: dt.datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"

@@ -105,7 +105,7 @@ class Reference:
             self._vanished(call_id, call, endpoint, label, key)
             if call.refresh and label.date in call.asked and settled:
                 del table[key]
-        known = bool(shown) or (settled and clean) or (before is not None and before.known)
+        known = bool(shown) or (before is not None and before.known)
         self.answers[label] = Answer(call_id, call.requested_at, settled, clean, len(shown), known)
 
     def _shown(

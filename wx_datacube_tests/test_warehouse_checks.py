@@ -182,6 +182,17 @@ def test_revised_figures_are_found_until_they_are_answered_for_again(con: Connec
     assert found("figures_were_not_revised") == []
 
 
+def test_a_revision_that_a_refresh_brought_is_history(con: Connection, found: Found) -> None:
+    """Whoever asks again for a restated day has seen the change: it asks for no other refresh."""
+    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2))])
+    refreshed = {"asked": [day(4)], "refresh": True}
+    store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(4), 1, 3), **refreshed)])
+    assert found("figures_were_not_revised") == []
+
+    store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(4), 1, 4), asked=[day(5)], refresh=True)])
+    assert [each.what for each in found("figures_were_not_revised")] == ["msg_count 3 -> 4"]
+
+
 @pytest.mark.parametrize(
     ("endpoint", "label"),
     [(HOURS, day(4)), (SENDERS, day(4)), (WEEKS, day(2)), (MONTHS, dt.date(2026, 11, 1))],

@@ -14,7 +14,7 @@ import duckdb
 
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.errors import SettingsError
-from wx_datacube.periods import SETTLED_HOUR, due_on, label_of, settled_at
+from wx_datacube.periods import due_on, label_of
 from wx_datacube.warehouse.ledger import last_call
 from wx_datacube.warehouse.schema import GOOD_ANSWER, states_select, summary_select
 
@@ -105,7 +105,10 @@ def states(
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The due labels of an account's endpoint by state; `gaps` are the first and last label of each run of missing."""
+    """The due labels of an account's endpoint by state; `gaps` are the first and last label of each run of missing.
+
+    `reached` is the oldest label that WeChat has answered for.
+    """
 
     due: int
     landed: int
@@ -113,6 +116,7 @@ class Summary:
     implied: int
     missing: int
     last_landed: dt.date | None
+    reached: dt.date | None
     gaps: list[tuple[dt.date, dt.date]]
 
 
@@ -133,29 +137,9 @@ def summaries(con: Connection, starts: Mapping[str, dt.date], now: dt.datetime) 
         },
     )
     return {
-        (account, endpoint): Summary(
-            due, landed, empty, implied, missing, newest, [(first, last) for first, last in gaps]
-        )
-        for account, endpoint, due, landed, empty, implied, missing, newest, gaps in found.fetchall()
+        (account, endpoint): Summary(*counts, [(first, last) for first, last in gaps])
+        for account, endpoint, *counts, gaps in found.fetchall()
     }
-
-
-def overdue(
-    con: Connection, account: str, endpoint: Endpoint, start: dt.date, now: dt.datetime
-) -> tuple[list[dt.date], list[dt.date]]:
-    """The labels settled at `now` that are missing, oldest first: gaps, and history that has not been reached.
-
-    History is what lies before all that was ever answered for; where nothing was, all but the newest label.
-    """
-    found = con.execute(
-        "SELECT coalesce(min(label) FILTER (state IN ('landed', 'empty')), max(label)),"
-        f" list(label ORDER BY label) FILTER (state = 'missing') FROM ({_states_of_account(endpoint)})"
-        " WHERE endpoint = $endpoint",
-        # Due at midnight, settled at noon.
-        {"account": account, "start": start, "now": now - dt.timedelta(hours=SETTLED_HOUR), "endpoint": endpoint.name},
-    ).fetchall()
-    reached, missing = found[0][0], found[0][1] or []
-    return [label for label in missing if label >= reached], [label for label in missing if label < reached]
 
 
 def coverage(
@@ -175,6 +159,32 @@ def coverage(
     )
     by_label = {row[0]: _coverage_of(row, endpoint) for row in found.fetchall()}
     return [by_label[label] for label in wanted if label in by_label]
+
+
+_EVERY_DAY = 14
+"""Days with messages right before a silent one that make it doubtful."""
+
+
+def zero_days(con: Connection, accounts: Sequence[str], now: dt.datetime) -> dict[str, list[dt.date]]:
+    """The newest settled day of each account, where it is empty after two weeks with messages on every day.
+
+    A zero is believed at noon, and WeChat is sometimes later than that.
+    """
+    newest = (now - dt.timedelta(hours=SETTLED_HOUR)).date() - dt.timedelta(days=1)
+    days = ENDPOINTS[0].name
+    found = con.execute(
+        f"""
+        SELECT account FROM datacube.label_answers AS answer
+        WHERE endpoint = '{days}' AND label = $day AND settled AND clean AND shown = 0
+            AND account IN (SELECT unnest($accounts::JSON::VARCHAR[]))
+            AND NOT EXISTS (FROM datacube.{days} AS kept WHERE kept.account = answer.account AND ref_date = $day)
+            AND $every = (SELECT count(DISTINCT ref_date) FROM datacube.{days} AS before
+                WHERE before.account = answer.account AND ref_date BETWEEN $day::DATE - $every::INTEGER AND $day::DATE - 1)
+        ORDER BY account
+        """,
+        {"day": newest, "every": _EVERY_DAY, "accounts": _listed(accounts)},
+    )
+    return {account: [newest] for (account,) in found.fetchall()}
 
 
 def rows_stored(con: Connection, account: str, endpoint: Endpoint) -> int:
@@ -229,16 +239,6 @@ def calls_since(con: Connection, account: str, midnight: dt.datetime) -> dict[st
     return {endpoint.name: 0 for endpoint in ENDPOINTS} | dict(found.fetchall())
 
 
-def asked_before(con: Connection, account: str, endpoint: Endpoint, since: dt.datetime) -> bool:
-    """Whether a call from `since` on was made for a label that had settled by then: for more than the newest."""
-    oldest = con.execute(
-        "SELECT min(list_min(asked)) FROM datacube.api_calls"
-        " WHERE account = $account AND endpoint = $endpoint AND requested_at >= $since",
-        {"account": account, "endpoint": endpoint.name, "since": since},
-    ).fetchall()[0][0]
-    return oldest is not None and settled_at(oldest, endpoint.period) < since
-
-
 def last_error_at(con: Connection, account: str, endpoint: Endpoint, errcode: int) -> dt.datetime | None:
     """When the endpoint last answered with `errcode`; None if never."""
     found = con.execute(
@@ -249,13 +249,45 @@ def last_error_at(con: Connection, account: str, endpoint: Endpoint, errcode: in
     return found[0] if found else None
 
 
-def calls_of_all(con: Connection, midnight: dt.datetime) -> dict[tuple[str, str], int]:
-    """Attempts since `midnight` by account and endpoint, where there were any."""
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """The calls of an account's endpoint since yesterday's midnight.
+
+    `today` counts those of today, `oldest` is the oldest label that a good answer was asked for, `good_at` the newest
+    good answer, `used_up_at` the newest 45009 of today (one just after midnight may mean yesterday's quota), and
+    `used_up_yesterday` whether there was one yesterday.
+    """
+
+    today: int = 0
+    oldest: dt.date | None = None
+    good_at: dt.datetime | None = None
+    used_up_at: dt.datetime | None = None
+    used_up_yesterday: bool = False
+
+
+def calls_lately(con: Connection, now: dt.datetime) -> dict[tuple[str, str], Lately]:
+    """The calls since yesterday's midnight by account and endpoint, where there were any."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     found = con.execute(
-        "SELECT account, endpoint, count(*) FROM datacube.api_calls WHERE requested_at >= $midnight GROUP BY ALL",
+        f"""
+        SELECT account, endpoint, count(*) FILTER (requested_at >= $midnight),
+            min(list_min(asked)) FILTER ({GOOD_ANSWER}), max(requested_at) FILTER ({GOOD_ANSWER}),
+            max(requested_at) FILTER (errcode = {QUOTA_USED_UP} AND requested_at >= $midnight + INTERVAL 10 MINUTE),
+            coalesce(bool_or(errcode = {QUOTA_USED_UP} AND requested_at < $midnight), false)
+        FROM datacube.api_calls WHERE requested_at >= $midnight - INTERVAL 1 DAY GROUP BY account, endpoint
+        """,
         {"midnight": midnight},
     )
-    return {(account, endpoint): calls for account, endpoint, calls in found.fetchall()}
+    return {(account, endpoint): Lately(*counts) for account, endpoint, *counts in found.fetchall()}
+
+
+def last_calls_at(con: Connection) -> dict[str, dt.datetime]:
+    """When each account's newest call was made."""
+    return dict(
+        con.execute(
+            "SELECT account, max(requested_at) FROM datacube.api_calls WHERE account IS NOT NULL GROUP BY account"
+        ).fetchall()
+    )
 
 
 def last_errcodes(con: Connection) -> dict[tuple[str, str], int]:

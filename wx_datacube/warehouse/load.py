@@ -206,7 +206,8 @@ WITH labels AS (
     WHERE labels.label >= begin_date AND labels.label >= {FIRST_DAY} AND labels.label + {step} <= requested_at
 )
 SELECT worth.* REPLACE (refreshed AND worth.settled AND worth.clean AS refreshed),
-    coalesce(before.known, false) OR coalesce(bool_or(worth.shown > 0 OR (worth.settled AND worth.clean)) OVER (
+    -- The first figures of a label revise nothing: it may have been empty because they came late.
+    coalesce(before.known, false) OR coalesce(bool_or(worth.shown > 0) OVER (
         PARTITION BY worth.account, worth.label ORDER BY worth.call_id
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), false) AS known_before,
     coalesce(lag(worth.call_id) OVER (PARTITION BY worth.account, worth.label ORDER BY worth.call_id),
@@ -224,7 +225,7 @@ def _replace_answers(endpoint: Endpoint) -> Iterator[str]:
     yield f"""
 INSERT INTO datacube.label_answers BY NAME
 SELECT account, '{endpoint.name}' AS endpoint, label, call_id, requested_at AS fetched_at, settled, clean, shown,
-    known_before OR shown > 0 OR (settled AND clean) AS known
+    known_before OR shown > 0 AS known
 FROM covered QUALIFY row_number() OVER (PARTITION BY account, label ORDER BY call_id DESC) = 1"""
 
 

@@ -68,7 +68,7 @@ LABEL_ANSWERS: Columns = {
     "settled": ("BOOLEAN", "Whether an empty answer of that call means that there was nothing."),
     "clean": ("BOOLEAN", "Whether none of the label's rows in that answer was set apart."),
     "shown": ("BIGINT", "Rows of the label in that answer."),
-    "known": ("BOOLEAN", "Whether any answer so far said something about the label: rows, or settled silence."),
+    "known": ("BOOLEAN", "Whether any answer so far had rows of the label: others that come later are revisions."),
 }
 REJECTED_ROWS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
@@ -231,7 +231,8 @@ wanted AS (
 counted AS (
     SELECT wanted.account, wanted.endpoint, due, count(*) FILTER (state = 'landed') AS landed,
         count(*) FILTER (state = 'empty') AS "empty", count(*) FILTER (state = 'implied') AS implied,
-        due - landed - "empty" - implied AS missing, max(label) FILTER (state = 'landed') AS last_landed
+        due - landed - "empty" - implied AS missing, max(label) FILTER (state = 'landed') AS last_landed,
+        min(label) FILTER (state IN ('landed', 'empty')) AS reached
     FROM wanted LEFT JOIN said
         ON said.account = wanted.account AND said.endpoint = wanted.endpoint AND label BETWEEN "first" AND "last"
     GROUP BY wanted.account, wanted.endpoint, due

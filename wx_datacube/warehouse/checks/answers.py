@@ -51,14 +51,17 @@ WHERE account = $account GROUP BY {", ".join(keys)} HAVING count(*) > 1"""
 def _revised(endpoint: Endpoint) -> str:
     """Figures whose change the answer now in force showed, and labels that a change of a day made suspect.
 
-    A day that was revised after its hours, distribution, week or month were fetched says that those may be wrong too.
+    A change that a refresh of the label showed is confirmed by it, and history. A day that was revised after its hours,
+    distribution, week or month were fetched says that those may be wrong too.
     """
     own = """
 SELECT ref_date::VARCHAR,
     field || ' ' || coalesce(old::VARCHAR, 'absent') || ' -> ' || coalesce(new::VARCHAR, 'absent'),
     $endpoint, ref_date, ref_date
 FROM datacube.revisions AS revision JOIN datacube.label_answers AS answer USING (account, endpoint)
-WHERE account = $account AND endpoint = $endpoint AND label = ref_date AND answer.call_id = new_call_id"""
+WHERE account = $account AND endpoint = $endpoint AND label = ref_date AND answer.call_id = new_call_id
+    AND NOT EXISTS (FROM datacube.api_calls AS call WHERE call.call_id = new_call_id AND refresh
+        AND list_contains(asked, ref_date))"""
     others = [each for each in ENDPOINTS if each is not ENDPOINTS[0]]
     suspects = [_suspect(each) for each in (others if endpoint is ENDPOINTS[0] else [endpoint])]
     return " UNION ALL ".join([own, *suspects])

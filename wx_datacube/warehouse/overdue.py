@@ -1,0 +1,121 @@
+"""Overdue: settled labels that are missing, and whether anybody has to act on it.
+
+One judgement for `status`, for alerts and for the check `due_labels_are_there`. Add a reason to wait here when labels
+may be missing though all is well. How it is said is in `wx_datacube.attention`.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from wx_datacube.catalog import ENDPOINTS, Endpoint
+from wx_datacube.periods import due_on, label_of, settled_at
+from wx_datacube.warehouse.coverage import Connection, Lately, Summary, calls_lately, summaries
+
+_DAY = dt.timedelta(days=1)
+Gap = tuple[dt.date, dt.date]
+"""The first and last of consecutive labels that are missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Settled labels of an endpoint that are missing, as gaps, oldest first.
+
+    `history` says that nothing so old was ever answered for. `waits` says why nobody has to act; empty where a person
+    has to.
+    """
+
+    endpoint: Endpoint
+    gaps: tuple[Gap, ...]
+    history: bool = False
+    waits: str = ""
+
+    @property
+    def since(self) -> dt.datetime:
+        """The moment from which the oldest of them should have been there."""
+        return settled_at(self.gaps[0][0], self.endpoint.period)
+
+
+def find_overdue(
+    con: Connection,
+    starts: Mapping[str, dt.date],
+    now: dt.datetime,
+    *,
+    daily_calls: int | None = None,
+    under_way: Callable[[str], bool] = lambda account: False,
+) -> dict[str, list[Overdue]]:
+    """What is overdue at `now` of each account in `starts`, which gives the first day of its history.
+
+    `daily_calls` is the limit of the settings, `under_way` says whether something is being fetched for an account just
+    now.
+    """
+    return judge_overdue(summaries(con, starts, now), calls_lately(con, now), list(starts), now, daily_calls, under_way)
+
+
+def judge_overdue(
+    found: Mapping[tuple[str, str], Summary],
+    lately: Mapping[tuple[str, str], Lately],
+    accounts: list[str],
+    now: dt.datetime,
+    daily_calls: int | None,
+    under_way: Callable[[str], bool],
+) -> dict[str, list[Overdue]]:
+    """As `find_overdue`, for who has read the summaries and calls already."""
+    judged: dict[str, list[Overdue]] = {account: [] for account in accounts}
+    for account in accounts:
+        for endpoint in ENDPOINTS:
+            if (summary := found.get((account, endpoint.name))) and summary.gaps:
+                calls = lately.get((account, endpoint.name), Lately())
+                judged[account] += _of_endpoint(endpoint, summary, calls, now, daily_calls)
+        if any(not each.waits for each in judged[account]) and under_way(account):
+            judged[account] = [
+                each if each.waits else Overdue(each.endpoint, each.gaps, each.history, "It is being fetched now.")
+                for each in judged[account]
+            ]
+    return judged
+
+
+def _of_endpoint(
+    endpoint: Endpoint, summary: Summary, calls: Lately, now: dt.datetime, daily_calls: int | None
+) -> Iterator[Overdue]:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    # Where nothing was ever answered for, all but the newest label is history.
+    reached = summary.reached or _newest_due(endpoint, now.date())
+    settled = [gap for gap in (_settled(endpoint, each, now) for each in summary.gaps) if gap]
+    near = [(max(first, reached), last) for first, last in settled if last >= reached]
+    far = [(first, min(last, _before(endpoint, reached))) for first, last in settled if first < reached]
+    used_up = _quota_is_used_up(calls, daily_calls)
+    if near:
+        # What has been missing since yesterday is no matter of one day's quota any more.
+        of_today = settled_at(near[0][0], endpoint.period) >= midnight
+        yield Overdue(endpoint, tuple(near), waits="Today's quota is used up." if used_up and of_today else "")
+    if far:
+        going_on = calls.oldest is not None and settled_at(calls.oldest, endpoint.period) < midnight - _DAY
+        waits = "History is being brought in, newest first." if going_on else ""
+        if used_up and not (calls.used_up_yesterday and calls.good_at is None):
+            waits = waits or "Today's quota is used up."
+        yield Overdue(endpoint, tuple(far), history=True, waits=waits)
+
+
+def _quota_is_used_up(calls: Lately, daily_calls: int | None) -> bool:
+    refused = calls.used_up_at is not None and (calls.good_at is None or calls.good_at <= calls.used_up_at)
+    return refused or (daily_calls is not None and calls.today >= daily_calls)
+
+
+def _newest_due(endpoint: Endpoint, today: dt.date) -> dt.date:
+    label = label_of(today, endpoint.period)
+    return label if due_on(label, endpoint.period) <= today else _before(endpoint, label)
+
+
+def _before(endpoint: Endpoint, label: dt.date) -> dt.date:
+    return label_of(label - _DAY, endpoint.period)
+
+
+def _settled(endpoint: Endpoint, gap: Gap, now: dt.datetime) -> Gap | None:
+    """The part of a gap that should be there by now; None where nothing of it should."""
+    first, last = gap
+    while settled_at(last, endpoint.period) > now:
+        last = _before(endpoint, last)
+        if last < first:
+            return None
+    return first, last
