@@ -20,13 +20,14 @@ import duckdb
 
 from wx_datacube.errors import WarehouseError
 from wx_datacube.periods import Clock, beijing_now
-from wx_datacube.warehouse.copies import copy_file, onto_disk, read_all, read_changed
+from wx_datacube.warehouse.copies import copy_file, made_at, onto_disk, open_new, read_all, read_changed
 from wx_datacube.warehouse.faults import (
     damaged_database,
     damaged_writer,
     holder,
     is_damage,
     is_file_fault,
+    silent,
     unopenable,
     unwritable,
 )
@@ -58,6 +59,8 @@ _ROOM = 4 * 1024 * 1024
 """Bytes that must be free before anything is asked: some seconds of answers, with what DuckDB writes besides."""
 _PUBLISHING = 10
 """So many times as long as for a transaction one waits for another who publishes: it grows with the file."""
+_SILENT = 2
+"""A process that fetches may work for hours. It is waited for until it has been silent for this many times as long."""
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -111,9 +114,10 @@ class Warehouse:
     def reading(self) -> Iterator[Connection]:
         """The published file, read-only; an empty warehouse in memory where nothing has been published yet."""
         if self.database.exists():
-            # Of a foreign program: it would be replayed, and a published file has none of its own.
-            with suppress(OSError):
-                _wal(self.database).unlink()
+            # A published file has no WAL of its own. DuckDB would replay one that a foreign program wrote.
+            if self._is_noted(self.database):
+                with suppress(OSError):
+                    _wal(self.database).unlink()
             with self._published() as (con, version):
                 if version < SCHEMA_VERSION:
                     raise older(self.database, version)
@@ -149,10 +153,18 @@ class Warehouse:
 
     @contextmanager
     def fetching(self, account: str, endpoint: str, waiting: Callable[[str], None]) -> Iterator[None]:
-        """Be the only one who fetches this endpoint for this account; wait for another one as long as it takes."""
+        """Be the only one who fetches this endpoint for this account; wait for another one as long as it lives.
+
+        Raises `WarehouseError` where the other process has shown no sign of life for some time.
+        """
+        patience = _SILENT * self._patience
         with ExitStack() as stack:
             with self._explained():
-                stack.enter_context(locked(self.fetch_lock(account, endpoint), waiting=waiting))
+                lock = self._lock(f"{account}.{endpoint}")
+                try:
+                    stack.enter_context(locked(lock, patience=patience, waiting=waiting, beating=True))
+                except TimeoutError as error:
+                    raise silent(error, f"fetching {endpoint} for {account}", patience) from None
             yield
 
     def fetch_lock(self, account: str, endpoint: str) -> Path:
@@ -172,7 +184,7 @@ class Warehouse:
         """
         with self._explained():
             begun = self._receipt().get("begun", 0)
-            with locked(self._locks / "publishing", patience=_PUBLISHING * self._patience):
+            with locked(self._lock("publishing"), patience=_PUBLISHING * self._patience):
                 if not self.is_published and self._receipt().get("published", 0) <= begun:
                     self._publish(self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing"))
 
@@ -192,10 +204,9 @@ class Warehouse:
             self._require_whole(copy)
             with self._write_lock():
                 self._require_fuller(calls)
-                # A WAL that a foreign program left behind would be replayed onto the new file.
-                _wal(self.database).unlink(missing_ok=True)
+                self._clear_wal(self.database)
                 copy.replace(self.database)
-                _wal(self.database).unlink(missing_ok=True)
+                onto_disk(self.database)
                 files = copied | self._state_of(self.database)
                 self._note({"files": files, "calls": calls, "begun": number, "published": number})
         finally:
@@ -207,6 +218,7 @@ class Warehouse:
         backup = self.database.with_name(name)
         with self._explained():
             copy_file(self.database, backup, _READABLE)
+            onto_disk(backup)
         return backup
 
     @property
@@ -228,19 +240,69 @@ class Warehouse:
 
     def _note(self, receipt: dict[str, Any]) -> None:
         part = self._receipt_file.with_name("published.part")
-        part.write_text(json.dumps(receipt))
+        with open_new(part) as file:
+            file.write(json.dumps(receipt).encode())
         part.replace(self._receipt_file)  # in one step, since it is also read without a lock
 
-    def _state_of(self, file: Path) -> dict[str, list[int]]:
+    def _state_of(self, file: Path) -> dict[str, list[int | None]]:
+        """Inode number, time of the last change, size and time of birth of a file and its WAL, as far as they exist."""
         found = {}
         for path in (file, _wal(file)):
             with suppress(FileNotFoundError):
                 stat = path.stat()
-                found[path.name] = [stat.st_ino, stat.st_mtime_ns, stat.st_size]
+                found[path.name] = [stat.st_ino, stat.st_mtime_ns, stat.st_size, made_at(path)]
         return found
 
+    def _is_noted(self, path: Path) -> bool:
+        """Whether this is the very file that was there at the last publication, changed or not."""
+        now = self._state_of(path).get(path.name)
+        return now is not None and _is_same(self._receipt().get("files", {}).get(path.name), now)
+
+    def _clear_wal(self, path: Path) -> None:
+        """Make sure that no WAL is replayed onto the file that is about to be put at `path`.
+
+        A WAL beside the file that we published last holds what a foreign program wrote into that file, and one that was
+        noted was ours. Any other one is kept under another name: it may be all that is left of somebody's rows.
+        """
+        wal = _wal(path)
+        if not wal.exists():
+            return
+        ours = self._is_noted(path) if path == self.database else self._is_noted(wal)
+        if ours:
+            wal.unlink()
+        else:
+            wal.replace(wal.with_name(f"{wal.name}.left-over-{self.clock():%Y%m%d-%H%M%S}"))
+
+    def _note_wal(self) -> None:
+        """Note a WAL that was left beside the writer's file, since nothing in it says whose it is."""
+        wal = _wal(self.writer)
+        if wal.exists() and not self._is_noted(wal):
+            receipt = self._receipt()
+            files = receipt.get("files", {}) | self._state_of(wal)
+            with suppress(OSError):  # the disk is full, say: then nobody will know, and the WAL is kept
+                self._note(receipt | {"files": files})
+
     def _write_lock(self) -> AbstractContextManager[None]:
-        return locked(self._locks / "write", patience=self._patience)
+        return locked(self._lock("write"), patience=self._patience)
+
+    def _lock(self, name: str) -> Path:
+        """A lock's file; where there is no folder for it yet, the two files are proved to be ours before it is made."""
+        if not self._locks.is_dir():
+            self._require_both_ours()
+        return self._locks / name
+
+    def _require_both_ours(self) -> None:
+        """Refuse foreign files in the place of ours; nothing is opened for writing."""
+        if self.database.exists() and not self._is_noted(self.database):
+            with self._published():
+                pass
+        self._require_writer_ours()
+
+    def _require_writer_ours(self) -> None:
+        """Refuse a foreign file in the place of the writer's: opened for writing, it would be changed by its WAL."""
+        if self.writer.exists() and not self._is_noted(self.writer):
+            with self._connect_patiently(READ_ONLY) as con:
+                _require_ours(con, self.writer)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -267,22 +329,26 @@ class Warehouse:
     def _open_writer(self) -> Iterator[Connection]:
         if not self.writer.exists():
             self._make_writer()
-        with self._connect_patiently() as con:
-            version = _require_ours(con, self.writer)
-            self._require_fuller(last_call(con))
-            if version < SCHEMA_VERSION:
-                require_steps(self.writer, version, self._migrations)
-                con.execute("CHECKPOINT")
-                copy_file(self.writer, backup_of(self.writer, version), _READABLE)
-                onto_disk(backup_of(self.writer, version))
-                migrate(con, self.writer, version, self._migrations)
-            yield con
+        self._require_writer_ours()
+        try:
+            with self._connect_patiently(_WRITE) as con:
+                version = _require_ours(con, self.writer)
+                self._require_fuller(last_call(con))
+                if version < SCHEMA_VERSION:
+                    require_steps(self.writer, version, self._migrations)
+                    con.execute("CHECKPOINT")
+                    copy_file(self.writer, backup_of(self.writer, version), _READABLE)
+                    onto_disk(backup_of(self.writer, version))
+                    migrate(con, self.writer, version, self._migrations)
+                yield con
+        finally:
+            self._note_wal()
 
-    def _connect_patiently(self) -> Connection:
+    def _connect_patiently(self, config: _Config) -> Connection:
         wait = Wait(self._patience)
         while True:
             try:
-                return self._connected(self.writer, _WRITE)
+                return self._connected(self.writer, config)
             except duckdb.IOException as error:
                 if not holder(error):
                     raise
@@ -300,17 +366,22 @@ class Warehouse:
 
     def _make_writer(self) -> None:
         """Make the writer's file: from the published one, which holds everything, else empty."""
-        _wal(self.writer).unlink(missing_ok=True)
         making = self.writer.with_name(f".{self.writer.name}.{os.getpid()}.making")
         making.unlink(missing_ok=True)
         if self.database.exists():
             with self._published():
-                copy_file(self.database, making, 0o644)
-                onto_disk(making)
+                copy_file(self.database, making)
         else:
             with duckdb.connect(str(making), config=_WRITE) as con:
                 _create(con, self.clock)
-        making.replace(self.writer)
+        self._put_writer(making)
+
+    def _put_writer(self, made: Path) -> None:
+        """Put a new file, which is whole, in the place of the writer's."""
+        onto_disk(made)
+        self._clear_wal(self.writer)
+        made.replace(self.writer)
+        onto_disk(self.writer)
 
     def _require_fuller(self, here: int) -> None:
         """Refuse a writer's file that holds fewer calls than the published one."""
@@ -347,14 +418,13 @@ class Warehouse:
         receipt, now = self._receipt(), self._state_of(self.database).get(self.database.name)
         if now is None:
             return 0
-        noted = receipt.get("files", {}).get(self.database.name)
-        if noted == now:
+        if receipt.get("files", {}).get(self.database.name) == now:
             return int(receipt["calls"])
         try:
             with self._published() as (published, _):
                 return _calls_in_order(published)
         except (WarehouseError, duckdb.Error):
-            if noted is None or noted[0] != now[0]:
+            if not self._is_noted(self.database):
                 raise
             return int(receipt["calls"])
 
@@ -363,12 +433,15 @@ class Warehouse:
         published, writer = glob.escape(self.database.name), glob.escape(self.writer.name)
         spilled = f"{writer}.tmp"  # DuckDB's folder for what didn't fit into memory
         half = (f"{writer}.*.part", f"{glob.escape(self.database.stem)}.before-*.part")
-        for pattern in (f".{published}.*.publishing*", f".{writer}.*.making*", *half, spilled):
-            for left_over in self.database.parent.glob(pattern):
-                if left_over.is_dir():
-                    shutil.rmtree(left_over)
-                else:
-                    left_over.unlink(missing_ok=True)
+        patterns = (f".{published}.*.publishing*", f".{writer}.*.making*", *half, spilled)
+        found = [path for pattern in patterns for path in self.database.parent.glob(pattern)]
+        if found:
+            self._require_both_ours()
+        for left_over in found:
+            if left_over.is_dir() and not left_over.is_symlink():
+                shutil.rmtree(left_over)
+            else:
+                left_over.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -414,5 +487,14 @@ def _calls_in_order(con: Connection) -> int:
     return int(found)
 
 
+def _is_same(noted: object, now: list[int | None]) -> bool:
+    """Whether a file is the very one that was noted, changed or not."""
+    if not isinstance(noted, list) or len(noted) != len(now):
+        return False
+    return noted == now or (now[3] is not None and (noted[0], noted[3]) == (now[0], now[3]))
+
+
 def _wal(path: Path) -> Path:
+    """Where DuckDB looks for the WAL of a file: of a link, beside what it points to."""
+    path = path.resolve()
     return path.with_name(f"{path.name}.wal")
