@@ -42,7 +42,7 @@ from wx_datacube.warehouse.migrate import (
     require_steps,
     version_of,
 )
-from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
+from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements, quoted
 
 _Config = dict[str, str | bool | int | float | list[str]]
 
@@ -51,7 +51,8 @@ _Config = dict[str, str | bool | int | float | list[str]]
 _ALONE: _Config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 # Readable from DuckDB 1.2 on; v1.0.0 would store the ledger's bodies twelve times as large.
 # One thread: a second one makes no load faster, doubles its memory, and takes its core from whoever fetches.
-_WRITE: _Config = {**_ALONE, "storage_compatibility_version": "v1.2.0", "threads": 1}
+_STORAGE = "v1.2.0"
+_WRITE: _Config = {**_ALONE, "storage_compatibility_version": _STORAGE, "threads": 1}
 READ_ONLY: _Config = {**_ALONE, "access_mode": "READ_ONLY"}
 """How the published file is opened, whoever reads it."""
 _READABLE = 0o444
@@ -109,6 +110,28 @@ class Warehouse:
                 raise
             with self._explained():
                 con.commit()
+
+    @contextmanager
+    def remaking(self) -> Iterator[Connection]:
+        """A connection to the writer's file, `old`, and to an empty one, `new`, which takes its place in the end.
+
+        It does so whole and in one step; on an error, or after a kill, the old one stays.
+        """
+        making = self._new_writer()
+        with _interruptions_as_they_are(), self._explained(), self._write_lock():
+            with self._open_writer() as con:
+                con.execute("CHECKPOINT")
+            try:
+                with duckdb.connect(config={**_ALONE, "threads": 1, "temp_directory": f"{making}.tmp"}) as con:
+                    con.execute(f"ATTACH {quoted(self.writer)} AS old (READ_ONLY)")
+                    con.execute(f"ATTACH {quoted(making)} AS new (STORAGE_VERSION '{_STORAGE}')")
+                    yield con
+                    con.execute("CHECKPOINT new")
+                shutil.copymode(self.writer, making)
+                self._put_writer(making)
+            finally:
+                for left_over in (making, _wal(making)):
+                    left_over.unlink(missing_ok=True)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -220,6 +243,13 @@ class Warehouse:
             copy_file(self.database, backup, _READABLE)
             onto_disk(backup)
         return backup
+
+    def copies(self) -> list[Path]:
+        """The backups, copies of older versions and left-over WALs that are kept beside the two files."""
+        folder, writer = self.database.parent, glob.escape(self.writer.name)
+        stem = glob.escape(self.database.stem)
+        patterns = (f"{stem}.before-*.duckdb", f"{writer}.schema-*", f"{stem}*.duckdb.wal.left-over-*")
+        return [path for pattern in patterns for path in folder.glob(pattern)]
 
     @property
     def is_published(self) -> bool:
@@ -366,7 +396,7 @@ class Warehouse:
 
     def _make_writer(self) -> None:
         """Make the writer's file: from the published one, which holds everything, else empty."""
-        making = self.writer.with_name(f".{self.writer.name}.{os.getpid()}.making")
+        making = self._new_writer()
         making.unlink(missing_ok=True)
         if self.database.exists():
             with self._published():
@@ -375,6 +405,10 @@ class Warehouse:
             with duckdb.connect(str(making), config=_WRITE) as con:
                 _create(con, self.clock)
         self._put_writer(making)
+
+    def _new_writer(self) -> Path:
+        """Where a file is made that is to take the place of the writer's."""
+        return self.writer.with_name(f".{self.writer.name}.{os.getpid()}.making")
 
     def _put_writer(self, made: Path) -> None:
         """Put a new file, which is whole, in the place of the writer's."""
