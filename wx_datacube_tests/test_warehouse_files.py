@@ -107,6 +107,52 @@ class Asking(Warehouse):
         return found
 
 
+@pytest.mark.parametrize("mask", [0o027, 0o002, 0o077])
+def test_a_writers_file_has_the_rights_of_a_new_file(published: Warehouse, mask: int) -> None:
+    """Made anew from the published file or empty: as the umask says."""
+    before = os.umask(mask)
+    try:
+        published.writer.unlink()
+        store(published, 5)
+        alone = Warehouse(published.database.with_name("alone.duckdb"))
+        store(alone)
+    finally:
+        os.umask(before)
+
+    assert [stat.S_IMODE(each.writer.stat().st_mode) for each in (published, alone)] == [0o666 & ~mask] * 2
+
+
+def test_what_gets_a_name_is_on_the_disk(published: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a backup, a publication or a new writer's file is relied on, its bytes and its folder are synchronized."""
+    synchronized: set[int] = set()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synchronized.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder = published.database.parent.stat().st_ino
+    for use in (lambda: published.back_up("test"), lambda: _changed(published), lambda: _lost(published)):
+        synchronized.clear()
+        made = use()
+        assert {made.stat().st_ino, folder} <= synchronized
+
+
+def _changed(warehouse: Warehouse) -> Path:
+    """The published file, published anew."""
+    store(warehouse, 5)
+    warehouse.publish()
+    return warehouse.database
+
+
+def _lost(warehouse: Warehouse) -> Path:
+    """The writer's file, made anew."""
+    warehouse.writer.unlink()
+    store(warehouse, 6)
+    return warehouse.writer
+
+
 def test_of_those_who_wait_one_publishes_for_all(published: Warehouse) -> None:
     """Who finds that what it wanted published has been has nothing to do, whatever was committed since."""
     store(published, 5)

@@ -267,7 +267,7 @@ def test_a_lock_file_with_foreign_text_is_left_as_it_is(tmp_path: Path, text: by
     path.write_bytes(text)
     with locked(path, patience=0):
         assert path.read_bytes() == text
-        with pytest.raises(TimeoutError, match="^unknown$"), locked(path, patience=0):
+        with pytest.raises(TimeoutError, match=r"^unknown$"), locked(path, patience=0):
             pass
     assert path.read_bytes() == text
 

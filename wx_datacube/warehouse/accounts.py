@@ -133,14 +133,17 @@ def _accounts_in(path: Path) -> set[tuple[str, str | None]] | None:
     """Names and AppIDs of the accounts in a copy; None where it can't be read."""
     try:
         with duckdb.connect(str(path), config=READ_ONLY) as con:
-            appids = dict(con.execute("SELECT account, appid FROM datacube.accounts WHERE appid IS NOT NULL").fetchall())
+            appids = dict(
+                con.execute("SELECT account, appid FROM datacube.accounts WHERE appid IS NOT NULL").fetchall()
+            )
             return {(name, appids.get(name)) for name in stored_names(con)}
     except duckdb.Error:
         return None
 
 
 _EMPTIED = ", ".join(
-    column if column == "call_id" else f"CASE WHEN account IS DISTINCT FROM $1 THEN {column} END" for column in API_CALLS
+    column if column == "call_id" else f"CASE WHEN account IS DISTINCT FROM $1 THEN {column} END"
+    for column in API_CALLS
 )
 
 
@@ -161,7 +164,7 @@ def _publish(warehouse: Warehouse) -> None:
 
 @contextmanager
 def _alone(warehouse: Warehouse, account: str, *others: str) -> Iterator[None]:
-    """Keep everybody from fetching for an account of the file, which is published before, to be backed up, and after."""
+    """Keep everybody from fetching for an account; the file is published before, to be backed up, and after."""
     _publish(warehouse)
     require_stored(warehouse, account)
     with _nobody_fetching(warehouse, account, *others):

@@ -11,11 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from wx_datacube.errors import NeedsPerson, TryAgain
-from wx_datacube.warehouse.faults import unwritable
+from wx_datacube.warehouse.faults import held, unwritable
 
 _POLL = 0.02
 _POLL_GATE = 0.005
@@ -23,6 +23,8 @@ _LONGEST_STEP = 1.0
 """Seconds between two tries that are more than this were not spent waiting."""
 _BEAT = 1.0
 """Seconds between two signs of life."""
+SET_UP = 60.0
+"""Seconds to wait for another process that sets something up, which takes a few."""
 _LONGEST_PID = 10
 _UNKNOWN = "unknown"
 
@@ -53,6 +55,17 @@ def locked(
             yield
     finally:
         _close(descriptor)
+
+
+@contextmanager
+def locked_for_set_up(path: Path) -> Iterator[None]:
+    """Hold a lock while something is set up; raises `WarehouseError` where another process never finishes that."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, patience=SET_UP))
+        except TimeoutError as error:
+            raise held(path, error, SET_UP) from None
+        yield
 
 
 class Wait:
