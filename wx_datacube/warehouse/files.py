@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 
@@ -149,6 +150,53 @@ class Warehouse:
             with duckdb.connect(config=_ALONE) as con:
                 _create(con, self.clock, comments=False)  # which take longer than all else, and nobody sees them
                 yield con
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A read-only connection to what was committed last; no lock is held while it is used."""
+        with self.snapshot_and_published() as (con, published):
+            if isinstance(published, Connection):
+                published.close()  # as long as it is open, DuckDB shows this process no newer file
+            yield con
+
+    @contextmanager
+    def snapshot_and_published(self) -> Iterator[tuple[Connection, Connection | WarehouseError | None]]:
+        """A snapshot, and the published file as it was at that moment, or why it can't be read.
+
+        None in its place says that the published file itself is the snapshot: it is current.
+        """
+        published: Connection | WarehouseError | None = None
+        with ExitStack() as stack:
+            stack.enter_context(_interruptions_as_they_are())
+            if self._is_current:
+                con = stack.enter_context(self.reading())
+            else:
+                with self._explained(), self._write_lock():
+                    if self._is_current:  # somebody published while this waited
+                        con = stack.enter_context(self.reading())
+                    else:
+                        con = stack.enter_context(self._copy_of_writer())
+                        try:
+                            published = stack.enter_context(self.reading())
+                        except WarehouseError as error:
+                            published = error
+            yield con, published
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether the published file has everything that was committed."""
+        return self.is_published or not self.writer.exists()
+
+    def _copy_of_writer(self) -> Connection:
+        """Open a copy of the writer's file, whose name is gone at once, so that a kill leaves nothing behind."""
+        copy = self.database.with_name(f".{self.database.name}.{uuid4().hex}.snapshot")
+        with self._open_writer() as con:
+            con.execute("CHECKPOINT")
+        try:
+            copy_file(self.writer, copy, _READABLE)
+            return self._connected(copy, {**READ_ONLY, "temp_directory": ""})
+        finally:
+            copy.unlink(missing_ok=True)
 
     @contextmanager
     def _published(self) -> Iterator[tuple[Connection, int]]:
@@ -467,7 +515,7 @@ class Warehouse:
         published, writer = glob.escape(self.database.name), glob.escape(self.writer.name)
         spilled = f"{writer}.tmp"  # DuckDB's folder for what didn't fit into memory
         half = (f"{writer}.*.part", f"{glob.escape(self.database.stem)}.before-*.part")
-        patterns = (f".{published}.*.publishing*", f".{writer}.*.making*", *half, spilled)
+        patterns = (f".{published}.*.publishing*", f".{published}.*.snapshot*", f".{writer}.*.making*", *half, spilled)
         found = [path for pattern in patterns for path in self.database.parent.glob(pattern)]
         if found:
             self._require_both_ours()
