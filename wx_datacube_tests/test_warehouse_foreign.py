@@ -14,6 +14,7 @@ import pytest
 
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import WarehouseError, WxDatacubeError
+from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.locks import locked
@@ -284,3 +285,16 @@ def test_copies_and_notes_follow_no_link(tmp_path: Path) -> None:
 
     assert precious.read_text() == "quarterly figures"
     assert json.loads((tmp_path / "figures.locks" / "published").read_text())["calls"] == 2
+
+
+def test_troubles_are_noted_through_no_link(tmp_path: Path) -> None:
+    """They are kept in the folder of locks, in a file that is written in place."""
+    published(tmp_path)
+    precious = tmp_path / "precious.txt"
+    precious.write_text("quarterly figures")
+    (tmp_path / "figures.locks" / "troubles").symlink_to(precious)
+
+    trouble = Trouble("NeedsPerson", MESSAGES.name, Urgency.PERSON, "Somebody has to act.")
+    Troubles(tmp_path / NAME).note("shop", Source.CALLS, [MESSAGES.name], [trouble])
+
+    assert precious.read_text() == "quarterly figures"

@@ -139,8 +139,8 @@ class Warehouse:
         """The published file, read-only; an empty warehouse in memory where nothing has been published yet."""
         if self.database.exists():
             # A published file has no WAL of its own. DuckDB would replay one that a foreign program wrote.
-            if self._is_noted(self.database):
-                with suppress(OSError):
+            with suppress(OSError):  # this user may only read
+                if _wal(self.database).exists() and self._is_noted(self.database):
                     _wal(self.database).unlink()
             with self._published() as (con, version):
                 if version < SCHEMA_VERSION:
