@@ -182,7 +182,7 @@ class Crew:
 
     def _fetch(self, window: Window) -> None:
         try:
-            with self.gate.place():
+            with self.gate.place(self.halted):
                 self.client.fetch(self.endpoint.name, window.begin, window.end, _Journal(self, window))
         except WeChatError as error:
             with self._lock:

@@ -30,8 +30,8 @@ def export_views(warehouse: Warehouse, folder: Path, form: str, account: str | N
     if account is not None:
         require_stored(warehouse, account)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with warehouse.reading() as con:
+            folder.mkdir(parents=True, exist_ok=True)
             views = con.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
             return dict(_export_view(con, schema, view, folder, form, account) for schema, view in views.fetchall())
     except (OSError, duckdb.IOException) as error:

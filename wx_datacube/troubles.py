@@ -303,7 +303,7 @@ class Troubles:
 
     def _write(self, kept: "list[_Kept]") -> None:
         body = json.dumps(kept, ensure_ascii=False).encode()
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             os.pwrite(file, body + b" " * (-len(body) % _SIZE), 0)
             os.ftruncate(file, len(body) + -len(body) % _SIZE)

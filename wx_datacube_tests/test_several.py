@@ -339,6 +339,21 @@ def remove(it: Orchestra, name: str, answer: str) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=it.folder, input=answer, capture_output=True, text=True, timeout=120)
 
 
+def test_a_removal_names_the_copies_that_still_hold_the_account(it: Orchestra, both: Company) -> None:
+    """The backup that was just made, and an older one; nothing else beside the file does."""
+    store(it, both)
+    older = it.warehouse.back_up("upgrade")
+
+    done = remove(it, "news", "y\n")
+
+    assert done.returncode == 0, done
+    lines = done.stdout.split("can't be read. Delete them before you give the folder away:\n")[1].splitlines()
+    backup, other = (Path(line.strip()) for line in lines[:2])
+    assert backup.name.startswith(f"{it.warehouse.database.stem}.before-remove-news.")
+    assert other == older
+    assert not lines[2].startswith(" ")
+
+
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""], ids=["no", "return", "nobody is there"])
 def test_without_a_yes_nothing_is_removed(it: Orchestra, both: Company, answer: str) -> None:
     """It says what would go, and that nothing was changed; exit code 1. So where nobody can answer, as in cron."""

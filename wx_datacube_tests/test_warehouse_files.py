@@ -107,6 +107,52 @@ class Asking(Warehouse):
         return found
 
 
+@pytest.mark.parametrize("mask", [0o027, 0o002, 0o077])
+def test_a_writers_file_has_the_rights_of_a_new_file(published: Warehouse, mask: int) -> None:
+    """Made anew from the published file or empty: as the umask says."""
+    before = os.umask(mask)
+    try:
+        published.writer.unlink()
+        store(published, 5)
+        alone = Warehouse(published.database.with_name("alone.duckdb"))
+        store(alone)
+    finally:
+        os.umask(before)
+
+    assert [stat.S_IMODE(each.writer.stat().st_mode) for each in (published, alone)] == [0o666 & ~mask] * 2
+
+
+def test_what_gets_a_name_is_on_the_disk(published: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a backup, a publication or a new writer's file is relied on, its bytes and its folder are synchronized."""
+    synchronized: set[int] = set()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synchronized.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder = published.database.parent.stat().st_ino
+    for use in (lambda: published.back_up("test"), lambda: _changed(published), lambda: _lost(published)):
+        synchronized.clear()
+        made = use()
+        assert {made.stat().st_ino, folder} <= synchronized
+
+
+def _changed(warehouse: Warehouse) -> Path:
+    """The published file, published anew."""
+    store(warehouse, 5)
+    warehouse.publish()
+    return warehouse.database
+
+
+def _lost(warehouse: Warehouse) -> Path:
+    """The writer's file, made anew."""
+    warehouse.writer.unlink()
+    store(warehouse, 6)
+    return warehouse.writer
+
+
 def test_of_those_who_wait_one_publishes_for_all(published: Warehouse) -> None:
     """Who finds that what it wanted published has been has nothing to do, whatever was committed since."""
     store(published, 5)
@@ -752,3 +798,78 @@ def test_the_file_is_readable_from_duckdb_1_2_on(published: Warehouse) -> None:
             ((tags,),) = con.execute("SELECT tags FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
         assert tags["storage_version"].startswith("v1.2.0")
     assert not published.database.with_name(f"{PUBLISHED}.wal").exists()
+
+
+# --- snapshots --------------------------------------------------------------------------------------------------
+
+
+def calls_in(con: duckdb.DuckDBPyConnection) -> int:
+    """How many calls a connection sees."""
+    ((found,),) = con.execute("SELECT count(*) FROM datacube.api_calls").fetchall()
+    return int(found)
+
+
+def test_a_snapshot_is_the_published_file_where_that_is_current(published: Warehouse) -> None:
+    """Nothing is copied, and no lock is taken."""
+    with locked(published.database.parent / "figures.locks" / "write"), published.snapshot() as con:
+        assert calls_in(con) == 1
+
+
+def test_a_snapshot_has_what_was_committed_last_and_keeps_nobody_waiting(published: Warehouse) -> None:
+    """Others commit and publish while it is used, which it doesn't see; it leaves no file behind."""
+    store(published, 5)
+    before = sorted(published.database.parent.iterdir())
+    with published.snapshot() as con:
+        assert calls_in(con) == 2
+        store(published, 6)
+        published.publish()
+        assert calls_in(con) == 2
+        assert days_in(published) == [4, 5, 6]
+        with pytest.raises(duckdb.Error, match="read-only"):
+            con.execute("DELETE FROM datacube.api_calls")
+    assert sorted(published.database.parent.iterdir()) == before
+
+
+def test_snapshots_in_one_process_are_each_of_their_moment(published: Warehouse) -> None:
+    """DuckDB shares one database among connections to one path."""
+    store(published, 5)
+    with published.snapshot() as one:
+        store(published, 6)
+        with published.snapshot() as other:
+            assert (calls_in(one), calls_in(other)) == (2, 3)
+
+
+def test_before_anything_is_published_a_snapshot_has_what_was_committed(warehouse: Warehouse) -> None:
+    """And where there is no file at all, an empty warehouse: none is made."""
+    with warehouse.snapshot() as con:
+        assert calls_in(con) == 0
+    assert not warehouse.database.parent.exists()
+    store(warehouse)
+    with warehouse.snapshot() as con:
+        assert calls_in(con) == 1
+    assert not warehouse.database.exists()
+
+
+SNAPSHOT = """
+import sys
+from pathlib import Path
+from wx_datacube.warehouse.files import Warehouse
+with Warehouse(Path(sys.argv[1])).snapshot():
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_killed_snapshot_leaves_nothing_behind(published: Warehouse) -> None:
+    """Its copy has no name while it is used; one that was cut off while it was made is swept away."""
+    store(published, 5)
+    before = sorted(published.database.parent.iterdir())
+    with running(SNAPSHOT, published.database) as process:
+        assert sorted(published.database.parent.iterdir()) == before
+        process.kill()
+        process.wait()
+    half = published.database.with_name(f".{PUBLISHED}.0123.snapshot.part")
+    half.write_bytes(b"half")
+    published.publish()
+
+    assert sorted(published.database.parent.iterdir()) == before

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from wx_datacube.errors import TryAgain, WarehouseError
+from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
+from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.warehouse import locks
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.locks import Gate, locked
 from wx_datacube_tests.processes import running
 
@@ -64,7 +69,7 @@ def test_a_killed_holder_releases_its_lock(tmp_path: Path) -> None:
 
 
 def test_whoever_waits_comes_next(tmp_path: Path) -> None:
-    """Without a bound it takes as long as it takes."""
+    """As soon as the holder is gone."""
     path = tmp_path / "write"
     with running(HOLDER, path) as process:
         threading.Timer(0.3, process.kill).start()
@@ -153,3 +158,133 @@ def test_a_gate_holds_over_processes(tmp_path: Path) -> None:
         process.kill()
         assert passed.wait(5)
         thread.join()
+
+
+# --- holders that do nothing any more -----------------------------------------------------------------------------
+
+FETCH = """
+import sys
+from pathlib import Path
+from wx_datacube.warehouse.files import Warehouse
+with Warehouse(Path(sys.argv[1])).fetching("shop", "getupstreammsg", print):
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_fetching_process_is_waited_for_while_it_lives(tmp_path: Path) -> None:
+    """It may work for hours: it is waited for much longer than a silent one would be."""
+    warehouse = Warehouse(tmp_path / "figures.duckdb", patience=0.6)  # 1.2 seconds of silence
+    with running(FETCH, warehouse.database) as process:
+        timer = threading.Timer(4, process.kill)
+        timer.start()
+        began = time.monotonic()
+        with warehouse.fetching("shop", "getupstreammsg", lambda holder: None):
+            assert time.monotonic() - began > 3
+        timer.join()
+
+
+def test_a_suspended_process_is_not_waited_for_without_a_bound(tmp_path: Path) -> None:
+    """It shows no sign of life: the error names it and what to do. Once it goes on, so does whoever waits."""
+    warehouse = Warehouse(tmp_path / "figures.duckdb", patience=0.6)
+    told: list[str] = []
+    with running(FETCH, warehouse.database) as process:
+        process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        said = (
+            f"Process {process.pid} is fetching getupstreammsg for shop and has shown no sign of life for 1 s. If it"
+            rf" was suspended, let it go on \(kill -CONT {process.pid}\) or end it \(kill -9 {process.pid}\)"
+        )
+        with (
+            pytest.raises(WarehouseError, match=said),
+            warehouse.fetching("shop", "getupstreammsg", told.append),
+        ):
+            pass
+        assert time.monotonic() - began < 10
+        assert told == [str(process.pid)]
+
+
+def test_a_suspended_process_that_holds_the_gate_fails_the_call(tmp_path: Path) -> None:
+    """All places are held by it: after a bounded wait the error names it, and a call may be tried again."""
+    with running(IN_GATE, tmp_path) as process:
+        process.send_signal(signal.SIGSTOP)
+        gate = Gate(tmp_path, "shop.call", 1, patience=0.5)
+        began = time.monotonic()
+        with pytest.raises(TryAgain, match=rf"held, by process {process.pid}\. .*kill -CONT"), gate.place():
+            pass
+        assert 0.5 <= time.monotonic() - began < 5
+        process.kill()
+        process.wait()
+        with gate.place():
+            pass
+
+
+def test_an_interruption_ends_the_wait_at_the_gate(tmp_path: Path) -> None:
+    """Ctrl-C doesn't wait for somebody else's calls."""
+    halted = threading.Event()
+    with running(IN_GATE, tmp_path):
+        threading.Timer(0.2, halted.set).start()
+        began = time.monotonic()
+        with pytest.raises(TryAgain, match="interrupted"), Gate(tmp_path, "shop.call", 1).place(halted):
+            pass
+        assert time.monotonic() - began < 5
+
+
+def test_a_process_that_hangs_while_it_sets_dagster_up_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opens the same folder waits for a minute, here for less, and is told which process and file it is."""
+    monkeypatch.setattr(locks, "SET_UP", 0.3)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dagster.yaml").write_text("")
+    for lock, opening in (
+        (tmp_path / ".dagster" / "opening.lock", lambda: project_instance(tmp_path).__enter__()),
+        (tmp_path / "history" / "set-up.lock", lambda: BatchedSqliteEventLogStorage(str(tmp_path / "history"))),
+    ):
+        lock.parent.mkdir()
+        with running(HOLDER, lock) as process:
+            process.send_signal(signal.SIGSTOP)
+            with pytest.raises(WarehouseError) as caught:
+                opening()
+        assert str(caught.value).startswith(f"Process {process.pid} has held {lock} for over 0 s. ")
+
+
+FORKING = """
+import os, sys, time
+from pathlib import Path
+from wx_datacube.warehouse.locks import Gate, locked
+with locked(Path(sys.argv[1]) / "write"), Gate(Path(sys.argv[1]), "shop.call", 1).place():
+    child = os.fork()
+    if not child:
+        time.sleep(5)
+        os._exit(0)
+    print("ready", flush=True)
+    sys.stdin.readline()
+print(child, flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("end", ["released", "killed"])
+def test_a_forked_child_keeps_no_lock(tmp_path: Path, end: str) -> None:
+    """It has its parent's files, and would hold their locks until it ends too."""
+    with running(FORKING, tmp_path) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if end == "killed":
+            process.kill()
+            process.wait()
+        else:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline()
+        with locked(tmp_path / "write", patience=1), Gate(tmp_path, "shop.call", 1, patience=1).place():
+            pass
+
+
+def test_a_longer_pid_leaves_nothing_behind(tmp_path: Path) -> None:
+    """What the last holder wrote is replaced as a whole."""
+    path = tmp_path / "write"
+    path.write_text("1234567890")
+    with locked(path, patience=0):
+        assert path.read_text() == str(os.getpid())

@@ -325,6 +325,29 @@ def test_what_was_never_published_is_found(file: Warehouse, judged: Callable[[Wa
     assert judged(file) == []
 
 
+@pytest.mark.parametrize("by", ["readers", "a run"])
+@pytest.mark.parametrize("is_current", [True, False])
+def test_while_checks_are_judged_others_commit_and_publish(file: Warehouse, by: str, is_current: bool) -> None:
+    """No lock is held, and what comes meanwhile is no finding: both files are looked at as they were at one moment."""
+    other = Warehouse(file.database, clock=file.clock, patience=0.2)
+    if not is_current:
+        bring_in(other, 5)
+    with (
+        evidence_of_readers(file, "shop", day(4), list(ENDPOINTS))
+        if by == "readers"
+        else evidence_of_a_run(file, "shop", day(4), MESSAGES)
+    ) as evidence:
+        bring_in(other, 6)
+        other.publish()
+        assert run_check(BY_CHECK[CURRENT], evidence, MESSAGES) == []
+
+
+def bring_in(file: Warehouse, number: int) -> None:
+    """Commit a call, made just now."""
+    with file.writing() as con:
+        store_calls(con, [answered(MESSAGES, day(number), None, row(day(number)), at=file.clock())])
+
+
 def test_a_published_file_that_can_not_be_read_is_a_finding_of_a_run(file: Warehouse) -> None:
     """It says why; the run's figures are in the other file, and publishing mends it."""
     file.database.chmod(0o644)

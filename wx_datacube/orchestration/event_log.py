@@ -21,7 +21,7 @@ import dagster as dg
 from sqlalchemy import func
 from sqlalchemy.exc import StatementError
 
-from wx_datacube.warehouse.locks import locked
+from wx_datacube.warehouse.locks import locked_for_set_up
 
 if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -72,7 +72,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         """Open, or set up, the event log in `base_dir`; processes that meet a fresh folder set it up in turn."""
         self._thread = _ThreadState()
         self._batching = _is_tested(self.tested_minor, dg.__version__)
-        with locked(Path(base_dir) / "set-up.lock"):
+        with locked_for_set_up(Path(base_dir) / "set-up.lock"):
             super().__init__(base_dir, inst_data)
         if self._batching:
             # A batch holds two databases at once.

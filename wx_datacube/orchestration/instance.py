@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from wx_datacube.environment import adopt_dotenv
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.faults import unwritable
-from wx_datacube.warehouse.locks import locked
+from wx_datacube.warehouse.locks import locked_for_set_up
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
     adopt_dotenv(project)
     with _explained(project):
         try:
-            with locked(project / ".dagster" / "opening.lock"):
+            with locked_for_set_up(project / ".dagster" / "opening.lock"):
                 instance = dg.DagsterInstance.from_config(str(project))
                 instance.get_runs(limit=1)  # sets up what is set up on first use
         except OSError as error:

@@ -40,6 +40,10 @@ def run_remove(settings: Settings, name: str) -> int:
             click.echo("Nothing was changed: it wants a y as its answer.", err=True)
             return 1
         click.echo(f"{name} is removed. The file as it was before: {accounts.remove_account(warehouse, name)}")
+    if copies := accounts.still_holding(warehouse, name):
+        click.echo(f"These copies still hold {name}, or can't be read. Delete them before you give the folder away:")
+        for copy in copies:
+            click.echo(f"  {copy}")
     _forget(settings, name)
     click.echo("Restart what runs of Dagster; schedules of the account that were on end by that.")
     return 0

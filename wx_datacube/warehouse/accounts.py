@@ -10,10 +10,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.settings import require_name
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.files import READ_ONLY, Connection, Warehouse
 from wx_datacube.warehouse.locks import locked
 from wx_datacube.warehouse.schema import API_CALLS
 
@@ -75,7 +77,8 @@ def was_cut_off(warehouse: Warehouse, account: str) -> bool:
 def rename_account(warehouse: Warehouse, old: str, new: str) -> Path:
     """Call the account `new` in every row of every table; the backup. `SettingsError` where that name can't be."""
     require_name(new)
-    with _changing(warehouse, old, new) as con:
+    with _alone(warehouse, old, new), warehouse.writing() as con:
+        _require(con, warehouse, old)
         if new in stored_names(con):
             raise SettingsError(
                 f"There is an account {new!r} in {warehouse.database} already.",
@@ -88,16 +91,60 @@ def rename_account(warehouse: Warehouse, old: str, new: str) -> Path:
 
 
 def remove_account(warehouse: Warehouse, account: str) -> Path:
-    """Take out everything that is stored of the account but the numbers of its calls; the backup."""
-    with _changing(warehouse, account) as con:
+    """Take out everything that is stored of the account but the numbers of its calls; the backup.
+
+    Both files are made anew: DuckDB leaves the bytes of deleted rows in the file until others take their place.
+    """
+    with _alone(warehouse, account), warehouse.remaking() as con:
         backup = warehouse.back_up(f"remove-{account}")
-        con.execute(f"UPDATE datacube.{_LEDGER} SET {_EMPTY} WHERE account = $1", [account])
-        for table in _tables(con):
-            con.execute(f'DELETE FROM datacube."{table}" WHERE account = $1', [account])
+        _copy_without(con, account)
     return backup
 
 
-_EMPTY = ", ".join(f"{column} = NULL" for column in API_CALLS if column != "call_id")
+def _copy_without(con: Connection, account: str) -> None:
+    """Copy the database `old` into `new` but for what is stored of the account, which never gets into the new file."""
+    con.execute("COPY FROM DATABASE old TO new (SCHEMA)")
+    found = con.execute(
+        "SELECT schema_name, table_name, list_contains(list(column_name), 'account') FROM duckdb_columns()"
+        " SEMI JOIN duckdb_tables() USING (database_name, schema_name, table_name)"
+        " WHERE database_name = 'old' GROUP BY ALL ORDER BY ALL"
+    )
+    for schema, table, has_account in found.fetchall():
+        name = f'"{schema}"."{table}"'
+        if (schema, table) == ("datacube", _LEDGER):
+            kept = f"SELECT {_EMPTIED} FROM old.{name}"
+        else:
+            kept = f"FROM old.{name}" + (" WHERE account IS DISTINCT FROM $1" if has_account else "")
+        con.execute(f"INSERT INTO new.{name} {kept}", [account] if "$1" in kept else None)
+
+
+def still_holding(warehouse: Warehouse, account: str) -> list[Path]:
+    """The copies beside the database that hold the account, under any name that its AppID had, or can't be read."""
+    found = {path: _accounts_in(path) for path in warehouse.copies()}
+    appids = {appid for accounts in found.values() if accounts for name, appid in accounts if name == account}
+    return sorted(
+        path
+        for path, accounts in found.items()
+        if accounts is None or any(name == account or (appid and appid in appids) for name, appid in accounts)
+    )
+
+
+def _accounts_in(path: Path) -> set[tuple[str, str | None]] | None:
+    """Names and AppIDs of the accounts in a copy; None where it can't be read."""
+    try:
+        with duckdb.connect(str(path), config=READ_ONLY) as con:
+            appids = dict(
+                con.execute("SELECT account, appid FROM datacube.accounts WHERE appid IS NOT NULL").fetchall()
+            )
+            return {(name, appids.get(name)) for name in stored_names(con)}
+    except duckdb.Error:
+        return None
+
+
+_EMPTIED = ", ".join(
+    column if column == "call_id" else f"CASE WHEN account IS DISTINCT FROM $1 THEN {column} END"
+    for column in API_CALLS
+)
 
 
 def _tables(con: Connection) -> list[str]:
@@ -116,15 +163,12 @@ def _publish(warehouse: Warehouse) -> None:
 
 
 @contextmanager
-def _changing(warehouse: Warehouse, account: str, *others: str) -> Iterator[Connection]:
-    """A transaction about an account of the file, which is published before, to be backed up, and after."""
+def _alone(warehouse: Warehouse, account: str, *others: str) -> Iterator[None]:
+    """Keep everybody from fetching for an account; the file is published before, to be backed up, and after."""
     _publish(warehouse)
-    with warehouse.reading() as con:
-        _require(con, warehouse, account)
+    require_stored(warehouse, account)
     with _nobody_fetching(warehouse, account, *others):
-        with warehouse.writing() as con:
-            _require(con, warehouse, account)
-            yield con
+        yield
         warehouse.publish()
 
 

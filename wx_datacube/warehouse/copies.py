@@ -3,51 +3,93 @@
 Nothing here knows which file is which.
 """
 
+import ctypes
 import errno
 import itertools
 import json
 import os
 import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import duckdb
 
 
-def copy_file(source: Path, target: Path, mode: int) -> None:
-    """Copy a file, which gets its name once it is whole; nothing is left of a copy that fails."""
+def copy_file(source: Path, target: Path, mode: int | None = None) -> None:
+    """Copy a file, which gets its name once it is whole; nothing is left of a copy that fails.
+
+    Without a `mode` the copy gets the rights of any new file.
+    """
     part = target.with_name(f"{target.name}.part")
     try:
-        _copy(source, part)
-        part.chmod(mode)
+        with source.open("rb") as reader, open_new(part) as writer:
+            _copy(reader, writer)
+        if mode is not None:
+            part.chmod(mode)
         part.replace(target)
     except OSError:
         # Where the disk is full, half a copy would take what the next commit needs.
-        part.unlink(missing_ok=True)
+        if part.is_file():
+            part.unlink()
         raise
 
 
-def _copy(source: Path, target: Path) -> None:
+def open_new(path: Path) -> BinaryIO:
+    """Open a temporary file for writing; one that was left over is replaced, and a link is not followed."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
+
+
+def _copy(reader: BinaryIO, writer: BinaryIO) -> None:
     """By the kernel, which on XFS and btrfs lets both files share their blocks: any size in no time."""
-    with source.open("rb") as reader, target.open("wb") as writer:
-        try:
-            while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
-                pass
-        except (AttributeError, OSError) as error:  # macOS has none, nor have some filesystems
-            if isinstance(error, OSError) and error.errno not in _NOT_HERE:
-                raise
-            reader.seek(0)
-            writer.truncate(0)
-            shutil.copyfileobj(reader, writer, 1 << 20)
+    try:
+        while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
+            pass
+    except (AttributeError, OSError) as error:  # macOS has none, nor have some filesystems
+        if isinstance(error, OSError) and error.errno not in _NOT_HERE:
+            raise
+        reader.seek(0)
+        writer.seek(0)
+        writer.truncate()
+        shutil.copyfileobj(reader, writer, 1 << 20)
 
 
 _NOT_HERE = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL}
 
 
 def onto_disk(path: Path) -> None:
-    """Wait until the disk has all of a file."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Wait until the disk has all of a file, and its name in its folder."""
+    for each in (path, path.parent):
+        descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def made_at(path: Path) -> int | None:
+    """When a file was made, in nanoseconds; None where the system doesn't say.
+
+    An inode number alone doesn't tell a file from the one that was deleted before it: many file systems give the number
+    to the next file.
+    """
+    if _statx is None:
+        made: float | None = getattr(path.stat(), "st_birthtime", None)
+        return None if made is None else int(made * 1e9)
+    answer = ctypes.create_string_buffer(256)
+    if _statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, answer):
+        return None
+    (mask,) = struct.unpack_from("I", answer)
+    seconds, nanoseconds = struct.unpack_from("qI", answer, 80)
+    return int(seconds * 10**9 + nanoseconds) if mask & _STATX_BTIME else None
+
+
+# Python's os.stat has st_birthtime on macOS and BSD only.
+_statx: Any = getattr(ctypes.CDLL(None), "statx", None)
+_AT_FDCWD = -100
+_STATX_BTIME = 0x800
 
 
 def read_all(con: duckdb.DuckDBPyConnection) -> None:

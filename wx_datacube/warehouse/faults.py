@@ -4,6 +4,7 @@ Add here another way in which a file can't be used. DuckDB has one class for a f
 not be read and one that is no database, so its text has to tell them apart. Nothing here opens a file.
 """
 
+import errno
 import os
 import pwd
 import re
@@ -59,6 +60,10 @@ def is_refusal(error: Exception) -> bool:
 def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> WarehouseError:
     """Nothing can be written into a folder, or into one in it; `elsewhere` is how to write to another one."""
     path = _named(error) or folder
+    if getattr(error, "errno", None) == errno.ELOOP:
+        return WarehouseError(
+            f"{path} is a symbolic link, which is not followed.", advice="Delete the link and start again."
+        )
     if is_refusal(error):
         return refused(path, "written", error, elsewhere)
     elsewhere = elsewhere or "set WX_DATACUBE_DATABASE"
@@ -72,6 +77,23 @@ def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> Warehouse
     return WarehouseError(
         f"{folder} can't be written: {brief(error)}.",
         advice=f"Free space, or give this user the right to write there, or {elsewhere}.",
+    )
+
+
+def held(path: Path, process: object, seconds: float) -> WarehouseError:
+    """Another process has held a lock for too long."""
+    return WarehouseError(
+        f"Process {process} has held {path} for over {seconds:.0f} s.",
+        advice=f"Let it finish, or end it (kill {process}) if it hangs, and run the same again.",
+    )
+
+
+def silent(process: object, what: str, seconds: float) -> WarehouseError:
+    """Another process is at work on the same, and its process shows no sign of life."""
+    return WarehouseError(
+        f"Process {process} is {what} and has shown no sign of life for {seconds:.0f} s.",
+        advice=f"If it was suspended, let it go on (kill -CONT {process}) or end it (kill -9 {process}); then run the"
+        " same again. What it has stored stays.",
     )
 
 

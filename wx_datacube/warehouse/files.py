@@ -15,18 +15,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 
 from wx_datacube.errors import WarehouseError
 from wx_datacube.periods import Clock, beijing_now
-from wx_datacube.warehouse.copies import copy_file, onto_disk, read_all, read_changed
+from wx_datacube.warehouse.copies import copy_file, made_at, onto_disk, open_new, read_all, read_changed
 from wx_datacube.warehouse.faults import (
     damaged_database,
     damaged_writer,
     holder,
     is_damage,
     is_file_fault,
+    silent,
     unopenable,
     unwritable,
 )
@@ -41,7 +43,7 @@ from wx_datacube.warehouse.migrate import (
     require_steps,
     version_of,
 )
-from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
+from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements, quoted
 
 _Config = dict[str, str | bool | int | float | list[str]]
 
@@ -50,7 +52,8 @@ _Config = dict[str, str | bool | int | float | list[str]]
 _ALONE: _Config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 # Readable from DuckDB 1.2 on; v1.0.0 would store the ledger's bodies twelve times as large.
 # One thread: a second one makes no load faster, doubles its memory, and takes its core from whoever fetches.
-_WRITE: _Config = {**_ALONE, "storage_compatibility_version": "v1.2.0", "threads": 1}
+_STORAGE = "v1.2.0"
+_WRITE: _Config = {**_ALONE, "storage_compatibility_version": _STORAGE, "threads": 1}
 READ_ONLY: _Config = {**_ALONE, "access_mode": "READ_ONLY"}
 """How the published file is opened, whoever reads it."""
 _READABLE = 0o444
@@ -58,6 +61,8 @@ _ROOM = 4 * 1024 * 1024
 """Bytes that must be free before anything is asked: some seconds of answers, with what DuckDB writes besides."""
 _PUBLISHING = 10
 """So many times as long as for a transaction one waits for another who publishes: it grows with the file."""
+_SILENT = 2
+"""A process that fetches may work for hours. It is waited for until it has been silent for this many times as long."""
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -108,12 +113,35 @@ class Warehouse:
                 con.commit()
 
     @contextmanager
+    def remaking(self) -> Iterator[Connection]:
+        """A connection to the writer's file, `old`, and to an empty one, `new`, which takes its place in the end.
+
+        It does so whole and in one step; on an error, or after a kill, the old one stays.
+        """
+        making = self._new_writer()
+        with _interruptions_as_they_are(), self._explained(), self._write_lock():
+            with self._open_writer() as con:
+                con.execute("CHECKPOINT")
+            try:
+                with duckdb.connect(config={**_ALONE, "threads": 1, "temp_directory": f"{making}.tmp"}) as con:
+                    con.execute(f"ATTACH {quoted(self.writer)} AS old (READ_ONLY)")
+                    con.execute(f"ATTACH {quoted(making)} AS new (STORAGE_VERSION '{_STORAGE}')")
+                    yield con
+                    con.execute("CHECKPOINT new")
+                shutil.copymode(self.writer, making)
+                self._put_writer(making)
+            finally:
+                for left_over in (making, _wal(making)):
+                    left_over.unlink(missing_ok=True)
+
+    @contextmanager
     def reading(self) -> Iterator[Connection]:
         """The published file, read-only; an empty warehouse in memory where nothing has been published yet."""
         if self.database.exists():
-            # Of a foreign program: it would be replayed, and a published file has none of its own.
-            with suppress(OSError):
-                _wal(self.database).unlink()
+            # A published file has no WAL of its own. DuckDB would replay one that a foreign program wrote.
+            with suppress(OSError):  # this user may only read
+                if _wal(self.database).exists() and self._is_noted(self.database):
+                    _wal(self.database).unlink()
             with self._published() as (con, version):
                 if version < SCHEMA_VERSION:
                     raise older(self.database, version)
@@ -122,6 +150,53 @@ class Warehouse:
             with duckdb.connect(config=_ALONE) as con:
                 _create(con, self.clock, comments=False)  # which take longer than all else, and nobody sees them
                 yield con
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A read-only connection to what was committed last; no lock is held while it is used."""
+        with self.snapshot_and_published() as (con, published):
+            if isinstance(published, Connection):
+                published.close()  # as long as it is open, DuckDB shows this process no newer file
+            yield con
+
+    @contextmanager
+    def snapshot_and_published(self) -> Iterator[tuple[Connection, Connection | WarehouseError | None]]:
+        """A snapshot, and the published file as it was at that moment, or why it can't be read.
+
+        None in its place says that the published file itself is the snapshot: it is current.
+        """
+        published: Connection | WarehouseError | None = None
+        with ExitStack() as stack:
+            stack.enter_context(_interruptions_as_they_are())
+            if self._is_current:
+                con = stack.enter_context(self.reading())
+            else:
+                with self._explained(), self._write_lock():
+                    if self._is_current:  # somebody published while this waited
+                        con = stack.enter_context(self.reading())
+                    else:
+                        con = stack.enter_context(self._copy_of_writer())
+                        try:
+                            published = stack.enter_context(self.reading())
+                        except WarehouseError as error:
+                            published = error
+            yield con, published
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether the published file has everything that was committed."""
+        return self.is_published or not self.writer.exists()
+
+    def _copy_of_writer(self) -> Connection:
+        """Open a copy of the writer's file, whose name is gone at once, so that a kill leaves nothing behind."""
+        copy = self.database.with_name(f".{self.database.name}.{uuid4().hex}.snapshot")
+        with self._open_writer() as con:
+            con.execute("CHECKPOINT")
+        try:
+            copy_file(self.writer, copy, _READABLE)
+            return self._connected(copy, {**READ_ONLY, "temp_directory": ""})
+        finally:
+            copy.unlink(missing_ok=True)
 
     @contextmanager
     def _published(self) -> Iterator[tuple[Connection, int]]:
@@ -149,10 +224,18 @@ class Warehouse:
 
     @contextmanager
     def fetching(self, account: str, endpoint: str, waiting: Callable[[str], None]) -> Iterator[None]:
-        """Be the only one who fetches this endpoint for this account; wait for another one as long as it takes."""
+        """Be the only one who fetches this endpoint for this account; wait for another one as long as it lives.
+
+        Raises `WarehouseError` where the other process has shown no sign of life for some time.
+        """
+        patience = _SILENT * self._patience
         with ExitStack() as stack:
             with self._explained():
-                stack.enter_context(locked(self.fetch_lock(account, endpoint), waiting=waiting))
+                lock = self._lock(f"{account}.{endpoint}")
+                try:
+                    stack.enter_context(locked(lock, patience=patience, waiting=waiting, beating=True))
+                except TimeoutError as error:
+                    raise silent(error, f"fetching {endpoint} for {account}", patience) from None
             yield
 
     def fetch_lock(self, account: str, endpoint: str) -> Path:
@@ -172,7 +255,7 @@ class Warehouse:
         """
         with self._explained():
             begun = self._receipt().get("begun", 0)
-            with locked(self._locks / "publishing", patience=_PUBLISHING * self._patience):
+            with locked(self._lock("publishing"), patience=_PUBLISHING * self._patience):
                 if not self.is_published and self._receipt().get("published", 0) <= begun:
                     self._publish(self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing"))
 
@@ -192,10 +275,9 @@ class Warehouse:
             self._require_whole(copy)
             with self._write_lock():
                 self._require_fuller(calls)
-                # A WAL that a foreign program left behind would be replayed onto the new file.
-                _wal(self.database).unlink(missing_ok=True)
+                self._clear_wal(self.database)
                 copy.replace(self.database)
-                _wal(self.database).unlink(missing_ok=True)
+                onto_disk(self.database)
                 files = copied | self._state_of(self.database)
                 self._note({"files": files, "calls": calls, "begun": number, "published": number})
         finally:
@@ -207,7 +289,15 @@ class Warehouse:
         backup = self.database.with_name(name)
         with self._explained():
             copy_file(self.database, backup, _READABLE)
+            onto_disk(backup)
         return backup
+
+    def copies(self) -> list[Path]:
+        """The backups, copies of older versions and left-over WALs that are kept beside the two files."""
+        folder, writer = self.database.parent, glob.escape(self.writer.name)
+        stem = glob.escape(self.database.stem)
+        patterns = (f"{stem}.before-*.duckdb", f"{writer}.schema-*", f"{stem}*.duckdb.wal.left-over-*")
+        return [path for pattern in patterns for path in folder.glob(pattern)]
 
     @property
     def is_published(self) -> bool:
@@ -228,19 +318,69 @@ class Warehouse:
 
     def _note(self, receipt: dict[str, Any]) -> None:
         part = self._receipt_file.with_name("published.part")
-        part.write_text(json.dumps(receipt))
+        with open_new(part) as file:
+            file.write(json.dumps(receipt).encode())
         part.replace(self._receipt_file)  # in one step, since it is also read without a lock
 
-    def _state_of(self, file: Path) -> dict[str, list[int]]:
+    def _state_of(self, file: Path) -> dict[str, list[int | None]]:
+        """Inode number, time of the last change, size and time of birth of a file and its WAL, as far as they exist."""
         found = {}
         for path in (file, _wal(file)):
             with suppress(FileNotFoundError):
                 stat = path.stat()
-                found[path.name] = [stat.st_ino, stat.st_mtime_ns, stat.st_size]
+                found[path.name] = [stat.st_ino, stat.st_mtime_ns, stat.st_size, made_at(path)]
         return found
 
+    def _is_noted(self, path: Path) -> bool:
+        """Whether this is the very file that was there at the last publication, changed or not."""
+        now = self._state_of(path).get(path.name)
+        return now is not None and _is_same(self._receipt().get("files", {}).get(path.name), now)
+
+    def _clear_wal(self, path: Path) -> None:
+        """Make sure that no WAL is replayed onto the file that is about to be put at `path`.
+
+        A WAL beside the file that we published last holds what a foreign program wrote into that file, and one that was
+        noted was ours. Any other one is kept under another name: it may be all that is left of somebody's rows.
+        """
+        wal = _wal(path)
+        if not wal.exists():
+            return
+        ours = self._is_noted(path) if path == self.database else self._is_noted(wal)
+        if ours:
+            wal.unlink()
+        else:
+            wal.replace(wal.with_name(f"{wal.name}.left-over-{self.clock():%Y%m%d-%H%M%S}"))
+
+    def _note_wal(self) -> None:
+        """Note a WAL that was left beside the writer's file, since nothing in it says whose it is."""
+        wal = _wal(self.writer)
+        if wal.exists() and not self._is_noted(wal):
+            receipt = self._receipt()
+            files = receipt.get("files", {}) | self._state_of(wal)
+            with suppress(OSError):  # the disk is full, say: then nobody will know, and the WAL is kept
+                self._note(receipt | {"files": files})
+
     def _write_lock(self) -> AbstractContextManager[None]:
-        return locked(self._locks / "write", patience=self._patience)
+        return locked(self._lock("write"), patience=self._patience)
+
+    def _lock(self, name: str) -> Path:
+        """A lock's file; where there is no folder for it yet, the two files are proved to be ours before it is made."""
+        if not self._locks.is_dir():
+            self._require_both_ours()
+        return self._locks / name
+
+    def _require_both_ours(self) -> None:
+        """Refuse foreign files in the place of ours; nothing is opened for writing."""
+        if self.database.exists() and not self._is_noted(self.database):
+            with self._published():
+                pass
+        self._require_writer_ours()
+
+    def _require_writer_ours(self) -> None:
+        """Refuse a foreign file in the place of the writer's: opened for writing, it would be changed by its WAL."""
+        if self.writer.exists() and not self._is_noted(self.writer):
+            with self._connect_patiently(READ_ONLY) as con:
+                _require_ours(con, self.writer)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -267,22 +407,26 @@ class Warehouse:
     def _open_writer(self) -> Iterator[Connection]:
         if not self.writer.exists():
             self._make_writer()
-        with self._connect_patiently() as con:
-            version = _require_ours(con, self.writer)
-            self._require_fuller(last_call(con))
-            if version < SCHEMA_VERSION:
-                require_steps(self.writer, version, self._migrations)
-                con.execute("CHECKPOINT")
-                copy_file(self.writer, backup_of(self.writer, version), _READABLE)
-                onto_disk(backup_of(self.writer, version))
-                migrate(con, self.writer, version, self._migrations)
-            yield con
+        self._require_writer_ours()
+        try:
+            with self._connect_patiently(_WRITE) as con:
+                version = _require_ours(con, self.writer)
+                self._require_fuller(last_call(con))
+                if version < SCHEMA_VERSION:
+                    require_steps(self.writer, version, self._migrations)
+                    con.execute("CHECKPOINT")
+                    copy_file(self.writer, backup_of(self.writer, version), _READABLE)
+                    onto_disk(backup_of(self.writer, version))
+                    migrate(con, self.writer, version, self._migrations)
+                yield con
+        finally:
+            self._note_wal()
 
-    def _connect_patiently(self) -> Connection:
+    def _connect_patiently(self, config: _Config) -> Connection:
         wait = Wait(self._patience)
         while True:
             try:
-                return self._connected(self.writer, _WRITE)
+                return self._connected(self.writer, config)
             except duckdb.IOException as error:
                 if not holder(error):
                     raise
@@ -300,17 +444,26 @@ class Warehouse:
 
     def _make_writer(self) -> None:
         """Make the writer's file: from the published one, which holds everything, else empty."""
-        _wal(self.writer).unlink(missing_ok=True)
-        making = self.writer.with_name(f".{self.writer.name}.{os.getpid()}.making")
+        making = self._new_writer()
         making.unlink(missing_ok=True)
         if self.database.exists():
             with self._published():
-                copy_file(self.database, making, 0o644)
-                onto_disk(making)
+                copy_file(self.database, making)
         else:
             with duckdb.connect(str(making), config=_WRITE) as con:
                 _create(con, self.clock)
-        making.replace(self.writer)
+        self._put_writer(making)
+
+    def _new_writer(self) -> Path:
+        """Where a file is made that is to take the place of the writer's."""
+        return self.writer.with_name(f".{self.writer.name}.{os.getpid()}.making")
+
+    def _put_writer(self, made: Path) -> None:
+        """Put a new file, which is whole, in the place of the writer's."""
+        onto_disk(made)
+        self._clear_wal(self.writer)
+        made.replace(self.writer)
+        onto_disk(self.writer)
 
     def _require_fuller(self, here: int) -> None:
         """Refuse a writer's file that holds fewer calls than the published one."""
@@ -347,14 +500,13 @@ class Warehouse:
         receipt, now = self._receipt(), self._state_of(self.database).get(self.database.name)
         if now is None:
             return 0
-        noted = receipt.get("files", {}).get(self.database.name)
-        if noted == now:
+        if receipt.get("files", {}).get(self.database.name) == now:
             return int(receipt["calls"])
         try:
             with self._published() as (published, _):
                 return _calls_in_order(published)
         except (WarehouseError, duckdb.Error):
-            if noted is None or noted[0] != now[0]:
+            if not self._is_noted(self.database):
                 raise
             return int(receipt["calls"])
 
@@ -363,12 +515,15 @@ class Warehouse:
         published, writer = glob.escape(self.database.name), glob.escape(self.writer.name)
         spilled = f"{writer}.tmp"  # DuckDB's folder for what didn't fit into memory
         half = (f"{writer}.*.part", f"{glob.escape(self.database.stem)}.before-*.part")
-        for pattern in (f".{published}.*.publishing*", f".{writer}.*.making*", *half, spilled):
-            for left_over in self.database.parent.glob(pattern):
-                if left_over.is_dir():
-                    shutil.rmtree(left_over)
-                else:
-                    left_over.unlink(missing_ok=True)
+        patterns = (f".{published}.*.publishing*", f".{published}.*.snapshot*", f".{writer}.*.making*", *half, spilled)
+        found = [path for pattern in patterns for path in self.database.parent.glob(pattern)]
+        if found:
+            self._require_both_ours()
+        for left_over in found:
+            if left_over.is_dir() and not left_over.is_symlink():
+                shutil.rmtree(left_over)
+            else:
+                left_over.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -414,5 +569,14 @@ def _calls_in_order(con: Connection) -> int:
     return int(found)
 
 
+def _is_same(noted: object, now: list[int | None]) -> bool:
+    """Whether a file is the very one that was noted, changed or not."""
+    if not isinstance(noted, list) or len(noted) != len(now):
+        return False
+    return noted == now or (now[3] is not None and (noted[0], noted[3]) == (now[0], now[3]))
+
+
 def _wal(path: Path) -> Path:
+    """Where DuckDB looks for the WAL of a file: of a link, beside what it points to."""
+    path = path.resolve()
     return path.with_name(f"{path.name}.wal")

@@ -1,46 +1,78 @@
 """Locks: advisory file locks that end with their holder, however it ends.
 
 Nothing here knows what is locked. `flock` rather than a PID file: the kernel drops it when a process dies, so no
-orphan ever holds one. The holder's PID is written into the file, for the message of whoever waits in vain.
+orphan ever holds one. The holder's PID is written into the file, for the message of whoever waits in vain. No wait is
+without a bound, and no file that isn't a lock file is changed: links are not followed, and other text is left alone.
 """
 
+import errno
 import fcntl
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from wx_datacube.errors import NeedsPerson, TryAgain
+from wx_datacube.warehouse.faults import held, unwritable
 
 _POLL = 0.02
 _POLL_GATE = 0.005
 _LONGEST_STEP = 1.0
 """Seconds between two tries that are more than this were not spent waiting."""
+_BEAT = 1.0
+"""Seconds between two signs of life."""
+SET_UP = 60.0
+"""Seconds to wait for another process that sets something up, which takes a few."""
+_LONGEST_PID = 10
+_UNKNOWN = "unknown"
 
 
 @contextmanager
 def locked(
-    path: Path, *, patience: float | None = None, waiting: Callable[[str], None] = lambda holder: None
+    path: Path,
+    *,
+    patience: float = 60.0,
+    waiting: Callable[[str], None] = lambda holder: None,
+    beating: bool = False,
 ) -> Iterator[None]:
-    """Hold the lock `path`; wait `patience` seconds for it at most (None: as long as it takes).
+    """Hold the lock `path`; wait `patience` seconds for it at most.
 
-    `waiting` is called once, with the holder's PID, when the lock isn't free at once. Raises `TimeoutError`, whose
-    text is that PID, and `OSError` when the file can't be made.
+    With `beating`, whoever holds the lock shows every second that its process is alive, and `patience` counts from the
+    last sign of life. `waiting` is called once, with the holder's PID, when the lock isn't free at once. Raises
+    `TimeoutError`, whose text is that PID, and `OSError` when the file can't be made or is a link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        _acquire(file.fileno(), path, patience, waiting)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    descriptor = _open(path)
+    try:
+        _acquire(descriptor, patience, waiting, beating)
+        _write_pid(descriptor)
+        if beating:
+            with _signs_of_life(descriptor):
+                yield
+        else:
+            yield
+    finally:
+        _close(descriptor)
+
+
+@contextmanager
+def locked_for_set_up(path: Path) -> Iterator[None]:
+    """Hold a lock while something is set up; raises `WarehouseError` where another process never finishes that."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, patience=SET_UP))
+        except TimeoutError as error:
+            raise held(path, error, SET_UP) from None
         yield
 
 
 class Wait:
     """How long one has waited: not while one was stopped (Ctrl-Z), as the holder may have been, too."""
 
-    def __init__(self, patience: float | None) -> None:
-        self._left = float("inf") if patience is None else patience
+    def __init__(self, patience: float) -> None:
+        self._left = patience
         self._looked = time.monotonic()
 
     def is_over(self) -> bool:
@@ -53,53 +85,150 @@ class Wait:
 class Gate:
     """A door that lets `places` in at once, of whatever thread or process: each place is a lock file.
 
-    Threads that share the gate wait for each other without a sound; only other processes have to be polled for.
+    Threads that share the gate wait for each other without a sound; only other processes have to be polled for, for
+    `patience` seconds.
     """
 
-    def __init__(self, folder: Path, name: str, places: int) -> None:
-        self._folder = folder
-        self._files = [os.fspath(folder / f"{name}.{number}") for number in range(places)]
+    def __init__(self, folder: Path, name: str, places: int, patience: float = 300.0) -> None:
+        self._files = [folder / f"{name}.{number}" for number in range(places)]
         self._here = threading.BoundedSemaphore(places)
+        self._patience = patience
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold one of the places; wait for one to become free."""
+    def place(self, halted: threading.Event | None = None) -> Iterator[None]:
+        """Hold one of the places.
+
+        Raises `TryAgain` where none becomes free in time, or once `halted` is set, and `NeedsPerson` where the lock
+        files can't be used.
+        """
         with self._here:
-            descriptor = self._take()
+            descriptor = self._take(halted or threading.Event())
             try:
                 yield
             finally:
-                os.close(descriptor)  # and with it the lock
+                _close(descriptor)
 
-    def _take(self) -> int:
+    def _take(self, halted: threading.Event) -> int:
+        wait = Wait(self._patience)
         while True:
+            holders = []
             for file in self._files:
                 descriptor = self._open(file)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    os.close(descriptor)
+                    holders.append(_holder(descriptor))
+                    _close(descriptor)
                 else:
+                    _write_pid(descriptor)
                     return descriptor
-            time.sleep(_POLL_GATE)
+            if halted.wait(_POLL_GATE):
+                raise TryAgain("The run was interrupted.")
+            if wait.is_over():
+                raise _no_place(holders, self._patience)
 
-    def _open(self, file: str) -> int:
+    def _open(self, file: Path) -> int:
         try:
-            return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                return _open(file)
+            except FileNotFoundError:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                return _open(file)
+        except OSError as error:
+            fault = unwritable(file.parent, error)
+            raise NeedsPerson(fault.message, advice=fault.advice) from None
 
 
-def _acquire(descriptor: int, path: Path, patience: float | None, waiting: Callable[[str], None]) -> None:
-    wait, told = Wait(patience), False
+def _no_place(holders: list[str], seconds: float) -> TryAgain:
+    processes = ", ".join(sorted(set(holders)))
+    return TryAgain(
+        f"No call could begin for {seconds:.0f} s: all places that WX_DATACUBE_CONCURRENCY allows are held, by process"
+        f" {processes}.",
+        advice="A process that was suspended holds its places: let it go on (kill -CONT PID) or end it (kill -9 PID)."
+        f" {TryAgain.advice}",
+    )
+
+
+_held: set[int] = set()
+"""Descriptors of this process. A child made by fork has them too, and would keep the locks when this process dies."""
+
+
+def _close_in_child() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+def _open(path: Path) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP or path.is_symlink():  # FreeBSD has another code for a link
+            raise OSError(errno.ELOOP, "It is a symbolic link", str(path)) from None
+        raise
+    _held.add(descriptor)
+    return descriptor
+
+
+def _close(descriptor: int) -> None:
+    """Release the lock and close its file; does nothing in a child that has this block by a fork."""
+    if descriptor in _held:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # also where some child still has the file open
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, patience: float, waiting: Callable[[str], None], beating: bool) -> None:
+    wait, told, beat = Wait(patience), False, 0
     while True:
         with suppress(BlockingIOError):
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        holder = path.read_text() or "unknown"
+        holder = _holder(descriptor)
         if not told:
             waiting(holder)
             told = True
+        if beating and (latest := os.fstat(descriptor).st_mtime_ns) != beat:
+            wait, beat = Wait(patience), latest
         if wait.is_over():
             raise TimeoutError(holder)
         time.sleep(_POLL)
+
+
+@contextmanager
+def _signs_of_life(descriptor: int) -> Iterator[None]:
+    """Set the time of a lock file every second, by a thread: it stops with the process, and no work delays it."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(_BEAT):
+            with suppress(OSError):
+                os.utime(descriptor)
+
+    thread = threading.Thread(target=beat, name="lock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _holder(descriptor: int) -> str:
+    return _pid_in(descriptor) or _UNKNOWN
+
+
+def _pid_in(descriptor: int) -> str | None:
+    """The PID in a lock file, empty in a new one; None where it holds anything else."""
+    text = os.pread(descriptor, _LONGEST_PID + 1, 0).decode("ascii", "replace")
+    return text if not text or (text.isdecimal() and len(text) <= _LONGEST_PID) else None
+
+
+def _write_pid(descriptor: int) -> None:
+    """Write this process's PID into a lock file, which is cut off only where it held a longer one."""
+    before, pid = _pid_in(descriptor), str(os.getpid())
+    if before is not None and before != pid:
+        os.pwrite(descriptor, pid.encode(), 0)
+        os.ftruncate(descriptor, len(pid))

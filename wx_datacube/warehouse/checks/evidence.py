@@ -5,7 +5,7 @@ Add here what several checks need to know that no SELECT says. Nothing is judged
 
 import datetime as dt
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 
 from wx_datacube.catalog import Endpoint
@@ -16,16 +16,15 @@ from wx_datacube.warehouse.files import Connection, Warehouse
 
 @contextmanager
 def evidence_of_a_run(warehouse: Warehouse, account: str, start: dt.date, endpoint: Endpoint) -> Iterator[Evidence]:
-    """By the writer's file; the published one is opened only if it isn't the copy that was made last."""
-    with warehouse.writing() as con:
+    """By what was committed last, which is compared with the published file where that isn't current."""
+    with warehouse.snapshot_and_published() as (con, published):
         evidence = Evidence(con, account, start, warehouse.clock())
-        if not warehouse.is_published:
-            evidence = replace(evidence, written=contents(con, account, [endpoint]))
-            try:
-                with warehouse.reading() as published:
-                    evidence = replace(evidence, published=contents(published, account, [endpoint]))
-            except WarehouseError as error:
-                evidence = replace(evidence, fault=str(error))
+        if isinstance(published, WarehouseError):
+            evidence = replace(evidence, fault=str(published))
+        elif published is not None:
+            written = contents(con, account, [endpoint])
+            evidence = replace(evidence, written=written, published=contents(published, account, [endpoint]))
+            published.close()  # as long as it is open, DuckDB shows this process no newer file
         yield evidence
 
 
@@ -33,16 +32,15 @@ def evidence_of_a_run(warehouse: Warehouse, account: str, start: dt.date, endpoi
 def evidence_of_readers(
     warehouse: Warehouse, account: str, start: dt.date, endpoints: list[Endpoint]
 ) -> Iterator[Evidence]:
-    """By the published file, which is compared with the writer's where there is one."""
-    with ExitStack() as stack:
-        written = published = None
-        if warehouse.writer.exists():
-            with warehouse.writing() as writer:  # meanwhile nobody publishes
-                con = stack.enter_context(warehouse.reading())
-                written, published = contents(writer, account, endpoints), contents(con, account, endpoints)
-        else:
-            con = stack.enter_context(warehouse.reading())
-        yield Evidence(con, account, start, warehouse.clock(), written, published)
+    """By the published file, which is compared with what was committed last where it isn't current."""
+    with warehouse.snapshot_and_published() as (con, published):
+        if isinstance(published, WarehouseError):
+            raise published
+        evidence = Evidence(published or con, account, start, warehouse.clock())
+        if published is not None:
+            written = contents(con, account, endpoints)
+            evidence = replace(evidence, written=written, published=contents(published, account, endpoints))
+        yield evidence
 
 
 def contents(con: Connection, account: str, endpoints: list[Endpoint]) -> Contents:

@@ -1,0 +1,207 @@
+"""A removed account: its name, AppID, rows and answers are in no block of either file, not in a freed one either."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from wx_datacube.warehouse.accounts import remove_account, rename_account, still_holding, was_cut_off
+from wx_datacube.warehouse.coverage import bind_account, note_refresh
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube_tests.answers import HOURS, LATER, MESSAGES, answered, body, day, hour_row, row
+from wx_datacube_tests.processes import running
+
+HEADER = 4096
+BOTH = ["shop", "news"]
+APPIDS = {"shop": "wx00c0ffee00c0ffee", "news": "wx00feed0000feed00"}
+MARKERS = {"shop": "MarkerOfTheShop", "news": "MarkerOfTheNews"}
+
+
+def calls_of(account: str, number: int) -> list[Any]:
+    """Calls of an account, with its marker in the answers, and a row that is rejected."""
+    marked = body(row(day(number), note=f"{MARKERS[account]} {hashlib.sha256(str(number).encode()).hexdigest()}"))
+    return [
+        answered(MESSAGES, day(number), None, account=account, response=marked),
+        answered(MESSAGES, day(number), None, row(day(number), -1, note=MARKERS[account]), account=account),
+        answered(HOURS, day(number), None, hour_row(day(number)), account=account),
+    ]
+
+
+@pytest.fixture
+def company(folder: Path) -> Warehouse:
+    """Two accounts whose calls came by turns, stored and published several times, so that blocks were freed too."""
+    warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+    with warehouse.writing() as con:
+        for account in BOTH:
+            bind_account(con, account, APPIDS[account], day(1), LATER)
+            note_refresh(con, account, MESSAGES, None, None, LATER)
+    for number in range(2, 22):
+        with warehouse.writing() as con:
+            for account in BOTH:
+                store_calls(con, calls_of(account, number))
+        if number % 5 == 0:
+            warehouse.publish()
+    warehouse.publish()
+    return warehouse
+
+
+def overlaid(file: Path, folder: Path) -> Iterator[Path]:
+    """The file as it is, and as its older header describes it: DuckDB keeps two, the second and third 4 KiB."""
+    content = file.read_bytes()
+    for name, source, target in (("as-it-is", 1, 1), ("first", 1, 2), ("second", 2, 1)):
+        header = content[source * HEADER : (source + 1) * HEADER]
+        made = folder / f"{name}.{file.name}"
+        made.write_bytes(content[: target * HEADER] + header + content[(target + 1) * HEADER :])
+        yield made
+
+
+def found_in(file: Path, folder: Path, account: str) -> set[str]:
+    """What the bytes of a file, or what DuckDB reads with either header, still tell of an account."""
+    content = file.read_bytes()
+    traces = (account, APPIDS[account], MARKERS[account])
+    found = {f"bytes: {trace}" for trace in traces if trace.encode() in content}
+    for each in overlaid(file, folder):
+        try:
+            with duckdb.connect(str(each), read_only=True) as con:
+                for (table,) in con.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall():
+                    text = str(con.execute(f"FROM datacube.{table}").fetchall())
+                    found |= {f"{each.name} {table}: {trace}" for trace in traces if trace in text}
+        except duckdb.Error:
+            continue  # an older header may point to blocks that are in use for something else now
+    return found
+
+
+OTHERS = {
+    "rows": "SELECT table_name FROM duckdb_columns() WHERE schema_name = 'datacube' AND column_name = 'account'"
+    " AND table_name <> 'coverage' ORDER BY 1",
+    "tables": "SELECT schema_name, table_name, comment, sql FROM duckdb_tables() ORDER BY ALL",
+    "views": "SELECT schema_name, view_name, comment, sql FROM duckdb_views() WHERE NOT internal ORDER BY ALL",
+    "columns": "SELECT schema_name, table_name, column_name, column_index, data_type, comment FROM duckdb_columns()"
+    " WHERE NOT internal ORDER BY ALL",
+    "meta": "FROM datacube.meta",
+    "endpoints": "FROM datacube.endpoints",
+    "storage": "SELECT tags FROM duckdb_databases() WHERE NOT internal",
+}
+
+
+def of_others(file: Path) -> dict[str, Any]:
+    """Everything in a file but the rows of `shop`."""
+    with duckdb.connect(str(file), read_only=True) as con:
+        found: dict[str, Any] = {name: con.execute(sql).fetchall() for name, sql in OTHERS.items()}
+        found["rows"] = {
+            table: con.execute(f"FROM datacube.{table} WHERE account = 'news' ORDER BY ALL").fetchall()
+            for (table,) in found["rows"]
+        }
+        found["calls"] = con.execute("SELECT call_id FROM datacube.api_calls ORDER BY ALL").fetchall()
+        return found
+
+
+def test_the_search_finds_what_is_there(company: Warehouse, tmp_path: Path) -> None:
+    """Else the tests below could not fail."""
+    for file in (company.database, company.writer):
+        found = found_in(file, tmp_path, "shop")
+        assert {f"as-it-is.{file.name} accounts: {APPIDS['shop']}", f"bytes: {APPIDS['shop']}"} <= found
+        assert f"as-it-is.{file.name} api_calls: {MARKERS['shop']}" in found
+
+
+def test_nothing_of_a_removed_account_is_in_any_block(company: Warehouse, tmp_path: Path) -> None:
+    """In neither file, with neither header; everything else is as it was, and both files have old tools' version."""
+    before = {file: of_others(file) for file in (company.database, company.writer)}
+
+    remove_account(company, "shop")
+
+    for file, content in before.items():
+        assert found_in(file, tmp_path, "shop") == set()
+        assert of_others(file) == content
+        assert content["storage"][0][0]["storage_version"].startswith("v1.2.0")
+    assert company.is_published
+
+
+def test_a_removed_account_leaves_gapless_numbers(company: Warehouse) -> None:
+    """The fuller file is told by them; the next call gets the next number."""
+    remove_account(company, "shop")
+    with company.writing() as con:
+        store_calls(con, calls_of("news", 23))
+        numbers = "SELECT count(*), min(call_id), max(call_id) FROM datacube.api_calls"
+        assert con.execute(numbers).fetchall() == [(123, 1, 123)]
+    company.publish()
+
+
+def test_the_rights_of_the_writers_file_are_kept(company: Warehouse) -> None:
+    """A group that may write it may still do so."""
+    company.writer.chmod(0o660)
+    remove_account(company, "shop")
+    assert company.writer.stat().st_mode & 0o777 == 0o660
+
+
+def test_copies_that_still_hold_it_are_named(company: Warehouse) -> None:
+    """The backup just made, an older one under another name, and one of a migration; not one of another account."""
+    folder = company.database.parent
+    renamed = rename_account(company, "shop", "store")
+    migrated = folder / f"{company.writer.name}.schema-0"
+    shutil.copy(company.database, migrated)
+    with Warehouse(folder / "other.duckdb").writing() as con:
+        bind_account(con, "news", APPIDS["news"], day(1), LATER)
+    (folder / "other.writer.duckdb").rename(folder / "figures.before-remove-old.20200101-000000.duckdb")
+    damaged = folder / "figures.before-remove-damaged.20200101-000000.duckdb"
+    damaged.write_bytes(b"damaged")
+
+    backup = remove_account(company, "store")
+
+    assert still_holding(company, "store") == sorted([renamed, migrated, backup, damaged])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from wx_datacube.warehouse import accounts, files
+from wx_datacube.warehouse.files import Warehouse
+
+def die(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Dying(Warehouse):
+    published = 0
+    def _put_writer(self, made):
+        if sys.argv[2] == "before the new file":
+            die()
+        super()._put_writer(made)
+        if sys.argv[2] == "after the new file":
+            die()
+    def publish(self):
+        Dying.published += 1
+        if Dying.published == 2 and sys.argv[2] == "before it is published":
+            die()
+        super().publish()
+
+print("ready", flush=True)
+if sys.argv[2] == "after the backup":
+    accounts._copy_without = die
+accounts.remove_account(Dying(Path(sys.argv[1])), "shop")
+"""
+
+
+@pytest.mark.parametrize(
+    "moment", ["after the backup", "before the new file", "after the new file", "before it is published"]
+)
+def test_after_a_kill_the_same_command_goes_on(company: Warehouse, tmp_path: Path, moment: str) -> None:
+    """At any point: the account is there as it was, or it is in no block of the writer's file."""
+    news = of_others(company.database)
+    with running(KILLED, company.database, moment) as process:
+        process.wait()
+    assert process.returncode == -9
+
+    if not was_cut_off(company, "shop"):
+        assert of_others(company.writer) == news
+        remove_account(company, "shop")
+
+    for file in (company.database, company.writer):
+        assert found_in(file, tmp_path, "shop") == set()
+        assert of_others(file) == news
+    left = {path.name for path in company.database.parent.iterdir() if "before-" not in path.name}
+    assert left == {"figures.duckdb", "figures.writer.duckdb", "figures.locks"}
