@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from wx_datacube.settings import Account, Settings
 from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
-from wx_datacube.warehouse.coverage import Connection, Lately, Summary, calls_lately, last_calls_at, summaries, zero_days
+from wx_datacube.warehouse.coverage import (
+    Connection,
+    Lately,
+    Summary,
+    calls_lately,
+    last_calls_at,
+    summaries,
+    zero_days,
+)
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.overdue import Gap, Overdue, judge_overdue
 
@@ -122,8 +130,9 @@ def _text(
         parts.append("还没有请求过任何数据 · Nothing has ever been asked for.")
     elif now - asked_at >= _STALE:
         parts.append(
-            f"自 {asked_at:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行 · Nothing has"
-            f" been asked for since {asked_at:%Y-%m-%d %H:%M}: are the schedules on, and does the daemon or cron run?"
+            f"自 {asked_at:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行 ·"
+            f" Nothing has been asked for since {asked_at:%Y-%m-%d %H:%M}: are the schedules on, and does the daemon or"
+            " cron run?"
         )
     parts.append(f"补齐 · to bring it in: wx-datacube backfill --account {account}")
     if far and not near:

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube import catalog
+from wx_datacube.attention import tell
 from wx_datacube.catalog import Endpoint, Family
 from wx_datacube.crew import Progress
 from wx_datacube.environment import load_settings
@@ -27,6 +28,7 @@ from wx_datacube.orchestration.runs import REASON_TAG, Reason, Worker, tag_worke
 from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import Clock
 from wx_datacube.settings import Settings
+from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.checks import evidence_of_a_run
 from wx_datacube.warehouse.coverage import State
@@ -75,7 +77,7 @@ def build_asset(
         op_tags={"dagster/priority": str(_PRIORITY[endpoint.family])},
         check_specs=check_specs(key, endpoint),
         freshness_policy=freshness_of(endpoint.period),
-        hooks=telling(account, endpoint.name),
+        hooks=telling(account, endpoint.name, clock),
         required_resource_keys={resource_key(account)},
         output_required=False,
     )
@@ -110,9 +112,14 @@ class _Materialization:
         tag_worker(self._context.instance, self._context.run.run_id)
         settings, report = self._bring_in()
         warehouse, start = Warehouse(settings.database, clock=self._clock), settings.account(self._account).start
-        with evidence_of_a_run(warehouse, self._account, start, self._endpoint) as evidence:
+        with evidence_of_a_run(warehouse, self._account, start, self._endpoint, settings.daily_calls) as evidence:
             checks = list(check_results(evidence, self._endpoint, self._context.asset_key))
             rows = {"dagster/row_count": known.rows_stored(evidence.con, self._account, self._endpoint)}
+            if report.undone:
+                account = settings.account(self._account)
+                tell(evidence.con, settings, account, evidence.now, self._context.log.warning)
+        passed = [str(each.check_name) for each in checks if each.passed]
+        Troubles(settings.database).passed(self._account, self._endpoint.name, passed)
         if not report.undone:
             yield self._whole(report, rows, checks)
         else:
@@ -134,7 +141,7 @@ class _Materialization:
             for warning in settings.warnings:
                 self._context.log.warning(warning)
             ingest = getattr(self._context.resources, resource_key(self._account)).ingest(settings)
-            ingest = replace(ingest, publishing=not self._of_a_backfill)
+            ingest = replace(ingest, publishing=not self._of_a_backfill, clock=self._clock)
             labels = [dt.date.fromisoformat(key) for key in self._context.partition_keys]
             again = None
             if self._refresh:

@@ -11,12 +11,13 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube.catalog import Endpoint
-from wx_datacube.warehouse.checks import Check, Cure, Evidence, Finding, checks_of, run_check
+from wx_datacube.warehouse.checks import By, Check, Evidence, Finding, checks_of, run_check
 
 _SHOWN = 8
 """Rows beside a check: as text, since Dagster hides Markdown behind a link there."""
 _WIDTH = 120
 """Characters of a row."""
+_ROWS, _HOW = "rows", "how to heal"
 
 
 def check_specs(key: dg.AssetKey, endpoint: Endpoint) -> list[dg.AssetCheckSpec]:
@@ -37,6 +38,16 @@ def check_results(evidence: Evidence, endpoint: Endpoint, key: dg.AssetKey) -> I
             description=_summary(check, findings) if findings else _nothing(found),
             metadata=_metadata(check, evidence.account, findings),
         )
+
+
+def in_short(result: dg.AssetCheckResult) -> str:
+    """A failed check as one line for a log or a chat, with the commands that heal it."""
+    assert result.asset_key is not None
+    shown = {name: value.value for name, value in (result.metadata or {}).items() if name in (_ROWS, _HOW)}
+    first = str(shown.get(_ROWS, "")).partition("\n")[0]
+    how = str(shown.get(_HOW, "")).replace("\n", " ; ")
+    heal = f"处理 · to heal: {how}" if how else str(result.description).partition(". ")[2]
+    return f"{result.asset_key.to_user_string()}: {result.check_name}: {first}. {heal}"
 
 
 def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
@@ -69,18 +80,21 @@ def _row(finding: Finding) -> str:
 def _metadata(check: Check, account: str, findings: list[Finding]) -> dict[str, dg.MetadataValue[Any]]:
     metadata: dict[str, dg.MetadataValue[Any]] = {"found": dg.MetadataValue.int(len(findings))}
     if findings:
-        metadata["rows"] = dg.MetadataValue.text("\n".join(map(_row, findings[:_SHOWN])))
+        metadata[_ROWS] = dg.MetadataValue.text("\n".join(map(_row, findings[:_SHOWN])))
         if check.cure.command:
-            metadata["how to heal"] = dg.MetadataValue.text("\n".join(_commands(check.cure, account, findings)))
+            metadata[_HOW] = dg.MetadataValue.text("\n".join(_commands(check, account, findings)))
     return metadata
 
 
-def _commands(cure: Cure, account: str, findings: list[Finding]) -> list[str]:
+def _commands(check: Check, account: str, findings: list[Finding]) -> list[str]:
     """The command that heals; where dates matter, one for each endpoint concerned."""
-    if not cure.ranged:
-        return [f"wx-datacube {cure.command}"]
+    command = f"wx-datacube {check.cure.command}"
+    if check.cure.by is By.PUBLISHING:
+        return [command]
+    if check.cure.by is By.ASKING_AGAIN:
+        return [f"{command} --account {account} --check {check.name}"]
     return [
-        f"wx-datacube {cure.command} --account {account} --endpoint {endpoint}"
+        f"{command} --account {account} --endpoint {endpoint}"
         f" --start {min(each.begin for each in findings if each.endpoint == endpoint)}"
         f" --end {max(each.end for each in findings if each.endpoint == endpoint)}"
         for endpoint in dict.fromkeys(finding.endpoint for finding in findings)

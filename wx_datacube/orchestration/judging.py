@@ -4,21 +4,22 @@ Checks belong to the runs of their assets, and a run that never was judges nothi
 it is an entry of `warehouse.checks.CHECKS`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from wx_datacube.attention import tell
 from wx_datacube.catalog import BY_NAME, Period
 from wx_datacube.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.orchestration.checks import check_results, evaluation
+from wx_datacube.orchestration.checks import check_results, evaluation, in_short
 from wx_datacube.orchestration.event_log import stored_together
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import deadline
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
 from wx_datacube.orchestration.telling import telling
 from wx_datacube.periods import BEIJING, Clock
-from wx_datacube.troubles import TOKEN, Source, Trouble, Troubles, Urgency
+from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
 from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, evidence_of_readers
 from wx_datacube.warehouse.files import Warehouse
 
@@ -36,7 +37,7 @@ def build_judging(account: str, keys: Mapping[str, dg.AssetKey], clock: Clock) -
     def judge(context: dg.OpExecutionContext) -> Iterator[dg.AssetCheckEvaluation]:
         yield from _judged(context, account, keys, clock)
 
-    @dg.job(name=name, description=description, hooks=telling(account, "checks"))
+    @dg.job(name=name, description=description, hooks=telling(account, "checks", clock))
     def job() -> None:
         judge()
 
@@ -54,42 +55,29 @@ def _judged(
     context: dg.OpExecutionContext, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock
 ) -> Iterator[dg.AssetCheckEvaluation]:
     tag_worker(context.instance, context.run_id)
+    say = context.log.warning
     try:
         settings = load_settings()
-        endpoints = [BY_NAME[name] for name in keys]
+        configured, endpoints = settings.account(account), [BY_NAME[name] for name in keys]
         warehouse = Warehouse(settings.database, clock=clock)
-        with evidence_of_readers(warehouse, account, settings.account(account).start, endpoints) as evidence:
+        with evidence_of_readers(warehouse, account, configured.start, endpoints, settings.daily_calls) as evidence:
             found = [result for each in endpoints for result in check_results(evidence, each, keys[each.name])]
+            attention = tell(evidence.con, settings, configured, evidence.now, say)
     except WxDatacubeError as error:
         raise explained_failure(error) from None
     with stored_together(context.instance):
         yield from map(evaluation, found)
     flagged = [result for result in found if not result.passed]
     for result in flagged:
-        context.log.warning(_said(result))
-    _tell(context, Troubles(settings.database, settings.webhook, clock), account, keys, flagged)
-    context.log.info(f"{len(found)} checks judged, {len(flagged)} flagged.")
-
-
-def _said(result: dg.AssetCheckResult) -> str:
-    assert result.asset_key is not None
-    return f"{result.asset_key.to_user_string()}: {result.check_name}: {result.description}"
-
-
-def _tell(
-    context: dg.OpExecutionContext,
-    troubles: Troubles,
-    account: str,
-    keys: Mapping[str, dg.AssetKey],
-    flagged: Sequence[dg.AssetCheckResult],
-) -> None:
-    """Have what was flagged told; not that figures are missing where it is known, and told, why."""
+        say(in_short(result))
+    for text in dict.fromkeys(each.text for each in attention.troubles):
+        say(text)
     names = {key: name for name, key in keys.items()}
-    known = troubles.subjects(account, Source.CALLS)
-    found = [
-        Trouble(str(result.check_name), names[result.asset_key], Urgency.PERSON, _said(result))
+    troubles = [
+        Trouble(str(result.check_name), names[result.asset_key], Urgency.PERSON, in_short(result))
         for result in flagged
-        if result.asset_key is not None
-        and not (result.check_name == DUE_LABELS_ARE_THERE.name and known & {TOKEN, names[result.asset_key]})
+        # What is missing was told with the reason, for all endpoints at once.
+        if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name
     ]
-    troubles.note(account, Source.CHECKS, list(keys), found, context.log.warning)
+    Troubles(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, troubles, say)
+    context.log.info(f"{len(found)} checks judged, {len(flagged)} flagged.")

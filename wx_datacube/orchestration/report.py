@@ -55,7 +55,7 @@ def build_report(
         kinds={"duckdb", "html"},
         owners=list(owners),
         required_resource_keys={duckdb_key},
-        hooks=telling(account, "report"),
+        hooks=telling(account, "report", clock),
         # Not eager(), which waits until no partition upstream is missing: it would wait for years.
         automation_condition=(
             dg.AutomationCondition.any_deps_updated().since_last_handled() & ~dg.AutomationCondition.in_progress()

@@ -87,7 +87,9 @@ def _requests(
         settings = load_settings()
         configured = settings.account(account)
         start = configured.start
-        if refused := Troubles(settings.database).token_refused(account, midnight):
+        troubles = Troubles(settings.database, settings.webhook, lambda: now)
+        troubles.deliver(context.log.warning)  # what the chat did not take at the last tick, say
+        if refused := troubles.token_refused(account, midnight):
             return dg.SkipReason(f"{refused} {_ON}")
         with Warehouse(settings.database).reading() as con:
             known.require_bound(con, account, configured.appid)

@@ -11,10 +11,11 @@ import dagster as dg
 from wx_datacube.environment import load_settings
 from wx_datacube.errors import SettingsError, WeChatError
 from wx_datacube.orchestration.failure import Explained
+from wx_datacube.periods import Clock
 from wx_datacube.troubles import BACKFILL, Source, Trouble, Troubles, troubles_of
 
 
-def telling(account: str, subject: str) -> frozenset[dg.HookDefinition]:
+def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefinition]:
     """The hooks of whatever `subject` names: an endpoint, a report, the checks."""
 
     @dg.failure_hook(name=f"tell_of_{account}_{subject}")
@@ -22,20 +23,22 @@ def telling(account: str, subject: str) -> frozenset[dg.HookDefinition]:
         error = context.op_exception
         cause = error.cause if isinstance(error, Explained) else error
         untold = [cause] if isinstance(cause, Exception) and not isinstance(cause, WeChatError) else []
-        _note(context, account, [subject], troubles_of(untold, subject))
+        _note(context, account, [subject], troubles_of(untold, subject), clock)
 
     @dg.success_hook(name=f"forget_{account}_{subject}")
     def succeeded(context: dg.HookContext) -> None:
-        _note(context, account, [subject, BACKFILL], [])
+        _note(context, account, [subject, BACKFILL], [], clock)
 
     return frozenset({failed, succeeded})
 
 
-def _note(context: dg.HookContext, account: str, looked_at: Sequence[str], found: Sequence[Trouble]) -> None:
+def _note(
+    context: dg.HookContext, account: str, looked_at: Sequence[str], found: Sequence[Trouble], clock: Clock
+) -> None:
     try:
         settings = load_settings()
     except SettingsError as error:
         context.log.warning(f"Nobody could be told of this: {error}")
         return
-    troubles = Troubles(settings.database, settings.webhook)
+    troubles = Troubles(settings.database, settings.webhook, clock)
     troubles.note(account, Source.RUNS, looked_at, found, context.log.warning)

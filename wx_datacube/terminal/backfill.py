@@ -2,17 +2,19 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
+from wx_datacube.attention import tell
 from wx_datacube.backfill import Backfill, Scope, check_account
 from wx_datacube.catalog import Endpoint
 from wx_datacube.crew import Progress
 from wx_datacube.dagster_process import DagsterProcess
 from wx_datacube.doctor import start_hint
-from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, WeChatError
+from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, WeChatError, WxDatacubeError
 from wx_datacube.ingest import Report
 from wx_datacube.periods import beijing_now
 from wx_datacube.settings import Account, Settings
@@ -32,11 +34,15 @@ def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
     troubles, display = Troubles(settings.database, settings.webhook), _Display(console(), account.name)
     try:
         code = _backfilled(settings, account.checked(), scope, display)
+        troubles.note(account.name, Source.RUNS, [BACKFILL], [], display.said)
+        return code
     except Exception as error:
         troubles.note(account.name, Source.RUNS, [BACKFILL], troubles_of([error], BACKFILL), display.said)
         raise
-    troubles.note(account.name, Source.RUNS, [BACKFILL], [], display.said)
-    return code
+    finally:
+        # What is missing in the end is told, too: by cron nobody reads what this prints.
+        with suppress(WxDatacubeError), Warehouse(settings.database).reading() as con:
+            tell(con, settings, account, beijing_now(), display.said)
 
 
 def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_Display") -> int:

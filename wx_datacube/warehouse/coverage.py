@@ -14,7 +14,7 @@ import duckdb
 
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.errors import SettingsError
-from wx_datacube.periods import due_on, label_of
+from wx_datacube.periods import due_on, label_of, settled_at
 from wx_datacube.warehouse.ledger import last_call
 from wx_datacube.warehouse.schema import GOOD_ANSWER, states_select, summary_select
 
@@ -137,8 +137,10 @@ def summaries(con: Connection, starts: Mapping[str, dt.date], now: dt.datetime) 
         },
     )
     return {
-        (account, endpoint): Summary(*counts, [(first, last) for first, last in gaps])
-        for account, endpoint, *counts, gaps in found.fetchall()
+        (account, endpoint): Summary(
+            due, landed, empty, implied, missing, newest, reached, [(first, last) for first, last in gaps]
+        )
+        for account, endpoint, due, landed, empty, implied, missing, newest, reached, gaps in found.fetchall()
     }
 
 
@@ -170,8 +172,8 @@ def zero_days(con: Connection, accounts: Sequence[str], now: dt.datetime) -> dic
 
     A zero is believed at noon, and WeChat is sometimes later than that.
     """
-    newest = (now - dt.timedelta(hours=SETTLED_HOUR)).date() - dt.timedelta(days=1)
-    days = ENDPOINTS[0].name
+    days, yesterday = ENDPOINTS[0].name, now.date() - dt.timedelta(days=1)
+    newest = yesterday if settled_at(yesterday, Period.DAY) <= now else yesterday - dt.timedelta(days=1)
     found = con.execute(
         f"""
         SELECT account FROM datacube.label_answers AS answer
@@ -179,7 +181,8 @@ def zero_days(con: Connection, accounts: Sequence[str], now: dt.datetime) -> dic
             AND account IN (SELECT unnest($accounts::JSON::VARCHAR[]))
             AND NOT EXISTS (FROM datacube.{days} AS kept WHERE kept.account = answer.account AND ref_date = $day)
             AND $every = (SELECT count(DISTINCT ref_date) FROM datacube.{days} AS before
-                WHERE before.account = answer.account AND ref_date BETWEEN $day::DATE - $every::INTEGER AND $day::DATE - 1)
+                WHERE before.account = answer.account
+                    AND ref_date BETWEEN $day::DATE - $every::INTEGER AND $day::DATE - 1)
         ORDER BY account
         """,
         {"day": newest, "every": _EVERY_DAY, "accounts": _listed(accounts)},

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import duckdb
 
+from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.errors import WarehouseError
 from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.warehouse.copies import copy_file, made_at, onto_disk, open_new, read_all, read_changed
@@ -33,7 +34,7 @@ from wx_datacube.warehouse.faults import (
     unwritable,
 )
 from wx_datacube.warehouse.ledger import last_call
-from wx_datacube.warehouse.locks import Gate, Wait, locked
+from wx_datacube.warehouse.locks import Gate, Wait, is_held, locked
 from wx_datacube.warehouse.migrate import (
     MIGRATIONS,
     Migrations,
@@ -241,6 +242,10 @@ class Warehouse:
     def fetch_lock(self, account: str, endpoint: str) -> Path:
         """The lock that whoever fetches this endpoint for this account holds."""
         return self._locks / f"{account}.{endpoint}"
+
+    def is_fetching(self, account: str) -> bool:
+        """Whether some process is fetching for this account just now."""
+        return any(is_held(self.fetch_lock(account, endpoint.name)) for endpoint in ENDPOINTS)
 
     def gate(self, account: str, places: int) -> Gate:
         """What every call for the account passes, so that no more than `places` are in flight over all processes."""

@@ -13,7 +13,7 @@ from wx_datacube.warehouse.checks.answers import (
     NO_DATA_BEFORE_HISTORY,
 )
 from wx_datacube.warehouse.checks.arrival import DUE_LABELS_ARE_THERE, PUBLISHED_FILE_IS_CURRENT
-from wx_datacube.warehouse.checks.check import Check, Contents, Cure, Evidence, Finding
+from wx_datacube.warehouse.checks.check import By, Check, Contents, Cure, Evidence, Finding
 from wx_datacube.warehouse.checks.evidence import contents, evidence_of_a_run, evidence_of_readers
 from wx_datacube.warehouse.checks.sums import DISTRIBUTION_COVERS_USERS, MESSAGES_ADD_UP
 
@@ -31,6 +31,7 @@ CHECKS = (
 __all__ = [
     "CHECKS",
     "DUE_LABELS_ARE_THERE",
+    "By",
     "Check",
     "Contents",
     "Cure",

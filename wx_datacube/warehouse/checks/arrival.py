@@ -5,53 +5,30 @@ Add here what is missing rather than wrong. A check of this kind is worth most w
 """
 
 import datetime as dt
-from collections.abc import Iterable
 
 from wx_datacube.catalog import Endpoint
-from wx_datacube.periods import due_on
-from wx_datacube.warehouse.checks.check import Check, Cure, Evidence, Finding
-from wx_datacube.warehouse.coverage import asked_before, overdue
+from wx_datacube.warehouse.checks.check import By, Check, Cure, Evidence, Finding
+from wx_datacube.warehouse.overdue import Gap, Overdue
 
 _PATIENCE = dt.timedelta(minutes=10)
 """How long a call may be unpublished: runs publish every few seconds, and when they end."""
 
 
 def _missing(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
-    """Gaps in what has been reached, from the newest label down; and history that nobody goes on with.
-
-    Twelve years of hours take five days of quota, newest first. What is still to come is told and fails nothing, as
-    long as it is being asked for; a gap is one at once.
-    """
-    gaps, history = overdue(evidence.con, evidence.account, endpoint, evidence.start, evidence.now)
-    findings = [_gap(endpoint, run, "missing") for run in _runs(endpoint, gaps)]
-    if history:
-        yesterday = evidence.now.replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(days=1)
-        if asked_before(evidence.con, evidence.account, endpoint, yesterday):
-            findings.append(_gap(endpoint, history, _TO_COME, harmless=True))
-        else:
-            findings.append(_gap(endpoint, history, _LEFT))
-    return findings
+    """The endpoint's overdue labels; those for which nobody has to act are told and fail nothing."""
+    return [
+        _gap(endpoint, gap, overdue)
+        for overdue in evidence.overdue
+        if overdue.endpoint is endpoint
+        for gap in overdue.gaps
+    ]
 
 
-_TO_COME = "still to come; schedules and `wx-datacube backfill` go on with them, newest first"
-_LEFT = "missing, and none of them asked for since yesterday morning"
-
-
-def _gap(endpoint: Endpoint, labels: list[dt.date], what: str, harmless: bool = False) -> Finding:
-    first, last = str(labels[0]), str(labels[-1])
-    count = f"{len(labels):,} {endpoint.period.value}{'' if len(labels) == 1 else 's'}"
-    return Finding(first, f"{count} to {last} {what}", endpoint.name, first, last, harmless)
-
-
-def _runs(endpoint: Endpoint, labels: Iterable[dt.date]) -> list[list[dt.date]]:
-    """Labels in unbroken runs."""
-    runs: list[list[dt.date]] = []
-    for label in labels:
-        if runs and due_on(runs[-1][-1], endpoint.period) == label:
-            runs[-1].append(label)
-        else:
-            runs.append([label])
-    return runs
+def _gap(endpoint: Endpoint, gap: Gap, overdue: Overdue) -> Finding:
+    first, last = map(str, gap)
+    why = overdue.waits or ("Nobody has asked for it since yesterday morning." if overdue.history else "")
+    parts = ["missing" if first == last else f"missing, up to {last}", *([why] if why else [])]
+    return Finding(first, ". ".join(parts), endpoint.name, first, last, harmless=bool(overdue.waits))
 
 
 def _unpublished(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
@@ -80,15 +57,15 @@ def _difference(evidence: Evidence, endpoint: Endpoint) -> str:
 
 DUE_LABELS_ARE_THERE = Check(
     "due_labels_are_there",
-    "Nothing is missing at noon of the day after its period ended, when WeChat has its figures; history that is being"
-    " brought in, newest first, is told and not counted."
-    " 周期结束后次日 12:00（北京时间）应有的数据都已到位；正在补齐的历史数据只提示，不算缺失。",
+    "Nothing is missing at noon of the day after its period ended, when WeChat has its figures. What waits for today's"
+    " quota, or is being brought in, is named and fails nothing."
+    " 周期结束后次日 12:00（北京时间）应有的数据都已到位；等待当日配额或正在补齐的数据只提示，不算缺失。",
     _missing,
     cure=Cure(
         "Switch on the schedules, or run the command under how to heal; `wx-datacube doctor` says what is in the way."
         " What you don't want is not asked for once WX_DATACUBE_START is later."
         " 请打开定时任务或运行 how to heal 中的命令；wx-datacube doctor 会指出障碍所在。",
-        "backfill",
+        By.ASKING,
     ),
 )
 PUBLISHED_FILE_IS_CURRENT = Check(
@@ -99,7 +76,6 @@ PUBLISHED_FILE_IS_CURRENT = Check(
     cure=Cure(
         "Any run publishes the file again, and so does the command under how to heal, which makes no call."
         " 任意一次运行都会重新发布；how to heal 中的命令不调用微信。",
-        "replay",
-        ranged=False,
+        By.PUBLISHING,
     ),
 )

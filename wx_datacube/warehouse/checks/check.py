@@ -6,10 +6,12 @@ Nothing here asks the warehouse anything: that is what the entries of `CHECKS` d
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 import duckdb
 
 from wx_datacube.catalog import Endpoint
+from wx_datacube.warehouse.overdue import Overdue
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,14 @@ class Contents:
 class Evidence:
     """What checks go by: an account's tables, its first day, the time, and both files' contents where there are both.
 
-    `fault` says why the published file can't be read.
+    `overdue` are the account's settled labels that are missing; `fault` says why the published file can't be read.
     """
 
     con: duckdb.DuckDBPyConnection
     account: str
     start: dt.date
     now: dt.datetime
+    overdue: tuple[Overdue, ...] = ()
     written: Contents | None = None
     published: Contents | None = None
     fault: str | None = None
@@ -64,19 +67,32 @@ class Finding:
     harmless: bool = False
 
 
+class By(Enum):
+    """What heals a check: labels asked again, missing ones asked, or the file published again; nothing of ours."""
+
+    ASKING_AGAIN = "heal"
+    ASKING = "backfill"
+    PUBLISHING = "replay"
+    NOTHING = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Cure:
-    """What heals a check, in both languages, and the command for it: with endpoint and dates where it is `ranged`."""
+    """What heals a check, in both languages, and the command for it."""
 
     advice: str
-    command: str = ""
-    ranged: bool = True
+    by: By = By.NOTHING
+
+    @property
+    def command(self) -> str:
+        """The command, without its options; empty where there is none."""
+        return self.by.value
 
 
 REFRESH = Cure(
     "A clean answer heals it: ask WeChat again with the command under how to heal, or by a run with `refresh: true`."
     " 重新获取后即可恢复。",
-    "backfill --refresh",
+    By.ASKING_AGAIN,
 )
 
 

@@ -12,13 +12,18 @@ from wx_datacube.catalog import Endpoint
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.checks.check import Contents, Evidence
 from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.overdue import find_overdue
 
 
 @contextmanager
-def evidence_of_a_run(warehouse: Warehouse, account: str, start: dt.date, endpoint: Endpoint) -> Iterator[Evidence]:
+def evidence_of_a_run(
+    warehouse: Warehouse, account: str, start: dt.date, endpoint: Endpoint, daily_calls: int | None = None
+) -> Iterator[Evidence]:
     """By what was committed last, which is compared with the published file where that isn't current."""
     with warehouse.snapshot_and_published() as (con, published):
-        evidence = Evidence(con, account, start, warehouse.clock())
+        now = warehouse.clock()
+        overdue = find_overdue(con, {account: start}, now, daily_calls=daily_calls)[account]
+        evidence = Evidence(con, account, start, now, tuple(overdue))
         if isinstance(published, WarehouseError):
             evidence = replace(evidence, fault=str(published))
         elif published is not None:
@@ -30,13 +35,17 @@ def evidence_of_a_run(warehouse: Warehouse, account: str, start: dt.date, endpoi
 
 @contextmanager
 def evidence_of_readers(
-    warehouse: Warehouse, account: str, start: dt.date, endpoints: list[Endpoint]
+    warehouse: Warehouse, account: str, start: dt.date, endpoints: list[Endpoint], daily_calls: int | None = None
 ) -> Iterator[Evidence]:
     """By the published file, which is compared with what was committed last where it isn't current."""
     with warehouse.snapshot_and_published() as (con, published):
         if isinstance(published, WarehouseError):
             raise published
-        evidence = Evidence(published or con, account, start, warehouse.clock())
+        read, now = published or con, warehouse.clock()
+        overdue = find_overdue(read, {account: start}, now, daily_calls=daily_calls, under_way=warehouse.is_fetching)[
+            account
+        ]
+        evidence = Evidence(read, account, start, now, tuple(overdue))
         if published is not None:
             written = contents(con, account, endpoints)
             evidence = replace(evidence, written=written, published=contents(published, account, endpoints))

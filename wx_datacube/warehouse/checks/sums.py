@@ -5,7 +5,7 @@ a period is held against the least and the most users that its types allow.
 """
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Family, Period
-from wx_datacube.warehouse.checks.check import Check, Cure, Evidence, Finding
+from wx_datacube.warehouse.checks.check import By, Check, Cure, Evidence, Finding
 from wx_datacube.warehouse.schema import NEXT_LABEL
 
 _DAYS = ENDPOINTS[0]
@@ -15,7 +15,7 @@ _OLDER = Cure(
     " differ, it names the other. If fresh answers of both differ, WeChat's own figures don't agree: tell its support,"
     " with the rid in datacube.api_calls."
     " 两者之一已过时：请用 how to heal 中的命令重新获取；若都重新获取后仍不一致，则是微信数据本身不一致。",
-    "backfill --refresh",
+    By.ASKING_AGAIN,
 )
 
 
