@@ -34,22 +34,27 @@ States = Mapping[dt.date, State]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a backfill is about: due labels from `start` (None: the whole history) to `end`, of these endpoints."""
+    """What a backfill is about: due labels from `start` (None: the whole history) to `end`, of these endpoints.
+
+    `labels`, by the endpoints' names, are the only ones where they are given: what a healing asks again.
+    """
 
     start: dt.date | None = None
     end: dt.date | None = None
     endpoints: Sequence[Endpoint] = ENDPOINTS
     refresh: bool = False
+    labels: Mapping[str, frozenset[dt.date]] | None = None
 
     def of(self, states: Mapping[str, States]) -> dict[Endpoint, States]:
         """The states of the labels in scope, by endpoint; hours, the dearest, last."""
         cheap_first = sorted(self.endpoints, key=lambda endpoint: endpoint.family is Family.HOURS)
-        return {endpoint: self.within(states[endpoint.name]) for endpoint in cheap_first}
+        return {endpoint: self.within(endpoint, states[endpoint.name]) for endpoint in cheap_first}
 
-    def within(self, states: States) -> States:
-        """The labels from `start` to `end`."""
+    def within(self, endpoint: Endpoint, states: States) -> States:
+        """The endpoint's labels in scope."""
         first, last = self.start or dt.date.min, self.end or dt.date.max
-        return {label: state for label, state in states.items() if first <= label <= last}
+        only = states if self.labels is None else self.labels.get(endpoint.name, frozenset())
+        return {label: state for label, state in states.items() if first <= label <= last and label in only}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,10 @@ class Backfill:
                 endpoint: [label for label, state in labels.items() if state is State.MISSING]
                 for endpoint, labels in states.items()
             }
-        self._again = self._ingest.begin_refresh(states, self.scope.start, self.scope.end, self.watch.said)
+        if self.scope.labels is not None:
+            self._again = self._ingest.ask_again(states)
+        else:
+            self._again = self._ingest.begin_refresh(states, self.scope.start, self.scope.end, self.watch.said)
         # What was asked before an interruption has perhaps not been materialized since.
         self._answered = {endpoint: again.done for endpoint, again in self._again.items()}
         return {endpoint: again.left for endpoint, again in self._again.items()}
@@ -211,7 +219,8 @@ class Backfill:
     @contextmanager
     def _fetching(self, ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[Iterator[Landed]]:
         """Fetch in the background; gives news each time that an endpoint, or much of one, has landed."""
-        parts = list(_in_order(ask))
+        healing = self.scope.labels is not None
+        parts = [(each, labels) for each, labels in ask.items() if labels] if healing else list(_in_order(ask))
         news: queue.SimpleQueue[Landed] = queue.SimpleQueue()
         # Two at a time: while one commits its last answers and plans, the other keeps the wire busy.
         pool = ThreadPoolExecutor(2, thread_name_prefix="ingest")
@@ -222,7 +231,8 @@ class Backfill:
             # everything before most of the hours, which would take all calls from the others.
             rest = bool(under_way[endpoint])
             before = [each for found in under_way.values() for each in found[:1]] if rest else []
-            before += under_way[ENDPOINTS[0]] if endpoint.implied_by_silence else []
+            # A day that turns out changed makes everything suspect that was asked before it.
+            before += under_way[ENDPOINTS[0]] if endpoint.implied_by_silence or healing else []
             before += waiting if rest and endpoint.family is Family.HOURS else []
             last = labels[0] == ask[endpoint][0]
             waiting.append(pool.submit(self._fetch, endpoint, labels, before, news, last))

@@ -134,6 +134,16 @@ def _published(settings: "Settings") -> "Warehouse":
     return warehouse
 
 
+def _stored(settings: "Settings") -> "Warehouse":
+    """What readers read; `WarehouseError` where nothing is stored yet."""
+    warehouse = _published(settings)
+    if not warehouse.database.exists():
+        raise WarehouseError(
+            f"Nothing is stored yet: {warehouse.database} is not there.", advice="Bring it in: wx-datacube backfill"
+        )
+    return warehouse
+
+
 def _accounts(settings: "Settings", name: str | None) -> "tuple[Account, ...]":
     return settings.accounts if name is None else (settings.account(name),)
 
@@ -225,6 +235,23 @@ def _check_range(
 
 
 @commands.command()
+@click.option("--check", "names", multiple=True, metavar="NAME", help="Repeatable; default: all.")
+@account_option
+def heal(names: tuple[str, ...], account: str | None) -> int:
+    """Ask again for the labels that failing checks name, at the fewest calls."""
+    from wx_datacube.terminal.heal import HEALABLE, run_heal
+
+    if unknown := sorted(set(names) - set(HEALABLE)):
+        raise click.BadParameter(
+            f"{unknown[0]!r} is none of {', '.join(HEALABLE)}; other checks heal otherwise.", param_hint="--check"
+        )
+    settings = _settings()
+    chosen = _accounts(settings, account)
+    _stored(settings)
+    return for_each(chosen, lambda account: run_heal(settings, account.checked(), names))
+
+
+@commands.command()
 @stored_account_option
 def replay(account: str | None) -> int:
     """Rebuild every table from the stored responses. Makes no call."""
@@ -267,11 +294,7 @@ def export(form: str, output: Path, account: str | None) -> int:
     """Write every view as a file, for programs that would hold the database open. Makes no call."""
     from wx_datacube.export import export_views
 
-    warehouse = _published(_settings())
-    if not warehouse.database.exists():  # files without a row would take the place of better ones
-        raise WarehouseError(
-            f"Nothing is stored yet: {warehouse.database} is not there.", advice="Bring it in: wx-datacube backfill"
-        )
+    warehouse = _stored(_settings())  # files without a row would take the place of better ones
     for path, rows in export_views(warehouse, output, form, account).items():
         click.echo(f"{path}  {rows:,} rows")
     return 0

@@ -11,13 +11,14 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube.catalog import Endpoint
-from wx_datacube.warehouse.checks import By, Check, Evidence, Finding, checks_of, run_check
+from wx_datacube.warehouse.checks import By, Check, Evidence, Finding, checks_of, concerned, run_check
+from wx_datacube.windows import plan_windows
 
 _SHOWN = 8
 """Rows beside a check: as text, since Dagster hides Markdown behind a link there."""
 _WIDTH = 120
 """Characters of a row."""
-_ROWS, _HOW = "rows", "how to heal"
+_ROWS, _HOW, _CALLS = "rows", "how to heal", "calls to heal"
 
 
 def check_specs(key: dg.AssetKey, endpoint: Endpoint) -> list[dg.AssetCheckSpec]:
@@ -83,6 +84,9 @@ def _metadata(check: Check, account: str, findings: list[Finding]) -> dict[str, 
         metadata[_ROWS] = dg.MetadataValue.text("\n".join(map(_row, findings[:_SHOWN])))
         if check.cure.command:
             metadata[_HOW] = dg.MetadataValue.text("\n".join(_commands(check, account, findings)))
+        if check.cure.by is By.ASKING_AGAIN:
+            windows = [plan_windows(endpoint, labels) for endpoint, labels in concerned(findings).items()]
+            metadata[_CALLS] = dg.MetadataValue.int(sum(map(len, windows)))
     return metadata
 
 

@@ -1,4 +1,4 @@
-"""Materialize: Dagster runs over what a backfill has brought in, in a process beside the one that fetches.
+"""Materialize: Dagster runs that a command makes: over what a backfill has brought in, in a process beside it.
 
 Fetching and Dagster's events would share one interpreter, and so one core. Add here what is about those runs; what
 they do is in `assets`. The process is started and spoken to by `dagster_process`.
@@ -26,15 +26,13 @@ from wx_datacube.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.partitions import partitions_of
-from wx_datacube.orchestration.runs import REASON_TAG, Reason, end_dead_runs, worker_tags
+from wx_datacube.orchestration.runs import QUIET, REASON_TAG, Reason, end_dead_runs, worker_tags
 from wx_datacube.orchestration.schedules import materialized
 from wx_datacube.settings import Account, Settings
 from wx_datacube.todo import Range, ranges, to_do
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
-
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class DagsterRuns:
     def _states(self, endpoint: Endpoint) -> States:
         with Warehouse(self.settings.database).writing() as con:
             found = known.states(con, self.account.name, self.account.start, self.now, endpoint)
-        return self.scope.within(found[endpoint.name])
+        return self.scope.within(endpoint, found[endpoint.name])
 
     def _materialized(self, endpoint: Endpoint) -> set[dt.date]:
         partitions = partitions_of(endpoint.period, self.account.start)
@@ -102,7 +100,7 @@ class DagsterRuns:
             instance=self.instance,
             asset_selection=[self._key(endpoint)],
             raise_on_error=False,
-            run_config=_QUIET,
+            run_config=QUIET,
             tags={
                 "dagster/asset_partition_range_start": wanted.first.isoformat(),
                 "dagster/asset_partition_range_end": wanted.last.isoformat(),
@@ -118,6 +116,19 @@ class DagsterRuns:
 def _failure(outcome: dg.ExecuteInProcessResult) -> str:
     errors = [event.step_failure_data.error for event in outcome.all_events if event.is_step_failure]
     return errors[0].message.strip() if errors and errors[0] else ""
+
+
+def judge_now(settings: Settings, account: str) -> None:
+    """Run the job `<account>_checks` once, in the Dagster instance of the project folder."""
+    run_id = str(uuid4())
+    with project_instance(settings.project) as instance:
+        build_defs(accounts=[account]).resolve_job_def(f"{account}_checks").execute_in_process(
+            run_id=run_id,
+            instance=instance,
+            raise_on_error=False,
+            run_config=QUIET,
+            tags={REASON_TAG: Reason.REFRESH.value, **worker_tags(run_id, os.getpid())},
+        )
 
 
 def serve(connection: Connection) -> None:

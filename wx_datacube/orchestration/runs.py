@@ -22,6 +22,9 @@ REASON_TAG = "wx_datacube/reason"
 WORKER_TAG = "wx_datacube/worker"
 """The process that executes the run, as `Worker` writes it."""
 
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run config of what a command runs in its own process: nothing of Dagster's log on the terminal."""
+
 QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 _IN_A_PROCESS = (
     dg.DagsterRunStatus.NOT_STARTED,

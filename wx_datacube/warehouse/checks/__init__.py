@@ -5,7 +5,11 @@ answers now in force for the labels of an account, so that clean data heals it. 
 `sums` at what must agree, `arrival` at what must be there. How Dagster shows them is the business of `orchestration`.
 """
 
-from wx_datacube.catalog import Endpoint
+import datetime as dt
+from collections.abc import Iterable
+
+from wx_datacube.catalog import BY_NAME, Endpoint
+from wx_datacube.periods import due_labels, due_on, label_of
 from wx_datacube.warehouse.checks.answers import (
     CODES_AND_FIELDS_ARE_KNOWN,
     FIGURES_WERE_NOT_REVISED,
@@ -38,6 +42,7 @@ __all__ = [
     "Evidence",
     "Finding",
     "checks_of",
+    "concerned",
     "contents",
     "evidence_of_a_run",
     "evidence_of_readers",
@@ -48,6 +53,20 @@ __all__ = [
 def checks_of(endpoint: Endpoint) -> list[Check]:
     """The checks that concern an endpoint."""
     return [check for check in CHECKS if check.concerns(endpoint)]
+
+
+def concerned(findings: Iterable[Finding]) -> dict[Endpoint, set[dt.date]]:
+    """The labels that are asked again so that the findings may heal."""
+    found: dict[Endpoint, set[dt.date]] = {}
+    for each in findings:
+        endpoint, begin, end = (
+            BY_NAME[each.endpoint],
+            dt.date.fromisoformat(each.begin),
+            dt.date.fromisoformat(each.end),
+        )
+        last_due = due_on(label_of(end, endpoint.period), endpoint.period)
+        found.setdefault(endpoint, set()).update(due_labels(endpoint.period, begin, last_due))
+    return found
 
 
 def run_check(check: Check, evidence: Evidence, endpoint: Endpoint) -> list[Finding]:

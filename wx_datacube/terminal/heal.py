@@ -1,0 +1,101 @@
+"""Heal: the labels that failing checks name, asked again at the fewest calls, until the checks pass.
+
+What the new answers show is followed up by the same command: a day that turns out changed makes its hours,
+distribution, week and month suspect. No label is asked twice.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+import click
+
+from wx_datacube.backfill import Scope
+from wx_datacube.catalog import BY_NAME, ENDPOINTS
+from wx_datacube.settings import Account, Settings
+from wx_datacube.terminal.backfill import run_backfill
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.checks import CHECKS, By, Finding, checks_of, concerned, evidence_of_readers, run_check
+from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.windows import plan_windows
+
+HEALABLE = tuple(check.name for check in CHECKS if check.cure.by is By.ASKING_AGAIN)
+"""The checks that clean answers heal."""
+_SHOWN = 8
+"""Findings that are named in the end; the newest ones."""
+
+Labels = set[tuple[str, dt.date]]
+"""Labels, each with the name of its endpoint."""
+
+
+def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
+    """Heal what the checks of these names find, or all of `HEALABLE`; the exit code."""
+    chosen = names or HEALABLE
+    found, due = _look(settings, account)
+    wanted = _labels(found, chosen) & due
+    others = _labels(found, HEALABLE) - wanted
+    done: Labels = set()
+    while wanted:
+        _announce(account, wanted, follow_up=bool(done))
+        if code := run_backfill(settings, account, _scope(wanted)):
+            return code
+        done |= wanted
+        found, due = _look(settings, account)
+        wanted = (_labels(found, chosen) | _labels(found, HEALABLE) - others) & due - done
+    if done:
+        from wx_datacube.orchestration.materialize import judge_now
+
+        judge_now(settings, account.name)
+    return _show_outcome(account, [each for name in chosen for each in found[name]], bool(done))
+
+
+def _look(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]], Labels]:
+    """What each check finds now, and the labels that may be asked."""
+    warehouse = Warehouse(settings.database)
+    found: dict[str, list[Finding]] = {name: [] for name in HEALABLE}
+    with evidence_of_readers(warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:
+        for endpoint in ENDPOINTS:
+            for check in checks_of(endpoint):
+                if check.name in found:
+                    found[check.name] += run_check(check, evidence, endpoint)
+        states = known.states(evidence.con, account.name, account.start, evidence.now)
+    due = {
+        (name, label)
+        for name, labels in states.items()
+        for label, state in labels.items()
+        if state is not State.IMPLIED
+    }
+    return found, due
+
+
+def _labels(found: dict[str, list[Finding]], names: Iterable[str]) -> Labels:
+    findings = [each for name in names for each in found[name]]
+    return {(endpoint.name, label) for endpoint, labels in concerned(findings).items() for label in labels}
+
+
+def _scope(wanted: Labels) -> Scope:
+    by_name = {name: frozenset(label for each, label in wanted if each == name) for name, _ in wanted}
+    return Scope(endpoints=[each for each in ENDPOINTS if each.name in by_name], refresh=True, labels=by_name)
+
+
+def _announce(account: Account, wanted: Labels, follow_up: bool) -> None:
+    scope = _scope(wanted)
+    labels = scope.labels or {}
+    calls = sum(len(plan_windows(BY_NAME[name], of)) for name, of in labels.items())
+    why = "what the new answers make suspect" if follow_up else "what is flagged"
+    click.echo(f"{account.name}: asking again for {why}: {len(wanted):,} labels, {calls:,} calls")
+    for endpoint in scope.endpoints:
+        dates = sorted(labels[endpoint.name])
+        span = f"{dates[0]}" if len(dates) == 1 else f"{len(dates):,} labels from {dates[0]} to {dates[-1]}"
+        click.echo(f"  {endpoint.name}: {span}")
+
+
+def _show_outcome(account: Account, left: Sequence[Finding], healed: bool) -> int:
+    if not left:
+        click.echo(f"{account.name}: {'healed, the checks pass' if healed else 'nothing to heal, the checks pass'}.")
+        return 0
+    click.echo(f"{account.name}: WeChat's new answers still show {len(left):,} findings:", err=True)
+    for each in left[:_SHOWN]:
+        click.echo(f"  {each.endpoint} {each.ref_date}: {each.what}", err=True)
+    click.echo("If WeChat's own figures don't agree, tell its support, with the rid in datacube.api_calls.", err=True)
+    return 1
