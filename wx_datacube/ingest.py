@@ -38,8 +38,6 @@ _ASK_QUOTA_ABOVE = 10
 """So many calls may be tried without asking first whether the day's quota holds them; WeChat then says so itself."""
 _REFRESH_LASTS = dt.timedelta(days=30)
 """A refresh that was cut off longer ago than this is begun anew: WeChat may have changed what it had asked."""
-JUST_AFTER_MIDNIGHT = dt.timedelta(minutes=10)
-"""For so long WeChat's "used up" may mean yesterday's quota."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +292,7 @@ class _Task:
     def _quota_stop(self, con: Connection) -> bool:
         """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
         refused = known.last_error_at(con, self.ingest.account.name, self.endpoint, known.QUOTA_USED_UP)
-        return refused is not None and refused >= _midnight(self.now) + JUST_AFTER_MIDNIGHT
+        return refused is not None and refused >= _midnight(self.now) + known.JUST_AFTER_MIDNIGHT
 
     def say_waiting(self, holder: str) -> None:
         """Tell that another process fetches the same; what it brings in need not be asked."""
@@ -380,34 +378,34 @@ class _Task:
         account = self.ingest.account
         with self.ingest.warehouse.writing() as con:
             found = known.coverage(con, account.name, self.endpoint, self.labels, self.now)
+            set_apart = known.unclean(con, account.name, self.endpoint, self.labels)
             if odd := known.odd_sources(con, account.name, self.endpoint, self.labels):
                 self.say(
                     f"{self.endpoint.name}: {odd:,} rows have a user_source other than 0, which nobody has explained."
                 )
         due = {coverage.label for coverage in found}
         late = [Coverage.nothing(label) for label in self.labels if label not in due]
-        reports = [LabelReport(each, self._why(each)) for each in found + late]
+        reports = [LabelReport(each, self._why(each, each.label in set_apart)) for each in found + late]
         return Report(self.endpoint, tuple(sorted(reports, key=lambda report: report.label)), self.calls)
 
-    def _why(self, coverage: Coverage) -> WeChatError | None:
+    def _why(self, coverage: Coverage, set_apart: bool) -> WeChatError | None:
         again = self.refresh is not None and coverage.label in self.refresh.labels
         if coverage.label in self.errors and (again or coverage.state is State.MISSING):
             return self.errors[coverage.label]
         if coverage.state is not State.MISSING:
             return None
         name, label = self.endpoint.name, coverage.label
-        if self.now < settled_at(label, self.endpoint.period):
-            return NotReady(
-                f"WeChat has not published {label} yet.",
-                advice="Figures come after 08:00 and by noon Beijing time: run the same again later today.",
+        if set_apart:
+            return UnexpectedAnswer(
+                f"WeChat's answer for {label} can't be right: rows of it were set apart.",
+                advice="See datacube.rejected_rows; a later run asks again.",
                 endpoint=name,
             )
-        return UnexpectedAnswer(
-            f"WeChat's answer for {label} can't be right: rows of it were set apart, or it is empty although the day's"
-            " messages are stored.",
-            advice="See datacube.rejected_rows; a later run asks again.",
-            endpoint=name,
-        )
+        if self.now < settled_at(label, self.endpoint.period):
+            advice = "Figures come after 08:00 and by noon Beijing time: run the same again later today."
+        else:
+            advice = "Messages are stored for its days, so nothing can't be all: a later run asks again."
+        return NotReady(f"WeChat has not published {label} yet.", advice=advice, endpoint=name)
 
 
 def _midnight(moment: dt.datetime) -> dt.datetime:

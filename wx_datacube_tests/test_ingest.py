@@ -227,15 +227,16 @@ def test_a_day_that_turns_out_to_have_messages_is_asked_for_its_hours(start: Sta
 
 
 def test_hours_that_are_empty_against_their_day_stay_missing(start: Start) -> None:
-    """An empty answer never settles against stored evidence: the report says what is wrong, a later run asks again."""
+    """An empty answer never settles against stored evidence: the report calls it late, a later run asks again."""
     made = start()
     made.bring_in(MESSAGES)
     made.emulated.control.script("getupstreammsghour", '200:{"list":[]}', last=2)
     report = made.bring_in(HOURS, [day(20)])
 
     assert only(report).coverage.state is State.MISSING
-    assert isinstance(only(report).error, UnexpectedAnswer)
+    assert isinstance(only(report).error, NotReady)
     assert "2026-11-20" in str(only(report).error)
+    assert "rejected_rows" not in str(only(report).error)
     assert made.bring_in(HOURS, [day(20)]).undone != ()
     assert made.bring_in(HOURS, [day(20)]).undone == ()
 

@@ -14,7 +14,6 @@ import dagster as dg
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.environment import load_settings
 from wx_datacube.errors import BY_ERRCODE, NeedsPerson, WxDatacubeError
-from wx_datacube.ingest import JUST_AFTER_MIDNIGHT
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_at_work, end_dead_runs
 from wx_datacube.periods import BEIJING, Clock
@@ -157,7 +156,7 @@ def _stopped_today(
         return "WX_DATACUBE_DAILY_CALLS is used up. It goes on tomorrow."
     for errcode, meaning in BY_ERRCODE.items():
         if meaning.kind is NeedsPerson or errcode == known.QUOTA_USED_UP:
-            since = midnight + JUST_AFTER_MIDNIGHT if errcode == known.QUOTA_USED_UP else midnight
+            since = midnight + known.JUST_AFTER_MIDNIGHT if errcode == known.QUOTA_USED_UP else midnight
             when = known.last_error_at(con, account, endpoint, errcode)
             if when is not None and when >= since:
                 if meaning.kind is NeedsPerson:

@@ -22,6 +22,8 @@ Connection = duckdb.DuckDBPyConnection
 
 QUOTA_USED_UP = 45009
 RANGE_REFUSED = 61501
+JUST_AFTER_MIDNIGHT = dt.timedelta(minutes=10)
+"""For so long WeChat's "used up" may mean yesterday's quota."""
 
 
 class State(StrEnum):
@@ -190,6 +192,16 @@ def zero_days(con: Connection, accounts: Sequence[str], now: dt.datetime) -> dic
     return {account: [newest] for (account,) in found.fetchall()}
 
 
+def unclean(con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date]) -> set[dt.date]:
+    """The labels of which the answer in force held rows that were set apart."""
+    found = con.execute(
+        "SELECT label FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint AND NOT clean"
+        " AND label IN (SELECT unnest($labels::JSON::DATE[]))",
+        {"account": account, "endpoint": endpoint.name, "labels": _listed(labels)},
+    )
+    return {label for (label,) in found.fetchall()}
+
+
 def rows_stored(con: Connection, account: str, endpoint: Endpoint) -> int:
     """How many rows the endpoint's table holds of the account."""
     found = con.execute(f"SELECT count(*) FROM datacube.{endpoint.name} WHERE account = $account", {"account": account})
@@ -275,11 +287,11 @@ def calls_lately(con: Connection, now: dt.datetime) -> dict[tuple[str, str], Lat
         f"""
         SELECT account, endpoint, count(*) FILTER (requested_at >= $midnight),
             min(list_min(asked)) FILTER ({GOOD_ANSWER}), max(requested_at) FILTER ({GOOD_ANSWER}),
-            max(requested_at) FILTER (errcode = {QUOTA_USED_UP} AND requested_at >= $midnight + INTERVAL 10 MINUTE),
+            max(requested_at) FILTER (errcode = {QUOTA_USED_UP} AND requested_at >= $believed),
             coalesce(bool_or(errcode = {QUOTA_USED_UP} AND requested_at < $midnight), false)
         FROM datacube.api_calls WHERE requested_at >= $midnight - INTERVAL 1 DAY GROUP BY account, endpoint
         """,
-        {"midnight": midnight},
+        {"midnight": midnight, "believed": midnight + JUST_AFTER_MIDNIGHT},
     )
     return {(account, endpoint): Lately(*counts) for account, endpoint, *counts in found.fetchall()}
 
