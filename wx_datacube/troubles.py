@@ -14,6 +14,7 @@ while something is posted: what a process is about to post is marked as claimed.
 import datetime as dt
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -176,7 +177,8 @@ class Troubles:
 
     def passed(self, account: str, endpoint: str, checks: Collection[str]) -> None:
         """Note that these checks of an endpoint pass; those that fail are told by the checks' own schedule."""
-        if any(each["source"] == Source.CHECKS and endpoint in each["subjects"] for each in self._known()):
+        known = [each for each in self._known() if each["source"] == Source.CHECKS]
+        if any(_endpoint(subject) == endpoint for each in known for subject in each["subjects"]):
             self._changed(lambda before: _without_checks(before, account, endpoint, checks), account)
 
     def forget(self, account: str) -> None:
@@ -335,6 +337,10 @@ def _untold(kept: _Kept) -> bool:
     return not all(any(_covers(told, subject) for told in kept["told"]) for subject in kept["subjects"])
 
 
+def _endpoint(subject: str) -> str:
+    return subject.partition(" ")[0]
+
+
 def _covers(told: str, subject: str) -> bool:
     """Whether one subject is another, or a range of labels within it (`getupstreammsg 2026-11-24..2026-11-26`)."""
     if told == subject:
@@ -361,7 +367,8 @@ def _is_within(moment: str | None, span: dt.timedelta, now: dt.datetime) -> bool
 
 
 def _line(kept: _Kept) -> str:
-    others = kept["subjects"][1:] if kept["source"] != Source.LABELS else []
+    names = dict.fromkeys(map(_endpoint, kept["subjects"])) if kept["source"] != Source.LABELS else {}
+    others = [name for name in names if name not in re.findall(r"\w+", kept["text"])] if len(names) > 1 else []
     return f"• {kept['text']}" + (f" (同样 · also: {', '.join(others)})" if others else "")
 
 
@@ -371,7 +378,7 @@ def _without_checks(before: list[_Kept], account: str, endpoint: str, checks: Co
     for each in before:
         subjects = each["subjects"]
         if (each["account"], each["source"]) == (account, Source.CHECKS) and each["cause"] in checks:
-            subjects = [subject for subject in subjects if subject != endpoint]
+            subjects = [subject for subject in subjects if _endpoint(subject) != endpoint]
         if subjects:
             after.append(each | {"subjects": subjects})
     return after

@@ -11,14 +11,14 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube.catalog import Endpoint
-from wx_datacube.warehouse.checks import By, Check, Evidence, Finding, checks_of, concerned, run_check
+from wx_datacube.warehouse.checks import By, Check, Evidence, Finding, checks_of, concerned, extent, run_check
 from wx_datacube.windows import plan_windows
 
 _SHOWN = 8
 """Rows beside a check: as text, since Dagster hides Markdown behind a link there."""
 _WIDTH = 120
 """Characters of a row."""
-_ROWS, _HOW, _CALLS = "rows", "how to heal", "calls to heal"
+_ROWS, _HOW, _CALLS, _DATES = "rows", "how to heal", "calls to heal", "dates"
 
 
 def check_specs(key: dg.AssetKey, endpoint: Endpoint) -> list[dg.AssetCheckSpec]:
@@ -49,6 +49,12 @@ def in_short(result: dg.AssetCheckResult) -> str:
     how = str(shown.get(_HOW, "")).replace("\n", " ; ")
     heal = f"处理 · to heal: {how}" if how else str(result.description).partition(". ")[2]
     return f"{result.asset_key.to_user_string()}: {result.check_name}: {first}. {heal}"
+
+
+def subjects(result: dg.AssetCheckResult, endpoint: str) -> list[str]:
+    """What a failed check of an endpoint is about: the dates where asking again heals it, else the endpoint alone."""
+    dates = (result.metadata or {}).get(_DATES)
+    return [f"{endpoint} {each}" for each in str(dates.value).split()] if dates else [endpoint]
 
 
 def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
@@ -87,6 +93,7 @@ def _metadata(check: Check, account: str, findings: list[Finding]) -> dict[str, 
         if check.cure.by is By.ASKING_AGAIN:
             windows = [plan_windows(endpoint, labels) for endpoint, labels in concerned(findings).items()]
             metadata[_CALLS] = dg.MetadataValue.int(sum(map(len, windows)))
+            metadata[_DATES] = dg.MetadataValue.text(" ".join(extent(findings)))
     return metadata
 
 

@@ -12,7 +12,7 @@ from wx_datacube.attention import tell
 from wx_datacube.catalog import BY_NAME, Period
 from wx_datacube.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.orchestration.checks import check_results, evaluation, in_short
+from wx_datacube.orchestration.checks import check_results, evaluation, in_short, subjects
 from wx_datacube.orchestration.event_log import stored_together
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import deadline
@@ -74,10 +74,11 @@ def _judged(
         say(text)
     names = {key: name for name, key in keys.items()}
     troubles = [
-        Trouble(str(result.check_name), names[result.asset_key], Urgency.PERSON, in_short(result))
+        Trouble(str(result.check_name), subject, Urgency.PERSON, in_short(result))
         for result in flagged
         # What is missing was told with the reason, for all endpoints at once.
         if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name
+        for subject in subjects(result, names[result.asset_key])
     ]
     Troubles(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, troubles, say)
     context.log.info(f"{len(found)} checks judged, {len(flagged)} flagged.")

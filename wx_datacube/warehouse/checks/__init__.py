@@ -46,6 +46,7 @@ __all__ = [
     "contents",
     "evidence_of_a_run",
     "evidence_of_readers",
+    "extent",
     "run_check",
 ]
 
@@ -67,6 +68,19 @@ def concerned(findings: Iterable[Finding]) -> dict[Endpoint, set[dt.date]]:
         last_due = due_on(label_of(end, endpoint.period), endpoint.period)
         found.setdefault(endpoint, set()).update(due_labels(endpoint.period, begin, last_due))
     return found
+
+
+def extent(findings: Iterable[Finding]) -> list[str]:
+    """The dates that the findings are about, as `first..last`, oldest first; what touches is one range."""
+    ranges: list[tuple[dt.date, dt.date]] = []
+    for first, last in sorted(
+        {(dt.date.fromisoformat(each.begin), dt.date.fromisoformat(each.end)) for each in findings}
+    ):
+        if ranges and first <= ranges[-1][1] + dt.timedelta(days=1):
+            ranges[-1] = ranges[-1][0], max(ranges[-1][1], last)
+        else:
+            ranges.append((first, last))
+    return [f"{first}..{last}" for first, last in ranges]
 
 
 def run_check(check: Check, evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
