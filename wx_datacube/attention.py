@@ -5,9 +5,11 @@ judgement is said. Nothing here reads a file but through the connection that it 
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from wx_datacube.catalog import Endpoint
+from wx_datacube.periods import due_on
 from wx_datacube.settings import Account, Settings
 from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
 from wx_datacube.warehouse.coverage import (
@@ -99,18 +101,27 @@ def _overdue(
     acute = [each for each in overdue if not each.waits]
     if not acute:
         return []
-    text = _text(account, acute, asked_at, _causes(troubles, account), now)
+    yesterday = dt.datetime.combine(now.date() - dt.timedelta(days=1), dt.time())
+    text = _text(account, acute, asked_at, troubles.in_the_way(account, yesterday), now)
     return [
-        Trouble(OVERDUE, f"{each.endpoint.name} {first}..{last}", Urgency.PERSON, text)
-        for each in acute
-        for first, last in each.gaps
+        Trouble(OVERDUE, f"{endpoint.name} {first}..{last}", Urgency.PERSON, text)
+        for endpoint, (first, last) in _joined(acute)
     ]
 
 
-def _causes(troubles: Troubles, account: str) -> list[str]:
-    """What is known to be in the way, whether or not a person has to see to it."""
-    known = troubles.standing(account, Urgency.PERSON, Urgency.TOMORROW, Urgency.LATER)
-    return list(dict.fromkeys(each.text for each in known))
+def _joined(acute: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
+    """The gaps of each endpoint; one that goes on where history ends is one, wherever history ends by now."""
+    before: tuple[Endpoint, Gap] | None = None
+    every = [(each.endpoint, gap) for each in acute for gap in each.gaps]
+    for endpoint, (first, last) in sorted(every, key=lambda each: (each[0].name, each[1])):
+        if before and before[0] is endpoint and due_on(before[1][1], endpoint.period) == first:
+            before = endpoint, (before[1][0], last)
+            continue
+        if before:
+            yield before
+        before = endpoint, (first, last)
+    if before:
+        yield before
 
 
 def _text(

@@ -217,14 +217,23 @@ class Troubles:
         """Whether anything is kept of an account."""
         return any(each["account"] == account for each in self._known())
 
-    def standing(self, account: str, *urgencies: Urgency) -> list[Trouble]:
-        """What was met with an account and is not over, of these urgencies; overdue labels are not among it."""
-        names = {each.name for each in urgencies or (Urgency.PERSON,)}
+    def standing(self, account: str) -> list[Trouble]:
+        """What somebody has to see to and is not over; overdue labels are not among it."""
         return [
-            Trouble(each["cause"], subject, Urgency[each["urgency"]], f"{each['text']} (since {each['since']})")
+            Trouble(each["cause"], subject, Urgency.PERSON, f"{each['text']} (since {each['since']})")
             for each in self._known()
-            if each["account"] == account and each["urgency"] in names and each["source"] != Source.LABELS
+            if (each["account"], each["urgency"]) == (account, Urgency.PERSON.name) and each["source"] != Source.LABELS
             for subject in each["subjects"]
+        ]
+
+    def in_the_way(self, account: str, since: dt.datetime) -> list[str]:
+        """What calls and runs met from `since` on and is not over, whether or not somebody has to see to it."""
+        return [
+            f"{each['text']} (since {each['since']})"
+            for each in self._known()
+            if each["account"] == account
+            and each["source"] in (Source.CALLS, Source.RUNS)
+            and str(each.get("met", "")) >= _minute(since)
         ]
 
     def token_refused(self, account: str, since: dt.datetime) -> str:

@@ -308,7 +308,7 @@ def test_rows_from_before_history_warn_until_a_clean_answer(it: Orchestra) -> No
         assert it.run(DAYS, BEGINNING, BEGINNING + dt.timedelta(6), refresh=True).success
 
     assert (flagged.passed, flagged.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "wx-datacube backfill --refresh" in str(flagged.metadata["how to heal"].value)
+    assert str(flagged.metadata["how to heal"].value) == f"wx-datacube heal --account default --check {DIRTY}"
     assert it.check(DAYS, DIRTY).passed
     with it.warehouse.reading() as con:
         found = con.execute("SELECT min(ref_date) FROM datacube.getupstreammsg").fetchall()

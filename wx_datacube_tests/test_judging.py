@@ -77,7 +77,7 @@ def test_what_is_whole_is_not_flagged(it: Orchestra) -> None:
     late = it.check(DAYS, "due_labels_are_there")
     assert flagged(it) == {(each.name, "due_labels_are_there") for each in ENDPOINTS if each.period is Period.DAY}
     assert late.severity is dg.AssetCheckSeverity.WARN
-    assert "2024-06-10: 1 day to 2024-06-10 missing" in (late.description or "")
+    assert (late.description or "").startswith("1 found: 2024-06-10: missing. Switch on the schedules")
     assert late.metadata["how to heal"].value == (
         "wx-datacube backfill --account default --endpoint getupstreammsg --start 2024-06-10 --end 2024-06-10"
     )
@@ -107,8 +107,7 @@ def test_history_that_is_still_to_come_is_said_where_it_passes(it: Orchestra) ->
 
     assert ("getupstreammsg", "due_labels_are_there") not in flagged(it)
     assert it.check(DAYS, "due_labels_are_there").description == (
-        "Nothing found. 2024-05-06: 28 days to 2024-06-02 still to come;"
-        " schedules and `wx-datacube backfill` go on with them, newest first."
+        "Nothing found. 2024-05-06: missing, up to 2024-06-02. History is being brought in, newest first."
     )
 
 

@@ -501,7 +501,7 @@ def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: Orchestra, b
     it.configure(**both.settings(ACCOUNTS="shop", START=START))
 
     code, out, err = run("status", "--json")
-    assert (code, list(json.loads(out)["accounts"])) == (0, ["shop"])
+    assert (code, list(json.loads(out)["accounts"])) == (1, ["shop"])
     assert "WX_DATACUBE_NEWS_APPID is not a setting, nothing reads it: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
     assert "Stored and not configured: news." in run("doctor")[1]
     assert run("replay", "--account", "news")[:2] == (

@@ -1,4 +1,4 @@
-"""Troubles: noted when met, told once while they last, forgotten when it goes well again."""
+"""Troubles: noted when met, told while they last once for each extent, forgotten when it goes well again."""
 
 import datetime as dt
 import os
@@ -31,6 +31,13 @@ from wx_datacube_tests.receiver import KEY, Receiver, receiving
 DENIED = troubles_of([error_for(48001, endpoint="getupstreammsg")], "getupstreammsg")
 DENIED_TOO = troubles_of([error_for(48001, endpoint="getupstreammsgweek")], "getupstreammsgweek")
 USED_UP = troubles_of([error_for(45009, endpoint="getupstreammsghour")], "getupstreammsghour")
+FLAGGED = Trouble("messages_add_up", "getupstreammsg", Urgency.PERSON, "They don't add up.")
+
+
+def missing(first: int, last: int | None = None) -> Trouble:
+    """Days of November that are missing."""
+    gap = f"2026-11-{first:02}..2026-11-{last or first:02}"
+    return Trouble("overdue", f"getupstreammsg {gap}", Urgency.PERSON, f"{gap} is missing.")
 
 
 @pytest.fixture
@@ -67,10 +74,9 @@ def book(tmp_path: Path, receiver: Receiver) -> Book:
 
 
 def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -> None:
-    """However often, and with however many endpoints it is met; in a message that says what to do."""
+    """However often it is met; in a message that says what to do."""
     for _ in range(3):
         book.note(DENIED)
-        book.note(DENIED_TOO)
 
     (text,) = receiver.texts
     heading, trouble = text.split("\n")
@@ -81,10 +87,23 @@ def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -
     assert book.said == []
 
 
+def test_an_endpoint_that_joins_an_incident_is_told(book: Book, receiver: Receiver) -> None:
+    """With all that meet it; it is told once, like the first, and an endpoint that is through again is no news."""
+    book.note(DENIED)
+    for _ in range(3):
+        book.note(DENIED_TOO)
+        book.note(DENIED)
+
+    first, second = receiver.texts
+    assert "also" not in first
+    assert second.endswith("[errcode 48001] (同样 · also: getupstreammsgweek)")
+    book.note([], "getupstreammsg")
+    assert len(receiver.texts) == 2
+
+
 def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:
     """Once it has gone well with everything that had met it."""
-    book.note(DENIED)
-    book.note(DENIED_TOO)
+    book.note([*DENIED, *DENIED_TOO])
     book.note([], "getupstreammsg")
     book.note(DENIED)
     assert len(receiver.texts) == 1  # the weeks had never gone well
@@ -117,15 +136,29 @@ def test_accounts_and_sources_are_kept_apart(book: Book, receiver: Receiver) -> 
     assert [text.split(" · ")[1] for text in receiver.texts] == ["shop", "news"]
 
 
-def test_only_calls_and_runs_that_need_somebody_stand(book: Book) -> None:
-    """For `status`: not what waits, and not what a check flagged this noon."""
+def test_what_needs_somebody_stands(book: Book) -> None:
+    """For `status`: not what waits, and not the labels that are missing, which it judges itself."""
     book.note([*DENIED, *USED_UP])
-    book.note([Trouble("due_labels_are_there", "getupstreammsg", Urgency.PERSON, "late")], source=Source.CHECKS)
+    book.note([FLAGGED], source=Source.CHECKS)
+    book.note([missing(24)], source=Source.LABELS)
 
-    (standing,) = book.troubles.standing("shop")
-    assert standing.cause == "NeedsPerson 48001"
-    assert standing.text.endswith("(since 2026-11-24 08:30)")
+    denied, flagged = book.troubles.standing("shop")
+    assert (denied.cause, flagged.cause) == ("NeedsPerson 48001", FLAGGED.cause)
+    assert denied.text.endswith("(since 2026-11-24 08:30)")
     assert book.troubles.standing("news") == []
+
+
+def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
+    """In any run of its endpoint, before the checks are judged again at 12:35; what failed again is told again."""
+    book.note([FLAGGED], source=Source.CHECKS)
+    book.troubles.passed("shop", "getupstreammsgweek", [FLAGGED.cause])
+    book.troubles.passed("shop", "getupstreammsg", ["keys_are_unique"])
+    assert len(book.troubles.standing("shop")) == 1
+
+    book.troubles.passed("shop", "getupstreammsg", [FLAGGED.cause])
+    assert book.troubles.standing("shop") == []
+    book.note([FLAGGED], source=Source.CHECKS)
+    assert len(receiver.texts) == 2
 
 
 def test_what_a_dead_receiver_missed_is_told_the_next_time(book: Book, receiver: Receiver) -> None:
@@ -208,7 +241,7 @@ def test_what_cannot_be_noted_is_told_nevertheless(tmp_path: Path, receiver: Rec
 
     assert len(receiver.texts) == 1
     assert book.said == []
-    assert book.troubles.subjects("shop", Source.CALLS) == set()  # of what can't be read, nothing is known
+    assert book.troubles.standing("shop") == []  # of what can't be read, nothing is known
     assert not book.troubles.knows("shop")
 
 

@@ -14,6 +14,7 @@ from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.warehouse.checks import CHECKS, Evidence, Finding, checks_of, run_check
 from wx_datacube.warehouse.files import Connection
 from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.warehouse.overdue import find_overdue
 from wx_datacube_tests.answers import (
     DAY,
     HOURS,
@@ -41,9 +42,12 @@ Found = Callable[..., list[Finding]]
 def found(con: Connection) -> Found:
     """Runs a check for an account's endpoint."""
     by_name = {check.name: check for check in CHECKS}
-    return lambda name, endpoint=MESSAGES, account="shop": run_check(
-        by_name[name], Evidence(con, account, FIRST, LATER), endpoint
-    )
+
+    def find(name: str, endpoint: Endpoint = MESSAGES, account: str = "shop") -> list[Finding]:
+        overdue = find_overdue(con, {account: FIRST}, LATER)[account]
+        return run_check(by_name[name], Evidence(con, account, FIRST, LATER, tuple(overdue)), endpoint)
+
+    return find
 
 
 def test_the_checks_are_those_of_the_contract() -> None:

@@ -12,6 +12,7 @@ from wx_datacube.periods import due_labels, due_on
 from wx_datacube.warehouse.checks import CHECKS, Evidence, Finding, evidence_of_a_run, evidence_of_readers, run_check
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.warehouse.overdue import find_overdue
 from wx_datacube_tests.answers import (
     DAY,
     HOURS,
@@ -40,7 +41,8 @@ def found(con: Connection) -> Found:
     """Runs a check for an endpoint of the account `shop`, whose first day is 2 November."""
 
     def find(name: str, endpoint: Endpoint, start: dt.date = START, now: dt.datetime = LATER) -> list[Finding]:
-        return run_check(BY_CHECK[name], Evidence(con, "shop", start, now), endpoint)
+        overdue = find_overdue(con, {"shop": start}, now)["shop"]
+        return run_check(BY_CHECK[name], Evidence(con, "shop", start, now, tuple(overdue)), endpoint)
 
     return find
 
@@ -199,8 +201,8 @@ def test_a_gap_is_found_with_its_bounds_and_heals(con: Connection, found: Found)
     """One finding for each unbroken run of labels, newest first."""
     bring(con, *(day(number) for number in range(2, 24) if number not in (7, 8, 9, 20)))
     assert told(found(DUE, MESSAGES)) == [
-        ("2026-11-20", "1 day to 2026-11-20 missing", False),
-        ("2026-11-07", "3 days to 2026-11-09 missing", False),
+        ("2026-11-20", "missing", False),
+        ("2026-11-07", "missing, up to 2026-11-09", False),
     ]
     bring(con, *map(day, (7, 8, 9, 20)))
 
@@ -212,42 +214,36 @@ def test_a_label_has_until_noon(con: Connection, found: Found) -> None:
     bring(con, *(day(number) for number in range(2, 23)))
 
     assert found(DUE, MESSAGES, now=dt.datetime(2026, 11, 24, 11, 59)) == []
-    assert told(found(DUE, MESSAGES, now=dt.datetime(2026, 11, 24, 12))) == [
-        ("2026-11-23", "1 day to 2026-11-23 missing", False)
-    ]
+    assert told(found(DUE, MESSAGES, now=dt.datetime(2026, 11, 24, 12))) == [("2026-11-23", "missing", False)]
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "first", "what"),
-    [(WEEKS, day(2), "week to 2026-11-16"), (SENDERS_OF_MONTHS, dt.date(2026, 9, 1), "month to 2026-10-01")],
+    ("endpoint", "first", "newest"),
+    [(WEEKS, day(2), "2026-11-16"), (SENDERS_OF_MONTHS, dt.date(2026, 9, 1), "2026-10-01")],
     ids=["weeks", "months"],
 )
 def test_weeks_and_months_are_due_as_well(
-    con: Connection, found: Found, endpoint: Endpoint, first: dt.date, what: str
+    con: Connection, found: Found, endpoint: Endpoint, first: dt.date, newest: str
 ) -> None:
     """The newest that ended is missing; all before are there."""
     made = senders_row if endpoint is SENDERS_OF_MONTHS else row
     *others, _ = due_labels(endpoint.period, first, LATER.date())
     store_calls(con, [answered(endpoint, each, due_on(each, endpoint.period) - DAY, made(each)) for each in others])
 
-    assert [each.what for each in found(DUE, endpoint, start=first)] == [f"1 {what} missing"]
+    assert told(found(DUE, endpoint, start=first)) == [(newest, "missing", False)]
 
 
 def test_history_that_is_being_brought_in_is_told_and_fails_nothing(con: Connection, found: Found) -> None:
     """Newest first, over days of quota; once it is left alone for a day, it is missing."""
     bring(con, *(day(number) for number in range(11, 24)))
     assert told(found(DUE, MESSAGES)) == [
-        (
-            "2026-11-02",
-            "9 days to 2026-11-10 still to come; schedules and `wx-datacube backfill` go on with them, newest first",
-            True,
-        )
+        ("2026-11-02", "missing, up to 2026-11-10. History is being brought in, newest first", True)
     ]
     tomorrow = LATER + 2 * DAY
     bring(con, day(24), day(25), at=tomorrow)  # as a morning does, which asks for nothing old
 
     assert told(found(DUE, MESSAGES, now=tomorrow)) == [
-        ("2026-11-02", "9 days to 2026-11-10 missing, and none of them asked for since yesterday morning", False)
+        ("2026-11-02", "missing, up to 2026-11-10. Nobody has asked for it since yesterday morning", False)
     ]
 
 

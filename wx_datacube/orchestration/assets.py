@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube import catalog
-from wx_datacube.attention import tell
 from wx_datacube.catalog import Endpoint, Family
 from wx_datacube.crew import Progress
 from wx_datacube.environment import load_settings
@@ -115,9 +114,6 @@ class _Materialization:
         with evidence_of_a_run(warehouse, self._account, start, self._endpoint, settings.daily_calls) as evidence:
             checks = list(check_results(evidence, self._endpoint, self._context.asset_key))
             rows = {"dagster/row_count": known.rows_stored(evidence.con, self._account, self._endpoint)}
-            if report.undone:
-                account = settings.account(self._account)
-                tell(evidence.con, settings, account, evidence.now, self._context.log.warning)
         passed = [str(each.check_name) for each in checks if each.passed]
         Troubles(settings.database).passed(self._account, self._endpoint.name, passed)
         if not report.undone:

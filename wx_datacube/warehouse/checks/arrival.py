@@ -27,7 +27,7 @@ def _missing(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
 def _gap(endpoint: Endpoint, gap: Gap, overdue: Overdue) -> Finding:
     first, last = map(str, gap)
     why = overdue.waits or ("Nobody has asked for it since yesterday morning." if overdue.history else "")
-    parts = ["missing" if first == last else f"missing, up to {last}", *([why] if why else [])]
+    parts = ["missing" if first == last else f"missing, up to {last}", *([why.rstrip(".")] if why else [])]
     return Finding(first, ". ".join(parts), endpoint.name, first, last, harmless=bool(overdue.waits))
 
 
