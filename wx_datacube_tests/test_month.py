@@ -1,0 +1,296 @@
+"""A month of mornings: schedules, the checks of 12:35 and `status`, with the clock moved, against a WeChat that fails.
+
+Every morning says what happens in it, who is told what and when, and whether `status` needs a person after noon. Add a
+morning for whatever befell somebody in earnest. `pytest -s` prints the month as a table.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from wx_datacube.catalog import ENDPOINTS, Period
+from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.ingest import Ingest
+from wx_datacube.orchestration.assets import resource_key
+from wx_datacube.orchestration.resources import WeChatAccount
+from wx_datacube.periods import BEIJING
+from wx_datacube.settings import Settings
+from wx_datacube.status import read_status
+from wx_datacube.wechat import Client
+from wx_datacube_tests.orchestrating import HOURS, QUIET, SENDERS, Orchestra, orchestra
+from wx_datacube_tests.receiver import Receiver, receiving
+
+START, FIRST = dt.date(2024, 5, 1), dt.date(2024, 6, 3)
+TICKS = [dt.time(hour, 30) for hour in range(8, 13)]
+CHECKS, LOOK = dt.time(12, 35), dt.time(12, 40)
+PERSON, TOMORROW, LATER, NOTE = "需要您处理", "等到明天，无需处理", "稍后自动重试", "供您参考"
+PUBLISHED = dt.time(8)
+
+
+class NeverSleeping(WeChatAccount):
+    """The account, whose retries come at once: here the clock stands still while it asks."""
+
+    def ingest(self, settings: Settings) -> Ingest:
+        """Ingestion without pauses."""
+        account = settings.account(self.account)
+        return replace(
+            super().ingest(settings),
+            connect=lambda halted: Client.of(account, settings.api_url, sleep=lambda seconds: None),
+        )
+
+
+@dataclass
+class Month:
+    """The account, the chat, and the time that both Dagster and WeChat go by."""
+
+    it: Orchestra
+    emulated: Emulated
+    receiver: Receiver
+    now: dt.datetime = dt.datetime.min
+
+    def set(self, moment: dt.datetime) -> None:
+        """Let it be that time, for WeChat too."""
+        self.now = moment
+        self.emulated.control.set_clock(moment, frozen=True)
+
+
+@dataclass(frozen=True)
+class Morning:
+    """What happens, what the chat is told (when, with which heading, about what), and whether `status` exits with 1.
+
+    `begins` is done before the first tick, `at_ten` between two ticks. `off` is a morning on which the machine is.
+    """
+
+    what: str
+    begins: Callable[[Month], object] = lambda month: None
+    at_ten: Callable[[Month], object] = lambda month: None
+    told: tuple[tuple[str, str, str], ...] = ()
+    person: bool = False
+    off: bool = False
+
+
+def wechat_is(**options: object) -> Callable[[Month], None]:
+    """Options of the emulator from now on."""
+    return lambda month: month.emulated.control.set(**options)
+
+
+def fails(target: str, answer: str) -> Callable[[Month], None]:
+    """Let all calls of a target fail."""
+    return lambda month: month.emulated.control.fault(target, answer)
+
+
+def recovers(month: Month) -> None:
+    """Nothing goes wrong any more."""
+    month.emulated.control.clear_faults()
+    month.emulated.control.set(denied=[], whitelist=[], quota=1000, publish_at=PUBLISHED, refuse_unpublished=False)
+    month.receiver.status = 200
+
+
+def restates(*days: int) -> Callable[[Month], None]:
+    """WeChat changes days of June."""
+
+    def act(month: Month) -> None:
+        for day in days:
+            month.emulated.control.restate(dt.date(2024, 6, day), factor=3)
+
+    return act
+
+
+def uses_quota_up(month: Month) -> None:
+    """Another program takes today's calls of every endpoint."""
+    for endpoint in ENDPOINTS:
+        month.emulated.control.use_quota(endpoint.name, 1000)
+
+
+def chat_answers(status: int) -> Callable[[Month], None]:
+    """The chat's robot is down, or back."""
+
+    def act(month: Month) -> None:
+        month.receiver.status = status
+
+    return act
+
+
+def several(*acts: Callable[[Month], object]) -> Callable[[Month], None]:
+    """One after the other."""
+
+    def act(month: Month) -> None:
+        for each in acts:
+            each(month)
+
+    return act
+
+
+MORNINGS = (
+    Morning("an ordinary Monday"),
+    Morning("figures come at 11:00", wechat_is(publish_at="11:00", refuse_unpublished=True)),
+    Morning(
+        "figures come at 14:00; until then WeChat says that there was nothing",
+        wechat_is(publish_at="14:00", refuse_unpublished=False),
+        told=(("12:35", NOTE, "2024-06-04"),),
+    ),
+    Morning("they are there", recovers),
+    Morning(
+        "figures come at 14:00; until then WeChat refuses them",
+        wechat_is(publish_at="14:00", refuse_unpublished=True),
+        told=(("12:35", PERSON, "2024-06-06"),),
+        person=True,
+    ),
+    Morning("they are there", recovers),
+    Morning(
+        "nothing gets through to the host",
+        fails("all", "drop"),
+        told=(("08:30", LATER, "can't be reached"), ("12:35", PERSON, "2024-06-08")),
+        person=True,
+    ),
+    Morning("still nothing", told=(("12:35", PERSON, "2024-06-08 … 2024-06-09"),), person=True),
+    Morning("the host is back", recovers),
+    Morning("another program uses the quota up", uses_quota_up, told=(("08:30", TOMORROW, "45009"),)),
+    Morning("and again", uses_quota_up, told=(("12:35", PERSON, "2024-06-11"),), person=True),
+    Morning("the quota is ours"),
+    Morning(
+        "the machine's address left the whitelist",
+        wechat_is(whitelist=["198.51.100.7"]),
+        told=(("08:30", PERSON, "40164"), ("12:35", PERSON, "2024-06-14")),
+        person=True,
+    ),
+    Morning("it was put back at ten", at_ten=recovers),
+    Morning(
+        "the right to read hours is taken away",
+        wechat_is(denied=[HOURS.name]),
+        told=(("08:30", PERSON, "48001"), ("12:35", PERSON, HOURS.name)),
+        person=True,
+    ),
+    Morning(
+        "and that to read distributions",
+        wechat_is(denied=[HOURS.name, SENDERS.name]),
+        told=(("08:30", PERSON, SENDERS.name), ("12:35", PERSON, SENDERS.name)),
+        person=True,
+    ),
+    Morning("both are granted again", recovers),
+    Morning("the machine is off", person=True, off=True),
+    Morning("the machine is off", person=True, off=True),
+    Morning("the machine is off", person=True, off=True),
+    Morning("it is on again"),
+    Morning("a day was restated", restates(21), told=(("12:35", PERSON, "figures_were_not_revised"),), person=True),
+    Morning("another one too", restates(19), told=(("12:35", PERSON, "figures_were_not_revised"),), person=True),
+    Morning(
+        "the right to read hours is taken away while the chat is down",
+        several(wechat_is(denied=[HOURS.name]), chat_answers(500)),
+        at_ten=chat_answers(200),
+        told=(("10:30", PERSON, "48001"), ("12:35", PERSON, HOURS.name)),
+        person=True,
+    ),
+    Morning("it is granted again", recovers, person=True),
+    Morning("all tokens are stolen", lambda month: month.emulated.control.revoke_tokens(sticky=True), person=True),
+    Morning("an ordinary Saturday", person=True),
+    Morning("an ordinary Sunday", person=True),
+)
+
+
+@pytest.fixture
+def month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Month]:
+    """An account with five weeks of history, which are there."""
+    home = tmp_path / "instance"
+    home.mkdir()
+    with (
+        wechat(silent_share=0, clock="2024-06-03T08:00", frozen=True) as emulated,
+        receiving() as receiver,
+        dg.DagsterInstance.local_temp(str(home)) as instance,
+        orchestra(tmp_path, monkeypatch, instance) as it,
+    ):
+        it.use(emulated, START=START, WEBHOOK=receiver.url())
+        yield Month(it, emulated, receiver)
+
+
+@dataclass
+class Played:
+    """A morning as it was: what was told, how `status` ended, and the calls it took."""
+
+    told: list[tuple[str, str]] = field(default_factory=list)
+    person: bool = False
+    words: list[str] = field(default_factory=list)
+    calls: int = 0
+
+
+def play(month: Month, defs: dg.Definitions, morning: Morning, day: dt.date) -> Played:
+    """Let a morning pass, tick by tick."""
+    played, before = Played(), len(month.emulated.control.statistics_calls())
+    month.set(dt.datetime.combine(day, dt.time(8, 15)))
+    morning.begins(month)
+    for time in () if morning.off else TICKS:
+        if time == dt.time(10, 30):
+            morning.at_ten(month)
+        month.set(dt.datetime.combine(day, time))
+        for period in Period:
+            tick(month, defs, period)
+        played.told += heard(month)
+    month.set(dt.datetime.combine(day, CHECKS))
+    if not morning.off:
+        job = defs.resolve_job_def("default_checks")
+        assert job.execute_in_process(instance=month.it.instance, run_config=QUIET, raise_on_error=False).success
+        played.told += heard(month)
+    month.set(dt.datetime.combine(day, LOOK))
+    (status,) = read_status(month.it.settings, month.it.settings.accounts, lambda: month.now)
+    played.person, played.words = bool(status.needs_person), status.needs_person
+    played.calls = len(month.emulated.control.statistics_calls()) - before
+    return played
+
+
+def tick(month: Month, defs: dg.Definitions, period: Period) -> None:
+    """Evaluate a schedule, as the daemon would, and run what it requests."""
+    schedule = defs.resolve_schedule_def(f"default_{period.adverb}")
+    moment = month.now.replace(tzinfo=BEIJING)
+    with dg.build_schedule_context(instance=month.it.instance, scheduled_execution_time=moment) as context:
+        requests = schedule.evaluate_tick(context).run_requests or ()
+    for request in requests:
+        defs.resolve_job_def(f"default_{period.adverb}").execute_in_process(
+            instance=month.it.instance,
+            asset_selection=list(request.asset_selection or ()),
+            tags=dict(request.tags),
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+
+
+def heard(month: Month) -> list[tuple[str, str]]:
+    """What the chat took since this was asked last, each with the time."""
+    found = [(f"{month.now:%H:%M}", text) for text in month.receiver.texts] if month.receiver.status == 200 else []
+    month.receiver.got.clear()
+    return found
+
+
+@pytest.mark.long
+def test_every_morning_has_the_right_word(month: Month) -> None:
+    """Who is told what and when; `status` says the same; in the end all is there, and Dagster agrees."""
+    quick = {resource_key("default"): NeverSleeping(account="default")}
+    defs = build_defs(clock=lambda: month.now, resources=quick)
+    month.set(dt.datetime.combine(FIRST - dt.timedelta(days=1), dt.time(15)))
+    for period in Period:
+        tick(month, defs, period)
+    assert heard(month) == []
+    wrong = []
+    for number, morning in enumerate(MORNINGS):
+        day = FIRST + dt.timedelta(days=number)
+        played = play(month, defs, morning, day)
+        told = "; ".join(f"{time} {text}" for time, text in played.told)
+        print(f"{day:%m-%d} | {morning.what} | {told or '-'} | {played.words or 'exit 0'} | {played.calls} calls")
+        if problem := _problem(morning, played):
+            wrong.append(f"{day} {morning.what}: {problem}")
+    assert wrong == []
+
+
+def _problem(morning: Morning, played: Played) -> str:
+    """What was said otherwise than it should be; empty where nothing was."""
+    expected = list(morning.told)
+    if len(expected) != len(played.told) or any(
+        time != when or heading not in text or words not in text
+        for (when, heading, words), (time, text) in zip(expected, played.told, strict=True)
+    ):
+        return f"told {played.told}, expected {expected}"
+    return "" if played.person == morning.person else f"status says {played.words}"
