@@ -2,9 +2,9 @@
 
 A trouble is noted when it is met, and forgotten when what it is about goes well again. While it lasts it is told to the
 chat of `WX_DATACUBE_WEBHOOK` once, and, where somebody has to see to it, once more whenever its extent grows: another
-endpoint meets it, another label is missing. What the chat did not take is told by the next note or tick. Add to `urgency` when an error needs another
-treatment, and to `CHINESE` when a code gets an entry in `errors.BY_ERRCODE` that somebody has to see to. Nothing here
-raises: telling of a trouble must not be one.
+endpoint meets it, another label is missing. What the chat did not take is told by the next note or tick. Add to
+`urgency` when an error needs another treatment, and to `CHINESE` when a code gets an entry in `errors.BY_ERRCODE` that
+somebody has to see to. Nothing here raises: telling of a trouble must not be one.
 
 The file is in the folder of locks, since it must be written when the database can't be. It has a size from the
 beginning and is written in place: an overwritten block needs no room on a disk that is full. Its lock is never held

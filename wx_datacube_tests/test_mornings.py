@@ -5,9 +5,8 @@ Dagster. Add a row to `SITUATIONS` for another situation.
 """
 
 import datetime as dt
-import json
-import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from wx_datacube.settings import Secret
 from wx_datacube.status import AccountStatus, read_status
 from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse.coverage import State
-from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, day
+from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, SENDERS_OF_WEEKS, WEEKS, day
 from wx_datacube_tests.ingesting import Shop, shop
 from wx_datacube_tests.orchestrating import QUIET, Orchestra, orchestra
 from wx_datacube_tests.receiver import Receiver, receiving
@@ -36,6 +35,7 @@ class Morning:
     made: Shop
     it: Orchestra
     receiver: Receiver
+    under_way: ExitStack
 
     @property
     def wechat(self) -> Emulated:
@@ -91,28 +91,17 @@ def running() -> Iterator[Emulated]:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Emulated) -> Iterator[Morning]:
-    """An account of which nothing was ever asked for, on the day before; its history begins on 9 November."""
+def morning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Emulated) -> Iterator[Morning]:
+    """An account of which all is there that was due on the day before; its history begins on 9 November."""
     with (
         receiving() as receiver,
         orchestra(tmp_path, monkeypatch) as it,
         shop(tmp_path, start=day(9), clock=TODAY - DAY, running=running, silent_share=0) as made,
+        ExitStack() as under_way,
     ):
-        it.use(
-            made.emulated,
-            ACCOUNT="shop",
-            START=day(9),
-            DATABASE=made.warehouse.database,
-            WEBHOOK=receiver.url(),
-        )
-        yield Morning(made.with_(webhook=Secret(receiver.url())), it, receiver)
-
-
-@pytest.fixture
-def morning(fresh: Morning) -> Morning:
-    """An account of which all is there that was due on the day before."""
-    fresh.made.bring_everything_in()
-    return fresh
+        it.use(made.emulated, ACCOUNT="shop", START=day(9), DATABASE=made.warehouse.database, WEBHOOK=receiver.url())
+        made.bring_everything_in()
+        yield Morning(made.with_(webhook=Secret(receiver.url())), it, receiver, under_way)
 
 
 # --- situations: what happens ------------------------------------------------------------------------------------
@@ -165,11 +154,11 @@ def busy_host_that_recovers(it: Morning) -> None:
 def our_own_limit(it: Morning) -> None:
     """WX_DATACUBE_DAILY_CALLS was used up by a refresh of the small hours."""
     it.it.patch.setenv("WX_DATACUBE_DAILY_CALLS", "1")
-    limited = Morning(it.made.with_(daily_calls=1), it.it, it.receiver)
-    limited.at(7)
+    it.at(7)
     for endpoint in (MESSAGES, HOURS, SENDERS):
         it.made.bring_in(endpoint, [day(20)], refresh=True)
-    limited.whole_day()
+    it.made = it.made.with_(daily_calls=1)
+    it.whole_day()
 
 
 def quota_taken(it: Morning) -> None:
@@ -218,10 +207,8 @@ def off_for_six_days(it: Morning) -> None:
 
 def backfill_under_way(it: Morning) -> None:
     """Somebody runs `wx-datacube backfill`, which is at the hours."""
-    it.at(12, 35)
-    with it.made.warehouse.fetching("shop", HOURS.name, lambda holder: None):
-        it.judge()
-        it.status_then = it.status()  # type: ignore[attr-defined]
+    it.under_way.enter_context(it.made.warehouse.fetching("shop", HOURS.name, lambda holder: None))
+    it.judge()
 
 
 def restated(it: Morning) -> None:
@@ -236,10 +223,9 @@ def restated_and_healed(it: Morning) -> None:
     it.at(14, 0)
     for endpoint in (MESSAGES, HOURS, SENDERS):
         it.made.bring_in(endpoint, [day(20)], refresh=True)
-    for endpoint in ENDPOINTS:
-        if endpoint.period.value == "week":
-            it.made.bring_in(endpoint, [day(16)], refresh=True)
-    it.judge(later=0)
+    for endpoint in (WEEKS, SENDERS_OF_WEEKS):
+        it.made.bring_in(endpoint, [day(16)], refresh=True)
+    it.judge()
 
 
 def stolen_token(it: Morning) -> None:
@@ -259,34 +245,106 @@ def webhook_down_until_noon(it: Morning) -> None:
     it.judge()
 
 
-def fresh_project(it: Morning) -> None:
-    """The schedules were never switched on, but that of the checks."""
+def never_begun(it: Morning) -> None:
+    """Of the schedules only that of the checks was switched on."""
+    it.made.warehouse.database.unlink()
+    it.made.warehouse.writer.unlink()
     it.judge()
 
 
 # --- situations: what is said ------------------------------------------------------------------------------------
 
-PERSON, TOMORROW, LATER, LATER_TOMORROW = "需要您处理", "等到明天，无需处理", "稍后自动重试", "明天早上自动重试"
-YESTERDAY = r"missing since 2026-11-26 12:00: getupstreammsg, getupstreammsghour, getupstreammsgdist 2026-11-25\."
-TWO_DAYS = (
-    r"missing since 2026-11-26 12:00: getupstreammsg, getupstreammsghour, getupstreammsgdist 2026-11-25 … 2026-11-26\."
-)
-HOURS_ALONE = r"missing since 2026-11-26 12:00: getupstreammsghour 2026-11-25\."
-DENIED, WHITELIST = r"The account may not call this endpoint", r"its address 127\.0\.0\.1 is not whitelisted"
+PERSON, TOMORROW, LATER = "需要您处理", "等到明天，无需处理", "稍后自动重试"
+ALL = "getupstreammsg, getupstreammsghour, getupstreammsgdist"
+SINCE = "missing since 2026-11-26 12:00: "
+YESTERDAY, TWO_DAYS = f"{SINCE}{ALL} 2026-11-25.", f"{SINCE}{ALL} 2026-11-25 … 2026-11-26."
+BUSY, DOWN, USED_UP = "WeChat is busy", "WeChat is out of order", "今天的调用额度已用完"
+DENIED, DENIED_TOO = "getupstreammsghour: The account may not", "getupstreammsgdist: The account may not"
+HOURS_YESTERDAY = f"{SINCE}getupstreammsghour 2026-11-25. + why: + {DENIED}"
+HOURS_AND_SENDERS = f"{SINCE}getupstreammsghour 2026-11-25 … 2026-11-26; getupstreammsgdist 2026-11-26. + why:"
+WHITELIST, REJECTED = "its address 127.0.0.1 is not whitelisted", "WeChat rejects the access token, and a fresh one too"
+REVISED, UNEQUAL = "figures_were_not_revised", "messages_add_up"
+SIX_DAYS = f"{SINCE}{ALL} 2026-11-25 … 2026-11-30; + Nothing has been asked for since 2026-11-25 08:30"
+EVERYTHING = f"{ALL} 2026-11-25; + history that nobody is bringing in: + Nothing has ever been asked for."
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What happens; the messages, by heading and what each says; what `status` says that a person has to see to."""
+    """What happens; each message, by its heading and what it says; what `status` says that needs a person.
+
+    A text holds all the words of what it says, apart by " + ". Nothing else is said.
+    """
 
     happens: Callable[[Morning], None]
     told: tuple[tuple[str, str], ...] = ()
     needs: tuple[str, ...] = ()
 
 
-SITUATIONS = (Situation(all_there),)
+SITUATIONS = (
+    Situation(all_there),
+    Situation(late_before_noon),
+    Situation(late_after_noon, ((PERSON, YESTERDAY),), (YESTERDAY,)),
+    Situation(late_and_there_in_the_end),
+    Situation(dead_host, ((LATER, DOWN), (PERSON, f"{YESTERDAY} + why: + {DOWN}")), (f"{YESTERDAY} + why: + {DOWN}",)),
+    Situation(
+        dead_host_for_two_days,
+        ((LATER, DOWN), (PERSON, YESTERDAY), (PERSON, f"{TWO_DAYS} + why: + {DOWN} + (since 2026-11-26 08:30)")),
+        (f"{TWO_DAYS} + why: + {DOWN} + (since 2026-11-26 08:30)",),
+    ),
+    Situation(busy_host_that_recovers, ((LATER, BUSY),)),
+    Situation(our_own_limit, ((TOMORROW, USED_UP),)),
+    Situation(quota_taken, ((TOMORROW, USED_UP),)),
+    Situation(
+        quota_taken_for_two_days,
+        ((TOMORROW, USED_UP), (PERSON, f"{TWO_DAYS} + why: + {USED_UP}")),
+        (f"{TWO_DAYS} + why: + {USED_UP}",),
+    ),
+    Situation(
+        not_whitelisted,
+        ((PERSON, WHITELIST), (PERSON, f"{YESTERDAY} + why: + {WHITELIST}")),
+        (WHITELIST, f"{YESTERDAY} + why: + {WHITELIST}"),
+    ),
+    Situation(not_granted, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY)), (DENIED, HOURS_YESTERDAY)),
+    Situation(
+        not_granted_and_another,
+        (
+            (PERSON, DENIED),
+            (PERSON, HOURS_YESTERDAY),
+            (PERSON, f"{DENIED_TOO} + (同样 · also: getupstreammsghour)"),
+            (PERSON, HOURS_AND_SENDERS),
+        ),
+        (DENIED, DENIED_TOO, HOURS_AND_SENDERS),
+    ),
+    Situation(granted_again, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY))),
+    Situation(off_for_six_days, ((PERSON, SIX_DAYS),), (SIX_DAYS,)),
+    Situation(backfill_under_way),
+    Situation(restated, ((PERSON, REVISED), (PERSON, UNEQUAL)), (REVISED, UNEQUAL)),
+    Situation(restated_and_healed, ((PERSON, REVISED), (PERSON, UNEQUAL))),
+    Situation(
+        stolen_token,
+        ((PERSON, REJECTED), (PERSON, f"{REJECTED} + also:"), (PERSON, f"{YESTERDAY} + why: + {REJECTED}")),
+        (REJECTED, f"{YESTERDAY} + why: + {REJECTED}"),
+    ),
+    Situation(webhook_down_until_noon, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY)), (DENIED, HOURS_YESTERDAY)),
+    Situation(never_begun, ((PERSON, EVERYTHING),), (EVERYTHING,)),
+)
+
+
+def says(words: str, text: str) -> bool:
+    """Whether a text holds all of the words."""
+    return all(each in text for each in words.split(" + "))
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda each: each.happens.__name__)
-def test_debug(situation: Situation, morning: Morning) -> None:
-    pass
+def test_status_and_alerts_say_the_same(situation: Situation, morning: Morning) -> None:
+    """Each message and each line of `status` is the right word, there is no other, and both name the same."""
+    situation.happens(morning)
+    told, status = morning.told(), morning.status()
+
+    assert [heading for heading, _ in told] == [heading for heading, _ in situation.told]
+    assert [text for (_, text), (_, words) in zip(told, situation.told, strict=True) if not says(words, text)] == []
+    assert len(status.needs_person) == len(situation.needs), status.needs_person
+    for text, words in zip(status.needs_person, situation.needs, strict=True):
+        assert says(words, text)
+        assert any(heading == PERSON and says(words, line) for heading, line in told)
+    assert status.as_json()["needs_person"] == status.needs_person
