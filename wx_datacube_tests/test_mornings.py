@@ -5,10 +5,12 @@ Dagster. Add a row to `SITUATIONS` for another situation.
 """
 
 import datetime as dt
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,8 @@ from wx_datacube_tests.receiver import Receiver, receiving
 
 TODAY = dt.datetime(2026, 11, 26, 8, 30)
 """The first tick of a Thursday: yesterday's figures are due. All before came the day before."""
+
+ACCOUNT: dict[str, Any] = {"start": day(16), "clock": TODAY - DAY, "silent_share": 0}
 
 
 @dataclass
@@ -90,17 +94,27 @@ def running() -> Iterator[Emulated]:
         yield emulated
 
 
+@pytest.fixture(scope="module")
+def yesterday(tmp_path_factory: pytest.TempPathFactory, running: Emulated) -> Path:
+    """Files with all that was due on the day before; history begins on 16 November."""
+    folder = tmp_path_factory.mktemp("yesterday")
+    with shop(folder, running=running, **ACCOUNT) as made:
+        made.bring_everything_in()
+    return folder
+
+
 @pytest.fixture
-def morning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Emulated) -> Iterator[Morning]:
-    """An account of which all is there that was due on the day before; its history begins on 9 November."""
+def morning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Emulated, yesterday: Path) -> Iterator[Morning]:
+    """An account of which all is there that was due on the day before."""
+    shutil.copytree(yesterday, tmp_path, dirs_exist_ok=True)
     with (
         receiving() as receiver,
         orchestra(tmp_path, monkeypatch) as it,
-        shop(tmp_path, start=day(9), clock=TODAY - DAY, running=running, silent_share=0) as made,
+        shop(tmp_path, running=running, **ACCOUNT) as made,
         ExitStack() as under_way,
     ):
-        it.use(made.emulated, ACCOUNT="shop", START=day(9), DATABASE=made.warehouse.database, WEBHOOK=receiver.url())
-        made.bring_everything_in()
+        given = {"ACCOUNT": "shop", "START": day(16), "DATABASE": made.warehouse.database, "WEBHOOK": receiver.url()}
+        it.use(made.emulated, **given)
         yield Morning(made.with_(webhook=Secret(receiver.url())), it, receiver, under_way)
 
 
