@@ -1,4 +1,4 @@
-"""Mornings: every situation that an account gets into, what the chat is told of it, in order, and what `status` says.
+"""Situations: whatever an account gets into, what the chat is told of it, in order, and what `status` says.
 
 The clock is the emulator's. A tick asks for all that is missing, as the schedules do; at 12:35 the checks are judged by
 Dagster. Add a row to `SITUATIONS` for another situation.
