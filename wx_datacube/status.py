@@ -144,6 +144,10 @@ def _needs_person(account: Account, errcodes: Mapping[tuple[str, str], int]) -> 
 
 def _troubles(settings: Settings, account: Account, errcodes: Mapping[tuple[str, str], int]) -> list[str]:
     """What else was met that only a person can mend: in the call for a token, in files, in settings."""
-    told = {str(errcode) for (name, _), errcode in errcodes.items() if name == account.name}
+    told = {
+        str(errcode)
+        for (name, _), errcode in errcodes.items()
+        if name == account.name and errcode in BY_ERRCODE and BY_ERRCODE[errcode].kind is NeedsPerson
+    }
     standing = Troubles(settings.database).standing(account.name)
     return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in told))

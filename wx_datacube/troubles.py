@@ -1,10 +1,10 @@
 """Troubles: what stands between an account and its figures at present, kept beside the database, and told to a chat.
 
 A trouble is noted when it is met, and forgotten when what it is about goes well again. While it lasts it is told to the
-chat of `WX_DATACUBE_WEBHOOK` once, and once more whenever its extent grows: another endpoint meets it, another label is
-missing. What the chat did not take is told by the next note or tick. Add to `urgency` when an error needs another
-treatment, and to `CHINESE` when a code gets an entry in `errors.BY_ERRCODE` that somebody has to see to. Nothing here
-raises: telling of a trouble must not be one.
+chat of `WX_DATACUBE_WEBHOOK` once, and, where somebody has to see to it, once more whenever its extent grows: another
+endpoint meets it, another label is missing. What the chat did not take is told by the next note or tick. Add to
+`urgency` when an error needs another treatment, and to `CHINESE` when a code gets an entry in `errors.BY_ERRCODE` that
+somebody has to see to. Nothing here raises: telling of a trouble must not be one.
 
 The file is in the folder of locks, since it must be written when the database can't be. It has a size from the
 beginning and is written in place: an overwritten block needs no room on a disk that is full. Its lock is never held
@@ -48,6 +48,8 @@ _PATIENCE = 30.0
 """Seconds to wait for the file's lock, which others hold for some milliseconds."""
 _CLAIM_HOLDS = dt.timedelta(minutes=1)
 """How long nobody else posts what a process has claimed; it may have been killed before it posted."""
+_TOGETHER = dt.timedelta(minutes=3)
+"""Seven endpoints meet the same in a run: the first is told, and the others after this, by the next tick or 12:35."""
 _RETRY_AFTER = dt.timedelta(minutes=10)
 """How long ticks leave a chat alone that did not take a message."""
 _LAST_TICK = dt.time(12, 30)
@@ -342,7 +344,9 @@ def _identity(kept: _Kept) -> tuple[str, str, str]:
 
 
 def _untold(kept: _Kept) -> bool:
-    """Whether its extent has grown since it was told."""
+    """Whether it was never told, or its extent has grown since; who has nothing to do needn't know how far it goes."""
+    if kept["told"] and kept["urgency"] in (Urgency.TOMORROW.name, Urgency.LATER.name):
+        return False
     return not all(any(_covers(told, subject) for told in kept["told"]) for subject in kept["subjects"])
 
 
@@ -364,7 +368,8 @@ def _claimed(kept: list[_Kept], account: str | None, now: dt.datetime) -> list[_
     claimed = []
     for place, each in enumerate(kept):
         mine = account in (None, each["account"]) and _untold(each)
-        if mine and not _is_within(each.get("claimed"), _CLAIM_HOLDS, now):
+        began = each["told"] and each["source"] == Source.CALLS and _is_within(each["since"], _TOGETHER, now)
+        if mine and not began and not _is_within(each.get("claimed"), _CLAIM_HOLDS, now):
             kept[place] = each | {"claimed": f"{now:%Y-%m-%d %H:%M:%S}"}
             claimed.append(kept[place])
     return claimed
@@ -423,9 +428,10 @@ def _updated(
                 "told": [],
             }
             kept.append(mine[cause])
-        mine[cause] |= {"urgency": trouble.urgency.name, "text": trouble.text, "met": _minute(now)}
-        if subject not in mine[cause]["subjects"]:
-            mine[cause]["subjects"].append(subject)
+        # What the text is about is the first of them.
+        subjects = [subject, *(each for each in mine[cause]["subjects"] if each != subject)]
+        new = {"urgency": trouble.urgency.name, "text": trouble.text, "met": _minute(now), "subjects": subjects}
+        mine[cause] |= new
     return kept
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from wx_datacube.attention import Attention, look, tell
 from wx_datacube.settings import Account, Secret, Settings
+from wx_datacube.status import read_status
+from wx_datacube.terminal.status import show_statuses
 from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
@@ -48,6 +50,13 @@ class Shop:
         warehouse = Warehouse(self.settings.database)
         with warehouse.writing() as con:
             store_calls(con, [answered(MESSAGES, each, each, row(each), at=at, asked=[each]) for each in days])
+        warehouse.publish()
+
+    def empty(self, day: dt.date) -> None:
+        """Store a good answer without a row for a day."""
+        warehouse = Warehouse(self.settings.database)
+        with warehouse.writing() as con:
+            store_calls(con, [answered(MESSAGES, day, at=NOON, asked=[day])])
         warehouse.publish()
 
     def look(self) -> Attention:
@@ -96,6 +105,22 @@ def test_a_machine_that_is_off_is_not_explained_by_what_it_met_before(made: Shop
 
     assert "Nothing has been asked for since 2026-11-13 08:30: are the schedules on" in made.said()
     assert "why:" not in made.said()
+
+
+def test_a_day_without_messages_is_probably_late(
+    made: Shop, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there were some on every day before: it is told once, for information, and is in `status`."""
+    made.landed(*days(1, 18))
+    made.empty(day(19))
+    for _ in range(2):
+        made.tell()
+    show_statuses(read_status(made.settings, [made.account], lambda: made.now))
+
+    text = next(text for text in receiver.texts if "2026-11-19 没有任何消息" in text)
+    assert text.startswith("wx_datacube · shop · 供您参考 · for your information")
+    assert len(receiver.texts) == 2  # the other one is about hours and distributions, which are missing
+    assert "For your information: 2026-11-19 没有任何消息" in capsys.readouterr().out
 
 
 def test_what_grew_less_is_not_told_again(made: Shop, receiver: Receiver) -> None:

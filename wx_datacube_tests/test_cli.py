@@ -3,6 +3,7 @@
 Commands run in this process, through `cli.run`; what needs real processes is in `end_to_end`.
 """
 
+import datetime as dt
 import json
 import os
 import resource
@@ -18,10 +19,13 @@ import duckdb
 import pytest
 
 from wx_datacube import __version__, cli
-from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.catalog import ENDPOINTS, Family
 from wx_datacube.errors import QuotaExhausted, SettingsError, WarehouseError
+from wx_datacube.periods import beijing_now, due_labels, due_on
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.locks import locked
+from wx_datacube_tests.answers import DAY, answered, hour_row, row, senders_row
 
 TOP = Path(__file__).parent.parent
 CREDENTIALS = {"APPID": "wx5eed0fda7acbe011", "SECRET": "0123456789abcdef" * 2}
@@ -350,6 +354,46 @@ def test_status_of_nothing_is_an_answer(folder: Folder) -> None:
     assert "Account default (no AppID yet), history from 2014-12-01" in out
     assert "Nothing has ever been asked for." in out
     assert folder.contents() == before
+
+
+def store_what_was_due(database: Path, start: dt.date, on: dt.date) -> None:
+    """A file with all that was due on a day, as a morning of that day would have left it."""
+    made = {Family.MESSAGES: row, Family.HOURS: hour_row, Family.SENDERS: senders_row}
+    at = dt.datetime.combine(on, dt.time(8, 30))
+    calls = [
+        answered(
+            endpoint,
+            label,
+            due_on(label, endpoint.period) - DAY,
+            made[endpoint.family](label),
+            at=at,
+            account="default",
+        )
+        for endpoint in ENDPOINTS
+        for label in due_labels(endpoint.period, start, on)
+    ]
+    warehouse = Warehouse(database)
+    with warehouse.writing() as con:
+        store_calls(con, calls)
+    warehouse.publish()
+
+
+@pytest.mark.parametrize(("off", "code"), [(0, 0), (6, 1)], ids=["this morning", "six days ago"])
+def test_status_is_a_watch_for_a_machine_that_does_nothing(off: int, code: int, folder: Folder) -> None:
+    """Where nothing has run for days it exits with 1 and says since when, in words and as JSON; else it is silent."""
+    ran = beijing_now().date() - off * DAY
+    start = ran - 14 * DAY
+    folder.set(START=start)
+    store_what_was_due(folder.path / "data/wx_datacube.duckdb", start, ran)
+
+    plain, found = folder.run("status"), folder.run("status", "--json")
+    said = json.loads(found[1])["accounts"]["default"]["needs_person"]
+
+    assert (plain[0], found[0], len(said)) == (code, code, code)
+    for text in said:
+        assert f"missing since {ran + DAY} 12:00: getupstreammsg, " in text
+        assert f"Nothing has been asked for since {ran} 08:30" in text
+        assert f"Needs a person: {text}" in plain[1].replace("\n", " ")
 
 
 def test_status_as_json_holds_what_the_contract_names(folder: Folder) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from wx_datacube.errors import (
     error_for,
 )
 from wx_datacube.settings import Secret
-from wx_datacube.troubles import CHINESE, TOKEN, Source, Trouble, Troubles, Urgency, troubles_of, urgency
+from wx_datacube.troubles import CHINESE, TOKEN, Source, Trouble, Troubles, Urgency, _updated, troubles_of, urgency
 from wx_datacube_tests.receiver import KEY, Receiver, receiving
 
 DENIED = troubles_of([error_for(48001, endpoint="getupstreammsg")], "getupstreammsg")
@@ -52,7 +53,8 @@ class Book:
 
     def __init__(self, folder: Path, receiver: Receiver | None) -> None:
         webhook = Secret(receiver.url()) if receiver else None
-        self.troubles = Troubles(folder / "figures.duckdb", webhook, lambda: dt.datetime(2026, 11, 24, 8, 30))
+        self.now = dt.datetime(2026, 11, 24, 8, 30)
+        self.troubles = Troubles(folder / "figures.duckdb", webhook, lambda: self.now)
         self.said: list[str] = []
 
     @property
@@ -90,15 +92,102 @@ def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -
 def test_an_endpoint_that_joins_an_incident_is_told(book: Book, receiver: Receiver) -> None:
     """With all that meet it; it is told once, like the first, and an endpoint that is through again is no news."""
     book.note(DENIED)
+    book.now += dt.timedelta(days=1)
     for _ in range(3):
         book.note(DENIED_TOO)
         book.note(DENIED)
 
     first, second = receiver.texts
     assert "also" not in first
-    assert second.endswith("[errcode 48001] (同样 · also: getupstreammsgweek)")
+    assert "• 该账号没有这个接口的权限：请查看微信认证和“数据统计接口”权限。 getupstreammsgweek: The account" in second
+    assert second.endswith("[errcode 48001] (同样 · also: getupstreammsg)")
     book.note([], "getupstreammsg")
     assert len(receiver.texts) == 2
+
+
+def test_what_a_run_meets_with_all_its_endpoints_is_told_twice_at_most(book: Book, receiver: Receiver) -> None:
+    """With the first of them at once, and with all of them by the next tick."""
+    for name in ("getupstreammsg", "getupstreammsgdist", "getupstreammsghour"):
+        book.note(troubles_of([error_for(48001, endpoint=name)], name))
+    assert len(receiver.texts) == 1
+
+    book.now += dt.timedelta(hours=1)
+    for _ in range(2):
+        book.troubles.deliver(book.said.append)
+    assert len(receiver.texts) == 2
+    assert receiver.texts[1].endswith("(同样 · also: getupstreammsgdist, getupstreammsg)")
+
+
+def test_how_far_it_goes_is_not_told_of_what_passes_by_itself(book: Book, receiver: Receiver) -> None:
+    """The quota of one endpoint after the other is used up: nobody has anything to do."""
+    book.note(USED_UP)
+    book.now += dt.timedelta(days=1)
+    book.note(troubles_of([error_for(45009, endpoint="getupstreammsg")], "getupstreammsg"))
+
+    assert len(receiver.texts) == 1
+
+
+def test_missing_labels_are_told_again_when_there_are_more(book: Book, receiver: Receiver) -> None:
+    """Not when some of them came, nor when a gap falls apart."""
+    for found in ([missing(24)], [missing(24, 26)], [missing(24), missing(26)], [missing(26)], [missing(26, 27)]):
+        book.now += dt.timedelta(days=1)
+        book.troubles.note("shop", Source.LABELS, None, found, book.said.append)
+
+    assert [text.split("• ")[1] for text in receiver.texts] == [
+        "2026-11-24..2026-11-24 is missing.",
+        "2026-11-24..2026-11-26 is missing.",
+        "2026-11-26..2026-11-27 is missing.",
+    ]
+
+
+def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Receiver) -> None:
+    """Within the same morning, though nothing new is met, and though the incident has ended in between for some."""
+    receiver.status = 500
+    book.note([*DENIED, *DENIED_TOO])
+    book.troubles.deliver()  # at once it is left alone
+    assert len(receiver.texts) == 1
+
+    receiver.status = 200
+    book.now += dt.timedelta(hours=1)
+    for _ in range(2):
+        book.troubles.deliver()
+    assert len(receiver.texts) == 2
+    assert receiver.texts[0] == receiver.texts[1]
+
+
+def test_who_was_killed_while_posting_has_told_nothing(book: Book, receiver: Receiver) -> None:
+    """What it had claimed is told by the next one, a minute later."""
+    (claimed,) = book.troubles._changed(
+        lambda kept: _updated(kept, "shop", Source.CALLS, None, DENIED, book.now), "shop"
+    )
+    assert claimed["claimed"]
+    book.note(DENIED)
+    assert receiver.texts == []
+
+    book.now += dt.timedelta(minutes=2)
+    book.note(DENIED)
+    assert len(receiver.texts) == 1
+
+
+def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, receiver: Receiver) -> None:
+    """No lock is held while something is posted: another command looks, notes and ends meanwhile."""
+    receiver.delay = 3600
+    posting = threading.Thread(target=book.note, args=(DENIED,))
+    posting.start()
+    while not receiver.got:
+        assert posting.is_alive()
+        time.sleep(0.01)
+    begun = time.monotonic()
+    another = Book(tmp_path, None)
+    another.note(USED_UP)
+    assert len(another.troubles.standing("shop")) == 1
+    took = time.monotonic() - begun
+
+    assert posting.is_alive()
+    assert took < 2
+    posting.join(20)
+    assert not posting.is_alive()
+    assert "did not answer" in book.said[0] or "Nobody was told of this" in book.said[0]
 
 
 def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:

@@ -55,6 +55,8 @@ def _show_status(status: AccountStatus) -> None:
         out.print("Bring in what is missing: wx-datacube backfill")
     for text in status.needs_person:
         out.print(f"Needs a person: {text}")
+    for text in status.notes:
+        out.print(f"For your information: {text}")
 
 
 def _ranges(gaps: list[tuple[dt.date, dt.date]], shown: int = 3) -> str:
