@@ -283,7 +283,9 @@ class _Task:
 
     def _quota_stop(self, con: Connection) -> bool:
         """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
-        refused = known.last_error_at(con, self.ingest.account.name, self.endpoint, known.QUOTA_USED_UP)
+        account, endpoint = self.ingest.account.name, self.endpoint
+        errors = known.standing_errors(con, account, endpoint).get((account, endpoint.name), {})
+        refused = errors.get(known.QUOTA_USED_UP)
         return refused is not None and refused >= _midnight(self.now) + JUST_AFTER_MIDNIGHT
 
     def say_waiting(self, holder: str) -> None:

@@ -155,12 +155,11 @@ def _stopped_today(
     """Why no call of the endpoint makes sense today by what the ledger says; empty if it does."""
     if daily_calls is not None and known.calls_since(con, account, midnight)[endpoint.name] >= daily_calls:
         return "WX_DATACUBE_DAILY_CALLS is used up. It goes on tomorrow."
-    for errcode, meaning in BY_ERRCODE.items():
-        if meaning.kind is NeedsPerson or errcode == known.QUOTA_USED_UP:
-            since = midnight + JUST_AFTER_MIDNIGHT if errcode == known.QUOTA_USED_UP else midnight
-            when = known.last_error_at(con, account, endpoint, errcode)
-            if when is not None and when >= since:
-                if meaning.kind is NeedsPerson:
-                    return f"{meaning.message} {meaning.advice} {_ON}"
-                return f"{meaning.message} It goes on tomorrow."
+    errors = known.standing_errors(con, account, endpoint).get((account, endpoint.name), {})
+    for errcode, when in reversed(errors.items()):
+        meaning = BY_ERRCODE.get(errcode)
+        if meaning is not None and meaning.kind is NeedsPerson and when >= midnight:
+            return f"{meaning.message} {meaning.advice} {_ON}"
+        if meaning is not None and errcode == known.QUOTA_USED_UP and when >= midnight + JUST_AFTER_MIDNIGHT:
+            return f"{meaning.message} It goes on tomorrow."
     return ""

@@ -22,6 +22,7 @@ Connection = duckdb.DuckDBPyConnection
 
 QUOTA_USED_UP = 45009
 RANGE_REFUSED = 61501
+NOT_READY = 61503
 
 
 class State(StrEnum):
@@ -242,14 +243,38 @@ def calls_since(con: Connection, account: str, midnight: dt.datetime) -> dict[st
     return {endpoint.name: 0 for endpoint in ENDPOINTS} | dict(found.fetchall())
 
 
-def last_error_at(con: Connection, account: str, endpoint: Endpoint, errcode: int) -> dt.datetime | None:
-    """When the endpoint last answered with `errcode`; None if never."""
+_GOT_THROUGH = f"({GOOD_ANSWER} OR errcode = {NOT_READY})"
+"""What tells a call that WeChat let through: figures, or that they are not there yet."""
+
+
+def standing_errors(
+    con: Connection, account: str | None = None, endpoint: Endpoint | None = None
+) -> dict[tuple[str, str], dict[int, dt.datetime]]:
+    """When WeChat last answered with each errcode, oldest first, by account and endpoint.
+
+    Of one account or endpoint, or of all. Left out is what a later call of the endpoint that got through has outdated.
+    """
     found = con.execute(
-        "SELECT max(requested_at) FROM datacube.api_calls"
-        " WHERE account = $account AND endpoint = $endpoint AND errcode = $errcode",
-        {"account": account, "endpoint": endpoint.name, "errcode": errcode},
-    ).fetchone()
-    return found[0] if found else None
+        f"""
+        WITH answer AS (
+            SELECT account, endpoint, errcode, {_GOT_THROUGH} AS through,
+                {{'asked_at': requested_at, 'call_id': call_id}} AS place
+            FROM datacube.api_calls WHERE http_status IS NOT NULL
+                AND account = coalesce($account, account) AND endpoint = coalesce($endpoint, endpoint)
+        )
+        SELECT account, endpoint, errcode, max(place).asked_at AS asked_at
+        FROM answer LEFT JOIN (
+            SELECT account, endpoint, max(place) AS newest FROM answer WHERE through GROUP BY account, endpoint
+        ) USING (account, endpoint)
+        WHERE errcode IS NOT NULL AND NOT through AND (newest IS NULL OR place > newest)
+        GROUP BY account, endpoint, errcode ORDER BY max(place)
+        """,
+        {"account": account, "endpoint": endpoint and endpoint.name},
+    )
+    errors: dict[tuple[str, str], dict[int, dt.datetime]] = {}
+    for name, of, errcode, asked_at in found.fetchall():
+        errors.setdefault((name, of), {})[errcode] = asked_at
+    return errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,15 +316,6 @@ def last_calls_at(con: Connection) -> dict[str, dt.datetime]:
             "SELECT account, max(requested_at) FROM datacube.api_calls WHERE account IS NOT NULL GROUP BY account"
         ).fetchall()
     )
-
-
-def last_errcodes(con: Connection) -> dict[tuple[str, str], int]:
-    """The errcode that WeChat's last answer carried, by account and endpoint, where that was no data."""
-    found = con.execute(
-        "SELECT account, endpoint, (max_by({'errcode': errcode}, call_id)).errcode AS errcode FROM datacube.api_calls"
-        " WHERE http_status IS NOT NULL GROUP BY ALL HAVING errcode IS NOT NULL"
-    )
-    return {(account, endpoint): errcode for account, endpoint, errcode in found.fetchall()}
 
 
 @dataclass(frozen=True, slots=True)
