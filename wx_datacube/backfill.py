@@ -124,9 +124,8 @@ class Watch(Protocol):
 
 def check_account(settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> None:
     """Raise, before anything is made or changed, what would keep a backfill from asking for what it has to."""
-    warehouse = Warehouse(settings.database)
-    # What runs go by, once there is such a file: the published one may be held by a program that writes into it.
-    with warehouse.writing() if warehouse.writer.exists() else warehouse.reading() as con:
+    # The published file may be held by a program that writes into it.
+    with Warehouse(settings.database).looking() as con:
         states = scope.of(known.states(con, account.name, account.start, now))
         known.require_bound(con, account.name, account.appid)
     if any(labels and (scope.refresh or State.MISSING in labels.values()) for labels in states.values()):

@@ -151,9 +151,8 @@ class Ingest:
         quota is left where the ledger says that there is none. `say` gets what a person should know. Raises
         `SettingsError` and `WarehouseError`; whatever WeChat does is in the report.
         """
-        now = self.clock()
         wanted = sorted(set(labels))
-        task = _Task(self, endpoint, wanted, now, run_id, refresh, by_hand, progress, say)
+        task = _Task(self, endpoint, wanted, self.clock(), run_id, refresh, by_hand, progress, say)
         try:
             if task.plan().windows:
                 self.warehouse.require_room()
@@ -162,11 +161,28 @@ class Ingest:
         finally:
             if self.publishing:
                 self.warehouse.publish()
-        report = task.report()
+        return self._noted(task)
+
+    def look(self, endpoint: Endpoint, label: dt.date, *, run_id: str) -> Report:
+        """Make one call for a label that is due, be it stored or not, and keep the answer as that of any call.
+
+        It waits for nobody who fetches the same, and is no refresh: an empty answer takes nothing away.
+        """
+        task = _Task(self, endpoint, [label], self.clock(), run_id, None, True, _ignore, _quiet, look=True)
+        self.warehouse.require_room()
+        try:
+            task.fetch(task.plan())
+        finally:
+            self.warehouse.publish()
+        return self._noted(task)
+
+    def _noted(self, task: "_Task") -> Report:
+        """The report of a task, of which the troubles have been noted."""
+        report, endpoint = task.report(), task.endpoint
         if report.calls or report.errors:  # what is stored already says nothing of calls
             found = troubles_of(report.errors, endpoint.name)
             looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # no call is made without a token
-            self.troubles.note(self.account.name, Source.CALLS, looked_at, found, say)
+            self.troubles.note(self.account.name, Source.CALLS, looked_at, found, task.say)
         return report
 
     def begin_refresh(
@@ -246,6 +262,8 @@ class _Task:
     by_hand: bool
     progress: Callable[[Progress], None]
     say: Callable[[str], None]
+    look: bool = False
+    """Whether to ask though it is stored, and nothing besides."""
     calls: int = 0
     errors: dict[dt.date, WeChatError] = field(default_factory=dict)
 
@@ -266,7 +284,7 @@ class _Task:
             stopped = self._quota_stop(con)
             calls_today = known.calls_since(con, account.name, _midnight(self.now))[endpoint.name]
         stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
-        windows = plan_windows(endpoint, asked, stored, one_label=habit is _Habit.ONE_LABEL)
+        windows = plan_windows(endpoint, asked, stored, one_label=self.look or habit is _Habit.ONE_LABEL)
         return _Plan(windows, asked, stored, calls_today, stopped, habit is _Habit.UNKNOWN)
 
     def _left_to_refresh(self, con: Connection) -> frozenset[dt.date]:
@@ -279,7 +297,7 @@ class _Task:
     def _to_ask(self, state: State | None, again: bool) -> bool:
         if state is None:  # not due yet: nothing to ask, and the report says so
             return False
-        return state is State.MISSING or (again and state is not State.IMPLIED)
+        return state is State.MISSING or self.look or (again and state is not State.IMPLIED)
 
     def _quota_stop(self, con: Connection) -> bool:
         """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
@@ -383,7 +401,7 @@ class _Task:
 
     def _why(self, coverage: Coverage) -> WeChatError | None:
         again = self.refresh is not None and coverage.label in self.refresh.labels
-        if coverage.label in self.errors and (again or coverage.state is State.MISSING):
+        if coverage.label in self.errors and (again or self.look or coverage.state is State.MISSING):
             return self.errors[coverage.label]
         if coverage.state is not State.MISSING:
             return None

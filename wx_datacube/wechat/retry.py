@@ -152,8 +152,8 @@ class Retry:
             raise error.after(tally.asked)
 
     def _renew(self, error: TokenRejected, tally: _Tally, tokens: TokenSource | None, token: str) -> None:
-        """Answer a rejected token with a fresh one, once."""
-        if tokens is None or tally.renewed:
+        """Answer a rejected token with a fresh one, once, where more than one attempt may be made."""
+        if tokens is None or tally.renewed or self._limits.attempts == 1:
             raise error.after(tally.asked)
         tally.renewed = True
         tokens.replace(token)
