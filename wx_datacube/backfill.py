@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Family
 from wx_datacube.crew import Progress
-from wx_datacube.errors import TOKEN_CALLS, HostDown, QuotaExhausted, TryAgain, WeChatError
+from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
 from wx_datacube.ingest import Again, Ingest, LabelReport, Report
 from wx_datacube.settings import Account, Settings
 from wx_datacube.todo import Range
@@ -251,7 +251,11 @@ class Backfill:
             wait(before)
             if self.hopeless:
                 return
-            labels = self._without_unknown_days(endpoint, labels)
+            if refused := self._refused(endpoint):
+                self.reports.append(
+                    Report(endpoint, tuple(LabelReport(Coverage.nothing(it), refused) for it in labels))
+                )
+                return
             report = self._ingest.bring_in(
                 endpoint,
                 labels,
@@ -269,21 +273,10 @@ class Backfill:
             if last:
                 news.put(self._whole(endpoint))
 
-    def _without_unknown_days(self, endpoint: Endpoint, labels: Sequence[dt.date]) -> Sequence[dt.date]:
-        """Leave out days whose messages could not be asked today: they may be silent, and this then superfluous."""
-        days = [report for report in self.reports if report.endpoint is ENDPOINTS[0]]
-        unknown = {
-            each.label: each.error
-            for report in days
-            for each in report.undone
-            if isinstance(each.error, QuotaExhausted | TryAgain) and not each.there
-        }
-        held = [label for label in labels if label in unknown]
-        if not endpoint.implied_by_silence or not held:
-            return labels
-        undone = tuple(LabelReport(Coverage.nothing(label), unknown[label]) for label in held)
-        self.reports.append(Report(endpoint, undone))
-        return [label for label in labels if label not in unknown]
+    def _refused(self, endpoint: Endpoint) -> WeChatError | None:
+        """Why no call of the endpoint makes sense before a person has done something, as its newest labels showed."""
+        errors = [error for report in self.reports if report.endpoint is endpoint for error in report.errors]
+        return next((error for error in errors if isinstance(error, NeedsPerson)), None)
 
     def _whole(self, endpoint: Endpoint) -> Landed:
         return Landed(endpoint, True, self._answered.get(endpoint, frozenset()))

@@ -318,26 +318,72 @@ def last_calls_at(con: Connection) -> dict[str, dt.datetime]:
     )
 
 
+def silent_answers(con: Connection, account: str, endpoint: Endpoint) -> frozenset[dt.date]:
+    """The labels of which the answer in force, made after they had settled, has no row.
+
+    One that is missing all the same was left out: something that is stored contradicts the silence.
+    """
+    found = con.execute(
+        "SELECT label FROM datacube.label_answers"
+        " WHERE account = $account AND endpoint = $endpoint AND settled AND clean AND shown = 0",
+        {"account": account, "endpoint": endpoint.name},
+    )
+    return frozenset(label for (label,) in found.fetchall())
+
+
+def was_answered(con: Connection, account: str, endpoint: Endpoint) -> bool:
+    """Whether WeChat has ever given figures of the endpoint, be it none."""
+    found = con.execute(
+        "SELECT 1 FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint LIMIT 1",
+        {"account": account, "endpoint": endpoint.name},
+    )
+    return bool(found.fetchall())
+
+
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A call of the ledger in what it asked for and how it ended."""
+    """A call of the ledger in what it asked for and how it ended: the labels whose rows came, or an errcode."""
 
     begin: dt.date
     end: dt.date
     asked: list[dt.date]
     errcode: int | None
+    shown: list[dt.date]
 
 
 def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequence[int]) -> list[PastCall]:
     """The account's answered calls of an endpoint, and those that ended with one of `errcodes`, newest first."""
     found = con.execute(
-        "SELECT begin_date, end_date, asked, errcode FROM datacube.api_calls"
+        "SELECT begin_date, end_date, asked, errcode,"
+        " list_filter(asked, lambda label: contains(coalesce(response, ''), '\"' || label || '\"'))"
+        " FROM datacube.api_calls"
         " WHERE account = $account AND endpoint = $endpoint AND http_status = 200"
         " AND (errcode IS NULL AND errmsg IS NULL OR errcode IN (SELECT unnest($errcodes::JSON::BIGINT[])))"
         " ORDER BY call_id DESC",
         {"account": account, "endpoint": endpoint.name, "errcodes": _listed(errcodes)},
     )
     return [PastCall(*row) for row in found.fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What WeChat said to one call for the labels `asked`; `good` where that was figures."""
+
+    asked: list[dt.date]
+    requested_at: dt.datetime
+    http_status: int | None
+    errcode: int | None
+    good: bool
+
+
+def words_of_run(con: Connection, account: str, endpoint: Endpoint, run_id: str) -> list[Word]:
+    """What WeChat said to the calls of an endpoint that a run has made so far, oldest first."""
+    found = con.execute(
+        f"SELECT asked, requested_at, http_status, errcode, coalesce({GOOD_ANSWER}, false) FROM datacube.api_calls"
+        " WHERE account = $account AND endpoint = $endpoint AND run_id = $run_id ORDER BY call_id",
+        {"account": account, "endpoint": endpoint.name, "run_id": run_id},
+    )
+    return [Word(*row) for row in found.fetchall()]
 
 
 @dataclass(frozen=True, slots=True)
