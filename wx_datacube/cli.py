@@ -132,9 +132,9 @@ def _published(settings: "Settings") -> "Warehouse":
             stored = last_call(con)
         if stored and not warehouse.database.exists():  # a first run may have published meanwhile
             raise WarehouseError(
-                f"{warehouse.database} is not there, but {warehouse.writer.name} is, in which {stored:,} calls are"
-                " stored.",
-                advice="A run that is under way publishes it; otherwise publish it: wx-datacube replay",
+                f"{warehouse.database} is not there, but {warehouse.writer.name} is, in which"
+                f" {'1 call is' if stored == 1 else f'{stored:,} calls are'} stored.",
+                advice="If no run is about to publish it: wx-datacube replay",
             )
     return warehouse
 

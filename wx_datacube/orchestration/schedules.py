@@ -98,6 +98,7 @@ def _requests(
                 endpoint: configured.own(_stopped_today(con, account, endpoint, midnight, settings.daily_calls))
                 for endpoint in keys
             }
+            in_vain = {endpoint: known.asked_in_vain(con, account, endpoint, midnight) for endpoint in keys}
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
     at_work = assets_at_work(instance)
@@ -110,7 +111,11 @@ def _requests(
             reasons.append(f"{endpoint.name}: {why}")
         else:
             done = materialized(instance, key, partitions_of(endpoint.period, start))
-            todo[endpoint] = to_do(states[endpoint.name], done)
+            # What is answered with nothing though it can't be nothing is asked for once a day, not at every tick.
+            vain = {each for each in in_vain[endpoint] if states[endpoint.name].get(each) is known.State.MISSING}
+            if vain:
+                reasons.append(f"{endpoint.name}: WeChat left out {min(vain)} today; tomorrow's first tick asks again.")
+            todo[endpoint] = [label for label in to_do(states[endpoint.name], done) if label not in vain]
     wanted = sorted(together(todo, states).items(), key=lambda each: each[0][1], reverse=True)[:_MOST_RUNS]
     if wanted:
         return [_request([keys[endpoint] for endpoint in endpoints], ends, now) for ends, endpoints in wanted]

@@ -331,6 +331,20 @@ def silent_answers(con: Connection, account: str, endpoint: Endpoint) -> frozens
     return frozenset(label for (label,) in found.fetchall())
 
 
+def asked_in_vain(con: Connection, account: str, endpoint: Endpoint, since: dt.datetime) -> frozenset[dt.date]:
+    """The labels that a call for nothing else, made at `since` or later, has brought no row of.
+
+    Of one that is missing all the same, no other answer is to be expected soon.
+    """
+    found = con.execute(
+        "SELECT label FROM datacube.label_answers AS answer JOIN datacube.api_calls AS call USING (call_id)"
+        " WHERE answer.account = $account AND answer.endpoint = $endpoint AND settled AND clean AND shown = 0"
+        " AND begin_date = end_date AND fetched_at >= $since",
+        {"account": account, "endpoint": endpoint.name, "since": since},
+    )
+    return frozenset(label for (label,) in found.fetchall())
+
+
 def was_answered(con: Connection, account: str, endpoint: Endpoint) -> bool:
     """Whether WeChat has ever given figures of the endpoint, be it none."""
     found = con.execute(
