@@ -297,9 +297,9 @@ class Backfill:
 
     def _look_for_the_hopeless(self, report: Report) -> None:
         """Give up where no token is to be had, the host is down, or twice in a row nothing got through to it."""
-        error = next(iter(report.errors), None)
-        if error is None:
-            self._got_through = True
+        error = next((error for error in report.errors if error.attempts), None)
+        if error is None:  # what was not asked says nothing
+            self._got_through = self._got_through or not report.errors
             return
         deaf = isinstance(error, TryAgain) and all(each.error for each in report.labels)
         no_token = error.endpoint in TOKEN_CALLS and not isinstance(error, TryAgain)

@@ -68,7 +68,7 @@ class WeChatError(WxDatacubeError):
     """WeChat answered with an error, or not at all.
 
     `errcode` and `rid` are WeChat's (`rid` is what its support asks for), `endpoint` is what was asked, and `attempts`
-    says how often it was asked for this result.
+    says how often it was asked for this result; 0 where it was not asked, because of what another endpoint met.
     """
 
     def __init__(

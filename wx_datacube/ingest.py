@@ -182,7 +182,7 @@ class Ingest:
     def _noted(self, task: "_Task") -> Report:
         """The report of a task, of which the troubles have been noted."""
         report, endpoint = task.report(), task.endpoint
-        met = [error for error in report.errors if error not in task.held.values()]
+        met = [error for error in report.errors if error.attempts]
         if report.calls or met:  # what is stored already, or was held back, says nothing of calls
             found = troubles_of(met, endpoint.name)
             looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # no call is made without a token
@@ -476,7 +476,7 @@ def _unknown_day(word: known.Word, label: dt.date, endpoint: Endpoint) -> WeChat
         f"{ENDPOINTS[0].name} of the same days is not there yet, and silent days need no call, so none was made.",
         advice="Run the same again once it is.",
         endpoint=endpoint.name,
-    )
+    ).after(0)
 
 
 def _needs_person(errcode: int) -> bool:

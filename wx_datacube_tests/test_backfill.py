@@ -246,6 +246,17 @@ def test_an_endpoint_that_is_not_granted_costs_one_call(it: Orchestra, emulated:
     )
 
 
+def test_what_is_not_asked_because_of_days_says_nothing_of_the_host(it: Orchestra, emulated: Emulated) -> None:
+    """WeChat is busy where days are asked for, and nowhere else: weeks and months land."""
+    emulated.control.set(silent_share=0, faults=[f"{DAYS.name}=-1"])
+    done = backfill(it, end=dt.date(2024, 4, 1), endpoints=ENDPOINTS)
+    states = done.run()
+
+    landed = {endpoint for endpoint, found in states.items() if set(found.values()) == {State.LANDED}}
+    assert landed == set(ENDPOINTS) - {DAYS, HOURS, SENDERS}
+    assert {call.endpoint for call in emulated.control.statistics_calls()}.isdisjoint({HOURS.name, SENDERS.name})
+
+
 _HANG_ON_DAYS = {endpoint.name for endpoint in ENDPOINTS if endpoint.implied_by_silence}
 
 
