@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Family
 from wx_datacube.crew import Progress
-from wx_datacube.errors import TOKEN_CALLS, HostDown, QuotaExhausted, TryAgain, WeChatError
+from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
 from wx_datacube.ingest import Again, Ingest, LabelReport, Report
 from wx_datacube.settings import Account, Settings
 from wx_datacube.todo import Range
@@ -129,9 +129,8 @@ class Watch(Protocol):
 
 def check_account(settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> None:
     """Raise, before anything is made or changed, what would keep a backfill from asking for what it has to."""
-    warehouse = Warehouse(settings.database)
-    # What runs go by, once there is such a file: the published one may be held by a program that writes into it.
-    with warehouse.writing() if warehouse.writer.exists() else warehouse.reading() as con:
+    # The published file may be held by a program that writes into it.
+    with Warehouse(settings.database).looking() as con:
         states = scope.of(known.states(con, account.name, account.start, now))
         known.require_bound(con, account.name, account.appid)
     if any(labels and (scope.refresh or State.MISSING in labels.values()) for labels in states.values()):
@@ -262,7 +261,11 @@ class Backfill:
             wait(before)
             if self.hopeless:
                 return
-            labels = self._without_unknown_days(endpoint, labels)
+            if refused := self._refused(endpoint):
+                self.reports.append(
+                    Report(endpoint, tuple(LabelReport(Coverage.nothing(it), refused) for it in labels))
+                )
+                return
             report = self._ingest.bring_in(
                 endpoint,
                 labels,
@@ -280,21 +283,10 @@ class Backfill:
             if last:
                 news.put(self._whole(endpoint))
 
-    def _without_unknown_days(self, endpoint: Endpoint, labels: Sequence[dt.date]) -> Sequence[dt.date]:
-        """Leave out days whose messages could not be asked today: they may be silent, and this then superfluous."""
-        days = [report for report in self.reports if report.endpoint is ENDPOINTS[0]]
-        unknown = {
-            each.label: each.error
-            for report in days
-            for each in report.undone
-            if isinstance(each.error, QuotaExhausted | TryAgain) and not each.there
-        }
-        held = [label for label in labels if label in unknown]
-        if not endpoint.implied_by_silence or not held:
-            return labels
-        undone = tuple(LabelReport(Coverage.nothing(label), unknown[label]) for label in held)
-        self.reports.append(Report(endpoint, undone))
-        return [label for label in labels if label not in unknown]
+    def _refused(self, endpoint: Endpoint) -> WeChatError | None:
+        """Why no call of the endpoint makes sense before a person has done something, as its newest labels showed."""
+        errors = [error for report in self.reports if report.endpoint is endpoint for error in report.errors]
+        return next((error for error in errors if isinstance(error, NeedsPerson)), None)
 
     def _whole(self, endpoint: Endpoint) -> Landed:
         return Landed(endpoint, True, self._answered.get(endpoint, frozenset()))
@@ -315,9 +307,9 @@ class Backfill:
 
     def _look_for_the_hopeless(self, report: Report) -> None:
         """Give up where no token is to be had, the host is down, or twice in a row nothing got through to it."""
-        error = next(iter(report.errors), None)
-        if error is None:
-            self._got_through = True
+        error = next((error for error in report.errors if error.attempts), None)
+        if error is None:  # what was not asked says nothing
+            self._got_through = self._got_through or not report.errors
             return
         deaf = isinstance(error, TryAgain) and all(each.error for each in report.labels)
         no_token = error.endpoint in TOKEN_CALLS and not isinstance(error, TryAgain)

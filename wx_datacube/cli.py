@@ -122,15 +122,20 @@ def _settings() -> "Settings":
 
 
 def _published(settings: "Settings") -> "Warehouse":
-    """What readers read; `WarehouseError` where it was deleted and what was stored is still there."""
+    """What readers read; `WarehouseError` where it is not there, and something is stored in the writer's file."""
     from wx_datacube.warehouse.files import Warehouse
+    from wx_datacube.warehouse.ledger import last_call
 
     warehouse = Warehouse(settings.database)
     if warehouse.writer.exists() and not warehouse.database.exists():
-        raise WarehouseError(
-            f"{warehouse.database} is not there, but {warehouse.writer.name} is, which holds what was stored.",
-            advice="Publish it again: wx-datacube replay",
-        )
+        with warehouse.writing() as con:
+            stored = last_call(con)
+        if stored and not warehouse.database.exists():  # a first run may have published meanwhile
+            raise WarehouseError(
+                f"{warehouse.database} is not there, but {warehouse.writer.name} is, in which"
+                f" {'1 call is' if stored == 1 else f'{stored:,} calls are'} stored.",
+                advice="If no run is about to publish it: wx-datacube replay",
+            )
     return warehouse
 
 

@@ -5,11 +5,12 @@ publication every few seconds, and when to stop. What to fetch is decided in `in
 """
 
 import datetime as dt
+import logging
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,10 +25,11 @@ from wx_datacube.errors import (
     TryAgain,
     UnexpectedAnswer,
     WeChatError,
+    fault_of,
 )
 from wx_datacube.periods import settled_at
-from wx_datacube.warehouse.files import Warehouse
-from wx_datacube.warehouse.ledger import Call, store_calls
+from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.ledger import Call, last_call, store_calls
 from wx_datacube.warehouse.locks import Gate
 from wx_datacube.wechat import Attempt, Client
 from wx_datacube.windows import Window
@@ -43,6 +45,8 @@ FAILURES_IN_A_ROW = {TryAgain: 3, UnexpectedAnswer: 10}
 
 _LATE = dt.timedelta(days=7)
 """So late may figures be that keep no older ones back; a window of older labels that isn't ready is given up whole."""
+
+log = logging.getLogger("wx_datacube.crew")
 
 _STOPS_AT_ONCE = (QuotaExhausted, NeedsPerson, HostDown, TokenRejected)
 
@@ -95,6 +99,8 @@ class Crew:
     _news: "queue.SimpleQueue[Call | Window | None]" = field(default_factory=queue.SimpleQueue)
     """What the workers tell: an attempt made, a window answered, None for the end of a worker."""
     _heard: "list[Call | Window]" = field(default_factory=list)
+    _batch: tuple[int, Sequence[Call]] = (0, ())
+    """The calls that were last about to be committed, and the number of the first."""
     _running: int = 0
     _began: float = field(default_factory=time.monotonic)
 
@@ -106,6 +112,11 @@ class Crew:
             self._running = threads
             with ThreadPoolExecutor(threads, thread_name_prefix="wechat") as pool:
                 self._store_until_done([pool.submit(self._worker) for _ in range(threads)])
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it would make no call for another window."""
+        return self._stop is not None
 
     # --- the main thread: from the workers' news to the file
 
@@ -147,13 +158,31 @@ class Crew:
         calls = [each for each in self._heard if isinstance(each, Call)]
         if calls:
             with self.warehouse.writing() as con:
-                self._rows += store_calls(con, calls)
+                # An interruption may have come after the commit, before anybody knew of it.
+                fresh = calls[self._committed(con, calls) :]
+                self._batch = (last_call(con) + 1, fresh)
+                rows = store_calls(con, fresh)
+            self._rows += rows
         windows = tuple(each for each in self._heard if isinstance(each, Window))
         self._heard.clear()
         self.calls += len(calls)
         if calls or windows:
             seconds = time.monotonic() - self._began
             self.progress(Progress(self.endpoint, windows, self.calls, self._rows, len(self._windows), seconds))
+
+    def _committed(self, con: Connection, calls: Sequence[Call]) -> int:
+        """How many of the calls, the first ones, are in the ledger already."""
+        number, batch = self._batch
+        if not batch or batch[0] is not calls[0]:
+            return 0
+        call = batch[0]
+        found = con.execute(
+            "SELECT run_id, endpoint, begin_date, end_date, requested_at FROM datacube.api_calls"
+            " WHERE call_id = $number",
+            {"number": number},
+        ).fetchall()
+        written = (call.run_id, call.endpoint, call.begin_date, call.end_date, call.requested_at)
+        return len(batch) if found == [written] else 0
 
     # --- the workers
 
@@ -188,10 +217,11 @@ class Crew:
             with self._lock:
                 self._failed(window, error)
         except Exception as error:  # a fault of ours, which the other windows would meet too
+            log.error("%s", fault_of(error))
             with self._lock:
                 self._stop = self._stop or UnexpectedAnswer(
                     f"A fault of wx_datacube: {type(error).__name__}.",
-                    advice="What has landed stays; please report it.",
+                    advice="What has landed stays; please report it, with the traceback in the log of this run.",
                 )
                 self._failed(window, self._stop)
         else:

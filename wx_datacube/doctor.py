@@ -1,8 +1,8 @@
 """Doctor: what stands between this machine and its figures, one finding after the other, each with what to do.
 
-Add a finding where a newcomer got stuck. One statistics call an endpoint is made, for the newest settled label that is
-missing, so that its figures are stored and the call is not wasted, or else for the newest one again. Dagster's part is
-in `orchestration.doctor`, which may import it.
+Add a finding where a newcomer got stuck. It only looks: no file is made where nothing is stored. At most one statistics
+call an endpoint is made, for the newest settled label that is missing, so that the call is not wasted, or else for the
+newest one; its answer is kept as that of any call. Dagster's part is in `orchestration.doctor`, which may import it.
 """
 
 import os
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
-from wx_datacube.errors import WeChatError, WxDatacubeError
+from wx_datacube.errors import SettingsError, WeChatError, WxDatacubeError
 from wx_datacube.ingest import Ingest, Report
 from wx_datacube.periods import Clock, beijing_now, settled_at
 from wx_datacube.settings import Account, Settings
@@ -57,7 +57,10 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield Finding(False, str(error))
             return
         yield Finding(True, _TOKEN_OF_SERVER if account.token_url else _TOKEN)
-        Troubles(settings.database).note(account.name, Source.CALLS, [TOKEN], [])
+        troubles = Troubles(settings.database)
+        troubles.note(account.name, Source.CALLS, [TOKEN], [])
+        if files.well:
+            troubles.mended(account.name, SettingsError)
         if not files.well:
             yield Finding(False, "No endpoint is asked: its answer could not be kept (see above).")
             return
@@ -105,8 +108,8 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Fin
     try:
         warehouse = Warehouse(settings.database, clock=clock, patience=5)
         warehouse.require_room()
-        with warehouse.writing() as con:
-            known.bind_account(con, account.name, account.appid, account.start, clock())
+        with warehouse.looking() as con:
+            known.require_bound(con, account.name, account.appid)
             begun = known.beginning(con, account.name, account.start, clock())
     except WxDatacubeError as error:
         yield Finding(False, str(error))
@@ -133,12 +136,12 @@ def _endpoint(client: Client, settings: Settings, account: Account, endpoint: En
 
 
 def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Report | None:
-    """Ask for the newest settled label that is missing, or again for the newest: only an answer shows a permission.
+    """Ask for the newest settled label that is missing, or else the newest: only an answer shows a permission.
 
     None where there is nothing to ask for.
     """
     now = clock()
-    with Warehouse(settings.database, clock=clock).writing() as con:
+    with Warehouse(settings.database, clock=clock).looking() as con:
         states = known.states(con, account.name, account.start, now, endpoint)[endpoint.name]
     settled = {label: state for label, state in states.items() if now >= settled_at(label, endpoint.period)}
     missing = [label for label, state in settled.items() if state is State.MISSING]
@@ -150,6 +153,4 @@ def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: C
     def connect(halted: threading.Event) -> Client:
         return Client.of(account, settings.api_url, sleep=halted.wait, limits=Limits(attempts=1, pauses=0))
 
-    ingest = replace(Ingest.of(settings, account), connect=connect)
-    again = None if missing else ingest.begin_refresh({endpoint: labels}, labels[0], labels[0])[endpoint]
-    return ingest.bring_in(endpoint, labels, run_id="doctor", refresh=again, by_hand=True)
+    return replace(Ingest.of(settings, account), connect=connect).look(endpoint, labels[0], run_id="doctor")

@@ -21,6 +21,7 @@ global return codes (全局返回码), and live answers that users published.
 
 import ipaddress
 import re
+import traceback
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,6 +29,12 @@ from typing import Self
 def one_line(text: str) -> str:
     """`text` with every run of white space and control characters as one blank."""
     return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
+
+
+def fault_of(error: BaseException) -> str:
+    """An error that nobody foresaw, for a log: where it came from, and nothing of its text, which may hold secrets."""
+    places = "".join(traceback.format_tb(error.__traceback__))
+    return f"A fault of wx_datacube: {type(error).__name__}.\n{places}"
 
 
 class WxDatacubeError(Exception):
@@ -61,7 +68,7 @@ class WeChatError(WxDatacubeError):
     """WeChat answered with an error, or not at all.
 
     `errcode` and `rid` are WeChat's (`rid` is what its support asks for), `endpoint` is what was asked, and `attempts`
-    says how often it was asked for this result.
+    says how often it was asked for this result; 0 where it was not asked, because of what another endpoint met.
     """
 
     def __init__(

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from wx_datacube.catalog import Endpoint, Period
+from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.crew import Crew, Progress, Stamp
 from wx_datacube.errors import (
+    BY_ERRCODE,
+    NeedsPerson,
     NotReady,
     QuotaExhausted,
     RequestRefused,
@@ -22,6 +24,7 @@ from wx_datacube.errors import (
     TryAgain,
     UnexpectedAnswer,
     WeChatError,
+    error_for,
 )
 from wx_datacube.periods import Clock, beijing_now, settled_at
 from wx_datacube.settings import Account, Secret, Settings
@@ -150,9 +153,8 @@ class Ingest:
         quota is left where the ledger says that there is none. `say` gets what a person should know. Raises
         `SettingsError` and `WarehouseError`; whatever WeChat does is in the report.
         """
-        now = self.clock()
         wanted = sorted(set(labels))
-        task = _Task(self, endpoint, wanted, now, run_id, refresh, by_hand, progress, say)
+        task = _Task(self, endpoint, wanted, self.clock(), run_id, refresh, by_hand, progress, say)
         try:
             if task.plan().windows:
                 self.warehouse.require_room()
@@ -161,11 +163,29 @@ class Ingest:
         finally:
             if self.publishing:
                 self.warehouse.publish()
-        report = task.report()
-        if report.calls or report.errors:  # what is stored already says nothing of calls
-            found = troubles_of(report.errors, endpoint.name)
+        return self._noted(task)
+
+    def look(self, endpoint: Endpoint, label: dt.date, *, run_id: str) -> Report:
+        """Make one call for a label that is due, be it stored or not, and keep the answer as that of any call.
+
+        It waits for nobody who fetches the same, and is no refresh: an empty answer takes nothing away.
+        """
+        task = _Task(self, endpoint, [label], self.clock(), run_id, None, True, _ignore, _quiet, look=True)
+        self.warehouse.require_room()
+        try:
+            task.fetch(task.plan())
+        finally:
+            self.warehouse.publish()
+        return self._noted(task)
+
+    def _noted(self, task: "_Task") -> Report:
+        """The report of a task, of which the troubles have been noted."""
+        report, endpoint = task.report(), task.endpoint
+        met = [error for error in report.errors if error.attempts]
+        if report.calls or met:  # what is stored already, or was held back, says nothing of calls
+            found = troubles_of(met, endpoint.name)
             looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # no call is made without a token
-            self.troubles.note(self.account.name, Source.CALLS, looked_at, found, say)
+            self.troubles.note(self.account.name, Source.CALLS, looked_at, found, task.say)
         return report
 
     def ask_again(self, wanted: Mapping[Endpoint, Mapping[dt.date, State]]) -> "dict[Endpoint, Again]":
@@ -237,6 +257,8 @@ class _Plan:
     stored: frozenset[dt.date] = frozenset()
     calls_today: int = 0
     quota_stop: bool = False
+    granted: bool = True
+    """Whether WeChat gives figures of the endpoint; else a window goes alone, since it may refuse all of them."""
     probe: bool = False
     """Whether the first window with several labels has to go alone, since WeChat may refuse such windows."""
 
@@ -254,8 +276,12 @@ class _Task:
     by_hand: bool
     progress: Callable[[Progress], None]
     say: Callable[[str], None]
+    look: bool = False
+    """Whether to ask though it is stored, and nothing besides."""
     calls: int = 0
     errors: dict[dt.date, WeChatError] = field(default_factory=dict)
+    held: dict[dt.date, WeChatError] = field(default_factory=dict)
+    """Why labels were not asked that are missing: what failed were their days."""
 
     # --- plan
 
@@ -268,14 +294,21 @@ class _Task:
             states = known.states(con, account.name, start, self.now, endpoint)[endpoint.name]
             again = self._left_to_refresh(con)
             asked = [label for label in self.labels if self._to_ask(states.get(label), label in again)]
+            self.held = self._held_back(con, asked)
+            asked = [label for label in asked if label not in self.held]
             if not asked:
                 return _Plan([], [])
             habit = _window_habit(con, account.name, endpoint)
-            stopped = self._quota_stop(con)
+            left_out = known.silent_answers(con, account.name, endpoint).intersection(asked)
+            errors = known.standing_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
+            granted = known.was_answered(con, account.name, endpoint) and not any(map(_needs_person, errors))
             calls_today = known.calls_since(con, account.name, _midnight(self.now))[endpoint.name]
         stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
-        windows = plan_windows(endpoint, asked, stored, one_label=habit is _Habit.ONE_LABEL)
-        return _Plan(windows, asked, stored, calls_today, stopped, habit is _Habit.UNKNOWN)
+        alone = {label for label in left_out if states[label] is State.MISSING}
+        one_label = self.look or habit is _Habit.ONE_LABEL
+        windows = plan_windows(endpoint, asked, stored, one_label=one_label, alone=alone)
+        stopped = self._quota_stop(errors.get(known.QUOTA_USED_UP))
+        return _Plan(windows, asked, stored, calls_today, stopped, granted, habit is _Habit.UNKNOWN)
 
     def _left_to_refresh(self, con: Connection) -> frozenset[dt.date]:
         """What nobody has asked again since the refresh began: another run may be at the same one."""
@@ -287,11 +320,29 @@ class _Task:
     def _to_ask(self, state: State | None, again: bool) -> bool:
         if state is None:  # not due yet: nothing to ask, and the report says so
             return False
-        return state is State.MISSING or (again and state is not State.IMPLIED)
+        return state is State.MISSING or self.look or (again and state is not State.IMPLIED)
 
-    def _quota_stop(self, con: Connection) -> bool:
+    def _held_back(self, con: Connection, asked: Sequence[dt.date]) -> dict[dt.date, WeChatError]:
+        """The labels not to be asked, since in this very run their days failed or are late, and may be silent.
+
+        The ledger decides, and no run is waited for: where days have not been asked, a call is spent.
+        """
+        account, days = self.ingest.account.name, ENDPOINTS[0]
+        words = known.words_of_run(con, account, days, self.run_id) if self.endpoint.implied_by_silence else []
+        if not words or not asked or self.look:
+            return {}
+        states = known.states(con, account, min(asked), self.now, days)[days.name]
+        newest = {label: word for word in words for label in word.asked}
+        held = {}
+        for label in asked:
+            # What was not asked after the last failure was given up because of it.
+            word = newest.get(label) or (None if words[-1].good or words[-1].errcode == known.NOT_READY else words[-1])
+            if word and states.get(label) is State.MISSING and (error := _unknown_day(word, label, self.endpoint)):
+                held[label] = error
+        return held
+
+    def _quota_stop(self, refused: dt.datetime | None) -> bool:
         """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
-        refused = known.last_error_at(con, self.ingest.account.name, self.endpoint, known.QUOTA_USED_UP)
         return refused is not None and refused >= _midnight(self.now) + known.JUST_AFTER_MIDNIGHT
 
     def say_waiting(self, holder: str) -> None:
@@ -321,7 +372,7 @@ class _Task:
         return self.by_hand and client.quota(self.endpoint.name).remain > 0
 
     def _fetch_windows(self, client: Client, plan: _Plan) -> None:
-        ingest, windows = self.ingest, plan.windows
+        ingest = self.ingest
         stamp = Stamp(self.run_id, ingest.account.name, self.refresh is not None)
         crew = Crew(
             ingest.warehouse,
@@ -336,9 +387,7 @@ class _Task:
             self.progress,
         )
         try:
-            if plan.probe:
-                windows = self._probe(crew, plan)
-            crew.work(windows)
+            crew.work(self._probe(crew, plan))
         finally:
             self.calls = crew.calls
             self.errors |= crew.errors
@@ -357,18 +406,28 @@ class _Task:
         return min(budgets, default=None)
 
     def _probe(self, crew: Crew, plan: _Plan) -> list[Window]:
-        """Let windows with several labels go one at a time until one is accepted; returns those that are left."""
-        left = list(plan.windows)
-        while probe := next((window for window in left if not window.holds_one_label()), None):
+        """Let windows go one at a time until it is known what WeChat takes; returns those that are left.
+
+        That is whether it lets the endpoint's calls through at all, and those for several labels.
+        """
+        left, granted, probing = list(plan.windows), plan.granted, plan.probe
+        answered: set[dt.date] = set()
+        while left and not crew.stopped:
+            several = [window for window in left if not window.holds_one_label()] if probing else []
+            if granted and not several:
+                break
+            probe = (several or left)[0]
             left.remove(probe)
             crew.work([probe])
             errors = [crew.errors.get(label) for label in probe.asked]
             if any(isinstance(error, RequestRefused) and error.errcode == known.RANGE_REFUSED for error in errors):
                 self.say(f"{self.endpoint.name}: WeChat takes one {self.endpoint.period.value} a call; going on so.")
                 crew.errors.clear()
-                return plan_windows(self.endpoint, plan.asked, one_label=True)
-            if None in errors:
-                break
+                return plan_windows(self.endpoint, set(plan.asked) - answered, one_label=True)
+            answered |= {label for label, error in zip(probe.asked, errors, strict=True) if error is None}
+            probing = probing and (probe.holds_one_label() or None not in errors)
+            # Whatever is about the call, and not about who makes it, shows that it was let through.
+            granted = granted or any(error is None or isinstance(error, NotReady | RequestRefused) for error in errors)
         return left
 
     # --- report
@@ -390,7 +449,9 @@ class _Task:
 
     def _why(self, coverage: Coverage, set_apart: bool) -> WeChatError | None:
         again = self.refresh is not None and coverage.label in self.refresh.labels
-        if coverage.label in self.errors and (again or coverage.state is State.MISSING):
+        if coverage.label in self.held and (again or coverage.state is State.MISSING):
+            return self.held[coverage.label]
+        if coverage.label in self.errors and (again or self.look or coverage.state is State.MISSING):
             return self.errors[coverage.label]
         if coverage.state is not State.MISSING:
             return None
@@ -406,6 +467,28 @@ class _Task:
         else:
             advice = "Messages are stored for its days, so nothing can't be all: a later run asks again."
         return NotReady(f"WeChat has not published {label} yet.", advice=advice, endpoint=name)
+
+
+def _unknown_day(word: known.Word, label: dt.date, endpoint: Endpoint) -> WeChatError | None:
+    """Why a label waits for its day, by the last word on the day; None where that is no reason."""
+    if word.good and word.requested_at >= settled_at(label, Period.DAY):
+        return None  # rows were set apart, so the day is not silent
+    kind: type[WeChatError] = UnexpectedAnswer
+    if word.good:
+        kind = NotReady
+    elif word.errcode is not None:
+        kind = type(error_for(word.errcode))
+    elif word.http_status is None or word.http_status >= 500:
+        kind = TryAgain
+    return kind(
+        f"{ENDPOINTS[0].name} of the same days is not there yet, and silent days need no call, so none was made.",
+        advice="Run the same again once it is.",
+        endpoint=endpoint.name,
+    ).after(0)
+
+
+def _needs_person(errcode: int) -> bool:
+    return errcode in BY_ERRCODE and BY_ERRCODE[errcode].kind is NeedsPerson
 
 
 def _midnight(moment: dt.datetime) -> dt.datetime:
@@ -424,15 +507,21 @@ class _Habit(Enum):
 
 
 def _window_habit(con: Connection, account: str, endpoint: Endpoint) -> _Habit:
-    """The lesson of the ledger: a refusal counts once each of its labels was answered alone."""
+    """The lesson of the ledger, by the newest window of several labels.
+
+    A refusal counts once each of its labels was answered alone, an answer if it left out none that then came alone.
+    """
     if endpoint.period is Period.DAY:
         return _Habit.SEVERAL
-    alone: set[dt.date] = set()
+    answered: set[dt.date] = set()
+    shown: set[dt.date] = set()
     for call in known.last_calls(con, account, endpoint, (known.RANGE_REFUSED,)):
         if call.begin == call.end:
-            alone |= {call.begin} if call.errcode is None else set()
+            answered |= {call.begin} if call.errcode is None else set()
+            shown |= set(call.shown)
         elif call.errcode is None:
-            return _Habit.SEVERAL
+            left_out = shown.intersection(call.asked) - set(call.shown)
+            return _Habit.ONE_LABEL if left_out else _Habit.SEVERAL
         else:
-            return _Habit.ONE_LABEL if alone.issuperset(call.asked) else _Habit.UNKNOWN
+            return _Habit.ONE_LABEL if answered.issuperset(call.asked) else _Habit.UNKNOWN
     return _Habit.UNKNOWN

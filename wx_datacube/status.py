@@ -69,7 +69,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
         lately = known.calls_lately(con, now)
         attention = judge(con, settings, accounts, now, found, lately)
         appids, first_messages = known.accounts(con), known.first_messages(con)
-        errcodes = known.last_errcodes(con)
+        errors = known.standing_errors(con)
         misnamed = {each.name: _misnamed(con, each) for each in accounts if appids.get(each.name) != each.appid}
     return [
         AccountStatus(
@@ -89,8 +89,8 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
             ],
             [
                 *misnamed.get(account.name, ()),
-                *_needs_person(account, errcodes),
-                *_troubles(settings, account, errcodes),
+                *_needs_person(account, errors),
+                *_troubles(settings, account, errors),
                 *dict.fromkeys(each.text for each in attention[account.name].overdue),
             ],
             [each.text for each in attention[account.name].late],
@@ -132,21 +132,26 @@ def _misnamed(con: Connection, account: Account) -> list[str]:
     return []
 
 
-def _needs_person(account: Account, errcodes: Mapping[tuple[str, str], int]) -> list[str]:
+Errors = Mapping[tuple[str, str], Mapping[int, dt.datetime]]
+
+
+def _needs_person(account: Account, errors: Errors) -> list[str]:
     """What WeChat last said, of each endpoint, that only a person can mend."""
     found = []
     for endpoint in ENDPOINTS:
-        meaning = BY_ERRCODE.get(errcodes.get((account.name, endpoint.name), 0))
-        if meaning is not None and meaning.kind is NeedsPerson:
+        meanings = [BY_ERRCODE.get(errcode) for errcode in errors.get((account.name, endpoint.name), ())]
+        needs = [meaning for meaning in meanings if meaning is not None and meaning.kind is NeedsPerson]
+        for meaning in needs[-1:]:
             found.append(account.own(f"{endpoint.name}: {meaning.message} {meaning.advice or ''}".strip()))
     return found
 
 
-def _troubles(settings: Settings, account: Account, errcodes: Mapping[tuple[str, str], int]) -> list[str]:
+def _troubles(settings: Settings, account: Account, errors: Errors) -> list[str]:
     """What else was met that only a person can mend: in the call for a token, in files, in settings."""
     told = {
         str(errcode)
-        for (name, _), errcode in errcodes.items()
+        for (name, _), found in errors.items()
+        for errcode in found
         if name == account.name and errcode in BY_ERRCODE and BY_ERRCODE[errcode].kind is NeedsPerson
     }
     standing = Troubles(settings.database).standing(account.name)

@@ -183,6 +183,16 @@ class Troubles:
         if any(_endpoint(subject) == endpoint for each in known for subject in each["subjects"]):
             self._changed(lambda before: _without_checks(before, account, endpoint, checks), account)
 
+    def mended(self, account: str, *errors: type[Exception]) -> None:
+        """Note that what runs met of these kinds is over: somebody has looked, and all is well."""
+
+        def over(each: _Kept) -> bool:
+            of_runs = (each["account"], each["source"]) == (account, Source.RUNS)
+            return of_runs and str(each["cause"]).split()[0] in {error.__name__ for error in errors}
+
+        if any(over(each) for each in self._known()):
+            self._changed(lambda before: [each for each in before if not over(each)], account)
+
     def forget(self, account: str) -> None:
         """Forget what was met with an account: it was renamed or removed."""
         if self._path.exists():

@@ -7,11 +7,14 @@ pages on robots (群机器人, 自定义机器人, incoming webhooks).
 """
 
 import json
+import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from wx_datacube.errors import fault_of
 from wx_datacube.settings import Secret
 from wx_datacube.wechat.guard import guarded_session
 from wx_datacube.wechat.transport import Bounds, Transport
@@ -19,37 +22,61 @@ from wx_datacube.wechat.transport import Bounds, Transport
 BOUNDS = Bounds(connect=3, read=5, total=8, size=64 * 1024)
 
 
+log = logging.getLogger("wx_datacube.webhook")
+
+
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat: what its robots' paths begin with, the most bytes of a text, its body, and what says that it took it."""
+    """A chat: what its robots' paths begin with, the most bytes of a text, its body, and what says that it took it.
+
+    `inert` takes from a text what the chat would read as a mention, a link or a format: some of it is WeChat's.
+    """
 
     path: str
     most: int
+    inert: Callable[[str], str]
     body: Callable[[str], dict[str, Any]]
     taken: Callable[[dict[str, Any]], bool]
+
+
+def _wide(text: str) -> str:
+    """No tag, such as `<at user_id="all">` or `<@all>`: nothing says that these chats know an escaped bracket."""
+    return text.replace("<", "＜").replace(">", "＞")
+
+
+def _entities(text: str) -> str:
+    """Slack's own escapes (https://docs.slack.dev/messaging/formatting-message-text), against `<!channel>`.
+
+    Others that take its format also look for `@all` and `@channel`, which a blank of no width makes none.
+    """
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"@(?=\w)", "@\u200b", text)
 
 
 CHATS = (
     Chat(  # 企业微信: https://developer.work.weixin.qq.com/document/path/91770
         "/cgi-bin/webhook/send",
         2048,
+        _wide,
         lambda text: {"msgtype": "text", "text": {"content": text}},
         lambda answer: answer.get("errcode") == 0,
     ),
     Chat(  # 飞书, Lark: https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot
         "/open-apis/bot/",
         20_000,
+        _wide,
         lambda text: {"msg_type": "text", "content": {"text": text}},
         lambda answer: answer.get("code", answer.get("StatusCode")) == 0,
     ),
     Chat(  # 钉钉: https://open.dingtalk.com/document/robots/custom-robot-access
         "/robot/send",
         20_000,
+        _wide,
         lambda text: {"msgtype": "text", "text": {"content": text}},
         lambda answer: answer.get("errcode") == 0,
     ),
 )
-SLACK = Chat("", 40_000, lambda text: {"text": text}, lambda answer: True)
+SLACK = Chat("", 40_000, _entities, lambda text: {"text": text}, lambda answer: True)
 """Slack's format, which Mattermost, Rocket.Chat and others take too: the status says whether it was taken."""
 
 
@@ -65,7 +92,10 @@ def post(webhook: Secret, text: str) -> str | None:
     chat = chat_of(url)
     transport = Transport("The webhook", BOUNDS, guarded_session)
     try:
-        reply = transport.send(url, json.dumps(chat.body(_cut(text, chat.most))).encode())
+        reply = transport.send(url, json.dumps(chat.body(_cut(chat.inert(text), chat.most))).encode())
+    except Exception as error:  # a fault of ours
+        log.error("%s", fault_of(error))
+        return f"A fault of wx_datacube: {type(error).__name__}."
     finally:
         transport.close()
     if reply.fault is not None or reply.status is None:

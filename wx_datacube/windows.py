@@ -5,6 +5,7 @@ file; `ingest` passes in which labels are stored. Source: the span column of the
 """
 
 import datetime as dt
+from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -28,23 +29,32 @@ class Window:
 
 
 def plan_windows(
-    endpoint: Endpoint, asked: Iterable[dt.date], stored: Collection[dt.date] = (), *, one_label: bool = False
+    endpoint: Endpoint,
+    asked: Iterable[dt.date],
+    stored: Collection[dt.date] = (),
+    *,
+    one_label: bool = False,
+    alone: Collection[dt.date] = (),
 ) -> list[Window]:
     """The fewest windows over the labels `asked`, newest first.
 
     Greedy from the newest label backwards: no window reaches a label that an earlier one could still take, so their
     number is the minimum for the span. Each is then widened backwards, at no cost, over labels in `stored`, so that
-    figures WeChat has changed since come along. `one_label` gives each label a call of its own.
+    figures WeChat has changed since come along. `one_label` gives each label a call of its own; so do those in `alone`
+    get one, and no other window reaches over them.
     """
     span = dt.timedelta(days=0 if one_label else endpoint.max_span_days - 1)
     left = sorted(set(asked))
-    known = frozenset(stored)
+    known, apart = frozenset(stored), sorted(alone)
     windows = []
     while left:
         end = left[-1]
-        taken = tuple(label for label in left[-endpoint.max_span_days :] if label >= end - span)
+        place = bisect_right(apart, end)
+        barrier = apart[place - 1] if place else dt.date.min
+        earliest = end if barrier == end else max(end - span, barrier + _DAY)
+        taken = tuple(label for label in left[-endpoint.max_span_days :] if label >= earliest)
         del left[-len(taken) :]
-        windows.append(Window(_widened(taken[0], end - span, endpoint, known), end, taken))
+        windows.append(Window(_widened(taken[0], earliest, endpoint, known), end, taken))
     return windows
 
 

@@ -129,6 +129,7 @@ def shop(
                 secret=emulated.secret,
                 clock=ticking,
                 sleep=sleep,
+                stopwatch=lambda: ticking().timestamp(),
                 chance=lambda: 0.5,
             )
             clients.append(client)

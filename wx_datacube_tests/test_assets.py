@@ -10,11 +10,23 @@ import dagster as dg
 import pytest
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
+from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.orchestration.runs import Reason, Worker
+from wx_datacube.orchestration.runs import REASON_TAG, Reason, Worker
+from wx_datacube.troubles import Troubles, Urgency
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube.warehouse.coverage import State
-from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, WEEKS, Orchestra, asset_key, labels, orchestra
+from wx_datacube_tests.orchestrating import (
+    DAYS,
+    HOURS,
+    QUIET,
+    SENDERS,
+    WEEKS,
+    Orchestra,
+    asset_key,
+    labels,
+    orchestra,
+)
 
 FIRST, LAST = dt.date(2024, 3, 1), dt.date(2024, 3, 20)
 SILENT_WORLD = {"silent_share": 0.5, "seed": 3}
@@ -203,6 +215,25 @@ def test_a_silent_morning_is_not_red(it: Orchestra) -> None:
     assert scheduled.success
     assert not by_hand.success
     assert it.materialized(DAYS) == set()
+
+
+@pytest.mark.parametrize("dead", ["45009", "-1"])
+def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: Orchestra, emulated: Emulated) -> None:
+    """A schedule's run holds days, hours and distributions: on a dead morning, the attempts for the days are all."""
+    emulated.control.set(faults=[f"{DAYS.name}={dead}"])
+    job = build_defs().resolve_job_def("default_daily")
+    ends = {"dagster/asset_partition_range_start": "2024-03-04", "dagster/asset_partition_range_end": "2024-03-10"}
+    run = job.execute_in_process(
+        instance=it.instance,
+        run_config=QUIET,
+        raise_on_error=False,
+        tags={**ends, REASON_TAG: Reason.SCHEDULE.value},
+    )
+
+    assert {call.endpoint for call in emulated.control.statistics_calls()} == {DAYS.name}
+    assert run.success == (dead == "45009")
+    standing = Troubles(it.settings.database).standing("default", *Urgency)
+    assert {each.subject for each in standing} == {DAYS.name}
 
 
 @pytest.mark.parametrize("reason", [None, Reason.SCHEDULE], ids=["by hand", "scheduled"])

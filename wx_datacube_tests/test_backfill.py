@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -225,6 +226,38 @@ def test_hours_of_days_that_could_not_be_asked_wait_for_them(
     with it.warehouse.reading() as con:
         silent = con.execute("SELECT count(*) FROM datacube.coverage WHERE state = 'implied'").fetchall()
     assert len(emulated.control.calls(HOURS.name)) == 10 - silent[0][0] // 2
+
+
+@pytest.mark.parametrize("denied", [[endpoint] for endpoint in (*BY_NAME, "*")], ids=lambda denied: denied[0])
+def test_an_endpoint_that_is_not_granted_costs_one_call(it: Orchestra, emulated: Emulated, denied: list[str]) -> None:
+    """Its newest labels show it; for the older ones no call is made, nor for what hangs on days that failed."""
+    emulated.control.set(denied=denied, silent_share=0)
+    done = backfill(it, end=dt.date(2024, 5, 12), endpoints=ENDPOINTS)
+    done.run()
+
+    refused = Counter(call.endpoint for call in emulated.control.statistics_calls() if call.errcode == 48001)
+    if denied == ["*"]:
+        assert refused == Counter(set(BY_NAME) - {HOURS.name, SENDERS.name})
+    else:
+        assert refused == Counter(denied)
+    undone = {report.endpoint.name for report in done.reports if report.undone}
+    assert undone == (
+        {*BY_NAME} if denied == ["*"] else {*denied, *_HANG_ON_DAYS} if DAYS.name in denied else {*denied}
+    )
+
+
+def test_what_is_not_asked_because_of_days_says_nothing_of_the_host(it: Orchestra, emulated: Emulated) -> None:
+    """WeChat is busy where days are asked for, and nowhere else: weeks and months land."""
+    emulated.control.set(silent_share=0, faults=[f"{DAYS.name}=-1"])
+    done = backfill(it, end=dt.date(2024, 4, 1), endpoints=ENDPOINTS)
+    states = done.run()
+
+    landed = {endpoint for endpoint, found in states.items() if set(found.values()) == {State.LANDED}}
+    assert landed == set(ENDPOINTS) - {DAYS, HOURS, SENDERS}
+    assert {call.endpoint for call in emulated.control.statistics_calls()}.isdisjoint({HOURS.name, SENDERS.name})
+
+
+_HANG_ON_DAYS = {endpoint.name for endpoint in ENDPOINTS if endpoint.implied_by_silence}
 
 
 def test_an_interrupted_refresh_is_materialized_as_a_whole(it: Orchestra, emulated: Emulated) -> None:

@@ -25,7 +25,7 @@ from wx_datacube.periods import beijing_now, due_labels, due_on
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.locks import locked
-from wx_datacube_tests.answers import DAY, answered, hour_row, row, senders_row
+from wx_datacube_tests.answers import DAY, MESSAGES, answered, day, hour_row, row, senders_row
 
 TOP = Path(__file__).parent.parent
 CREDENTIALS = {"APPID": "wx5eed0fda7acbe011", "SECRET": "0123456789abcdef" * 2}
@@ -570,15 +570,31 @@ def test_a_published_file_that_was_deleted_is_not_taken_for_no_data(
     command: tuple[str, ...], answers: int, folder: Folder
 ) -> None:
     """What was stored is in the writer's file: it says so, and how to publish it again."""
+    with Warehouse(folder.path / "data" / "wx_datacube.duckdb").writing() as con:
+        store_calls(con, [answered(MESSAGES, day(20), None, row(day(20)), account="default")])
     folder.run("replay")
     folder.path.joinpath("data/wx_datacube.duckdb").unlink()
 
     code, out, err = folder.run(*command)
 
     assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "wx_datacube.writer.duckdb is, in which 1 call is stored. If no run is about to publish it: wx" in err
     assert "wx-datacube replay" in err
     assert folder.run("replay")[0] == 0
     assert folder.run(*command)[0] == answers
+
+
+def test_where_nothing_was_stored_nobody_is_told_otherwise(folder: Folder) -> None:
+    """A run that was killed before its first answer leaves a writer's file and no published one."""
+    with Warehouse(folder.path / "data" / "wx_datacube.duckdb").writing():
+        pass
+
+    code, out, err = folder.run("status")
+
+    assert "Nothing is stored yet: " in out
+    assert (code, err) == (1, "")  # that nothing has ever been asked for needs a person
+    assert folder.run("report")[0] == 0
+    assert folder.run("export", "--output", "files")[0] == 2
 
 
 def test_files_of_an_unset_variable_go_nowhere(folder: Folder) -> None:

@@ -3,7 +3,8 @@
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from wx_datacube.errors import (
     WarehouseError,
     WeChatError,
 )
-from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.wechat import Attempt, Journal
 from wx_datacube.windows import Window
 from wx_datacube_tests.answers import HOURS, MESSAGES, day
@@ -326,6 +327,48 @@ def test_answers_that_could_not_be_stored_are_stored_with_the_last_ones(working:
 
     assert client.asked == [9, 8]
     assert working.ledger() == [9, 8]
+
+
+class Interrupted(Warehouse):
+    """Files on which Ctrl-C comes between a commit and everything that follows it, once."""
+
+    committed = 0
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """As ever, with the interruption after the commit."""
+        with super().writing() as con:
+            yield con
+        self.committed += 1
+        if self.committed == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_right_after_a_commit_stores_nothing_twice(working: Working) -> None:
+    """Nobody knew yet that the answers were in the ledger; those in flight are kept with no other."""
+    working.ledger()
+    files = Interrupted(working.warehouse.database, patience=1)
+    with pytest.raises(KeyboardInterrupt):
+        working.crew(Acting(lambda window: time.sleep(0.4)), warehouse=files).work(windows(9, 8, 7, 6, 5))
+
+    assert files.committed == 2
+    assert len(working.ledger()) >= 3
+    assert working.ledger() == [9, 8, 7, 6, 5][: len(working.ledger())]
+
+
+def test_a_fault_of_the_program_leaves_its_place_in_the_log(working: Working, caplog: pytest.LogCaptureFixture) -> None:
+    """Where it came from, so that it can be reported, and nothing of its text: who knows what that holds."""
+
+    def fail(window: Window) -> None:
+        raise KeyError(str(window.end) * 2)
+
+    crew = working.crew(Acting(fail))
+    crew.work(windows(9))
+
+    assert "please report it" in str(crew.errors[day(9)])
+    assert "A fault of wx_datacube: KeyError." in caplog.text
+    assert f'File "{__file__}", line' in caplog.text
+    assert str(day(9)) * 2 not in caplog.text
 
 
 def test_an_unforeseen_error_ends_the_run_with_a_reason(working: Working) -> None:

@@ -12,8 +12,9 @@ from wx_datacube.doctor import examine
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest import Ingest
 from wx_datacube.periods import beijing_now
+from wx_datacube.troubles import Source, Troubles, troubles_of
 from wx_datacube_tests.disks import limited
-from wx_datacube_tests.orchestrating import DAYS, Orchestra, orchestra
+from wx_datacube_tests.orchestrating import DAYS, HOURS, Orchestra, orchestra
 from wx_datacube_tests.wechat_stand_in import StandIn, token
 
 DAY = dt.timedelta(days=1)
@@ -83,6 +84,116 @@ def test_a_permission_is_seen_by_a_call(
     assert code == 1
     assert len([ill for ill in ills if "errcode 48001" in ill]) == len(ENDPOINTS)
     assert not [well for well in wells if "is granted" in well]
+
+
+def everything_kept(it: Orchestra) -> dict[str, list[tuple[object, ...]]]:
+    """All figures, with the state of each label, and how far refreshes are."""
+    tables = [*(endpoint.name for endpoint in ENDPOINTS), "refreshes"]
+    with it.warehouse.reading() as con:
+        found = {name: con.execute(f"FROM datacube.{name} ORDER BY ALL").fetchall() for name in tables}
+        states = con.execute("SELECT account, endpoint, label, state FROM datacube.coverage ORDER BY ALL").fetchall()
+    return found | {"coverage": states}
+
+
+def test_it_only_looks(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """With everything stored it asks for the newest label, and an empty answer takes nothing away: no refresh."""
+    emulated.control.set(silent_share=0)
+    it.use(emulated, START="2026-09-16")
+    assert cli.run(["backfill"]) == 0
+    before, made = everything_kept(it), len(emulated.control.statistics_calls())
+    for endpoint in ENDPOINTS:
+        emulated.control.fault(endpoint.name, '200:{"list":[]}')
+
+    assert examined(capsys)[::2] == (0, [])
+    assert everything_kept(it) == before
+    calls = emulated.control.statistics_calls()[made:]
+    assert sorted(call.endpoint for call in calls) == sorted(endpoint.name for endpoint in ENDPOINTS)
+    assert all(call.begin == call.end for call in calls)
+    with it.warehouse.reading() as con:
+        assert con.execute("SELECT run_id FROM datacube.api_calls WHERE refresh").fetchall() == []
+
+
+def test_it_costs_no_progress_of_a_refresh(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that the quota cut off goes on where it stopped, whatever was examined in between."""
+    emulated.control.set(silent_share=0)
+    it.use(emulated, START="2026-11-01")
+    hours = ["backfill", "--endpoint", HOURS.name]
+    assert cli.run(hours) == 0
+    due, used = len(emulated.control.calls(HOURS.name)), emulated.control.used(HOURS.name)
+    emulated.control.set_quota(used + 5, HOURS.name)
+    assert cli.run([*hours, "--refresh"]) == 3
+    emulated.control.set_quota(1000, HOURS.name)
+    made = emulated.control.used(HOURS.name)
+    assert examined(capsys)[0] == 0
+
+    assert cli.run([*hours, "--refresh"]) == 0
+    assert emulated.control.used(HOURS.name) == made + 1 + due - 5
+
+
+@pytest.mark.parametrize("wrong", ["nothing configured", "a wrong secret", "nothing due"])
+def test_it_makes_no_file_where_nothing_is_stored(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    """So `status` has nothing to be mistaken about."""
+    if wrong == "nothing configured":
+        it.configure()
+    elif wrong == "a wrong secret":
+        emulated.control.set(secret="f" * 32)
+    else:
+        it.use(emulated, START=beijing_now().date())
+    examined(capsys)
+
+    assert list(it.folder.rglob("*.duckdb")) == []
+    assert cli.run(["status"]) in (0, 1)
+    assert "Nothing is stored yet: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cause", ["credentials", "permission", "whitelist"])
+def test_what_it_found_mended_needs_nobody_any_more(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], cause: str
+) -> None:
+    """The trouble of a backfill too: `status` says so before anything else has run."""
+    it.use(emulated, START="2026-11-20")
+    assert cli.run(["backfill"]) == 0
+    whitelist = emulated.control.options().whitelist
+    if cause == "credentials":
+        it.configure(API_URL=emulated.api_url, APPID=emulated.appid, START="2026-11-20")
+    else:
+        emulated.control.set(**({"denied": ["*"]} if cause == "permission" else {"whitelist": ["203.0.113.7"]}))
+        emulated.control.revoke_tokens()
+    assert cli.run(["backfill", "--refresh"]) in (1, 2)
+    assert cli.run(["status"]) == 1
+
+    it.use(emulated, START="2026-11-20")
+    emulated.control.set(denied=[], whitelist=list(whitelist))
+    assert examined(capsys)[0] == 0
+    assert cli.run(["status"]) == 0
+    assert "Needs a person" not in capsys.readouterr().out
+
+
+def test_a_fault_of_the_program_is_not_found_mended(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing that it looks at shows that."""
+    troubles = Troubles(it.settings.database)
+    it.settings.database.with_name(f"{it.settings.database.stem}.locks").mkdir(parents=True)
+    troubles.note("default", Source.RUNS, [DAYS.name], troubles_of([ZeroDivisionError()], DAYS.name))
+
+    assert examined(capsys)[0] == 0
+    assert [each.cause for each in troubles.standing("default")] == ["ZeroDivisionError"]
+
+
+def test_a_token_that_is_refused_costs_one_call_an_endpoint(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another program has replaced it between two of its calls: somebody at a terminal is told so."""
+    for endpoint in ENDPOINTS:
+        emulated.control.script(endpoint.name, "revoke")
+
+    examined(capsys)
+    assert len(emulated.control.statistics_calls()) == len(ENDPOINTS)
 
 
 def test_of_what_is_not_due_nothing_is_asked(

@@ -1,6 +1,7 @@
 """Ingest: what is asked, what is not, and what the report says, against an emulator on a clock of its own."""
 
 import datetime as dt
+import json
 import os
 import signal
 import threading
@@ -25,9 +26,11 @@ from wx_datacube.errors import (
     SettingsError,
     TryAgain,
     UnexpectedAnswer,
+    WeChatError,
 )
 from wx_datacube.ingest import Ingest, LabelReport, Report
 from wx_datacube.settings import Account, Secret, Settings
+from wx_datacube.troubles import Urgency
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, MONTHS, SENDERS, WEEKS, answered, day, hour_row
@@ -399,6 +402,145 @@ def test_days_need_no_probe(start: Start) -> None:
     made.bring_in(MESSAGES)
 
     assert made.emulated.control.state()["most_in_flight"] > 4
+
+
+def only_the_first(made: Shop, endpoint: Endpoint, *firsts: dt.date) -> None:
+    """Let the next calls of an endpoint be answered with the first label of their window alone."""
+    for call, first in enumerate(firsts, 1):
+        body = json.dumps({"list": made.emulated.world.rows(endpoint, first)}, default=str)
+        made.emulated.control.script(endpoint.name, f"200:{body}", call=call)
+
+
+def test_labels_that_an_answer_left_out_are_asked_alone(start: Start) -> None:
+    """Their days have messages, so they can't be empty: all is there with the next run, and no window repeated."""
+    made = start(start=MONDAYS[0], concurrency=1)
+    made.bring_in(MESSAGES)
+    only_the_first(made, WEEKS, MONDAYS[7], MONDAYS[2], MONDAYS[0])
+    report = made.bring_in(WEEKS)
+    assert [each.label for each in report.labels if each.there] == [MONDAYS[0], MONDAYS[2], MONDAYS[7]]
+
+    made.emulated.control.clear_calls()
+    made.at(AFTERNOON + DAY)
+    report = made.bring_in(WEEKS)
+    assert (report.undone, report.calls) == ((), 9)
+    assert all(begin == end for begin, end in made.windows(WEEKS))
+    assert made.rows("SELECT * FROM datacube.revisions") == []
+    assert made.bring_in(WEEKS).calls == 0
+
+
+def test_no_window_reaches_over_a_label_that_was_left_out(start: Start) -> None:
+    """Else the same answer would leave it out again, and say that it had vanished."""
+    made = start(start=MONDAYS[0], concurrency=1)
+    made.bring_in(MESSAGES)
+    only_the_first(made, WEEKS, MONDAYS[5])
+    made.bring_in(WEEKS, MONDAYS[5:7])
+    made.emulated.control.clear_faults()
+    made.emulated.control.clear_calls()
+    made.bring_in(WEEKS, MONDAYS[3:9])
+
+    assert made.windows(WEEKS) == [
+        (str(MONDAYS[7]), str(MONDAYS[8])),
+        (str(MONDAYS[6]), str(MONDAYS[6])),
+        (str(MONDAYS[3]), str(MONDAYS[4])),
+    ]
+
+
+def test_the_habit_of_several_labels_a_call_is_unlearned(start: Start) -> None:
+    """What a window left out and a call alone then brought shows that windows can't be relied on."""
+    made = start(start=MONDAYS[0], concurrency=1)
+    made.bring_in(MESSAGES)
+    only_the_first(made, WEEKS, MONDAYS[7])
+    made.bring_in(WEEKS, MONDAYS[7:])
+    made.emulated.control.clear_faults()
+    made.bring_in(WEEKS, MONDAYS[7:])
+    made.emulated.control.clear_calls()
+    report = made.bring_in(WEEKS)
+
+    assert (report.undone, report.calls) == ((), 7)
+    assert all(begin == end for begin, end in made.windows(WEEKS))
+
+
+def test_distributions_of_days_that_were_left_out_are_asked_alone(start: Start) -> None:
+    """A window of fifteen days, answered with its first."""
+    made = start(start=day(9), concurrency=1)
+    made.bring_in(MESSAGES)
+    only_the_first(made, SENDERS, day(9))
+    assert len(made.bring_in(SENDERS, run_id="first").undone) == 14
+    report = made.bring_in(SENDERS, run_id="second")
+
+    assert (report.undone, report.calls) == ((), 14)
+
+
+# --- permission -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
+def test_an_endpoint_that_is_not_granted_costs_one_call(start: Start, endpoint: Endpoint) -> None:
+    """Until its first answer one window goes alone; so again once it is refused after it was granted."""
+    made = start(start=dt.date(2026, 6, 1), denied=["*"], concurrency=8, latency=20)
+    report = made.bring_in(endpoint)
+    assert (report.calls, {type(error) for error in report.errors}) == (1, {NeedsPerson})
+
+    made.emulated.control.set(denied=[])
+    newest = made.labels(endpoint)[-1:]
+    assert made.bring_in(endpoint, newest).undone == ()
+    made.emulated.control.set(denied=["*"])
+    made.bring_in(endpoint, newest, refresh=True)
+    assert made.bring_in(endpoint, refresh=True).calls == 1
+
+
+def test_a_busy_wechat_says_nothing_of_permissions(start: Start) -> None:
+    """The next window goes alone, too."""
+    made = start(start=dt.date(2026, 6, 1), denied=["*"], concurrency=8)
+    made.emulated.control.script(HOURS.name, "-1", last=4)
+
+    assert made.bring_in(HOURS).calls == 5
+
+
+# --- days come first --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
+@pytest.mark.parametrize(
+    ("answer", "kind"), [("-1", TryAgain), ("45009", QuotaExhausted), ("502", TryAgain), ("html", UnexpectedAnswer)]
+)
+def test_what_hangs_on_days_that_failed_in_this_run_is_not_asked(
+    start: Start, endpoint: Endpoint, answer: str, kind: type[WeChatError]
+) -> None:
+    """They may be silent; another run, which has not asked for the days, spends the calls."""
+    made = start(concurrency=1)
+    made.bring_in(MESSAGES, [day(22)], run_id="before")
+    made.emulated.control.fault(MESSAGES.name, answer)
+    assert made.bring_in(MESSAGES, run_id="this").undone != ()
+    report = made.bring_in(endpoint, run_id="this")
+
+    assert state_of(report)[22] is State.LANDED
+    assert {each.label.day for each in report.undone} == set(range(1, 24)) - {22}
+    assert {type(each) for each in report.errors} == {kind}
+    assert report.calls == 1
+    assert [trouble.subject for trouble in made.ingest.troubles.standing("shop", *Urgency)] == [MESSAGES.name]
+    assert made.bring_in(endpoint, run_id="another").undone == ()
+
+
+@pytest.mark.parametrize("refuse", [True, False], ids=["61503", "empty"])
+def test_what_hangs_on_a_day_that_is_late_is_not_asked(start: Start, refuse: bool) -> None:
+    """The others are, in one call: no second one without the day."""
+    made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=refuse)
+    made.bring_in(MESSAGES, [day(22), YESTERDAY])
+    report = made.bring_in(SENDERS, [day(22), YESTERDAY])
+
+    assert (state_of(report), report.calls) == ({22: State.LANDED, 23: State.MISSING}, 1)
+    assert [type(error) for error in report.errors] == [NotReady]
+
+
+def test_hours_of_a_day_whose_rows_were_set_apart_are_asked(start: Start) -> None:
+    """It has messages, whatever they are."""
+    made = start()
+    body = '{"list":[{"ref_date":"2026-11-20","user_source":0,"msg_type":1,"msg_user":"many","msg_count":3}]}'
+    made.emulated.control.script(MESSAGES.name, f"200:{body}")
+    made.bring_in(MESSAGES, [day(20)])
+
+    assert made.bring_in(HOURS, [day(20)]).undone == ()
 
 
 # --- quota ------------------------------------------------------------------------------------------------------
@@ -792,12 +934,13 @@ def test_an_interrupted_run_keeps_what_came(start: Start) -> None:
 def test_an_interruption_when_the_last_calls_are_under_way_ends_too(start: Start) -> None:
     """Some workers have already ended when it comes: nobody waits for them for ever, and their answers are kept."""
     made = start(concurrency=2)
+    made.bring_in(HOURS, [day(19)])  # the first call of an endpoint goes alone
     made.emulated.control.script("getupstreammsghour", "delay:0.8")
-    with interrupted_after(made, 2, 0.2):
+    with interrupted_after(made, 3, 0.2):
         made.bring_in(HOURS, [day(20), day(21)])
 
-    assert made.rows("SELECT count(*) FROM datacube.getupstreammsghour") != [(0,)]
-    assert set(made.rows("SELECT begin_date FROM datacube.api_calls")) == {(day(20),), (day(21),)}
+    assert made.rows("SELECT count(*) FROM datacube.getupstreammsghour WHERE ref_date > '2026-11-19'") != [(0,)]
+    assert set(made.rows("SELECT begin_date FROM datacube.api_calls")) == {(day(number),) for number in (19, 20, 21)}
 
 
 def test_an_error_while_reporting_progress_keeps_what_came(start: Start) -> None:

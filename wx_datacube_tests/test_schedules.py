@@ -91,7 +91,7 @@ def store(it: Orchestra, endpoint: Endpoint, days: list[dt.date], **how: object)
     row = '{"ref_date":"%s","msg_type":1,"count_interval":1,"ref_hour":900,"user_source":0,"msg_user":1,"msg_count":1}'
     answer = {"http_status": 200, "errcode": None, "errmsg": None, "requested_at": NOW - dt.timedelta(minutes=55)} | how
     rows = ",".join(row % day for day in days)
-    response = "{}" if answer["errcode"] else f'{{"list":[{rows}]}}'
+    response = str(how.get("response", "{}" if answer["errcode"] else f'{{"list":[{rows}]}}'))
     call = Call("run", "default", endpoint.name, days[0], days[-1], tuple(days), False, answer["requested_at"], 1,
                 answer["http_status"], answer["errcode"], answer["errmsg"], None, response)  # fmt: skip
     with it.warehouse.writing() as con:
@@ -282,6 +282,19 @@ def test_what_needs_a_person_is_tried_once_a_day(it: Orchestra) -> None:
     assert requests == []
     assert "The account may not call this endpoint." in skipped
     assert len(tick(it, now=NOW + dt.timedelta(days=1))[0]) == 3
+
+
+def test_what_was_answered_with_nothing_is_asked_for_once_a_day(it: Orchestra) -> None:
+    """Hours that can't be empty, since their day has messages: tomorrow's first tick asks for them again."""
+    for endpoint in (DAYS, SENDERS, HOURS):
+        store(it, endpoint, all_but(DUE[50]) if endpoint is HOURS else DUE)
+        materialize(it, endpoint, all_but(DUE[50]) if endpoint is HOURS else DUE)
+    wanted = ([(HOURS.name, DUE[50], DUE[50])], "")
+    assert tick(it) == wanted
+    store(it, HOURS, [DUE[50]], response='{"list":[]}')
+
+    assert tick(it) == ([], f"{HOURS.name}: WeChat left out {DUE[50]} today; tomorrow's first tick asks again.")
+    assert tick(it, now=NOW + dt.timedelta(days=1))[0][-1:] == wanted[0]
 
 
 def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: Orchestra) -> None:

@@ -16,8 +16,7 @@ from wx_datacube.warehouse.coverage import (
     endpoint_named,
     first_messages,
     last_calls,
-    last_errcodes,
-    last_error_at,
+    standing_errors,
     states,
     summaries,
 )
@@ -329,25 +328,30 @@ def test_calls_of_a_day_are_counted_by_endpoint(con: Connection) -> None:
     assert found == {endpoint.name: 2 * (endpoint is MESSAGES) for endpoint in ENDPOINTS}
 
 
-def test_the_last_error_of_a_kind_is_known_by_its_time(con: Connection) -> None:
-    """By the time of the call, of this account and endpoint alone."""
+def test_errors_that_stand_are_known_by_their_times(con: Connection) -> None:
+    """The newest of each kind, by the time of the call, of each account and endpoint; broken connections are none."""
+    assert standing_errors(con) == {}
     store_calls(con, [answered(MESSAGES, day(20), errcode=45009, at=at) for at in (LATER, LATER - DAY)])
+    store_calls(con, [answered(MESSAGES, day(20), errcode=48001, at=LATER - 2 * DAY)])
+    store_calls(con, [answered(MESSAGES, day(20), http_status=None, errmsg="no answer", response=None)])
     store_calls(con, [answered(HOURS, day(20), errcode=45009, at=LATER + DAY)])
 
-    assert last_error_at(con, "shop", MESSAGES, 45009) == LATER
-    assert last_error_at(con, "shop", MESSAGES, 48001) is None
-    assert last_error_at(con, "news", MESSAGES, 45009) is None
+    days = {48001: LATER - 2 * DAY, 45009: LATER}
+    assert standing_errors(con) == {("shop", MESSAGES.name): days, ("shop", HOURS.name): {45009: LATER + DAY}}
+    assert list(standing_errors(con, "shop", MESSAGES)[("shop", MESSAGES.name)]) == [48001, 45009]
+    assert standing_errors(con, "shop", SENDERS) == standing_errors(con, "news") == {}
 
 
-def test_the_last_word_of_wechat_is_known(con: Connection) -> None:
-    """The errcode of the last answer; none after data, and connections that failed don't count."""
-    assert last_errcodes(con) == {}
-    store_calls(con, [answered(MESSAGES, day(20), errcode=48001), answered(HOURS, day(20), errcode=48001)])
-    store_calls(con, [answered(MESSAGES, day(20), http_status=None, errmsg="no answer", response=None)])
-    assert last_errcodes(con) == {("shop", MESSAGES.name): 48001, ("shop", HOURS.name): 48001}
+@pytest.mark.parametrize("through", [{}, {"errcode": 61503}], ids=["figures", "not ready"])
+def test_errors_are_outdated_by_a_later_call_that_got_through(con: Connection, through: dict[str, int]) -> None:
+    """Of the same account and endpoint; a call that was made before and came back later says nothing."""
+    store_calls(con, [answered(each, day(20), errcode=48001) for each in (MESSAGES, HOURS)])
+    store_calls(con, [answered(MESSAGES, day(20), at=LATER - DAY, **through)])
+    store_calls(con, [answered(HOURS, day(20), account="news", **through), answered(MESSAGES, day(20), errcode=-1)])
+    assert {(name, of) for name, of in standing_errors(con)} == {("shop", MESSAGES.name), ("shop", HOURS.name)}
 
-    store_calls(con, [answered(MESSAGES, day(20)), answered(HOURS, day(20), account="news")])
-    assert last_errcodes(con) == {("shop", HOURS.name): 48001}
+    store_calls(con, [answered(MESSAGES, day(20), **through)])
+    assert standing_errors(con) == {("shop", HOURS.name): {48001: LATER}}
 
 
 def test_past_calls_are_listed_newest_first(con: Connection) -> None:

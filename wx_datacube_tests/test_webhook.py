@@ -108,6 +108,25 @@ def test_a_receiver_that_is_not_there_is_told(receiver: Receiver) -> None:
     )
 
 
+@pytest.mark.parametrize("chat", PATHS)
+def test_a_text_of_wechats_is_no_command_to_the_chat(receiver: Receiver, chat: str) -> None:
+    """WeChat's words in an error must not call everybody together, nor look like a link of ours."""
+    receiver.body = TAKEN[chat]
+    words = 'errmsg <!channel> <at user_id="all">x</at> <@all> @all & <https://elsewhere.example|click>'
+    assert post(Secret(receiver.url(chat)), words) is None
+
+    ((_, found),) = receiver.got
+    text = found["text"] if chat == "Slack" else found.get("content", found.get("text"))
+    text = text if isinstance(text, str) else next(iter(text.values()))
+    assert "<" not in text
+    assert ">" not in text
+    expected = {
+        "Slack": 'errmsg &lt;!channel&gt; &lt;at user_id="all"&gt;x&lt;/at&gt; &lt;@\u200ball&gt; @\u200ball &amp;'
+        " &lt;https://elsewhere.example|click&gt;"
+    }
+    assert text == expected.get(chat, words.replace("<", "＜").replace(">", "＞"))
+
+
 def test_a_long_text_is_cut_to_what_the_chat_takes(receiver: Receiver) -> None:
     """企业微信 takes 2,048 bytes, of which a Chinese character has three; none is cut in the middle."""
     assert post(Secret(receiver.url()), "错" * 1000) is None

@@ -317,12 +317,23 @@ class TestDeadHost:
     def test_a_dead_host_leaves_an_attempt_less_time(self) -> None:
         """The last one must end before the minute does."""
         time = Time()
-        watch = HostWatch("WeChat", time, Limits())
+        watch = HostWatch("WeChat", time.seconds, Limits())
         assert watch.seconds_left() == 58
-        watch.note(time(), TryAgain("Busy."))
+        watch.note(time.seconds(), TryAgain("Busy."))
         time.now += dt.timedelta(seconds=39)
         watch.check()
         assert watch.seconds_left() == 19
+
+    def test_a_machine_that_was_suspended_says_nothing_of_the_host(self) -> None:
+        """The lid was closed during an attempt: the clock goes on for hours, the attempts go on as they were."""
+        time = Time()
+
+        def sleep_over(connection: socket.socket) -> None:
+            time.now += dt.timedelta(hours=8)
+
+        with wechat(sleep_over, rows()) as server, client(server.url, time, stopwatch=lambda: 7.0) as it:
+            ask(it)
+            assert len(server.asked(PATH)) == 2
 
 
 class Account40001:

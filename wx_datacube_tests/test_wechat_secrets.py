@@ -1,5 +1,6 @@
 """Secrets: token, AppSecret and token URL stay in memory, whatever goes wrong and whoever listens."""
 
+import base64
 import http.client
 import logging
 import traceback
@@ -119,10 +120,12 @@ def test_no_token_call_tells_a_secret(
 ) -> None:
     """The AppSecret is in its body, or the address itself is the secret."""
     with StandIn(lambda _: ANSWERS[name]) as server:
-        url = f"{server.url}/{KEY}?key={KEY}" if central else None
+        url = f"{server.url.replace('//', f'//somebody:{KEY}@')}/{KEY}?key={KEY}" if central else None
         with client(server.url, token_url=url, bounds=Bounds(read=1, size=1024 * 1024)) as it:
             texts, ledger = said(it)
-        assert leaks(it, [*texts, loud.text, *capfd.readouterr()], ledger) == []
+        heard = [*texts, loud.text, *capfd.readouterr()]
+        assert leaks(it, heard, ledger) == []
+        assert base64.b64encode(f"somebody:{KEY}".encode()).decode() not in " ".join(heard)
         assert not ledger.attempts
 
 
@@ -134,7 +137,7 @@ def test_no_failing_connection_tells_a_secret(
 ) -> None:
     """Refused, not found, not even an address: the library's own words quote the URL, ours don't."""
     url = f"{scheme}://{host}"
-    token_url = f"{url}/{KEY}?key={KEY}" if central else None
+    token_url = f"{scheme}://somebody:{KEY}@{host}/{KEY}?key={KEY}" if central else None
     with client("http://127.0.0.1:9" if central else url, token_url=token_url, limits=Limits(attempts=1)) as it:
         texts, ledger = said(it)
     assert leaks(it, [*texts, loud.text, *capfd.readouterr()], ledger) == []

@@ -1,5 +1,6 @@
 """Transport: whatever a server does to us on the wire, an exchange ends in time, within bounds, and in the ledger."""
 
+import base64
 import datetime as dt
 import gzip
 import socket
@@ -11,11 +12,13 @@ import zlib
 from pathlib import Path
 
 import pytest
+import requests
 
 from wx_datacube.errors import TryAgain, UnexpectedAnswer, WeChatError
 from wx_datacube.wechat import Attempt
+from wx_datacube.wechat.guard import guarded_session
 from wx_datacube.wechat.retry import Limits
-from wx_datacube.wechat.transport import Bounds, is_direct
+from wx_datacube.wechat.transport import Bounds, Transport, is_direct
 from wx_datacube_tests.wechat_stand_in import DAY, TOKEN, Answer, Ledger, StandIn, client, http, rows, wechat
 
 PATH = "/datacube/getupstreammsg"
@@ -361,6 +364,38 @@ class TestElsewhere:
         assert is_direct("https://localhost/")
         assert is_direct("https://127.0.0.1/")
         assert not is_direct("https://api.weixin.qq.com")
+
+
+def test_credentials_in_a_url_are_sent_as_http_basic() -> None:
+    """As `https://user:pw@host/…` of a token server; any characters, and nothing where there are none."""
+    with StandIn(lambda _: http("{}")) as server:
+        transport = Transport("The token server", Bounds(), guarded_session)
+        host = server.url.removeprefix("http://")
+        for start in ("somebody:p%40ss%E9%92%A5@", ""):
+            assert transport.send(f"http://{start}{host}/token").status == 200
+        transport.close()
+
+    with_them, without = (request.headers for request in server.requests)
+    scheme, _, code = {name.lower(): value for name, value in with_them.items()}["authorization"].partition(" ")
+    assert (scheme, base64.b64decode(code).decode()) == ("Basic", "somebody:p@ss钥")
+    assert "authorization" not in {name.lower() for name in without}
+
+
+@pytest.mark.parametrize("fault", [TypeError, KeyError, AssertionError])
+def test_a_fault_of_ours_is_raised(fault: type[Exception]) -> None:
+    """It says nothing of the host, and asking again can't help."""
+
+    class Faulty(requests.Session):
+        """A session with a mistake in it."""
+
+        def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+            """Fail."""
+            raise fault("a mistake")
+
+    transport = Transport("WeChat", Bounds(), Faulty)
+    with pytest.raises(fault):
+        transport.send("http://127.0.0.1/")
+    transport.close()
 
 
 def test_no_thread_is_left_behind() -> None:

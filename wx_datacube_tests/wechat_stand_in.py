@@ -174,6 +174,10 @@ class Time:
         with self.lock:
             return self.now
 
+    def seconds(self) -> float:
+        """As a stopwatch that was started at noon."""
+        return (self() - NOON).total_seconds()
+
     def sleep(self, seconds: float) -> None:
         """Move on."""
         with self.lock:
@@ -205,6 +209,7 @@ def client(url: str, time: Time | None = None, **options: Any) -> Client:
         "secret": SECRET,
         "clock": time,
         "sleep": time.sleep,
+        "stopwatch": time.seconds,
         "chance": lambda: 0.5,
     } | options
     return Client(api_url=url, **given)

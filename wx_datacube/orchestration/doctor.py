@@ -42,7 +42,7 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
 def _another_file(instance: dg.DagsterInstance, settings: Settings, account: Account) -> Iterator[Finding]:
     now, scope = beijing_now(), Scope()
     try:
-        with Warehouse(settings.database).writing() as con:
+        with Warehouse(settings.database).looking() as con:
             states = scope.of(known.states(con, account.name, account.start, now))
     except WarehouseError:
         return  # which is said of the files

@@ -97,6 +97,7 @@ def _requests(
                 endpoint: configured.own(_stopped_today(con, account, endpoint, midnight, settings.daily_calls))
                 for endpoint in keys
             }
+            in_vain = {endpoint: known.asked_in_vain(con, account, endpoint, midnight) for endpoint in keys}
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
     at_work = assets_at_work(instance)
@@ -109,7 +110,11 @@ def _requests(
             reasons.append(f"{endpoint.name}: {why}")
         else:
             done = materialized(instance, key, partitions_of(endpoint.period, start))
-            todo[endpoint] = to_do(states[endpoint.name], done)
+            # What is answered with nothing though it can't be nothing is asked for once a day, not at every tick.
+            vain = {each for each in in_vain[endpoint] if states[endpoint.name].get(each) is known.State.MISSING}
+            if vain:
+                reasons.append(f"{endpoint.name}: WeChat left out {min(vain)} today; tomorrow's first tick asks again.")
+            todo[endpoint] = [label for label in to_do(states[endpoint.name], done) if label not in vain]
     wanted = sorted(together(todo, states).items(), key=lambda each: each[0][1], reverse=True)[:_MOST_RUNS]
     if wanted:
         return [_request([keys[endpoint] for endpoint in endpoints], ends, now) for ends, endpoints in wanted]
@@ -154,12 +159,11 @@ def _stopped_today(
     """Why no call of the endpoint makes sense today by what the ledger says; empty if it does."""
     if daily_calls is not None and known.calls_since(con, account, midnight)[endpoint.name] >= daily_calls:
         return "WX_DATACUBE_DAILY_CALLS is used up. It goes on tomorrow."
-    for errcode, meaning in BY_ERRCODE.items():
-        if meaning.kind is NeedsPerson or errcode == known.QUOTA_USED_UP:
-            since = midnight + known.JUST_AFTER_MIDNIGHT if errcode == known.QUOTA_USED_UP else midnight
-            when = known.last_error_at(con, account, endpoint, errcode)
-            if when is not None and when >= since:
-                if meaning.kind is NeedsPerson:
-                    return f"{meaning.message} {meaning.advice} {_ON}"
-                return f"{meaning.message} It goes on tomorrow."
+    errors = known.standing_errors(con, account, endpoint).get((account, endpoint.name), {})
+    for errcode, when in reversed(errors.items()):
+        meaning = BY_ERRCODE.get(errcode)
+        if meaning is not None and meaning.kind is NeedsPerson and when >= midnight:
+            return f"{meaning.message} {meaning.advice} {_ON}"
+        if meaning is not None and errcode == known.QUOTA_USED_UP and when >= midnight + known.JUST_AFTER_MIDNIGHT:
+            return f"{meaning.message} It goes on tomorrow."
     return ""

@@ -6,8 +6,10 @@ from itertools import chain
 import click
 
 from wx_datacube.doctor import Finding, examine, no_longer_configured
+from wx_datacube.errors import NeedsPerson, WarehouseError
 from wx_datacube.orchestration.doctor import examine_dagster
 from wx_datacube.settings import Account, Settings
+from wx_datacube.troubles import Troubles
 
 
 def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
@@ -21,7 +23,10 @@ def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
 
 def _look(settings: Settings, account: Account) -> int:
     click.echo(f"Account {account.name}")
-    return max(map(_show, chain(examine(settings, account), examine_dagster(settings, account))))
+    code = max(map(_show, chain(examine(settings, account), examine_dagster(settings, account))))
+    if code == 0:
+        Troubles(settings.database).mended(account.name, WarehouseError, NeedsPerson)
+    return code
 
 
 def _show(finding: Finding) -> int:

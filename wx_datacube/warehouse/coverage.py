@@ -22,6 +22,7 @@ Connection = duckdb.DuckDBPyConnection
 
 QUOTA_USED_UP = 45009
 RANGE_REFUSED = 61501
+NOT_READY = 61503
 JUST_AFTER_MIDNIGHT = dt.timedelta(minutes=10)
 """For so long WeChat's "used up" may mean yesterday's quota."""
 
@@ -254,14 +255,38 @@ def calls_since(con: Connection, account: str, midnight: dt.datetime) -> dict[st
     return {endpoint.name: 0 for endpoint in ENDPOINTS} | dict(found.fetchall())
 
 
-def last_error_at(con: Connection, account: str, endpoint: Endpoint, errcode: int) -> dt.datetime | None:
-    """When the endpoint last answered with `errcode`; None if never."""
+_GOT_THROUGH = f"({GOOD_ANSWER} OR errcode = {NOT_READY})"
+"""What tells a call that WeChat let through: figures, or that they are not there yet."""
+
+
+def standing_errors(
+    con: Connection, account: str | None = None, endpoint: Endpoint | None = None
+) -> dict[tuple[str, str], dict[int, dt.datetime]]:
+    """When WeChat last answered with each errcode, oldest first, by account and endpoint.
+
+    Of one account or endpoint, or of all. Left out is what a later call of the endpoint that got through has outdated.
+    """
     found = con.execute(
-        "SELECT max(requested_at) FROM datacube.api_calls"
-        " WHERE account = $account AND endpoint = $endpoint AND errcode = $errcode",
-        {"account": account, "endpoint": endpoint.name, "errcode": errcode},
-    ).fetchone()
-    return found[0] if found else None
+        f"""
+        WITH answer AS (
+            SELECT account, endpoint, errcode, {_GOT_THROUGH} AS through,
+                {{'asked_at': requested_at, 'call_id': call_id}} AS place
+            FROM datacube.api_calls WHERE http_status IS NOT NULL
+                AND account = coalesce($account, account) AND endpoint = coalesce($endpoint, endpoint)
+        )
+        SELECT account, endpoint, errcode, max(place).asked_at AS asked_at
+        FROM answer LEFT JOIN (
+            SELECT account, endpoint, max(place) AS newest FROM answer WHERE through GROUP BY account, endpoint
+        ) USING (account, endpoint)
+        WHERE errcode IS NOT NULL AND NOT through AND (newest IS NULL OR place > newest)
+        GROUP BY account, endpoint, errcode ORDER BY max(place)
+        """,
+        {"account": account, "endpoint": endpoint and endpoint.name},
+    )
+    errors: dict[tuple[str, str], dict[int, dt.datetime]] = {}
+    for name, of, errcode, asked_at in found.fetchall():
+        errors.setdefault((name, of), {})[errcode] = asked_at
+    return errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,35 +330,86 @@ def last_calls_at(con: Connection) -> dict[str, dt.datetime]:
     )
 
 
-def last_errcodes(con: Connection) -> dict[tuple[str, str], int]:
-    """The errcode that WeChat's last answer carried, by account and endpoint, where that was no data."""
+def silent_answers(con: Connection, account: str, endpoint: Endpoint) -> frozenset[dt.date]:
+    """The labels of which the answer in force, made after they had settled, has no row.
+
+    One that is missing all the same was left out: something that is stored contradicts the silence.
+    """
     found = con.execute(
-        "SELECT account, endpoint, (max_by({'errcode': errcode}, call_id)).errcode AS errcode FROM datacube.api_calls"
-        " WHERE http_status IS NOT NULL GROUP BY ALL HAVING errcode IS NOT NULL"
+        "SELECT label FROM datacube.label_answers"
+        " WHERE account = $account AND endpoint = $endpoint AND settled AND clean AND shown = 0",
+        {"account": account, "endpoint": endpoint.name},
     )
-    return {(account, endpoint): errcode for account, endpoint, errcode in found.fetchall()}
+    return frozenset(label for (label,) in found.fetchall())
+
+
+def asked_in_vain(con: Connection, account: str, endpoint: Endpoint, since: dt.datetime) -> frozenset[dt.date]:
+    """The labels that a call for nothing else, made at `since` or later, has brought no row of.
+
+    Of one that is missing all the same, no other answer is to be expected soon.
+    """
+    found = con.execute(
+        "SELECT label FROM datacube.label_answers AS answer JOIN datacube.api_calls AS call USING (call_id)"
+        " WHERE answer.account = $account AND answer.endpoint = $endpoint AND settled AND clean AND shown = 0"
+        " AND begin_date = end_date AND fetched_at >= $since",
+        {"account": account, "endpoint": endpoint.name, "since": since},
+    )
+    return frozenset(label for (label,) in found.fetchall())
+
+
+def was_answered(con: Connection, account: str, endpoint: Endpoint) -> bool:
+    """Whether WeChat has ever given figures of the endpoint, be it none."""
+    found = con.execute(
+        "SELECT 1 FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint LIMIT 1",
+        {"account": account, "endpoint": endpoint.name},
+    )
+    return bool(found.fetchall())
 
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A call of the ledger in what it asked for and how it ended."""
+    """A call of the ledger in what it asked for and how it ended: the labels whose rows came, or an errcode."""
 
     begin: dt.date
     end: dt.date
     asked: list[dt.date]
     errcode: int | None
+    shown: list[dt.date]
 
 
 def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequence[int]) -> list[PastCall]:
     """The account's answered calls of an endpoint, and those that ended with one of `errcodes`, newest first."""
     found = con.execute(
-        "SELECT begin_date, end_date, asked, errcode FROM datacube.api_calls"
+        "SELECT begin_date, end_date, asked, errcode,"
+        " list_filter(asked, lambda label: contains(coalesce(response, ''), '\"' || label || '\"'))"
+        " FROM datacube.api_calls"
         " WHERE account = $account AND endpoint = $endpoint AND http_status = 200"
         " AND (errcode IS NULL AND errmsg IS NULL OR errcode IN (SELECT unnest($errcodes::JSON::BIGINT[])))"
         " ORDER BY call_id DESC",
         {"account": account, "endpoint": endpoint.name, "errcodes": _listed(errcodes)},
     )
     return [PastCall(*row) for row in found.fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What WeChat said to one call for the labels `asked`; `good` where that was figures."""
+
+    asked: list[dt.date]
+    requested_at: dt.datetime
+    http_status: int | None
+    errcode: int | None
+    good: bool
+
+
+def words_of_run(con: Connection, account: str, endpoint: Endpoint, run_id: str) -> list[Word]:
+    """What WeChat said to the calls of an endpoint that a run has made so far, oldest first."""
+    found = con.execute(
+        f"SELECT asked, requested_at, http_status, errcode, coalesce({GOOD_ANSWER}, false) FROM datacube.api_calls"
+        " WHERE account = $account AND endpoint = $endpoint AND run_id = $run_id ORDER BY call_id",
+        {"account": account, "endpoint": endpoint.name, "run_id": run_id},
+    )
+    return [Word(*row) for row in found.fetchall()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,10 @@ class Warehouse:
             with self._explained():
                 con.commit()
 
+    def looking(self) -> AbstractContextManager[Connection]:
+        """What runs go by: the writer's file, or where there is none, what readers see. Makes no file."""
+        return self.writing() if self.writer.exists() else self.reading()
+
     @contextmanager
     def remaking(self) -> Iterator[Connection]:
         """A connection to the writer's file, `old`, and to an empty one, `new`, which takes its place in the end.

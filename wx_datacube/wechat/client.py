@@ -73,18 +73,20 @@ class Client:
         session_factory: Callable[[], requests.Session] = guarded_session,
         bounds: Bounds = Bounds(),  # noqa: B008 - frozen
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        stopwatch: Callable[[], float] = time.monotonic,
         own: Callable[[str], str] = str,
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._clock = clock
         self._own = own
         self._secrets = tuple(_hidden(each) for each in (secret, token_url) if each)
-        self._retry = Retry("WeChat", clock=clock, sleep=sleep, chance=chance, limits=limits)
+        waits: dict[str, Any] = {"sleep": sleep, "chance": chance, "limits": limits, "stopwatch": stopwatch}
+        self._retry = Retry("WeChat", clock=clock, **waits)
         self._transport = Transport("WeChat", bounds, session_factory)
         self._others: list[Transport] = []
         fetcher: Fetcher = NoToken()
         if token_url:
-            retry = Retry("the token server", clock=clock, sleep=sleep, chance=chance, limits=limits)
+            retry = Retry("the token server", clock=clock, **waits)
             self._others = [Transport("The token server", bounds, session_factory)]
             fetcher = TokenServer(_hidden(token_url), self._others[0], retry, clock)
         elif appid and secret:

@@ -16,6 +16,8 @@ from typing import Any, Self
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
+from requests.utils import get_auth_from_url
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
@@ -175,10 +177,16 @@ def _guard_pools(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
 
 
+def _authorized(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The request with the credentials in its URL, if any, as HTTP Basic."""
+    user, password = get_auth_from_url(request.url or "")
+    return HTTPBasicAuth(user.encode(), password.encode())(request) if user or password else request
+
+
 def guarded_session() -> requests.Session:
     """A session with guarded connections and without credentials from `.netrc`."""
     session = requests.Session()
-    session.auth = lambda request: request
+    session.auth = _authorized
     for scheme in ("http://", "https://"):
         session.mount(scheme, GuardedAdapter())
     return session

@@ -6,8 +6,10 @@ Add a rule here when an error should be answered by waiting or by a fresh token;
 
 import datetime as dt
 import logging
+import math
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -48,19 +50,22 @@ class Limits:
 
 
 class HostWatch:
-    """Remembers since when nothing has got through to a host, for all threads."""
+    """Remembers since when nothing has got through to a host, for all threads.
 
-    def __init__(self, who: str, clock: Clock, limits: Limits) -> None:
-        self._who, self._clock, self._limits = who, clock, limits
+    Its `stopwatch` counts seconds in which the machine was awake: a clock would take a suspended one for a dead host.
+    """
+
+    def __init__(self, who: str, stopwatch: Callable[[], float], limits: Limits) -> None:
+        self._who, self._stopwatch, self._limits = who, stopwatch, limits
         self._lock = threading.Lock()
-        self._alive_at = dt.datetime.min
-        self._since: dt.datetime | None = None
-        self._last = dt.datetime.min
+        self._alive_at = -math.inf
+        self._since: float | None = None
+        self._last = -math.inf
         self._error: WeChatError | None = None
 
-    def note(self, started: dt.datetime, error: WeChatError | None) -> None:
+    def note(self, started: float, error: WeChatError | None) -> None:
         """Take note of how an attempt that began at `started` ended."""
-        now = self._clock()
+        now = self._stopwatch()
         with self._lock:
             if not _worth_retrying(error) or isinstance(error, RateLimited):
                 self._alive_at, self._since = now, None
@@ -82,11 +87,11 @@ class HostWatch:
 
     def _age(self) -> float:
         """Seconds since the present series of failures began; 0 when there is none."""
-        now = self._clock()
+        now = self._stopwatch()
         with self._lock:
-            if self._since and (now - self._last).total_seconds() > FORGET_AFTER:
+            if now - self._last > FORGET_AFTER:
                 self._since = None
-            return (now - self._since).total_seconds() if self._since else 0.0
+            return 0.0 if self._since is None else now - self._since
 
 
 @dataclass(slots=True)
@@ -110,9 +115,10 @@ class Retry:
         sleep: Callable[[float], object],
         limits: Limits,
         chance: Callable[[], float] = random.random,
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.host = HostWatch(who, clock, limits)
-        self._clock, self._sleep, self._limits, self._chance = clock, sleep, limits, chance
+        self.host = HostWatch(who, stopwatch, limits)
+        self._stopwatch, self._clock, self._sleep, self._limits, self._chance = stopwatch, clock, sleep, limits, chance
         self._resume_at = dt.datetime.min
 
     def run(
@@ -128,7 +134,7 @@ class Retry:
             self.host.check()
             token = tokens.current() if tokens else ""
             permit()
-            started = self._clock()
+            started, at = self._stopwatch(), self._clock()
             try:
                 result = once(token)
             except WeChatError as caught:
@@ -137,33 +143,33 @@ class Retry:
                 self.host.note(started, None)
                 return result
             self.host.note(started, error)
-            self._recover(error, tally, started)
+            self._recover(error, tally, at)
             if isinstance(error, TokenRejected):
                 self._renew(error, tally, tokens, token)
 
-    def _recover(self, error: WeChatError, tally: _Tally, started: dt.datetime) -> None:
+    def _recover(self, error: WeChatError, tally: _Tally, at: dt.datetime) -> None:
         """Wait as the error asks for; raise it when it is of no use, or no more."""
         tally.asked += 1
         if isinstance(error, RateLimited):
-            self._pause(error, tally, started)
+            self._pause(error, tally, at)
         elif _worth_retrying(error):
             self._back_off(error, tally)
         elif not isinstance(error, TokenRejected):
             raise error.after(tally.asked)
 
     def _renew(self, error: TokenRejected, tally: _Tally, tokens: TokenSource | None, token: str) -> None:
-        """Answer a rejected token with a fresh one, once."""
-        if tokens is None or tally.renewed:
+        """Answer a rejected token with a fresh one, once, where more than one attempt may be made."""
+        if tokens is None or tally.renewed or self._limits.attempts == 1:
             raise error.after(tally.asked)
         tally.renewed = True
         tokens.replace(token)
 
-    def _pause(self, error: RateLimited, tally: _Tally, started: dt.datetime) -> None:
+    def _pause(self, error: RateLimited, tally: _Tally, at: dt.datetime) -> None:
         """Let all threads wait for the minute after the one in which the call was made."""
         tally.pauses += 1
         if tally.pauses > self._limits.pauses:
             raise error.after(tally.asked)
-        next_minute = started.replace(second=0, microsecond=0) + dt.timedelta(minutes=1)
+        next_minute = at.replace(second=0, microsecond=0) + dt.timedelta(minutes=1)
         self._resume_at = max(self._resume_at, next_minute)
         log.info("too many calls a minute: waiting until %s", next_minute.time())
 

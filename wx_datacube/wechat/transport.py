@@ -1,7 +1,8 @@
-"""Transport: one HTTP exchange, bounded in time and size, that never raises and never says where it went.
+"""Transport: one HTTP exchange, bounded in time and size, that never says where it went.
 
 Add a rule here when it is about how a request is sent, or about what can go wrong on its way. What a body means is said
 in `answers`. Errors of the HTTP library stop here, as sentences of ours: their own text carries the URL with the token.
+Other errors are faults of ours, and are raised.
 """
 
 import http.client
@@ -79,13 +80,18 @@ class Transport:
         """POST `body` as JSON, or GET without one, within `seconds` (at most, and by default, the total time-out)."""
         started = time.monotonic()
         received = Received(self._bounds.size)
-        status, fault = None, None
+        status, fault, failed = None, None, None
         limit = min(seconds or self._bounds.total, self._bounds.total)
         with Guard(limit) as guard:
             try:
                 status = self._exchange(url, body, received)
-            except Exception as error:
-                fault = f"{self.who} {_sentence(error, self._bounds)}"
+            except _OF_THE_WIRE as error:
+                failed = error
+            except Exception:  # a fault of ours, unless it comes of the socket that was shut down meanwhile
+                if not guard.expired:
+                    raise
+        if failed:
+            fault = f"{self.who} {_sentence(failed, self._bounds)}"
         if guard.expired:
             status, fault = None, f"{self.who} did not answer in full within {limit:.3g} s."
         elapsed = round((time.monotonic() - started) * 1000)
@@ -120,6 +126,8 @@ class Transport:
             yield response
 
 
+_OF_THE_WIRE = (requests.RequestException, lib.HTTPError, http.client.HTTPException, OSError, EOFError, zlib.error)
+"""What the HTTP library raises for what happens on the way, whatever else it is; the rest are faults of ours."""
 _FAULTS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((lib.NameResolutionError, socket.gaierror), "can't be reached: its name can't be resolved."),
     ((lib.ProxyError,), "can't be reached: the proxy of this machine's environment does not let us through."),
