@@ -254,7 +254,6 @@ class Again:
 class _Plan:
     windows: list[Window]
     asked: list[dt.date]
-    stored: frozenset[dt.date] = frozenset()
     calls_today: int = 0
     quota_stop: bool = False
     granted: bool = True
@@ -299,16 +298,16 @@ class _Task:
             if not asked:
                 return _Plan([], [])
             habit = _window_habit(con, account.name, endpoint)
-            left_out = known.silent_answers(con, account.name, endpoint).intersection(asked)
+            silent = known.silent_answers(con, account.name, endpoint)
             errors = known.standing_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
             granted = known.was_answered(con, account.name, endpoint) and not any(map(_needs_person, errors))
             calls_today = known.calls_since(con, account.name, _midnight(self.now))[endpoint.name]
         stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
-        alone = {label for label in left_out if states[label] is State.MISSING}
+        alone = {label for label in silent.intersection(asked) if states[label] is State.MISSING}
         one_label = self.look or habit is _Habit.ONE_LABEL
         windows = plan_windows(endpoint, asked, stored, one_label=one_label, alone=alone)
         stopped = self._quota_stop(errors.get(known.QUOTA_USED_UP))
-        return _Plan(windows, asked, stored, calls_today, stopped, granted, habit is _Habit.UNKNOWN)
+        return _Plan(windows, asked, calls_today, stopped, granted, habit is _Habit.UNKNOWN)
 
     def _left_to_refresh(self, con: Connection) -> frozenset[dt.date]:
         """What nobody has asked again since the refresh began: another run may be at the same one."""
