@@ -48,7 +48,7 @@ _PATIENCE = 30.0
 _CLAIM_HOLDS = dt.timedelta(minutes=1)
 """How long nobody else posts what a process has claimed; it may have been killed before it posted."""
 _TOGETHER = dt.timedelta(minutes=3)
-"""Seven endpoints meet the same in a run: the first is told, and the others after this, by the next tick or 12:35."""
+"""Seven endpoints meet the same in a run: the first is told at once, the others after this, by a tick or 12:35."""
 _RETRY_AFTER = dt.timedelta(minutes=10)
 """How long ticks leave a chat alone that did not take a message."""
 _LAST_TICK = dt.time(12, 30)
@@ -171,7 +171,10 @@ class Troubles:
         if not found and not self._path.exists():
             return
         now = self._clock()
-        claimed = self._changed(lambda before: _updated(before, account, source, looked_at, found, now), account, say)
+        within_a_run = source in (Source.CALLS, Source.RUNS)
+        claimed = self._changed(
+            lambda before: _updated(before, account, source, looked_at, found, now), account, say, more=within_a_run
+        )
         if claimed is None:
             claimed = _updated([], account, source, looked_at, found, now)
         self._tell(claimed, say)
@@ -191,16 +194,18 @@ class Troubles:
         change: "Callable[[list[_Kept]], list[_Kept]]",
         account: str | None,
         say: Callable[[str], None] = lambda message: None,
+        *,
+        more: bool = False,
     ) -> "list[_Kept] | None":
         """Change what is kept; what is to be told now of the account (None: of all), claimed by this process.
 
-        None where the folder can't be written.
+        `more` says that more endpoints may meet the same in a moment. None where the folder can't be written.
         """
         try:
             with locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
                 before = self._read()
                 after = change(before)
-                claimed = [] if self._webhook is None else _claimed(after, account, self._clock())
+                claimed = [] if self._webhook is None else _claimed(after, account, self._clock(), more)
                 if after != before:
                     with suppress(OSError):  # then it is told, and told again the next time
                         self._write(after)
@@ -357,12 +362,12 @@ def _covers(told: str, subject: str) -> bool:
     return bool(dots) and name == other and first <= begin and end <= last
 
 
-def _claimed(kept: list[_Kept], account: str | None, now: dt.datetime) -> list[_Kept]:
+def _claimed(kept: list[_Kept], account: str | None, now: dt.datetime, more: bool) -> list[_Kept]:
     """What is to be told of an account (None: of all), and not about to be told by another process; claims it."""
     claimed = []
     for place, each in enumerate(kept):
         mine = account in (None, each["account"]) and _untold(each)
-        began = each["told"] and each["source"] == Source.CALLS and _is_within(each["since"], _TOGETHER, now)
+        began = more and each["told"] and _is_within(each["since"], _TOGETHER, now)
         if mine and not began and not _is_within(each.get("claimed"), _CLAIM_HOLDS, now):
             kept[place] = each | {"claimed": f"{now:%Y-%m-%d %H:%M:%S}"}
             claimed.append(kept[place])

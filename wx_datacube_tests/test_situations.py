@@ -272,6 +272,7 @@ PERSON, TOMORROW, LATER = "需要您处理", "等到明天，无需处理", "稍
 ALL = "getupstreammsg, getupstreammsghour, getupstreammsgdist"
 SINCE = "missing since 2026-11-26 12:00: "
 YESTERDAY, TWO_DAYS = f"{SINCE}{ALL} 2026-11-25.", f"{SINCE}{ALL} 2026-11-25 … 2026-11-26."
+TAKEN = "does another program of the account take it"
 BUSY, DOWN, USED_UP = "WeChat is busy", "WeChat is out of order", "今天的调用额度已用完"
 DENIED, DENIED_TOO = "getupstreammsghour: The account may not", "getupstreammsgdist: The account may not"
 HOURS_YESTERDAY = f"{SINCE}getupstreammsghour 2026-11-25. + why: + {DENIED}"
@@ -310,8 +311,8 @@ SITUATIONS = (
     Situation(quota_taken, ((TOMORROW, USED_UP),)),
     Situation(
         quota_taken_for_two_days,
-        ((TOMORROW, USED_UP), (PERSON, f"{TWO_DAYS} + why: + {USED_UP}")),
-        (f"{TWO_DAYS} + why: + {USED_UP}",),
+        ((TOMORROW, USED_UP), (PERSON, f"{TWO_DAYS} + why: + {USED_UP} + {TAKEN}")),
+        (f"{TWO_DAYS} + why: + {USED_UP} + {TAKEN}",),
     ),
     Situation(
         not_whitelisted,

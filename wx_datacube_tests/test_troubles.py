@@ -118,6 +118,16 @@ def test_what_a_run_meets_with_all_its_endpoints_is_told_twice_at_most(book: Boo
     assert receiver.texts[1].endswith("(同样 · also: getupstreammsgdist, getupstreammsg)")
 
 
+def test_what_is_told_at_the_end_has_all_endpoints(book: Book, receiver: Receiver) -> None:
+    """By the end of a `backfill`, say, which may take seconds."""
+    book.note(DENIED)
+    book.note(DENIED_TOO)
+    book.troubles.note("shop", Source.LABELS, None, [missing(24)])
+
+    _, text = receiver.texts
+    assert "(同样 · also: getupstreammsg)\n• 2026-11-24..2026-11-24 is missing." in text
+
+
 def test_how_far_it_goes_is_not_told_of_what_passes_by_itself(book: Book, receiver: Receiver) -> None:
     """The quota of one endpoint after the other is used up: nobody has anything to do."""
     book.note(USED_UP)

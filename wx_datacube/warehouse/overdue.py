@@ -84,7 +84,7 @@ def _of_endpoint(
     settled = [gap for gap in (_settled(endpoint, each, now) for each in summary.gaps) if gap]
     near = [(max(first, reached), last) for first, last in settled if last >= reached]
     far = [(first, min(last, _before(endpoint, reached))) for first, last in settled if first < reached]
-    used_up = _quota_is_used_up(calls, daily_calls)
+    used_up = quota_is_used_up(calls, daily_calls)
     if near:
         # What has been missing since yesterday is no matter of one day's quota any more.
         of_today = settled_at(near[0][0], endpoint.period) >= midnight
@@ -97,7 +97,8 @@ def _of_endpoint(
         yield Overdue(endpoint, tuple(far), history=True, waits=waits)
 
 
-def _quota_is_used_up(calls: Lately, daily_calls: int | None) -> bool:
+def quota_is_used_up(calls: Lately, daily_calls: int | None) -> bool:
+    """Whether no call is left today, by WeChat's last word or by the limit of the settings."""
     refused = calls.used_up_at is not None and (calls.good_at is None or calls.good_at <= calls.used_up_at)
     return refused or (daily_calls is not None and calls.today >= daily_calls)
 
