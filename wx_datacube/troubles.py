@@ -14,7 +14,7 @@ while something is posted: what a process is about to post is marked as claimed.
 import datetime as dt
 import json
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -264,22 +264,22 @@ class Troubles:
             self._tell(self._changed(list, None, say) or [], say)
 
     def _tell(self, claimed: "list[_Kept]", say: Callable[[str], None]) -> None:
-        """Post what was claimed, a message for each account and urgency."""
+        """Post what was claimed, a message for each account and urgency, or as many as the chat needs to take it."""
         if self._webhook is None:
             return
-        from wx_datacube.webhook import post  # and with it the HTTP library, which `status` can do without
+        from wx_datacube.webhook import chat_of, post  # and with it the HTTP library, which `status` can do without
 
         messages: dict[tuple[str, str], list[_Kept]] = {}
         for each in claimed:
             messages.setdefault((each["account"], each["urgency"]), []).append(each)
-        why_not = None
+        why_not, most = None, chat_of(self._webhook.reveal()).most
         for asks in Urgency:
             for (account, urgency), kept in messages.items():
-                if urgency == asks.name:
-                    heading = f"wx_datacube · {account} · {asks.heading(self._clock().time())}"
+                heading = f"wx_datacube · {account} · {asks.heading(self._clock().time())}"
+                for fitting in _fitting(kept, most - len(heading.encode())) if urgency == asks.name else ():
                     # Once it took nothing, it is not asked again: each message may take its whole time-out.
-                    why_not = why_not or post(self._webhook, "\n".join([heading, *map(_line, kept)]))
-                    self._settle(kept, taken=why_not is None)
+                    why_not = why_not or post(self._webhook, "\n".join([heading, *map(_line, fitting)]))
+                    self._settle(fitting, taken=why_not is None)
         if why_not:
             say(f"Nobody was told of this: {why_not} It is told the next time.")
 
@@ -382,6 +382,18 @@ def _is_within(moment: str | None, span: dt.timedelta, now: dt.datetime) -> bool
 def _line(kept: _Kept) -> str:
     others = kept["subjects"][1:] if kept["source"] != Source.LABELS else []
     return f"• {kept['text']}" + (f" (同样 · also: {', '.join(others)})" if others else "")
+
+
+def _fitting(kept: Sequence[_Kept], most: int) -> Iterator[list[_Kept]]:
+    """What goes into a message each: as many lines as are `most` bytes together, at least one."""
+    message: list[_Kept] = []
+    for each in kept:
+        if message and sum(len(_line(one).encode()) + 1 for one in [*message, each]) > most:
+            yield message
+            message = []
+        message.append(each)
+    if message:
+        yield message
 
 
 def _without_checks(before: list[_Kept], account: str, endpoint: str, checks: Collection[str]) -> list[_Kept]:

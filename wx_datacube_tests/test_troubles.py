@@ -200,6 +200,17 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, 
     assert "did not answer" in book.said[0] or "Nobody was told of this" in book.said[0]
 
 
+def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Receiver) -> None:
+    """企业微信 takes 2,048 bytes: nothing is cut off and taken for told."""
+    found = [Trouble(f"check {number}", "it", Urgency.PERSON, f"{number}{'无' * 300}.") for number in range(5)]
+    book.note(found, source=Source.CHECKS)
+
+    lines = [line for text in receiver.texts for line in text.split("\n")[1:]]
+    assert lines == [f"• {each.text}" for each in found]
+    assert len(receiver.texts) == 3
+    assert {text.split("\n")[0] for text in receiver.texts} == {"wx_datacube · shop · 需要您处理 · needs you"}
+
+
 def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:
     """Once it has gone well with everything that had met it."""
     book.note([*DENIED, *DENIED_TOO])
