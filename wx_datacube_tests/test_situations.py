@@ -243,9 +243,12 @@ def restated_and_healed(it: Morning) -> None:
 
 
 def stolen_token(it: Morning) -> None:
-    """Another program fetches tokens of its own, and ours end."""
+    """Another program fetches tokens of its own, and ours end, with the first that is asked."""
     it.wechat.control.fault("*", "revoke")
-    it.whole_day()
+    for hour in (8, 12):
+        it.at(hour)
+        it.made.bring_in(MESSAGES, [day(25)])
+    it.judge()
 
 
 def webhook_down_until_noon(it: Morning) -> None:
@@ -337,7 +340,7 @@ SITUATIONS = (
     Situation(restated_and_healed, ((PERSON, REVISED), (PERSON, UNEQUAL))),
     Situation(
         stolen_token,
-        ((PERSON, REJECTED), (PERSON, f"{REJECTED} + also:"), (PERSON, f"{YESTERDAY} + why: + {REJECTED}")),
+        ((PERSON, REJECTED), (PERSON, f"{YESTERDAY} + why: + {REJECTED}")),
         (REJECTED, f"{YESTERDAY} + why: + {REJECTED}"),
     ),
     Situation(webhook_down_until_noon, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY)), (DENIED, HOURS_YESTERDAY)),

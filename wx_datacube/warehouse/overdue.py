@@ -63,9 +63,12 @@ def judge_overdue(
     """As `find_overdue`, for who has read the summaries and calls already."""
     judged: dict[str, list[Overdue]] = {account: [] for account in accounts}
     for account in accounts:
+        days = found.get((account, ENDPOINTS[0].name))
         for endpoint in ENDPOINTS:
             if (summary := found.get((account, endpoint.name))) and summary.gaps:
                 calls = lately.get((account, endpoint.name), Lately())
+                if endpoint.implied_by_silence and days and set(summary.gaps) <= set(days.gaps):
+                    calls = _with_days(calls, lately.get((account, ENDPOINTS[0].name), Lately()), daily_calls)
                 judged[account] += _of_endpoint(endpoint, summary, calls, now, daily_calls)
         if any(not each.waits for each in judged[account]) and under_way(account):
             judged[account] = [
@@ -95,6 +98,11 @@ def _of_endpoint(
         if used_up and not (calls.used_up_yesterday and calls.good_at is None):
             waits = waits or "Today's quota is used up."
         yield Overdue(endpoint, tuple(far), history=True, waits=waits)
+
+
+def _with_days(calls: Lately, days: Lately, daily_calls: int | None) -> Lately:
+    """What is not asked for as long as its days are missing waits for their quota."""
+    return days if quota_is_used_up(days, daily_calls) else calls
 
 
 def quota_is_used_up(calls: Lately, daily_calls: int | None) -> bool:
