@@ -5,7 +5,7 @@ judgement is said. Nothing here reads a file but through the connection that it 
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wx_datacube.catalog import Endpoint
@@ -22,7 +22,7 @@ from wx_datacube.warehouse.coverage import (
     zero_days,
 )
 from wx_datacube.warehouse.files import Warehouse
-from wx_datacube.warehouse.overdue import Gap, Overdue, judge_overdue
+from wx_datacube.warehouse.overdue import Gap, Overdue, judge_overdue, quota_is_used_up
 
 OVERDUE = "overdue"
 """The cause of the trouble that labels are missing."""
@@ -30,6 +30,11 @@ LATE = "zero day"
 """The cause of the trouble that a day without a message is probably late."""
 _STALE = dt.timedelta(days=1)
 """Without a call for so long nothing ran: schedules, daemon or cron are off."""
+_TAKEN = (
+    "配额不止一天不够用：请确认是否有其他程序占用，或调高 WX_DATACUBE_DAILY_CALLS。"
+    " The quota did not suffice on more than one day: does another program of the account take it, or is"
+    " WX_DATACUBE_DAILY_CALLS too low?"
+)
 _ZERO = (
     "{day} 没有任何消息，而此前 14 天每天都有：很可能是微信延迟发布，之后六天会自动重查。"
     " No message is stored for {day}, although there were messages on each of the 14 days before: WeChat is probably"
@@ -70,10 +75,11 @@ def judge(
     names = [each.name for each in accounts]
     warehouse, troubles = Warehouse(settings.database), Troubles(settings.database)
     overdue = judge_overdue(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
+    used_up = {of for of, calls in lately.items() if quota_is_used_up(calls, settings.daily_calls)}
     asked, zeros = last_calls_at(con), zero_days(con, names, now)
     return {
         name: Attention(
-            tuple(_overdue(name, overdue[name], asked.get(name), troubles, now)),
+            tuple(_overdue(name, overdue[name], asked.get(name), troubles, now, used_up)),
             tuple(Trouble(LATE, f"{day}", Urgency.NOTE, _ZERO.format(day=day)) for day in zeros.get(name, ())),
         )
         for name in names
@@ -95,14 +101,22 @@ def tell(
 
 
 def _overdue(
-    account: str, overdue: Sequence[Overdue], asked_at: dt.datetime | None, troubles: Troubles, now: dt.datetime
+    account: str,
+    overdue: Sequence[Overdue],
+    asked_at: dt.datetime | None,
+    troubles: Troubles,
+    now: dt.datetime,
+    used_up: Collection[tuple[str, str]],
 ) -> list[Trouble]:
     """One incident of all that a person has to see to; each gap is a subject of it, by which its growth is seen."""
     acute = [each for each in overdue if not each.waits]
     if not acute:
         return []
     yesterday = dt.datetime.combine(now.date() - dt.timedelta(days=1), dt.time())
-    text = _text(account, acute, asked_at, troubles.in_the_way(account, yesterday), now)
+    causes = troubles.in_the_way(account, yesterday)
+    if any((account, each.endpoint.name) in used_up for each in acute):
+        causes.append(_TAKEN)
+    text = _text(account, acute, asked_at, causes, now)
     return [
         Trouble(OVERDUE, f"{endpoint.name} {first}..{last}", Urgency.PERSON, text)
         for endpoint, (first, last) in _joined(acute)

@@ -14,8 +14,7 @@ while something is posted: what a process is about to post is marked as claimed.
 import datetime as dt
 import json
 import os
-import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -49,7 +48,7 @@ _PATIENCE = 30.0
 _CLAIM_HOLDS = dt.timedelta(minutes=1)
 """How long nobody else posts what a process has claimed; it may have been killed before it posted."""
 _TOGETHER = dt.timedelta(minutes=3)
-"""Seven endpoints meet the same in a run: the first is told, and the others after this, by the next tick or 12:35."""
+"""Seven endpoints meet the same in a run: the first is told at once, the others after this, by a tick or 12:35."""
 _RETRY_AFTER = dt.timedelta(minutes=10)
 """How long ticks leave a chat alone that did not take a message."""
 _LAST_TICK = dt.time(12, 30)
@@ -172,7 +171,10 @@ class Troubles:
         if not found and not self._path.exists():
             return
         now = self._clock()
-        claimed = self._changed(lambda before: _updated(before, account, source, looked_at, found, now), account, say)
+        within_a_run = source in (Source.CALLS, Source.RUNS)
+        claimed = self._changed(
+            lambda before: _updated(before, account, source, looked_at, found, now), account, say, more=within_a_run
+        )
         if claimed is None:
             claimed = _updated([], account, source, looked_at, found, now)
         self._tell(claimed, say)
@@ -203,16 +205,18 @@ class Troubles:
         change: "Callable[[list[_Kept]], list[_Kept]]",
         account: str | None,
         say: Callable[[str], None] = lambda message: None,
+        *,
+        more: bool = False,
     ) -> "list[_Kept] | None":
         """Change what is kept; what is to be told now of the account (None: of all), claimed by this process.
 
-        None where the folder can't be written.
+        `more` says that more endpoints may meet the same in a moment. None where the folder can't be written.
         """
         try:
             with locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
                 before = self._read()
                 after = change(before)
-                claimed = [] if self._webhook is None else _claimed(after, account, self._clock())
+                claimed = [] if self._webhook is None else _claimed(after, account, self._clock(), more)
                 if after != before:
                     with suppress(OSError):  # then it is told, and told again the next time
                         self._write(after)
@@ -271,22 +275,22 @@ class Troubles:
             self._tell(self._changed(list, None, say) or [], say)
 
     def _tell(self, claimed: "list[_Kept]", say: Callable[[str], None]) -> None:
-        """Post what was claimed, a message for each account and urgency."""
+        """Post what was claimed, a message for each account and urgency, or as many as the chat needs to take it."""
         if self._webhook is None:
             return
-        from wx_datacube.webhook import post  # and with it the HTTP library, which `status` can do without
+        from wx_datacube.webhook import chat_of, post  # and with it the HTTP library, which `status` can do without
 
         messages: dict[tuple[str, str], list[_Kept]] = {}
         for each in claimed:
             messages.setdefault((each["account"], each["urgency"]), []).append(each)
-        why_not = None
+        why_not, most = None, chat_of(self._webhook.reveal()).most
         for asks in Urgency:
             for (account, urgency), kept in messages.items():
-                if urgency == asks.name:
-                    heading = f"wx_datacube · {account} · {asks.heading(self._clock().time())}"
+                heading = f"wx_datacube · {account} · {asks.heading(self._clock().time())}"
+                for fitting in _fitting(kept, most - len(heading.encode())) if urgency == asks.name else ():
                     # Once it took nothing, it is not asked again: each message may take its whole time-out.
-                    why_not = why_not or post(self._webhook, "\n".join([heading, *map(_line, kept)]))
-                    self._settle(kept, taken=why_not is None)
+                    why_not = why_not or post(self._webhook, "\n".join([heading, *map(_line, fitting)]))
+                    self._settle(fitting, taken=why_not is None)
         if why_not:
             say(f"Nobody was told of this: {why_not} It is told the next time.")
 
@@ -373,12 +377,12 @@ def _covers(told: str, subject: str) -> bool:
     return bool(dots) and name == other and first <= begin and end <= last
 
 
-def _claimed(kept: list[_Kept], account: str | None, now: dt.datetime) -> list[_Kept]:
+def _claimed(kept: list[_Kept], account: str | None, now: dt.datetime, more: bool) -> list[_Kept]:
     """What is to be told of an account (None: of all), and not about to be told by another process; claims it."""
     claimed = []
     for place, each in enumerate(kept):
         mine = account in (None, each["account"]) and _untold(each)
-        began = each["told"] and each["source"] == Source.CALLS and _is_within(each["since"], _TOGETHER, now)
+        began = more and each["told"] and _is_within(each["since"], _TOGETHER, now)
         if mine and not began and not _is_within(each.get("claimed"), _CLAIM_HOLDS, now):
             kept[place] = each | {"claimed": f"{now:%Y-%m-%d %H:%M:%S}"}
             claimed.append(kept[place])
@@ -391,9 +395,20 @@ def _is_within(moment: str | None, span: dt.timedelta, now: dt.datetime) -> bool
 
 
 def _line(kept: _Kept) -> str:
-    names = dict.fromkeys(map(_endpoint, kept["subjects"])) if kept["source"] != Source.LABELS else {}
-    others = [name for name in names if name not in re.findall(r"\w+", kept["text"])] if len(names) > 1 else []
+    others = list(dict.fromkeys(map(_endpoint, kept["subjects"])))[1:] if kept["source"] != Source.LABELS else []
     return f"• {kept['text']}" + (f" (同样 · also: {', '.join(others)})" if others else "")
+
+
+def _fitting(kept: Sequence[_Kept], most: int) -> Iterator[list[_Kept]]:
+    """What goes into a message each: as many lines as are `most` bytes together, at least one."""
+    message: list[_Kept] = []
+    for each in kept:
+        if message and sum(len(_line(one).encode()) + 1 for one in [*message, each]) > most:
+            yield message
+            message = []
+        message.append(each)
+    if message:
+        yield message
 
 
 def _without_checks(before: list[_Kept], account: str, endpoint: str, checks: Collection[str]) -> list[_Kept]:

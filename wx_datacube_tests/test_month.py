@@ -14,7 +14,7 @@ import pytest
 
 from wx_datacube.catalog import ENDPOINTS, Period
 from wx_datacube.definitions import build_defs
-from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.emulator.testing import Control, Emulated, wechat
 from wx_datacube.ingest import Ingest
 from wx_datacube.orchestration.assets import resource_key
 from wx_datacube.orchestration.resources import WeChatAccount
@@ -32,15 +32,16 @@ PERSON, TOMORROW, LATER, NOTE = "需要您处理", "等到明天，无需处理"
 PUBLISHED = dt.time(8)
 
 
-class NeverSleeping(WeChatAccount):
-    """The account, whose retries come at once: here the clock stands still while it asks."""
+class ByTheSameClock(WeChatAccount):
+    """The account, whose client goes by the time of the month, in which no pause takes any."""
 
     def ingest(self, settings: Settings) -> Ingest:
-        """Ingestion without pauses."""
+        """Ingestion whose calls are made at the time of the emulator."""
         account = settings.account(self.account)
+        clock = Control(settings.api_url).now
         return replace(
             super().ingest(settings),
-            connect=lambda halted: Client.of(account, settings.api_url, sleep=lambda seconds: None),
+            connect=lambda halted: Client.of(account, settings.api_url, clock=clock, sleep=lambda seconds: None),
         )
 
 
@@ -268,8 +269,8 @@ def heard(month: Month) -> list[tuple[str, str]]:
 @pytest.mark.long
 def test_every_morning_has_the_right_word(month: Month) -> None:
     """Who is told what and when; `status` says the same; in the end all is there, and Dagster agrees."""
-    quick = {resource_key("default"): NeverSleeping(account="default")}
-    defs = build_defs(clock=lambda: month.now, resources=quick)
+    ours = {resource_key("default"): ByTheSameClock(account="default")}
+    defs = build_defs(clock=lambda: month.now, resources=ours)
     month.set(dt.datetime.combine(FIRST - dt.timedelta(days=1), dt.time(15)))
     for period in Period:
         tick(month, defs, period)

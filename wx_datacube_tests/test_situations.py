@@ -243,9 +243,12 @@ def restated_and_healed(it: Morning) -> None:
 
 
 def stolen_token(it: Morning) -> None:
-    """Another program fetches tokens of its own, and ours end."""
+    """Another program fetches tokens of its own, and ours end, with the first that is asked."""
     it.wechat.control.fault("*", "revoke")
-    it.whole_day()
+    for hour in (8, 12):
+        it.at(hour)
+        it.made.bring_in(MESSAGES, [day(25)])
+    it.judge()
 
 
 def webhook_down_until_noon(it: Morning) -> None:
@@ -272,6 +275,7 @@ PERSON, TOMORROW, LATER = "需要您处理", "等到明天，无需处理", "稍
 ALL = "getupstreammsg, getupstreammsghour, getupstreammsgdist"
 SINCE = "missing since 2026-11-26 12:00: "
 YESTERDAY, TWO_DAYS = f"{SINCE}{ALL} 2026-11-25.", f"{SINCE}{ALL} 2026-11-25 … 2026-11-26."
+TAKEN = "does another program of the account take it"
 BUSY, DOWN, USED_UP = "WeChat is busy", "WeChat is out of order", "今天的调用额度已用完"
 DENIED, DENIED_TOO = "getupstreammsghour: The account may not", "getupstreammsgdist: The account may not"
 HOURS_YESTERDAY = f"{SINCE}getupstreammsghour 2026-11-25. + why: + {DENIED}"
@@ -310,8 +314,8 @@ SITUATIONS = (
     Situation(quota_taken, ((TOMORROW, USED_UP),)),
     Situation(
         quota_taken_for_two_days,
-        ((TOMORROW, USED_UP), (PERSON, f"{TWO_DAYS} + why: + {USED_UP}")),
-        (f"{TWO_DAYS} + why: + {USED_UP}",),
+        ((TOMORROW, USED_UP), (PERSON, f"{TWO_DAYS} + why: + {USED_UP} + {TAKEN}")),
+        (f"{TWO_DAYS} + why: + {USED_UP} + {TAKEN}",),
     ),
     Situation(
         not_whitelisted,
@@ -336,7 +340,7 @@ SITUATIONS = (
     Situation(restated_and_healed, ((PERSON, REVISED), (PERSON, UNEQUAL))),
     Situation(
         stolen_token,
-        ((PERSON, REJECTED), (PERSON, f"{REJECTED} + also:"), (PERSON, f"{YESTERDAY} + why: + {REJECTED}")),
+        ((PERSON, REJECTED), (PERSON, f"{YESTERDAY} + why: + {REJECTED}")),
         (REJECTED, f"{YESTERDAY} + why: + {REJECTED}"),
     ),
     Situation(webhook_down_until_noon, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY)), (DENIED, HOURS_YESTERDAY)),

@@ -118,6 +118,16 @@ def test_what_a_run_meets_with_all_its_endpoints_is_told_twice_at_most(book: Boo
     assert receiver.texts[1].endswith("(同样 · also: getupstreammsgdist, getupstreammsg)")
 
 
+def test_what_is_told_at_the_end_has_all_endpoints(book: Book, receiver: Receiver) -> None:
+    """By the end of a `backfill`, say, which may take seconds."""
+    book.note(DENIED)
+    book.note(DENIED_TOO)
+    book.troubles.note("shop", Source.LABELS, None, [missing(24)])
+
+    _, text = receiver.texts
+    assert "(同样 · also: getupstreammsg)\n• 2026-11-24..2026-11-24 is missing." in text
+
+
 def test_how_far_it_goes_is_not_told_of_what_passes_by_itself(book: Book, receiver: Receiver) -> None:
     """The quota of one endpoint after the other is used up: nobody has anything to do."""
     book.note(USED_UP)
@@ -188,6 +198,17 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, 
     posting.join(20)
     assert not posting.is_alive()
     assert "did not answer" in book.said[0] or "Nobody was told of this" in book.said[0]
+
+
+def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Receiver) -> None:
+    """企业微信 takes 2,048 bytes: nothing is cut off and taken for told."""
+    found = [Trouble(f"check {number}", "it", Urgency.PERSON, f"{number}{'无' * 300}.") for number in range(5)]
+    book.note(found, source=Source.CHECKS)
+
+    lines = [line for text in receiver.texts for line in text.split("\n")[1:]]
+    assert lines == [f"• {each.text}" for each in found]
+    assert len(receiver.texts) == 3
+    assert {text.split("\n")[0] for text in receiver.texts} == {"wx_datacube · shop · 需要您处理 · needs you"}
 
 
 def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:

@@ -82,6 +82,17 @@ def test_of_todays_quota_nobody_has_to_act(con: Connection) -> None:
     assert tomorrow.gaps == ((DAYS[-1], day(20)),)
 
 
+def test_what_waits_for_its_days_waits_for_their_quota(con: Connection) -> None:
+    """Hours of a day are not asked for before its messages; those of a day that is there have no such reason."""
+    refused(con, DAYS[-1], MORNING)
+    assert {each.waits for each in found(con, endpoint=HOURS)} == {"Today's quota is used up."}
+
+    landed(con, DAYS[:-1], at=MORNING - dt.timedelta(hours=1))
+    assert [each.waits for each in found(con)] == ["Today's quota is used up."]
+    newest, history = found(con, endpoint=HOURS)
+    assert (newest.waits, history.waits) == ("Today's quota is used up.", "")
+
+
 def test_a_good_answer_after_the_refusal_ends_the_wait(con: Connection) -> None:
     """The quota was raised: what is still missing is not the quota's matter."""
     refused(con, DAYS[-1], MORNING)

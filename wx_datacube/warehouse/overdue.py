@@ -5,7 +5,7 @@ may be missing though all is well. How it is said is in `wx_datacube.attention`.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
@@ -63,10 +63,15 @@ def judge_overdue(
     """As `find_overdue`, for who has read the summaries and calls already."""
     judged: dict[str, list[Overdue]] = {account: [] for account in accounts}
     for account in accounts:
+        days = found.get((account, ENDPOINTS[0].name))
+        of_days = lately.get((account, ENDPOINTS[0].name), Lately())
+        # What is not asked for as long as its days are missing waits for their quota.
+        held = days.gaps if days and quota_is_used_up(of_days, daily_calls) else []
         for endpoint in ENDPOINTS:
             if (summary := found.get((account, endpoint.name))) and summary.gaps:
                 calls = lately.get((account, endpoint.name), Lately())
-                judged[account] += _of_endpoint(endpoint, summary, calls, now, daily_calls)
+                waits = (of_days, held if endpoint.implied_by_silence else [])
+                judged[account] += _of_endpoint(endpoint, summary, calls, waits, now, daily_calls)
         if any(not each.waits for each in judged[account]) and under_way(account):
             judged[account] = [
                 each if each.waits else Overdue(each.endpoint, each.gaps, each.history, "It is being fetched now.")
@@ -76,28 +81,41 @@ def judge_overdue(
 
 
 def _of_endpoint(
-    endpoint: Endpoint, summary: Summary, calls: Lately, now: dt.datetime, daily_calls: int | None
+    endpoint: Endpoint,
+    summary: Summary,
+    own: Lately,
+    waits_for: tuple[Lately, Sequence[Gap]],
+    now: dt.datetime,
+    daily_calls: int | None,
 ) -> Iterator[Overdue]:
+    of_days, held = waits_for
+
+    def calls_for(gaps: Sequence[Gap]) -> Lately:
+        waiting = all(any(a <= first and last <= b for a, b in held) for first, last in gaps)
+        return of_days if waiting else own
+
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     # Where nothing was ever answered for, all but the newest label is history.
     reached = summary.reached or _newest_due(endpoint, now.date())
     settled = [gap for gap in (_settled(endpoint, each, now) for each in summary.gaps) if gap]
     near = [(max(first, reached), last) for first, last in settled if last >= reached]
     far = [(first, min(last, _before(endpoint, reached))) for first, last in settled if first < reached]
-    used_up = _quota_is_used_up(calls, daily_calls)
     if near:
+        used_up = quota_is_used_up(calls_for(near), daily_calls)
         # What has been missing since yesterday is no matter of one day's quota any more.
         of_today = settled_at(near[0][0], endpoint.period) >= midnight
         yield Overdue(endpoint, tuple(near), waits="Today's quota is used up." if used_up and of_today else "")
     if far:
+        calls = calls_for(far)
         going_on = calls.oldest is not None and settled_at(calls.oldest, endpoint.period) < midnight - _DAY
         waits = "History is being brought in, newest first." if going_on else ""
-        if used_up and not (calls.used_up_yesterday and calls.good_at is None):
+        if quota_is_used_up(calls, daily_calls) and not (calls.used_up_yesterday and calls.good_at is None):
             waits = waits or "Today's quota is used up."
         yield Overdue(endpoint, tuple(far), history=True, waits=waits)
 
 
-def _quota_is_used_up(calls: Lately, daily_calls: int | None) -> bool:
+def quota_is_used_up(calls: Lately, daily_calls: int | None) -> bool:
+    """Whether no call is left today, by WeChat's last word or by the limit of the settings."""
     refused = calls.used_up_at is not None and (calls.good_at is None or calls.good_at <= calls.used_up_at)
     return refused or (daily_calls is not None and calls.today >= daily_calls)
 
