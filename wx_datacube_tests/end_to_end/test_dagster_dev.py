@@ -35,6 +35,8 @@ MIX = {
     "getupstreammsgweek": ("2024-02-26", "2024-03-25"),
     "getupstreammsgmonth": ("2024-02-01", "2024-03-01"),
 }
+GAPS = [("2024-02-03", "2024-02-05"), ("2024-02-12", "2024-02-14"), ("2024-02-20", "2024-02-22")]
+"""What *Failed and missing* chooses of days, hours and distributions where three ranges are missing."""
 THEIRS = """
 import dagster as dg
 from dagster_duckdb import DuckDBResource
@@ -145,14 +147,38 @@ def reads(project: Project) -> Iterator[Path]:
         yield log
 
 
-@pytest.fixture(scope="session")
-def backfill(ui: Ui, reads: Path) -> str:
-    """A backfill of days, hours, weeks and months, launched as the UI launches it; its id."""
+def launch(ui: Ui, ranges: dict[str, list[tuple[str, str]]]) -> str:
+    """Launch a backfill of these ranges of each asset, as the UI launches it; its id."""
     chosen = [
-        {"assetKey": {"path": ["default", name]}, "partitions": {"range": {"start": first, "end": last}}}
-        for name, (first, last) in MIX.items()
+        {
+            "assetKey": {"path": ["default", name]},
+            "partitions": {"ranges": [{"start": first, "end": last} for first, last in each]},
+        }
+        for name, each in ranges.items()
     ]
     return str(ui.ask(LAUNCH, chosen=chosen)["launchPartitionBackfill"]["backfillId"])
+
+
+def ended(ui: Ui, backfill: str) -> Any:
+    """A backfill, once it has come to an end."""
+
+    def found() -> Any:
+        it = ui.ask(BACKFILL, id=backfill)["partitionBackfillOrError"]
+        return it if it["status"] not in ("REQUESTED", "IN_PROGRESS") else None
+
+    return wait_until(found)
+
+
+@pytest.fixture(scope="session")
+def backfill(ui: Ui, reads: Path) -> str:
+    """A backfill of days, hours, weeks and months."""
+    return launch(ui, {name: [ends] for name, ends in MIX.items()})
+
+
+@pytest.fixture(scope="session")
+def gaps(ui: Ui, backfill: str) -> str:
+    """Another one beside it, of three ranges of days, hours and distributions each: three runs at once."""
+    return launch(ui, {f"getupstreammsg{suffix}": GAPS for suffix in ("", "hour", "dist")})
 
 
 @pytest.fixture(scope="session")
@@ -169,14 +195,10 @@ def launched(project: Project, ui: Ui) -> str:
 
 
 @pytest.fixture(scope="session")
-def finished(ui: Ui, backfill: str) -> Any:
-    """That backfill, once it has come to an end."""
-
-    def ended() -> Any:
-        found = ui.ask(BACKFILL, id=backfill)["partitionBackfillOrError"]
-        return found if found["status"] not in ("REQUESTED", "IN_PROGRESS") else None
-
-    return wait_until(ended)
+def finished(ui: Ui, backfill: str, gaps: str) -> Any:
+    """The backfill of the mix, once both have come to an end."""
+    ended(ui, gaps)
+    return ended(ui, backfill)
 
 
 def location(ui: Ui, name: str = "wx_datacube") -> Any:
@@ -260,8 +282,22 @@ def test_a_backfill_of_days_hours_weeks_and_months_completes(ui: Ui, finished: A
     assert [run["status"] for run in finished["runs"]] == ["SUCCESS"] * len(MIX)
     counts = {name: asset(ui, name)["partitionStats"] for name in MIX}
     assert counts == {
-        name: {"numMaterialized": count, "numFailed": 0} for name, count in zip(MIX, (31, 7, 5, 2), strict=True)
+        name: {"numMaterialized": count, "numFailed": 0} for name, count in zip(MIX, (31 + 9, 7 + 9, 5, 2), strict=True)
     }
+
+
+def test_three_ranges_of_three_assets_complete_side_by_side(project: Project, ui: Ui, gaps: str) -> None:
+    """No run waits for what another one brings in."""
+    found = ended(ui, gaps)
+    days = ", ".join(f"('{first}', '{last}')" for first, last in GAPS)
+
+    assert found["status"] == "COMPLETED_SUCCESS"
+    assert [run["status"] for run in found["runs"]] == ["SUCCESS"] * 3
+    assert project.query(
+        "SELECT count(*) FROM datacube.coverage WHERE state <> 'missing' AND EXISTS ("
+        f"FROM (VALUES {days}) AS gap(first, last) WHERE label BETWEEN first::DATE AND last::DATE)"
+        " AND endpoint IN ('getupstreammsg', 'getupstreammsghour', 'getupstreammsgdist')"
+    ) == [(27,)]
 
 
 def test_readers_are_never_disturbed(project: Project, finished: Any, reads: Path) -> None:
