@@ -35,6 +35,7 @@ _TAKEN = (
     " The quota did not suffice on more than one day: does another program of the account take it, or is"
     " WX_DATACUBE_DAILY_CALLS too low?"
 )
+_UNPUBLISHED = "微信尚未发布 · WeChat says that it has not published them yet (61503)."
 _ZERO = (
     "{day} 没有任何消息，而此前 14 天每天都有：很可能是微信延迟发布，之后六天会自动重查。"
     " No message is stored for {day}, although there were messages on each of the 14 days before: WeChat is probably"
@@ -76,10 +77,11 @@ def judge(
     warehouse, troubles = Warehouse(settings.database), Troubles(settings.database)
     overdue = judge_overdue(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
     used_up = {of for of, calls in lately.items() if quota_is_used_up(calls, settings.daily_calls)}
+    refused = {of for of, calls in lately.items() if calls.refused}
     asked, zeros = last_calls_at(con), zero_days(con, names, now)
     return {
         name: Attention(
-            tuple(_overdue(name, overdue[name], asked.get(name), troubles, now, used_up)),
+            tuple(_overdue(name, overdue[name], asked.get(name), troubles, now, used_up, refused)),
             tuple(Trouble(LATE, f"{day}", Urgency.NOTE, _ZERO.format(day=day)) for day in zeros.get(name, ())),
         )
         for name in names
@@ -107,6 +109,7 @@ def _overdue(
     troubles: Troubles,
     now: dt.datetime,
     used_up: Collection[tuple[str, str]],
+    refused: Collection[tuple[str, str]],
 ) -> list[Trouble]:
     """One incident of all that a person has to see to; each gap is a subject of it, by which its growth is seen."""
     acute = [each for each in overdue if not each.waits]
@@ -116,6 +119,8 @@ def _overdue(
     causes = troubles.in_the_way(account, yesterday)
     if any((account, each.endpoint.name) in used_up for each in acute):
         causes.append(_TAKEN)
+    if any((account, each.endpoint.name) in refused for each in acute):
+        causes.append(_UNPUBLISHED)
     text = _text(account, acute, asked_at, causes, now)
     return [
         Trouble(OVERDUE, f"{endpoint.name} {first}..{last}", Urgency.PERSON, text)

@@ -294,8 +294,8 @@ class Lately:
     """The calls of an account's endpoint since yesterday's midnight.
 
     `today` counts those of today, `oldest` is the oldest label that a good answer was asked for, `good_at` the newest
-    good answer, `used_up_at` the newest 45009 of today (one just after midnight may mean yesterday's quota), and
-    `used_up_yesterday` whether there was one yesterday.
+    good answer, `used_up_at` the newest 45009 of today (one just after midnight may mean yesterday's quota),
+    `used_up_yesterday` is whether there was one yesterday, `refused` whether WeChat said 61503 today.
     """
 
     today: int = 0
@@ -303,6 +303,7 @@ class Lately:
     good_at: dt.datetime | None = None
     used_up_at: dt.datetime | None = None
     used_up_yesterday: bool = False
+    refused: bool = False
 
 
 def calls_lately(con: Connection, now: dt.datetime) -> dict[tuple[str, str], Lately]:
@@ -313,7 +314,8 @@ def calls_lately(con: Connection, now: dt.datetime) -> dict[tuple[str, str], Lat
         SELECT account, endpoint, count(*) FILTER (requested_at >= $midnight),
             min(list_min(asked)) FILTER ({GOOD_ANSWER}), max(requested_at) FILTER ({GOOD_ANSWER}),
             max(requested_at) FILTER (errcode = {QUOTA_USED_UP} AND requested_at >= $believed),
-            coalesce(bool_or(errcode = {QUOTA_USED_UP} AND requested_at < $midnight), false)
+            coalesce(bool_or(errcode = {QUOTA_USED_UP} AND requested_at < $midnight), false),
+            coalesce(bool_or(errcode = {NOT_READY} AND requested_at >= $midnight), false)
         FROM datacube.api_calls WHERE requested_at >= $midnight - INTERVAL 1 DAY GROUP BY account, endpoint
         """,
         {"midnight": midnight, "believed": midnight + JUST_AFTER_MIDNIGHT},

@@ -1,0 +1,121 @@
+"""Three mornings with a real daemon: an ordinary one, one on which nothing gets through, and the one after."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wx_datacube.catalog import Period
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.environment import load_settings
+from wx_datacube.status import read_status
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube_tests.end_to_end.project import TOP, Project, wait_until
+from wx_datacube_tests.receiver import Receiver, receiving
+
+pytestmark = pytest.mark.long
+
+LOCATION = """
+from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.testing import Control
+from wx_datacube_tests.same_clock import ByTheSameClock
+
+account = ByTheSameClock(account="default")
+defs = build_defs(cron_schedule="* * * * *", clock=Control("{url}").now, resources={{"wechat_default": account}})
+"""
+"""The schedules tick every minute, at whatever time it is in the emulator."""
+PATIENCE = 300.0
+
+
+@pytest.fixture
+def emulated() -> Iterator[Emulated]:
+    """An account without silent days, on a Monday morning."""
+    with wechat(silent_share=0, clock="2024-06-10T08:30", frozen=True) as running:
+        yield running
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A robot that takes everything."""
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def project(tmp_path: Path, emulated: Emulated, receiver: Receiver) -> Iterator[Project]:
+    """A project with three weeks of history whose daemon runs, with the three schedules on."""
+    found = Project.on(tmp_path / "project", emulated, START="2024-05-20", WEBHOOK=receiver.url())
+    (found.folder / "mornings.py").write_text(LOCATION.format(url=emulated.api_url))
+    home = {"DAGSTER_HOME": str(found.folder), "PYTHONPATH": str(TOP)}
+    for period in Period:
+        command = [found.program("dagster"), "schedule", "start", f"default_{period.adverb}", "-f", "mornings.py"]
+        started = found.call(command, **home)
+        assert started.returncode == 0, started.stderr
+    daemon = [found.program("dagster-daemon"), "run", "-f", "mornings.py"]
+    with found.folder.with_suffix(".log").open("w") as log, found.started(daemon, log, **home):
+        yield found
+
+
+def is_there(project: Project, day: dt.date) -> bool:
+    """Whether everything due on `day` is there in the published file."""
+    if not project.database.exists():
+        return False
+    ((missing, newest),) = project.query(
+        "SELECT count(*) FILTER (state = 'missing'), max(label) FILTER (endpoint = 'getupstreammsg')"
+        f" FROM datacube.coverage WHERE label < '{day}' AND NOT (endpoint LIKE '%week' AND label > '{day}'::DATE - 7)"
+        f" AND NOT (endpoint LIKE '%month' AND label >= date_trunc('month', '{day}'::DATE))"
+    )
+    return bool(missing == 0 and newest == day - dt.timedelta(days=1)) and at_rest(project)
+
+
+def at_rest(project: Project) -> bool:
+    """Whether nobody fetches just now."""
+    return not Warehouse(project.database).is_fetching("default")
+
+
+def judge(project: Project, emulated: Emulated, day: dt.date) -> None:
+    """Let it be 12:35, and put the job of the checks into the daemon's queue, as its schedule does."""
+    wait_until(lambda: at_rest(project), PATIENCE)
+    emulated.control.set_clock(dt.datetime.combine(day, dt.time(12, 35)), frozen=True)
+    home = {"DAGSTER_HOME": str(project.folder), "PYTHONPATH": str(TOP)}
+    command = [project.program("dagster"), "job", "execute", "-f", "mornings.py", "-j", "default_checks"]
+    ran = project.call(command, **home)
+    assert ran.returncode == 0, ran.stderr
+
+
+def needs_person(project: Project, emulated: Emulated, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What `status` says at the emulator's time that a person has to see to."""
+    monkeypatch.chdir(project.folder)
+    settings = load_settings()
+    (status,) = read_status(settings, settings.accounts, emulated.control.now)
+    return status.needs_person
+
+
+def test_three_mornings(
+    project: Project, emulated: Emulated, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told anything; then that it is tried again, and at 12:35 what is missing; then nothing any more."""
+    first, second, third = (dt.date(2024, 6, day) for day in (10, 11, 12))
+    wait_until(lambda: is_there(project, first), PATIENCE)
+    judge(project, emulated, first)
+    assert receiver.texts == []
+    assert needs_person(project, emulated, monkeypatch) == []
+
+    emulated.control.fault("all", "drop")
+    emulated.control.set_clock(dt.datetime.combine(second, dt.time(8, 30)), frozen=True)
+    wait_until(lambda: receiver.texts, PATIENCE)
+    assert "稍后自动重试" in receiver.texts[0]
+    judge(project, emulated, second)
+    wait_until(lambda: len(receiver.texts) == 2, PATIENCE)
+    assert "需要您处理" in receiver.texts[1]
+    assert "missing since 2024-06-11 12:00" in receiver.texts[1]
+    (needed,) = needs_person(project, emulated, monkeypatch)
+    assert needed in receiver.texts[1]
+
+    emulated.control.clear_faults()
+    emulated.control.set_clock(dt.datetime.combine(third, dt.time(8, 30)), frozen=True)
+    wait_until(lambda: is_there(project, third), PATIENCE)
+    judge(project, emulated, third)
+    assert len(receiver.texts) == 2
+    assert needs_person(project, emulated, monkeypatch) == []
