@@ -146,6 +146,7 @@ def _accounts(settings: "Settings", name: str | None) -> "tuple[Account, ...]":
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def status(account: str | None, as_json: bool) -> int:
     """What is there, what is missing, and the calls made today. Makes no call."""
+    from wx_datacube.accounts import explain_not_configured, not_configured
     from wx_datacube.status import read_status
 
     settings = _settings()
@@ -153,9 +154,11 @@ def status(account: str | None, as_json: bool) -> int:
     accounts = _accounts(settings, account)
     found = read_status(settings, [each for each in accounts if each.fault is None])
     person = {each.account for each in found if each.needs_person}
+    left = not_configured(settings)
     code = for_each(accounts, lambda each: 1 if each.checked().name in person else 0)
     if as_json:
         whole = {"database": str(settings.database), "accounts": {each.account: each.as_json() for each in found}}
+        whole["not_configured"] = left
         click.echo(json.dumps(whole, default=str, ensure_ascii=False, indent=2))
     else:
         from wx_datacube.terminal.status import show_statuses
@@ -163,6 +166,8 @@ def status(account: str | None, as_json: bool) -> int:
         if not warehouse.database.exists():
             click.echo(f"Nothing is stored yet: {warehouse.database} is not there.")
         show_statuses(found)
+        if left:
+            click.echo(explain_not_configured(left))
     return code
 
 
@@ -299,13 +304,19 @@ def report(
     _check_range(first, last, chosen, ENDPOINTS[:1], "--from", "--to")
     if output is not None and len(chosen) > 1:
         raise click.UsageError("--output is one file, and several accounts are configured: name one with --account.")
+    from wx_datacube.accounts import explain_not_configured, not_configured
     from wx_datacube.terminal.report import run_report
 
     _published(settings)
+    if left := not_configured(settings):
+        click.echo(explain_not_configured(left), err=True)
 
     def make(account: "Account") -> int:
-        click.echo(f"Report of {account.name}: {run_report(settings, account.checked(), lang, first, last, output)}")
-        return 0
+        path, is_empty = run_report(settings, account.checked(), lang, first, last, output)
+        click.echo(f"Report of {account.name}: {path}")
+        if is_empty:
+            click.echo(f"It is empty: nothing is stored of {account.name}. Run wx-datacube backfill first.", err=True)
+        return 1 if is_empty else 0
 
     return for_each(chosen, make)
 

@@ -7,7 +7,7 @@ queue would fail on code that is gone. Runs that have ended are left as they are
 import dagster as dg
 
 from wx_datacube.catalog import ENDPOINTS
-from wx_datacube.errors import WarehouseError
+from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.runs import QUEUED
 from wx_datacube.settings import Settings
@@ -19,12 +19,12 @@ def forget_account(settings: Settings, account: str) -> str | None:
     Returns why that didn't work, where it didn't.
     """
     try:
-        with project_instance(settings.project) as instance:
+        with project_instance(settings.require_project()) as instance:
             for run in instance.get_runs(dg.RunsFilter(statuses=list(QUEUED))):
                 if run.asset_selection and run.asset_selection <= _keys(account):
                     instance.report_run_failed(run, f"The account {account} was renamed or removed while this waited.")
             instance.wipe_assets(_with_history(instance, account))
-    except (WarehouseError, dg.DagsterError) as error:
+    except (SettingsError, WarehouseError, dg.DagsterError) as error:
         return str(error)
     return None
 
@@ -32,9 +32,9 @@ def forget_account(settings: Settings, account: str) -> str | None:
 def is_remembered(settings: Settings, account: str) -> bool:
     """Whether the project's instance holds a history of any asset of the account; of one that doesn't open, not."""
     try:
-        with project_instance(settings.project) as instance:
+        with project_instance(settings.require_project()) as instance:
             return bool(_with_history(instance, account))
-    except (WarehouseError, dg.DagsterError):
+    except (SettingsError, WarehouseError, dg.DagsterError):
         return False
 
 

@@ -124,7 +124,7 @@ def serve(connection: Connection) -> None:
     """Answer until the other side is gone: its end is noticed between two runs, so that none is cut off."""
     name, scope, now = connection.recv()
     settings = load_settings()
-    with project_instance(settings.project) as instance:
+    with project_instance(settings.require_project()) as instance:
         runs = DagsterRuns(instance, settings, settings.account(name), scope, now)
         connection.send(runs.to_do())
         while True:

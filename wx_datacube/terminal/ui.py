@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from wx_datacube.demo import DAYS
-from wx_datacube.environment import process_environment
+from wx_datacube.environment import environment_elsewhere
 from wx_datacube.errors import SettingsError
 from wx_datacube.settings import Settings
 from wx_datacube.terminal.console import not_installed
@@ -26,9 +26,10 @@ def run_ui(settings: Settings, host: str | None = None, port: int | None = None)
         raise not_installed("dagster_webserver", "ui")
     if port is not None:
         _require_free(host or "127.0.0.1", port)
+    project = settings.require_project()
     if any(account.can_call or account.fault for account in settings.accounts):
-        return _dagster_dev(settings.project, process_environment() | {"DAGSTER_HOME": str(settings.project)}, options)
-    with made_up(settings.project, DAYS) as account:
+        return _dagster_dev(project, environment_elsewhere(settings) | {"DAGSTER_HOME": str(project)}, options)
+    with made_up(project, DAYS) as account:
         click.echo(f"No account is configured in .env: this is the demo, kept in {account.folder}")
         return _dagster_dev(account.folder, account.environ, options)
 
