@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.exceptions import NoArgsIsHelpError
 
 from wx_datacube import __version__
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
@@ -97,9 +96,12 @@ def for_each(accounts: "Sequence[Account]", work: "Callable[[Account], int]") ->
     return max(codes, key=_BY_WEIGHT.index)
 
 
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; 8.1 shows the help itself
+
+
 def _show(error: click.ClickException) -> None:
     """One line, where click would show three; no command at all shows the help."""
-    if isinstance(error, click.UsageError) and error.ctx and not isinstance(error, NoArgsIsHelpError):
+    if isinstance(error, click.UsageError) and error.ctx and not isinstance(error, _NO_ARGUMENTS):
         path = error.ctx.command_path
         click.echo(f"{path}: {error.format_message()} See {path} --help.", err=True)
     else:
@@ -365,9 +367,11 @@ def demo(days: int) -> int:
 
 
 @commands.command()
-@click.option("--host", metavar="ADDRESS", help="Address to listen on; default: Dagster's, this machine only.")
-@click.option("--port", type=click.IntRange(1, 65535), metavar="PORT", help="Default: Dagster's, 3000.")
-def ui(host: str | None, port: int | None) -> int:
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Default: 3000, or a free one if it is taken."
+)
+def ui(host: str, port: int | None) -> int:
     """Dagster's UI on the configured account; without one, on the demo."""
     from wx_datacube.terminal.ui import run_ui
 
@@ -394,7 +398,7 @@ def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
 @_emulator_options
 def emulator(host: str, port: int, **options: Any) -> int:
     """Serve WeChat's API with made-up data until interrupted."""
-    from wx_datacube.terminal.console import needs
+    from wx_datacube.terminal.console import needs, warn_of_no_login
 
     with needs("emulator"):
         from wx_datacube.emulator.server import serve
@@ -409,6 +413,7 @@ def emulator(host: str, port: int, **options: Any) -> int:
         click.echo(f"Emulating WeChat's datacube API at {api_url}; Ctrl-C ends it.")
         sys.stdout.flush()
 
+    warn_of_no_login(host, "use the emulated account, and change what is emulated")
     try:
         serve(chosen, host, port, ready)
     except OSError as error:

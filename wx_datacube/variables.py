@@ -105,7 +105,7 @@ class Reader:
         """An account with its variables; what is wrong with those of one of several is its own `fault`."""
         try:
             account = self._with_variables(name, single)
-            if name == MADE_UP and account.can_call and not _is_loopback(urlsplit(api_url).hostname):
+            if name == MADE_UP and account.can_call and not is_loopback(urlsplit(api_url).hostname):
                 raise made_up_refused()
         except SettingsError as error:
             if single:
@@ -183,7 +183,7 @@ class Reader:
         value = (self._get(name) or API_URL).rstrip("/")
         parts = _split(value)
         bare = parts and not (parts.query or parts.fragment or "@" in parts.netloc or "?" in value or "#" in value)
-        if not parts or not bare or not (parts.scheme == "https" or _is_loopback(parts.hostname)):
+        if not parts or not bare or not (parts.scheme == "https" or is_loopback(parts.hostname)):
             wrong(
                 name, f"an address such as {API_URL}, with https (http only to this machine itself), nothing else in it"
             )
@@ -324,6 +324,6 @@ def _is_private(host: str | None) -> bool:
     return any(address in block for block in _PRIVATE)
 
 
-def _is_loopback(host: str | None) -> bool:
+def is_loopback(host: str | None) -> bool:
     """Whether a host is this machine."""
     return _is_private(host) and (host == "localhost" or ipaddress.ip_address(host or "").is_loopback)

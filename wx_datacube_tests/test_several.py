@@ -15,7 +15,7 @@ from wx_datacube import cli
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
-from wx_datacube.orchestration.forgetting import forget_account
+from wx_datacube.orchestration.forgetting import forget_account, is_remembered
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.periods import BEIJING
 from wx_datacube.report import report_file
@@ -416,6 +416,26 @@ def is_known(it: Orchestra, account: str) -> list[bool]:
         history = instance.has_asset_key(dg.AssetKey([account, DAYS.name]))
     report = report_file(it.warehouse.database, account).exists()
     return [history, report, bool(Troubles(it.warehouse.database).standing(account))]
+
+
+def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: Orchestra) -> None:
+    """As in other people's projects; an asset of theirs that only looks like ours stays."""
+    ours = [
+        ["news", "report"],
+        ["wechat", "news", DAYS.name],
+        ["wechat", "news", "report"],
+        ["a", "b", "news", DAYS.name],
+    ]
+    theirs = [["crm", "news", "report"], ["news", "theirs"], ["wechat", "shop", DAYS.name]]
+    with project_instance(it.folder) as instance:
+        for path in ours + theirs:
+            instance.report_runless_asset_event(dg.AssetMaterialization(dg.AssetKey(path)))
+
+    forget_account(it.settings, "news")
+
+    with project_instance(it.folder) as instance:
+        assert sorted(key.path for key in instance.get_asset_keys()) == sorted(theirs)
+    assert not is_remembered(it.settings, "news")
 
 
 LEFT = "Nothing is stored as news any more. What is left of it is forgotten now:"
