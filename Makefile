@@ -76,7 +76,7 @@ newest: install ## The tests, commands included, with the newest versions, and D
 	$(VENV)/newest/bin/python -m pip freeze | grep -i '^dagster' | tee $(VENV)/newest.txt
 	$(VENV)/newest/bin/python -m pip install --quiet --editable '.[emulator,report]' $(TEST_TOOLS)
 	$(VENV)/newest/bin/python -m pip install --quiet --no-deps --requirement $(VENV)/newest.txt
-	$(VENV)/newest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(VENV)/newest/bin/python -m pytest -W 'ignore:Found version mismatch:UserWarning' -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 coverage: install ## The tests once more, with the lines and branches that they miss
 	$(BIN)/coverage erase
