@@ -33,7 +33,7 @@ import dagster as dg
 
 found = dg.load_from_defs_folder(path_within_project=Path("src/theirs"))
 schedule = found.get_repository_def().get_schedule_def(sys.argv[1])
-instance = dg.DagsterInstance.get() if "DAGSTER_HOME" in os.environ else dg.DagsterInstance.ephemeral()
+instance = dg.DagsterInstance.get() if "DAGSTER_HOME" in os.environ else dg.DagsterInstance.local_temp()
 with instance, dg.build_schedule_context(instance=instance) as context:
     tick = schedule.evaluate_tick(context)
 print(len(tick.run_requests or ()), tick.skip_message)
@@ -91,7 +91,9 @@ class Guest:
     def tick(self, schedule: str) -> str:
         """How many runs a schedule requests now, and what it says if it requests none."""
         (self.folder / "tick.py").write_text(TICK)
-        return self.must(f"python tick.py {schedule}").splitlines()[-1]
+        done = self.type_in(f"python tick.py {schedule}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
