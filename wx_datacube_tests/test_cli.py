@@ -643,6 +643,26 @@ def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
     assert f"Dagster's UI runs on {folder.path} already (process {os.getpid()})." in err
 
 
+def test_a_ui_that_others_can_reach_has_no_login(folder: Folder) -> None:
+    """It is said before it starts; on this machine alone there is nothing to say."""
+    folder.set(**CREDENTIALS)
+    with locked(folder.path / ".dagster" / "ui.lock"):
+        _, _, open_to_all = folder.run("ui", "--host", "0.0.0.0")
+        _, _, local = folder.run("ui", "--host", "localhost")
+
+    assert "Warning: there is no login. Whoever can reach 0.0.0.0 can start runs" in open_to_all
+    assert "login" not in local
+
+
+def test_an_emulator_that_others_can_reach_has_no_login(folder: Folder) -> None:
+    """As the UI: anybody may change what is emulated."""
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        code, _, err = folder.run("emulator", "--host", "0.0.0.0", "--port", str(taken.getsockname()[1]))
+
+    assert code == 2
+    assert err.startswith("Warning: there is no login. Whoever can reach 0.0.0.0 can use the emulated account")
+
+
 def test_a_ui_whose_history_can_not_be_written_says_so(folder: Folder) -> None:
     """Before Dagster is started, which would say it in a stack trace."""
     folder.set(**CREDENTIALS)

@@ -72,8 +72,8 @@ def _dagster_dev(folder: Path, environ: Mapping[str, str], listening: _Listening
     # Named, since Dagster would otherwise go by [tool.dg] of a pyproject.toml beside it, and leave out other locations.
     workspace = ["--workspace", "workspace.yaml"] if (folder / "workspace.yaml").exists() else []
     host, port = listening
+    warn_of_no_login(host, "start runs, and read what Dagster shows")
     with _only_one(folder):
-        warn_of_no_login(host, "start runs, and read all figures and settings of Dagster")
         click.echo("Dagster's UI, for looking and trying; for a server see docs/deploy.md. Ctrl-C ends it.")
         click.echo(f"In about 15 seconds: http://{f'[{host}]' if ':' in host else host}:{port}")
         command = ["dev", *workspace, "--host", host, "--port", str(port)]
