@@ -72,6 +72,7 @@ try wx-datacube backfill --endpoint getupstreammsg
 try dagster asset materialize -m wx_datacube.definitions --select default/getupstreammsgdist --partition "$day"
 try dagster schedule start --start-all
 grep -qF 'Started all schedules' "$work/out" || fail "schedules are not on: $(cat "$work/out")"
+try wx-datacube backfill # the rest: after noon, status would ask for it
 try wx-datacube status
 [ "$(grep -cE "^ *getupstreammsg(dist)? .* $day " "$work/out")" -eq 2 ] || fail "figures of $day are missing: $(cat "$work/out")"
 
