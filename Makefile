@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long browser lint pytest smoke clients newest-duckdb coverage audit lock clean
+.PHONY: help install demo ui test test-long browser lint pytest smoke clients newest-duckdb lowest newest coverage audit lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,32 @@ newest-duckdb: install ## The tests of what touches DuckDB, with the newest 2.x 
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
 	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST) wx_datacube_tests/test_warehouse_*.py \
 		wx_datacube_tests/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py
+
+# The package index decides what is newest, so these two are no part of `make test`. PYTEST chooses the tests.
+TEST_TOOLS := pytest pytest-xdist hypothesis 'wechatpy[cryptography]'
+
+lowest: install ## The tests, commands included, with the lowest versions that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --extra ui --extra emulator --extra postgres --extra report --resolution lowest-direct \
+		--python $(BIN)/python --no-header --quiet --output-file $(VENV)/lowest.txt
+	$(PYTHON) -m venv --clear $(VENV)/lowest
+	$(VENV)/lowest/bin/python -m pip install --quiet --constraint $(VENV)/lowest.txt \
+		--editable '.[ui,emulator,postgres,report]' $(TEST_TOOLS)
+	$(VENV)/lowest/bin/python -m pip check
+	$(VENV)/lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+# Dagster warns of such a pair, in every process; one test wants a process that says nothing.
+MISMATCH := 'ignore:Found version mismatch:UserWarning'
+SILENT := wx_datacube_tests/test_definitions.py::test_importing_the_definitions_has_no_effect
+
+# As README.md says for other Dagster projects: a Dagster that is newer than the one dagster-duckdb names stays.
+newest: install ## The tests, commands included, with the newest versions, and Dagster newer than dagster-duckdb's
+	$(PYTHON) -m venv --clear $(VENV)/newest
+	$(VENV)/newest/bin/python -m pip install --quiet dagster dagster-webserver
+	$(VENV)/newest/bin/python -m pip freeze | grep -i '^dagster' | tee $(VENV)/newest.txt
+	$(VENV)/newest/bin/python -m pip install --quiet --editable '.[emulator,report]' $(TEST_TOOLS)
+	$(VENV)/newest/bin/python -m pip install --quiet --no-deps --requirement $(VENV)/newest.txt
+	PYTHONWARNINGS=$(MISMATCH) $(VENV)/newest/bin/python -m pytest -W $(MISMATCH) -n auto --dist loadfile \
+		--no-loadscope-reorder --deselect $(SILENT) $(PYTEST)
 
 coverage: install ## The tests once more, with the lines and branches that they miss
 	$(BIN)/coverage erase

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.exceptions import NoArgsIsHelpError
 
 from wx_datacube import __version__
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
@@ -97,9 +96,12 @@ def for_each(accounts: "Sequence[Account]", work: "Callable[[Account], int]") ->
     return max(codes, key=_BY_WEIGHT.index)
 
 
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; 8.1 shows the help itself
+
+
 def _show(error: click.ClickException) -> None:
     """One line, where click would show three; no command at all shows the help."""
-    if isinstance(error, click.UsageError) and error.ctx and not isinstance(error, NoArgsIsHelpError):
+    if isinstance(error, click.UsageError) and error.ctx and not isinstance(error, _NO_ARGUMENTS):
         path = error.ctx.command_path
         click.echo(f"{path}: {error.format_message()} See {path} --help.", err=True)
     else:
@@ -161,6 +163,7 @@ def _accounts(settings: "Settings", name: str | None) -> "tuple[Account, ...]":
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def status(account: str | None, as_json: bool) -> int:
     """What is there, what is missing, and the calls made today. Makes no call."""
+    from wx_datacube.accounts import explain_not_configured, not_configured
     from wx_datacube.status import read_status
 
     settings = _settings()
@@ -168,9 +171,11 @@ def status(account: str | None, as_json: bool) -> int:
     accounts = _accounts(settings, account)
     found = read_status(settings, [each for each in accounts if each.fault is None])
     person = {each.account for each in found if each.needs_person}
+    left = not_configured(settings)
     code = for_each(accounts, lambda each: 1 if each.checked().name in person else 0)
     if as_json:
         whole = {"database": str(settings.database), "accounts": {each.account: each.as_json() for each in found}}
+        whole["not_configured"] = left
         click.echo(json.dumps(whole, default=str, ensure_ascii=False, indent=2))
     else:
         from wx_datacube.terminal.status import show_statuses
@@ -178,6 +183,8 @@ def status(account: str | None, as_json: bool) -> int:
         if not warehouse.database.exists():
             click.echo(f"Nothing is stored yet: {warehouse.database} is not there.")
         show_statuses(found)
+        if left:
+            click.echo(explain_not_configured(left))
     return code
 
 
@@ -327,13 +334,19 @@ def report(
     _check_range(first, last, chosen, ENDPOINTS[:1], "--from", "--to")
     if output is not None and len(chosen) > 1:
         raise click.UsageError("--output is one file, and several accounts are configured: name one with --account.")
+    from wx_datacube.accounts import explain_not_configured, not_configured
     from wx_datacube.terminal.report import run_report
 
     _published(settings)
+    if left := not_configured(settings):
+        click.echo(explain_not_configured(left), err=True)
 
     def make(account: "Account") -> int:
-        click.echo(f"Report of {account.name}: {run_report(settings, account.checked(), lang, first, last, output)}")
-        return 0
+        path, is_empty = run_report(settings, account.checked(), lang, first, last, output)
+        click.echo(f"Report of {account.name}: {path}")
+        if is_empty:
+            click.echo(f"It is empty: nothing is stored of {account.name}. Run wx-datacube backfill first.", err=True)
+        return 1 if is_empty else 0
 
     return for_each(chosen, make)
 
@@ -382,9 +395,11 @@ def demo(days: int) -> int:
 
 
 @commands.command()
-@click.option("--host", metavar="ADDRESS", help="Address to listen on; default: Dagster's, this machine only.")
-@click.option("--port", type=click.IntRange(1, 65535), metavar="PORT", help="Default: Dagster's, 3000.")
-def ui(host: str | None, port: int | None) -> int:
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Default: 3000, or a free one if it is taken."
+)
+def ui(host: str, port: int | None) -> int:
     """Dagster's UI on the configured account; without one, on the demo."""
     from wx_datacube.terminal.ui import run_ui
 
@@ -411,7 +426,7 @@ def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
 @_emulator_options
 def emulator(host: str, port: int, **options: Any) -> int:
     """Serve WeChat's API with made-up data until interrupted."""
-    from wx_datacube.terminal.console import needs
+    from wx_datacube.terminal.console import needs, warn_of_no_login
 
     with needs("emulator"):
         from wx_datacube.emulator.server import serve
@@ -426,6 +441,7 @@ def emulator(host: str, port: int, **options: Any) -> int:
         click.echo(f"Emulating WeChat's datacube API at {api_url}; Ctrl-C ends it.")
         sys.stdout.flush()
 
+    warn_of_no_login(host, "use the emulated account, and change what is emulated")
     try:
         serve(chosen, host, port, ready)
     except OSError as error:

@@ -17,10 +17,10 @@ from wx_datacube.orchestration.schedules import MORNINGS
 class MessageAnalysis(dg.Component, dg.Model, dg.Resolvable):
     """Message statistics of WeChat Official Accounts (公众号消息分析) in DuckDB: seven assets an account."""
 
-    accounts: Sequence[str] | None = None
-    """Names of accounts as in the settings; left out, all that are configured."""
-    key_prefix: Sequence[str] = ()
-    """What comes before `<account>/<endpoint>` in asset keys."""
+    accounts: Sequence[str] | str | None = None
+    """Names of accounts as in the settings, or one name; left out, all that are configured."""
+    key_prefix: Sequence[str] | str = ()
+    """What comes before `<account>/<endpoint>` in asset keys, and before the names of jobs and schedules."""
     group_name: str | None = None
     """Group of the assets; left out, `wx_<account>`."""
     owners: Sequence[str] = ()

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from wx_datacube.backfill import Ahead, Landed, Run, Scope
-from wx_datacube.environment import process_environment
+from wx_datacube.environment import environment_elsewhere
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.settings import Account, Settings
 
@@ -40,8 +40,8 @@ class DagsterProcess:
             descriptors = [theirs.fileno(), watched.fileno()]
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "wx_datacube.orchestration.materialize", *map(str, descriptors)],
-                cwd=settings.project,
-                env=process_environment() | _ENVIRONMENT,
+                cwd=settings.require_project(),
+                env=environment_elsewhere(settings) | _ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 pass_fds=descriptors,
                 process_group=0,

@@ -25,17 +25,29 @@ def demo_folder(project: Path) -> Path:
     """
     folder = project / "demo"
     folder.mkdir(exist_ok=True)
-    if os.path.lexists(folder / ".env"):  # Dagster and every command in that folder would go by it
+    dotenv = folder / ".env"
+    if os.path.lexists(dotenv) and not (dotenv.is_file() and dotenv.read_bytes() == _DOTENV.encode()):
         raise SettingsError(
             f"There is a .env in {folder}, and the demo goes by none, so that it never asks the real WeChat.",
             advice="Move it away; that of your own account belongs into the project folder.",
         )
     for name in DAGSTERS:
-        # In one step: Dagster takes a half-written dagster.yaml for an empty one, and its history goes elsewhere.
-        half = folder / f".{name}.{os.getpid()}"
-        half.write_text(content(name), "utf-8")
-        half.replace(folder / name)
+        _write(folder / name, content(name))
+    _write(dotenv, _DOTENV)
     return folder
+
+
+_DOTENV = (
+    "# Empty, so that nothing here reads the .env of the folder above. The demo's settings are made up at its start.\n"
+)
+
+
+def _write(path: Path, text: str) -> None:
+    """In one step: Dagster takes a half-written dagster.yaml for an empty one, and its history goes elsewhere."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    half.touch(0o600)
+    half.write_text(text, "utf-8")
+    half.replace(path)
 
 
 def newest_settled_day(now: dt.datetime) -> dt.date:

@@ -17,7 +17,6 @@ from wx_datacube.periods import Clock, beijing_now, settled_at
 from wx_datacube.settings import Account, Settings
 from wx_datacube.troubles import TOKEN, Source, Troubles
 from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse.accounts import stored_names
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client, Limits
@@ -68,18 +67,11 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield _endpoint(client, settings, account, endpoint, clock)
 
 
-def no_longer_configured(settings: Settings) -> Finding | None:
-    """Accounts that something is stored of and no setting names."""
-    configured = {account.name for account in settings.accounts}
-    try:
-        with Warehouse(settings.database).reading() as con:
-            left = [name for name in stored_names(con) if name not in configured]
-    except WxDatacubeError:
-        return None  # which is said of each account
-    if not left:
-        return None
-    what = f"Stored and not configured: {', '.join(left)}. Nothing is fetched for them, and status leaves them out."
-    return Finding(True, f"{what} To be rid of one: wx-datacube remove-account {left[0]}")
+def sources(settings: Settings) -> str:
+    """Where the settings come from."""
+    return (
+        f"Settings: the environment{f', and over it {settings.dotenv}' if settings.dotenv else '; there is no .env'}."
+    )
 
 
 _TOKEN = "WeChat gives out a token, and this machine's IP address is allowed."
@@ -117,7 +109,7 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Fin
     yield Finding(True, f"{settings.database} can be written.")
     if begun is not None:
         yield Finding(True, start_hint(account, begun))
-    if not os.access(settings.project, os.W_OK):
+    if settings.project and not os.access(settings.project, os.W_OK):
         yield Finding(False, f"{settings.project} can't be written: Dagster keeps its history there (.dagster/).")
 
 

@@ -3,6 +3,7 @@
 Add a file there, and its name here, when commands or Dagster need it in every project folder.
 """
 
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,20 +20,30 @@ def content(name: str) -> str:
 def make_project(folder: Path) -> tuple[list[str], list[str]]:
     """Make a project folder of a folder, itself made if need be; nothing that is there is written over.
 
-    Returns the names of the files that were made, and of those that were there and are others. Raises `OSError`.
+    Returns the names of the files that were made, and of those that were there and are others; a `.gitignore` of one's
+    own is none of them. Another Dagster project gets no `workspace.yaml`, which would hide its own code. Raises
+    `OSError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lacking = [name for name in FILES if not (folder / name).exists()]
+    names = [name for name in FILES if not (name == "workspace.yaml" and _is_dagster_project(folder))]
+    lacking = [name for name in names if not (folder / name).exists()]
     for name in lacking:
         with (folder / name).open("x", encoding="utf-8") as file:
             file.write(content(name))
-    return lacking, [name for name in FILES if not _is_ours(folder / name)]
+    return lacking, [name for name in names if name != ".gitignore" and not _is_ours(folder / name)]
 
 
 def _is_ours(path: Path) -> bool:
-    if path.name == ".gitignore" and path.is_file():
-        return not unignored(path.parent)
     return path.is_file() and path.read_bytes() == content(path.name).encode()
+
+
+def _is_dagster_project(folder: Path) -> bool:
+    """Whether Dagster finds code of this folder by a `pyproject.toml` or `dg.toml`."""
+    try:
+        tools = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("tool", {})
+    except (OSError, ValueError):
+        tools = {}
+    return (folder / "dg.toml").exists() or "dg" in tools or "dagster" in tools
 
 
 def unignored(folder: Path) -> list[str]:

@@ -107,12 +107,13 @@ class Account:
 class Settings:
     """All settings, checked. `database` is absolute, `api_url` has no slash at its end, `daily_calls` None: no limit.
 
-    `webhook` is where a person is told of trouble; None: nowhere.
+    `webhook` is where a person is told of trouble; None: nowhere. `project` is None outside a project folder, `dotenv`
+    the `.env` that was read.
 
     `warnings` are sentences for the operator: what works but should not stay as it is.
     """
 
-    project: Path
+    project: Path | None
     database: Path
     api_url: str = API_URL
     concurrency: int = CONCURRENCY
@@ -120,6 +121,13 @@ class Settings:
     accounts: tuple[Account, ...] = (Account(ACCOUNT),)
     webhook: Secret | None = None
     warnings: tuple[str, ...] = ()
+    dotenv: Path | None = None
+
+    def require_project(self) -> Path:
+        """The project folder; SettingsError where there is none: Dagster's history belongs to one."""
+        if self.project is None:
+            raise no_project("Dagster keeps its history in it")
+        return self.project
 
     def account(self, name: str | None = None) -> Account:
         """The account of that name; None means the only one.
@@ -156,6 +164,16 @@ def require_name(name: str) -> None:
 def wrong(name: str, meaning: str) -> NoReturn:
     """Raise the error of a wrong value: the variable and what it should hold, never what it does hold."""
     raise SettingsError(f"{name} is wrong.", advice=f"It should hold {meaning}.")
+
+
+def no_project(why: str, otherwise: str = "") -> SettingsError:
+    """The error of what needs a project folder where there is none; `otherwise` is another way out."""
+    return SettingsError(
+        f"There is no project folder, and {why}: DAGSTER_HOME is not set, and no dagster.yaml is here or in any folder"
+        " above.",
+        advice=f"Set DAGSTER_HOME{f', or {otherwise}' if otherwise else ''}. For a project of its own, change to the"
+        " folder that you cloned, or make one: wx-datacube init.",
+    )
 
 
 def made_up_refused() -> SettingsError:

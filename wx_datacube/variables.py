@@ -32,6 +32,7 @@ from wx_datacube.settings import (
     Secret,
     Settings,
     made_up_refused,
+    no_project,
     variable,
     wrong,
 )
@@ -49,12 +50,13 @@ _PRIVATE = tuple(
 class Reader:
     """One pass over the variables: each method reads one, checks it, and says what is wrong by its name.
 
-    `senseless` are the numbers of the lines of `.env` that set nothing and are no comment.
+    `dotenv` is the `.env` that was read, `senseless` the numbers of its lines that set nothing and are no comment.
     """
 
     values: Mapping[str, str]
-    project: Path
+    project: Path | None
     today: dt.date
+    dotenv: Path | None = None
     senseless: tuple[int, ...] = ()
 
     def settings(self) -> Settings:
@@ -70,6 +72,14 @@ class Reader:
             accounts=accounts,
             webhook=_secret(self._webhook()),
             warnings=tuple(self._warnings(accounts)),
+            dotenv=self.dotenv,
+        )
+
+    def accounts_at_least(self) -> tuple[Account, ...]:
+        """The accounts with their names and first days, whatever else is wrong; SettingsError for a wrong name."""
+        return tuple(
+            Account(name, start=self._start_or_default(None if single else name), single=single)
+            for name, single in self.names()
         )
 
     def _get(self, name: str) -> str | None:
@@ -95,7 +105,7 @@ class Reader:
         """An account with its variables; what is wrong with those of one of several is its own `fault`."""
         try:
             account = self._with_variables(name, single)
-            if name == MADE_UP and account.can_call and not _is_loopback(urlsplit(api_url).hostname):
+            if name == MADE_UP and account.can_call and not is_loopback(urlsplit(api_url).hostname):
                 raise made_up_refused()
         except SettingsError as error:
             if single:
@@ -103,7 +113,7 @@ class Reader:
             return Account(name, start=self._start_or_default(name), single=False, fault=error)
         return account
 
-    def _start_or_default(self, name: str) -> dt.date:
+    def _start_or_default(self, name: str | None) -> dt.date:
         """Where partitions begin must not jump because something else is wrong."""
         try:
             return self._start_of(name)
@@ -155,7 +165,10 @@ class Reader:
     def _database(self) -> Path:
         name = "WX_DATACUBE_DATABASE"
         value = self._get(name) or DATABASE
-        path = _followed(self.project / Path(value).expanduser())
+        given = Path(value).expanduser()
+        if self.project is None and not given.is_absolute():
+            raise no_project(f"{name} is a relative path ({value})", f"make {name} absolute")
+        path = _followed((self.project or Path("/")) / given)
         if value.endswith("/") or value.startswith((":memory:", "md:", "ducklake:")) or path.is_dir():
             wrong(name, f"the path of a file, such as {DATABASE}, not of a folder or a service")
         if any(folder.exists() and not folder.is_dir() for folder in path.parents):
@@ -170,7 +183,7 @@ class Reader:
         value = (self._get(name) or API_URL).rstrip("/")
         parts = _split(value)
         bare = parts and not (parts.query or parts.fragment or "@" in parts.netloc or "?" in value or "#" in value)
-        if not parts or not bare or not (parts.scheme == "https" or _is_loopback(parts.hostname)):
+        if not parts or not bare or not (parts.scheme == "https" or is_loopback(parts.hostname)):
             wrong(
                 name, f"an address such as {API_URL}, with https (http only to this machine itself), nothing else in it"
             )
@@ -193,12 +206,11 @@ class Reader:
         return value
 
     def _warnings(self, accounts: tuple[Account, ...]) -> Iterator[str]:
-        env = self.project / ".env"
-        if env.exists() and stat.S_IMODE(env.stat().st_mode) & 0o077:
-            yield "Others on this machine can read .env, which may hold the AppSecret: chmod 600 .env"
+        if self.dotenv and self.dotenv.exists() and stat.S_IMODE(self.dotenv.stat().st_mode) & 0o077:
+            yield f"Others on this machine can read .env, which may hold the AppSecret: chmod 600 {self.dotenv}"
         if self.senseless:
             lines = ", ".join(map(str, self.senseless))
-            yield f"In .env, what begins in line {lines} sets nothing: NAME=value is due, and a quote to be closed."
+            yield f"{self.dotenv}: what begins in line {lines} sets nothing. Write NAME=value, and close each quote."
         for account in accounts:
             name = account.variable("TOKEN_URL")
             if (self._get(name) or "").lower().startswith("http:"):
@@ -312,6 +324,6 @@ def _is_private(host: str | None) -> bool:
     return any(address in block for block in _PRIVATE)
 
 
-def _is_loopback(host: str | None) -> bool:
+def is_loopback(host: str | None) -> bool:
     """Whether a host is this machine."""
     return _is_private(host) and (host == "localhost" or ipaddress.ip_address(host or "").is_loopback)

@@ -18,7 +18,7 @@ LINES = {
 def settings(folder: Path, accounts: tuple[Account, ...]) -> Settings:
     """Settings whose `.env` holds some of the accounts' own variables."""
     (folder / ".env").write_text(LINES[accounts])
-    return Settings(folder, folder / "figures.duckdb", accounts=accounts)
+    return Settings(folder, folder / "figures.duckdb", accounts=accounts, dotenv=folder / ".env")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from wx_datacube import __version__, cli
 from wx_datacube.catalog import ENDPOINTS, Family
 from wx_datacube.errors import QuotaExhausted, SettingsError, WarehouseError
 from wx_datacube.periods import beijing_now, due_labels, due_on
+from wx_datacube.warehouse.coverage import bind_account
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.locks import locked
@@ -417,6 +418,57 @@ def test_status_as_json_holds_what_the_contract_names(folder: Folder) -> None:
         assert days["missing_ranges"][0][0] == {"shop": "2026-10-01", "news": "2026-11-01"}[name]
 
 
+@pytest.fixture
+def renamed(folder: Folder) -> Folder:
+    """Something is stored of `news`, and only `shop` is configured."""
+    folder.set(ACCOUNT="news", START="2026-10-01")
+    with Warehouse(folder.path / "data/wx_datacube.duckdb").writing() as con:
+        bind_account(con, "news", None, dt.date(2026, 10, 1), beijing_now())
+    folder.run("replay")
+    folder.set(ACCOUNT="shop", START="2026-10-01")
+    return folder
+
+
+def test_accounts_that_are_stored_but_not_configured_are_named(renamed: Folder) -> None:
+    """By status, to people and to machines, by report and by doctor: the figures that one looks for may be theirs."""
+    said = "Stored and not configured: news."
+
+    assert said in renamed.run("status")[1]
+    assert json.loads(renamed.run("status", "--json")[1])["not_configured"] == ["news"]
+    code, _, err = renamed.run("report")
+    assert code == 1
+    assert said in err
+    assert said in renamed.run("doctor")[1]
+
+
+def test_doctor_names_the_env_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of several it is, is the first thing that is wrong."""
+    assert "there is no .env" in folder.run("doctor")[1]
+    folder.set(ACCOUNT="shop")
+    (folder.path / "deep").mkdir()
+    monkeypatch.chdir(folder.path / "deep")
+
+    out = folder.run("doctor")[1]
+
+    assert out.startswith(f"Settings: the environment, and over it {folder.path / '.env'}.\n")
+    assert "Account shop\n" in out
+
+
+def test_figures_are_read_without_a_project_folder(folder: Folder, tmp_path: Path) -> None:
+    """Where the database is absolute, commands that need no Dagster work; the others say what is missing."""
+    (folder.path / "dagster.yaml").unlink()
+    folder.set(ACCOUNT="shop", DATABASE=tmp_path / "figures.duckdb", START="2026-10-01")
+
+    assert folder.run("replay")[0] == 0
+    assert "Account shop" in folder.run("status")[1]
+    assert "Set DAGSTER_HOME" in folder.run("doctor")[1]
+    folder.set(DATABASE=tmp_path / "figures.duckdb", API_URL="http://127.0.0.1:9", **CREDENTIALS)
+    for command in ("backfill", "ui"):
+        code, _, err = folder.run(command)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "Set DAGSTER_HOME" in err
+
+
 def test_status_of_one_account_leaves_out_the_others(folder: Folder) -> None:
     """`--account` on a command of several accounts."""
     folder.set(ACCOUNTS="shop,news")
@@ -445,7 +497,8 @@ def test_a_line_of_env_that_says_nothing_is_told_once(folder: Folder) -> None:
     for command in ("status", "replay"):
         _, _, err = folder.run(command)
         assert err == (
-            "Warning: In .env, what begins in line 3, 5 sets nothing: NAME=value is due, and a quote to be closed.\n"
+            f"Warning: {folder.path / '.env'}: what begins in line 3, 5 sets nothing."
+            " Write NAME=value, and close each quote.\n"
         )
 
 
@@ -461,7 +514,7 @@ def test_an_env_that_is_no_file_is_said_so(
 
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
-    assert f"The .env of the project folder is {what}, not a file." in err
+    assert f"{folder.path / '.env'} is {what}, not a file." in err
 
 
 def test_replay_of_nothing_makes_an_empty_file(folder: Folder) -> None:
@@ -516,8 +569,9 @@ def test_a_report_lies_beside_the_database_unless_told_otherwise(folder: Folder)
     default = folder.run("report")
     chosen = folder.run("report", "--lang", "en", "--output", "sent/by mail.html", "--from", "2026-01-01")
 
-    assert default == (0, f"Report of shop: {folder.path}/data/report_shop.html\n", "")
-    assert chosen == (0, "Report of shop: sent/by mail.html\n", "")
+    empty = "It is empty: nothing is stored of shop. Run wx-datacube backfill first.\n"
+    assert default == (1, f"Report of shop: {folder.path}/data/report_shop.html\n", empty)
+    assert chosen == (1, "Report of shop: sent/by mail.html\n", empty)
     assert "<h1>shop 消息分析</h1>" in folder.contents()["data/report_shop.html"].decode()
     assert "<h1>Messages to shop</h1>" in folder.contents()["sent/by mail.html"].decode()
     assert [name for name in folder.contents() if name.endswith(".part")] == []
@@ -528,12 +582,12 @@ def test_several_accounts_have_a_report_each(folder: Folder) -> None:
     folder.set(ACCOUNTS="shop,news")
 
     code, out, _ = folder.run("report")
-    assert (code, out.count("\n")) == (0, 2)
+    assert (code, out.count("\n")) == (1, 2)
     assert {"data/report_shop.html", "data/report_news.html"} <= set(folder.contents())
     code, _, err = folder.run("report", "--output", "one.html")
     assert (code, err.count("\n")) == (2, 1)
     assert "--account" in err
-    assert folder.run("report", "--output", "one.html", "--account", "news")[0] == 0
+    assert folder.run("report", "--output", "one.html", "--account", "news")[1] == "Report of news: one.html\n"
 
 
 @pytest.mark.parametrize(
@@ -651,6 +705,26 @@ def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
 
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert f"Dagster's UI runs on {folder.path} already (process {os.getpid()})." in err
+
+
+def test_a_ui_that_others_can_reach_has_no_login(folder: Folder) -> None:
+    """It is said before it starts; on this machine alone there is nothing to say."""
+    folder.set(**CREDENTIALS)
+    with locked(folder.path / ".dagster" / "ui.lock"):
+        _, _, open_to_all = folder.run("ui", "--host", "0.0.0.0")
+        _, _, local = folder.run("ui", "--host", "localhost")
+
+    assert "Warning: there is no login. Whoever can reach 0.0.0.0 can start runs" in open_to_all
+    assert "login" not in local
+
+
+def test_an_emulator_that_others_can_reach_has_no_login(folder: Folder) -> None:
+    """As the UI: anybody may change what is emulated."""
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        code, _, err = folder.run("emulator", "--host", "0.0.0.0", "--port", str(taken.getsockname()[1]))
+
+    assert code == 2
+    assert err.startswith("Warning: there is no login. Whoever can reach 0.0.0.0 can use the emulated account")
 
 
 def test_a_ui_whose_history_can_not_be_written_says_so(folder: Folder) -> None:

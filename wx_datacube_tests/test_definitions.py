@@ -9,9 +9,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from wx_datacube import cli
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Period
 from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.testing import wechat
+from wx_datacube.errors import SettingsError
 from wx_datacube.ingest import Ingest
+from wx_datacube.orchestration.assets import FetchConfig
 from wx_datacube.settings import Settings
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube_tests.orchestrating import TOP, Orchestra, asset_key, orchestra
@@ -158,6 +162,7 @@ def test_another_project_takes_the_assets_its_own_way(it: Orchestra) -> None:
         def ingest(self, settings: Settings) -> Ingest:
             raise dg.Failure("it was this one")
 
+    it.configure(ACCOUNT="shop")
     defs = build_defs(
         accounts=["shop"],
         key_prefix=["marketing", "wechat"],
@@ -167,7 +172,6 @@ def test_another_project_takes_the_assets_its_own_way(it: Orchestra) -> None:
         resources={"wechat_shop": dg.ResourceDefinition.hardcoded_resource(Recorded())},
     )
     (first,) = [each for each in defs.resolve_all_asset_specs() if each.key.path[-1] == "getupstreammsg"]
-    it.configure(ACCOUNT="shop")
     job = defs.resolve_implicit_job_def_def_for_assets([first.key])
     assert job is not None
     result = job.execute_in_process(
@@ -181,12 +185,127 @@ def test_another_project_takes_the_assets_its_own_way(it: Orchestra) -> None:
     assert first.key.path == ["marketing", "wechat", "shop", "getupstreammsg"]
     assert (first.group_name, list(first.owners)) == ("social", ["team:growth"])
     times = {schedule.name: schedule.cron_schedule for schedule in defs.schedules or ()}
-    assert times.pop("shop_checks") == "35 12 * * *"
+    assert times.pop("marketing__wechat__shop_checks") == "35 12 * * *"
     assert set(times.values()) == {"0 6 * * *"}
     assert not result.success
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     assert failed.step_failure_data.error is not None
     assert "it was this one" in failed.step_failure_data.error.message
+
+
+def test_several_parts_load_together(it: Orchestra) -> None:
+    """An account each, and one account under two prefixes, beside a job of the user's that has our name for one."""
+    it.configure(ACCOUNTS="shop,news", START="2026-11-01", **{"NEWS_APPID": "wx5eed0fda7acbe011"})
+
+    @dg.job(name="paper_daily")
+    def theirs() -> None: ...
+
+    merged = dg.Definitions.merge(
+        build_defs(accounts="shop"),
+        build_defs(accounts=["news"]),
+        build_defs(accounts="shop", key_prefix="paper"),
+        dg.Definitions(jobs=[theirs]),
+    )
+    names = {schedule.name for schedule in merged.schedules or ()}
+
+    merged.resolve_all_job_defs()
+    dg.Definitions.validate_loadable(merged)
+    assert names == {
+        f"{stem}_{what}"
+        for stem in ("shop", "news", "paper__shop")
+        for what in ("daily", "weekly", "monthly", "checks")
+    }
+    assert {key.split("/getup")[0] for key in keys(merged) if "getup" in key} == {"shop", "news", "paper/shop"}
+    assert set(merged.resources or ()) == {"duckdb", "wechat_shop", "wechat_news"}
+
+
+def test_parts_over_different_files_are_an_error(it: Orchestra) -> None:
+    """One key can't stand for two files: the error names it, and `duckdb_key` tells them apart."""
+    first = build_defs(key_prefix="first")
+    it.configure(DATABASE="other.duckdb")
+
+    with pytest.raises(dg.DagsterInvariantViolationError, match="different resources with same key 'duckdb'"):
+        dg.Definitions.merge(first, build_defs(key_prefix="second"))
+    dg.Definitions.merge(first, build_defs(key_prefix="second", duckdb_key="other"))
+
+
+@pytest.mark.parametrize("accounts", [["shp"], ["Shop"], ["shop-x"], [], ""], ids=str)
+def test_accounts_are_checked_where_they_are_given(accounts: list[str] | str, it: Orchestra) -> None:
+    """With the names that are configured; none at all does not mean all."""
+    it.configure(ACCOUNTS="shop,news")
+
+    with pytest.raises(SettingsError, match="Configured: shop, news"):
+        build_defs(accounts=accounts)
+
+
+def test_a_prefix_is_one_name_or_a_list_of_names(it: Orchestra) -> None:
+    """As in Dagster's own API, a string is not taken apart, and a slash is an error."""
+    assert keys(build_defs(key_prefix="wechat")) == keys(build_defs(key_prefix=["wechat"]))
+    for wrong in ("a/b", ["a", ""], ""):
+        with pytest.raises(SettingsError, match="key_prefix"):
+            build_defs(key_prefix=wrong)
+
+
+def test_dagster_and_commands_show_the_same_accounts(
+    it: Orchestra, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `.env` beside the code and `DAGSTER_HOME` elsewhere, as in other people's projects."""
+    home = tmp_path_factory.mktemp("home")
+    (it.folder / ".env").write_text("WX_DATACUBE_ACCOUNT=shop\nWX_DATACUBE_START=2026-11-01\n")
+    it.patch.setenv("DAGSTER_HOME", str(home))
+
+    found = build_defs()
+    cli.run(["status"])
+
+    assert {key.split("/")[0] for key in keys(found)} == {"shop"}
+    assert "Account shop (no AppID yet), history from 2026-11-01" in capsys.readouterr().out
+
+
+def test_settings_are_not_lost_where_a_folder_is_missing(it: Orchestra, caplog: pytest.LogCaptureFixture) -> None:
+    """The location loads with the accounts and days that are set; loading and runs say alike what is missing."""
+    (it.folder / "dagster.yaml").unlink()
+    it.configure(ACCOUNTS="shop,news", START="2026-11-01")
+
+    found = build_defs()
+    days = found.resolve_assets_def(dg.AssetKey(["shop", "getupstreammsg"])).partitions_def
+    advice = "Set DAGSTER_HOME, or make WX_DATACUBE_DATABASE absolute"
+
+    assert {key.split("/")[0] for key in keys(found)} == {"shop", "news"}
+    assert days is not None
+    assert days.get_first_partition_key() == "2026-11-01"
+    assert advice in caplog.text
+    result = dg.materialize(
+        [found.resolve_assets_def(dg.AssetKey(["shop", "getupstreammsg"]))],
+        partition_key="2026-11-01",
+        raise_on_error=False,
+        instance=it.instance,
+    )
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert advice in str(failed.step_failure_data.error)
+
+
+def test_an_asset_can_be_called_in_a_unit_test(it: Orchestra) -> None:
+    """Without a run, by Dagster's own `build_asset_context`: it brings a day in, and raises what a run would."""
+
+    def call(day: str) -> list[object]:
+        asset = build_defs().resolve_assets_def(asset_key(BY_NAME["getupstreammsg"]))
+        with dg.build_asset_context(partition_key=day) as context:
+            return list(asset(context, FetchConfig()))
+
+    with wechat(publish_at="00:00") as emulated:
+        it.use(emulated, START="2026-11-01")
+        result, *_ = call("2026-11-02")
+        it.configure(START="2026-11-01")
+        with pytest.raises(dg.Failure, match="WX_DATACUBE_APPID"):
+            call("2026-11-03")
+
+    assert isinstance(result, dg.MaterializeResult)
+    assert result.metadata is not None
+    assert result.metadata["dagster/row_count"] > 0
+    with it.warehouse.reading() as con:
+        assert con.execute("SELECT DISTINCT ref_date FROM datacube.getupstreammsg").fetchall() == [
+            (dt.date(2026, 11, 2),)
+        ]
 
 
 def test_downstream_assets_read_the_published_file(it: Orchestra) -> None:

@@ -347,7 +347,7 @@ del package.SqliteEventLogStorage
 from wx_datacube.definitions import build_defs
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
 
-assert len(build_defs(accounts=["shop"]).resolve_asset_graph().get_all_asset_keys()) >= 7
+assert len(build_defs().resolve_asset_graph().get_all_asset_keys()) >= 7
 with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
     assert type(instance.event_log_storage) is BatchedSqliteEventLogStorage
     assert dg.materialize([dg.asset(name="any")(lambda: None)], instance=instance).success

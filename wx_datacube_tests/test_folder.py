@@ -60,7 +60,8 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert cli.run(["init"]) == 1
     said = capsys.readouterr()
     assert "made workspace.yaml, .env.example\n" in said.out
-    assert "Left as found, and not what this version would make: dagster.yaml, .gitignore." in said.err
+    assert "Left as found, and not what this version would make: dagster.yaml." in said.err
+    assert "Add to .gitignore, so that no secret is committed: /.env, " in said.err
     assert (tmp_path / "dagster.yaml").read_text() == "mine"
 
 
@@ -86,10 +87,30 @@ def test_a_gitignore_that_lets_secrets_through_is_named(
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".gitignore").write_text("*.pyc\ndata/\n")
 
-    assert cli.run(["init"]) == 1
+    assert cli.run(["init"]) == 0
     said = capsys.readouterr().err
-    assert "Your .gitignore lacks /.env, " in said
+    assert "Add to .gitignore, so that no secret is committed: /.env, " in said
     assert "/data/" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", '[tool.dg]\ndirectory_type = "project"\n'),
+        ("pyproject.toml", '[tool.dagster]\nmodule_name = "theirs"\n'),
+        ("dg.toml", 'directory_type = "workspace"\n'),
+    ],
+    ids=["dg", "dagster", "workspace"],
+)
+def test_the_code_of_another_project_stays_in_sight(
+    name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A workspace.yaml with our code location alone would hide it."""
+    (tmp_path / name).write_text(text)
+
+    assert cli.run(["init"]) == 0
+    assert f"Project folder {tmp_path}: made dagster.yaml, .env.example, .gitignore\n" in capsys.readouterr().out
+    assert not (tmp_path / "workspace.yaml").exists()
 
 
 @pytest.mark.parametrize("folder", ["", "a file", "a file/below", "/proc/1/wx_datacube"])

@@ -148,7 +148,7 @@ def test_every_account_has_one(it: Orchestra) -> None:
     """Over its own assets, with their prefix."""
     it.configure(ACCOUNTS="shop,news", START=START)
     defs = build_defs(key_prefix=["marketing"], clock=lambda: AFTERNOON)
-    result = defs.resolve_job_def("news_checks").execute_in_process(instance=it.instance, run_config=QUIET)
+    result = defs.resolve_job_def("marketing__news_checks").execute_in_process(instance=it.instance, run_config=QUIET)
     evaluated = [event.asset_check_evaluation_data for event in result.all_events
                  if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION]  # fmt: skip
 

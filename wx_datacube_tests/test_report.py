@@ -21,6 +21,8 @@ from wx_datacube.report import page, words
 from wx_datacube.report.figures import Figures, Mark, Value, read_figures
 from wx_datacube.report.words import LANGUAGES, Words
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube_tests.answers import LATER, answered, day, hour_row, row, senders_row
 from wx_datacube_tests.ingesting import Shop, shop
 from wx_datacube_tests.years import TODAY, years
 
@@ -82,6 +84,27 @@ def test_key_figures_are_the_worlds(it: Shop) -> None:
         counted(world, dt.date(2026, 10, 1), dt.date(2026, 10, 31)),
     )
     assert month.before == {30: counted(world, dt.date(2026, 9, 1), dt.date(2026, 9, 30))}
+
+
+def test_absurd_figures_do_not_break_the_report(warehouse: Warehouse) -> None:
+    """The largest that a column holds, several of them in a week: the page is made, and so is its chart."""
+    huge, start = 2**63 - 1, dt.date(2026, 7, 1)  # by weeks, whose sums are larger
+    days = [day(1) + count * DAY for count in range(23)]
+    with warehouse.writing() as con:
+        for begin in days[::7]:
+            rows = [
+                row(each, huge, huge, msg_type=kind) for each in days if 0 <= (each - begin).days < 7 for kind in (1, 2)
+            ]
+            store_calls(con, [answered(DAYS, begin, begin + 6 * DAY, *rows)])
+        for each in days:
+            store_calls(con, [answered(HOURS, each, None, hour_row(each, 9, msg_user=huge, msg_count=huge))])
+            store_calls(con, [answered(SENDERS, each, None, senders_row(each, huge), senders_row(each, huge, 2))])
+    warehouse.publish()
+
+    found = figures_of(warehouse, start, LATER)
+
+    assert "Messages to shop" in text_of(found, now=LATER)
+    assert page.key_figures(found) is not None
 
 
 @pytest.mark.parametrize("month", range(1, 12))

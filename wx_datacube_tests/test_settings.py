@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from wx_datacube.environment import effective_environ, find_project, load_settings
+from wx_datacube.environment import effective_environ, environment_elsewhere, find_project, load_settings
 from wx_datacube.errors import SettingsError
 from wx_datacube.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Account, Secret, Settings, variable
 from wx_datacube_tests.rights import anybody, nobody_special
@@ -101,8 +101,24 @@ class TestProject:
 
     def test_outside_a_project_the_way_in_is_said(self, tmp_path: Path) -> None:
         """Somebody who types the command in the wrong folder learns what to do."""
-        with pytest.raises(SettingsError, match="Change to the folder that you cloned, or make one: wx-datacube init"):
-            find_project({}, tmp_path)
+        with pytest.raises(SettingsError, match="change to the folder that you cloned, or make one: wx-datacube init"):
+            load_settings({}, tmp_path)
+
+    def test_settings_hold_without_a_project_folder(self, tmp_path: Path) -> None:
+        """A container that gets variables only: a folder is needed only where a path is relative."""
+        environ = {"WX_DATACUBE_ACCOUNTS": "shop,news", "WX_DATACUBE_START": "2026-11-01"}
+
+        with pytest.raises(SettingsError, match="Set DAGSTER_HOME, or make WX_DATACUBE_DATABASE absolute"):
+            load_settings(environ, tmp_path)
+        settings = load_settings(environ | {"WX_DATACUBE_DATABASE": str(tmp_path / "figures.duckdb")}, tmp_path)
+
+        assert (settings.project, settings.database) == (None, tmp_path / "figures.duckdb")
+        assert [(each.name, each.start) for each in settings.accounts] == [
+            ("shop", dt.date(2026, 11, 1)),
+            ("news", dt.date(2026, 11, 1)),
+        ]
+        with pytest.raises(SettingsError, match="Set DAGSTER_HOME"):
+            settings.require_project()
 
     def test_windows_itself_is_refused(self, project: Path) -> None:
         """File locks and renames differ there; WSL 2 works."""
@@ -111,14 +127,48 @@ class TestProject:
 
 
 class TestDotenv:
-    """The file `.env` of the project folder."""
+    """The file `.env`: the nearest from the current folder upwards, otherwise the project folder's."""
+
+    def test_the_nearest_one_upwards_counts(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also with `DAGSTER_HOME` elsewhere, as in other Dagster projects; its own counts where there is no other."""
+        home, code = project / "home", project / "code"
+        for folder, account in ((home, "of_home"), (code, "of_code")):
+            folder.mkdir()
+            (folder / ".env").write_text(f"WX_DATACUBE_ACCOUNT={account}\n")
+        (code / "deep").mkdir()
+        monkeypatch.setenv("DAGSTER_HOME", str(home))
+
+        above, fallback = load_settings(cwd=code / "deep"), load_settings(cwd=project)
+
+        assert (above.account().name, above.dotenv, above.project) == ("of_code", code / ".env", home)
+        assert (fallback.account().name, fallback.dotenv) == ("of_home", home / ".env")
+
+    def test_it_may_name_the_project_folder(self, project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """Dagster reads `DAGSTER_HOME` from it, too."""
+        home = tmp_path_factory.mktemp("home").resolve()
+        (project / ".env").write_text(f"DAGSTER_HOME={home}\n")
+
+        assert load_settings(cwd=project).database == home / "data/wx_datacube.duckdb"
+
+    def test_a_process_started_elsewhere_keeps_it(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The runs of a backfill have the project folder as their current folder."""
+        code, other = project / "code", project / "other"
+        for folder in (code, other):
+            folder.mkdir()
+        (code / ".env").write_text("WX_DATACUBE_ACCOUNT=shop\n")
+        (other / ".env").write_text("WX_DATACUBE_ACCOUNT=wrong\n")
+
+        for name, value in environment_elsewhere(load_settings(cwd=code)).items():
+            monkeypatch.setenv(name, value)
+
+        assert load_settings(cwd=other).account().name == "shop"
 
     def test_env_file_wins_over_the_environment(self, project: Path) -> None:
         """As everywhere in Dagster, blanks included."""
         (project / ".env").write_text("WX_DATACUBE_ACCOUNT=shop\nWX_DATACUBE_START=\nexport A='b c' # d\nBARE\n")
         environ = {"WX_DATACUBE_ACCOUNT": "news", "WX_DATACUBE_START": "2020-01-01", "PATH": "/bin", "BARE": "kept"}
 
-        assert effective_environ(environ, project) == {
+        assert effective_environ(environ, project / ".env") == {
             "WX_DATACUBE_ACCOUNT": "shop",
             "WX_DATACUBE_START": "",
             "PATH": "/bin",
@@ -141,13 +191,13 @@ class TestDotenv:
         (project / ".env").write_bytes(b"A=\xff\xfe\n")
 
         with pytest.raises(SettingsError, match="UTF-8"):
-            effective_environ({}, project)
+            effective_environ({}, project / ".env")
 
     def test_a_byte_order_mark_does_no_harm(self, project: Path) -> None:
         """Some editors put one in front."""
         (project / ".env").write_bytes(b"\xef\xbb\xbfWX_DATACUBE_ACCOUNT=shop\n")
 
-        assert effective_environ({}, project) == {"WX_DATACUBE_ACCOUNT": "shop"}
+        assert effective_environ({}, project / ".env") == {"WX_DATACUBE_ACCOUNT": "shop"}
 
     @pytest.mark.parametrize(
         ("text", "lines"),
@@ -165,9 +215,9 @@ class TestDotenv:
         env.write_bytes(text.encode())
         env.chmod(0o600)
 
-        values, (warning,) = effective_environ({}, project), load_settings(cwd=project).warnings
+        values, (warning,) = effective_environ({}, project / ".env"), load_settings(cwd=project).warnings
 
-        assert warning.startswith(f"In .env, what begins in line {lines} sets nothing: ")
+        assert warning.startswith(f"{env}: what begins in line {lines} sets nothing. ")
         assert caplog.text == ""
         assert values == {key: value for key, value in dotenv_values(env).items() if value is not None}
 
@@ -176,7 +226,7 @@ class TestDotenv:
         env = project / ".env"
         env.touch()
         env.chmod(0o640)
-        assert "chmod 600 .env" in load(project).warnings[0]
+        assert f"chmod 600 {env}" in load(project).warnings[0]
 
         env.chmod(0o600)
         assert load(project).warnings == ()

@@ -15,7 +15,7 @@ from wx_datacube import cli
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
-from wx_datacube.orchestration.forgetting import forget_account
+from wx_datacube.orchestration.forgetting import forget_account, is_remembered
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.periods import BEIJING
 from wx_datacube.report import report_file
@@ -170,7 +170,7 @@ def test_status_and_doctor_are_about_all(it: Orchestra, both: Company, run: Said
     code, out, _ = run("doctor")
     shop, news = out.split("Account news")
     assert code == 1
-    assert shop.splitlines()[1] == f"  NO  {wrong}"
+    assert shop.splitlines()[1:3] == ["Account shop", f"  NO  {wrong}"]
     assert news.count("is granted") == len(ENDPOINTS)
     assert "NO " not in news
 
@@ -259,9 +259,10 @@ def test_a_wrong_setting_for_all_takes_no_account_out_of_dagster(it: Orchestra, 
     }
 
 
-def test_any_names_can_live_side_by_side() -> None:
+def test_any_names_can_live_side_by_side(it: Orchestra) -> None:
     """Names of ops, jobs, schedules and resources derive from the account's: no two are the same by accident."""
     names = ["judge_a", "a__getupstreammsg", "a", "a_daily", "a_judge", "wechat_a", "duckdb", "report", "a__report"]
+    it.configure(ACCOUNTS=",".join(names))
 
     defs = build_defs(accounts=names)
 
@@ -418,6 +419,26 @@ def is_known(it: Orchestra, account: str) -> list[bool]:
     return [history, report, bool(Troubles(it.warehouse.database).standing(account))]
 
 
+def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: Orchestra) -> None:
+    """As in other people's projects; an asset of theirs that only looks like ours stays."""
+    ours = [
+        ["news", "report"],
+        ["wechat", "news", DAYS.name],
+        ["wechat", "news", "report"],
+        ["a", "b", "news", DAYS.name],
+    ]
+    theirs = [["crm", "news", "report"], ["news", "theirs"], ["wechat", "shop", DAYS.name]]
+    with project_instance(it.folder) as instance:
+        for path in ours + theirs:
+            instance.report_runless_asset_event(dg.AssetMaterialization(dg.AssetKey(path)))
+
+    forget_account(it.settings, "news")
+
+    with project_instance(it.folder) as instance:
+        assert sorted(key.path for key in instance.get_asset_keys()) == sorted(theirs)
+    assert not is_remembered(it.settings, "news")
+
+
 LEFT = "Nothing is stored as news any more. What is left of it is forgotten now:"
 
 
@@ -496,7 +517,7 @@ def store(it: Orchestra, both: Company) -> None:
 
 
 def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: Orchestra, both: Company, run: Said) -> None:
-    """Its rows stay, `status` leaves it out, `doctor` says that it is there; it can be exported and replayed."""
+    """Its rows stay, `status` and `doctor` say that it is there; it can be exported and replayed."""
     store(it, both)
     it.configure(**both.settings(ACCOUNTS="shop", START=START))
 

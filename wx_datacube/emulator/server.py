@@ -30,6 +30,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 lifespan="off",
+                ws="none",
                 proxy_headers=False,
                 server_header=False,
                 backlog=512,

@@ -104,11 +104,13 @@ class _Materialization:
         self._endpoint = endpoint
         self._refresh = refresh
         self._clock = clock
-        self._reason = context.run.tags.get(REASON_TAG)
+        self._run = _run_of(context)
+        self._reason = self._run.tags.get(REASON_TAG) if self._run else None
 
     def events(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Bring the run's partitions in; events for what is there, and an end that tells the truth."""
-        tag_worker(self._context.instance, self._context.run.run_id)
+        if self._run:
+            tag_worker(self._context.instance, self._run.run_id)
         settings, report = self._bring_in()
         warehouse, start = Warehouse(settings.database, clock=self._clock), settings.account(self._account).start
         with evidence_of_a_run(warehouse, self._account, start, self._endpoint, settings.daily_calls) as evidence:
@@ -117,7 +119,7 @@ class _Materialization:
         passed = [str(each.check_name) for each in checks if each.passed]
         Troubles(settings.database).passed(self._account, self._endpoint.name, passed)
         if not report.undone:
-            yield self._whole(report, rows, checks)
+            yield from self._whole(report, rows, checks)
         else:
             with stored_together(self._context.instance):
                 for done in report.labels:
@@ -128,8 +130,9 @@ class _Materialization:
     @property
     def _of_a_backfill(self) -> bool:
         """Whether `wx-datacube backfill` runs this, here and now, which publishes itself; not who runs it once more."""
-        launched = self._reason in (Reason.BACKFILL, Reason.REFRESH)
-        return launched and Worker.of_run(self._context.run) == Worker.of(os.getpid()) is not None
+        if self._run is None or self._reason not in (Reason.BACKFILL, Reason.REFRESH):
+            return False
+        return Worker.of_run(self._run) == Worker.of(os.getpid()) is not None
 
     def _bring_in(self) -> tuple[Settings, Report]:
         try:
@@ -146,7 +149,7 @@ class _Materialization:
             return settings, ingest.bring_in(
                 self._endpoint,
                 labels,
-                run_id=self._context.run.run_id,
+                run_id=self._run.run_id if self._run else "direct call",
                 refresh=again,
                 by_hand=self._reason != Reason.SCHEDULE,
                 progress=self._tell,
@@ -157,10 +160,14 @@ class _Materialization:
 
     def _whole(
         self, report: Report, rows: dict[str, int], checks: list[dg.AssetCheckResult]
-    ) -> dg.MaterializeResult[Any]:
-        add_metadata(self._context, {done.label.isoformat(): _partition_metadata(done) for done in report.labels})
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         self._context.log.info(_summary(report))
-        return dg.MaterializeResult(metadata=rows, check_results=checks)
+        if self._run is None:  # Dagster finds checks that are inside a result in runs only
+            yield dg.MaterializeResult(metadata=rows)
+            yield from checks
+            return
+        add_metadata(self._context, {done.label.isoformat(): _partition_metadata(done) for done in report.labels})
+        yield dg.MaterializeResult(metadata=rows, check_results=checks)
 
     def _partial(self, report: Report, checks: list[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
         """What landed is logged; the rest fails, unless it only has to wait and we come back for it by ourselves."""
@@ -168,8 +175,9 @@ class _Materialization:
             self._context.log.info(f"{_summary(report)} {report.errors[0]}")
             yield from checks
             return
-        for check in checks:
-            self._context.log_event(evaluation(check))
+        if self._run:
+            for check in checks:
+                self._context.log_event(evaluation(check))
         error = report.errors[0]
         others = [str(each) for each in report.errors[1:5]]
         raise explained_failure(
@@ -207,6 +215,14 @@ class _Materialization:
                 }
             },
         )
+
+
+def _run_of(context: dg.AssetExecutionContext) -> dg.DagsterRun | None:
+    """The run; None where somebody calls the asset directly, as a unit test does."""
+    try:
+        return context.run
+    except dg.DagsterError:
+        return None
 
 
 def _summary(report: Report) -> str:

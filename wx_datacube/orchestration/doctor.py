@@ -10,7 +10,7 @@ import dagster as dg
 from wx_datacube.backfill import Scope, another_file
 from wx_datacube.catalog import Period
 from wx_datacube.doctor import Finding
-from wx_datacube.errors import WarehouseError
+from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.periods import beijing_now
@@ -22,10 +22,10 @@ from wx_datacube.warehouse.files import Warehouse
 def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
     """Whether the project's Dagster instance opens, and which of the account's schedules are switched on."""
     try:
-        with project_instance(settings.project) as instance:
+        with project_instance(settings.require_project()) as instance:
             states = {state.name: state.is_running for state in instance.all_instigator_state()}
             others = [*_another_file(instance, settings, account)]
-    except (WarehouseError, dg.DagsterError) as error:
+    except (SettingsError, WarehouseError, dg.DagsterError) as error:
         yield Finding(False, str(error))
         return
     yield Finding(True, f"Dagster's instance in {settings.project} opens.")

@@ -6,8 +6,8 @@ queue would fail on code that is gone. Runs that have ended are left as they are
 
 import dagster as dg
 
-from wx_datacube.catalog import ENDPOINTS
-from wx_datacube.errors import WarehouseError
+from wx_datacube.catalog import BY_NAME
+from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.runs import QUEUED
 from wx_datacube.settings import Settings
@@ -19,12 +19,13 @@ def forget_account(settings: Settings, account: str) -> str | None:
     Returns why that didn't work, where it didn't.
     """
     try:
-        with project_instance(settings.project) as instance:
+        with project_instance(settings.require_project()) as instance:
+            folders = _folders(instance, account)
             for run in instance.get_runs(dg.RunsFilter(statuses=list(QUEUED))):
-                if run.asset_selection and run.asset_selection <= _keys(account):
+                if run.asset_selection and all(_is_of(key, folders) for key in run.asset_selection):
                     instance.report_run_failed(run, f"The account {account} was renamed or removed while this waited.")
             instance.wipe_assets(_with_history(instance, account))
-    except (WarehouseError, dg.DagsterError) as error:
+    except (SettingsError, WarehouseError, dg.DagsterError) as error:
         return str(error)
     return None
 
@@ -32,15 +33,28 @@ def forget_account(settings: Settings, account: str) -> str | None:
 def is_remembered(settings: Settings, account: str) -> bool:
     """Whether the project's instance holds a history of any asset of the account; of one that doesn't open, not."""
     try:
-        with project_instance(settings.project) as instance:
+        with project_instance(settings.require_project()) as instance:
             return bool(_with_history(instance, account))
-    except (WarehouseError, dg.DagsterError):
+    except (SettingsError, WarehouseError, dg.DagsterError):
         return False
 
 
-def _keys(account: str) -> set[dg.AssetKey]:
-    return {dg.AssetKey([account, name]) for name in (*(endpoint.name for endpoint in ENDPOINTS), "report")}
+_NAMES = {*BY_NAME, "report"}
+
+
+def _is_of(key: dg.AssetKey, folders: set[tuple[str, ...]]) -> bool:
+    return tuple(key.path[:-1]) in folders and key.path[-1] in _NAMES
+
+
+def _folders(instance: dg.DagsterInstance, account: str) -> set[tuple[str, ...]]:
+    """What comes before `/<endpoint>` in the account's keys: `<account>`, and with each prefix that it has had.
+
+    A prefix is known by the history of an endpoint: `crm/<account>/report` alone is somebody else's asset.
+    """
+    found = {tuple(key.path[:-1]) for key in instance.get_asset_keys() if key.path[-1] in BY_NAME}
+    return {(account,)} | {folder for folder in found if folder[-1:] == (account,)}
 
 
 def _with_history(instance: dg.DagsterInstance, account: str) -> list[dg.AssetKey]:
-    return [key for key in instance.get_asset_keys(prefix=[account]) if key in _keys(account)]
+    folders = _folders(instance, account)
+    return [key for key in instance.get_asset_keys() if _is_of(key, folders)]

@@ -24,8 +24,8 @@ def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
     Processes that meet a fresh folder race in Dagster's own set-up of its databases: a lock around opening it. Raises
     `WarehouseError` where the history can't be read or written, now or as long as it is used.
     """
+    adopt_dotenv()
     os.chdir(project)
-    adopt_dotenv(project)
     with _explained(project):
         try:
             with locked_for_set_up(project / ".dagster" / "opening.lock"):

@@ -24,16 +24,16 @@ from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, evidence_of_reade
 from wx_datacube.warehouse.files import Warehouse
 
 
-def build_judging(account: str, keys: Mapping[str, dg.AssetKey], clock: Clock) -> dg.ScheduleDefinition:
-    """The job and schedule `<account>_checks` over the assets `keys` (by endpoint name); off by default."""
-    name = f"{account}_checks"
+def build_judging(stem: str, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock) -> dg.ScheduleDefinition:
+    """The job and schedule `<stem>_checks` over the assets `keys` (by endpoint name); off by default."""
+    name = f"{stem}_checks"
     description = (
         "Judges all checks of the account's assets by the published file, so that it is noticed when nothing ran. It"
         " makes no call; a check that fails is flagged on its asset, and the run stays green."
         " 按已发布的数据文件执行该账号的全部检查，没有任务运行时也能发现问题；不调用微信。"
     )
 
-    @dg.op(name=f"{account}_judge", description=description, out={})
+    @dg.op(name=f"{stem}_judge", description=description, out={})
     def judge(context: dg.OpExecutionContext) -> Iterator[dg.AssetCheckEvaluation]:
         yield from _judged(context, account, keys, clock)
 

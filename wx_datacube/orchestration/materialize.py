@@ -121,7 +121,7 @@ def _failure(outcome: dg.ExecuteInProcessResult) -> str:
 def judge_now(settings: Settings, account: str) -> None:
     """Run the job `<account>_checks` once, in the Dagster instance of the project folder."""
     run_id = str(uuid4())
-    with project_instance(settings.project) as instance:
+    with project_instance(settings.require_project()) as instance:
         build_defs(accounts=[account]).resolve_job_def(f"{account}_checks").execute_in_process(
             run_id=run_id,
             instance=instance,
@@ -135,7 +135,7 @@ def serve(connection: Connection) -> None:
     """Answer until the other side is gone: its end is noticed between two runs, so that none is cut off."""
     name, scope, now = connection.recv()
     settings = load_settings()
-    with project_instance(settings.project) as instance:
+    with project_instance(settings.require_project()) as instance:
         runs = DagsterRuns(instance, settings, settings.account(name), scope, now)
         connection.send(runs.to_do())
         while True:

@@ -5,12 +5,14 @@ string would be. All other settings are read and checked when a run starts. See
 https://docs.dagster.io/guides/build/external-resources.
 """
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from wx_datacube.environment import process_environment
 from wx_datacube.ingest import Ingest
 from wx_datacube.settings import Account, Secret, Settings
 from wx_datacube.warehouse.files import READ_ONLY
@@ -42,16 +44,27 @@ class WeChatAccount(dg.ConfigurableResource[None]):
 
 
 def account_resource(account: str, settings: Settings | None) -> WeChatAccount:
-    """The resource of a configured account, with `dg.EnvVar` for each credential that is set."""
-    known = next((each for each in settings.accounts if each.name == account), None) if settings else None
-    fields = {
-        field: dg.EnvVar(known.variable(field.upper()))
-        for field in ("appid", "secret", "token_url")
-        if known is not None and getattr(known, field) is not None
-    }
-    return WeChatAccount(account=account, **fields)
+    """The resource of a configured account, with `dg.EnvVar` for each credential that is exported.
+
+    One that only our `.env` has comes from the settings: Dagster reads no `.env` but that of the current folder.
+    """
+    known = [each for each in settings.accounts if each.name == account] if settings else []
+    exported, found = process_environment(), []
+    for each in known:
+        for field in ("appid", "secret", "token_url"):
+            name, value = each.variable(field.upper()), getattr(each, field)
+            held = value.reveal() if isinstance(value, Secret) else value
+            if held and exported.get(name, "").strip() == held:
+                found.append((field, name))
+    return _account_resource(account, tuple(found))
 
 
+@functools.cache  # Dagster merges definitions that share a resource only if it is one object
+def _account_resource(account: str, variables: tuple[tuple[str, str], ...]) -> WeChatAccount:
+    return WeChatAccount(account=account, **{field: dg.EnvVar(name) for field, name in variables})
+
+
+@functools.cache
 def reading_resource(database: Path) -> DuckDBResource:
     """The published file, read-only, for downstream assets; it never waits for a run and no run waits for it."""
     return DuckDBResource(database=str(database), connection_config=dict(READ_ONLY))

@@ -28,14 +28,14 @@ _MOST_RUNS = 10
 
 
 def build_jobs(
-    account: str, assets: Mapping[str, dg.AssetsDefinition], resources: Mapping[str, Any]
+    stem: str, assets: Mapping[str, dg.AssetsDefinition], resources: Mapping[str, Any]
 ) -> dict[Period, dg.JobDefinition]:
-    """The jobs `<account>_<daily|weekly|monthly>` over the account's assets (by endpoint name).
+    """The jobs `<stem>_<daily|weekly|monthly>` over an account's assets (by endpoint name).
 
     Each is made among the account's own assets and resources: among those of a hundred accounts, whose every job would
     hold every account's resource, loading takes three times as long.
     """
-    names = {period: f"{account}_{period.adverb}" for period in Period}
+    names = {period: f"{stem}_{period.adverb}" for period in Period}
     jobs = [
         dg.define_asset_job(names[period], [assets[each.name] for each in ENDPOINTS if each.period is period])
         for period in Period

@@ -147,7 +147,7 @@ def read_figures(
         months=[item for item in found.values[Period.MONTH].items() if found.within(item[0], Period.MONTH)],
         unit=unit,
         by_type=found.rows(
-            f"SELECT date_trunc('{unit.value}', date)::DATE AS date, type, sum(messages)::BIGINT FROM messages_daily"
+            f"SELECT date_trunc('{unit.value}', date)::DATE AS date, type, sum(messages) FROM messages_daily"
             " WHERE account = $account AND date BETWEEN $first AND $last GROUP BY ALL HAVING sum(messages) > 0"
         ),
         senders=found.rows(

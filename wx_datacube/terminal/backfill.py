@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -48,7 +48,7 @@ def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
 def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_Display") -> int:
     now = beijing_now()
     check_account(settings, account, scope, now)
-    with endings_are_ctrl_c(), DagsterProcess(settings, account, scope, now) as runs, display.bar:
+    with endings_are_ctrl_c(), DagsterProcess(settings, account, scope, now) as runs, display.shown():
         backfill = Backfill(runs, settings, account, scope, now, display)
         states = backfill.run()
     _show_outcome(display.console, states)
@@ -72,6 +72,10 @@ class _Display:
             *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True
         )
         self._task = self.bar.add_task("", total=None)
+
+    def shown(self) -> AbstractContextManager[object]:
+        """The bar, on a terminal; of one that is disabled, rich before 14.3 would print the blank line at its end."""
+        return self.bar if self.console.is_terminal else nullcontext()
 
     def planned(self, labels: int, calls: int) -> None:
         """Say what is ahead."""

@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from wx_datacube import __version__
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.errors import SettingsError
+from wx_datacube.variables import is_loopback
 
 _WIDTH = 120
 """Columns where there is no terminal: nothing is wrapped or cut in a log file."""
@@ -44,6 +47,12 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def warn_of_no_login(host: str, may: str) -> None:
+    """Say what anybody who reaches `host` may do there, where it isn't this machine alone."""
+    if not is_loopback(host):
+        click.echo(f"Warning: there is no login. Whoever can reach {host} can {may}.", err=True)
+
+
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
     """Turn a missing optional dependency into the line that installs it."""
@@ -53,9 +62,14 @@ def needs(extra: str) -> Iterator[None]:
         raise not_installed(str(error.name), extra) from None
 
 
+def how_to_install(*extras: str) -> str:
+    """How extras are installed. The package is on no index: nobody is to install its name from one."""
+    return f"`make install` in a clone, or pip install 'wx_datacube-{__version__}-py3-none-any.whl[{','.join(extras)}]'"
+
+
 def not_installed(module: str, extra: str) -> SettingsError:
     """The error of a command whose extra is not installed."""
     return SettingsError(
         f"This command needs {module}, which is not installed.",
-        advice=f"Install it: pip install 'wx-datacube[{extra}]', or `make install` in a clone.",
+        advice=f"Install it: {how_to_install(extra)}",
     )

@@ -16,7 +16,7 @@ from wx_datacube import demo
 from wx_datacube.catalog import BY_NAME
 from wx_datacube.environment import find_project, load_settings, process_environment
 from wx_datacube.periods import beijing_now
-from wx_datacube.settings import Settings
+from wx_datacube.settings import Settings, no_project
 from wx_datacube.terminal.console import console, needs, table
 from wx_datacube.terminal.processes import run_module
 from wx_datacube.terminal.report import run_report
@@ -53,7 +53,10 @@ def made_up(project: Path, days: int) -> Iterator[MadeUp]:
 def run_demo(days: int) -> int:
     """Materialize the newest settled days of the made-up account, and show what landed."""
     out = console()
-    with made_up(find_project(process_environment(), Path.cwd()), days) as account:
+    project = find_project(process_environment(), Path.cwd())
+    if project is None:
+        raise no_project("the demo has its own folder in it")
+    with made_up(project, days) as account:
         folder = os.path.relpath(account.folder)
         out.print(f"A made-up account on an emulated WeChat; everything is kept in {folder}/")
         command = ["backfill", "--end", account.end.isoformat()]
@@ -75,7 +78,7 @@ def _show(out: Console, settings: Settings, calls: int) -> None:
     look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly ORDER BY date').show()"
     out.print(f'Look at it:      {os.path.relpath(sys.executable)} -c "{look}"')
     if find_spec("altair") is not None:
-        out.print(f"As a report:     {os.path.relpath(run_report(settings, settings.accounts[0], 'zh'))}")
+        out.print(f"As a report:     {os.path.relpath(run_report(settings, settings.accounts[0], 'zh')[0])}")
     out.print("In Dagster's UI: wx-datacube ui, which is `make ui` in a clone")
     out.print("Your account:    .env.example, README.md, README.zh-CN.md")
 

@@ -5,7 +5,8 @@ from itertools import chain
 
 import click
 
-from wx_datacube.doctor import Finding, examine, no_longer_configured
+from wx_datacube.accounts import explain_not_configured, not_configured
+from wx_datacube.doctor import Finding, examine, sources
 from wx_datacube.errors import NeedsPerson, WarehouseError
 from wx_datacube.orchestration.doctor import examine_dagster
 from wx_datacube.settings import Account, Settings
@@ -14,10 +15,11 @@ from wx_datacube.troubles import Troubles
 
 def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
     """Examine the accounts and show each finding as it comes; the exit code."""
+    click.echo(sources(settings))
     code = max(_look(settings, each) for each in accounts)
-    if list(accounts) == list(settings.accounts) and (left := no_longer_configured(settings)):
+    if list(accounts) == list(settings.accounts) and (left := not_configured(settings)):
         click.echo("Besides")
-        _show(left)
+        _show(Finding(True, explain_not_configured(left)))
     return code
 
 

@@ -8,6 +8,7 @@ import click
 from wx_datacube.environment import process_environment
 from wx_datacube.errors import SettingsError
 from wx_datacube.folder import make_project, unignored
+from wx_datacube.terminal.console import how_to_install
 
 
 def run_init(folder: Path) -> int:
@@ -27,7 +28,7 @@ def run_init(folder: Path) -> int:
     click.echo("  wx-datacube backfill                      brings in the history; wx-datacube ui shows it")
     lacking = {extra: what for extra, (module, what) in _EXTRAS.items() if find_spec(module) is None}
     if lacking:
-        click.echo(f"Not installed, for {', '.join(lacking.values())}: pip install 'wx-datacube[{','.join(lacking)}]'")
+        click.echo(f"Not installed, for {', '.join(lacking.values())}: {how_to_install(*lacking)}")
     home = process_environment().get("DAGSTER_HOME", "").strip()
     if home and Path(home).expanduser().resolve() != whole:
         click.echo(f"DAGSTER_HOME is {home}: while it is set, commands use that folder. Unset it here.", err=True)
@@ -37,8 +38,8 @@ def run_init(folder: Path) -> int:
             " To compare, let `wx-datacube init` make another folder.",
             err=True,
         )
-    if ".gitignore" in others and (lines := unignored(folder)):
-        click.echo(f"Your .gitignore lacks {', '.join(lines)}: secrets and figures must not be committed.", err=True)
+    if lines := unignored(folder):
+        click.echo(f"Add to .gitignore, so that no secret is committed: {', '.join(lines)}", err=True)
     return 1 if others else 0
 
 

@@ -17,8 +17,8 @@ def run_report(
     first: dt.date | None = None,
     last: dt.date | None = None,
     output: Path | None = None,
-) -> Path:
-    """Make the report of one account; where it is."""
+) -> tuple[Path, bool]:
+    """Make the report of one account; where it is, and whether it is empty since nothing was ever asked."""
     with needs("report"):
         from wx_datacube.report.page import save
     from wx_datacube.report.figures import read_figures
@@ -28,4 +28,4 @@ def run_report(
         figures = read_figures(con, account.name, account.start, now, first, last)
     output = output or report_file(settings.database, account.name)
     save(figures, language, settings.database, now, output)
-    return output
+    return output, figures.asked_at is None

@@ -1,59 +1,83 @@
 """UI: Dagster's, on the configured accounts or on the demo, with everything that it needs to know."""
 
+import errno
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from wx_datacube.demo import DAYS
-from wx_datacube.environment import process_environment
+from wx_datacube.environment import environment_elsewhere
 from wx_datacube.errors import SettingsError
 from wx_datacube.settings import Settings
-from wx_datacube.terminal.console import not_installed
+from wx_datacube.terminal.console import not_installed, warn_of_no_login
 from wx_datacube.terminal.demo import made_up
 from wx_datacube.terminal.processes import run_module
 from wx_datacube.warehouse.faults import unwritable
 from wx_datacube.warehouse.locks import locked
 
 
-def run_ui(settings: Settings, host: str | None = None, port: int | None = None) -> int:
+def run_ui(settings: Settings, host: str = "127.0.0.1", port: int | None = None) -> int:
     """Dagster's UI on the configured accounts; without credentials, on the demo and its emulator."""
-    options = [*(("--host", host) if host else ()), *(("--port", str(port)) if port else ())]
     if find_spec("dagster_webserver") is None:
         raise not_installed("dagster_webserver", "ui")
-    if port is not None:
-        _require_free(host or "127.0.0.1", port)
+    listening = _Listening(host, _free_port(host, port))
+    project = settings.require_project()
     if any(account.can_call or account.fault for account in settings.accounts):
-        return _dagster_dev(settings.project, process_environment() | {"DAGSTER_HOME": str(settings.project)}, options)
-    with made_up(settings.project, DAYS) as account:
+        return _dagster_dev(project, environment_elsewhere(settings) | {"DAGSTER_HOME": str(project)}, listening)
+    with made_up(project, DAYS) as account:
         click.echo(f"No account is configured in .env: this is the demo, kept in {account.folder}")
-        return _dagster_dev(account.folder, account.environ, options)
+        return _dagster_dev(account.folder, account.environ, listening)
 
 
-def _require_free(host: str, port: int) -> None:
-    """Dagster would say so somewhere in its log, and go on with everything but its pages."""
+class _Listening(NamedTuple):
+    """Where the UI listens."""
+
+    host: str
+    port: int
+
+
+def _free_port(host: str, port: int | None) -> int:
+    """The port that was asked for, else Dagster's 3000, or another one where that is taken.
+
+    Dagster would say somewhere in its log that a port is taken, and go on with everything but its pages.
+    """
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, port), family=family).close()
+        return _try_port(host, _DAGSTERS_PORT if port is None else port)
     except OSError as error:
+        if port is None and error.errno == errno.EADDRINUSE:
+            return _try_port(host, 0)
         raise SettingsError(
-            f"Port {port} of {host} can't be used: {error.strerror}.", advice="Name another one with --port."
+            f"Port {port or _DAGSTERS_PORT} of {host} can't be used: {error.strerror}.",
+            advice="Name another one with --port.",
         ) from None
 
 
-def _dagster_dev(folder: Path, environ: Mapping[str, str], options: Sequence[str]) -> int:
+_DAGSTERS_PORT = 3000
+
+
+def _try_port(host: str, port: int) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as listening:
+        return int(listening.getsockname()[1])
+
+
+def _dagster_dev(folder: Path, environ: Mapping[str, str], listening: _Listening) -> int:
     # Dagster says at each start that `dg dev` is to come instead: nothing that a person could do about it here.
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
     # Named, since Dagster would otherwise go by [tool.dg] of a pyproject.toml beside it, and leave out other locations.
-    workspace = ["--workspace", "workspace.yaml"]
+    workspace = ["--workspace", "workspace.yaml"] if (folder / "workspace.yaml").exists() else []
+    host, port = listening
+    warn_of_no_login(host, "start runs, and read what Dagster shows")
     with _only_one(folder):
         click.echo("Dagster's UI, for looking and trying; for a server see docs/deploy.md. Ctrl-C ends it.")
-        if "--port" not in options:
-            click.echo("In about 15 seconds: http://127.0.0.1:3000")
-        return run_module("dagster", ["dev", *workspace, *options], folder, environ, *quiet)
+        click.echo(f"In about 15 seconds: http://{f'[{host}]' if ':' in host else host}:{port}")
+        command = ["dev", *workspace, "--host", host, "--port", str(port)]
+        return run_module("dagster", command, folder, environ, *quiet)
 
 
 @contextmanager

@@ -157,7 +157,7 @@ def no_credentials(appid: str, secret: str, token_url: str) -> SettingsError:
     """The error of an account that can't ask for a token; the arguments are names of variables."""
     return SettingsError(
         "There are no credentials to ask WeChat with.",
-        advice=f"Set {appid} and {secret}, or {token_url}, in .env of the project folder.",
+        advice=f"Set {appid} and {secret}, or {token_url}, in .env.",
     )
 
 

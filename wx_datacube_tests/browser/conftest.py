@@ -196,5 +196,5 @@ def dirty(visit: Visit) -> str:
 def switched_on(visit: Visit) -> None:
     """The weekly schedule of the second code location, switched on."""
     with visit("switched_on") as person:
-        person.switch("minutely", "weeks_weekly")
+        person.switch("minutely", "minutely__weeks_weekly")
         person.sees("Next tick")

@@ -57,7 +57,7 @@ def test_after_a_killed_run_a_backfill_still_starts(
 
 def test_a_schedule_requests_what_is_to_do_and_then_skips(person: Person, switched_on: None) -> None:
     """Four or five weeks of two endpoints are one run; after it a tick says that all is there."""
-    person.open("/locations/minutely/schedules/weeks_weekly")
+    person.open("/locations/minutely/schedules/minutely__weeks_weekly")
 
     person.sees("1 run requested")
     wait_until(lambda: {run["status"] for run in person.runs("minutely", "weeks", "getupstreammsgweek")} == {"SUCCESS"})
@@ -67,8 +67,8 @@ def test_a_schedule_requests_what_is_to_do_and_then_skips(person: Person, switch
     (run,) = person.runs("minutely", "weeks", "getupstreammsgweek")
     assert run["tags"]["wx_datacube/reason"] == "schedule"
     reason = "Everything that is due is there and materialized."
-    wait_until(lambda: person.last_skip("minutely", "weeks_weekly") == reason)
-    person.open("/locations/minutely/schedules/weeks_weekly")
+    wait_until(lambda: person.last_skip("minutely", "minutely__weeks_weekly") == reason)
+    person.open("/locations/minutely/schedules/minutely__weeks_weekly")
     newest = person.page.get_by_role("row").filter(has_text="View logs").first
     newest.get_by_text("0 runs requested").last.click()
     person.sees(reason)
@@ -84,9 +84,9 @@ def unpublished(emulated: Emulated) -> Iterator[None]:
 
 def test_a_silent_morning_stays_green(person: Person, unpublished: None) -> None:
     """WeChat has nothing yet: runs end well, nothing is materialized, and the next tick tries again."""
-    person.switch("minutely", "silent_daily")
+    person.switch("minutely", "minutely__silent_daily")
     person.sees("1 run requested")
-    person.switch("minutely", "silent_daily")
+    person.switch("minutely", "minutely__silent_daily")
     endpoints = [endpoint.name for endpoint in ENDPOINTS if endpoint.period is DAYS.period]
     wait_until(
         lambda: all(

@@ -318,6 +318,7 @@ def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> 
 
     assert {"/".join(each["assetKey"]["path"]) for each in found} == {f"demo/{name}" for name in (*BY_NAME, "report")}
     assert process.returncode == 130
+    assert f"In about 15 seconds: http://127.0.0.1:{ui.port}\n" in (tmp_path / "project.log").read_text()
     assert len(started) > 3 or sys.platform != "linux"
     assert left == []
     assert {path.name for path in project.folder.iterdir()} == {

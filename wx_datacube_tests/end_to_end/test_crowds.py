@@ -35,7 +35,7 @@ from wx_datacube.ingest import Ingest
 from wx_datacube.periods import beijing_now, due_labels
 from wx_datacube.environment import adopt_dotenv, load_settings
 os.chdir(sys.argv[1])
-adopt_dotenv(Path.cwd())
+adopt_dotenv()
 print("ready", flush=True)
 for line in sys.stdin:
     settings = load_settings()

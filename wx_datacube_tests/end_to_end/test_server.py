@@ -156,8 +156,8 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
             pytest.fail("CI has to have systemd-analyze: .ci/run installs systemd")
         pytest.skip("no systemd-analyze")
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    (where,) = re.findall(rf"cp {THERE}/(wx_datacube/\S+) ", PAGE)
-    files = [tmp_path / path.name for path in sorted(TOP.glob(where))]
+    where = re.findall(r"sudo install -m 0644 ~/wx_datacube/(\S+) /etc/systemd/system/", PAGE)
+    files = [tmp_path / (TOP / path).relative_to(UNITS) for path in where]
     for path in files:
         path.write_text((UNITS / path.name).read_text().replace(THERE, str(tmp_path)))
     verify = [analyze, "verify", "--man=no", *map(str, files)]
