@@ -4,6 +4,7 @@ import datetime as dt
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -13,9 +14,10 @@ from wx_datacube.catalog import ENDPOINTS, Period
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.orchestration.runs import REASON_TAG, Worker
-from wx_datacube.periods import due_labels
+from wx_datacube.periods import BEIJING, due_labels
 from wx_datacube.warehouse.checks import CHECKS, checks_of
 from wx_datacube_tests.orchestrating import DAYS, HOURS, QUIET, Orchestra, asset_key, orchestra
+from wx_datacube_tests.receiver import receiving
 
 START, LAST = dt.date(2024, 6, 3), dt.date(2024, 6, 9)
 AFTERNOON = dt.datetime(2024, 6, 10, 12, 35)
@@ -124,7 +126,8 @@ def test_wrong_settings_end_it_with_the_reason(it: Orchestra) -> None:
 def test_its_runs_can_be_told_and_ended(it: Orchestra) -> None:
     """They say which process they are, as all our runs do, and that a schedule wanted them."""
     schedule = build_defs().resolve_schedule_def("default_checks")
-    with dg.build_schedule_context(instance=it.instance) as context:
+    noon = AFTERNOON.replace(tzinfo=BEIJING)
+    with dg.build_schedule_context(instance=it.instance, scheduled_execution_time=noon) as context:
         (request,) = schedule.evaluate_tick(context).run_requests or ()
     result = judge(it)
     run = it.instance.get_run_by_id(result.run_id)
@@ -139,9 +142,47 @@ def test_the_schedule_is_off_and_ticks_at_12_35_in_beijing(it: Orchestra) -> Non
     schedule = build_defs().resolve_schedule_def("default_checks")
 
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    assert (schedule.cron_schedule, schedule.execution_timezone) == ("35 12 * * *", "Asia/Shanghai")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("35 12-15 * * *", "Asia/Shanghai")
     assert "nothing ran" in (schedule.description or "")
     assert "全部检查" in (schedule.description or "")
+
+
+def test_what_was_being_fetched_at_12_35_is_told_an_hour_later(it: Orchestra) -> None:
+    """A fetch that was under way then and brought nothing in is no excuse for the whole day; nobody runs for it."""
+    with receiving() as receiver:
+        it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
+        bring_everything_in(it)
+        tomorrow = AFTERNOON + dt.timedelta(days=1)
+        with it.warehouse.fetching("default", DAYS.name, lambda holder: None):
+            judge(it, tomorrow)
+        assert receiver.texts == []
+
+        assert looked_again(it, tomorrow + dt.timedelta(hours=1)).run_requests in (None, [])
+        (told,) = receiver.texts
+        assert "missing since 2024-06-11 12:00" in told
+        looked_again(it, tomorrow + dt.timedelta(hours=2))
+        assert len(receiver.texts) == 1
+
+
+def test_what_the_chat_did_not_take_at_12_35_is_told_the_same_day(it: Orchestra) -> None:
+    """As soon as it is back, by the next tick."""
+    with receiving() as receiver:
+        it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
+        receiver.status = 500
+        judge(it)
+        receiver.status = 200
+        receiver.got.clear()
+        looked_again(it, AFTERNOON + dt.timedelta(hours=1))
+
+        assert "Nothing has ever been asked for" in receiver.texts[0]
+
+
+def looked_again(it: Orchestra, now: dt.datetime) -> Any:
+    """A tick of the schedule after 12:35."""
+    schedule = build_defs(clock=lambda: now).resolve_schedule_def("default_checks")
+    moment = now.replace(tzinfo=BEIJING)
+    with dg.build_schedule_context(instance=it.instance, scheduled_execution_time=moment) as context:
+        return schedule.evaluate_tick(context)
 
 
 def test_every_account_has_one(it: Orchestra) -> None:

@@ -94,8 +94,13 @@ def _show_outcome(account: Account, left: Sequence[Finding], healed: bool) -> in
     if not left:
         click.echo(f"{account.name}: {'healed, the checks pass' if healed else 'nothing to heal, the checks pass'}.")
         return 0
-    click.echo(f"{account.name}: WeChat's new answers still show {len(left):,} findings:", err=True)
+    still = "still found after WeChat's new answers" if healed else "found, and nothing of it can be asked again"
+    click.echo(f"{account.name}: {len(left):,} {still}:", err=True)
     for each in left[:_SHOWN]:
         click.echo(f"  {each.endpoint} {each.ref_date}: {each.what}", err=True)
-    click.echo("If WeChat's own figures don't agree, tell its support, with the rid in datacube.api_calls.", err=True)
+    if healed:
+        click.echo("WeChat's own figures don't agree: tell its support, with the rid in datacube.api_calls.", err=True)
+    else:
+        start = f"{account.own('WX_DATACUBE_START')}={account.start}"
+        click.echo(f"What lies before {start} is asked again once it is earlier.", err=True)
     return 1
