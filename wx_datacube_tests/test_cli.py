@@ -647,7 +647,7 @@ def test_where_nothing_was_stored_nobody_is_told_otherwise(folder: Folder) -> No
 
     assert "Nothing is stored yet: " in out
     assert (code, err) == (1, "")  # that nothing has ever been asked for needs a person
-    assert folder.run("report")[0] == 0
+    assert folder.run("report")[0] == 1
     assert folder.run("export", "--output", "files")[0] == 2
 
 
