@@ -201,7 +201,7 @@ class Reader:
             return None
         parts = _split(value)
         plain = bool(parts and parts.scheme == "http")
-        if not parts or (plain and (not _is_private(parts.hostname) or "@" in parts.netloc)):
+        if not parts or (plain and not _is_private(parts.hostname)):
             wrong(name, f"the address of {whose} with https (http only to a private address such as 10.0.0.5)")
         return value
 

@@ -185,7 +185,7 @@ def test_another_project_takes_the_assets_its_own_way(it: Orchestra) -> None:
     assert first.key.path == ["marketing", "wechat", "shop", "getupstreammsg"]
     assert (first.group_name, list(first.owners)) == ("social", ["team:growth"])
     times = {schedule.name: schedule.cron_schedule for schedule in defs.schedules or ()}
-    assert times.pop("marketing__wechat__shop_checks") == "35 12 * * *"
+    assert times.pop("marketing__wechat__shop_checks") == "35 12-15 * * *"
     assert set(times.values()) == {"0 6 * * *"}
     assert not result.success
     (failed,) = [event for event in result.all_events if event.is_step_failure]

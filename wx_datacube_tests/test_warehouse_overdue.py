@@ -62,11 +62,22 @@ def test_a_missing_day_is_overdue_from_noon_on(con: Connection) -> None:
 
 def test_gaps_are_apart_and_oldest_first(con: Connection) -> None:
     """The machine was off twice."""
-    landed(con, DAYS[:3])
-    landed(con, DAYS[6:9])
+    landed(con, DAYS[:3], at=MORNING - dt.timedelta(days=15))
+    landed(con, DAYS[6:9], at=MORNING - dt.timedelta(days=9))
 
     (overdue,) = found(con)
     assert overdue.gaps == ((DAYS[3], DAYS[5]), (DAYS[9], DAYS[-1]))
+
+
+def test_a_hole_in_history_that_comes_in_is_history(con: Connection) -> None:
+    """Threads take the last calls of a day's quota in any order; two days later it is a gap like any other."""
+    landed(con, DAYS[10:])
+    landed(con, DAYS[5:9])
+    (hole,) = (each for each in found(con) if each.gaps[-1] == (DAYS[9], DAYS[9]))
+    assert (hole.history, hole.waits) == (True, "History is being brought in, newest first.")
+
+    later = NOW + dt.timedelta(days=2)
+    assert (DAYS[9], DAYS[9]) in next(each.gaps for each in found(con, later) if not each.history)
 
 
 def test_of_todays_quota_nobody_has_to_act(con: Connection) -> None:

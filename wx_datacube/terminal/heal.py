@@ -30,6 +30,7 @@ Labels = set[tuple[str, dt.date]]
 
 def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
     """Heal what the checks of these names find, or all of `HEALABLE`; the exit code."""
+    settings.require_project()  # before it says what it is about to ask
     chosen = names or HEALABLE
     found, due = _look(settings, account)
     wanted = _labels(found, chosen) & due
@@ -83,11 +84,15 @@ def _announce(account: Account, wanted: Labels, follow_up: bool) -> None:
     labels = scope.labels or {}
     calls = sum(len(plan_windows(BY_NAME[name], of)) for name, of in labels.items())
     why = "what the new answers make suspect" if follow_up else "what is flagged"
-    click.echo(f"{account.name}: asking again for {why}: {len(wanted):,} labels, {calls:,} calls")
+    click.echo(f"{account.name}: asking again for {why}: {_counted(len(wanted), 'label')}, {_counted(calls, 'call')}")
     for endpoint in scope.endpoints:
         dates = sorted(labels[endpoint.name])
         span = f"{dates[0]}" if len(dates) == 1 else f"{len(dates):,} labels from {dates[0]} to {dates[-1]}"
         click.echo(f"  {endpoint.name}: {span}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _show_outcome(account: Account, left: Sequence[Finding], healed: bool) -> int:
@@ -99,7 +104,7 @@ def _show_outcome(account: Account, left: Sequence[Finding], healed: bool) -> in
     for each in left[:_SHOWN]:
         click.echo(f"  {each.endpoint} {each.ref_date}: {each.what}", err=True)
     if healed:
-        click.echo("WeChat's own figures don't agree: tell its support, with the rid in datacube.api_calls.", err=True)
+        click.echo("So it is WeChat's doing: tell its support, with the rid in datacube.api_calls.", err=True)
     else:
         start = f"{account.own('WX_DATACUBE_START')}={account.start}"
         click.echo(f"What lies before {start} is asked again once it is earlier.", err=True)

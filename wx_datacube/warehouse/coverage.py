@@ -110,7 +110,7 @@ def states(
 class Summary:
     """The due labels of an account's endpoint by state; `gaps` are the first and last label of each run of missing.
 
-    `reached` is the oldest label that WeChat has answered for.
+    `reached` is the oldest label that WeChat had answered for before yesterday's midnight.
     """
 
     due: int

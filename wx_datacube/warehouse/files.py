@@ -146,7 +146,7 @@ class Warehouse:
             # A published file has no WAL of its own. DuckDB would replay one that a foreign program wrote.
             with suppress(OSError):  # this user may only read
                 if _wal(self.database).exists() and self._is_noted(self.database):
-                    _wal(self.database).unlink()
+                    self._put_aside(_wal(self.database))
             with self._published() as (con, version):
                 if version < SCHEMA_VERSION:
                     raise older(self.database, version)
@@ -216,7 +216,9 @@ class Warehouse:
                 if process := holder(error):
                     raise WarehouseError(
                         f"Process {process} has {self.database} open for writing.",
-                        advice="It is for reading only: end that process; what it changes will be replaced.",
+                        advice="So nothing can be read from it. If it is the file that wx_datacube publishes, let that"
+                        " process open it read-only. If it is a file of something else, set WX_DATACUBE_DATABASE to"
+                        " another one.",
                     ) from None
                 raise damaged_database(self.writer, self.database, error) from None
 
@@ -348,17 +350,20 @@ class Warehouse:
     def _clear_wal(self, path: Path) -> None:
         """Make sure that no WAL is replayed onto the file that is about to be put at `path`.
 
-        A WAL beside the file that we published last holds what a foreign program wrote into that file, and one that was
-        noted was ours. Any other one is kept under another name: it may be all that is left of somebody's rows.
+        One that was noted was ours. Any other one is kept under another name: it may be all that is left of somebody's
+        rows.
         """
         wal = _wal(path)
         if not wal.exists():
             return
-        ours = self._is_noted(path) if path == self.database else self._is_noted(wal)
-        if ours:
+        if path != self.database and self._is_noted(wal):
             wal.unlink()
         else:
-            wal.replace(wal.with_name(f"{wal.name}.left-over-{self.clock():%Y%m%d-%H%M%S}"))
+            self._put_aside(wal)
+
+    def _put_aside(self, wal: Path) -> None:
+        """Keep a WAL that a foreign program wrote, where no file is taken for its own."""
+        wal.replace(wal.with_name(f"{wal.name}.left-over-{self.clock():%Y%m%d-%H%M%S}"))
 
     def _note_wal(self) -> None:
         """Note a WAL that was left beside the writer's file, since nothing in it says whose it is."""

@@ -95,8 +95,12 @@ def _of_endpoint(
         return of_days if waiting else own
 
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    # Where nothing was ever answered for, all but the newest label is history.
-    reached = summary.reached or _newest_due(endpoint, now.date())
+    # What is older than anything that had been answered for before yesterday is history: it may have holes while it
+    # comes in. The labels of today and yesterday are none, unless nothing was ever asked for.
+    newest = _newest_due(endpoint, now.date())
+    if own.oldest is not None and settled_at(_before(endpoint, newest), endpoint.period) >= midnight - _DAY:
+        newest = _before(endpoint, newest)
+    reached = newest if summary.reached is None else min(summary.reached, newest)
     settled = [gap for gap in (_settled(endpoint, each, now) for each in summary.gaps) if gap]
     near = [(max(first, reached), last) for first, last in settled if last >= reached]
     far = [(first, min(last, _before(endpoint, reached))) for first, last in settled if first < reached]

@@ -232,7 +232,7 @@ counted AS (
     SELECT wanted.account, wanted.endpoint, due, count(*) FILTER (state = 'landed') AS landed,
         count(*) FILTER (state = 'empty') AS "empty", count(*) FILTER (state = 'implied') AS implied,
         due - landed - "empty" - implied AS missing, max(label) FILTER (state = 'landed') AS last_landed,
-        min(label) FILTER (state IN ('landed', 'empty')) AS reached
+        min(label) FILTER (state IN ('landed', 'empty') AND fetched_at < (SELECT yesterday FROM moment)) AS reached
     FROM wanted LEFT JOIN said
         ON said.account = wanted.account AND said.endpoint = wanted.endpoint AND label BETWEEN "first" AND "last"
     GROUP BY wanted.account, wanted.endpoint, due
@@ -279,7 +279,9 @@ def _said(accounts: str, now: str, endpoint: Endpoint | None, only: str) -> str:
         for each in wanted
     )
     return f"""
-moment AS (SELECT CAST({now} AS TIMESTAMP) AS instant),
+moment AS (
+    SELECT CAST({now} AS TIMESTAMP) AS instant, date_trunc('day', instant) - INTERVAL 1 DAY AS yesterday
+),
 due AS ({due}),
 answer AS (
     SELECT account, endpoint, label, fetched_at, call_id, shown, settled AND clean AS sure FROM datacube.label_answers
