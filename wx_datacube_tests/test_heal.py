@@ -120,3 +120,18 @@ def test_a_check_that_asking_again_does_not_heal_is_named(it: Orchestra, capsys:
     assert "figures_were_not_revised" in capsys.readouterr().err
     assert cli.run(["heal"]) == 2
     assert "Nothing is stored yet" in capsys.readouterr().err
+
+
+def test_it_says_first_that_a_project_folder_is_needed(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it says what it is about to ask."""
+    it.warehouse.publish()
+    it.patch.setenv("WX_DATACUBE_DATABASE", str(it.settings.database))
+    (it.folder / "dagster.yaml").unlink()
+
+    assert cli.run(["heal"]) == 2
+    said = capsys.readouterr()
+    assert "DAGSTER_HOME" in said.err
+    assert "asking again" not in said.out
+    assert asked(emulated) == {}

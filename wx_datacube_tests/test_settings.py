@@ -370,7 +370,7 @@ class TestTokenServer:
         assert settings.account().can_call
         assert settings.warnings == ()
 
-    @pytest.mark.parametrize("host", ["10.1.2.3", "192.168.0.9:8080", "172.16.0.1", "127.0.0.1", "[fd00::1]"])
+    @pytest.mark.parametrize("host", ["10.1.2.3", "user:s3cr3t@10.1.2.3", "192.168.0.9:8080", "127.0.0.1", "[fd00::1]"])
     def test_http_to_a_private_address_draws_a_warning(self, project: Path, host: str) -> None:
         """Allowed, since such servers have no certificate, but not in silence."""
         settings = load(project, TOKEN_URL=f"http://{host}/?key=s3cr3t")

@@ -189,6 +189,21 @@ def test_a_wal_is_kept_where_it_is_not_known_whose_file_it_belongs_to(tmp_path: 
     assert digests(tmp_path) == before
 
 
+def test_a_wal_that_a_foreign_program_left_beside_our_file_is_put_aside(tmp_path: Path) -> None:
+    """What it wrote into the published file is not shown, and not lost without a word either: it is kept beside it."""
+    warehouse = published(tmp_path)
+    warehouse.database.chmod(0o644)
+    insert = "INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)"
+    code = f"import os, duckdb; con = duckdb.connect({str(warehouse.database)!r}); con.execute({insert!r}); os._exit(0)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    body = wal(warehouse.database).read_bytes()
+
+    with warehouse.reading() as con:
+        assert con.execute("SELECT account FROM datacube.accounts WHERE account = 'ghost'").fetchall() == []
+    (kept,) = tmp_path.glob("*.wal.left-over-*")
+    assert kept.read_bytes() == body
+
+
 def test_a_restored_file_keeps_its_wal(tmp_path: Path) -> None:
     """A copy of our file is ours by its contents, but not the file that was published here: its WAL is not foreign."""
     warehouse = published(tmp_path / "old")
