@@ -37,7 +37,7 @@ def check_results(evidence: Evidence, endpoint: Endpoint, key: dg.AssetKey) -> I
             check_name=check.name,
             severity=dg.AssetCheckSeverity.ERROR if check.grave else dg.AssetCheckSeverity.WARN,
             description=_summary(check, findings) if findings else _nothing(found),
-            metadata=_metadata(check, evidence.account, findings),
+            metadata=_metadata(check, key, findings),
         )
 
 
@@ -84,12 +84,12 @@ def _row(finding: Finding) -> str:
     return f"{finding.ref_date}: {finding.what[:_WIDTH]}"
 
 
-def _metadata(check: Check, account: str, findings: list[Finding]) -> dict[str, dg.MetadataValue[Any]]:
+def _metadata(check: Check, key: dg.AssetKey, findings: list[Finding]) -> dict[str, dg.MetadataValue[Any]]:
     metadata: dict[str, dg.MetadataValue[Any]] = {"found": dg.MetadataValue.int(len(findings))}
     if findings:
         metadata[_ROWS] = dg.MetadataValue.text("\n".join(map(_row, findings[:_SHOWN])))
         if check.cure.command:
-            metadata[_HOW] = dg.MetadataValue.text("\n".join(_commands(check, account, findings)))
+            metadata[_HOW] = dg.MetadataValue.text("\n".join(_commands(check, key, findings)))
         if check.cure.by is By.ASKING_AGAIN:
             windows = [plan_windows(endpoint, labels) for endpoint, labels in concerned(findings).items()]
             metadata[_CALLS] = dg.MetadataValue.int(sum(map(len, windows)))
@@ -97,16 +97,23 @@ def _metadata(check: Check, account: str, findings: list[Finding]) -> dict[str, 
     return metadata
 
 
-def _commands(check: Check, account: str, findings: list[Finding]) -> list[str]:
-    """The command that heals; where dates matter, one for each endpoint concerned."""
-    command = f"wx-datacube {check.cure.command}"
+def _commands(check: Check, key: dg.AssetKey, findings: list[Finding]) -> list[str]:
+    """What heals: a command, for each endpoint where dates matter; under a prefix, which no command knows, a run."""
+    command, account = f"wx-datacube {check.cure.command}", key.path[-2]
+    names = dict.fromkeys(finding.endpoint for finding in findings)
+    by_endpoint = {name: [each for each in findings if each.endpoint == name] for name in names}
     if check.cure.by is By.PUBLISHING:
         return [command]
+    if len(key.path) > 2:
+        again = " with refresh: true" if check.cure.by is By.ASKING_AGAIN else ""
+        return [
+            f"materialize {'/'.join([*key.path[:-1], name])} {' '.join(extent(found))}{again}"
+            for name, found in by_endpoint.items()
+        ]
     if check.cure.by is By.ASKING_AGAIN:
         return [f"{command} --account {account} --check {check.name}"]
     return [
-        f"{command} --account {account} --endpoint {endpoint}"
-        f" --start {min(each.begin for each in findings if each.endpoint == endpoint)}"
-        f" --end {max(each.end for each in findings if each.endpoint == endpoint)}"
-        for endpoint in dict.fromkeys(finding.endpoint for finding in findings)
+        f"{command} --account {account} --endpoint {name}"
+        f" --start {min(each.begin for each in found)} --end {max(each.end for each in found)}"
+        for name, found in by_endpoint.items()
     ]
