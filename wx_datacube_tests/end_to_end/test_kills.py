@@ -146,7 +146,8 @@ class Victim:
         while self.project.database.exists():
             states = self.project.query(STATES)
             said = self.project.run("status", "--json")
-            assert (said.returncode, said.stderr) == (0, "")
+            assert said.returncode in (0, 1)  # labels may be overdue
+            assert said.stderr == ""
             if states == self.project.query(STATES):
                 found = json.loads(said.stdout)["accounts"]["default"]["endpoints"]
                 assert {(name, state, found[name][state]) for name, state, _ in states} == set(states)

@@ -234,7 +234,8 @@ def test_two_services_bring_in_what_is_missing_and_a_restart_cuts_no_run_short(t
             assert set(run_statuses(project)) <= {"SUCCESS", "QUEUED"}
             with service("daemon", project) as daemon:
                 wait_until(lambda: list(states(project)) == ["landed"] and list(run_statuses(project)) == ["SUCCESS"])
-                assert stop(daemon) == 0
+                # One run brings everything in, perhaps before this daemon has begun to listen to signals.
+                assert stop(daemon) in (0, -signal.SIGTERM)
             assert stop(webserver) in (0, -signal.SIGTERM)
 
         windows = Counter((call.endpoint, call.begin, call.end) for call in emulated.control.statistics_calls())
