@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wx_datacube.catalog import Endpoint
-from wx_datacube.periods import due_on
+from wx_datacube.periods import due_on, midnight_of
 from wx_datacube.settings import Account, Settings
 from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
 from wx_datacube.warehouse.coverage import (
@@ -115,7 +115,7 @@ def _overdue(
     acute = [each for each in overdue if not each.waits]
     if not acute:
         return []
-    yesterday = dt.datetime.combine(now.date() - dt.timedelta(days=1), dt.time())
+    yesterday = midnight_of(now) - dt.timedelta(days=1)
     causes = troubles.in_the_way(account, yesterday)
     if any((account, each.endpoint.name) in used_up for each in acute):
         causes.append(_TAKEN)

@@ -58,11 +58,10 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
         yield Finding(True, _TOKEN_OF_SERVER if account.token_url else _TOKEN)
         troubles = Troubles(settings.database)
         troubles.note(account.name, Source.CALLS, [TOKEN], [])
-        if files.well:
-            troubles.mended(account.name, SettingsError)
         if not files.well:
             yield Finding(False, "No endpoint is asked: its answer could not be kept (see above).")
             return
+        troubles.mended(account.name, SettingsError)
         for endpoint in ENDPOINTS:
             yield _endpoint(client, settings, account, endpoint, clock)
 

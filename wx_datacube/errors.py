@@ -289,6 +289,11 @@ BY_ERRCODE: dict[int, Meaning] = {
 _SECRET_REFUSED = Meaning(NeedsPerson, "WeChat refuses this AppID and AppSecret.", _RIGHT_SECRET)
 
 
+def needs_person(errcode: int) -> bool:
+    """Whether somebody has to do something at WeChat or in the settings before a call makes sense again."""
+    return errcode in BY_ERRCODE and BY_ERRCODE[errcode].kind is NeedsPerson
+
+
 def error_for(
     errcode: int, errmsg: str = "", *, rid: str | None = None, endpoint: str | None = None, token_call: bool = False
 ) -> WeChatError:

@@ -15,8 +15,6 @@ from enum import Enum
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.crew import Crew, Progress, Stamp
 from wx_datacube.errors import (
-    BY_ERRCODE,
-    NeedsPerson,
     NotReady,
     QuotaExhausted,
     RequestRefused,
@@ -25,8 +23,9 @@ from wx_datacube.errors import (
     UnexpectedAnswer,
     WeChatError,
     error_for,
+    needs_person,
 )
-from wx_datacube.periods import Clock, beijing_now, settled_at
+from wx_datacube.periods import Clock, beijing_now, midnight_of, settled_at
 from wx_datacube.settings import Account, Secret, Settings
 from wx_datacube.troubles import TOKEN, Source, Troubles, troubles_of
 from wx_datacube.warehouse import coverage as known
@@ -300,8 +299,8 @@ class _Task:
             habit = _window_habit(con, account.name, endpoint)
             silent = known.silent_answers(con, account.name, endpoint)
             errors = known.standing_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
-            granted = known.was_answered(con, account.name, endpoint) and not any(map(_needs_person, errors))
-            calls_today = known.calls_since(con, account.name, _midnight(self.now))[endpoint.name]
+            granted = known.was_answered(con, account.name, endpoint) and not any(map(needs_person, errors))
+            calls_today = known.calls_since(con, account.name, midnight_of(self.now))[endpoint.name]
         stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
         alone = {label for label in silent.intersection(asked) if states[label] is State.MISSING}
         one_label = self.look or habit is _Habit.ONE_LABEL
@@ -342,7 +341,7 @@ class _Task:
 
     def _quota_stop(self, refused: dt.datetime | None) -> bool:
         """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
-        return refused is not None and refused >= _midnight(self.now) + known.JUST_AFTER_MIDNIGHT
+        return refused is not None and refused >= midnight_of(self.now) + known.JUST_AFTER_MIDNIGHT
 
     def say_waiting(self, holder: str) -> None:
         """Tell that another process fetches the same; what it brings in need not be asked."""
@@ -484,14 +483,6 @@ def _unknown_day(word: known.Word, label: dt.date, endpoint: Endpoint) -> WeChat
         advice="Run the same again once it is.",
         endpoint=endpoint.name,
     ).after(0)
-
-
-def _needs_person(errcode: int) -> bool:
-    return errcode in BY_ERRCODE and BY_ERRCODE[errcode].kind is NeedsPerson
-
-
-def _midnight(moment: dt.datetime) -> dt.datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 # --- several labels a call? -------------------------------------------------------------------------------------

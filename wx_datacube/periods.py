@@ -24,6 +24,11 @@ def beijing_now() -> dt.datetime:
     return dt.datetime.now(BEIJING).replace(tzinfo=None)
 
 
+def midnight_of(moment: dt.datetime) -> dt.datetime:
+    """00:00 of the moment's day, at which quotas begin anew."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def label_of(day: dt.date, period: Period) -> dt.date:
     """The label of the period that contains `day`."""
     if period is Period.WEEK:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from wx_datacube.attention import judge
 from wx_datacube.catalog import ENDPOINTS, Endpoint
-from wx_datacube.errors import BY_ERRCODE, NeedsPerson, SettingsError
+from wx_datacube.errors import BY_ERRCODE, SettingsError, needs_person
 from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.settings import Account, Settings
 from wx_datacube.troubles import Troubles
@@ -139,9 +139,8 @@ def _needs_person(account: Account, errors: Errors) -> list[str]:
     """What WeChat last said, of each endpoint, that only a person can mend."""
     found = []
     for endpoint in ENDPOINTS:
-        meanings = [BY_ERRCODE.get(errcode) for errcode in errors.get((account.name, endpoint.name), ())]
-        needs = [meaning for meaning in meanings if meaning is not None and meaning.kind is NeedsPerson]
-        for meaning in needs[-1:]:
+        needs = filter(needs_person, errors.get((account.name, endpoint.name), ()))
+        for meaning in [BY_ERRCODE[errcode] for errcode in needs][-1:]:
             found.append(account.own(f"{endpoint.name}: {meaning.message} {meaning.advice or ''}".strip()))
     return found
 
@@ -152,7 +151,7 @@ def _troubles(settings: Settings, account: Account, errors: Errors) -> list[str]
         str(errcode)
         for (name, _), found in errors.items()
         for errcode in found
-        if name == account.name and errcode in BY_ERRCODE and BY_ERRCODE[errcode].kind is NeedsPerson
+        if name == account.name and needs_person(errcode)
     }
     standing = Troubles(settings.database).standing(account.name)
     return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in told))

@@ -13,10 +13,10 @@ import dagster as dg
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.environment import load_settings
-from wx_datacube.errors import BY_ERRCODE, NeedsPerson, WxDatacubeError
+from wx_datacube.errors import BY_ERRCODE, WxDatacubeError, needs_person
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_at_work, end_dead_runs
-from wx_datacube.periods import BEIJING, Clock
+from wx_datacube.periods import BEIJING, Clock, midnight_of
 from wx_datacube.todo import to_do, together
 from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse import coverage as known
@@ -81,7 +81,7 @@ def _requests(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     instance = context.instance
     end_dead_runs(instance)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = midnight_of(now)
     try:
         settings = load_settings()
         configured = settings.account(account)
@@ -162,7 +162,7 @@ def _stopped_today(
     errors = known.standing_errors(con, account, endpoint).get((account, endpoint.name), {})
     for errcode, when in reversed(errors.items()):
         meaning = BY_ERRCODE.get(errcode)
-        if meaning is not None and meaning.kind is NeedsPerson and when >= midnight:
+        if meaning is not None and needs_person(errcode) and when >= midnight:
             return f"{meaning.message} {meaning.advice} {_ON}"
         if meaning is not None and errcode == known.QUOTA_USED_UP and when >= midnight + known.JUST_AFTER_MIDNIGHT:
             return f"{meaning.message} It goes on tomorrow."

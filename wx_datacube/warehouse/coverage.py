@@ -14,7 +14,7 @@ import duckdb
 
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.errors import SettingsError
-from wx_datacube.periods import due_on, label_of, settled_at
+from wx_datacube.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.warehouse.ledger import last_call
 from wx_datacube.warehouse.schema import GOOD_ANSWER, states_select, summary_select
 
@@ -308,7 +308,7 @@ class Lately:
 
 def calls_lately(con: Connection, now: dt.datetime) -> dict[tuple[str, str], Lately]:
     """The calls since yesterday's midnight by account and endpoint, where there were any."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = midnight_of(now)
     found = con.execute(
         f"""
         SELECT account, endpoint, count(*) FILTER (requested_at >= $midnight),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
-from wx_datacube.periods import due_on, label_of, settled_at
+from wx_datacube.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.warehouse.coverage import Connection, Lately, Summary, calls_lately, summaries
 
 _DAY = dt.timedelta(days=1)
@@ -94,7 +94,7 @@ def _of_endpoint(
         waiting = all(any(a <= first and last <= b for a, b in held) for first, last in gaps)
         return of_days if waiting else own
 
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = midnight_of(now)
     # What is older than anything that had been answered for before yesterday is history: it may have holes while it
     # comes in. The labels of today and yesterday are none, unless nothing was ever asked for.
     newest = _newest_due(endpoint, now.date())
