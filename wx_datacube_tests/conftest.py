@@ -11,6 +11,7 @@ from wx_datacube.catalog import BY_NAME
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.schema import TABLES, create_statements
 from wx_datacube_tests.emulator_caller import Emulators
+from wx_datacube_tests.receiver import Receiver, receiving
 
 collect_ignore = [] if (Path(__file__).parent / "node" / "node_modules").is_dir() else ["node"]
 """What needs more than `make install`: `make clients` brings it."""
@@ -40,6 +41,13 @@ def emulators() -> Iterator[Emulators]:
     """Those that tests of one file share."""
     with Emulators() as emulators:
         yield emulators
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A chat's robot that takes everything."""
+    with receiving() as found:
+        yield found
 
 
 def empty(con: duckdb.DuckDBPyConnection) -> None:

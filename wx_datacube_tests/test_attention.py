@@ -4,7 +4,6 @@ The situations of a month of mornings are in one table: what each alert said, in
 """
 
 import datetime as dt
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,17 +16,10 @@ from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, answered, day, row
-from wx_datacube_tests.receiver import Receiver, receiving
+from wx_datacube_tests.receiver import Receiver
 
 NOON = dt.datetime(2026, 11, 20, 12, 35)
 MORNING = NOON.replace(hour=8, minute=30)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A robot that takes everything."""
-    with receiving() as found:
-        yield found
 
 
 class Shop:

@@ -16,7 +16,7 @@ from wx_datacube.orchestration.runs import Reason
 from wx_datacube.troubles import Troubles
 from wx_datacube_tests.end_to_end.project import Project
 from wx_datacube_tests.orchestrating import DAYS, QUIET, SENDERS, Orchestra, asset_key, orchestra
-from wx_datacube_tests.receiver import KEY, Receiver, receiving
+from wx_datacube_tests.receiver import KEY, Receiver
 
 START, LAST = dt.date(2024, 6, 3), dt.date(2024, 6, 9)
 NOON = dt.datetime(2024, 6, 10, 12, 35)
@@ -28,13 +28,6 @@ def emulated() -> Iterator[Emulated]:
     """An account without silent days."""
     with wechat(silent_share=0) as running:
         yield running
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A robot that takes everything."""
-    with receiving() as found:
-        yield found
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ from wx_datacube.errors import (
 )
 from wx_datacube.settings import Secret
 from wx_datacube.troubles import CHINESE, TOKEN, Source, Trouble, Troubles, Urgency, _updated, troubles_of, urgency
-from wx_datacube_tests.receiver import KEY, Receiver, receiving
+from wx_datacube_tests.receiver import KEY, Receiver
 
 DENIED = troubles_of([error_for(48001, endpoint="getupstreammsg")], "getupstreammsg")
 DENIED_TOO = troubles_of([error_for(48001, endpoint="getupstreammsgweek")], "getupstreammsgweek")
@@ -39,13 +38,6 @@ def missing(first: int, last: int | None = None) -> Trouble:
     """Days of November that are missing."""
     gap = f"2026-11-{first:02}..2026-11-{last or first:02}"
     return Trouble("overdue", f"getupstreammsg {gap}", Urgency.PERSON, f"{gap} is missing.")
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A robot that takes everything."""
-    with receiving() as found:
-        yield found
 
 
 class Book:

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,13 +28,6 @@ TAKEN = {
     "钉钉": b'{"errcode": 0, "errmsg": "ok"}',
     "Slack": b"ok",
 }
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A robot that takes everything."""
-    with receiving() as found:
-        yield found
 
 
 def said(receiver: Receiver, chat: str = "企业微信") -> str:

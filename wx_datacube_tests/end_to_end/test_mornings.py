@@ -12,7 +12,7 @@ from wx_datacube.environment import load_settings
 from wx_datacube.status import read_status
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.end_to_end.project import TOP, Project, wait_until
-from wx_datacube_tests.receiver import Receiver, receiving
+from wx_datacube_tests.receiver import Receiver
 
 pytestmark = pytest.mark.long
 
@@ -33,13 +33,6 @@ def emulated() -> Iterator[Emulated]:
     """An account without silent days, on a Monday morning."""
     with wechat(silent_share=0, clock="2024-06-10T08:30", frozen=True) as running:
         yield running
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A robot that takes everything."""
-    with receiving() as found:
-        yield found
 
 
 @pytest.fixture
