@@ -36,7 +36,8 @@ States = Mapping[dt.date, State]
 class Scope:
     """What a backfill is about: due labels from `start` (None: the whole history) to `end`, of these endpoints.
 
-    `labels`, by the endpoints' names, are the only ones where they are given: what a healing asks again.
+    `labels`, by the endpoints' names, are the only ones where they are given: what a healing asks again, found by what
+    the calls up to `after_call_id` had brought.
     """
 
     start: dt.date | None = None
@@ -44,6 +45,7 @@ class Scope:
     endpoints: Sequence[Endpoint] = ENDPOINTS
     refresh: bool = False
     labels: Mapping[str, frozenset[dt.date]] | None = None
+    after_call_id: int = 0
 
     def of(self, states: Mapping[str, States]) -> dict[Endpoint, States]:
         """The states of the labels in scope, by endpoint; hours, the dearest, last."""
@@ -200,7 +202,7 @@ class Backfill:
                 for endpoint, labels in states.items()
             }
         if self.scope.labels is not None:
-            self._again = self._ingest.ask_again(states)
+            self._again = self._ingest.ask_again(states, self.scope.after_call_id)
         else:
             self._again = self._ingest.begin_refresh(states, self.scope.start, self.scope.end, self.watch.said)
         # What was asked before an interruption has perhaps not been materialized since.

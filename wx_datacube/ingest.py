@@ -31,7 +31,6 @@ from wx_datacube.troubles import TOKEN, Source, Troubles, troubles_of
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import Coverage, Refresh, State
 from wx_datacube.warehouse.files import Connection, Warehouse
-from wx_datacube.warehouse.ledger import last_call
 from wx_datacube.warehouse.locks import Gate
 from wx_datacube.wechat import QUOTA_CALL, Client
 from wx_datacube.windows import Window, plan_windows
@@ -187,10 +186,14 @@ class Ingest:
             self.troubles.note(self.account.name, Source.CALLS, looked_at, found, task.say)
         return report
 
-    def ask_again(self, wanted: Mapping[Endpoint, Mapping[dt.date, State]]) -> "dict[Endpoint, Again]":
-        """A refresh of `wanted` that need not be gone on with: it replaces none that was cut off."""
-        with self.warehouse.writing() as con:
-            begun = Refresh(self.clock(), last_call(con))
+    def ask_again(
+        self, wanted: Mapping[Endpoint, Mapping[dt.date, State]], after_call_id: int
+    ) -> "dict[Endpoint, Again]":
+        """A refresh of `wanted` that need not be gone on with: it replaces none that was cut off.
+
+        What anybody has asked again after `after_call_id`, by which `wanted` was found, is not asked once more.
+        """
+        begun = Refresh(self.clock(), after_call_id)
         return {
             endpoint: Again(frozenset(label for label, state in labels.items() if state is not State.IMPLIED), begun)
             for endpoint, labels in wanted.items()

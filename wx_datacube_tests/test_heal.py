@@ -9,13 +9,16 @@ import duckdb
 import pytest
 
 from wx_datacube import cli
+from wx_datacube.backfill import Scope
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import judge_now
 from wx_datacube.periods import beijing_now, label_of
+from wx_datacube.terminal.backfill import run_backfill
 from wx_datacube.terminal.heal import HEALABLE
 from wx_datacube.warehouse.checks import checks_of
+from wx_datacube.warehouse.ledger import last_call
 from wx_datacube_tests.orchestrating import DAYS, HOURS, Orchestra, asset_key, orchestra
 
 _LAST_MONTH = label_of(beijing_now().date().replace(day=1) - dt.timedelta(days=1), ENDPOINTS[3].period)
@@ -112,6 +115,19 @@ def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
             f"SELECT sum(msg_count) FROM datacube.getupstreammsghour WHERE ref_date = '{DAY}'"
         ).fetchall()
     assert days == hours
+
+
+def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: Orchestra, emulated: Emulated) -> None:
+    """Two that began at once found the same labels: who comes second makes no call for them."""
+    wanted = {DAYS.name: frozenset({DAY})}
+    assert cli.run(["backfill", "--endpoint", DAYS.name]) == 0
+    with it.warehouse.reading() as con:
+        scope = Scope(endpoints=[DAYS], refresh=True, labels=wanted, after_call_id=last_call(con))
+    asked(emulated)
+
+    for calls in ({DAYS.name: 1}, {}):
+        assert run_backfill(it.settings, it.settings.account(), scope) == 0
+        assert asked(emulated) == calls
 
 
 def test_a_check_that_asking_again_does_not_heal_is_named(it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.checks import CHECKS, By, Finding, checks_of, concerned, evidence_of_readers, run_check
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import last_call
 from wx_datacube.windows import plan_windows
 
 HEALABLE = tuple(check.name for check in CHECKS if check.cure.by is By.ASKING_AGAIN)
@@ -32,16 +33,17 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
     """Heal what the checks of these names find, or all of `HEALABLE`; the exit code."""
     settings.require_project()  # before it says what it is about to ask
     chosen = names or HEALABLE
-    found, due = _look(settings, account)
+    found, due, last = _look(settings, account)
     wanted = _labels(found, chosen) & due
     others = _labels(found, HEALABLE) - wanted
     done: Labels = set()
     while wanted:
-        _announce(account, wanted, follow_up=bool(done))
-        if code := run_backfill(settings, account, _scope(wanted)):
+        scope = _scope(wanted, last)
+        _announce(account, scope, follow_up=bool(done))
+        if code := run_backfill(settings, account, scope):
             return code
         done |= wanted
-        found, due = _look(settings, account)
+        found, due, last = _look(settings, account)
         wanted = (_labels(found, chosen) | _labels(found, HEALABLE) - others) & due - done
     if done:
         from wx_datacube.orchestration.materialize import judge_now
@@ -50,8 +52,8 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
     return _show_outcome(account, [each for name in chosen for each in found[name]], bool(done))
 
 
-def _look(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]], Labels]:
-    """What each check finds now, and the labels that may be asked."""
+def _look(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]], Labels, int]:
+    """What each check finds now, the labels that may be asked, and the newest call by which that was judged."""
     warehouse = Warehouse(settings.database)
     found: dict[str, list[Finding]] = {name: [] for name in HEALABLE}
     with evidence_of_readers(warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:
@@ -60,13 +62,9 @@ def _look(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]
                 if check.name in found:
                     found[check.name] += run_check(check, evidence, endpoint)
         states = known.states(evidence.con, account.name, account.start, evidence.now)
-    due = {
-        (name, label)
-        for name, labels in states.items()
-        for label, state in labels.items()
-        if state is not State.IMPLIED
-    }
-    return found, due
+        last = last_call(evidence.con)
+    asked = ((name, label, state) for name, labels in states.items() for label, state in labels.items())
+    return found, {(name, label) for name, label, state in asked if state is not State.IMPLIED}, last
 
 
 def _labels(found: dict[str, list[Finding]], names: Iterable[str]) -> Labels:
@@ -74,17 +72,19 @@ def _labels(found: dict[str, list[Finding]], names: Iterable[str]) -> Labels:
     return {(endpoint.name, label) for endpoint, labels in concerned(findings).items() for label in labels}
 
 
-def _scope(wanted: Labels) -> Scope:
+def _scope(wanted: Labels, last: int) -> Scope:
     by_name = {name: frozenset(label for each, label in wanted if each == name) for name, _ in wanted}
-    return Scope(endpoints=[each for each in ENDPOINTS if each.name in by_name], refresh=True, labels=by_name)
+    return Scope(
+        endpoints=[each for each in ENDPOINTS if each.name in by_name], refresh=True, labels=by_name, after_call_id=last
+    )
 
 
-def _announce(account: Account, wanted: Labels, follow_up: bool) -> None:
-    scope = _scope(wanted)
+def _announce(account: Account, scope: Scope, follow_up: bool) -> None:
     labels = scope.labels or {}
     calls = sum(len(plan_windows(BY_NAME[name], of)) for name, of in labels.items())
+    number = sum(map(len, labels.values()))
     why = "what the new answers make suspect" if follow_up else "what is flagged"
-    click.echo(f"{account.name}: asking again for {why}: {_counted(len(wanted), 'label')}, {_counted(calls, 'call')}")
+    click.echo(f"{account.name}: asking again for {why}: {_counted(number, 'label')}, {_counted(calls, 'call')}")
     for endpoint in scope.endpoints:
         dates = sorted(labels[endpoint.name])
         span = f"{dates[0]}" if len(dates) == 1 else f"{len(dates):,} labels from {dates[0]} to {dates[-1]}"
