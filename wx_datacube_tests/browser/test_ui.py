@@ -203,14 +203,15 @@ def test_a_check_that_passes_says_so(person: Person, thirty_days: str) -> None:
 
 
 def test_a_flagged_check_shows_the_rows_and_how_to_heal(person: Person, dirty: str) -> None:
-    """The row that is too old, as WeChat sent it, and the command that asks again."""
+    """The row that is too old, as WeChat sent it, what healing costs, and the command for it."""
     person.ended(dirty)
     person.open("/assets/old/getupstreammsgweek?view=checks")
     person.page.get_by_text("no_data_before_2014_12_01").first.click()
 
     person.sees("A clean answer heals it")
     person.sees('"ref_date":"2014-11-')
-    person.sees("wx-datacube backfill --refresh --account old --endpoint getupstreammsgweek --start 2014-12-01")
+    person.sees("calls to heal")
+    person.sees("wx-datacube heal --account old --check no_data_before_2014_12_01")
 
 
 def test_screenshots_are_kept(person: Person, project: Project) -> None:
