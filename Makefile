@@ -30,7 +30,7 @@ test: install ## Everything a change must pass: lint, types, layers, the built w
 	@$(MAKE) --no-print-directory pytest
 
 test-long: install ## The tests that take minutes
-	$(BIN)/pytest -n auto --dist loadgroup --no-loadscope-reorder -m long -o faulthandler_timeout=1800 $(PYTEST)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m long -o faulthandler_timeout=1800 $(PYTEST)
 
 browser: install ## Dagster's UI, clicked, and the report, brushed, in Chromium (Debian: chromium, fonts-noto-cjk)
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m browser $(PYTEST)

@@ -22,6 +22,8 @@ from wx_datacube_tests.receiver import KEY, receiving
 pytestmark = pytest.mark.long
 
 DAY = ("--start", "2026-10-01", "--end", "2026-10-01", "--endpoint", "getupstreammsg")
+MET_BY = ("getupstreammsg", "getupstreammsgmonth", "getupstreammsgdistmonth")
+"""Endpoints that have a label on that day and hang on no other one."""
 CONSEQUENCES = (
     "40001",
     "61503",
@@ -55,12 +57,16 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
         debug = {"DAGSTER_DAEMON_LOG_LEVEL": "debug", "PYTHONDEVMODE": "1"}
         said = [project.run("backfill", *DAY, **debug), project.run("doctor", **debug)]
         tokens = [token_of(emulated)]
-        for answer in CONSEQUENCES:
-            emulated.control.script("getupstreammsg", answer, last=9)
+        for place in range(0, len(CONSEQUENCES), len(MET_BY)):
+            for name, answer in zip(MET_BY, CONSEQUENCES[place:], strict=False):
+                emulated.control.script(name, answer, last=9)
             chat.status = 500 - chat.status + 200  # it takes a message, and doesn't take the next
-            said.append(project.run("backfill", *DAY, "--refresh", **debug))
+            chosen = [part for name in MET_BY for part in ("--endpoint", name)]
+            said.append(project.run("backfill", *DAY[:4], *chosen, "--refresh", **debug))
             emulated.control.clear_faults()
             tokens.append(token_of(emulated))
+        met = {str(call.errcode) for call in emulated.control.statistics_calls()}
+        assert {answer for answer in CONSEQUENCES if answer.isdigit()} <= met
         secret = emulated.secret
         emulated.control.set(secret="f" * 32)
         emulated.control.revoke_tokens()
