@@ -79,8 +79,9 @@ def backfill(it: Orchestra, **scope: object) -> Backfill:
 
 def backfill_in(instance: dg.DagsterInstance, it: Orchestra, scope: Scope) -> Backfill:
     """A backfill with its runs in this process, in an instance in memory; `run_backfill` has a process for them."""
-    about = (it.settings, it.settings.account(), scope, beijing_now())
-    return Backfill(DagsterRuns(instance, *about), *about, Watching())
+    settings, account, now = it.settings, it.settings.account(), beijing_now()
+    runs = DagsterRuns(instance, settings, account, scope, now)
+    return Backfill(runs, Ingest.of(settings, account), scope, now, Watching())
 
 
 def told(done: Backfill) -> Watching:

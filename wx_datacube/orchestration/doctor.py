@@ -47,5 +47,5 @@ def _another_file(instance: dg.DagsterInstance, settings: Settings, account: Acc
     except WarehouseError:
         return  # which is said of the files
     held = DagsterRuns(instance, settings, account, scope, now).held(states)
-    if warning := another_file(sum(map(len, held.values())), states, settings, account):
+    if warning := another_file(sum(map(len, held.values())), states, settings.database, account):
         yield Finding(False, warning)
