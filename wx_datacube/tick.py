@@ -14,7 +14,7 @@ from wx_datacube.settings import Settings
 from wx_datacube.todo import to_do, together
 from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse.coverage import Connection, State
+from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
 _MOST_RUNS = 10
@@ -51,17 +51,16 @@ def plan_tick(
     with Warehouse(settings.database).reading() as con:
         known.require_bound(con, account, configured.appid)
         states = known.states(con, account, configured.start, now)
-        stopped = {
-            endpoint: configured.own(_stopped_today(con, account, endpoint, midnight, settings.daily_calls))
-            for endpoint in endpoints
-        }
+        errors, calls = known.standing_errors(con, account), known.calls_since(con, account, midnight)
         in_vain = {endpoint: known.asked_in_vain(con, account, endpoint, midnight) for endpoint in endpoints}
     todo: dict[Endpoint, list[dt.date]] = {}
     reasons: list[str] = []
     for endpoint in endpoints:
         if endpoint in busy:
             reasons.append(f"{endpoint.name}: a run is under way; the next tick looks again.")
-        elif why := stopped[endpoint]:
+        elif settings.daily_calls is not None and calls[endpoint.name] >= settings.daily_calls:
+            reasons.append(f"{endpoint.name}: WX_DATACUBE_DAILY_CALLS is used up. It goes on tomorrow.")
+        elif why := configured.own(_stopped_today(errors.get((account, endpoint.name), {}), midnight)):
             reasons.append(f"{endpoint.name}: {why}")
         else:
             # What is answered with nothing though it can't be nothing is asked for once a day, not at every tick.
@@ -74,13 +73,8 @@ def plan_tick(
     return Tick(wanted[:_MOST_RUNS], reasons)
 
 
-def _stopped_today(
-    con: Connection, account: str, endpoint: Endpoint, midnight: dt.datetime, daily_calls: int | None
-) -> str:
-    """Why no call of the endpoint makes sense today by what the ledger says; empty if it does."""
-    if daily_calls is not None and known.calls_since(con, account, midnight)[endpoint.name] >= daily_calls:
-        return "WX_DATACUBE_DAILY_CALLS is used up. It goes on tomorrow."
-    errors = known.standing_errors(con, account, endpoint).get((account, endpoint.name), {})
+def _stopped_today(errors: dict[int, dt.datetime], midnight: dt.datetime) -> str:
+    """Why no call of an endpoint makes sense today, by its standing errors; empty if it does."""
     for errcode, when in reversed(errors.items()):
         meaning = BY_ERRCODE.get(errcode)
         if meaning is not None and needs_person(errcode) and when >= midnight:

@@ -11,8 +11,9 @@ import time
 
 from wx_datacube_tests.walk.core import core
 from wx_datacube_tests.walk.steps import draw, play, shorten
+from wx_datacube_tests.walk.system import system
 
-LEVELS = {"core": core}
+LEVELS = {"core": core, "system": system}
 
 
 def main() -> int:

@@ -6,14 +6,19 @@ what did not hold. Days are drawn as days before the present, so that every part
 
 import datetime as dt
 import random
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.emulator.faults import Fault
+from wx_datacube.periods import due_labels, gaps
 from wx_datacube_tests.walk.invariants import Moment, broken
 from wx_datacube_tests.walk.life import LOOK, Life
+
+if TYPE_CHECKING:
+    from wx_datacube_tests.walk.system import System
 
 CORE, SYSTEM = "core", "system"
 Drawn = dict[str, Any]
@@ -115,7 +120,7 @@ def _restate(life: Life, member: int, ago: int, factor: float) -> Iterator[str]:
     facts = life.facts[name]
     for of in life.labels_of_day(day):
         facts.restated.add(of)
-        facts.doubtful[of] = life.now
+        life.doubt(name, *of, life.now)
     return iter(())
 
 
@@ -138,12 +143,8 @@ def _use_quota(life: Life, member: int, endpoint: int, calls: int) -> Iterator[s
 
 def _backfill(life: Life, member: int, endpoints: list[int], ago: int, days: int, refresh: bool) -> Iterator[str]:
     """Somebody types `wx-datacube backfill`."""
-    name, first = life.member(member), max(life.now.date() - ago * DAY, life.start)
-    last, chosen = first + days * DAY, [each for number, each in enumerate(ENDPOINTS) if number in endpoints]
-    if refresh:
-        for endpoint in chosen:
-            labels = life.states(name)[endpoint.name]
-            life.facts[name].refreshed |= {(endpoint.name, label) for label in labels if first <= label <= last}
+    drawn = {"member": member, "endpoints": endpoints, "ago": ago, "days": days, "refresh": refresh}
+    name, chosen, first, last, _ = _asked_of(life, drawn)
     before = life.missing_in(name, chosen, first, last), life.calls(name)
     life.backfill(name, chosen, first, last, refresh)
     if not refresh and not before[0] and life.calls(name) != before[1]:
@@ -203,6 +204,115 @@ def _schedules(life: Life, on: bool) -> Iterator[str]:
         life.scheduled_since = life.now
     life.scheduled = on
     return iter(())
+
+
+# --- Dagster's UI, and what befalls processes --------------------------------------------------------------------
+
+
+def _ui_backfill(life: "System", member: int, assets: list[dict[str, Any]], settle: bool) -> Iterator[str]:
+    """Somebody launches a backfill in the UI, over ranges with gaps; it may still run when the next thing happens."""
+    today, ranges = life.now.date(), {}
+    for each in assets:
+        endpoint = ENDPOINTS[each["endpoint"]]
+        due = due_labels(endpoint.period, life.start, today)
+        found = []
+        for ago, days in each["ranges"]:
+            labels = [label for label in due if today - ago * DAY <= label <= today - (ago - days) * DAY]
+            found += [(labels[0], labels[-1])] if labels else []
+        if found:
+            ranges[endpoint] = found
+    if ranges:
+        life.launch(life.member(member), ranges)
+    if settle:
+        life.settle()
+    return iter(())
+
+
+def _drawn_ranges(chance: random.Random) -> list[list[int]]:
+    """Ranges of days before the present, the oldest first, with days between them."""
+    ends = sorted(chance.sample(range(1, 21), 2 * chance.randint(1, 3)), reverse=True)
+    return [[first, first - last] for first, last in zip(ends[::2], ends[1::2], strict=True)]
+
+
+def _drawn_ui_backfill(chance: random.Random) -> Drawn:
+    endpoints = sorted(chance.sample(range(len(ENDPOINTS)), chance.randint(1, len(ENDPOINTS))))
+    same = _drawn_ranges(chance)
+    alike = chance.random() < 0.7  # as *Failed and missing* chooses them
+    assets = [{"endpoint": each, "ranges": same if alike else _drawn_ranges(chance)} for each in endpoints]
+    return {"member": chance.randrange(2), "assets": assets, "settle": chance.random() < 0.6}
+
+
+def _failed_and_missing(life: "System", member: int) -> Iterator[str]:
+    """Somebody launches *Failed and missing* of all assets."""
+    name, ranges = life.member(member), {}
+    held = life.materialized(name)
+    for endpoint in ENDPOINTS:
+        due = due_labels(endpoint.period, life.start, life.now.date())
+        if found := gaps(set(due) - held[endpoint.name], due):
+            ranges[endpoint] = found
+    if ranges:
+        life.launch(name, ranges)
+    life.settle()
+    return iter(())
+
+
+def _materialize(life: "System", member: int, endpoint: int, ago: int, days: int) -> Iterator[str]:
+    """Somebody types `dagster asset materialize`."""
+    chosen = ENDPOINTS[endpoint]
+    due = due_labels(chosen.period, life.start, life.now.date())
+    first = life.now.date() - ago * DAY
+    if labels := [label for label in due if first <= label <= first + days * DAY]:
+        life.materialize(life.member(member), chosen, labels[0], labels[-1])
+    return iter(())
+
+
+def _side_by_side(life: "System", one: Drawn, other: Drawn) -> Iterator[str]:
+    """Two backfills at once."""
+    life.side_by_side([_asked_of(life, each) for each in (one, other)])
+    return iter(())
+
+
+def _asked_of(life: Life, drawn: Drawn) -> tuple[str, list[Endpoint], dt.date, dt.date, bool]:
+    """Account, endpoints, first and last day of a backfill, and whether it is a refresh, which is taken down."""
+    name = life.member(drawn["member"])
+    first = max(life.now.date() - drawn["ago"] * DAY, life.start)
+    last, chosen = first + drawn["days"] * DAY, [ENDPOINTS[number] for number in drawn["endpoints"]]
+    if drawn["refresh"]:
+        for endpoint in chosen:
+            labels = life.states(name)[endpoint.name]
+            life.facts[name].refreshed |= {(endpoint.name, label) for label in labels if first <= label <= last}
+    return name, chosen, first, last, drawn["refresh"]
+
+
+def _stopped_backfill(
+    life: "System", backfill: Drawn, after: float, how: str, victim: int, where: str
+) -> Iterator[str]:
+    """A backfill of which a process is killed, interrupted or suspended; whoever comes next goes on."""
+    life.stopped_backfill(_asked_of(life, backfill), after, how, victim, where)
+    return iter(())
+
+
+def _kill(life: "System", victim: int) -> Iterator[str]:
+    """`kill -9` of a process of `dagster dev` or of a run."""
+    life.start_dev()
+    life.hit(life.processes(), victim, signal.SIGKILL)
+    return iter(())
+
+
+def _suspend(life: "System", minutes: int) -> Iterator[str]:
+    """The machine sleeps, with all that runs on it."""
+    life.suspend(dt.timedelta(minutes=minutes))
+    return iter(())
+
+
+def _drawn_stop(chance: random.Random) -> Drawn:
+    return {
+        "backfill": _drawn_backfill(chance),
+        "after": round(chance.uniform(0.5, 6), 1),
+        "how": chance.choice(["SIGKILL", "SIGKILL", "SIGINT", "SIGSTOP"]),
+        "victim": chance.randrange(4),
+        "where": chance.choice(["here", "here", "another host", "a container"]),
+    }
 
 
 # --- time --------------------------------------------------------------------------------------------------------
@@ -282,6 +392,42 @@ ACTIONS = (
         _rename,
         lambda chance: {"member": chance.randrange(2), "new": chance.choice(["shop", "news", "club", "team", "kiosk"])},
     ),
+    Action("a backfill in the UI", 14, _ui_backfill, _drawn_ui_backfill, (SYSTEM,)),
+    Action("failed and missing", 4, _failed_and_missing, lambda chance: {"member": chance.randrange(2)}, (SYSTEM,)),
+    Action(
+        "dagster asset materialize",
+        4,
+        _materialize,
+        lambda chance: {
+            "member": chance.randrange(2),
+            "endpoint": chance.randrange(len(ENDPOINTS)),
+            "ago": chance.randint(1, 40),
+            "days": chance.randint(0, 40),
+        },
+        (SYSTEM,),
+    ),
+    Action(
+        "two backfills at once",
+        4,
+        _side_by_side,
+        lambda chance: {"one": _drawn_backfill(chance), "other": _drawn_backfill(chance)},
+        (SYSTEM,),
+    ),
+    Action("a backfill is stopped", 8, _stopped_backfill, _drawn_stop, (SYSTEM,)),
+    Action("a process is killed", 4, _kill, lambda chance: {"victim": chance.randrange(12)}, (SYSTEM,)),
+    Action(
+        "a run is terminated",
+        3,
+        lambda life, run: life.terminate(run) or (),
+        lambda chance: {"run": chance.randrange(4)},
+        (SYSTEM,),
+    ),
+    Action("a run is executed again", 3, lambda life: life.execute_again() or (), levels=(SYSTEM,)),
+    Action("the machine sleeps", 2, _suspend, lambda chance: {"minutes": chance.choice([5, 60, 600])}, (SYSTEM,)),
+    Action("a foreign file in the place of ours", 2, lambda life: life.foreign_file(), levels=(SYSTEM,)),
+    Action("somebody writes into the file", 2, lambda life: life.intruder(), levels=(SYSTEM,)),
+    Action("a reader holds the file", 2, lambda life: life.reader(), levels=(SYSTEM,)),
+    Action("the disk is full", 2, lambda life: life.full_disk(), levels=(SYSTEM,)),
     Action("the chat is down", 1, lambda life: _chat(life, 500)),
     Action("the chat is back", 2, lambda life: _chat(life, 200)),
     Action("the machine is off", 2, lambda life: _schedules(life, False)),

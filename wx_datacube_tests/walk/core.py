@@ -39,7 +39,7 @@ from wx_datacube_tests.walk.life import BEGINNING, Life
 
 TICKS = [dt.time(hour, 30) for hour in (8, 10, 12)]
 CHECKS = dt.time(12, 35)
-LATER_LOOKS = [dt.time(hour, 35) for hour in (13, 14, 15)]
+LATER_LOOKS = [dt.time(13, 35), dt.time(15, 35)]
 
 
 @dataclass
@@ -92,8 +92,8 @@ class Core(Life):
         super().__init__(folder, company, receiver)
         self.held: dict[tuple[str, str], set[dt.date]] = {}
         self.runs = 0
-        self.settings = self._configured()
         self.set_clocks(BEGINNING)
+        self.settings = self._configured()
 
     def _configured(self) -> Settings:
         given: dict[str, object] = {
@@ -124,6 +124,17 @@ class Core(Life):
         return Ingest.of(self.settings, account, clock=self.clock, sleep=lambda seconds: None)
 
     # --- time
+
+    @property
+    def now(self) -> dt.datetime:
+        """The present, which stands still."""
+        return self._now
+
+    def set_clocks(self, moment: dt.datetime) -> None:
+        """Let it be that time, at WeChat too."""
+        self._now = moment
+        for account in self.company.members.values():
+            account.clock.set(moment, frozen=True)
 
     def pass_until(self, moment: dt.datetime) -> None:
         """Let time pass, tick by tick."""
@@ -240,6 +251,10 @@ class Core(Life):
         self.names[member] = new
         self.held = {(new if name == old else name, of): held for (name, of), held in self.held.items() if name != old}
         self.settings = self._configured()
+
+    def materialized(self, member: str) -> dict[str, set[dt.date]]:
+        """What runs and backfills have taken down."""
+        return {each.name: self.held.get((self.names[member], each.name), set()) for each in ENDPOINTS}
 
     def needs_person(self, member: str) -> list[str]:
         """By `status`."""

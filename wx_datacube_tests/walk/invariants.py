@@ -185,8 +185,7 @@ def _checks_find_what_happened(life: Life) -> Iterator[str]:
     """A check flags nothing but what WeChat has restated, or answered wrongly."""
     for member in life.members():
         facts, name = life.facts[member], life.names[member]
-        known = facts.doubtful.keys() | facts.restated
-        days = {day for of, label in known for day in days_of(label, BY_NAME[of].period)}
+        days = {day for of, label in facts.contradicted for day in days_of(label, BY_NAME[of].period)}
         with evidence_of_readers(
             Warehouse(life.database, clock=lambda: life.now), name, life.start, list(ENDPOINTS)
         ) as evidence:
@@ -196,6 +195,25 @@ def _checks_find_what_happened(life: Life) -> Iterator[str]:
                         about = dt.date.fromisoformat(finding.ref_date)
                         if not finding.harmless and not days.intersection(days_of(about, endpoint.period)):
                             yield f"{member}: {check.name} finds {finding.what} in {endpoint.name} {about}"
+
+
+def _dagster_agrees(life: Life) -> Iterator[str]:
+    for member in life.members():
+        held = life.materialized(member)
+        for name, labels in life.states(member).items():
+            there = {label for label, state in labels.items() if state != "missing"}
+            if there != held[name]:
+                yield f"{member} {name}: {sorted(there ^ held[name])[:3]} of {len(there)}"
+
+
+def _no_secret_is_written(life: Life) -> Iterator[str]:
+    secrets = {life.emulated(member).options.secret for member in life.members()}
+    secrets |= {token.text for member in life.members() for token in life.emulated(member).tokens._given.values()}
+    for path in life.folder.rglob("*"):
+        if path.is_file() and path.name != ".env":
+            content = path.read_bytes()
+            if any(secret.encode() in content for secret in secrets):
+                yield f"{path}"
 
 
 INVARIANTS = (
@@ -208,5 +226,7 @@ INVARIANTS = (
     Invariant("nobody is called for nothing", (Moment.LOOK,), _nobody_is_called_for_nothing),
     Invariant("nobody is told twice", (Moment.LOOK,), _nobody_is_told_twice),
     Invariant("status is at ease", (Moment.QUIET,), _status_is_at_ease),
+    Invariant("Dagster agrees with the file", (Moment.QUIET,), _dagster_agrees),
+    Invariant("no secret is written", (Moment.END,), _no_secret_is_written),
     Invariant("checks find what happened", (Moment.QUIET,), _checks_find_what_happened),
 )

@@ -54,6 +54,8 @@ class Facts:
     """Labels, by endpoint, of which something else may be stored than is true, and since when."""
     restated: set[tuple[str, dt.date]] = field(default_factory=set)
     """Those of them that were restated: until they are asked again, some of their old rows may be stored."""
+    contradicted: set[tuple[str, dt.date]] = field(default_factory=set)
+    """Labels that had landed before WeChat said something else of them."""
     landed: set[tuple[str, dt.date]] = field(default_factory=set)
     """Labels that have landed."""
     refreshed: set[tuple[str, dt.date]] = field(default_factory=set)
@@ -78,7 +80,6 @@ class Life(ABC):
 
     def __init__(self, folder: Path, company: Company, receiver: Receiver) -> None:
         self.folder, self.company, self.receiver = folder, company, receiver
-        self.now = BEGINNING
         self.start = (BEGINNING - HISTORY).date()
         self.names = {member: member for member in company.members}
         """What each account is called, which may change."""
@@ -96,6 +97,15 @@ class Life(ABC):
         self.ledger_hash = 0
 
     # --- verbs of both levels
+
+    @property
+    @abstractmethod
+    def now(self) -> dt.datetime:
+        """The present, in Beijing and at WeChat."""
+
+    @abstractmethod
+    def materialized(self, member: str) -> dict[str, set[dt.date]]:
+        """The labels that are materialized, by endpoint."""
 
     @abstractmethod
     def pass_until(self, moment: dt.datetime) -> None:
@@ -151,12 +161,6 @@ class Life(ABC):
         """The account at WeChat."""
         return self.company.members[member]
 
-    def set_clocks(self, moment: dt.datetime) -> None:
-        """Let it be that time, at WeChat too."""
-        self.now = moment
-        for account in self.company.members.values():
-            account.clock.set(moment, frozen=True)
-
     def labels_of_day(self, day: dt.date) -> Iterator[tuple[str, dt.date]]:
         """Every label that counts a day, with the name of its endpoint."""
         for endpoint in ENDPOINTS:
@@ -200,7 +204,6 @@ class Life(ABC):
     def _take_call(self, call_id: int, call: Call) -> None:
         member = {name: member for member, name in self.names.items()}[call.account]
         facts = self.facts[member]
-        self.reference.take(call_id, replace(call, account=member))
         good = call.http_status == 200 and not call.errcode and call.errmsg is None
         if call.http_status is not None:
             if call.errcode:
@@ -212,12 +215,20 @@ class Life(ABC):
         lied = facts.lies_since is not None and call.requested_at >= facts.lies_since
         for label in _labels(call):
             if good and lied:
-                facts.doubtful[call.endpoint, label] = call.requested_at
+                self.doubt(member, call.endpoint, label, call.requested_at)
             if call.refresh and label in call.asked:
                 if (call.endpoint, label) not in facts.refreshed:
                     self.complaints.append(f"nobody asked for a refresh: {call.endpoint} {label}, call {call_id}")
                 if good and not lied:
                     facts.restated.discard((call.endpoint, label))
+        self.reference.take(call_id, replace(call, account=member))
+
+    def doubt(self, member: str, endpoint: str, label: dt.date, since: dt.datetime) -> None:
+        """Take down that something else may be stored of a label than is true."""
+        facts = self.facts[member]
+        facts.doubtful[endpoint, label] = since
+        if (endpoint, label) in facts.landed or self.stored(member, BY_NAME[endpoint], label):
+            facts.contradicted.add((endpoint, label))
 
     def states(self, member: str) -> dict[str, dict[dt.date, str]]:
         """The state of every label that is due, by the rules in plain Python."""
