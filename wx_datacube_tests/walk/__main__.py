@@ -6,10 +6,14 @@ A walk that fails is printed, and shortened to as few steps as can be found with
 """
 
 import argparse
+import os
 import sys
 import time
+from pathlib import Path
+from tempfile import mkdtemp
 
 from wx_datacube_tests.walk.core import core
+from wx_datacube_tests.walk.defects import DEFECTS, put_back
 from wx_datacube_tests.walk.steps import draw, play, shorten
 from wx_datacube_tests.walk.system import system
 
@@ -24,9 +28,12 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1, help="so many seeds, one after the other")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--shorten", type=float, default=120, help="seconds to look for a shorter walk")
+    parser.add_argument("--defect", choices=DEFECTS, help="put a defect back that once was there")
     parser.add_argument("--quiet", action="store_true", help="print what fails only")
     asked = parser.parse_args()
     level, failed = LEVELS[asked.level], 0
+    if asked.defect:
+        os.environ |= put_back(asked.defect, Path(mkdtemp(prefix="defect-")))
     for seed in range(asked.seed, asked.seed + asked.seeds):
         began = time.monotonic()
         failure = play(level, seed, draw(seed, asked.steps, asked.level), _nothing if asked.quiet else _line)

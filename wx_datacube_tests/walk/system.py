@@ -32,6 +32,7 @@ from wx_datacube_tests.company import Company, company
 from wx_datacube_tests.end_to_end.project import Project, Ui, end, free_port, session
 from wx_datacube_tests.receiver import Receiver, receiving
 from wx_datacube_tests.walk.actions import SYSTEM
+from wx_datacube_tests.walk.defects import VARIABLE
 from wx_datacube_tests.walk.life import BEGINNING, Life
 
 TICKS = (dt.time(8, 30), dt.time(12, 30), dt.time(12, 35))
@@ -55,9 +56,13 @@ import dagster as dg
 from dagster._core.scheduler.instigation import TickStatus
 from wx_datacube.definitions import build_defs
 
-@dg.asset(deps=[["{account}", "getupstreammsg"]])
+@dg.asset(
+    deps=[["{account}", "getupstreammsg"]],
+    partitions_def=dg.DailyPartitionsDefinition(start_date="{start}", timezone="Asia/Shanghai"),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
 def busiest_day() -> None:
-    time.sleep(6)
+    time.sleep(20)
 
 defs = dg.Definitions.merge(build_defs(), dg.Definitions(assets=[busiest_day]))
 """
@@ -69,6 +74,9 @@ mutation($chosen: [PartitionsByAssetSelector!]!) {
     __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}
   }
 }"""
+SCHEDULES = """
+{ repositoriesOrError { ... on RepositoryConnection { nodes { name location {name} schedules {name} } } } }"""
+SWITCH_ON = "mutation($of: ScheduleSelector!) { startSchedule(scheduleSelector: $of) { __typename } }"
 TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename } }"
 AGAIN = """
 mutation($id: String!) {
@@ -140,6 +148,7 @@ class System(Life):
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
             "DAGSTER_HOME": str(self.project.folder),
+            **{name: os.environ[name] for name in ("PYTHONPATH",) if VARIABLE in os.environ},
         }
 
     def pass_until(self, moment: dt.datetime) -> None:
@@ -195,7 +204,7 @@ class System(Life):
 
     def open_instance(self) -> None:
         """Look at the project's instance from this process."""
-        before = os.getcwd()
+        before = Path.cwd()
         self.instance = self.stack.enter_context(project_instance(self.project.folder))
         os.chdir(before)
 
@@ -211,15 +220,26 @@ class System(Life):
         if not self.wait(self.ui.is_there, BOUND):
             self.complaints.append(f"dagster dev starts: it did not within {BOUND:.0f} s")
         if self._switched_on != set(self.names.values()):
-            started = [self.project.program("dagster"), "schedule", "start", "--start-all", *self._workspace()]
-            if self.call(started).code == 0:
-                self._switched_on = set(self.names.values())
+            self._switch_schedules_on()
+
+    def _switch_schedules_on(self) -> None:
+        (location,) = self.ui.ask(SCHEDULES)["repositoriesOrError"]["nodes"]
+        for schedule in location["schedules"]:
+            self._asked(
+                SWITCH_ON,
+                of={
+                    "repositoryName": location["name"],
+                    "repositoryLocationName": location["location"]["name"],
+                    "scheduleName": schedule["name"],
+                },
+            )
+        self._switched_on = set(self.names.values())
 
     def _workspace(self) -> list[str]:
         if not self.guest:
             return ["-w", "workspace.yaml"]
         first = next(iter(self.names.values()))
-        (self.project.folder / "theirs.py").write_text(THEIRS.format(account=first))
+        (self.project.folder / "theirs.py").write_text(THEIRS.format(account=first, start=self.start))
         return ["-f", "theirs.py"]
 
     def stop_dev(self) -> None:
@@ -269,6 +289,8 @@ class System(Life):
             }
             for endpoint, each in ranges.items()
         ]
+        if self.guest and member == self.members()[0] and ENDPOINTS[0] in ranges:
+            chosen.append({**chosen[list(ranges).index(ENDPOINTS[0])], "assetKey": {"path": ["busiest_day"]}})
         self._asked(LAUNCH, chosen=chosen)
 
     def terminate(self, place: int) -> None:
@@ -501,9 +523,8 @@ class System(Life):
     def intruder(self) -> Iterator[str]:
         """Somebody writes a table of their own into the published file."""
         if self.database.exists():
-            with suppress(duckdb.IOException):  # a run is at it
-                with duckdb.connect(str(self.database)) as con:
-                    con.execute("CREATE OR REPLACE TABLE main.notes AS SELECT range AS note FROM range(1000)")
+            with suppress(duckdb.IOException), duckdb.connect(str(self.database)) as con:  # unless a run is at it
+                con.execute("CREATE OR REPLACE TABLE main.notes AS SELECT range AS note FROM range(1000)")
         return iter(())
 
     def reader(self) -> Iterator[str]:
