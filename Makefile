@@ -63,10 +63,10 @@ TEST_TOOLS := pytest pytest-xdist hypothesis 'wechatpy[cryptography]'
 lowest: install ## The tests, commands included, with the lowest versions that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra ui --extra emulator --extra postgres --extra report --resolution lowest-direct \
 		--python $(BIN)/python --no-header --quiet --output-file $(VENV)/lowest.txt
-	$(PYTHON) -m venv --clear $(VENV)/lowest
-	$(VENV)/lowest/bin/python -m pip install --quiet --constraint $(VENV)/lowest.txt \
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
+	$(BIN)/uv pip install --quiet --python $(VENV)/lowest/bin/python --constraint $(VENV)/lowest.txt \
 		--editable '.[ui,emulator,postgres,report]' $(TEST_TOOLS)
-	$(VENV)/lowest/bin/python -m pip check
+	$(BIN)/uv pip check --python $(VENV)/lowest/bin/python
 	$(VENV)/lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 # Dagster warns of such a pair, in every process; one test wants a process that says nothing.
@@ -74,12 +74,13 @@ MISMATCH := 'ignore:Found version mismatch:UserWarning'
 SILENT := wx_datacube_tests/test_definitions.py::test_importing_the_definitions_has_no_effect
 
 # As README.md says for other Dagster projects: a Dagster that is newer than the one dagster-duckdb names stays.
+# --no-config: without the constraints of the lock.
 newest: install ## The tests, commands included, with the newest versions, and Dagster newer than dagster-duckdb's
-	$(PYTHON) -m venv --clear $(VENV)/newest
-	$(VENV)/newest/bin/python -m pip install --quiet dagster dagster-webserver
-	$(VENV)/newest/bin/python -m pip freeze | grep -i '^dagster' | tee $(VENV)/newest.txt
-	$(VENV)/newest/bin/python -m pip install --quiet --editable '.[emulator,report]' $(TEST_TOOLS)
-	$(VENV)/newest/bin/python -m pip install --quiet --no-deps --requirement $(VENV)/newest.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/newest
+	$(BIN)/uv pip install --quiet --python $(VENV)/newest/bin/python dagster dagster-webserver
+	$(BIN)/uv pip freeze --python $(VENV)/newest/bin/python | grep -i '^dagster' | tee $(VENV)/newest.txt
+	$(BIN)/uv pip install --quiet --no-config --python $(VENV)/newest/bin/python --override $(VENV)/newest.txt \
+		--editable '.[emulator,report]' $(TEST_TOOLS)
 	PYTHONWARNINGS=$(MISMATCH) $(VENV)/newest/bin/python -m pytest -W $(MISMATCH) -n auto --dist loadfile \
 		--no-loadscope-reorder --deselect $(SILENT) $(PYTEST)
 

@@ -74,9 +74,13 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A Dagster run has ended: well, or for the reason that `failure` gives."""
+    """A Dagster run of an asset has ended: well, or for the reason that `failure` gives.
+
+    `asset` is the endpoint's name, or its whole key where that has a prefix.
+    """
 
     endpoint: Endpoint
+    asset: str
     wanted: Range
     failure: str | None = None
 
@@ -126,7 +130,7 @@ class Watch(Protocol):
     def said(self, message: str) -> None:
         """Something a person should know."""
 
-    def ran(self, endpoint: Endpoint, wanted: Range) -> None:
+    def ran(self, run: Run) -> None:
         """A Dagster run ended well."""
 
 
@@ -215,9 +219,9 @@ class Backfill:
 
     def _take_down(self, run: Run) -> None:
         if run.failure is None:
-            self.watch.ran(run.endpoint, run.wanted)
+            self.watch.ran(run)
         else:
-            self.failures.append(f"{run.endpoint.name}: {run.failure}")
+            self.failures.append(f"{run.asset}: {run.failure}")
 
     # --- fetching, in the background
 

@@ -22,9 +22,8 @@ from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.runs import REASON_TAG
 from wx_datacube.periods import beijing_now
 from wx_datacube.terminal.backfill import run_backfill
-from wx_datacube.todo import Range
 from wx_datacube.warehouse.coverage import State
-from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, Orchestra, labels, orchestra
+from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, Orchestra, asset_key, labels, orchestra
 
 START, END = dt.date(2024, 3, 1), dt.date(2024, 3, 10)
 DAILY = (DAYS, SENDERS, HOURS)
@@ -51,9 +50,9 @@ class Watching:
         """A word for a person."""
         self.words.append(message)
 
-    def ran(self, endpoint: Endpoint, wanted: Range) -> None:
+    def ran(self, run: Run) -> None:
         """A run ended well."""
-        self.runs.append((endpoint, wanted.first, wanted.last))
+        self.runs.append((run.endpoint, run.wanted.first, run.wanted.last))
 
 
 @pytest.fixture
@@ -138,6 +137,26 @@ def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
     assert said.startswith("Dagster holds 30 partitions of default as materialized, and only 0 are in ")
     assert "a disk that is not mounted" in said
     assert "Dagster holds 30 partitions of default as materialized, and only " in capsys.readouterr().out
+
+
+def test_keys_with_a_prefix_are_materialized_under_it(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In other people's projects: under each prefix of Dagster's history, and under none if it has only others."""
+    keys = [dg.AssetKey([*prefix, "default", DAYS.name]) for prefix in (["wechat"], ["a", "b"])]
+    with project_instance(it.folder) as instance:
+        for key in keys:
+            instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=str(START)))
+
+    assert ended(it, capsys, endpoints=[DAYS], refresh=True)[0] == 0
+    code = cli.run(["doctor"])
+    said = capsys.readouterr().out
+
+    with project_instance(it.folder) as instance:
+        assert [len(instance.get_materialized_partitions(key)) for key in keys] == [10, 10]
+        assert not instance.has_asset_key(asset_key(DAYS))
+    assert code == 0
+    assert "Schedules that are off: a__b__default_daily, a__b__default_weekly" in said
 
 
 @pytest.mark.parametrize("start", [dt.date(2024, 2, 20), dt.date(2024, 3, 5)], ids=["earlier", "later"])

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 
 from wx_datacube.attention import tell
-from wx_datacube.backfill import Backfill, Scope, check_account
+from wx_datacube.backfill import Backfill, Run, Scope, check_account
 from wx_datacube.catalog import Endpoint
 from wx_datacube.crew import Progress
 from wx_datacube.dagster_process import DagsterProcess
@@ -20,7 +20,6 @@ from wx_datacube.periods import beijing_now, midnight_of
 from wx_datacube.settings import Account, Settings
 from wx_datacube.terminal.console import console, number, table
 from wx_datacube.terminal.processes import endings_are_ctrl_c
-from wx_datacube.todo import Range
 from wx_datacube.troubles import BACKFILL, Source, Troubles, troubles_of
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
@@ -90,10 +89,11 @@ class _Display:
         """A line for what a person should know."""
         self.console.print(message)
 
-    def ran(self, endpoint: Endpoint, wanted: Range) -> None:
+    def ran(self, run: Run) -> None:
         """A line for a Dagster run that ended well."""
-        noun = endpoint.period.value if wanted.labels == 1 else f"{endpoint.period.value}s"
-        self.console.print(f"  {endpoint.name} {wanted.first} to {wanted.last}: {wanted.labels:,} {noun} materialized")
+        wanted, noun = run.wanted, run.endpoint.period.value
+        labels = f"{wanted.labels:,} {noun}{'' if wanted.labels == 1 else 's'}"
+        self.console.print(f"  {run.asset} {wanted.first} to {wanted.last}: {labels} materialized")
 
 
 def _show_outcome(out: Console, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> None:
