@@ -3,16 +3,20 @@
 # PYTHON  the interpreter that .venv is made with     make install PYTHON=python3.13
 # VENV    where it is made                            make test VENV=.venv313
 # PYTEST  arguments for pytest                        make test PYTEST="-x -k windows"
+# SEED, STEPS, LEVEL  of a walk                       make walk SEED=7 STEPS=300 LEVEL=system
 
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST ?=
+SEED ?= $(shell date +%s)
+STEPS ?= 100
+LEVEL ?= core
 BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long browser lint pytest smoke clients newest-duckdb lowest newest coverage audit lock clean
+.PHONY: help install demo ui test test-long walk browser lint pytest smoke clients newest-duckdb lowest newest coverage audit lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +35,9 @@ test: install ## Everything a change must pass: lint, types, layers, the built w
 
 test-long: install ## The tests that take minutes
 	$(BIN)/pytest -n auto --dist worksteal -m long -o faulthandler_timeout=1800 $(PYTEST)
+
+walk: install ## A year of people, machines and WeChat, by chance: SEED, STEPS, and LEVEL core or system (Debian: faketime)
+	$(BIN)/python -m wx_datacube_tests.walk --level $(LEVEL) --seed $(SEED) --steps $(STEPS)
 
 browser: install ## Dagster's UI, clicked, and the report, brushed, in Chromium (Debian: chromium, fonts-noto-cjk)
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m browser $(PYTEST)

@@ -41,6 +41,7 @@ def main() -> int:
         _line(f"{asked.level}, seed {seed}, {asked.steps} steps: {outcome}, {time.monotonic() - began:.0f} s")
         if failure:
             failed += 1
+            _line(str(failure))
             _line(str(shorten(level, failure, time.monotonic() + asked.shorten, _line)))
     return 1 if failed else 0
 

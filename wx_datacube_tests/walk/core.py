@@ -68,7 +68,7 @@ class InMemory:
         wanted = landed.answered & there if self.scope.refresh else there - self._held(landed.endpoint)
         for each in ranges(wanted, states):
             self._held(landed.endpoint).update(label for label in there if each.first <= label <= each.last)
-            yield Run(landed.endpoint, each)
+            yield Run(landed.endpoint, "", each)
 
     def _held(self, endpoint: Endpoint) -> set[dt.date]:
         return self.held.setdefault((self.account.name, endpoint.name), set())
