@@ -34,7 +34,7 @@ test: install ## Everything a change must pass: lint, types, layers, the built w
 	@$(MAKE) --no-print-directory pytest
 
 test-long: install ## The tests that take minutes
-	$(BIN)/pytest -n auto --dist worksteal -m long -o faulthandler_timeout=1800 $(PYTEST)
+	$(BIN)/pytest -n auto --dist loadgroup --no-loadscope-reorder -m long -o faulthandler_timeout=1800 $(PYTEST)
 
 walk: install ## A year of people, machines and WeChat, by chance: SEED, STEPS, and LEVEL core or system (Debian: faketime)
 	$(BIN)/python -m wx_datacube_tests.walk --level $(LEVEL) --seed $(SEED) --steps $(STEPS)

@@ -16,8 +16,23 @@ from wx_datacube_tests.receiver import Receiver, receiving
 collect_ignore = [] if (Path(__file__).parent / "node" / "node_modules").is_dir() else ["node"]
 """What needs more than `make install`: `make clients` brings it."""
 
+LONGEST_FIRST = ("guest", "mornings", "server", "kills", "month", "hostile_answers", "secrets", "crowds")
+"""Files with long tests that must begin first, or one process is still at them when all others have ended."""
+TOGETHER = {"test_doors", "test_guest", "test_postgres", "test_secrets", "test_server"}
+"""Files whose long tests share what they set up, and therefore stay in one process."""
+
 KEPT = {"meta", "endpoints"}
 """Tables that are filled when a warehouse is made, and never again."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order and group the long tests for `--dist loadgroup`; the others stay where they are."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST_FIRST)}
+    for item in items:
+        if item.path.stem in TOGETHER and item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)) if item.get_closest_marker("long") else -1)
 
 
 @pytest.fixture(scope="session")

@@ -6,20 +6,24 @@ Add here what several of those tests ask. Settings are exported, as a server doe
 import datetime as dt
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from wx_datacube.backfill import Ahead, Backfill, Landed, Run, Scope
 from wx_datacube.catalog import BY_NAME, Endpoint
+from wx_datacube.crew import Progress
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated
 from wx_datacube.environment import load_settings
+from wx_datacube.ingest import Ingest
 from wx_datacube.orchestration.runs import REASON_TAG, Reason
-from wx_datacube.periods import due_on
+from wx_datacube.periods import beijing_now, due_on
 from wx_datacube.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings
 from wx_datacube.warehouse.files import Warehouse
 
@@ -29,13 +33,57 @@ SETTINGS = (*SHARED_FIELDS, *ACCOUNT_FIELDS)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
+@dataclass
+class Watching:
+    """Takes down what a backfill tells."""
+
+    plans: list[tuple[int, int]] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)
+    runs: list[tuple[Endpoint, dt.date, dt.date]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+    def planned(self, labels: int, calls: int) -> None:
+        """What is ahead."""
+        self.plans.append((labels, calls))
+
+    def progress(self, news: Progress) -> None:
+        """Something was stored."""
+        self.stored.append(news.endpoint.name)
+
+    def said(self, message: str) -> None:
+        """A word for a person."""
+        self.words.append(message)
+
+    def ran(self, run: Run) -> None:
+        """A run ended well."""
+        self.runs.append((run.endpoint, run.wanted.first, run.wanted.last))
+
+
+class NoRuns:
+    """Dagster's side of a backfill in tests of what is fetched: it makes no runs, which take most of the time."""
+
+    def to_do(self) -> Ahead:
+        """Something."""
+        return Ahead(1, 0)
+
+    def materialize(self, landed: Landed) -> Iterator[Run]:
+        """Nothing."""
+        return iter(())
+
+
 @dataclass(frozen=True)
 class Orchestra:
-    """A project folder, which is the current one, its account `default` and an instance in memory."""
+    """A project folder, which is the current one, its account `default` and an instance in memory, or the one given."""
 
     folder: Path
     patch: pytest.MonkeyPatch
-    instance: dg.DagsterInstance
+    stack: ExitStack
+    given: dg.DagsterInstance | None = None
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        """Made when it is first needed: that takes a while, and most tests of commands don't need it."""
+        return self.given or self.stack.enter_context(dg.DagsterInstance.ephemeral())
 
     def configure(self, **settings: object) -> None:
         """Export these settings and no others; names without the prefix."""
@@ -57,6 +105,11 @@ class Orchestra:
     def warehouse(self) -> Warehouse:
         """The database of the settings."""
         return Warehouse(self.settings.database)
+
+    def fetching(self, scope: Scope) -> Backfill:
+        """A backfill that fetches and stores, and makes no runs of Dagster's."""
+        settings = self.settings
+        return Backfill(NoRuns(), Ingest.of(settings, settings.account()), scope, beijing_now(), Watching())
 
     def run(
         self,
@@ -128,7 +181,7 @@ def orchestra(
         shutil.copy(TOP / name, folder)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.chdir(folder)
-    with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
-        found = Orchestra(folder, monkeypatch, used)
+    with ExitStack() as stack:
+        found = Orchestra(folder, monkeypatch, stack, instance)
         found.configure()
         yield found

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from wx_datacube import cli
+from wx_datacube.backfill import Scope
 from wx_datacube.catalog import ENDPOINTS
 from wx_datacube.doctor import examine
 from wx_datacube.emulator.testing import Emulated, wechat
@@ -18,6 +19,10 @@ from wx_datacube_tests.orchestrating import DAYS, HOURS, Orchestra, orchestra
 from wx_datacube_tests.wechat_stand_in import StandIn, token
 
 DAY = dt.timedelta(days=1)
+WEEK_AGO = beijing_now().date() - 8 * DAY
+"""Since then a few labels are due."""
+LAST_MONTH = beijing_now().date().replace(day=1) - 7 * DAY
+"""Since then labels of every endpoint are due."""
 
 
 @pytest.fixture
@@ -73,9 +78,9 @@ def test_a_permission_is_seen_by_a_call(
     it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], stored: bool
 ) -> None:
     """An account may lose its certification after years; what has no label yet is not said to be granted."""
-    it.use(emulated, START="2026-09-16")
+    it.use(emulated, START=LAST_MONTH)
     if stored:
-        assert cli.run(["backfill"]) == 0
+        it.fetching(Scope()).run()
     assert examined(capsys)[0] == 0
     emulated.control.set(denied=["*"])
 
@@ -98,8 +103,8 @@ def everything_kept(it: Orchestra) -> dict[str, list[tuple[object, ...]]]:
 def test_it_only_looks(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """With everything stored it asks for the newest label, and an empty answer takes nothing away: no refresh."""
     emulated.control.set(silent_share=0)
-    it.use(emulated, START="2026-09-16")
-    assert cli.run(["backfill"]) == 0
+    it.use(emulated, START=LAST_MONTH)
+    it.fetching(Scope()).run()
     before, made = everything_kept(it), len(emulated.control.statistics_calls())
     for endpoint in ENDPOINTS:
         emulated.control.fault(endpoint.name, '200:{"list":[]}')
@@ -118,17 +123,18 @@ def test_it_costs_no_progress_of_a_refresh(
 ) -> None:
     """One that the quota cut off goes on where it stopped, whatever was examined in between."""
     emulated.control.set(silent_share=0)
-    it.use(emulated, START="2026-11-01")
-    hours = ["backfill", "--endpoint", HOURS.name]
-    assert cli.run(hours) == 0
+    it.use(emulated, START=WEEK_AGO)
+    it.fetching(Scope(endpoints=[HOURS])).run()
     due, used = len(emulated.control.calls(HOURS.name)), emulated.control.used(HOURS.name)
     emulated.control.set_quota(used + 5, HOURS.name)
-    assert cli.run([*hours, "--refresh"]) == 3
+    cut_off = it.fetching(Scope(endpoints=[HOURS], refresh=True))
+    cut_off.run()
+    assert cut_off.reports[-1].undone
     emulated.control.set_quota(1000, HOURS.name)
     made = emulated.control.used(HOURS.name)
     assert examined(capsys)[0] == 0
 
-    assert cli.run([*hours, "--refresh"]) == 0
+    it.fetching(Scope(endpoints=[HOURS], refresh=True)).run()
     assert emulated.control.used(HOURS.name) == made + 1 + due - 5
 
 
@@ -155,18 +161,18 @@ def test_what_it_found_mended_needs_nobody_any_more(
     it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], cause: str
 ) -> None:
     """The trouble of a backfill too: `status` says so before anything else has run."""
-    it.use(emulated, START="2026-11-20")
-    assert cli.run(["backfill"]) == 0
+    it.use(emulated, START=WEEK_AGO)
+    it.fetching(Scope()).run()
     whitelist = emulated.control.options().whitelist
     if cause == "credentials":
-        it.configure(API_URL=emulated.api_url, APPID=emulated.appid, START="2026-11-20")
+        it.configure(API_URL=emulated.api_url, APPID=emulated.appid, START=WEEK_AGO)
     else:
         emulated.control.set(**({"denied": ["*"]} if cause == "permission" else {"whitelist": ["203.0.113.7"]}))
         emulated.control.revoke_tokens()
     assert cli.run(["backfill", "--refresh"]) in (1, 2)
     assert cli.run(["status"]) == 1
 
-    it.use(emulated, START="2026-11-20")
+    it.use(emulated, START=WEEK_AGO)
     emulated.control.set(denied=[], whitelist=list(whitelist))
     assert examined(capsys)[0] == 0
     assert cli.run(["status"]) == 0

@@ -71,10 +71,11 @@ def test_a_day_that_turned_out_changed_is_healed_by_one_command(
 ) -> None:
     """A later day's call shows it: the day is confirmed, and what was fetched before is asked once more."""
     before = DAY - dt.timedelta(days=1)
-    assert cli.run(["backfill", "--end", f"{DAY}"]) == 0
+    it.fetching(Scope(end=DAY)).run()
     emulated.control.restate(DAY, factor=10)
     emulated.control.restate(before, factor=10)
-    assert cli.run(["backfill"]) == 0
+    it.fetching(Scope()).run()
+    judge_now(it.settings, "default")  # at 12:35
     assert f"{DAYS.name}: figures_were_not_revised" in flagged(it)
     asked(emulated)
     capsys.readouterr()
@@ -95,9 +96,9 @@ def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
     it: Orchestra, emulated: Emulated, endpoint: Endpoint
 ) -> None:
     """One endpoint has the old figures and the others the new ones, which their sums show."""
-    assert cli.run(["backfill", "--endpoint", endpoint.name]) == 0
+    it.fetching(Scope(endpoints=[endpoint])).run()
     emulated.control.restate(DAY, factor=10)
-    assert cli.run(["backfill"]) == 0
+    it.fetching(Scope()).run()
     judge_now(it.settings, "default")  # at 12:35
     assert flagged(it)
     asked(emulated)
@@ -120,7 +121,7 @@ def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
 def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: Orchestra, emulated: Emulated) -> None:
     """Two that began at once found the same labels: who comes second makes no call for them."""
     wanted = {DAYS.name: frozenset({DAY})}
-    assert cli.run(["backfill", "--endpoint", DAYS.name]) == 0
+    it.fetching(Scope(endpoints=[DAYS])).run()
     with it.warehouse.reading() as con:
         scope = Scope(endpoints=[DAYS], refresh=True, labels=wanted, after_call_id=last_call(con))
     asked(emulated)

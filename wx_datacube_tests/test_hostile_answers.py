@@ -44,7 +44,7 @@ from wx_datacube_tests.wechat_stand_in import (
 )
 
 ONCE = Limits(attempts=1)
-AT_ONCE = 40
+AT_ONCE = 100
 SAID = ("http_status", "errcode", "errmsg", "rid", "response")
 few = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
@@ -109,7 +109,7 @@ def holds_what_was_sent(con: Connection, server: Server, all_sent: list[Sent]) -
             assert code == (expected or None)
 
 
-@settings(few, max_examples=25)
+@settings(few, max_examples=10)
 @given(all_sent=st.lists(bodies(), min_size=AT_ONCE, max_size=AT_ONCE))
 def test_a_thousand_bodies_end_in_the_ledger_and_in_no_wrong_figure(
     con: Connection, server: Server, all_sent: list[Sent]
@@ -119,7 +119,7 @@ def test_a_thousand_bodies_end_in_the_ledger_and_in_no_wrong_figure(
 
 
 @pytest.mark.long
-@settings(few, max_examples=250)
+@settings(few, max_examples=100)
 @given(all_sent=st.lists(bodies(), min_size=AT_ONCE, max_size=AT_ONCE))
 def test_ten_thousand_bodies_end_in_the_ledger_and_in_no_wrong_figure(
     con: Connection, server: Server, all_sent: list[Sent]

@@ -56,8 +56,8 @@ class Morning:
             self.at(hour, later=later)
             self.troubles.deliver()
             for endpoint in ENDPOINTS:
-                missing = [each for each, state in self.made.states(endpoint).items() if state is State.MISSING]
-                self.made.bring_in(endpoint, missing)
+                if missing := [each for each, state in self.made.states(endpoint).items() if state is State.MISSING]:
+                    self.made.bring_in(endpoint, missing)
 
     def judge(self, later: int = 0) -> None:
         """Judge the checks at 12:35."""

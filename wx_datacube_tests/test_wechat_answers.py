@@ -160,6 +160,8 @@ class TestUnexpected:
             b'{"list":["a\x00b"]}',
             b'{"list":["a\nb"]}',
             b'{"list":["\xff"]}',
+            b'{"list":["\\\x00"]}',
+            b'{"list":["\\\xff"]}',
             b'{"list":["\\ud800"]}',
             b'{"list":' + b"[" * 100_000,
             '{"list":[]}'.encode("utf-16"),

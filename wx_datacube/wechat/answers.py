@@ -117,6 +117,7 @@ def understand(reply: Reply, source: Source) -> Finding:
     if problem:
         return Finding(text, error=problem)
     try:
+        _require_text(reply.body)
         data = parse(text or "")
         twice = isinstance(data, dict) and _contradicts_itself(text or "", source.wanted)
     except ValueError:
@@ -205,6 +206,16 @@ def _advice(source: Source) -> str | None:
 def to_text(body: bytes) -> str:
     """A body as text that DuckDB takes: UTF-8 without byte order mark, undecodable bytes and NULs as `\\xNN`."""
     return body.decode("utf-8-sig", "backslashreplace").replace("\0", "\\x00")
+
+
+def _require_text(body: bytes) -> None:
+    """Raise ValueError for a body in which `to_text` escapes something, which is not JSON.
+
+    The text alone does not show it: a backslash before the escape makes valid JSON of the two.
+    """
+    if b"\0" in body:
+        raise ValueError("a NUL")
+    body.decode()
 
 
 def parse(text: str) -> Any:

@@ -25,7 +25,7 @@ from wx_datacube.periods import due_labels
 from wx_datacube.settings import Account, Settings
 from wx_datacube.status import read_status
 from wx_datacube.tick import plan_tick
-from wx_datacube.todo import Range, ranges, to_do
+from wx_datacube.todo import ranges, to_do
 from wx_datacube.troubles import BACKFILL, Source, Troubles, troubles_of
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.accounts import rename_account
@@ -80,7 +80,7 @@ class _Nobody:
     def planned(self, labels: int, calls: int) -> None: ...
     def progress(self, news: Progress) -> None: ...
     def said(self, message: str) -> None: ...
-    def ran(self, endpoint: Endpoint, wanted: Range) -> None: ...
+    def ran(self, run: Run) -> None: ...
 
 
 class Core(Life):
