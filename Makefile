@@ -3,16 +3,20 @@
 # PYTHON  the interpreter that .venv is made with     make install PYTHON=python3.13
 # VENV    where it is made                            make test VENV=.venv313
 # PYTEST  arguments for pytest                        make test PYTEST="-x -k windows"
+# SEED, STEPS, LEVEL  of a walk                       make walk SEED=7 STEPS=300 LEVEL=system
 
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST ?=
+SEED ?= $(shell date +%s)
+STEPS ?= 100
+LEVEL ?= core
 BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long browser lint pytest smoke clients newest-duckdb lowest newest coverage audit lock clean
+.PHONY: help install demo ui test test-long walk browser lint pytest smoke clients newest-duckdb lowest newest coverage audit lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +35,9 @@ test: install ## Everything a change must pass: lint, types, layers, the built w
 
 test-long: install ## The tests that take minutes
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m long -o faulthandler_timeout=1800 $(PYTEST)
+
+walk: install ## A year of people, machines and WeChat, by chance: SEED, STEPS, and LEVEL core or system (Debian: faketime)
+	$(BIN)/python -m wx_datacube_tests.walk --level $(LEVEL) --seed $(SEED) --steps $(STEPS)
 
 browser: install ## Dagster's UI, clicked, and the report, brushed, in Chromium (Debian: chromium, fonts-noto-cjk)
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m browser $(PYTEST)
@@ -63,10 +70,10 @@ TEST_TOOLS := pytest pytest-xdist hypothesis 'wechatpy[cryptography]'
 lowest: install ## The tests, commands included, with the lowest versions that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra ui --extra emulator --extra postgres --extra report --resolution lowest-direct \
 		--python $(BIN)/python --no-header --quiet --output-file $(VENV)/lowest.txt
-	$(PYTHON) -m venv --clear $(VENV)/lowest
-	$(VENV)/lowest/bin/python -m pip install --quiet --constraint $(VENV)/lowest.txt \
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
+	$(BIN)/uv pip install --quiet --python $(VENV)/lowest/bin/python --constraint $(VENV)/lowest.txt \
 		--editable '.[ui,emulator,postgres,report]' $(TEST_TOOLS)
-	$(VENV)/lowest/bin/python -m pip check
+	$(BIN)/uv pip check --python $(VENV)/lowest/bin/python
 	$(VENV)/lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 # Dagster warns of such a pair, in every process; one test wants a process that says nothing.
@@ -74,12 +81,13 @@ MISMATCH := 'ignore:Found version mismatch:UserWarning'
 SILENT := wx_datacube_tests/test_definitions.py::test_importing_the_definitions_has_no_effect
 
 # As README.md says for other Dagster projects: a Dagster that is newer than the one dagster-duckdb names stays.
+# --no-config: without the constraints of the lock.
 newest: install ## The tests, commands included, with the newest versions, and Dagster newer than dagster-duckdb's
-	$(PYTHON) -m venv --clear $(VENV)/newest
-	$(VENV)/newest/bin/python -m pip install --quiet dagster dagster-webserver
-	$(VENV)/newest/bin/python -m pip freeze | grep -i '^dagster' | tee $(VENV)/newest.txt
-	$(VENV)/newest/bin/python -m pip install --quiet --editable '.[emulator,report]' $(TEST_TOOLS)
-	$(VENV)/newest/bin/python -m pip install --quiet --no-deps --requirement $(VENV)/newest.txt
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(VENV)/newest
+	$(BIN)/uv pip install --quiet --python $(VENV)/newest/bin/python dagster dagster-webserver
+	$(BIN)/uv pip freeze --python $(VENV)/newest/bin/python | grep -i '^dagster' | tee $(VENV)/newest.txt
+	$(BIN)/uv pip install --quiet --no-config --python $(VENV)/newest/bin/python --override $(VENV)/newest.txt \
+		--editable '.[emulator,report]' $(TEST_TOOLS)
 	PYTHONWARNINGS=$(MISMATCH) $(VENV)/newest/bin/python -m pytest -W $(MISMATCH) -n auto --dist loadfile \
 		--no-loadscope-reorder --deselect $(SILENT) $(PYTEST)
 

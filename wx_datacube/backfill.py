@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
@@ -73,9 +74,13 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A Dagster run has ended: well, or for the reason that `failure` gives."""
+    """A Dagster run of an asset has ended: well, or for the reason that `failure` gives.
+
+    `asset` is the endpoint's name, or its whole key where that has a prefix.
+    """
 
     endpoint: Endpoint
+    asset: str
     wanted: Range
     failure: str | None = None
 
@@ -88,7 +93,7 @@ class Ahead:
     held: int
 
 
-def another_file(held: int, states: Mapping[Endpoint, States], settings: Settings, account: Account) -> str | None:
+def another_file(held: int, states: Mapping[Endpoint, States], database: Path, account: Account) -> str | None:
     """What a person is told where the file can't be the one that Dagster's history is about, else None.
 
     A few labels that were materialized may be missing again: one that was implied, say.
@@ -98,7 +103,7 @@ def another_file(held: int, states: Mapping[Endpoint, States], settings: Setting
         return None
     return (
         f"Dagster holds {held:,} partitions of {account.name} as materialized, and only {stored:,} are in"
-        f" {settings.database}. If the file is elsewhere (a disk that is not mounted, another WX_DATACUBE_DATABASE), or"
+        f" {database}. If the file is elsewhere (a disk that is not mounted, another WX_DATACUBE_DATABASE), or"
         " there is a backup, put that right before everything is asked anew."
     )
 
@@ -125,7 +130,7 @@ class Watch(Protocol):
     def said(self, message: str) -> None:
         """Something a person should know."""
 
-    def ran(self, endpoint: Endpoint, wanted: Range) -> None:
+    def ran(self, run: Run) -> None:
         """A Dagster run ended well."""
 
 
@@ -144,8 +149,7 @@ class Backfill:
     """One account's backfill; `reports` and `failures` are what it ended with."""
 
     runs: Runs
-    settings: Settings
-    account: Account
+    ingest: Ingest
     scope: Scope
     now: dt.datetime
     watch: Watch
@@ -153,14 +157,18 @@ class Backfill:
     failures: list[str] = field(default_factory=list)
     hopeless: WeChatError | None = None
     """Why fetching was given up: something that every endpoint would meet."""
-    _ingest: Ingest = field(init=False)
     _got_through: bool = True
     _again: dict[Endpoint, Again] = field(default_factory=dict)
     _answered: dict[Endpoint, frozenset[dt.date]] = field(default_factory=dict)
     _run_id: str = field(default_factory=lambda: f"backfill {uuid4()}")
 
     def __post_init__(self) -> None:
-        self._ingest = replace(Ingest.of(self.settings, self.account), publishing=False)
+        self.ingest = replace(self.ingest, publishing=False)
+
+    @property
+    def account(self) -> Account:
+        """The account that it is about."""
+        return self.ingest.account
 
     def run(self) -> dict[Endpoint, States]:
         """Do what is to do; returns the state of every label in scope afterwards.
@@ -170,7 +178,7 @@ class Backfill:
         try:
             return self._run()
         finally:
-            self._ingest.warehouse.publish()
+            self.ingest.warehouse.publish()
 
     def _run(self) -> dict[Endpoint, States]:
         states = self._states()
@@ -178,7 +186,7 @@ class Backfill:
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())
         with self._fetching(ask) as landed:  # at once: Dagster takes a while to say what is to do
             ahead = self.runs.to_do()
-            if warning := another_file(ahead.held, states, self.settings, self.account):
+            if warning := another_file(ahead.held, states, self.ingest.warehouse.database, self.account):
                 self.watch.said(warning)
             todo = ahead.labels
             if self.scope.refresh:
@@ -191,7 +199,7 @@ class Backfill:
 
     def _states(self) -> dict[Endpoint, States]:
         """The states of the labels in scope; for readers, too, history begins where the settings say."""
-        with self._ingest.warehouse.writing() as con:
+        with self.ingest.warehouse.writing() as con:
             known.bind_account(con, self.account.name, self.account.appid, self.account.start, self.now)
             return self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
 
@@ -202,18 +210,18 @@ class Backfill:
                 for endpoint, labels in states.items()
             }
         if self.scope.labels is not None:
-            self._again = self._ingest.ask_again(states, self.scope.after_call_id)
+            self._again = self.ingest.ask_again(states, self.scope.after_call_id)
         else:
-            self._again = self._ingest.begin_refresh(states, self.scope.start, self.scope.end, self.watch.said)
+            self._again = self.ingest.begin_refresh(states, self.scope.start, self.scope.end, self.watch.said)
         # What was asked before an interruption has perhaps not been materialized since.
         self._answered = {endpoint: again.done for endpoint, again in self._again.items()}
         return {endpoint: again.left for endpoint, again in self._again.items()}
 
     def _take_down(self, run: Run) -> None:
         if run.failure is None:
-            self.watch.ran(run.endpoint, run.wanted)
+            self.watch.ran(run)
         else:
-            self.failures.append(f"{run.endpoint.name}: {run.failure}")
+            self.failures.append(f"{run.asset}: {run.failure}")
 
     # --- fetching, in the background
 
@@ -245,7 +253,7 @@ class Backfill:
             for future in waiting:
                 future.result()
         except BaseException:
-            self._ingest.halted.set()
+            self.ingest.halted.set()
             raise
         finally:
             pool.shutdown(cancel_futures=True)
@@ -268,7 +276,7 @@ class Backfill:
                     Report(endpoint, tuple(LabelReport(Coverage.nothing(it), refused) for it in labels))
                 )
                 return
-            report = self._ingest.bring_in(
+            report = self.ingest.bring_in(
                 endpoint,
                 labels,
                 run_id=self._run_id,

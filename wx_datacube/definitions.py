@@ -19,6 +19,7 @@ from wx_datacube.environment import configured_accounts, load_settings
 from wx_datacube.errors import SettingsError
 from wx_datacube.orchestration.assets import build_asset, resource_key
 from wx_datacube.orchestration.judging import build_judging
+from wx_datacube.orchestration.prefixes import stem
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
 from wx_datacube.orchestration.schedules import MORNINGS, build_jobs, build_schedule
@@ -120,10 +121,10 @@ def _account_defs(
             for each in ENDPOINTS
         }
     keys = {endpoint: asset.key for endpoint, asset in assets.items()}
-    stem = dg.AssetKey([*prefix, name]).to_python_identifier()  # as in the names of the assets' ops
-    jobs = build_jobs(stem, assets, {own_resource: resources[own_resource]})
+    own = stem(tuple(prefix), name)
+    jobs = build_jobs(own, assets, {own_resource: resources[own_resource]})
     schedules = [build_schedule(jobs[period], name, period, keys, cron=cron, clock=clock) for period in Period]
-    schedules.append(build_judging(stem, name, keys, clock))
+    schedules.append(build_judging(own, name, keys, clock))
     reports = [build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners)]
     return dg.Definitions(assets=[*assets.values(), *(reports if can_report() else ())], schedules=schedules)
 

@@ -6,9 +6,8 @@ newest one; its answer is kept as that of any call. Dagster's part is in `orches
 """
 
 import os
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.errors import SettingsError, WeChatError, WxDatacubeError
@@ -49,7 +48,7 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
     yield credentials
     if not credentials.well:
         return
-    with Client.of(account, settings.api_url) as client:
+    with Client.of(account, settings.api_url, clock=clock) as client:
         try:
             client.check_credentials()
         except WeChatError as error:
@@ -140,8 +139,5 @@ def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: C
     labels = (missing or stored)[-1:]
     if not labels:
         return None
-
-    def connect(halted: threading.Event) -> Client:
-        return Client.of(account, settings.api_url, sleep=halted.wait, limits=Limits(attempts=1, pauses=0))
-
-    return replace(Ingest.of(settings, account), connect=connect).look(endpoint, labels[0], run_id="doctor")
+    ingest = Ingest.of(settings, account, clock=clock, limits=Limits(attempts=1, pauses=0))
+    return ingest.look(endpoint, labels[0], run_id="doctor")

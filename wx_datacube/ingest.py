@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.crew import Crew, Progress, Stamp
@@ -119,19 +120,23 @@ class Ingest:
         object.__setattr__(self, "troubles", Troubles(self.warehouse.database, self.webhook, self.clock))
 
     @classmethod
-    def of(cls, settings: Settings, account: Account) -> "Ingest":
-        """Ingestion for a configured account; missing credentials are an error once a call is due."""
+    def of(cls, settings: Settings, account: Account, *, clock: Clock = beijing_now, **client: Any) -> "Ingest":
+        """Ingestion for a configured account; missing credentials are an error once a call is due.
+
+        `client` are options of `Client`.
+        """
 
         def connect(halted: threading.Event) -> Client:
-            return Client.of(account, settings.api_url, sleep=halted.wait)
+            return Client.of(account, settings.api_url, **{"clock": clock, "sleep": halted.wait, **client})
 
         return cls(
-            Warehouse(settings.database),
+            Warehouse(settings.database, clock=clock),
             account,
             connect,
             settings.concurrency,
             settings.daily_calls,
-            webhook=settings.webhook,
+            clock,
+            settings.webhook,
         )
 
     def bring_in(

@@ -21,10 +21,10 @@ from wx_datacube.crew import Progress
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated
 from wx_datacube.environment import load_settings
+from wx_datacube.ingest import Ingest
 from wx_datacube.orchestration.runs import REASON_TAG, Reason
 from wx_datacube.periods import beijing_now, due_on
 from wx_datacube.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings
-from wx_datacube.todo import Range
 from wx_datacube.warehouse.files import Warehouse
 
 TOP = Path(__file__).parent.parent
@@ -54,9 +54,9 @@ class Watching:
         """A word for a person."""
         self.words.append(message)
 
-    def ran(self, endpoint: Endpoint, wanted: Range) -> None:
+    def ran(self, run: Run) -> None:
         """A run ended well."""
-        self.runs.append((endpoint, wanted.first, wanted.last))
+        self.runs.append((run.endpoint, run.wanted.first, run.wanted.last))
 
 
 class NoRuns:
@@ -109,7 +109,7 @@ class Orchestra:
     def fetching(self, scope: Scope) -> Backfill:
         """A backfill that fetches and stores, and makes no runs of Dagster's."""
         settings = self.settings
-        return Backfill(NoRuns(), settings, settings.account(), scope, beijing_now(), Watching())
+        return Backfill(NoRuns(), Ingest.of(settings, settings.account()), scope, beijing_now(), Watching())
 
     def run(
         self,

@@ -22,7 +22,17 @@ from wx_datacube.orchestration.runs import REASON_TAG
 from wx_datacube.periods import beijing_now
 from wx_datacube.terminal.backfill import run_backfill
 from wx_datacube.warehouse.coverage import State
-from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, WEEKS, Orchestra, Watching, labels, orchestra
+from wx_datacube_tests.orchestrating import (
+    DAYS,
+    HOURS,
+    SENDERS,
+    WEEKS,
+    Orchestra,
+    Watching,
+    asset_key,
+    labels,
+    orchestra,
+)
 
 START, END = dt.date(2024, 3, 1), dt.date(2024, 3, 10)
 DAILY = (DAYS, SENDERS, HOURS)
@@ -51,8 +61,9 @@ def backfill(it: Orchestra, **scope: object) -> Backfill:
 
 def backfill_in(instance: dg.DagsterInstance, it: Orchestra, scope: Scope) -> Backfill:
     """A backfill with its runs in this process, in an instance in memory; `run_backfill` has a process for them."""
-    about = (it.settings, it.settings.account(), scope, beijing_now())
-    return Backfill(DagsterRuns(instance, *about), *about, Watching())
+    settings, account, now = it.settings, it.settings.account(), beijing_now()
+    runs = DagsterRuns(instance, settings, account, scope, now)
+    return Backfill(runs, Ingest.of(settings, account), scope, now, Watching())
 
 
 def fetching(it: Orchestra, **scope: object) -> Backfill:
@@ -115,6 +126,26 @@ def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
     assert said.startswith("Dagster holds 20 partitions of default as materialized, and only 0 are in ")
     assert "a disk that is not mounted" in said
     assert "Dagster holds 20 partitions of default as materialized, and only " in capsys.readouterr().out
+
+
+def test_keys_with_a_prefix_are_materialized_under_it(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In other people's projects: under each prefix of Dagster's history, and under none if it has only others."""
+    keys = [dg.AssetKey([*prefix, "default", DAYS.name]) for prefix in (["wechat"], ["a", "b"])]
+    with project_instance(it.folder) as instance:
+        for key in keys:
+            instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=str(START)))
+
+    assert ended(it, capsys, endpoints=[DAYS], refresh=True)[0] == 0
+    code = cli.run(["doctor"])
+    said = capsys.readouterr().out
+
+    with project_instance(it.folder) as instance:
+        assert [len(instance.get_materialized_partitions(key)) for key in keys] == [10, 10]
+        assert not instance.has_asset_key(asset_key(DAYS))
+    assert code == 0
+    assert "Schedules that are off: a__b__default_daily, a__b__default_weekly" in said
 
 
 @pytest.mark.parametrize("start", [dt.date(2024, 2, 20), dt.date(2024, 3, 5)], ids=["earlier", "later"])

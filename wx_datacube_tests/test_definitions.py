@@ -219,6 +219,37 @@ def test_several_parts_load_together(it: Orchestra) -> None:
     assert set(merged.resources or ()) == {"duckdb", "wechat_shop", "wechat_news"}
 
 
+OWN_RESOURCES = """
+import dagster as dg
+from wx_datacube.definitions import build_defs
+from wx_datacube.orchestration.resources import WeChatAccount
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    theirs = WeChatAccount(account="news", appid=dg.EnvVar("THEIR_APPID"))
+    return build_defs(accounts="news", resources={"wechat_news": theirs})
+"""
+
+
+def test_resources_of_their_own_stand_beside_a_component(it: Orchestra) -> None:
+    """As README.md says: an account in a Python file of `defs/`, and another one in a `defs.yaml`."""
+    it.configure(ACCOUNTS="shop,news")
+    (it.folder / "pyproject.toml").write_text('[tool.dg]\ndirectory_type = "project"\nproject.root_module = "parts"\n')
+    component = it.folder / "parts" / "defs" / "shop"
+    component.mkdir(parents=True)
+    (component / "defs.yaml").write_text("type: wx_datacube.MessageAnalysis\nattributes:\n  accounts: shop\n")
+    (component.parent / "news.py").write_text(OWN_RESOURCES)
+    it.patch.syspath_prepend(it.folder)
+
+    found = dg.load_from_defs_folder(path_within_project=it.folder)
+
+    assert {key.split("/")[0] for key in keys(found)} == {"shop", "news"}
+    appids = {key: each.appid for key, each in (found.resources or {}).items() if key != "duckdb"}
+    assert appids == {"wechat_shop": None, "wechat_news": "THEIR_APPID"}
+    dg.Definitions.validate_loadable(found)
+
+
 def test_parts_over_different_files_are_an_error(it: Orchestra) -> None:
     """One key can't stand for two files: the error names it, and `duckdb_key` tells them apart."""
     first = build_defs(key_prefix="first")

@@ -163,6 +163,15 @@ def test_windows_of_several_labels_may_be_refused(start: Started) -> None:
     assert caller.rows("getupstreammsg", "2026-11-17", YESTERDAY)
 
 
+def test_windows_of_several_labels_may_bring_the_oldest_only(start: Started) -> None:
+    """`partial`: what else a window of weeks or months holds is left out; days are not concerned."""
+    caller = start(partial=True)
+    weeks = {row["ref_date"] for row in caller.rows("getupstreammsgweek", "2026-11-09", "2026-11-16")}
+    days = {row["ref_date"] for row in caller.rows("getupstreammsg", "2026-11-17", YESTERDAY)}
+    assert weeks == {"2026-11-09"}
+    assert len(days) > 1
+
+
 @each_endpoint
 def test_older_rows_may_stray_in(start: Started, endpoint: Endpoint) -> None:
     """`stray_rows`: a one-day window brings other labels too, at most two years older, always the same."""

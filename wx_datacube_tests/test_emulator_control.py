@@ -56,6 +56,7 @@ OTHER = Options(
     denied=("*",),
     retired=("getupstreammsg",),
     one_label=True,
+    partial=True,
     stray_rows=True,
     dirty_rows=True,
     latency=20,

@@ -142,6 +142,9 @@ class Options:
     one_label: bool = field(
         default=False, metadata=_about(SWITCH, "Refuse windows that hold several weeks or months (61501).")
     )
+    partial: bool = field(
+        default=False, metadata=_about(SWITCH, "Windows that hold several weeks or months bring the oldest only.")
+    )
     stray_rows: bool = field(
         default=False,
         metadata=_about(SWITCH, "As in August 2022: one-day windows bring rows up to two years older."),

@@ -64,7 +64,8 @@ def window_of(endpoint: Endpoint, asked: dict[str, object], today: dt.date, one_
 def answer(window: Window, world: World, now: dt.datetime, options: Options) -> str:
     """The body of a successful answer; refuses unpublished windows with 61503 where the options say so."""
     published, period = [], window.endpoint.period
-    for label in window.labels():
+    labels = list(window.labels())
+    for label in labels[:1] if options.partial and period is not Period.DAY else labels:
         if now >= dt.datetime.combine(due_on(label, period), options.publish_at):
             published.append(world.json(window.endpoint, label))
         elif options.refuse_unpublished and due_on(label, period) <= now.date():

@@ -98,18 +98,12 @@ def _metadata(check: Check, key: dg.AssetKey, findings: list[Finding]) -> dict[s
 
 
 def _commands(check: Check, key: dg.AssetKey, findings: list[Finding]) -> list[str]:
-    """What heals: a command, for each endpoint where dates matter; under a prefix, which no command knows, a run."""
+    """The command that heals; where dates matter, one for each endpoint concerned."""
     command, account = f"wx-datacube {check.cure.command}", key.path[-2]
     names = dict.fromkeys(finding.endpoint for finding in findings)
     by_endpoint = {name: [each for each in findings if each.endpoint == name] for name in names}
     if check.cure.by is By.PUBLISHING:
         return [command]
-    if len(key.path) > 2:
-        again = " with refresh: true" if check.cure.by is By.ASKING_AGAIN else ""
-        return [
-            f"materialize {'/'.join([*key.path[:-1], name])} {' '.join(extent(found))}{again}"
-            for name, found in by_endpoint.items()
-        ]
     if check.cure.by is By.ASKING_AGAIN:
         return [f"{command} --account {account} --check {check.name}"]
     return [

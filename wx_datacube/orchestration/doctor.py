@@ -3,7 +3,7 @@
 Everything about WeChat and files is in `wx_datacube.doctor`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -13,6 +13,7 @@ from wx_datacube.doctor import Finding
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import DagsterRuns
+from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
 from wx_datacube.periods import beijing_now
 from wx_datacube.settings import Account, Settings
 from wx_datacube.warehouse import coverage as known
@@ -23,29 +24,41 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
     """Whether the project's Dagster instance opens, and which of the account's schedules are switched on."""
     try:
         with project_instance(settings.require_project()) as instance:
-            states = {state.name: state.is_running for state in instance.all_instigator_state()}
-            others = [*_another_file(instance, settings, account)]
+            running = {state.name for state in instance.all_instigator_state() if state.is_running}
+            prefixes = known_prefixes(instance, account.name)
+            others = [*_another_file(instance, settings, account, prefixes)]
     except (SettingsError, WarehouseError, dg.DagsterError) as error:
         yield Finding(False, str(error))
         return
     yield Finding(True, f"Dagster's instance in {settings.project} opens.")
     yield from others
-    names = [f"{account.name}_{what}" for what in (*(period.adverb for period in Period), "checks")]
-    off = [name for name in names if not states.get(name)]
+    yield _schedules(running, account.name, stem(prefixes[0], account.name))
+
+
+def _schedules(running: set[str], account: str, own: str) -> Finding:
+    """Which schedules are on, by whatever prefix; `own` is what the names of those begin with that are not."""
+    on: list[str] = []
+    off: list[str] = []
+    for what in (*(period.adverb for period in Period), "checks"):
+        found = [name for name in sorted(running) if f"__{name}".endswith(f"__{account}_{what}")]
+        on += found
+        off += [] if found else [f"{own}_{what}"]
     if off:
         how = "Switch them on in Dagster's UI under Automation, or run `wx-datacube backfill` by cron."
-        yield Finding(True, f"Schedules that are off: {', '.join(off)}. {how}")
-    else:
-        yield Finding(True, f"All schedules are on: {', '.join(names)}.")
+        return Finding(True, f"Schedules that are off: {', '.join(off)}. {how}")
+    return Finding(True, f"All schedules are on: {', '.join(on)}.")
 
 
-def _another_file(instance: dg.DagsterInstance, settings: Settings, account: Account) -> Iterator[Finding]:
+def _another_file(
+    instance: dg.DagsterInstance, settings: Settings, account: Account, prefixes: Sequence[Prefix]
+) -> Iterator[Finding]:
     now, scope = beijing_now(), Scope()
     try:
         with Warehouse(settings.database).looking() as con:
             states = scope.of(known.states(con, account.name, account.start, now))
     except WarehouseError:
         return  # which is said of the files
-    held = DagsterRuns(instance, settings, account, scope, now).held(states)
-    if warning := another_file(sum(map(len, held.values())), states, settings, account):
+    runs = [DagsterRuns(instance, settings, account, scope, now, prefix) for prefix in prefixes]
+    held = max(sum(map(len, each.held(states).values())) for each in runs)
+    if warning := another_file(held, states, settings.database, account):
         yield Finding(False, warning)

@@ -9,6 +9,7 @@ import dagster as dg
 from wx_datacube.catalog import BY_NAME
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.orchestration.prefixes import known_prefixes
 from wx_datacube.orchestration.runs import QUEUED
 from wx_datacube.settings import Settings
 
@@ -51,8 +52,7 @@ def _folders(instance: dg.DagsterInstance, account: str) -> set[tuple[str, ...]]
 
     A prefix is known by the history of an endpoint: `crm/<account>/report` alone is somebody else's asset.
     """
-    found = {tuple(key.path[:-1]) for key in instance.get_asset_keys() if key.path[-1] in BY_NAME}
-    return {(account,)} | {folder for folder in found if folder[-1:] == (account,)}
+    return {(account,)} | {(*prefix, account) for prefix in known_prefixes(instance, account)}
 
 
 def _with_history(instance: dg.DagsterInstance, account: str) -> list[dg.AssetKey]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing.connection import Connection
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from wx_datacube.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.partitions import partitions_of
+from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
 from wx_datacube.orchestration.runs import QUIET, REASON_TAG, Reason, end_dead_runs, worker_tags
 from wx_datacube.orchestration.schedules import materialized
 from wx_datacube.settings import Account, Settings
@@ -37,13 +39,14 @@ from wx_datacube.warehouse.files import Warehouse
 
 @dataclass(frozen=True, slots=True)
 class DagsterRuns:
-    """The runs of one account's backfill in a Dagster instance."""
+    """The runs of one account's backfill in a Dagster instance, under one of the project's prefixes."""
 
     instance: dg.DagsterInstance
     settings: Settings
     account: Account
     scope: Scope
     now: dt.datetime
+    prefix: Prefix = ()
 
     def to_do(self) -> Ahead:
         """What is to do in scope; ends runs whose process is gone."""
@@ -86,10 +89,11 @@ class DagsterRuns:
         return materialized(self.instance, self._key(endpoint), partitions)
 
     def _key(self, endpoint: Endpoint) -> dg.AssetKey:
-        return dg.AssetKey([self.account.name, endpoint.name])
+        return dg.AssetKey([*self.prefix, self.account.name, endpoint.name])
 
     def _job(self, endpoint: Endpoint) -> dg.JobDefinition:
-        job = build_defs(accounts=[self.account.name]).resolve_implicit_job_def_def_for_assets([self._key(endpoint)])
+        defs = build_defs(accounts=[self.account.name], key_prefix=self.prefix)
+        job = defs.resolve_implicit_job_def_def_for_assets([self._key(endpoint)])
         assert job is not None
         return job
 
@@ -110,7 +114,7 @@ class DagsterRuns:
             },
         )
         failure = None if outcome.success else f"Dagster run {outcome.run_id} failed. {_failure(outcome)}"
-        return Run(endpoint, wanted, failure)
+        return Run(endpoint, "/".join(self._key(endpoint).path) if self.prefix else endpoint.name, wanted, failure)
 
 
 def _failure(outcome: dg.ExecuteInProcessResult) -> str:
@@ -119,16 +123,18 @@ def _failure(outcome: dg.ExecuteInProcessResult) -> str:
 
 
 def judge_now(settings: Settings, account: str) -> None:
-    """Run the job `<account>_checks` once, in the Dagster instance of the project folder."""
-    run_id = str(uuid4())
+    """Run the job `<account>_checks` once, in the Dagster instance of the project folder, under each prefix."""
     with project_instance(settings.require_project()) as instance:
-        build_defs(accounts=[account]).resolve_job_def(f"{account}_checks").execute_in_process(
-            run_id=run_id,
-            instance=instance,
-            raise_on_error=False,
-            run_config=QUIET,
-            tags={REASON_TAG: Reason.REFRESH.value, **worker_tags(run_id, os.getpid())},
-        )
+        for prefix in known_prefixes(instance, account):
+            run_id = str(uuid4())
+            defs = build_defs(accounts=[account], key_prefix=prefix)
+            defs.resolve_job_def(f"{stem(prefix, account)}_checks").execute_in_process(
+                run_id=run_id,
+                instance=instance,
+                raise_on_error=False,
+                run_config=QUIET,
+                tags={REASON_TAG: Reason.REFRESH.value, **worker_tags(run_id, os.getpid())},
+            )
 
 
 def serve(connection: Connection) -> None:
@@ -136,10 +142,13 @@ def serve(connection: Connection) -> None:
     name, scope, now = connection.recv()
     settings = load_settings()
     with project_instance(settings.require_project()) as instance:
-        runs = DagsterRuns(instance, settings, settings.account(name), scope, now)
-        connection.send(runs.to_do())
+        prefixes = known_prefixes(instance, name)
+        runs = [DagsterRuns(instance, settings, settings.account(name), scope, now, prefix) for prefix in prefixes]
+        ahead = [each.to_do() for each in runs]
+        connection.send(Ahead(sum(each.labels for each in ahead), max(each.held for each in ahead)))
         while True:
-            for run in runs.materialize(connection.recv()):
+            landed = connection.recv()
+            for run in chain.from_iterable(each.materialize(landed) for each in runs):
                 connection.send(run)
             connection.send(None)
 

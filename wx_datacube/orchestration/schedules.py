@@ -13,18 +13,14 @@ import dagster as dg
 
 from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
 from wx_datacube.environment import load_settings
-from wx_datacube.errors import BY_ERRCODE, WxDatacubeError, needs_person
+from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_at_work, end_dead_runs
-from wx_datacube.periods import BEIJING, Clock, midnight_of
-from wx_datacube.todo import to_do, together
-from wx_datacube.troubles import Troubles
-from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.periods import BEIJING, Clock
+from wx_datacube.tick import plan_tick
 
 MORNINGS = "30 8-12 * * *"
 """Beijing time: figures come after 08:00, and are settled by noon."""
-_MOST_RUNS = 10
 
 
 def build_jobs(
@@ -81,44 +77,20 @@ def _requests(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     instance = context.instance
     end_dead_runs(instance)
-    midnight = midnight_of(now)
+    at_work = assets_at_work(instance)
+    busy = {endpoint for endpoint, key in keys.items() if key in at_work}
+
+    def done(endpoint: Endpoint, start: dt.date) -> set[dt.date]:
+        return materialized(instance, keys[endpoint], partitions_of(endpoint.period, start))
+
     try:
         settings = load_settings()
-        configured = settings.account(account)
-        start = configured.start
-        troubles = Troubles(settings.database, settings.webhook, lambda: now)
-        troubles.deliver(context.log.warning)  # what the chat did not take at the last tick, say
-        if refused := troubles.token_refused(account, midnight):
-            return dg.SkipReason(f"{refused} {_ON}")
-        with Warehouse(settings.database).reading() as con:
-            known.require_bound(con, account, configured.appid)
-            states = known.states(con, account, start, now)
-            stopped = {
-                endpoint: configured.own(_stopped_today(con, account, endpoint, midnight, settings.daily_calls))
-                for endpoint in keys
-            }
-            in_vain = {endpoint: known.asked_in_vain(con, account, endpoint, midnight) for endpoint in keys}
+        plan = plan_tick(settings, account, list(keys), busy, done, now, context.log.warning)
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
-    at_work = assets_at_work(instance)
-    todo: dict[Endpoint, list[dt.date]] = {}
-    reasons: list[str] = []
-    for endpoint, key in keys.items():
-        if key in at_work:
-            reasons.append(f"{endpoint.name}: a run is under way; the next tick looks again.")
-        elif why := stopped[endpoint]:
-            reasons.append(f"{endpoint.name}: {why}")
-        else:
-            done = materialized(instance, key, partitions_of(endpoint.period, start))
-            # What is answered with nothing though it can't be nothing is asked for once a day, not at every tick.
-            vain = {each for each in in_vain[endpoint] if states[endpoint.name].get(each) is known.State.MISSING}
-            if vain:
-                reasons.append(f"{endpoint.name}: WeChat left out {min(vain)} today; tomorrow's first tick asks again.")
-            todo[endpoint] = [label for label in to_do(states[endpoint.name], done) if label not in vain]
-    wanted = sorted(together(todo, states).items(), key=lambda each: each[0][1], reverse=True)[:_MOST_RUNS]
-    if wanted:
-        return [_request([keys[endpoint] for endpoint in endpoints], ends, now) for ends, endpoints in wanted]
-    return dg.SkipReason(" ".join(reasons) or "Everything that is due is there and materialized.")
+    if plan.wanted:
+        return [_request([keys[each] for each in endpoints], ends, now) for ends, endpoints in plan.wanted]
+    return dg.SkipReason(" ".join(plan.reasons) or "Everything that is due is there and materialized.")
 
 
 def _request(keys: Sequence[dg.AssetKey], ends: tuple[dt.date, dt.date], now: dt.datetime) -> dg.RunRequest:
@@ -148,22 +120,3 @@ def materialized(
         states = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions) or {}
         found -= {partition for partition, state in states.items() if state is dg.AssetPartitionStatus.FAILED}
     return {dt.date.fromisoformat(partition) for partition in found}
-
-
-_ON = "The schedule tries again tomorrow, or at the next tick once `wx-datacube doctor` has found it mended."
-
-
-def _stopped_today(
-    con: known.Connection, account: str, endpoint: Endpoint, midnight: dt.datetime, daily_calls: int | None
-) -> str:
-    """Why no call of the endpoint makes sense today by what the ledger says; empty if it does."""
-    if daily_calls is not None and known.calls_since(con, account, midnight)[endpoint.name] >= daily_calls:
-        return "WX_DATACUBE_DAILY_CALLS is used up. It goes on tomorrow."
-    errors = known.standing_errors(con, account, endpoint).get((account, endpoint.name), {})
-    for errcode, when in reversed(errors.items()):
-        meaning = BY_ERRCODE.get(errcode)
-        if meaning is not None and needs_person(errcode) and when >= midnight:
-            return f"{meaning.message} {meaning.advice} {_ON}"
-        if meaning is not None and errcode == known.QUOTA_USED_UP and when >= midnight + known.JUST_AFTER_MIDNIGHT:
-            return f"{meaning.message} It goes on tomorrow."
-    return ""

@@ -9,19 +9,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 
 from wx_datacube.attention import tell
-from wx_datacube.backfill import Backfill, Scope, check_account
+from wx_datacube.backfill import Backfill, Run, Scope, check_account
 from wx_datacube.catalog import Endpoint
 from wx_datacube.crew import Progress
 from wx_datacube.dagster_process import DagsterProcess
 from wx_datacube.doctor import start_hint
 from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, WeChatError, WxDatacubeError
-from wx_datacube.ingest import Report
-from wx_datacube.periods import beijing_now
+from wx_datacube.ingest import Ingest, Report
+from wx_datacube.periods import beijing_now, midnight_of
 from wx_datacube.settings import Account, Settings
-from wx_datacube.status import read_status
 from wx_datacube.terminal.console import console, number, table
 from wx_datacube.terminal.processes import endings_are_ctrl_c
-from wx_datacube.todo import Range
 from wx_datacube.troubles import BACKFILL, Source, Troubles, troubles_of
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
@@ -49,7 +47,7 @@ def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_D
     now = beijing_now()
     check_account(settings, account, scope, now)
     with endings_are_ctrl_c(), DagsterProcess(settings, account, scope, now) as runs, display.shown():
-        backfill = Backfill(runs, settings, account, scope, now, display)
+        backfill = Backfill(runs, Ingest.of(settings, account), scope, now, display)
         states = backfill.run()
     _show_outcome(display.console, states)
     if backfill.reports:
@@ -91,10 +89,11 @@ class _Display:
         """A line for what a person should know."""
         self.console.print(message)
 
-    def ran(self, endpoint: Endpoint, wanted: Range) -> None:
+    def ran(self, run: Run) -> None:
         """A line for a Dagster run that ended well."""
-        noun = endpoint.period.value if wanted.labels == 1 else f"{endpoint.period.value}s"
-        self.console.print(f"  {endpoint.name} {wanted.first} to {wanted.last}: {wanted.labels:,} {noun} materialized")
+        wanted, noun = run.wanted, run.endpoint.period.value
+        labels = f"{wanted.labels:,} {noun}{'' if wanted.labels == 1 else 's'}"
+        self.console.print(f"  {run.asset} {wanted.first} to {wanted.last}: {labels} materialized")
 
 
 def _show_outcome(out: Console, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> None:
@@ -160,10 +159,11 @@ def _undone(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State
 
 def _when_it_goes_on(backfill: Backfill, undone: Mapping[Endpoint, set[dt.date]]) -> str:
     """When the quota is there again, and how many days it takes at the rate of today."""
-    (status,) = read_status(backfill.settings, [backfill.account])
-    today = {each.endpoint: each.calls_today for each in status.endpoints}
+    now = beijing_now()
+    with backfill.ingest.warehouse.reading() as con:
+        today = known.calls_since(con, backfill.account.name, midnight_of(now))
     days = max(-(-len(plan_windows(each, labels)) // max(today[each.name], 1)) for each, labels in undone.items())
-    whole = beijing_now().date() + dt.timedelta(days=days)
+    whole = now.date() + dt.timedelta(days=days)
     how = "it asks only for what is left" if backfill.scope.refresh else "or let the schedules do it"
     return (
         "Today's quota is used up. It goes on after 00:00 Beijing time: run the same again then"

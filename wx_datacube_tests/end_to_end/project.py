@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,16 @@ from wx_datacube.emulator.testing import Emulated
 from wx_datacube_tests.processes import interruptible
 
 TOP = Path(__file__).parent.parent.parent
+LAUNCH = """
+mutation($chosen: [PartitionsByAssetSelector!]!) {
+  launchPartitionBackfill(backfillParams: {partitionsByAssets: $chosen}) {
+    __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}
+  }
+}"""
+BACKFILL = """
+query($id: String!) {
+  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {status runs(limit: 20) {status}} }
+}"""
 PATIENCE = 120.0
 """Seconds that a process may take on a busy machine before a test gives up on it."""
 
@@ -177,6 +187,26 @@ class Ui:
             found = json.load(answer)
         assert "errors" not in found, found
         return found["data"]
+
+    def launch(self, ranges: Mapping[tuple[str, ...], Sequence[tuple[str, str]]]) -> str:
+        """Launch a backfill of these ranges of each asset, as the UI launches it; its id."""
+        chosen = [
+            {
+                "assetKey": {"path": path},
+                "partitions": {"ranges": [{"start": first, "end": last} for first, last in each]},
+            }
+            for path, each in ranges.items()
+        ]
+        return str(self.ask(LAUNCH, chosen=chosen)["launchPartitionBackfill"]["backfillId"])
+
+    def ended(self, backfill: str) -> Any:
+        """A backfill, once it has come to an end."""
+
+        def found() -> Any:
+            it = self.ask(BACKFILL, id=backfill)["partitionBackfillOrError"]
+            return it if it["status"] not in ("REQUESTED", "IN_PROGRESS") else None
+
+        return wait_until(found)
 
     def is_there(self) -> bool:
         """Whether it answers already."""

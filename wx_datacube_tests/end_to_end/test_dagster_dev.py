@@ -52,16 +52,6 @@ defs = dg.Definitions(assets=[busiest_day], resources={"duckdb": figures})
 """
 """A second code location in the same workspace, of somebody else's."""
 
-LAUNCH = """
-mutation($chosen: [PartitionsByAssetSelector!]!) {
-  launchPartitionBackfill(backfillParams: {partitionsByAssets: $chosen}) {
-    __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}
-  }
-}"""
-BACKFILL = """
-query($id: String!) {
-  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {status runs(limit: 20) {status}} }
-}"""
 ASSET = """
 query($key: AssetKeyInput!) {
   assetNodeOrError(assetKey: $key) { ... on AssetNode {
@@ -147,38 +137,16 @@ def reads(project: Project) -> Iterator[Path]:
         yield log
 
 
-def launch(ui: Ui, ranges: dict[str, list[tuple[str, str]]]) -> str:
-    """Launch a backfill of these ranges of each asset, as the UI launches it; its id."""
-    chosen = [
-        {
-            "assetKey": {"path": ["default", name]},
-            "partitions": {"ranges": [{"start": first, "end": last} for first, last in each]},
-        }
-        for name, each in ranges.items()
-    ]
-    return str(ui.ask(LAUNCH, chosen=chosen)["launchPartitionBackfill"]["backfillId"])
-
-
-def ended(ui: Ui, backfill: str) -> Any:
-    """A backfill, once it has come to an end."""
-
-    def found() -> Any:
-        it = ui.ask(BACKFILL, id=backfill)["partitionBackfillOrError"]
-        return it if it["status"] not in ("REQUESTED", "IN_PROGRESS") else None
-
-    return wait_until(found)
-
-
 @pytest.fixture(scope="session")
 def backfill(ui: Ui, reads: Path) -> str:
     """A backfill of days, hours, weeks and months."""
-    return launch(ui, {name: [ends] for name, ends in MIX.items()})
+    return ui.launch({("default", name): [ends] for name, ends in MIX.items()})
 
 
 @pytest.fixture(scope="session")
 def gaps(ui: Ui, backfill: str) -> str:
     """Another one beside it, of three ranges of days, hours and distributions each: three runs at once."""
-    return launch(ui, {f"getupstreammsg{suffix}": GAPS for suffix in ("", "hour", "dist")})
+    return ui.launch({("default", f"getupstreammsg{suffix}"): GAPS for suffix in ("", "hour", "dist")})
 
 
 @pytest.fixture(scope="session")
@@ -197,8 +165,8 @@ def launched(project: Project, ui: Ui) -> str:
 @pytest.fixture(scope="session")
 def finished(ui: Ui, backfill: str, gaps: str) -> Any:
     """The backfill of the mix, once both have come to an end."""
-    ended(ui, gaps)
-    return ended(ui, backfill)
+    ui.ended(gaps)
+    return ui.ended(backfill)
 
 
 def location(ui: Ui, name: str = "wx_datacube") -> Any:
@@ -288,7 +256,7 @@ def test_a_backfill_of_days_hours_weeks_and_months_completes(ui: Ui, finished: A
 
 def test_three_ranges_of_three_assets_complete_side_by_side(project: Project, ui: Ui, gaps: str) -> None:
     """No run waits for what another one brings in."""
-    found = ended(ui, gaps)
+    found = ui.ended(gaps)
     days = ", ".join(f"('{first}', '{last}')" for first, last in GAPS)
 
     assert found["status"] == "COMPLETED_SUCCESS"

@@ -1,43 +1,54 @@
 """A guest in somebody else's Dagster project: one made by `create-dagster` and `dg`, with our wheel and their assets.
 
-Packages come from the index that pip uses by itself. Add a test here for what must work beside other people's code.
+Packages come from the package index. `dg dev` runs beside the commands of each situation, since its daemon takes half a
+minute to see a backfill. Add a test here for what must work beside other people's code.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube_tests.orchestrating import TOP
+from wx_datacube_tests.end_to_end.project import TOP, Ui, end, free_port, wait_until
+from wx_datacube_tests.processes import interruptible
 
 pytestmark = pytest.mark.long
 
 SECONDS = 400
+UV = Path(sys.executable).with_name("uv")
 ADVICE = "Set DAGSTER_HOME, or make WX_DATACUBE_DATABASE absolute"
 SECTION = (TOP / "README.md").read_text().split("### In another Dagster project\n")[1].split("\n## ")[0]
 
 TICK = """
-import os
-import sys
-from pathlib import Path
+mutation($schedule: ScheduleSelector!, $now: Float!) {
+  scheduleDryRun(selectorData: $schedule, timestamp: $now) {
+    ... on DryRunInstigationTick {evaluationResult {runRequests {runKey} skipReason error {message}}}
+    ... on PythonError {message}
+  }
+}"""
+"""As the UI's *Test schedule* does it: in the code server of the project."""
 
-import dagster as dg
-
-found = dg.load_from_defs_folder(path_within_project=Path("src/theirs"))
-schedule = found.get_repository_def().get_schedule_def(sys.argv[1])
-instance = dg.DagsterInstance.get() if "DAGSTER_HOME" in os.environ else dg.DagsterInstance.local_temp()
-with instance, dg.build_schedule_context(instance=instance) as context:
-    tick = schedule.evaluate_tick(context)
-print(len(tick.run_requests or ()), tick.skip_message)
-"""
+RUN = """
+query($tags: [ExecutionTag!]) {
+  runsOrError(filter: {tags: $tags}) { ... on Runs { results {
+    status eventConnection(limit: 50) { events { ... on ExecutionStepFailureEvent { error { message } } } }
+  } } }
+}"""
+START = "mutation($schedule: ScheduleSelector!) { startSchedule(scheduleSelector: $schedule) { __typename } }"
+"""As the UI's switch does it."""
 
 THEIR_ASSETS = """
 import dagster as dg
@@ -73,13 +84,17 @@ class Guest:
     venv: Path
     environ: Mapping[str, str]
 
+    @property
+    def _environ(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WX_", "DAGSTER_", "PYTHON"))}
+        path = os.pathsep.join([str(self.venv / "bin"), str(UV.parent), os.environ["PATH"]])
+        return kept | {"PATH": path, "VIRTUAL_ENV": str(self.venv), **self.environ}
+
     def type_in(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line by bash."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WX_", "DAGSTER_", "PYTHON"))}
-        environ = kept | {"PATH": f"{self.venv / 'bin'}:{os.environ['PATH']}", **self.environ}
         command = ["bash", "-c", line]
         return subprocess.run(
-            command, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=SECONDS, check=False
+            command, cwd=self.folder, env=self._environ, capture_output=True, text=True, timeout=SECONDS, check=False
         )
 
     def must(self, line: str) -> str:
@@ -88,12 +103,25 @@ class Guest:
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
-    def tick(self, schedule: str) -> str:
-        """How many runs a schedule requests now, and what it says if it requests none."""
-        (self.folder / "tick.py").write_text(TICK)
-        done = self.type_in(f"python tick.py {schedule}")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()[-1]
+    @contextmanager
+    def dev(self) -> Iterator[Ui]:
+        """`dg dev` in the folder, once it answers: webserver, daemon and the project's code server."""
+        ui, log = Ui(free_port()), self.folder.with_suffix(".log")
+        with log.open("w") as out, interruptible():
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec dg dev --port {ui.port}"],
+                cwd=self.folder,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            wait_until(ui.is_there)
+            yield ui
+        finally:
+            end(process)
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +138,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def fresh_venv(folder: Path, *packages: str) -> Path:
+    """A venv with pip and these packages."""
+    subprocess.run([UV, "venv", "--quiet", "--seed", "--python", sys.executable, folder], check=True, timeout=SECONDS)
+    install = [UV, "pip", "install", "--quiet", "--python", folder / "bin" / "python", *packages]
+    subprocess.run(install, check=True, timeout=SECONDS)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A venv with the wheel, its extras and Dagster's commands for making projects."""
-    made = tmp_path_factory.mktemp("venv") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(made)], check=True, timeout=SECONDS)
-    install = [str(made / "bin" / "python"), "-m", "pip", "install", "--quiet", "create-dagster", f"{wheel}[ui,report]"]
-    subprocess.run(install, check=True, timeout=SECONDS)
-    return made
+    return fresh_venv(tmp_path_factory.mktemp("venv") / "venv", "create-dagster", f"{wheel}[ui,report]")
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +165,8 @@ def theirs(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     above = tmp_path_factory.mktemp("company")
     Guest(above, venv, {}).must("create-dagster project theirs --no-uv-sync")
     project = Guest(above / "theirs", venv, {})
-    project.must("pip install --quiet --editable .")
+    # The template names create-dagster's own version of Dagster, which other packages of Dagster's may lag behind.
+    project.must("uv pip install --quiet --no-deps --editable .")
     for name, fields in COMPONENTS.items():
         project.must(f"dg scaffold defs wx_datacube.MessageAnalysis {name}")
         part = project.folder / "src" / "theirs" / "defs" / name / "defs.yaml"
@@ -164,8 +197,36 @@ def dotenv(theirs: Path, settings: dict[str, str]) -> Iterator[Path]:
     path.unlink()
 
 
-DAY = "dg launch --assets shop/getupstreammsg --partition 2026-11-02"
-RANGE = "dg launch --assets marketing/wechat/shop/getupstreammsg --partition-range 2026-11-03...2026-11-09"
+UNDER_A_PREFIX = "marketing/wechat/shop/getupstreammsg"
+LAUNCH = f"dg launch --assets {UNDER_A_PREFIX} --partition-range 2026-11-03...2026-11-09"
+
+
+def backfill(ui: Ui) -> str:
+    """Launch a backfill of two days of the component's asset, as the UI does; its id."""
+    return ui.launch({("shop", "getupstreammsg"): [("2026-11-01", "2026-11-02")]})
+
+
+def run_of(ui: Ui, backfill: str) -> Any:
+    """The one run of a backfill, once it has ended; the daemon notes half a minute later that the backfill has."""
+
+    def found() -> Any:
+        runs = ui.ask(RUN, tags=[{"key": "dagster/backfill", "value": backfill}])["runsOrError"]["results"]
+        return runs if runs and runs[0]["status"] in ("SUCCESS", "FAILURE") else None
+
+    (run,) = wait_until(found)
+    return run
+
+
+def schedule(name: str) -> dict[str, str]:
+    """Where a schedule is."""
+    return {"repositoryLocationName": "theirs", "repositoryName": "__repository__", "scheduleName": name}
+
+
+def tick(ui: Ui, name: str) -> tuple[int, str]:
+    """How many runs a schedule requests now, and what it says if it requests none."""
+    found = ui.ask(TICK, schedule=schedule(name), now=time.time())["scheduleDryRun"]["evaluationResult"]
+    assert found["error"] is None, found
+    return len(found["runRequests"] or ()), found["skipReason"] or ""
 
 
 @pytest.mark.usefixtures("dotenv")
@@ -173,15 +234,21 @@ def test_nothing_is_exported(theirs: Path, venv: Path) -> None:
     """As `create-dagster` leaves it: it loads with what is set, and all say alike what a relative path needs."""
     project = Guest(theirs, venv, {})
 
-    assert ADVICE in project.must("dg check defs")
-    assert "wechat/news/getupstreammsg" in project.must("dg list defs --json")
-    launched = project.type_in(DAY)
-    assert launched.returncode != 0
-    assert ADVICE in launched.stdout + launched.stderr
-    assert ADVICE in project.tick("shop_daily")
-    status = project.type_in("wx-datacube status")
-    assert (status.returncode, status.stdout) == (2, "")
-    assert ADVICE in status.stderr
+    with project.dev() as ui:
+        begun = backfill(ui)
+        assert ADVICE in project.must("dg check defs")
+        launched = project.type_in(LAUNCH)
+        assert launched.returncode != 0
+        assert ADVICE in launched.stdout + launched.stderr
+        requested, said = tick(ui, "wechat__news_daily")
+        assert requested == 0
+        assert ADVICE in said
+        status = project.type_in("wx-datacube status")
+        assert (status.returncode, status.stdout) == (2, "")
+        assert ADVICE in status.stderr
+        run = run_of(ui, begun)
+    assert run["status"] == "FAILURE"
+    assert ADVICE in json.dumps(run)
 
 
 def test_variables_only(theirs: Path, venv: Path, settings: dict[str, str], tmp_path: Path) -> None:
@@ -189,15 +256,19 @@ def test_variables_only(theirs: Path, venv: Path, settings: dict[str, str], tmp_
     database = tmp_path / "figures" / "wechat.duckdb"
     project = Guest(theirs, venv, settings | {"WX_DATACUBE_DATABASE": str(database)})
 
-    assert "Every run will fail" not in project.must("dg check defs")
-    for line in (DAY, RANGE, "dg launch --assets their_days"):
-        project.must(line)
-    assert re.match(r"[1-9]\d* None", project.tick("marketing__wechat__shop_daily"))
-    assert "Account shop" in project.type_in("wx-datacube status").stdout
-    backfill = project.type_in("wx-datacube backfill --account shop")
-    assert (backfill.returncode, backfill.stderr.count("\n")) == (2, 1)
-    assert "Set DAGSTER_HOME" in backfill.stderr
-    assert database.exists()
+    with project.dev() as ui:
+        begun = backfill(ui)
+        assert "Every run will fail" not in project.must("dg check defs")
+        project.must(LAUNCH)
+        project.must("dg launch --assets their_days")
+        assert tick(ui, "marketing__wechat__shop_daily")[0] > 0
+        assert "Account shop" in project.type_in("wx-datacube status").stdout
+        filled = project.type_in("wx-datacube backfill --account shop")
+        assert (filled.returncode, filled.stderr.count("\n")) == (2, 1)
+        assert "Set DAGSTER_HOME" in filled.stderr
+        assert run_of(ui, begun)["status"] == "SUCCESS"
+    with duckdb.connect(str(database), read_only=True) as con:
+        assert con.sql("SELECT min(date)::VARCHAR, count(*) FROM totals_daily").fetchall() == [("2026-11-01", 9)]
 
 
 @pytest.mark.usefixtures("dotenv")
@@ -205,15 +276,23 @@ def test_dagster_home(theirs: Path, venv: Path, tmp_path: Path) -> None:
     """Figures and history are there; commands and Dagster show the same accounts, from the `.env` beside the code."""
     project = Guest(theirs, venv, {"DAGSTER_HOME": str(tmp_path)})
 
-    assert "Every run will fail" not in project.must("dg check defs")
-    for line in (DAY, RANGE, "dg launch --assets their_days"):
-        project.must(line)
-    before = project.tick("shop_daily")
-    filled = project.must("wx-datacube backfill --account shop --start 2026-11-01 --end 2026-11-09")
-    assert re.match(r"[1-9]\d* None", before)
-    assert "getupstreammsg 2026-11-01 to 2026-11-09: 9 days materialized" in filled
+    with project.dev() as ui:
+        begun = backfill(ui)
+        assert "Every run will fail" not in project.must("dg check defs")
+        project.must(LAUNCH)
+        assert tick(ui, "shop_daily")[0] > 0
+        for what in ("daily", "weekly", "monthly", "checks"):
+            ui.ask(START, schedule=schedule(f"marketing__wechat__shop_{what}"))
+        assert run_of(ui, begun)["status"] == "SUCCESS"
+        filled = project.must(
+            "wx-datacube backfill --account shop --start 2026-11-01 --end 2026-11-09 --endpoint getupstreammsg"
+        )
+    assert "getupstreammsg 2026-11-03 to 2026-11-09: 7 days materialized" in filled
+    assert f"{UNDER_A_PREFIX} 2026-11-01 to 2026-11-02: 2 days materialized" in filled
     assert "Account shop" in project.type_in("wx-datacube status").stdout
-    assert str(theirs / ".env") in project.type_in("wx-datacube doctor --account news").stdout
+    looked = project.must("wx-datacube doctor --account shop")
+    assert str(theirs / ".env") in looked
+    assert "All schedules are on: marketing__wechat__shop_daily, marketing__wechat__shop_weekly" in looked
     assert (tmp_path / "data" / "wx_datacube.duckdb").exists()
 
 
@@ -222,24 +301,29 @@ def blocks(language: str) -> list[str]:
     return [textwrap.dedent(found) for found in re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)]
 
 
-def test_the_readme_can_be_typed_word_by_word(venv: Path, wheel: Path, emulated: Emulated, tmp_path: Path) -> None:
-    """In an empty folder with the wheel in it: each command succeeds, with the code in the file that is named."""
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_the_readme_can_be_typed_word_by_word(
+    installer: str, wheel: Path, emulated: Emulated, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """In an empty folder with the wheel in it, beside a Dagster: each command succeeds, and that Dagster stays."""
     shutil.copy(wheel, tmp_path)
-    guest = Guest(
-        tmp_path,
-        venv,
-        {
-            "WX_DATACUBE_API_URL": emulated.api_url,
-            "WX_DATACUBE_APPID": emulated.appid,
-            "WX_DATACUBE_SECRET": emulated.secret,
-        },
-    )
-    (code, *_) = blocks("python")
+    dagster = fresh_venv(tmp_path_factory.mktemp("theirs") / "venv", "dagster", "dagster-webserver")
+    account = {"API_URL": emulated.api_url, "APPID": emulated.appid, "SECRET": emulated.secret}
+    guest = Guest(tmp_path, dagster, {f"WX_DATACUBE_{name}": value for name, value in account.items()})
+    by_pip, by_uv, *others = ([line.removeprefix("$ ") for line in block.splitlines()] for block in blocks("console"))
+    (code,) = blocks("python")
     (tmp_path / "definitions.py").write_text(code)
-    lines = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+    ours = "pip freeze | grep -i '^dagster' | grep -v duckdb"
+    before = guest.must(f"uv {ours}")
 
-    said = guest.must("\n".join(["set -e", *lines]))
+    guest.must("\n".join(["set -e", *(by_pip if installer == "pip" else by_uv)]))
+    lines = [line for block in others for line in block]
+    # What is installed is the same, so one way is followed to its end.
+    said = guest.must("\n".join(["set -e", *(lines if installer == "pip" else lines[:2])]))
 
-    assert len(lines) >= 6
-    assert "RUN_SUCCESS" in said
-    assert (tmp_path / "data" / "wx_datacube.duckdb").exists()
+    assert guest.must(f"uv {ours}") == before
+    assert all(" install " in "\n".join(each) for each in (by_pip, by_uv))
+    assert "Validation successful" in said
+    if installer == "pip":
+        assert said.count("RUN_SUCCESS") == 2
+        assert (tmp_path / "data" / "wx_datacube.duckdb").exists()

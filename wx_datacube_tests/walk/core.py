@@ -1,0 +1,280 @@
+"""Core: a life without Dagster, in this process, whose days take less than a second.
+
+What a schedule's tick requests is done here as Dagster's runs would do it; the rest is the program itself, with the
+emulator's clock. No pause takes any time.
+"""
+
+import datetime as dt
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import mkdtemp
+
+from wx_datacube.attention import tell
+from wx_datacube.backfill import Ahead, Backfill, Landed, Run, Scope, check_account
+from wx_datacube.catalog import ENDPOINTS, Endpoint
+from wx_datacube.crew import Progress
+from wx_datacube.doctor import examine
+from wx_datacube.environment import load_settings
+from wx_datacube.errors import WxDatacubeError
+from wx_datacube.export import export_views
+from wx_datacube.ingest import Ingest, Report
+from wx_datacube.periods import due_labels
+from wx_datacube.settings import Account, Settings
+from wx_datacube.status import read_status
+from wx_datacube.tick import plan_tick
+from wx_datacube.todo import ranges, to_do
+from wx_datacube.troubles import BACKFILL, Source, Troubles, troubles_of
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.accounts import rename_account
+from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import replay
+from wx_datacube_tests.company import Company, company
+from wx_datacube_tests.receiver import Receiver, receiving
+from wx_datacube_tests.walk.actions import CORE
+from wx_datacube_tests.walk.life import BEGINNING, Life
+
+TICKS = [dt.time(hour, 30) for hour in (8, 10, 12)]
+CHECKS = dt.time(12, 35)
+LATER_LOOKS = [dt.time(13, 35), dt.time(15, 35)]
+
+
+@dataclass
+class InMemory:
+    """Dagster's side of a backfill: which labels are materialized, in a dictionary."""
+
+    held: dict[tuple[str, str], set[dt.date]]
+    states: dict[Endpoint, dict[dt.date, State]]
+    warehouse: Warehouse
+    account: Account
+    scope: Scope
+    now: dt.datetime
+
+    def to_do(self) -> Ahead:
+        """What is to do in scope."""
+        held = {each: self._held(each) & labels.keys() for each, labels in self.states.items()}
+        labels = sum(len(to_do(states, held[endpoint])) for endpoint, states in self.states.items())
+        return Ahead(labels, sum(map(len, held.values())))
+
+    def materialize(self, landed: Landed) -> Iterator[Run]:
+        """Take down what is stored."""
+        with self.warehouse.writing() as con:
+            found = known.states(con, self.account.name, self.account.start, self.now, landed.endpoint)
+        states = self.scope.within(landed.endpoint, found[landed.endpoint.name])
+        there = {label for label, state in states.items() if state is not State.MISSING}
+        wanted = landed.answered & there if self.scope.refresh else there - self._held(landed.endpoint)
+        for each in ranges(wanted, states):
+            self._held(landed.endpoint).update(label for label in there if each.first <= label <= each.last)
+            yield Run(landed.endpoint, "", each)
+
+    def _held(self, endpoint: Endpoint) -> set[dt.date]:
+        return self.held.setdefault((self.account.name, endpoint.name), set())
+
+
+class _Nobody:
+    """Who watches a backfill and says nothing."""
+
+    def planned(self, labels: int, calls: int) -> None: ...
+    def progress(self, news: Progress) -> None: ...
+    def said(self, message: str) -> None: ...
+    def ran(self, run: Run) -> None: ...
+
+
+class Core(Life):
+    """A life in this process."""
+
+    level = CORE
+
+    def __init__(self, folder: Path, company: Company, receiver: Receiver) -> None:
+        super().__init__(folder, company, receiver)
+        self.held: dict[tuple[str, str], set[dt.date]] = {}
+        self.runs = 0
+        self.set_clocks(BEGINNING)
+        self.settings = self._configured()
+
+    def _configured(self) -> Settings:
+        given: dict[str, object] = {
+            "API_URL": self.company.api_url,
+            "ACCOUNTS": ",".join(self.names.values()),
+            "START": self.start,
+            "WEBHOOK": self.receiver.url(),
+            "CONCURRENCY": 1,  # so that the same seed makes the same calls in the same order
+            "DATABASE": self.folder / "wx_datacube.duckdb",
+        }
+        for member, name in self.names.items():
+            options = self.emulated(member).options
+            given |= {f"{name.upper()}_APPID": options.appid, f"{name.upper()}_SECRET": options.secret}
+        return load_settings({f"WX_DATACUBE_{name}": str(value) for name, value in given.items()}, self.folder)
+
+    @property
+    def database(self) -> Path:
+        """The published file."""
+        return self.settings.database
+
+    def clock(self) -> dt.datetime:
+        """The present."""
+        return self.now
+
+    def ingest(self, name: str) -> Ingest:
+        """Ingestion at the time of the emulator."""
+        account = self.settings.account(name)
+        return Ingest.of(self.settings, account, clock=self.clock, sleep=lambda seconds: None)
+
+    # --- time
+
+    @property
+    def now(self) -> dt.datetime:
+        """The present, which stands still."""
+        return self._now
+
+    def set_clocks(self, moment: dt.datetime) -> None:
+        """Let it be that time, at WeChat too."""
+        self._now = moment
+        for account in self.company.members.values():
+            account.clock.set(moment, frozen=True)
+
+    def pass_until(self, moment: dt.datetime) -> None:
+        """Let time pass, tick by tick."""
+        day = self.now.date()
+        while day <= moment.date():
+            for time in [*TICKS, CHECKS, *LATER_LOOKS]:
+                if self.now < (at := dt.datetime.combine(day, time)) <= moment:
+                    self.set_clocks(at)
+                    if self.scheduled:
+                        self._scheduled(time)
+            day += dt.timedelta(days=1)
+        self.set_clocks(moment)
+
+    def _scheduled(self, time: dt.time) -> None:
+        if time == CHECKS:
+            self.judged_on.add(self.now.date())
+        for name in self.names.values():
+            if time in TICKS:
+                self._tick(name)
+            else:
+                self._tell(name, deliver=time != CHECKS)
+        self.take_messages()
+
+    def _tick(self, name: str) -> None:
+        def held(endpoint: Endpoint, start: dt.date) -> set[dt.date]:
+            return self.held.setdefault((name, endpoint.name), set())
+
+        try:
+            plan = plan_tick(self.settings, name, ENDPOINTS, (), held, self.now, lambda message: None)
+        except WxDatacubeError:
+            return  # as the schedule does, which says why it made no run
+        for (first, last), wanted in plan.wanted:
+            self.runs += 1
+            for endpoint in wanted:
+                self._run(name, endpoint, first, last, publishing=endpoint is wanted[-1])
+
+    def _run(self, name: str, endpoint: Endpoint, first: dt.date, last: dt.date, publishing: bool) -> None:
+        """A step of a run, with what its hooks note; the last one publishes, for the sake of speed."""
+        ingest = replace(self.ingest(name), publishing=publishing)
+        labels = due_labels(endpoint.period, self.start, self.now.date())
+        troubles: list[Exception] = []
+        try:
+            wanted = [label for label in labels if first <= label <= last]
+            report = ingest.bring_in(endpoint, wanted, run_id=f"run {self.runs}")
+            self.held[name, endpoint.name] |= {each.label for each in report.labels if each.there}
+            self._believe(report)
+        except WxDatacubeError as error:
+            troubles = [error]
+        of = [endpoint.name] if troubles else [endpoint.name, BACKFILL]
+        ingest.troubles.note(name, Source.RUNS, of, troubles_of(troubles, endpoint.name))
+
+    def _believe(self, report: Report) -> None:
+        for each in report.labels:
+            if not each.there and each.error is None:
+                self.complaints.append(f"reports tell the truth: {report.endpoint.name} {each.label} without a reason")
+
+    def _tell(self, name: str, deliver: bool) -> None:
+        try:
+            with Warehouse(self.database).reading() as con:
+                tell(con, self.settings, self.settings.account(name), self.now)
+        except WxDatacubeError:
+            return
+        if deliver:
+            Troubles(self.database, self.settings.webhook, self.clock).deliver()
+
+    # --- people
+
+    def backfill(
+        self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date, refresh: bool
+    ) -> None:
+        """As the command does it."""
+        name, scope = self.names[member], Scope(first, last, endpoints, refresh)
+        account, ingest = self.settings.account(name), self.ingest(name)
+        troubles: list[Exception] = []
+        try:
+            check_account(self.settings, account, scope, self.now)
+            with ingest.warehouse.writing() as con:
+                states = scope.of(known.states(con, name, account.start, self.now))
+            runs = InMemory(self.held, states, ingest.warehouse, account, scope, self.now)
+            done = Backfill(runs, ingest, scope, self.now, _Nobody())
+            done.run()
+            for report in done.reports:
+                self._believe(report)
+        except WxDatacubeError as error:
+            troubles = [error]
+        ingest.troubles.note(name, Source.RUNS, [BACKFILL], troubles_of(troubles, BACKFILL))
+        self._tell(name, deliver=False)
+        self.take_messages()
+
+    def doctor(self, member: str) -> None:
+        """All that it examines of WeChat and files."""
+        for _ in examine(self.settings, self.settings.account(self.names[member]), self.clock):
+            pass
+
+    def look_around(self, member: str) -> None:
+        """`status` and `export`."""
+        self.needs_person(member)
+        if self.database.exists():
+            export_views(Warehouse(self.database), self.folder / "export", "csv", self.names[member])
+
+    def replay(self) -> None:
+        """Rebuild the tables, of all accounts."""
+        warehouse = Warehouse(self.database, clock=self.clock)
+        with warehouse.writing() as con:
+            replay(con)
+        warehouse.publish()
+
+    def rename(self, member: str, new: str) -> None:
+        """In the file, then in the settings."""
+        old = self.names[member]
+        if self.ledger:
+            rename_account(Warehouse(self.database, clock=self.clock), old, new)
+        Troubles(self.database).forget(old)
+        self.names[member] = new
+        self.held = {(new if name == old else name, of): held for (name, of), held in self.held.items() if name != old}
+        self.settings = self._configured()
+
+    def materialized(self, member: str) -> dict[str, set[dt.date]]:
+        """What runs and backfills have taken down."""
+        return {each.name: self.held.get((self.names[member], each.name), set()) for each in ENDPOINTS}
+
+    def needs_person(self, member: str) -> list[str]:
+        """By `status`."""
+        if not self.database.exists():
+            return []
+        (found,) = read_status(self.settings, [self.settings.account(self.names[member])], self.clock)
+        return found.needs_person
+
+
+_MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def core(seed: int) -> Iterator[Life]:
+    """A life in this process, in scratch space; with an odd seed, of two accounts."""
+    folder = Path(mkdtemp(prefix="walk-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    names = ["shop", "news"][: 1 + seed % 2]
+    options = {"start": (BEGINNING - dt.timedelta(days=400)).date(), "messages_per_day": 12, "silent_share": 0.1}
+    try:
+        with company(*names, clock=BEGINNING, frozen=True, **options) as accounts, receiving() as receiver:
+            yield Core(folder, accounts, receiver)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,156 @@
+"""Defects: what once was wrong, put back one at a time, to see that the walk finds it.
+
+    python -m wx_datacube_tests.walk --level core --defect "doctor makes a refresh" --seeds 20
+
+Each replaces as little of the program as the defect was, in this process and, by `sitecustomize`, in those that a walk
+of the whole system starts. Nothing of the program knows of it.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import wx_datacube.attention as attention
+import wx_datacube.ingest as ingest
+import wx_datacube.status as status
+from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.periods import midnight_of
+from wx_datacube.troubles import Troubles
+from wx_datacube.warehouse import coverage, load
+
+VARIABLE = "WALK_DEFECT"
+
+
+def _runs_wait_for_each_other() -> None:
+    """Hours and distributions of a run wait until no other run selects the days (15.1)."""
+    import dagster as dg
+
+    from wx_datacube.orchestration import assets
+
+    original = assets._Materialization._bring_in
+
+    def waits(self: Any) -> Any:
+        days = dg.AssetKey([self._account, ENDPOINTS[0].name])
+        while self._endpoint.implied_by_silence and self._run:
+            others = self._context.instance.get_runs(dg.RunsFilter(statuses=_unfinished()))
+            if not any(days in (run.asset_selection or ()) for run in others if run.run_id != self._run.run_id):
+                break
+            time.sleep(0.5)
+        return original(self)
+
+    assets._Materialization._bring_in = waits  # type: ignore[method-assign]
+
+
+def _unfinished() -> list[Any]:
+    import dagster as dg
+
+    of = dg.DagsterRunStatus
+    return [of.QUEUED, of.NOT_STARTED, of.STARTING, of.STARTED, of.CANCELING]
+
+
+def _another_host_is_alive() -> None:
+    """A run is over only if this host has no such process; of one elsewhere it waits for the end (15.2)."""
+    import dagster as dg
+
+    from wx_datacube.orchestration import materialize, runs
+
+    tags = runs.worker_tags
+
+    def with_host(run_id: str, pid: int) -> dict[str, str]:
+        return tags(run_id, pid) | {"walk/host": f"{socket.gethostname()} {pid}"}
+
+    def waits(instance: dg.DagsterInstance) -> list[str]:
+        while any(_lives(run) for run in instance.get_runs(dg.RunsFilter(statuses=_unfinished()))):
+            time.sleep(0.5)
+        return []
+
+    def _lives(run: dg.DagsterRun) -> bool:
+        host, _, pid = run.tags.get("walk/host", "").partition(" ")
+        return bool(host) and (host != socket.gethostname() or Path(f"/proc/{pid}").exists())
+
+    runs.worker_tags = materialize.worker_tags = with_host
+    materialize.end_dead_runs = waits
+
+
+def _live_runs_are_failed() -> None:
+    """A run is judged by the process of its step, which ends before the run does (15.3)."""
+    from wx_datacube.orchestration import assets, judging, runs
+
+    def tag_step(instance: Any, run_id: str) -> None:
+        instance.add_run_tags(run_id, runs.worker_tags(run_id, os.getpid()))
+
+    assets.tag_worker = judging.tag_worker = tag_step
+
+
+def _doctor_refreshes() -> None:
+    """`doctor` makes its call as a refresh (15.6)."""
+
+    def look(self: ingest.Ingest, endpoint: Any, label: Any, *, run_id: str) -> ingest.Report:
+        with self.warehouse.writing() as con:
+            begun = coverage.note_refresh(con, self.account.name, endpoint, None, None, self.clock())
+        again = ingest.Again(frozenset([label]), begun)
+        return self.bring_in(endpoint, [label], run_id=run_id, refresh=again)
+
+    ingest.Ingest.look = look  # type: ignore[method-assign]
+
+
+def _partial_answers_never_heal() -> None:
+    """What an answer left out is asked in the same window for ever (15.7)."""
+    coverage.silent_answers = lambda *_: frozenset()
+    coverage.asked_in_vain = lambda *_: frozenset()
+    ingest._window_habit = lambda con, account, endpoint: ingest._Habit.SEVERAL
+
+
+def _status_knows_what_was_noted() -> None:
+    """`status` exits with 0 when nothing has run for days (16.1)."""
+    status.judge = lambda con, settings, accounts, *_: {each.name: attention.Attention() for each in accounts}
+
+
+def _long_outages_are_silent() -> None:
+    """Overdue labels are not told while any trouble of a call stands (16.2)."""
+    original = attention.look
+
+    def look(con: Any, settings: Any, accounts: Any, now: Any) -> Any:
+        found, troubles = original(con, settings, accounts, now), Troubles(settings.database)
+        return {
+            name: attention.Attention() if troubles.in_the_way(name, midnight_of(now)) else each
+            for name, each in found.items()
+        }
+
+    attention.look = look
+
+
+def _first_figures_are_revisions() -> None:
+    """The first figures of a label that was answered with nothing, or not understood, count as revised (16.8)."""
+    original = load._revisions
+    load._revisions = lambda *about: original(*about).replace("known_before", "previous_call_id IS NOT NULL")
+
+
+DEFECTS: dict[str, Callable[[], None]] = {
+    "runs wait for each other": _runs_wait_for_each_other,
+    "another host is alive": _another_host_is_alive,
+    "live runs are failed": _live_runs_are_failed,
+    "doctor makes a refresh": _doctor_refreshes,
+    "partial answers never heal": _partial_answers_never_heal,
+    "status knows what was noted": _status_knows_what_was_noted,
+    "long outages are silent": _long_outages_are_silent,
+    "first figures are revisions": _first_figures_are_revisions,
+}
+"""Those of the issues on ends and mornings that the walk has to find, by name."""
+
+
+def put_back(defect: str, folder: Path) -> dict[str, str]:
+    """Put a defect back in this process; what the environment of others needs for it, `folder` being scratch space."""
+    DEFECTS[defect]()
+    top = Path(__file__).parent.parent.parent
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if any('dagster' in each or 'wx_datacube' in each for each in sys.orig_argv):\n"
+        "    from wx_datacube_tests.walk.defects import DEFECTS, VARIABLE\n"
+        "    DEFECTS[os.environ[VARIABLE]]()\n"
+    )
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(top)]), VARIABLE: defect}

@@ -1,0 +1,232 @@
+"""Invariants: what holds whatever happens, as data. Each yields in words what does not hold.
+
+Add an entry to `INVARIANTS`, with the moments at which it is looked at. None of them asks the program for its opinion
+on what is true: that comes from the emulator, from the published file and from the rules in plain Python.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from wx_datacube.catalog import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.periods import midnight_of, settled_at
+from wx_datacube.warehouse.checks import checks_of, evidence_of_readers, run_check
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube_tests.answers import everything
+from wx_datacube_tests.reference import parsed
+from wx_datacube_tests.walk.life import MISSING, PERSON, Life, days_of
+
+
+class Moment(Enum):
+    """When an invariant is looked at."""
+
+    ACTION = "after every action"
+    LOOK = "at 12:40, after the checks of a morning"
+    QUIET = "after a day on which nothing went wrong"
+    END = "at the end"
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """Something that always holds."""
+
+    name: str
+    when: tuple[Moment, ...]
+    holds: Callable[[Life], Iterator[str]]
+
+
+def broken(life: Life, moment: Moment) -> list[str]:
+    """What does not hold just now, each with the invariant's name before a colon."""
+    if moment is not Moment.LOOK:
+        life.take_ledger()
+    complaints, life.complaints = life.complaints, []
+    found = [f"{each.name}: {problem}" for each in INVARIANTS if moment in each.when for problem in each.holds(life)]
+    return [*complaints, *found]
+
+
+# --- the file ----------------------------------------------------------------------------------------------------
+
+
+def _keys_are_unique(life: Life) -> Iterator[str]:
+    if not life.database.exists():
+        return
+    with life.reading() as con:
+        for endpoint in ENDPOINTS:
+            key = ", ".join(["account", *(column.name for column in endpoint.key)])
+            twice = con.execute(
+                f"SELECT {key} FROM datacube.{endpoint.name} GROUP BY ALL HAVING count(*) > 1"
+            ).fetchall()
+            if twice:
+                yield f"{endpoint.name} {twice[0]}"
+
+
+def _tables_follow_the_rules(life: Life) -> Iterator[str]:
+    if not life.database.exists():
+        return
+    members = {name: member for member, name in life.names.items()}
+    with life.reading() as con:
+        tables = everything(con)
+    tables["rejected_rows"] = [(*start, parsed(text), why) for *start, text, why in tables["rejected_rows"]]
+    expected = life.reference.tables()
+    for name, rows in tables.items():
+        found = sorted(repr((members[account], *rest)) for account, *rest in rows)
+        wanted = sorted(map(repr, expected[name]))
+        if found != wanted:
+            more, less = set(found) - set(wanted), set(wanted) - set(found)
+            yield f"{name} has {len(more)} rows too many {sorted(more)[:1]} and lacks {len(less)} {sorted(less)[:1]}"
+
+
+def _what_landed_stays(life: Life) -> Iterator[str]:
+    for member in life.members():
+        facts = life.facts[member]
+        landed = {
+            (label.endpoint, label.date)
+            for label, rows in life.reference.stored.items()
+            if label.account == member and rows
+        }
+        for gone in facts.landed - landed - facts.refreshed:
+            yield f"{member} {gone[0]} {gone[1]} had landed"
+        facts.landed = landed
+
+
+def _figures_are_true(life: Life) -> Iterator[str]:
+    for member in life.members():
+        facts = life.facts[member]
+        for name, labels in life.states(member).items():
+            endpoint = BY_NAME[name]
+            for label, state in labels.items():
+                if state == "missing" or label < HISTORY_START:
+                    continue
+                stored, truth = life.stored(member, endpoint, label), life.truth(member, endpoint, label)
+                if stored == truth:
+                    facts.doubtful.pop((name, label), None)
+                    facts.restated.discard((name, label))
+                elif (why := _untrue(life, member, endpoint, label)) is not None:
+                    yield f"{member} {name} {label} is {state}{why}: stored {stored}, at WeChat {truth}"[:900]
+
+
+def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str | None:
+    """Why figures must be true that are not; None where nobody can know."""
+    facts, answer = life.facts[member], life.answer_of(member, endpoint, label)
+    of = endpoint.name, label
+    if of in facts.restated:
+        return None
+    since = facts.doubtful.get(of)
+    if since is None:
+        return ""
+    if answer is not None and answer.clean and answer.settled and answer.fetched_at > since:
+        return f", and was answered at {answer.fetched_at}"
+    return None
+
+
+# --- what is there -----------------------------------------------------------------------------------------------
+
+
+def _everything_is_there(life: Life) -> Iterator[str]:
+    for member in life.members():
+        facts = life.facts[member]
+        for name, labels in life.states(member).items():
+            missing = [
+                label
+                for label, state in labels.items()
+                if state == "missing" and settled_at(label, BY_NAME[name].period) <= life.now
+            ]
+            if missing:
+                yield f"{member} {name} lacks {missing[0]} … {missing[-1]} ({len(missing)})"
+        if facts.whole_from is None:
+            facts.whole_from = life.now.date()
+
+
+# --- what people are told ----------------------------------------------------------------------------------------
+
+
+def _people_know(life: Life) -> Iterator[str]:
+    """What lasts is told, by `status` and in the chat; nobody is called for nothing."""
+    midnight = midnight_of(life.now)
+    for member in life.members():
+        missing, said = life.missing(member), life.needs_person(member)
+        lasting = {(name, label) for name, label in missing if settled_at(label, BY_NAME[name].period) < midnight}
+        if lasting and not said:
+            yield f"{member}: {sorted(lasting)[0]} is missing since yesterday, and status needs nobody"
+        if lasting and life.now.date() in life.judged_on - life.chat_down_on:
+            since = max(settled_at(label, BY_NAME[name].period) for name, label in lasting)
+            called = [each for each in life.heard if each.account == life.names[member] and each.at >= since]
+            if not any(PERSON in each.heading and MISSING in each.text for each in called):
+                yield f"{member}: {sorted(lasting)[-1]} is missing since yesterday, and the chat was not told"
+        if said and not life.something_is_wrong(member):
+            yield f"{member}: nothing is wrong, and status says {said}"
+
+
+def _nobody_is_called_for_nothing(life: Life) -> Iterator[str]:
+    """What the chat is told was so when it was told; a message that it did not take may come the next morning."""
+    members = {name: member for member, name in life.names.items()}
+    for each in life.heard:
+        member = members.get(each.account) if each.at.date() == life.now.date() and PERSON in each.heading else None
+        if member is not None and MISSING in each.text and not life.facts[member].wrong:
+            yield f"{member}: at {each.at:%H:%M} the chat was told {each.text}"
+    for member, facts in life.facts.items():
+        facts.wrong = life.something_is_wrong(member)
+
+
+def _nobody_is_told_twice(life: Life) -> Iterator[str]:
+    today = [(each.account, each.heading, each.text) for each in life.heard if each.at.date() == life.now.date()]
+    for each in {one for one in today if today.count(one) > 1}:
+        yield f"{each}"
+
+
+def _status_is_at_ease(life: Life) -> Iterator[str]:
+    for member in life.members():
+        if (said := life.needs_person(member)) and not life.refused(member):
+            yield f"{member}: {said}"
+
+
+def _checks_find_what_happened(life: Life) -> Iterator[str]:
+    """A check flags nothing but what WeChat has restated, or answered wrongly."""
+    for member in life.members():
+        facts, name = life.facts[member], life.names[member]
+        days = {day for of, label in facts.contradicted for day in days_of(label, BY_NAME[of].period)}
+        with evidence_of_readers(
+            Warehouse(life.database, clock=lambda: life.now), name, life.start, list(ENDPOINTS)
+        ) as evidence:
+            for endpoint in ENDPOINTS:
+                for check in checks_of(endpoint):
+                    for finding in run_check(check, evidence, endpoint):
+                        about = dt.date.fromisoformat(finding.ref_date)
+                        if not finding.harmless and not days.intersection(days_of(about, endpoint.period)):
+                            yield f"{member}: {check.name} finds {finding.what} in {endpoint.name} {about}"
+
+
+def _dagster_agrees(life: Life) -> Iterator[str]:
+    for member in life.members():
+        held = life.materialized(member)
+        for name, labels in life.states(member).items():
+            there = {label for label, state in labels.items() if state != "missing"}
+            if there != held[name]:
+                yield f"{member} {name}: {sorted(there ^ held[name])[:3]} of {len(there)}"
+
+
+def _no_secret_is_written(life: Life) -> Iterator[str]:
+    secrets = {life.emulated(member).options.secret for member in life.members()}
+    secrets |= {token.text for member in life.members() for token in life.emulated(member).tokens._given.values()}
+    for path in life.folder.rglob("*"):
+        if path.is_file() and path.name != ".env":
+            content = path.read_bytes()
+            if any(secret.encode() in content for secret in secrets):
+                yield f"{path}"
+
+
+INVARIANTS = (
+    Invariant("no key is there twice", (Moment.QUIET, Moment.END), _keys_are_unique),
+    Invariant("tables follow the rules", (Moment.QUIET, Moment.END), _tables_follow_the_rules),
+    Invariant("what landed stays", (Moment.ACTION,), _what_landed_stays),
+    Invariant("everything due is there", (Moment.QUIET,), _everything_is_there),
+    Invariant("figures are what WeChat says", (Moment.QUIET, Moment.END), _figures_are_true),
+    Invariant("people know what lasts, and nothing else", (Moment.LOOK,), _people_know),
+    Invariant("nobody is called for nothing", (Moment.LOOK,), _nobody_is_called_for_nothing),
+    Invariant("nobody is told twice", (Moment.LOOK,), _nobody_is_told_twice),
+    Invariant("status is at ease", (Moment.QUIET,), _status_is_at_ease),
+    Invariant("Dagster agrees with the file", (Moment.QUIET,), _dagster_agrees),
+    Invariant("no secret is written", (Moment.END,), _no_secret_is_written),
+    Invariant("checks find what happened", (Moment.QUIET,), _checks_find_what_happened),
+)

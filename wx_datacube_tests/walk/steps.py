@@ -1,0 +1,95 @@
+"""Steps: a walk as data. It is drawn from a seed, played on a level, and shortened when it fails.
+
+A step is the name of an action and what was drawn for it, so that a walk can be printed, replayed and cut: every
+subset of its steps is a walk too. What the actions are is in `actions`, what must hold in `invariants`.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from wx_datacube_tests.walk.actions import ACTIONS, Action
+from wx_datacube_tests.walk.invariants import Moment, broken
+from wx_datacube_tests.walk.life import Life
+
+Level = Callable[[int], AbstractContextManager[Life]]
+"""Begins the life of a seed, and ends all that it started."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """An action with what was drawn for it."""
+
+    action: Action
+    drawn: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.action.name} {json.dumps(self.drawn)}" if self.drawn else self.action.name
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What did not hold after which step of a walk."""
+
+    seed: int
+    steps: Sequence[Step]
+    problems: Sequence[str]
+
+    def __str__(self) -> str:
+        numbered = [f"{number:4} {step}" for number, step in enumerate(self.steps, 1)]
+        return "\n".join([*numbered, *(f"  -> {problem}" for problem in self.problems)])
+
+
+def draw(seed: int, count: int, level: str) -> list[Step]:
+    """The first steps of the walk that a seed stands for; the last one is a quiet day with everything looked at."""
+    chance = random.Random(f"{seed} {level}")
+    possible = [action for action in ACTIONS if level in action.levels]
+    chosen = chance.choices(possible, [action.weight for action in possible], k=count)
+    steps = [Step(action, action.draw(chance)) for action in chosen]
+    return [*steps, Step(next(each for each in ACTIONS if each.name == "a quiet day"), {})]
+
+
+def play(
+    level: Level, seed: int, steps: Sequence[Step], say: Callable[[str], None] = lambda line: None
+) -> Failure | None:
+    """Play steps from the beginning of a life; what did not hold, first of all, or None."""
+    with level(seed) as life:
+        for number, step in enumerate(steps, 1):
+            say(f"{number:4} {life.now:%Y-%m-%d %H:%M} {step}")
+            problems = [*step.action.do(life, **step.drawn), *broken(life, Moment.ACTION)]
+            if problems:
+                return Failure(seed, steps[:number], problems)
+        if problems := broken(life, Moment.END):
+            return Failure(seed, steps, problems)
+    return None
+
+
+def shorten(level: Level, failure: Failure, deadline: float, say: Callable[[str], None]) -> Failure:
+    """The same failure by as few steps as can be found until `deadline` (of `time.monotonic`).
+
+    Halves of the steps are left out first, then quarters, and single steps in the end.
+    """
+    wanted = _kind(failure)
+    size = max(len(failure.steps) // 2, 1)
+    while time.monotonic() < deadline:
+        place, shorter = 0, False
+        while place < len(failure.steps) and time.monotonic() < deadline:
+            kept = [*failure.steps[:place], *failure.steps[place + size :]]
+            found = play(level, failure.seed, kept) if kept else None
+            if found is not None and _kind(found) == wanted:
+                failure, shorter = found, True
+                say(f"{len(failure.steps)} steps are enough")
+            else:
+                place += size
+        if size == 1 and not shorter:
+            break
+        size = max(size // 2, 1)
+    return failure
+
+
+def _kind(failure: Failure) -> str:
+    return failure.problems[0].partition(":")[0]

@@ -1,0 +1,587 @@
+"""System: a life of real processes: `dagster dev`, the commands, DuckDB readers, at an emulator on a socket.
+
+Their clock is moved by libfaketime (Debian: faketime), so that mornings pass as fast as they are worked through: each
+process reads how far it is off from a file. What is asked of Dagster here is asked of its instance; what a person
+does in its UI goes to the webserver.
+"""
+
+import datetime as dt
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import dagster as dg
+import duckdb
+from dagster._core.scheduler.instigation import TickStatus
+
+from wx_datacube.catalog import ENDPOINTS, Endpoint
+from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.periods import BEIJING, beijing_now
+from wx_datacube_tests.company import Company, company
+from wx_datacube_tests.end_to_end.project import Project, Ui, end, free_port, session
+from wx_datacube_tests.receiver import Receiver, receiving
+from wx_datacube_tests.walk.actions import SYSTEM
+from wx_datacube_tests.walk.defects import VARIABLE
+from wx_datacube_tests.walk.life import BEGINNING, Life
+
+TICKS = (dt.time(8, 30), dt.time(12, 30), dt.time(12, 35))
+"""The ticks of a morning that are waited for; those between them are late ones, as after a suspend."""
+BOUND = 180.0
+"""Seconds that a command, a tick or a run may take on a busy machine."""
+GOES_ON = 90.0
+"""Seconds in which whatever was killed is over, for those that come after it."""
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_LIBRARIES = [*Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1")]
+
+THEIRS = """
+import time
+import dagster as dg
+from dagster._core.scheduler.instigation import TickStatus
+from wx_datacube.definitions import build_defs
+
+@dg.asset(
+    deps=[["{account}", "getupstreammsg"]],
+    partitions_def=dg.DailyPartitionsDefinition(start_date="{start}", timezone="Asia/Shanghai"),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def busiest_day() -> None:
+    time.sleep(20)
+
+defs = dg.Definitions.merge(build_defs(), dg.Definitions(assets=[busiest_day]))
+"""
+"""Somebody's own project around ours, with Dagster's default executor and a slow asset below ours."""
+
+SCHEDULES = """
+{ repositoriesOrError { ... on RepositoryConnection { nodes { name location {name} schedules {name} } } } }"""
+SWITCH_ON = "mutation($of: ScheduleSelector!) { startSchedule(scheduleSelector: $of) { __typename } }"
+TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename } }"
+AGAIN = """
+mutation($id: String!) {
+  launchRunReexecution(reexecutionParams: {parentRunId: $id, strategy: ALL_STEPS}) { __typename }
+}"""
+
+
+@dataclass
+class Ended:
+    """A command that has ended."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+class System(Life):
+    """A life of processes."""
+
+    level = SYSTEM
+
+    def __init__(self, folder: Path, company: Company, receiver: Receiver, seed: int, stack: ExitStack) -> None:
+        super().__init__(folder, company, receiver)
+        self.chance = random.Random(seed)
+        self.stack = stack
+        self.guest = seed % 3 == 2
+        """Whether ours is a part of somebody's own project."""
+        self._shift_file = folder / "shift"
+        self.set_clocks(BEGINNING)
+        self.project = Project.make(folder / "project")
+        self._configure()
+        self.dev: subprocess.Popen[str] | None = None
+        self.ui = Ui(0)
+        self.hit_at: dt.datetime | None = None
+        """When a process was last killed, or a run ended, by us."""
+        self.judged: set[str] = set()
+        """Failed runs that were looked at."""
+        self._switched_on: set[str] = set()
+        self.open_instance()
+        self.start_dev()
+
+    # --- time
+
+    @property
+    def now(self) -> dt.datetime:
+        """The present of all processes."""
+        return beijing_now() + self.shift
+
+    @now.setter
+    def now(self, moment: dt.datetime) -> None:
+        self.shift = moment - beijing_now()
+
+    def set_clocks(self, moment: dt.datetime) -> None:
+        """Let it be that time, and go on from there, for all processes."""
+        self.now = moment
+        part = self._shift_file.with_suffix(".part")
+        part.write_text(f"{self.shift.total_seconds():+.3f}\n")
+        part.replace(self._shift_file)
+        for account in self.company.members.values():
+            account.clock.set(moment, frozen=False)
+
+    def environ(self) -> dict[str, str]:
+        """What a process needs to live at this time."""
+        (library, *_) = _LIBRARIES
+        return {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._shift_file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+            "DAGSTER_HOME": str(self.project.folder),
+            **{name: os.environ[name] for name in ("PYTHONPATH",) if VARIABLE in os.environ},
+        }
+
+    def pass_until(self, moment: dt.datetime) -> None:
+        """Let time pass; ticks that come are waited for, and the runs that they request."""
+        day = self.now.date()
+        while day <= moment.date():
+            for tick in TICKS:
+                at = dt.datetime.combine(day, tick)
+                if self.now < at <= moment and self.scheduled:
+                    if tick == TICKS[-1]:
+                        self.judged_on.add(day)
+                    self._tick(at)
+            day += dt.timedelta(days=1)
+        if self.now < moment:
+            self.set_clocks(moment)
+        self.take_messages()
+
+    def _tick(self, at: dt.datetime) -> None:
+        self.start_dev()
+        self.set_clocks(at - dt.timedelta(seconds=2))
+        checks = at.time() == TICKS[-1]
+        schedules = {
+            f"{name}_{what}"
+            for name in self.names.values()
+            for what in (["checks"] if checks else ["daily", "weekly", "monthly"])
+        }
+        stamp = at.replace(tzinfo=BEIJING).timestamp()
+
+        def ticked() -> bool:
+            done = {
+                state.name
+                for state in self.instance.all_instigator_state()
+                for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+                if tick.timestamp >= stamp and tick.status is not TickStatus.STARTED
+            }
+            return schedules <= done
+
+        if not self.wait(ticked, BOUND):
+            self.complaints.append(f"schedules tick: those of {at} did not within {BOUND:.0f} s")
+        self.settle()
+        self.take_messages()
+
+    def wait(self, happened: Callable[[], bool], seconds: float, every: float = 0.3) -> bool:
+        """Whether it happened within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not happened():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(every)
+        return True
+
+    # --- Dagster
+
+    def open_instance(self) -> None:
+        """Look at the project's instance from this process."""
+        before = Path.cwd()
+        self.instance = self.stack.enter_context(project_instance(self.project.folder))
+        os.chdir(before)
+
+    def start_dev(self) -> None:
+        """`dagster dev`, where it doesn't run, with the schedules on."""
+        if self.dev is not None and self.dev.poll() is None and self.ui.is_there():
+            return
+        self.stop_dev()
+        self.ui = Ui(free_port())
+        command = [self.project.program("dagster"), "dev", "--port", str(self.ui.port), *self._workspace()]
+        log = self.stack.enter_context((self.folder / "dev.log").open("a"))
+        self.dev = self.stack.enter_context(self.project.started(command, log, **self.environ()))
+        if not self.wait(self.ui.is_there, BOUND):
+            self.complaints.append(f"dagster dev starts: it did not within {BOUND:.0f} s")
+        if self._switched_on != set(self.names.values()):
+            self._switch_schedules_on()
+
+    def _switch_schedules_on(self) -> None:
+        (location,) = self.ui.ask(SCHEDULES)["repositoriesOrError"]["nodes"]
+        for schedule in location["schedules"]:
+            self._asked(
+                SWITCH_ON,
+                of={
+                    "repositoryName": location["name"],
+                    "repositoryLocationName": location["location"]["name"],
+                    "scheduleName": schedule["name"],
+                },
+            )
+        self._switched_on = set(self.names.values())
+
+    def _workspace(self) -> list[str]:
+        if not self.guest:
+            return ["-w", "workspace.yaml"]
+        first = next(iter(self.names.values()))
+        (self.project.folder / "theirs.py").write_text(THEIRS.format(account=first, start=self.start))
+        return ["-f", "theirs.py"]
+
+    def stop_dev(self) -> None:
+        """End it, as Ctrl-C does."""
+        if self.dev is not None:
+            end(self.dev)
+            self.dev = None
+
+    def unfinished(self) -> list[dg.DagsterRun]:
+        """The runs that have not ended."""
+        return list(self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)))
+
+    def settle(self) -> None:
+        """Wait until every run and backfill has ended."""
+
+        def ended() -> bool:
+            backfills = self.instance.get_backfills()
+            return not self.unfinished() and all(each.status.name not in _UNDER_WAY for each in backfills)
+
+        if not self.wait(ended, BOUND):
+            left = [
+                f"{run.run_id[:8]} {run.status.name} {sorted(run.asset_selection or ())}" for run in self.unfinished()
+            ]
+            self.complaints.append(f"every run ends: after {BOUND:.0f} s there are {left}"[:600])
+        self._judge_failures()
+
+    def _judge_failures(self) -> None:
+        """A run fails for a reason that its log names, or since we ended something."""
+        for run in self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])):
+            if run.run_id in self.judged:
+                continue
+            self.judged.add(run.run_id)
+            steps = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+            if not steps and self.hit_at is None:
+                logs = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+                self.complaints.append(
+                    f"runs fail for a reason: {run.run_id} {[each.user_message for each in logs][:2]}"
+                )
+
+    def launch(self, member: str, ranges: dict[Endpoint, list[tuple[dt.date, dt.date]]]) -> None:
+        """A backfill in the UI."""
+        self.start_dev()
+        chosen = {
+            (self.names[member], endpoint.name): [(str(first), str(last)) for first, last in each]
+            for endpoint, each in ranges.items()
+        }
+        if self.guest and member == self.members()[0] and ENDPOINTS[0] in ranges:
+            chosen["busiest_day",] = chosen[self.names[member], ENDPOINTS[0].name]
+        with suppress(OSError):  # a webserver that was killed: the next action starts another
+            self.ui.launch(chosen)
+
+    def terminate(self, place: int) -> None:
+        """Terminate a run that is under way, if there is one, as in the UI."""
+        if runs := [run for run in self.unfinished() if run.status is dg.DagsterRunStatus.STARTED]:
+            self.hit_at = self.now
+            self._asked(TERMINATE, id=runs[place % len(runs)].run_id)
+
+    def execute_again(self) -> None:
+        """Re-execute the newest run that failed or was ended, as in the UI."""
+        over = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+        for run in self.instance.get_runs(dg.RunsFilter(statuses=over), limit=1):
+            self._asked(AGAIN, id=run.run_id)
+
+    def _asked(self, query: str, **variables: Any) -> None:
+        with suppress(OSError):  # a webserver that was killed: the next action starts another
+            found = self.ui.ask(query, **variables)
+            (kind,) = [each["__typename"] for each in found.values()]
+            if kind == "PythonError":
+                self.complaints.append(f"the UI launches what is asked of it: {found}"[:500])
+
+    def materialized(self, member: str) -> dict[str, set[dt.date]]:
+        """The labels that Dagster holds as materialized, by endpoint."""
+        found = {}
+        for endpoint in ENDPOINTS:
+            keys = self.instance.get_materialized_partitions(dg.AssetKey([self.names[member], endpoint.name]))
+            found[endpoint.name] = {dt.date.fromisoformat(key) for key in keys}
+        return found
+
+    # --- commands
+
+    def call(self, command: Sequence[str], bound: float = BOUND) -> Ended:
+        """Run a command to its end; complain where it doesn't come, or leaves processes."""
+        with self.project.started(command, **self.environ()) as process:
+            return self.outcome(process, bound)
+
+    def outcome(self, process: subprocess.Popen[str], bound: float = BOUND) -> Ended:
+        """The end of a command that was started."""
+        name = " ".join(map(str, process.args[1:])) if isinstance(process.args, list) else str(process.args)
+        try:
+            out, err = process.communicate(timeout=bound)
+        except subprocess.TimeoutExpired:
+            self.complaints.append(f"every command ends: {name} did not within {bound:.0f} s")
+            return Ended(None, "", "")
+        if not self.wait(lambda: not session(process.pid), 35):
+            self.complaints.append(f"no process is left: {name} left {session(process.pid)}")
+        if "Traceback" in err:
+            self.complaints.append(f"nothing unexpected is printed: {name}: {err[-600:]}")
+        return Ended(process.returncode, out, err)
+
+    def command(self, *arguments: str, bound: float = BOUND) -> Ended:
+        """Run `wx-datacube` to its end."""
+        return self.call(self.project.command(*arguments), bound)
+
+    def backfill_command(
+        self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date, refresh: bool
+    ) -> list[str]:
+        """The command line of a backfill."""
+        chosen = [argument for each in endpoints for argument in ("--endpoint", each.name)]
+        asked = ["--account", self.names[member], "--start", str(first), "--end", str(last), *chosen]
+        return self.project.command("backfill", *asked, *(["--refresh"] if refresh else []))
+
+    def backfill(
+        self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date, refresh: bool
+    ) -> None:
+        """By the command; its exit code tells the truth."""
+        ended = self.call(self.backfill_command(member, endpoints, first, last, refresh))
+        if ended.code not in (0, 1, 3, None):
+            self.complaints.append(f"exit codes tell the truth: backfill ended with {ended.code}: {ended.err[-300:]}")
+        if ended.code == 0 and (missing := self.missing_in(member, endpoints, first, last)):
+            self.complaints.append(f"exit codes tell the truth: backfill ended with 0, and {missing} are missing")
+        self.take_messages()
+
+    def doctor(self, member: str) -> None:
+        """By the command."""
+        self.command("doctor", "--account", self.names[member])
+
+    def look_around(self, member: str) -> None:
+        """`status`, `report` and `export`."""
+        self.needs_person(member)
+        if self.database.exists():
+            for what in (["report"], ["export", "--output", str(self.folder / "export")]):
+                ended = self.command(*what, "--account", self.names[member])
+                if ended.code not in (0, 1):
+                    self.complaints.append(f"exit codes tell the truth: {what} ended with {ended.code}: {ended.err}")
+
+    def replay(self) -> None:
+        """By the command."""
+        ended = self.command("replay")
+        if ended.code not in (0, 2):
+            self.complaints.append(f"exit codes tell the truth: replay ended with {ended.code}: {ended.err[-300:]}")
+
+    def rename(self, member: str, new: str) -> None:
+        """By the command, while nothing of Dagster runs, as it says."""
+        self.stop_dev()
+        old = self.names[member]
+        if self.database.exists():
+            ended = self.command("rename-account", old, new)
+            if ended.code != 0:
+                self.complaints.append(
+                    f"exit codes tell the truth: rename-account ended with {ended.code}: {ended.err}"
+                )
+                return
+        self.names[member] = new
+        self._configure()
+
+    def _configure(self) -> None:
+        settings = {"START": self.start, "WEBHOOK": self.receiver.url()}
+        members = {
+            f"{name.upper()}_{field.upper()}": getattr(self.emulated(member).options, field)
+            for member, name in self.names.items()
+            for field in ("appid", "secret")
+        }
+        accounts = {"API_URL": self.company.api_url, "ACCOUNTS": ",".join(self.names.values())}
+        self.project.set(**accounts, **members, **settings)
+
+    def needs_person(self, member: str) -> list[str]:
+        """By `status`, whose exit code says the same."""
+        if not self.database.exists():
+            return []
+        ended = self.command("status", "--json", "--account", self.names[member])
+        if ended.code not in (0, 1):
+            self.complaints.append(f"exit codes tell the truth: status ended with {ended.code}: {ended.err[-300:]}")
+            return []
+        said = list(json.loads(ended.out)["accounts"][self.names[member]]["needs_person"])
+        if bool(said) != (ended.code == 1):
+            self.complaints.append(f"exit codes tell the truth: status ended with {ended.code}, and says {said}")
+        return said
+
+    @property
+    def database(self) -> Path:
+        """The published file."""
+        return self.project.database
+
+    # --- what befalls processes
+
+    def processes(self) -> list[int]:
+        """The processes of `dagster dev` and of its runs."""
+        return session(self.dev.pid) if self.dev is not None else []
+
+    def hit(self, pids: Sequence[int], place: int, how: signal.Signals) -> None:
+        """Send a signal to one of these processes."""
+        if pids:
+            self.hit_at = self.now
+            with suppress(ProcessLookupError):
+                os.kill(pids[place % len(pids)], how)
+
+    def suspend(self, span: dt.timedelta) -> None:
+        """Stop all processes, let time pass, and let them go on."""
+        for how in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in self.processes():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, how)
+            if how is signal.SIGSTOP:
+                time.sleep(2)
+                self.set_clocks(self.now + span)
+        self.hit_at = self.now  # a run that was starting for longer than Dagster allows is failed by it
+
+    def materialize(self, member: str, endpoint: Endpoint, first: dt.date, last: dt.date) -> None:
+        """`dagster asset materialize`."""
+        key = f"{self.names[member]}/{endpoint.name}"
+        wanted = ["--select", key, "--partition-range", f"{first}...{last}"]
+        location = ["-f", "theirs.py"] if self.guest else ["-m", "wx_datacube.definitions"]
+        self._workspace()
+        self.call([self.project.program("dagster"), "asset", "materialize", *location, *wanted])
+
+    def side_by_side(self, asked: Sequence[tuple[str, list[Endpoint], dt.date, dt.date, bool]]) -> None:
+        """Backfills that begin at once."""
+        with ExitStack() as stack:
+            started = [
+                stack.enter_context(self.project.started(self.backfill_command(*each), **self.environ()))
+                for each in asked
+            ]
+            for process in started:
+                ended = self.outcome(process)
+                if ended.code not in (0, 1, 3, None):
+                    self.complaints.append(f"exit codes tell the truth: {ended.code} {ended.err[-300:]}")
+
+    def stopped_backfill(
+        self, asked: tuple[str, list[Endpoint], dt.date, dt.date, bool], after: float, how: str, victim: int, where: str
+    ) -> None:
+        """Hit one of a backfill's processes after some seconds; then the same again is over in time."""
+        command = [*_WHERE[where], *self.backfill_command(*asked)]
+        with self.project.started(command, **self.environ()) as process:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(after)
+            if process.poll() is None:
+                # Ctrl-C goes to all of a terminal's processes, and here to the command.
+                pids = session(process.pid)
+                ours = [pid for pid in pids if "wx_datacube" in _command_of(pid)]
+                self.hit([ours[0]] if how == "SIGINT" and ours else pids, victim, signal.Signals[how])
+                if how == "SIGSTOP":
+                    time.sleep(3)
+                    for pid in pids:
+                        with suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGCONT)
+            if where == "here" or how != "SIGKILL":
+                self.outcome(process)
+            else:  # the others in the container are nobody's children any more
+                process.wait()
+        # What was killed is in nobody's way.
+        name, endpoints, first, last, _ = asked
+        ended = self.call(self.backfill_command(name, endpoints, first, last, False), GOES_ON)
+        if ended.code not in (0, 1, 3, None):
+            self.complaints.append(f"exit codes tell the truth: {ended.code} {ended.err[-300:]}")
+
+    # --- what befalls files
+
+    def foreign_file(self) -> Iterator[str]:
+        """Somebody's own DuckDB file in the place of ours, with rows that are in its WAL only: nothing changes it."""
+        if not self.database.exists():
+            return
+        self.settle()
+        aside = self.database.with_suffix(".aside")
+        self.database.rename(aside)
+        subprocess.run([sys.executable, "-c", _FOREIGN, str(self.database)], check=True)
+        before = _bytes_of(self.database)
+        try:
+            for command in (["status"], ["backfill"], ["report"], ["doctor"]):
+                ended = self.command(*command)
+                if ended.code == 0:
+                    yield f"exit codes tell the truth: {command} ended with 0 over a foreign file"
+                if _bytes_of(self.database) != before:
+                    yield f"no foreign byte is touched: {command} changed the foreign file"
+        finally:
+            for path in _with_wal(self.database):
+                path.unlink(missing_ok=True)
+            aside.rename(self.database)
+
+    def intruder(self) -> Iterator[str]:
+        """Somebody writes a table of their own into the published file."""
+        if self.database.exists():
+            with suppress(duckdb.IOException), duckdb.connect(str(self.database)) as con:  # unless a run is at it
+                con.execute("CREATE OR REPLACE TABLE main.notes AS SELECT range AS note FROM range(1000)")
+        return iter(())
+
+    def reader(self) -> Iterator[str]:
+        """Somebody holds the published file open while a backfill runs."""
+        if not self.database.exists():
+            return
+        with duckdb.connect(str(self.database), read_only=True) as con:
+            before = con.execute("SELECT count(*) FROM datacube.api_calls").fetchall()
+            ended = self.command("backfill")
+            if ended.code not in (0, 1, 3, None):
+                yield f"exit codes tell the truth: backfill ended with {ended.code} beside a reader: {ended.err[-300:]}"
+            if con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() < before:
+                yield "readers are never disturbed: calls are gone"
+
+    def full_disk(self) -> Iterator[str]:
+        """No file may grow by more than a little, for a backfill: it says so, and nothing is lost."""
+        limit = max(path.stat().st_size for path in [*self.database.parent.glob("*.duckdb"), Path(__file__)])
+        command = ["prlimit", f"--fsize={limit + 4096}", *self.project.command("backfill")]
+        ended = self.call(command)
+        if ended.code not in (0, 1, 2, 3, None):
+            yield f"exit codes tell the truth: backfill ended with {ended.code} on a full disk: {ended.err[-300:]}"
+
+
+_WHERE = {
+    "here": [],
+    "another host": ["unshare", "--uts", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"],
+    "a container": ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"],
+}
+"""What a command begins with that runs there."""
+
+_FOREIGN = """
+import os, sys, duckdb
+con = duckdb.connect(sys.argv[1], config={"checkpoint_threshold": "1TB"})
+con.execute("CREATE TABLE theirs AS SELECT range AS number FROM range(1000)")
+con.execute("PRAGMA disable_checkpoint_on_shutdown")
+con.execute("INSERT INTO theirs SELECT range FROM range(1000)")
+os._exit(0)
+"""
+
+
+def _with_wal(path: Path) -> list[Path]:
+    return [path, path.with_name(f"{path.name}.wal")]
+
+
+def _bytes_of(path: Path) -> list[bytes]:
+    return [each.read_bytes() if each.exists() else b"" for each in _with_wal(path)]
+
+
+def _command_of(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""
+
+
+_UNDER_WAY = ("REQUESTED", "CANCELING", "FAILING")
+
+
+@contextmanager
+def system(seed: int) -> Iterator[Life]:
+    """A life of processes in scratch space; whatever it started is ended."""
+    folder = Path(mkdtemp(prefix="walk-"))
+    options = {"start": (BEGINNING - dt.timedelta(days=400)).date(), "messages_per_day": 12, "silent_share": 0.1}
+    names = ["shop", "news"][: 1 + seed % 2]
+    try:
+        with company(*names, **options) as accounts, receiving() as receiver, ExitStack() as stack:
+            yield System(folder, accounts, receiver, seed, stack)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
