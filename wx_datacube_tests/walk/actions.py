@@ -193,6 +193,7 @@ def _rename(life: Life, member: int, new: str) -> Iterator[str]:
 
 def _chat(life: Life, status: int) -> Iterator[str]:
     """The chat's robot is down, or back."""
+    life.take_messages()
     life.receiver.status = status
     life.chat_down_on.add(life.now.date())
     return iter(())
@@ -340,15 +341,13 @@ def _until_the_next_look(life: Life) -> Iterator[str]:
 
 
 def _quiet(life: Life) -> Iterator[str]:
-    """Two mornings on which nothing goes wrong, and a look at everything."""
+    """A morning on which nothing goes wrong, and a look at everything."""
     for member in life.members():
         yield from _change(life, member, CLEAR)
-    life.receiver.status = 200
-    life.chat_down_on.add(life.now.date())
+    yield from _chat(life, 200)
     _schedules(life, on=True)
     life.mend()
-    for _ in range(2):
-        yield from _until_the_next_look(life)
+    yield from _until_the_next_look(life)
     yield from broken(life, Moment.QUIET)
 
 

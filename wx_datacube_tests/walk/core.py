@@ -228,6 +228,7 @@ class Core(Life):
         """All that it examines of WeChat and files."""
         for _ in examine(self.settings, self.settings.account(self.names[member]), self.clock):
             pass
+        self.take_messages()
 
     def look_around(self, member: str) -> None:
         """`status` and `export`."""
