@@ -74,7 +74,7 @@ def test_a_day_that_turned_out_changed_is_healed_by_one_command(
     it.fetching(Scope(end=DAY)).run()
     emulated.control.restate(DAY, factor=10)
     emulated.control.restate(before, factor=10)
-    it.fetching(Scope()).run()
+    it.fetching(Scope(end=DAY + dt.timedelta(days=5))).run()  # five days, and in their window two that are stored
     judge_now(it.settings, "default")  # at 12:35
     assert f"{DAYS.name}: figures_were_not_revised" in flagged(it)
     asked(emulated)

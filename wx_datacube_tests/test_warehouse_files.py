@@ -274,6 +274,47 @@ print("saw", seen, flush=True)
 """
 
 
+def test_another_thread_that_looks_is_waited_for(tmp_path: Path) -> None:
+    """Before it has a lock, each thread sees whether the files are ours, and DuckDB opens a file in one way at a time."""
+    warehouse = Warehouse(tmp_path / "figures.duckdb", patience=20)
+    with warehouse.writing():
+        pass
+    looking = duckdb.connect(str(warehouse.writer), read_only=True)
+    leaving = threading.Timer(0.5, looking.close)
+    leaving.start()
+    try:
+        with warehouse.writing() as con:
+            assert con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() == [(0,)]
+    finally:
+        leaving.join()
+
+
+def test_threads_may_begin_together(tmp_path: Path) -> None:
+    """In a folder where nothing is yet: each makes its change."""
+    warehouse, failures = Warehouse(tmp_path / "figures.duckdb", patience=20), []
+    together = threading.Barrier(4)
+
+    def write(number: int) -> None:
+        together.wait()
+        try:
+            with warehouse.writing() as con:
+                con.execute(
+                    "INSERT INTO datacube.accounts VALUES (?, NULL, '2024-01-01', '2024-01-01')", [f"a{number}"]
+                )
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    with warehouse.writing() as con:
+        assert con.execute("SELECT count(*) FROM datacube.accounts").fetchall() == [(4,)]
+
+
 def test_readers_and_writer_never_meet(published: Warehouse) -> None:
     """Two processes read in a loop, a third holds the file open, while this one commits and publishes."""
     with (

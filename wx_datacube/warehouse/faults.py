@@ -41,8 +41,14 @@ def is_damage(error: Exception) -> bool:
 
 def holder(error: Exception) -> str | None:
     """The process that has the file open, where that is what the error is about."""
+    if isinstance(error, duckdb.BinderException | duckdb.ConnectionException):
+        return str(os.getpid()) if _OPEN_HERE.search(str(error)) else None
     found = re.search(r"\(PID (\d+)\)", str(error))
     return found and found[1]
+
+
+_OPEN_HERE = re.compile("same database file with a different configuration|Unique file handle conflict")
+"""What DuckDB says where another thread of this process has the file open, or is about to."""
 
 
 def brief(error: Exception) -> str:

@@ -441,7 +441,7 @@ class Warehouse:
         while True:
             try:
                 return self._connected(self.writer, config)
-            except duckdb.IOException as error:
+            except (duckdb.IOException, duckdb.BinderException, duckdb.ConnectionException) as error:
                 if not holder(error):
                     raise
                 if wait.is_over():
