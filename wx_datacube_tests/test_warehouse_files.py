@@ -275,7 +275,7 @@ print("saw", seen, flush=True)
 
 
 def test_another_thread_that_looks_is_waited_for(tmp_path: Path) -> None:
-    """Before it has a lock, each thread sees whether the files are ours, and DuckDB opens a file in one way at a time."""
+    """It sees whether the files are ours before it has a lock, and DuckDB opens a file in one way at a time."""
     warehouse = Warehouse(tmp_path / "figures.duckdb", patience=20)
     with warehouse.writing():
         pass
