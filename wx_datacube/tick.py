@@ -51,7 +51,8 @@ def plan_tick(
     with Warehouse(settings.database).reading() as con:
         known.require_bound(con, account, configured.appid)
         states = known.states(con, account, configured.start, now)
-        errors, calls = known.standing_errors(con, account), known.calls_since(con, account, midnight)
+        errors = known.standing_errors(con, account)
+        calls = {} if settings.daily_calls is None else known.calls_since(con, account, midnight)
         in_vain = {endpoint: known.asked_in_vain(con, account, endpoint, midnight) for endpoint in endpoints}
     todo: dict[Endpoint, list[dt.date]] = {}
     reasons: list[str] = []

@@ -8,11 +8,13 @@ import datetime as dt
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from wx_datacube.backfill import Run
 from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.crew import Progress
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest import Again, Ingest, Report
 from wx_datacube.periods import due_labels
@@ -23,6 +25,32 @@ from wx_datacube.wechat import Client
 
 AFTERNOON = dt.datetime(2026, 11, 24, 15)
 """The present of most tests: a Tuesday, everything up to yesterday is settled."""
+
+
+@dataclass
+class Watching:
+    """Takes down what a backfill tells."""
+
+    plans: list[tuple[int, int]] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)
+    runs: list[tuple[Endpoint, dt.date, dt.date]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+    def planned(self, labels: int, calls: int) -> None:
+        """What is ahead."""
+        self.plans.append((labels, calls))
+
+    def progress(self, news: Progress) -> None:
+        """Something was stored."""
+        self.stored.append(news.endpoint.name)
+
+    def said(self, message: str) -> None:
+        """A word for a person."""
+        self.words.append(message)
+
+    def ran(self, run: Run) -> None:
+        """A run ended well."""
+        self.runs.append((run.endpoint, run.wanted.first, run.wanted.last))
 
 
 @dataclass(frozen=True)

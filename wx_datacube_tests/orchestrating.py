@@ -7,7 +7,7 @@ import datetime as dt
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import pytest
 
 from wx_datacube.backfill import Ahead, Backfill, Landed, Run, Scope
 from wx_datacube.catalog import BY_NAME, Endpoint
-from wx_datacube.crew import Progress
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated
 from wx_datacube.environment import load_settings
@@ -26,37 +25,12 @@ from wx_datacube.orchestration.runs import REASON_TAG, Reason
 from wx_datacube.periods import beijing_now, due_on
 from wx_datacube.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube_tests.ingesting import Watching
 
 TOP = Path(__file__).parent.parent
 DAYS, HOURS, SENDERS, WEEKS = (BY_NAME[f"getupstreammsg{suffix}"] for suffix in ("", "hour", "dist", "week"))
 SETTINGS = (*SHARED_FIELDS, *ACCOUNT_FIELDS)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-@dataclass
-class Watching:
-    """Takes down what a backfill tells."""
-
-    plans: list[tuple[int, int]] = field(default_factory=list)
-    stored: list[str] = field(default_factory=list)
-    runs: list[tuple[Endpoint, dt.date, dt.date]] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
-
-    def planned(self, labels: int, calls: int) -> None:
-        """What is ahead."""
-        self.plans.append((labels, calls))
-
-    def progress(self, news: Progress) -> None:
-        """Something was stored."""
-        self.stored.append(news.endpoint.name)
-
-    def said(self, message: str) -> None:
-        """A word for a person."""
-        self.words.append(message)
-
-    def ran(self, run: Run) -> None:
-        """A run ended well."""
-        self.runs.append((run.endpoint, run.wanted.first, run.wanted.last))
 
 
 class NoRuns:

@@ -1,12 +1,9 @@
 """The account of a test in which days pass: its client goes by the emulator's clock, and no pause takes any time."""
 
-from dataclasses import replace
-
 from wx_datacube.emulator.testing import Control
 from wx_datacube.ingest import Ingest
 from wx_datacube.orchestration.resources import WeChatAccount
 from wx_datacube.settings import Settings
-from wx_datacube.wechat import Client
 
 
 class ByTheSameClock(WeChatAccount):
@@ -14,8 +11,5 @@ class ByTheSameClock(WeChatAccount):
 
     def ingest(self, settings: Settings) -> Ingest:
         """Ingestion whose calls are made at the time of the emulator."""
-        account, clock = settings.account(self.account), Control(settings.api_url).now
-        return replace(
-            super().ingest(settings),
-            connect=lambda halted: Client.of(account, settings.api_url, clock=clock, sleep=lambda seconds: None),
-        )
+        clock = Control(settings.api_url).now
+        return Ingest.of(settings, self._account(settings), clock=clock, sleep=lambda seconds: None)

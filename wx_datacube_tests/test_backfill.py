@@ -22,13 +22,13 @@ from wx_datacube.orchestration.runs import REASON_TAG
 from wx_datacube.periods import beijing_now
 from wx_datacube.terminal.backfill import run_backfill
 from wx_datacube.warehouse.coverage import State
+from wx_datacube_tests.ingesting import Watching
 from wx_datacube_tests.orchestrating import (
     DAYS,
     HOURS,
     SENDERS,
     WEEKS,
     Orchestra,
-    Watching,
     asset_key,
     labels,
     orchestra,

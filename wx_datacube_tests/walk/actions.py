@@ -1,7 +1,7 @@
 """Actions: what people, machines and WeChat do, as data. A walk is a list of them, with what was drawn for each.
 
-Add an entry to `ACTIONS`, or a kind of weather to `WEATHERS`. `draw` gives what JSON can hold; `do` gets it, and yields
-what did not hold. Days are drawn as days before the present, so that every part of a walk is a walk.
+Add an entry to `ACTIONS`, or a kind of weather to `WEATHERS`. `draw` gives what JSON can hold; `do` gets it, and may
+yield what did not hold. Days are drawn as days before the present, so that every part of a walk is a walk.
 """
 
 import datetime as dt
@@ -31,7 +31,7 @@ class Action:
 
     name: str
     weight: int
-    do: Callable[..., Iterable[str]]
+    do: Callable[..., Iterable[str] | None]
     draw: Callable[[random.Random], Drawn] = lambda chance: {}
     levels: tuple[str, ...] = (CORE, SYSTEM)
 
@@ -89,19 +89,18 @@ _ORDINARY: Drawn = {
 }
 
 
-def _weather(life: Life, member: int, weather: str) -> Iterator[str]:
+def _weather(life: Life, member: int, weather: str) -> None:
     """Another weather, from now on."""
-    return _change(life, life.member(member), next(each for each in WEATHERS if each.name == weather))
+    _change(life, life.member(member), next(each for each in WEATHERS if each.name == weather))
 
 
-def _change(life: Life, member: str, weather: Weather) -> Iterator[str]:
+def _change(life: Life, member: str, weather: Weather) -> None:
     life.take_ledger()
     faults = tuple(map(Fault.parse, weather.faults))
     life.emulated(member).configure({**_ORDINARY, **weather.options, "faults": faults})
     facts = life.facts[member]
     facts.lies_since = life.now if weather.lies else None
     facts.heals, facts.weather_since = weather.heals, life.now
-    return iter(())
 
 
 def _drawn_weather(chance: random.Random) -> Drawn:
@@ -112,7 +111,7 @@ def _drawn_weather(chance: random.Random) -> Drawn:
 # --- WeChat, at one moment ---------------------------------------------------------------------------------------
 
 
-def _restate(life: Life, member: int, ago: int, factor: float) -> Iterator[str]:
+def _restate(life: Life, member: int, ago: int, factor: float) -> None:
     """WeChat changes a day."""
     name, day = life.member(member), life.now.date() - ago * DAY
     life.take_ledger()
@@ -121,21 +120,18 @@ def _restate(life: Life, member: int, ago: int, factor: float) -> Iterator[str]:
     for of in life.labels_of_day(day):
         facts.restated.add(of)
         life.doubt(name, *of, life.now)
-    return iter(())
 
 
-def _revoke(life: Life, member: int, sticky: bool) -> Iterator[str]:
+def _revoke(life: Life, member: int, sticky: bool) -> None:
     """Another program asks for a token in the old way, by which ours ends."""
     account = life.emulated(life.member(member))
     account.tokens.revoke(account.clock(), sticky=sticky)
-    return iter(())
 
 
-def _use_quota(life: Life, member: int, endpoint: int, calls: int) -> Iterator[str]:
+def _use_quota(life: Life, member: int, endpoint: int, calls: int) -> None:
     """Another program makes calls."""
     account = life.emulated(life.member(member))
     account.quotas.use(ENDPOINTS[endpoint % len(ENDPOINTS)].name, account.clock(), calls)
-    return iter(())
 
 
 # --- people ------------------------------------------------------------------------------------------------------
@@ -163,10 +159,9 @@ def _drawn_backfill(chance: random.Random) -> Drawn:
     }
 
 
-def _doctor(life: Life, member: int) -> Iterator[str]:
+def _doctor(life: Life, member: int) -> None:
     """Somebody types `wx-datacube doctor`, which only looks."""
     life.doctor(life.member(member))
-    return iter(())
 
 
 def _look_around(life: Life, member: int) -> Iterator[str]:
@@ -178,39 +173,35 @@ def _look_around(life: Life, member: int) -> Iterator[str]:
         yield "looking costs nothing: it took a call"
 
 
-def _replay(life: Life) -> Iterator[str]:
+def _replay(life: Life) -> None:
     """Somebody rebuilds the tables."""
     life.replay()
-    return iter(())
 
 
-def _rename(life: Life, member: int, new: str) -> Iterator[str]:
+def _rename(life: Life, member: int, new: str) -> None:
     """Somebody calls an account otherwise."""
     if new not in life.names.values():
         life.rename(life.member(member), new)
-    return iter(())
 
 
-def _chat(life: Life, status: int) -> Iterator[str]:
+def _chat(life: Life, status: int) -> None:
     """The chat's robot is down, or back."""
     life.take_messages()
     life.receiver.status = status
     life.chat_down_on.add(life.now.date())
-    return iter(())
 
 
-def _schedules(life: Life, on: bool) -> Iterator[str]:
+def _schedules(life: Life, on: bool) -> None:
     """The machine, with its schedules, is switched on or off."""
     if on and not life.scheduled:
         life.scheduled_since = life.now
     life.scheduled = on
-    return iter(())
 
 
 # --- Dagster's UI, and what befalls processes --------------------------------------------------------------------
 
 
-def _ui_backfill(life: "System", member: int, assets: list[dict[str, Any]], settle: bool) -> Iterator[str]:
+def _ui_backfill(life: "System", member: int, assets: list[dict[str, Any]], settle: bool) -> None:
     """Somebody launches a backfill in the UI, over ranges with gaps; it may still run when the next thing happens."""
     today, ranges = life.now.date(), {}
     for each in assets:
@@ -226,7 +217,6 @@ def _ui_backfill(life: "System", member: int, assets: list[dict[str, Any]], sett
         life.launch(life.member(member), ranges)
     if settle:
         life.settle()
-    return iter(())
 
 
 def _drawn_ranges(chance: random.Random) -> list[list[int]]:
@@ -243,7 +233,7 @@ def _drawn_ui_backfill(chance: random.Random) -> Drawn:
     return {"member": chance.randrange(2), "assets": assets, "settle": chance.random() < 0.6}
 
 
-def _failed_and_missing(life: "System", member: int) -> Iterator[str]:
+def _failed_and_missing(life: "System", member: int) -> None:
     """Somebody launches *Failed and missing* of all assets."""
     name, ranges = life.member(member), {}
     held = life.materialized(name)
@@ -254,23 +244,20 @@ def _failed_and_missing(life: "System", member: int) -> Iterator[str]:
     if ranges:
         life.launch(name, ranges)
     life.settle()
-    return iter(())
 
 
-def _materialize(life: "System", member: int, endpoint: int, ago: int, days: int) -> Iterator[str]:
+def _materialize(life: "System", member: int, endpoint: int, ago: int, days: int) -> None:
     """Somebody types `dagster asset materialize`."""
     chosen = ENDPOINTS[endpoint]
     due = due_labels(chosen.period, life.start, life.now.date())
     first = life.now.date() - ago * DAY
     if labels := [label for label in due if first <= label <= first + days * DAY]:
         life.materialize(life.member(member), chosen, labels[0], labels[-1])
-    return iter(())
 
 
-def _side_by_side(life: "System", one: Drawn, other: Drawn) -> Iterator[str]:
+def _side_by_side(life: "System", one: Drawn, other: Drawn) -> None:
     """Two backfills at once."""
     life.side_by_side([_asked_of(life, each) for each in (one, other)])
-    return iter(())
 
 
 def _asked_of(life: Life, drawn: Drawn) -> tuple[str, list[Endpoint], dt.date, dt.date, bool]:
@@ -285,25 +272,20 @@ def _asked_of(life: Life, drawn: Drawn) -> tuple[str, list[Endpoint], dt.date, d
     return name, chosen, first, last, drawn["refresh"]
 
 
-def _stopped_backfill(
-    life: "System", backfill: Drawn, after: float, how: str, victim: int, where: str
-) -> Iterator[str]:
+def _stopped_backfill(life: "System", backfill: Drawn, after: float, how: str, victim: int, where: str) -> None:
     """A backfill of which a process is killed, interrupted or suspended; whoever comes next goes on."""
     life.stopped_backfill(_asked_of(life, backfill), after, how, victim, where)
-    return iter(())
 
 
-def _kill(life: "System", victim: int) -> Iterator[str]:
+def _kill(life: "System", victim: int) -> None:
     """`kill -9` of a process of `dagster dev` or of a run."""
     life.start_dev()
     life.hit(life.processes(), victim, signal.SIGKILL)
-    return iter(())
 
 
-def _suspend(life: "System", minutes: int) -> Iterator[str]:
+def _suspend(life: "System", minutes: int) -> None:
     """The machine sleeps, with all that runs on it."""
     life.suspend(dt.timedelta(minutes=minutes))
-    return iter(())
 
 
 def _drawn_stop(chance: random.Random) -> Drawn:
@@ -335,7 +317,6 @@ def _until_the_next_look(life: Life) -> Iterator[str]:
     if life.receiver.status != 200:
         life.chat_down_on.add(day)
     life.pass_until(dt.datetime.combine(day, LOOK))
-    life.take_ledger()
     yield from broken(life, Moment.LOOK)
     life.pass_until(dt.datetime.combine(day, dt.time(16)))
 
@@ -343,8 +324,8 @@ def _until_the_next_look(life: Life) -> Iterator[str]:
 def _quiet(life: Life) -> Iterator[str]:
     """A morning on which nothing goes wrong, and a look at everything."""
     for member in life.members():
-        yield from _change(life, member, CLEAR)
-    yield from _chat(life, 200)
+        _change(life, member, CLEAR)
+    _chat(life, 200)
     _schedules(life, on=True)
     life.mend()
     yield from _until_the_next_look(life)
@@ -417,11 +398,11 @@ ACTIONS = (
     Action(
         "a run is terminated",
         3,
-        lambda life, run: life.terminate(run) or (),
+        lambda life, run: life.terminate(run),
         lambda chance: {"run": chance.randrange(4)},
         (SYSTEM,),
     ),
-    Action("a run is executed again", 3, lambda life: life.execute_again() or (), levels=(SYSTEM,)),
+    Action("a run is executed again", 3, lambda life: life.execute_again(), levels=(SYSTEM,)),
     Action("the machine sleeps", 2, _suspend, lambda chance: {"minutes": chance.choice([5, 60, 600])}, (SYSTEM,)),
     Action("a foreign file in the place of ours", 2, lambda life: life.foreign_file(), levels=(SYSTEM,)),
     Action("somebody writes into the file", 2, lambda life: life.intruder(), levels=(SYSTEM,)),

@@ -5,17 +5,14 @@ emulator's clock. No pause takes any time.
 """
 
 import datetime as dt
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import mkdtemp
 
 from wx_datacube.attention import tell
 from wx_datacube.backfill import Ahead, Backfill, Landed, Run, Scope, check_account
 from wx_datacube.catalog import ENDPOINTS, Endpoint
-from wx_datacube.crew import Progress
 from wx_datacube.doctor import examine
 from wx_datacube.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
@@ -32,10 +29,10 @@ from wx_datacube.warehouse.accounts import rename_account
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import replay
-from wx_datacube_tests.company import Company, company
-from wx_datacube_tests.receiver import Receiver, receiving
-from wx_datacube_tests.walk.actions import CORE
-from wx_datacube_tests.walk.life import BEGINNING, Life
+from wx_datacube_tests.company import Company
+from wx_datacube_tests.ingesting import Watching
+from wx_datacube_tests.receiver import Receiver
+from wx_datacube_tests.walk.life import BEGINNING, Life, born
 
 TICKS = [dt.time(hour, 30) for hour in (8, 10, 12)]
 CHECKS = dt.time(12, 35)
@@ -74,19 +71,8 @@ class InMemory:
         return self.held.setdefault((self.account.name, endpoint.name), set())
 
 
-class _Nobody:
-    """Who watches a backfill and says nothing."""
-
-    def planned(self, labels: int, calls: int) -> None: ...
-    def progress(self, news: Progress) -> None: ...
-    def said(self, message: str) -> None: ...
-    def ran(self, run: Run) -> None: ...
-
-
 class Core(Life):
     """A life in this process."""
-
-    level = CORE
 
     def __init__(self, folder: Path, company: Company, receiver: Receiver) -> None:
         super().__init__(folder, company, receiver)
@@ -96,17 +82,8 @@ class Core(Life):
         self.settings = self._configured()
 
     def _configured(self) -> Settings:
-        given: dict[str, object] = {
-            "API_URL": self.company.api_url,
-            "ACCOUNTS": ",".join(self.names.values()),
-            "START": self.start,
-            "WEBHOOK": self.receiver.url(),
-            "CONCURRENCY": 1,  # so that the same seed makes the same calls in the same order
-            "DATABASE": self.folder / "wx_datacube.duckdb",
-        }
-        for member, name in self.names.items():
-            options = self.emulated(member).options
-            given |= {f"{name.upper()}_APPID": options.appid, f"{name.upper()}_SECRET": options.secret}
+        # One call at a time, so that the same seed makes the same calls in the same order.
+        given = self.configuration() | {"CONCURRENCY": 1, "DATABASE": self.folder / "wx_datacube.duckdb"}
         return load_settings({f"WX_DATACUBE_{name}": str(value) for name, value in given.items()}, self.folder)
 
     @property
@@ -214,7 +191,7 @@ class Core(Life):
             with ingest.warehouse.writing() as con:
                 states = scope.of(known.states(con, name, account.start, self.now))
             runs = InMemory(self.held, states, ingest.warehouse, account, scope, self.now)
-            done = Backfill(runs, ingest, scope, self.now, _Nobody())
+            done = Backfill(runs, ingest, scope, self.now, Watching())
             done.run()
             for report in done.reports:
                 self._believe(report)
@@ -270,12 +247,7 @@ _MEMORY = Path("/dev/shm")
 
 @contextmanager
 def core(seed: int) -> Iterator[Life]:
-    """A life in this process, in scratch space; with an odd seed, of two accounts."""
-    folder = Path(mkdtemp(prefix="walk-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    names = ["shop", "news"][: 1 + seed % 2]
-    options = {"start": (BEGINNING - dt.timedelta(days=400)).date(), "messages_per_day": 12, "silent_share": 0.1}
-    try:
-        with company(*names, clock=BEGINNING, frozen=True, **options) as accounts, receiving() as receiver:
-            yield Core(folder, accounts, receiver)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """A life in this process, in memory where that can be."""
+    parent = _MEMORY if _MEMORY.is_dir() else None
+    with born(seed, parent, clock=BEGINNING, frozen=True) as (folder, accounts, receiver):
+        yield Core(folder, accounts, receiver)

@@ -8,6 +8,8 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import groupby
+from operator import itemgetter
 
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.periods import midnight_of, settled_at
@@ -38,8 +40,7 @@ class Invariant:
 
 def broken(life: Life, moment: Moment) -> list[str]:
     """What does not hold just now, each with the invariant's name before a colon."""
-    if moment is not Moment.LOOK:
-        life.take_ledger()
+    life.take_ledger()
     complaints, life.complaints = life.complaints, []
     found = [f"{each.name}: {problem}" for each in INVARIANTS if moment in each.when for problem in each.holds(life)]
     return [*complaints, *found]
@@ -126,14 +127,9 @@ def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str 
 def _everything_is_there(life: Life) -> Iterator[str]:
     for member in life.members():
         facts = life.facts[member]
-        for name, labels in life.states(member).items():
-            missing = [
-                label
-                for label, state in labels.items()
-                if state == "missing" and settled_at(label, BY_NAME[name].period) <= life.now
-            ]
-            if missing:
-                yield f"{member} {name} lacks {missing[0]} … {missing[-1]} ({len(missing)})"
+        for name, missing in groupby(life.overdue(member), key=itemgetter(0)):
+            labels = [label for _, label in missing]
+            yield f"{member} {name} lacks {labels[0]} … {labels[-1]} ({len(labels)})"
         if facts.whole_from is None:
             facts.whole_from = life.now.date()
 

@@ -6,11 +6,14 @@ from what the emulator was told to do and from the published file, and not from 
 """
 
 import datetime as dt
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import duckdb
@@ -18,10 +21,10 @@ import duckdb
 from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Period
 from wx_datacube.emulator.account import Account
 from wx_datacube.errors import needs_person
-from wx_datacube.periods import due_on, label_of, settled_at
+from wx_datacube.periods import due_labels, due_on, label_of, labels_from, settled_at
 from wx_datacube.warehouse.ledger import Call
-from wx_datacube_tests.company import Company
-from wx_datacube_tests.receiver import Receiver
+from wx_datacube_tests.company import Company, company
+from wx_datacube_tests.receiver import Receiver, receiving
 from wx_datacube_tests.reference import Label, Reference
 
 BEGINNING = dt.datetime(2025, 3, 3, 14)
@@ -64,8 +67,6 @@ class Facts:
     """The day on which everything due was there for the first time."""
     errcodes: dict[str, int] = field(default_factory=dict)
     """Of each endpoint the errcode of the last answer, where it was one."""
-    failed_on: set[dt.date] = field(default_factory=set)
-    """Days on which a call failed in whatever way."""
     wrong: bool = False
     """Whether something was wrong since it was last looked at what people were told."""
     weather_since: dt.datetime = BEGINNING
@@ -75,8 +76,6 @@ class Facts:
 
 class Life(ABC):
     """Two accounts, from `BEGINNING` on."""
-
-    level: str
 
     def __init__(self, folder: Path, company: Company, receiver: Receiver) -> None:
         self.folder, self.company, self.receiver = folder, company, receiver
@@ -161,6 +160,19 @@ class Life(ABC):
         """The account at WeChat."""
         return self.company.members[member]
 
+    def configuration(self) -> dict[str, object]:
+        """The settings, without their prefix, by the names that the accounts have now."""
+        found: dict[str, object] = {
+            "API_URL": self.company.api_url,
+            "ACCOUNTS": ",".join(self.names.values()),
+            "START": self.start,
+            "WEBHOOK": self.receiver.url(),
+        }
+        for member, name in self.names.items():
+            options = self.emulated(member).options
+            found |= {f"{name.upper()}_APPID": options.appid, f"{name.upper()}_SECRET": options.secret}
+        return found
+
     def labels_of_day(self, day: dt.date) -> Iterator[tuple[str, dt.date]]:
         """Every label that counts a day, with the name of its endpoint."""
         for endpoint in ENDPOINTS:
@@ -210,8 +222,6 @@ class Life(ABC):
                 facts.errcodes[call.endpoint] = call.errcode
             elif good:
                 facts.errcodes.pop(call.endpoint, None)
-        if not good:
-            facts.failed_on.add(call.requested_at.date())
         lied = facts.lies_since is not None and call.requested_at >= facts.lies_since
         for label in _labels(call):
             if good and lied:
@@ -234,18 +244,21 @@ class Life(ABC):
         """The state of every label that is due, by the rules in plain Python."""
         return self.reference.states(member, self.start, self.now)
 
+    def overdue(self, member: str) -> list[tuple[str, dt.date]]:
+        """The labels that should be there by now and aren't, oldest first within an endpoint."""
+        return [
+            (name, label)
+            for name, labels in self.states(member).items()
+            for label, state in labels.items()
+            if state == "missing" and settled_at(label, BY_NAME[name].period) <= self.now
+        ]
+
     def missing(self, member: str) -> set[tuple[str, dt.date]]:
-        """What should be there by now and isn't, of what was due after everything had been there once."""
-        facts, found = self.facts[member], set()
-        if facts.whole_from is None:
+        """What is overdue of what was due after everything had been there once."""
+        whole = self.facts[member].whole_from
+        if whole is None:
             return set()
-        for name, labels in self.states(member).items():
-            period = BY_NAME[name].period
-            for label, state in labels.items():
-                recent = due_on(label, period) > facts.whole_from
-                if state == "missing" and recent and settled_at(label, period) <= self.now:
-                    found.add((name, label))
-        return found
+        return {(name, label) for name, label in self.overdue(member) if due_on(label, BY_NAME[name].period) > whole}
 
     def missing_in(self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date) -> int:
         """How many due labels from `first` to `last` are missing."""
@@ -271,11 +284,7 @@ class Life(ABC):
 
     def something_is_wrong(self, member: str) -> bool:
         """Whether WeChat refuses, or something that should be there is missing."""
-        return bool(self.refused(member)) or any(
-            state == "missing" and settled_at(label, BY_NAME[name].period) <= self.now
-            for name, labels in self.states(member).items()
-            for label, state in labels.items()
-        )
+        return bool(self.refused(member) or self.overdue(member))
 
     def answer_of(self, member: str, endpoint: Endpoint, label: dt.date) -> Any:
         """What the last answer for a label was worth; None without one."""
@@ -307,19 +316,29 @@ SELECT count(*), coalesce(bit_xor(hash(call_id, endpoint, begin_date, requested_
 FROM datacube.api_calls WHERE call_id <= ?"""
 
 
-def _labels(call: Call) -> Iterator[dt.date]:
+def _labels(call: Call) -> list[dt.date]:
     """The labels in a call's window."""
     period = BY_NAME[call.endpoint].period
-    label = label_of(call.begin_date, period)
-    while label <= call.end_date:
-        if label >= call.begin_date:
-            yield label
-        label = due_on(label, period)
+    until = takewhile(lambda label: label <= call.end_date, labels_from(label_of(call.begin_date, period), period))
+    return [label for label in until if label >= call.begin_date]
 
 
-def days_of(label: dt.date, period: Period) -> Iterator[dt.date]:
+def days_of(label: dt.date, period: Period) -> list[dt.date]:
     """The days that a label counts."""
-    day = label
-    while day < due_on(label, period):
-        yield day
-        day += dt.timedelta(days=1)
+    return due_labels(Period.DAY, label, due_on(label, period))
+
+
+@contextmanager
+def born(seed: int, parent: Path | None = None, **clock: object) -> Iterator[tuple[Path, Company, Receiver]]:
+    """What a life begins with: scratch space in `parent`, its accounts, two with an odd seed, and a chat.
+
+    `clock` are options of the emulator.
+    """
+    folder = Path(mkdtemp(prefix="walk-", dir=parent))
+    names = ["shop", "news"][: 1 + seed % 2]
+    options = {"start": (BEGINNING - dt.timedelta(days=400)).date(), "messages_per_day": 12, "silent_share": 0.1}
+    try:
+        with company(*names, **options, **clock) as accounts, receiving() as receiver:
+            yield folder, accounts, receiver
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -60,7 +60,7 @@ def play(
     with level(seed) as life:
         for number, step in enumerate(steps, 1):
             say(f"{number:4} {life.now:%Y-%m-%d %H:%M} {step}")
-            problems = [*step.action.do(life, **step.drawn), *broken(life, Moment.ACTION)]
+            problems = [*(step.action.do(life, **step.drawn) or ()), *broken(life, Moment.ACTION)]
             if problems:
                 return Failure(seed, steps[:number], problems)
         if problems := broken(life, Moment.END):

@@ -8,17 +8,14 @@ does in its UI goes to the webserver.
 import datetime as dt
 import json
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import dagster as dg
@@ -28,15 +25,18 @@ from dagster._core.scheduler.instigation import TickStatus
 from wx_datacube.catalog import ENDPOINTS, Endpoint
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.periods import BEIJING, beijing_now
-from wx_datacube_tests.company import Company, company
+from wx_datacube_tests.company import Company
 from wx_datacube_tests.end_to_end.project import Project, Ui, end, free_port, session
-from wx_datacube_tests.receiver import Receiver, receiving
-from wx_datacube_tests.walk.actions import SYSTEM
+from wx_datacube_tests.receiver import Receiver
 from wx_datacube_tests.walk.defects import VARIABLE
-from wx_datacube_tests.walk.life import BEGINNING, Life
+from wx_datacube_tests.walk.life import BEGINNING, Life, born
 
 TICKS = (dt.time(8, 30), dt.time(12, 30), dt.time(12, 35))
 """The ticks of a morning that are waited for; those between them are late ones, as after a suspend."""
+ANY = range(-64, 256)
+"""Every exit code, a signal's too."""
+WORKED = (0, 1, 3)
+"""The exit codes of a backfill that could do its work, whatever WeChat answered."""
 BOUND = 180.0
 """Seconds that a command, a tick or a run may take on a busy machine."""
 GOES_ON = 90.0
@@ -53,7 +53,6 @@ _LIBRARIES = [*Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1")]
 THEIRS = """
 import time
 import dagster as dg
-from dagster._core.scheduler.instigation import TickStatus
 from wx_datacube.definitions import build_defs
 
 @dg.asset(
@@ -90,11 +89,8 @@ class Ended:
 class System(Life):
     """A life of processes."""
 
-    level = SYSTEM
-
     def __init__(self, folder: Path, company: Company, receiver: Receiver, seed: int, stack: ExitStack) -> None:
         super().__init__(folder, company, receiver)
-        self.chance = random.Random(seed)
         self.stack = stack
         self.guest = seed % 3 == 2
         """Whether ours is a part of somebody's own project."""
@@ -142,7 +138,7 @@ class System(Life):
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
             "DAGSTER_HOME": str(self.project.folder),
-            **{name: os.environ[name] for name in ("PYTHONPATH",) if VARIABLE in os.environ},
+            **({"PYTHONPATH": os.environ["PYTHONPATH"]} if VARIABLE in os.environ else {}),
         }
 
     def pass_until(self, moment: dt.datetime) -> None:
@@ -314,12 +310,12 @@ class System(Life):
 
     # --- commands
 
-    def call(self, command: Sequence[str], bound: float = BOUND) -> Ended:
-        """Run a command to its end; complain where it doesn't come, or leaves processes."""
+    def call(self, command: Sequence[str], bound: float = BOUND, codes: Collection[int] = ANY) -> Ended:
+        """Run a command to its end; complain where it doesn't come, leaves processes or has another exit code."""
         with self.project.started(command, **self.environ()) as process:
-            return self.outcome(process, bound)
+            return self.outcome(process, bound, codes)
 
-    def outcome(self, process: subprocess.Popen[str], bound: float = BOUND) -> Ended:
+    def outcome(self, process: subprocess.Popen[str], bound: float = BOUND, codes: Collection[int] = ANY) -> Ended:
         """The end of a command that was started."""
         name = " ".join(map(str, process.args[1:])) if isinstance(process.args, list) else str(process.args)
         try:
@@ -331,11 +327,13 @@ class System(Life):
             self.complaints.append(f"no process is left: {name} left {session(process.pid)}")
         if "Traceback" in err:
             self.complaints.append(f"nothing unexpected is printed: {name}: {err[-600:]}")
+        if process.returncode not in codes:
+            self.complaints.append(f"exit codes tell the truth: {name} ended with {process.returncode}: {err[-300:]}")
         return Ended(process.returncode, out, err)
 
-    def command(self, *arguments: str, bound: float = BOUND) -> Ended:
+    def command(self, *arguments: str, codes: Collection[int] = ANY) -> Ended:
         """Run `wx-datacube` to its end."""
-        return self.call(self.project.command(*arguments), bound)
+        return self.call(self.project.command(*arguments), codes=codes)
 
     def backfill_command(
         self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date, refresh: bool
@@ -349,9 +347,7 @@ class System(Life):
         self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date, refresh: bool
     ) -> None:
         """By the command; its exit code tells the truth."""
-        ended = self.call(self.backfill_command(member, endpoints, first, last, refresh))
-        if ended.code not in (0, 1, 3, None):
-            self.complaints.append(f"exit codes tell the truth: backfill ended with {ended.code}: {ended.err[-300:]}")
+        ended = self.call(self.backfill_command(member, endpoints, first, last, refresh), codes=WORKED)
         if ended.code == 0 and (missing := self.missing_in(member, endpoints, first, last)):
             self.complaints.append(f"exit codes tell the truth: backfill ended with 0, and {missing} are missing")
         self.take_messages()
@@ -365,47 +361,30 @@ class System(Life):
         self.needs_person(member)
         if self.database.exists():
             for what in (["report"], ["export", "--output", str(self.folder / "export")]):
-                ended = self.command(*what, "--account", self.names[member])
-                if ended.code not in (0, 1):
-                    self.complaints.append(f"exit codes tell the truth: {what} ended with {ended.code}: {ended.err}")
+                self.command(*what, "--account", self.names[member], codes=(0, 1))
 
     def replay(self) -> None:
         """By the command."""
-        ended = self.command("replay")
-        if ended.code not in (0, 2):
-            self.complaints.append(f"exit codes tell the truth: replay ended with {ended.code}: {ended.err[-300:]}")
+        self.command("replay", codes=(0, 2))
 
     def rename(self, member: str, new: str) -> None:
         """By the command, while nothing of Dagster runs, as it says."""
         self.stop_dev()
         old = self.names[member]
-        if self.database.exists():
-            ended = self.command("rename-account", old, new)
-            if ended.code != 0:
-                self.complaints.append(
-                    f"exit codes tell the truth: rename-account ended with {ended.code}: {ended.err}"
-                )
-                return
+        if self.database.exists() and self.command("rename-account", old, new, codes=(0,)).code != 0:
+            return
         self.names[member] = new
         self._configure()
 
     def _configure(self) -> None:
-        settings = {"START": self.start, "WEBHOOK": self.receiver.url()}
-        members = {
-            f"{name.upper()}_{field.upper()}": getattr(self.emulated(member).options, field)
-            for member, name in self.names.items()
-            for field in ("appid", "secret")
-        }
-        accounts = {"API_URL": self.company.api_url, "ACCOUNTS": ",".join(self.names.values())}
-        self.project.set(**accounts, **members, **settings)
+        self.project.set(**self.configuration())
 
     def needs_person(self, member: str) -> list[str]:
         """By `status`, whose exit code says the same."""
         if not self.database.exists():
             return []
-        ended = self.command("status", "--json", "--account", self.names[member])
+        ended = self.command("status", "--json", "--account", self.names[member], codes=(0, 1))
         if ended.code not in (0, 1):
-            self.complaints.append(f"exit codes tell the truth: status ended with {ended.code}: {ended.err[-300:]}")
             return []
         said = list(json.loads(ended.out)["accounts"][self.names[member]]["needs_person"])
         if bool(said) != (ended.code == 1):
@@ -457,9 +436,7 @@ class System(Life):
                 for each in asked
             ]
             for process in started:
-                ended = self.outcome(process)
-                if ended.code not in (0, 1, 3, None):
-                    self.complaints.append(f"exit codes tell the truth: {ended.code} {ended.err[-300:]}")
+                self.outcome(process, codes=WORKED)
 
     def stopped_backfill(
         self, asked: tuple[str, list[Endpoint], dt.date, dt.date, bool], after: float, how: str, victim: int, where: str
@@ -485,9 +462,7 @@ class System(Life):
                 process.wait()
         # What was killed is in nobody's way.
         name, endpoints, first, last, _ = asked
-        ended = self.call(self.backfill_command(name, endpoints, first, last, False), GOES_ON)
-        if ended.code not in (0, 1, 3, None):
-            self.complaints.append(f"exit codes tell the truth: {ended.code} {ended.err[-300:]}")
+        self.call(self.backfill_command(name, endpoints, first, last, False), GOES_ON, WORKED)
 
     # --- what befalls files
 
@@ -512,12 +487,11 @@ class System(Life):
                 path.unlink(missing_ok=True)
             aside.rename(self.database)
 
-    def intruder(self) -> Iterator[str]:
+    def intruder(self) -> None:
         """Somebody writes a table of their own into the published file."""
         if self.database.exists():
             with suppress(duckdb.IOException), duckdb.connect(str(self.database)) as con:  # unless a run is at it
                 con.execute("CREATE OR REPLACE TABLE main.notes AS SELECT range AS note FROM range(1000)")
-        return iter(())
 
     def reader(self) -> Iterator[str]:
         """Somebody holds the published file open while a backfill runs."""
@@ -525,19 +499,14 @@ class System(Life):
             return
         with duckdb.connect(str(self.database), read_only=True) as con:
             before = con.execute("SELECT count(*) FROM datacube.api_calls").fetchall()
-            ended = self.command("backfill")
-            if ended.code not in (0, 1, 3, None):
-                yield f"exit codes tell the truth: backfill ended with {ended.code} beside a reader: {ended.err[-300:]}"
+            self.command("backfill", codes=WORKED)
             if con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() < before:
                 yield "readers are never disturbed: calls are gone"
 
-    def full_disk(self) -> Iterator[str]:
+    def full_disk(self) -> None:
         """No file may grow by more than a little, for a backfill: it says so, and nothing is lost."""
         limit = max(path.stat().st_size for path in [*self.database.parent.glob("*.duckdb"), Path(__file__)])
-        command = ["prlimit", f"--fsize={limit + 4096}", *self.project.command("backfill")]
-        ended = self.call(command)
-        if ended.code not in (0, 1, 2, 3, None):
-            yield f"exit codes tell the truth: backfill ended with {ended.code} on a full disk: {ended.err[-300:]}"
+        self.call(["prlimit", f"--fsize={limit + 4096}", *self.project.command("backfill")], codes=(*WORKED, 2))
 
 
 _WHERE = {
@@ -576,12 +545,6 @@ _UNDER_WAY = ("REQUESTED", "CANCELING", "FAILING")
 
 @contextmanager
 def system(seed: int) -> Iterator[Life]:
-    """A life of processes in scratch space; whatever it started is ended."""
-    folder = Path(mkdtemp(prefix="walk-"))
-    options = {"start": (BEGINNING - dt.timedelta(days=400)).date(), "messages_per_day": 12, "silent_share": 0.1}
-    names = ["shop", "news"][: 1 + seed % 2]
-    try:
-        with company(*names, **options) as accounts, receiving() as receiver, ExitStack() as stack:
-            yield System(folder, accounts, receiver, seed, stack)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """A life of processes; whatever it started is ended."""
+    with born(seed) as (folder, accounts, receiver), ExitStack() as stack:
+        yield System(folder, accounts, receiver, seed, stack)
