@@ -100,8 +100,8 @@ class System(Life):
         self._configure()
         self.dev: subprocess.Popen[str] | None = None
         self.ui = Ui(0)
-        self.hit_at: dt.datetime | None = None
-        """When a process was last killed, or a run ended, by us."""
+        self.hits: list[dt.datetime] = []
+        """When a process was killed, or a run ended, by us."""
         self.judged: set[str] = set()
         """Failed runs that were looked at."""
         self._switched_on: set[str] = set()
@@ -258,16 +258,21 @@ class System(Life):
 
     def _judge_failures(self) -> None:
         """A run fails for a reason that its log names, or since we ended something."""
-        for run in self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])):
-            if run.run_id in self.judged:
+        for record in self.instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])):
+            run_id = record.dagster_run.run_id
+            if run_id in self.judged:
                 continue
-            self.judged.add(run.run_id)
-            steps = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-            if not steps and self.hit_at is None:
-                logs = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-                self.complaints.append(
-                    f"runs fail for a reason: {run.run_id} {[each.user_message for each in logs][:2]}"
-                )
+            self.judged.add(run_id)
+            steps = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+            if not steps and not self._was_hit(record):
+                logs = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+                self.complaints.append(f"runs fail for a reason: {run_id} {[each.user_message for each in logs][:2]}")
+
+    def _was_hit(self, record: dg.RunRecord) -> bool:
+        """Whether we killed something from shortly before a run was made, its code server perhaps, until it ended."""
+        made, end = record.create_timestamp.timestamp(), record.end_time or record.update_timestamp.timestamp()
+        hits = [each.replace(tzinfo=BEIJING).timestamp() for each in self.hits]
+        return any(made - 600 <= hit <= end + 1 for hit in hits)
 
     def launch(self, member: str, ranges: dict[Endpoint, list[tuple[dt.date, dt.date]]]) -> None:
         """A backfill in the UI."""
@@ -284,7 +289,7 @@ class System(Life):
     def terminate(self, place: int) -> None:
         """Terminate a run that is under way, if there is one, as in the UI."""
         if runs := [run for run in self.unfinished() if run.status is dg.DagsterRunStatus.STARTED]:
-            self.hit_at = self.now
+            self.hits.append(self.now)
             self._asked(TERMINATE, id=runs[place % len(runs)].run_id)
 
     def execute_again(self) -> None:
@@ -405,7 +410,7 @@ class System(Life):
     def hit(self, pids: Sequence[int], place: int, how: signal.Signals) -> None:
         """Send a signal to one of these processes."""
         if pids:
-            self.hit_at = self.now
+            self.hits.append(self.now)
             with suppress(ProcessLookupError):
                 os.kill(pids[place % len(pids)], how)
 
@@ -418,7 +423,7 @@ class System(Life):
             if how is signal.SIGSTOP:
                 time.sleep(2)
                 self.set_clocks(self.now + span)
-        self.hit_at = self.now  # a run that was starting for longer than Dagster allows is failed by it
+        self.hits.append(self.now)  # a run that was starting for longer than Dagster allows is failed by it
 
     def materialize(self, member: str, endpoint: Endpoint, first: dt.date, last: dt.date) -> None:
         """`dagster asset materialize`."""
