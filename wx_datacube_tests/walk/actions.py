@@ -89,9 +89,11 @@ _ORDINARY: Drawn = {
 }
 
 
-def _weather(life: Life, member: int, weather: str) -> None:
-    """Another weather, from now on."""
+def _weather(life: Life, member: int, weather: str, mornings: int) -> Iterator[str]:
+    """Another weather, from now on; for so many mornings nobody does anything about it."""
     _change(life, life.member(member), next(each for each in WEATHERS if each.name == weather))
+    for _ in range(mornings):
+        yield from _morning(life)
 
 
 def _change(life: Life, member: str, weather: Weather) -> None:
@@ -105,7 +107,8 @@ def _change(life: Life, member: str, weather: Weather) -> None:
 
 def _drawn_weather(chance: random.Random) -> Drawn:
     (weather,) = chance.choices(WEATHERS, [each.weight for each in WEATHERS])
-    return {"member": chance.randrange(2), "weather": weather.name}
+    mornings = 0 if weather is CLEAR else chance.choice([0, 0, 0, 1, 3, 7])
+    return {"member": chance.randrange(2), "weather": weather.name, "mornings": mornings}
 
 
 # --- WeChat, at one moment ---------------------------------------------------------------------------------------
@@ -306,10 +309,10 @@ def _morning(life: Life) -> Iterator[str]:
     yield from _until_the_next_look(life)
     for member in life.members():
         facts = life.facts[member]
-        if facts.heals is not None and life.scheduled and facts.whole_from is not None:
+        if facts.heals is not None and life.scheduled:
             mornings = (life.now.date() - max(facts.weather_since, life.scheduled_since).date()).days
-            if mornings > facts.heals and (missing := life.missing(member)):
-                yield f"everything comes in by itself: {member} lacks {min(missing, key=lambda each: each[1])}"
+            if mornings > facts.heals and (missing := life.overdue(member)):
+                yield f"everything comes in by itself: {member} lacks {missing[0]}, {len(missing)} labels in all"
 
 
 def _until_the_next_look(life: Life) -> Iterator[str]:

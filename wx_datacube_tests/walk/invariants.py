@@ -126,12 +126,9 @@ def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str 
 
 def _everything_is_there(life: Life) -> Iterator[str]:
     for member in life.members():
-        facts = life.facts[member]
         for name, missing in groupby(life.overdue(member), key=itemgetter(0)):
             labels = [label for _, label in missing]
             yield f"{member} {name} lacks {labels[0]} … {labels[-1]} ({len(labels)})"
-        if facts.whole_from is None:
-            facts.whole_from = life.now.date()
 
 
 # --- what people are told ----------------------------------------------------------------------------------------

@@ -211,7 +211,10 @@ class Life(ABC):
         for call_id, *values in rows:
             self._take_call(call_id, Call(*values))
         for member, facts in self.facts.items():
-            facts.wrong = facts.wrong or self.something_is_wrong(member)
+            overdue = self.overdue(member)
+            facts.wrong = facts.wrong or bool(overdue or self.refused(member))
+            if facts.whole_from is None and not overdue and self.states(member)[ENDPOINTS[0].name]:
+                facts.whole_from = self.now.date()
 
     def _take_call(self, call_id: int, call: Call) -> None:
         member = {name: member for member, name in self.names.items()}[call.account]
@@ -224,8 +227,10 @@ class Life(ABC):
                 facts.errcodes.pop(call.endpoint, None)
         lied = facts.lies_since is not None and call.requested_at >= facts.lies_since
         for label in _labels(call):
+            if good and (lied or (call.endpoint, label) in facts.doubtful):
+                self._contradict(member, call.endpoint, label)
             if good and lied:
-                self.doubt(member, call.endpoint, label, call.requested_at)
+                facts.doubtful[call.endpoint, label] = call.requested_at
             if call.refresh and label in call.asked:
                 if (call.endpoint, label) not in facts.refreshed:
                     self.complaints.append(f"nobody asked for a refresh: {call.endpoint} {label}, call {call_id}")
@@ -235,8 +240,11 @@ class Life(ABC):
 
     def doubt(self, member: str, endpoint: str, label: dt.date, since: dt.datetime) -> None:
         """Take down that something else may be stored of a label than is true."""
+        self.facts[member].doubtful[endpoint, label] = since
+        self._contradict(member, endpoint, label)
+
+    def _contradict(self, member: str, endpoint: str, label: dt.date) -> None:
         facts = self.facts[member]
-        facts.doubtful[endpoint, label] = since
         if (endpoint, label) in facts.landed or self.stored(member, BY_NAME[endpoint], label):
             facts.contradicted.add((endpoint, label))
 

@@ -143,6 +143,7 @@ class System(Life):
 
     def pass_until(self, moment: dt.datetime) -> None:
         """Let time pass; ticks that come are waited for, and the runs that they request."""
+        self.settle()  # a run takes no hours, unless `suspend` lets it
         day = self.now.date()
         while day <= moment.date():
             for tick in TICKS:
