@@ -87,6 +87,8 @@ class Life(ABC):
         self.heard: list[Heard] = []
         self.complaints: list[str] = []
         """What did not hold within an action."""
+        self.failed = False
+        """Whether an invariant was broken."""
         self.chat_down_on: set[dt.date] = set()
         self.judged_on: set[dt.date] = set()
         """Days on which the schedules were on at 12:35."""

@@ -61,10 +61,11 @@ def play(
         for number, step in enumerate(steps, 1):
             say(f"{number:4} {life.now:%Y-%m-%d %H:%M} {step}")
             problems = [*(step.action.do(life, **step.drawn) or ()), *broken(life, Moment.ACTION)]
+            if number == len(steps) and not problems:
+                problems = broken(life, Moment.END)
             if problems:
+                life.failed = True
                 return Failure(seed, steps[:number], problems)
-        if problems := broken(life, Moment.END):
-            return Failure(seed, steps, problems)
     return None
 
 

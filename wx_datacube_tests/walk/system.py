@@ -8,6 +8,7 @@ does in its UI goes to the webserver.
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import dagster as dg
@@ -551,6 +553,9 @@ _UNDER_WAY = ("REQUESTED", "CANCELING", "FAILING")
 
 @contextmanager
 def system(seed: int) -> Iterator[Life]:
-    """A life of processes; whatever it started is ended."""
+    """A life of processes; whatever it started is ended. Of one that fails the log of `dagster dev` is kept."""
     with born(seed) as (folder, accounts, receiver), ExitStack() as stack:
-        yield System(folder, accounts, receiver, seed, stack)
+        life = System(folder, accounts, receiver, seed, stack)
+        yield life
+        if life.failed:
+            shutil.copy(folder / "dev.log", Path(gettempdir()) / f"walk-{seed}.log")
