@@ -19,7 +19,6 @@ from wx_datacube_tests.answers import everything
 from wx_datacube_tests.reference import parsed
 from wx_datacube_tests.walk.life import MISSING, PERSON, Life, days_of
 
-
 CHECKS = {check.name for endpoint in ENDPOINTS for check in checks_of(endpoint)}
 
 
