@@ -267,7 +267,8 @@ def _asked_of(life: Life, drawn: Drawn) -> tuple[str, list[Endpoint], dt.date, d
     """Account, endpoints, first and last day of a backfill, and whether it is a refresh, which is taken down."""
     name = life.member(drawn["member"])
     first = max(life.now.date() - drawn["ago"] * DAY, life.start)
-    last, chosen = first + drawn["days"] * DAY, [ENDPOINTS[number] for number in drawn["endpoints"]]
+    last = min(first + drawn["days"] * DAY, life.now.date() - DAY)
+    chosen = [ENDPOINTS[number] for number in drawn["endpoints"]]
     if drawn["refresh"]:
         for endpoint in chosen:
             labels = life.states(name)[endpoint.name]
