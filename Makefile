@@ -62,7 +62,7 @@ newest-duckdb: install ## The tests of what touches DuckDB, with the newest 2.x 
 	rm -rf $(VENV)/newest-duckdb
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
 	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST) wx_datacube_tests/test_warehouse_*.py \
-		wx_datacube_tests/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py
+		wx_datacube_tests/operations/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py
 
 # The package index decides what is newest, so these two are no part of `make test`. PYTEST chooses the tests.
 TEST_TOOLS := pytest pytest-xdist hypothesis 'wechatpy[cryptography]'
@@ -78,7 +78,7 @@ lowest: install ## The tests, commands included, with the lowest versions that p
 
 # Dagster warns of such a pair, in every process; one test wants a process that says nothing.
 MISMATCH := 'ignore:Found version mismatch:UserWarning'
-SILENT := wx_datacube_tests/test_definitions.py::test_importing_the_definitions_has_no_effect
+SILENT := wx_datacube_tests/orchestration/test_definitions.py::test_importing_the_definitions_has_no_effect
 
 # As README.md says for other Dagster projects: a Dagster that is newer than the one dagster-duckdb names stays.
 # --no-config: without the constraints of the lock.

@@ -17,9 +17,9 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from wx_datacube.catalog import HISTORY_START
+from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.emulator.testing import Control
-from wx_datacube.periods import beijing_now
 
 TEXTBOOK_DAYS = 10
 MORNINGS = 3

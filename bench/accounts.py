@@ -23,10 +23,10 @@ from statistics import median
 import duckdb
 
 from bench.__main__ import Emulator, backfill, emulator, measure, newest, project
-from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
-from wx_datacube.ingest import Ingest
-from wx_datacube.periods import beijing_now, due_labels
-from wx_datacube.settings import Account
+from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.catalog.periods import beijing_now, due_labels
+from wx_datacube.config.settings import Account
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse.checks import checks_of, evidence_of_a_run, run_check
 from wx_datacube.warehouse.copies import copy_file, onto_disk, read_all, read_changed
 from wx_datacube.warehouse.files import Warehouse

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wx_datacube.catalog import ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
-from wx_datacube.periods import due_labels, due_on
+from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
+from wx_datacube.catalog.periods import due_labels, due_on
 from wx_datacube.warehouse.checks import checks_of, evidence_of_a_run, evidence_of_readers, run_check
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import Call, store_calls

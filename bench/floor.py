@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import requests
 
-from wx_datacube.catalog import ENDPOINTS, Endpoint
-from wx_datacube.periods import due_labels
-from wx_datacube.windows import Window, plan_windows
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.periods import due_labels
+from wx_datacube.ingest.windows import Window, plan_windows
 
 CONCURRENCY = 8
 _local = threading.local()

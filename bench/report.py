@@ -12,9 +12,9 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from bench.checks import NOW, twelve_years
-from wx_datacube.catalog import HISTORY_START
-from wx_datacube.report.figures import read_figures
-from wx_datacube.report.page import save
+from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.operations.report.figures import read_figures
+from wx_datacube.operations.report.page import save
 from wx_datacube.warehouse.files import Connection, Warehouse
 
 TIMES = 5

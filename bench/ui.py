@@ -22,8 +22,8 @@ from socket import socket
 from typing import Any
 
 from bench.__main__ import Emulator, emulator, measure, project
-from wx_datacube.catalog import ENDPOINTS, HISTORY_START
-from wx_datacube.periods import beijing_now
+from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START
+from wx_datacube.catalog.periods import beijing_now
 
 TIMES = 5
 LAUNCH = """

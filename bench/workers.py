@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench.__main__ import Emulator, backfill, emulator, project
 from bench.accounts import ingest
-from wx_datacube.catalog import BY_NAME
-from wx_datacube.periods import beijing_now
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.end_to_end.test_postgres import on_postgres
 from wx_datacube_tests.postgres import PASSWORD, find_programs, postgres

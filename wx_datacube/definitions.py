@@ -1,132 +1,14 @@
-"""Definitions: everything of this package as one Dagster code location, for this project or inside another.
-
-`defs` is the entry point of `workspace.yaml` and `[tool.dg]`; `build_defs` is for other people's projects. Nothing
-is decided here: assets, schedules and resources come from `orchestration`.
-"""
+"""Definitions: Dagster's entry point, named by `workspace.yaml` and `[tool.dg]`; `build_defs` is for other projects."""
 
 import gc
-import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog import ENDPOINTS, Period
-from wx_datacube.environment import configured_accounts, load_settings
-from wx_datacube.errors import SettingsError
-from wx_datacube.orchestration.assets import build_asset, resource_key
-from wx_datacube.orchestration.judging import build_judging
-from wx_datacube.orchestration.prefixes import stem
-from wx_datacube.orchestration.report import build_report, can_report
-from wx_datacube.orchestration.resources import account_resource, reading_resource
-from wx_datacube.orchestration.schedules import MORNINGS, build_jobs, build_schedule
-from wx_datacube.periods import Clock, beijing_now
-from wx_datacube.settings import DATABASE, Account, Settings
+from wx_datacube.orchestration.code_location import build_defs
 
-
-def build_defs(
-    *,
-    accounts: Sequence[str] | str | None = None,
-    key_prefix: Sequence[str] | str = (),
-    group_name: str | None = None,
-    owners: Sequence[str] = (),
-    resources: Mapping[str, Any] | None = None,
-    duckdb_key: str = "duckdb",
-    cron_schedule: str = MORNINGS,
-    clock: Clock = beijing_now,
-) -> dg.Definitions:
-    """Seven assets, their checks, four schedules and the resources of every account; a report with the extra `report`.
-
-    `accounts` are names as in the settings, or one name (None: all that are configured); SettingsError where one is not
-    configured. `key_prefix` comes before asset keys and before the names of jobs and schedules. `resources` override
-    ours by key: `wechat_<account>` (a `WeChatAccount`) and `duckdb_key` (the published file, read-only; another key
-    where yours is taken). Any other setting that is wrong doesn't keep the code location from loading: a warning says
-    so, and so does each run.
-    """
-    settings, configured = _settings()
-    prefix = [key_prefix] if isinstance(key_prefix, str) else [*key_prefix]
-    _require_prefix(prefix)
-    chosen = _chosen(accounts, configured)
-    ours: dict[str, Any] = {resource_key(each.name): account_resource(each.name, settings) for each in chosen}
-    ours[duckdb_key] = reading_resource(settings.database if settings else Path(DATABASE))
-    ours |= dict(resources or {})
-    everything = [
-        _account_defs(each, prefix, group_name or f"wx_{each.name}", owners, cron_schedule, ours, duckdb_key, clock)
-        for each in chosen
-    ]
-    return dg.Definitions.merge(*everything, dg.Definitions(resources=ours))
-
-
-def _settings() -> tuple[Settings | None, Sequence[Account]]:
-    """The settings, None where they are wrong, and the accounts in any case.
-
-    Without accounts, Dagster would forget after twelve hours that schedules it no longer finds were on.
-    """
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        dg.get_dagster_logger("wx_datacube").warning(f"Every run will fail: {error}")
-        return None, configured_accounts()
-    return settings, settings.accounts
-
-
-def _chosen(accounts: Sequence[str] | str | None, configured: Sequence[Account]) -> list[Account]:
-    """The configured accounts of these names; SettingsError for a name that isn't, or for no name at all."""
-    if accounts is None:
-        return [*configured]
-    by_name = {each.name: each for each in configured}
-    names = [accounts] if isinstance(accounts, str) else [*accounts]
-    unknown = [name for name in names if name not in by_name]
-    if unknown or not names:
-        wrong = f"are not configured: {', '.join(map(repr, unknown))}" if names else "are an empty list"
-        raise SettingsError(
-            f"The accounts of build_defs, or of the component, {wrong}.",
-            advice=f"Configured: {', '.join(by_name)} (by WX_DATACUBE_ACCOUNT or WX_DATACUBE_ACCOUNTS)."
-            " Leave `accounts` out for all of them.",
-        )
-    return [by_name[name] for name in dict.fromkeys(names)]
-
-
-def _require_prefix(prefix: Sequence[str]) -> None:
-    if not all(_PART.fullmatch(part) for part in prefix):
-        raise SettingsError(
-            f"key_prefix is wrong: {'/'.join(prefix)!r}.",
-            advice='It is one name, such as "wechat", or a list of names: ["marketing", "wechat"]. A name has letters,'
-            " digits, _, - and dots.",
-        )
-
-
-_PART = re.compile(r"[A-Za-z0-9_.-]+")
-
-
-def _account_defs(
-    account: Account,
-    prefix: Sequence[str],
-    group: str,
-    owners: Sequence[str],
-    cron: str,
-    resources: Mapping[str, Any],
-    duckdb_key: str,
-    clock: Clock,
-) -> dg.Definitions:
-    name, own_resource = account.name, resource_key(account.name)
-    with warnings.catch_warnings():
-        # Dagster calls backfill policies beta, at every load; this project is built on them and tested with them.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = {
-            each.name: build_asset(name, each, account.start, prefix=prefix, group=group, owners=owners, clock=clock)
-            for each in ENDPOINTS
-        }
-    keys = {endpoint: asset.key for endpoint, asset in assets.items()}
-    own = stem(tuple(prefix), name)
-    jobs = build_jobs(own, assets, {own_resource: resources[own_resource]})
-    schedules = [build_schedule(jobs[period], name, period, keys, cron=cron, clock=clock) for period in Period]
-    schedules.append(build_judging(own, name, keys, clock))
-    reports = [build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners)]
-    return dg.Definitions(assets=[*assets.values(), *(reports if can_report() else ())], schedules=schedules)
+__all__ = ["build_defs", "defs"]
 
 
 @dg.definitions

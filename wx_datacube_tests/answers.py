@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from wx_datacube.warehouse.ledger import Call
 from wx_datacube.warehouse.schema import TABLES
 

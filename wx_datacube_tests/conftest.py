@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from wx_datacube.catalog import BY_NAME
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.schema import TABLES, create_statements
 from wx_datacube_tests.emulator_caller import Emulators

@@ -11,10 +11,10 @@ from typing import Any
 
 import requests
 
-from wx_datacube.catalog import Endpoint
+from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.periods import label_of
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.emulator.world import Row
-from wx_datacube.periods import label_of
 
 Day = dt.date | str
 Started = Callable[..., "Caller"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from wx_datacube.catalog import BY_NAME, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME, Endpoint
 from wx_datacube.warehouse.ledger import Call
 from wx_datacube_tests.answers import HOURS, MESSAGES, SENDERS, answered, day
 from wx_datacube_tests.reference import Object, parsed

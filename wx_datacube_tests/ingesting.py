@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from wx_datacube.backfill import Run
-from wx_datacube.catalog import ENDPOINTS, HISTORY_START, Endpoint
-from wx_datacube.crew import Progress
+from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.catalog.periods import due_labels
+from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.ingest import Again, Ingest, Report
-from wx_datacube.periods import due_labels
-from wx_datacube.settings import Account, Secret
+from wx_datacube.ingest.pool import Progress
+from wx_datacube.ingest.service import Again, Ingest, Report
+from wx_datacube.operations.backfill import Run
 from wx_datacube.warehouse.coverage import Refresh, State, note_refresh, states
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client

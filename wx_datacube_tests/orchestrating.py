@@ -15,15 +15,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from wx_datacube.backfill import Ahead, Backfill, Landed, Run, Scope
-from wx_datacube.catalog import BY_NAME, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME, Endpoint
+from wx_datacube.catalog.periods import beijing_now, due_on
+from wx_datacube.config.environment import load_settings
+from wx_datacube.config.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated
-from wx_datacube.environment import load_settings
-from wx_datacube.ingest import Ingest
+from wx_datacube.ingest.service import Ingest
+from wx_datacube.operations.backfill import Ahead, Backfill, Landed, Run, Scope
 from wx_datacube.orchestration.runs import REASON_TAG, Reason
-from wx_datacube.periods import beijing_now, due_on
-from wx_datacube.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.ingesting import Watching
 

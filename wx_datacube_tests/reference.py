@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from wx_datacube.catalog import BY_NAME, ENDPOINTS, HISTORY_START, Column, Endpoint, Period
-from wx_datacube.periods import due_on, label_of, labels_from, settled_at
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Column, Endpoint, Period
+from wx_datacube.catalog.periods import due_on, label_of, labels_from, settled_at
 
 DAILY = BY_NAME["getupstreammsg"]
 

@@ -1,9 +1,9 @@
 """The account of a test in which days pass: its client goes by the emulator's clock, and no pause takes any time."""
 
+from wx_datacube.config.settings import Settings
 from wx_datacube.emulator.testing import Control
-from wx_datacube.ingest import Ingest
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.orchestration.resources import WeChatAccount
-from wx_datacube.settings import Settings
 
 
 class ByTheSameClock(WeChatAccount):

@@ -15,8 +15,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from wx_datacube.catalog import ENDPOINTS
-from wx_datacube.export import export_views
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.operations.export import export_views
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.ingesting import Shop, shop
 

@@ -19,18 +19,18 @@ import requests
 import yaml
 
 import wx_datacube
-from wx_datacube import cli
-from wx_datacube.catalog import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint
-from wx_datacube.component import MessageAnalysis
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.catalog.periods import due_labels
+from wx_datacube.cli import commands
+from wx_datacube.config.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.control import ACTS
 from wx_datacube.emulator.errcodes import MESSAGES
 from wx_datacube.emulator.faults import KINDS, Fault
-from wx_datacube.periods import due_labels
-from wx_datacube.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS
+from wx_datacube.ingest.windows import plan_windows
+from wx_datacube.orchestration.component import MessageAnalysis
 from wx_datacube.warehouse.checks import CHECKS, checks_of
 from wx_datacube.warehouse.coverage import State
-from wx_datacube.windows import plan_windows
 from wx_datacube_tests.orchestrating import Orchestra, asset_key, orchestra
 
 TOP = Path(__file__).parent.parent
@@ -113,15 +113,15 @@ def test_every_command_is_documented(readme: str) -> None:
     """Each command has its row, and nothing has that is none."""
     documented = [cells[0].split()[1].strip("`") for cells in rows(TEXTS[readme], "`wx-datacube .*`")]
 
-    assert sorted(documented) == sorted(cli.commands.commands)
+    assert sorted(documented) == sorted(commands.commands.commands)
 
 
 @both
-@pytest.mark.parametrize("name", [name for name in cli.commands.commands if name != "emulator"])
+@pytest.mark.parametrize("name", [name for name in commands.commands.commands if name != "emulator"])
 def test_every_option_is_documented(readme: str, name: str) -> None:
     """A command's row names its options, all of them."""
     (row,) = rows(TEXTS[readme], rf"`wx-datacube {name}\b.*`")
-    params = [param for param in cli.commands.commands[name].params if isinstance(param, click.Option)]
+    params = [param for param in commands.commands.commands[name].params if isinstance(param, click.Option)]
     options = {option for param in params for option in param.opts}
 
     assert set(re.findall(r"--[a-z-]+", row[0])) == options
@@ -132,15 +132,15 @@ def test_every_command_line_in_the_pages_can_be_given(page: str) -> None:
     """What a page tells to type, the command line takes: command and options exist."""
     for line in re.findall(r"wx-datacube ([a-z]+ ?[^`\n>#]*)", TEXTS[page]):
         name, *words = line.split()
-        if name not in cli.commands.commands:
+        if name not in commands.commands.commands:
             continue  # a sentence that goes on
-        options = {option for param in cli.commands.commands[name].params for option in param.opts} | {"--help"}
+        options = {option for param in commands.commands.commands[name].params for option in param.opts} | {"--help"}
         assert [word for word in words if re.fullmatch("--[a-z-]+", word) and word not in options] == [], line
 
 
 def test_every_option_of_the_emulator_is_documented() -> None:
     """On the emulator's own page."""
-    options = [option for param in cli.commands.commands["emulator"].params for option in param.opts]
+    options = [option for param in commands.commands.commands["emulator"].params for option in param.opts]
 
     assert [option for option in options if not re.search(rf"{option}\b", TEXTS["docs/emulator.md"])] == []
 
@@ -184,8 +184,8 @@ def test_every_command_of_the_makefile_is_documented(readme: str) -> None:
     documented = {cells[0].strip("`").split()[1]: code(cells[1]) for cells in rows(TEXTS[readme], "`make .*`")}
 
     assert sorted(documented) == sorted(re.findall(r"^([a-z-]+):.*?## ", makefile, re.MULTILINE))
-    for commands in documented.values():
-        for command in commands:
+    for written in documented.values():
+        for command in written:
             shell = command.split("…")[0].strip().replace(" --quiet", "").replace("-m venv .venv", "-m venv")
             if " " in shell and not shell.startswith("make "):
                 assert shell in makefile, command
@@ -200,7 +200,7 @@ def test_every_exit_code_is_documented(readme: str) -> None:
 @both
 def test_the_shape_of_status_as_json_is_shown(readme: str, it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:
     """Every key at every level, as the command prints them."""
-    cli.run(["status", "--json"])
+    commands.run(["status", "--json"])
     printed = json.loads(capsys.readouterr().out)
     (shown,) = [json.loads(block) for block in blocks(TEXTS[readme], "json")]
     ours, theirs = printed["accounts"]["default"], shown["accounts"]["default"]
@@ -423,5 +423,5 @@ def test_the_calendar_of_a_twelve_year_history() -> None:
 
 def test_help_says_what_the_readme_says_of_exit_codes() -> None:
     """The module that turns outcomes into exit codes names the same ones."""
-    assert re.findall(r"(\d+) [a-z]", cli.__doc__ or "") == ["0", "1", "2", "3", "130"]
-    assert isinstance(cli.commands, click.Group)
+    assert re.findall(r"(\d+) [a-z]", commands.__doc__ or "") == ["0", "1", "2", "3", "130"]
+    assert isinstance(commands.commands, click.Group)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from wx_datacube import __version__
-from wx_datacube.environment import load_settings
-from wx_datacube.folder import FILES, content, make_project
-from wx_datacube.settings import ACCOUNT_FIELDS, PREFIX, SHARED_FIELDS
+from wx_datacube.config.environment import load_settings
+from wx_datacube.config.folder import FILES, content, make_project
+from wx_datacube.config.settings import ACCOUNT_FIELDS, PREFIX, SHARED_FIELDS
 
 TOP = Path(__file__).parent.parent
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]

@@ -12,13 +12,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.catalog import ENDPOINTS, Period
+from wx_datacube.catalog.endpoints import ENDPOINTS, Period
+from wx_datacube.catalog.periods import BEIJING
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.operations.status import read_status
 from wx_datacube.orchestration.assets import resource_key
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
-from wx_datacube.periods import BEIJING
-from wx_datacube.status import read_status
 from wx_datacube.warehouse.checks import By, checks_of, concerned, evidence_of_readers, run_check
 from wx_datacube.warehouse.coverage import State, states
 from wx_datacube_tests.orchestrating import HOURS, QUIET, SENDERS, Orchestra, asset_key, orchestra

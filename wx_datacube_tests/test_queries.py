@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from wx_datacube.errors import WarehouseError
-from wx_datacube.export import FORMATS, export_views
+from wx_datacube.operations.export import FORMATS, export_views
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.ingesting import Shop, shop
 

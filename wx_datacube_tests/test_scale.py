@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from wx_datacube.catalog import BY_NAME, HISTORY_START
-from wx_datacube.settings import Account, Settings
-from wx_datacube.status import read_status
+from wx_datacube.catalog.endpoints import BY_NAME, HISTORY_START
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.operations.status import read_status
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls

@@ -4,8 +4,8 @@ import datetime as dt
 import json
 from pathlib import Path
 
-from wx_datacube.catalog import ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
-from wx_datacube.periods import due_labels
+from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
+from wx_datacube.catalog.periods import due_labels
 from wx_datacube.warehouse.files import Warehouse
 
 TODAY = dt.datetime(2026, 11, 24, 15)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from wx_datacube.catalog import BY_NAME
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.emulator.clock import SettableClock
 from wx_datacube.emulator.errcodes import Refusal, rids
 from wx_datacube.emulator.faults import Fault, Faults

@@ -6,7 +6,7 @@ real time. It is the only place in the emulator that reads the machine's clock.
 
 import datetime as dt
 
-from wx_datacube.periods import Clock, beijing_now
+from wx_datacube.catalog.periods import Clock, beijing_now
 
 
 class SettableClock:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wx_datacube.catalog import BY_NAME
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.emulator.account import Account
 from wx_datacube.emulator.options import FIRST_DAY, LAST_DAY
 

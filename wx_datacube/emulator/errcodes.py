@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from itertools import count
 
-from wx_datacube.periods import BEIJING
+from wx_datacube.catalog.periods import BEIJING
 
 MESSAGES = {
     -1: "system error",

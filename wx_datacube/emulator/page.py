@@ -14,10 +14,10 @@ from html import escape
 from starlette.requests import Request
 from starlette.responses import Response
 
-from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.periods import due_on, label_of
 from wx_datacube.emulator.account import Account
 from wx_datacube.emulator.journal import Call
-from wx_datacube.periods import due_on, label_of
 
 CALLS_SHOWN = 20
 HEADERS = {

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import takewhile
 
-from wx_datacube.catalog import HISTORY_START, Endpoint, Family, Period
+from wx_datacube.catalog.endpoints import HISTORY_START, Endpoint, Family, Period
+from wx_datacube.catalog.periods import due_on, label_of, labels_from
 from wx_datacube.emulator.errcodes import Refusal
 from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.world import Row, World
-from wx_datacube.periods import due_on, label_of, labels_from
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 DAY = dt.timedelta(days=1)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from wx_datacube.catalog import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
 from wx_datacube.emulator.account import Account
 from wx_datacube.emulator.faults import Fault
 from wx_datacube.emulator.journal import Call

@@ -13,9 +13,9 @@ from itertools import takewhile
 from operator import add
 from typing import NamedTuple
 
-from wx_datacube.catalog import BY_NAME, HISTORY_START, Endpoint, Family, Period
+from wx_datacube.catalog.endpoints import BY_NAME, HISTORY_START, Endpoint, Family, Period
+from wx_datacube.catalog.periods import due_on, label_of, labels_from
 from wx_datacube.emulator.people import Day, People
-from wx_datacube.periods import due_on, label_of, labels_from
 
 Row = dict[str, int | str]
 """A row as WeChat answers it: its fields in the order of real answers."""

@@ -12,12 +12,15 @@ from typing import Any
 
 import dagster as dg
 
-from wx_datacube import catalog
-from wx_datacube.catalog import Endpoint, Family
-from wx_datacube.crew import Progress
-from wx_datacube.environment import load_settings
+from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.catalog import endpoints as catalog
+from wx_datacube.catalog.endpoints import Endpoint, Family
+from wx_datacube.catalog.periods import Clock
+from wx_datacube.config.environment import load_settings
+from wx_datacube.config.settings import Settings
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
-from wx_datacube.ingest import LabelReport, Report
+from wx_datacube.ingest.pool import Progress
+from wx_datacube.ingest.service import LabelReport, Report
 from wx_datacube.orchestration.checks import check_results, check_specs, evaluation
 from wx_datacube.orchestration.event_log import add_metadata, stored_together
 from wx_datacube.orchestration.failure import explained_failure
@@ -25,9 +28,6 @@ from wx_datacube.orchestration.freshness import freshness_of
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, Worker, tag_worker
 from wx_datacube.orchestration.telling import telling
-from wx_datacube.periods import Clock
-from wx_datacube.settings import Settings
-from wx_datacube.troubles import Troubles
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.checks import evidence_of_a_run
 from wx_datacube.warehouse.coverage import State

@@ -10,9 +10,9 @@ from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog import Endpoint
+from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.warehouse.checks import By, Check, Evidence, Finding, checks_of, concerned, extent, run_check
-from wx_datacube.windows import plan_windows
 
 _SHOWN = 8
 """Rows beside a check: as text, since Dagster hides Markdown behind a link there."""

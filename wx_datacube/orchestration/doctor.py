@@ -1,21 +1,21 @@
 """Doctor: what Dagster has to say: does its instance open, and are the schedules on?
 
-Everything about WeChat and files is in `wx_datacube.doctor`.
+Everything about WeChat and files is in `wx_datacube.operations.doctor`.
 """
 
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from wx_datacube.backfill import Scope, another_file
-from wx_datacube.catalog import Period
-from wx_datacube.doctor import Finding
+from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.periods import beijing_now
+from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WarehouseError
+from wx_datacube.operations.backfill import Scope, another_file
+from wx_datacube.operations.doctor import Finding
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
-from wx_datacube.periods import beijing_now
-from wx_datacube.settings import Account, Settings
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse
 

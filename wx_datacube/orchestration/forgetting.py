@@ -6,12 +6,12 @@ queue would fail on code that is gone. Runs that have ended are left as they are
 
 import dagster as dg
 
-from wx_datacube.catalog import BY_NAME
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.config.settings import Settings
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.prefixes import known_prefixes
 from wx_datacube.orchestration.runs import QUEUED
-from wx_datacube.settings import Settings
 
 
 def forget_account(settings: Settings, account: str) -> str | None:

@@ -10,8 +10,8 @@ import functools
 
 import dagster as dg
 
-from wx_datacube.catalog import Period
-from wx_datacube.periods import BEIJING
+from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.periods import BEIJING
 
 _HOUR = dt.time(12, 35)
 """Figures are settled at noon, and the last tick of a morning is at 12:30."""

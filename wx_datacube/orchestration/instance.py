@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from wx_datacube.environment import adopt_dotenv
+from wx_datacube.config.environment import adopt_dotenv
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.faults import unwritable
 from wx_datacube.warehouse.locks import locked_for_set_up

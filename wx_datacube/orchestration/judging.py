@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from wx_datacube.attention import tell
-from wx_datacube.catalog import BY_NAME
-from wx_datacube.environment import load_settings
+from wx_datacube.alerts.attention import tell
+from wx_datacube.alerts.troubles import Source, Trouble, Troubles, Urgency
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.periods import BEIJING, SETTLED_HOUR, Clock
+from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.checks import check_results, evaluation, in_short, subjects
 from wx_datacube.orchestration.event_log import stored_together
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
 from wx_datacube.orchestration.telling import telling
-from wx_datacube.periods import BEIJING, SETTLED_HOUR, Clock
-from wx_datacube.troubles import Source, Trouble, Troubles, Urgency
 from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, evidence_of_readers
 from wx_datacube.warehouse.files import Warehouse
 

@@ -19,19 +19,19 @@ from uuid import uuid4
 
 import dagster as dg
 
-from wx_datacube.backfill import Ahead, Landed, Run, Scope, States
-from wx_datacube.catalog import Endpoint
-from wx_datacube.dagster_process import SECONDS_TO_END
-from wx_datacube.definitions import build_defs
-from wx_datacube.environment import load_settings
+from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.config.environment import load_settings
+from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.operations.backfill import Ahead, Landed, Run, Scope, States
+from wx_datacube.operations.pending import Range, ranges, to_do
+from wx_datacube.orchestration.child import SECONDS_TO_END
+from wx_datacube.orchestration.code_location import build_defs
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
 from wx_datacube.orchestration.runs import QUIET, REASON_TAG, Reason, end_dead_runs, worker_tags
 from wx_datacube.orchestration.schedules import materialized
-from wx_datacube.settings import Account, Settings
-from wx_datacube.todo import Range, ranges, to_do
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse

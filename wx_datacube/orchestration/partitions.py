@@ -7,8 +7,8 @@ import datetime as dt
 
 import dagster as dg
 
-from wx_datacube.catalog import Period
-from wx_datacube.periods import BEIJING, label_of
+from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.periods import BEIJING, label_of
 
 
 def partitions_of(period: Period, start: dt.date) -> dg.TimeWindowPartitionsDefinition:

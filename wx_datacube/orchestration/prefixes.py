@@ -5,7 +5,7 @@ Commands have the settings, and not the definitions of the project. Its prefixes
 
 import dagster as dg
 
-from wx_datacube.catalog import BY_NAME
+from wx_datacube.catalog.endpoints import BY_NAME
 
 Prefix = tuple[str, ...]
 

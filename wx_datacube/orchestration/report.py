@@ -1,6 +1,6 @@
 """Report: the report of `wx-datacube report` as an asset downstream of the seven, made again when they change.
 
-What it shows is the business of `wx_datacube.report`. It is there where the extra `report` is installed.
+What it shows is the business of `wx_datacube.operations.report`. It is there where the extra `report` is installed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from typing import Any
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from wx_datacube.environment import load_settings
+from wx_datacube.catalog.periods import Clock
+from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WxDatacubeError
+from wx_datacube.operations.report import report_file
+from wx_datacube.operations.report.figures import Figures, read_figures
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.telling import telling
-from wx_datacube.periods import Clock
-from wx_datacube.report import report_file
-from wx_datacube.report.figures import Figures, read_figures
 from wx_datacube.warehouse.coverage import Connection
 from wx_datacube.warehouse.files import Warehouse
 
@@ -62,8 +62,8 @@ def build_report(
         ),
     )
     def report(context: dg.AssetExecutionContext, config: ReportConfig) -> dg.MaterializeResult[Any]:
-        from wx_datacube.report.page import key_figures, save
-        from wx_datacube.report.words import LANGUAGES
+        from wx_datacube.operations.report.page import key_figures, save
+        from wx_datacube.operations.report.words import LANGUAGES
 
         if config.lang not in LANGUAGES:
             wrong = f"lang is {config.lang!r}; it should be one of {', '.join(LANGUAGES)}."

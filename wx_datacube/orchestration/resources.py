@@ -12,9 +12,9 @@ from pathlib import Path
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from wx_datacube.environment import process_environment
-from wx_datacube.ingest import Ingest
-from wx_datacube.settings import Account, Secret, Settings
+from wx_datacube.config.environment import process_environment
+from wx_datacube.config.settings import Account, Secret, Settings
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse.files import READ_ONLY
 
 

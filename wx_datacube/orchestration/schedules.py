@@ -11,13 +11,13 @@ from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog import ENDPOINTS, Endpoint, Period
-from wx_datacube.environment import load_settings
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.periods import BEIJING, Clock
+from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.operations.tick import plan_tick
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_at_work, end_dead_runs
-from wx_datacube.periods import BEIJING, Clock
-from wx_datacube.tick import plan_tick
 
 MORNINGS = "30 8-12 * * *"
 """Beijing time: figures come after 08:00, and are settled by noon."""

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from wx_datacube.environment import load_settings
+from wx_datacube.alerts.troubles import BACKFILL, Source, Trouble, Troubles, troubles_of
+from wx_datacube.catalog.periods import Clock
+from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WeChatError
 from wx_datacube.orchestration.failure import Explained
-from wx_datacube.periods import Clock
-from wx_datacube.troubles import BACKFILL, Source, Trouble, Troubles, troubles_of
 
 
 def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefinition]:

@@ -12,9 +12,9 @@ from enum import StrEnum
 
 import duckdb
 
-from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Family, Period
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint, Family, Period
+from wx_datacube.catalog.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.errors import SettingsError
-from wx_datacube.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.warehouse.ledger import last_call
 from wx_datacube.warehouse.schema import GOOD_ANSWER, states_select, summary_select
 

@@ -19,9 +19,9 @@ from uuid import uuid4
 
 import duckdb
 
-from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.errors import WarehouseError
-from wx_datacube.periods import Clock, beijing_now
 from wx_datacube.warehouse.copies import copy_file, made_at, onto_disk, open_new, read_all, read_changed
 from wx_datacube.warehouse.faults import (
     damaged_database,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import duckdb
 
-from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.warehouse.load import load_calls
 from wx_datacube.warehouse.schema import API_CALLS
 

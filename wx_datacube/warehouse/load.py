@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import duckdb
 
-from wx_datacube.catalog import ENDPOINTS, MSG_USER, REF_DATE, Column, Endpoint
-from wx_datacube.periods import SETTLED_HOUR
+from wx_datacube.catalog.endpoints import ENDPOINTS, MSG_USER, REF_DATE, Column, Endpoint
+from wx_datacube.catalog.periods import SETTLED_HOUR
 from wx_datacube.warehouse.schema import FIRST_DAY, GOOD_ANSWER, NEXT_LABEL
 
 _INTEGER = "'-?[0-9]+'"

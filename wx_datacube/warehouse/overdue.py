@@ -1,15 +1,15 @@
 """Overdue: settled labels that are missing, and whether anybody has to act on it.
 
 One judgement for `status`, for alerts and for the check `due_labels_are_there`. Add a reason to wait here when labels
-may be missing though all is well. How it is said is in `wx_datacube.attention`.
+may be missing though all is well. How it is said is in `wx_datacube.alerts.attention`.
 """
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from wx_datacube.catalog import ENDPOINTS, Endpoint
-from wx_datacube.periods import due_on, label_of, midnight_of, settled_at
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.warehouse.coverage import Connection, Lately, Summary, calls_lately, summaries
 
 _DAY = dt.timedelta(days=1)

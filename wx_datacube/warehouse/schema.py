@@ -7,7 +7,7 @@ no keys, enums, indexes or sequences.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from wx_datacube.catalog import (
+from wx_datacube.catalog.endpoints import (
     COUNT_INTERVALS,
     ENDPOINTS,
     HISTORY_START,

@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 import requests
 
+from wx_datacube.catalog.periods import Clock, beijing_now
+from wx_datacube.config.settings import API_URL, Account, Secret
 from wx_datacube.errors import UnexpectedAnswer, WeChatError
-from wx_datacube.periods import Clock, beijing_now
-from wx_datacube.settings import API_URL, Account, Secret
 from wx_datacube.wechat.answers import NOT_KEPT, Attempt, Finding, Source, to_attempt, understand
 from wx_datacube.wechat.guard import guarded_session
 from wx_datacube.wechat.retry import Limits, Retry

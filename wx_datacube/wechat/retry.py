@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from wx_datacube.catalog.periods import Clock
 from wx_datacube.errors import HostDown, RateLimited, TokenRejected, TryAgain, UnexpectedAnswer, WeChatError
-from wx_datacube.periods import Clock
 
 T = TypeVar("T")
 log = logging.getLogger("wx_datacube.wechat")

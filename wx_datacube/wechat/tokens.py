@@ -12,6 +12,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from wx_datacube.catalog.periods import Clock
+from wx_datacube.config.settings import Secret
 from wx_datacube.errors import (
     NeedsPerson,
     QuotaExhausted,
@@ -20,8 +22,6 @@ from wx_datacube.errors import (
     WeChatError,
     error_for,
 )
-from wx_datacube.periods import Clock
-from wx_datacube.settings import Secret
 from wx_datacube.wechat.answers import Source, understand
 from wx_datacube.wechat.retry import Retry
 from wx_datacube.wechat.transport import Transport

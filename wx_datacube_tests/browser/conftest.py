@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.periods import beijing_now
 from wx_datacube_tests.browser.person import Person, Visit
 from wx_datacube_tests.end_to_end.project import Project, Ui, free_port, wait_until
 from wx_datacube_tests.end_to_end.test_commands import token_server

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wx_datacube.catalog import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
 from wx_datacube.emulator.testing import Emulated
 from wx_datacube.orchestration.runs import WORKER_TAG
 from wx_datacube_tests.browser.person import Person

@@ -9,10 +9,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page
 
-from wx_datacube.catalog import HISTORY_START
-from wx_datacube.report.figures import read_figures
-from wx_datacube.report.page import render
-from wx_datacube.report.words import LANGUAGES
+from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.operations.report.figures import read_figures
+from wx_datacube.operations.report.page import render
+from wx_datacube.operations.report.words import LANGUAGES
 from wx_datacube_tests.browser.conftest import SCREENSHOTS
 from wx_datacube_tests.ingesting import Shop, shop
 from wx_datacube_tests.years import TODAY, years

@@ -101,9 +101,9 @@ _EVENTS = "wx_datacube.orchestration.event_log:BatchedSqliteEventLogStorage._sto
 MOMENTS = {
     "while the writer's file is made": _at("pathlib:Path.replace", 1, of=_named(".making")),
     "between ledger and table": _at("wx_datacube.warehouse.ledger:load_calls", 3),
-    "before the commit": _at("wx_datacube.crew:store_calls", 3, after=True),
-    "after the commit": _at("wx_datacube.crew:Crew._store", 4, after=True),
-    "in the checkpoint": _at("wx_datacube.crew:Crew._store", 3, die_once_it_changes),
+    "before the commit": _at("wx_datacube.ingest.pool:store_calls", 3, after=True),
+    "after the commit": _at("wx_datacube.ingest.pool:Crew._store", 4, after=True),
+    "in the checkpoint": _at("wx_datacube.ingest.pool:Crew._store", 3, die_once_it_changes),
     "in the copy": _at("wx_datacube.warehouse.files:copy_file", 2, die_half_way, of=_named(".writer.duckdb")),
     "before the rename": _at("pathlib:Path.replace", 2, of=_named(".publishing")),
     "after the rename": _at("pathlib:Path.replace", 2, of=_named(".publishing"), after=True),

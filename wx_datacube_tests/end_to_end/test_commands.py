@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.catalog import BY_NAME
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.emulator.testing import Control, Emulated, wechat
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.end_to_end.project import PATIENCE, Project, Ui, free_port, session, wait_until

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog import BY_NAME
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import PATIENCE, Project, wait_until
 from wx_datacube_tests.processes import HOLD, NO_TERMINAL, running
@@ -30,10 +30,10 @@ START = dt.date(2024, 1, 1)
 RUN = """
 import datetime as dt, os, sys
 from pathlib import Path
-from wx_datacube.catalog import ENDPOINTS
-from wx_datacube.ingest import Ingest
-from wx_datacube.periods import beijing_now, due_labels
-from wx_datacube.environment import adopt_dotenv, load_settings
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.ingest.service import Ingest
+from wx_datacube.catalog.periods import beijing_now, due_labels
+from wx_datacube.config.environment import adopt_dotenv, load_settings
 os.chdir(sys.argv[1])
 adopt_dotenv()
 print("ready", flush=True)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import duckdb
 import pytest
 
-from wx_datacube.backfill import Scope
-from wx_datacube.catalog import BY_NAME, ENDPOINTS
-from wx_datacube.demo import newest_settled_day
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import wechat
-from wx_datacube.ingest import Ingest
-from wx_datacube.settings import Account, Secret
+from wx_datacube.ingest.service import Ingest
+from wx_datacube.operations.backfill import Scope
+from wx_datacube.operations.demo import newest_settled_day
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client

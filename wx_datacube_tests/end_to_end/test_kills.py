@@ -20,11 +20,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from wx_datacube.catalog import ENDPOINTS
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.periods import beijing_now, due_labels
+from wx_datacube.config.environment import load_settings
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.environment import load_settings
-from wx_datacube.ingest import Ingest
-from wx_datacube.periods import beijing_now, due_labels
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.end_to_end.deadly import MOMENTS, deadly
 from wx_datacube_tests.end_to_end.project import PATIENCE, Project, session, wait_until

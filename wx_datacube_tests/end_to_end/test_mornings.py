@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.catalog import Period
+from wx_datacube.catalog.endpoints import Period
+from wx_datacube.config.environment import load_settings
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.environment import load_settings
-from wx_datacube.status import read_status
+from wx_datacube.operations.status import read_status
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.end_to_end.project import TOP, Project, wait_until
 from wx_datacube_tests.receiver import Receiver

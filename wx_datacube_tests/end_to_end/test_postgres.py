@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.periods import beijing_now
 from wx_datacube_tests.end_to_end.project import TOP, Project
 from wx_datacube_tests.postgres import PASSWORD, Server, find_programs, postgres
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.periods import beijing_now
 from wx_datacube_tests.end_to_end.project import PATIENCE, TOP, Project, Ui, end, free_port, wait_until
 
 PAGE = (TOP / "docs" / "deploy.md").read_text()

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.periods import beijing_now
 from wx_datacube_tests.end_to_end.project import Project, session, wait_until
 
 pytestmark = pytest.mark.long

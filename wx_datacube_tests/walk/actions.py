@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wx_datacube.catalog import ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.periods import due_labels, gaps
 from wx_datacube.emulator.faults import Fault
-from wx_datacube.periods import due_labels, gaps
 from wx_datacube_tests.walk.invariants import Moment, broken
 from wx_datacube_tests.walk.life import LOOK, Life
 

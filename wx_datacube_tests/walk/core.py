@@ -10,20 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wx_datacube.attention import tell
-from wx_datacube.backfill import Ahead, Backfill, Landed, Run, Scope, check_account
-from wx_datacube.catalog import ENDPOINTS, Endpoint
-from wx_datacube.doctor import examine
-from wx_datacube.environment import load_settings
+from wx_datacube.alerts.attention import tell
+from wx_datacube.alerts.troubles import BACKFILL, Source, Troubles, troubles_of
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.periods import due_labels
+from wx_datacube.config.environment import load_settings
+from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.export import export_views
-from wx_datacube.ingest import Ingest, Report
-from wx_datacube.periods import due_labels
-from wx_datacube.settings import Account, Settings
-from wx_datacube.status import read_status
-from wx_datacube.tick import plan_tick
-from wx_datacube.todo import ranges, to_do
-from wx_datacube.troubles import BACKFILL, Source, Troubles, troubles_of
+from wx_datacube.ingest.service import Ingest, Report
+from wx_datacube.operations.backfill import Ahead, Backfill, Landed, Run, Scope, check_account
+from wx_datacube.operations.doctor import examine
+from wx_datacube.operations.export import export_views
+from wx_datacube.operations.pending import ranges, to_do
+from wx_datacube.operations.status import read_status
+from wx_datacube.operations.tick import plan_tick
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.accounts import rename_account
 from wx_datacube.warehouse.coverage import State

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import wx_datacube.attention as attention
-import wx_datacube.ingest as ingest
-import wx_datacube.status as status
-from wx_datacube.catalog import ENDPOINTS
-from wx_datacube.periods import midnight_of
-from wx_datacube.troubles import Troubles
+import wx_datacube.alerts.attention as attention
+import wx_datacube.ingest.service as ingest
+import wx_datacube.operations.status as status
+from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.warehouse import coverage, load
 
 VARIABLE = "WALK_DEFECT"

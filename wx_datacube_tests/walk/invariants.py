@@ -11,8 +11,8 @@ from enum import Enum
 from itertools import groupby
 from operator import itemgetter
 
-from wx_datacube.catalog import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint
-from wx_datacube.periods import midnight_of, settled_at
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.catalog.periods import midnight_of, settled_at
 from wx_datacube.warehouse.checks import checks_of, evidence_of_readers, run_check
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.answers import everything

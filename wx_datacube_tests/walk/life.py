@@ -18,10 +18,10 @@ from typing import Any
 
 import duckdb
 
-from wx_datacube.catalog import BY_NAME, ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.periods import due_labels, due_on, label_of, labels_from, settled_at
 from wx_datacube.emulator.account import Account
 from wx_datacube.errors import needs_person
-from wx_datacube.periods import due_labels, due_on, label_of, labels_from, settled_at
 from wx_datacube.warehouse.ledger import Call
 from wx_datacube_tests.company import Company, company
 from wx_datacube_tests.receiver import Receiver, receiving

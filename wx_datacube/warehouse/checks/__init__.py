@@ -8,8 +8,8 @@ answers now in force for the labels of an account, so that clean data heals it. 
 import datetime as dt
 from collections.abc import Iterable
 
-from wx_datacube.catalog import BY_NAME, Endpoint
-from wx_datacube.periods import due_labels, due_on, label_of
+from wx_datacube.catalog.endpoints import BY_NAME, Endpoint
+from wx_datacube.catalog.periods import due_labels, due_on, label_of
 from wx_datacube.warehouse.checks.answers import (
     CODES_AND_FIELDS_ARE_KNOWN,
     FIGURES_WERE_NOT_REVISED,

@@ -6,7 +6,7 @@ Add here what the answers now in force for the labels show by themselves; what i
 
 from collections.abc import Callable
 
-from wx_datacube.catalog import COUNT_INTERVALS, ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
+from wx_datacube.catalog.endpoints import COUNT_INTERVALS, ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
 from wx_datacube.warehouse.checks.check import Check, Cure, Evidence, Finding
 from wx_datacube.warehouse.schema import GOOD_ANSWER
 

@@ -6,7 +6,7 @@ Add here what is missing rather than wrong. A check of this kind is worth most w
 
 import datetime as dt
 
-from wx_datacube.catalog import Endpoint
+from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.warehouse.checks.check import By, Check, Cure, Evidence, Finding
 from wx_datacube.warehouse.overdue import Gap, Overdue
 

@@ -10,7 +10,7 @@ from enum import Enum
 
 import duckdb
 
-from wx_datacube.catalog import Endpoint
+from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.warehouse.overdue import Overdue
 
 

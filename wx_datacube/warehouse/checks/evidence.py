@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from wx_datacube.catalog import Endpoint
+from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.checks.check import Contents, Evidence
 from wx_datacube.warehouse.files import Connection, Warehouse

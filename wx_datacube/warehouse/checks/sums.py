@@ -4,7 +4,7 @@ Add here what several tables say of the same messages. Users are distinct, so th
 a period is held against the least and the most users that its types allow.
 """
 
-from wx_datacube.catalog import ENDPOINTS, Endpoint, Family, Period
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.warehouse.checks.check import By, Check, Cure, Evidence, Finding
 from wx_datacube.warehouse.schema import NEXT_LABEL
 

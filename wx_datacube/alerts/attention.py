@@ -1,0 +1,189 @@
+"""Attention: what people are told of missing labels, in both languages, for `status` and for alerts.
+
+Which labels are overdue, and for which of them nobody has to act, is judged in `warehouse.overdue`; add here how a
+judgement is said. Nothing here reads a file but through the connection that it is given.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from wx_datacube.alerts.troubles import Source, Trouble, Troubles, Urgency
+from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.periods import due_on, midnight_of
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.warehouse.coverage import (
+    Connection,
+    Lately,
+    Summary,
+    calls_lately,
+    last_calls_at,
+    summaries,
+    zero_days,
+)
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.overdue import Gap, Overdue, judge_overdue, quota_is_used_up
+
+OVERDUE = "overdue"
+"""The cause of the trouble that labels are missing."""
+LATE = "zero day"
+"""The cause of the trouble that a day without a message is probably late."""
+_STALE = dt.timedelta(days=1)
+"""Without a call for so long nothing ran: schedules, daemon or cron are off."""
+_TAKEN = (
+    "配额不止一天不够用：请确认是否有其他程序占用，或调高 WX_DATACUBE_DAILY_CALLS。"
+    " The quota did not suffice on more than one day: does another program of the account take it, or is"
+    " WX_DATACUBE_DAILY_CALLS too low?"
+)
+_UNPUBLISHED = "微信尚未发布 · WeChat says that it has not published them yet (61503)."
+_ZERO = (
+    "{day} 没有任何消息，而此前 14 天每天都有：很可能是微信延迟发布，之后六天会自动重查。"
+    " No message is stored for {day}, although there were messages on each of the 14 days before: WeChat is probably"
+    " late. The calls of the next six days look at it again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What people are told of an account's labels: what needs a person, and what is only worth knowing."""
+
+    overdue: tuple[Trouble, ...] = ()
+    late: tuple[Trouble, ...] = ()
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """All of it, as it is noted."""
+        return [*self.overdue, *self.late]
+
+
+def look(con: Connection, settings: Settings, accounts: Sequence[Account], now: dt.datetime) -> dict[str, Attention]:
+    """What is to be said of the accounts' labels at `now`, by the published file `con`."""
+    starts = {each.name: each.start for each in accounts}
+    if not starts:
+        return {}
+    return judge(con, settings, accounts, now, summaries(con, starts, now), calls_lately(con, now))
+
+
+def judge(
+    con: Connection,
+    settings: Settings,
+    accounts: Sequence[Account],
+    now: dt.datetime,
+    found: Mapping[tuple[str, str], Summary],
+    lately: Mapping[tuple[str, str], Lately],
+) -> dict[str, Attention]:
+    """As `look`, for who has read the summaries and calls already."""
+    names = [each.name for each in accounts]
+    warehouse, troubles = Warehouse(settings.database), Troubles(settings.database)
+    overdue = judge_overdue(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
+    used_up = {of for of, calls in lately.items() if quota_is_used_up(calls, settings.daily_calls)}
+    refused = {of for of, calls in lately.items() if calls.refused}
+    asked, zeros = last_calls_at(con), zero_days(con, names, now)
+    return {
+        name: Attention(
+            tuple(_overdue(name, overdue[name], asked.get(name), troubles, now, used_up, refused)),
+            tuple(Trouble(LATE, f"{day}", Urgency.NOTE, _ZERO.format(day=day)) for day in zeros.get(name, ())),
+        )
+        for name in names
+    }
+
+
+def tell(
+    con: Connection,
+    settings: Settings,
+    account: Account,
+    now: dt.datetime,
+    say: Callable[[str], None] = lambda message: None,
+) -> Attention:
+    """Note what is to be said of an account's labels, and tell what is new in it."""
+    found = look(con, settings, [account], now)[account.name]
+    troubles = Troubles(settings.database, settings.webhook, lambda: now)
+    troubles.note(account.name, Source.LABELS, None, found.troubles, say)
+    return found
+
+
+def _overdue(
+    account: str,
+    overdue: Sequence[Overdue],
+    asked_at: dt.datetime | None,
+    troubles: Troubles,
+    now: dt.datetime,
+    used_up: Collection[tuple[str, str]],
+    refused: Collection[tuple[str, str]],
+) -> list[Trouble]:
+    """One incident of all that a person has to see to; each gap is a subject of it, by which its growth is seen."""
+    acute = [each for each in overdue if not each.waits]
+    if not acute:
+        return []
+    yesterday = midnight_of(now) - dt.timedelta(days=1)
+    causes = troubles.in_the_way(account, yesterday)
+    if any((account, each.endpoint.name) in used_up for each in acute):
+        causes.append(_TAKEN)
+    if any((account, each.endpoint.name) in refused for each in acute):
+        causes.append(_UNPUBLISHED)
+    text = _text(account, acute, asked_at, causes, now)
+    return [
+        Trouble(OVERDUE, f"{endpoint.name} {first}..{last}", Urgency.PERSON, text)
+        for endpoint, (first, last) in _joined(acute)
+    ]
+
+
+def _joined(acute: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
+    """The gaps of each endpoint; one that goes on where history ends is one, wherever history ends by now."""
+    before: tuple[Endpoint, Gap] | None = None
+    every = [(each.endpoint, gap) for each in acute for gap in each.gaps]
+    for endpoint, (first, last) in sorted(every, key=lambda each: (each[0].name, each[1])):
+        if before and before[0] is endpoint and due_on(before[1][1], endpoint.period) == first:
+            before = endpoint, (before[1][0], last)
+            continue
+        if before:
+            yield before
+        before = endpoint, (first, last)
+    if before:
+        yield before
+
+
+def _text(
+    account: str, acute: Sequence[Overdue], asked_at: dt.datetime | None, causes: Sequence[str], now: dt.datetime
+) -> str:
+    near = [each for each in acute if not each.history]
+    far = [each for each in acute if each.history]
+    parts = []
+    if near:
+        since = min(each.since for each in near)
+        parts.append(f"数据缺失，自 {since:%Y-%m-%d %H:%M} 起 · missing since {since:%Y-%m-%d %H:%M}: {_listed(near)}.")
+    if far:
+        parts.append(f"历史数据没有在补齐 · history that nobody is bringing in: {_listed(far)}.")
+    if causes:
+        parts.append(f"原因 · why: {' '.join(causes)}")
+    elif asked_at is None:
+        parts.append("还没有请求过任何数据 · Nothing has ever been asked for.")
+    elif now - asked_at >= _STALE:
+        parts.append(
+            f"自 {asked_at:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行 ·"
+            f" Nothing has been asked for since {asked_at:%Y-%m-%d %H:%M}: are the schedules on, and does the daemon or"
+            " cron run?"
+        )
+    parts.append(f"补齐 · to bring it in: wx-datacube backfill --account {account}")
+    if far and not near:
+        first = min(gaps[-1][1] for gaps in (each.gaps for each in far)) + dt.timedelta(days=1)
+        parts.append(f"不需要更早的数据时 · or, if you don't want it: WX_DATACUBE_START={first}")
+    return " ".join(parts)
+
+
+_SHOWN = 3
+"""Gaps of an endpoint that are named; the newest ones."""
+
+
+def _listed(overdue: Sequence[Overdue]) -> str:
+    """The gaps; endpoints with the same gaps are named together."""
+    by_gaps: dict[tuple[Gap, ...], list[str]] = {}
+    for each in overdue:
+        by_gaps.setdefault(each.gaps, []).append(each.endpoint.name)
+    return "; ".join(f"{', '.join(names)} {_ranges(gaps)}" for gaps, names in by_gaps.items())
+
+
+def _ranges(gaps: Sequence[Gap]) -> str:
+    texts = [f"{first}" if first == last else f"{first} … {last}" for first, last in reversed(gaps)]
+    more = f" (+{len(texts) - _SHOWN})" if len(texts) > _SHOWN else ""
+    return ", ".join(texts[:_SHOWN]) + more

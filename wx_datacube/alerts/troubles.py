@@ -1,0 +1,467 @@
+"""Troubles: what stands between an account and its figures at present, kept beside the database, and told to a chat.
+
+A trouble is noted when it is met, and forgotten when what it is about goes well again. While it lasts it is told to the
+chat of `WX_DATACUBE_WEBHOOK` once, and, where somebody has to see to it, once more whenever its extent grows: another
+endpoint meets it, another label is missing. What the chat did not take is told by the next note or tick. Add to
+`urgency` when an error needs another treatment, and to `CHINESE` when a code gets an entry in `errors.BY_ERRCODE` that
+somebody has to see to. Nothing here raises: telling of a trouble must not be one.
+
+The file is in the folder of locks, since it must be written when the database can't be. It has a size from the
+beginning and is written in place: an overwritten block needs no room on a disk that is full. Its lock is never held
+while something is posted: what a process is about to post is marked as claimed.
+"""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any
+
+from wx_datacube.catalog.periods import Clock, beijing_now
+from wx_datacube.config.settings import Secret
+from wx_datacube.errors import (
+    TOKEN_CALLS,
+    NotReady,
+    QuotaExhausted,
+    TryAgain,
+    UnexpectedAnswer,
+    WeChatError,
+    WxDatacubeError,
+    one_line,
+)
+from wx_datacube.warehouse.locks import locked
+
+TOKEN = "token"
+"""What meets the troubles of the call for a token, whichever endpoint it was for: they end with the first token."""
+
+BACKFILL = "backfill"
+"""What meets the troubles of a backfill as a whole: they end with the next one, or with any run that ends well."""
+
+_SIZE = 64 * 1024
+"""Bytes of the file; more than some hundred troubles need."""
+_PATIENCE = 30.0
+"""Seconds to wait for the file's lock, which others hold for some milliseconds."""
+_CLAIM_HOLDS = dt.timedelta(minutes=1)
+"""How long nobody else posts what a process has claimed; it may have been killed before it posted."""
+_TOGETHER = dt.timedelta(minutes=3)
+"""Seven endpoints meet the same in a run: the first is told at once, the others after this, by a tick or 12:35."""
+_RETRY_AFTER = dt.timedelta(minutes=10)
+"""How long ticks leave a chat alone that did not take a message."""
+_LAST_TICK = dt.time(12, 30)
+"""The last tick of a morning: what fails from then on is tried again the next morning."""
+
+
+class Urgency(Enum):
+    """What a trouble asks of a person, as the heading of its message."""
+
+    PERSON = "需要您处理 · needs you"
+    TOMORROW = "等到明天，无需处理 · waits till tomorrow, nothing to do"
+    LATER = "稍后自动重试 · is tried again by itself"
+    NOTE = "供您参考 · for your information"
+
+    def heading(self, now: dt.time) -> str:
+        """The heading of a message that is sent at that time of the day."""
+        if self is Urgency.LATER and now >= _LAST_TICK:
+            return "明天早上自动重试 · is tried again tomorrow morning"
+        return self.value
+
+
+class Source(StrEnum):
+    """Who meets troubles.
+
+    Calls meet them in WeChat's answers; runs in files, settings and faults; checks in figures; labels are overdue.
+    """
+
+    CALLS = "calls"
+    RUNS = "runs"
+    CHECKS = "checks"
+    LABELS = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A trouble of an account: `cause` makes it one incident, `subject` is what met it, such as an endpoint."""
+
+    cause: str
+    subject: str
+    urgency: Urgency
+    text: str
+
+
+CHINESE: dict[int, str] = {
+    40013: "微信不认识这个 AppID，请核对 .env 中的 AppID（开发者ID，以 wx 开头）。",
+    40125: "AppSecret 错误，请向该账号其他系统的维护人索取正在使用的 AppSecret，切勿重置。",
+    40164: "本机 IP 不在白名单中，请管理员把上述地址加入 API IP 白名单。",
+    40243: "AppSecret 已被冻结，请管理员在微信后台解冻，切勿重置。",
+    45009: "今天的调用额度已用完，北京时间 0 点后自动继续。",
+    48001: "该账号没有这个接口的权限：请查看微信认证和“数据统计接口”权限。",
+    48004: "微信已封禁该账号的这个接口，请管理员在微信后台查看原因。",
+    50002: "该账号被微信限制，请管理员在微信后台查看原因。",
+    50004: "微信禁止该账号获取 access_token，请管理员在微信后台查看原因。",
+    50007: "该账号已被冻结，请管理员在微信后台查看原因。",
+    61007: "该账号没有把统计权限授权给所用的第三方平台，请管理员重新授权。",
+    89501: "管理员尚未允许本机调用，请在手机上确认微信发来的消息，或把本机 IP 加入白名单。",
+    89503: "需要管理员允许本机调用，请在手机上确认微信发来的消息，或把本机 IP 加入白名单。",
+    89506: "管理员已两次拒绝本机调用，请一天后再试，或把本机 IP 加入白名单。",
+    89507: "管理员拒绝了本机调用，请一小时后再试，或把本机 IP 加入白名单。",
+}
+"""What a person reads first in the chat; the error in full follows."""
+
+
+def urgency(error: Exception) -> Urgency | None:
+    """What an error asks of a person; None where it is no trouble yet: figures that have not been published."""
+    if isinstance(error, NotReady):
+        return None
+    if isinstance(error, QuotaExhausted):
+        return Urgency.TOMORROW
+    # One of no class of ours is about a process that was ended: the next run, or the next line of cron, goes on.
+    again = isinstance(error, TryAgain | UnexpectedAnswer) or type(error) is WxDatacubeError
+    return Urgency.LATER if again else Urgency.PERSON
+
+
+def troubles_of(errors: Iterable[Exception], subject: str) -> list[Trouble]:
+    """The troubles that errors are; the same error of several endpoints is one incident.
+
+    Of an unexpected one the name is told only: who knows what its text holds.
+    """
+    found = []
+    for error in errors:
+        if asks := urgency(error):
+            errcode = error.errcode if isinstance(error, WeChatError) else None
+            # Of a used-up quota it is all the same whether WeChat has said so now or before.
+            code = "" if errcode is None or asks is Urgency.TOMORROW else f" {errcode}"
+            chinese = CHINESE[45009] if asks is Urgency.TOMORROW else CHINESE.get(errcode or 0, "")
+            text = str(error) if isinstance(error, WxDatacubeError) else _UNKNOWN.format(type(error).__name__)
+            token = isinstance(error, WeChatError) and error.endpoint in TOKEN_CALLS
+            met = TOKEN if token else subject
+            found.append(Trouble(f"{type(error).__name__}{code}", met, asks, one_line(f"{chinese} {text}")))
+    return found
+
+
+_UNKNOWN = "It failed for a reason that wx_datacube doesn't know ({}): see the run in Dagster, and please report it."
+
+
+class Troubles:
+    """The troubles of all accounts of a database, and the chat that they are told to (None: nobody is told)."""
+
+    def __init__(self, database: Path, webhook: Secret | None = None, clock: Clock = beijing_now) -> None:
+        self._path = database.with_name(f"{database.stem}.locks") / "troubles"
+        self._webhook = webhook
+        self._clock = clock
+
+    # --- noting
+
+    def note(
+        self,
+        account: str,
+        source: Source,
+        looked_at: Collection[str] | None,
+        found: Collection[Trouble],
+        say: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        """Note what was found of the subjects `looked_at` (None: all that the source may know), and tell what is new.
+
+        What is known of these subjects and was not found is over. `say` gets why something could not be told. What
+        can't be noted, since the folder can't be written, is told nevertheless, and perhaps again.
+        """
+        if not found and not self._path.exists():
+            return
+        now = self._clock()
+        within_a_run = source in (Source.CALLS, Source.RUNS)
+        claimed = self._changed(
+            lambda before: _updated(before, account, source, looked_at, found, now), account, say, more=within_a_run
+        )
+        if claimed is None:
+            claimed = _updated([], account, source, looked_at, found, now)
+        self._tell(claimed, say)
+
+    def passed(self, account: str, endpoint: str, checks: Collection[str]) -> None:
+        """Note that these checks of an endpoint pass; those that fail are told by the checks' own schedule."""
+        known = [each for each in self._known() if each["source"] == Source.CHECKS]
+        if any(_endpoint(subject) == endpoint for each in known for subject in each["subjects"]):
+            self._changed(lambda before: _without_checks(before, account, endpoint, checks), account)
+
+    def mended(self, account: str, *errors: type[Exception]) -> None:
+        """Note that what runs met of these kinds is over: somebody has looked, and all is well."""
+
+        def over(each: _Kept) -> bool:
+            of_runs = (each["account"], each["source"]) == (account, Source.RUNS)
+            return of_runs and str(each["cause"]).split()[0] in {error.__name__ for error in errors}
+
+        if any(over(each) for each in self._known()):
+            self._changed(lambda before: [each for each in before if not over(each)], account)
+
+    def forget(self, account: str) -> None:
+        """Forget what was met with an account: it was renamed or removed."""
+        if self._path.exists():
+            self._changed(lambda before: [each for each in before if each["account"] != account], account)
+
+    def _changed(
+        self,
+        change: "Callable[[list[_Kept]], list[_Kept]]",
+        account: str | None,
+        say: Callable[[str], None] = lambda message: None,
+        *,
+        more: bool = False,
+    ) -> "list[_Kept] | None":
+        """Change what is kept; what is to be told now of the account (None: of all), claimed by this process.
+
+        `more` says that more endpoints may meet the same in a moment. None where the folder can't be written.
+        """
+        try:
+            with locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
+                before = self._read()
+                after = change(before)
+                claimed = [] if self._webhook is None else _claimed(after, account, self._clock(), more)
+                if after != before:
+                    with suppress(OSError):  # then it is told, and told again the next time
+                        self._write(after)
+                return claimed
+        except TimeoutError as holder:
+            say(f"A trouble could not be noted: process {holder} does not let go of {self._path.with_suffix('.lock')}.")
+            return []
+        except OSError:
+            return None
+
+    # --- looking
+
+    def knows(self, account: str) -> bool:
+        """Whether anything is kept of an account."""
+        return any(each["account"] == account for each in self._known())
+
+    def standing(self, account: str) -> list[Trouble]:
+        """What somebody has to see to and is not over; overdue labels are not among it."""
+        return [
+            Trouble(each["cause"], subject, Urgency.PERSON, f"{each['text']} (since {each['since']})")
+            for each in self._known()
+            if (each["account"], each["urgency"]) == (account, Urgency.PERSON.name) and each["source"] != Source.LABELS
+            for subject in each["subjects"]
+        ]
+
+    def in_the_way(self, account: str, since: dt.datetime) -> list[str]:
+        """What calls and runs met from `since` on and is not over, whether or not somebody has to see to it."""
+        return [
+            f"{each['text']} (since {each['since']})"
+            for each in self._known()
+            if each["account"] == account
+            and each["source"] in (Source.CALLS, Source.RUNS)
+            and str(each.get("met", "")) >= _minute(since)
+        ]
+
+    def token_refused(self, account: str, since: dt.datetime) -> str:
+        """Why no token was to be had from `since` on, where only a person can mend that; empty where there is nothing.
+
+        It is empty again as soon as any call of the account got through, or `doctor` got a token.
+        """
+        for each in self._known():
+            of_token = (each["account"], each["source"]) == (account, Source.CALLS) and TOKEN in each["subjects"]
+            if of_token and each["urgency"] == Urgency.PERSON.name and str(each.get("met", "")) >= _minute(since):
+                return str(each["text"])
+        return ""
+
+    # --- telling
+
+    def deliver(self, say: Callable[[str], None] = lambda message: None) -> None:
+        """Tell what the chat has not taken yet, of all accounts; it is left alone for a while after it took nothing."""
+        if self._webhook is None:
+            return
+        now = self._clock()
+        untold = [each for each in self._known() if _untold(each)]
+        if untold and not any(_is_within(each.get("tried"), _RETRY_AFTER, now) for each in untold):
+            self._tell(self._changed(list, None, say) or [], say)
+
+    def _tell(self, claimed: "list[_Kept]", say: Callable[[str], None]) -> None:
+        """Post what was claimed, a message for each account and urgency, or as many as the chat needs to take it."""
+        if self._webhook is None:
+            return
+        from wx_datacube.alerts.webhook import (  # and with it the HTTP library, which `status` can do without
+            chat_of,
+            post,
+        )
+
+        messages: dict[tuple[str, str], list[_Kept]] = {}
+        for each in claimed:
+            messages.setdefault((each["account"], each["urgency"]), []).append(each)
+        why_not, most = None, chat_of(self._webhook.reveal()).most
+        for asks in Urgency:
+            for (account, urgency), kept in messages.items():
+                heading = f"wx_datacube · {account} · {asks.heading(self._clock().time())}"
+                for fitting in _fitting(kept, most - len(heading.encode())) if urgency == asks.name else ():
+                    # Once it took nothing, it is not asked again: each message may take its whole time-out.
+                    why_not = why_not or post(self._webhook, "\n".join([heading, *map(_line, fitting)]))
+                    self._settle(fitting, taken=why_not is None)
+        if why_not:
+            say(f"Nobody was told of this: {why_not} It is told the next time.")
+
+    def _settle(self, posted: "list[_Kept]", *, taken: bool) -> None:
+        """Note what became of what was claimed."""
+        subjects = {_identity(each): each["subjects"] for each in posted}
+        tried = _minute(self._clock())
+
+        def settled(each: _Kept) -> _Kept:
+            if _identity(each) not in subjects:
+                return each
+            if not taken:
+                return each | {"claimed": "", "tried": tried}
+            # Ranges of missing labels grow: the newest ones hold what was told before.
+            before = [] if each["source"] == Source.LABELS else each["told"]
+            told = list(dict.fromkeys([*before, *subjects[_identity(each)]]))
+            return each | {"claimed": "", "tried": "", "told": told}
+
+        with suppress(OSError), locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
+            self._write([settled(each) for each in self._read()])
+
+    # --- the file
+
+    def _known(self) -> "list[_Kept]":
+        """What is kept; nothing where that can't be read, which is told of the file itself."""
+        try:
+            return self._read()
+        except OSError:
+            return []
+
+    def _read(self) -> "list[_Kept]":
+        try:
+            found = json.loads(self._path.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return []  # half of it was written when the power went: what lasts is met again
+        return [_of_today(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+    def _write(self, kept: "list[_Kept]") -> None:
+        body = json.dumps(kept, ensure_ascii=False).encode()
+        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            os.pwrite(file, body + b" " * (-len(body) % _SIZE), 0)
+            os.ftruncate(file, len(body) + -len(body) % _SIZE)
+        finally:
+            os.close(file)
+
+
+_Kept = dict[str, Any]
+"""A trouble in the file.
+
+`account`, `source` and `cause` name it; `urgency`, `text`; `subjects` that meet it, of which `told` were told; `since`,
+`met` last; when a process `claimed` it to tell it, and when that was last `tried` in vain.
+"""
+
+
+def _of_today(kept: _Kept) -> _Kept:
+    """A trouble as it is kept now: an older version kept only whether it had been told."""
+    if isinstance(kept.get("told"), list):
+        return kept
+    return kept | {"told": list(kept["subjects"]) if kept.get("told") else []}
+
+
+def _identity(kept: _Kept) -> tuple[str, str, str]:
+    return kept["account"], kept["source"], kept["cause"]
+
+
+def _untold(kept: _Kept) -> bool:
+    """Whether it was never told, or its extent has grown since; who has nothing to do needn't know how far it goes."""
+    if kept["told"] and kept["urgency"] in (Urgency.TOMORROW.name, Urgency.LATER.name):
+        return False
+    return not all(any(_covers(told, subject) for told in kept["told"]) for subject in kept["subjects"])
+
+
+def _endpoint(subject: str) -> str:
+    return subject.partition(" ")[0]
+
+
+def _covers(told: str, subject: str) -> bool:
+    """Whether one subject is another, or a range of labels within it (`getupstreammsg 2026-11-24..2026-11-26`)."""
+    if told == subject:
+        return True
+    (name, _, ends), (other, _, within) = told.partition(" "), subject.partition(" ")
+    (first, dots, last), (begin, _, end) = ends.partition(".."), within.partition("..")
+    return bool(dots) and name == other and first <= begin and end <= last
+
+
+def _claimed(kept: list[_Kept], account: str | None, now: dt.datetime, more: bool) -> list[_Kept]:
+    """What is to be told of an account (None: of all), and not about to be told by another process; claims it."""
+    claimed = []
+    for place, each in enumerate(kept):
+        mine = account in (None, each["account"]) and _untold(each)
+        began = more and each["told"] and _is_within(each["since"], _TOGETHER, now)
+        if mine and not began and not _is_within(each.get("claimed"), _CLAIM_HOLDS, now):
+            kept[place] = each | {"claimed": f"{now:%Y-%m-%d %H:%M:%S}"}
+            claimed.append(kept[place])
+    return claimed
+
+
+def _is_within(moment: str | None, span: dt.timedelta, now: dt.datetime) -> bool:
+    """Whether a moment lies less than `span` before now, or after it."""
+    return bool(moment) and dt.datetime.fromisoformat(str(moment)) > now - span
+
+
+def _line(kept: _Kept) -> str:
+    others = list(dict.fromkeys(map(_endpoint, kept["subjects"])))[1:] if kept["source"] != Source.LABELS else []
+    return f"• {kept['text']}" + (f" (同样 · also: {', '.join(others)})" if others else "")
+
+
+def _fitting(kept: Sequence[_Kept], most: int) -> Iterator[list[_Kept]]:
+    """What goes into a message each: as many lines as are `most` bytes together, at least one."""
+    message: list[_Kept] = []
+    for each in kept:
+        if message and sum(len(_line(one).encode()) + 1 for one in [*message, each]) > most:
+            yield message
+            message = []
+        message.append(each)
+    if message:
+        yield message
+
+
+def _without_checks(before: list[_Kept], account: str, endpoint: str, checks: Collection[str]) -> list[_Kept]:
+    """The troubles without those checks of an endpoint."""
+    after = []
+    for each in before:
+        subjects = each["subjects"]
+        if (each["account"], each["source"]) == (account, Source.CHECKS) and each["cause"] in checks:
+            subjects = [subject for subject in subjects if _endpoint(subject) != endpoint]
+        if subjects:
+            after.append(each | {"subjects": subjects})
+    return after
+
+
+def _updated(
+    before: Iterable[_Kept],
+    account: str,
+    source: Source,
+    looked_at: Collection[str] | None,
+    found: Iterable[Trouble],
+    now: dt.datetime,
+) -> list[_Kept]:
+    """The troubles after a look at some subjects of an account, or at all; one without a subject left is over."""
+    there = {(trouble.cause, trouble.subject): trouble for trouble in found}
+    kept = []
+    for each in before:
+        subjects = each["subjects"]
+        if (each["account"], each["source"]) == (account, source.value):
+            looked = subjects if looked_at is None else looked_at
+            subjects = [it for it in subjects if it not in looked or (each["cause"], it) in there]
+        if subjects or any((account, source.value, cause) == _identity(each) for cause, _ in there):
+            kept.append(each | {"subjects": subjects})
+    mine = {each["cause"]: each for each in kept if (each["account"], each["source"]) == (account, source.value)}
+    for (cause, subject), trouble in there.items():
+        if cause not in mine:
+            mine[cause] = {
+                "account": account,
+                "source": source.value,
+                "cause": cause,
+                "subjects": [],
+                "since": _minute(now),
+                "told": [],
+            }
+            kept.append(mine[cause])
+        # What the text is about is the first of them.
+        subjects = [subject, *(each for each in mine[cause]["subjects"] if each != subject)]
+        new = {"urgency": trouble.urgency.name, "text": trouble.text, "met": _minute(now), "subjects": subjects}
+        mine[cause] |= new
+    return kept
+
+
+def _minute(moment: dt.datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"

@@ -1,0 +1,122 @@
+"""Webhook: a text into a group chat, by the robot of 企业微信, 飞书 or 钉钉, or in Slack's format.
+
+Add a chat here when it wants another body. Which one it is, is told by the path of the URL, so that a gateway of one's
+own works too. The URL is a secret: whoever has it can write into the chat. Nothing here raises, follows a redirect or
+takes longer than `BOUNDS` allow: a receiver that is dead must not fail a run, nor hold it up. Sources: the chats' own
+pages on robots (群机器人, 自定义机器人, incoming webhooks).
+"""
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from wx_datacube.config.settings import Secret
+from wx_datacube.errors import fault_of
+from wx_datacube.wechat.guard import guarded_session
+from wx_datacube.wechat.transport import Bounds, Transport
+
+BOUNDS = Bounds(connect=3, read=5, total=8, size=64 * 1024)
+
+
+log = logging.getLogger("wx_datacube.alerts.webhook")
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat: what its robots' paths begin with, the most bytes of a text, its body, and what says that it took it.
+
+    `inert` takes from a text what the chat would read as a mention, a link or a format: some of it is WeChat's.
+    """
+
+    path: str
+    most: int
+    inert: Callable[[str], str]
+    body: Callable[[str], dict[str, Any]]
+    taken: Callable[[dict[str, Any]], bool]
+
+
+def _wide(text: str) -> str:
+    """No tag, such as `<at user_id="all">` or `<@all>`: nothing says that these chats know an escaped bracket."""
+    return text.replace("<", "＜").replace(">", "＞")
+
+
+def _entities(text: str) -> str:
+    """Slack's own escapes (https://docs.slack.dev/messaging/formatting-message-text), against `<!channel>`.
+
+    Others that take its format also look for `@all` and `@channel`, which a blank of no width makes none.
+    """
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"@(?=\w)", "@\u200b", text)
+
+
+CHATS = (
+    Chat(  # 企业微信: https://developer.work.weixin.qq.com/document/path/91770
+        "/cgi-bin/webhook/send",
+        2048,
+        _wide,
+        lambda text: {"msgtype": "text", "text": {"content": text}},
+        lambda answer: answer.get("errcode") == 0,
+    ),
+    Chat(  # 飞书, Lark: https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot
+        "/open-apis/bot/",
+        20_000,
+        _wide,
+        lambda text: {"msg_type": "text", "content": {"text": text}},
+        lambda answer: answer.get("code", answer.get("StatusCode")) == 0,
+    ),
+    Chat(  # 钉钉: https://open.dingtalk.com/document/robots/custom-robot-access
+        "/robot/send",
+        20_000,
+        _wide,
+        lambda text: {"msgtype": "text", "text": {"content": text}},
+        lambda answer: answer.get("errcode") == 0,
+    ),
+)
+SLACK = Chat("", 40_000, _entities, lambda text: {"text": text}, lambda answer: True)
+"""Slack's format, which Mattermost, Rocket.Chat and others take too: the status says whether it was taken."""
+
+
+def chat_of(url: str) -> Chat:
+    """The chat that a webhook's URL belongs to."""
+    path = urlsplit(url).path
+    return next((chat for chat in CHATS if path.startswith(chat.path)), SLACK)
+
+
+def post(webhook: Secret, text: str) -> str | None:
+    """Post a text, cut to what the chat takes; None when it was taken, else why not, in words without the URL."""
+    url = webhook.reveal()
+    chat = chat_of(url)
+    transport = Transport("The webhook", BOUNDS, guarded_session)
+    try:
+        reply = transport.send(url, json.dumps(chat.body(_cut(chat.inert(text), chat.most))).encode())
+    except Exception as error:  # a fault of ours
+        log.error("%s", fault_of(error))
+        return f"A fault of wx_datacube: {type(error).__name__}."
+    finally:
+        transport.close()
+    if reply.fault is not None or reply.status is None:
+        return reply.fault or "The webhook did not answer."
+    if not 200 <= reply.status < 300:
+        moved = ", which is not followed" if 300 <= reply.status < 400 else ""
+        return f"The webhook answered with status {reply.status}{moved}."
+    if not chat.taken(_answer(reply.body)):
+        return "The webhook answered that it did not take the message: is its address right, and its robot still there?"
+    return None
+
+
+def _cut(text: str, most: int) -> str:
+    """The text in `most` bytes of UTF-8 at most."""
+    encoded = text.encode()
+    return text if len(encoded) <= most else encoded[: most - 3].decode(errors="ignore") + "…"
+
+
+def _answer(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

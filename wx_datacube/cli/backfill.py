@@ -1,0 +1,171 @@
+"""Backfill: a bar over its calls, a line for each of its Dagster runs, and at its end what is not there and why."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+
+from wx_datacube.alerts.attention import tell
+from wx_datacube.alerts.troubles import BACKFILL, Source, Troubles, troubles_of
+from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.periods import beijing_now, midnight_of
+from wx_datacube.cli.console import console, number, table
+from wx_datacube.cli.processes import endings_are_ctrl_c
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, WeChatError, WxDatacubeError
+from wx_datacube.ingest.pool import Progress
+from wx_datacube.ingest.service import Ingest, Report
+from wx_datacube.ingest.windows import plan_windows
+from wx_datacube.operations.backfill import Backfill, Run, Scope, check_account
+from wx_datacube.operations.doctor import start_hint
+from wx_datacube.orchestration.child import DagsterProcess
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+
+
+def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
+    """Run a backfill with its progress on the terminal; returns the exit code."""
+    troubles, display = Troubles(settings.database, settings.webhook), _Display(console(), account.name)
+    try:
+        code = _backfilled(settings, account.checked(), scope, display)
+        troubles.note(account.name, Source.RUNS, [BACKFILL], [], display.said)
+        return code
+    except Exception as error:
+        troubles.note(account.name, Source.RUNS, [BACKFILL], troubles_of([error], BACKFILL), display.said)
+        raise
+    finally:
+        # What is missing in the end is told, too: by cron nobody reads what this prints.
+        with suppress(WxDatacubeError), Warehouse(settings.database).reading() as con:
+            tell(con, settings, account, beijing_now(), display.said)
+
+
+def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_Display") -> int:
+    now = beijing_now()
+    check_account(settings, account, scope, now)
+    with endings_are_ctrl_c(), DagsterProcess(settings, account, scope, now) as runs, display.shown():
+        backfill = Backfill(runs, Ingest.of(settings, account), scope, now, display)
+        states = backfill.run()
+    _show_outcome(display.console, states)
+    if backfill.reports:
+        with Warehouse(settings.database).writing() as con:
+            begun = known.beginning(con, account.name, account.start, now)
+        # Not every morning: when it saves something, or was found out just now.
+        if begun and (begun.saves or any(each.label == begun.day for it in backfill.reports for each in it.labels)):
+            display.console.print(start_hint(account, begun))
+    return _explain(backfill, states)
+
+
+class _Display:
+    """A bar over calls on a terminal, and a line for each Dagster run anywhere."""
+
+    def __init__(self, console: Console, account: str) -> None:
+        self.console = console
+        self._account = account
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("calls"))
+        self.bar = ProgressBar(
+            *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True
+        )
+        self._task = self.bar.add_task("", total=None)
+
+    def shown(self) -> AbstractContextManager[object]:
+        """The bar, on a terminal; of one that is disabled, rich before 14.3 would print the blank line at its end."""
+        return self.bar if self.console.is_terminal else nullcontext()
+
+    def planned(self, labels: int, calls: int) -> None:
+        """Say what is ahead."""
+        self.bar.update(self._task, total=calls)
+        todo = f"{labels:,} partitions to do, {calls:,} calls at most" if labels else "nothing to do"
+        self.console.print(f"{self._account}: {todo}")
+
+    def progress(self, news: Progress) -> None:
+        """Move the bar."""
+        self.bar.update(self._task, advance=len(news.stored), description=news.endpoint.name)
+
+    def said(self, message: str) -> None:
+        """A line for what a person should know."""
+        self.console.print(message)
+
+    def ran(self, run: Run) -> None:
+        """A line for a Dagster run that ended well."""
+        wanted, noun = run.wanted, run.endpoint.period.value
+        labels = f"{wanted.labels:,} {noun}{'' if wanted.labels == 1 else 's'}"
+        self.console.print(f"  {run.asset} {wanted.first} to {wanted.last}: {labels} materialized")
+
+
+def _show_outcome(out: Console, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> None:
+    shown = table("endpoint", *(state.value for state in State))
+    for endpoint, labels in states.items():
+        found = list(labels.values())
+        counts = [number(found.count(state)) for state in State] if found else ["none due in this range"]
+        shown.add_row(endpoint.name, *counts)
+    out.print(shown)
+
+
+def _explain(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> int:
+    """Say on stderr what is not there and how it goes on, of several accounts with the name; the exit code."""
+    out, whose = console(stderr=True), f"{backfill.account.name}: " if not backfill.account.single else ""
+    errors = _errors(backfill.reports)
+    undone = _undone(backfill, states)
+    for text in [*backfill.failures, *_reasons(errors)]:
+        out.print(f"{whose}{text}")
+    what = "still to be asked again" if backfill.scope.refresh else "missing"
+    for endpoint, labels in undone.items():
+        out.print(f"{whose}{endpoint.name}: {len(labels):,} of {len(states[endpoint]):,} are {what}.")
+    if not undone:
+        return 1 if backfill.failures else 0
+    causes = [error for found in errors.values() for error in found]
+    if backfill.failures or not causes or any(not isinstance(error, _WAITS) for error in causes):
+        person = any(isinstance(error, NeedsPerson) for error in causes)
+        when = "When that is done, run" if person else "Run"
+        out.print(f"{whose}{when} the same again to go on; what has landed is not asked again.")
+        return 1
+    if any(isinstance(error, QuotaExhausted) for error in causes):
+        out.print(f"{whose}{_when_it_goes_on(backfill, undone)}")
+        return 3
+    return 1
+
+
+_WAITS = (QuotaExhausted, NotReady)
+
+
+def _errors(reports: Sequence[Report]) -> dict[Endpoint, list[WeChatError]]:
+    errors: dict[Endpoint, list[WeChatError]] = {}
+    for report in reports:
+        errors.setdefault(report.endpoint, []).extend(report.errors)
+    return errors
+
+
+def _reasons(errors: Mapping[Endpoint, Sequence[WeChatError]]) -> list[str]:
+    """The errors in words, up to three an endpoint, each once: equal ones differ in WeChat's rid."""
+    found = [error for each in errors.values() for error in each[:3]]
+    return [str(error) for error in {(error.endpoint, error.message): error for error in found}.values()]
+
+
+def _undone(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> dict[Endpoint, set[dt.date]]:
+    """The labels of each endpoint that are missing, or were not asked again though that was wanted."""
+    undone = {
+        endpoint: {label for label, state in labels.items() if state is State.MISSING}
+        for endpoint, labels in states.items()
+    }
+    if backfill.scope.refresh:
+        for report in backfill.reports:
+            undone[report.endpoint] |= {each.label for each in report.undone}
+    return {endpoint: labels for endpoint, labels in undone.items() if labels}
+
+
+def _when_it_goes_on(backfill: Backfill, undone: Mapping[Endpoint, set[dt.date]]) -> str:
+    """When the quota is there again, and how many days it takes at the rate of today."""
+    now = beijing_now()
+    with backfill.ingest.warehouse.reading() as con:
+        today = known.calls_since(con, backfill.account.name, midnight_of(now))
+    days = max(-(-len(plan_windows(each, labels)) // max(today[each.name], 1)) for each, labels in undone.items())
+    whole = now.date() + dt.timedelta(days=days)
+    how = "it asks only for what is left" if backfill.scope.refresh else "or let the schedules do it"
+    return (
+        "Today's quota is used up. It goes on after 00:00 Beijing time: run the same again then"
+        f" ({how}); at this rate everything is there about {whole:%A}, {whole}."
+    )

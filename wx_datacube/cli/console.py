@@ -1,0 +1,75 @@
+"""Console: how everything that commands print looks, and where it goes."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from wx_datacube import __version__
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.config.variables import is_loopback
+from wx_datacube.errors import SettingsError
+
+_WIDTH = 120
+"""Columns where there is no terminal: nothing is wrapped or cut in a log file."""
+_ENDPOINT = max(len(each.name) for each in ENDPOINTS)
+"""Columns that names of endpoints have in any case: three of them differ only at their ends."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Plain text on stdout or stderr, as wide as the terminal."""
+    stream = sys.stderr if stderr else sys.stdout  # None where it was closed (`>&-`)
+    # Without markup: what stands in brackets is text here, such as the errcode at the end of an error.
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+        width=None if stream and stream.isatty() else _WIDTH,
+    )
+
+
+def table(first: str, *numbers: str) -> Table:
+    """An empty table: a column of names, then columns of numbers."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made.add_column(first, min_width=_ENDPOINT if first == "endpoint" else None)
+    for name in numbers:
+        made.add_column(name, justify="right")
+    return made
+
+
+def number(value: int) -> str:
+    """A number with its thousands apart."""
+    return f"{value:,}"
+
+
+def warn_of_no_login(host: str, may: str) -> None:
+    """Say what anybody who reaches `host` may do there, where it isn't this machine alone."""
+    if not is_loopback(host):
+        click.echo(f"Warning: there is no login. Whoever can reach {host} can {may}.", err=True)
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Turn a missing optional dependency into the line that installs it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise not_installed(str(error.name), extra) from None
+
+
+def how_to_install(*extras: str) -> str:
+    """How extras are installed. The package is on no index: nobody is to install its name from one."""
+    return f"`make install` in a clone, or pip install 'wx_datacube-{__version__}-py3-none-any.whl[{','.join(extras)}]'"
+
+
+def not_installed(module: str, extra: str) -> SettingsError:
+    """The error of a command whose extra is not installed."""
+    return SettingsError(
+        f"This command needs {module}, which is not installed.",
+        advice=f"Install it: {how_to_install(extra)}",
+    )

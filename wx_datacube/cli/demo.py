@@ -1,0 +1,87 @@
+"""Demo: the whole way on the made-up account, and where to look at what landed."""
+
+import datetime as dt
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.periods import beijing_now
+from wx_datacube.cli.console import console, needs, table
+from wx_datacube.cli.processes import run_module
+from wx_datacube.cli.report import run_report
+from wx_datacube.config.environment import find_project, load_settings, process_environment
+from wx_datacube.config.settings import Settings, no_project
+from wx_datacube.operations import demo
+from wx_datacube.warehouse.files import Warehouse
+
+if TYPE_CHECKING:
+    from wx_datacube.emulator.testing import Emulated
+
+
+@dataclass(frozen=True, slots=True)
+class MadeUp:
+    """The made-up account while its WeChat is emulated: its folder, last day, and what its processes see."""
+
+    folder: Path
+    end: dt.date
+    environ: dict[str, str]
+    emulated: "Emulated"
+
+
+@contextmanager
+def made_up(project: Path, days: int) -> Iterator[MadeUp]:
+    """The demo of a project folder, with history of the newest settled `days`."""
+    with needs("emulator"):
+        from wx_datacube.emulator.testing import wechat
+    folder, end = demo.demo_folder(project), demo.newest_settled_day(beijing_now())
+    start = end - dt.timedelta(days=days - 1)
+    with wechat(publish_at="00:00", quota=100_000) as emulated:
+        environ = demo.demo_environment(
+            process_environment(), folder, start, emulated.api_url, emulated.appid, emulated.secret
+        )
+        yield MadeUp(folder, end, environ, emulated)
+
+
+def run_demo(days: int) -> int:
+    """Materialize the newest settled days of the made-up account, and show what landed."""
+    out = console()
+    project = find_project(process_environment(), Path.cwd())
+    if project is None:
+        raise no_project("the demo has its own folder in it")
+    with made_up(project, days) as account:
+        folder = os.path.relpath(account.folder)
+        out.print(f"A made-up account on an emulated WeChat; everything is kept in {folder}/")
+        command = ["backfill", "--end", account.end.isoformat()]
+        code = run_module("wx_datacube", command, account.folder, account.environ)
+        calls = sum(1 for call in account.emulated.control.calls() if call.endpoint in BY_NAME)
+    if code == 0:
+        _show(out, load_settings(account.environ, account.folder), calls)
+    return code
+
+
+def _show(out: Console, settings: Settings, calls: int) -> None:
+    database = os.path.relpath(settings.database)
+    out.print(f"It took {calls:,} calls. The last seven days in {database}:\n")
+    shown = table("date", "users", "messages", "messages_per_user")
+    with Warehouse(settings.database).reading() as con:
+        for row in con.execute(_LAST_DAYS).fetchall():
+            shown.add_row(*map(str, row))
+    out.print(shown)
+    look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly ORDER BY date').show()"
+    out.print(f'Look at it:      {os.path.relpath(sys.executable)} -c "{look}"')
+    if find_spec("altair") is not None:
+        out.print(f"As a report:     {os.path.relpath(run_report(settings, settings.accounts[0], 'zh')[0])}")
+    out.print("In Dagster's UI: wx-datacube ui, which is `make ui` in a clone")
+    out.print("Your account:    .env.example, README.md, README.zh-CN.md")
+
+
+_LAST_DAYS = """
+SELECT date, users, messages, round(messages_per_user, 2) FROM totals_daily ORDER BY date DESC LIMIT 7"""

@@ -1,0 +1,111 @@
+"""Heal: the labels that failing checks name, asked again at the fewest calls, until the checks pass.
+
+What the new answers show is followed up by the same command: a day that turns out changed makes its hours,
+distribution, week and month suspect. No label is asked twice.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+import click
+
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.cli.backfill import run_backfill
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.ingest.windows import plan_windows
+from wx_datacube.operations.backfill import Scope
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.checks import CHECKS, By, Finding, checks_of, concerned, evidence_of_readers, run_check
+from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import last_call
+
+HEALABLE = tuple(check.name for check in CHECKS if check.cure.by is By.ASKING_AGAIN)
+"""The checks that clean answers heal."""
+_SHOWN = 8
+"""Findings that are named in the end; the newest ones."""
+
+Labels = set[tuple[str, dt.date]]
+"""Labels, each with the name of its endpoint."""
+
+
+def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
+    """Heal what the checks of these names find, or all of `HEALABLE`; the exit code."""
+    settings.require_project()  # before it says what it is about to ask
+    chosen = names or HEALABLE
+    found, due, last = _look(settings, account)
+    wanted = _labels(found, chosen) & due
+    others = _labels(found, HEALABLE) - wanted
+    done: Labels = set()
+    while wanted:
+        scope = _scope(wanted, last)
+        _announce(account, scope, follow_up=bool(done))
+        if code := run_backfill(settings, account, scope):
+            return code
+        done |= wanted
+        found, due, last = _look(settings, account)
+        wanted = (_labels(found, chosen) | _labels(found, HEALABLE) - others) & due - done
+    if done:
+        from wx_datacube.orchestration.materialize import judge_now
+
+        judge_now(settings, account.name)
+    return _show_outcome(account, [each for name in chosen for each in found[name]], bool(done))
+
+
+def _look(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]], Labels, int]:
+    """What each check finds now, the labels that may be asked, and the newest call by which that was judged."""
+    warehouse = Warehouse(settings.database)
+    found: dict[str, list[Finding]] = {name: [] for name in HEALABLE}
+    with evidence_of_readers(warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:
+        for endpoint in ENDPOINTS:
+            for check in checks_of(endpoint):
+                if check.name in found:
+                    found[check.name] += run_check(check, evidence, endpoint)
+        states = known.states(evidence.con, account.name, account.start, evidence.now)
+        last = last_call(evidence.con)
+    asked = ((name, label, state) for name, labels in states.items() for label, state in labels.items())
+    return found, {(name, label) for name, label, state in asked if state is not State.IMPLIED}, last
+
+
+def _labels(found: dict[str, list[Finding]], names: Iterable[str]) -> Labels:
+    findings = [each for name in names for each in found[name]]
+    return {(endpoint.name, label) for endpoint, labels in concerned(findings).items() for label in labels}
+
+
+def _scope(wanted: Labels, last: int) -> Scope:
+    by_name = {name: frozenset(label for each, label in wanted if each == name) for name, _ in wanted}
+    return Scope(
+        endpoints=[each for each in ENDPOINTS if each.name in by_name], refresh=True, labels=by_name, after_call_id=last
+    )
+
+
+def _announce(account: Account, scope: Scope, follow_up: bool) -> None:
+    labels = scope.labels or {}
+    calls = sum(len(plan_windows(BY_NAME[name], of)) for name, of in labels.items())
+    number = sum(map(len, labels.values()))
+    why = "what the new answers make suspect" if follow_up else "what is flagged"
+    click.echo(f"{account.name}: asking again for {why}: {_counted(number, 'label')}, {_counted(calls, 'call')}")
+    for endpoint in scope.endpoints:
+        dates = sorted(labels[endpoint.name])
+        span = f"{dates[0]}" if len(dates) == 1 else f"{len(dates):,} labels from {dates[0]} to {dates[-1]}"
+        click.echo(f"  {endpoint.name}: {span}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _show_outcome(account: Account, left: Sequence[Finding], healed: bool) -> int:
+    if not left:
+        click.echo(f"{account.name}: {'healed, the checks pass' if healed else 'nothing to heal, the checks pass'}.")
+        return 0
+    still = "still found after WeChat's new answers" if healed else "found, and nothing of it can be asked again"
+    click.echo(f"{account.name}: {len(left):,} {still}:", err=True)
+    for each in left[:_SHOWN]:
+        click.echo(f"  {each.endpoint} {each.ref_date}: {each.what}", err=True)
+    if healed:
+        click.echo("So it is WeChat's doing: tell its support, with the rid in datacube.api_calls.", err=True)
+    else:
+        start = f"{account.own('WX_DATACUBE_START')}={account.start}"
+        click.echo(f"What lies before {start} is asked again once it is earlier.", err=True)
+    return 1

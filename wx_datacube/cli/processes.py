@@ -1,0 +1,55 @@
+"""Processes: those that a command starts end with it, however it is ended."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
+from pathlib import Path
+
+from wx_datacube.cli.guarded import SECONDS_TO_END
+
+
+def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], *flags: str) -> int:
+    """Run a module with Python's `flags` to its end; 130 when interrupted, after it and what it started have ended too.
+
+    It gets a process group of its own, so that Ctrl-C reaches it once, through us: told twice, `dagster dev` would
+    leave its processes behind. When we are killed it notices (`guarded`), and when it is, what it left is ended here:
+    a second Dagster daemon on the same folder would start runs a second time.
+    """
+    theirs, ours = Pipe(duplex=False)
+    with endings_are_ctrl_c(), theirs, ours:
+        reading = theirs.fileno()
+        command = [sys.executable, *flags, "-m", "wx_datacube.cli.guarded", str(reading), module, *arguments]
+        process = subprocess.Popen(command, cwd=folder, env=environ, process_group=0, pass_fds=[reading])
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.wait(SECONDS_TO_END)
+            return 130
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def endings_are_ctrl_c() -> Iterator[None]:
+    """Let a closed terminal, `kill` and a service manager end what runs as Ctrl-C does: nothing that was paid is lost.
+
+    What is ignored stays so: `nohup` is to survive the terminal.
+    """
+    heeded = [number for number in _ENDINGS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,0 +1,31 @@
+"""Report: makes the page of an account, where the extra `report` is installed."""
+
+import datetime as dt
+from pathlib import Path
+
+from wx_datacube.catalog.periods import beijing_now
+from wx_datacube.cli.console import needs
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.operations.report import report_file
+from wx_datacube.warehouse.files import Warehouse
+
+
+def run_report(
+    settings: Settings,
+    account: Account,
+    language: str,
+    first: dt.date | None = None,
+    last: dt.date | None = None,
+    output: Path | None = None,
+) -> tuple[Path, bool]:
+    """Make the report of one account; where it is, and whether it is empty since nothing was ever asked."""
+    with needs("report"):
+        from wx_datacube.operations.report.page import save
+    from wx_datacube.operations.report.figures import read_figures
+
+    now = beijing_now()
+    with Warehouse(settings.database).reading() as con:
+        figures = read_figures(con, account.name, account.start, now, first, last)
+    output = output or report_file(settings.database, account.name)
+    save(figures, language, settings.database, now, output)
+    return output, figures.asked_at is None

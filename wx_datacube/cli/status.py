@@ -1,0 +1,65 @@
+"""Status: one table an account, with what is missing and what needs a person; of many accounts, a line each."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+from wx_datacube.cli.console import console, number, table
+from wx_datacube.operations.status import AccountStatus
+
+_TABLES = 10
+"""So many accounts are shown in a table each; of more, each is a line, and has its table with `--account`."""
+
+_COUNTS = ("due", "landed", "empty", "implied", "missing")
+
+
+def show_statuses(found: Sequence[AccountStatus]) -> None:
+    """The tables of the accounts, or one table of them all."""
+    if len(found) <= _TABLES:
+        for each in found:
+            _show_status(each)
+    else:
+        _show_overview(found)
+
+
+def _show_overview(found: Sequence[AccountStatus]) -> None:
+    out = console()
+    shown = table("account", *_COUNTS, "last landed", "calls today", "days needed")
+    for status in found:
+        counts = [number(sum(getattr(each, name) for each in status.endpoints)) for name in _COUNTS]
+        last = max((each.last_landed for each in status.endpoints if each.last_landed), default="-")
+        calls = sum(each.calls_today for each in status.endpoints)
+        days = max(each.days_needed for each in status.endpoints)
+        shown.add_row(status.account, *counts, str(last), number(calls), number(days))
+    out.print(shown)
+    out.print("One of them, endpoint by endpoint: wx-datacube status --account NAME")
+    if any(each.missing for status in found for each in status.endpoints):
+        out.print("Bring in what is missing: wx-datacube backfill")
+    for status in found:
+        for text in status.needs_person:
+            out.print(f"{status.account} needs a person: {text}")
+
+
+def _show_status(status: AccountStatus) -> None:
+    out = console()
+    out.print(f"Account {status.account} ({status.appid or 'no AppID yet'}), history from {status.start}")
+    shown = table("endpoint", *_COUNTS, "last landed", "calls today", "calls needed", "days needed")
+    for each in status.endpoints:
+        counts = [number(getattr(each, name)) for name in _COUNTS]
+        calls = map(number, (each.calls_today, each.calls_needed, each.days_needed))
+        shown.add_row(each.endpoint, *counts, str(each.last_landed or "-"), *calls)
+    out.print(shown)
+    for each in status.endpoints:
+        if each.missing_ranges:
+            out.print(f"  {each.endpoint} is missing {_ranges(each.missing_ranges)}")
+    if any(each.missing for each in status.endpoints):
+        out.print("Bring in what is missing: wx-datacube backfill")
+    for text in status.needs_person:
+        out.print(f"Needs a person: {text}")
+    for text in status.notes:
+        out.print(f"For your information: {text}")
+
+
+def _ranges(gaps: list[tuple[dt.date, dt.date]], shown: int = 3) -> str:
+    texts = [str(first) if first == last else f"{first} to {last}" for first, last in reversed(gaps)]
+    more = f" and {len(texts) - shown} older gaps" if len(texts) > shown else ""
+    return ", ".join(texts[:shown]) + more

@@ -1,0 +1,96 @@
+"""UI: Dagster's, on the configured accounts or on the demo, with everything that it needs to know."""
+
+import errno
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from wx_datacube.cli.console import not_installed, warn_of_no_login
+from wx_datacube.cli.demo import made_up
+from wx_datacube.cli.processes import run_module
+from wx_datacube.config.environment import environment_elsewhere
+from wx_datacube.config.settings import Settings
+from wx_datacube.errors import SettingsError
+from wx_datacube.operations.demo import DAYS
+from wx_datacube.warehouse.faults import unwritable
+from wx_datacube.warehouse.locks import locked
+
+
+def run_ui(settings: Settings, host: str = "127.0.0.1", port: int | None = None) -> int:
+    """Dagster's UI on the configured accounts; without credentials, on the demo and its emulator."""
+    if find_spec("dagster_webserver") is None:
+        raise not_installed("dagster_webserver", "ui")
+    listening = _Listening(host, _free_port(host, port))
+    project = settings.require_project()
+    if any(account.can_call or account.fault for account in settings.accounts):
+        return _dagster_dev(project, environment_elsewhere(settings) | {"DAGSTER_HOME": str(project)}, listening)
+    with made_up(project, DAYS) as account:
+        click.echo(f"No account is configured in .env: this is the demo, kept in {account.folder}")
+        return _dagster_dev(account.folder, account.environ, listening)
+
+
+class _Listening(NamedTuple):
+    """Where the UI listens."""
+
+    host: str
+    port: int
+
+
+def _free_port(host: str, port: int | None) -> int:
+    """The port that was asked for, else Dagster's 3000, or another one where that is taken.
+
+    Dagster would say somewhere in its log that a port is taken, and go on with everything but its pages.
+    """
+    try:
+        return _try_port(host, _DAGSTERS_PORT if port is None else port)
+    except OSError as error:
+        if port is None and error.errno == errno.EADDRINUSE:
+            return _try_port(host, 0)
+        raise SettingsError(
+            f"Port {port or _DAGSTERS_PORT} of {host} can't be used: {error.strerror}.",
+            advice="Name another one with --port.",
+        ) from None
+
+
+_DAGSTERS_PORT = 3000
+
+
+def _try_port(host: str, port: int) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as listening:
+        return int(listening.getsockname()[1])
+
+
+def _dagster_dev(folder: Path, environ: Mapping[str, str], listening: _Listening) -> int:
+    # Dagster says at each start that `dg dev` is to come instead: nothing that a person could do about it here.
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    # Named, since Dagster would otherwise go by [tool.dg] of a pyproject.toml beside it, and leave out other locations.
+    workspace = ["--workspace", "workspace.yaml"] if (folder / "workspace.yaml").exists() else []
+    host, port = listening
+    warn_of_no_login(host, "start runs, and read what Dagster shows")
+    with _only_one(folder):
+        click.echo("Dagster's UI, for looking and trying; for a server see docs/deploy.md. Ctrl-C ends it.")
+        click.echo(f"In about 15 seconds: http://{f'[{host}]' if ':' in host else host}:{port}")
+        command = ["dev", *workspace, "--host", host, "--port", str(port)]
+        return run_module("dagster", command, folder, environ, *quiet)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    history = folder / ".dagster"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(history / "ui.lock", patience=0))
+        except TimeoutError as holder:
+            raise SettingsError(
+                f"Dagster's UI runs on {folder} already (process {holder}).",
+                advice="Use that one, or end it first: two Dagster daemons would start the same runs twice.",
+            ) from None
+        except OSError as error:
+            raise unwritable(history, error, "name another folder in dagster.yaml") from None
+        yield

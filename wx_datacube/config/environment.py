@@ -1,0 +1,159 @@
+"""Environment: variables, `.env` and the project folder that a process finds itself in.
+
+This is the only reader of `os.environ` and of `.env` (Dagster's resources name their variables by
+`settings.variable`); what each variable may hold is in `variables`. As everywhere in Dagster, `.env` wins over the
+environment, a blank `KEY=` over an exported one.
+"""
+
+import datetime as dt
+import io
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+from dotenv.parser import Original, parse_stream
+
+from wx_datacube.catalog.periods import Clock, beijing_now
+from wx_datacube.config.settings import ACCOUNT, ACCOUNT_FIELDS, Account, Settings, wrong
+from wx_datacube.config.variables import Reader
+from wx_datacube.errors import SettingsError
+
+_CHOSEN_DOTENV = "_WX_DATACUBE_DOTENV"
+"""Names the `.env` of the process that started this one in another folder; blank: it has none."""
+
+
+def process_environment() -> dict[str, str]:
+    """A copy of this process's environment, for the processes that it starts."""
+    return dict(os.environ)
+
+
+def environment_elsewhere(settings: Settings) -> dict[str, str]:
+    """That, for a process that starts in another folder and must use the same `.env`."""
+    return process_environment() | {_CHOSEN_DOTENV: str(settings.dotenv or "")}
+
+
+def find_project(environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """The project folder: `DAGSTER_HOME`, else the nearest folder upwards with a `dagster.yaml`, else None."""
+    home = environ.get("DAGSTER_HOME", "").strip()
+    if home:
+        folder = Path(home).expanduser()
+        if not (folder.is_absolute() and folder.is_dir()):
+            wrong("DAGSTER_HOME", "the absolute path of a folder that exists: the project folder")
+        return folder.resolve()
+    return _nearest("dagster.yaml", cwd)
+
+
+def _nearest(name: str, cwd: Path) -> Path | None:
+    """The nearest folder from `cwd` upwards that has something of that name."""
+    here = cwd.resolve()
+    return next((folder for folder in (here, *here.parents) if _is_there(folder / name)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:  # also of a folder above that this user may not enter
+        return False
+    return True
+
+
+def _nearest_dotenv(environ: Mapping[str, str], cwd: Path) -> Path | None:
+    if (chosen := environ.get(_CHOSEN_DOTENV)) is not None:
+        return Path(chosen) if chosen else None
+    folder = _nearest(".env", cwd)
+    return folder and folder / ".env"
+
+
+def effective_environ(environ: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
+    """`environ` with a `.env` over it, parsed as Dagster parses it. SettingsError if it can't be read."""
+    return _with_dotenv(environ, dotenv)[0]
+
+
+def _with_dotenv(environ: Mapping[str, str], dotenv: Path | None) -> tuple[dict[str, str], list[int]]:
+    """That, and the numbers of the lines of `.env` that say nothing. Of these python-dotenv would warn by itself.
+
+    It would not name the file, nor say it once only: it gets all other lines.
+    """
+    statements = list(parse_stream(io.StringIO(_dotenv_text(dotenv) if dotenv else "")))
+    sound = "".join(each.original.string for each in statements if not each.error)
+    values = {key: value for key, value in dotenv_values(stream=io.StringIO(sound)).items() if value is not None}
+    return {**environ, **values}, [_first_line(each.original) for each in statements if each.error]
+
+
+def _first_line(statement: Original) -> int:
+    """Where a statement begins, of which the blank lines before it are a part."""
+    text = statement.string
+    return statement.line + text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def _dotenv_text(path: Path) -> str:
+    """What is in `.env`; nothing where there is none. What is no file is not opened: a pipe would be waited for."""
+    if not _is_there(path):
+        return ""
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "a pipe or a device"
+        raise SettingsError(
+            f"{path} is {what}, not a file.",
+            advice="Move it away, and write the settings into a file of that name: .env.example shows how.",
+        )
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{path} can't be read ({type(error).__name__}).",
+            advice="Save it as plain UTF-8 text that you may read.",
+        ) from None
+
+
+def adopt_dotenv() -> None:
+    """Put the `.env` that counts over this process's environment, as `dagster dev` does: `dg.EnvVar` looks there."""
+    os.environ.update(_reader(None, Path.cwd(), dt.date.max).values)
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    *,
+    clock: Clock = beijing_now,
+    platform: str = sys.platform,
+) -> Settings:
+    """Read and check all settings; SettingsError names the variable that is wrong and what it should hold.
+
+    `environ` None means the process's environment with the `.env` that counts over it; a mapping is taken as it is.
+    """
+    if platform == "win32":
+        raise SettingsError("wx_datacube does not run on Windows itself.", advice="Use WSL 2, where it does.")
+    return _reader(environ, cwd or Path.cwd(), clock().date()).settings()
+
+
+def _reader(environ: Mapping[str, str] | None, cwd: Path, today: dt.date) -> Reader:
+    """A reader of `environ` as it is; of None: of the process's environment with the `.env` that counts over it.
+
+    That is the nearest from `cwd` upwards, which may name `DAGSTER_HOME` as well, else the project folder's.
+    """
+    around = os.environ if environ is None else environ
+    dotenv = _nearest_dotenv(around, cwd)
+    values, senseless = (around, list[int]()) if environ is not None else _with_dotenv(around, dotenv)
+    project = find_project(values, cwd)
+    if dotenv is None and project is not None and _CHOSEN_DOTENV not in around and _is_there(project / ".env"):
+        dotenv = project / ".env"
+        if environ is None:
+            values, senseless = _with_dotenv(around, dotenv)
+    return Reader(values, project, today, dotenv, tuple(senseless))
+
+
+def configured_accounts(clock: Clock = beijing_now) -> tuple[Account, ...]:
+    """The accounts, whatever else is wrong with the settings; where their names are wrong, the default one."""
+    try:
+        return _reader(None, Path.cwd(), clock().date()).accounts_at_least()
+    except SettingsError:
+        return (Account(ACCOUNT),)
+
+
+def set_variables(settings: Settings, account: Account) -> list[str]:
+    """The names of an account's own variables that hold something."""
+    values = effective_environ(os.environ, settings.dotenv)
+    names = [account.variable(field) for field in ACCOUNT_FIELDS]
+    return [name for name in names if values.get(name, "").strip()]

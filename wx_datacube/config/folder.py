@@ -1,0 +1,54 @@
+"""Folder: what a project folder holds besides data and history, as this package carries it in `project/`.
+
+Add a file there, and its name here, when commands or Dagster need it in every project folder.
+"""
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+DAGSTERS = ("dagster.yaml", "workspace.yaml")
+"""What Dagster reads, and a folder is a project folder by."""
+FILES = (*DAGSTERS, ".env.example", ".gitignore")
+
+
+def content(name: str) -> str:
+    """The text of one of `FILES` as this version has it."""
+    return files("wx_datacube.config").joinpath("project", name).read_text("utf-8")
+
+
+def make_project(folder: Path) -> tuple[list[str], list[str]]:
+    """Make a project folder of a folder, itself made if need be; nothing that is there is written over.
+
+    Returns the names of the files that were made, and of those that were there and are others; a `.gitignore` of one's
+    own is none of them. Another Dagster project gets no `workspace.yaml`, which would hide its own code. Raises
+    `OSError`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [name for name in FILES if not (name == "workspace.yaml" and _is_dagster_project(folder))]
+    lacking = [name for name in names if not (folder / name).exists()]
+    for name in lacking:
+        with (folder / name).open("x", encoding="utf-8") as file:
+            file.write(content(name))
+    return lacking, [name for name in names if name != ".gitignore" and not _is_ours(folder / name)]
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_file() and path.read_bytes() == content(path.name).encode()
+
+
+def _is_dagster_project(folder: Path) -> bool:
+    """Whether Dagster finds code of this folder by a `pyproject.toml` or `dg.toml`."""
+    try:
+        tools = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("tool", {})
+    except (OSError, ValueError):
+        tools = {}
+    return (folder / "dg.toml").exists() or "dg" in tools or "dagster" in tools
+
+
+def unignored(folder: Path) -> list[str]:
+    """What a folder's own `.gitignore` should name and doesn't, secrets first."""
+    file = folder / ".gitignore"
+    theirs = {line.strip("/") for line in file.read_text("utf-8", "replace").split()} if file.is_file() else set()
+    ours = [line for line in content(".gitignore").splitlines() if line and not line.startswith("#")]
+    return sorted((line for line in ours if line.strip("/") not in theirs), key="/.env".__ne__)

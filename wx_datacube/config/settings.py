@@ -1,0 +1,184 @@
+"""Settings: what can be set, as one frozen, checked object, and the names of the variables that set it.
+
+Add a field here when something becomes a setting; `environment` reads and checks it. Nothing here does I/O.
+"""
+
+import datetime as dt
+import hmac
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.errors import SettingsError
+
+PREFIX = "WX_DATACUBE_"
+API_URL = "https://api.weixin.qq.com"
+DATABASE = "data/wx_datacube.duckdb"
+ACCOUNT = "default"
+CONCURRENCY = 8
+
+MADE_UP = "demo"
+"""The account of the demo: never the name of a real one, so that nobody takes made-up figures for WeChat's."""
+
+SHARED_FIELDS = ("API_URL", "DATABASE", "CONCURRENCY", "DAILY_CALLS", "ACCOUNT", "ACCOUNTS", "WEBHOOK")
+ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START")
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+NAME_RULE = "up to 32 small letters, digits and _, a letter first, such as shop"
+_OF_A_SINGLE_ONE = re.compile(rf"\b{PREFIX}({'|'.join(ACCOUNT_FIELDS)})\b")
+
+
+class Secret:
+    """A string that no `repr`, `str`, format, pickle or copy shows; `reveal()` is the only way to it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The string itself; hand it to nothing that logs, stores or prints."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret does not leave memory: it can't be pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An Official Account: the name it has here, how to get its token, and the first day of its history.
+
+    Credentials may be missing: they are needed only where something must be asked. `single` says that it was named by
+    `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name. `fault` is what is wrong with the variables of
+    one of several: the others go on without it.
+    """
+
+    name: str
+    appid: str | None = None
+    secret: Secret | None = None
+    token_url: Secret | None = None
+    start: dt.date = HISTORY_START
+    single: bool = True
+    fault: SettingsError | None = None
+
+    @property
+    def can_call(self) -> bool:
+        """Whether there is what a token needs: AppID and AppSecret, or a token server."""
+        return self.token_url is not None or (self.appid is not None and self.secret is not None)
+
+    def variable(self, field: str) -> str:
+        """The variable that holds a field of this account: `APPID`, `SECRET`, `TOKEN_URL` or `START`."""
+        return variable(None if self.single else self.name, field)
+
+    def own(self, text: str) -> str:
+        """`text`, which names the variables of a single account, with those of this one in their place."""
+        return text if self.single else _OF_A_SINGLE_ONE.sub(lambda found: self.variable(found[1]), text)
+
+    def checked(self) -> "Account":
+        """This account; raises what is wrong with its settings."""
+        if self.fault is not None:
+            raise self.fault
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, checked. `database` is absolute, `api_url` has no slash at its end, `daily_calls` None: no limit.
+
+    `webhook` is where a person is told of trouble; None: nowhere. `project` is None outside a project folder, `dotenv`
+    the `.env` that was read.
+
+    `warnings` are sentences for the operator: what works but should not stay as it is.
+    """
+
+    project: Path | None
+    database: Path
+    api_url: str = API_URL
+    concurrency: int = CONCURRENCY
+    daily_calls: int | None = None
+    accounts: tuple[Account, ...] = (Account(ACCOUNT),)
+    webhook: Secret | None = None
+    warnings: tuple[str, ...] = ()
+    dotenv: Path | None = None
+
+    def require_project(self) -> Path:
+        """The project folder; SettingsError where there is none: Dagster's history belongs to one."""
+        if self.project is None:
+            raise no_project("Dagster keeps its history in it")
+        return self.project
+
+    def account(self, name: str | None = None) -> Account:
+        """The account of that name; None means the only one.
+
+        SettingsError when there is none, or a choice, or something is wrong with its own settings.
+        """
+        names = ", ".join(account.name for account in self.accounts)
+        if name is None:
+            if len(self.accounts) > 1:
+                raise SettingsError(f"There are several accounts ({names}).", advice="Say which: --account NAME.")
+            return self.accounts[0].checked()
+        for account in self.accounts:
+            if account.name == name:
+                return account.checked()
+        raise SettingsError(
+            f"There is no account of the name {name[:32]!r}.",
+            advice=f"Configured: {names} (WX_DATACUBE_ACCOUNT or WX_DATACUBE_ACCOUNTS).",
+        )
+
+
+def variable(account: str | None, field: str) -> str:
+    """The variable that holds a field (`APPID`, …) of a single account (None) or of one named in `…_ACCOUNTS`."""
+    return f"{PREFIX}{account.upper()}_{field}" if account else f"{PREFIX}{field}"
+
+
+def require_name(name: str) -> None:
+    """Raise SettingsError where `name` can't be a real account's: it becomes part of variables, keys and file names."""
+    if not NAME.fullmatch(name):
+        raise SettingsError(f"{name[:40]!r} can't be the name of an account.", advice=f"A name is {NAME_RULE}.")
+    if name == MADE_UP:
+        raise made_up_refused()
+
+
+def wrong(name: str, meaning: str) -> NoReturn:
+    """Raise the error of a wrong value: the variable and what it should hold, never what it does hold."""
+    raise SettingsError(f"{name} is wrong.", advice=f"It should hold {meaning}.")
+
+
+def no_project(why: str, otherwise: str = "") -> SettingsError:
+    """The error of what needs a project folder where there is none; `otherwise` is another way out."""
+    return SettingsError(
+        f"There is no project folder, and {why}: DAGSTER_HOME is not set, and no dagster.yaml is here or in any folder"
+        " above.",
+        advice=f"Set DAGSTER_HOME{f', or {otherwise}' if otherwise else ''}. For a project of its own, change to the"
+        " folder that you cloned, or make one: wx-datacube init.",
+    )
+
+
+def made_up_refused() -> SettingsError:
+    """The error of a real account that is called like the demo's."""
+    return SettingsError(
+        f"{MADE_UP!r} is the account of made-up figures (`wx-datacube demo`).",
+        advice="Give a real account another name, so that nobody takes the one for the other.",
+    )

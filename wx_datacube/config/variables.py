@@ -1,0 +1,329 @@
+"""Variables: what each may hold, and the `Settings` that they make together.
+
+A rule about a variable is here, and nowhere else; where the variables come from is the business of `environment`. No
+message ever shows a value that could be a secret.
+"""
+
+import datetime as dt
+import difflib
+import ipaddress
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.config.settings import (
+    ACCOUNT,
+    ACCOUNT_FIELDS,
+    API_URL,
+    CONCURRENCY,
+    DATABASE,
+    MADE_UP,
+    NAME,
+    NAME_RULE,
+    PREFIX,
+    SHARED_FIELDS,
+    Account,
+    Secret,
+    Settings,
+    made_up_refused,
+    no_project,
+    variable,
+    wrong,
+)
+from wx_datacube.errors import SettingsError
+
+MAX_CONCURRENCY = 64
+_OF_ANY = re.compile(rf"{PREFIX}([A-Z][A-Z0-9_]*)_({'|'.join(ACCOUNT_FIELDS)})")
+_ODD_IN_URL = re.compile(r"[^\x21-\x7e]|[\\<>\"{}|^`]")
+_PRIVATE = tuple(
+    ipaddress.ip_network(block)
+    for block in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One pass over the variables: each method reads one, checks it, and says what is wrong by its name.
+
+    `dotenv` is the `.env` that was read, `senseless` the numbers of its lines that set nothing and are no comment.
+    """
+
+    values: Mapping[str, str]
+    project: Path | None
+    today: dt.date
+    dotenv: Path | None = None
+    senseless: tuple[int, ...] = ()
+
+    def settings(self) -> Settings:
+        """All of them, checked; SettingsError names the first that is wrong of those that every account shares."""
+        api_url = self._api_url()
+        accounts = tuple(_apart([self._account(name, single, api_url) for name, single in self.names()]))
+        return Settings(
+            project=self.project,
+            database=self._database(),
+            api_url=api_url,
+            concurrency=self._number("CONCURRENCY", CONCURRENCY, MAX_CONCURRENCY) or CONCURRENCY,
+            daily_calls=self._number("DAILY_CALLS", None, 10**9),
+            accounts=accounts,
+            webhook=_secret(self._webhook()),
+            warnings=tuple(self._warnings(accounts)),
+            dotenv=self.dotenv,
+        )
+
+    def accounts_at_least(self) -> tuple[Account, ...]:
+        """The accounts with their names and first days, whatever else is wrong; SettingsError for a wrong name."""
+        return tuple(
+            Account(name, start=self._start_or_default(None if single else name), single=single)
+            for name, single in self.names()
+        )
+
+    def _get(self, name: str) -> str | None:
+        """A variable's value without white space around it; None when it is unset or blank."""
+        return self.values.get(name, "").strip() or None
+
+    def names(self) -> list[tuple[str, bool]]:
+        """The accounts' names, and of each whether it is the single one, whose variables don't carry its name."""
+        listed, single = self._get("WX_DATACUBE_ACCOUNTS"), self._get("WX_DATACUBE_ACCOUNT")
+        if listed and single:
+            raise SettingsError(
+                "Both WX_DATACUBE_ACCOUNT and WX_DATACUBE_ACCOUNTS are set.",
+                advice="Keep WX_DATACUBE_ACCOUNT for one account, WX_DATACUBE_ACCOUNTS for several.",
+            )
+        name = "WX_DATACUBE_ACCOUNTS" if listed else "WX_DATACUBE_ACCOUNT"
+        words = [word.strip() for word in listed.split(",")] if listed else [single or ACCOUNT]
+        if not all(NAME.fullmatch(word) for word in words) or len(set(words)) < len(words):
+            several = "different names separated by commas, each" if listed else "a name:"
+            wrong(name, f"{several} {NAME_RULE}")
+        return [(word, not listed) for word in words]
+
+    def _account(self, name: str, single: bool, api_url: str) -> Account:
+        """An account with its variables; what is wrong with those of one of several is its own `fault`."""
+        try:
+            account = self._with_variables(name, single)
+            if name == MADE_UP and account.can_call and not is_loopback(urlsplit(api_url).hostname):
+                raise made_up_refused()
+        except SettingsError as error:
+            if single:
+                raise
+            return Account(name, start=self._start_or_default(name), single=False, fault=error)
+        return account
+
+    def _start_or_default(self, name: str | None) -> dt.date:
+        """Where partitions begin must not jump because something else is wrong."""
+        try:
+            return self._start_of(name)
+        except SettingsError:
+            return HISTORY_START
+
+    def _start_of(self, name: str | None) -> dt.date:
+        start = variable(name, "START")
+        return self._start(start if self._get(start) else variable(None, "START"))
+
+    def _with_variables(self, name: str, single: bool) -> Account:
+        key = None if single else name
+        appid, secret = variable(key, "APPID"), variable(key, "SECRET")
+        return Account(
+            name,
+            appid=self._matching(
+                appid, r"wx[0-9A-Za-z_-]{1,62}", "the account's AppID (开发者ID), which begins with wx"
+            ),
+            secret=_secret(self._matching(secret, r"[\x21-\x7e]{1,512}", "the account's AppSecret, without blanks")),
+            token_url=_secret(self._token_url(variable(key, "TOKEN_URL"))),
+            start=self._start_of(key),
+            single=single,
+        )
+
+    def _matching(self, name: str, pattern: str, meaning: str) -> str | None:
+        value = self._get(name)
+        if value is not None and not re.fullmatch(pattern, value):
+            wrong(name, meaning)
+        return value
+
+    def _start(self, name: str) -> dt.date:
+        value = self._get(name)
+        if value is None:
+            return HISTORY_START
+        day = _date(value)
+        if day is None or not HISTORY_START <= day <= self.today:
+            wrong(name, f"a date YYYY-MM-DD from {HISTORY_START} (WeChat has no data before) to today in Beijing")
+        return day
+
+    def _number(self, field: str, default: int | None, most: int) -> int | None:
+        name = variable(None, field)
+        value = self._get(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,10}", value) or not 1 <= int(value) <= most:
+            wrong(name, f"a whole number from 1 to {most}")
+        return int(value)
+
+    def _database(self) -> Path:
+        name = "WX_DATACUBE_DATABASE"
+        value = self._get(name) or DATABASE
+        given = Path(value).expanduser()
+        if self.project is None and not given.is_absolute():
+            raise no_project(f"{name} is a relative path ({value})", f"make {name} absolute")
+        path = _followed((self.project or Path("/")) / given)
+        if value.endswith("/") or value.startswith((":memory:", "md:", "ducklake:")) or path.is_dir():
+            wrong(name, f"the path of a file, such as {DATABASE}, not of a folder or a service")
+        if any(folder.exists() and not folder.is_dir() for folder in path.parents):
+            wrong(name, f"the path of a file in a folder, such as {DATABASE}; a part of it is a file, not a folder")
+        if "?" in str(path):
+            # DuckDB takes what follows for the query of an address, and puts its WAL elsewhere.
+            wrong(name, f"the path of a file, such as {DATABASE}, without a question mark in it")
+        return Path(os.path.normpath(path))
+
+    def _api_url(self) -> str:
+        name = "WX_DATACUBE_API_URL"
+        value = (self._get(name) or API_URL).rstrip("/")
+        parts = _split(value)
+        bare = parts and not (parts.query or parts.fragment or "@" in parts.netloc or "?" in value or "#" in value)
+        if not parts or not bare or not (parts.scheme == "https" or is_loopback(parts.hostname)):
+            wrong(
+                name, f"an address such as {API_URL}, with https (http only to this machine itself), nothing else in it"
+            )
+        return value
+
+    def _token_url(self, name: str) -> str | None:
+        return self._secret_url(name, "your token server")
+
+    def _webhook(self) -> str | None:
+        return self._secret_url("WX_DATACUBE_WEBHOOK", "your chat's robot")
+
+    def _secret_url(self, name: str, whose: str) -> str | None:
+        value = self._get(name)
+        if value is None:
+            return None
+        parts = _split(value)
+        plain = bool(parts and parts.scheme == "http")
+        if not parts or (plain and not _is_private(parts.hostname)):
+            wrong(name, f"the address of {whose} with https (http only to a private address such as 10.0.0.5)")
+        return value
+
+    def _warnings(self, accounts: tuple[Account, ...]) -> Iterator[str]:
+        if self.dotenv and self.dotenv.exists() and stat.S_IMODE(self.dotenv.stat().st_mode) & 0o077:
+            yield f"Others on this machine can read .env, which may hold the AppSecret: chmod 600 {self.dotenv}"
+        if self.senseless:
+            lines = ", ".join(map(str, self.senseless))
+            yield f"{self.dotenv}: what begins in line {lines} sets nothing. Write NAME=value, and close each quote."
+        for account in accounts:
+            name = account.variable("TOKEN_URL")
+            if (self._get(name) or "").lower().startswith("http:"):
+                yield f"{name} uses http: whoever can listen in that network can read the token. Use https if you can."
+        yield from self._unknown(accounts)
+
+    def _unknown(self, accounts: Sequence[Account]) -> Iterator[str]:
+        """Warnings about variables of ours that nothing reads: a slip of the pen leaves a setting at its default."""
+        known = {account.variable(field) for account in accounts for field in ACCOUNT_FIELDS}
+        known |= {variable(None, field) for field in (*SHARED_FIELDS, "START")}
+        for name in sorted(name for name in self.values if name.startswith(PREFIX) and name not in known):
+            if self._get(name):
+                yield f"{name} is not a setting, nothing reads it{self._meant(name, known, accounts)}"
+
+    def _meant(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
+        """The end of a sentence about an unknown variable: of which account it may be, or which one it may mean."""
+        bare = {variable(None, field): field for field in ACCOUNT_FIELDS}
+        if name in bare:  # of the single account that there was before
+            whose = accounts[0].variable(bare[name])
+            return f" beside WX_DATACUBE_ACCOUNTS: it wants its account's name, as in {whose}."
+        of = _OF_ANY.fullmatch(name)
+        names = [account.name for account in accounts]
+        if of and not difflib.get_close_matches(of[1].lower(), names, 1, 0.8):
+            return f": {of[1].lower()} is not in WX_DATACUBE_ACCOUNTS."
+        close = difflib.get_close_matches(name, sorted(known), 1, 0.8)
+        return f"; did you mean {close[0]}?" if close else "."
+
+
+def _followed(path: Path) -> Path:
+    """The file that a path leads to: all is kept beside it, since publishing would put a file in the place of a link.
+
+    SettingsError where it can't be followed, or leads to a folder that isn't there.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise SettingsError(
+            f"{path} can't be reached: {error.strerror}.",
+            advice="See that this user may enter every folder above it, and that no link leads back to itself.",
+        ) from None
+    real = Path(os.path.realpath(path)) if path.is_symlink() else path
+    astray = [path] if real != path and not real.parent.is_dir() else []
+    for link in (*astray, *path.parents):
+        if link.is_symlink() and not link.exists():
+            raise SettingsError(
+                f"{link} is a link to {link.readlink()}, and nothing is there.",
+                advice="Is its disk mounted? Otherwise make that folder, or set WX_DATACUBE_DATABASE to another path.",
+            )
+    return real
+
+
+_UNIQUE = {"APPID": "AppID", "TOKEN_URL": "address"}
+
+
+def _apart(accounts: Sequence[Account]) -> Iterator[Account]:
+    """The accounts; those that share an AppID, or a token server's address, with a fault instead of credentials."""
+    holders: dict[object, list[str]] = {}
+    for account in accounts:
+        for field in _UNIQUE:
+            holders.setdefault(getattr(account, field.lower()), []).append(account.variable(field))
+    for account in accounts:
+        for field, what in _UNIQUE.items():
+            value = getattr(account, field.lower())
+            if value is not None and len(holders[value]) > 1:
+                fault = SettingsError(
+                    f"{' and '.join(holders[value])} hold the same {what}.",
+                    advice="Each account has its own: the same figures would be fetched, and counted, twice.",
+                )
+                yield Account(account.name, start=account.start, single=account.single, fault=fault)
+                break
+        else:
+            yield account
+
+
+def _secret(value: str | None) -> Secret | None:
+    return Secret(value) if value is not None else None
+
+
+def _date(text: str) -> dt.date | None:
+    """The date of `YYYY-MM-DD`, else None."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return None
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of an http(s) URL with a host; None when it is anything else, or could be read in two ways."""
+    if _ODD_IN_URL.search(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if sound else None
+
+
+def _is_private(host: str | None) -> bool:
+    """Whether a host is this machine or a literal address of a private network."""
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host or "")
+    except ValueError:
+        return False
+    return any(address in block for block in _PRIVATE)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host is this machine."""
+    return _is_private(host) and (host == "localhost" or ipaddress.ip_address(host or "").is_loopback)

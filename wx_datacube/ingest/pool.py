@@ -1,0 +1,301 @@
+"""Crew: threads that fetch windows, and the commits of what they bring.
+
+`Crew.work` owns the order of things in a running fetch: newest window first, a commit about once a second, a
+publication every few seconds, and when to stop. What to fetch is decided in `ingest`, how a call is made in `wechat`.
+"""
+
+import datetime as dt
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.periods import settled_at
+from wx_datacube.errors import (
+    HostDown,
+    NeedsPerson,
+    NotReady,
+    QuotaExhausted,
+    TokenRejected,
+    TryAgain,
+    UnexpectedAnswer,
+    WeChatError,
+    fault_of,
+)
+from wx_datacube.ingest.windows import Window
+from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.ledger import Call, last_call, store_calls
+from wx_datacube.warehouse.locks import Gate
+from wx_datacube.wechat import Attempt, Client
+
+COMMIT_SECONDS = 1.0
+"""How much a killed process may lose: the answers of this long, and the calls in flight."""
+PUBLISH_SECONDS = 5.0
+"""How often readers see news during a long run; the copy grows with the file, so not after every commit."""
+PUBLISH_SHARE = 10
+"""Where publishing takes long, the pause is so many times as long."""
+FAILURES_IN_A_ROW = {TryAgain: 3, UnexpectedAnswer: 10}
+"""So many windows in a row that failed for such a reason say that there is no use in going on."""
+
+_LATE = dt.timedelta(days=7)
+"""So late may figures be that keep no older ones back; a window of older labels that isn't ready is given up whole."""
+
+log = logging.getLogger("wx_datacube.ingest.pool")
+
+_STOPS_AT_ONCE = (QuotaExhausted, NeedsPerson, HostDown, TokenRejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One commit of a running fetch: its `stored` windows, all `calls` and `rows` so far, and windows `left`."""
+
+    endpoint: Endpoint
+    stored: tuple[Window, ...]
+    calls: int
+    rows: int
+    left: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What every call of a run carries into the ledger."""
+
+    run_id: str
+    account: str
+    refresh: bool
+
+
+@dataclass(slots=True)
+class Crew:
+    """One endpoint's fetch: `work` through windows, then see `errors` by label and `calls`, the attempts made.
+
+    `budget` is how many attempts may be made today; None for as many as WeChat allows.
+    """
+
+    warehouse: Warehouse
+    client: Client
+    endpoint: Endpoint
+    stamp: Stamp
+    now: dt.datetime
+    concurrency: int
+    gate: Gate
+    halted: threading.Event
+    budget: int | None
+    progress: Callable[[Progress], None]
+    errors: dict[dt.date, WeChatError] = field(default_factory=dict)
+    calls: int = 0
+    _rows: int = 0
+    _windows: deque[Window] = field(default_factory=deque)
+    _stop: WeChatError | None = None
+    _failures: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _news: "queue.SimpleQueue[Call | Window | None]" = field(default_factory=queue.SimpleQueue)
+    """What the workers tell: an attempt made, a window answered, None for the end of a worker."""
+    _heard: "list[Call | Window]" = field(default_factory=list)
+    _batch: tuple[int, Sequence[Call]] = (0, ())
+    """The calls that were last about to be committed, and the number of the first."""
+    _running: int = 0
+    _began: float = field(default_factory=time.monotonic)
+
+    def work(self, windows: Iterable[Window]) -> None:
+        """Fetch the windows in their order; returns once each is stored, failed or given up."""
+        self._windows.extend(windows)
+        threads = min(self.concurrency, len(self._windows))
+        if threads:
+            self._running = threads
+            with ThreadPoolExecutor(threads, thread_name_prefix="wechat") as pool:
+                self._store_until_done([pool.submit(self._worker) for _ in range(threads)])
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it would make no call for another window."""
+        return self._stop is not None
+
+    # --- the main thread: from the workers' news to the file
+
+    def _store_until_done(self, workers: "list[Future[None]]") -> None:
+        due = time.monotonic() + PUBLISH_SECONDS
+        try:
+            while self._running:
+                self._gather()
+                self._store()
+                if self._running and (began := time.monotonic()) > due:
+                    self.warehouse.publish()
+                    ended = time.monotonic()
+                    due = ended + max(PUBLISH_SECONDS, PUBLISH_SHARE * (ended - began))
+        except BaseException:
+            # Interrupted, or the file can't be written: let the calls in flight end, and keep them if that works.
+            self.halted.set()
+            wait(workers)
+            while not self._news.empty():
+                self._hear(0)
+            self._store()
+            raise
+
+    def _gather(self) -> None:
+        """Hear the news of the next second, or until every worker has ended."""
+        deadline = time.monotonic() + COMMIT_SECONDS
+        with suppress(queue.Empty):
+            while self._running:
+                self._hear(max(0.0, deadline - time.monotonic()))
+
+    def _hear(self, seconds: float) -> None:
+        news = self._news.get(timeout=seconds)
+        if news is None:
+            self._running -= 1
+        else:
+            self._heard.append(news)
+
+    def _store(self) -> None:
+        """Commit what was heard; it is kept for another try until that has worked."""
+        calls = [each for each in self._heard if isinstance(each, Call)]
+        if calls:
+            with self.warehouse.writing() as con:
+                # An interruption may have come after the commit, before anybody knew of it.
+                fresh = calls[self._committed(con, calls) :]
+                self._batch = (last_call(con) + 1, fresh)
+                rows = store_calls(con, fresh)
+            self._rows += rows
+        windows = tuple(each for each in self._heard if isinstance(each, Window))
+        self._heard.clear()
+        self.calls += len(calls)
+        if calls or windows:
+            seconds = time.monotonic() - self._began
+            self.progress(Progress(self.endpoint, windows, self.calls, self._rows, len(self._windows), seconds))
+
+    def _committed(self, con: Connection, calls: Sequence[Call]) -> int:
+        """How many of the calls, the first ones, are in the ledger already."""
+        number, batch = self._batch
+        if not batch or batch[0] is not calls[0]:
+            return 0
+        call = batch[0]
+        found = con.execute(
+            "SELECT run_id, endpoint, begin_date, end_date, requested_at FROM datacube.api_calls"
+            " WHERE call_id = $number",
+            {"number": number},
+        ).fetchall()
+        written = (call.run_id, call.endpoint, call.begin_date, call.end_date, call.requested_at)
+        return len(batch) if found == [written] else 0
+
+    # --- the workers
+
+    def _worker(self) -> None:
+        try:
+            while window := self._next():
+                self._fetch(window)
+        finally:
+            self._news.put(None)
+
+    def _next(self) -> Window | None:
+        with self._lock:
+            if not self._windows:
+                return None
+            self._look_for_halt()
+            if self._stop is None:
+                return self._windows.popleft()
+            for window in self._windows:
+                self.errors.update(dict.fromkeys(window.asked, self._stop))
+            self._windows.clear()
+            return None
+
+    def _look_for_halt(self) -> None:
+        if self.halted.is_set():
+            self._stop = self._stop or TryAgain("The run was interrupted.")
+
+    def _fetch(self, window: Window) -> None:
+        try:
+            with self.gate.place(self.halted):
+                self.client.fetch(self.endpoint.name, window.begin, window.end, _Journal(self, window))
+        except WeChatError as error:
+            with self._lock:
+                self._failed(window, error)
+        except Exception as error:  # a fault of ours, which the other windows would meet too
+            log.error("%s", fault_of(error))
+            with self._lock:
+                self._stop = self._stop or UnexpectedAnswer(
+                    f"A fault of wx_datacube: {type(error).__name__}.",
+                    advice="What has landed stays; please report it, with the traceback in the log of this run.",
+                )
+                self._failed(window, self._stop)
+        else:
+            self._failures = 0
+            self._news.put(window)
+
+    def _failed(self, window: Window, error: WeChatError) -> None:
+        newest = window.end
+        if isinstance(error, NotReady) and self.now < settled_at(newest, self.endpoint.period) + _LATE:
+            self.errors[newest] = error
+            self._ask_for_the_rest(window)
+            return
+        self.errors.update(dict.fromkeys(window.asked, error))
+        for kind, limit in FAILURES_IN_A_ROW.items():
+            if isinstance(error, kind):
+                self._failures += 1
+                if self._failures >= limit:
+                    self._stop = self._stop or error
+        if isinstance(error, _STOPS_AT_ONCE):
+            self._stop = self._stop or error
+
+    def _ask_for_the_rest(self, window: Window) -> None:
+        """One label that isn't published yet (61503), by noon or later, must not keep back the older ones."""
+        if rest := window.asked[:-1]:
+            self._windows.appendleft(Window(min(window.begin, rest[0]), rest[-1], rest))
+
+    # --- the journal
+
+    def permit(self) -> None:
+        """Refuse an attempt beyond the budget, or after the run has been stopped."""
+        with self._lock:
+            self._look_for_halt()
+            if self._stop is not None:
+                raise self._stop
+            if self.budget is not None:
+                if self.budget <= 0:
+                    raise QuotaExhausted(
+                        "As many calls were made today as WeChat's quota or WX_DATACUBE_DAILY_CALLS allows.",
+                        endpoint=self.endpoint.name,
+                    )
+                self.budget -= 1
+
+    def record(self, attempt: Attempt, window: Window) -> None:
+        """Put an attempt among the news, for the next commit."""
+        stamp = self.stamp
+        self._news.put(
+            Call(
+                stamp.run_id,
+                stamp.account,
+                self.endpoint.name,
+                window.begin,
+                window.end,
+                window.asked,
+                stamp.refresh,
+                attempt.requested_at,
+                attempt.elapsed_ms,
+                attempt.http_status,
+                attempt.errcode,
+                attempt.errmsg,
+                attempt.rid,
+                attempt.response,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Journal:
+    """What the client reports the attempts of one window to."""
+
+    crew: Crew
+    window: Window
+
+    def permit(self) -> None:
+        self.crew.permit()
+
+    def record(self, attempt: Attempt) -> None:
+        self.crew.record(attempt, self.window)

@@ -1,0 +1,525 @@
+"""Ingest: labels in, figures stored, a report for each label out. The use case, without Dagster.
+
+What is stored is not asked again; the rest is planned into windows, fetched by several threads and committed about
+once a second, ledger and tables together. Add here what decides *whether and when* to call; how to call belongs to
+`wechat`, what an answer is worth to `warehouse.load`.
+"""
+
+import datetime as dt
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from wx_datacube.alerts.troubles import TOKEN, Source, Troubles, troubles_of
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.periods import Clock, beijing_now, midnight_of, settled_at
+from wx_datacube.config.settings import Account, Secret, Settings
+from wx_datacube.errors import (
+    NotReady,
+    QuotaExhausted,
+    RequestRefused,
+    TokenRejected,
+    TryAgain,
+    UnexpectedAnswer,
+    WeChatError,
+    error_for,
+    needs_person,
+)
+from wx_datacube.ingest.pool import Crew, Progress, Stamp
+from wx_datacube.ingest.windows import Window, plan_windows
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import Coverage, Refresh, State
+from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.locks import Gate
+from wx_datacube.wechat import QUOTA_CALL, Client
+
+_ASK_QUOTA_ABOVE = 10
+"""So many calls may be tried without asking first whether the day's quota holds them; WeChat then says so itself."""
+_REFRESH_LASTS = dt.timedelta(days=30)
+"""A refresh that was cut off longer ago than this is begun anew: WeChat may have changed what it had asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """What became of one label; `error` says why it is missing, or why it could not be asked again in a refresh."""
+
+    coverage: Coverage
+    error: WeChatError | None = None
+
+    @property
+    def label(self) -> dt.date:
+        """The day, the Monday of the week, or the 1st of the month."""
+        return self.coverage.label
+
+    @property
+    def there(self) -> bool:
+        """Whether it is landed, empty or implied."""
+        return self.coverage.state is not State.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of all labels asked for, oldest first; `calls` counts attempts, each of which cost quota."""
+
+    endpoint: Endpoint
+    labels: tuple[LabelReport, ...]
+    calls: int = 0
+
+    @property
+    def undone(self) -> tuple[LabelReport, ...]:
+        """The labels that are missing, or were not asked again although that was wanted."""
+        return tuple(report for report in self.labels if report.error is not None)
+
+    @property
+    def errors(self) -> tuple[WeChatError, ...]:
+        """Why labels are undone, each reason once, the most frequent first."""
+        reasons: dict[tuple[str, int | None], list[WeChatError]] = {}
+        for report in self.undone:
+            if error := report.error:
+                reasons.setdefault((error.message, error.errcode), []).append(error)
+        return tuple(found[0] for found in sorted(reasons.values(), key=len, reverse=True))
+
+
+def _ignore(progress: Progress) -> None:
+    pass
+
+
+def _quiet(message: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """Everything that ingestion for one account needs; `connect` makes the client when the first call is due.
+
+    The client gets the event by whose `wait` it sleeps, so that no pause outlasts an interruption.
+    """
+
+    warehouse: Warehouse
+    account: Account
+    connect: Callable[[threading.Event], Client]
+    concurrency: int = 8
+    daily_calls: int | None = None
+    clock: Clock = beijing_now
+    webhook: Secret | None = None
+    publishing: bool = True
+    """Whether what was brought in is published before it is reported; else whoever said no publishes in the end."""
+    halted: threading.Event = field(init=False)
+    """Set it to end everything that is being fetched, as soon as the calls in flight have ended."""
+    gate: Gate = field(init=False)
+    """What every call passes: no more than `concurrency` are in flight for the account."""
+    troubles: Troubles = field(init=False)
+    """What is noted, and told, of what stands in the way."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "halted", threading.Event())
+        object.__setattr__(self, "gate", self.warehouse.gate(self.account.name, self.concurrency))
+        object.__setattr__(self, "troubles", Troubles(self.warehouse.database, self.webhook, self.clock))
+
+    @classmethod
+    def of(cls, settings: Settings, account: Account, *, clock: Clock = beijing_now, **client: Any) -> "Ingest":
+        """Ingestion for a configured account; missing credentials are an error once a call is due.
+
+        `client` are options of `Client`.
+        """
+
+        def connect(halted: threading.Event) -> Client:
+            return Client.of(account, settings.api_url, **{"clock": clock, "sleep": halted.wait, **client})
+
+        return cls(
+            Warehouse(settings.database, clock=clock),
+            account,
+            connect,
+            settings.concurrency,
+            settings.daily_calls,
+            clock,
+            settings.webhook,
+        )
+
+    def bring_in(
+        self,
+        endpoint: Endpoint,
+        labels: Iterable[dt.date],
+        *,
+        run_id: str,
+        refresh: "Again | None" = None,
+        by_hand: bool = False,
+        progress: Callable[[Progress], None] = _ignore,
+        say: Callable[[str], None] = _quiet,
+    ) -> Report:
+        """Make the labels landed, empty or implied, at the fewest calls, and report on each.
+
+        Those in `refresh` are asked again, once, though they are stored. `by_hand` lets a run ask WeChat once whether
+        quota is left where the ledger says that there is none. `say` gets what a person should know. Raises
+        `SettingsError` and `WarehouseError`; whatever WeChat does is in the report.
+        """
+        wanted = sorted(set(labels))
+        task = _Task(self, endpoint, wanted, self.clock(), run_id, refresh, by_hand, progress, say)
+        try:
+            if task.plan().windows:
+                self.warehouse.require_room()
+                with self.warehouse.fetching(self.account.name, endpoint.name, task.say_waiting):
+                    task.fetch(task.plan())
+        finally:
+            if self.publishing:
+                self.warehouse.publish()
+        return self._noted(task)
+
+    def look(self, endpoint: Endpoint, label: dt.date, *, run_id: str) -> Report:
+        """Make one call for a label that is due, be it stored or not, and keep the answer as that of any call.
+
+        It waits for nobody who fetches the same, and is no refresh: an empty answer takes nothing away.
+        """
+        task = _Task(self, endpoint, [label], self.clock(), run_id, None, True, _ignore, _quiet, look=True)
+        self.warehouse.require_room()
+        try:
+            task.fetch(task.plan())
+        finally:
+            self.warehouse.publish()
+        return self._noted(task)
+
+    def _noted(self, task: "_Task") -> Report:
+        """The report of a task, of which the troubles have been noted."""
+        report, endpoint = task.report(), task.endpoint
+        met = [error for error in report.errors if error.attempts]
+        if report.calls or met:  # what is stored already, or was held back, says nothing of calls
+            found = troubles_of(met, endpoint.name)
+            looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # no call is made without a token
+            self.troubles.note(self.account.name, Source.CALLS, looked_at, found, task.say)
+        return report
+
+    def ask_again(
+        self, wanted: Mapping[Endpoint, Mapping[dt.date, State]], after_call_id: int
+    ) -> "dict[Endpoint, Again]":
+        """A refresh of `wanted` that need not be gone on with: it replaces none that was cut off.
+
+        What anybody has asked again after `after_call_id`, by which `wanted` was found, is not asked once more.
+        """
+        begun = Refresh(self.clock(), after_call_id)
+        return {
+            endpoint: Again(frozenset(label for label, state in labels.items() if state is not State.IMPLIED), begun)
+            for endpoint, labels in wanted.items()
+        }
+
+    def begin_refresh(
+        self,
+        wanted: Mapping[Endpoint, Iterable[dt.date]],
+        first: dt.date | None,
+        last: dt.date | None,
+        say: Callable[[str], None] = _quiet,
+    ) -> "dict[Endpoint, Again]":
+        """Begin a refresh of `wanted`, what of it is due and not implied; `first` and `last` are its bounds.
+
+        Where the same refresh was cut off, by the quota, say, it goes on: nothing that it has asked is asked once more.
+        """
+        now, account = self.clock(), self.account.name
+        with self.warehouse.writing() as con:
+            start = min([self.account.start, *(label for labels in wanted.values() for label in labels)])
+            states = known.states(con, account, start, now)
+            found: dict[Endpoint, Again] = {}
+            for endpoint, labels in wanted.items():
+                due = states[endpoint.name]
+                of = frozenset(each for each in labels if due.get(each, State.IMPLIED) is not State.IMPLIED)
+                before = known.last_refresh(con, account, endpoint, first, last)
+                if before is None or before.begun_at < now - _REFRESH_LASTS:
+                    found[endpoint] = Again(of, None)
+                else:
+                    done = known.asked_again(con, account, endpoint, before.after_call_id)
+                    found[endpoint] = Again(of, before, done & of)
+            goes_on = any(again.begun and again.left for again in found.values())
+            for endpoint, again in found.items():
+                if again.begun is None or not goes_on:
+                    begun = known.note_refresh(con, account, endpoint, first, last, now)
+                    found[endpoint] = Again(again.labels, begun)
+                elif again.done:
+                    count = f"{len(again.done):,} of {len(again.labels):,} {endpoint.period.value}s"
+                    say(
+                        f"{endpoint.name}: going on with the refresh of {again.begun.begun_at:%Y-%m-%d %H:%M};"
+                        f" {count} were asked again already."
+                    )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A refresh of one endpoint: the `labels` to ask again, and those of them that it has `done` before."""
+
+    labels: frozenset[dt.date]
+    begun: Refresh | None
+    done: frozenset[dt.date] = frozenset()
+
+    @property
+    def left(self) -> list[dt.date]:
+        """What it still has to ask, oldest first."""
+        return sorted(self.labels - self.done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    windows: list[Window]
+    asked: list[dt.date]
+    calls_today: int = 0
+    quota_stop: bool = False
+    granted: bool = True
+    """Whether WeChat gives figures of the endpoint; else a window goes alone, since it may refuse all of them."""
+    probe: bool = False
+    """Whether the first window with several labels has to go alone, since WeChat may refuse such windows."""
+
+
+@dataclass(slots=True)
+class _Task:
+    """One call of `Ingest.bring_in`."""
+
+    ingest: Ingest
+    endpoint: Endpoint
+    labels: Sequence[dt.date]
+    now: dt.datetime
+    run_id: str
+    refresh: Again | None
+    by_hand: bool
+    progress: Callable[[Progress], None]
+    say: Callable[[str], None]
+    look: bool = False
+    """Whether to ask though it is stored, and nothing besides."""
+    calls: int = 0
+    errors: dict[dt.date, WeChatError] = field(default_factory=dict)
+    held: dict[dt.date, WeChatError] = field(default_factory=dict)
+    """Why labels were not asked that are missing: what failed were their days."""
+
+    # --- plan
+
+    def plan(self) -> _Plan:
+        """What is to be asked, as the file stands now."""
+        account, endpoint = self.ingest.account, self.endpoint
+        start = min([account.start, *self.labels])
+        with self.ingest.warehouse.writing() as con:
+            known.bind_account(con, account.name, account.appid, account.start, self.now)
+            states = known.states(con, account.name, start, self.now, endpoint)[endpoint.name]
+            again = self._left_to_refresh(con)
+            asked = [label for label in self.labels if self._to_ask(states.get(label), label in again)]
+            self.held = self._held_back(con, asked)
+            asked = [label for label in asked if label not in self.held]
+            if not asked:
+                return _Plan([], [])
+            habit = _window_habit(con, account.name, endpoint)
+            silent = known.silent_answers(con, account.name, endpoint)
+            errors = known.standing_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
+            granted = known.was_answered(con, account.name, endpoint) and not any(map(needs_person, errors))
+            calls_today = known.calls_since(con, account.name, midnight_of(self.now))[endpoint.name]
+        stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
+        alone = {label for label in silent.intersection(asked) if states[label] is State.MISSING}
+        one_label = self.look or habit is _Habit.ONE_LABEL
+        windows = plan_windows(endpoint, asked, stored, one_label=one_label, alone=alone)
+        stopped = self._quota_stop(errors.get(known.QUOTA_USED_UP))
+        return _Plan(windows, asked, calls_today, stopped, granted, habit is _Habit.UNKNOWN)
+
+    def _left_to_refresh(self, con: Connection) -> frozenset[dt.date]:
+        """What nobody has asked again since the refresh began: another run may be at the same one."""
+        if self.refresh is None or self.refresh.begun is None:
+            return frozenset()
+        after = self.refresh.begun.after_call_id
+        return self.refresh.labels - known.asked_again(con, self.ingest.account.name, self.endpoint, after)
+
+    def _to_ask(self, state: State | None, again: bool) -> bool:
+        if state is None:  # not due yet: nothing to ask, and the report says so
+            return False
+        return state is State.MISSING or self.look or (again and state is not State.IMPLIED)
+
+    def _held_back(self, con: Connection, asked: Sequence[dt.date]) -> dict[dt.date, WeChatError]:
+        """The labels not to be asked, since in this very run their days failed or are late, and may be silent.
+
+        The ledger decides, and no run is waited for: where days have not been asked, a call is spent.
+        """
+        account, days = self.ingest.account.name, ENDPOINTS[0]
+        words = known.words_of_run(con, account, days, self.run_id) if self.endpoint.implied_by_silence else []
+        if not words or not asked or self.look:
+            return {}
+        states = known.states(con, account, min(asked), self.now, days)[days.name]
+        newest = {label: word for word in words for label in word.asked}
+        held = {}
+        for label in asked:
+            # What was not asked after the last failure was given up because of it.
+            word = newest.get(label) or (None if words[-1].good or words[-1].errcode == known.NOT_READY else words[-1])
+            if word and states.get(label) is State.MISSING and (error := _unknown_day(word, label, self.endpoint)):
+                held[label] = error
+        return held
+
+    def _quota_stop(self, refused: dt.datetime | None) -> bool:
+        """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
+        return refused is not None and refused >= midnight_of(self.now) + known.JUST_AFTER_MIDNIGHT
+
+    def say_waiting(self, holder: str) -> None:
+        """Tell that another process fetches the same; what it brings in need not be asked."""
+        if holder != str(os.getpid()):
+            self.say(f"Waiting for process {holder}, which is fetching {self.endpoint.name} for this account.")
+
+    # --- fetch
+
+    def fetch(self, plan: _Plan) -> None:
+        """Ask for the plan's windows; what is not answered is in `errors`, label by label."""
+        if not plan.windows:
+            return
+        client = self.ingest.connect(self.ingest.halted)
+        try:
+            if plan.quota_stop and not self._quota_is_back(client):
+                stop = QuotaExhausted("Today's quota of this endpoint is used up.", endpoint=self.endpoint.name)
+                self.errors.update(dict.fromkeys(plan.asked, stop))
+                return
+            self._fetch_windows(client, plan)
+        except WeChatError as error:  # from asking for the quota
+            self.errors.update(dict.fromkeys(plan.asked, error))
+        finally:
+            client.close()
+
+    def _quota_is_back(self, client: Client) -> bool:
+        return self.by_hand and client.quota(self.endpoint.name).remain > 0
+
+    def _fetch_windows(self, client: Client, plan: _Plan) -> None:
+        ingest = self.ingest
+        stamp = Stamp(self.run_id, ingest.account.name, self.refresh is not None)
+        crew = Crew(
+            ingest.warehouse,
+            client,
+            self.endpoint,
+            stamp,
+            self.now,
+            ingest.concurrency,
+            ingest.gate,
+            ingest.halted,
+            self._budget(client, plan),
+            self.progress,
+        )
+        try:
+            crew.work(self._probe(crew, plan))
+        finally:
+            self.calls = crew.calls
+            self.errors |= crew.errors
+
+    def _budget(self, client: Client, plan: _Plan) -> int | None:
+        """Attempts that may be made today: what the settings leave and, where it may matter, what WeChat has left."""
+        limit = self.ingest.daily_calls
+        budgets = [] if limit is None else [limit - plan.calls_today]
+        if len(plan.windows) > _ASK_QUOTA_ABOVE:
+            try:
+                budgets.append(client.quota(self.endpoint.name).remain)
+            except WeChatError as error:
+                if error.endpoint != QUOTA_CALL or isinstance(error, TryAgain | TokenRejected):
+                    raise  # what the statistics would meet too
+                self.say(f"{self.endpoint.name}: going on without knowing what is left of today's quota. {error}")
+        return min(budgets, default=None)
+
+    def _probe(self, crew: Crew, plan: _Plan) -> list[Window]:
+        """Let windows go one at a time until it is known what WeChat takes; returns those that are left.
+
+        That is whether it lets the endpoint's calls through at all, and those for several labels.
+        """
+        left, granted, probing = list(plan.windows), plan.granted, plan.probe
+        answered: set[dt.date] = set()
+        while left and not crew.stopped:
+            several = [window for window in left if not window.holds_one_label()] if probing else []
+            if granted and not several:
+                break
+            probe = (several or left)[0]
+            left.remove(probe)
+            crew.work([probe])
+            errors = [crew.errors.get(label) for label in probe.asked]
+            if any(isinstance(error, RequestRefused) and error.errcode == known.RANGE_REFUSED for error in errors):
+                self.say(f"{self.endpoint.name}: WeChat takes one {self.endpoint.period.value} a call; going on so.")
+                crew.errors.clear()
+                return plan_windows(self.endpoint, set(plan.asked) - answered, one_label=True)
+            answered |= {label for label, error in zip(probe.asked, errors, strict=True) if error is None}
+            probing = probing and (probe.holds_one_label() or None not in errors)
+            # Whatever is about the call, and not about who makes it, shows that it was let through.
+            granted = granted or any(error is None or isinstance(error, NotReady | RequestRefused) for error in errors)
+        return left
+
+    # --- report
+
+    def report(self) -> Report:
+        """The state of every label as it is stored, with the reason for each that is missing."""
+        account = self.ingest.account
+        with self.ingest.warehouse.writing() as con:
+            found = known.coverage(con, account.name, self.endpoint, self.labels, self.now)
+            set_apart = known.unclean(con, account.name, self.endpoint, self.labels)
+            if odd := known.odd_sources(con, account.name, self.endpoint, self.labels):
+                self.say(
+                    f"{self.endpoint.name}: {odd:,} rows have a user_source other than 0, which nobody has explained."
+                )
+        due = {coverage.label for coverage in found}
+        late = [Coverage.nothing(label) for label in self.labels if label not in due]
+        reports = [LabelReport(each, self._why(each, each.label in set_apart)) for each in found + late]
+        return Report(self.endpoint, tuple(sorted(reports, key=lambda report: report.label)), self.calls)
+
+    def _why(self, coverage: Coverage, set_apart: bool) -> WeChatError | None:
+        again = self.refresh is not None and coverage.label in self.refresh.labels
+        if coverage.label in self.held and (again or coverage.state is State.MISSING):
+            return self.held[coverage.label]
+        if coverage.label in self.errors and (again or self.look or coverage.state is State.MISSING):
+            return self.errors[coverage.label]
+        if coverage.state is not State.MISSING:
+            return None
+        name, label = self.endpoint.name, coverage.label
+        if set_apart:
+            return UnexpectedAnswer(
+                f"WeChat's answer for {label} can't be right: rows of it were set apart.",
+                advice="See datacube.rejected_rows; a later run asks again.",
+                endpoint=name,
+            )
+        if self.now < settled_at(label, self.endpoint.period):
+            advice = "Figures come after 08:00 and by noon Beijing time: run the same again later today."
+        else:
+            advice = "Messages are stored for its days, so nothing can't be all: a later run asks again."
+        return NotReady(f"WeChat has not published {label} yet.", advice=advice, endpoint=name)
+
+
+def _unknown_day(word: known.Word, label: dt.date, endpoint: Endpoint) -> WeChatError | None:
+    """Why a label waits for its day, by the last word on the day; None where that is no reason."""
+    if word.good and word.requested_at >= settled_at(label, Period.DAY):
+        return None  # rows were set apart, so the day is not silent
+    kind: type[WeChatError] = UnexpectedAnswer
+    if word.good:
+        kind = NotReady
+    elif word.errcode is not None:
+        kind = type(error_for(word.errcode))
+    elif word.http_status is None or word.http_status >= 500:
+        kind = TryAgain
+    return kind(
+        f"{ENDPOINTS[0].name} of the same days is not there yet, and silent days need no call, so none was made.",
+        advice="Run the same again once it is.",
+        endpoint=endpoint.name,
+    ).after(0)
+
+
+# --- several labels a call? -------------------------------------------------------------------------------------
+
+
+class _Habit(Enum):
+    """Whether WeChat takes windows of several weeks or months: its pages disagree, so the ledger decides."""
+
+    SEVERAL = "several"
+    ONE_LABEL = "one label"
+    UNKNOWN = "unknown"
+
+
+def _window_habit(con: Connection, account: str, endpoint: Endpoint) -> _Habit:
+    """The lesson of the ledger, by the newest window of several labels.
+
+    A refusal counts once each of its labels was answered alone, an answer if it left out none that then came alone.
+    """
+    if endpoint.period is Period.DAY:
+        return _Habit.SEVERAL
+    answered: set[dt.date] = set()
+    shown: set[dt.date] = set()
+    for call in known.last_calls(con, account, endpoint, (known.RANGE_REFUSED,)):
+        if call.begin == call.end:
+            answered |= {call.begin} if call.errcode is None else set()
+            shown |= set(call.shown)
+        elif call.errcode is None:
+            left_out = shown.intersection(call.asked) - set(call.shown)
+            return _Habit.ONE_LABEL if left_out else _Habit.SEVERAL
+        else:
+            return _Habit.ONE_LABEL if answered.issuperset(call.asked) else _Habit.UNKNOWN
+    return _Habit.UNKNOWN

@@ -1,0 +1,353 @@
+"""Backfill: everything that is to do, fetched as fast as the wire allows, and Dagster runs for what has landed.
+
+Fetching is done by threads of this process, an endpoint after the other and two at a time; Dagster's runs over what has
+landed make no call and are somebody else's work (`Runs`), so that neither commits nor Dagster's events leave the wire
+idle. What is to do is decided in `todo`, what to call in `ingest`; the terminal is the business of `terminal`.
+"""
+
+import datetime as dt
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
+from wx_datacube.ingest.pool import Progress
+from wx_datacube.ingest.service import Again, Ingest, LabelReport, Report
+from wx_datacube.ingest.windows import plan_windows
+from wx_datacube.operations.pending import Range
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import Coverage, State
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.wechat import Client
+
+_ENOUGH = 800
+"""Labels that are worth a Dagster run of their own while more of them are coming: little is left to do at the end."""
+
+States = Mapping[dt.date, State]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a backfill is about: due labels from `start` (None: the whole history) to `end`, of these endpoints.
+
+    `labels`, by the endpoints' names, are the only ones where they are given: what a healing asks again, found by what
+    the calls up to `after_call_id` had brought.
+    """
+
+    start: dt.date | None = None
+    end: dt.date | None = None
+    endpoints: Sequence[Endpoint] = ENDPOINTS
+    refresh: bool = False
+    labels: Mapping[str, frozenset[dt.date]] | None = None
+    after_call_id: int = 0
+
+    def of(self, states: Mapping[str, States]) -> dict[Endpoint, States]:
+        """The states of the labels in scope, by endpoint; hours, the dearest, last."""
+        cheap_first = sorted(self.endpoints, key=lambda endpoint: endpoint.family is Family.HOURS)
+        return {endpoint: self.within(endpoint, states[endpoint.name]) for endpoint in cheap_first}
+
+    def within(self, endpoint: Endpoint, states: States) -> States:
+        """The endpoint's labels in scope."""
+        first, last = self.start or dt.date.min, self.end or dt.date.max
+        only = states if self.labels is None else self.labels.get(endpoint.name, frozenset())
+        return {label: state for label, state in states.items() if first <= label <= last and label in only}
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """Labels of an endpoint have landed: its `whole` part of the scope, or a good deal of it.
+
+    Of a whole one, `answered` are the labels that WeChat has answered for in this backfill.
+    """
+
+    endpoint: Endpoint
+    whole: bool = True
+    answered: frozenset[dt.date] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A Dagster run of an asset has ended: well, or for the reason that `failure` gives.
+
+    `asset` is the endpoint's name, or its whole key where that has a prefix.
+    """
+
+    endpoint: Endpoint
+    asset: str
+    wanted: Range
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What Dagster has to say first: how many `labels` in scope are to do, and how many it holds as materialized."""
+
+    labels: int
+    held: int
+
+
+def another_file(held: int, states: Mapping[Endpoint, States], database: Path, account: Account) -> str | None:
+    """What a person is told where the file can't be the one that Dagster's history is about, else None.
+
+    A few labels that were materialized may be missing again: one that was implied, say.
+    """
+    stored = sum(state is not State.MISSING for labels in states.values() for state in labels.values())
+    if stored >= held / 2:
+        return None
+    return (
+        f"Dagster holds {held:,} partitions of {account.name} as materialized, and only {stored:,} are in"
+        f" {database}. If the file is elsewhere (a disk that is not mounted, another WX_DATACUBE_DATABASE), or"
+        " there is a backup, put that right before everything is asked anew."
+    )
+
+
+class Runs(Protocol):
+    """Dagster's side of a backfill."""
+
+    def to_do(self) -> Ahead:
+        """What is to do, as it was when the backfill began."""
+
+    def materialize(self, landed: Landed) -> Iterator[Run]:
+        """Materialize what is stored and not materialized of an endpoint; the runs as they end."""
+
+
+class Watch(Protocol):
+    """Who wants to know how a backfill gets on; called from several threads."""
+
+    def planned(self, labels: int, calls: int) -> None:
+        """So many partitions are to do, which takes so many calls at most."""
+
+    def progress(self, news: Progress) -> None:
+        """Something was stored."""
+
+    def said(self, message: str) -> None:
+        """Something a person should know."""
+
+    def ran(self, run: Run) -> None:
+        """A Dagster run ended well."""
+
+
+def check_account(settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> None:
+    """Raise, before anything is made or changed, what would keep a backfill from asking for what it has to."""
+    # The published file may be held by a program that writes into it.
+    with Warehouse(settings.database).looking() as con:
+        states = scope.of(known.states(con, account.name, account.start, now))
+        known.require_bound(con, account.name, account.appid)
+    if any(labels and (scope.refresh or State.MISSING in labels.values()) for labels in states.values()):
+        Client.of(account, settings.api_url).close()
+
+
+@dataclass(slots=True)
+class Backfill:
+    """One account's backfill; `reports` and `failures` are what it ended with."""
+
+    runs: Runs
+    ingest: Ingest
+    scope: Scope
+    now: dt.datetime
+    watch: Watch
+    reports: list[Report] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    hopeless: WeChatError | None = None
+    """Why fetching was given up: something that every endpoint would meet."""
+    _got_through: bool = True
+    _again: dict[Endpoint, Again] = field(default_factory=dict)
+    _answered: dict[Endpoint, frozenset[dt.date]] = field(default_factory=dict)
+    _run_id: str = field(default_factory=lambda: f"backfill {uuid4()}")
+
+    def __post_init__(self) -> None:
+        self.ingest = replace(self.ingest, publishing=False)
+
+    @property
+    def account(self) -> Account:
+        """The account that it is about."""
+        return self.ingest.account
+
+    def run(self) -> dict[Endpoint, States]:
+        """Do what is to do; returns the state of every label in scope afterwards.
+
+        What long parts bring in is published on the way, everything at the end, and nothing in between.
+        """
+        try:
+            return self._run()
+        finally:
+            self.ingest.warehouse.publish()
+
+    def _run(self) -> dict[Endpoint, States]:
+        states = self._states()
+        ask = self._to_ask(states)
+        calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())
+        with self._fetching(ask) as landed:  # at once: Dagster takes a while to say what is to do
+            ahead = self.runs.to_do()
+            if warning := another_file(ahead.held, states, self.ingest.warehouse.database, self.account):
+                self.watch.said(warning)
+            todo = ahead.labels
+            if self.scope.refresh:
+                todo = sum(len(again.labels) for again in self._again.values())
+            self.watch.planned(todo, calls)
+            for news in landed if todo else ():
+                for run in self.runs.materialize(news):
+                    self._take_down(run)
+        return self._states()
+
+    def _states(self) -> dict[Endpoint, States]:
+        """The states of the labels in scope; for readers, too, history begins where the settings say."""
+        with self.ingest.warehouse.writing() as con:
+            known.bind_account(con, self.account.name, self.account.appid, self.account.start, self.now)
+            return self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
+
+    def _to_ask(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, list[dt.date]]:
+        if not self.scope.refresh:
+            return {
+                endpoint: [label for label, state in labels.items() if state is State.MISSING]
+                for endpoint, labels in states.items()
+            }
+        if self.scope.labels is not None:
+            self._again = self.ingest.ask_again(states, self.scope.after_call_id)
+        else:
+            self._again = self.ingest.begin_refresh(states, self.scope.start, self.scope.end, self.watch.said)
+        # What was asked before an interruption has perhaps not been materialized since.
+        self._answered = {endpoint: again.done for endpoint, again in self._again.items()}
+        return {endpoint: again.left for endpoint, again in self._again.items()}
+
+    def _take_down(self, run: Run) -> None:
+        if run.failure is None:
+            self.watch.ran(run)
+        else:
+            self.failures.append(f"{run.asset}: {run.failure}")
+
+    # --- fetching, in the background
+
+    @contextmanager
+    def _fetching(self, ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[Iterator[Landed]]:
+        """Fetch in the background; gives news each time that an endpoint, or much of one, has landed."""
+        healing = self.scope.labels is not None
+        parts = [(each, labels) for each, labels in ask.items() if labels] if healing else list(_in_order(ask))
+        news: queue.SimpleQueue[Landed] = queue.SimpleQueue()
+        # Two at a time: while one commits its last answers and plans, the other keeps the wire busy.
+        pool = ThreadPoolExecutor(2, thread_name_prefix="ingest")
+        under_way: dict[Endpoint, list[Future[None]]] = {endpoint: [] for endpoint in (*ask, ENDPOINTS[0])}
+        waiting: list[Future[None]] = []
+        for endpoint, labels in parts:
+            # The newest of every endpoint before the rest of any; days before what silent ones make superfluous;
+            # everything before most of the hours, which would take all calls from the others.
+            rest = bool(under_way[endpoint])
+            before = [each for found in under_way.values() for each in found[:1]] if rest else []
+            # A day that turns out changed makes everything suspect that was asked before it.
+            before += under_way[ENDPOINTS[0]] if endpoint.implied_by_silence or healing else []
+            before += waiting if rest and endpoint.family is Family.HOURS else []
+            last = labels[0] == ask[endpoint][0]
+            waiting.append(pool.submit(self._fetch, endpoint, labels, before, news, last))
+            under_way[endpoint].append(waiting[-1])
+        try:
+            asked = {endpoint for endpoint, labels in ask.items() if labels}
+            stored = [self._whole(endpoint) for endpoint in ask if endpoint not in asked]
+            yield _heard(stored, news, len(asked))
+            for future in waiting:
+                future.result()
+        except BaseException:
+            self.ingest.halted.set()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _fetch(
+        self,
+        endpoint: Endpoint,
+        labels: Sequence[dt.date],
+        before: "Sequence[Future[None]]",
+        news: "queue.SimpleQueue[Landed]",
+        last: bool,
+    ) -> None:
+        """Bring labels in, once what comes before them has ended; the `last` of an endpoint make it whole."""
+        try:
+            wait(before)
+            if self.hopeless:
+                return
+            if refused := self._refused(endpoint):
+                self.reports.append(
+                    Report(endpoint, tuple(LabelReport(Coverage.nothing(it), refused) for it in labels))
+                )
+                return
+            report = self.ingest.bring_in(
+                endpoint,
+                labels,
+                run_id=self._run_id,
+                refresh=self._again.get(endpoint),
+                by_hand=True,
+                progress=self._telling(news),
+                say=self.watch.said,
+            )
+            self.reports.append(report)
+            self._look_for_the_hopeless(report)
+            answered = frozenset(each.label for each in report.labels if each.error is None)
+            self._answered[endpoint] = self._answered.get(endpoint, frozenset()) | answered
+        finally:
+            if last:
+                news.put(self._whole(endpoint))
+
+    def _refused(self, endpoint: Endpoint) -> WeChatError | None:
+        """Why no call of the endpoint makes sense before a person has done something, as its newest labels showed."""
+        errors = [error for report in self.reports if report.endpoint is endpoint for error in report.errors]
+        return next((error for error in errors if isinstance(error, NeedsPerson)), None)
+
+    def _whole(self, endpoint: Endpoint) -> Landed:
+        return Landed(endpoint, True, self._answered.get(endpoint, frozenset()))
+
+    def _telling(self, news: "queue.SimpleQueue[Landed]") -> Callable[[Progress], None]:
+        """Progress that also tells each time that enough labels for a Dagster run have landed."""
+        landed = 0
+
+        def tell(progress: Progress) -> None:
+            nonlocal landed
+            self.watch.progress(progress)
+            landed += sum(len(window.asked) for window in progress.stored)
+            if landed >= _ENOUGH and not self.scope.refresh:
+                landed = 0
+                news.put(Landed(progress.endpoint, whole=False))
+
+        return tell
+
+    def _look_for_the_hopeless(self, report: Report) -> None:
+        """Give up where no token is to be had, the host is down, or twice in a row nothing got through to it."""
+        error = next((error for error in report.errors if error.attempts), None)
+        if error is None:  # what was not asked says nothing
+            self._got_through = self._got_through or not report.errors
+            return
+        deaf = isinstance(error, TryAgain) and all(each.error for each in report.labels)
+        no_token = error.endpoint in TOKEN_CALLS and not isinstance(error, TryAgain)
+        if no_token or isinstance(error, HostDown) or (deaf and not self._got_through):
+            self.hopeless = self.hopeless or error
+        self._got_through = not deaf
+
+
+def _heard(stored: Sequence[Landed], news: "queue.SimpleQueue[Landed]", asked: int) -> Iterator[Landed]:
+    """What is stored already, then the news until as many endpoints as were `asked` are whole.
+
+    What has come in meanwhile of one endpoint is one piece of news, since a run costs half a second whatever it holds.
+    """
+    waiting = {landed.endpoint: landed for landed in stored}
+    while asked or waiting:
+        while not (waiting and news.empty()):
+            latest = news.get()
+            asked -= latest.whole
+            waiting[latest.endpoint] = latest
+        yield waiting.pop(next(iter(waiting)))
+
+
+def _in_order(ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[tuple[Endpoint, Sequence[dt.date]]]:
+    """Parts to fetch: what one call brings of each endpoint's newest labels, then the rest of each; hours last."""
+    rest: dict[Endpoint, Sequence[dt.date]] = {}
+    for endpoint, labels in ask.items():
+        if labels:
+            newest = plan_windows(endpoint, labels)[0].asked
+            yield endpoint, newest
+            rest[endpoint] = [label for label in labels if label < newest[0]]
+    yield from ((endpoint, labels) for endpoint, labels in rest.items() if labels)

@@ -1,0 +1,65 @@
+"""Demo: a made-up account in a folder of its own, so that nothing of yours is read or changed.
+
+`demo_environment` is what its processes see: neither `.env` nor `WX_DATACUBE_*` of the real project. What the demo
+prints is the business of `terminal.demo`.
+"""
+
+import datetime as dt
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.periods import settled_at
+from wx_datacube.config.folder import DAGSTERS, content
+from wx_datacube.config.settings import MADE_UP, PREFIX
+from wx_datacube.errors import SettingsError
+
+DAYS = 90
+
+
+def demo_folder(project: Path) -> Path:
+    """The demo's project folder, made if need be, with the `dagster.yaml` and `workspace.yaml` of this package.
+
+    SettingsError where there are settings in it.
+    """
+    folder = project / "demo"
+    folder.mkdir(exist_ok=True)
+    dotenv = folder / ".env"
+    if os.path.lexists(dotenv) and not (dotenv.is_file() and dotenv.read_bytes() == _DOTENV.encode()):
+        raise SettingsError(
+            f"There is a .env in {folder}, and the demo goes by none, so that it never asks the real WeChat.",
+            advice="Move it away; that of your own account belongs into the project folder.",
+        )
+    for name in DAGSTERS:
+        _write(folder / name, content(name))
+    _write(dotenv, _DOTENV)
+    return folder
+
+
+_DOTENV = (
+    "# Empty, so that nothing here reads the .env of the folder above. The demo's settings are made up at its start.\n"
+)
+
+
+def _write(path: Path, text: str) -> None:
+    """In one step: Dagster takes a half-written dagster.yaml for an empty one, and its history goes elsewhere."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    half.touch(0o600)
+    half.write_text(text, "utf-8")
+    half.replace(path)
+
+
+def newest_settled_day(now: dt.datetime) -> dt.date:
+    """The last day of which an empty answer is believed: yesterday, or before noon the day before."""
+    yesterday = now.date() - dt.timedelta(days=1)
+    return yesterday if now >= settled_at(yesterday, Period.DAY) else yesterday - dt.timedelta(days=1)
+
+
+def demo_environment(
+    environ: Mapping[str, str], folder: Path, start: dt.date, api_url: str, appid: str, secret: str
+) -> dict[str, str]:
+    """`environ` for the demo's processes: its own folder, account and emulator, and nothing of the real project."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
+    ours = {"API_URL": api_url, "APPID": appid, "SECRET": secret, "ACCOUNT": MADE_UP, "START": start.isoformat()}
+    return kept | {"DAGSTER_HOME": str(folder)} | {f"{PREFIX}{name}": value for name, value in ours.items()}

@@ -1,0 +1,225 @@
+"""Charts: what a report draws, as Vega-Lite made by altair.
+
+Add a chart here as a function of the words; the data go into the page once, by name, and a chart refers to them. All
+dates are drawn as UTC, since a day of Beijing must not become the day before in a browser elsewhere. The colours are
+those of Okabe and Ito, which colour-blind people can tell apart. See https://altair-viz.github.io.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import altair as alt
+
+from wx_datacube.operations.report.figures import Mark
+from wx_datacube.operations.report.words import Words
+
+FONT = 'system-ui, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC", sans-serif'
+BLUE, SKY, GREEN, YELLOW, ORANGE, RED, PINK, GREY = (
+    "#0072B2",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#E69F00",
+    "#D55E00",
+    "#CC79A7",
+    "#8a9490",
+)
+MARK_COLOURS = {
+    Mark.LANDED: SKY,
+    Mark.EMPTY: "#dce5e1",
+    Mark.MISSING: ORANGE,
+    Mark.UNSETTLED: YELLOW,
+    Mark.REJECTED: RED,
+    Mark.REVISED: PINK,
+}
+_KINDS = (BLUE, ORANGE, GREEN, PINK, SKY)
+_WEEK, _MILLISECONDS = 7, 86_400_000
+
+
+def trend(words: Words) -> dict[str, Any]:
+    """Messages and users a day over the time that is brushed, and over as many days before it.
+
+    Data `days`: `d` the date, `m` messages, `u` users, null where nothing is stored; `a` where that is so on both sides
+    of a day, which no line can show. Data `all`: the same with earlier days, of which only the dashed line is.
+    """
+    brush = alt.selection_interval(name="brush", encodings=["x"])
+    days = alt.Chart(alt.NamedData("days")).transform_calculate(t="toDate(datum.d)")
+    overview = (
+        days.mark_area(color=GREY, opacity=0.5, line={"color": GREY, "strokeWidth": 1}, invalid=_BREAK)
+        .encode(
+            _time(),
+            alt.Y("m:Q", title=None, axis=None),
+        )
+        .add_params(brush)
+        .properties(height=48)
+    )
+    panels = [_panel(days, brush, field, words, words(name)) for field, name in (("m", "messages"), ("u", "users"))]
+    return _spec(alt.vconcat(*panels, overview, spacing=14))
+
+
+_DATES = {"year": "%Y", "quarter": "%Y-%m", "month": "%Y-%m", "week": "%m-%d", "date": "%m-%d", "hours": " "}
+"""How an axis writes a moment, by what it is the beginning of; within a day nothing begins."""
+_BREAK: Literal["break-paths-show-domains"] = "break-paths-show-domains"
+
+
+def _time() -> alt.X:
+    axis = alt.Axis(format=_DATES, labelOverlap=True, tickCount=6)
+    return alt.X("t:T", title=None, scale=alt.Scale(type="utc"), axis=axis)
+
+
+def _weekdays(words: Words) -> alt.Y:
+    return alt.Y("w:O", title=None, sort=[words(f"weekday_{day}") for day in range(1, _WEEK + 1)])
+
+
+def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, title: str) -> Any:
+    here, before = words("this_period"), words("previous_period")
+    which = alt.Scale(domain=[here, before], range=[BLUE, ORANGE])
+    dashes = alt.Scale(domain=[here, before], range=[[1, 0], [4, 3]])
+    # The days before, moved to the right by the length of the brushed time.
+    length = f"(brush.t ? ceil((brush.t[1] - brush.t[0]) / {_MILLISECONDS}) * {_MILLISECONDS} : 0)"
+    moved = alt.Chart(alt.NamedData("all")).transform_calculate(
+        t=f"toNumber(toDate(datum.d)) + {length}", which=f"'{before}'"
+    )
+    tooltip = [
+        alt.Tooltip("d:N", title=words("date")),
+        alt.Tooltip(f"{field}:Q", title=title, format=","),
+    ]
+    layers = []
+    for chart in (moved, days.transform_calculate(which=f"'{here}'")):
+        chosen = chart.transform_filter(brush).encode(
+            _time(),
+            alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="~s", tickCount=4, minExtent=34)),
+            alt.Color("which:N", title=None, scale=which, legend=alt.Legend(symbolType="stroke")),
+            tooltip=tooltip,
+        )
+        layers += [
+            chosen.mark_line(strokeWidth=1.6, clip=True, invalid=_BREAK).encode(
+                alt.StrokeDash("which:N", title=None, scale=dashes)
+            ),
+            chosen.mark_circle(size=36).encode(opacity=alt.when("datum.a").then(alt.value(1)).otherwise(alt.value(0))),
+        ]
+    return alt.layer(*layers).properties(height=150)
+
+
+def types(words: Words, names: Sequence[str]) -> dict[str, Any]:
+    """Messages by time and type, of which `names` has those of the views, in the order of the bars.
+
+    Data `types`: `d` the date, `e` the day after, `p` 1 where it isn't whole, `k` the type in words, `m` messages,
+    `o` its order.
+    """
+    order = [words.type(name) for name in names]
+    return _spec(
+        _stacked("types", alt.Y("m:Q", title=None, axis=alt.Axis(format="~s", tickCount=5)), words("type"), order)
+        .encode(tooltip=[*_labelled(words, "type"), alt.Tooltip("m:Q", title=words("messages"), format=",")])
+        .properties(height=220)
+    )
+
+
+def senders(words: Words, names: Sequence[str]) -> dict[str, Any]:
+    """Share of the users by how many messages they sent; `names` as for `types`.
+
+    Data `senders`: `d`, `e` and `p` as above, `k` the interval in words, `u` users, `s` share, `o` its order.
+    """
+    order = [words.interval(name) for name in names]
+    share = alt.Y("u:Q", title=None, stack="normalize", axis=alt.Axis(format="%", tickCount=5))
+    return _spec(
+        _stacked("senders", share, words("interval"), order)
+        .encode(
+            tooltip=[
+                *_labelled(words, "interval"),
+                alt.Tooltip("u:Q", title=words("users"), format=","),
+                alt.Tooltip("s:Q", title=words("share"), format=".1%"),
+            ]
+        )
+        .properties(height=200)
+    )
+
+
+def _stacked(data: str, y: alt.Y, legend: str, order: Sequence[str]) -> Any:
+    """Bars, each as wide as its time, coloured by kind, in that order; what WeChat may add one day is grey."""
+    colours = [*_KINDS, *[GREY] * len(order)][: len(order)]
+    return (
+        alt.Chart(alt.NamedData(data))
+        .transform_calculate(t="toDate(datum.d)", end="toDate(datum.e)")
+        .mark_bar(orient="vertical", stroke="white", strokeWidth=0.4)
+        .encode(
+            _time(),
+            alt.X2("end:T"),
+            y,
+            alt.Opacity("p:Q", scale=alt.Scale(domain=[0, 1], range=[1, 0.4]), legend=None),
+            alt.Color("k:N", title=legend, sort=order, scale=alt.Scale(domain=order, range=colours)),
+            alt.Order("o:Q"),
+        )
+    )
+
+
+def _labelled(words: Words, kind: str) -> list[alt.Tooltip]:
+    return [alt.Tooltip("d:N", title=words("date")), alt.Tooltip("k:N", title=words(kind))]
+
+
+def hours(words: Words) -> dict[str, Any]:
+    """Messages an hour by weekday. Data `hours`: `w` the weekday in words, `h` the hour, `m` messages on average."""
+    return _spec(
+        alt.Chart(alt.NamedData("hours"))
+        .mark_rect()
+        .encode(
+            alt.X("h:O", title=words("hour"), axis=alt.Axis(labelAngle=0, labelOverlap="parity")),
+            _weekdays(words),
+            alt.Color("m:Q", title=None, scale=alt.Scale(scheme="viridis", zero=True), legend=alt.Legend(format="~s")),
+            tooltip=[
+                alt.Tooltip("w:N", title=words("weekday")),
+                alt.Tooltip("h:O", title=words("hour")),
+                alt.Tooltip("m:Q", title=words("messages"), format=",.1f"),
+            ],
+        )
+        .properties(height=190)
+    )
+
+
+def calendar(words: Words, marks: Iterable[Mark]) -> dict[str, Any]:
+    """A square a day, a row of weeks a year.
+
+    Data `calendar`: `d` the date, `y` its year, `c` the week's place in the year, `w` the weekday in words, `k` the
+    state in words, `n` the endpoints concerned.
+    """
+    shown = [mark for mark in Mark if mark in set(marks)]
+    # Weeks in which months begin, near enough in every year to say where one is.
+    begins = {round(month * 30.44 / _WEEK): month + 1 for month in range(12)}
+    label = " : ".join(f"datum.value == {week} ? '{month}'" for week, month in begins.items()) + " : ''"
+    months = alt.Axis(
+        values=list(begins), labelExpr=label, labelAngle=0, labelOverlap=False, ticks=False, domain=False, orient="top"
+    )
+    scale = alt.Scale(domain=[words(f"mark_{mark}") for mark in shown], range=[MARK_COLOURS[mark] for mark in shown])
+    return _spec(
+        alt.Chart(alt.NamedData("calendar"))
+        .mark_rect(stroke="white", strokeWidth=0.5)
+        .encode(
+            alt.X("c:O", title=words("month"), scale=alt.Scale(domain=list(range(54))), axis=months),
+            _weekdays(words).axis(None),
+            alt.Color("k:N", title=words("state"), scale=scale),
+            alt.Row("y:O", title=None, spacing=5, sort="descending", header=alt.Header(labelAngle=0)),
+            tooltip=[
+                alt.Tooltip("d:N", title=words("date")),
+                alt.Tooltip("k:N", title=words("state")),
+                alt.Tooltip("n:N", title=words("concerns")),
+            ],
+        )
+        .properties(height=_WEEK * 9)
+    )
+
+
+_TEXT = {"labelColor": "#45504b", "labelFontSize": 12}
+_TITLE = {"titleColor": "#45504b", "titleFontSize": 12, "titleFontWeight": "normal"}
+
+
+def _spec(chart: Any) -> dict[str, Any]:
+    """Vega-Lite; the page gives it its width, and says in words what it shows."""
+    spec: dict[str, Any] = (
+        chart.configure(font=FONT, aria=False, background="transparent")
+        .configure_axis(gridColor="#e6ebe8", domainColor="#b9c3be", tickColor="#b9c3be", **_TEXT, **_TITLE)
+        .configure_legend(orient="top", **_TEXT, **_TITLE)
+        .configure_header(**_TEXT)
+        .configure_view(stroke=None)
+        .to_dict()
+    )
+    return spec

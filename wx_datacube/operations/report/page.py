@@ -1,0 +1,305 @@
+"""Page: figures, charts and words put together as one HTML file that needs nothing else.
+
+Add a section to `page.html`, and what it shows here. Every text is escaped by Jinja, data go in as JSON, and the page
+may load nothing: its Content-Security-Policy tells the browser so.
+"""
+
+import datetime as dt
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import jinja2
+import vl_convert
+
+from wx_datacube.catalog.endpoints import COUNT_INTERVALS, MESSAGE_TYPES, Period
+from wx_datacube.catalog.periods import due_on
+from wx_datacube.operations.report import charts
+from wx_datacube.operations.report.figures import Day, Figures, KeyFigure, Value
+from wx_datacube.operations.report.words import Words
+from wx_datacube.warehouse.faults import unwritable
+
+_STALE_DAYS = 3
+_GAPS_SHOWN = 5
+_Numbers = Callable[[Value], float | None]
+
+
+def render(figures: Figures, language: str, database: Path, now: dt.datetime) -> str:
+    """The report as HTML, in that language, made at `now` from the file `database`."""
+    words = Words(language)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters |= {"number": _number, "average": lambda value: _number(value, ".2f")}
+    template = environment.from_string(files(__package__).joinpath("page.html").read_text("utf-8"))
+    drawn, data = _charts(figures, words), _data(figures, words)
+    return template.render(
+        words=words,
+        figures=figures,
+        file=database.name,
+        made=f"{now:%Y-%m-%d %H:%M}",
+        notice=_notice(figures, words, now),
+        keys=[_key(key, words) for key in figures.keys],
+        types=_shares(figures, words),
+        partial=any(bar["p"] for bar in data["types"]),
+        busiest=_busiest(figures, words),
+        months=figures.months[::-1],
+        coverage=_coverage(figures),
+        lacking=_lacking(figures, words),
+        absent=_absent(figures, words, drawn),
+        drawn=drawn,
+        data=data,
+        script=_script() if drawn else "",
+    )
+
+
+@cache
+def _script() -> str:
+    """Vega, Vega-Lite and vega-embed of the version that altair writes for, which vl-convert carries."""
+    major, minor, *_ = alt.SCHEMA_VERSION.removeprefix("v").split(".")
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=f"{major}.{minor}")
+    return bundle.replace("</script", "<\\/script")
+
+
+# --- in words ---------------------------------------------------------------------------------------------------
+
+
+def _number(value: float | None, form: str = ",") -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _notice(figures: Figures, words: Words, now: dt.datetime) -> str:
+    """What a reader must know before any figure; empty where there is nothing."""
+    account = figures.account
+    if figures.asked_at is None:
+        return words("nothing", account=account)
+    if not figures.known:
+        return words("nothing_in_range", first=figures.first, last=figures.last)
+    if figures.silent:
+        return words("no_messages", first=figures.first, last=figures.last)
+    newest = figures.known[-1].date
+    days = (now.date() - newest).days
+    # A range that somebody chose ends where it ends.
+    if days > _STALE_DAYS and figures.last > newest:
+        return words("stale", newest=newest, days=days, account=account)
+    return ""
+
+
+def _absent(figures: Figures, words: Words, drawn: dict[str, Any]) -> dict[str, str]:
+    """For each chart that is not drawn, why."""
+    known = len(figures.known)
+    silent = known > 0 and figures.silent
+    why = words("no_messages", first=figures.first, last=figures.last) if silent else words("not_yet")
+    reasons = {name: why for name in ("trend", "types", "senders", "hours") if name not in drawn}
+    if "trend" in reasons and known == 1 and not silent:
+        reasons["trend"] = words("one_day")
+    return reasons
+
+
+def _key(key: KeyFigure, words: Words) -> dict[str, Any]:
+    """A table of a period's three figures with their changes."""
+    date = f"{key.label:%Y-%m}" if key.period is Period.MONTH else key.label.isoformat()
+    numbers: tuple[tuple[str, _Numbers, str], ...] = (
+        ("users", lambda value: value.users, ","),
+        ("messages", lambda value: value.messages, ","),
+        ("per_user", lambda value: value.per_user, ".2f"),
+    )
+    return {
+        "period": key.period.value,
+        "title": words(f"key_{key.period.value}", date=date),
+        "than": [_than(key.period, days, words) for days in key.before],
+        "figures": [
+            {
+                "name": words(name),
+                "value": _number(of(key.value), form),
+                "changes": [_change(of(key.value), of(before), words) for before in key.before.values()],
+            }
+            for name, of, form in numbers
+        ],
+    }
+
+
+def _than(period: Period, days: int, words: Words) -> str:
+    return words(f"before_{days}" if period is Period.DAY else f"before_{period.value}")
+
+
+def _change(now: float | None, before: float | None, words: Words) -> str:
+    """By how much of a hundred a figure changed; arrows, not colours, since more is not always better."""
+    if now is None or before is None:
+        return words("not_stored")
+    if now == before:
+        return words("no_change")
+    if not before:
+        return words("from_zero")
+    share = f"{abs(now / before - 1):.1%}"
+    return f"{'▲' if now > before else '▼'} {'<0.1%' if share == '0.0%' else share}"
+
+
+def _shares(figures: Figures, words: Words) -> list[tuple[str, int, float]]:
+    """Every type, the messages of the range and their share, most first."""
+    sums: dict[str, int] = {}
+    for _, name, messages in figures.by_type:
+        sums[name] = sums.get(name, 0) + messages
+    whole = sum(sums.values())
+    ordered = sorted(sums.items(), key=lambda item: -item[1])
+    return [(words.type(name), messages, messages / whole) for name, messages in ordered]
+
+
+def _busiest(figures: Figures, words: Words) -> str:
+    if not figures.hours:
+        return ""
+    weekday, hour, messages = max(figures.hours, key=lambda each: each[2])
+    return words("busiest", weekday=words(f"weekday_{weekday}"), hour=hour, messages=f"{messages:,.1f}")
+
+
+def _coverage(figures: Figures) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": each.endpoint.name,
+            "numbers": (each.due, each.landed, each.silent, each.missing, each.unsettled, each.rejected, each.revised),
+            "gaps": [f"{first}" if first == last else f"{first} – {last}" for first, last in each.gaps[-_GAPS_SHOWN:]],
+            "more": max(len(each.gaps) - _GAPS_SHOWN, 0),
+        }
+        for each in figures.coverage
+    ]
+
+
+def _lacking(figures: Figures, words: Words) -> str:
+    """Whether all is there, and what brings in what isn't."""
+    missing = sum(each.missing for each in figures.coverage)
+    unsettled = sum(each.unsettled for each in figures.coverage)
+    said = words("whole")
+    if missing:
+        gaps = [gap for each in figures.coverage for gap in each.gaps]
+        first, last = min(first for first, _ in gaps), max(last for _, last in gaps)
+        said = words("lacking", missing=f"{missing:,}", account=figures.account, first=first, last=last)
+    return f"{said} {words('waiting', unsettled=unsettled)}" if unsettled else said
+
+
+# --- to draw ----------------------------------------------------------------------------------------------------
+
+
+def _charts(figures: Figures, words: Words) -> dict[str, Any]:
+    """The charts for which there is something to draw."""
+    drawn: dict[str, Any] = {}
+    if len(figures.known) > 1 and not figures.silent:
+        drawn["trend"] = charts.trend(words)
+    if figures.by_type:
+        drawn["types"] = charts.types(words, _names(figures.by_type, MESSAGE_TYPES.values()))
+    if figures.senders:
+        drawn["senders"] = charts.senders(words, _names(figures.senders, COUNT_INTERVALS.values()))
+    if figures.hours:
+        drawn["hours"] = charts.hours(words)
+    if figures.asked_at is not None:
+        drawn["calendar"] = charts.calendar(words, {day.mark for day in figures.days})
+    return drawn
+
+
+def _names(rows: Iterable[tuple[dt.date, str, int]], known: Iterable[str]) -> list[str]:
+    """The names that occur: those of the catalog in its order, then what WeChat has added since."""
+    there = {name for _, name, _ in rows}
+    return [name for name in known if name in there] + sorted(there - set(known))
+
+
+def _data(figures: Figures, words: Words) -> dict[str, Any]:
+    """What the charts refer to by name; short keys, since twelve years of days have many."""
+    types = _names(figures.by_type, MESSAGE_TYPES.values())
+    intervals = _names(figures.senders, COUNT_INTERVALS.values())
+    partial = _partial(figures)
+    whole: dict[dt.date, int] = {}
+    for date, _, users in figures.senders:
+        whole[date] = whole.get(date, 0) + users
+    known = [place for place, day in enumerate(figures.days) if day.value.messages is not None]
+    sent = [place for place in known if figures.days[place].value.messages]
+    trend = [(day.date, day.value) for day in figures.days[sent[0] : known[-1] + 1]] if sent else []
+    return {
+        # From the first message to the newest day that is known, whatever the range around them may be.
+        "days": _points(trend),
+        "all": _points([*figures.earlier, *trend]) if figures.earlier else [],
+        "types": [
+            {**_stretch(date, figures.unit, partial), "k": words.type(name), "m": messages, "o": types.index(name)}
+            for date, name, messages in figures.by_type
+        ],
+        "senders": [
+            {
+                **_stretch(date, figures.unit),
+                "k": words.interval(name),
+                "u": users,
+                "s": round(users / whole[date], 4),
+                "o": intervals.index(name),
+            }
+            for date, name, users in figures.senders
+        ],
+        "hours": [
+            {"w": words(f"weekday_{weekday}"), "h": hour, "m": round(messages, 2)}
+            for weekday, hour, messages in figures.hours
+        ],
+        "calendar": [_square(day, words) for day in figures.days],
+    }
+
+
+def _points(days: Sequence[tuple[dt.date, Value]]) -> list[dict[str, Any]]:
+    there = [None, *[value.messages for _, value in days], None]
+    return [
+        {"d": date.isoformat(), "m": value.messages, "u": value.users}
+        | ({"a": 1} if there[place] is None and there[place + 2] is None else {})
+        for place, (date, value) in enumerate(days)
+    ]
+
+
+def _stretch(label: dt.date, unit: Period, partial: Collection[dt.date] = ()) -> dict[str, Any]:
+    """From when to when a bar is, and whether it is whole."""
+    return {"d": label.isoformat(), "e": due_on(label, unit).isoformat(), "p": int(label in partial)}
+
+
+def _partial(figures: Figures) -> set[dt.date]:
+    """The labels of bars that are added up from days, of which some aren't known or are outside the range."""
+    known = {day.date for day in figures.known}
+    labels = {date for date, *_ in figures.by_type}
+    return {
+        label
+        for label in labels
+        if any(label + dt.timedelta(n) not in known for n in range((due_on(label, figures.unit) - label).days))
+    }
+
+
+def _square(day: Day, words: Words) -> dict[str, Any]:
+    begins = dt.date(day.date.year, 1, 1)
+    return {
+        "d": day.date.isoformat(),
+        "y": day.date.year,
+        "c": ((day.date - begins).days + begins.weekday()) // 7,
+        "w": words(f"weekday_{day.date.isoweekday()}"),
+        "k": words(f"mark_{day.mark}"),
+        "n": " ".join(day.endpoints),
+    }
+
+
+def save(figures: Figures, language: str, database: Path, now: dt.datetime, output: Path) -> None:
+    """Write the report to `output` in one step; raises `WarehouseError` where that can't be written."""
+    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(render(figures, language, database, now), "utf-8")
+        part.replace(output)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise unwritable(output.parent, error, "name another file with --output") from None
+
+
+def key_figures(figures: Figures) -> dict[str, float]:
+    """The newest figures as numbers, by a name that says what they are; what is not stored is left out."""
+    return {
+        f"{name} of the last {key.period.value}": value
+        for key in figures.keys
+        for name, value in (
+            ("users", key.value.users),
+            ("messages", key.value.messages),
+            ("messages a user", key.value.per_user),
+        )
+        if value is not None
+    }

@@ -1,0 +1,157 @@
+"""Status: what is there, what is missing and what was called today, for every account and endpoint; no call.
+
+Add a figure of `wx-datacube status` here. It reads the published file only, so it is as fresh as the last
+publication, and needs neither Dagster nor credentials.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from wx_datacube.alerts.attention import judge
+from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.periods import Clock, beijing_now
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.errors import BY_ERRCODE, SettingsError, needs_person
+from wx_datacube.ingest.windows import count_windows
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.coverage import Summary
+from wx_datacube.warehouse.files import Connection, Warehouse
+
+DAILY_QUOTA = 1000
+"""Calls a day and endpoint that operators plan with; WeChat documents no number. `doctor` asks for the account's."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """Due labels of one endpoint by state; `missing_ranges` are the first and last label of each gap."""
+
+    account: str
+    endpoint: str
+    due: int
+    landed: int
+    empty: int
+    implied: int
+    missing: int
+    missing_ranges: list[tuple[dt.date, dt.date]]
+    last_landed: dt.date | None
+    calls_today: int
+    calls_needed: int
+    days_needed: int
+    """Days of quota that these calls take, today not counted where it is used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """All endpoints of an account, what only a person can mend, overdue labels included, and what is worth knowing."""
+
+    account: str
+    appid: str | None
+    start: dt.date
+    first_message: dt.date | None
+    endpoints: list[EndpointStatus]
+    needs_person: list[str]
+    notes: list[str]
+
+    def as_json(self) -> dict[str, object]:
+        """For `--json`: endpoints by name, dates as `YYYY-MM-DD`."""
+        return asdict(self) | {"endpoints": {each.endpoint: asdict(each) for each in self.endpoints}}
+
+
+def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = beijing_now) -> list[AccountStatus]:
+    """The status of the accounts by the published file, in one pass; raises `WarehouseError` if it can't be read."""
+    if not accounts:
+        return []
+    now = clock()
+    with Warehouse(settings.database).reading() as con:
+        found = known.summaries(con, {each.name: each.start for each in accounts}, now)
+        lately = known.calls_lately(con, now)
+        attention = judge(con, settings, accounts, now, found, lately)
+        appids, first_messages = known.accounts(con), known.first_messages(con)
+        errors = known.standing_errors(con)
+        misnamed = {each.name: _misnamed(con, each) for each in accounts if appids.get(each.name) != each.appid}
+    return [
+        AccountStatus(
+            account.name,
+            appids.get(account.name) or account.appid,
+            account.start,
+            first_messages.get(account.name),
+            [
+                _endpoint_status(
+                    account.name,
+                    each,
+                    found.get((account.name, each.name), _NOTHING_DUE),
+                    lately.get((account.name, each.name), known.Lately()).today,
+                    settings.daily_calls,
+                )
+                for each in ENDPOINTS
+            ],
+            [
+                *misnamed.get(account.name, ()),
+                *_needs_person(account, errors),
+                *_troubles(settings, account, errors),
+                *dict.fromkeys(each.text for each in attention[account.name].overdue),
+            ],
+            [each.text for each in attention[account.name].late],
+        )
+        for account in accounts
+    ]
+
+
+_NOTHING_DUE = Summary(0, 0, 0, 0, 0, None, None, [])
+
+
+def _endpoint_status(
+    account: str, endpoint: Endpoint, found: Summary, calls: int, daily_calls: int | None
+) -> EndpointStatus:
+    needed = count_windows(endpoint, found.gaps)
+    quota = daily_calls or DAILY_QUOTA
+    return EndpointStatus(
+        account,
+        endpoint.name,
+        found.due,
+        found.landed,
+        found.empty,
+        found.implied,
+        found.missing,
+        found.gaps,
+        found.last_landed,
+        calls,
+        needed,
+        -(-max(needed - max(quota - calls, 0), 0) // quota) + (needed > 0 and calls < quota),
+    )
+
+
+def _misnamed(con: Connection, account: Account) -> list[str]:
+    """That what is stored of the account's AppID has another name, as after `rename-account`."""
+    try:
+        known.require_bound(con, account.name, account.appid)
+    except SettingsError as error:
+        return [str(error)]
+    return []
+
+
+Errors = Mapping[tuple[str, str], Mapping[int, dt.datetime]]
+
+
+def _needs_person(account: Account, errors: Errors) -> list[str]:
+    """What WeChat last said, of each endpoint, that only a person can mend."""
+    found = []
+    for endpoint in ENDPOINTS:
+        needs = filter(needs_person, errors.get((account.name, endpoint.name), ()))
+        for meaning in [BY_ERRCODE[errcode] for errcode in needs][-1:]:
+            found.append(account.own(f"{endpoint.name}: {meaning.message} {meaning.advice or ''}".strip()))
+    return found
+
+
+def _troubles(settings: Settings, account: Account, errors: Errors) -> list[str]:
+    """What else was met that only a person can mend: in the call for a token, in files, in settings."""
+    told = {
+        str(errcode)
+        for (name, _), found in errors.items()
+        for errcode in found
+        if name == account.name and needs_person(errcode)
+    }
+    standing = Troubles(settings.database).standing(account.name)
+    return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in told))

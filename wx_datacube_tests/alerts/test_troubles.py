@@ -1,0 +1,422 @@
+"""Troubles: noted when met, told while they last once for each extent, forgotten when it goes well again."""
+
+import datetime as dt
+import os
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from wx_datacube.alerts.troubles import (
+    CHINESE,
+    TOKEN,
+    Source,
+    Trouble,
+    Troubles,
+    Urgency,
+    _updated,
+    troubles_of,
+    urgency,
+)
+from wx_datacube.config.settings import Secret
+from wx_datacube.errors import (
+    BY_ERRCODE,
+    HostDown,
+    NeedsPerson,
+    NotReady,
+    QuotaExhausted,
+    RequestRefused,
+    SettingsError,
+    TokenRejected,
+    UnexpectedAnswer,
+    WarehouseError,
+    WxDatacubeError,
+    error_for,
+)
+from wx_datacube_tests.receiver import KEY, Receiver
+
+DENIED = troubles_of([error_for(48001, endpoint="getupstreammsg")], "getupstreammsg")
+DENIED_TOO = troubles_of([error_for(48001, endpoint="getupstreammsgweek")], "getupstreammsgweek")
+USED_UP = troubles_of([error_for(45009, endpoint="getupstreammsghour")], "getupstreammsghour")
+FLAGGED = Trouble("messages_add_up", "getupstreammsg", Urgency.PERSON, "They don't add up.")
+
+
+def missing(first: int, last: int | None = None) -> Trouble:
+    """Days of November that are missing."""
+    gap = f"2026-11-{first:02}..2026-11-{last or first:02}"
+    return Trouble("overdue", f"getupstreammsg {gap}", Urgency.PERSON, f"{gap} is missing.")
+
+
+class Book:
+    """The troubles of a database, and what was said when they could not be told."""
+
+    def __init__(self, folder: Path, receiver: Receiver | None) -> None:
+        webhook = Secret(receiver.url()) if receiver else None
+        self.now = dt.datetime(2026, 11, 24, 8, 30)
+        self.troubles = Troubles(folder / "figures.duckdb", webhook, lambda: self.now)
+        self.said: list[str] = []
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.troubles._path
+
+    def note(self, found: list[Trouble], *looked_at: str, account: str = "shop", source: Source = Source.CALLS) -> None:
+        """Note what was found of subjects; without any, of the ones found."""
+        subjects = looked_at or tuple(each.subject for each in found)
+        self.troubles.note(account, source, subjects, found, self.said.append)
+
+
+@pytest.fixture
+def book(tmp_path: Path, receiver: Receiver) -> Book:
+    """A fresh database."""
+    (tmp_path / "figures.locks").mkdir()
+    return Book(tmp_path, receiver)
+
+
+def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -> None:
+    """However often it is met; in a message that says what to do."""
+    for _ in range(3):
+        book.note(DENIED)
+
+    (text,) = receiver.texts
+    heading, trouble = text.split("\n")
+    assert heading == "wx_datacube · shop · 需要您处理 · needs you"
+    assert trouble.startswith("• 该账号没有这个接口的权限")
+    assert "getupstreammsg: The account may not call this endpoint. Only certified accounts (微信认证)" in trouble
+    assert "[errcode 48001]" in trouble
+    assert book.said == []
+
+
+def test_an_endpoint_that_joins_an_incident_is_told(book: Book, receiver: Receiver) -> None:
+    """With all that meet it; it is told once, like the first, and an endpoint that is through again is no news."""
+    book.note(DENIED)
+    book.now += dt.timedelta(days=1)
+    for _ in range(3):
+        book.note(DENIED_TOO)
+        book.note(DENIED)
+
+    first, second = receiver.texts
+    assert "also" not in first
+    assert "• 该账号没有这个接口的权限：请查看微信认证和“数据统计接口”权限。 getupstreammsgweek: The account" in second
+    assert second.endswith("[errcode 48001] (同样 · also: getupstreammsg)")
+    book.note([], "getupstreammsg")
+    assert len(receiver.texts) == 2
+
+
+def test_what_a_run_meets_with_all_its_endpoints_is_told_twice_at_most(book: Book, receiver: Receiver) -> None:
+    """With the first of them at once, and with all of them by the next tick."""
+    for name in ("getupstreammsg", "getupstreammsgdist", "getupstreammsghour"):
+        book.note(troubles_of([error_for(48001, endpoint=name)], name))
+    assert len(receiver.texts) == 1
+
+    book.now += dt.timedelta(hours=1)
+    for _ in range(2):
+        book.troubles.deliver(book.said.append)
+    assert len(receiver.texts) == 2
+    assert receiver.texts[1].endswith("(同样 · also: getupstreammsgdist, getupstreammsg)")
+
+
+def test_what_is_told_at_the_end_has_all_endpoints(book: Book, receiver: Receiver) -> None:
+    """By the end of a `backfill`, say, which may take seconds."""
+    book.note(DENIED)
+    book.note(DENIED_TOO)
+    book.troubles.note("shop", Source.LABELS, None, [missing(24)])
+
+    _, text = receiver.texts
+    assert "(同样 · also: getupstreammsg)\n• 2026-11-24..2026-11-24 is missing." in text
+
+
+def test_how_far_it_goes_is_not_told_of_what_passes_by_itself(book: Book, receiver: Receiver) -> None:
+    """The quota of one endpoint after the other is used up: nobody has anything to do."""
+    book.note(USED_UP)
+    book.now += dt.timedelta(days=1)
+    book.note(troubles_of([error_for(45009, endpoint="getupstreammsg")], "getupstreammsg"))
+
+    assert len(receiver.texts) == 1
+
+
+def test_missing_labels_are_told_again_when_there_are_more(book: Book, receiver: Receiver) -> None:
+    """Not when some of them came, nor when a gap falls apart."""
+    for found in ([missing(24)], [missing(24, 26)], [missing(24), missing(26)], [missing(26)], [missing(26, 27)]):
+        book.now += dt.timedelta(days=1)
+        book.troubles.note("shop", Source.LABELS, None, found, book.said.append)
+
+    assert [text.split("• ")[1] for text in receiver.texts] == [
+        "2026-11-24..2026-11-24 is missing.",
+        "2026-11-24..2026-11-26 is missing.",
+        "2026-11-26..2026-11-27 is missing.",
+    ]
+
+
+def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Receiver) -> None:
+    """Within the same morning, though nothing new is met, and though the incident has ended in between for some."""
+    receiver.status = 500
+    book.note([*DENIED, *DENIED_TOO])
+    book.troubles.deliver()  # at once it is left alone
+    assert len(receiver.texts) == 1
+
+    receiver.status = 200
+    book.now += dt.timedelta(hours=1)
+    for _ in range(2):
+        book.troubles.deliver()
+    assert len(receiver.texts) == 2
+    assert receiver.texts[0] == receiver.texts[1]
+
+
+def test_who_was_killed_while_posting_has_told_nothing(book: Book, receiver: Receiver) -> None:
+    """What it had claimed is told by the next one, a minute later."""
+    (claimed,) = book.troubles._changed(
+        lambda kept: _updated(kept, "shop", Source.CALLS, None, DENIED, book.now), "shop"
+    )
+    assert claimed["claimed"]
+    book.note(DENIED)
+    assert receiver.texts == []
+
+    book.now += dt.timedelta(minutes=2)
+    book.note(DENIED)
+    assert len(receiver.texts) == 1
+
+
+def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, receiver: Receiver) -> None:
+    """No lock is held while something is posted: another command looks, notes and ends meanwhile."""
+    receiver.delay = 3600
+    posting = threading.Thread(target=book.note, args=(DENIED,))
+    posting.start()
+    while not receiver.got:
+        assert posting.is_alive()
+        time.sleep(0.01)
+    begun = time.monotonic()
+    another = Book(tmp_path, None)
+    another.note(USED_UP)
+    assert len(another.troubles.standing("shop")) == 1
+    took = time.monotonic() - begun
+
+    assert posting.is_alive()
+    assert took < 2
+    posting.join(20)
+    assert not posting.is_alive()
+    assert "did not answer" in book.said[0] or "Nobody was told of this" in book.said[0]
+
+
+def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Receiver) -> None:
+    """企业微信 takes 2,048 bytes: nothing is cut off and taken for told."""
+    found = [Trouble(f"check {number}", "it", Urgency.PERSON, f"{number}{'无' * 300}.") for number in range(5)]
+    book.note(found, source=Source.CHECKS)
+
+    lines = [line for text in receiver.texts for line in text.split("\n")[1:]]
+    assert lines == [f"• {each.text}" for each in found]
+    assert len(receiver.texts) == 3
+    assert {text.split("\n")[0] for text in receiver.texts} == {"wx_datacube · shop · 需要您处理 · needs you"}
+
+
+def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:
+    """Once it has gone well with everything that had met it."""
+    book.note([*DENIED, *DENIED_TOO])
+    book.note([], "getupstreammsg")
+    book.note(DENIED)
+    assert len(receiver.texts) == 1  # the weeks had never gone well
+
+    book.note([], "getupstreammsg", "getupstreammsgweek")
+    book.note(DENIED)
+    assert len(receiver.texts) == 2
+
+
+def test_what_waits_is_apart_from_what_needs_somebody(book: Book, receiver: Receiver) -> None:
+    """Two messages, with headings that a person tells apart at a glance."""
+    book.note([*DENIED, *USED_UP])
+
+    assert [text.split("\n")[0] for text in receiver.texts] == [
+        "wx_datacube · shop · 需要您处理 · needs you",
+        "wx_datacube · shop · 等到明天，无需处理 · waits till tomorrow, nothing to do",
+    ]
+    assert "北京时间 0 点后自动继续" in receiver.texts[1]
+
+
+def test_accounts_and_sources_are_kept_apart(book: Book, receiver: Receiver) -> None:
+    """One account's trouble is none of another's, and a check doesn't say that a call went well."""
+    book.note(DENIED)
+    book.note([], "getupstreammsg", account="news")
+    book.note([], "getupstreammsg", source=Source.CHECKS)
+    book.note(DENIED)
+    assert len(receiver.texts) == 1
+
+    book.note(DENIED, account="news")
+    assert [text.split(" · ")[1] for text in receiver.texts] == ["shop", "news"]
+
+
+def test_what_needs_somebody_stands(book: Book) -> None:
+    """For `status`: not what waits, and not the labels that are missing, which it judges itself."""
+    book.note([*DENIED, *USED_UP])
+    book.note([FLAGGED], source=Source.CHECKS)
+    book.note([missing(24)], source=Source.LABELS)
+
+    denied, flagged = book.troubles.standing("shop")
+    assert (denied.cause, flagged.cause) == ("NeedsPerson 48001", FLAGGED.cause)
+    assert denied.text.endswith("(since 2026-11-24 08:30)")
+    assert book.troubles.standing("news") == []
+
+
+def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
+    """In any run of its endpoint, before the checks are judged again at 12:35; what failed again is told again."""
+    book.note([FLAGGED], source=Source.CHECKS)
+    book.troubles.passed("shop", "getupstreammsgweek", [FLAGGED.cause])
+    book.troubles.passed("shop", "getupstreammsg", ["keys_are_unique"])
+    assert len(book.troubles.standing("shop")) == 1
+
+    book.troubles.passed("shop", "getupstreammsg", [FLAGGED.cause])
+    assert book.troubles.standing("shop") == []
+    book.note([FLAGGED], source=Source.CHECKS)
+    assert len(receiver.texts) == 2
+
+
+def test_what_a_dead_receiver_missed_is_told_the_next_time(book: Book, receiver: Receiver) -> None:
+    """Nobody's run fails of it; why it was not told is said, without the URL."""
+    receiver.status = 500
+    book.note(DENIED)
+    assert book.said == ["Nobody was told of this: The webhook answered with status 500. It is told the next time."]
+
+    receiver.status = 200
+    book.note(DENIED)
+    book.note(DENIED)
+    assert len(receiver.texts) == 2
+
+
+def test_nothing_is_told_where_nobody_is_to_be_told(tmp_path: Path) -> None:
+    """Without a webhook troubles are noted for `status`; without troubles nothing is written at all."""
+    book = Book(tmp_path, None)
+    book.note([], "getupstreammsg")
+    assert list(tmp_path.iterdir()) == []
+
+    book.note(DENIED)
+    assert len(book.troubles.standing("shop")) == 1
+    assert book.said == []
+
+
+def test_what_was_met_before_there_was_a_webhook_is_told_by_the_first(tmp_path: Path, receiver: Receiver) -> None:
+    """When it is met once more."""
+    Book(tmp_path, None).note(DENIED)
+    Book(tmp_path, receiver).note(DENIED)
+
+    assert len(receiver.texts) == 1
+
+
+def test_runs_at_the_same_time_tell_it_once(tmp_path: Path, receiver: Receiver) -> None:
+    """Seven endpoints meet an address that isn't whitelisted, within a second."""
+    receiver.delay = 0.2
+    books = [Book(tmp_path, receiver) for _ in range(7)]
+    found = troubles_of([error_for(40164, "invalid ip 203.0.113.7", endpoint="stable_token", token_call=True)], "it")
+    threads = [threading.Thread(target=each.note, args=(found,)) for each in books]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    (text,) = receiver.texts
+    assert "203.0.113.7" in text
+    assert [each.said for each in books] == [[]] * 7
+
+
+def test_a_full_disk_is_told_once(tmp_path: Path, receiver: Receiver) -> None:
+    """The file has room from its first use on, and is written in place: no block is needed to remember."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    try:
+        book = Book(folder, receiver)
+        book.note(USED_UP)
+        filler = folder / "filler"
+        with filler.open("wb") as file:
+            stat = os.statvfs(folder)
+            file.write(bytes(stat.f_bavail * stat.f_frsize))
+        full = troubles_of([WarehouseError(f"There is no space left for {folder}.", advice="Make some.")], "run")
+        for _ in range(3):
+            book.note(full)
+
+        assert book.said == []
+        assert len(receiver.texts) == 2
+        assert "There is no space left" in receiver.texts[1]
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_what_cannot_be_noted_is_told_nevertheless(tmp_path: Path, receiver: Receiver) -> None:
+    """A folder that can't be written is the trouble itself, perhaps; better told twice than not at all."""
+    book = Book(tmp_path, receiver)
+    (tmp_path / "figures.locks").write_text("a file where the folder should be")
+    book.note(DENIED)
+
+    assert len(receiver.texts) == 1
+    assert book.said == []
+    assert book.troubles.standing("shop") == []  # of what can't be read, nothing is known
+    assert not book.troubles.knows("shop")
+
+
+@pytest.mark.parametrize("half", [b"", b"[{", b"{}", b"\x00" * 100, b"null"])
+def test_a_torn_file_is_begun_anew(book: Book, receiver: Receiver, half: bytes) -> None:
+    """The power went while it was written: what lasts is met again."""
+    book.path.write_bytes(half)
+    book.note(DENIED)
+    book.note(DENIED)
+
+    assert len(receiver.texts) == 1
+
+
+def test_no_secret_is_kept(book: Book) -> None:
+    """Neither the URL of the webhook nor a part of it."""
+    book.note(DENIED)
+
+    assert KEY.encode() not in book.path.read_bytes()
+    assert KEY not in repr(book.troubles)
+
+
+@pytest.mark.parametrize(
+    ("error", "asks"),
+    [
+        (NotReady("early"), None),
+        (QuotaExhausted("used up"), Urgency.TOMORROW),
+        (HostDown("gone"), Urgency.LATER),
+        (UnexpectedAnswer("odd"), Urgency.LATER),
+        (WxDatacubeError("killed"), Urgency.LATER),
+        (NeedsPerson("do"), Urgency.PERSON),
+        (TokenRejected("again"), Urgency.PERSON),
+        (RequestRefused("ours"), Urgency.PERSON),
+        (SettingsError("wrong"), Urgency.PERSON),
+        (WarehouseError("full"), Urgency.PERSON),
+        (KeyError("a fault"), Urgency.PERSON),
+    ],
+)
+def test_what_an_error_asks_of_a_person(error: Exception, asks: Urgency | None) -> None:
+    """By its class, as everything is."""
+    assert urgency(error) is asks
+
+
+def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
+    """Every code of the error table that needs a person, and the quota."""
+    persons = {code for code, meaning in BY_ERRCODE.items() if meaning.kind is NeedsPerson}
+
+    assert set(CHINESE) == persons | {45009}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "subject"),
+    [("stable_token", TOKEN), ("token server", TOKEN), ("getupstreammsgweek", "getupstreammsg")],
+)
+def test_trouble_with_the_token_is_of_no_endpoint(endpoint: str, subject: str) -> None:
+    """Seven endpoints wait for one token: it is one trouble, and the first token ends it for all of them."""
+    (trouble,) = troubles_of([error_for(40164, endpoint=endpoint)], "getupstreammsg")
+
+    assert trouble.subject == subject
+
+
+def test_the_text_of_an_unexpected_error_is_not_told() -> None:
+    """Who knows what it holds: its name is enough to find the run."""
+    (trouble,) = troubles_of([RuntimeError(f"at https://example.com/?key={KEY}")], "getupstreammsg")
+
+    assert "RuntimeError" in trouble.text
+    assert KEY not in trouble.text

@@ -1,0 +1,128 @@
+"""Webhook: four formats by the path of the URL, and receivers that don't take what is posted."""
+
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from wx_datacube.alerts.webhook import BOUNDS, post
+from wx_datacube.config.settings import Secret
+from wx_datacube_tests.receiver import KEY, PATHS, Receiver, receiving
+
+TEXT = "wx_datacube · shop · 需要您处理"
+BODIES: dict[str, dict[str, Any]] = {
+    "企业微信": {"msgtype": "text", "text": {"content": TEXT}},
+    "飞书": {"msg_type": "text", "content": {"text": TEXT}},
+    "钉钉": {"msgtype": "text", "text": {"content": TEXT}},
+    "Slack": {"text": TEXT},
+}
+REFUSALS = {
+    "企业微信": b'{"errcode": 93000, "errmsg": "invalid webhook url"}',
+    "飞书": b'{"code": 19001, "msg": "param invalid: incoming webhook access token invalid", "data": {}}',
+    "钉钉": b'{"errcode": 310000, "errmsg": "keywords not in content"}',
+}
+TAKEN = {
+    "企业微信": b'{"errcode": 0, "errmsg": "ok"}',
+    "飞书": b'{"StatusCode": 0, "StatusMessage": "success"}',
+    "钉钉": b'{"errcode": 0, "errmsg": "ok"}',
+    "Slack": b"ok",
+}
+
+
+def said(receiver: Receiver, chat: str = "企业微信") -> str:
+    """Why a message was not taken, which never shows the URL."""
+    why_not = post(Secret(receiver.url(chat)), TEXT)
+    assert why_not is not None
+    assert KEY not in why_not
+    assert str(receiver.port) not in why_not
+    return why_not
+
+
+@pytest.mark.parametrize("chat", PATHS)
+def test_the_path_says_which_chat_it_is(receiver: Receiver, chat: str) -> None:
+    """Each gets its own format, at the whole URL, and its own yes is understood."""
+    receiver.body = TAKEN[chat]
+
+    assert post(Secret(receiver.url(chat)), TEXT) is None
+    assert receiver.got == [(PATHS[chat], BODIES[chat])]
+
+
+@pytest.mark.parametrize("chat", REFUSALS)
+def test_a_refusal_in_a_200_is_one(receiver: Receiver, chat: str) -> None:
+    """A robot that was removed, or that wants a keyword."""
+    receiver.body = REFUSALS[chat]
+
+    assert "did not take the message" in said(receiver, chat)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"errcode": "0"}', b"\xff", b"[" * 60_000])
+def test_an_answer_that_says_nothing_is_no_yes(receiver: Receiver, body: bytes) -> None:
+    """A proxy's page, an empty body, anything that isn't what the robot would say."""
+    receiver.body = body
+
+    assert "did not take the message" in said(receiver)
+
+
+@pytest.mark.parametrize(("status", "words"), [(404, "status 404"), (500, "status 500"), (429, "status 429")])
+def test_a_status_that_is_an_error_is_told(receiver: Receiver, status: int, words: str) -> None:
+    """Slack answers so, and gateways do."""
+    receiver.status = status
+
+    assert words in said(receiver, "Slack")
+
+
+def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
+    """The message, and the key in the URL, go where the setting says and nowhere else."""
+    with receiving() as elsewhere:
+        receiver.status, receiver.location = 307, elsewhere.url()
+
+        assert "status 307, which is not followed" in said(receiver)
+        assert elsewhere.got == []
+
+
+def test_a_slow_receiver_is_not_waited_for(receiver: Receiver) -> None:
+    """A few seconds at most; what it does with the message is its business."""
+    receiver.delay = 60
+    began = time.monotonic()
+
+    assert said(receiver) == f"The webhook was silent for {BOUNDS.read:g} s."
+    assert time.monotonic() - began < BOUNDS.total + 2
+
+
+def test_a_receiver_that_is_not_there_is_told(receiver: Receiver) -> None:
+    """In words, at once."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+    assert post(Secret(f"http://127.0.0.1:{port}/robot/send"), TEXT) == (
+        "The webhook can't be reached: the connection is refused."
+    )
+
+
+@pytest.mark.parametrize("chat", PATHS)
+def test_a_text_of_wechats_is_no_command_to_the_chat(receiver: Receiver, chat: str) -> None:
+    """WeChat's words in an error must not call everybody together, nor look like a link of ours."""
+    receiver.body = TAKEN[chat]
+    words = 'errmsg <!channel> <at user_id="all">x</at> <@all> @all & <https://elsewhere.example|click>'
+    assert post(Secret(receiver.url(chat)), words) is None
+
+    ((_, found),) = receiver.got
+    text = found["text"] if chat == "Slack" else found.get("content", found.get("text"))
+    text = text if isinstance(text, str) else next(iter(text.values()))
+    assert "<" not in text
+    assert ">" not in text
+    expected = {
+        "Slack": 'errmsg &lt;!channel&gt; &lt;at user_id="all"&gt;x&lt;/at&gt; &lt;@\u200ball&gt; @\u200ball &amp;'
+        " &lt;https://elsewhere.example|click&gt;"
+    }
+    assert text == expected.get(chat, words.replace("<", "＜").replace(">", "＞"))
+
+
+def test_a_long_text_is_cut_to_what_the_chat_takes(receiver: Receiver) -> None:
+    """企业微信 takes 2,048 bytes, of which a Chinese character has three; none is cut in the middle."""
+    assert post(Secret(receiver.url()), "错" * 1000) is None
+
+    (text,) = receiver.texts
+    assert 2040 < len(text.encode()) <= 2048
+    assert set(text) == {"错", "…"}

@@ -1,0 +1,112 @@
+"""The catalog: seven endpoints as WeChat's page lists them, and what derives from each."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from wx_datacube.catalog.endpoints import (
+    BY_NAME,
+    COUNT_INTERVALS,
+    ENDPOINTS,
+    HISTORY_START,
+    MESSAGE_TYPES,
+    Column,
+    Endpoint,
+    Family,
+    Period,
+)
+
+each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
+
+# WeChat's page of 2015, row by row: the period, the most days a call may cover, and the columns of the natural key.
+PAGE = {
+    "getupstreammsg": (Period.DAY, 7, "ref_date msg_type"),
+    "getupstreammsghour": (Period.DAY, 1, "ref_date ref_hour msg_type"),
+    "getupstreammsgweek": (Period.WEEK, 30, "ref_date msg_type"),
+    "getupstreammsgmonth": (Period.MONTH, 30, "ref_date msg_type"),
+    "getupstreammsgdist": (Period.DAY, 15, "ref_date count_interval"),
+    "getupstreammsgdistweek": (Period.WEEK, 30, "ref_date count_interval"),
+    "getupstreammsgdistmonth": (Period.MONTH, 30, "ref_date count_interval"),
+}
+
+# One row of each as WeChat answers it.
+SAMPLES = {
+    Family.MESSAGES: '{"ref_date":"2014-12-07","user_source":0,"msg_type":1,"msg_user":282,"msg_count":817}',
+    Family.HOURS: '{"ref_date":"2014-12-07","ref_hour":0,"user_source":0,"msg_type":1,"msg_user":9,"msg_count":10}',
+    Family.SENDERS: '{"ref_date":"2014-12-07","user_source":0,"count_interval":1,"msg_user":246}',
+}
+
+
+def all_columns() -> Iterator[Column]:
+    """Every column of every endpoint."""
+    for endpoint in ENDPOINTS:
+        yield from endpoint.columns
+
+
+def test_the_catalog_is_what_wechats_page_lists() -> None:
+    """Seven endpoints, each with the page's period, span and key, found by their names."""
+    listed = {
+        endpoint.name: (endpoint.period, endpoint.max_span_days, " ".join(column.name for column in endpoint.key))
+        for endpoint in ENDPOINTS
+    }
+
+    assert listed == PAGE
+    assert list(BY_NAME.values()) == list(ENDPOINTS)
+
+
+@each_endpoint
+def test_an_endpoint_has_the_columns_of_wechats_answers(endpoint: Endpoint) -> None:
+    """The columns have the names of a live answer's fields, whose figures fit into their bounds."""
+    sample = json.loads(SAMPLES[endpoint.family])
+
+    assert {column.name for column in endpoint.columns} == set(sample)
+    for column in endpoint.columns[1:]:
+        assert column.low <= sample[column.name] <= column.high
+        assert sample[column.name] % column.step == 0
+
+
+@each_endpoint
+def test_a_column_is_either_key_or_value(endpoint: Endpoint) -> None:
+    """Key and values make up the columns; `user_source` alone is neither key nor required."""
+    assert {*endpoint.key, *endpoint.values} == set(endpoint.columns)
+    assert not {*endpoint.key} & {*endpoint.values}
+    assert [column.name for column in endpoint.columns if not column.required] == ["user_source"]
+    assert [column.name for column in endpoint.measures] == ["msg_user", "msg_count"][: 1 + endpoint.counts_messages]
+
+
+def test_only_hours_and_distribution_of_days_follow_from_silence() -> None:
+    """A day without messages has neither hours nor senders; weeks and months are asked in any case."""
+    implied = [endpoint.name for endpoint in ENDPOINTS if endpoint.implied_by_silence]
+
+    assert implied == ["getupstreammsghour", "getupstreammsgdist"]
+
+
+def test_paths_are_those_of_the_api() -> None:
+    """An endpoint is called under /datacube/ and its own name."""
+    assert [endpoint.path for endpoint in ENDPOINTS] == [f"/datacube/{name}" for name in PAGE]
+
+
+def test_periods_have_adverbs() -> None:
+    """Views and schedules are named daily, weekly and monthly."""
+    assert [period.adverb for period in Period] == ["daily", "weekly", "monthly"]
+
+
+def test_codes_are_in_words() -> None:
+    """The codes of WeChat's page have a word each; 5 was never a type."""
+    assert MESSAGE_TYPES == {1: "text", 2: "image", 3: "voice", 4: "video", 6: "link"}
+    assert COUNT_INTERVALS == {0: "0", 1: "1-5", 2: "6-10", 3: "more than 10"}
+
+
+def test_everything_is_explained_in_both_languages() -> None:
+    """Endpoints and columns carry a sentence in English and one in Chinese."""
+    for described in (*ENDPOINTS, *all_columns()):
+        assert described.en.endswith(".")
+        assert described.en.isascii() or "…" in described.en or "×" in described.en
+        assert described.zh.endswith("。")
+
+
+def test_history_starts_where_wechat_says() -> None:
+    """Data exists from 1 December 2014 on, a Monday: the first day is the label of its week and of its month."""
+    assert HISTORY_START.isoformat() == "2014-12-01"
+    assert HISTORY_START.weekday() == 0

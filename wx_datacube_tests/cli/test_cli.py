@@ -1,0 +1,750 @@
+"""The command line: exit codes, one clear line for everything that is expected to go wrong, and quick answers.
+
+Commands run in this process, through `commands.run`; what needs real processes is in `end_to_end`.
+"""
+
+import datetime as dt
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import duckdb
+import pytest
+
+from wx_datacube import __version__
+from wx_datacube.catalog.endpoints import ENDPOINTS, Family
+from wx_datacube.catalog.periods import beijing_now, due_labels, due_on
+from wx_datacube.cli import commands
+from wx_datacube.errors import QuotaExhausted, SettingsError, WarehouseError
+from wx_datacube.warehouse.coverage import bind_account
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.warehouse.locks import locked
+from wx_datacube_tests.answers import DAY, MESSAGES, answered, day, hour_row, row, senders_row
+
+TOP = Path(__file__).parents[2]
+CREDENTIALS = {"APPID": "wx5eed0fda7acbe011", "SECRET": "0123456789abcdef" * 2}
+
+
+class Folder:
+    """A project folder that is the current one, and what a command in it does."""
+
+    def __init__(self, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        self.path = path
+        self._capfd = capfd
+
+    def set(self, **settings: object) -> None:
+        """Write `.env` anew; names without the prefix."""
+        env = self.path / ".env"
+        env.write_text("".join(f"WX_DATACUBE_{name}={value}\n" for name, value in settings.items()))
+        env.chmod(0o600)
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command."""
+        self._capfd.readouterr()
+        code = commands.run(arguments)
+        out, err = self._capfd.readouterr()
+        return code, out, err
+
+    def contents(self) -> dict[str, bytes]:
+        """Every file in it; locks, which hold nothing, are left out."""
+        files = [path for path in self.path.rglob("*") if path.is_file() and ".locks" not in str(path)]
+        return {str(path.relative_to(self.path)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Folder]:
+    """A fresh project folder, with nothing configured and nothing exported."""
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(TOP / name, tmp_path)
+    for name in ("APPID", "SECRET", "TOKEN_URL", "ACCOUNT", "ACCOUNTS", "API_URL", "DATABASE", "START"):
+        monkeypatch.delenv(f"WX_DATACUBE_{name}", raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return Folder(tmp_path, capfd)
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+WRONG_SETTINGS = {
+    "an AppID of another kind": {"APPID": "gh_0123456789ab"},
+    "a secret with a blank": {"SECRET": '"0123 4567"'},
+    "a token server by http on the internet": {"TOKEN_URL": "http://tokens.example.com/x"},
+    "an API by http": {"API_URL": "http://api.example.com"},
+    "a database that is a folder": {"DATABASE": "."},
+    "a database below a file": {"DATABASE": "dagster.yaml/x.duckdb"},
+    "a start that is no date": {"START": "2014-13-01"},
+    "a start before history": {"START": "2014-11-30"},
+    "a start in the future": {"START": "2999-01-01"},
+    "an account that can't be a name": {"ACCOUNT": "My Shop"},
+    "no calls at once": {"CONCURRENCY": "0"},
+    "a limit that is no number": {"DAILY_CALLS": "many"},
+}
+COMMANDS = [["status"], ["backfill"], ["doctor"], ["replay"], ["ui"]]
+
+
+@pytest.mark.parametrize("case", WRONG_SETTINGS)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_wrong_setting_ends_every_command_before_it_begins(case: str, command: list[str], folder: Folder) -> None:
+    """One line that names the variable and what it should hold, exit code 2, and nothing made or changed."""
+    folder.set(**WRONG_SETTINGS[case])
+    before = folder.contents()
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert f"WX_DATACUBE_{next(iter(WRONG_SETTINGS[case]))} is wrong. It should hold " in err
+    assert "0123 4567" not in err
+    assert folder.contents() == before
+
+
+WRONG_USE = {
+    "unknown command": (["fetch"], "No such command 'fetch'"),
+    "unknown option": (["status", "--verbose"], "No such option"),
+    "unknown endpoint": (["backfill", "--endpoint", "getuserread"], "'getuserread' is not one of"),
+    "start after end": (["backfill", "--start", "2020-02-02", "--end", "2020-02-01"], "2020-02-02 is after --end"),
+    "no date but a statement": (["backfill", "--start", "2020-02-01'; DROP TABLE x; --"], "does not match"),
+    "no date": (["backfill", "--start", "tomorrow"], "'tomorrow' does not match the format"),
+    "a day that there is not": (["backfill", "--start", "2020-02-30"], "'--start': there is no day 2020-02-30."),
+    "a day of a report that there is not": (["report", "--to", "2021-02-29"], "'--to': there is no day 2021-02-29."),
+    "start in the future": (["backfill", "--start", "2999-01-01"], "2999-01-01 lies in the future"),
+    "end in the future": (["backfill", "--end", "2999-01-01"], "2999-01-01 lies in the future"),
+    "end before history": (["backfill", "--end", "2014-11-30"], "(WX_DATACUBE_START)"),
+    "unknown account": (["backfill", "--account", "shop"], "There is no account of the name 'shop'"),
+    "unknown account of status": (["status", "--account", "shop"], "There is no account of the name 'shop'"),
+    "no days": (["demo", "--days", "0"], "0 is not in the range"),
+    "a quota that is no number": (["emulator", "--quota", "many"], "quota takes a whole number"),
+    "a port that is none": (["emulator", "--port", "99999"], "99999 is not in the range"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_USE)
+def test_wrong_use_is_one_clear_line(case: str, folder: Folder) -> None:
+    """It says what is wrong on one line of stderr, exit code 2, and nothing is made or changed."""
+    arguments, said = WRONG_USE[case]
+    folder.set(**CREDENTIALS)
+    before = folder.contents()
+
+    code, out, err = folder.run(*arguments)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert said in err
+    assert folder.contents() == before
+
+
+def test_without_credentials_a_backfill_says_which_variables_to_set(folder: Folder) -> None:
+    """Nothing is configured and something must be asked: exit code 2, and not even an empty file is made."""
+    before = folder.contents()
+
+    code, out, err = folder.run("backfill")
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert all(f"WX_DATACUBE_{name}" in err for name in ("APPID", "SECRET", "TOKEN_URL"))
+    assert folder.contents() == before
+
+
+def test_another_appid_under_a_stored_account_is_refused(folder: Folder) -> None:
+    """An account's name is bound to one AppID: exit code 2, both named, nothing changed."""
+    folder.set(**CREDENTIALS, START="2026-11-01")
+    warehouse = Warehouse(folder.path / "data/wx_datacube.duckdb")
+    with warehouse.writing() as con:
+        con.execute(
+            "INSERT INTO datacube.accounts VALUES ('default', 'wxanother', DATE '2026-11-01', now()::TIMESTAMP)"
+        )
+    warehouse.publish()
+    before = folder.contents()
+
+    code, _, err = folder.run("backfill")
+
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "wxanother" in err
+    assert "wx5eed0fda7acbe011" in err
+    assert folder.contents() == before
+
+
+def _foreign(path: Path) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("CREATE TABLE mine AS SELECT 1 AS x")
+
+
+def _newer(path: Path) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("CREATE SCHEMA datacube")
+        con.execute("CREATE TABLE datacube.meta AS SELECT 999 AS schema_version, now()::TIMESTAMP AS created_at")
+
+
+FILES = {
+    "no DuckDB file": (lambda path: path.write_text("accounts of 2019\n" * 1000), "is not a DuckDB file. Move it away"),
+    "a DuckDB file of others": (_foreign, "not one of wx_datacube"),
+    "a file of a newer version": (_newer, "newer wx_datacube"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+@pytest.mark.parametrize("command", [["status"], ["backfill"], ["replay"]], ids=lambda command: command[0])
+def test_a_file_that_is_not_ours_is_left_alone(case: str, command: list[str], folder: Folder) -> None:
+    """The database's path leads to another kind of file: exit code 2, one line, the file as it was."""
+    make, said = FILES[case]
+    folder.set(**CREDENTIALS)
+    path = folder.path / "data/wx_datacube.duckdb"
+    path.parent.mkdir()
+    make(path)
+    before = folder.contents()
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert said in err
+    assert folder.contents() == before
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a folder in which nobody can write")
+@pytest.mark.parametrize("command", [["backfill"], ["replay"]], ids=lambda command: command[0])
+def test_a_database_that_cannot_be_written_is_said_so(command: list[str], folder: Folder) -> None:
+    """A folder without the right to write: exit code 2, one line."""
+    folder.set(**CREDENTIALS, DATABASE="/proc/wx/x.duckdb")
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "/proc/wx can't be written" in err
+
+
+def test_who_reads_by_a_link_sees_what_is_published(folder: Folder) -> None:
+    """The database may be a link to a file on another disk: it stays one, and its target is what is written."""
+    folder.set(**CREDENTIALS)
+    (folder.path / "data").mkdir()
+    (folder.path / "disk").mkdir()
+    link = folder.path / "data" / "wx_datacube.duckdb"
+    link.symlink_to("../disk/real.duckdb")
+
+    assert folder.run("replay")[0] == 0
+
+    assert link.is_symlink()
+    assert {path.name for path in (folder.path / "disk").iterdir()} == {
+        "real.duckdb",
+        "real.writer.duckdb",
+        "real.locks",
+    }
+    assert [path.name for path in (folder.path / "data").iterdir()] == [link.name]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_disk_that_is_not_mounted_is_asked_for(command: list[str], folder: Folder) -> None:
+    """Exit code 2 and one line, once."""
+    folder.set(**CREDENTIALS)
+    (folder.path / "data").symlink_to("/none")
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "data is a link to /none, and nothing is there. Is its disk mounted?" in err
+
+
+def test_outside_a_project_every_command_says_so(folder: Folder) -> None:
+    """No dagster.yaml here or above: exit code 2, and what to do."""
+    folder.path.joinpath("dagster.yaml").unlink()
+
+    for command in [*COMMANDS, ["demo"]]:
+        code, out, err = folder.run(*command)
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1
+        assert "dagster.yaml" in err
+
+
+# --- exit codes and answers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError("Wrong.", advice="Mend it."), 2),
+        (WarehouseError("Held."), 2),
+        (QuotaExhausted("Used up."), 1),
+        (KeyboardInterrupt(), 130),
+        (click.Abort(), 130),
+        (click.UsageError("Not so."), 2),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_outcomes_become_exit_codes(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a command raises that is expected ends as one line on stderr and the contract's exit code."""
+
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setitem(commands.commands.commands, "failing", failing)
+
+    assert commands.run(["failing"]) == code
+    assert capsys.readouterr().err.strip().count("\n") == 0
+
+
+def test_what_is_not_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours keeps its traceback: no clause catches everything."""
+
+    @click.command()
+    def failing() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(commands.commands.commands, "failing", failing)
+
+    with pytest.raises(ZeroDivisionError):
+        commands.run(["failing"])
+
+
+def test_version_and_help_are_answered(folder: Folder) -> None:
+    """`--version` says the version, `--help` and `-h` list every command, anywhere, exit code 0."""
+    folder.path.joinpath("dagster.yaml").unlink()
+
+    assert folder.run("--version") == (0, f"wx-datacube, version {__version__}\n", "")
+    for flag in ("--help", "-h"):
+        code, out, _ = folder.run(flag)
+        assert code == 0
+        assert [name for name in commands.commands.commands if f"\n  {name} " not in out] == []
+
+
+@pytest.mark.parametrize("name", commands.commands.commands)
+def test_every_command_has_help(name: str, folder: Folder) -> None:
+    """Each command says in a sentence what it does, and each option what it is for."""
+    code, out, err = folder.run(name, "--help")
+
+    assert (code, err) == (0, "")
+    assert commands.commands.commands[name].help
+    options = [param for param in commands.commands.commands[name].params if isinstance(param, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+    assert "Usage: wx-datacube" in out
+
+
+def test_many_accounts_are_a_line_each(folder: Folder) -> None:
+    """Eleven tables help nobody; one of them is a name away, and `--json` has everything of all."""
+    names = [f"shop{number}" for number in range(11)]
+    folder.set(ACCOUNTS=",".join(names), START="2026-11-01")
+
+    code, out, _ = folder.run("status")
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines() if line.startswith(" shop")] == names
+    assert [line.split()[0] for line in out.splitlines() if " needs a person: " in line] == names
+    assert "\n getupstreammsgweek " not in out
+    assert "\n getupstreammsgweek " in folder.run("status", "--account", "shop3")[1]
+    assert list(json.loads(folder.run("status", "--json")[1])["accounts"]) == names
+
+
+def test_status_of_nothing_is_an_answer(folder: Folder) -> None:
+    """With nothing configured and no file, all of history is missing: exit code 1, and no file is made."""
+    before = folder.contents()
+
+    code, out, err = folder.run("status")
+
+    assert (code, err) == (1, "")
+    assert "Account default (no AppID yet), history from 2014-12-01" in out
+    assert "Nothing has ever been asked for." in out
+    assert folder.contents() == before
+
+
+def store_what_was_due(database: Path, start: dt.date, on: dt.date) -> None:
+    """A file with all that was due on a day, as a morning of that day would have left it."""
+    made = {Family.MESSAGES: row, Family.HOURS: hour_row, Family.SENDERS: senders_row}
+    at = dt.datetime.combine(on, dt.time(8, 30))
+    calls = [
+        answered(
+            endpoint,
+            label,
+            due_on(label, endpoint.period) - DAY,
+            made[endpoint.family](label),
+            at=at,
+            account="default",
+        )
+        for endpoint in ENDPOINTS
+        for label in due_labels(endpoint.period, start, on)
+    ]
+    warehouse = Warehouse(database)
+    with warehouse.writing() as con:
+        store_calls(con, calls)
+    warehouse.publish()
+
+
+@pytest.mark.parametrize(("off", "code"), [(0, 0), (6, 1)], ids=["this morning", "six days ago"])
+def test_status_is_a_watch_for_a_machine_that_does_nothing(off: int, code: int, folder: Folder) -> None:
+    """Where nothing has run for days it exits with 1 and says since when, in words and as JSON; else it is silent."""
+    ran = beijing_now().date() - off * DAY
+    start = ran - 14 * DAY
+    folder.set(START=start)
+    store_what_was_due(folder.path / "data/wx_datacube.duckdb", start, ran)
+
+    plain, found = folder.run("status"), folder.run("status", "--json")
+    said = json.loads(found[1])["accounts"]["default"]["needs_person"]
+
+    assert (plain[0], found[0], len(said)) == (code, code, code)
+    for text in said:
+        assert f"missing since {ran + DAY} 12:00: getupstreammsg, " in text
+        assert f"Nothing has been asked for since {ran} 08:30" in text
+        assert f"Needs a person: {text}" in plain[1].replace("\n", " ")
+
+
+def test_status_as_json_holds_what_the_contract_names(folder: Folder) -> None:
+    """Database, accounts and endpoints by name; dates as YYYY-MM-DD, counts that add up."""
+    folder.set(ACCOUNTS="shop,news", START="2026-10-01", NEWS_START="2026-11-01")
+
+    code, out, err = folder.run("status", "--json")
+    found = json.loads(out)
+
+    assert (code, err) == (1, "")
+    assert found["database"] == str(folder.path / "data/wx_datacube.duckdb")
+    assert list(found["accounts"]) == ["shop", "news"]
+    for name, account in found["accounts"].items():
+        assert list(account["endpoints"]) == [endpoint.name for endpoint in ENDPOINTS]
+        for each in account["endpoints"].values():
+            assert each["account"] == name
+            assert each["due"] == each["landed"] + each["empty"] + each["implied"] + each["missing"]
+            assert each["calls_today"] == 0
+            assert each["last_landed"] is None
+        days = account["endpoints"]["getupstreammsg"]
+        assert days["missing_ranges"][0][0] == {"shop": "2026-10-01", "news": "2026-11-01"}[name]
+
+
+@pytest.fixture
+def renamed(folder: Folder) -> Folder:
+    """Something is stored of `news`, and only `shop` is configured."""
+    folder.set(ACCOUNT="news", START="2026-10-01")
+    with Warehouse(folder.path / "data/wx_datacube.duckdb").writing() as con:
+        bind_account(con, "news", None, dt.date(2026, 10, 1), beijing_now())
+    folder.run("replay")
+    folder.set(ACCOUNT="shop", START="2026-10-01")
+    return folder
+
+
+def test_accounts_that_are_stored_but_not_configured_are_named(renamed: Folder) -> None:
+    """By status, to people and to machines, by report and by doctor: the figures that one looks for may be theirs."""
+    said = "Stored and not configured: news."
+
+    assert said in renamed.run("status")[1]
+    assert json.loads(renamed.run("status", "--json")[1])["not_configured"] == ["news"]
+    code, _, err = renamed.run("report")
+    assert code == 1
+    assert said in err
+    assert said in renamed.run("doctor")[1]
+
+
+def test_doctor_names_the_env_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of several it is, is the first thing that is wrong."""
+    assert "there is no .env" in folder.run("doctor")[1]
+    folder.set(ACCOUNT="shop")
+    (folder.path / "deep").mkdir()
+    monkeypatch.chdir(folder.path / "deep")
+
+    out = folder.run("doctor")[1]
+
+    assert out.startswith(f"Settings: the environment, and over it {folder.path / '.env'}.\n")
+    assert "Account shop\n" in out
+
+
+def test_figures_are_read_without_a_project_folder(folder: Folder, tmp_path: Path) -> None:
+    """Where the database is absolute, commands that need no Dagster work; the others say what is missing."""
+    (folder.path / "dagster.yaml").unlink()
+    folder.set(ACCOUNT="shop", DATABASE=tmp_path / "figures.duckdb", START="2026-10-01")
+
+    assert folder.run("replay")[0] == 0
+    assert "Account shop" in folder.run("status")[1]
+    assert "Set DAGSTER_HOME" in folder.run("doctor")[1]
+    folder.set(DATABASE=tmp_path / "figures.duckdb", API_URL="http://127.0.0.1:9", **CREDENTIALS)
+    for command in ("backfill", "ui"):
+        code, _, err = folder.run(command)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "Set DAGSTER_HOME" in err
+
+
+def test_status_of_one_account_leaves_out_the_others(folder: Folder) -> None:
+    """`--account` on a command of several accounts."""
+    folder.set(ACCOUNTS="shop,news")
+
+    _, out, _ = folder.run("status", "--json", "--account", "news")
+
+    assert list(json.loads(out)["accounts"]) == ["news"]
+
+
+def test_warnings_go_to_stderr(folder: Folder) -> None:
+    """What should not stay as it is, is said without disturbing what a script reads."""
+    folder.set(**CREDENTIALS, STRAT="2020-01-01")
+
+    _, out, err = folder.run("status", "--json")
+
+    assert json.loads(out)
+    assert err == "Warning: WX_DATACUBE_STRAT is not a setting, nothing reads it; did you mean WX_DATACUBE_START?\n"
+
+
+def test_a_line_of_env_that_says_nothing_is_told_once(folder: Folder) -> None:
+    """By its number, in the words of this program alone, and without what is in it."""
+    folder.set(**CREDENTIALS)
+    with (folder.path / ".env").open("a") as env:
+        env.write("WX_DATACUBE_START='2026-11-01\nWX_DATACUBE_CONCURRENCY=3\n= s3cr3t\n")
+
+    for command in ("status", "replay"):
+        _, _, err = folder.run(command)
+        assert err == (
+            f"Warning: {folder.path / '.env'}: what begins in line 3, 5 sets nothing."
+            " Write NAME=value, and close each quote.\n"
+        )
+
+
+@pytest.mark.parametrize(("make", "what"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe or a device")])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_an_env_that_is_no_file_is_said_so(
+    command: list[str], make: Callable[[Path], None], what: str, folder: Folder
+) -> None:
+    """It is not waited for, nor taken for one in which nothing is set: exit code 2, and one line."""
+    make(folder.path / ".env")
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert f"{folder.path / '.env'} is {what}, not a file." in err
+
+
+def test_replay_of_nothing_makes_an_empty_file(folder: Folder) -> None:
+    """There is nothing to rebuild from: the file is made, with all its tables and no row."""
+    code, out, err = folder.run("replay")
+
+    assert (code, err) == (0, "")
+    assert out.startswith("Rebuilt every table from 0 calls: ")
+    assert (folder.path / "data/wx_datacube.duckdb").stat().st_mode & 0o777 == 0o444
+
+
+# --- quick answers ----------------------------------------------------------------------------------------------
+
+
+def seconds(*command: str) -> float:
+    """The processor time of a run in Python."""
+
+    def used() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
+
+    before = used()
+    subprocess.run([sys.executable, *command], check=False, capture_output=True)
+    return used() - before
+
+
+@pytest.mark.parametrize("command", ["--help", "status"])
+def test_help_and_status_answer_at_once(command: str, folder: Folder) -> None:
+    """Within half a second where Python itself starts in 0.08; what else the machine does only ever adds."""
+    start = "import json, argparse, subprocess, asyncio"
+
+    assert min(seconds("-m", "wx_datacube", command) / seconds("-c", start) for _ in range(8)) < 0.5 / 0.08
+
+
+@pytest.mark.parametrize("command", ["--help", "status"])
+def test_looking_loads_neither_dagster_nor_the_emulator(command: str, folder: Folder) -> None:
+    """What takes seconds to import is left to the commands that need it."""
+    run = f"from wx_datacube.cli import commands; commands.run([{command!r}])"
+    code = f"import sys; {run}; print(*sys.modules, file=sys.stderr)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+
+    heavy = {"dagster", "uvicorn", "starlette", "requests", "pandas", "sqlalchemy"}
+    assert {name.partition(".")[0] for name in loaded} & heavy == set()
+
+
+# --- the report -------------------------------------------------------------------------------------------------
+
+
+def test_a_report_lies_beside_the_database_unless_told_otherwise(folder: Folder) -> None:
+    """In Chinese, or in the language that is asked for; a folder that is missing is made."""
+    folder.set(ACCOUNT="shop")
+
+    default = folder.run("report")
+    chosen = folder.run("report", "--lang", "en", "--output", "sent/by mail.html", "--from", "2026-01-01")
+
+    empty = "It is empty: nothing is stored of shop. Run wx-datacube backfill first.\n"
+    assert default == (1, f"Report of shop: {folder.path}/data/report_shop.html\n", empty)
+    assert chosen == (1, "Report of shop: sent/by mail.html\n", empty)
+    assert "<h1>shop 消息分析</h1>" in folder.contents()["data/report_shop.html"].decode()
+    assert "<h1>Messages to shop</h1>" in folder.contents()["sent/by mail.html"].decode()
+    assert [name for name in folder.contents() if name.endswith(".part")] == []
+
+
+def test_several_accounts_have_a_report_each(folder: Folder) -> None:
+    """One file can't hold them: then one has to be named."""
+    folder.set(ACCOUNTS="shop,news")
+
+    code, out, _ = folder.run("report")
+    assert (code, out.count("\n")) == (1, 2)
+    assert {"data/report_shop.html", "data/report_news.html"} <= set(folder.contents())
+    code, _, err = folder.run("report", "--output", "one.html")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--account" in err
+    assert folder.run("report", "--output", "one.html", "--account", "news")[1] == "Report of news: one.html\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--from", "2999-01-01"), "--from"),
+        (("--from", "2026-03-01", "--to", "2026-02-01"), "--to 2026-02-01"),
+        (("--to", "2014-11-30"), "--to"),
+        (("--lang", "fr"), "--lang"),
+        (("--from", "soon"), "--from"),
+        (("--output", "."), "--output"),
+        (("--output", ""), "--output"),
+        (("--output", "data/wx_datacube.duckdb"), "--output"),
+    ],
+    ids=" ".join,
+)
+def test_a_report_that_can_not_be_made_says_why(arguments: tuple[str, ...], named: str, folder: Folder) -> None:
+    """In one line, with exit code 2, and nothing is written."""
+    before = folder.contents()
+
+    code, out, err = folder.run("report", *arguments)
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert named in err
+    assert folder.contents() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "answers"),
+    [(("status",), 1), (("report",), 0), (("export", "--output", "files"), 0)],
+    ids=["status", "report", "export"],
+)
+def test_a_published_file_that_was_deleted_is_not_taken_for_no_data(
+    command: tuple[str, ...], answers: int, folder: Folder
+) -> None:
+    """What was stored is in the writer's file: it says so, and how to publish it again."""
+    with Warehouse(folder.path / "data" / "wx_datacube.duckdb").writing() as con:
+        store_calls(con, [answered(MESSAGES, day(20), None, row(day(20)), account="default")])
+    folder.run("replay")
+    folder.path.joinpath("data/wx_datacube.duckdb").unlink()
+
+    code, out, err = folder.run(*command)
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "wx_datacube.writer.duckdb is, in which 1 call is stored. If no run is about to publish it: wx" in err
+    assert "wx-datacube replay" in err
+    assert folder.run("replay")[0] == 0
+    assert folder.run(*command)[0] == answers
+
+
+def test_where_nothing_was_stored_nobody_is_told_otherwise(folder: Folder) -> None:
+    """A run that was killed before its first answer leaves a writer's file and no published one."""
+    with Warehouse(folder.path / "data" / "wx_datacube.duckdb").writing():
+        pass
+
+    code, out, err = folder.run("status")
+
+    assert "Nothing is stored yet: " in out
+    assert (code, err) == (1, "")  # that nothing has ever been asked for needs a person
+    assert folder.run("report")[0] == 1
+    assert folder.run("export", "--output", "files")[0] == 2
+
+
+def test_files_of_an_unset_variable_go_nowhere(folder: Folder) -> None:
+    """`--output "$FILES"` would be the project folder."""
+    folder.run("replay")
+    before = folder.contents()
+
+    code, _, err = folder.run("export", "--output", "")
+
+    assert (code, err.count("\n")) == (2, 1)
+    assert folder.contents() == before
+
+
+def test_an_export_of_nothing_leaves_an_earlier_one_alone(folder: Folder) -> None:
+    """Where the disk with the file isn't mounted, empty files would take the place of good ones."""
+    files = folder.path / "files"
+    files.mkdir()
+    (files / "messages_daily.csv").write_text("good")
+
+    code, out, err = folder.run("export", "--format", "csv", "--output", "files")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "Nothing is stored yet: " in err
+    assert [path.read_text() for path in files.iterdir()] == ["good"]
+
+
+def test_a_port_that_is_taken_is_said_at_once(folder: Folder) -> None:
+    """And not somewhere in Dagster's log, of which everything but the pages would go on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, out, err = folder.run("ui", "--port", str(port))
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"Port {port} of 127.0.0.1" in err
+
+
+@pytest.mark.parametrize("command", ["demo", "ui"])
+def test_the_demo_goes_by_no_settings(folder: Folder, command: str) -> None:
+    """A `.env` that was copied into its folder would send made-up calls to the real WeChat."""
+    (folder.path / "demo").mkdir()
+    (folder.path / "demo" / ".env").write_text("WX_DATACUBE_API_URL=http://127.0.0.1:9")
+
+    code, out, err = folder.run(command)
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"There is a .env in {folder.path / 'demo'}" in err
+
+
+def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
+    """By the process that has it, before Dagster is started."""
+    folder.set(**CREDENTIALS)
+    with locked(folder.path / ".dagster" / "ui.lock"):
+        code, out, err = folder.run("ui")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"Dagster's UI runs on {folder.path} already (process {os.getpid()})." in err
+
+
+def test_a_ui_that_others_can_reach_has_no_login(folder: Folder) -> None:
+    """It is said before it starts; on this machine alone there is nothing to say."""
+    folder.set(**CREDENTIALS)
+    with locked(folder.path / ".dagster" / "ui.lock"):
+        _, _, open_to_all = folder.run("ui", "--host", "0.0.0.0")
+        _, _, local = folder.run("ui", "--host", "localhost")
+
+    assert "Warning: there is no login. Whoever can reach 0.0.0.0 can start runs" in open_to_all
+    assert "login" not in local
+
+
+def test_an_emulator_that_others_can_reach_has_no_login(folder: Folder) -> None:
+    """As the UI: anybody may change what is emulated."""
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        code, _, err = folder.run("emulator", "--host", "0.0.0.0", "--port", str(taken.getsockname()[1]))
+
+    assert code == 2
+    assert err.startswith("Warning: there is no login. Whoever can reach 0.0.0.0 can use the emulated account")
+
+
+def test_a_ui_whose_history_can_not_be_written_says_so(folder: Folder) -> None:
+    """Before Dagster is started, which would say it in a stack trace."""
+    folder.set(**CREDENTIALS)
+    (folder.path / ".dagster").write_text("")
+
+    code, out, err = folder.run("ui")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{folder.path / '.dagster'} can't be written: it is no folder" in err
+
+
+def test_a_report_that_can_not_be_written_says_so(folder: Folder) -> None:
+    """A file where its folder should be: one line, and the old report stays."""
+    folder.path.joinpath("taken").write_text("x")
+
+    code, out, err = folder.run("report", "--output", "taken/report.html")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "taken" in err

@@ -1,0 +1,551 @@
+"""Several accounts in one file: each has all that one has, and the trouble of one touches no other."""
+
+import datetime as dt
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from wx_datacube.alerts.troubles import Source, Trouble, Troubles, Urgency
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.periods import BEIJING
+from wx_datacube.cli import commands
+from wx_datacube.config.settings import Account
+from wx_datacube.definitions import build_defs
+from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
+from wx_datacube.operations.report import report_file
+from wx_datacube.orchestration.forgetting import forget_account, is_remembered
+from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.warehouse.accounts import remove_account, rename_account
+from wx_datacube.warehouse.coverage import bind_account
+from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube_tests.answers import DAY, LATER, answered, row
+from wx_datacube_tests.company import Company, company
+from wx_datacube_tests.orchestrating import DAYS, Orchestra, orchestra
+
+START = dt.date(2024, 3, 1)
+CHOSEN = ("--start", "2024-03-01", "--end", "2024-03-10", "--endpoint", DAYS.name)
+Said = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project and instance."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def both(it: Orchestra) -> Iterator[Company]:
+    """Two accounts, `shop` and `news`, which the project is configured for."""
+    with company("shop", "news") as running:
+        it.configure(**running.settings(START=START))
+        yield running
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Said:
+    """Exit code, stdout and stderr of a command."""
+
+    def said(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = commands.run(arguments)
+        return code, *capfd.readouterr()
+
+    return said
+
+
+def stored(it: Orchestra, account: str) -> int:
+    """How many days of an account have landed."""
+    with it.warehouse.reading() as con:
+        found = con.execute(
+            "SELECT count(DISTINCT ref_date) FROM datacube.getupstreammsg WHERE account = $1", [account]
+        )
+        return int(found.fetchall()[0][0])
+
+
+# --- one command for all ----------------------------------------------------------------------------------------
+
+
+def test_a_backfill_brings_in_every_account(it: Orchestra, both: Company, run: Said) -> None:
+    """Each with its own credentials and figures, in one file; in Dagster under its own keys."""
+    assert run("backfill", *CHOSEN)[0] == 0
+
+    assert (stored(it, "shop"), stored(it, "news")) == (10, 10)
+    assert (both.calls("shop"), both.calls("news")) == (2, 2)
+    with it.warehouse.reading() as con:
+        figures = con.execute("SELECT account, sum(messages) FROM messages_daily GROUP BY ALL").fetchall()
+    assert dict(figures) == {
+        name: sum(each["msg_count"] for day in range(10) for each in member.world.rows(DAYS, START + DAY * day))
+        for name, member in both.members.items()
+    }
+    with project_instance(it.folder) as instance:
+        for name in both.members:
+            assert len(instance.get_materialized_partitions(dg.AssetKey([name, DAYS.name]))) == 10
+
+
+TROUBLES = {
+    "a wrong secret": (
+        {},
+        {"SHOP_SECRET": "f" * 32},
+        1,
+        "shop: stable_token: The AppSecret is wrong. Set WX_DATACUBE_SHOP_",
+    ),
+    "no quota": ({"quota": 1}, {}, 3, "shop: getupstreammsg: 3 of 10 are missing."),
+    "no credentials": (
+        {},
+        {"SHOP_APPID": ""},
+        2,
+        "wx-datacube: shop: There are no credentials to ask WeChat with. Set ",
+    ),
+    "a wrong setting": ({}, {"SHOP_START": "soon"}, 2, "wx-datacube: shop: WX_DATACUBE_SHOP_START is wrong. It should"),
+}
+
+
+CALLING = ("no quota", "a wrong secret")
+"""Troubles that are met in calls, which take seconds."""
+
+
+@pytest.mark.parametrize(
+    "trouble", [pytest.param(name, marks=[pytest.mark.long] * (name in CALLING)) for name in TROUBLES]
+)
+def test_what_is_wrong_with_one_account_keeps_no_other_back(
+    trouble: str, it: Orchestra, both: Company, run: Said
+) -> None:
+    """The next one is brought in, a line says whose trouble it is, and the exit code says how grave."""
+    options, settings, expected, said = TROUBLES[trouble]
+    both.members["shop"].configure(options)
+    it.configure(**both.settings(START=START, **settings))
+
+    code, _, err = run("backfill", *CHOSEN)
+
+    assert code == expected
+    assert said in err
+    assert all(line.removeprefix("wx-datacube: ").startswith("shop: ") for line in err.splitlines())
+    assert stored(it, "news") == 10
+
+
+@pytest.mark.parametrize(
+    ("codes", "worst"), [([0, 0], 0), ([0, 3], 3), ([3, 1], 1), ([1, 3], 1), ([2, 1], 2), ([0, 2, 3], 2)]
+)
+def test_the_weightiest_exit_code_is_the_commands(codes: list[int], worst: int) -> None:
+    """A used-up quota waits for midnight, a failure may need a person, and a wrong setting does."""
+    accounts = [Account(f"a{number}", single=False) for number in range(len(codes))]
+
+    assert commands.for_each(accounts, lambda account: codes[int(account.name[1:])]) == worst
+
+
+def test_one_accounts_error_is_a_line_and_the_files_ends_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong with the file is the same for every account, and said once."""
+    done: list[str] = []
+
+    def work(account: Account, error: WxDatacubeError) -> int:
+        done.append(account.name)
+        if account.name == "shop":
+            raise error
+        return 0
+
+    accounts = [Account(name, single=False) for name in ("shop", "news")]
+    assert commands.for_each(accounts, lambda account: work(account, SettingsError("Wrong.", advice="Mend it."))) == 2
+    assert capsys.readouterr().err == "wx-datacube: shop: Wrong. Mend it.\n"
+    with pytest.raises(WarehouseError):
+        commands.for_each(accounts, lambda account: work(account, WarehouseError("Held.")))
+    assert done == ["shop", "news", "shop"]
+
+
+def test_status_and_doctor_are_about_all(it: Orchestra, both: Company, run: Said) -> None:
+    """One whose settings are wrong is said to be; what can be said of the others is."""
+    it.configure(**both.settings(START="2024-03-01", SHOP_SECRET="with a blank"))
+
+    code, out, err = run("status", "--json")
+    assert (code, list(json.loads(out)["accounts"])) == (2, ["news"])
+    wrong = "WX_DATACUBE_SHOP_SECRET is wrong. It should hold the account's AppSecret, without blanks."
+    assert err == f"wx-datacube: shop: {wrong}\n"
+
+    code, out, _ = run("doctor")
+    shop, news = out.split("Account news")
+    assert code == 1
+    assert shop.splitlines()[1:3] == ["Account shop", f"  NO  {wrong}"]
+    assert news.count("is granted") == len(ENDPOINTS)
+    assert "NO " not in news
+
+
+@pytest.mark.long
+def test_history_may_begin_on_different_days(it: Orchestra, both: Company, run: Said) -> None:
+    """`--end` before the first day of one account is no mistake as long as there is something of another."""
+    it.configure(**both.settings(START="2024-03-01", SHOP_START="2024-04-01"))
+    assert run("backfill", *CHOSEN)[0] == 0
+    assert (stored(it, "shop"), stored(it, "news")) == (0, 10)
+
+    code, _, err = run("backfill", "--end", "2024-02-01")
+    assert code == 2
+    assert "2024-02-01 is before the history of news begins, 2024-03-01 (WX_DATACUBE_NEWS_START)" in err
+
+
+NOT_OF_AN_ACCOUNT = {"demo", "ui", "emulator", "init", "rename-account", "remove-account"}
+
+
+@pytest.mark.parametrize("name", sorted(commands.commands.commands.keys() - NOT_OF_AN_ACCOUNT))
+def test_every_command_can_be_about_one_account(name: str) -> None:
+    """But for those that take a name anyway, show everything, or know made-up data only."""
+    options = [option for param in commands.commands.commands[name].params for option in param.opts]
+
+    assert "--account" in options
+
+
+@pytest.mark.parametrize("errcode", BY_ERRCODE)
+def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
+    """Of several accounts no advice names a variable of a single one, which nothing reads."""
+    advice = Account("shop", single=False).own(error_for(errcode, token_call=True).advice)
+
+    assert re.findall(r"WX_DATACUBE_(?:APPID|SECRET|TOKEN_URL|START)\b", advice) == []
+    assert Account("shop").own(advice) == advice
+
+
+def test_what_needs_a_person_names_the_accounts_own_variables(it: Orchestra, both: Company, run: Said) -> None:
+    """In `status`, which goes by the ledger, and in the reason for which a schedule waits."""
+    now = dt.datetime.now(BEIJING).replace(tzinfo=None)
+    said = {"errcode": 40013, "errmsg": "invalid appid", "response": "{}"}
+    daily = [endpoint for endpoint in ENDPOINTS if endpoint.period.adverb == "daily"]
+    with it.warehouse.writing() as con:
+        store_calls(con, [answered(each, START, None, account="shop", at=now, **said) for each in daily])
+    it.warehouse.publish()
+
+    code, out, _ = run("status")
+    assert code == 1
+    assert "Needs a person: getupstreammsg: WeChat does not know this AppID. Set WX_DATACUBE_SHOP_APPID to" in out
+    requested, skipped = tick(it, "shop")
+    assert requested == set()
+    assert skipped.count("Set WX_DATACUBE_SHOP_APPID to") == len(daily)
+
+
+# --- in Dagster -------------------------------------------------------------------------------------------------
+
+
+def tick(it: Orchestra, account: str) -> tuple[set[str], str]:
+    """The assets that the daily schedule of an account requests, and why it requests nothing."""
+    now = dt.datetime.now(BEIJING).replace(tzinfo=None)
+    schedule = build_defs(clock=lambda: now).resolve_schedule_def(f"{account}_daily")
+    with project_instance(it.folder) as instance, dg.build_schedule_context(instance=instance) as given:
+        found = schedule.evaluate_tick(given)
+    keys = {key.to_user_string() for request in found.run_requests or () for key in request.asset_selection or ()}
+    return keys, found.skip_message or ""
+
+
+def test_a_schedule_minds_its_own_account(it: Orchestra, both: Company) -> None:
+    """What stops one, the settings' fault or the quota, leaves that of the other alone."""
+    it.configure(**both.settings(START="2024-03-01", SHOP_START="soon"))
+    daily = {f"news/{endpoint.name}" for endpoint in ENDPOINTS if endpoint.period.adverb == "daily"}
+
+    requested, skipped = tick(it, "shop")
+    assert requested == set()
+    assert skipped.startswith("WX_DATACUBE_SHOP_START is wrong. It should hold a date YYYY-MM-DD")
+    assert tick(it, "news") == (daily, "")
+
+
+def test_a_wrong_setting_for_all_takes_no_account_out_of_dagster(it: Orchestra, both: Company) -> None:
+    """Dagster forgets, after twelve hours, that a schedule it no longer finds was on: all are still there."""
+    it.configure(**both.settings(CONCURRENCY="many"))
+
+    defs = build_defs()
+
+    assert {schedule.name for schedule in defs.schedules or ()} == {
+        f"{account}_{what}" for account in both.members for what in ("daily", "weekly", "monthly", "checks")
+    }
+
+
+def test_any_names_can_live_side_by_side(it: Orchestra) -> None:
+    """Names of ops, jobs, schedules and resources derive from the account's: no two are the same by accident."""
+    names = ["judge_a", "a__getupstreammsg", "a", "a_daily", "a_judge", "wechat_a", "duckdb", "report", "a__report"]
+    it.configure(ACCOUNTS=",".join(names))
+
+    defs = build_defs(accounts=names)
+
+    defs.get_repository_def().load_all_definitions()
+    assert len(defs.schedules or ()) == 4 * len(names)
+
+
+# --- another name, and no more ----------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_renamed_account_goes_on_at_no_call(it: Orchestra, both: Company, run: Said) -> None:
+    """Once `.env` says the new name, the next backfill materializes all under the new keys from what is stored."""
+    assert run("backfill", *CHOSEN)[0] == 0
+    calls = both.calls("news")
+
+    code, out, err = run("rename-account", "news", "paper")
+    assert (code, err) == (0, "")
+    assert "news is called paper now. The file as it was before: " in out
+    assert (
+        "In .env: paper instead of news in WX_DATACUBE_ACCOUNTS, WX_DATACUBE_NEWS_APPID becomes"
+        " WX_DATACUBE_PAPER_APPID, WX_DATACUBE_NEWS_SECRET becomes WX_DATACUBE_PAPER_SECRET.\n" in out
+    )
+    with project_instance(it.folder) as instance:
+        assert not instance.has_asset_key(dg.AssetKey(["news", DAYS.name]))
+        assert instance.has_asset_key(dg.AssetKey(["shop", DAYS.name]))
+
+    # Before that, the old name asks for nothing: neither a tick nor a command.
+    assert "is stored as the account 'paper' in this database, not as 'news'" in tick(it, "news")[1]
+    code, _, err = run("backfill", *CHOSEN, "--account", "news")
+    assert (code, both.calls("news")) == (2, calls)
+    assert "wx-datacube rename-account paper news" in err
+
+    news = both.members["news"].options
+    it.configure(**both.settings(ACCOUNTS="shop,paper", PAPER_APPID=news.appid, PAPER_SECRET=news.secret, START=START))
+    assert run("backfill", *CHOSEN)[0] == 0
+    assert both.calls("news") == calls
+    with project_instance(it.folder) as instance:
+        assert len(instance.get_materialized_partitions(dg.AssetKey(["paper", DAYS.name]))) == 10
+
+
+def test_status_says_that_what_is_stored_has_another_name(it: Orchestra, both: Company, run: Said) -> None:
+    """After a rename, until `.env` has the new name: nothing is missing, and a person has to write it."""
+    assert run("backfill", "--account", "shop", *CHOSEN)[0] == 0
+    assert run("rename-account", "shop", "store")[0] == 0
+    code, out, _ = run("status", "--account", "shop")
+
+    assert code == 1
+    assert "is stored as the account 'store' in this database, not as 'shop'. Call it store in .env" in out
+
+
+@pytest.mark.long
+def test_a_single_account_becomes_one_of_several(it: Orchestra, both: Company, run: Said) -> None:
+    """The way from one to more: the name `default` may stay, or be changed; what to write is said."""
+    shop = both.members["shop"].options
+    it.configure(API_URL=both.api_url, APPID=shop.appid, SECRET=shop.secret, START=START)
+    assert run("backfill", *CHOSEN)[0] == 0
+
+    code, out, _ = run("rename-account", "default", "shop")
+    assert code == 0
+    assert (
+        "In .env: WX_DATACUBE_ACCOUNT=shop. Or, with several accounts, instead of it: WX_DATACUBE_ACCOUNTS=shop,…,"
+        " WX_DATACUBE_APPID becomes WX_DATACUBE_SHOP_APPID, WX_DATACUBE_SECRET becomes WX_DATACUBE_SHOP_SECRET,"
+        " WX_DATACUBE_START becomes WX_DATACUBE_SHOP_START.\n" in out
+    )
+
+    it.configure(**both.settings(START=START))
+    assert run("backfill", *CHOSEN)[0] == 0
+    assert (both.calls("shop"), stored(it, "shop"), stored(it, "news")) == (2, 10, 10)
+
+
+def remove(it: Orchestra, name: str, answer: str) -> subprocess.CompletedProcess[str]:
+    """Remove an account in a process of its own, whose question is answered so."""
+    command = [sys.executable, "-m", "wx_datacube", "remove-account", name]
+    return subprocess.run(command, cwd=it.folder, input=answer, capture_output=True, text=True, timeout=120)
+
+
+def test_a_removal_names_the_copies_that_still_hold_the_account(it: Orchestra, both: Company) -> None:
+    """The backup that was just made, and an older one; nothing else beside the file does."""
+    store(it, both)
+    older = it.warehouse.back_up("upgrade")
+
+    done = remove(it, "news", "y\n")
+
+    assert done.returncode == 0, done
+    lines = done.stdout.split("can't be read. Delete them before you give the folder away:\n")[1].splitlines()
+    backup, other = (Path(line.strip()) for line in lines[:2])
+    assert backup.name.startswith(f"{it.warehouse.database.stem}.before-remove-news.")
+    assert other == older
+    assert not lines[2].startswith(" ")
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""], ids=["no", "return", "nobody is there"])
+def test_without_a_yes_nothing_is_removed(it: Orchestra, both: Company, answer: str) -> None:
+    """It says what would go, and that nothing was changed; exit code 1. So where nobody can answer, as in cron."""
+    store(it, both)
+    before = it.warehouse.database.read_bytes()
+
+    done = remove(it, "news", answer)
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("news: 1 calls with their answers and 1 rows of figures are to go.\n")
+    assert done.stderr == "Nothing was changed: it wants a y as its answer.\n"
+    assert it.warehouse.database.read_bytes() == before
+    assert not [path for path in it.warehouse.database.parent.iterdir() if "before" in path.name]
+
+
+@pytest.mark.long
+def test_a_removed_account_is_gone_from_file_and_dagster(it: Orchestra, both: Company, run: Said) -> None:
+    """The other is as it was; what to take out of `.env` is said, and a run of it that is queued ends with a reason."""
+    assert run("backfill", *CHOSEN)[0] == 0
+    assert run("report")[0] == 0
+    queued = [
+        dg.DagsterRun(job_name="any", status=dg.DagsterRunStatus.NOT_STARTED, asset_selection=frozenset({asset}))
+        for asset in (dg.AssetKey(["news", DAYS.name]), dg.AssetKey(["shop", DAYS.name]))
+    ]
+    with project_instance(it.folder) as instance:
+        for each in queued:
+            instance.add_run(each)
+
+    done = remove(it, "news", "y\n")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "news is removed. The file as it was before: " in done.stdout
+    assert (
+        "Take out of .env, or the next run brings everything in anew: news in WX_DATACUBE_ACCOUNTS,"
+        " WX_DATACUBE_NEWS_APPID, WX_DATACUBE_NEWS_SECRET.\n" in done.stdout
+    )
+    assert (stored(it, "shop"), stored(it, "news")) == (10, 0)
+    assert {path.name for path in it.warehouse.database.parent.glob("*.html")} == {"report_shop.html"}
+    with project_instance(it.folder) as instance:
+        assert not instance.has_asset_key(dg.AssetKey(["news", DAYS.name]))
+        assert len(instance.get_materialized_partitions(dg.AssetKey(["shop", DAYS.name]))) == 10
+        statuses = [found.status.value for each in queued if (found := instance.get_run_by_id(each.run_id))]
+        assert statuses == ["FAILURE", "NOT_STARTED"]
+    assert run("status", "--account", "shop")[0] in (0, 1)  # labels may be overdue
+
+
+def known_of(it: Orchestra, account: str) -> None:
+    """What is about an account beside the database: materializations, a report, and a trouble."""
+    event = dg.AssetMaterialization(dg.AssetKey([account, DAYS.name]), partition=str(START))
+    with project_instance(it.folder) as instance:
+        instance.report_runless_asset_event(event)
+    report_file(it.warehouse.database, account).write_text("figures")
+    trouble = Trouble("NeedsPerson 48001", DAYS.name, Urgency.PERSON, "Not granted.")
+    Troubles(it.warehouse.database).note(account, Source.RUNS, [DAYS.name], [trouble])
+
+
+def is_known(it: Orchestra, account: str) -> list[bool]:
+    """Whether each of that is there."""
+    with project_instance(it.folder) as instance:
+        history = instance.has_asset_key(dg.AssetKey([account, DAYS.name]))
+    report = report_file(it.warehouse.database, account).exists()
+    return [history, report, bool(Troubles(it.warehouse.database).standing(account))]
+
+
+def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: Orchestra) -> None:
+    """As in other people's projects; an asset of theirs that only looks like ours stays."""
+    ours = [
+        ["news", "report"],
+        ["wechat", "news", DAYS.name],
+        ["wechat", "news", "report"],
+        ["a", "b", "news", DAYS.name],
+    ]
+    theirs = [["crm", "news", "report"], ["news", "theirs"], ["wechat", "shop", DAYS.name]]
+    with project_instance(it.folder) as instance:
+        for path in ours + theirs:
+            instance.report_runless_asset_event(dg.AssetMaterialization(dg.AssetKey(path)))
+
+    forget_account(it.settings, "news")
+
+    with project_instance(it.folder) as instance:
+        assert sorted(key.path for key in instance.get_asset_keys()) == sorted(theirs)
+    assert not is_remembered(it.settings, "news")
+
+
+LEFT = "Nothing is stored as news any more. What is left of it is forgotten now:"
+
+
+def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: Orchestra, both: Company) -> None:
+    """The same command again asks nothing, since no figures are to go, and says what it does; then there is none."""
+    store(it, both)
+    for account in both.members:
+        known_of(it, account)
+    remove_account(it.warehouse, "news")  # and there the command is killed
+
+    done = remove(it, "news", "")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{LEFT} its troubles, its report, its history in Dagster.\n" in done.stdout
+    assert "Remove them?" not in done.stdout
+    assert (is_known(it, "news"), is_known(it, "shop")) == ([False] * 3, [True] * 3)
+    again = remove(it, "news", "y\n")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "There is no account 'news'" in again.stderr
+
+
+@pytest.mark.parametrize("trace", ["history", "report", "trouble"])
+def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: Orchestra, both: Company, run: Said) -> None:
+    """Wherever in forgetting it was cut off."""
+    store(it, both)
+    remove_account(it.warehouse, "news")
+    known_of(it, "news")
+    if trace != "history":
+        forget_account(it.settings, "news")
+    if trace != "report":
+        report_file(it.warehouse.database, "news").unlink()
+    if trace != "trouble":
+        Troubles(it.warehouse.database).forget("news")
+
+    assert sum(is_known(it, "news")) == 1
+    assert LEFT in run("remove-account", "news")[1]
+    assert is_known(it, "news") == [False] * 3
+
+
+def test_a_renaming_that_was_cut_off_before_dagster_forgot_goes_on(it: Orchestra, both: Company, run: Said) -> None:
+    """With the name that it has now; another one stays the error that it is."""
+    store(it, both)
+    known_of(it, "news")
+    rename_account(it.warehouse, "news", "paper")  # and there the command is killed
+
+    code, _, err = run("rename-account", "news", "gazette")
+    assert (code, is_known(it, "news")) == (2, [True] * 3)
+    assert "There is no account 'news'" in err
+    code, out, err = run("rename-account", "news", "paper")
+    assert (code, err, is_known(it, "news")) == (0, "", [False] * 3)
+    assert LEFT in out
+    assert "In .env: paper instead of news in WX_DATACUBE_ACCOUNTS" in out
+    assert run("rename-account", "news", "paper")[0] == 2
+
+
+def test_figures_that_are_not_published_yet_are_no_trace(it: Orchestra, both: Company) -> None:
+    """An account's first run was killed before its figures were published: removing it asks for a yes."""
+    it.warehouse.publish()
+    with it.warehouse.writing() as con:
+        store_calls(con, [answered(DAYS, START, None, row(START), account="news")])
+    known_of(it, "news")
+
+    done = remove(it, "news", "n\n")
+
+    assert (done.returncode, is_known(it, "news")) == (1, [True] * 3)
+    assert "news: 1 calls with their answers" in done.stdout
+
+
+def store(it: Orchestra, both: Company) -> None:
+    """Store a day of each account, as if it had been fetched."""
+    with it.warehouse.writing() as con:
+        for name, member in both.members.items():
+            bind_account(con, name, member.options.appid, START, LATER)
+            store_calls(con, [answered(DAYS, START, None, row(START), account=name)])
+    it.warehouse.publish()
+
+
+def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: Orchestra, both: Company, run: Said) -> None:
+    """Its rows stay, `status` and `doctor` say that it is there; it can be exported and replayed."""
+    store(it, both)
+    it.configure(**both.settings(ACCOUNTS="shop", START=START))
+
+    code, out, err = run("status", "--json")
+    assert (code, list(json.loads(out)["accounts"])) == (1, ["shop"])
+    assert "WX_DATACUBE_NEWS_APPID is not a setting, nothing reads it: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
+    assert "Stored and not configured: news." in run("doctor")[1]
+    assert run("replay", "--account", "news")[:2] == (
+        0,
+        f"Rebuilt every table from 1 calls of news: {it.warehouse.database}\n",
+    )
+    assert run("export", "--account", "news", "--format", "csv", "--output", "files")[0] == 0
+    lines = (it.folder / "files" / "messages_daily.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["account", "news"]
+    for command in (["replay"], ["export", "--output", "files"]):
+        code, _, err = run(*command, "--account", "nobody")
+        assert code == 2
+        assert "wx-datacube: There is no account 'nobody' in" in err
+
+
+def test_a_replay_of_one_account_leaves_the_others_alone(it: Orchestra, both: Company, run: Said) -> None:
+    """Its tables are rebuilt from its calls; what another account's tables hold isn't touched."""
+    store(it, both)
+    with it.warehouse.writing() as con:
+        con.execute("UPDATE datacube.getupstreammsg SET msg_user = 77")
+
+    assert run("replay", "--account", "news")[0] == 0
+
+    with it.warehouse.reading() as con:
+        found = con.execute("SELECT account, msg_user FROM datacube.getupstreammsg ORDER BY ALL").fetchall()
+    assert found == [("news", 1), ("shop", 77)]

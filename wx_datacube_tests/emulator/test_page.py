@@ -1,0 +1,220 @@
+"""The emulator's page at `/`: it tells what is going on, what it says to type works, and it is safe and readable."""
+
+import datetime as dt
+import re
+import shlex
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from html import unescape
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+import pytest
+
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START
+from wx_datacube.emulator.account import Account
+from wx_datacube.emulator.options import Options
+from wx_datacube.emulator.page import STYLE
+from wx_datacube.emulator.server import serving
+from wx_datacube_tests.emulator_caller import Caller, Emulators, Started
+
+YESTERDAY = dt.date(2026, 11, 23)
+EMPTY = {"meta", "link", "input", "br"}
+
+
+class Page(HTMLParser):
+    """A page as a browser reads it: its elements in order, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self.open = "", list[str]()
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """An element begins."""
+        self.elements.append((tag, dict(attrs)))
+        self.open += [] if tag in EMPTY else [tag]
+
+    def handle_endtag(self, tag: str) -> None:
+        """It ends, and was the one opened last."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Text of an element."""
+        self.text += "" if "style" in self.open else data
+
+    def values(self, attribute: str) -> list[str | None]:
+        """All values of an attribute."""
+        return [attrs[attribute] for _, attrs in self.elements if attribute in attrs]
+
+
+@pytest.fixture
+def start(emulators: Emulators) -> Iterator[Started]:
+    """Starts emulators at noon, with a clock that stands still."""
+    with ExitStack() as used:
+        yield lambda **options: emulators.start(used, **{"clock": "2026-11-24T12:00", "frozen": True, **options})
+
+
+def page_of(caller: Caller, **headers: str) -> Page:
+    """The page as it is now."""
+    answer = caller.session.get(caller.emulated.api_url + "/", headers=headers, timeout=30)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    found = Page(answer.content.decode())
+    assert found.open == []
+    return found
+
+
+def test_it_tells_credentials_clock_quota_and_the_last_calls(start: Started) -> None:
+    """What a person wants to know who runs a client against it."""
+    caller = start(endpoint_quota={"getupstreammsghour": 1}, faults=["getupstreammsgdist#1=502"])
+    assert "None yet." in page_of(caller).text
+    caller.rows("getupstreammsg", "2026-11-20", YESTERDAY)
+    for _ in range(2):
+        caller.call("getupstreammsghour", YESTERDAY)
+    caller.call("getupstreammsgdist", YESTERDAY)
+    text = re.sub(r"\s+", " ", page_of(caller).text)
+    emulated = caller.emulated
+    for told in (emulated.api_url, emulated.appid, emulated.secret, "2026-11-24 12:00:00, standing still"):
+        assert told in text
+    assert "of 5." in text
+    for told in ("errcode 45009", "status 502", "getupstreammsgdist#1=502", "2026-11-20 to 2026-11-23"):
+        assert told in text
+    assert text.index("status 502") < text.index("errcode 45009") < text.index("2026-11-20 to 2026-11-23")
+    assert caller.token not in text
+
+
+def test_a_refused_endpoint_is_seen_at_a_glance(start: Started) -> None:
+    """Calls that were answered otherwise than with rows, and quotas that are used up, are marked."""
+    caller = start(quota=1)
+    assert "wrong" not in page_of(caller).values("class")
+    caller.rows("getupstreammsg", YESTERDAY)
+    assert page_of(caller).values("class").count("wrong") == 1
+    caller.call("getupstreammsg", YESTERDAY)
+    assert page_of(caller).values("class").count("wrong") == 2
+
+
+@pytest.mark.parametrize("moment", ["2026-11-24T07:00", "2026-11-24T08:00", "2026-12-01T00:00", "2024-03-01T09:00"])
+def test_what_it_says_to_type_works(start: Started, moment: str) -> None:
+    """A token, then rows of every endpoint, whatever the hour; the lines have their quotes where a shell needs them."""
+    caller = start(clock=moment, silent_share=0)
+    url, token = caller.emulated.api_url, ""
+    lines = re.findall(
+        r"<pre><code>(.*?)</code></pre>", caller.session.get(url + "/", timeout=30).text, flags=re.DOTALL
+    )
+    asked = []
+    for line in map(unescape, lines):
+        command = re.sub(r"^TOKEN=\$\((.*) \| sed .*\)$", r"\1", line)
+        program, silent, address, data, body = shlex.split(command.replace("$TOKEN", token))
+        assert (program, silent, data) == ("curl", "-s", "-d")
+        answer = caller.session.post(address, data=body, timeout=30).json()
+        token = token or answer["access_token"]
+        if "/datacube/" in address:
+            asked.append(address.removeprefix(url).partition("?")[0])
+            assert answer["list"], line
+    assert asked == [endpoint.path for endpoint in ENDPOINTS]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"'><img src=x onerror=alert(1)>",
+    "&lt;b&gt;",
+    "\ud800",
+    "</table>\x00",
+    "é" * 500,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_callers_send_is_shown_as_text(start: Started, text: str) -> None:
+    """Dates of a body, texts of a fault, the name of the host: nothing of it becomes an element."""
+    caller = start(quota=10**6)
+    usual = [tag for tag, _ in page_of(caller).elements]
+    caller.rows("getupstreammsg", YESTERDAY)
+    with_a_call = {tag for tag, _ in page_of(caller).elements}
+    caller.post(caller.path("getupstreammsg"), json={"begin_date": text, "end_date": text})
+    if text != "\ud800":  # half a character is no body
+        caller.emulated.control.script("getupstreammsg", f"200:{text}")
+    caller.call("getupstreammsg", YESTERDAY)
+    found = page_of(caller, Host=text.encode("latin-1", "replace").decode("latin-1").replace("\x00", ""))
+    assert {tag for tag, _ in found.elements} == with_a_call >= set(usual)
+    assert not [name for _, attrs in found.elements for name in attrs if name.startswith("on")]
+    assert not found.values("src")
+    if text.isprintable():
+        assert text[:40] in found.text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_browser_that_names_no_host_is_shown_the_sockets_own(host: str) -> None:
+    """As in HTTP/1.0, or where the name is nonsense: the address that it came to."""
+    if host == "::1" and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with serving(Account(Options()), host) as url:
+        for named in (b"", b"Host: <b>\r\n"):
+            with socket.create_connection((host, urlsplit(url).port), timeout=20) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n" + named + b"\r\n")
+                answer = b"".join(iter(lambda it=connection: it.recv(65_536), b""))
+            assert f"<dt>API</dt><dd><code>{url}</code></dd>".encode() in answer
+
+
+def test_nothing_is_loaded_from_elsewhere(start: Started) -> None:
+    """No script, no font, no picture, no sheet: and the browser is told to refuse them."""
+    caller = start()
+    found = page_of(caller)
+    assert not {tag for tag, _ in found.elements} & {"script", "img", "iframe", "form", "object"}
+    assert {*found.values("href")} == {"data:,", "/_emulator/state", "/_emulator/options", "/_emulator/journal"}
+    assert "url(" not in STYLE
+    assert "@import" not in STYLE
+    answer = caller.session.get(caller.emulated.api_url + "/", timeout=30)
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; ")
+
+
+def test_it_can_be_read_aloud_and_on_a_phone(start: Started) -> None:
+    """Language, width, one heading of the page, labelled sections, tables with headings of rows and columns."""
+    caller = start()
+    caller.rows("getupstreammsg", YESTERDAY)
+    found = page_of(caller)
+    tags = [tag for tag, _ in found.elements]
+    assert ("html", {"lang": "en"}) in found.elements
+    assert "width=device-width, initial-scale=1" in found.values("content")
+    assert [tags.count(tag) for tag in ("title", "main", "h1")] == [1, 1, 1]
+    ids = found.values("id")
+    assert len(ids) == len(set(ids))
+    assert {*found.values("aria-labelledby")} == set(ids)
+    assert {attrs.get("scope") for tag, attrs in found.elements if tag == "th"} == {"col", "row"}
+    assert tags.count("caption") == tags.count("table") == 2
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours, by the rule of the Web Content Accessibility Guidelines."""
+
+    def light(colour: str) -> float:
+        digits = colour if len(colour) == 6 else "".join(2 * digit for digit in colour)
+        parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_its_colours_can_be_told_apart_in_light_and_dark() -> None:
+    """Every colour of text on both grounds at least 4.5 to 1."""
+    schemes = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+    assert len(schemes) == 2
+    for scheme in schemes:
+        colours = dict(re.findall(r"--(\w+): #(\w+)", scheme))
+        for ink in ("ink", "soft", "green", "wrong"):
+            for ground in ("sheet", "ground"):
+                assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+
+
+def test_it_costs_no_quota_and_is_no_call(start: Started) -> None:
+    """Looking changes nothing: the journal stays empty, and before any history there is a page too."""
+    caller = start(clock=dt.datetime.combine(HISTORY_START, dt.time()))
+    page_of(caller)
+    assert caller.emulated.control.calls() == []
+    assert {caller.emulated.control.used(name) for name in BY_NAME} == {0}

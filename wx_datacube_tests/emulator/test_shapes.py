@@ -1,0 +1,124 @@
+"""Shapes: bodies as WeChat's pages and other people's test suites print them go through client and loader, and what the
+emulator serves looks like them, field by field.
+
+The bodies here are written for this test. Where a folder `shared/fixtures` lies beside the project, with bodies from
+public test suites in files called after the endpoints, those are taken too. Add a body here when WeChat is seen to
+answer in another shape.
+"""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint, Family
+from wx_datacube.catalog.periods import label_of
+from wx_datacube.emulator.testing import wechat
+from wx_datacube.warehouse.files import Connection
+from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube_tests.answers import answered, rows_of, stored
+from wx_datacube_tests.emulator_caller import Caller, published_rows, whole_span
+from wx_datacube_tests.wechat_stand_in import Ledger, StandIn, client, http, token
+
+PRINTED = {
+    Family.MESSAGES: '{ \n   "list": [ \n       { \n           "ref_date": "%s", \n           "msg_type": 1, \n'
+    '           "msg_user": 231, \n           "msg_count": 640\n       }\n   ]\n}',
+    Family.HOURS: '{\n  "list": [\n    {\n      "ref_date": "%s",\n      "ref_hour": 0,\n      "msg_type": 1,\n'
+    '      "msg_user": 12,\n      "msg_count": 15\n    }\n  ]\n}\n',
+    Family.SENDERS: '{\n"list": [\n{\n"ref_date": "%s",\n"count_interval": 1,\n"msg_user": 187\n}\n]\n}',
+}
+"""Spread over lines and without `user_source`, as in documentation."""
+
+LIVE = {
+    Family.MESSAGES: '{"list":[{"ref_date":"%s","user_source":0,"msg_type":1,"msg_user":231,"msg_count":640}]}',
+    Family.HOURS: '{"list":[{"ref_date":"%s","ref_hour":0,"user_source":0,"msg_type":1,"msg_user":12,"msg_count":15}]}',
+    Family.SENDERS: '{"list":[{"ref_date":"%s","user_source":0,"count_interval":1,"msg_user":187}]}',
+}
+"""Compact and with `user_source`, as in answers that users have published."""
+
+ORIGINALS = Path(__file__).parents[3] / "shared" / "fixtures"
+WORDS = {"summary": "", "hourly": "hour", "weekly": "week", "monthly": "month"}
+SUNDAY = dt.date(2014, 12, 7)
+
+
+def endpoint_of(name: str) -> Endpoint | None:
+    """The endpoint that a file's name is about: `…_getupstreammsgdist.json`, `…_upstreamMessageDistWeekly.json`."""
+    words = name.lower().removesuffix(".json").rpartition("_")[2].replace("upstreammessage", "getupstreammsg")
+    return BY_NAME.get(re.sub("|".join(WORDS), lambda word: WORDS[word[0]], words))
+
+
+def bodies() -> Iterator[Any]:
+    """Endpoint and body, of this file and of the folder."""
+    for endpoint in ENDPOINTS:
+        for shape, texts in (("printed", PRINTED), ("live", LIVE)):
+            for day in (label_of(dt.date(2015, 3, 11), endpoint.period), SUNDAY):
+                yield pytest.param(endpoint, texts[endpoint.family] % day, id=f"{endpoint.name}-{shape}-{day}")
+    for file in sorted(ORIGINALS.glob("*.json")):
+        if endpoint := endpoint_of(file.name):
+            yield pytest.param(endpoint, file.read_text(), id=file.name)
+
+
+@pytest.mark.parametrize(("endpoint", "body"), list(bodies()))
+def test_a_published_body_goes_through_client_and_loader(con: Connection, endpoint: Endpoint, body: str) -> None:
+    """Its row is in the table, or set apart where its date is none that WeChat vouches for, as in some printed samples:
+    no Monday, no 1st, or before December 2014.
+    """
+    (row,) = json.loads(body)["list"]
+    day, ledger = dt.date.fromisoformat(row["ref_date"]), Ledger()
+    with (
+        StandIn(lambda request: token() if "token" in request.path else http(body)) as stand_in,
+        client(stand_in.url) as it,
+    ):
+        attempt = it.fetch(endpoint.name, day, day, ledger)
+    assert attempt.ok
+    assert attempt.response == body
+    store_calls(con, [answered(endpoint, day, day, at=attempt.requested_at, response=attempt.response)])
+
+    trusted = label_of(day, endpoint.period) == day >= HISTORY_START
+    keys = [row[column.name] for column in endpoint.key[1:]]
+    figures = [row[column.name] for column in endpoint.measures]
+    assert [(each[0], *each[1 : len(keys) + 1], *each[len(keys) + 2 : -1]) for each in stored(con, endpoint)] == [
+        (day, *keys, *figures)
+    ] * trusted
+    assert rows_of(con, "SELECT count(*) FROM datacube.rejected_rows") == [(not trusted,)]
+
+
+@pytest.fixture(scope="module")
+def caller() -> Iterator[Caller]:
+    """One emulator for all bodies."""
+    with wechat(clock="2026-11-24T12:00", frozen=True) as emulated, Caller(emulated) as caller:
+        yield caller
+
+
+@pytest.mark.parametrize(("endpoint", "body"), list(bodies()))
+def test_what_the_emulator_serves_has_the_shape_of_a_published_body(
+    caller: Caller, endpoint: Endpoint, body: str
+) -> None:
+    """The same outermost object, and in each row the same fields with the same kinds of value in the same order.
+
+    `user_source`, which printed samples leave out, stands where live answers have it.
+    """
+    found = caller.call(endpoint.name, *whole_span(endpoint)).json()
+    (theirs,), whole = json.loads(body)["list"], json.loads(LIVE[endpoint.family])["list"][0]
+    assert list(found) == list(json.loads(body))
+    assert found["list"]
+    for ours in found["list"]:
+        assert [(name, type(value)) for name, value in ours.items() if name in theirs] == [
+            (name, type(value)) for name, value in theirs.items()
+        ]
+        assert list(ours) == list(whole)
+    assert found["list"] == published_rows(caller.emulated, endpoint, whole_span(endpoint))
+
+
+def test_a_file_is_taken_for_the_endpoint_that_it_is_called_after() -> None:
+    """By either way of naming; other files are left alone."""
+    assert endpoint_of("wechatpy__datacube_getupstreammsgdistweek.json") == BY_NAME["getupstreammsgdistweek"]
+    assert endpoint_of("easyswoole__Client_upstreamMessageDistMonthly.json") == BY_NAME["getupstreammsgdistmonth"]
+    assert endpoint_of("easyswoole__Client_upstreamMessageSummary.json") == BY_NAME["getupstreammsg"]
+    assert endpoint_of("easyswoole__Client_upstreamMessageHourly.json") == BY_NAME["getupstreammsghour"]
+    assert endpoint_of("easyswoole__Client_upstreamMessageDistSummary.json") == BY_NAME["getupstreammsgdist"]
+    assert endpoint_of("wechatpy__datacube_getusersummary.json") is None

@@ -1,0 +1,126 @@
+"""wechatpy against the emulator: a client that knows nothing of this project, with its own idea of WeChat.
+
+Only addresses are given to it, by the class attribute and the method that it has for them. Another client in Python
+goes into a file of its own; those of npm are in `node/`.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import pytest
+from wechatpy import WeChatClient
+from wechatpy.client.api import WeChatDataCube
+from wechatpy.exceptions import APILimitedException, WeChatClientException
+
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube_tests.emulator_caller import METHODS, published_rows, snake, whole_span
+
+NOON = dt.datetime(2026, 11, 24, 12)
+YESTERDAY = dt.date(2026, 11, 23)
+
+
+def client_of(emulated: Emulated) -> WeChatClient:
+    """wechatpy's own client, at the emulator's address."""
+
+    class DataCube(WeChatDataCube):
+        API_BASE_URL = f"{emulated.api_url}/datacube/"
+
+    class Client(WeChatClient):
+        API_BASE_URL = f"{emulated.api_url}/cgi-bin/"
+        datacube = DataCube()
+
+        def fetch_access_token(self) -> object:
+            asked = {"grant_type": "client_credential", "appid": self.appid, "secret": self.secret}
+            return self._fetch_access_token(url=f"{self.API_BASE_URL}token", params=asked)
+
+    return Client(emulated.appid, emulated.secret, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Emulated]:
+    """An emulator for all tests of this file."""
+    with wechat(clock=NOON, frozen=True) as emulated:
+        yield emulated
+
+
+@pytest.fixture
+def emulated(running: Emulated) -> Emulated:
+    """The emulator, as it was when it started."""
+    running.control.reset()
+    return running
+
+
+@pytest.fixture
+def it(emulated: Emulated) -> WeChatClient:
+    """A client without a token."""
+    return client_of(emulated)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_every_endpoint_gives_the_rows_of_the_world(emulated: Emulated, it: WeChatClient, endpoint: Endpoint) -> None:
+    """Over as many days as it allows."""
+    window = whole_span(endpoint)
+    rows = getattr(it.datacube, snake(METHODS[endpoint.name]))(*window)
+    assert rows == published_rows(emulated, endpoint, window) != []
+    assert [call.endpoint for call in emulated.control.calls()] == ["token", endpoint.name]
+
+
+def test_a_silent_day_is_an_empty_list(emulated: Emulated, it: WeChatClient) -> None:
+    """Not an error, and nothing that has to be told from one."""
+    emulated.control.set(silent_share=1)
+    assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY) == []
+
+
+@pytest.mark.parametrize("errcode", [61500, 61501, 48001])
+def test_a_refusal_is_an_exception_with_its_errcode(emulated: Emulated, it: WeChatClient, errcode: int) -> None:
+    """A date that is none, a window that is too long, an account without permission."""
+    emulated.control.set(denied=["getupstreammsgdist"])
+    asked = {
+        61500: (it.datacube.get_upstream_msg, "yesterday"),
+        61501: (it.datacube.get_upstream_msg, "2026-11-01"),
+        48001: (it.datacube.get_upstream_msg_dist, "2026-11-23"),
+    }
+    method, begin = asked[errcode]
+    with pytest.raises(WeChatClientException) as refused:
+        method(begin, YESTERDAY)
+    assert refused.value.errcode == errcode
+    assert " rid: " in refused.value.errmsg
+
+
+def test_a_used_up_quota_is_the_limit_that_it_knows(emulated: Emulated, it: WeChatClient) -> None:
+    """45009 has an exception of its own there."""
+    emulated.control.set_quota(1)
+    assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
+    with pytest.raises(APILimitedException):
+        it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
+
+
+def test_wrong_credentials_give_no_token(emulated: Emulated, it: WeChatClient) -> None:
+    """The token call's own errcode comes through."""
+    emulated.control.set(secret="another")
+    with pytest.raises(WeChatClientException) as refused:
+        it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
+    assert refused.value.errcode == 40125
+
+
+@pytest.mark.parametrize("reason", ["replaced", "expired"])
+def test_a_token_that_has_ended_is_renewed(emulated: Emulated, it: WeChatClient, reason: str) -> None:
+    """40001 and 42001 make the client fetch another, with which it gets the rows."""
+    assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
+    if reason == "replaced":
+        emulated.control.revoke_tokens()
+    else:
+        emulated.control.advance(dt.timedelta(hours=2))
+    assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
+    codes = [call.errcode for call in emulated.control.calls("getupstreammsg")]
+    assert codes == [None, 40001 if reason == "replaced" else 42001, None]
+
+
+def test_two_clients_kick_each_other_out_and_come_back(emulated: Emulated, it: WeChatClient) -> None:
+    """The trouble that users of all libraries report: each fetch ends the other's token after five minutes."""
+    other = client_of(emulated)
+    assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY) == other.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
+    emulated.control.advance(dt.timedelta(minutes=5))
+    assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
+    assert [call.errcode for call in emulated.control.calls("getupstreammsg")] == [None, None, 40001, None]

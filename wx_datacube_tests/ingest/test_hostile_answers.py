@@ -1,0 +1,199 @@
+"""Hostile answers: whatever a server says, no traceback, no wrong figure, and every body in the ledger.
+
+Bodies come over a socket to the real client and go from there into the tables, which must be what an independent
+reading of those bodies makes of them. See `hostile` for what is drawn.
+"""
+
+import gzip
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from wx_datacube_tests.test_warehouse_replay import comparable, understood
+
+from wx_datacube.config.settings import Account, Secret
+from wx_datacube.errors import WeChatError
+from wx_datacube.ingest.service import Ingest, Report
+from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.wechat.retry import Limits
+from wx_datacube.wechat.transport import Bounds
+from wx_datacube_tests.answers import MESSAGES, answered, body, day, everything, row, rows_of
+from wx_datacube_tests.conftest import empty
+from wx_datacube_tests.hostile import Sent, as_text, bodies, errcode_of, noted
+from wx_datacube_tests.reference import Reference
+from wx_datacube_tests.wechat_stand_in import (
+    APPID,
+    NOON,
+    SECRET,
+    Answer,
+    Ledger,
+    Request,
+    StandIn,
+    Time,
+    client,
+    errcode,
+    http,
+    rows,
+    token,
+)
+
+ONCE = Limits(attempts=1)
+AT_ONCE = 100
+SAID = ("http_status", "errcode", "errmsg", "rid", "response")
+few = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+@dataclass
+class Server:
+    """A WeChat that gives tokens, and `says` next whatever a test wants."""
+
+    says: Answer = b""
+    url: str = field(default="")
+
+    def answer(self, request: Request) -> Answer:
+        """What it sends."""
+        return token() if request.path == "/cgi-bin/stable_token" else self.says
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One for all bodies."""
+    made = Server()
+    with StandIn(made.answer) as stand_in:
+        made.url = stand_in.url
+        yield made
+
+
+def bring_in(con: Connection, server: Server, all_sent: list[Sent]) -> list[Sent]:
+    """Ask once for each body and store what came of it, in one commit; what each attempt got, in their order."""
+    got, calls = [], []
+    with client(server.url, limits=ONCE) as it:
+        for sent in all_sent:
+            server.says, ledger, error = sent.raw, Ledger(), None
+            try:
+                it.fetch(sent.endpoint.name, *sent.window, ledger)
+            except WeChatError as caught:
+                error = caught
+            assert ledger.attempts
+            assert ledger.attempts[-1].ok is (error is None)
+            assert "\n" not in str(error)
+            for attempt in ledger.attempts:
+                said = {
+                    name: getattr(attempt, name) for name in ("http_status", "errcode", "errmsg", "rid", "response")
+                }
+                calls.append(answered(sent.endpoint, *sent.window, at=attempt.requested_at, **said))
+                got.append(sent)
+    store_calls(con, calls)
+    return got
+
+
+def holds_what_was_sent(con: Connection, server: Server, all_sent: list[Sent]) -> None:
+    """Ledger and tables are what an independent reading of the bodies says."""
+    empty(con)
+    got = bring_in(con, server, all_sent)
+    reference = Reference()
+    for number, sent in enumerate(got, 1):
+        reference.take(number, noted(sent, NOON))
+
+    ledger = rows_of(con, "SELECT http_status, response, errcode FROM datacube.api_calls ORDER BY call_id")
+    assert [(status, body) for status, body, _ in ledger] == [(sent.status, as_text(sent.body)) for sent in got]
+    assert comparable(understood(everything(con))) == comparable(reference.tables())
+    for sent, (status, _, code) in zip(got, ledger, strict=True):
+        if status == 200 and (expected := errcode_of(sent)) is not None:
+            assert code == (expected or None)
+
+
+@settings(few, max_examples=10)
+@given(all_sent=st.lists(bodies(), min_size=AT_ONCE, max_size=AT_ONCE))
+def test_a_thousand_bodies_end_in_the_ledger_and_in_no_wrong_figure(
+    con: Connection, server: Server, all_sent: list[Sent]
+) -> None:
+    """Nearly valid ones: never a traceback, every body kept, and tables that an independent reading agrees with."""
+    holds_what_was_sent(con, server, all_sent)
+
+
+@pytest.mark.long
+@settings(few, max_examples=100)
+@given(all_sent=st.lists(bodies(), min_size=AT_ONCE, max_size=AT_ONCE))
+def test_ten_thousand_bodies_end_in_the_ledger_and_in_no_wrong_figure(
+    con: Connection, server: Server, all_sent: list[Sent]
+) -> None:
+    """The same with many more bodies."""
+    holds_what_was_sent(con, server, all_sent)
+
+
+# --- whole runs -------------------------------------------------------------------------------------------------
+
+QUICK = Bounds(connect=1, read=0.5, total=0.8, size=1024 * 1024)
+GOOD = body(row(day(4), 7, 9)).encode()
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+def endless(first: bytes, piece: bytes, pause: float = 0.0) -> Callable[[socket.socket], None]:
+    """Sends `first`, and then the same piece for a minute, or until the client has hung up."""
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(first)
+        until = time.monotonic() + 60
+        with suppress(OSError):
+            while time.monotonic() < until:
+                connection.sendall(piece)
+                time.sleep(pause)
+
+    return send
+
+
+HOSTILE: dict[str, tuple[Answer, str]] = {
+    "a log-in page": (http("<html>Log in to the network</html>"), "<html>Log in to the network</html>"),
+    "a redirect": (http(GOOD, 302, Location="https://wechat.invalid/"), GOOD.decode()),
+    "cut JSON": (http(GOOD[:-9]), GOOD[:-9].decode()),
+    "a cut body": (HEAD + b"Content-Length: 999\r\n\r\n" + GOOD, GOOD.decode()),
+    "100 MB": (endless(HEAD + b"Content-Length: 100000000\r\n\r\n" + GOOD[:-2], b" " * 65536), GOOD[:-2].decode()),
+    "a bomb": (http(gzip.compress(GOOD[:-2] + b" " * 50_000_000), Content_Encoding="gzip"), GOOD[:-2].decode()),
+    "slow bytes": (endless(HEAD + b"Content-Length: 999\r\n\r\n" + GOOD, b" ", 0.05), GOOD.decode()),
+    "another charset": (http(GOOD.decode().encode("utf-16")), "\\xff\\xfe{\\x00"),
+    "an errcode in words": (http('{"errcode":"busy","list":[]}'), '{"errcode":"busy","list":[]}'),
+    "an errcode as a string": (errcode("48001"), '{"errcode": "48001"'),
+    "JSON beyond any depth": (http(b'{"list":' + b"[" * 200_000), '{"list":[[['),
+    "two lists": (http(GOOD[:-1] + b',"list":[]}'), GOOD[:-1].decode()),
+    "no list": (http("{}"), "{}"),
+    "nothing": (http(""), ""),
+}
+
+
+def run(warehouse: Warehouse, server: Server) -> Report:
+    """Bring in the 4th, as a Dagster run or a command would."""
+    clock = Time()
+    account = Account("shop", APPID, Secret(SECRET), start=day(4))
+    ingest = Ingest(warehouse, account, lambda _: client(server.url, clock, bounds=QUICK, limits=ONCE), clock=clock)
+    return ingest.bring_in(MESSAGES, [day(4)], run_id="run")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_answer_is_reported_and_kept_and_a_later_run_goes_on(
+    warehouse: Warehouse, server: Server, name: str
+) -> None:
+    """The run ends in time with one line, no table has a row, the ledger has what came, and all is well afterwards."""
+    server.says, kept = HOSTILE[name]
+    began = time.monotonic()
+    (label,) = run(warehouse, server).labels
+    assert time.monotonic() - began < 20
+    assert isinstance(label.error, WeChatError)
+    assert "\n" not in str(label.error)
+    with warehouse.reading() as con:
+        ((status, response),) = rows_of(con, "SELECT errmsg IS NOT NULL, response FROM datacube.api_calls")
+        assert status
+        assert response.startswith(kept)
+        assert len(response) < 1024 * 1024
+        assert [name for name, found in everything(con).items() if found] == []
+
+    server.says = rows(row(day(4), 7, 9))
+    assert [label.there for label in run(warehouse, server).labels] == [True]
+    with warehouse.reading() as con:
+        assert rows_of(con, "SELECT users, messages FROM messages_daily") == [(7, 9)]

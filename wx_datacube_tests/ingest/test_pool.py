@@ -1,0 +1,388 @@
+"""Crew: the order of things in a running fetch, with a client that does what a test says instead of calling."""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wx_datacube.errors import (
+    HostDown,
+    NeedsPerson,
+    NotReady,
+    QuotaExhausted,
+    RateLimited,
+    RequestRefused,
+    TokenRejected,
+    TryAgain,
+    UnexpectedAnswer,
+    WarehouseError,
+    WeChatError,
+)
+from wx_datacube.ingest.pool import COMMIT_SECONDS, FAILURES_IN_A_ROW, PUBLISH_SECONDS, Crew, Progress, Stamp
+from wx_datacube.ingest.windows import Window
+from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.wechat import Attempt, Journal
+from wx_datacube_tests.answers import HOURS, MESSAGES, day
+from wx_datacube_tests.processes import HOLD, running
+
+AFTERNOON = dt.datetime(2026, 11, 24, 15)
+MORNING = AFTERNOON.replace(hour=9)
+Act = Callable[[Window], None]
+
+
+def window(*numbers: int) -> Window:
+    """A window over these days of November 2026."""
+    days = tuple(map(day, numbers))
+    return Window(days[0], days[-1], days)
+
+
+def windows(*numbers: int) -> list[Window]:
+    """Windows of one day each."""
+    return [window(number) for number in numbers]
+
+
+@dataclass
+class Acting:
+    """A client whose every call is an attempt with an empty answer, unless `act` raises; it notes what was asked."""
+
+    act: Act = lambda window: None
+    asked: list[int] = field(default_factory=list)
+    attempts: int = 1
+
+    def fetch(self, endpoint: str, begin: dt.date, end: dt.date, journal: Journal) -> Attempt:
+        """As `Client.fetch`, without a call."""
+        for number in range(self.attempts):
+            journal.permit()
+            self.asked.append(end.day)
+            failed = number + 1 < self.attempts
+            try:
+                self.act(Window(begin, end, ()))
+            except WeChatError as error:
+                journal.record(Attempt(endpoint, begin, end, AFTERNOON, 1, 200, -1, str(error)))
+                raise
+            words = (-1, "busy", None, "{}") if failed else (None, None, None, '{"list":[]}')
+            attempt = Attempt(endpoint, begin, end, AFTERNOON, 1, 200, *words)
+            journal.record(attempt)
+        return attempt
+
+
+@dataclass
+class Working:
+    """A crew in a folder of its own."""
+
+    warehouse: Warehouse
+    told: list[Progress] = field(default_factory=list)
+    halted: threading.Event = field(default_factory=threading.Event)
+
+    def crew(self, client: Any, *, concurrency: int = 1, budget: int | None = None, **fields: Any) -> Crew:
+        """A crew with this client."""
+        given = {
+            "warehouse": self.warehouse,
+            "client": client,
+            "endpoint": HOURS,
+            "stamp": Stamp("run", "shop", False),
+            "now": AFTERNOON,
+            "concurrency": concurrency,
+            "gate": self.warehouse.gate("shop", concurrency),
+            "halted": self.halted,
+            "budget": budget,
+            "progress": self.told.append,
+        }
+        return Crew(**given | fields)
+
+    def ledger(self) -> list[int]:
+        """The days that were asked for, by the ledger."""
+        with self.warehouse.writing() as con:
+            found = con.execute("SELECT end_date FROM datacube.api_calls ORDER BY call_id").fetchall()
+        return [date.day for (date,) in found]
+
+
+@pytest.fixture
+def working(folder: Path) -> Working:
+    """A warehouse to work in, that waits a second for others."""
+    return Working(Warehouse(folder / "figures.duckdb", patience=1))
+
+
+def failing(*numbers: int, error: type[WeChatError] = TryAgain, **fields: Any) -> Act:
+    """Fail on these days."""
+
+    def act(window: Window) -> None:
+        if window.end.day in numbers:
+            raise error("It went wrong.", **fields)
+
+    return act
+
+
+# --- order and commits ------------------------------------------------------------------------------------------
+
+
+def test_windows_are_fetched_in_their_order(working: Working) -> None:
+    """With one worker strictly so; each is in the ledger, and told of as stored."""
+    client = Acting()
+    crew = working.crew(client)
+    crew.work(windows(9, 8, 7))
+
+    assert client.asked == working.ledger() == [9, 8, 7]
+    assert (crew.calls, crew.errors) == (3, {})
+    assert [each.end.day for progress in working.told for each in progress.stored] == [9, 8, 7]
+
+
+def test_nothing_to_fetch_starts_nothing(working: Working) -> None:
+    """No thread, no commit."""
+    working.crew(Acting()).work([])
+
+    assert working.told == []
+
+
+def test_a_crew_can_work_again(working: Working) -> None:
+    """As after a first window that went alone: calls and errors add up."""
+    crew = working.crew(Acting(failing(9)))
+    crew.work(windows(9))
+    crew.work(windows(8))
+
+    assert (crew.calls, list(crew.errors)) == (2, [day(9)])
+
+
+def test_commits_come_about_once_a_second(working: Working) -> None:
+    """While calls go on: a killed process loses no more than the answers of the last second."""
+    began = time.monotonic()
+    working.crew(Acting(lambda window: time.sleep(0.25))).work(windows(*range(10, 20)))
+    took = time.monotonic() - began
+
+    assert COMMIT_SECONDS == 1
+    assert took - 2 <= len(working.told) <= took + 1
+    assert [progress.calls for progress in working.told] == sorted(progress.calls for progress in working.told)
+    assert working.told[-1].left == 0
+
+
+@pytest.mark.long
+def test_a_long_run_is_published_on_the_way(working: Working) -> None:
+    """Readers see news every few seconds, not only at the end."""
+    seen: list[int] = []
+
+    def look(window: Window) -> None:
+        time.sleep(0.5)
+        with working.warehouse.reading() as con:
+            seen.extend(con.execute("SELECT count(*) FROM datacube.api_calls").fetchall()[0])
+
+    working.crew(Acting(look)).work(windows(*range(1, 23)))
+
+    assert PUBLISH_SECONDS == 5
+    assert 2 <= len(set(seen)) <= 4
+
+
+def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
+    """The ledger has the window, the labels it was made for, and the run's stamp."""
+    widened = Window(day(3), day(9), (day(8), day(9)))
+    working.crew(Acting(), endpoint=MESSAGES, stamp=Stamp("run-7", "news", True)).work([widened])
+    with working.warehouse.writing() as con:
+        found = con.execute(
+            "SELECT run_id, account, endpoint, begin_date, end_date, asked, refresh FROM datacube.api_calls"
+        ).fetchall()
+
+    assert found == [("run-7", "news", "getupstreammsg", day(3), day(9), [day(8), day(9)], True)]
+
+
+# --- when to stop -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [QuotaExhausted, NeedsPerson, HostDown, TokenRejected])
+def test_some_errors_stop_at_once(working: Working, error: type[WeChatError]) -> None:
+    """What is left is not asked, and has the same reason."""
+    client = Acting(failing(8, error=error))
+    crew = working.crew(client)
+    crew.work(windows(9, 8, 7, 6))
+
+    assert client.asked == [9, 8]
+    assert {label.day: type(reason) for label, reason in crew.errors.items()} == dict.fromkeys([8, 7, 6], error)
+
+
+@pytest.mark.parametrize(
+    ("error", "tried"),
+    [(TryAgain, 3), (RateLimited, 3), (UnexpectedAnswer, 10), (RequestRefused, 12), (NotReady, 12)],
+)
+def test_others_stop_after_some_in_a_row(working: Working, error: type[WeChatError], tried: int) -> None:
+    """Three that used up their attempts, ten that nobody understands; what is about one label stops nothing."""
+    client = Acting(failing(*range(1, 13), error=error))
+    crew = working.crew(client)
+    crew.work(windows(*range(1, 13)))
+
+    assert client.asked == list(range(1, tried + 1))
+    assert len(crew.errors) == 12
+    assert {TryAgain: 3, UnexpectedAnswer: 10} == FAILURES_IN_A_ROW
+
+
+def test_a_success_ends_the_row(working: Working) -> None:
+    """Two failures, a success, two failures: nothing stops."""
+    client = Acting(failing(1, 2, 4, 5))
+    working.crew(client).work(windows(1, 2, 3, 4, 5, 6))
+
+    assert client.asked == [1, 2, 3, 4, 5, 6]
+
+
+def test_all_workers_stop(working: Working) -> None:
+    """The calls in flight end; no worker begins another."""
+    client = Acting(lambda window: (time.sleep(0.1), failing(*range(1, 24), error=NeedsPerson)(window)))  # type: ignore[arg-type]
+    crew = working.crew(client, concurrency=4)
+    crew.work(windows(*range(1, 24)))
+
+    assert len(client.asked) == 4
+    assert len(crew.errors) == 23
+
+
+def test_a_budget_counts_attempts(working: Working) -> None:
+    """Each attempt costs quota, not only each window; the one that would be too many is not made."""
+    client = Acting(attempts=2)
+    crew = working.crew(client, budget=5)
+    crew.work(windows(9, 8, 7, 6))
+
+    assert client.asked == [9, 9, 8, 8, 7]
+    assert (crew.calls, sorted(label.day for label in crew.errors)) == (5, [6, 7])
+    assert {type(error) for error in crew.errors.values()} == {QuotaExhausted}
+
+
+def test_no_budget_is_no_call(working: Working) -> None:
+    """Nothing is left, or somebody else used up more than that."""
+    for budget in (0, -3):
+        client = Acting()
+        crew = working.crew(client, budget=budget)
+        crew.work(windows(9, 8))
+        assert client.asked == []
+        assert len(crew.errors) == 2
+
+
+def test_a_halt_ends_the_run(working: Working) -> None:
+    """Set from outside while calls are in flight: they end and are kept, no other begins."""
+    client = Acting(lambda window: working.halted.set())
+    crew = working.crew(client)
+    crew.work(windows(9, 8, 7))
+
+    assert client.asked == working.ledger() == [9]
+    assert {label.day: str(error) for label, error in crew.errors.items()} == dict.fromkeys(
+        [8, 7], str(TryAgain("The run was interrupted."))
+    )
+
+
+# --- not ready --------------------------------------------------------------------------------------------------
+
+
+def test_the_rest_of_a_window_that_is_not_ready_is_asked(working: Working) -> None:
+    """Without its newest label, and before everything else; with the look-back, as far as it reaches."""
+    asked: list[Window] = []
+
+    def refuse_yesterday(window: Window) -> None:
+        asked.append(window)
+        failing(23, error=NotReady)(window)
+
+    crew = working.crew(Acting(refuse_yesterday), endpoint=MESSAGES, now=MORNING)
+    crew.work([Window(day(17), day(23), (day(20), day(22), day(23))), window(10)])
+
+    assert [(each.begin.day, each.end.day) for each in asked] == [(17, 23), (17, 22), (10, 10)]
+    assert list(crew.errors) == [day(23)]
+
+
+def test_figures_that_are_late_keep_no_older_ones_back(working: Working) -> None:
+    """In the afternoon, and for some days, 61503 may still be about the newest label alone, or the newest two."""
+    client = Acting(failing(22, 23, error=NotReady))
+    crew = working.crew(client, endpoint=MESSAGES)
+    crew.work([window(20, 21, 22, 23)])
+
+    assert client.asked == [23, 22, 21]
+    assert sorted(label.day for label in crew.errors) == [22, 23]
+
+
+def test_a_window_of_older_labels_that_is_not_ready_fails_as_a_whole(working: Working) -> None:
+    """After a week nobody is late: label by label a history would cost as many calls as it has days."""
+    client = Acting(failing(16, error=NotReady))
+    crew = working.crew(client, endpoint=MESSAGES)
+    crew.work([window(15, 16)])
+
+    assert client.asked == [16]
+    assert sorted(label.day for label in crew.errors) == [15, 16]
+
+
+# --- when the file is in the way --------------------------------------------------------------------------------
+
+
+def test_answers_that_could_not_be_stored_are_stored_with_the_last_ones(working: Working) -> None:
+    """Somebody holds the writer's file: the run ends with an error that says so, but no paid answer is lost."""
+    working.ledger()
+    with running(HOLD, working.warehouse.writer) as holder:
+
+        def let_go_at_last(window: Window) -> None:
+            if window.end.day == 8:
+                time.sleep(3)
+                holder.kill()
+                holder.wait()
+
+        client = Acting(let_go_at_last)
+        with pytest.raises(WarehouseError, match=str(holder.pid)):
+            working.crew(client).work(windows(9, 8, 7))
+
+    assert client.asked == [9, 8]
+    assert working.ledger() == [9, 8]
+
+
+class Interrupted(Warehouse):
+    """Files on which Ctrl-C comes between a commit and everything that follows it, once."""
+
+    committed = 0
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """As ever, with the interruption after the commit."""
+        with super().writing() as con:
+            yield con
+        self.committed += 1
+        if self.committed == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_right_after_a_commit_stores_nothing_twice(working: Working) -> None:
+    """Nobody knew yet that the answers were in the ledger; those in flight are kept with no other."""
+    working.ledger()
+    files = Interrupted(working.warehouse.database, patience=1)
+    with pytest.raises(KeyboardInterrupt):
+        working.crew(Acting(lambda window: time.sleep(0.4)), warehouse=files).work(windows(9, 8, 7, 6, 5))
+
+    assert files.committed == 2
+    assert len(working.ledger()) >= 3
+    assert working.ledger() == [9, 8, 7, 6, 5][: len(working.ledger())]
+
+
+def test_a_fault_of_the_program_leaves_its_place_in_the_log(working: Working, caplog: pytest.LogCaptureFixture) -> None:
+    """Where it came from, so that it can be reported, and nothing of its text: who knows what that holds."""
+
+    def fail(window: Window) -> None:
+        raise KeyError(str(window.end) * 2)
+
+    crew = working.crew(Acting(fail))
+    crew.work(windows(9))
+
+    assert "please report it" in str(crew.errors[day(9)])
+    assert "A fault of wx_datacube: KeyError." in caplog.text
+    assert f'File "{__file__}", line' in caplog.text
+    assert str(day(9)) * 2 not in caplog.text
+
+
+def test_an_unforeseen_error_ends_the_run_with_a_reason(working: Working) -> None:
+    """A fault of this program: no label without a reason, no thread left, no endless wait."""
+
+    def fail(window: Window) -> None:
+        if window.end.day == 8:
+            raise ZeroDivisionError
+        time.sleep(0.05)
+
+    crew = working.crew(Acting(fail), concurrency=2)
+    crew.work(windows(*range(9, 0, -1)))
+
+    reasons: Iterable[WeChatError] = crew.errors.values()
+    assert {str(reason).split(".")[0] for reason in reasons} == {"A fault of wx_datacube: ZeroDivisionError"}
+    assert day(1) in crew.errors
+    assert sorted([*working.ledger(), *(label.day for label in crew.errors)]) == list(range(1, 10))

@@ -1,0 +1,77 @@
+"""Accounts: which lines of `.env` follow from a renaming or a removal, in the words that a person copies."""
+
+from pathlib import Path
+
+import pytest
+
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.operations.accounts import after_removal, after_renaming
+
+ONE = (Account("default"),)
+SEVERAL = (Account("shop", single=False), Account("news", single=False))
+LINES = {
+    ONE: "WX_DATACUBE_APPID=wx1\nWX_DATACUBE_SECRET=s\nWX_DATACUBE_START=\n",
+    SEVERAL: "WX_DATACUBE_SHOP_APPID=wx1\nWX_DATACUBE_NEWS_TOKEN_URL=https://tokens.example.com\n",
+}
+
+
+def settings(folder: Path, accounts: tuple[Account, ...]) -> Settings:
+    """Settings whose `.env` holds some of the accounts' own variables."""
+    (folder / ".env").write_text(LINES[accounts])
+    return Settings(folder, folder / "figures.duckdb", accounts=accounts, dotenv=folder / ".env")
+
+
+@pytest.mark.parametrize(
+    ("accounts", "old", "said"),
+    [
+        (
+            ONE,
+            "default",
+            "In .env: WX_DATACUBE_ACCOUNT=paper. Or, with several accounts, instead of it:"
+            " WX_DATACUBE_ACCOUNTS=paper,…, WX_DATACUBE_APPID becomes WX_DATACUBE_PAPER_APPID,"
+            " WX_DATACUBE_SECRET becomes WX_DATACUBE_PAPER_SECRET.",
+        ),
+        (
+            SEVERAL,
+            "news",
+            "In .env: paper instead of news in WX_DATACUBE_ACCOUNTS, WX_DATACUBE_NEWS_TOKEN_URL becomes"
+            " WX_DATACUBE_PAPER_TOKEN_URL.",
+        ),
+        (
+            SEVERAL,
+            "club",
+            "paper is not configured: name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one) to go on with it.",
+        ),
+    ],
+    ids=["the only one", "one of several", "one that is not configured"],
+)
+def test_after_a_renaming_variables_follow(tmp_path: Path, accounts: tuple[Account, ...], old: str, said: str) -> None:
+    """Those that hold something are named, with what they become."""
+    assert after_renaming(settings(tmp_path, accounts), old, "paper") == said
+
+
+def test_where_the_settings_have_the_new_name_nothing_follows(tmp_path: Path) -> None:
+    """Who changes `.env` first is not told to change it."""
+    assert after_renaming(settings(tmp_path, SEVERAL), "club", "news") == "The settings name news already."
+
+
+@pytest.mark.parametrize(
+    ("accounts", "name", "lines"),
+    [
+        (ONE, "default", "WX_DATACUBE_ACCOUNT, where it is set, WX_DATACUBE_APPID, WX_DATACUBE_SECRET."),
+        (SEVERAL, "shop", "shop in WX_DATACUBE_ACCOUNTS, WX_DATACUBE_SHOP_APPID."),
+    ],
+    ids=["the only one", "one of several"],
+)
+def test_a_removed_account_would_be_brought_in_anew(
+    tmp_path: Path, accounts: tuple[Account, ...], name: str, lines: str
+) -> None:
+    """Unless its lines go."""
+    said = after_removal(settings(tmp_path, accounts), name)
+    assert said == f"Take out of .env, or the next run brings everything in anew: {lines}"
+
+
+def test_of_an_account_that_is_not_configured_no_line_goes(tmp_path: Path) -> None:
+    """It was taken out before."""
+    said = after_removal(settings(tmp_path, SEVERAL), "club")
+    assert said == "club is not configured: nothing is to be changed in .env."

@@ -1,0 +1,482 @@
+"""Backfill: everything that is to do and nothing else, in the order in which people want it, and an honest end."""
+
+import datetime as dt
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.periods import beijing_now
+from wx_datacube.cli import commands
+from wx_datacube.cli.backfill import run_backfill
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.errors import SettingsError, WarehouseError
+from wx_datacube.ingest.service import Ingest
+from wx_datacube.operations.backfill import Ahead, Backfill, Landed, Run, Runs, Scope, check_account
+from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.orchestration.materialize import DagsterRuns
+from wx_datacube.orchestration.runs import REASON_TAG
+from wx_datacube.warehouse.coverage import State
+from wx_datacube_tests.ingesting import Watching
+from wx_datacube_tests.orchestrating import (
+    DAYS,
+    HOURS,
+    SENDERS,
+    WEEKS,
+    Orchestra,
+    asset_key,
+    labels,
+    orchestra,
+)
+
+START, END = dt.date(2024, 3, 1), dt.date(2024, 3, 10)
+DAILY = (DAYS, SENDERS, HOURS)
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project and instance."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def emulated(it: Orchestra) -> Iterator[Emulated]:
+    """An account with silent days, which the project is configured for."""
+    with wechat(silent_share=0.2, seed=5) as running:
+        it.use(running, START=START)
+        yield running
+
+
+def backfill(it: Orchestra, **scope: object) -> Backfill:
+    """A backfill of ten days of March 2024, unless `scope` says otherwise."""
+    given = {"start": START, "end": END, "endpoints": DAILY} | scope
+    return backfill_in(it.instance, it, Scope(**given))  # type: ignore[arg-type]
+
+
+def backfill_in(instance: dg.DagsterInstance, it: Orchestra, scope: Scope) -> Backfill:
+    """A backfill with its runs in this process, in an instance in memory; `run_backfill` has a process for them."""
+    settings, account, now = it.settings, it.settings.account(), beijing_now()
+    runs = DagsterRuns(instance, settings, account, scope, now)
+    return Backfill(runs, Ingest.of(settings, account), scope, now, Watching())
+
+
+def fetching(it: Orchestra, **scope: object) -> Backfill:
+    """The same without Dagster's runs."""
+    given = {"start": START, "end": END, "endpoints": DAILY} | scope
+    return it.fetching(Scope(**given))  # type: ignore[arg-type]
+
+
+def told(done: Backfill) -> Watching:
+    """What a backfill told."""
+    assert isinstance(done.watch, Watching)
+    return done.watch
+
+
+def asked(emulated: Emulated) -> int:
+    """The statistics calls so far."""
+    return len(emulated.control.statistics_calls())
+
+
+def test_everything_due_is_there_and_materialized(it: Orchestra, emulated: Emulated) -> None:
+    """Each label of each endpoint is landed, empty or implied, and a partition of Dagster's; the plan held."""
+    done = backfill(it, endpoints=ENDPOINTS)
+    states = done.run()
+
+    ((todo, calls),) = told(done).plans
+    assert todo == sum(map(len, states.values()))
+    assert asked(emulated) <= calls
+    assert {state for found in states.values() for state in found.values()} == {"landed", "empty", "implied"}
+    for endpoint, found in states.items():
+        assert it.materialized(endpoint) == set(found)
+    assert done.failures == []
+
+
+def test_the_same_again_does_nothing(it: Orchestra, emulated: Emulated) -> None:
+    """No call and no run for what is there."""
+    backfill(it).run()
+    calls, runs = asked(emulated), it.instance.get_runs_count()
+
+    again = backfill(it)
+    again.run()
+
+    assert told(again).plans == [(0, 0)]
+    assert (asked(emulated), it.instance.get_runs_count()) == (calls, runs)
+
+
+def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that isn't mounted would have everything paid once more without a word; `doctor` says it, too."""
+    with project_instance(it.folder) as instance:
+        backfill_in(instance, it, Scope(START, END, [DAYS, SENDERS])).run()
+        it.use(emulated, START=START, DATABASE="elsewhere/figures.duckdb")
+        again = backfill_in(instance, it, Scope(START, END, [DAYS, SENDERS]))
+        again.run()
+        assert commands.run(["doctor"]) == 0
+        it.use(emulated, START=START, DATABASE="a third/figures.duckdb")
+        assert commands.run(["doctor"]) == 1
+
+    (said,) = told(again).words
+    assert said.startswith("Dagster holds 20 partitions of default as materialized, and only 0 are in ")
+    assert "a disk that is not mounted" in said
+    assert "Dagster holds 20 partitions of default as materialized, and only " in capsys.readouterr().out
+
+
+def test_keys_with_a_prefix_are_materialized_under_it(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In other people's projects: under each prefix of Dagster's history, and under none if it has only others."""
+    keys = [dg.AssetKey([*prefix, "default", DAYS.name]) for prefix in (["wechat"], ["a", "b"])]
+    with project_instance(it.folder) as instance:
+        for key in keys:
+            instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=str(START)))
+
+    assert ended(it, capsys, endpoints=[DAYS], refresh=True)[0] == 0
+    code = commands.run(["doctor"])
+    said = capsys.readouterr().out
+
+    with project_instance(it.folder) as instance:
+        assert [len(instance.get_materialized_partitions(key)) for key in keys] == [10, 10]
+        assert not instance.has_asset_key(asset_key(DAYS))
+    assert code == 0
+    assert "Schedules that are off: a__b__default_daily, a__b__default_weekly" in said
+
+
+@pytest.mark.parametrize("start", [dt.date(2024, 2, 20), dt.date(2024, 3, 5)], ids=["earlier", "later"])
+def test_another_start_is_seen_by_readers_though_nothing_is_to_do(
+    it: Orchestra, emulated: Emulated, start: dt.date
+) -> None:
+    """`coverage` and `status` say the same of the same history, also where all that is asked for is there."""
+    fetching(it).run()
+    calls = asked(emulated)
+    it.use(emulated, START=start)
+    fetching(it).run()
+
+    with it.warehouse.reading() as con:
+        first = con.execute("SELECT min(label) FROM datacube.coverage WHERE endpoint = 'getupstreammsg'").fetchall()
+        assert first == con.execute("SELECT start_date FROM datacube.accounts").fetchall() == [(start,)]
+    assert asked(emulated) == calls
+
+
+def test_the_newest_comes_first_and_hours_last(it: Orchestra, emulated: Emulated) -> None:
+    """One call of each endpoint before anything older; the cheap endpoints before the hours."""
+    emulated.control.set(silent_share=0)
+    it.configure(API_URL=emulated.api_url, APPID=emulated.appid, SECRET=emulated.secret, START=START, CONCURRENCY=1)
+    fetching(it, end=dt.date(2024, 4, 5), endpoints=ENDPOINTS).run()
+    calls = emulated.control.statistics_calls()
+    newest = [call.endpoint for call in calls[: len(ENDPOINTS)]]
+    hours = [place for place, call in enumerate(calls) if call.endpoint == HOURS.name]
+
+    assert set(newest) == {endpoint.name for endpoint in ENDPOINTS}
+    assert calls[hours[0]].begin == "2024-04-05"
+    beside = {call.endpoint for call in calls[hours[1] :]} - {HOURS.name}
+    assert len(beside) <= 1
+
+
+def test_fetching_does_not_wait_for_dagster(it: Orchestra, emulated: Emulated) -> None:
+    """However long that takes; then there is one run for all that has landed of an endpoint."""
+    done = backfill(it)
+
+    @dataclass
+    class Slow:
+        """Dagster's side, which wakes up when everything is fetched."""
+
+        runs: Runs
+
+        def to_do(self) -> Ahead:
+            """Only then."""
+            while len({report.endpoint for report in done.reports if report.labels[0].label == START}) < len(DAILY):
+                time.sleep(0.05)
+            time.sleep(0.2)
+            return self.runs.to_do()
+
+        def materialize(self, landed: Landed) -> Iterator[Run]:
+            """As ever."""
+            return self.runs.materialize(landed)
+
+    done.runs = Slow(done.runs)
+    states = done.run()
+
+    assert sorted(run[0].name for run in told(done).runs) == sorted(endpoint.name for endpoint in DAILY)
+    assert {run[1:] for run in told(done).runs} == {(START, END)}
+    assert {state for found in states.values() for state in found.values()} <= {"landed", "empty", "implied"}
+
+
+def test_silent_days_are_not_asked_for_their_hours(it: Orchestra, emulated: Emulated) -> None:
+    """Days are asked before what a silent one makes superfluous."""
+    states = fetching(it).run()
+    silent = [label for label, state in states[DAYS].items() if state is State.EMPTY]
+
+    assert silent
+    assert len(emulated.control.calls(HOURS.name)) == len(states[HOURS]) - len(silent)
+    assert {states[HOURS][label] for label in silent} == {State.IMPLIED}
+
+
+@pytest.mark.long
+def test_hours_of_days_that_could_not_be_asked_wait_for_them(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The days may be silent: their hours and distributions are not asked before that is known."""
+    emulated.control.set_quota(1, DAYS.name)
+
+    code, _ = ended(it, capsys)
+    assert code == 3
+    known = {call.begin for call in emulated.control.calls(HOURS.name)}
+    assert known <= {str(day) for day in labels(DAYS, dt.date(2024, 3, 4), END)}
+
+    emulated.control.set_quota(100, DAYS.name)
+    assert ended(it, capsys) == (0, "")
+    with it.warehouse.reading() as con:
+        silent = con.execute("SELECT count(*) FROM datacube.coverage WHERE state = 'implied'").fetchall()
+    assert len(emulated.control.calls(HOURS.name)) == 10 - silent[0][0] // 2
+
+
+@pytest.mark.parametrize("denied", [[DAYS.name], [HOURS.name], [WEEKS.name], ["*"]], ids=lambda denied: denied[0])
+def test_an_endpoint_that_is_not_granted_costs_one_call(it: Orchestra, emulated: Emulated, denied: list[str]) -> None:
+    """Its newest labels show it; for the older ones no call is made, nor for what hangs on days that failed."""
+    emulated.control.set(denied=denied, silent_share=0)
+    done = fetching(it, end=dt.date(2024, 5, 12), endpoints=ENDPOINTS)
+    done.run()
+
+    refused = Counter(call.endpoint for call in emulated.control.statistics_calls() if call.errcode == 48001)
+    if denied == ["*"]:
+        assert refused == Counter(set(BY_NAME) - {HOURS.name, SENDERS.name})
+    else:
+        assert refused == Counter(denied)
+    undone = {report.endpoint.name for report in done.reports if report.undone}
+    assert undone == (
+        {*BY_NAME} if denied == ["*"] else {*denied, *_HANG_ON_DAYS} if DAYS.name in denied else {*denied}
+    )
+
+
+def test_what_is_not_asked_because_of_days_says_nothing_of_the_host(it: Orchestra, emulated: Emulated) -> None:
+    """WeChat is busy where days are asked for, and nowhere else: weeks and months land."""
+    emulated.control.set(silent_share=0, faults=[f"{DAYS.name}=-1"])
+    done = fetching(it, start=dt.date(2024, 3, 31), end=dt.date(2024, 4, 1), endpoints=ENDPOINTS)
+    states = done.run()
+
+    landed = {endpoint for endpoint, found in states.items() if set(found.values()) == {State.LANDED}}
+    assert landed == set(ENDPOINTS) - {DAYS, HOURS, SENDERS}
+    assert {call.endpoint for call in emulated.control.statistics_calls()}.isdisjoint({HOURS.name, SENDERS.name})
+
+
+_HANG_ON_DAYS = {endpoint.name for endpoint in ENDPOINTS if endpoint.implied_by_silence}
+
+
+def test_an_interrupted_refresh_is_materialized_as_a_whole(it: Orchestra, emulated: Emulated) -> None:
+    """Also what had been asked again before the interruption, which Dagster had no time for."""
+    fetching(it, endpoints=[HOURS]).run()
+    ingest = Ingest.of(it.settings, it.settings.account())
+    again = ingest.begin_refresh({HOURS: labels(HOURS, START, END)}, START, END)[HOURS]
+    ingest.bring_in(HOURS, again.left[5:], run_id="interrupted", refresh=again)
+    calls, runs = asked(emulated), it.instance.get_runs_count()
+
+    done = backfill(it, endpoints=[HOURS], refresh=True)
+    done.run()
+
+    assert asked(emulated) == calls + 5
+    assert told(done).runs == [(HOURS, START, END)]
+    assert it.instance.get_runs_count() == runs + 1
+
+
+def test_only_what_is_wanted_is_done(it: Orchestra, emulated: Emulated) -> None:
+    """Endpoints and dates as given; weeks and months by their label."""
+    states = backfill(it, endpoints=[SENDERS]).run()
+
+    assert list(states) == [SENDERS]
+    assert {call.endpoint for call in emulated.control.statistics_calls()} == {SENDERS.name}
+    assert it.materialized(SENDERS) == set(labels(SENDERS, START, END))
+
+
+def test_what_is_stored_and_not_materialized_costs_no_call(it: Orchestra, emulated: Emulated) -> None:
+    """A Dagster history that was lost is made again from the file."""
+    backfill(it).run()
+    calls = asked(emulated)
+
+    with dg.DagsterInstance.ephemeral() as fresh:
+        backfill_in(fresh, it, Scope(START, END, DAILY)).run()
+        assert fresh.get_materialized_partitions(dg.AssetKey(["default", DAYS.name]))
+    assert asked(emulated) == calls
+
+
+def test_a_refresh_asks_for_everything_again(it: Orchestra, emulated: Emulated) -> None:
+    """What WeChat changed since lands, and is materialized anew; the runs say that they were a refresh."""
+    backfill(it).run()
+    calls = asked(emulated)
+    restated = emulated.control.restate(END, delta=777)
+
+    done = backfill(it, endpoints=[DAYS], refresh=True)
+    done.run()
+
+    assert asked(emulated) == calls + 2
+    assert it.metadata(DAYS, END)["messages"] == restated
+    assert {run.tags[REASON_TAG] for run in it.instance.get_runs(limit=1)} == {"refresh"}
+    assert done.failures == []
+
+
+def test_replay_rebuilds_the_same_tables(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """From what the ledger holds, without a call."""
+    fetching(it).run()
+    tables = [f"FROM datacube.{name} ORDER BY ALL" for name in (*BY_NAME, "coverage", "revisions", "rejected_rows")]
+    with it.warehouse.reading() as con:
+        before, calls = [con.execute(table).fetchall() for table in tables], asked(emulated)
+
+    assert commands.run(["replay"]) == 0
+    assert f"from {calls} calls" in capsys.readouterr().out
+    with it.warehouse.reading() as con:
+        assert [con.execute(table).fetchall() for table in tables] == before
+    assert asked(emulated) == calls
+
+
+def test_replay_sets_apart_what_can_not_be_read(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rest is replayed; it says which calls were left out, and the next backfill asks for their days again."""
+    fetching(it, endpoints=[HOURS]).run()
+    calls = asked(emulated)
+    with it.warehouse.writing() as con:
+        con.execute("UPDATE datacube.api_calls SET response = left(response, 40) WHERE call_id = 3")
+        con.execute("UPDATE datacube.api_calls SET response = NULL WHERE call_id = 5")
+        before = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()
+
+    assert commands.run(["replay"]) == 0
+    assert "2 calls (call_id 3, 5)" in capsys.readouterr().err
+    with it.warehouse.reading() as con:
+        after = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()
+    assert after == [row for row in before if row[-1] not in {3, 5}]
+
+    fetching(it, endpoints=[HOURS]).run()
+    assert asked(emulated) == calls + 2
+    with it.warehouse.reading() as con:
+        again = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()
+    assert sorted(row[:-1] for row in again) == sorted(row[:-1] for row in before)
+
+
+# --- how it ends, as the command says it ------------------------------------------------------------------------
+
+
+def ended(it: Orchestra, capsys: pytest.CaptureFixture[str], **scope: object) -> tuple[int, str]:
+    """Exit code and stderr of the command, in the project's own instance."""
+    given = {"start": START, "end": END, "endpoints": DAILY} | scope
+    settings = it.settings
+    capsys.readouterr()
+    code = run_backfill(settings, settings.account(), Scope(**given))  # type: ignore[arg-type]
+    return code, capsys.readouterr().err
+
+
+def test_it_says_when_the_first_message_was(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An account that was silent at first: which WX_DATACUBE_START saves the rest; with it nothing more is asked."""
+    emulated.control.set(silent_share=1)
+    emulated.control.restate(dt.date(2024, 3, 5), delta=7)
+    settings = it.settings
+
+    assert run_backfill(settings, settings.account(), Scope(START, END, [DAYS])) == 0
+    said = capsys.readouterr().out
+    assert "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls" in said
+
+    it.use(emulated, START="2024-03-05")
+    calls = asked(emulated)
+    assert run_backfill(it.settings, it.settings.account(), Scope(None, END, [DAYS])) == 0
+    assert "first message" not in capsys.readouterr().out
+    assert asked(emulated) == calls
+
+
+@pytest.mark.long
+def test_a_refresh_that_the_quota_stops_ends_with_3(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything is stored, yet not everything was asked again: that is not 0."""
+    ended(it, capsys, endpoints=[DAYS])
+    emulated.control.set_quota(emulated.control.used(DAYS.name) + 1, DAYS.name)
+
+    code, said = ended(it, capsys, endpoints=[DAYS], refresh=True)
+
+    assert code == 3
+    assert "getupstreammsg: 3 of 10 are still to be asked again." in said
+
+
+@pytest.mark.long
+def test_a_refresh_of_several_days_goes_on_where_it_stopped(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same command, day after day, asks for each label once; then it is done, and a next one begins anew."""
+    ended(it, capsys, endpoints=[HOURS])
+    first = emulated.control.used(HOURS.name)
+    emulated.control.set_quota(first + 4, HOURS.name)
+
+    code, said = ended(it, capsys, endpoints=[HOURS], refresh=True)
+    assert code == 3
+    assert "getupstreammsghour: 6 of 10 are still to be asked again." in said
+    assert "run the same again then (it asks only for what is left)" in said
+
+    emulated.control.advance(dt.timedelta(days=1))
+    emulated.control.set_quota(4, HOURS.name)
+    assert ended(it, capsys, endpoints=[HOURS], refresh=True)[0] == 3
+    emulated.control.advance(dt.timedelta(days=1))
+    assert ended(it, capsys, endpoints=[HOURS], refresh=True) == (0, "")
+    assert sorted(call.begin for call in emulated.control.calls(HOURS.name)[first:] if call.errcode is None) == [
+        str(day) for day in labels(HOURS, START, END)
+    ]
+
+    emulated.control.set_quota(100, HOURS.name)
+    calls = asked(emulated)
+    assert ended(it, capsys, endpoints=[HOURS], refresh=True) == (0, "")
+    assert asked(emulated) == calls + 10
+
+
+def test_what_needs_a_person_ends_it_with_1(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One endpoint is not granted: it says what to do about that, and the others come in."""
+    emulated.control.set(denied=[SENDERS.name])
+
+    code, said = ended(it, capsys, endpoints=[DAYS, SENDERS])
+
+    assert code == 1
+    assert said.count("微信认证") == 1
+    assert "getupstreammsgdist: " in said.splitlines()[-2]
+    assert it.warehouse.database.exists()
+
+
+def test_a_wrong_secret_is_tried_once(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a token no endpoint can be asked: it is not tried for each of them."""
+    emulated.control.set(whitelist=["203.0.113.7"])
+
+    code, said = ended(it, capsys, endpoints=ENDPOINTS)
+
+    assert code == 1
+    assert said.count("its address 127.0.0.1 is not whitelisted") == 1
+    assert "un the same again" in said
+    assert len(emulated.control.calls("stable_token")) <= 2  # two endpoints are fetched at a time
+
+
+def test_credentials_are_asked_for_only_where_something_is_missing(it: Orchestra, emulated: Emulated) -> None:
+    """What is stored can be materialized without any."""
+    backfill(it, endpoints=[DAYS]).run()
+    it.configure(START=START)
+    settings = it.settings
+
+    check_account(settings, settings.account(), Scope(START, END, [DAYS]), beijing_now())
+    with pytest.raises(SettingsError, match="WX_DATACUBE_APPID"):
+        check_account(settings, settings.account(), Scope(START, END, [SENDERS]), beijing_now())
+    with pytest.raises(SettingsError, match="WX_DATACUBE_APPID"):
+        check_account(settings, settings.account(), Scope(START, END, [DAYS], refresh=True), beijing_now())
+
+
+def test_a_fault_while_fetching_is_not_swallowed(it: Orchestra, emulated: Emulated) -> None:
+    """Fetching runs in threads of its own; what ends it ends the backfill, with its own words."""
+    done = backfill(it, endpoints=[DAYS])
+    it.warehouse.publish()
+    it.warehouse.database.unlink()
+    it.warehouse.database.mkdir()
+
+    with pytest.raises(WarehouseError):
+        done.run()

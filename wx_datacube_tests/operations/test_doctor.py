@@ -1,0 +1,368 @@
+"""Doctor: it names what stands in the way and what to do, and makes no more than one call an endpoint."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wx_datacube.alerts.troubles import Source, Troubles, troubles_of
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.periods import beijing_now
+from wx_datacube.cli import commands
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.ingest.service import Ingest
+from wx_datacube.operations.backfill import Scope
+from wx_datacube.operations.doctor import examine
+from wx_datacube_tests.disks import limited
+from wx_datacube_tests.orchestrating import DAYS, HOURS, Orchestra, orchestra
+from wx_datacube_tests.wechat_stand_in import StandIn, token
+
+DAY = dt.timedelta(days=1)
+WEEK_AGO = beijing_now().date() - 8 * DAY
+"""Since then a few labels are due."""
+LAST_MONTH = beijing_now().date().replace(day=1) - 7 * DAY
+"""Since then labels of every endpoint are due."""
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project, with nothing configured."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def emulated(it: Orchestra) -> Iterator[Emulated]:
+    """An ordinary account, which the project is configured for."""
+    with wechat() as running:
+        it.use(running, START="2024-03-01")
+        yield running
+
+
+def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[str]]:
+    """Exit code, what is well, and what is not."""
+    capsys.readouterr()
+    code = commands.run(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    wells, ills = ([line[6:] for line in lines if line.startswith(mark)] for mark in ("  ok ", "  NO "))
+    return code, wells, ills
+
+
+def test_all_is_well(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """Folder, credentials, token, each endpoint with its quota, Dagster and schedules; exit code 0."""
+    code, wells, ills = examined(capsys)
+
+    assert (code, ills) == (0, [])
+    assert [endpoint.name for endpoint in ENDPOINTS if not any(f"{endpoint.name} is granted" in w for w in wells)] == []
+    assert any(
+        "Schedules that are off: default_daily, default_weekly, default_monthly, default_checks" in well
+        for well in wells
+    )
+    assert any("Dagster's instance" in well for well in wells)
+
+
+def test_its_calls_are_not_wasted(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """At most one an endpoint, kept in the ledger, and of figures that were missing."""
+    examined(capsys)
+
+    called = [call.endpoint for call in emulated.control.statistics_calls()]
+    assert sorted(called) == sorted(endpoint.name for endpoint in ENDPOINTS)
+    with it.warehouse.writing() as con:
+        landed = con.execute("SELECT count(DISTINCT endpoint) FROM datacube.coverage WHERE state <> 'missing'")
+        assert landed.fetchall() == [(len(ENDPOINTS),)]
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["at first", "with everything stored"])
+def test_a_permission_is_seen_by_a_call(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], stored: bool
+) -> None:
+    """An account may lose its certification after years; what has no label yet is not said to be granted."""
+    it.use(emulated, START=LAST_MONTH)
+    if stored:
+        it.fetching(Scope()).run()
+    assert examined(capsys)[0] == 0
+    emulated.control.set(denied=["*"])
+
+    code, wells, ills = examined(capsys)
+
+    assert code == 1
+    assert len([ill for ill in ills if "errcode 48001" in ill]) == len(ENDPOINTS)
+    assert not [well for well in wells if "is granted" in well]
+
+
+def everything_kept(it: Orchestra) -> dict[str, list[tuple[object, ...]]]:
+    """All figures, with the state of each label, and how far refreshes are."""
+    tables = [*(endpoint.name for endpoint in ENDPOINTS), "refreshes"]
+    with it.warehouse.reading() as con:
+        found = {name: con.execute(f"FROM datacube.{name} ORDER BY ALL").fetchall() for name in tables}
+        states = con.execute("SELECT account, endpoint, label, state FROM datacube.coverage ORDER BY ALL").fetchall()
+    return found | {"coverage": states}
+
+
+def test_it_only_looks(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """With everything stored it asks for the newest label, and an empty answer takes nothing away: no refresh."""
+    emulated.control.set(silent_share=0)
+    it.use(emulated, START=LAST_MONTH)
+    it.fetching(Scope()).run()
+    before, made = everything_kept(it), len(emulated.control.statistics_calls())
+    for endpoint in ENDPOINTS:
+        emulated.control.fault(endpoint.name, '200:{"list":[]}')
+
+    assert examined(capsys)[::2] == (0, [])
+    assert everything_kept(it) == before
+    calls = emulated.control.statistics_calls()[made:]
+    assert sorted(call.endpoint for call in calls) == sorted(endpoint.name for endpoint in ENDPOINTS)
+    assert all(call.begin == call.end for call in calls)
+    with it.warehouse.reading() as con:
+        assert con.execute("SELECT run_id FROM datacube.api_calls WHERE refresh").fetchall() == []
+
+
+def test_it_costs_no_progress_of_a_refresh(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that the quota cut off goes on where it stopped, whatever was examined in between."""
+    emulated.control.set(silent_share=0)
+    it.use(emulated, START=WEEK_AGO)
+    it.fetching(Scope(endpoints=[HOURS])).run()
+    due, used = len(emulated.control.calls(HOURS.name)), emulated.control.used(HOURS.name)
+    emulated.control.set_quota(used + 5, HOURS.name)
+    cut_off = it.fetching(Scope(endpoints=[HOURS], refresh=True))
+    cut_off.run()
+    assert cut_off.reports[-1].undone
+    emulated.control.set_quota(1000, HOURS.name)
+    made = emulated.control.used(HOURS.name)
+    assert examined(capsys)[0] == 0
+
+    it.fetching(Scope(endpoints=[HOURS], refresh=True)).run()
+    assert emulated.control.used(HOURS.name) == made + 1 + due - 5
+
+
+@pytest.mark.parametrize("wrong", ["nothing configured", "a wrong secret", "nothing due"])
+def test_it_makes_no_file_where_nothing_is_stored(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    """So `status` has nothing to be mistaken about."""
+    if wrong == "nothing configured":
+        it.configure()
+    elif wrong == "a wrong secret":
+        emulated.control.set(secret="f" * 32)
+    else:
+        it.use(emulated, START=beijing_now().date())
+    examined(capsys)
+
+    assert list(it.folder.rglob("*.duckdb")) == []
+    assert commands.run(["status"]) in (0, 1)
+    assert "Nothing is stored yet: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cause", ["credentials", "permission", "whitelist"])
+def test_what_it_found_mended_needs_nobody_any_more(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], cause: str
+) -> None:
+    """The trouble of a backfill too: `status` says so before anything else has run."""
+    it.use(emulated, START=WEEK_AGO)
+    it.fetching(Scope()).run()
+    whitelist = emulated.control.options().whitelist
+    if cause == "credentials":
+        it.configure(API_URL=emulated.api_url, APPID=emulated.appid, START=WEEK_AGO)
+    else:
+        emulated.control.set(**({"denied": ["*"]} if cause == "permission" else {"whitelist": ["203.0.113.7"]}))
+        emulated.control.revoke_tokens()
+    assert commands.run(["backfill", "--refresh"]) in (1, 2)
+    assert commands.run(["status"]) == 1
+
+    it.use(emulated, START=WEEK_AGO)
+    emulated.control.set(denied=[], whitelist=list(whitelist))
+    assert examined(capsys)[0] == 0
+    assert commands.run(["status"]) == 0
+    assert "Needs a person" not in capsys.readouterr().out
+
+
+def test_a_fault_of_the_program_is_not_found_mended(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing that it looks at shows that."""
+    troubles = Troubles(it.settings.database)
+    it.settings.database.with_name(f"{it.settings.database.stem}.locks").mkdir(parents=True)
+    troubles.note("default", Source.RUNS, [DAYS.name], troubles_of([ZeroDivisionError()], DAYS.name))
+
+    assert examined(capsys)[0] == 0
+    assert [each.cause for each in troubles.standing("default")] == ["ZeroDivisionError"]
+
+
+def test_a_token_that_is_refused_costs_one_call_an_endpoint(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another program has replaced it between two of its calls: somebody at a terminal is told so."""
+    for endpoint in ENDPOINTS:
+        emulated.control.script(endpoint.name, "revoke")
+
+    examined(capsys)
+    assert len(emulated.control.statistics_calls()) == len(ENDPOINTS)
+
+
+def test_of_what_is_not_due_nothing_is_asked(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first month of an account's history has not ended: whether its figures are granted, nobody knows."""
+    it.use(emulated, START=beijing_now().date())
+    emulated.control.set(denied=["*"])
+
+    _, wells, ills = examined(capsys)
+
+    assert len([well for well in wells if "nothing of it is due yet, so nothing was asked" in well]) == len(ENDPOINTS)
+    assert ills == []
+    assert emulated.control.statistics_calls() == []
+
+
+@pytest.mark.parametrize("answer", ["-1", "45011", "drop"])
+def test_it_asks_each_endpoint_once_whatever_comes(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], answer: str
+) -> None:
+    """Somebody waits for it at a terminal, and the day's calls are for figures."""
+    for endpoint in ENDPOINTS:
+        emulated.control.fault(endpoint.name, answer)
+
+    assert examined(capsys)[0] == 1
+    assert len(emulated.control.statistics_calls()) == len(ENDPOINTS)
+
+
+def test_an_address_that_is_not_whitelisted_is_named(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """40164: the address to enter, and that nobody must reset the AppSecret; exit code 1."""
+    emulated.control.set(whitelist=["203.0.113.7"])
+
+    code, _, ills = examined(capsys)
+
+    assert code == 1
+    assert len(ills) == 1
+    assert "its address 127.0.0.1 is not whitelisted" in ills[0]
+    assert "IP白名单" in ills[0]
+    assert "Do not reset the AppSecret" in ills[0]
+
+
+def test_an_endpoint_that_is_not_granted_is_named(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """48001 of one endpoint: what certification has to do with it; the others are well."""
+    emulated.control.set(denied=["getupstreammsgdist"])
+
+    code, wells, ills = examined(capsys)
+
+    assert code == 1
+    assert len(ills) == 1
+    assert ills[0].startswith("getupstreammsgdist: ")
+    assert "微信认证" in ills[0]
+    assert sum("is granted" in well for well in wells) == len(ENDPOINTS) - 1
+
+
+def test_a_wrong_secret_is_told_apart(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """40125: which variable to set, and not to reset the AppSecret; the secret itself is not said."""
+    emulated.control.set(secret="f" * 32)
+
+    code, _, ills = examined(capsys)
+
+    assert code == 1
+    assert len(ills) == 1
+    assert "WX_DATACUBE_SECRET" in ills[0]
+    assert "Do not reset the AppSecret" in ills[0]
+    assert emulated.secret not in ills[0]
+    assert emulated.control.statistics_calls() == []
+
+
+def test_of_a_token_server_no_more_is_said_than_was_seen(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It gives out tokens; only WeChat's answer to a call with one shows whether they are any good."""
+    with StandIn(lambda _: token("made_up_by_somebody")) as server:
+        it.configure(API_URL=emulated.api_url, TOKEN_URL=server.url, START="2024-03-01")
+        code, wells, ills = examined(capsys)
+
+    assert code == 1
+    assert "Your token server gives out a token; whether WeChat takes it is seen below." in wells
+    assert not [well for well in wells if "is allowed" in well or "is granted" in well]
+    refused = [ill for ill in ills if "errcode 40014" in ill]
+    assert len(refused) == len(ENDPOINTS)
+    assert all("see that the token server gives out the token in force" in ill for ill in refused)
+
+
+def test_a_used_up_quota_is_said(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is left of an endpoint's calls today: that is not well, but not a matter of permission."""
+    emulated.control.set_quota(0, "getupstreammsghour")
+
+    code, _, ills = examined(capsys)
+
+    assert code == 1
+    assert len(ills) == 1
+    assert ills[0].startswith("getupstreammsghour")
+    assert "quota" in ills[0]
+
+
+def test_with_nothing_configured_it_says_where_to_begin(it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where AppID and AppSecret are found, whom not to disturb, and where both are written; no call, exit code 1."""
+    code, _, ills = examined(capsys)
+
+    assert code == 1
+    assert len(ills) == 1
+    words = ("developers.weixin.qq.com", "do NOT reset it", "stable_token", ".env", "IP白名单")
+    assert all(word in ills[0] for word in words)
+
+
+def test_the_first_message_is_told_once_all_before_is_known(it: Orchestra, emulated: Emulated) -> None:
+    """With the setting that saves what is missing before it; a silent week is proof for its days."""
+    emulated.control.set(silent_share=1)
+    first = dt.date(2024, 3, 5)
+    ingest = Ingest.of(it.settings, it.settings.account())
+    ingest.bring_in(DAYS, [first - DAY, first - DAY * 2], run_id="run")
+    emulated.control.restate(first, delta=7)
+    ingest.bring_in(DAYS, [first], run_id="run")
+
+    def told() -> list[str]:
+        found = examine(it.settings, it.settings.account(), lambda: dt.datetime(2024, 3, 7, 15))
+        return [each.text for each in found if "first message" in each.text]
+
+    assert told() == []
+    assert told() == [  # the first examination asked for the week
+        "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls for what is before."
+    ]
+    ingest.bring_in(DAYS, [dt.date(2024, 3, 1), dt.date(2024, 3, 2)], run_id="run")
+    assert told() == ["The first message was on 2024-03-05."]
+
+
+def test_an_account_of_another_appid_is_said(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name belongs to another AppID in this database: said once, and no call is made that could not be kept."""
+    examined(capsys)
+    it.configure(API_URL=emulated.api_url, APPID="wxanother", SECRET=emulated.secret, START="2024-03-01")
+    emulated.control.set(appid="wxanother")
+    made = len(emulated.control.statistics_calls())
+
+    code, _, ills = examined(capsys)
+
+    assert code == 1
+    other, unasked = ills
+    assert "belongs to the AppID" in other
+    assert unasked == "No endpoint is asked: its answer could not be kept (see above)."
+    assert len(emulated.control.statistics_calls()) == made
+
+
+def test_a_disk_that_is_full_is_said_once(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever was written before: no endpoint is asked for an answer that would be lost."""
+    examined(capsys)
+    made = len(emulated.control.statistics_calls())
+
+    with limited(it.folder) as disk:
+        disk.leave(1024 * 1024)
+        code, wells, ills = examined(capsys)
+
+    assert code == 1
+    full, unasked = ills
+    assert "can't be written: File too large. Free space" in full
+    assert unasked == "No endpoint is asked: its answer could not be kept (see above)."
+    assert any("Dagster's instance" in well for well in wells)
+    assert len(emulated.control.statistics_calls()) == made

@@ -1,0 +1,154 @@
+"""Heal: one command makes what a restated day left behind right again, at the fewest calls, and no check fails."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from wx_datacube.catalog.periods import beijing_now, label_of
+from wx_datacube.cli import commands
+from wx_datacube.cli.backfill import run_backfill
+from wx_datacube.cli.heal import HEALABLE
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.operations.backfill import Scope
+from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.orchestration.materialize import judge_now
+from wx_datacube.warehouse.checks import checks_of
+from wx_datacube.warehouse.ledger import last_call
+from wx_datacube_tests.orchestrating import DAYS, HOURS, Orchestra, asset_key, orchestra
+
+_LAST_MONTH = label_of(beijing_now().date().replace(day=1) - dt.timedelta(days=1), ENDPOINTS[3].period)
+DAY = _LAST_MONTH + dt.timedelta(days=13 - _LAST_MONTH.weekday())
+"""A Sunday: its week, which lies in the last month as a whole, is due."""
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def emulated(it: Orchestra) -> Iterator[Emulated]:
+    """An account with a month of history, which the project is configured for."""
+    with wechat(seed=5) as running:
+        it.use(running, START=_LAST_MONTH)
+        yield running
+
+
+def asked(emulated: Emulated) -> dict[str, int]:
+    """The statistics calls since this was asked last, by endpoint."""
+    calls = [call.endpoint for call in emulated.control.statistics_calls()]
+    emulated.control.clear_calls()
+    return {name: calls.count(name) for name in BY_NAME if name in calls}
+
+
+def flagged(it: Orchestra) -> set[str]:
+    """The checks that fail in Dagster, as `endpoint: check`."""
+    with project_instance(it.folder) as instance:
+        keys = {
+            dg.AssetCheckKey(asset_key(endpoint), check.name): f"{endpoint.name}: {check.name}"
+            for endpoint in ENDPOINTS
+            for check in checks_of(endpoint)
+            if check.name in HEALABLE
+        }
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
+        passed = {
+            keys[key]: record.event.dagster_event.asset_check_evaluation_data.passed
+            for key, record in found.items()
+            if record.event and record.event.dagster_event
+        }
+    return {name for name, each in passed.items() if not each}
+
+
+def test_a_day_that_turned_out_changed_is_healed_by_one_command(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A later day's call shows it: the day is confirmed, and what was fetched before is asked once more."""
+    before = DAY - dt.timedelta(days=1)
+    it.fetching(Scope(end=DAY)).run()
+    emulated.control.restate(DAY, factor=10)
+    emulated.control.restate(before, factor=10)
+    it.fetching(Scope(end=DAY + dt.timedelta(days=5))).run()  # five days, and in their window two that are stored
+    judge_now(it.settings, "default")  # at 12:35
+    assert f"{DAYS.name}: figures_were_not_revised" in flagged(it)
+    asked(emulated)
+    capsys.readouterr()
+
+    assert commands.run(["heal", "--check", "figures_were_not_revised"]) == 0
+    said = capsys.readouterr().out
+    assert asked(emulated) == {each.name: 1 for each in ENDPOINTS} | {HOURS.name: 2}
+    assert "default: asking again for what is flagged: 10 labels, 8 calls" in said
+    assert flagged(it) == set()
+    assert commands.run(["heal"]) == 0
+    assert asked(emulated) == {}
+    assert "nothing to heal" in capsys.readouterr().out
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
+    it: Orchestra, emulated: Emulated, endpoint: Endpoint
+) -> None:
+    """One endpoint has the old figures and the others the new ones, which their sums show."""
+    it.fetching(Scope(endpoints=[endpoint])).run()
+    emulated.control.restate(DAY, factor=10)
+    it.fetching(Scope()).run()
+    judge_now(it.settings, "default")  # at 12:35
+    assert flagged(it)
+    asked(emulated)
+
+    assert commands.run(["heal"]) == 0
+    if endpoint is not DAYS:
+        assert asked(emulated) == {endpoint.name: 1}
+    else:  # which of the month's days is old its sum does not say
+        weeks = -(-((DAY.replace(day=28) + dt.timedelta(days=4)).replace(day=1) - _LAST_MONTH).days // 7)
+        assert asked(emulated) == {each.name: weeks if each is DAYS else 1 for each in ENDPOINTS}
+    assert flagged(it) == set()
+    with duckdb.connect(str(it.settings.database), read_only=True) as con:
+        (days,) = con.execute(f"SELECT sum(msg_count) FROM datacube.{DAYS.name} WHERE ref_date = '{DAY}'").fetchall()
+        (hours,) = con.execute(
+            f"SELECT sum(msg_count) FROM datacube.getupstreammsghour WHERE ref_date = '{DAY}'"
+        ).fetchall()
+    assert days == hours
+
+
+def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: Orchestra, emulated: Emulated) -> None:
+    """Two that began at once found the same labels: who comes second makes no call for them."""
+    wanted = {DAYS.name: frozenset({DAY})}
+    it.fetching(Scope(endpoints=[DAYS])).run()
+    with it.warehouse.reading() as con:
+        scope = Scope(endpoints=[DAYS], refresh=True, labels=wanted, after_call_id=last_call(con))
+    asked(emulated)
+
+    for calls in ({DAYS.name: 1}, {}):
+        assert run_backfill(it.settings, it.settings.account(), scope) == 0
+        assert asked(emulated) == calls
+
+
+def test_a_check_that_asking_again_does_not_heal_is_named(it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, with the checks that it heals."""
+    assert commands.run(["heal", "--check", "due_labels_are_there"]) == 2
+    assert "figures_were_not_revised" in capsys.readouterr().err
+    assert commands.run(["heal"]) == 2
+    assert "Nothing is stored yet" in capsys.readouterr().err
+
+
+def test_it_says_first_that_a_project_folder_is_needed(
+    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it says what it is about to ask."""
+    it.warehouse.publish()
+    it.patch.setenv("WX_DATACUBE_DATABASE", str(it.settings.database))
+    (it.folder / "dagster.yaml").unlink()
+
+    assert commands.run(["heal"]) == 2
+    said = capsys.readouterr()
+    assert "DAGSTER_HOME" in said.err
+    assert "asking again" not in said.out
+    assert asked(emulated) == {}

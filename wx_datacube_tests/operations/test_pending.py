@@ -1,0 +1,97 @@
+"""To do: one rule for ticks and commands, and the ranges that a run each is made of."""
+
+import datetime as dt
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.periods import due_labels
+from wx_datacube.operations.pending import MERGE_BELOW, Range, ranges, to_do
+from wx_datacube.warehouse.coverage import State
+
+DUE = due_labels(Period.DAY, dt.date(2026, 1, 1), dt.date(2026, 7, 1))
+LANDED = dict.fromkeys(DUE, State.LANDED)
+STATES = st.sampled_from(State)
+
+
+@pytest.mark.parametrize(
+    ("state", "materialized", "seen_to"),
+    [
+        (State.MISSING, False, True),
+        (State.MISSING, True, True),
+        (State.LANDED, False, True),
+        (State.LANDED, True, False),
+        (State.EMPTY, False, True),
+        (State.EMPTY, True, False),
+        (State.IMPLIED, False, True),
+        (State.IMPLIED, True, False),
+    ],
+)
+def test_missing_labels_are_asked_and_others_materialized_once(state: State, materialized: bool, seen_to: bool) -> None:
+    """Missing is to do in any case; what is stored or implied, unless it is materialized."""
+    label = DUE[0]
+
+    assert to_do({label: state}, [label] if materialized else []) == [label] * seen_to
+
+
+@given(st.lists(STATES, max_size=60), st.sets(st.integers(0, 59)))
+def test_what_is_to_do_is_due_and_oldest_first(states: list[State], done: set[int]) -> None:
+    """Only due labels are seen to, in their order, whatever else is materialized."""
+    known = dict(reversed(list(zip(DUE, states, strict=False))))
+    found = to_do(known, [DUE[number] for number in done])
+
+    assert found == sorted(found)
+    assert set(found) <= set(known)
+    assert {label for label in known if label not in found} == {
+        label for number, label in enumerate(DUE) if number in done and known.get(label, State.MISSING) != "missing"
+    }
+
+
+@given(st.sets(st.integers(0, len(DUE) - 1)), st.data())
+def test_ranges_cover_everything_and_merge_small_gaps_only(chosen: set[int], data: st.DataObject) -> None:
+    """Newest first; each label in one range; between two ranges lie at least 30 labels, within one fewer."""
+    labels = [DUE[number] for number in chosen]
+    states = {label: data.draw(STATES) if label in labels else State.LANDED for label in DUE}
+    found = ranges(labels, states)
+    places = [(DUE.index(each.first), DUE.index(each.last)) for each in found]
+
+    assert places == sorted(places, reverse=True)
+    assert all(sum(first <= number <= last for first, last in places) == 1 for number in chosen)
+    for (newer, _), (_, older) in itertools.pairwise(places):
+        assert newer - older - 1 >= MERGE_BELOW
+    for (first, last), each in zip(places, found, strict=True):
+        inside = sorted(number for number in chosen if first <= number <= last)
+        assert {first, last} <= set(inside)
+        assert all(after - before - 1 < MERGE_BELOW for before, after in itertools.pairwise(inside))
+        assert each.to_ask == sum(states[DUE[number]] is State.MISSING for number in inside)
+
+
+@pytest.mark.parametrize(("between", "count"), [(0, 1), (29, 1), (30, 2), (31, 2)])
+def test_thirty_labels_between_make_two_ranges(between: int, count: int) -> None:
+    """Fewer than 30 labels between two of them don't justify a run of their own."""
+    assert len(ranges([DUE[0], DUE[between + 1]], LANDED)) == count
+
+
+def test_a_range_says_how_much_is_to_be_asked() -> None:
+    """Labels that only have to be materialized cost no call."""
+    states = LANDED | {DUE[3]: State.MISSING, DUE[4]: State.MISSING}
+
+    assert ranges(DUE[:6], states) == [Range(DUE[0], DUE[5], 6, 2)]
+
+
+def test_nothing_to_do_makes_no_range() -> None:
+    """No label, no run."""
+    assert ranges([], LANDED) == []
+    assert to_do({}, DUE) == []
+
+
+def test_weeks_are_counted_in_weeks() -> None:
+    """Ranges are of consecutive due labels, of whatever length: 29 weeks between are merged, as 29 days are."""
+    weeks = due_labels(Period.WEEK, dt.date(2025, 1, 1), dt.date(2026, 7, 1))
+    landed = dict.fromkeys(weeks, State.LANDED)
+
+    assert ranges([weeks[0], weeks[30]], landed) == [Range(weeks[0], weeks[30], 31, 0)]
+    assert len(ranges([weeks[0], weeks[31]], landed)) == 2

@@ -1,0 +1,180 @@
+"""Status: what is there, missing, and called today, by the published file alone."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.operations.status import AccountStatus, read_status
+from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, day
+from wx_datacube_tests.ingesting import AFTERNOON, Shop, shop
+
+
+@pytest.fixture
+def made(folder: Path) -> Iterator[Shop]:
+    """An account whose history begins on 1 November 2026."""
+    with shop(folder, start=day(1), silent_share=0) as running:
+        yield running
+
+
+def status(made: Shop, **given: Any) -> AccountStatus:
+    """The status of the account, by the emulator's clock."""
+    account = made.ingest.account
+    settings = Settings(made.warehouse.database.parent, made.warehouse.database, accounts=(account,), **given)
+    (found,) = read_status(settings, [account], made.emulated.account.clock)
+    return found
+
+
+def apart_from_overdue(made: Shop) -> list[str]:
+    """What else needs a person than labels that are missing: how those are judged is told in `test_attention.py`."""
+    return [text for text in status(made).needs_person if "wx-datacube backfill" not in text]
+
+
+def test_before_the_first_run_everything_is_missing(tmp_path: Path) -> None:
+    """No file is needed, and none is made; a person has to begin."""
+    account = Account("shop", "wx01", start=day(1))
+    settings = Settings(tmp_path, tmp_path / "data" / "figures.duckdb", accounts=(account,))
+    (found,) = read_status(settings, [account], lambda: AFTERNOON)
+
+    assert (found.account, found.appid, found.start, found.first_message) == ("shop", "wx01", day(1), None)
+    assert [(each.endpoint, each.due, each.missing) for each in found.endpoints] == [
+        ("getupstreammsg", 23, 23),
+        ("getupstreammsghour", 23, 23),
+        ("getupstreammsgweek", 4, 4),
+        ("getupstreammsgmonth", 0, 0),
+        ("getupstreammsgdist", 23, 23),
+        ("getupstreammsgdistweek", 4, 4),
+        ("getupstreammsgdistmonth", 0, 0),
+    ]
+    assert found.endpoints[0].missing_ranges == [(day(1), day(23))]
+    assert [each.calls_needed for each in found.endpoints] == [4, 23, 1, 0, 2, 1, 0]
+    (said,) = found.needs_person
+    assert "missing since 2026-11-23 12:00: getupstreammsg, getupstreammsghour, getupstreammsgdist 2026-11-23;" in said
+    assert said.endswith("Nothing has ever been asked for. 补齐 · to bring it in: wx-datacube backfill --account shop")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_are_counted_by_state(made: Shop) -> None:
+    """Landed, empty, implied and missing make up what is due; gaps are named by their first and last label."""
+    made.emulated.control.restate(day(20), delta=-(10**6))
+    made.bring_in(MESSAGES)
+    made.bring_in(HOURS, [day(10), day(11), day(15), day(23)])
+    found = {each.endpoint: each for each in status(made).endpoints}
+
+    messages, hours, senders = (found[endpoint.name] for endpoint in (MESSAGES, HOURS, SENDERS))
+    assert (messages.landed, messages.empty, messages.implied, messages.missing) == (22, 1, 0, 0)
+    assert (hours.landed, hours.empty, hours.implied, hours.missing) == (4, 0, 1, 18)
+    assert (senders.landed, senders.empty, senders.implied, senders.missing) == (0, 0, 1, 22)
+    assert hours.missing_ranges == [
+        (day(1), day(9)),
+        (day(12), day(14)),
+        (day(16), day(19)),
+        (day(21), day(22)),
+    ]
+    assert (messages.last_landed, hours.last_landed, senders.last_landed) == (day(23), day(23), None)
+    assert (messages.calls_today, hours.calls_today, senders.calls_today) == (4, 4, 0)
+    assert (messages.calls_needed, hours.calls_needed, senders.calls_needed) == (0, 18, 2)
+    for each in found.values():
+        assert each.due == each.landed + each.empty + each.implied + each.missing
+
+
+def test_the_first_message_is_named(made: Shop) -> None:
+    """What WX_DATACUBE_START could be set to."""
+    made.emulated.control.restate(day(1), delta=-(10**6))
+    made.bring_in(MESSAGES)
+
+    assert status(made).first_message == day(2)
+
+
+def test_calls_are_those_of_the_beijing_day(made: Shop) -> None:
+    """At midnight the count begins anew."""
+    made.bring_in(HOURS, [day(10), day(11)])
+    made.at(AFTERNOON.replace(hour=23, minute=59))
+    assert status(made).endpoints[1].calls_today == 2
+    made.at(AFTERNOON.replace(hour=0, minute=0) + DAY)
+    assert status(made).endpoints[1].calls_today == 0
+
+
+def test_the_days_that_the_quota_takes_are_counted(made: Shop) -> None:
+    """With 1,000 calls a day and endpoint, or what WX_DATACUBE_DAILY_CALLS leaves; what is left of today counts."""
+
+    def days(**settings: int) -> list[int]:
+        return [each.days_needed for each in status(made, **settings).endpoints[:2]]
+
+    missing = len(made.labels(HOURS))
+    assert days() == [1, 1]
+    assert days(daily_calls=5) == [1, -(-missing // 5)]
+    made.with_(daily_calls=5).bring_in(HOURS)
+    assert days(daily_calls=5) == [1, -(-(missing - 5) // 5)]
+    made.bring_in(HOURS)
+    assert days(daily_calls=5) == [1, 0]
+
+
+def test_what_only_a_person_can_mend_is_said(made: Shop) -> None:
+    """The last word of WeChat for each endpoint; once it answers again, nothing is said."""
+    made.emulated.control.set(denied=["getupstreammsghour"])
+    made.bring_in(HOURS, [day(10)])
+    made.bring_in(MESSAGES, [day(10)])
+    (said,) = apart_from_overdue(made)
+    assert said.startswith("getupstreammsghour: The account may not call this endpoint. Only certified accounts")
+
+    made.emulated.control.set(denied=[])
+    made.bring_in(HOURS, [day(10)])
+    assert apart_from_overdue(made) == []
+
+
+def test_what_passes_by_itself_needs_nobody(made: Shop) -> None:
+    """A used-up quota, a busy WeChat and a refused window are no matter for a person."""
+    for errcode in ("45009", "-1", "61501"):
+        made.emulated.control.script("getupstreammsghour", errcode, last=4)
+        made.bring_in(HOURS, [day(10)])
+        assert apart_from_overdue(made) == []
+        made.emulated.control.clear_faults()
+
+
+def test_accounts_are_apart(made: Shop) -> None:
+    """Another account in the same file has a status of its own."""
+    made.bring_in(MESSAGES)
+    other = replace(made, ingest=replace(made.ingest, account=Account("news", start=day(20))))
+    found = status(other)
+
+    assert (found.account, found.appid) == ("news", None)
+    assert [(each.due, each.missing) for each in found.endpoints][:1] == [(4, 4)]
+
+
+def test_json_has_the_fields_of_the_contract(made: Shop) -> None:
+    """By endpoint, with dates as text."""
+    made.bring_in(MESSAGES, [day(22)])
+    whole = json.loads(json.dumps(status(made).as_json(), default=str))
+
+    assert list(whole["endpoints"]) == list(BY_NAME)
+    assert whole["endpoints"]["getupstreammsg"] == {
+        "account": "shop",
+        "endpoint": "getupstreammsg",
+        "due": 23,
+        "landed": 1,
+        "empty": 0,
+        "implied": 0,
+        "missing": 22,
+        "missing_ranges": [["2026-11-01", "2026-11-21"], ["2026-11-23", "2026-11-23"]],
+        "last_landed": "2026-11-22",
+        "calls_today": 1,
+        "calls_needed": 4,
+        "days_needed": 1,
+    }
+    assert len(whole["needs_person"]) == 1
+    assert whole["notes"] == []
+
+
+def test_status_makes_no_call(made: Shop) -> None:
+    """Nor a file."""
+    before = {path.name for path in made.warehouse.database.parent.iterdir()}
+    status(made)
+
+    assert made.emulated.control.calls() == []
+    assert {path.name for path in made.warehouse.database.parent.iterdir()} == before

@@ -1,0 +1,385 @@
+"""Assets: what a run leaves behind in Dagster, whether all, some or nothing of it came in."""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.periods import beijing_now
+from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.orchestration.runs import REASON_TAG, Reason, Worker
+from wx_datacube.warehouse.checks import checks_of
+from wx_datacube.warehouse.coverage import State
+from wx_datacube_tests.orchestrating import (
+    DAYS,
+    HOURS,
+    QUIET,
+    SENDERS,
+    WEEKS,
+    Orchestra,
+    asset_key,
+    labels,
+    orchestra,
+)
+
+FIRST, LAST = dt.date(2024, 3, 1), dt.date(2024, 3, 20)
+SILENT_WORLD = {"silent_share": 0.5, "seed": 3}
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project and instance."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def emulated(it: Orchestra) -> Iterator[Emulated]:
+    """An ordinary account, which the project is configured for."""
+    with wechat() as running:
+        it.use(running, START=FIRST)
+        yield running
+
+
+def asked(emulated: Emulated) -> int:
+    """The statistics calls so far."""
+    return len(emulated.control.statistics_calls())
+
+
+def status(it: Orchestra, first: dt.date, last: dt.date) -> dict[str, str | None]:
+    """How Dagster shows each day of a range: MATERIALIZED, FAILED or, never touched, None."""
+    keys = [label.isoformat() for label in labels(DAYS, first, last)]
+    definition = dg.DailyPartitionsDefinition(start_date=FIRST.isoformat(), timezone="Asia/Shanghai")
+    found = it.instance.get_status_by_partition(asset_key(DAYS), keys, definition) or {}
+    return {key: value.name if value else None for key, value in found.items()}
+
+
+# --- what is there ----------------------------------------------------------------------------------------------
+
+
+def test_every_partition_shows_its_figures(it: Orchestra, emulated: Emulated) -> None:
+    """Rows, messages and users as numbers, which the UI plots; state and call as text, of which a plot says nothing."""
+    it.run(SENDERS, FIRST, LAST)
+    it.run(DAYS, FIRST, LAST)
+    it.run(WEEKS, dt.date(2024, 3, 4), dt.date(2024, 3, 4))
+
+    with it.warehouse.reading() as con:
+        messages, rows, call_id = con.execute(
+            f"SELECT sum(msg_count)::BIGINT, count(*), max(call_id) FROM datacube.{DAYS.name} WHERE ref_date = ?",
+            [LAST],
+        ).fetchall()[0]
+        stored = con.execute(f"SELECT count(*) FROM datacube.{DAYS.name}").fetchall()[0][0]
+        users = con.execute("SELECT users FROM totals_daily WHERE date = ?", [LAST]).fetchall()[0][0]
+        most = con.execute(f"SELECT max(msg_user) FROM datacube.{DAYS.name} WHERE ref_date = ?", [LAST]).fetchall()[0][
+            0
+        ]
+        largest = con.execute(f"SELECT max(msg_user) FROM datacube.{WEEKS.name}").fetchall()[0][0]
+    found = it.metadata(DAYS, LAST)
+    assert found.pop("answer").startswith(f"call_id {call_id} of datacube.api_calls, 20")
+    assert found == {
+        "dagster/row_count": stored,
+        "dagster/partition_row_count": rows,
+        "messages": messages,
+        "users_at_least": most,
+        "state": "landed",
+    }
+    assert it.metadata(SENDERS, LAST)["users"] == users
+    assert "messages" not in it.metadata(SENDERS, LAST)
+    assert it.metadata(WEEKS, dt.date(2024, 3, 4))["users_at_least"] == largest
+
+
+def test_silent_days_are_materialized_with_no_row(it: Orchestra) -> None:
+    """An empty day and the hours it implies are there, with 0 rows, and the hours of it were not asked for."""
+    with wechat(**SILENT_WORLD) as emulated:
+        it.use(emulated, START=FIRST)
+        it.run(DAYS, FIRST, LAST)
+        it.run(HOURS, FIRST, LAST)
+        hours = len(emulated.control.calls(HOURS.name))
+    states = {day: it.metadata(DAYS, day)["state"] for day in labels(DAYS, FIRST, LAST)}
+    silent = [day for day, state in states.items() if state.startswith(State.EMPTY)]
+
+    assert silent
+    assert [it.metadata(DAYS, day)["dagster/partition_row_count"] for day in silent] == [0] * len(silent)
+    assert {it.metadata(HOURS, day)["state"] for day in silent} == {
+        "implied: not asked, since nobody sent a message that day"
+    }
+    assert hours == len(states) - len(silent)
+    assert it.materialized(HOURS) == set(states)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_every_asset_brings_its_endpoint_in(endpoint: Endpoint, it: Orchestra, emulated: Emulated) -> None:
+    """A range of each of the seven, in one run, and each partition of it shown as materialized."""
+    first = {"day": FIRST, "week": dt.date(2024, 3, 4), "month": FIRST}[endpoint.period.value]
+    wanted = labels(endpoint, first, dt.date(2024, 4, 2))
+
+    assert it.run(endpoint, wanted[0], wanted[-1]).success
+    assert it.materialized(endpoint) == set(wanted)
+
+
+def test_a_stored_label_costs_no_call(it: Orchestra, emulated: Emulated) -> None:
+    """However often it is materialized; only what is missing of a range is asked for."""
+    it.run(DAYS, FIRST, FIRST + dt.timedelta(6))
+    before = asked(emulated)
+
+    assert it.run(DAYS, FIRST, FIRST + dt.timedelta(6)).success
+    assert asked(emulated) == before
+    assert it.run(DAYS, FIRST, FIRST + dt.timedelta(13)).success
+    assert asked(emulated) == before + 1
+
+
+def test_a_refresh_asks_again(it: Orchestra, emulated: Emulated) -> None:
+    """Run configuration `refresh: true`: the changed figure lands, the ledger says that it was a refresh."""
+    it.run(DAYS, FIRST, LAST)
+    before = asked(emulated)
+    restated = emulated.control.restate(LAST, delta=1000)
+
+    assert it.run(DAYS, LAST, LAST, refresh=True).success
+    assert asked(emulated) == before + 1
+    assert it.metadata(DAYS, LAST)["messages"] == restated
+    with it.warehouse.reading() as con:
+        assert con.execute("SELECT count(*) FROM datacube.api_calls WHERE refresh").fetchall() == [(1,)]
+
+
+def test_a_refresh_that_the_quota_stops_goes_on_in_the_next_run(it: Orchestra, emulated: Emulated) -> None:
+    """The same range with `refresh: true` again asks only for what is left; then all of it is materialized."""
+    it.run(HOURS, FIRST, LAST)
+    first = emulated.control.used(HOURS.name)
+    emulated.control.set_quota(first + 2, HOURS.name)
+    stopped = it.run(HOURS, FIRST, LAST, refresh=True)
+    emulated.control.set_quota(1000, HOURS.name)
+    before = asked(emulated)
+
+    assert not stopped.success
+    assert it.run(HOURS, FIRST, LAST, refresh=True).success
+    days = labels(HOURS, FIRST, LAST)
+    assert asked(emulated) - before == len(days) - 2
+    assert it.materialized(HOURS) == set(days)
+
+
+def test_runs_say_where_they_run(it: Orchestra, emulated: Emulated) -> None:
+    """A tag names the process of the executor, by which a run whose process is gone is found."""
+    run = it.instance.get_run_by_id(it.run(DAYS, FIRST, FIRST).run_id)
+
+    assert run is not None
+    assert Worker.of_run(run) == Worker.of(os.getpid())
+
+
+# --- what is not there ------------------------------------------------------------------------------------------
+
+
+def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: Orchestra, emulated: Emulated) -> None:
+    """It fails and says so; landed partitions are green, those of earlier runs too; the next day brings the rest."""
+    it.use(emulated, START=FIRST, CONCURRENCY=1)
+    it.run(DAYS, FIRST, FIRST)
+    emulated.control.set_quota(2)
+
+    result = it.run(DAYS, FIRST, LAST)
+    shown = status(it, FIRST, LAST)
+    landed = {label for label, how in shown.items() if how == "MATERIALIZED"}
+    run = it.instance.get_run_by_id(result.run_id)
+    assert not result.success
+    assert run is not None
+    assert landed == {FIRST.isoformat(), *(str(label) for label in labels(DAYS, LAST - dt.timedelta(6), LAST))}
+    assert {how for label, how in shown.items() if label not in landed} == {"FAILED"}
+
+    emulated.control.advance(dt.timedelta(days=1))
+    assert it.run(DAYS, FIRST, LAST).success
+    assert set(status(it, FIRST, LAST).values()) == {"MATERIALIZED"}
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_run_of_ours_that_the_quota_stops_ends_well(reason: Reason, it: Orchestra, emulated: Emulated) -> None:
+    """Schedules and commands come back for the rest by themselves: nothing turns red."""
+    it.use(emulated, START=FIRST, CONCURRENCY=1)
+    emulated.control.set_quota(1)
+
+    assert it.run(DAYS, FIRST, LAST, reason=reason).success
+    assert it.materialized(DAYS) == set(labels(DAYS, LAST - dt.timedelta(6), LAST))
+
+
+def test_a_silent_morning_is_not_red(it: Orchestra) -> None:
+    """A scheduled run that finds figures not published yet ends well and materializes nothing; one by hand fails."""
+    day = dt.date(2024, 3, 4)
+    with wechat(clock="2024-03-05T07:00", frozen=True, refuse_unpublished=True) as emulated:
+        it.use(emulated, START=FIRST)
+        scheduled = it.run(DAYS, day, day, reason=Reason.SCHEDULE)
+        by_hand = it.run(DAYS, day, day)
+
+    assert scheduled.success
+    assert not by_hand.success
+    assert it.materialized(DAYS) == set()
+
+
+@pytest.mark.parametrize("dead", ["45009", "-1"])
+def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: Orchestra, emulated: Emulated) -> None:
+    """A schedule's run holds days, hours and distributions: on a dead morning, the attempts for the days are all."""
+    emulated.control.set(faults=[f"{DAYS.name}={dead}"])
+    job = build_defs().resolve_job_def("default_daily")
+    ends = {"dagster/asset_partition_range_start": "2024-03-04", "dagster/asset_partition_range_end": "2024-03-10"}
+    run = job.execute_in_process(
+        instance=it.instance,
+        run_config=QUIET,
+        raise_on_error=False,
+        tags={**ends, REASON_TAG: Reason.SCHEDULE.value},
+    )
+
+    assert {call.endpoint for call in emulated.control.statistics_calls()} == {DAYS.name}
+    assert run.success == (dead == "45009")
+    (met,) = Troubles(it.settings.database).in_the_way("default", dt.datetime.min)
+    assert f"{DAYS.name}: " in met
+
+
+@pytest.mark.parametrize("reason", [None, Reason.SCHEDULE], ids=["by hand", "scheduled"])
+def test_what_needs_a_person_fails_and_says_what_to_do(
+    reason: Reason | None, it: Orchestra, emulated: Emulated
+) -> None:
+    """An endpoint that is not granted: the run fails with the advice, whoever launched it, and nothing is retried."""
+    emulated.control.set(denied=[DAYS.name])
+
+    result = it.run(DAYS, FIRST, LAST, reason=reason)
+    run = it.instance.get_run_by_id(result.run_id)
+    assert not result.success
+    assert run is not None
+    assert "微信认证" in failure(result)
+    assert {call.attempt for call in emulated.control.statistics_calls()} == {1}
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """What the failed step of a run says."""
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    assert errors[0] is not None
+    return errors[0].message
+
+
+EXPECTED: dict[str, dict[str, object]] = {
+    "quota": {"quota": 1},
+    "not granted": {"denied": ["*"]},
+    "wrong AppSecret": {"secret": "f" * 32},
+    "address not whitelisted": {"whitelist": ["203.0.113.7"]},
+    "not published": {"faults": ["*=61503"]},
+    "WeChat's own fault": {"faults": ["*=200:{}"]},
+}
+
+
+@pytest.mark.parametrize("options", EXPECTED.values(), ids=EXPECTED)
+def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: Orchestra, emulated: Emulated) -> None:
+    """Step and run fail in words: how much is there, what stopped it, how it goes on."""
+    emulated.control.set(**options)
+
+    result = it.run(DAYS, FIRST, LAST)
+    events = [entry.dagster_event for entry in it.instance.all_logs(result.run_id) if entry.dagster_event]
+    (step,) = [event.step_failure_data for event in events if event.is_step_failure]
+    (run,) = [event.job_failure_data for event in events if event.event_type == dg.DagsterEventType.RUN_FAILURE]
+    assert step.error is not None
+    assert (step.error.stack, step.error.cause) == ([], None)
+    assert step.error.message.startswith(
+        tuple(f"{there} of 20 days there" for there in (0, 6, 7))
+    )  # of windows of 7, 7, 6
+    assert "Failed and missing" in step.error.message
+    assert run.first_step_failure_event is not None
+    assert run.first_step_failure_event.step_failure_data.error == step.error
+
+
+def test_a_run_logs_a_line_a_batch(it: Orchestra, emulated: Emulated) -> None:
+    """What it stored, calls and rows so far, rate, what is left: a line a commit and not a call, also as fields."""
+    result = it.run(HOURS, FIRST, LAST)
+    with it.warehouse.reading() as con:
+        rows = con.execute(f"SELECT count(*) FROM datacube.{HOURS.name}").fetchall()[0][0]
+    lines = [entry.user_message for entry in it.instance.all_logs(result.run_id) if "so far" in entry.user_message]
+    calls = asked(emulated)
+
+    assert 0 < len(lines) < calls / 2
+    assert lines[0].startswith(f"{HOURS.name}: stored 2024-03-")
+    assert f" to {LAST}, " in lines[0]
+    assert f"so far {calls} calls, {rows:,} rows, " in lines[-1]
+    assert lines[-1].endswith("calls a second; 0 calls to go.")
+
+
+def test_wrong_settings_fail_the_run_before_any_call(it: Orchestra, emulated: Emulated) -> None:
+    """Settings are checked when a run starts: the variable is named."""
+    it.use(emulated, START="2014-11-30")
+
+    result = it.run(DAYS, FIRST, FIRST)
+
+    assert not result.success
+    assert "WX_DATACUBE_START is wrong" in failure(result)
+    assert emulated.control.calls() == []
+
+
+def test_missing_credentials_fail_only_what_must_be_asked(it: Orchestra, emulated: Emulated) -> None:
+    """What is stored is materialized without any; what is missing names the variables."""
+    it.run(DAYS, FIRST, FIRST)
+    it.configure(START=FIRST)
+
+    assert it.run(DAYS, FIRST, FIRST).success
+    result = it.run(DAYS, LAST, LAST)
+    assert not result.success
+    assert "WX_DATACUBE_APPID" in failure(result)
+
+
+# --- checks -----------------------------------------------------------------------------------------------------
+
+DIRTY, BEGINNING = "no_data_before_2014_12_01", dt.date(2014, 12, 1)
+
+
+def test_rows_from_before_history_warn_until_a_clean_answer(it: Orchestra) -> None:
+    """The check fails as a warning and tells how to heal it; a refresh with a clean answer heals it."""
+    with wechat(dirty_rows=True, silent_share=0) as emulated:
+        it.use(emulated)
+        assert it.run(DAYS, BEGINNING, BEGINNING + dt.timedelta(6)).success
+        flagged = it.check(DAYS, DIRTY)
+        emulated.control.set(dirty_rows=False)
+        assert it.run(DAYS, BEGINNING, BEGINNING + dt.timedelta(6), refresh=True).success
+
+    assert (flagged.passed, flagged.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert str(flagged.metadata["how to heal"].value) == f"wx-datacube heal --account default --check {DIRTY}"
+    assert it.check(DAYS, DIRTY).passed
+    with it.warehouse.reading() as con:
+        found = con.execute("SELECT min(ref_date) FROM datacube.getupstreammsg").fetchall()
+        assert found == [(BEGINNING,)]
+
+
+def test_checks_are_logged_when_the_run_fails(it: Orchestra) -> None:
+    """A run that ends in failure has still judged what is stored."""
+    with wechat(dirty_rows=True, silent_share=0) as emulated:
+        it.use(emulated, CONCURRENCY=1)  # so that the newest window gets the bad answer, not the one with dirty rows
+        emulated.control.script(DAYS.name, "200:{}")
+        result = it.run(DAYS, BEGINNING, BEGINNING + dt.timedelta(13))
+
+    assert not result.success
+    assert not it.check(DAYS, DIRTY).passed
+    assert it.check(DAYS, "keys_are_unique").passed
+
+
+def test_a_key_that_comes_twice_is_an_error_until_a_clean_answer(it: Orchestra, emulated: Emulated) -> None:
+    """The first row is stored, the second set apart; the check fails as an error; a clean answer heals it."""
+    row = {"ref_date": FIRST.isoformat(), "user_source": 0, "msg_type": 1, "msg_user": 5, "msg_count": 9}
+    emulated.control.script(DAYS.name, "200:" + json.dumps({"list": [row, row | {"msg_count": 8}]}))
+    it.run(DAYS, FIRST, FIRST)
+    flagged = it.check(DAYS, "keys_are_unique")
+    assert it.run(DAYS, FIRST, FIRST, refresh=True).success
+
+    assert (flagged.passed, flagged.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert it.check(DAYS, "keys_are_unique").passed
+
+
+def test_every_check_of_every_asset_is_evaluated(it: Orchestra, emulated: Emulated) -> None:
+    """A run leaves none of its asset's checks without a result. One finds that the newest days are missing."""
+    result = it.run(DAYS, FIRST, FIRST)
+
+    passed = {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
+    assert set(passed) == {check.name for check in checks_of(DAYS)}
+    assert {name for name in passed if not passed[name]} == {"due_labels_are_there"}
+    heal = str(it.check(DAYS, "due_labels_are_there").metadata["how to heal"].value)
+    command, _, rest = heal.partition(" --start ")
+    assert command == "wx-datacube backfill --account default --endpoint getupstreammsg"
+    # What lies between is history that has only just been begun.
+    assert dt.date.fromisoformat(rest[:10]) >= beijing_now().date() - dt.timedelta(days=3)

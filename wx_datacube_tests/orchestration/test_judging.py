@@ -1,0 +1,212 @@
+"""Judging: all checks in one run, by the published file, when nothing else has run."""
+
+import datetime as dt
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from wx_datacube.catalog.endpoints import ENDPOINTS, Period
+from wx_datacube.catalog.periods import BEIJING, due_labels
+from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.orchestration.runs import REASON_TAG, Worker
+from wx_datacube.warehouse.checks import CHECKS, checks_of
+from wx_datacube_tests.orchestrating import DAYS, HOURS, QUIET, Orchestra, asset_key, orchestra
+from wx_datacube_tests.receiver import receiving
+
+START, LAST = dt.date(2024, 6, 3), dt.date(2024, 6, 9)
+AFTERNOON = dt.datetime(2024, 6, 10, 12, 35)
+"""A Monday: seven days and one week have just been settled; the month of June runs."""
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Emulated]:
+    """An account without silent days."""
+    with wechat(silent_share=0) as running:
+        yield running
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated) -> Iterator[Orchestra]:
+    """An account with a week of history, nothing of it asked for yet."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        found.use(emulated, START=START)
+        yield found
+
+
+def judge(it: Orchestra, now: dt.datetime = AFTERNOON) -> dg.ExecuteInProcessResult:
+    """Run the job `default_checks` at a moment."""
+    job = build_defs(clock=lambda: now).resolve_job_def("default_checks")
+    return job.execute_in_process(instance=it.instance, run_config=QUIET, raise_on_error=False)
+
+
+def flagged(it: Orchestra) -> set[tuple[str, str]]:
+    """Endpoint and check of what the newest evaluations flag."""
+    every = {(each.name, check.name) for each in ENDPOINTS for check in checks_of(each)}
+    by_name = {each.name: each for each in ENDPOINTS}
+    return {(name, check) for name, check in every if not it.check(by_name[name], check).passed}
+
+
+def bring_everything_in(it: Orchestra) -> None:
+    """Materialize all that is due on the afternoon."""
+    for endpoint in ENDPOINTS:
+        if labels := due_labels(endpoint.period, START, AFTERNOON.date()):
+            assert it.run(endpoint, labels[0], labels[-1]).success
+
+
+def test_it_is_noticed_that_nothing_ran(it: Orchestra, emulated: Emulated) -> None:
+    """Every check of every asset is judged, without a call; what is due and missing is flagged, in a green run."""
+    before = len(emulated.control.calls())
+    result = judge(it)
+
+    assert result.success
+    assert len(emulated.control.calls()) == before
+    assert flagged(it) == {(each.name, "due_labels_are_there") for each in ENDPOINTS if each.period is not Period.MONTH}
+
+
+def test_what_is_whole_is_not_flagged(it: Orchestra) -> None:
+    """On the afternoon of the day on which the last of it was settled; a day later the next is missing."""
+    bring_everything_in(it)
+    judge(it)
+    assert flagged(it) == set()
+    judge(it, AFTERNOON + dt.timedelta(days=1))
+
+    late = it.check(DAYS, "due_labels_are_there")
+    assert flagged(it) == {(each.name, "due_labels_are_there") for each in ENDPOINTS if each.period is Period.DAY}
+    assert late.severity is dg.AssetCheckSeverity.WARN
+    assert (late.description or "").startswith("1 found: 2024-06-10: missing. Switch on the schedules")
+    assert late.metadata["how to heal"].value == (
+        "wx-datacube backfill --account default --endpoint getupstreammsg --start 2024-06-10 --end 2024-06-10"
+    )
+
+
+def test_a_published_file_that_somebody_changed_is_flagged(it: Orchestra) -> None:
+    """On the asset whose table it is, with the command that publishes again."""
+    bring_everything_in(it)
+    it.settings.database.chmod(0o644)
+    with duckdb.connect(str(it.settings.database)) as foreign:
+        foreign.execute("DELETE FROM datacube.getupstreammsghour WHERE ref_hour = 900")
+    judge(it)
+
+    assert ("getupstreammsghour", "published_file_is_current") in flagged(it)
+    assert ("getupstreammsghour", "messages_add_up") in flagged(it)
+    assert it.check(HOURS, "published_file_is_current").metadata["how to heal"].value == "wx-datacube replay"
+    it.warehouse.publish()
+    judge(it)
+    assert flagged(it) == set()
+
+
+def test_history_that_is_still_to_come_is_said_where_it_passes(it: Orchestra) -> None:
+    """Somebody has begun a back-fill of years: the check says how far it is."""
+    bring_everything_in(it)
+    it.patch.setenv("WX_DATACUBE_START", "2024-05-06")
+    judge(it)
+
+    assert ("getupstreammsg", "due_labels_are_there") not in flagged(it)
+    assert it.check(DAYS, "due_labels_are_there").description == (
+        "Nothing found. 2024-05-06: missing, up to 2024-06-02. History is being brought in, newest first."
+    )
+
+
+def test_wrong_settings_end_it_with_the_reason(it: Orchestra) -> None:
+    """What can't be judged isn't green."""
+    it.configure(START="soon")
+    result = judge(it)
+
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert failed.step_failure_data.error is not None
+    assert "WX_DATACUBE_START" in failed.step_failure_data.error.message
+
+
+def test_its_runs_can_be_told_and_ended(it: Orchestra) -> None:
+    """They say which process they are, as all our runs do, and that a schedule wanted them."""
+    schedule = build_defs(clock=lambda: AFTERNOON).resolve_schedule_def("default_checks")
+    noon = AFTERNOON.replace(tzinfo=BEIJING)
+    with dg.build_schedule_context(instance=it.instance, scheduled_execution_time=noon) as context:
+        (request,) = schedule.evaluate_tick(context).run_requests or ()
+    result = judge(it)
+    run = it.instance.get_run_by_id(result.run_id)
+
+    assert request.tags[REASON_TAG] == "schedule"
+    assert run is not None
+    assert Worker.of_run(run) == Worker.of(os.getpid())
+
+
+def test_the_schedule_is_off_and_ticks_at_12_35_in_beijing(it: Orchestra) -> None:
+    """After noon, by which figures are settled, and after the last tick that asks for them; in two languages."""
+    schedule = build_defs().resolve_schedule_def("default_checks")
+
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("35 12-15 * * *", "Asia/Shanghai")
+    assert "nothing ran" in (schedule.description or "")
+    assert "全部检查" in (schedule.description or "")
+
+
+def test_what_was_being_fetched_at_12_35_is_told_an_hour_later(it: Orchestra) -> None:
+    """A fetch that was under way then and brought nothing in is no excuse for the whole day; nobody runs for it."""
+    with receiving() as receiver:
+        it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
+        bring_everything_in(it)
+        tomorrow = AFTERNOON + dt.timedelta(days=1)
+        with it.warehouse.fetching("default", DAYS.name, lambda holder: None):
+            judge(it, tomorrow)
+        assert receiver.texts == []
+
+        assert looked_again(it, tomorrow + dt.timedelta(hours=1)).run_requests in (None, [])
+        (told,) = receiver.texts
+        assert "missing since 2024-06-11 12:00" in told
+        looked_again(it, tomorrow + dt.timedelta(hours=2))
+        assert len(receiver.texts) == 1
+
+
+def test_what_the_chat_did_not_take_at_12_35_is_told_the_same_day(it: Orchestra) -> None:
+    """As soon as it is back, by the next tick."""
+    with receiving() as receiver:
+        it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
+        receiver.status = 500
+        judge(it)
+        receiver.status = 200
+        receiver.got.clear()
+        looked_again(it, AFTERNOON + dt.timedelta(hours=1))
+
+        assert "Nothing has ever been asked for" in receiver.texts[0]
+
+
+@pytest.mark.parametrize("late", [dt.timedelta(hours=1), dt.timedelta(hours=17)], ids=["an hour", "a night"])
+def test_a_tick_that_the_machine_slept_through_tells_nobody(it: Orchestra, late: dt.timedelta) -> None:
+    """Dagster makes up for it when the machine wakes, just as what is missing begins to be fetched."""
+    with receiving() as receiver:
+        it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
+        meant = AFTERNOON.replace(hour=15, minute=35)
+        tick = looked_again(it, meant + late, meant)
+
+    assert "did not run at 2024-06-10 15:35" in tick.skip_message
+    assert receiver.texts == []
+
+
+def looked_again(it: Orchestra, now: dt.datetime, meant: dt.datetime | None = None) -> Any:
+    """A tick of the schedule after 12:35, on time unless it was `meant` earlier."""
+    schedule = build_defs(clock=lambda: now).resolve_schedule_def("default_checks")
+    moment = (meant or now).replace(tzinfo=BEIJING)
+    with dg.build_schedule_context(instance=it.instance, scheduled_execution_time=moment) as context:
+        return schedule.evaluate_tick(context)
+
+
+def test_every_account_has_one(it: Orchestra) -> None:
+    """Over its own assets, with their prefix."""
+    it.configure(ACCOUNTS="shop,news", START=START)
+    defs = build_defs(key_prefix=["marketing"], clock=lambda: AFTERNOON)
+    result = defs.resolve_job_def("marketing__news_checks").execute_in_process(instance=it.instance, run_config=QUIET)
+    evaluated = [event.asset_check_evaluation_data for event in result.all_events
+                 if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION]  # fmt: skip
+
+    assert {each.asset_key.to_user_string() for each in evaluated} == {
+        f"marketing/news/{one.name}" for one in ENDPOINTS
+    }
+    assert {each.check_name for each in evaluated} == {check.name for check in CHECKS}
+    assert asset_key(DAYS) not in {each.asset_key for each in evaluated}

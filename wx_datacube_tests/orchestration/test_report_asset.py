@@ -1,0 +1,129 @@
+"""The report as an asset: what it makes and shows, when it is made again, and what it says when it can't be."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube_tests.orchestrating import DAYS, HOURS, QUIET, SENDERS, Orchestra, asset_key, orchestra
+
+NOW = dt.datetime(2026, 11, 24, 15)
+LAST = dt.date(2026, 11, 23)
+REPORT = dg.AssetKey(["default", "report"])
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Emulated]:
+    """WeChat, on an afternoon."""
+    with wechat(clock=NOW, frozen=True, silent_share=0) as running:
+        yield running
+
+
+@pytest.fixture
+def it(emulated: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+    """A fresh project on that account, which began a week ago."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        found.use(emulated, START="2026-11-17")
+        yield found
+
+
+def make_report(it: Orchestra, lang: str | None = None) -> dg.ExecuteInProcessResult:
+    """Materialize it alone."""
+    job = build_defs(clock=lambda: NOW).resolve_implicit_job_def_def_for_assets([REPORT])
+    assert job is not None
+    config: dict[str, Any] = {"ops": {"default__report": {"config": {"lang": lang}}}} if lang else {}
+    return job.execute_in_process(
+        instance=it.instance, asset_selection=[REPORT], raise_on_error=False, run_config=QUIET | config
+    )
+
+
+def test_it_stands_downstream_of_all_seven(it: Orchestra) -> None:
+    """Unpartitioned, in the group of its account, and out of the pool that limits fetching."""
+    graph = build_defs().resolve_asset_graph()
+    node = graph.get(REPORT)
+
+    assert node.parent_keys == graph.get_all_asset_keys() - {REPORT}
+    assert node.partitions_def is None
+    assert node.group_name == "wx_default"
+    assert node.pools is None or node.pools == set()
+
+
+@pytest.mark.parametrize(("lang", "title"), [(None, "default 消息分析"), ("en", "Messages to default")])
+def test_it_writes_the_file_and_shows_its_key_figures(
+    lang: str | None, title: str, it: Orchestra, emulated: Emulated
+) -> None:
+    """In Chinese unless told otherwise; numbers, so that Dagster plots them."""
+    for endpoint in (DAYS, SENDERS, HOURS):
+        assert it.run(endpoint, dt.date(2026, 11, 17), LAST).success
+
+    result = make_report(it, lang)
+
+    assert result.success
+    ((materialization,),) = ([each.materialization for each in result.get_asset_materialization_events()],)
+    shown = {name: value.value for name, value in materialization.metadata.items()}
+    path = Path(shown.pop("report"))
+    sent = list(emulated.world.messages(LAST))
+    users = len({message.user for message in sent})
+    assert f"<h1>{title}</h1>" in path.read_text("utf-8")
+    assert path == it.settings.database.with_name("report_default.html")
+    assert shown.pop("made from").startswith("answers up to call_id ")
+    assert shown == {
+        "users of the last day": users,
+        "messages of the last day": len(sent),
+        "messages a user of the last day": len(sent) / users,
+    }
+
+
+def test_before_anything_is_stored_it_says_so(it: Orchestra) -> None:
+    """In the file, and without failing."""
+    result = make_report(it)
+
+    assert result.success
+    assert "还没有任何数据" in it.settings.database.with_name("report_default.html").read_text("utf-8")
+
+
+def test_an_unknown_language_is_refused_in_words(it: Orchestra) -> None:
+    """Without a stack trace."""
+    result = make_report(it, "fr")
+
+    (failure,) = [event for event in result.all_events if event.event_type_value == "STEP_FAILURE"]
+    error = failure.step_failure_data.error
+    assert not result.success
+    assert "lang is 'fr'; it should be one of zh, en." in (failure.step_failure_data.error_display_string or str(error))
+
+
+def test_it_is_made_again_when_figures_change_and_not_otherwise(it: Orchestra) -> None:
+    """Though nearly all partitions upstream are missing, which keeps `eager()` from ever acting; once a change."""
+    defs = build_defs(clock=lambda: NOW)
+
+    def requested(cursor: Any = None) -> Any:
+        return dg.evaluate_automation_conditions(defs, it.instance, cursor=cursor)
+
+    first = requested()
+    assert first.total_requested == 0
+    assert it.run(DAYS, LAST, LAST).success
+    after_days = requested(first.cursor)
+    assert (after_days.total_requested, after_days.get_num_requested(REPORT)) == (1, 1)
+    assert make_report(it).success
+    nothing_new = requested(after_days.cursor)
+    assert nothing_new.total_requested == 0
+    assert it.run(SENDERS, LAST, LAST).success
+    after_senders = requested(nothing_new.cursor)
+    assert after_senders.get_num_requested(REPORT) == 1
+
+
+def test_other_projects_give_its_reader_another_key(it: Orchestra) -> None:
+    """Where they have a resource `duckdb` of their own."""
+    defs = build_defs(duckdb_key="wechat_figures", key_prefix=["wechat"])
+
+    graph = defs.resolve_asset_graph()
+    assert dg.AssetKey(["wechat", "default", "report"]) in graph.get_all_asset_keys()
+    assert graph.get(dg.AssetKey(["wechat", "default", "report"])).parent_keys == {
+        dg.AssetKey(["wechat", *asset_key(endpoint).path]) for endpoint in ENDPOINTS
+    }

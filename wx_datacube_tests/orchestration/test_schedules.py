@@ -1,0 +1,427 @@
+"""Schedules: what a tick requests, by what the file and the instance hold, and when it leaves well alone."""
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
+from wx_datacube.alerts.troubles import TOKEN, Source, Troubles, troubles_of
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.periods import BEIJING, due_labels
+from wx_datacube.definitions import build_defs
+from wx_datacube.errors import error_for
+from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, stored_together
+from wx_datacube.orchestration.runs import REASON_TAG, WORKER_TAG, end_dead_runs, worker_tags
+from wx_datacube.orchestration.schedules import MORNINGS
+from wx_datacube.warehouse.ledger import Call, store_calls
+from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, Orchestra, asset_key, orchestra
+from wx_datacube_tests.processes import running
+
+START, NOW = dt.date(2024, 1, 1), dt.datetime(2024, 7, 2, 9, 30)
+DUE = due_labels(Period.DAY, START, NOW.date())
+Ran = Callable[..., dg.DagsterRun]
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    """An instance on disk: a tick opens it by its reference."""
+    folder = tmp_path_factory.mktemp("instance")
+    ours = {"module": BatchedSqliteEventLogStorage.__module__, "class": BatchedSqliteEventLogStorage.__name__}
+    storage = ours | {"config": {"base_dir": str(folder / "events")}}
+    with dg.DagsterInstance.local_temp(str(folder), overrides={"event_log_storage": storage}) as found:
+        yield found
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance) -> Iterator[Orchestra]:
+    """An account with half a year of history, nothing of it asked for yet."""
+    instance.wipe()
+    with orchestra(tmp_path, monkeypatch, instance) as found:
+        found.configure(START=START)
+        yield found
+
+
+@pytest.fixture
+def ran(it: Orchestra) -> Ran:
+    """Put a run of an endpoint's asset into the instance, with any status and tags."""
+
+    def put(
+        endpoint: Endpoint, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED, worker: str = ""
+    ) -> dg.DagsterRun:
+        run_id = str(uuid4())
+        tags = {WORKER_TAG: f"{run_id} {worker}"} if worker else {}
+        selection = frozenset({asset_key(endpoint)})
+        run = dg.DagsterRun(run_id=run_id, job_name="any", status=status, tags=tags, asset_selection=selection)
+        return it.instance.add_run(run)
+
+    return put
+
+
+def tick(
+    it: Orchestra, period: Period = Period.DAY, now: dt.datetime = NOW
+) -> tuple[list[tuple[str, dt.date, dt.date]], str]:
+    """What a tick requests, as endpoint with first and last label; and why it requests nothing."""
+    requests, skipped = whole_tick(it, period, now)
+    return [one for request in requests for one in ranges_of(request)], skipped
+
+
+def whole_tick(it: Orchestra, period: Period, now: dt.datetime) -> tuple[list[dg.RunRequest], str]:
+    """The requests of a tick as they are, and why there are none."""
+    schedule = build_defs(clock=lambda: now).resolve_schedule_def(f"default_{period.adverb}")
+    with dg.build_schedule_context(instance=it.instance, scheduled_execution_time=now.replace(tzinfo=BEIJING)) as given:
+        found = schedule.evaluate_tick(given)
+    return list(found.run_requests or ()), found.skip_message or ""
+
+
+def ranges_of(request: dg.RunRequest) -> list[tuple[str, dt.date, dt.date]]:
+    """Each endpoint of a request, with its first and last label."""
+    first, last = (
+        dt.date.fromisoformat(request.tags[f"dagster/asset_partition_range_{end}"]) for end in ("start", "end")
+    )
+    return [(key.path[-1], first, last) for key in request.asset_selection or ()]
+
+
+def store(it: Orchestra, endpoint: Endpoint, days: list[dt.date], **how: object) -> None:
+    """Store an answer with a row for each day, or an error, as if it had come that morning."""
+    row = '{"ref_date":"%s","msg_type":1,"count_interval":1,"ref_hour":900,"user_source":0,"msg_user":1,"msg_count":1}'
+    answer = {"http_status": 200, "errcode": None, "errmsg": None, "requested_at": NOW - dt.timedelta(minutes=55)} | how
+    rows = ",".join(row % day for day in days)
+    response = str(how.get("response", "{}" if answer["errcode"] else f'{{"list":[{rows}]}}'))
+    call = Call("run", "default", endpoint.name, days[0], days[-1], tuple(days), False, answer["requested_at"], 1,
+                answer["http_status"], answer["errcode"], answer["errmsg"], None, response)  # fmt: skip
+    with it.warehouse.writing() as con:
+        store_calls(con, [call])
+    it.warehouse.publish()
+
+
+def materialize(it: Orchestra, endpoint: Endpoint, days: list[dt.date]) -> None:
+    """Let the instance hold these partitions as materialized."""
+    with stored_together(it.instance):
+        for day in days:
+            it.instance.report_runless_asset_event(
+                dg.AssetMaterialization(asset_key(endpoint), partition=day.isoformat())
+            )
+
+
+def all_but(*gaps: dt.date) -> list[dt.date]:
+    """Every due day but these."""
+    return [day for day in DUE if day not in gaps]
+
+
+def names(period: Period) -> list[str]:
+    """The endpoints of a period."""
+    return [endpoint.name for endpoint in ENDPOINTS if endpoint.period is period]
+
+
+# --- what is requested ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("period", Period, ids=lambda period: period.adverb)
+def test_over_an_empty_file_the_whole_history_is_requested(period: Period, it: Orchestra) -> None:
+    """One run over all labels that are due since START, of every endpoint of the period."""
+    due = due_labels(period, START, NOW.date())
+
+    requests, skipped = tick(it, period)
+
+    assert requests == [(name, due[0], due[-1]) for name in names(period)]
+    assert len(whole_tick(it, period, NOW)[0]) == 1
+    assert skipped == ""
+
+
+def test_requests_can_be_told_apart_and_say_why_they_came(it: Orchestra) -> None:
+    """Each has a key of its own, which another tick doesn't repeat, and the reason as a tag."""
+    requests = whole_tick(it, Period.DAY, NOW)[0]
+    later = whole_tick(it, Period.DAY, NOW + dt.timedelta(hours=1))[0]
+
+    keys = [request.run_key for request in (*requests, *later)]
+    assert len(set(keys)) == len(keys) == 2
+    assert {request.tags[REASON_TAG] for request in requests} == {"schedule"}
+
+
+def test_only_what_is_to_do_is_requested(it: Orchestra) -> None:
+    """Missing labels, and stored ones that this instance hasn't materialized; nothing else."""
+    store(it, DAYS, all_but(DUE[-1]))
+    materialize(it, DAYS, all_but(DUE[-1], DUE[3]))
+
+    assert [each for each in tick(it)[0] if each[0] == DAYS.name] == [
+        (DAYS.name, DUE[-1], DUE[-1]),
+        (DAYS.name, DUE[3], DUE[3]),
+    ]
+
+
+def test_labels_near_each_other_are_one_run(it: Orchestra) -> None:
+    """Ranges with fewer than thirty labels between are merged; a gap further back is a run of its own."""
+    gaps = [DUE[2], DUE[100], DUE[120], DUE[-1]]
+    store(it, DAYS, all_but(*gaps))
+    materialize(it, DAYS, all_but(*gaps))
+
+    assert [each[1:] for each in tick(it)[0] if each[0] == DAYS.name] == [
+        (DUE[-1], DUE[-1]),
+        (DUE[100], DUE[120]),
+        (DUE[2], DUE[2]),
+    ]
+
+
+def test_a_tick_requests_the_ten_newest_ranges_at_most(it: Orchestra) -> None:
+    """A history may hold hundreds of gaps: the newest ten ranges of all endpoints now, the next at the next tick."""
+    start = dt.date(2023, 1, 1)
+    it.configure(START=start)
+    due = due_labels(Period.DAY, start, NOW.date())
+    gaps = due[::40]
+    for endpoint in (DAYS, SENDERS, HOURS):
+        stored = [day for day in due if day not in gaps]
+        store(it, endpoint, stored)
+        materialize(it, endpoint, stored)
+
+    requests = tick(it)[0]
+
+    assert len(whole_tick(it, Period.DAY, NOW)[0]) == 10
+    assert {each[0] for each in requests} == set(names(Period.DAY))
+    assert [each[2] for each in requests] == sorted((each[2] for each in requests), reverse=True)
+    assert requests[0][2] == gaps[-1]
+
+
+# --- when nothing is requested ----------------------------------------------------------------------------------
+
+
+def test_nothing_to_do_is_said(it: Orchestra) -> None:
+    """All that is due is stored and materialized: no run."""
+    for endpoint in (DAYS, SENDERS, HOURS):
+        store(it, endpoint, DUE)
+        materialize(it, endpoint, DUE)
+
+    assert tick(it) == ([], "Everything that is due is there and materialized.")
+
+
+UNFINISHED = ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
+
+
+@pytest.mark.parametrize("status", UNFINISHED)
+def test_an_endpoint_waits_for_a_run_that_is_alive(status: str, it: Orchestra, ran: Ran) -> None:
+    """Whoever launched it; the other endpoints go on."""
+    ran(DAYS, dg.DagsterRunStatus[status], this_process())
+
+    requests = tick(it)[0]
+
+    assert {each[0] for each in requests} == {HOURS.name, SENDERS.name}
+
+
+def test_an_endpoint_waits_for_a_queued_run(it: Orchestra) -> None:
+    """Dagster is about to start it."""
+    location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("any"), "any")
+    queued = dg.DagsterRun(
+        job_name="any",
+        status=dg.DagsterRunStatus.QUEUED,
+        asset_selection=frozenset({asset_key(DAYS)}),
+        remote_job_origin=RemoteJobOrigin(location, "any"),
+    )
+    it.instance.add_run(queued)
+
+    assert {each[0] for each in tick(it)[0]} == {HOURS.name, SENDERS.name}
+
+
+@pytest.mark.parametrize("status", UNFINISHED)
+def test_no_tick_waits_for_a_run_that_is_not_proven_alive(status: str, it: Orchestra, ran: Ran) -> None:
+    """It was killed in another container, say: the fetch lock decides, and Dagster's monitoring ends it."""
+    for worker in ("", f"{OTHER_BOOT} pid:[1] 17 3", f"{this_boot()} pid:[1] 17 3"):
+        run = ran(DAYS, dg.DagsterRunStatus[status], worker)
+
+        assert {each[0] for each in tick(it)[0]} == set(names(Period.DAY))
+        if OTHER_BOOT not in worker:  # an instance on SQLite is of this machine, which was restarted, then
+            found = it.instance.get_run_by_id(run.run_id)
+            assert found is not None
+            assert found.status is dg.DagsterRunStatus[status]
+
+
+def test_all_under_way_is_said(it: Orchestra, ran: Ran) -> None:
+    """The reason names each endpoint."""
+    for endpoint in (DAYS, SENDERS, HOURS):
+        ran(endpoint, worker=this_process())
+
+    requests, skipped = tick(it)
+
+    assert requests == []
+    assert all(f"{name}: a run is under way; the next tick looks again." in skipped for name in names(Period.DAY))
+
+
+def test_after_the_quota_it_waits_for_midnight(it: Orchestra) -> None:
+    """45009 this morning stops that endpoint for the day, and no longer; others go on."""
+    store(it, DAYS, [DUE[-1]], errcode=45009, errmsg="reach max api daily quota limit")
+
+    assert {each[0] for each in tick(it)[0]} == {HOURS.name, SENDERS.name}
+    assert {each[0] for each in tick(it, now=NOW + dt.timedelta(days=1))[0]} == set(names(Period.DAY))
+
+
+def test_a_refusal_just_after_midnight_stops_nothing(it: Orchestra) -> None:
+    """At 00:05 WeChat may have meant yesterday's quota."""
+    store(it, DAYS, [DUE[-1]], errcode=45009, requested_at=NOW.replace(hour=0, minute=5))
+
+    assert {each[0] for each in tick(it)[0]} == set(names(Period.DAY))
+
+
+def test_our_own_limit_stops_an_endpoint_too(it: Orchestra) -> None:
+    """WX_DATACUBE_DAILY_CALLS used up: no run that could do nothing."""
+    store(it, DAYS, [DUE[-1]])
+    it.configure(START=START, DAILY_CALLS=1)
+
+    assert {each[0] for each in tick(it)[0]} == {HOURS.name, SENDERS.name}
+
+
+def test_what_needs_a_person_is_tried_once_a_day(it: Orchestra) -> None:
+    """48001 this morning: the endpoint is left alone till tomorrow, and the reason says what is wrong."""
+    for endpoint in (DAYS, SENDERS, HOURS):
+        store(it, endpoint, [DUE[-1]], errcode=48001)
+
+    requests, skipped = tick(it)
+
+    assert requests == []
+    assert "The account may not call this endpoint." in skipped
+    assert len(tick(it, now=NOW + dt.timedelta(days=1))[0]) == 3
+
+
+def test_what_was_answered_with_nothing_is_asked_for_once_a_day(it: Orchestra) -> None:
+    """Hours that can't be empty, since their day has messages: tomorrow's first tick asks for them again."""
+    for endpoint in (DAYS, SENDERS, HOURS):
+        store(it, endpoint, all_but(DUE[50]) if endpoint is HOURS else DUE)
+        materialize(it, endpoint, all_but(DUE[50]) if endpoint is HOURS else DUE)
+    wanted = ([(HOURS.name, DUE[50], DUE[50])], "")
+    assert tick(it) == wanted
+    store(it, HOURS, [DUE[50]], response='{"list":[]}')
+
+    assert tick(it) == ([], f"{HOURS.name}: WeChat left out {DUE[50]} today; tomorrow's first tick asks again.")
+    assert tick(it, now=NOW + dt.timedelta(days=1))[0][-1:] == wanted[0]
+
+
+def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: Orchestra) -> None:
+    """The newest answer counts: by hand, or by `doctor`, a call got through after the refusal."""
+    store(it, DAYS, [DUE[-1]], errcode=48001)
+    store(it, DAYS, [DUE[-2]], requested_at=NOW - dt.timedelta(minutes=5))
+
+    assert DAYS.name in {each[0] for each in tick(it)[0]}
+
+
+def test_a_token_that_needs_a_person_is_tried_once_a_day(it: Orchestra) -> None:
+    """40164 comes from the token call, which is in no ledger; it is over as soon as a token was had."""
+    refused = troubles_of([error_for(40164, endpoint="stable_token", token_call=True)], DAYS.name)
+    troubles = Troubles(it.settings.database, clock=lambda: NOW - dt.timedelta(hours=1))
+    troubles.note("default", Source.CALLS, [TOKEN], refused)
+
+    requests, skipped = tick(it)
+    tomorrow = tick(it, now=NOW + dt.timedelta(days=1))[0]
+    troubles.note("default", Source.CALLS, [TOKEN], [])
+
+    assert requests == []
+    assert "not whitelisted" in skipped
+    assert len(tomorrow) == 3
+    assert len(tick(it)[0]) == 3
+
+
+@pytest.mark.parametrize("settings", [{"START": "soon"}, {"ACCOUNT": "other", "START": "2024-01-01"}])
+def test_wrong_settings_are_the_reason_of_a_skip(settings: dict[str, str], it: Orchestra) -> None:
+    """A tick never fails on what a person has to mend: it says so."""
+    defs = build_defs(accounts=["default"], clock=lambda: NOW)
+    it.configure(**settings)
+    with dg.build_schedule_context(instance=it.instance) as given:
+        found = defs.resolve_schedule_def("default_daily").evaluate_tick(given)
+
+    assert not found.run_requests
+    assert "WX_DATACUBE_" in (found.skip_message or "")
+
+
+# --- runs whose process is gone ---------------------------------------------------------------------------------
+
+OTHER_BOOT = "00000000-0000-4000-8000-000000000000"
+
+
+def this_process() -> str:
+    """How a tag names this process."""
+    return worker_of(os.getpid())
+
+
+def worker_of(pid: int) -> str:
+    """How a tag names a process."""
+    return worker_tags("run", pid)[WORKER_TAG].removeprefix("run ")
+
+
+def this_boot() -> str:
+    """The boot id of this machine."""
+    return this_process().split()[0]
+
+
+@pytest.mark.parametrize("status", UNFINISHED)
+def test_a_dead_run_is_ended_by_the_next_tick(status: str, it: Orchestra, ran: Ran) -> None:
+    """The process of a run was killed, at whatever moment: the run is marked failed and its endpoint goes on."""
+    with running("print('ready', flush=True); input()") as process:
+        run = ran(DAYS, dg.DagsterRunStatus[status], worker_of(process.pid))
+        assert end_dead_runs(it.instance) == []  # as long as it lives
+        process.kill()
+        process.wait()
+
+    requests = tick(it)[0]
+
+    found = it.instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.status is dg.DagsterRunStatus.FAILURE
+    assert DAYS.name in {each[0] for each in requests}
+
+
+def test_a_zombie_is_dead(it: Orchestra, ran: Ran) -> None:
+    """A killed process stays in the table until its parent looks: a code server may not for long."""
+    with running("print('ready', flush=True); input()") as process:
+        run = ran(DAYS, worker=worker_of(process.pid))
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+        assert end_dead_runs(it.instance) == [run.run_id]
+
+
+def test_a_later_process_with_the_same_number_does_not_keep_a_run_alive(it: Orchestra, ran: Ran) -> None:
+    """After a restart of the machine the boot id is another, after one of a container the start of the process."""
+    boot, namespace, pid, started = this_process().split()
+    alive = ran(DAYS, worker=this_process())
+    later = ran(DAYS, worker=f"{boot} {namespace} {pid} {int(started) - 1}")
+    restarted = ran(DAYS, worker=f"{OTHER_BOOT} {namespace} {pid} {started}")
+
+    assert set(end_dead_runs(it.instance)) == {later.run_id, restarted.run_id}
+    found = it.instance.get_run_by_id(alive.run_id)
+    assert found is not None
+    assert found.status is dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_that_may_be_alive_is_left_alone(it: Orchestra, ran: Ran) -> None:
+    """Without a tag, in another PID namespace, or with the tag of the run that it was copied from."""
+    for worker in ("", "nonsense", f"{this_boot()} pid:[1] 1 1"):
+        ran(DAYS, worker=worker)
+    boot, namespace, _, _ = this_process().split()
+    copied = {WORKER_TAG: f"another-run {boot} {namespace} {2**22} 1"}
+    it.instance.add_run(dg.DagsterRun(job_name="any", status=dg.DagsterRunStatus.STARTED, tags=copied))
+
+    assert end_dead_runs(it.instance) == []
+
+
+def test_on_a_shared_database_another_boot_proves_nothing(ran: Ran, it: Orchestra) -> None:
+    """With PostgreSQL the run may be on another machine."""
+    with dg.DagsterInstance.ephemeral() as shared:
+        run_id = str(uuid4())
+        tags = {WORKER_TAG: f"{run_id} {OTHER_BOOT} pid:[1] 1 1"}
+        shared.add_run(dg.DagsterRun(run_id=run_id, job_name="any", status=dg.DagsterRunStatus.STARTED, tags=tags))
+
+        assert end_dead_runs(shared) == []
+
+
+# --- how they are shown -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("period", Period, ids=lambda period: period.adverb)
+def test_schedules_are_off_and_tick_every_morning_in_beijing(period: Period, it: Orchestra) -> None:
+    """Until somebody switches them on; then from 08:30 to 12:30, and their description says what that brings."""
+    schedule = build_defs().resolve_schedule_def(f"default_{period.adverb}")
+
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    assert (schedule.cron_schedule, schedule.execution_timezone) == (MORNINGS, "Asia/Shanghai")
+    assert "whole history" in (schedule.description or "")

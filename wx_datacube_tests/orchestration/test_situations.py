@@ -1,0 +1,368 @@
+"""Situations: whatever an account gets into, what the chat is told of it, in order, and what `status` says.
+
+The clock is the emulator's. A tick asks for all that is missing, as the schedules do; at 12:35 the checks are judged by
+Dagster. Add a row to `SITUATIONS` for another situation.
+"""
+
+import datetime as dt
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.config.settings import Secret
+from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.operations.status import AccountStatus, read_status
+from wx_datacube.warehouse.coverage import State
+from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, SENDERS_OF_WEEKS, WEEKS, day
+from wx_datacube_tests.ingesting import Shop, shop
+from wx_datacube_tests.orchestrating import QUIET, Orchestra, orchestra
+from wx_datacube_tests.receiver import Receiver, receiving
+
+TODAY = dt.datetime(2026, 11, 26, 8, 30)
+"""The first tick of a Thursday: yesterday's figures are due. All before came the day before."""
+
+ACCOUNT: dict[str, Any] = {"start": day(16), "clock": TODAY - DAY, "silent_share": 0}
+
+
+@dataclass
+class Morning:
+    """An account whose troubles are told to a receiver, and its Dagster."""
+
+    made: Shop
+    it: Orchestra
+    receiver: Receiver
+    under_way: ExitStack
+
+    @property
+    def wechat(self) -> Emulated:
+        """The account's WeChat."""
+        return self.made.emulated
+
+    def at(self, hour: int, minute: int = 30, later: int = 0) -> None:
+        """Move the clock to an hour of today, or of as many days later."""
+        self.made.at(TODAY.replace(hour=hour, minute=minute) + later * DAY)
+
+    def ticks(self, *hours: int, later: int = 0) -> None:
+        """Ask for what is missing at these hours, as the schedules do; first tell what the chat has not taken yet."""
+        for hour in hours:
+            self.at(hour, later=later)
+            self.troubles.deliver()
+            for endpoint in ENDPOINTS:
+                if missing := [each for each, state in self.made.states(endpoint).items() if state is State.MISSING]:
+                    self.made.bring_in(endpoint, missing)
+
+    def judge(self, later: int = 0) -> None:
+        """Judge the checks at 12:35."""
+        self.at(12, 35, later)
+        job = build_defs(clock=self.wechat.account.clock).resolve_job_def("shop_checks")
+        assert job.execute_in_process(instance=self.it.instance, run_config=QUIET).success
+
+    def whole_day(self, later: int = 0) -> None:
+        """The first and the last tick, and the checks."""
+        self.ticks(8, 12, later=later)
+        self.judge(later)
+
+    @property
+    def troubles(self) -> Troubles:
+        """What is kept of the account's troubles."""
+        return Troubles(self.it.settings.database, self.it.settings.webhook, self.wechat.account.clock)
+
+    def status(self) -> AccountStatus:
+        """What `status` says now."""
+        settings = self.it.settings
+        (found,) = read_status(settings, settings.accounts, self.wechat.account.clock)
+        return found
+
+    def told(self) -> list[tuple[str, str]]:
+        """What the chat took: the first words of a message's heading, and each of its lines."""
+        messages = [text.split("\n") for text in self.receiver.texts]
+        return [(heading.split(" · ")[2], line) for heading, *lines in messages for line in lines]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Emulated]:
+    """An emulator that every test uses from its beginning."""
+    with wechat() as emulated:
+        yield emulated
+
+
+@pytest.fixture(scope="module")
+def yesterday(tmp_path_factory: pytest.TempPathFactory, running: Emulated) -> Path:
+    """Files with all that was due on the day before; history begins on 16 November."""
+    folder = tmp_path_factory.mktemp("yesterday")
+    with shop(folder, running=running, **ACCOUNT) as made:
+        made.bring_everything_in()
+    return folder
+
+
+@pytest.fixture
+def morning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Emulated, yesterday: Path) -> Iterator[Morning]:
+    """An account of which all is there that was due on the day before."""
+    shutil.copytree(yesterday, tmp_path, dirs_exist_ok=True)
+    with (
+        receiving() as receiver,
+        orchestra(tmp_path, monkeypatch) as it,
+        shop(tmp_path, running=running, **ACCOUNT) as made,
+        ExitStack() as under_way,
+    ):
+        given = {"ACCOUNT": "shop", "START": day(16), "DATABASE": made.warehouse.database, "WEBHOOK": receiver.url()}
+        it.use(made.emulated, **given)
+        yield Morning(made.with_(webhook=Secret(receiver.url())), it, receiver, under_way)
+
+
+# --- situations: what happens ------------------------------------------------------------------------------------
+
+
+def all_there(it: Morning) -> None:
+    """An ordinary morning."""
+    it.whole_day()
+
+
+def late_before_noon(it: Morning) -> None:
+    """WeChat has published nothing by eleven."""
+    it.wechat.control.set(publish_at="13:00", refuse_unpublished=True)
+    it.ticks(8, 11)
+
+
+def late_after_noon(it: Morning) -> None:
+    """WeChat publishes at one o'clock."""
+    it.wechat.control.set(publish_at="13:00", refuse_unpublished=True)
+    it.whole_day()
+
+
+def late_and_there_in_the_end(it: Morning) -> None:
+    """WeChat publishes at half past twelve, and the last tick finds it."""
+    it.wechat.control.set(publish_at="12:30", refuse_unpublished=True)
+    it.whole_day()
+
+
+def dead_host(it: Morning) -> None:
+    """Nothing gets through all morning."""
+    it.wechat.control.fault("*", "503")
+    it.whole_day()
+
+
+def dead_host_for_two_days(it: Morning) -> None:
+    """Nor on the next."""
+    dead_host(it)
+    it.whole_day(later=1)
+
+
+def busy_host_that_recovers(it: Morning) -> None:
+    """WeChat says that it is busy, until noon."""
+    it.wechat.control.fault("*", "busy")
+    it.ticks(8)
+    it.wechat.control.clear_faults()
+    it.ticks(12)
+    it.judge()
+
+
+def our_own_limit(it: Morning) -> None:
+    """WX_DATACUBE_DAILY_CALLS was used up by a refresh of the small hours."""
+    it.it.patch.setenv("WX_DATACUBE_DAILY_CALLS", "1")
+    it.at(7)
+    for endpoint in (MESSAGES, HOURS, SENDERS):
+        it.made.bring_in(endpoint, [day(20)], refresh=True)
+    it.made = it.made.with_(daily_calls=1)
+    it.whole_day()
+
+
+def quota_taken(it: Morning) -> None:
+    """Another program of the account has used the quota up."""
+    it.wechat.control.set_quota(0)
+    it.whole_day()
+
+
+def quota_taken_for_two_days(it: Morning) -> None:
+    """Every day."""
+    quota_taken(it)
+    it.whole_day(later=1)
+
+
+def not_whitelisted(it: Morning) -> None:
+    """This machine's address is not on the list."""
+    it.wechat.control.set(whitelist=["203.0.113.7"])
+    it.wechat.control.revoke_tokens()
+    it.whole_day()
+
+
+def not_granted(it: Morning) -> None:
+    """The account may not ask for hours any more."""
+    it.wechat.control.set(denied=[HOURS.name])
+    it.whole_day()
+
+
+def not_granted_and_another(it: Morning) -> None:
+    """Nor for distributions on the next day."""
+    not_granted(it)
+    it.wechat.control.set(denied=[HOURS.name, SENDERS.name])
+    it.whole_day(later=1)
+
+
+def granted_again(it: Morning) -> None:
+    """An administrator has mended it by the next day."""
+    not_granted(it)
+    it.wechat.control.set(denied=[])
+    it.whole_day(later=1)
+
+
+def off_for_six_days(it: Morning) -> None:
+    """The machine comes back at noon, and no schedule has run yet but that of the checks."""
+    it.judge(later=5)
+
+
+def backfill_under_way(it: Morning) -> None:
+    """Somebody runs `wx-datacube backfill`, which is at the hours."""
+    it.under_way.enter_context(it.made.warehouse.fetching("shop", HOURS.name, lambda holder: None))
+    it.judge()
+
+
+def restated(it: Morning) -> None:
+    """WeChat changes a day of last week; the call for yesterday looks back on it."""
+    it.wechat.control.restate(day(20), factor=2)
+    it.whole_day()
+
+
+def restated_and_healed(it: Morning) -> None:
+    """All that the checks name is asked for again, once."""
+    restated(it)
+    it.at(14, 0)
+    for endpoint in (MESSAGES, HOURS, SENDERS):
+        it.made.bring_in(endpoint, [day(20)], refresh=True)
+    for endpoint in (WEEKS, SENDERS_OF_WEEKS):
+        it.made.bring_in(endpoint, [day(16)], refresh=True)
+    it.judge()
+
+
+def stolen_token(it: Morning) -> None:
+    """Another program fetches tokens of its own, and ours end, with the first that is asked."""
+    it.wechat.control.fault("*", "revoke")
+    for hour in (8, 12):
+        it.at(hour)
+        it.made.bring_in(MESSAGES, [day(25)])
+    it.judge()
+
+
+def webhook_down_until_noon(it: Morning) -> None:
+    """The robot is back when the checks are judged."""
+    it.receiver.status = 500
+    it.wechat.control.set(denied=[HOURS.name])
+    it.ticks(8, 9)
+    it.receiver.got.clear()
+    it.receiver.status = 200
+    it.ticks(12)
+    it.judge()
+
+
+def never_begun(it: Morning) -> None:
+    """Of the schedules only that of the checks was switched on."""
+    it.made.warehouse.database.unlink()
+    it.made.warehouse.writer.unlink()
+    it.judge()
+
+
+# --- situations: what is said ------------------------------------------------------------------------------------
+
+PERSON, TOMORROW, LATER = "需要您处理", "等到明天，无需处理", "稍后自动重试"
+ALL = "getupstreammsg, getupstreammsghour, getupstreammsgdist"
+SINCE = "missing since 2026-11-26 12:00: "
+YESTERDAY, TWO_DAYS = f"{SINCE}{ALL} 2026-11-25.", f"{SINCE}{ALL} 2026-11-25 … 2026-11-26."
+TAKEN = "does another program of the account take it"
+BUSY, DOWN, USED_UP = "WeChat is busy", "WeChat is out of order", "今天的调用额度已用完"
+DENIED, DENIED_TOO = "getupstreammsghour: The account may not", "getupstreammsgdist: The account may not"
+HOURS_YESTERDAY = f"{SINCE}getupstreammsghour 2026-11-25. + why: + {DENIED}"
+HOURS_AND_SENDERS = f"{SINCE}getupstreammsghour 2026-11-25 … 2026-11-26; getupstreammsgdist 2026-11-26. + why:"
+WHITELIST, REJECTED = "its address 127.0.0.1 is not whitelisted", "WeChat rejects the access token, and a fresh one too"
+REVISED, UNEQUAL = "figures_were_not_revised", "messages_add_up"
+SIX_DAYS = f"{SINCE}{ALL} 2026-11-25 … 2026-11-30; + Nothing has been asked for since 2026-11-25 08:30"
+EVERYTHING = f"{ALL} 2026-11-25; + history that nobody is bringing in: + Nothing has ever been asked for."
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What happens; each message, by its heading and what it says; what `status` says that needs a person.
+
+    A text holds all the words of what it says, apart by " + ". Nothing else is said.
+    """
+
+    happens: Callable[[Morning], None]
+    told: tuple[tuple[str, str], ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+SITUATIONS = (
+    Situation(all_there),
+    Situation(late_before_noon),
+    Situation(late_after_noon, ((PERSON, YESTERDAY),), (YESTERDAY,)),
+    Situation(late_and_there_in_the_end),
+    Situation(dead_host, ((LATER, DOWN), (PERSON, f"{YESTERDAY} + why: + {DOWN}")), (f"{YESTERDAY} + why: + {DOWN}",)),
+    Situation(
+        dead_host_for_two_days,
+        ((LATER, DOWN), (PERSON, YESTERDAY), (PERSON, f"{TWO_DAYS} + why: + {DOWN} + (since 2026-11-26 08:30)")),
+        (f"{TWO_DAYS} + why: + {DOWN} + (since 2026-11-26 08:30)",),
+    ),
+    Situation(busy_host_that_recovers, ((LATER, BUSY),)),
+    Situation(our_own_limit, ((TOMORROW, USED_UP),)),
+    Situation(quota_taken, ((TOMORROW, USED_UP),)),
+    Situation(
+        quota_taken_for_two_days,
+        ((TOMORROW, USED_UP), (PERSON, f"{TWO_DAYS} + why: + {USED_UP} + {TAKEN}")),
+        (f"{TWO_DAYS} + why: + {USED_UP} + {TAKEN}",),
+    ),
+    Situation(
+        not_whitelisted,
+        ((PERSON, WHITELIST), (PERSON, f"{YESTERDAY} + why: + {WHITELIST}")),
+        (WHITELIST, f"{YESTERDAY} + why: + {WHITELIST}"),
+    ),
+    Situation(not_granted, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY)), (DENIED, HOURS_YESTERDAY)),
+    Situation(
+        not_granted_and_another,
+        (
+            (PERSON, DENIED),
+            (PERSON, HOURS_YESTERDAY),
+            (PERSON, f"{DENIED_TOO} + (同样 · also: getupstreammsghour)"),
+            (PERSON, HOURS_AND_SENDERS),
+        ),
+        (DENIED, DENIED_TOO, HOURS_AND_SENDERS),
+    ),
+    Situation(granted_again, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY))),
+    Situation(off_for_six_days, ((PERSON, SIX_DAYS),), (SIX_DAYS,)),
+    Situation(backfill_under_way),
+    Situation(restated, ((PERSON, REVISED), (PERSON, UNEQUAL)), (REVISED, UNEQUAL)),
+    Situation(restated_and_healed, ((PERSON, REVISED), (PERSON, UNEQUAL))),
+    Situation(
+        stolen_token,
+        ((PERSON, REJECTED), (PERSON, f"{YESTERDAY} + why: + {REJECTED}")),
+        (REJECTED, f"{YESTERDAY} + why: + {REJECTED}"),
+    ),
+    Situation(webhook_down_until_noon, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY)), (DENIED, HOURS_YESTERDAY)),
+    Situation(never_begun, ((PERSON, EVERYTHING),), (EVERYTHING,)),
+)
+
+
+def says(words: str, text: str) -> bool:
+    """Whether a text holds all of the words."""
+    return all(each in text for each in words.split(" + "))
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda each: each.happens.__name__)
+def test_status_and_alerts_say_the_same(situation: Situation, morning: Morning) -> None:
+    """Each message and each line of `status` is the right word, there is no other, and both name the same."""
+    situation.happens(morning)
+    told, status = morning.told(), morning.status()
+
+    assert [heading for heading, _ in told] == [heading for heading, _ in situation.told]
+    assert [text for (_, text), (_, words) in zip(told, situation.told, strict=True) if not says(words, text)] == []
+    assert len(status.needs_person) == len(situation.needs), status.needs_person
+    for text, words in zip(status.needs_person, situation.needs, strict=True):
+        assert says(words, text)
+        assert any(heading == PERSON and says(words, line) for heading, line in told)
+    assert status.as_json()["needs_person"] == status.needs_person

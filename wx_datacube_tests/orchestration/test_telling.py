@@ -1,0 +1,248 @@
+"""Telling: what a run of Dagster, a backfill or the checks of 12:35 tell the chat of, and what they don't."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.catalog.endpoints import ENDPOINTS, Period
+from wx_datacube.cli import commands
+from wx_datacube.definitions import build_defs
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.operations.doctor import examine
+from wx_datacube.orchestration.runs import Reason
+from wx_datacube_tests.end_to_end.project import Project
+from wx_datacube_tests.orchestrating import DAYS, QUIET, SENDERS, Orchestra, asset_key, orchestra
+from wx_datacube_tests.receiver import KEY, Receiver
+
+START, LAST = dt.date(2024, 6, 3), dt.date(2024, 6, 9)
+NOON = dt.datetime(2024, 6, 10, 12, 35)
+"""A Monday: seven days and one week have just been settled."""
+
+
+@pytest.fixture
+def emulated() -> Iterator[Emulated]:
+    """An account without silent days."""
+    with wechat(silent_share=0) as running:
+        yield running
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated, receiver: Receiver) -> Iterator[Orchestra]:
+    """An account with a week of history, whose troubles are told to the receiver."""
+    with orchestra(tmp_path, monkeypatch) as found:
+        found.use(emulated, START=START, WEBHOOK=receiver.url())
+        yield found
+
+
+def headings(receiver: Receiver) -> list[str]:
+    """What a person sees first of each message: what it asks of them."""
+    return [text.split("\n")[0].split(" · ")[2] for text in receiver.texts]
+
+
+def judge(it: Orchestra, now: dt.datetime = NOON) -> dg.ExecuteInProcessResult:
+    """Run the job `default_checks` at a moment."""
+    job = build_defs(clock=lambda: now).resolve_job_def("default_checks")
+    return job.execute_in_process(instance=it.instance, run_config=QUIET, raise_on_error=False)
+
+
+# --- runs -------------------------------------------------------------------------------------------------------
+
+
+def test_what_needs_a_person_is_told_once(it: Orchestra, emulated: Emulated, receiver: Receiver) -> None:
+    """However often it is met; when another endpoint meets it, and once it was mended and comes back, again."""
+    emulated.control.set(denied=["*"])
+    for endpoint in (DAYS, DAYS, SENDERS, DAYS):
+        assert not it.run(endpoint, START, LAST, reason=Reason.SCHEDULE).success
+    assert headings(receiver) == ["需要您处理"]
+    Troubles(it.warehouse.database, it.settings.webhook).deliver()  # as the next tick does
+    assert headings(receiver) == ["需要您处理"] * 2
+    assert "Only certified accounts (微信认证)" in receiver.texts[0]
+    assert f"also: {SENDERS.name}" in receiver.texts[1]
+
+    emulated.control.set(denied=[])
+    assert it.run(DAYS, START, LAST).success
+    assert it.run(SENDERS, START, LAST).success
+    emulated.control.set(denied=["*"])
+    assert not it.run(DAYS, START, LAST, refresh=True).success
+    assert headings(receiver) == ["需要您处理"] * 3
+
+
+def test_a_wrong_secret_is_over_with_the_first_token(it: Orchestra, emulated: Emulated, receiver: Receiver) -> None:
+    """It is the account's trouble, not the endpoint's that met it: any call, or `doctor`, ends it."""
+    secret = emulated.secret
+    for heal in ("a run", "doctor"):
+        emulated.control.set(secret="f" * 32)
+        emulated.control.revoke_tokens()
+        assert not it.run(DAYS, START, LAST, refresh=True).success
+        assert len(Troubles(it.warehouse.database).standing("default")) == 1
+        emulated.control.set(secret=secret)
+        if heal == "a run":
+            assert it.run(SENDERS, START, LAST, refresh=True).success
+        else:
+            assert all(each.well for each in examine(it.settings, it.settings.account()))
+        assert Troubles(it.warehouse.database).standing("default") == []
+
+    assert headings(receiver) == ["需要您处理"] * 2
+
+
+def test_a_used_up_quota_waits_till_tomorrow(it: Orchestra, emulated: Emulated, receiver: Receiver) -> None:
+    """A run by schedule is green and a run by hand is not: both say the same, once."""
+    emulated.control.set_quota(0)
+    assert it.run(DAYS, START, LAST, reason=Reason.SCHEDULE).success
+    assert not it.run(DAYS, START, LAST).success
+
+    assert headings(receiver) == ["等到明天，无需处理"]
+
+
+def test_figures_that_are_not_published_are_no_trouble(it: Orchestra, receiver: Receiver) -> None:
+    """A silent morning is silent."""
+    with wechat(clock="2024-06-10T07:00", frozen=True, refuse_unpublished=True) as early:
+        it.use(early, START=START, WEBHOOK=receiver.url())
+        assert it.run(DAYS, LAST, LAST, reason=Reason.SCHEDULE).success
+        assert not it.run(DAYS, LAST, LAST).success
+
+    assert receiver.got == []
+
+
+def test_what_is_wrong_with_the_files_is_told_once(it: Orchestra, receiver: Receiver) -> None:
+    """Dagster's hook tells what WeChat has not said; a run that goes well ends it."""
+    assert it.run(DAYS, START, LAST).success
+    whole = it.warehouse.writer.read_bytes()
+    it.warehouse.writer.write_bytes(whole[:5000])
+    for _ in range(2):
+        assert not it.run(DAYS, START, LAST, refresh=True).success
+    assert headings(receiver) == ["需要您处理"]
+    assert str(it.warehouse.writer) in receiver.texts[0]
+
+    it.warehouse.writer.write_bytes(whole)
+    assert it.run(DAYS, START, LAST).success
+    it.warehouse.writer.write_bytes(whole[:5000])
+    assert not it.run(DAYS, START, LAST, refresh=True).success
+    assert len(receiver.texts) == 2
+
+
+class Broken:
+    """A resource with a fault, whose words hold what nobody should read."""
+
+    def ingest(self, settings: object) -> None:
+        """Fail as a program does that has a fault."""
+        raise RuntimeError(f"at https://example.com/?key={KEY}")
+
+
+def test_a_fault_of_the_program_is_told_by_its_name(it: Orchestra, receiver: Receiver) -> None:
+    """An operator can't mend it, but has to know; its text may hold anything, and stays in Dagster's log."""
+    resources = {"wechat_default": dg.ResourceDefinition.hardcoded_resource(Broken())}
+    job = build_defs(resources=resources).resolve_implicit_job_def_def_for_assets([asset_key(DAYS)])
+    assert job is not None
+    for _ in range(2):
+        ended = job.execute_in_process(
+            partition_key=str(LAST),
+            instance=it.instance,
+            asset_selection=[asset_key(DAYS)],
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+        assert not ended.success
+
+    (text,) = receiver.texts
+    assert "RuntimeError" in text
+    assert KEY not in text
+
+
+@pytest.mark.parametrize("broken", ["refuses", "is gone"])
+def test_a_dead_receiver_changes_no_run(it: Orchestra, emulated: Emulated, receiver: Receiver, broken: str) -> None:
+    """A good run stays good, and one that waits by schedule stays green."""
+    if broken == "is gone":
+        it.patch.setenv("WX_DATACUBE_WEBHOOK", "http://127.0.0.1:9/robot/send")
+    receiver.body = b'{"errcode": 93000}'
+    assert it.run(DAYS, START, START).success
+    emulated.control.set_quota(0)
+
+    assert it.run(SENDERS, START, LAST, reason=Reason.SCHEDULE).success
+
+
+# --- the checks of 12:35 ----------------------------------------------------------------------------------------
+
+
+def test_at_noon_it_is_told_that_nothing_ran(it: Orchestra, receiver: Receiver) -> None:
+    """In one message, with what is missing of every endpoint and the command that brings it in; once."""
+    for _ in range(2):
+        assert judge(it).success
+
+    (text,) = receiver.texts
+    late = [each.name for each in ENDPOINTS if each.period is not Period.MONTH]
+    assert headings(receiver) == ["需要您处理"]
+    assert "missing since 2024-06-10 12:00: " in text
+    assert "Nothing has ever been asked for." in text
+    assert text.endswith("wx-datacube backfill --account default")
+    assert all(name in text for name in late)
+
+
+def test_at_noon_nothing_is_told_where_nothing_is_flagged(it: Orchestra, receiver: Receiver) -> None:
+    """All of it came in the morning; a day later there is the next day to tell of."""
+    for endpoint in ENDPOINTS:
+        if endpoint.period is not Period.MONTH:
+            last = LAST if endpoint.period is Period.DAY else START
+            assert it.run(endpoint, START, last).success
+    judge(it)
+    assert receiver.got == []
+    judge(it, NOON + dt.timedelta(days=1))
+
+    (text,) = receiver.texts
+    assert "missing since 2024-06-11 12:00: getupstreammsg, getupstreammsghour, getupstreammsgdist 2024-06-10." in text
+
+
+# --- commands ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_an_address_that_is_not_whitelisted(tmp_path: Path, emulated: Emulated, receiver: Receiver) -> None:
+    """`backfill` tells it once, and what is missing for it; `status` says it until a call has gone through."""
+    project = Project.on(tmp_path / "project", emulated, START="2026-11-20", WEBHOOK=receiver.url())
+    emulated.control.set(whitelist=["203.0.113.7"])
+    backfill = ("backfill", "--endpoint", DAYS.name, "--end", "2026-11-23")
+    for _ in range(2):
+        assert project.run(*backfill).returncode == 1
+    status = project.run("status")
+
+    cause, missing = receiver.texts
+    assert "is not whitelisted" in cause
+    assert "原因 · why: 本机 IP 不在白名单中" in missing
+    assert status.returncode == 1
+    assert "Needs a person: 本机 IP 不在白名单中" in status.stdout
+    assert "its address 127.0.0.1 is not whitelisted" in status.stdout
+
+    emulated.control.set(whitelist=[])
+    assert project.run(*backfill).returncode == 0
+    status = project.run("status")
+    assert "is not whitelisted" not in status.stdout
+    assert len(receiver.texts) == 2  # what is still missing was told before
+
+
+def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiver) -> None:
+    """By cron nobody reads stderr: what keeps it from its work, and then what is missing for that reason."""
+    project = Project.make(tmp_path / "project", WEBHOOK=receiver.url(), START="2026-11-20")
+    for _ in range(2):
+        assert project.run("backfill").returncode == 2
+
+    cause, missing = receiver.texts
+    assert "There are no credentials to ask WeChat with." in cause
+    assert "history that nobody is bringing in: getupstreammsg, " in missing
+    assert "why: There are no credentials to ask WeChat with." in missing
+
+
+def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: Orchestra, emulated: Emulated) -> None:
+    """Schedules may have gone on since: `status` would need a person until somebody types `backfill` again."""
+    it.configure(API_URL=emulated.api_url, START=START)
+    assert commands.run(["backfill"]) == 2
+    (standing,) = Troubles(it.warehouse.database).standing("default")
+    assert "There are no credentials" in standing.text
+
+    it.use(emulated, START=START)
+    assert it.run(DAYS, START, LAST).success
+
+    assert Troubles(it.warehouse.database).standing("default") == []

@@ -1,0 +1,336 @@
+"""Accounts in one file: one is renamed or removed, and nothing of the others changes."""
+
+import datetime as dt
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.errors import SettingsError, WarehouseError
+from wx_datacube.warehouse.accounts import (
+    Stored,
+    remove_account,
+    rename_account,
+    stored_names,
+    stored_of,
+    was_cut_off,
+)
+from wx_datacube.warehouse.coverage import bind_account, note_refresh
+from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.ledger import replay, store_calls
+from wx_datacube_tests.answers import DAY, HOURS, LATER, MESSAGES, SENDERS, answered, day, hour_row, row, senders_row
+from wx_datacube_tests.processes import running
+
+NOW = dt.datetime(2026, 11, 25, 21, 30)
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def calls_of(account: str, number: int) -> list[Any]:
+    """Calls that leave something of the account in every table that answers fill."""
+    good, bad = row(day(number), 5, 9), row(day(number), -1)
+    return [
+        answered(MESSAGES, day(number), None, row(day(number)), bad, account=account),
+        answered(HOURS, day(number), None, hour_row(day(number)), account=account),
+        answered(SENDERS, day(number), None, senders_row(day(number)), account=account),
+        answered(MESSAGES, day(number), None, good, account=account, at=LATER + DAY),
+    ]
+
+
+@pytest.fixture
+def company(folder: Path) -> Warehouse:
+    """A published file of two accounts whose calls came by turns, each with something in every table."""
+    warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW, patience=0.5)
+    with warehouse.writing() as con:
+        for number, (account, appid) in enumerate({"shop": "wx01", "news": "wx02"}.items(), 4):
+            bind_account(con, account, appid, day(1), LATER)
+            note_refresh(con, account, MESSAGES, None, None, LATER)
+            store_calls(con, calls_of(account, number))
+        for number in (10, 11):
+            store_calls(con, calls_of("shop", number) + calls_of("news", number))
+    warehouse.publish()
+    return warehouse
+
+
+def tables_of(con: Connection) -> list[str]:
+    """Every table of the file with a column `account`."""
+    found = con.execute("SELECT table_name FROM duckdb_tables() WHERE sql LIKE '%account VARCHAR%' ORDER BY 1")
+    return [name for (name,) in found.fetchall()]
+
+
+def rows_of(warehouse: Warehouse, account: str) -> Rows:
+    """All that readers see of an account, table by table, without its name."""
+    with warehouse.reading() as con:
+        return {
+            table: con.execute(
+                f"SELECT * EXCLUDE (account) FROM datacube.{table} WHERE account = $1 ORDER BY ALL", [account]
+            ).fetchall()
+            for table in tables_of(con)
+        }
+
+
+def backups(warehouse: Warehouse) -> list[Path]:
+    """The copies that were kept."""
+    return sorted(warehouse.database.parent.glob("figures.before-*"))
+
+
+def test_every_table_holds_something_of_both(company: Warehouse) -> None:
+    """Else the tests here could not fail."""
+    for account in ("shop", "news"):
+        assert [table for table, rows in rows_of(company, account).items() if not rows] == [
+            endpoint.name
+            for endpoint in sorted(ENDPOINTS, key=lambda each: each.name)
+            if endpoint not in (MESSAGES, HOURS, SENDERS)
+        ]
+
+
+# --- renamed ----------------------------------------------------------------------------------------------------
+
+
+def test_a_renamed_account_keeps_all_it_had(company: Warehouse) -> None:
+    """Every row of every table is there under the new name and none under the old; the other account is as it was."""
+    shop, news = rows_of(company, "shop"), rows_of(company, "news")
+
+    rename_account(company, "shop", "store")
+
+    assert rows_of(company, "store") == shop
+    assert rows_of(company, "news") == news
+    assert not any(rows_of(company, "shop").values())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("news", r"an account 'news' in .* already.*remove-account news"),
+        ("shop", "an account 'shop' in"),
+        ("News", "'News' can't be the name of an account. A name is up to 32 small letters"),
+        ("a" * 33, "can't be the name"),
+        ("../x", "can't be the name"),
+        ("demo", "'demo' is the account of made-up figures"),
+    ],
+)
+def test_a_new_name_is_a_valid_and_unused_one(company: Warehouse, name: str, said: str) -> None:
+    """Two accounts never become one; no file changes, and none is made."""
+    before = company.database.read_bytes()
+
+    with pytest.raises(SettingsError, match=said):
+        rename_account(company, "shop", name)
+
+    assert (company.database.read_bytes(), backups(company)) == (before, [])
+
+
+# --- removed ----------------------------------------------------------------------------------------------------
+
+
+def test_a_removed_account_leaves_nothing_but_numbers(company: Warehouse) -> None:
+    """No row of any table has its name, AppID or answers; what is left of its calls is that they were made."""
+    remove_account(company, "shop")
+
+    assert not any(rows_of(company, "shop").values())
+    with company.reading() as con:
+        assert stored_names(con) == ["news"]
+        left = con.execute("SELECT * EXCLUDE (call_id) FROM datacube.api_calls WHERE account IS NULL").fetchall()
+        assert len(left) == 12
+        assert {value for call in left for value in call} == {None}
+        assert con.execute("SELECT max(call_id), count(*) FROM datacube.api_calls").fetchall() == [(24, 24)]
+
+
+def test_nothing_of_another_account_changes(company: Warehouse) -> None:
+    """Not a column of a row, the numbers of its calls included, to which Dagster's pages and revisions point."""
+    news = rows_of(company, "news")
+
+    remove_account(company, "shop")
+
+    assert rows_of(company, "news") == news
+
+
+CHANGES: dict[str, Callable[[Warehouse], Path]] = {
+    "renamed": lambda warehouse: rename_account(warehouse, "shop", "store"),
+    "removed": lambda warehouse: remove_account(warehouse, "shop"),
+}
+changed = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+
+
+@changed
+def test_a_table_that_is_added_is_not_forgotten(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
+    """Which tables know accounts is asked of the file: one that nobody here knows is seen to as well."""
+    with company.writing() as con:
+        con.execute("CREATE TABLE datacube.latest (x INTEGER, account VARCHAR)")
+        con.execute("INSERT INTO datacube.latest VALUES (1, 'shop'), (2, 'news')")
+
+    change(company)
+
+    with company.reading() as con:
+        left = con.execute("SELECT account FROM datacube.latest ORDER BY x").fetchall()
+    assert left in ([("store",), ("news",)], [("news",)])
+
+
+@changed
+def test_tables_are_still_a_function_of_the_ledger(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
+    """A replay afterwards ends in the same tables, and new calls are stored as ever."""
+    change(company)
+    before = [rows_of(company, account) for account in ("shop", "store", "news")]
+    with company.writing() as con:
+        replay(con)
+    company.publish()
+    assert [rows_of(company, account) for account in ("shop", "store", "news")] == before
+
+    with company.writing() as con:
+        store_calls(con, calls_of("news", 20))
+        assert con.execute("SELECT max(call_id), count(*) FROM datacube.api_calls").fetchall() == [(28, 28)]
+    company.publish()
+
+
+@changed
+def test_the_file_as_it_was_is_kept_and_can_be_put_back(
+    company: Warehouse, change: Callable[[Warehouse], Path]
+) -> None:
+    """Beside the database, read-only, named for the account and the time; as every backup it is the whole."""
+    before = company.database.read_bytes()
+
+    backup = change(company)
+
+    assert backups(company) == [backup]
+    assert backup.name in (f"figures.before-{what}-shop.20261125-213000.duckdb" for what in ("rename", "remove"))
+    assert (backup.read_bytes(), backup.stat().st_mode & 0o777) == (before, 0o444)
+    company.database.unlink()
+    shutil.copy(backup, company.database)
+    company.writer.unlink()
+    assert stored_of(company, "shop") == Stored(12, 9)
+
+
+@changed
+def test_what_was_not_yet_published_is_in_the_backup(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
+    """A run had committed more than readers could see."""
+    with company.writing() as con:
+        store_calls(con, calls_of("shop", 20))
+
+    with duckdb.connect(str(change(company)), read_only=True) as con:
+        assert con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() == [(28,)]
+
+
+@changed
+def test_a_backup_that_does_not_fit_changes_nothing(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
+    """Where no copy can be made, nothing is renamed or removed; one line says why."""
+    for what in ("rename", "remove"):
+        (company.database.parent / f"figures.before-{what}-shop.20261125-213000.duckdb.part").mkdir()
+    shop = rows_of(company, "shop")
+
+    with pytest.raises(WarehouseError, match="can't be written"):
+        change(company)
+
+    company.publish()
+    assert rows_of(company, "shop") == shop
+
+
+def test_half_a_backup_is_swept_away(company: Warehouse) -> None:
+    """Of a command that was killed while it copied nothing is left that takes space."""
+    half = company.database.with_name("figures.before-remove-shop.20261125-213000.duckdb.part")
+    half.write_bytes(b"half")
+    with company.writing() as con:
+        store_calls(con, calls_of("news", 20))
+    company.publish()
+
+    assert not half.exists()
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from wx_datacube.warehouse.files import Warehouse
+with Warehouse(Path(sys.argv[1])).fetching(sys.argv[2], "getupstreammsghour", print):
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@changed
+def test_while_somebody_fetches_for_it_nothing_is_changed(
+    company: Warehouse, change: Callable[[Warehouse], Path]
+) -> None:
+    """The process is named, nobody waits, and no file is changed or made; fetching for another account is no matter."""
+    before = company.database.read_bytes()
+    with (
+        running(FETCH, company.database, "shop") as process,
+        pytest.raises(WarehouseError, match=f"Process {process.pid} is fetching getupstreammsghour for shop; nothing"),
+    ):
+        change(company)
+    assert (company.database.read_bytes(), backups(company)) == (before, [])
+
+    with running(FETCH, company.database, "news"):
+        change(company)
+
+
+@changed
+@pytest.mark.parametrize("name", ["nobody", "", "../../shop", "'; DROP TABLE x; --"])
+def test_an_account_that_is_not_there_is_said_so(
+    company: Warehouse, change: Callable[[Warehouse], Path], name: str
+) -> None:
+    """With the names that are; no lock, backup or file of that name is made."""
+    locks = sorted(company.database.parent.rglob("*"))
+
+    for asked in (lambda: remove_account(company, name), lambda: rename_account(company, name, "store")):
+        with pytest.raises(SettingsError, match=r"There is no account .*Stored there: news, shop\."):
+            asked()
+
+    assert sorted(company.database.parent.rglob("*")) == locks
+
+
+def test_of_a_file_that_does_not_exist_none_is_made(warehouse: Warehouse) -> None:
+    """Nothing is stored yet."""
+    with pytest.raises(SettingsError, match="Nothing is stored there yet"):
+        remove_account(warehouse, "shop")
+
+    assert not warehouse.database.parent.exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from wx_datacube.warehouse import accounts
+from wx_datacube.warehouse.files import Warehouse
+
+class Deadly(Warehouse):
+    published = 0
+    def publish(self):
+        Deadly.published += 1
+        if Deadly.published == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().publish()
+
+print("ready", flush=True)
+getattr(accounts, sys.argv[2])(Deadly(Path(sys.argv[1])), *sys.argv[3:])
+"""
+
+COMMANDS = {"renamed": ("rename_account", "shop", "store"), "removed": ("remove_account", "shop")}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_kill_before_it_is_published_loses_nothing(company: Warehouse, command: tuple[str, ...]) -> None:
+    """What was committed is published by the next run, or by the same command, which says so; nothing else changed."""
+    news = rows_of(company, "news")
+    with running(KILLED, company.database, *command) as process:
+        process.wait()
+    assert process.returncode == -9
+    assert any(rows_of(company, "shop").values())
+
+    assert was_cut_off(company, "shop")
+    assert not any(rows_of(company, "shop").values())
+    assert rows_of(company, "news") == news
+    assert not was_cut_off(company, "shop")
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_after_a_kill_an_ordinary_run_goes_on(company: Warehouse, command: tuple[str, ...]) -> None:
+    """The next commit of anybody, and its publication: no file is refused, none has to be deleted."""
+    with running(KILLED, company.database, *command) as process:
+        process.wait()
+    with company.writing() as con:
+        store_calls(con, calls_of("news", 20))
+    company.publish()
+
+    assert not any(rows_of(company, "shop").values())
+    assert len(rows_of(company, "news")["api_calls"]) == 16

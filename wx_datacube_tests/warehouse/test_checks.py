@@ -1,0 +1,289 @@
+"""Checks of single answers: each finds what it is for, says what to ask again, and is healed by a clean answer.
+
+Those that hold several tables against each other, or wait for something, are in `test_trust.py`.
+"""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.warehouse.checks import CHECKS, Evidence, Finding, checks_of, run_check
+from wx_datacube.warehouse.files import Connection
+from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.warehouse.overdue import find_overdue
+from wx_datacube_tests.answers import (
+    DAY,
+    HOURS,
+    LATER,
+    MESSAGES,
+    MONTHS,
+    SENDERS,
+    SENDERS_OF_MONTHS,
+    SENDERS_OF_WEEKS,
+    WEEKS,
+    Row,
+    answered,
+    day,
+    hour_row,
+    row,
+    senders_row,
+)
+
+FIRST = dt.date(2014, 12, 1)
+DIRTY = row("2014-11-30")
+Found = Callable[..., list[Finding]]
+
+
+@pytest.fixture
+def found(con: Connection) -> Found:
+    """Runs a check for an account's endpoint."""
+    by_name = {check.name: check for check in CHECKS}
+
+    def find(name: str, endpoint: Endpoint = MESSAGES, account: str = "shop") -> list[Finding]:
+        overdue = find_overdue(con, {account: FIRST}, LATER)[account]
+        return run_check(by_name[name], Evidence(con, account, FIRST, LATER, tuple(overdue)), endpoint)
+
+    return find
+
+
+def test_the_checks_are_those_of_the_contract() -> None:
+    """One is grave: keys that occur twice. Each says what it guards, and what heals it, in both languages."""
+    assert [(check.name, check.grave) for check in CHECKS] == [
+        ("no_data_before_2014_12_01", False),
+        ("figures_were_not_revised", False),
+        ("keys_are_unique", True),
+        ("messages_add_up", False),
+        ("distribution_covers_users", False),
+        ("due_labels_are_there", False),
+        ("codes_and_fields_are_known", False),
+        ("published_file_is_current", False),
+    ]
+    for text in (text for check in CHECKS for text in (check.description, check.cure.advice)):
+        assert re.search(r"[a-z] .*[\u4e00-\u9fff]", text, re.DOTALL)
+
+
+def test_every_check_has_its_endpoints() -> None:
+    """Sums belong to what is added up, the distribution to itself, all others to every endpoint."""
+    concerned = {check.name: {each.name for each in ENDPOINTS if check in checks_of(each)} for check in CHECKS}
+
+    assert concerned.pop("messages_add_up") == {HOURS.name, WEEKS.name, MONTHS.name}
+    assert concerned.pop("distribution_covers_users") == {
+        each.name for each in (SENDERS, SENDERS_OF_WEEKS, SENDERS_OF_MONTHS)
+    }
+    assert all(len(names) == len(ENDPOINTS) for names in concerned.values())
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
+def test_an_empty_warehouse_has_nothing_wrong(found: Found, endpoint: Endpoint) -> None:
+    """Every check of every endpoint runs, and of an empty warehouse only says that everything is missing."""
+    wrong = {check.name for check in checks_of(endpoint) if found(check.name, endpoint)}
+
+    assert wrong == {"due_labels_are_there"}
+
+
+def test_clean_figures_pass(con: Connection, found: Found) -> None:
+    """Also when they are answered for again, by a look-back or a refresh."""
+    for refresh in (False, True):
+        store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(3)), row(day(4), msg_type=2), refresh=refresh)])
+        store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), msg_type=2), refresh=refresh)])
+
+    for endpoint in (MESSAGES, HOURS):
+        assert {check.name for check in checks_of(endpoint) if found(check.name, endpoint)} == {"due_labels_are_there"}
+
+
+# --- rows before history ----------------------------------------------------------------------------------------
+
+
+def test_rows_before_history_are_found(con: Connection, found: Found) -> None:
+    """With the row, and the window that brought it."""
+    store_calls(con, [answered(MESSAGES, FIRST, FIRST + DAY, DIRTY, row(FIRST))])
+    (finding,) = found("no_data_before_2014_12_01")
+
+    assert (finding.ref_date, finding.endpoint) == ("2014-11-30", "getupstreammsg")
+    assert (finding.begin, finding.end) == ("2014-12-01", "2014-12-02")
+    assert '"msg_user":1' in finding.what
+    assert found("keys_are_unique") == []
+    assert found("no_data_before_2014_12_01", HOURS) == found("no_data_before_2014_12_01", account="news") == []
+
+
+def test_a_clean_refresh_of_the_window_heals_it(con: Connection, found: Found) -> None:
+    """Once no answer in force has such rows, the check passes; the rows stay where they are set apart."""
+    store_calls(con, [answered(MESSAGES, FIRST, FIRST + DAY, DIRTY, row(FIRST))])
+    store_calls(con, [answered(MESSAGES, FIRST, FIRST + DAY, row(FIRST), refresh=True, asked=[FIRST, FIRST + DAY])])
+
+    assert found("no_data_before_2014_12_01") == []
+    assert con.execute("SELECT count(*) FROM datacube.rejected_rows").fetchall() == [(1,)]
+
+
+def test_a_refresh_that_is_dirty_again_heals_nothing(con: Connection, found: Found) -> None:
+    """The answer in force is what counts, however often it was asked for; it is found once."""
+    for refresh in (False, True):
+        store_calls(con, [answered(MESSAGES, FIRST, None, DIRTY, row(FIRST), refresh=refresh)])
+
+    assert len(found("no_data_before_2014_12_01")) == 1
+
+
+# --- keys -------------------------------------------------------------------------------------------------------
+
+
+def test_doubled_keys_are_found(con: Connection, found: Found) -> None:
+    """Each row that was set apart because its key was there already."""
+    store_calls(con, [answered(SENDERS, day(3), day(5), senders_row(day(4), 1), senders_row(day(4), 2))])
+    (finding,) = found("keys_are_unique", SENDERS)
+
+    assert finding.ref_date == "2026-11-04"
+    assert '"msg_user":2' in finding.what
+    assert found("keys_are_unique") == []
+
+
+def test_a_clean_answer_for_the_label_heals_it(con: Connection, found: Found) -> None:
+    """Of the window that brought the double, only the day that has it must be answered for again."""
+    store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(4), 1), row(day(4), 2))])
+    store_calls(con, [answered(MESSAGES, day(3), None, row(day(3)))])
+    assert len(found("keys_are_unique")) == 1
+    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1), refresh=True)])
+
+    assert found("keys_are_unique") == []
+
+
+def test_a_key_that_is_twice_in_a_table_is_found(con: Connection, found: Found) -> None:
+    """Which the loader never lets happen: here somebody else wrote into the table, beside the row or at its end."""
+    for number in (3, 5, 4):  # newest first, as a back-fill comes, is no double
+        store_calls(con, [answered(HOURS, day(number), None, *(hour_row(day(number), hour) for hour in (9, 8)))])
+    assert found("keys_are_unique", HOURS) == []
+    doubled = (
+        "INSERT INTO datacube.getupstreammsghour FROM datacube.getupstreammsghour WHERE ref_hour = 800 AND ref_date"
+    )
+    con.execute(f"{doubled} = '{day(3)}'")
+    con.execute(f"{doubled} = '{day(4)}'")
+
+    assert [(each.ref_date, each.what) for each in found("keys_are_unique", HOURS)] == [
+        ("2026-11-04", "2 times in the table"),
+        ("2026-11-03", "2 times in the table"),
+    ]
+
+
+# --- revisions --------------------------------------------------------------------------------------------------
+
+
+def test_revised_figures_are_found_until_they_are_answered_for_again(con: Connection, found: Found) -> None:
+    """Changed, new and vanished: what the answer in force changed; the next one that confirms it heals."""
+    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2), row(day(4), msg_type=2))])
+    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 3), row(day(4), msg_type=3))])
+    assert sorted(each.what for each in found("figures_were_not_revised")) == [
+        "msg_count 2 -> 3",
+        "msg_count 2 -> absent",
+        "msg_count absent -> 2",
+        "msg_user 1 -> absent",
+        "msg_user absent -> 1",
+    ]
+    store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(4), 1, 3), row(day(4), msg_type=3))])
+
+    assert found("figures_were_not_revised") == []
+
+
+def test_a_revision_that_a_refresh_brought_is_history(con: Connection, found: Found) -> None:
+    """Whoever asks again for a restated day has seen the change: it asks for no other refresh."""
+    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2))])
+    refreshed = {"asked": [day(4)], "refresh": True}
+    store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(4), 1, 3), **refreshed)])
+    assert found("figures_were_not_revised") == []
+
+    store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(4), 1, 4), asked=[day(5)], refresh=True)])
+    assert [each.what for each in found("figures_were_not_revised")] == ["msg_count 3 -> 4"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "label"),
+    [(HOURS, day(4)), (SENDERS, day(4)), (WEEKS, day(2)), (MONTHS, dt.date(2026, 11, 1))],
+    ids=lambda each: getattr(each, "name", str(each)),
+)
+def test_a_revised_day_makes_what_depends_on_it_suspect(
+    con: Connection, found: Found, endpoint: Endpoint, label: dt.date
+) -> None:
+    """Its hours, distribution, week and month, as far as they were fetched before; asking for them again heals."""
+    later = dt.datetime(2026, 12, 2, 15)
+    again = answered(endpoint, label, None, at=later)
+    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2)), again])
+    store_calls(
+        con, [answered(MESSAGES, day(4), None, row(day(4), 1, 3)), answered(MESSAGES, day(4), None, row(day(4), 1, 3))]
+    )
+
+    expected = [(str(label), endpoint.name, str(label), f"{endpoint.name} was fetched before 2026-11-04 was revised")]
+    for asked in (MESSAGES, endpoint):
+        findings = found("figures_were_not_revised", asked)
+        assert [(each.ref_date, each.endpoint, each.begin, each.what) for each in findings] == expected
+    store_calls(con, [again])
+    assert found("figures_were_not_revised") == found("figures_were_not_revised", endpoint) == []
+
+
+def test_what_was_not_fetched_yet_is_not_suspect(con: Connection, found: Found) -> None:
+    """Nor what was fetched after the revision, nor other days."""
+    store_calls(con, [answered(HOURS, day(5), None, hour_row(day(5)))])
+    for count in (1, 2):
+        store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, count))])
+    store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4)))])
+
+    assert found("figures_were_not_revised", HOURS) == []
+    assert {each.endpoint for each in found("figures_were_not_revised")} == {"getupstreammsg"}
+
+
+def test_the_newest_finding_comes_first(con: Connection, found: Found) -> None:
+    """What people look at."""
+    store_calls(con, [answered(MESSAGES, day(3), day(9), *(row(day(number), 1) for number in (3, 9, 6)))])
+    store_calls(con, [answered(MESSAGES, day(3), day(9), *(row(day(number), 2) for number in (3, 9, 6)))])
+
+    dates = [each.ref_date for each in found("figures_were_not_revised")]
+    assert dates == ["2026-11-09", "2026-11-06", "2026-11-03"]
+
+
+# --- words that nobody knows ------------------------------------------------------------------------------------
+
+KNOWN = "codes_and_fields_are_known"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "odd", "what"),
+    [
+        (MESSAGES, row(day(4), msg_type=9), "msg_type 9 in 1 rows since 2026-11-04"),
+        (HOURS, hour_row(day(4), msg_type=5), "msg_type 5 in 1 rows since 2026-11-04"),
+        (SENDERS, senders_row(day(4), interval=4), "count_interval 4 in 1 rows since 2026-11-04"),
+        (MESSAGES, row(day(4), user_source=1), "user_source 1 in 1 rows since 2026-11-04"),
+        (MESSAGES, row(day(4), msg_mood=1), "field msg_mood in 1 of the newest answers"),
+    ],
+    ids=["type", "type of an hour", "interval", "source", "field"],
+)
+def test_what_the_catalog_has_no_word_for_is_found(
+    con: Connection, found: Found, endpoint: Endpoint, odd: Row, what: str
+) -> None:
+    """A code, a source or a field; a clean answer heals it. What may be absent is no oddity."""
+    store_calls(con, [answered(endpoint, day(4), None, odd)])
+    assert [(each.what, each.ref_date) for each in found(KNOWN, endpoint)] == [(what, "2026-11-04")]
+    code = endpoint.key[-1].name
+    clean = {name: value for name, value in odd.items() if name not in ("user_source", "msg_mood")} | {code: 1}
+    store_calls(con, [answered(endpoint, day(4), None, clean, refresh=True)])
+
+    assert found(KNOWN, endpoint) == []
+
+
+def test_a_field_beside_the_list_is_found(con: Connection, found: Found) -> None:
+    """Such as a page number; WeChat's own "errcode":0 beside data is none."""
+    for extra in ({"errcode": 0, "errmsg": "ok"}, {"next_page": 2}):
+        response = json.dumps({"list": [row(day(4))]} | extra)
+        store_calls(con, [answered(MESSAGES, day(4), response=response)])
+
+    assert [each.what for each in found(KNOWN)] == ["field next_page in 1 of the newest answers"]
+
+
+def test_fields_are_looked_for_in_the_newest_answers_only(con: Connection, found: Found) -> None:
+    """Of ten answers: twelve years of bodies are not read again each morning."""
+    store_calls(con, [answered(MESSAGES, day(1), None, row(day(1), msg_mood=1))])
+    store_calls(con, [answered(MESSAGES, day(number), None, row(day(number))) for number in range(2, 11)])
+    assert len(found(KNOWN)) == 1
+    store_calls(con, [answered(MESSAGES, day(11), None, row(day(11)))])
+
+    assert found(KNOWN) == []

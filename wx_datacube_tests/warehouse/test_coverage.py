@@ -1,0 +1,409 @@
+"""Coverage: each due label in exactly one state, and what else the file knows of labels, accounts and calls."""
+
+import datetime as dt
+
+import pytest
+
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.periods import beijing_now, due_labels, gaps
+from wx_datacube.errors import SettingsError
+from wx_datacube.warehouse.coverage import (
+    State,
+    accounts,
+    bind_account,
+    calls_since,
+    coverage,
+    endpoint_named,
+    first_messages,
+    last_calls,
+    standing_errors,
+    states,
+    summaries,
+)
+from wx_datacube.warehouse.files import Connection
+from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube_tests.answers import (
+    DAY,
+    HOURS,
+    LATER,
+    MESSAGES,
+    MONTHS,
+    SENDERS,
+    SENDERS_OF_MONTHS,
+    SENDERS_OF_WEEKS,
+    WEEKS,
+    answered,
+    day,
+    hour_row,
+    row,
+    rows_of,
+    senders_row,
+)
+
+MORNING = dt.datetime(2026, 11, 24, 9)
+NOON = dt.datetime(2026, 11, 24, 12)
+YESTERDAY = day(23)
+OCTOBER = dt.date(2026, 10, 1)
+
+
+def state(con: Connection, endpoint: Endpoint, label: dt.date, now: dt.datetime = LATER) -> State:
+    """The state of one label."""
+    return states(con, "shop", OCTOBER, now, endpoint)[endpoint.name][label]
+
+
+def made(endpoint: Endpoint, label: dt.date) -> dict[str, object]:
+    """A row of any endpoint."""
+    found = hour_row(label) if endpoint is HOURS else row(label) if endpoint.counts_messages else senders_row(label)
+    return {column.name: found[column.name] for column in endpoint.columns}
+
+
+each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
+
+
+# --- the four states --------------------------------------------------------------------------------------------
+
+
+@each_endpoint
+def test_every_due_label_is_missing_at_first(con: Connection, endpoint: Endpoint) -> None:
+    """From the label that contains the start to the newest due one, oldest first; nothing is known of any."""
+    found = states(con, "shop", day(11), LATER)
+
+    assert list(found[endpoint.name]) == due_labels(endpoint.period, day(11), LATER.date())
+    assert set(found[endpoint.name].values()) <= {State.MISSING}
+
+
+@each_endpoint
+def test_a_label_with_a_row_is_landed(con: Connection, endpoint: Endpoint) -> None:
+    """At whatever time it was asked for."""
+    label = due_labels(endpoint.period, OCTOBER, MORNING.date())[-1]
+    store_calls(con, [answered(endpoint, label, None, made(endpoint, label), at=MORNING)])
+
+    assert state(con, endpoint, label, MORNING) is State.LANDED
+
+
+@each_endpoint
+@pytest.mark.parametrize(("at", "expected"), [(MORNING, State.MISSING), (NOON, State.EMPTY)])
+def test_silence_counts_once_it_is_settled(
+    con: Connection, endpoint: Endpoint, at: dt.datetime, expected: State
+) -> None:
+    """The newest label, answered with nothing before noon of the day it is due, is unknown; after noon it is empty."""
+    label = {Period.DAY: day(23), Period.WEEK: day(16), Period.MONTH: OCTOBER}[endpoint.period]
+    due = {Period.DAY: day(24), Period.WEEK: day(23), Period.MONTH: day(1)}[endpoint.period]
+    store_calls(con, [answered(endpoint, label, None, at=dt.datetime.combine(due, at.time()))])
+
+    assert state(con, endpoint, label, LATER) is expected
+
+
+@each_endpoint
+def test_silence_with_a_row_set_apart_is_not_empty(con: Connection, endpoint: Endpoint) -> None:
+    """The row that can't be trusted may be all there is."""
+    label = {Period.DAY: day(20), Period.WEEK: day(16), Period.MONTH: OCTOBER}[endpoint.period]
+    store_calls(con, [answered(endpoint, label, None, made(endpoint, label) | {"msg_user": "many"})])
+
+    assert state(con, endpoint, label) is State.MISSING
+
+
+@pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
+def test_a_silent_day_implies_its_hours_and_distribution(con: Connection, endpoint: Endpoint) -> None:
+    """They need not be asked; when they were, and were empty too, they are empty by themselves."""
+    store_calls(con, [answered(MESSAGES, day(20))])
+    assert state(con, endpoint, day(20)) is State.IMPLIED
+    assert state(con, endpoint, day(19)) is State.MISSING
+
+    store_calls(con, [answered(endpoint, day(20))])
+    assert state(con, endpoint, day(20)) is State.EMPTY
+
+
+@pytest.mark.parametrize("endpoint", [WEEKS, MONTHS, SENDERS_OF_WEEKS, SENDERS_OF_MONTHS], ids=lambda each: each.name)
+def test_silent_days_imply_no_week_and_no_month(con: Connection, endpoint: Endpoint) -> None:
+    """Those are few; they are asked."""
+    for begin in range(0, 31, 7):
+        store_calls(con, [answered(MESSAGES, OCTOBER + begin * DAY, OCTOBER + (begin + 6) * DAY)])
+
+    assert set(states(con, "shop", OCTOBER, LATER, endpoint)[endpoint.name].values()) == {State.MISSING}
+
+
+@pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
+def test_a_day_that_is_silent_no_more_implies_nothing(con: Connection, endpoint: Endpoint) -> None:
+    """A look-back shows messages of a day that was empty: its hours and distribution are to be asked."""
+    store_calls(con, [answered(MESSAGES, day(20))])
+    store_calls(con, [answered(MESSAGES, day(19), day(21), row(day(20)))])
+
+    assert state(con, MESSAGES, day(20)) is State.LANDED
+    assert state(con, endpoint, day(20)) is State.MISSING
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "label"),
+    [
+        (HOURS, day(14)),
+        (SENDERS, day(14)),
+        (WEEKS, day(9)),
+        (SENDERS_OF_WEEKS, day(9)),
+        (MONTHS, OCTOBER),
+        (SENDERS_OF_MONTHS, OCTOBER),
+    ],
+    ids=lambda each: getattr(each, "name", str(each)),
+)
+@pytest.mark.parametrize("first", ["day", "silence"])
+def test_nothing_is_empty_against_stored_messages(
+    con: Connection, endpoint: Endpoint, label: dt.date, first: str
+) -> None:
+    """Hours or distribution of a day with messages, or a week or month that contains one: whichever came first."""
+    talked = OCTOBER + 30 * DAY if endpoint.period is Period.MONTH else day(14)
+    calls = [answered(MESSAGES, talked, None, row(talked)), answered(endpoint, label)]
+    store_calls(con, calls if first == "day" else calls[::-1])
+
+    assert state(con, endpoint, label) is State.MISSING
+
+
+def test_messages_beside_a_period_contradict_nothing(con: Connection) -> None:
+    """A week and a month are empty although the days before and after them are not."""
+    for talked in (day(8), day(16), OCTOBER - DAY, day(1)):
+        store_calls(con, [answered(MESSAGES, talked, None, row(talked))])
+    store_calls(con, [answered(WEEKS, day(9)), answered(MONTHS, OCTOBER)])
+
+    assert state(con, WEEKS, day(9)) is State.EMPTY
+    assert state(con, MONTHS, OCTOBER) is State.EMPTY
+
+
+def test_a_day_with_rows_but_no_messages_contradicts_nothing(con: Connection) -> None:
+    """Rows that count zero messages are stored, and say that the hours were silent."""
+    store_calls(con, [answered(MESSAGES, day(20), None, row(day(20), 0, 0)), answered(HOURS, day(20))])
+
+    assert state(con, MESSAGES, day(20)) is State.LANDED
+    assert state(con, HOURS, day(20)) is State.EMPTY
+
+
+def test_another_account_settles_nothing(con: Connection) -> None:
+    """Neither rows nor silence of one account count for another."""
+    store_calls(con, [answered(MESSAGES, day(19), day(20), row(day(19)), account="news")])
+
+    assert set(states(con, "shop", day(18), LATER, MESSAGES)["getupstreammsg"].values()) == {State.MISSING}
+    assert states(con, "news", day(19), LATER, HOURS)["getupstreammsghour"][day(20)] is State.IMPLIED
+
+
+def test_a_label_is_due_from_midnight_on(con: Connection) -> None:
+    """At 23:59 yesterday is not due; at 00:00 it is, and so is the week whose Sunday it was."""
+    before, after = dt.datetime(2026, 11, 22, 23, 59, 59), dt.datetime(2026, 11, 23)
+
+    assert day(22) not in states(con, "shop", OCTOBER, before, MESSAGES)["getupstreammsg"]
+    assert day(22) in states(con, "shop", OCTOBER, after, MESSAGES)["getupstreammsg"]
+    assert day(16) not in states(con, "shop", OCTOBER, before, WEEKS)["getupstreammsgweek"]
+    assert day(16) in states(con, "shop", OCTOBER, after, WEEKS)["getupstreammsgweek"]
+
+
+@pytest.mark.parametrize("now", ["2026-02-28T23:59", "2026-03-01T00:00", "2026-03-31T12:00", "2024-02-29T12:00"])
+@pytest.mark.parametrize("start", ["2014-12-01", "2016-02-29", "2023-10-31"])
+@each_endpoint
+def test_due_labels_in_sql_are_those_of_periods(con: Connection, endpoint: Endpoint, start: str, now: str) -> None:
+    """The file and the planner agree on what is due, across ends of months and leap years."""
+    first, moment = dt.date.fromisoformat(start), dt.datetime.fromisoformat(now)
+
+    found = states(con, "shop", first, moment, endpoint)[endpoint.name]
+    assert list(found) == due_labels(endpoint.period, first, moment.date())
+
+
+# --- the view ---------------------------------------------------------------------------------------------------
+
+
+def test_the_view_shows_what_ingestion_goes_by(con: Connection) -> None:
+    """`datacube.coverage` has each due label of each account once, in the state that `states` says."""
+    today = beijing_now().date()
+    begin = today - 12 * DAY
+    for name, start in (("shop", begin), ("news", today - 40 * DAY)):
+        bind_account(con, name, None, start, LATER)
+        at = dt.datetime.combine(today, dt.time())
+        calls = [answered(MESSAGES, begin, begin + 5 * DAY, row(begin), row(begin + 3 * DAY), account=name, at=at)]
+        calls += [answered(SENDERS, begin, begin + 5 * DAY, senders_row(begin), account=name, at=at)]
+        store_calls(con, calls)
+
+    for _ in range(2):  # a second time if midnight passed between the two
+        now = beijing_now()
+        shown = rows_of(con, "SELECT account, endpoint, label, state FROM datacube.coverage ORDER BY ALL")
+        if beijing_now().date() == now.date():
+            break
+    expected = [
+        (name, endpoint, label, each.value)
+        for name, start in (("shop", begin), ("news", today - 40 * DAY))
+        for endpoint, by_label in states(con, name, start, now).items()
+        for label, each in by_label.items()
+    ]
+    assert shown == sorted(expected)
+    assert {each for *_, each in shown} == {"landed", "empty", "implied", "missing"}
+
+
+def test_the_view_names_the_last_call_that_covered_a_label(con: Connection) -> None:
+    """Also where that was a look-back and the rows came with an earlier one."""
+    bind_account(con, "shop", None, day(19), LATER)
+    store_calls(con, [answered(MESSAGES, day(19), None, row(day(19)))])
+    store_calls(con, [answered(MESSAGES, day(18), day(20), row(day(19)), at=LATER + DAY)])
+    store_calls(con, [answered(MESSAGES, day(19), errcode=-1, at=LATER + 2 * DAY)])
+
+    sql = 'SELECT label, "rows", fetched_at, call_id FROM datacube.coverage WHERE endpoint = $e AND label <= $d'
+    assert rows_of(con, sql + " ORDER BY label", e="getupstreammsg", d=day(21)) == [
+        (day(19), 1, LATER + DAY, 2),
+        (day(20), 0, LATER + DAY, 2),
+        (day(21), 0, None, None),
+    ]
+
+
+# --- figures of a label -----------------------------------------------------------------------------------------
+
+
+def test_a_labels_users_are_those_of_its_own_endpoint(con: Connection) -> None:
+    """A distribution adds up to all users; those of types and hours overlap, so that they are at least the most."""
+    store_calls(con, [answered(MESSAGES, day(20), None, row(day(20), 5, 9), row(day(20), 3, 4, msg_type=2))])
+    (found,) = coverage(con, "shop", MESSAGES, [day(20)], LATER)
+    assert (found.rows, found.messages, found.users) == (2, 13, 5)
+
+    store_calls(con, [answered(SENDERS, day(20), None, senders_row(day(20), 4), senders_row(day(20), 2, 3))])
+    (found,) = coverage(con, "shop", SENDERS, [day(20)], LATER)
+    assert (found.messages, found.users) == (None, 6)
+
+
+def test_labels_are_described_in_the_order_asked_for(con: Connection) -> None:
+    """A label that is not due yet is left out; one without anything has zeros."""
+    store_calls(con, [answered(MESSAGES, day(20), None, row(day(20)))])
+    found = coverage(con, "shop", MESSAGES, [day(20), day(19), day(30)], LATER)
+
+    assert [(each.label, each.state, each.rows, each.call_id) for each in found] == [
+        (day(20), State.LANDED, 1, 1),
+        (day(19), State.MISSING, 0, None),
+    ]
+    assert (found[1].messages, found[1].users, found[1].fetched_at) == (0, 0, None)
+    assert coverage(con, "shop", MESSAGES, [], LATER) == []
+
+
+# --- accounts ---------------------------------------------------------------------------------------------------
+
+
+def test_an_account_is_bound_to_its_first_appid(con: Connection) -> None:
+    """Another AppID under the name is refused with what to do; none at all is not another one."""
+    bind_account(con, "shop", "wx01", day(1), LATER)
+    bind_account(con, "shop", None, day(1), LATER)
+    bind_account(con, "shop", "wx01", day(1), LATER)
+    with pytest.raises(SettingsError, match=r"'shop' belongs to the AppID wx01 .*, not to wx02.*WX_DATACUBE_ACCOUNT"):
+        bind_account(con, "shop", "wx02", day(1), LATER)
+
+    assert accounts(con) == {"shop": "wx01"}
+
+
+def test_an_appid_has_one_name(con: Connection) -> None:
+    """Under another one everything would be fetched once more: it says the name that it is stored under."""
+    bind_account(con, "shop", "wx01", day(1), LATER)
+    with pytest.raises(SettingsError, match=r"AppID wx01 is stored as the account 'shop' .*rename-account shop store"):
+        bind_account(con, "store", "wx01", day(1), LATER)
+
+    assert accounts(con) == {"shop": "wx01"}
+
+
+def test_an_account_without_appid_is_bound_later(con: Connection) -> None:
+    """With a token server alone there may be no AppID at first."""
+    bind_account(con, "shop", None, day(1), LATER)
+    bind_account(con, "shop", "wx01", day(1), LATER)
+
+    assert accounts(con) == {"shop": "wx01"}
+
+
+def test_the_start_of_history_may_be_moved(con: Connection) -> None:
+    """The file follows the setting; the day of the first use stays."""
+    bind_account(con, "shop", "wx01", day(9), LATER)
+    bind_account(con, "shop", "wx01", day(2), LATER + DAY)
+
+    assert rows_of(con, "FROM datacube.accounts") == [("shop", "wx01", day(2), LATER)]
+
+
+# --- the ledger -------------------------------------------------------------------------------------------------
+
+
+def test_calls_of_a_day_are_counted_by_endpoint(con: Connection) -> None:
+    """Every attempt of the account since midnight, whatever came of it."""
+    midnight = LATER.replace(hour=0)
+    moments = [midnight - dt.timedelta(seconds=1), midnight, LATER]
+    store_calls(con, [answered(MESSAGES, day(20), at=moment, errcode=-1) for moment in moments])
+    store_calls(con, [answered(HOURS, day(20), account="news")])
+
+    found = calls_since(con, "shop", midnight)
+    assert found == {endpoint.name: 2 * (endpoint is MESSAGES) for endpoint in ENDPOINTS}
+
+
+def test_errors_that_stand_are_known_by_their_times(con: Connection) -> None:
+    """The newest of each kind, by the time of the call, of each account and endpoint; broken connections are none."""
+    assert standing_errors(con) == {}
+    store_calls(con, [answered(MESSAGES, day(20), errcode=45009, at=at) for at in (LATER, LATER - DAY)])
+    store_calls(con, [answered(MESSAGES, day(20), errcode=48001, at=LATER - 2 * DAY)])
+    store_calls(con, [answered(MESSAGES, day(20), http_status=None, errmsg="no answer", response=None)])
+    store_calls(con, [answered(HOURS, day(20), errcode=45009, at=LATER + DAY)])
+
+    days = {48001: LATER - 2 * DAY, 45009: LATER}
+    assert standing_errors(con) == {("shop", MESSAGES.name): days, ("shop", HOURS.name): {45009: LATER + DAY}}
+    assert list(standing_errors(con, "shop", MESSAGES)[("shop", MESSAGES.name)]) == [48001, 45009]
+    assert standing_errors(con, "shop", SENDERS) == standing_errors(con, "news") == {}
+
+
+@pytest.mark.parametrize("through", [{}, {"errcode": 61503}], ids=["figures", "not ready"])
+def test_errors_are_outdated_by_a_later_call_that_got_through(con: Connection, through: dict[str, int]) -> None:
+    """Of the same account and endpoint; a call that was made before and came back later says nothing."""
+    store_calls(con, [answered(each, day(20), errcode=48001) for each in (MESSAGES, HOURS)])
+    store_calls(con, [answered(MESSAGES, day(20), at=LATER - DAY, **through)])
+    store_calls(con, [answered(HOURS, day(20), account="news", **through), answered(MESSAGES, day(20), errcode=-1)])
+    assert {(name, of) for name, of in standing_errors(con)} == {("shop", MESSAGES.name), ("shop", HOURS.name)}
+
+    store_calls(con, [answered(MESSAGES, day(20), **through)])
+    assert standing_errors(con) == {("shop", HOURS.name): {48001: LATER}}
+
+
+def test_past_calls_are_listed_newest_first(con: Connection) -> None:
+    """Answers with data, and errors of the kinds asked for."""
+    store_calls(con, [answered(WEEKS, day(2), day(9), asked=[day(2), day(9)], errcode=61501, errmsg="out of range")])
+    store_calls(con, [answered(WEEKS, day(2), errcode=-1, errmsg="busy"), answered(WEEKS, day(9))])
+    store_calls(con, [answered(WEEKS, day(9), errmsg="cut on the way")])
+
+    found = last_calls(con, "shop", WEEKS, (61501,))
+    assert [(call.begin, call.end, call.asked, call.errcode) for call in found] == [
+        (day(9), day(9), [day(9)], None),
+        (day(2), day(9), [day(2), day(9)], 61501),
+    ]
+
+
+def test_the_first_message_is_known(con: Connection) -> None:
+    """The oldest day that has any, of each account."""
+    assert first_messages(con) == {}
+    store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(3), 0, 0), row(day(5)), row(day(4)))])
+
+    store_calls(con, [answered(MESSAGES, day(2), None, row(day(2)), account="news")])
+
+    assert first_messages(con) == {"shop": day(4), "news": day(2)}
+
+
+def test_accounts_are_summed_up_together_as_each_alone(con: Connection) -> None:
+    """Counts, the newest landed label and every gap are those of the labels' states, whatever else is in the file."""
+    starts = {"shop": OCTOBER, "news": day(2), "cafe": day(20)}
+    for name in ("shop", "news", "other"):
+        talked = [row(day(number)) for number in (5, 6, 8)]
+        store_calls(con, [answered(MESSAGES, day(3), day(9), *talked, account=name)])
+        store_calls(con, [answered(each, day(9), account=name) for each in (WEEKS, SENDERS_OF_WEEKS)])
+    store_calls(con, [answered(HOURS, day(6), None, hour_row(day(6))), answered(MESSAGES, day(6), account="news")])
+
+    found = summaries(con, starts, LATER)
+    for name, start in starts.items():
+        for endpoint, by_label in states(con, name, start, LATER).items():
+            expected = [list(by_label.values()).count(each) for each in State]
+            missing = [label for label, each in by_label.items() if each is State.MISSING]
+            landed = [label for label, each in by_label.items() if each is State.LANDED]
+            if not by_label:
+                assert (name, endpoint) not in found
+                continue
+            one = found[name, endpoint]
+            assert [one.landed, one.empty, one.implied, one.missing] == expected
+            assert (one.due, one.last_landed) == (len(by_label), max(landed, default=None))
+            assert one.gaps == gaps(missing, by_label)
+    assert {name for name, _ in found} == set(starts)
+
+
+def test_an_unknown_endpoint_is_named(con: Connection) -> None:
+    """With those that there are."""
+    assert endpoint_named("getupstreammsg") is MESSAGES
+    with pytest.raises(SettingsError, match=r"no endpoint 'getusersummary'.*getupstreammsgdistmonth"):
+        endpoint_named("getusersummary")

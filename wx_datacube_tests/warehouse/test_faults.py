@@ -1,0 +1,455 @@
+"""Faults: full disks, damaged files and files of older versions end in one clear line, and nothing is lost.
+
+Space runs out on a file system of a few megabytes where one may be mounted, and else by the limit on a file's size.
+Damage is made as disks make it: some bytes of a file become others, anywhere.
+"""
+
+import os
+import random
+import shutil
+import string
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.errors import WarehouseError
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import replay, store_calls
+from wx_datacube.warehouse.migrate import MIGRATIONS
+from wx_datacube.warehouse.schema import SCHEMA_VERSION, TABLES
+from wx_datacube_tests.answers import MESSAGES, answered, body, day, row
+from wx_datacube_tests.disks import Disk, limited, mounted
+from wx_datacube_tests.ingesting import shop
+from wx_datacube_tests.rights import anybody, given, nobody_special
+
+KIB = 1024
+OURS = {"figures.duckdb", "figures.writer.duckdb"}
+
+
+@pytest.fixture(params=[mounted, limited])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
+    """A disk that can be full."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with request.param(folder) as found:
+        yield found
+
+
+def store(warehouse: Warehouse, number: int, size: int = 0) -> None:
+    """Commit a call for a day, with an answer that is `size` characters longer than it need be."""
+    noise = "".join(random.Random(number).choices(string.ascii_letters, k=size))
+    with warehouse.writing() as con:
+        store_calls(con, [answered(MESSAGES, day(number), None, response=body(row(day(number), noise=noise)))])
+
+
+def days_in(warehouse: Warehouse) -> list[int]:
+    """The days in the published file, of which everything is read."""
+    with warehouse.reading() as con:
+        for name in (*TABLES, *BY_NAME):
+            con.execute(f"FROM datacube.{name}").fetchall()
+        found = con.execute("SELECT ref_date FROM datacube.getupstreammsg ORDER BY 1").fetchall()
+    return [date.day for (date,) in found]
+
+
+def fails(use: Callable[[], None]) -> str:
+    """What an operation says when it fails, which must be one line of ours; empty when it works."""
+    said = ""
+    try:
+        use()
+    except WarehouseError as error:
+        said = str(error)
+    assert "\n" not in said
+    return said
+
+
+# --- no space ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [0, 8, 400, 1000, 1800, 2600])
+def test_a_full_disk_loses_nothing_that_was_committed(disk: Disk, left: int) -> None:
+    """Wherever space ends, in a commit, a checkpoint or a copy: one line, readers as before, and then all goes on."""
+    warehouse = Warehouse(disk.folder / "figures.duckdb", patience=0.5)
+    store(warehouse, 1)
+    warehouse.publish()
+    disk.leave(left * KIB)
+    committed, said = [1], []
+    for number in (2, 3, 4):
+        said.append(fails(lambda number=number: store(warehouse, number, 300_000)))
+        committed += [number] if not said[-1] else []
+        said.append(fails(warehouse.publish))
+    assert all("can't be written" in words and "Free space" in words for words in said if words)
+    assert any(said)
+    assert set(days_in(warehouse)) <= set(committed)
+    assert [path.name for path in disk.folder.iterdir() if path.name.startswith(".")] == []
+
+    disk.free()
+    warehouse.publish()
+    assert days_in(warehouse) == committed
+    store(warehouse, 5)
+    warehouse.publish()
+    assert days_in(warehouse) == [*committed, 5]
+
+
+def test_a_copy_that_does_not_fit_takes_no_space_from_commits(disk: Disk) -> None:
+    """What can't be published can still be stored, and is there for readers once there is space."""
+    warehouse = Warehouse(disk.folder / "figures.duckdb", patience=0.5)
+    store(warehouse, 1, 300_000)
+    warehouse.publish()
+    store(warehouse, 2, 300_000)
+    disk.leave(warehouse.writer.stat().st_size // 2)
+    assert "Free space" in fails(warehouse.publish)
+    store(warehouse, 3)
+    disk.free()
+    warehouse.publish()
+
+    assert days_in(warehouse) == [1, 2, 3]
+
+
+def test_nothing_is_asked_whose_answer_would_find_no_room(disk: Disk) -> None:
+    """On a full disk every further run would pay for calls and lose their answers."""
+    with shop(disk.folder, start=day(1)) as made:
+        made.bring_in(MESSAGES, [day(1)])
+        disk.leave(KIB * KIB)
+        said = fails(lambda: made.bring_in(MESSAGES))
+        calls = made.calls()
+        disk.free()
+
+        assert "Free space" in said
+        assert calls == 1
+        assert made.bring_in(MESSAGES).undone == ()
+
+
+# --- damage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def published(folder: Path) -> Warehouse:
+    """A warehouse with six days, all of them published."""
+    warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+    for number in range(1, 7):
+        store(warehouse, number, 1000)
+    warehouse.publish()
+    return warehouse
+
+
+def damage(path: Path, seed: int) -> None:
+    """Overwrite some bytes of a file, in its head or anywhere."""
+    chance = random.Random(seed)
+    data = bytearray(path.read_bytes())
+    at = chance.choice([chance.randrange(3 * 4096), chance.randrange(len(data))])
+    piece = chance.randbytes(chance.choice([1, 64, 4096]))
+    data[at : at + len(piece)] = piece[: len(data) - at]
+    path.unlink()
+    path.write_bytes(data)
+
+
+def damaged_writers_file_is_never_published(published: Warehouse, seed: int) -> None:
+    """Words that fit, a whole published file, and a way on that works."""
+    damage(published.writer, seed)
+    said = [fails(lambda: store(published, 7)), fails(published.publish)]
+
+    assert all(f"{published.writer} is damaged" in words and "Delete" in words for words in said if words)
+    assert "Free space" not in "".join(said)
+    assert days_in(published) in ([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7])
+    if any(said):
+        published.writer.unlink()
+        store(published, 8)
+        published.publish()
+        assert {1, 2, 3, 4, 5, 6, 8} <= set(days_in(published))
+    assert {path.name for path in published.database.parent.iterdir() if path.is_file()} == OURS
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_writers_file_is_never_published(published: Warehouse, seed: int) -> None:
+    """Wherever the damage is: it is called damage, readers have what they had, and the advice helps."""
+    damaged_writers_file_is_never_published(published, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(12, 72))
+def test_a_damaged_writers_file_is_never_published_at_length(published: Warehouse, seed: int) -> None:
+    """The same with many more places."""
+    damaged_writers_file_is_never_published(published, seed)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_damaged_published_file_is_made_again(published: Warehouse, seed: int) -> None:
+    """Readers and runs say so in one line; once it is deleted, the next publication puts a whole one there."""
+    damage(published.database, seed)
+    said = [fails(lambda: [days_in(published)].clear()), fails(published.publish)]
+    assert all(f"{published.database} can't be read" in words and "delete it" in words for words in said if words)
+
+    published.database.unlink(missing_ok=True)
+    store(published, 7)
+    published.publish()
+    assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_damaged_file_without_the_other_asks_for_a_backup(published: Warehouse) -> None:
+    """Nothing is made empty in its place: a backup, put there as the README says, is what helps."""
+    backup = published.database.read_bytes()
+    published.writer.unlink()
+    os.truncate(published.database, 5000)
+    for use in (lambda: store(published, 7), published.publish, lambda: [days_in(published)].clear()):
+        assert "put a backup in its place" in fails(use)
+    assert published.database.stat().st_size == 5000
+    published.database.rename(published.writer)
+    assert "put a backup in the place of" in fails(lambda: store(published, 7))
+
+    published.database.write_bytes(backup)
+    published.writer.unlink()
+    store(published, 7)
+    published.publish()
+    assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("which", ["database", "writer"])
+def test_an_empty_file_is_called_empty(published: Warehouse, which: str) -> None:
+    """Of no bytes, as a copy leaves it that failed: the other file is named as the way, and deleting this one helps."""
+    path: Path = getattr(published, which)
+    path.unlink()
+    path.touch()
+    uses = (lambda: [days_in(published)].clear(), published.publish, lambda: store(published, 7))
+    said = [words for words in map(fails, uses) if words]
+
+    assert said
+    assert all(words.startswith(f"{path} is empty: it has no bytes. Delete ") for words in said)
+    path.unlink()
+    store(published, 8)
+    published.publish()
+    assert {1, 2, 3, 4, 5, 6, 8} <= set(days_in(published))
+
+
+def test_of_two_empty_files_neither_is_the_way(published: Warehouse) -> None:
+    """A backup is; and then the writer's file may go."""
+    backup = published.database.read_bytes()
+    for path in (published.database, published.writer):
+        path.unlink()
+        path.touch()
+    assert "is empty: it has no bytes. Put a backup in its place" in fails(lambda: [days_in(published)].clear())
+    said = f"{published.writer} is empty: it has no bytes. Move it away, put a backup in the place of"
+    assert fails(lambda: store(published, 7)).startswith(said)
+
+    published.database.write_bytes(backup)
+    assert f"Delete {published.writer}" in fails(lambda: store(published, 7))
+    published.writer.unlink()
+    store(published, 7)
+    published.publish()
+    assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_the_only_file_that_is_empty_asks_for_a_backup(folder: Path) -> None:
+    """Whichever of the two it is; nothing empty is made of it."""
+    warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+    warehouse.database.unlink()
+    warehouse.database.touch()
+    said = f"{warehouse.database} is empty: it has no bytes. Put a backup in its place"
+    assert said in fails(lambda: [days_in(warehouse)].clear())
+    assert said in fails(lambda: store(warehouse, 7))
+    warehouse.database.rename(warehouse.writer)
+    assert f"put a backup in the place of {warehouse.database}" in fails(lambda: store(warehouse, 7))
+
+
+# --- no right ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def denied() -> Iterator[Warehouse]:
+    """A published warehouse in a folder that everybody may enter, owned by whoever runs the tests."""
+    with anybody() as folder:
+        warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+        store(warehouse, 1)
+        warehouse.publish()
+        yield warehouse
+
+
+def everybodys(warehouse: Warehouse) -> None:
+    """Let everybody do everything with a warehouse."""
+    warehouse.database.parent.chmod(0o777)
+    for path in warehouse.database.parent.rglob("*"):
+        path.chmod(0o777)
+
+
+def test_a_published_file_that_may_not_be_read_is_to_be_given(denied: Warehouse) -> None:
+    """Whoever moved it away, or set another path, would be without the history."""
+    everybodys(denied)
+    denied.database.chmod(0)
+    nobody_special()
+    said = fails(lambda: [days_in(denied)].clear())
+
+    assert said.startswith(f"{denied.database} can't be read: Permission denied. It is ")
+    assert said.endswith(f"Leave it where it is, give this user the right to it: {given('r', denied.database)}.")
+
+
+def test_a_published_file_that_may_not_be_read_is_replaced(denied: Warehouse) -> None:
+    """By the next publication, which reads all of its copy instead of what is new; nobody is to delete anything."""
+    store(denied, 2)
+    everybodys(denied)
+    denied.database.chmod(0)
+    nobody_special()
+    denied.publish()
+
+    assert days_in(denied) == [1, 2]
+
+
+def test_a_writers_file_that_may_not_be_written_is_to_be_given(denied: Warehouse) -> None:
+    """As after a run of root's; a run says it, and so does a publication."""
+    everybodys(denied)
+    denied.writer.chmod(0o444)
+    nobody_special()
+    for use in (lambda: store(denied, 2), lambda: replayed(denied)):
+        said = fails(use)
+        assert said.startswith(f"{denied.writer} can't be written: Permission denied. It is ")
+        assert said.endswith(f"give this user the right to it: {given('rw', denied.writer)}.")
+
+
+def replayed(warehouse: Warehouse) -> None:
+    """What `wx-datacube replay` does."""
+    with warehouse.writing() as con:
+        replay(con)
+    warehouse.publish()
+
+
+def test_the_folder_that_can_not_be_written_is_named(denied: Warehouse) -> None:
+    """The one of the files, with whose it is, in a commit and in a publication."""
+    data = denied.database.parent
+    store(denied, 2)
+    everybodys(denied)
+    data.chmod(0o555)
+    nobody_special()
+    assert fails(lambda: store(denied, 3)).startswith(f"{data} can't be written: Permission denied. It is ")
+    said = fails(denied.publish)
+    assert "chown" not in said  # of a folder that may hold other things
+    assert said.endswith(" Or set WX_DATACUBE_DATABASE to a place that is this user's.")
+
+
+def test_the_folder_of_locks_that_can_not_be_written_is_named(denied: Warehouse) -> None:
+    """Left by another user, with what is in it: free space would not help, nor would the folder that it is in."""
+    locks = denied.database.with_name("figures.locks")
+    everybodys(denied)
+    for path in locks.iterdir():
+        path.chmod(0o444)
+    locks.chmod(0o555)
+    nobody_special()
+    said = fails(lambda: store(denied, 2))
+    assert said.startswith(f"{locks} can't be written: Permission denied. It is ")
+    assert f"{given('rwx', locks, '-R')}." in said
+    assert "Free space" not in said
+
+
+def test_a_file_in_the_place_of_the_locks_is_to_be_moved_away(published: Warehouse) -> None:
+    """It is named, and nobody is told to free space."""
+    locks = published.database.with_name("figures.locks")
+    shutil.rmtree(locks)
+    locks.touch()
+    said = f"{locks} can't be written: it is no folder, and one is needed there. Move that file away"
+    assert said in fails(lambda: store(published, 7))
+    assert "space" not in fails(published.publish)
+
+    locks.unlink()
+    store(published, 7)
+    published.publish()
+    assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
+
+
+# --- older versions ---------------------------------------------------------------------------------------------
+
+STEP = ("ALTER TABLE datacube.accounts ADD COLUMN remark VARCHAR", "UPDATE datacube.accounts SET remark = 'new'")
+
+
+def age(path: Path, version: int = SCHEMA_VERSION - 1) -> None:
+    """Make a file one of an older version, with an account in it."""
+    mode = path.stat().st_mode
+    path.chmod(0o644)
+    with duckdb.connect(str(path)) as con:
+        con.execute("INSERT INTO datacube.accounts VALUES ('shop', 'wx1', '2026-11-01', '2026-11-01')")
+        con.execute(f"UPDATE datacube.meta SET schema_version = {version}")
+    path.chmod(mode)
+
+
+@pytest.fixture
+def aged(published: Warehouse) -> Warehouse:
+    """A warehouse of the version before the present one, and a program that knows the step between them."""
+    for path in (published.writer, published.database):
+        age(path)
+    return Warehouse(published.database, patience=0.5, migrations={SCHEMA_VERSION - 1: STEP})
+
+
+def backup_of(warehouse: Warehouse) -> Path:
+    """Where the older file is kept."""
+    return warehouse.writer.with_name(f"{warehouse.writer.name}.schema-{SCHEMA_VERSION - 1}")
+
+
+def test_every_older_version_has_a_step(published: Warehouse) -> None:
+    """Whoever raises SCHEMA_VERSION says how a file of the version before becomes one."""
+    assert list(MIGRATIONS) == list(range(1, SCHEMA_VERSION))
+
+
+def test_an_older_file_is_brought_up_to_date(aged: Warehouse) -> None:
+    """At its first use by a run: steps applied, calls and rows kept, published with the next publication."""
+    before = aged.writer.read_bytes()
+    store(aged, 7)
+    aged.publish()
+
+    assert days_in(aged) == [1, 2, 3, 4, 5, 6, 7]
+    with aged.reading() as con:
+        assert con.execute("SELECT schema_version FROM datacube.meta").fetchall() == [(SCHEMA_VERSION,)]
+        assert con.execute("SELECT account, remark FROM datacube.accounts").fetchall() == [("shop", "new")]
+    assert backup_of(aged).read_bytes() == before
+    assert {path.name for path in aged.database.parent.iterdir() if path.is_file()} == {*OURS, backup_of(aged).name}
+
+
+def test_the_backup_of_an_older_file_is_that_file(aged: Warehouse) -> None:
+    """Put back in the writer's place, it is an older file again: whole, and read-only until then."""
+    store(aged, 7)
+    backup_of(aged).replace(aged.writer)
+    with duckdb.connect(str(aged.writer), read_only=True) as con:
+        assert con.execute("SELECT schema_version FROM datacube.meta").fetchall() == [(SCHEMA_VERSION - 1,)]
+        assert con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() == [(6,)]
+
+
+def test_a_step_that_fails_changes_nothing(aged: Warehouse) -> None:
+    """All of it is rolled back, and the error names the copy; the next try, by a mended program, works."""
+    broken = Warehouse(aged.database, patience=0.5, migrations={SCHEMA_VERSION - 1: (*STEP, "SELECT 'x'::INTEGER")})
+    said = fails(lambda: store(broken, 7))
+    assert f"from schema {SCHEMA_VERSION - 1} to {SCHEMA_VERSION}" in said
+    assert str(backup_of(aged)) in said
+    with duckdb.connect(str(aged.writer), read_only=True) as con:
+        assert con.execute("SELECT schema_version FROM datacube.meta").fetchall() == [(SCHEMA_VERSION - 1,)]
+        assert "remark" not in [name for name, *_ in con.execute("DESCRIBE datacube.accounts").fetchall()]
+
+    store(aged, 7)
+    aged.publish()
+    assert days_in(aged) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_older_file_without_a_step_is_left_alone(aged: Warehouse) -> None:
+    """It says which version it is; neither it nor a copy of it is written."""
+    before = aged.writer.read_bytes()
+    ignorant = Warehouse(aged.database, patience=0.5, migrations={})
+    assert f"older wx_datacube (schema {SCHEMA_VERSION - 1})" in fails(lambda: store(ignorant, 7))
+
+    assert aged.writer.read_bytes() == before
+    assert not backup_of(aged).exists()
+
+
+def test_readers_of_an_older_published_file_are_told_what_to_do(aged: Warehouse) -> None:
+    """What `status` shows: replay, which opens the writer's file, and publishes."""
+    assert "`wx-datacube replay`" in fails(lambda: [days_in(aged)].clear())
+
+    with aged.writing() as con:
+        replay(con)
+    aged.publish()
+    assert days_in(aged) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_lost_writers_file_is_made_from_an_older_published_one(aged: Warehouse) -> None:
+    """And brought up to date like any other."""
+    aged.writer.unlink()
+    store(aged, 7)
+    aged.publish()
+
+    assert days_in(aged) == [1, 2, 3, 4, 5, 6, 7]

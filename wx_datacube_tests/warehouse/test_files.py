@@ -1,0 +1,916 @@
+"""Files: one is written, a copy of it is read; each is made from the other, and nothing foreign is ever touched."""
+
+import datetime as dt
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Period
+from wx_datacube.errors import WarehouseError
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.warehouse.locks import locked
+from wx_datacube.warehouse.schema import SCHEMA_VERSION, TABLES
+from wx_datacube_tests.answers import MESSAGES, answered, day, row
+from wx_datacube_tests.processes import HOLD, running
+from wx_datacube_tests.rights import anybody, nobody_special
+
+WRITER = "figures.writer.duckdb"
+PUBLISHED = "figures.duckdb"
+
+
+def store(warehouse: Warehouse, number: int = 4) -> None:
+    """Commit a call with a row of that day."""
+    with warehouse.writing() as con:
+        store_calls(con, [answered(MESSAGES, day(number), None, row(day(number)))])
+
+
+def days_in(warehouse: Warehouse) -> list[int]:
+    """The days that the published file has rows of."""
+    with warehouse.reading() as con:
+        return [
+            date.day for (date,) in con.execute("SELECT ref_date FROM datacube.getupstreammsg ORDER BY 1").fetchall()
+        ]
+
+
+@pytest.fixture
+def published(folder: Path) -> Warehouse:
+    """A warehouse in which a row of the 4th has been stored and published; it waits half a second for others."""
+    warehouse = Warehouse(folder / PUBLISHED, patience=0.5)
+    store(warehouse)
+    warehouse.publish()
+    return warehouse
+
+
+# --- writing and publishing -------------------------------------------------------------------------------------
+
+
+def test_the_first_use_makes_folder_and_files(warehouse: Warehouse) -> None:
+    """The writer's file lies beside the published one, under its name; only publishing makes that."""
+    store(warehouse)
+    assert warehouse.writer == warehouse.database.with_name(WRITER)
+    assert (warehouse.writer.exists(), warehouse.database.exists()) == (True, False)
+
+    warehouse.publish()
+    assert days_in(warehouse) == [4]
+
+
+def test_the_published_file_can_only_be_read(published: Warehouse) -> None:
+    """Its mode is 0444, after each publication."""
+    for number in (5, 6):
+        assert stat.S_IMODE(published.database.stat().st_mode) == 0o444
+        store(published, number)
+        published.publish()
+
+
+def test_no_temporary_file_is_left(published: Warehouse) -> None:
+    """Beside the two files there is only the folder of locks."""
+    assert {path.name for path in published.database.parent.iterdir()} == {PUBLISHED, WRITER, "figures.locks"}
+
+
+def test_nothing_new_is_not_published_again(published: Warehouse) -> None:
+    """Copying is not free: the file stays the same where nothing was written."""
+    before = published.database.stat()
+    published.publish()
+    with published.writing() as con:
+        con.execute("SELECT 1")
+    published.publish()
+    assert published.database.stat().st_ino == before.st_ino
+
+    store(published, 5)
+    published.publish()
+    assert published.database.stat().st_ino != before.st_ino
+
+
+class Asking(Warehouse):
+    """One that tells when it has asked what was published last."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__(database)
+        self.asked = threading.Event()
+
+    def _receipt(self) -> dict[str, Any]:
+        found = super()._receipt()
+        self.asked.set()
+        return found
+
+
+@pytest.mark.parametrize("mask", [0o027, 0o002, 0o077])
+def test_a_writers_file_has_the_rights_of_a_new_file(published: Warehouse, mask: int) -> None:
+    """Made anew from the published file or empty: as the umask says."""
+    before = os.umask(mask)
+    try:
+        published.writer.unlink()
+        store(published, 5)
+        alone = Warehouse(published.database.with_name("alone.duckdb"))
+        store(alone)
+    finally:
+        os.umask(before)
+
+    assert [stat.S_IMODE(each.writer.stat().st_mode) for each in (published, alone)] == [0o666 & ~mask] * 2
+
+
+def test_what_gets_a_name_is_on_the_disk(published: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a backup, a publication or a new writer's file is relied on, its bytes and its folder are synchronized."""
+    synchronized: set[int] = set()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synchronized.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder = published.database.parent.stat().st_ino
+    for use in (lambda: published.back_up("test"), lambda: _changed(published), lambda: _lost(published)):
+        synchronized.clear()
+        made = use()
+        assert {made.stat().st_ino, folder} <= synchronized
+
+
+def _changed(warehouse: Warehouse) -> Path:
+    """The published file, published anew."""
+    store(warehouse, 5)
+    warehouse.publish()
+    return warehouse.database
+
+
+def _lost(warehouse: Warehouse) -> Path:
+    """The writer's file, made anew."""
+    warehouse.writer.unlink()
+    store(warehouse, 6)
+    return warehouse.writer
+
+
+def test_of_those_who_wait_one_publishes_for_all(published: Warehouse) -> None:
+    """Who finds that what it wanted published has been has nothing to do, whatever was committed since."""
+    store(published, 5)
+    late = Asking(published.database)
+    with ThreadPoolExecutor(1) as pool:
+        with locked(published.database.parent / "figures.locks" / "publishing"):
+            waiting = pool.submit(late.publish)
+            assert late.asked.wait(30)
+            published._publish(published.database.with_name(".copy"))
+            store(published, 6)
+        waiting.result()
+    assert days_in(published) == [4, 5]
+
+    published.publish()
+    assert days_in(published) == [4, 5, 6]
+
+
+class Interrupted(Warehouse):
+    """One in which a day is stored by another while the copy is read."""
+
+    def _require_whole(self, copy: Path) -> None:
+        store(Warehouse(self.database, patience=0.5), 6)
+        super()._require_whole(copy)
+
+
+def test_commits_wait_only_while_the_file_is_copied(published: Warehouse) -> None:
+    """Reading the copy takes longest, and keeps nobody from writing; what came meanwhile is published next."""
+    store(published, 5)
+    Interrupted(published.database).publish()
+    assert days_in(published) == [4, 5]
+    assert not published.is_published
+
+    published.publish()
+    assert days_in(published) == [4, 5, 6]
+
+
+def test_an_error_rolls_everything_back(published: Warehouse) -> None:
+    """A transaction is stored whole or not at all, and the next one works."""
+
+    def fail_half_way() -> None:
+        with published.writing() as con:
+            store_calls(con, [answered(MESSAGES, day(5), None, row(day(5)))])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    store(published, 6)
+    published.publish()
+
+    assert days_in(published) == [4, 6]
+
+
+def test_an_error_in_sql_rolls_everything_back(published: Warehouse) -> None:
+    """DuckDB's own errors too."""
+
+    def fail_half_way() -> None:
+        with published.writing() as con:
+            store_calls(con, [answered(MESSAGES, day(5), None, row(day(5)))])
+            con.execute("SELECT 'x'::INTEGER")
+
+    with pytest.raises(duckdb.ConversionException):
+        fail_half_way()
+    published.publish()
+
+    assert days_in(published) == [4]
+
+
+def test_before_the_first_publication_there_is_an_empty_warehouse(warehouse: Warehouse) -> None:
+    """Readers get all tables and views, without rows, and no file is made."""
+    with warehouse.reading() as con:
+        assert con.execute("SELECT count(*) FROM datacube.coverage").fetchall() == [(0,)]
+
+    assert not warehouse.database.parent.exists()
+
+
+@pytest.mark.parametrize("name", ["it's; DROP TABLE x; --", 'a "b" c', "公众号 数据", "[1]*%s$HOME", "a.b.c", "#x&y=1"])
+def test_a_path_may_hold_any_characters(tmp_path: Path, name: str) -> None:
+    """A folder and a file called so are used like any other, and nothing is left beside them."""
+    warehouse = Warehouse(tmp_path / name / f"{name}.duckdb", patience=0.5)
+    store(warehouse)
+    left_over = warehouse.database.with_name(f".{warehouse.database.name}.1.publishing")
+    left_over.write_bytes(b"half")
+    warehouse.publish()
+    warehouse.writer.unlink()
+    store(warehouse, 5)
+    warehouse.publish()
+
+    assert days_in(warehouse) == [4, 5]
+    found = {path.name for path in warehouse.database.parent.iterdir()}
+    assert found == {f"{name}.duckdb", f"{name}.writer.duckdb", f"{name}.locks"}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+# --- readers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_keeps_what_it_opened(published: Warehouse) -> None:
+    """A connection sees the file as it was; a new one, once that is closed, sees the news."""
+    with duckdb.connect(str(published.database), read_only=True) as con:
+        store(published, 5)
+        published.publish()
+        assert con.execute("SELECT count(*) FROM datacube.getupstreammsg").fetchall() == [(1,)]
+    assert days_in(published) == [4, 5]
+
+
+READ = """
+import sys, time, duckdb
+print("ready", flush=True)
+seen, until = 0, time.monotonic() + 60
+while seen < int(sys.argv[2]) and time.monotonic() < until:
+    with duckdb.connect(sys.argv[1], read_only=True) as con:
+        rows, shown, calls = con.execute(
+            "SELECT (SELECT count(*) FROM datacube.getupstreammsg),"
+            " (SELECT count(*) FROM datacube.label_answers WHERE shown > 0),"
+            " (SELECT count(*) FROM datacube.api_calls)").fetchone()
+    assert rows == shown == calls >= seen, (rows, shown, calls, seen)
+    seen = calls
+print("saw", seen, flush=True)
+"""
+
+
+def test_another_thread_that_looks_is_waited_for(tmp_path: Path) -> None:
+    """It sees whether the files are ours before it has a lock, and DuckDB opens a file in one way at a time."""
+    warehouse = Warehouse(tmp_path / "figures.duckdb", patience=20)
+    with warehouse.writing():
+        pass
+    looking = duckdb.connect(str(warehouse.writer), read_only=True)
+    leaving = threading.Timer(0.5, looking.close)
+    leaving.start()
+    try:
+        with warehouse.writing() as con:
+            assert con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() == [(0,)]
+    finally:
+        leaving.join()
+
+
+def test_threads_may_begin_together(tmp_path: Path) -> None:
+    """In a folder where nothing is yet: each makes its change."""
+    warehouse, failures = Warehouse(tmp_path / "figures.duckdb", patience=20), []
+    together = threading.Barrier(4)
+
+    def write(number: int) -> None:
+        together.wait()
+        try:
+            with warehouse.writing() as con:
+                con.execute(
+                    "INSERT INTO datacube.accounts VALUES (?, NULL, '2024-01-01', '2024-01-01')", [f"a{number}"]
+                )
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    with warehouse.writing() as con:
+        assert con.execute("SELECT count(*) FROM datacube.accounts").fetchall() == [(4,)]
+
+
+def test_readers_and_writer_never_meet(published: Warehouse) -> None:
+    """Two processes read in a loop, a third holds the file open, while this one commits and publishes."""
+    with (
+        running(READ, published.database, 10) as one,
+        running(READ, published.database, 10) as other,
+        running(HOLD.replace("sys.argv[1])", "sys.argv[1], read_only=True)"), published.database) as holder,
+    ):
+        for number in range(5, 14):
+            store(published, number)
+            published.publish()
+        for process in (one, other):
+            assert process.stdout is not None
+            assert process.stdout.readline() == "saw 10\n"
+        assert holder.poll() is None
+
+
+def test_a_reader_needs_no_writer(published: Warehouse) -> None:
+    """The published file alone is everything: a copy of it, anywhere, opens and answers."""
+    copy = published.database.parent.parent / "backup.duckdb"
+    shutil.copy(published.database, copy)
+    with duckdb.connect(str(copy), read_only=True) as con:
+        assert con.execute("SELECT date, type, users, messages FROM messages_daily").fetchall() == [
+            (day(4), "text", 1, 2)
+        ]
+        assert con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() == [(1,)]
+
+
+# --- lost, emptied, restored ------------------------------------------------------------------------------------
+
+
+def test_a_lost_writers_file_is_made_from_the_published_one(published: Warehouse) -> None:
+    """Also where a WAL of the lost file is left over, which belongs to nothing any more."""
+    published.writer.unlink()
+    published.writer.with_name(f"{WRITER}.wal").write_bytes(b"left over")
+    store(published, 5)
+    published.publish()
+
+    assert days_in(published) == [4, 5]
+
+
+def test_a_lost_published_file_is_made_from_the_writers(published: Warehouse) -> None:
+    """At the next publication, whether anything is new or not."""
+    published.database.unlink()
+    published.publish()
+
+    assert days_in(published) == [4]
+
+
+def test_a_backup_is_restored(published: Warehouse) -> None:
+    """Put it back and delete the writer's file: what came since is gone, and all goes on from there."""
+    backup = published.database.read_bytes()
+    store(published, 5)
+    published.publish()
+    published.database.unlink()
+    published.database.write_bytes(backup)
+    published.writer.unlink()
+    store(published, 6)
+    published.publish()
+
+    assert days_in(published) == [4, 6]
+
+
+def test_an_emptier_file_never_replaces_a_fuller_one(published: Warehouse) -> None:
+    """A writer's file from an old backup is refused; both files stay as they are, and the advice works."""
+    old = published.writer.read_bytes()
+    store(published, 5)
+    published.publish()
+    published.writer.unlink()
+    published.writer.write_bytes(old)
+    kept = published.database.read_bytes()
+    for use in (published.publish, lambda: store(published, 6)):
+        with pytest.raises(WarehouseError, match=r"holds 1 calls, the published .* 2\..*Delete .*writer"):
+            use()
+    assert published.database.read_bytes() == kept
+
+    published.writer.unlink()
+    store(published, 6)
+    published.publish()
+    assert days_in(published) == [4, 5, 6]
+
+
+def test_a_fuller_published_file_from_elsewhere_is_not_replaced(published: Warehouse, tmp_path: Path) -> None:
+    """Somebody put a fuller file there: the emptier one that was written here must not take its place."""
+    fuller = Warehouse(tmp_path / "other" / PUBLISHED)
+    for number in (5, 6):
+        store(fuller, number)
+    fuller.publish()
+    fuller.database.replace(published.database)
+    with pytest.raises(WarehouseError, match="holds 1 calls"):
+        published.publish()
+
+    assert days_in(published) == [5, 6]
+
+
+def test_a_writers_file_that_was_cut_off_is_never_published(published: Warehouse) -> None:
+    """The published file, which is whole, stays; once the damaged one is deleted, all goes on."""
+    for number in range(5, 9):
+        store(published, number)
+    os.truncate(published.writer, published.writer.stat().st_size // 2)
+    kept = published.database.read_bytes()
+    with pytest.raises(WarehouseError, match=rf"{WRITER} is damaged.*Delete .*{WRITER}"):
+        published.publish()
+    assert published.database.read_bytes() == kept
+
+    published.writer.unlink()
+    store(published, 9)
+    published.publish()
+    assert days_in(published) == [4, 9]
+
+
+def test_a_published_file_that_was_cut_off_is_an_error_for_readers(published: Warehouse) -> None:
+    """A line that says what to do; the next publication puts a whole one in its place."""
+    os.truncate(published.database, published.database.stat().st_size // 2)
+    with pytest.raises(WarehouseError, match=rf"{PUBLISHED} can't be read: .*delete it"), published.reading() as con:
+        [con.execute(f"FROM datacube.{name}").fetchall() for name in (*TABLES, *BY_NAME)]
+    published.publish()
+
+    assert days_in(published) == [4]
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{", '{"files": {}, "calls": 0}', "\0"])
+def test_a_note_of_the_last_publication_that_is_wrong_does_no_harm(published: Warehouse, note: str) -> None:
+    """It only saves a copy: without a good one the file is published again."""
+    (published.database.parent / "figures.locks" / "published").write_text(note)
+    store(published, 5)
+    published.publish()
+
+    assert days_in(published) == [4, 5]
+
+
+def test_left_overs_of_killed_processes_are_swept_away(published: Warehouse) -> None:
+    """Half a copy, half a new file, half a backup and what DuckDB spilled to the disk, of whatever process."""
+    folder = published.database.parent
+    left = [folder / f".{PUBLISHED}.1.publishing", folder / f".{WRITER}.1.making", folder / f"{WRITER}.schema-1.part"]
+    spilled = [folder / f"{WRITER}.tmp" / "storage-0.tmp", folder / f".{PUBLISHED}.1.publishing.tmp/1"]
+    for path in left + spilled:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    store(published, 5)
+    published.publish()
+
+    assert [path for path in left + [path.parent for path in spilled] if path.exists()] == []
+
+
+def test_a_foreign_programs_changes_are_never_published(published: Warehouse) -> None:
+    """As root one can open the published file read-write; what a killed process leaves in a WAL is thrown away."""
+    statement = "CREATE TABLE intruder AS SELECT 1; INSERT INTO datacube.meta SELECT 1, NULL"
+    published.database.chmod(0o644)
+    with running(HOLD, published.database, statement) as process:
+        process.kill()
+        process.wait()
+    wal = published.database.with_name(f"{PUBLISHED}.wal")
+    assert wal.exists()
+    store(published, 5)
+    published.publish()
+
+    assert not wal.exists()
+    assert days_in(published) == [4, 5]
+    with published.reading() as con:
+        assert con.execute("FROM duckdb_tables() WHERE table_name = 'intruder'").fetchall() == []
+        assert con.execute("SELECT count(*) FROM datacube.meta").fetchall() == [(1,)]
+
+
+CHANGES = {
+    "nothing": "SELECT 1",
+    "a table": "CREATE TABLE intruder AS SELECT 1",
+    "figures": "DELETE FROM datacube.getupstreammsg",
+    "calls": "INSERT INTO datacube.api_calls (call_id) VALUES (1_000_000)",
+    "everything": "DROP SCHEMA datacube CASCADE",
+}
+
+
+@pytest.mark.parametrize("saved", ["", "; CHECKPOINT"], ids=["", "saved"])
+@pytest.mark.parametrize("killed", [False, True], ids=["held", "killed"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_whoever_writes_into_the_published_file_stops_no_run(
+    published: Warehouse, change: str, killed: bool, saved: str
+) -> None:
+    """Held open or left behind, changed or spoiled, saved or not: a run replaces the file, and readers get ours."""
+    published.database.chmod(0o644)
+    with running(HOLD, published.database, CHANGES[change] + saved) as process:
+        if killed:
+            process.kill()
+            process.wait()
+        store(published, 5)
+        published.publish()
+        with published.reading() as con:
+            assert con.execute("SELECT count(*), max(call_id) FROM datacube.api_calls").fetchall() == [(2, 2)]
+            assert con.execute("FROM duckdb_tables() WHERE table_name = 'intruder'").fetchall() == []
+        assert days_in(published) == [4, 5]
+
+
+HOLD_AND_WRITE_LATE = """
+import sys, duckdb
+con = duckdb.connect(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+con.execute("INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)")
+print("written", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_is_written_after_the_file_was_replaced_is_not_read(published: Warehouse) -> None:
+    """Its WAL appears beside the new file, onto which DuckDB would replay it."""
+    published.database.chmod(0o644)
+    with running(HOLD_AND_WRITE_LATE, published.database) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        store(published, 5)
+        published.publish()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "written\n"
+        assert published.database.with_name(f"{PUBLISHED}.wal").exists()
+        with published.reading() as con:
+            assert con.execute("FROM datacube.accounts").fetchall() == []
+
+
+def test_a_killed_writer_loses_only_what_it_had_not_committed(published: Warehouse) -> None:
+    """A transaction that was open when its process died never happened; the file opens at once."""
+    statement = "BEGIN; INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)"
+    with running(HOLD, published.writer, statement) as process:
+        process.kill()
+        process.wait()
+    with published.writing() as con:
+        assert con.execute("FROM datacube.accounts").fetchall() == []
+
+
+# --- others in the way ------------------------------------------------------------------------------------------
+
+
+def test_a_holder_of_the_writers_file_is_named(published: Warehouse) -> None:
+    """Another program has it open: after a bounded wait the error names the process, and the next try works."""
+    with running(HOLD, published.writer) as process:
+        began = time.monotonic()
+        with pytest.raises(WarehouseError, match=rf"Process {process.pid} .*kill {process.pid}"):
+            store(published)
+        assert time.monotonic() - began < 5
+    store(published, 5)
+    published.publish()
+
+    assert days_in(published) == [4, 5]
+
+
+LOCK = """
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from wx_datacube.warehouse.files import Warehouse
+with Warehouse(Path(sys.argv[1])).writing():
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_run_that_keeps_the_write_lock_is_named(published: Warehouse) -> None:
+    """One of ours that hangs in a transaction: the same bounded wait; its death sets the lock free."""
+    store(published, 6)
+    with running(LOCK, published.database) as process:
+        with pytest.raises(WarehouseError, match=rf"Process {process.pid} "):
+            published.publish()
+        process.kill()
+        process.wait()
+        published.publish()
+        store(published, 5)
+
+
+def test_runs_wait_for_each_other(published: Warehouse) -> None:
+    """A lock that is held for a moment only is no error."""
+    patient = Warehouse(published.database, patience=20)
+    with running(LOCK, published.database) as process:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.close()
+        store(patient, 5)
+    patient.publish()
+
+    assert days_in(patient) == [4, 5]
+
+
+def test_a_reader_of_a_file_that_is_being_written_is_told(published: Warehouse) -> None:
+    """Somebody has the published file open read-write: an error of ours that names the process."""
+    published.database.chmod(0o644)
+    with (
+        running(HOLD, published.database) as process,
+        pytest.raises(WarehouseError, match=f"Process {process.pid} has .* open for writing"),
+        published.reading(),
+    ):
+        pass
+    assert days_in(published) == [4]
+
+
+# --- files that are not ours ------------------------------------------------------------------------------------
+
+
+def foreign_duckdb(path: Path) -> None:
+    """Somebody's own DuckDB file."""
+    with duckdb.connect(str(path)) as con:
+        con.execute("CREATE TABLE mine AS SELECT 1 AS a")
+
+
+def similar_duckdb(path: Path) -> None:
+    """Somebody's own DuckDB file, in which there happens to be a datacube.meta."""
+    with duckdb.connect(str(path)) as con:
+        con.execute("CREATE SCHEMA datacube; CREATE TABLE datacube.meta AS SELECT 1 AS a")
+
+
+def no_duckdb(path: Path) -> None:
+    """A file that is no database."""
+    path.write_text("quarterly figures\n" * 1000)
+
+
+def truncated(path: Path) -> None:
+    """A database of which the end is missing."""
+    foreign_duckdb(path)
+    os.truncate(path, 5000)
+
+
+def from_the_future(path: Path) -> None:
+    """A warehouse of a version that is not out yet."""
+    warehouse = Warehouse(path.with_name("future.duckdb"))
+    with warehouse.writing() as con:
+        con.execute("UPDATE datacube.meta SET schema_version = schema_version + 1")
+    warehouse.writer.replace(path)
+
+
+@pytest.mark.parametrize("which", ["database", "writer"])
+@pytest.mark.parametrize("make", [foreign_duckdb, similar_duckdb, no_duckdb, truncated, from_the_future])
+def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, make: type, which: str) -> None:
+    """In the place of either file: a clear error from every use, and not a byte changed."""
+    warehouse = Warehouse(tmp_path / PUBLISHED, patience=0.5)
+    path: Path = getattr(warehouse, which)
+    make(path)
+    before = path.read_bytes()
+    for use in (warehouse.writing, warehouse.reading):
+        if use == warehouse.reading and which == "writer":
+            continue
+        with pytest.raises(WarehouseError) as caught, use():
+            pass
+        assert str(path) in str(caught.value)
+        assert "WX_DATACUBE_DATABASE" in str(caught.value) or "Upgrade wx_datacube" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(WarehouseError):
+        warehouse.publish()
+
+    assert path.read_bytes() == before
+    assert [other.name for other in tmp_path.iterdir() if other.is_file() and not other.name.startswith("future")] == [
+        path.name
+    ]
+
+
+SQLITE = """
+import sys
+from pathlib import Path
+from wx_datacube.errors import WarehouseError
+from wx_datacube.warehouse.files import Warehouse
+warehouse = Warehouse(Path(sys.argv[1]))
+for use in (warehouse.reading, warehouse.writing):
+    try:
+        use().__enter__()
+    except WarehouseError as error:
+        print(error)
+"""
+
+
+def test_for_an_sqlite_file_nothing_is_downloaded(tmp_path: Path) -> None:
+    """DuckDB would fetch an extension for it, into the user's home; it is no DuckDB file, and that is said."""
+    home, database = tmp_path / "home", tmp_path / PUBLISHED
+    home.mkdir()
+    with closing(sqlite3.connect(database)) as con:
+        con.execute("CREATE TABLE mine (a)")
+        con.commit()
+    environ = {**os.environ, "HOME": str(home)}
+    done = subprocess.run([sys.executable, "-c", SQLITE, str(database)], env=environ, capture_output=True, text=True)
+
+    said = f"{database} is not a DuckDB file. Move it away, or set WX_DATACUBE_DATABASE to another path"
+    assert [line.startswith(said) for line in done.stdout.splitlines()] == [True, True]
+    assert list(home.iterdir()) == []
+
+
+def test_no_connection_loads_extensions_by_itself(warehouse: Warehouse) -> None:
+    """Neither that of a run nor a reader's, before the first publication and after it."""
+    asked = "SELECT current_setting('autoinstall_known_extensions'), current_setting('autoload_known_extensions')"
+    for use in (warehouse.reading, warehouse.writing, warehouse.reading):
+        with use() as con:
+            assert con.execute(asked).fetchall() == [(False, False)]
+        if use == warehouse.writing:
+            warehouse.publish()
+
+
+def test_a_newer_schema_is_refused_with_its_number(tmp_path: Path) -> None:
+    """It says which version the file has and which this program knows."""
+    from_the_future(tmp_path / PUBLISHED)
+    with (
+        pytest.raises(WarehouseError, match=rf"schema {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION}"),
+        Warehouse(tmp_path / PUBLISHED).reading(),
+    ):
+        pass
+
+
+def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
+    """Reading and writing say so; the folder stays."""
+    (tmp_path / PUBLISHED).mkdir()
+    warehouse = Warehouse(tmp_path / PUBLISHED)
+    for use in (warehouse.writing, warehouse.reading):
+        with pytest.raises(WarehouseError, match="WX_DATACUBE_DATABASE"), use():
+            pass
+
+    assert list((tmp_path / PUBLISHED).iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    """Here since a part of the path is a file, which is named."""
+    (tmp_path / "file").write_text("")
+    warehouse = Warehouse(tmp_path / "file" / "data" / PUBLISHED)
+    for use in (lambda: store(warehouse), warehouse.publish, lambda: warehouse.fetching("a", "b", print).__enter__()):
+        with pytest.raises(WarehouseError, match=r"/file can't be written: .*no folder.*Move that file away"):
+            use()
+
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_folder_that_is_read_only_is_an_error(published: Warehouse) -> None:
+    """The published file can still be read."""
+    with anybody() as folder:
+        warehouse = Warehouse(folder / published.database.name)
+        shutil.copyfile(published.database, warehouse.database)
+        folder.chmod(0o555)
+        nobody_special()
+        with pytest.raises(WarehouseError, match=f"{folder} can't be written: Permission denied"):
+            store(warehouse, 5)
+        assert days_in(warehouse) == [4]
+
+
+# --- what is in the file ----------------------------------------------------------------------------------------
+
+
+def test_everything_in_the_file_is_explained(published: Warehouse) -> None:
+    """Each table, each view, and each of their columns carries a comment."""
+    with published.reading() as con:
+        found = con.execute(
+            """
+            SELECT table_name, comment FROM duckdb_tables() UNION ALL
+            SELECT view_name, comment FROM duckdb_views() WHERE NOT internal UNION ALL
+            SELECT table_name || '.' || column_name, comment FROM duckdb_columns() WHERE NOT internal
+            """
+        ).fetchall()
+
+    assert [name for name, comment in found if not comment] == []
+    assert len(found) > 150
+
+
+def test_the_file_has_the_tables_and_views_of_the_contract(published: Warehouse) -> None:
+    """An endpoint's table each, the ledger and what belongs to it, and the views for people."""
+    people = {f"{kind}_{period.adverb}" for kind in ("messages", "senders", "totals") for period in Period}
+    with published.reading() as con:
+        tables = con.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
+        views = con.execute("SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+
+    assert {name for (name,) in tables} == {f"datacube.{name}" for name in (*TABLES, *BY_NAME)}
+    assert {name for (name,) in views} == {"datacube.coverage", "main.messages_hourly"} | {
+        f"main.{name}" for name in people
+    }
+
+
+COLUMNS = {
+    "getupstreammsg": "account VARCHAR, ref_date DATE, msg_type INTEGER, user_source INTEGER, msg_user BIGINT,"
+    " msg_count BIGINT, call_id BIGINT",
+    "getupstreammsghour": "account VARCHAR, ref_date DATE, ref_hour INTEGER, msg_type INTEGER, user_source INTEGER,"
+    " msg_user BIGINT, msg_count BIGINT, call_id BIGINT",
+    "getupstreammsgdistweek": "account VARCHAR, ref_date DATE, count_interval INTEGER, user_source INTEGER,"
+    " msg_user BIGINT, call_id BIGINT",
+    "coverage": "account VARCHAR, endpoint VARCHAR, label DATE, state VARCHAR, rows BIGINT, fetched_at TIMESTAMP,"
+    " call_id BIGINT",
+    "rejected_rows": "account VARCHAR, endpoint VARCHAR, call_id BIGINT, row JSON, reason VARCHAR",
+    "accounts": "account VARCHAR, appid VARCHAR, start_date DATE, added_at TIMESTAMP",
+    "messages_hourly": "account VARCHAR, date DATE, hour INTEGER, type VARCHAR, users BIGINT, messages BIGINT",
+    "messages_weekly": "account VARCHAR, date DATE, type VARCHAR, users BIGINT, messages BIGINT",
+    "senders_monthly": "account VARCHAR, date DATE, messages_sent VARCHAR, users BIGINT",
+    "totals_daily": "account VARCHAR, date DATE, users BIGINT, messages BIGINT, messages_per_user DOUBLE",
+}
+"""The contract's columns, in its order."""
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_are_those_of_the_contract(published: Warehouse, name: str) -> None:
+    """Names, types and order, which people's own SQL relies on."""
+    with published.reading() as con:
+        found = con.execute(
+            "SELECT column_name || ' ' || data_type FROM duckdb_columns() WHERE table_name = $name"
+            " ORDER BY column_index",
+            {"name": name},
+        ).fetchall()
+
+    assert ", ".join(column for (column,) in found) == COLUMNS[name]
+
+
+def test_the_catalog_is_in_the_file(published: Warehouse) -> None:
+    """`datacube.endpoints` says what each endpoint is, in both languages."""
+    with published.reading() as con:
+        found = con.execute("FROM datacube.endpoints").fetchall()
+
+    assert found == [(each.name, each.period.value, each.max_span_days, each.en, each.zh) for each in ENDPOINTS]
+
+
+def test_the_file_knows_its_version_and_age(tmp_path: Path) -> None:
+    """The schema's version, and when the warehouse was made by the clock given."""
+    noon = dt.datetime(2026, 11, 24, 12)
+    warehouse = Warehouse(tmp_path / PUBLISHED, clock=lambda: noon)
+    warehouse.publish()
+    with warehouse.reading() as con:
+        assert con.execute("FROM datacube.meta").fetchall() == [(SCHEMA_VERSION, noon)]
+
+
+def test_the_file_is_readable_from_duckdb_1_2_on(published: Warehouse) -> None:
+    """Both files are of the storage version that was asked for, and the published one has no WAL."""
+    for path in (published.database, published.writer):
+        with duckdb.connect(str(path), config={"access_mode": "READ_ONLY"}) as con:
+            ((tags,),) = con.execute("SELECT tags FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
+        assert tags["storage_version"].startswith("v1.2.0")
+    assert not published.database.with_name(f"{PUBLISHED}.wal").exists()
+
+
+# --- snapshots --------------------------------------------------------------------------------------------------
+
+
+def calls_in(con: duckdb.DuckDBPyConnection) -> int:
+    """How many calls a connection sees."""
+    ((found,),) = con.execute("SELECT count(*) FROM datacube.api_calls").fetchall()
+    return int(found)
+
+
+def test_a_snapshot_is_the_published_file_where_that_is_current(published: Warehouse) -> None:
+    """Nothing is copied, and no lock is taken."""
+    with locked(published.database.parent / "figures.locks" / "write"), published.snapshot() as con:
+        assert calls_in(con) == 1
+
+
+def test_a_snapshot_has_what_was_committed_last_and_keeps_nobody_waiting(published: Warehouse) -> None:
+    """Others commit and publish while it is used, which it doesn't see; it leaves no file behind."""
+    store(published, 5)
+    before = sorted(published.database.parent.iterdir())
+    with published.snapshot() as con:
+        assert calls_in(con) == 2
+        store(published, 6)
+        published.publish()
+        assert calls_in(con) == 2
+        assert days_in(published) == [4, 5, 6]
+        with pytest.raises(duckdb.Error, match="read-only"):
+            con.execute("DELETE FROM datacube.api_calls")
+    assert sorted(published.database.parent.iterdir()) == before
+
+
+def test_snapshots_in_one_process_are_each_of_their_moment(published: Warehouse) -> None:
+    """DuckDB shares one database among connections to one path."""
+    store(published, 5)
+    with published.snapshot() as one:
+        store(published, 6)
+        with published.snapshot() as other:
+            assert (calls_in(one), calls_in(other)) == (2, 3)
+
+
+def test_before_anything_is_published_a_snapshot_has_what_was_committed(warehouse: Warehouse) -> None:
+    """And where there is no file at all, an empty warehouse: none is made."""
+    with warehouse.snapshot() as con:
+        assert calls_in(con) == 0
+    assert not warehouse.database.parent.exists()
+    store(warehouse)
+    with warehouse.snapshot() as con:
+        assert calls_in(con) == 1
+    assert not warehouse.database.exists()
+
+
+SNAPSHOT = """
+import sys
+from pathlib import Path
+from wx_datacube.warehouse.files import Warehouse
+with Warehouse(Path(sys.argv[1])).snapshot():
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_killed_snapshot_leaves_nothing_behind(published: Warehouse) -> None:
+    """Its copy has no name while it is used; one that was cut off while it was made is swept away."""
+    store(published, 5)
+    before = sorted(published.database.parent.iterdir())
+    with running(SNAPSHOT, published.database) as process:
+        assert sorted(published.database.parent.iterdir()) == before
+        process.kill()
+        process.wait()
+    half = published.database.with_name(f".{PUBLISHED}.0123.snapshot.part")
+    half.write_bytes(b"half")
+    published.publish()
+
+    assert sorted(published.database.parent.iterdir()) == before

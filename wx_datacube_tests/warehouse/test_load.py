@@ -1,0 +1,725 @@
+"""Load: what becomes of the rows of an answer, and of the figures that were stored before."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.warehouse.files import Connection
+from wx_datacube.warehouse.ledger import Call, store_calls
+from wx_datacube.warehouse.schema import create_statements
+from wx_datacube_tests.answers import (
+    DAY,
+    HOURS,
+    LATER,
+    MESSAGES,
+    MONTHS,
+    SENDERS,
+    SENDERS_OF_MONTHS,
+    WEEKS,
+    answered,
+    day,
+    everything,
+    hour_row,
+    row,
+    rows_of,
+    senders_row,
+    stored,
+)
+from wx_datacube_tests.conftest import empty
+
+MORNING = dt.datetime(2026, 11, 4, 9)
+"""A moment at which the 3rd of November is due and not settled."""
+
+# --- rows that are set apart ------------------------------------------------------------------------------------
+
+WINDOW = day(3), day(5)
+
+
+def with_fields(**fields: Any) -> str:
+    """A row of messages of the 4th with other fields, as JSON."""
+    return json.dumps(row(day(4)) | fields)
+
+
+def without(name: str, **fields: Any) -> str:
+    """A row of messages of the 4th that lacks a field."""
+    return json.dumps({key: value for key, value in (row(day(4)) | fields).items() if key != name})
+
+
+def repeated(name: str, value: str) -> str:
+    """A row of messages of the 4th with a field given twice."""
+    return with_fields()[:-1] + f', "{name}": {value}}}'
+
+
+# What stands before a reason's own fault must not hide it: each later row of a group has later faults too.
+REJECTED = {
+    "missing_field": {
+        "no date": without("ref_date"),
+        "no type": without("msg_type"),
+        "no users": without("msg_user"),
+        "no count": without("msg_count"),
+        "nothing": "{}",
+        "null": "null",
+        "a number": "7",
+        "a text": '"row"',
+        "an array": '[{"ref_date":"2026-11-04"}]',
+        "true": "true",
+        "another case": without("msg_user", MSG_USER=1),
+        "and of a wrong type": without("msg_type", msg_user="1"),
+        "and of a bad value": without("msg_type", msg_user=-1),
+        "and before history": without("msg_type", ref_date="2014-11-30"),
+    },
+    "wrong_type": {
+        "null date": with_fields(ref_date=None),
+        "null type": with_fields(msg_type=None),
+        "null users": with_fields(msg_user=None),
+        "null count": with_fields(msg_count=None),
+        "number as date": with_fields(ref_date=20261104),
+        "text as type": with_fields(msg_type="1"),
+        "text as users": with_fields(msg_user="1"),
+        "empty text as count": with_fields(msg_count=""),
+        "text as source": with_fields(user_source="0"),
+        "half a user": with_fields(msg_user=5.5),
+        "whole float": with_fields(msg_user=5.0),
+        "exponent": '{"ref_date":"2026-11-04","msg_type":1,"msg_user":1e2,"msg_count":2}',
+        "true as users": with_fields(msg_user=True),
+        "false as source": with_fields(user_source=False),
+        "list as count": with_fields(msg_count=[2]),
+        "object as type": with_fields(msg_type={}),
+        "object as date": with_fields(ref_date={"day": 4}),
+        "and of a bad value": with_fields(msg_user="1", msg_count=-1),
+        "and before history": with_fields(msg_user=None, ref_date="2014-11-30"),
+        "and outside": with_fields(msg_user=None, ref_date="2026-11-09"),
+    },
+    "bad_value": {
+        "no such day": with_fields(ref_date="2026-02-30"),
+        "date and time": with_fields(ref_date="2026-11-04 00:00:00"),
+        "date without dashes": with_fields(ref_date="20261104"),
+        "short date": with_fields(ref_date="2026-11-4"),
+        "a year of five digits": with_fields(ref_date="99999-01-01"),
+        "empty date": with_fields(ref_date=""),
+        "date in other digits": with_fields(ref_date="\uff12026-11-04"),
+        "date with a line end": with_fields(ref_date="2026-11-04\n"),
+        "date with NUL": with_fields(ref_date="2026-11-04\0"),
+        "negative users": with_fields(msg_user=-1),
+        "negative count": with_fields(msg_count=-1),
+        "2^63 users": with_fields(msg_user=2**63),
+        "2^64 messages": with_fields(msg_count=2**64),
+        "a number of 400 digits": with_fields(msg_count=10**400),
+        "type beyond 32 bits": with_fields(msg_type=2**31),
+        "source beyond 32 bits": with_fields(user_source=-(2**31) - 1),
+        "users twice": repeated("msg_user", "1"),
+        "source twice": repeated("user_source", "0"),
+        "and before history": with_fields(msg_user=-1, ref_date="2014-11-30"),
+    },
+    "before_2014_12_01": {
+        "the day before": with_fields(ref_date="2014-11-30"),
+        "long before": with_fields(ref_date="0001-01-01"),
+    },
+    "outside_window": {
+        "the day after": with_fields(ref_date="2026-11-06"),
+        "the day before": with_fields(ref_date="2026-11-02"),
+        "two years older": with_fields(ref_date="2024-11-04"),
+        "in the far future": with_fields(ref_date="9999-12-31"),
+    },
+}
+
+ACCEPTED = {
+    "as usual": (with_fields(), (0, 1, 1, 2)),
+    "no source": (without("user_source"), (None, 1, 1, 2)),
+    "null source": (with_fields(user_source=None), (None, 1, 1, 2)),
+    "another source": (with_fields(user_source=17), (17, 1, 1, 2)),
+    "an unknown type": (with_fields(msg_type=4242), (0, 4242, 1, 2)),
+    "a negative type": (with_fields(msg_type=-1), (0, -1, 1, 2)),
+    "unknown fields": (with_fields(new=1, nested={"msg_user": [1]}, msg_count_2=None), (0, 1, 1, 2)),
+    "an unknown field twice": (repeated("new", '1, "new": 2'), (0, 1, 1, 2)),
+    "zero": (with_fields(msg_user=0, msg_count=0), (0, 1, 0, 0)),
+    "minus zero": (with_fields().replace('"msg_user": 1', '"msg_user": -0'), (0, 1, 0, 2)),
+    "2^63 - 1": (with_fields(msg_count=2**63 - 1), (0, 1, 1, 2**63 - 1)),
+    "the largest type": (with_fields(msg_type=2**31 - 1), (0, 2**31 - 1, 1, 2)),
+    "escaped": (with_fields().replace("msg_user", "msg\\u005fuser"), (0, 1, 1, 2)),
+    "an escaped date": (with_fields().replace("2026-11", "2026\\u002d11"), (0, 1, 1, 2)),
+    "first day of the window": (with_fields(ref_date="2026-11-03"), (0, 1, 1, 2)),
+    "last day of the window": (with_fields(ref_date="2026-11-05"), (0, 1, 1, 2)),
+}
+
+CASES = [(reason, name, made) for reason, group in REJECTED.items() for name, made in group.items()]
+
+
+def one(text: str, account: str, endpoint: Endpoint = MESSAGES) -> Call:
+    """A call that brought this row alone."""
+    return answered(endpoint, *WINDOW, account=account, response='{"list":[' + text + "]}")
+
+
+@pytest.fixture(scope="module")
+def judged() -> Iterator[Connection]:
+    """All single rows of the tables above, each brought by a call of an account that is named after it."""
+    with duckdb.connect() as con:
+        for statement in create_statements():
+            con.execute(statement)
+        store_calls(con, [one(made, f"{reason}: {name}") for reason, name, made in CASES])
+        store_calls(con, [one(made, name) for name, (made, _) in ACCEPTED.items()])
+        yield con
+
+
+@pytest.mark.parametrize(("reason", "name", "made"), CASES, ids=[f"{reason}: {name}" for reason, name, _ in CASES])
+def test_a_row_that_cannot_be_trusted_is_set_apart(judged: Connection, reason: str, name: str, made: str) -> None:
+    """It is kept whole with the first reason that applies, and is in no table."""
+    account = f"{reason}: {name}"
+    kept = rows_of(
+        judged, "SELECT endpoint, row::VARCHAR, reason FROM datacube.rejected_rows WHERE account = $a", a=account
+    )
+
+    assert [(endpoint, why) for endpoint, _, why in kept] == [("getupstreammsg", reason)]
+    assert json.loads(kept[0][1]) == json.loads(made)
+    assert rows_of(judged, "FROM datacube.getupstreammsg WHERE account = $a", a=account) == []
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_row_that_can_be_trusted_is_stored(judged: Connection, name: str) -> None:
+    """Unknown codes and fields, no source, and figures up to the last that a BIGINT holds."""
+    figures = ACCEPTED[name][1]
+    found = rows_of(
+        judged,
+        "SELECT user_source, msg_type, msg_user, msg_count FROM datacube.getupstreammsg WHERE account = $a",
+        a=name,
+    )
+
+    assert found == [figures]
+    assert rows_of(judged, "FROM datacube.rejected_rows WHERE account = $a", a=name) == []
+
+
+def test_the_cases_name_the_contracts_reasons_in_its_order() -> None:
+    """The groups above are the contract's, up to the two that other tests show."""
+    contract = "missing_field, wrong_type, bad_value, before_2014_12_01, outside_window, wrong_label, duplicate_key"
+    assert [*REJECTED, "wrong_label", "duplicate_key"] == contract.split(", ")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "made", "reason"),
+    [
+        (HOURS, hour_row(day(4), 23), None),
+        (HOURS, hour_row(day(4), 24), "bad_value"),
+        (HOURS, hour_row(day(4), ref_hour=950), "bad_value"),
+        (HOURS, hour_row(day(4), ref_hour=-100), "bad_value"),
+        (HOURS, hour_row(day(4), ref_hour="900"), "wrong_type"),
+        (HOURS, row(day(4)), "missing_field"),
+        (SENDERS, senders_row(day(4), interval=7), None),
+        (SENDERS, senders_row(day(4), interval=None), "wrong_type"),
+        (SENDERS, row(day(4)), "missing_field"),
+        (MESSAGES, row(day(4), None), "wrong_type"),
+        (MESSAGES, senders_row(day(4)), "missing_field"),
+    ],
+)
+def test_hours_and_intervals_have_bounds_of_their_own(
+    con: Connection, endpoint: Endpoint, made: dict[str, Any], reason: str | None
+) -> None:
+    """`ref_hour` is 0, 100, … 2300; any `count_interval` is kept; each endpoint wants its own key."""
+    store_calls(con, [answered(endpoint, day(4), None, made)])
+
+    assert rows_of(con, "SELECT reason FROM datacube.rejected_rows") == ([(reason,)] if reason else [])
+    assert len(stored(con, endpoint)) == (reason is None)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "window", "date", "reason"),
+    [
+        (WEEKS, (day(2), day(16)), day(9), None),
+        (WEEKS, (day(2), day(16)), day(10), "wrong_label"),
+        (WEEKS, (day(2), day(16)), day(8), "wrong_label"),
+        (WEEKS, (day(2), day(2)), day(5), "outside_window"),
+        (WEEKS, (day(2), day(2)), day(2) - 364 * DAY, "outside_window"),
+        (MONTHS, (dt.date(2026, 9, 25), dt.date(2026, 10, 5)), dt.date(2026, 10, 1), None),
+        (MONTHS, (dt.date(2026, 9, 25), dt.date(2026, 10, 5)), dt.date(2026, 9, 30), "wrong_label"),
+        (SENDERS_OF_MONTHS, (dt.date(2014, 12, 1),) * 2, dt.date(2014, 11, 1), "before_2014_12_01"),
+    ],
+)
+def test_weeks_and_months_are_dated_on_their_first_day(
+    con: Connection, endpoint: Endpoint, window: tuple[dt.date, dt.date], date: dt.date, reason: str | None
+) -> None:
+    """A week's row carries its Monday and a month's its 1st; any other date in the window is a wrong label."""
+    made = row(date) if endpoint.counts_messages else senders_row(date)
+    store_calls(con, [answered(endpoint, *window, made)])
+
+    assert rows_of(con, "SELECT reason FROM datacube.rejected_rows") == ([(reason,)] if reason else [])
+    assert len(stored(con, endpoint)) == (reason is None)
+
+
+def test_of_two_rows_with_one_key_the_first_is_stored(con: Connection) -> None:
+    """Later ones in the same answer are set apart, even if they are equal; source and figures don't tell keys apart."""
+    first, second, third = row(day(4), 1), row(day(4), 2, user_source=1), row(day(4), 1)
+    store_calls(con, [answered(MESSAGES, *WINDOW, first, row(day(5), 9), second, third)])
+
+    assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 1), (day(5), 1, 0, 9, 2, 1)]
+    apart = rows_of(con, "SELECT row::VARCHAR, reason FROM datacube.rejected_rows")
+    assert [(json.loads(text), reason) for text, reason in apart] == [
+        (second, "duplicate_key"),
+        (third, "duplicate_key"),
+    ]
+
+
+def test_a_row_with_a_fault_doubles_nothing(con: Connection) -> None:
+    """A row that is set apart for its own fault doesn't make a good one with the same key a duplicate."""
+    store_calls(con, [answered(MESSAGES, *WINDOW, row(day(4), -1), row(day(4), 3))])
+
+    assert [figures[3] for figures in stored(con, MESSAGES)] == [3]
+
+
+def test_the_same_key_on_other_days_hours_and_types_is_another(con: Connection) -> None:
+    """Only the whole natural key counts."""
+    store_calls(con, [answered(MESSAGES, *WINDOW, row(day(3)), row(day(4)), row(day(4), msg_type=2))])
+    store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), 1), hour_row(day(4), 2))])
+
+    assert (len(stored(con, MESSAGES)), len(stored(con, HOURS))) == (3, 2)
+    assert rows_of(con, "FROM datacube.rejected_rows") == []
+
+
+# --- answers that are none --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"response": ""},
+        {"response": None, "http_status": None, "errmsg": "no answer"},
+        {"response": "<html>502</html>"},
+        {"response": "null"},
+        {"response": "[]"},
+        {"response": '"list"'},
+        {"response": "{}"},
+        {"response": '{"list":null}'},
+        {"response": '{"list":{}}'},
+        {"response": '{"list":"[]"}'},
+        {"response": '{"LIST":[]}'},
+        {"response": '{"list":[]'},
+        {"response": '{"list":[],"list":[]}'},
+        {"response": '{"list":[]} {"list":[]}'},
+        {"response": '{"data":{"list":[]}}'},
+        {"response": '{"list.a":[]}'},
+        {"errcode": 45009, "errmsg": "reach max api daily quota limit"},
+        {"http_status": 502},
+        {"http_status": 302},
+        {"errmsg": "cut on the way"},
+    ],
+    ids=str,
+)
+def test_what_is_no_answer_says_nothing(con: Connection, fields: dict[str, Any]) -> None:
+    """It stays in the ledger as it came and changes nothing else, not even with rows that look right."""
+    store_calls(con, [answered(MESSAGES, *WINDOW, row(day(4)))])
+    before = everything(con)
+    failed = replace(answered(MESSAGES, *WINDOW, row(day(4), 9), refresh=True, asked=[day(4)]), **fields)
+    store_calls(con, [failed])
+
+    assert everything(con) == before
+    kept = rows_of(con, "SELECT http_status, errcode, errmsg, response FROM datacube.api_calls WHERE call_id = 2")
+    assert kept == [(failed.http_status, failed.errcode, failed.errmsg, failed.response)]
+
+
+def test_an_answer_may_carry_more_than_its_list(con: Connection) -> None:
+    """Unknown fields beside the list, an errcode of 0 among them, and white space, don't matter."""
+    text = ' \n{"errcode": 0, "errmsg": "ok", "page": 1, "page": 2, "list": [ ] }\r\n'
+    store_calls(con, [answered(MESSAGES, *WINDOW, response=text)])
+
+    assert rows_of(con, "SELECT label, settled, clean, shown FROM datacube.label_answers ORDER BY label") == [
+        (day(number), True, True, 0) for number in (3, 4, 5)
+    ]
+
+
+def test_every_endpoint_loads_wechats_own_samples(con: Connection) -> None:
+    """The rows of WeChat's page, whose samples lack `user_source`, land in all seven tables."""
+    monday, first, sample = dt.date(2014, 12, 8), dt.date(2014, 12, 1), dt.date(2014, 12, 7)
+    dates = {"day": sample, "week": monday, "month": first}
+    for endpoint in ENDPOINTS:
+        figures = {"ref_hour": 0, "msg_type": 1, "count_interval": 1, "msg_user": 282, "msg_count": 817}
+        names = {column.name for column in endpoint.columns}
+        date = dates[endpoint.period.value]
+        made = {"ref_date": date.isoformat(), **{name: value for name, value in figures.items() if name in names}}
+        store_calls(con, [answered(endpoint, date, None, made)])
+        assert len(stored(con, endpoint)) == 1
+
+    assert rows_of(con, "FROM datacube.rejected_rows") == []
+
+
+numbers = st.integers() | st.integers(2**62, 2**64) | st.floats(allow_nan=False, allow_infinity=False)
+anything = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+odd_rows = st.builds(lambda good, odd: good | odd, st.just(row(day(4))), st.dictionaries(
+    st.sampled_from([*row(day(4)), "new"]), anything | st.sampled_from(["2026-11-04", "2026-11-05", 1, 2]), max_size=3
+))  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(odd_rows | anything, max_size=6))
+def test_any_json_is_either_stored_or_set_apart(con: Connection, rows: list[Any]) -> None:
+    """Whatever stands in the list: no error, no row lost, and no figure in a table that the answer didn't have."""
+    empty(con)
+    store_calls(con, [answered(MESSAGES, *WINDOW, *rows)])
+    kept = rows_of(con, "SELECT ref_date, msg_type, user_source, msg_user, msg_count FROM datacube.getupstreammsg")
+    apart = rows_of(con, "SELECT row::VARCHAR FROM datacube.rejected_rows")
+
+    assert len(kept) + len(apart) == len(rows)
+    said = [made for made in rows if isinstance(made, dict)]
+    for date, kind, source, users, count in kept:
+        figures = {"ref_date": date.isoformat(), "msg_type": kind, "msg_user": users, "msg_count": count}
+        assert any(
+            {name: made.get(name) for name in figures} == figures and made.get("user_source") == source for made in said
+        )
+
+
+# --- revisions --------------------------------------------------------------------------------------------------
+
+
+def changes(con: Connection) -> list[tuple[Any, ...]]:
+    """Revisions of messages: type, field, old, new, and the calls between which it changed."""
+    sql = "SELECT msg_type, field, old, new, old_call_id, new_call_id FROM datacube.revisions ORDER BY 6, 1, 2"
+    return rows_of(con, sql)
+
+
+def say(con: Connection, *rows: dict[str, Any], **fields: Any) -> None:
+    """WeChat says this of the 4th."""
+    store_calls(con, [answered(MESSAGES, day(4), None, *rows, **fields)])
+
+
+def test_storing_the_same_answer_twice_changes_nothing(con: Connection) -> None:
+    """Only the label's answer is newer; rows keep the call that brought them."""
+    say(con, row(day(4)))
+    say(con, row(day(4)))
+
+    assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 1)]
+    assert changes(con) == []
+    assert rows_of(con, "SELECT call_id FROM datacube.label_answers") == [(2,)]
+
+
+def test_a_changed_figure_replaces_the_old_one_which_is_noted(con: Connection) -> None:
+    """Only the field that changed, with both calls; when it is said again, nothing is noted again."""
+    say(con, row(day(4), 5, 10))
+    for _ in range(2):
+        say(con, row(day(4), 5, 11))
+
+    assert stored(con, MESSAGES) == [(day(4), 1, 0, 5, 11, 2)]
+    assert changes(con) == [(1, "msg_count", 10, 11, 1, 2)]
+    assert rows_of(con, "SELECT account, endpoint, ref_date, seen_at FROM datacube.revisions") == [
+        ("shop", "getupstreammsg", day(4), LATER)
+    ]
+
+
+def test_a_new_row_of_a_known_label_is_noted(con: Connection) -> None:
+    """The label was answered for before without this row: old is NULL for each of its figures."""
+    say(con, row(day(4), 5, 10))
+    say(con, row(day(4), 5, 10), row(day(4), 1, 2, msg_type=2))
+
+    assert changes(con) == [(2, "msg_count", None, 2, 1, 2), (2, "msg_user", None, 1, 1, 2)]
+
+
+def test_the_first_rows_of_a_label_are_no_revision(con: Connection) -> None:
+    """Neither after nothing, nor after an empty answer that came before noon."""
+    say(con, at=dt.datetime(2026, 11, 5, 9))
+    say(con, row(day(4)))
+
+    assert changes(con) == []
+
+
+def test_rows_after_settled_silence_are_no_revision(con: Connection) -> None:
+    """The day counted as empty since its figures came late: nothing that was shown before has changed."""
+    say(con)
+    say(con, row(day(4)))
+    assert changes(con) == []
+
+    say(con, row(day(4)), row(day(4), msg_type=2))
+    assert [change[:2] for change in changes(con)] == [(2, "msg_count"), (2, "msg_user")]
+
+
+def test_a_revision_names_the_call_that_brought_the_old_value(con: Connection) -> None:
+    """Not one that only confirmed it; of a new row, the last that answered without it."""
+    for count in (1, 1, 2):
+        say(con, row(day(4), 1, count))
+    say(con, row(day(4), 1, 2), row(day(4), msg_type=2))
+
+    assert [change[-2:] for change in changes(con)] == [(1, 3), (3, 4), (3, 4)]
+
+
+def test_several_answers_in_one_commit_count_one_after_the_other(con: Connection) -> None:
+    """Settled silence, rows, silence, a refresh, and rows again: as if each had been committed alone."""
+    rows = [[], [row(day(4))], [], [], [row(day(4), 1, 3)]]
+    store_calls(con, [answered(MESSAGES, day(4), None, *each, refresh=n == 3) for n, each in enumerate(rows)])
+
+    assert [change[1:] for change in changes(con) if change[1] == "msg_count"] == [
+        ("msg_count", 2, None, 2, 3),
+        ("msg_count", None, 3, 4, 5),
+    ]
+    assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 3, 5)]
+
+
+def test_silence_in_the_same_commit_removes_nothing(con: Connection) -> None:
+    """Absence doesn't overwrite presence within a commit either."""
+    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4))), answered(MESSAGES, day(4))])
+
+    assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 1)]
+
+
+def test_a_row_that_vanished_is_noted_once_and_kept(con: Connection) -> None:
+    """Absence never overwrites presence: the table goes on showing it, with the call that brought it."""
+    say(con, row(day(4), 5, 10), row(day(4), 1, 1, msg_type=2))
+    for _ in range(3):
+        say(con, row(day(4), 5, 10))
+
+    assert [kept[1] for kept in stored(con, MESSAGES)] == [1, 2]
+    assert changes(con) == [(2, "msg_count", 1, None, 1, 2), (2, "msg_user", 1, None, 1, 2)]
+
+
+def test_a_row_that_vanished_and_came_back_is_noted_twice(con: Connection) -> None:
+    """Gone, and there again: two changes, each once; unchanged figures keep their first call."""
+    for rows in ([row(day(4))], [], [], [row(day(4))], [row(day(4))]):
+        say(con, *rows)
+
+    assert changes(con) == [
+        (1, "msg_count", 2, None, 1, 2),
+        (1, "msg_user", 1, None, 1, 2),
+        (1, "msg_count", None, 2, 3, 4),
+        (1, "msg_user", None, 1, 3, 4),
+    ]
+    assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 1)]
+
+
+def test_a_row_that_came_back_changed_shows_the_new_figures(con: Connection) -> None:
+    """What WeChat said last is in the table."""
+    for rows in ([row(day(4), 1, 2)], [], [row(day(4), 3, 4)]):
+        say(con, *rows)
+
+    assert stored(con, MESSAGES) == [(day(4), 1, 0, 3, 4, 3)]
+    assert [change[2:4] for change in changes(con)] == [(2, None), (1, None), (None, 4), (None, 3)]
+
+
+def test_a_source_that_changed_is_noted(con: Connection) -> None:
+    """`user_source` is a value like the others, also where it was not there before."""
+    say(con, {key: value for key, value in row(day(4)).items() if key != "user_source"})
+    say(con, row(day(4), user_source=0))
+    say(con, row(day(4), user_source=1))
+
+    assert [change[1:4] for change in changes(con)] == [("user_source", None, 0), ("user_source", 0, 1)]
+
+
+def test_figures_that_go_back_are_noted_both_ways(con: Connection) -> None:
+    """Each change, and its reversal, with the call that brought what was replaced."""
+    for count in (1, 2, 1):
+        say(con, row(day(4), 1, count))
+
+    assert changes(con) == [(1, "msg_count", 1, 2, 1, 2), (1, "msg_count", 2, 1, 2, 3)]
+
+
+def test_the_silence_of_an_answer_with_faulty_rows_says_nothing(con: Connection) -> None:
+    """A row was set apart: it may be the very row that seems to be missing."""
+    say(con, row(day(4)), row(day(4), msg_type=2))
+    say(con, row(day(4)), row(day(4), "1", msg_type=2))
+
+    assert [kept[1] for kept in stored(con, MESSAGES)] == [1, 2]
+    assert changes(con) == []
+
+
+def test_revisions_carry_the_key_of_their_endpoint(con: Connection) -> None:
+    """Hour and type, or interval; NULL for what the endpoint doesn't have."""
+    for users in (1, 2):
+        store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), 7, msg_user=users))])
+        store_calls(con, [answered(SENDERS, day(4), None, senders_row(day(4), users, 3))])
+
+    keys = rows_of(con, "SELECT endpoint, ref_hour, msg_type, count_interval FROM datacube.revisions ORDER BY 1")
+    assert keys == [("getupstreammsgdist", None, None, 3), ("getupstreammsghour", 700, 1, None)]
+
+
+# --- refresh ----------------------------------------------------------------------------------------------------
+
+
+def test_a_clean_and_settled_refresh_removes_what_vanished(con: Connection) -> None:
+    """The row is gone from the table; its end is noted."""
+    say(con, row(day(4)), row(day(4), msg_type=2))
+    say(con, row(day(4)), refresh=True)
+
+    assert [kept[1] for kept in stored(con, MESSAGES)] == [1]
+    assert {change[:4] for change in changes(con)} == {(2, "msg_user", 1, None), (2, "msg_count", 2, None)}
+
+
+def test_a_refresh_removes_what_had_vanished_before(con: Connection) -> None:
+    """That it vanished was noted then, and is not noted again."""
+    say(con, row(day(4)))
+    say(con)
+    say(con, refresh=True)
+
+    assert stored(con, MESSAGES) == []
+    assert {change[-1] for change in changes(con)} == {2}
+
+
+def test_a_removed_row_may_come_back(con: Connection) -> None:
+    """It is stored as new, and noted as such."""
+    say(con, row(day(4), 1, 2))
+    say(con, refresh=True)
+    say(con, row(day(4), 1, 2))
+
+    assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 3)]
+    assert changes(con)[2:] == [(1, "msg_count", None, 2, 2, 3), (1, "msg_user", None, 1, 2, 3)]
+
+
+def test_a_refresh_before_noon_removes_nothing(con: Connection) -> None:
+    """Figures may not be published yet again: absence means nothing before the label is settled."""
+    store_calls(con, [answered(MESSAGES, day(3), None, row(day(3)), at=MORNING)])
+    store_calls(con, [answered(MESSAGES, day(3), None, at=MORNING, refresh=True)])
+
+    assert len(stored(con, MESSAGES)) == 1
+
+
+@pytest.mark.parametrize("fault", [row(day(4), "1"), row(day(4), ref_date="soon"), 7], ids=["its own", "any", "none"])
+def test_a_refresh_with_faulty_rows_removes_nothing(con: Connection, fault: Any) -> None:
+    """A row of the label, or one that may belong to any label, was set apart: the answer is not clean."""
+    say(con, row(day(4), msg_type=2))
+    say(con, fault, refresh=True)
+
+    assert [kept[1] for kept in stored(con, MESSAGES)] == [2]
+
+
+@pytest.mark.parametrize("written", ["2026/11/05", "2026-11-5", "99999-01-01", '2026-11-05","ref_date":"2026-11-04'])
+def test_a_row_whose_date_is_not_clear_may_be_of_any_label(con: Connection, written: str) -> None:
+    """In another form than WeChat's, or there twice: no label of the window is empty by such an answer."""
+    spoilt = json.dumps({"list": [row("DATE")]}).replace("DATE", written)
+    store_calls(con, [answered(MESSAGES, *WINDOW, response=spoilt)])
+
+    assert rows_of(con, "SELECT DISTINCT clean, shown FROM datacube.label_answers") == [(False, 0)]
+
+
+def test_faulty_rows_of_another_label_do_no_harm(con: Connection) -> None:
+    """Cleanness is judged label by label."""
+    store_calls(con, [answered(MESSAGES, *WINDOW, row(day(3)), row(day(4)))])
+    again = answered(MESSAGES, *WINDOW, row(day(3), -1), refresh=True, asked=[day(3), day(4), day(5)])
+    store_calls(con, [again])
+
+    assert [kept[0] for kept in stored(con, MESSAGES)] == [day(3)]
+
+
+def test_a_look_back_of_a_refresh_removes_nothing(con: Connection) -> None:
+    """Only the labels that the refresh was for; what the window showed beside them is noted as always."""
+    store_calls(con, [answered(MESSAGES, *WINDOW, row(day(3)), row(day(5)))])
+    store_calls(con, [answered(MESSAGES, *WINDOW, refresh=True, asked=[day(5)])])
+
+    assert [kept[0] for kept in stored(con, MESSAGES)] == [day(3)]
+    assert rows_of(con, "SELECT DISTINCT ref_date FROM datacube.revisions WHERE new IS NULL ORDER BY 1") == [
+        (day(3),),
+        (day(5),),
+    ]
+
+
+# --- labels that an answer covers -------------------------------------------------------------------------------
+
+
+def test_an_answer_covers_the_labels_in_its_window(con: Connection) -> None:
+    """A week by its Monday lying between begin and end, both included."""
+    store_calls(con, [answered(WEEKS, day(3), day(16), row(day(9)))])
+
+    found = rows_of(con, "SELECT label, shown FROM datacube.label_answers ORDER BY label")
+    assert found == [(day(9), 1), (day(16), 0)]
+
+
+def test_an_answer_covers_no_label_before_history(con: Connection) -> None:
+    """Nor does it store anything of those days."""
+    begin, end = HISTORY_START - 3 * DAY, HISTORY_START + DAY
+    store_calls(con, [answered(MESSAGES, begin, end, row(begin), row(HISTORY_START))])
+
+    assert [kept[0] for kept in stored(con, MESSAGES)] == [HISTORY_START]
+    assert [label for (label,) in rows_of(con, "SELECT label FROM datacube.label_answers ORDER BY 1")] == [
+        HISTORY_START,
+        HISTORY_START + DAY,
+    ]
+
+
+def test_an_answer_covers_no_label_whose_period_goes_on(con: Connection) -> None:
+    """Whatever a clock that jumped made somebody ask: figures of a day that isn't over are not taken."""
+    store_calls(con, [answered(MESSAGES, day(3), day(4), row(day(3)), row(day(4)), at=MORNING)])
+    store_calls(con, [answered(WEEKS, day(2), None, row(day(2)), at=MORNING)])
+
+    assert [label for (label,) in rows_of(con, "SELECT label FROM datacube.label_answers")] == [day(3)]
+    assert [kept[0] for kept in stored(con, MESSAGES)] == [day(3)]
+    assert stored(con, WEEKS) == []
+
+
+def test_settled_is_judged_label_by_label_by_the_time_of_the_call(con: Connection) -> None:
+    """At nine in the morning yesterday is not settled, the day before is; at noon both are."""
+    for at in (MORNING, MORNING.replace(hour=12)):
+        store_calls(con, [answered(MESSAGES, day(2), day(3), at=at)])
+        found = rows_of(con, "SELECT label, settled FROM datacube.label_answers ORDER BY label")
+        assert found == [(day(2), True), (day(3), at.hour == 12)]
+
+
+def test_accounts_do_not_mix(con: Connection) -> None:
+    """Two accounts in one database: figures, answers and revisions of each are its own."""
+    say(con, row(day(4), 1), account="shop")
+    say(con, row(day(4), 2), account="news")
+    say(con, account="news", refresh=True)
+
+    assert rows_of(con, "SELECT account, msg_user FROM datacube.getupstreammsg") == [("shop", 1)]
+    assert rows_of(con, "SELECT DISTINCT account FROM datacube.revisions") == [("news",)]
+
+
+# --- the ledger -------------------------------------------------------------------------------------------------
+
+
+def test_calls_are_numbered_in_the_order_of_commits(con: Connection) -> None:
+    """From 1 on, without gaps, whatever time they were made at."""
+    store_calls(con, [answered(MESSAGES, day(4), at=LATER), answered(HOURS, day(4), at=LATER - DAY)])
+    store_calls(con, [answered(SENDERS, day(4))])
+
+    assert rows_of(con, "SELECT call_id, endpoint FROM datacube.api_calls ORDER BY call_id") == [
+        (1, "getupstreammsg"),
+        (2, "getupstreammsghour"),
+        (3, "getupstreammsgdist"),
+    ]
+
+
+def test_a_call_is_kept_field_by_field(con: Connection) -> None:
+    """Every field of a call is a column of the ledger, with the body as it came."""
+    call = Call(
+        *("run-1", "shop", "getupstreammsg", day(3), day(5), (day(3), day(5)), True, LATER, 81, 200, -1, "busy; «忙»"),
+        *("608a6564-495fb669", '{"errcode":-1,\r\n "errmsg":"busy; \\u00ab忙»\\u0000"}'),
+    )
+    store_calls(con, [call])
+
+    (kept,) = rows_of(con, "SELECT * EXCLUDE (call_id) FROM datacube.api_calls")
+    assert kept == (*("run-1", "shop", "getupstreammsg", day(3), day(5), [day(3), day(5)], True, LATER, 81, 200, -1),
+                    *(call.errmsg, call.rid, call.response))  # fmt: skip
+
+
+def test_no_calls_change_nothing(con: Connection) -> None:
+    """An empty commit is one."""
+    store_calls(con, [])
+
+    assert rows_of(con, "FROM datacube.api_calls") == []
+
+
+def test_names_and_texts_cannot_inject(con: Connection) -> None:
+    """Whatever stands in an account's name, a text or a row is data."""
+    nasty = "'; DROP TABLE datacube.api_calls; --"
+    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), **{nasty: nasty}), nasty, account=nasty, rid=nasty)])
+
+    assert rows_of(con, "SELECT account, rid FROM datacube.api_calls") == [(nasty, nasty)]
+    store_calls(con, [replace(answered(MESSAGES, day(4)), account=nasty, endpoint=nasty, run_id=nasty)])
+    assert rows_of(con, "SELECT count(*) FROM datacube.api_calls") == [(2,)]
+    assert rows_of(con, "SELECT account, row->>'$' FROM datacube.rejected_rows") == [(nasty, nasty)]
+
+
+@pytest.mark.parametrize("date", ["2026-11-04'; DROP TABLE datacube.api_calls; --", "2026-11-04' OR ref_date <> '"])
+def test_dates_and_hours_cannot_inject(con: Connection, date: str) -> None:
+    """A date or an hour that is a statement is set apart as what it is: text."""
+    store_calls(con, [answered(HOURS, day(4), None, hour_row(date), hour_row(day(4), ref_hour=date))])
+
+    assert rows_of(con, "SELECT row->>'ref_date', row->>'ref_hour' FROM datacube.rejected_rows") == [
+        (date, "900"),
+        (str(day(4)), date),
+    ]
+    assert rows_of(con, "SELECT count(*) FROM datacube.api_calls") == [(1,)]
+    assert rows_of(con, "FROM datacube.getupstreammsghour") == []

@@ -1,0 +1,377 @@
+"""Checks of what must agree and what must be there: sums, distributions, due labels, and the published file."""
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.periods import due_labels, due_on
+from wx_datacube.warehouse.checks import CHECKS, Evidence, Finding, evidence_of_a_run, evidence_of_readers, run_check
+from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.warehouse.overdue import find_overdue
+from wx_datacube_tests.answers import (
+    DAY,
+    HOURS,
+    LATER,
+    MESSAGES,
+    MONTHS,
+    SENDERS,
+    SENDERS_OF_MONTHS,
+    SENDERS_OF_WEEKS,
+    WEEKS,
+    answered,
+    day,
+    hour_row,
+    row,
+    senders_row,
+)
+from wx_datacube_tests.ingesting import shop
+
+BY_CHECK = {check.name: check for check in CHECKS}
+Found = Callable[..., list[Finding]]
+START, OCTOBER = day(2), dt.date(2026, 10, 1)
+
+
+@pytest.fixture
+def found(con: Connection) -> Found:
+    """Runs a check for an endpoint of the account `shop`, whose first day is 2 November."""
+
+    def find(name: str, endpoint: Endpoint, start: dt.date = START, now: dt.datetime = LATER) -> list[Finding]:
+        overdue = find_overdue(con, {"shop": start}, now)["shop"]
+        return run_check(BY_CHECK[name], Evidence(con, "shop", start, now, tuple(overdue)), endpoint)
+
+    return find
+
+
+# --- sums -------------------------------------------------------------------------------------------------------
+
+SUMS = "messages_add_up"
+
+
+def days_of(label: dt.date, endpoint: Endpoint) -> list[dt.date]:
+    """The days of a day, week or month."""
+    return [label + number * DAY for number in range({HOURS: 1, WEEKS: 7, MONTHS: 31}[endpoint])]
+
+
+def say(con: Connection, endpoint: Endpoint, label: dt.date, count: int) -> None:
+    """An answer for a label of the hours, the weeks or the months, with so many messages."""
+    made = hour_row if endpoint is HOURS else row
+    last = days_of(label, endpoint)[-1] if endpoint is not HOURS else None
+    store_calls(con, [answered(endpoint, label, last, made(label, count=count))])
+
+
+def say_days(con: Connection, days: list[dt.date], count: int = 2) -> None:
+    """An answer for each day; the first has all messages, the others are silent."""
+    store_calls(con, [answered(MESSAGES, days[0], None, row(days[0], count=count))])
+    store_calls(con, [answered(MESSAGES, silent) for silent in days[1:]])
+
+
+each_sum = pytest.mark.parametrize(
+    ("endpoint", "label"), [(HOURS, day(4)), (WEEKS, day(2)), (MONTHS, OCTOBER)], ids=["hours", "weeks", "months"]
+)
+
+
+@each_sum
+def test_messages_that_do_not_add_up_are_found(
+    con: Connection, found: Found, endpoint: Endpoint, label: dt.date
+) -> None:
+    """With both figures; silent days count as known. Once the older of the two is fetched again, it passes."""
+    say(con, endpoint, label, 3)
+    say_days(con, days_of(label, endpoint), 2)
+    expected = f"msg_type 1: getupstreammsg says 2 messages, {endpoint.name} 3"
+    assert found(SUMS, endpoint) == [Finding(str(label), expected, endpoint.name, str(label), str(label))]
+    say(con, endpoint, label, 2)
+
+    assert found(SUMS, endpoint) == []
+
+
+@each_sum
+def test_days_fetched_before_are_the_ones_to_ask_again(
+    con: Connection, found: Found, endpoint: Endpoint, label: dt.date
+) -> None:
+    """All days of the week or month; if they still differ, it is the other's turn."""
+    days = days_of(label, endpoint)
+    say_days(con, days)
+    say(con, endpoint, label, 3)
+    (finding,) = found(SUMS, endpoint)
+    assert (finding.endpoint, finding.begin, finding.end) == ("getupstreammsg", str(days[0]), str(days[-1]))
+    say_days(con, days)
+
+    assert [each.endpoint for each in found(SUMS, endpoint)] == [endpoint.name]
+
+
+@each_sum
+def test_a_type_that_one_side_lacks_is_found(con: Connection, found: Found, endpoint: Endpoint, label: dt.date) -> None:
+    """It counts as none; the other types agree."""
+    say(con, endpoint, label, 2)
+    store_calls(con, [answered(MESSAGES, label, None, row(label), row(label, msg_type=2, count=7))])
+    store_calls(con, [answered(MESSAGES, other) for other in days_of(label, endpoint)[1:]])
+
+    assert [each.what for each in found(SUMS, endpoint)] == [
+        f"msg_type 2: getupstreammsg says 7 messages, {endpoint.name} 0"
+    ]
+
+
+@each_sum
+def test_half_a_sum_is_no_sum(con: Connection, found: Found, endpoint: Endpoint, label: dt.date) -> None:
+    """A period of which a day is missing, or which has not landed itself, is not judged."""
+    days = days_of(label, endpoint)
+    if len(days) > 1:
+        say(con, endpoint, label, 3)
+        say_days(con, days[:-1])
+    else:
+        say_days(con, days)
+    assert found(SUMS, endpoint) == []
+
+
+def test_users_are_never_added(con: Connection, found: Found) -> None:
+    """Five users in each of two hours may be five in the day."""
+    store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 5, 10))])
+    store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), 9, msg_user=5, msg_count=5),
+                               hour_row(day(4), 10, msg_user=5, msg_count=5))])  # fmt: skip
+
+    assert found(SUMS, HOURS) == []
+
+
+# --- distributions ----------------------------------------------------------------------------------------------
+
+SPREAD = "distribution_covers_users"
+
+
+@pytest.mark.parametrize(
+    ("messages", "senders", "label"),
+    [(MESSAGES, SENDERS, day(4)), (WEEKS, SENDERS_OF_WEEKS, day(2)), (MONTHS, SENDERS_OF_MONTHS, OCTOBER)],
+    ids=["day", "week", "month"],
+)
+@pytest.mark.parametrize(
+    ("users", "what"), [(4, "at least 5"), (5, ""), (8, ""), (9, "at most 8")], ids=["4", "5", "8", "9"]
+)
+def test_a_distribution_lies_between_the_largest_type_and_all_of_them(
+    con: Connection, found: Found, messages: Endpoint, senders: Endpoint, label: dt.date, users: int, what: str
+) -> None:
+    """Five users sent texts and three images: five to eight sent something; who sent nothing is not counted."""
+    last = {SENDERS: label, SENDERS_OF_WEEKS: label + 6 * DAY, SENDERS_OF_MONTHS: label + 30 * DAY}[senders]
+    store_calls(con, [answered(messages, label, last, row(label, 5, 9), row(label, 3, 9, msg_type=2))])
+    spread = [senders_row(label, users - 1), senders_row(label, 1, 2), senders_row(label, 1000, 0)]
+    store_calls(con, [answered(senders, label, last, *spread)])
+
+    expected = f"{senders.name} has {users} users, {messages.name} {what}"
+    assert [each.what for each in found(SPREAD, senders)] == ([expected] if what else [])
+    assert {each.endpoint for each in found(SPREAD, senders)} <= {messages.name}
+    store_calls(con, [answered(senders, label, last, senders_row(label, 6))])
+    assert found(SPREAD, senders) == []
+
+
+def test_a_distribution_alone_is_not_judged(con: Connection, found: Found) -> None:
+    """Nor messages without one."""
+    store_calls(con, [answered(SENDERS, day(4), None, senders_row(day(4), 9))])
+    store_calls(con, [answered(MESSAGES, day(5), None, row(day(5), 5))])
+
+    assert found(SPREAD, SENDERS) == []
+
+
+# --- due labels -------------------------------------------------------------------------------------------------
+
+DUE = "due_labels_are_there"
+
+
+def bring(con: Connection, *days: dt.date, at: dt.datetime = LATER) -> None:
+    """An answer for each day."""
+    store_calls(con, [answered(MESSAGES, each, None, row(each), at=at) for each in days])
+
+
+def told(findings: list[Finding]) -> list[tuple[str, str, bool]]:
+    """Dates, what is said, and whether it fails nothing."""
+    return [(each.ref_date, each.what, each.harmless) for each in findings]
+
+
+def test_what_is_whole_passes(con: Connection, found: Found) -> None:
+    """Silent days included."""
+    bring(con, *(day(number) for number in range(2, 23)))
+    store_calls(con, [answered(MESSAGES, day(23))])
+
+    assert found(DUE, MESSAGES) == []
+
+
+def test_a_gap_is_found_with_its_bounds_and_heals(con: Connection, found: Found) -> None:
+    """One finding for each unbroken run of labels, newest first."""
+    bring(con, *(day(number) for number in range(2, 19) if number not in (7, 8, 9)), at=LATER - dt.timedelta(days=4))
+    bring(con, *map(day, (19, 21, 22, 23)))
+    assert told(found(DUE, MESSAGES)) == [
+        ("2026-11-20", "missing", False),
+        ("2026-11-07", "missing, up to 2026-11-09", False),
+    ]
+    bring(con, *map(day, (7, 8, 9, 20)))
+
+    assert found(DUE, MESSAGES) == []
+
+
+def test_a_label_has_until_noon(con: Connection, found: Found) -> None:
+    """Of the day after its period ended: figures may not be there before."""
+    bring(con, *(day(number) for number in range(2, 23)))
+
+    assert found(DUE, MESSAGES, now=dt.datetime(2026, 11, 24, 11, 59)) == []
+    assert told(found(DUE, MESSAGES, now=dt.datetime(2026, 11, 24, 12))) == [("2026-11-23", "missing", False)]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "first", "newest"),
+    [(WEEKS, day(2), "2026-11-16"), (SENDERS_OF_MONTHS, dt.date(2026, 9, 1), "2026-10-01")],
+    ids=["weeks", "months"],
+)
+def test_weeks_and_months_are_due_as_well(
+    con: Connection, found: Found, endpoint: Endpoint, first: dt.date, newest: str
+) -> None:
+    """The newest that ended is missing; all before are there."""
+    made = senders_row if endpoint is SENDERS_OF_MONTHS else row
+    *others, _ = due_labels(endpoint.period, first, LATER.date())
+    store_calls(con, [answered(endpoint, each, due_on(each, endpoint.period) - DAY, made(each)) for each in others])
+
+    assert told(found(DUE, endpoint, start=first)) == [(newest, "missing", False)]
+
+
+def test_history_that_is_being_brought_in_is_told_and_fails_nothing(con: Connection, found: Found) -> None:
+    """Newest first, over days of quota; once it is left alone for a day, it is missing."""
+    bring(con, *(day(number) for number in range(11, 24)))
+    assert told(found(DUE, MESSAGES)) == [
+        ("2026-11-02", "missing, up to 2026-11-10. History is being brought in, newest first", True)
+    ]
+    tomorrow = LATER + 2 * DAY
+    bring(con, day(24), day(25), at=tomorrow)  # as a morning does, which asks for nothing old
+
+    assert told(found(DUE, MESSAGES, now=tomorrow)) == [
+        ("2026-11-02", "missing, up to 2026-11-10. Nobody has asked for it since yesterday morning", False)
+    ]
+
+
+def test_an_account_that_never_got_anything_is_noticed(found: Found) -> None:
+    """All of its history, and its newest label by itself."""
+    assert [(each.ref_date, each.end, each.harmless) for each in found(DUE, MESSAGES)] == [
+        ("2026-11-23", "2026-11-23", False),
+        ("2026-11-02", "2026-11-22", False),
+    ]
+    assert found(DUE, MESSAGES, start=LATER.date()) == []
+
+
+# --- the published file -----------------------------------------------------------------------------------------
+
+CURRENT = "published_file_is_current"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Warehouse:
+    """A warehouse of two endpoints, published; its clock stands on the afternoon of the answers, half an hour on."""
+    made = Warehouse(tmp_path / "figures.duckdb", clock=lambda: LATER + dt.timedelta(minutes=30))
+    with made.writing() as con:
+        store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2))])
+        store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), count=2))])
+    made.publish()
+    return made
+
+
+def by_readers(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
+    """What the check finds when it is judged by the published file."""
+    with evidence_of_readers(file, "shop", day(4), list(ENDPOINTS)) as evidence:
+        return [finding.what for finding in run_check(BY_CHECK[CURRENT], evidence, endpoint)]
+
+
+def by_a_run(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
+    """What the check finds when a run judges it."""
+    with evidence_of_a_run(file, "shop", day(4), endpoint) as evidence:
+        return [finding.what for finding in run_check(BY_CHECK[CURRENT], evidence, endpoint)]
+
+
+@pytest.mark.parametrize("judged", [by_readers, by_a_run])
+def test_what_was_published_passes(file: Warehouse, judged: Callable[[Warehouse], list[str]]) -> None:
+    """Also where there is no other file to compare with."""
+    assert judged(file) == []
+    file.writer.unlink()
+    assert by_readers(file) == []
+    assert not file.writer.exists()
+
+
+@pytest.mark.parametrize("judged", [by_readers, by_a_run])
+def test_what_a_foreign_program_changed_is_found(file: Warehouse, judged: Callable[..., list[str]]) -> None:
+    """In the table of which it is; the next publication heals it."""
+    file.database.chmod(0o644)
+    with duckdb.connect(str(file.database)) as foreign:
+        foreign.execute("UPDATE datacube.getupstreammsg SET msg_count = 3")
+        foreign.execute("DELETE FROM datacube.getupstreammsghour")
+
+    assert judged(file) == ["the rows of the published file are others than those that were written"]
+    assert judged(file, HOURS) == ["1 calls and 0 rows are published, 1 and 1 written"]
+    file.publish()
+    assert judged(file) == judged(file, HOURS) == []
+
+
+@pytest.mark.parametrize("judged", [by_readers, by_a_run])
+def test_what_was_never_published_is_found(file: Warehouse, judged: Callable[[Warehouse], list[str]]) -> None:
+    """Once it should have been: a run publishes every few seconds, and at its end."""
+    with file.writing() as con:
+        store_calls(con, [answered(MESSAGES, day(5), None, row(day(5)), at=file.clock() - dt.timedelta(minutes=9))])
+    assert judged(file) == []
+    with file.writing() as con:
+        store_calls(con, [answered(MESSAGES, day(6), None, row(day(6)), at=file.clock() - dt.timedelta(minutes=11))])
+
+    assert judged(file) == ["calls are published to 2, written to 4"]
+    file.publish()
+    assert judged(file) == []
+
+
+@pytest.mark.parametrize("by", ["readers", "a run"])
+@pytest.mark.parametrize("is_current", [True, False])
+def test_while_checks_are_judged_others_commit_and_publish(file: Warehouse, by: str, is_current: bool) -> None:
+    """No lock is held, and what comes meanwhile is no finding: both files are looked at as they were at one moment."""
+    other = Warehouse(file.database, clock=file.clock, patience=0.2)
+    if not is_current:
+        bring_in(other, 5)
+    with (
+        evidence_of_readers(file, "shop", day(4), list(ENDPOINTS))
+        if by == "readers"
+        else evidence_of_a_run(file, "shop", day(4), MESSAGES)
+    ) as evidence:
+        bring_in(other, 6)
+        other.publish()
+        assert run_check(BY_CHECK[CURRENT], evidence, MESSAGES) == []
+
+
+def bring_in(file: Warehouse, number: int) -> None:
+    """Commit a call, made just now."""
+    with file.writing() as con:
+        store_calls(con, [answered(MESSAGES, day(number), None, row(day(number)), at=file.clock())])
+
+
+def test_a_published_file_that_can_not_be_read_is_a_finding_of_a_run(file: Warehouse) -> None:
+    """It says why; the run's figures are in the other file, and publishing mends it."""
+    file.database.chmod(0o644)
+    file.database.write_bytes(b"no database")
+
+    assert "is not a DuckDB file" in by_a_run(file)[0]
+    file.publish()
+    assert by_a_run(file) == []
+
+
+# --- all together -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_check_finds_anything_in_a_coherent_world(seed: int, tmp_path: Path) -> None:
+    """Whatever the emulator makes up, silent days included, from a day within a week and a month on."""
+    options = {"seed": seed, "silent_share": 0.3, "messages_per_day": 40}
+    with shop(tmp_path, start=dt.date(2026, 9, 16), **options) as made:
+        made.bring_everything_in()
+        start = made.ingest.account.start
+        with evidence_of_readers(made.warehouse, "shop", start, list(ENDPOINTS)) as evidence:
+            findings = [each for check in CHECKS for one in ENDPOINTS if check.concerns(one)
+                        for each in run_check(check, evidence, one)]  # fmt: skip
+        ((hours, weeks),) = made.rows(
+            "SELECT (SELECT count(*) FROM datacube.getupstreammsghour),"
+            " (SELECT count(*) FROM datacube.getupstreammsgweek)"
+        )
+
+    assert findings == []
+    assert min(hours, weeks) > 20

@@ -1,0 +1,552 @@
+"""The WeChat client: asked again where that helps, never where it doesn't, and each attempt in the journal."""
+
+import datetime as dt
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from wx_datacube.config.settings import Account, Secret
+from wx_datacube.errors import (
+    BY_ERRCODE,
+    TOKEN_CALLS,
+    HostDown,
+    NeedsPerson,
+    NotReady,
+    QuotaExhausted,
+    RateLimited,
+    RequestRefused,
+    SettingsError,
+    TokenRejected,
+    TryAgain,
+    UnexpectedAnswer,
+    WeChatError,
+)
+from wx_datacube.wechat import Client, Quota
+from wx_datacube.wechat.retry import HostWatch, Limits
+from wx_datacube.wechat.transport import Bounds
+from wx_datacube_tests.wechat_stand_in import (
+    APPID,
+    DAY,
+    NOON,
+    SECRET,
+    TOKEN,
+    Answer,
+    Ledger,
+    Request,
+    StandIn,
+    Time,
+    client,
+    errcode,
+    http,
+    rows,
+    token,
+    wechat,
+)
+
+PATH = "/datacube/getupstreammsg"
+RETRIED = (TryAgain, RateLimited, TokenRejected)
+
+
+def ask(it: Client, ledger: Ledger | None = None) -> object:
+    """One call for a week of days."""
+    return it.fetch("getupstreammsg", DAY, DAY + dt.timedelta(6), ledger or Ledger())
+
+
+def failure(it: Client, ledger: Ledger | None = None) -> WeChatError:
+    """The error of one call."""
+    with pytest.raises(WeChatError) as caught:
+        ask(it, ledger)
+    return caught.value
+
+
+class TestOneCall:
+    """A call that succeeds."""
+
+    def test_a_call_is_made_as_wechat_wants_it(self) -> None:
+        """POST, the token in the query, two dates in a JSON body."""
+        with wechat(rows()) as server, client(server.url) as it:
+            ask(it)
+
+        fetch, call = server.requests
+        assert (fetch.method, fetch.target) == ("POST", "/cgi-bin/stable_token")
+        assert fetch.json() == {
+            "grant_type": "client_credential",
+            "appid": APPID,
+            "secret": SECRET,
+            "force_refresh": False,
+        }
+        assert (call.method, call.target) == ("POST", f"{PATH}?access_token={TOKEN}")
+        assert call.json() == {"begin_date": "2026-11-01", "end_date": "2026-11-07"}
+        assert call.headers["content-type"] == "application/json"
+
+    def test_an_answer_is_returned_and_recorded_as_it_came(self) -> None:
+        """The ledger's row and the result are the same attempt."""
+        body = '{ "list": [{"ref_date":"2026-11-01","msg_user":1.50, "neu": "字"}] }'
+        ledger = Ledger()
+        with wechat(http(body)) as server, client(server.url) as it:
+            attempt = it.fetch("getupstreammsg", DAY, DAY, ledger)
+
+        assert ledger.attempts == [attempt]
+        assert attempt.ok
+        assert attempt.response == body
+        assert (attempt.endpoint, attempt.begin, attempt.end, attempt.requested_at) == (
+            "getupstreammsg",
+            DAY,
+            DAY,
+            NOON,
+        )
+        assert (attempt.http_status, attempt.errcode, attempt.errmsg, attempt.rid) == (200, None, None, None)
+        assert 0 <= attempt.elapsed_ms < 10_000
+
+    def test_every_attempt_is_permitted_and_recorded(self) -> None:
+        """Also those that fail."""
+        ledger = Ledger()
+        with wechat(errcode(-1), http("", 502), rows()) as server, client(server.url) as it:
+            ask(it, ledger)
+
+        assert ledger.permitted == 3
+        assert [(each.http_status, each.errcode, each.ok) for each in ledger.attempts] == [
+            (200, -1, False),
+            (502, None, False),
+            (200, None, True),
+        ]
+        assert ledger.attempts[0].rid == "608a6564-495fb669-6d56d31b"
+        assert ledger.attempts[1].errmsg == "WeChat is out of order (HTTP 502)."
+
+    def test_a_journal_that_refuses_ends_the_call(self) -> None:
+        """A limit of one's own, or a stop, holds before each attempt."""
+
+        class Refusing(Ledger):
+            def permit(self) -> None:
+                if self.attempts:
+                    raise QuotaExhausted("Enough for today.")
+
+        ledger = Refusing()
+        with wechat(errcode(-1)) as server, client(server.url) as it:
+            assert type(failure(it, ledger)) is QuotaExhausted
+        assert len(server.asked(PATH)) == 1
+
+    def test_the_quota_of_an_endpoint_can_be_asked(self) -> None:
+        """Its answer has errcode 0, and it is no statistics call."""
+        answer = {"errcode": 0, "errmsg": "ok", "quota": {"daily_limit": 1000, "used": 3, "remain": 997}}
+        with wechat(errcode(-1), http(answer)) as server, client(server.url) as it:
+            assert it.quota("getupstreammsg") == Quota(1000, 3, 997)
+        assert server.requests[-1].path == "/cgi-bin/openapi/quota/get"
+        assert server.requests[-1].json() == {"cgi_path": PATH}
+
+    @pytest.mark.parametrize("quota", [{}, {"daily_limit": "a", "used": 1, "remain": 1}, []])
+    def test_a_quota_without_numbers_is_unexpected(self, quota: object) -> None:
+        """Never a KeyError."""
+        answer = http({"errcode": 0, "quota": quota})
+        with wechat(answer) as server, client(server.url) as it, pytest.raises(UnexpectedAnswer) as caught:
+            it.quota("getupstreammsg")
+        assert "api_calls" not in str(caught.value)
+
+    @pytest.mark.parametrize("answer", [errcode(4711), http("<html>"), http("[]"), http("", 403), http({})])
+    def test_only_of_a_statistics_call_it_is_said_that_the_answer_is_kept(self, answer: bytes) -> None:
+        """That of the quota, and of either call for a token, is in no ledger."""
+        with wechat(answer) as server, client(server.url) as it:
+            assert "kept in datacube.api_calls" in str(failure(it))
+            with pytest.raises(UnexpectedAnswer) as caught:
+                it.quota("getupstreammsg")
+        others = [str(caught.value)]
+        with StandIn(lambda _: answer) as server, client(server.url) as it:
+            others.append(str(failure(it)))
+        with StandIn(lambda _: answer) as central, client(central.url, token_url=central.url) as it:
+            others.append(str(failure(it)))
+
+        assert [said.split(":")[0] for said in others] == ["quota/get", "stable_token", "token server"]
+        assert [said for said in others if "kept" in said or "api_calls" in said] == []
+
+    def test_without_credentials_there_is_a_clear_error_and_no_call(self) -> None:
+        """Also for a client made for a configured account."""
+        with wechat(rows()) as server, client(server.url, secret=None) as it:
+            with pytest.raises(SettingsError, match="WX_DATACUBE_SECRET"):
+                ask(it)
+            with pytest.raises(SettingsError, match="WX_DATACUBE_SHOP_SECRET"):
+                Client.of(Account("shop", "wx1", single=False), server.url)
+        assert not server.requests
+
+    def test_a_client_can_be_made_for_an_account(self) -> None:
+        """From the settings as they are."""
+        with wechat(rows()) as server, Client.of(Account("shop", APPID, Secret(SECRET)), server.url) as it:
+            it.check_credentials()
+            ask(it)
+        assert len(server.requests) == 2
+
+
+class TestRetry:
+    """When it is asked again, and when not."""
+
+    @pytest.mark.parametrize("code", [code for code, each in BY_ERRCODE.items() if not issubclass(each.kind, RETRIED)])
+    def test_what_a_retry_can_not_help_is_not_retried(self, code: int) -> None:
+        """One call, one answer, no wait."""
+        time = Time()
+        with wechat(errcode(code)) as server, client(server.url, time) as it:
+            error = failure(it)
+
+        assert type(error) is BY_ERRCODE[code].kind
+        assert (error.errcode, error.rid) == (code, "608a6564-495fb669-6d56d31b")
+        assert error.endpoint == "getupstreammsg"
+        assert len(server.asked(PATH)) == 1
+        assert time.slept == []
+
+    def test_a_busy_wechat_is_asked_four_times(self) -> None:
+        """With growing waits between, then it is over."""
+        time, ledger = Time(), Ledger()
+        with wechat(errcode(-1)) as server, client(server.url, time) as it:
+            error = failure(it, ledger)
+
+        assert type(error) is TryAgain
+        assert time.slept == [1, 2, 4]
+        assert len(server.asked(PATH)) == len(ledger.attempts) == 4
+        assert str(error).endswith("[errcode -1, rid 608a6564-495fb669-6d56d31b, 4 attempts]")
+
+    @pytest.mark.parametrize("answer", [http("", 500), http("x", 503), errcode(-1), errcode("-1"), http('{"list":[')])
+    def test_what_may_pass_is_asked_again(self, answer: bytes) -> None:
+        """And then all is well."""
+        with wechat(answer, rows()) as server, client(server.url) as it:
+            ask(it)
+        assert len(server.asked(PATH)) == 2
+
+    def test_too_many_calls_a_minute_wait_for_the_next_minute(self) -> None:
+        """From 12:00:20 that is 40 s and a little."""
+        time = Time(NOON + dt.timedelta(seconds=20))
+        with wechat(errcode(45011), rows()) as server, client(server.url, time) as it:
+            ask(it)
+        assert time.slept == [40.5]
+
+    def test_too_many_calls_a_minute_are_not_waited_for_for_ever(self) -> None:
+        """Three pauses."""
+        time = Time()
+        with wechat(errcode(45011)) as server, client(server.url, time) as it:
+            error = failure(it)
+
+        assert type(error) is RateLimited
+        assert len(time.slept) == 3
+        assert len(server.asked(PATH)) == 4
+
+    def test_all_threads_pause_when_one_is_told_to(self) -> None:
+        """The minute's quota is the account's."""
+        time = Time()
+        with wechat(errcode(45011), rows()) as server, client(server.url, time) as it:
+            it.check_credentials()
+            time.now += dt.timedelta(seconds=10)
+            ask(it)
+            assert time.slept == [50.5]
+            ask(it)
+        assert time.slept == [50.5]
+
+    def test_figures_that_are_not_ready_are_for_later(self) -> None:
+        """61503 is neither an empty answer nor a fault."""
+        with wechat(errcode(61503)) as server, client(server.url) as it:
+            assert type(failure(it)) is NotReady
+
+    def test_a_refused_window_keeps_its_code(self) -> None:
+        """So that it can be split on 61501."""
+        with wechat(errcode(61501)) as server, client(server.url) as it:
+            error = failure(it)
+        assert type(error) is RequestRefused
+        assert error.errcode == 61501
+
+    def test_the_used_up_quota_of_one_endpoint_leaves_the_others(self) -> None:
+        """Only the token call's stops everything."""
+        with wechat(errcode(45009)) as server, client(server.url) as it:
+            error = failure(it)
+        assert isinstance(error, QuotaExhausted)
+        assert error.endpoint not in TOKEN_CALLS
+
+
+class TestDeadHost:
+    """A host that can't be reached ends the run within a minute."""
+
+    def test_a_host_that_refuses_is_down_within_a_minute(self) -> None:
+        """Call after call, as a run makes them; afterwards there is no further attempt."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        time = Time()
+        with client(url, time) as it:
+            errors = [failure(it) for _ in range(12)]
+
+        assert type(errors[0]) is TryAgain
+        assert type(errors[-1]) is HostDown
+        first = next(n for n, error in enumerate(errors) if type(error) is HostDown)
+        assert all(type(error) is HostDown for error in errors[first:])
+        assert 40 < (time() - NOON).total_seconds() < 60
+        assert "connection is refused" in str(errors[-1])
+        assert "Check the network" in str(errors[-1])
+
+    def test_a_host_that_hangs_is_down_within_a_minute(self) -> None:
+        """Each attempt takes its time-out, here on the clock of the test."""
+        time = Time()
+
+        def hang(connection: socket.socket) -> None:
+            time.sleep(10)  # what the attempt would have taken
+            connection.recv(1)
+
+        with StandIn(lambda _: hang) as server, client(server.url, time, bounds=Bounds(read=0.05)) as it:
+            error = failure(it)
+
+        assert type(error) is HostDown
+        assert (time() - NOON).total_seconds() < 60
+
+    def test_any_answer_of_the_host_ends_the_series(self) -> None:
+        """A host that now and then answers is not down."""
+        time = Time()
+        answers = [errcode(-1), errcode(-1), errcode(-1), rows()] * 20
+        with wechat(*answers) as server, client(server.url, time) as it:
+            for _ in range(20):
+                ask(it)
+        assert (time() - NOON).total_seconds() > 60
+
+    def test_a_host_that_was_down_long_ago_gets_another_chance(self) -> None:
+        """A client may live longer than an outage."""
+        time = Time()
+        with wechat(*[errcode(-1)] * 40, rows()) as server, client(server.url, time) as it:
+            while type(failure(it)) is not HostDown:
+                pass
+            time.now += dt.timedelta(minutes=6)
+            left = 40 - len(server.asked(PATH))
+            for _ in range(left // 4):
+                time.now += dt.timedelta(minutes=6)
+                assert type(failure(it)) is TryAgain
+            ask(it)
+
+    def test_a_dead_host_leaves_an_attempt_less_time(self) -> None:
+        """The last one must end before the minute does."""
+        time = Time()
+        watch = HostWatch("WeChat", time.seconds, Limits())
+        assert watch.seconds_left() == 58
+        watch.note(time.seconds(), TryAgain("Busy."))
+        time.now += dt.timedelta(seconds=39)
+        watch.check()
+        assert watch.seconds_left() == 19
+
+    def test_a_machine_that_was_suspended_says_nothing_of_the_host(self) -> None:
+        """The lid was closed during an attempt: the clock goes on for hours, the attempts go on as they were."""
+        time = Time()
+
+        def sleep_over(connection: socket.socket) -> None:
+            time.now += dt.timedelta(hours=8)
+
+        with wechat(sleep_over, rows()) as server, client(server.url, time, stopwatch=lambda: 7.0) as it:
+            ask(it)
+            assert len(server.asked(PATH)) == 2
+
+
+class Account40001:
+    """A WeChat whose tokens can be stolen: `steal()` makes all that were given out invalid."""
+
+    def __init__(self, *, ours_again: bool = False) -> None:
+        self.lock = threading.Lock()
+        self.given = 0
+        self.stolen = 0
+        self.ours_again = ours_again
+
+    def steal(self) -> None:
+        """Another program has replaced the token."""
+        self.stolen = self.given
+
+    def __call__(self, request: Request) -> Answer:
+        """Tokens of our own making, valid until stolen."""
+        with self.lock:
+            if request.path == "/cgi-bin/stable_token":
+                fresh = self.given == self.stolen and (not self.ours_again or self.given == 0)
+                if fresh or request.json()["force_refresh"]:
+                    self.given += 1
+                return token(f"{TOKEN}{self.given}")
+            return rows() if request.token > f"{TOKEN}{self.stolen}" else errcode(40001)
+
+
+class TestTokens:
+    """One token for all threads, and a rejected one answered once."""
+
+    def test_one_token_serves_all_threads(self) -> None:
+        """Eight threads that all need one at the same time."""
+        with StandIn(Account40001()) as server, client(server.url) as it, ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: ask(it), range(40)))
+        assert len(server.asked("/cgi-bin/stable_token")) == 1
+
+    def test_a_stolen_token_is_replaced_once(self) -> None:
+        """However many threads meet the rejection, WeChat gives out one more token."""
+        account = Account40001()
+        barrier = threading.Barrier(8)
+        with StandIn(account) as server, client(server.url) as it, ThreadPoolExecutor(8) as pool:
+            it.check_credentials()
+            account.steal()
+
+            def work(_: int) -> None:
+                barrier.wait()
+                ask(it)
+
+            list(pool.map(work, range(8)))
+        assert len(server.asked("/cgi-bin/stable_token")) == 2
+
+    def test_the_same_token_again_is_replaced_by_force(self) -> None:
+        """WeChat gives out the token that it rejects: one forced call, not a loop."""
+        account = Account40001(ours_again=True)
+        with StandIn(account) as server, client(server.url) as it:
+            ask(it)
+            account.steal()
+            ask(it)
+        asked = [request.json()["force_refresh"] for request in server.asked("/cgi-bin/stable_token")]
+        assert asked == [False, False, True]
+
+    @pytest.mark.parametrize("code", [40001, 40014, 42001])
+    def test_a_rejected_token_is_answered_once(self, code: int) -> None:
+        """A fresh token, one more call, the end: the 137 fetches of a popular SDK can't happen."""
+        time, ledger = Time(), Ledger()
+        with wechat(errcode(code)) as server, client(server.url, time) as it:
+            error = failure(it, ledger)
+
+        assert type(error) is TokenRejected
+        assert len(server.asked(PATH)) == len(ledger.attempts) == 2
+        assert len(server.asked("/cgi-bin/stable_token")) == 3
+        assert time.slept == []
+
+    def test_many_calls_against_a_thief_cost_few_tokens(self) -> None:
+        """Twenty calls in a row, each rejected: no more than two fetches each, and at most five forced ones."""
+        time = Time()
+        with wechat(errcode(40001)) as server, client(server.url, time) as it:
+            for _ in range(20):
+                time.now += dt.timedelta(seconds=31)
+                assert type(failure(it)) is TokenRejected
+        asked = [request.json()["force_refresh"] for request in server.asked("/cgi-bin/stable_token")]
+        assert sum(asked) == 5
+        assert len(asked) <= 1 + 20 + 5
+
+    def test_forced_tokens_are_thirty_seconds_apart(self) -> None:
+        """WeChat's own limit; it would answer with an error."""
+        with wechat(errcode(40001)) as server, client(server.url) as it:
+            for _ in range(3):
+                assert type(failure(it)) is TokenRejected
+        assert sum(request.json()["force_refresh"] for request in server.asked("/cgi-bin/stable_token")) == 1
+
+    def test_a_token_is_renewed_before_its_time_is_over(self) -> None:
+        """`expires_in` counts down and isn't always 7200; without a proper one, a token is used until rejected."""
+        time = Time()
+        tokens = [token("first", expires_in=600), token("second", expires_in="7200"), token("third", expires_in=0)]
+
+        def answer(request: Request) -> Answer:
+            return tokens.pop(0) if request.path == "/cgi-bin/stable_token" else rows()
+
+        with StandIn(answer) as server, client(server.url, time) as it:
+            for minutes in (0, 8, 2, 118, 2, 100_000):
+                time.now += dt.timedelta(minutes=minutes)
+                ask(it)
+        used = [request.token for request in server.asked(PATH)]
+        assert used == ["first", "first", "second", "second", "second", "third"] or used[:3] == ["first"] * 2 + [
+            "second"
+        ]
+
+    @pytest.mark.parametrize(
+        ("code", "kind"),
+        [(40001, NeedsPerson), (40013, NeedsPerson), (40125, NeedsPerson), (40164, NeedsPerson), (40243, NeedsPerson)],
+    )
+    def test_refused_credentials_need_a_person_and_are_asked_once(self, code: int, kind: type[WeChatError]) -> None:
+        """By forty calls in eight threads: WeChat locks accounts that hammer at it."""
+        words = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 1-2-3"
+        with (
+            StandIn(lambda _: errcode(code, words)) as server,
+            client(server.url) as it,
+            ThreadPoolExecutor(8) as pool,
+        ):
+            errors = list(pool.map(lambda _: failure(it), range(40)))
+
+        assert {type(error) for error in errors} == {kind}
+        assert len({id(error) for error in errors}) == 40
+        assert len(server.requests) == 1
+        if code == 40164:
+            assert isinstance(errors[0], NeedsPerson)
+            assert errors[0].ip == "203.0.113.7"
+            assert "203.0.113.7" in str(errors[0])
+
+    def test_a_refusal_is_asked_about_again_after_a_minute(self) -> None:
+        """Somebody may have acted."""
+        time = Time()
+        answers = [errcode(40164), token(), rows()]
+        with StandIn(lambda _: answers.pop(0)) as server, client(server.url, time) as it:
+            failure(it)
+            time.now += dt.timedelta(seconds=61)
+            ask(it)
+        assert len(server.requests) == 3
+
+    def test_the_used_up_quota_of_tokens_stops_everything(self) -> None:
+        """No call of the account can be made any more."""
+        with StandIn(lambda _: errcode(45009)) as server, client(server.url) as it:
+            error = failure(it)
+        assert isinstance(error, QuotaExhausted)
+        assert error.endpoint in TOKEN_CALLS
+        assert len(server.requests) == 1
+
+    def test_a_busy_token_call_is_asked_again_within_the_same_bounds(self) -> None:
+        """Four times, not four times four."""
+        ledger = Ledger()
+        with StandIn(lambda _: errcode(-1)) as server, client(server.url) as it:
+            assert type(failure(it, ledger)) is TryAgain
+        assert len(server.requests) == 4
+        assert not ledger.attempts
+        assert not ledger.permitted
+
+    @pytest.mark.parametrize("value", ["", "a b", "a\r\nHost: evil", "a\x00", "字", "x" * 5000, 5, None, ["a"]])
+    def test_what_can_not_be_a_token_is_not_used(self, value: object) -> None:
+        """Nothing gets into a request line that doesn't belong there."""
+        with StandIn(lambda _: http({"access_token": value, "expires_in": 7200})) as server, client(server.url) as it:
+            assert isinstance(failure(it), UnexpectedAnswer)
+        assert not server.asked(PATH)
+
+
+class TestTokenServer:
+    """A central token server (中控)."""
+
+    def test_tokens_come_from_the_server_and_never_from_wechat(self) -> None:
+        """GET, no secret; even where one is set."""
+        with (
+            StandIn(lambda _: http({"access_token": TOKEN})) as central,
+            wechat(rows()) as server,
+            client(server.url, token_url=Secret(f"{central.url}/wx?key=k3y")) as it,
+        ):
+            ask(it)
+            ask(it)
+
+        assert [(each.method, each.target, each.body) for each in central.requests] == [("GET", "/wx?key=k3y", b"")]
+        assert [each.path for each in server.requests] == [PATH, PATH]
+
+    @pytest.mark.parametrize("given", [["old-token", "new-token"], ["same-token", "same-token"]])
+    def test_the_server_is_asked_once_more_after_a_rejection(self, given: list[str]) -> None:
+        """Then the call is made once more, even with the same token: only the server knows better."""
+        left = list(given)
+        with (
+            StandIn(lambda _: token(left.pop(0))) as central,
+            wechat(errcode(40001), rows()) as server,
+            client(server.url, token_url=central.url) as it,
+        ):
+            ask(it)
+
+        assert [each.token for each in server.requests] == given
+        assert len(central.requests) == 2
+
+    @pytest.mark.parametrize("answer", [errcode(40001), errcode(500), http("", 403), http("<html>"), http({})])
+    def test_an_error_of_the_server_is_not_taken_for_wechats(self, answer: bytes) -> None:
+        """Its own codes, a status, HTML: look at the server."""
+        with (
+            StandIn(lambda _: answer) as central,
+            wechat(rows()) as server,
+            client(server.url, token_url=central.url) as it,
+        ):
+            error = failure(it)
+
+        assert isinstance(error, NeedsPerson | UnexpectedAnswer)
+        assert "token server" in str(error)
+        assert "WX_DATACUBE_TOKEN_URL" in error.advice
+        assert not server.requests
+
+    def test_a_dead_token_server_is_not_a_dead_wechat(self) -> None:
+        """The message names the right one."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            url = f"http://127.0.0.1:{free.getsockname()[1]}/k3y"
+        with wechat(rows()) as server, client(server.url, token_url=url) as it:
+            error = failure(it)
+        assert str(error).startswith("token server: The token server can't be reached: the connection is refused.")

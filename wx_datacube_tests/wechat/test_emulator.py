@@ -1,0 +1,138 @@
+"""The client against the emulator: the same behaviour as against WeChat, faults included."""
+
+import datetime as dt
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.errors import (
+    NeedsPerson,
+    QuotaExhausted,
+    RequestRefused,
+    TokenRejected,
+    TryAgain,
+    UnexpectedAnswer,
+    WeChatError,
+)
+from wx_datacube.wechat import Client
+from wx_datacube.wechat.transport import Bounds
+from wx_datacube_tests.wechat_stand_in import Ledger, Time
+
+FIRST = dt.date(2026, 6, 1)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Emulated]:
+    """An emulator for all tests of this module."""
+    with wechat(clock="2026-11-24T13:00") as emulated:
+        yield emulated
+
+
+@pytest.fixture
+def emulated(running: Emulated) -> Emulated:
+    """The emulator, as it was when it started."""
+    running.control.reset()
+    return running
+
+
+@pytest.fixture
+def it(emulated: Emulated) -> Iterator[Client]:
+    """A client of the emulator that doesn't really wait."""
+    time = Time(dt.datetime(2026, 11, 24, 13))
+    bounds = Bounds(read=2, total=2)
+    with Client(
+        api_url=emulated.api_url,
+        appid=emulated.appid,
+        secret=emulated.secret,
+        clock=time,
+        sleep=time.sleep,
+        bounds=bounds,
+    ) as client:
+        yield client
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_every_endpoint_answers_over_its_whole_span(endpoint: Endpoint, it: Client) -> None:
+    """As many days as the catalog says, and not one more."""
+    end = FIRST + dt.timedelta(endpoint.max_span_days - 1)
+
+    attempt = it.fetch(endpoint.name, FIRST, end, Ledger())
+    assert attempt.ok
+    assert '"ref_date":"2026-06-01"' in (attempt.response or "").replace(" ", "")
+
+    with pytest.raises(RequestRefused) as caught:
+        it.fetch(endpoint.name, FIRST, end + dt.timedelta(1), Ledger())
+    assert caught.value.errcode == 61501
+
+
+@pytest.mark.parametrize(
+    ("fault", "calls"),
+    [("-1", 2), ("502", 2), ("cut", 2), ("drop", 2), ("html", 2), ("45011", 2), ("revoke", 2), ("delay:0.1", 1)],
+)
+def test_what_passes_is_survived(emulated: Emulated, it: Client, fault: str, calls: int) -> None:
+    """One fault, one more call, the answer."""
+    emulated.control.script("getupstreammsg", fault)
+
+    assert it.fetch("getupstreammsg", FIRST, FIRST, Ledger()).ok
+    assert len(emulated.control.calls("getupstreammsg")) == calls
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "calls"),
+    [
+        ("-1", TryAgain, 4),
+        ("drop", TryAgain, 4),
+        ("html", UnexpectedAnswer, 4),
+        ("404", UnexpectedAnswer, 1),
+        ("redirect:http://127.0.0.1:9/", UnexpectedAnswer, 1),
+        ("48001", NeedsPerson, 1),
+        ("45009", QuotaExhausted, 1),
+        ("40001", TokenRejected, 2),
+    ],
+)
+def test_what_stays_is_given_up(
+    emulated: Emulated, it: Client, fault: str, kind: type[WeChatError], calls: int
+) -> None:
+    """After as many calls as made sense."""
+    ledger = Ledger()
+    emulated.control.fault("getupstreammsg", fault)
+
+    with pytest.raises(kind):
+        it.fetch("getupstreammsg", FIRST, FIRST, ledger)
+    assert len(ledger.attempts) == calls
+
+
+def test_a_stolen_token_costs_one_more(emulated: Emulated, it: Client) -> None:
+    """For eight threads."""
+    it.check_credentials()
+    emulated.control.revoke_tokens()
+
+    with ThreadPoolExecutor(8) as pool:
+        attempts = list(pool.map(lambda _: it.fetch("getupstreammsg", FIRST, FIRST, Ledger()), range(16)))
+
+    assert all(attempt.ok for attempt in attempts)
+    assert len(emulated.control.calls("stable_token")) == 2
+    assert not emulated.control.calls("token")
+
+
+def test_the_quota_is_wechats(emulated: Emulated, it: Client) -> None:
+    """Asking for it costs none; beyond it there is no answer."""
+    emulated.control.set_quota(2)
+    it.fetch("getupstreammsg", FIRST, FIRST, Ledger())
+    assert (it.quota("getupstreammsg").daily_limit, it.quota("getupstreammsg").remain) == (2, 1)
+
+    it.fetch("getupstreammsg", FIRST, FIRST, Ledger())
+    with pytest.raises(QuotaExhausted):
+        it.fetch("getupstreammsg", FIRST, FIRST, Ledger())
+    assert it.fetch("getupstreammsghour", FIRST, FIRST, Ledger()).ok
+
+
+def test_wrong_credentials_need_a_person(emulated: Emulated) -> None:
+    """And it is said which of the two is wrong."""
+    for appid, secret, errcode in ((emulated.appid, "0" * 32, 40125), ("wx0000000000000000", emulated.secret, 40013)):
+        with Client(api_url=emulated.api_url, appid=appid, secret=secret) as it, pytest.raises(NeedsPerson) as caught:
+            it.check_credentials()
+        assert caught.value.errcode == errcode
