@@ -61,7 +61,7 @@ clients: install ## Another client of WeChat's API, from npm, against the emulat
 newest-duckdb: install ## The tests of what touches DuckDB, with the newest 2.x instead of the locked one
 	rm -rf $(VENV)/newest-duckdb
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
-	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST) wx_datacube_tests/test_warehouse_*.py \
+	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST) wx_datacube_tests/warehouse \
 		wx_datacube_tests/operations/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py
 
 # The package index decides what is newest, so these two are no part of `make test`. PYTEST chooses the tests.

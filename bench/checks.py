@@ -13,7 +13,7 @@ from typing import Any
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
 from wx_datacube.catalog.periods import due_labels, due_on
-from wx_datacube.warehouse.checks import checks_of, evidence_of_a_run, evidence_of_readers, run_check
+from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, evidence_of_a_run, run_check
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import Call, store_calls
 
@@ -78,7 +78,7 @@ def main() -> None:
                 f"{endpoint.name}: {len(checks_of(endpoint))} checks, {stored:,} rows, {1000 * seconds:.0f} ms, {found}"
             )
         began = time.process_time()
-        with evidence_of_readers(warehouse, "shop", HISTORY_START, list(ENDPOINTS)) as evidence:
+        with check_context_of_readers(warehouse, "shop", HISTORY_START, list(ENDPOINTS)) as evidence:
             found = sum(len(run_check(check, evidence, each)) for each in ENDPOINTS for check in checks_of(each))
         print(f"all of them by the published file: {1000 * (time.process_time() - began):.0f} ms, {found}")
 

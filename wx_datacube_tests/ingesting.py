@@ -17,7 +17,7 @@ from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.service import Again, Ingest, Report
+from wx_datacube.ingest.service import Ingest, RefreshPlan, Report
 from wx_datacube.operations.backfill import Run
 from wx_datacube.warehouse.coverage import Refresh, State, note_refresh, states
 from wx_datacube.warehouse.files import Warehouse
@@ -88,12 +88,12 @@ class Shop:
         endpoint: Endpoint,
         labels: Iterable[dt.date] | None = None,
         *,
-        refresh: Again | bool = False,
+        refresh: RefreshPlan | bool = False,
         **options: Any,
     ) -> Report:
         """Bring labels in, all due ones unless told otherwise; in a `refresh`, ask again for each."""
         wanted = self.labels(endpoint) if labels is None else list(labels)
-        again = Again(frozenset(wanted), self.begin_refresh(endpoint)) if refresh is True else refresh or None
+        again = RefreshPlan(frozenset(wanted), self.begin_refresh(endpoint)) if refresh is True else refresh or None
         return self.ingest.bring_in(endpoint, wanted, **{"run_id": "run", "refresh": again, **options})
 
     def begin_refresh(self, endpoint: Endpoint) -> Refresh:

@@ -31,7 +31,7 @@ from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.orchestration.component import MessageAnalysis
 from wx_datacube.warehouse.checks import CHECKS, checks_of
 from wx_datacube.warehouse.coverage import State
-from wx_datacube_tests.orchestrating import Orchestra, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DagsterEnv, asset_key, orchestra
 
 TOP = Path(__file__).parent.parent
 READMES = ("README.md", "README.zh-CN.md")
@@ -65,7 +65,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 @pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """A fresh project with an empty published file."""
     with orchestra(tmp_path, monkeypatch) as found:
         found.warehouse.publish()
@@ -76,7 +76,7 @@ def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
-def test_every_endpoint_has_a_table_an_asset_its_checks_and_a_readme_row(endpoint: Endpoint, it: Orchestra) -> None:
+def test_every_endpoint_has_a_table_an_asset_its_checks_and_a_readme_row(endpoint: Endpoint, it: DagsterEnv) -> None:
     """Whoever adds an entry to the catalog finds here what else is missing."""
     graph = build_defs().resolve_asset_graph()
     with it.warehouse.reading() as con:
@@ -198,7 +198,7 @@ def test_every_exit_code_is_documented(readme: str) -> None:
 
 
 @both
-def test_the_shape_of_status_as_json_is_shown(readme: str, it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shape_of_status_as_json_is_shown(readme: str, it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
     """Every key at every level, as the command prints them."""
     commands.run(["status", "--json"])
     printed = json.loads(capsys.readouterr().out)
@@ -236,7 +236,7 @@ def test_every_setting_is_documented_with_its_default(readme: str) -> None:
 
 
 @both
-def test_every_view_is_documented_with_its_columns(readme: str, it: Orchestra) -> None:
+def test_every_view_is_documented_with_its_columns(readme: str, it: DagsterEnv) -> None:
     """The views for people, column by column."""
     found = (
         "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() WHERE schema_name = 'main'"
@@ -254,7 +254,7 @@ def test_every_view_is_documented_with_its_columns(readme: str, it: Orchestra) -
 
 
 @both
-def test_every_table_is_documented(readme: str, it: Orchestra) -> None:
+def test_every_table_is_documented(readme: str, it: DagsterEnv) -> None:
     """The tables and views of the schema `datacube`; of the seven, the first stands for all."""
     with it.warehouse.reading() as con:
         found = con.execute(
@@ -271,7 +271,7 @@ def test_every_table_is_documented(readme: str, it: Orchestra) -> None:
 
 @both
 def test_every_state_is_documented(readme: str) -> None:
-    """Landed, empty, implied, missing."""
+    """Batch, empty, implied, missing."""
     states = [cells[0].strip("`") for cells in rows(TEXTS[readme], "`(?:" + "|".join(State) + ")`")]
 
     assert states == list(State)
@@ -289,7 +289,7 @@ def test_every_check_is_documented(readme: str) -> None:
 
 
 @both
-def test_the_examples_in_python_run(readme: str, it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_in_python_run(readme: str, it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
     """Each block by itself, in a project folder with an empty file."""
     it.configure(ACCOUNT="shop")
     found = blocks(TEXTS[readme], "python")
@@ -305,7 +305,7 @@ def test_the_examples_in_python_run(readme: str, it: Orchestra, capsys: pytest.C
 
 
 @both
-def test_the_examples_in_sql_run(readme: str, it: Orchestra) -> None:
+def test_the_examples_in_sql_run(readme: str, it: DagsterEnv) -> None:
     """In a file of one's own that attaches the published one."""
     found = blocks(TEXTS[readme], "sql")
     for block in found:
@@ -316,7 +316,7 @@ def test_the_examples_in_sql_run(readme: str, it: Orchestra) -> None:
 
 
 @both
-def test_queries_on_the_command_line_run(readme: str, it: Orchestra) -> None:
+def test_queries_on_the_command_line_run(readme: str, it: DagsterEnv) -> None:
     """What is given to the `duckdb` program or to Python in a shell."""
     found = re.findall(r'"(FROM [^"]+)"|\.sql\(\'([^\']+)\'\)', TEXTS[readme])
     with it.warehouse.reading() as con:
@@ -327,7 +327,7 @@ def test_queries_on_the_command_line_run(readme: str, it: Orchestra) -> None:
 
 
 @both
-def test_the_run_configuration_is_taken(readme: str, it: Orchestra) -> None:
+def test_the_run_configuration_is_taken(readme: str, it: DagsterEnv) -> None:
     """The block that asks again names the op and the option as Dagster knows them."""
     block, _ = blocks(TEXTS[readme], "yaml")
     name = re.findall(r"^  (\w+):$", block, re.MULTILINE)[0]
@@ -340,7 +340,7 @@ def test_the_run_configuration_is_taken(readme: str, it: Orchestra) -> None:
 
 @both
 @pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")  # Dagster's own use of pydantic
-def test_the_component_loads(readme: str, it: Orchestra) -> None:
+def test_the_component_loads(readme: str, it: DagsterEnv) -> None:
     """The block that adds the assets to a project made of components, with and without its fields."""
     it.configure(ACCOUNT="shop")
     _, block = blocks(TEXTS[readme], "yaml")

@@ -19,9 +19,9 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.status import read_status
 from wx_datacube.orchestration.assets import resource_key
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
-from wx_datacube.warehouse.checks import By, checks_of, concerned, evidence_of_readers, run_check
+from wx_datacube.warehouse.checks import By, check_context_of_readers, checks_of, concerned, run_check
 from wx_datacube.warehouse.coverage import State, states
-from wx_datacube_tests.orchestrating import HOURS, QUIET, SENDERS, Orchestra, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import HOURS, QUIET, SENDERS, DagsterEnv, asset_key, orchestra
 from wx_datacube_tests.receiver import Receiver, receiving
 from wx_datacube_tests.same_clock import ByTheSameClock
 
@@ -36,7 +36,7 @@ PUBLISHED = dt.time(8)
 class Month:
     """The account, the chat, and the time that both Dagster and WeChat go by."""
 
-    it: Orchestra
+    it: DagsterEnv
     emulated: Emulated
     receiver: Receiver
     now: dt.datetime = dt.datetime.min
@@ -112,7 +112,7 @@ def chat_answers(status: int) -> Callable[[Month], None]:
 def heals(month: Month) -> None:
     """Ask again, by runs of Dagster, for what the checks flag: as `heal` does, which goes by the machine's clock."""
     account = month.it.settings.account()
-    with evidence_of_readers(month.it.warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:
+    with check_context_of_readers(month.it.warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:
         found = [
             finding
             for endpoint in ENDPOINTS

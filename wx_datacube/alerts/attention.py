@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from wx_datacube.alerts.troubles import Source, Trouble, Troubles, Urgency
+from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import due_on, midnight_of
 from wx_datacube.config.settings import Account, Settings
@@ -47,11 +47,11 @@ _ZERO = (
 class Attention:
     """What people are told of an account's labels: what needs a person, and what is only worth knowing."""
 
-    overdue: tuple[Trouble, ...] = ()
-    late: tuple[Trouble, ...] = ()
+    overdue: tuple[Alert, ...] = ()
+    late: tuple[Alert, ...] = ()
 
     @property
-    def troubles(self) -> list[Trouble]:
+    def alerts(self) -> list[Alert]:
         """All of it, as it is noted."""
         return [*self.overdue, *self.late]
 
@@ -74,15 +74,15 @@ def judge(
 ) -> dict[str, Attention]:
     """As `look`, for who has read the summaries and calls already."""
     names = [each.name for each in accounts]
-    warehouse, troubles = Warehouse(settings.database), Troubles(settings.database)
+    warehouse, alerts = Warehouse(settings.database), Alerts(settings.database)
     overdue = judge_overdue(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
     used_up = {of for of, calls in lately.items() if quota_is_used_up(calls, settings.daily_calls)}
     refused = {of for of, calls in lately.items() if calls.refused}
     asked, zeros = last_calls_at(con), zero_days(con, names, now)
     return {
         name: Attention(
-            tuple(_overdue(name, overdue[name], asked.get(name), troubles, now, used_up, refused)),
-            tuple(Trouble(LATE, f"{day}", Urgency.NOTE, _ZERO.format(day=day)) for day in zeros.get(name, ())),
+            tuple(_overdue(name, overdue[name], asked.get(name), alerts, now, used_up, refused)),
+            tuple(Alert(LATE, f"{day}", Urgency.NOTE, _ZERO.format(day=day)) for day in zeros.get(name, ())),
         )
         for name in names
     }
@@ -97,8 +97,8 @@ def tell(
 ) -> Attention:
     """Note what is to be said of an account's labels, and tell what is new in it."""
     found = look(con, settings, [account], now)[account.name]
-    troubles = Troubles(settings.database, settings.webhook, lambda: now)
-    troubles.note(account.name, Source.LABELS, None, found.troubles, say)
+    alerts = Alerts(settings.database, settings.webhook, lambda: now)
+    alerts.note(account.name, Source.LABELS, None, found.alerts, say)
     return found
 
 
@@ -106,24 +106,24 @@ def _overdue(
     account: str,
     overdue: Sequence[Overdue],
     asked_at: dt.datetime | None,
-    troubles: Troubles,
+    alerts: Alerts,
     now: dt.datetime,
     used_up: Collection[tuple[str, str]],
     refused: Collection[tuple[str, str]],
-) -> list[Trouble]:
+) -> list[Alert]:
     """One incident of all that a person has to see to; each gap is a subject of it, by which its growth is seen."""
     acute = [each for each in overdue if not each.waits]
     if not acute:
         return []
     yesterday = midnight_of(now) - dt.timedelta(days=1)
-    causes = troubles.in_the_way(account, yesterday)
+    causes = alerts.in_the_way(account, yesterday)
     if any((account, each.endpoint.name) in used_up for each in acute):
         causes.append(_TAKEN)
     if any((account, each.endpoint.name) in refused for each in acute):
         causes.append(_UNPUBLISHED)
     text = _text(account, acute, asked_at, causes, now)
     return [
-        Trouble(OVERDUE, f"{endpoint.name} {first}..{last}", Urgency.PERSON, text)
+        Alert(OVERDUE, f"{endpoint.name} {first}..{last}", Urgency.PERSON, text)
         for endpoint, (first, last) in _joined(acute)
     ]
 

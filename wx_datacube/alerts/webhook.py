@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from wx_datacube.config.settings import Secret
 from wx_datacube.errors import fault_of
-from wx_datacube.wechat.guard import guarded_session
+from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.transport import Bounds, Transport
 
 BOUNDS = Bounds(connect=3, read=5, total=8, size=64 * 1024)
@@ -90,7 +90,7 @@ def post(webhook: Secret, text: str) -> str | None:
     """Post a text, cut to what the chat takes; None when it was taken, else why not, in words without the URL."""
     url = webhook.reveal()
     chat = chat_of(url)
-    transport = Transport("The webhook", BOUNDS, guarded_session)
+    transport = Transport("The webhook", BOUNDS, deadline_session)
     try:
         reply = transport.send(url, json.dumps(chat.body(_cut(chat.inert(text), chat.most))).encode())
     except Exception as error:  # a fault of ours

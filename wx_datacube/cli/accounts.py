@@ -2,11 +2,11 @@
 
 import click
 
-from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.config.settings import NAME, Settings
 from wx_datacube.operations.accounts import after_removal, after_renaming
 from wx_datacube.operations.report import report_file
-from wx_datacube.orchestration.forgetting import forget_account, is_remembered
+from wx_datacube.orchestration.cleanup import forget_account, is_remembered
 from wx_datacube.warehouse import accounts
 from wx_datacube.warehouse.files import Warehouse
 
@@ -81,7 +81,7 @@ def _is_only_left(settings: Settings, account: str, renamed: str | None = None) 
 def _traces(settings: Settings, account: str) -> dict[str, bool]:
     """What `_forget` would find."""
     return {
-        "its troubles": Troubles(settings.database).knows(account),
+        "its troubles": Alerts(settings.database).knows(account),
         "its report": report_file(settings.database, account).exists(),
         "its history in Dagster": is_remembered(settings, account),
     }
@@ -89,7 +89,7 @@ def _traces(settings: Settings, account: str) -> dict[str, bool]:
 
 def _forget(settings: Settings, account: str) -> None:
     """What is about the account beside the database: its troubles, its report, its history in Dagster."""
-    Troubles(settings.database).forget(account)
+    Alerts(settings.database).forget(account)
     report = report_file(settings.database, account)
     if report.exists():
         report.unlink()

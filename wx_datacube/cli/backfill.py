@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 
 from wx_datacube.alerts.attention import tell
-from wx_datacube.alerts.troubles import BACKFILL, Source, Troubles, troubles_of
+from wx_datacube.alerts.store import BACKFILL, Alerts, Source, alerts_of
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import beijing_now, midnight_of
 from wx_datacube.cli.console import console, number, table
@@ -21,7 +21,7 @@ from wx_datacube.ingest.service import Ingest, Report
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill import Backfill, Run, Scope, check_account
 from wx_datacube.operations.doctor import start_hint
-from wx_datacube.orchestration.child import DagsterProcess
+from wx_datacube.orchestration.backfill_process import DagsterProcess
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
@@ -29,13 +29,13 @@ from wx_datacube.warehouse.files import Warehouse
 
 def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
     """Run a backfill with its progress on the terminal; returns the exit code."""
-    troubles, display = Troubles(settings.database, settings.webhook), _Display(console(), account.name)
+    troubles, display = Alerts(settings.database, settings.webhook), _Display(console(), account.name)
     try:
         code = _backfilled(settings, account.checked(), scope, display)
         troubles.note(account.name, Source.RUNS, [BACKFILL], [], display.said)
         return code
     except Exception as error:
-        troubles.note(account.name, Source.RUNS, [BACKFILL], troubles_of([error], BACKFILL), display.said)
+        troubles.note(account.name, Source.RUNS, [BACKFILL], alerts_of([error], BACKFILL), display.said)
         raise
     finally:
         # What is missing in the end is told, too: by cron nobody reads what this prints.

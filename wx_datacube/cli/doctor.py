@@ -5,7 +5,7 @@ from itertools import chain
 
 import click
 
-from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import NeedsPerson, WarehouseError
 from wx_datacube.operations.accounts import explain_not_configured, not_configured
@@ -27,7 +27,7 @@ def _look(settings: Settings, account: Account) -> int:
     click.echo(f"Account {account.name}")
     code = max(map(_show, chain(examine(settings, account), examine_dagster(settings, account))))
     if code == 0:
-        Troubles(settings.database).mended(account.name, WarehouseError, NeedsPerson)
+        Alerts(settings.database).mended(account.name, WarehouseError, NeedsPerson)
     return code
 
 

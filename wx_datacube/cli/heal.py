@@ -15,7 +15,7 @@ from wx_datacube.config.settings import Account, Settings
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill import Scope
 from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse.checks import CHECKS, By, Finding, checks_of, concerned, evidence_of_readers, run_check
+from wx_datacube.warehouse.checks import CHECKS, By, Finding, check_context_of_readers, checks_of, concerned, run_check
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import last_call
@@ -56,7 +56,7 @@ def _look(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]
     """What each check finds now, the labels that may be asked, and the newest call by which that was judged."""
     warehouse = Warehouse(settings.database)
     found: dict[str, list[Finding]] = {name: [] for name in HEALABLE}
-    with evidence_of_readers(warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:
+    with check_context_of_readers(warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:
         for endpoint in ENDPOINTS:
             for check in checks_of(endpoint):
                 if check.name in found:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from pathlib import Path
 
-from wx_datacube.cli.guarded import SECONDS_TO_END
+from wx_datacube.cli.watchdog import SECONDS_TO_END
 
 
 def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], *flags: str) -> int:
@@ -22,7 +22,7 @@ def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Map
     theirs, ours = Pipe(duplex=False)
     with endings_are_ctrl_c(), theirs, ours:
         reading = theirs.fileno()
-        command = [sys.executable, *flags, "-m", "wx_datacube.cli.guarded", str(reading), module, *arguments]
+        command = [sys.executable, *flags, "-m", "wx_datacube.cli.watchdog", str(reading), module, *arguments]
         process = subprocess.Popen(command, cwd=folder, env=environ, process_group=0, pass_fds=[reading])
         try:
             return process.wait()

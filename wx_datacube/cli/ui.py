@@ -17,7 +17,7 @@ from wx_datacube.config.environment import environment_elsewhere
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import SettingsError
 from wx_datacube.operations.demo import DAYS
-from wx_datacube.warehouse.faults import unwritable
+from wx_datacube.warehouse.errors import unwritable
 from wx_datacube.warehouse.locks import locked
 
 

@@ -1,6 +1,6 @@
-"""Crew: threads that fetch windows, and the commits of what they bring.
+"""FetchPool: threads that fetch windows, and the commits of what they bring.
 
-`Crew.work` owns the order of things in a running fetch: newest window first, a commit about once a second, a
+`FetchPool.work` owns the order of things in a running fetch: newest window first, a commit about once a second, a
 publication every few seconds, and when to stop. What to fetch is decided in `ingest`, how a call is made in `wechat`.
 """
 
@@ -64,7 +64,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class RunContext:
     """What every call of a run carries into the ledger."""
 
     run_id: str
@@ -73,7 +73,7 @@ class Stamp:
 
 
 @dataclass(slots=True)
-class Crew:
+class FetchPool:
     """One endpoint's fetch: `work` through windows, then see `errors` by label and `calls`, the attempts made.
 
     `budget` is how many attempts may be made today; None for as many as WeChat allows.
@@ -82,7 +82,7 @@ class Crew:
     warehouse: Warehouse
     client: Client
     endpoint: Endpoint
-    stamp: Stamp
+    stamp: RunContext
     now: dt.datetime
     concurrency: int
     gate: Gate
@@ -291,7 +291,7 @@ class Crew:
 class _Journal:
     """What the client reports the attempts of one window to."""
 
-    crew: Crew
+    crew: FetchPool
     window: Window
 
     def permit(self) -> None:

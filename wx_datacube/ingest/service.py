@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from wx_datacube.alerts.troubles import TOKEN, Source, Troubles, troubles_of
+from wx_datacube.alerts.store import TOKEN, Alerts, Source, alerts_of
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import Clock, beijing_now, midnight_of, settled_at
 from wx_datacube.config.settings import Account, Secret, Settings
@@ -28,7 +28,7 @@ from wx_datacube.errors import (
     error_for,
     needs_person,
 )
-from wx_datacube.ingest.pool import Crew, Progress, Stamp
+from wx_datacube.ingest.pool import FetchPool, Progress, RunContext
 from wx_datacube.ingest.windows import Window, plan_windows
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import Coverage, Refresh, State
@@ -111,13 +111,13 @@ class Ingest:
     """Set it to end everything that is being fetched, as soon as the calls in flight have ended."""
     gate: Gate = field(init=False)
     """What every call passes: no more than `concurrency` are in flight for the account."""
-    troubles: Troubles = field(init=False)
+    alerts: Alerts = field(init=False)
     """What is noted, and told, of what stands in the way."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "halted", threading.Event())
         object.__setattr__(self, "gate", self.warehouse.gate(self.account.name, self.concurrency))
-        object.__setattr__(self, "troubles", Troubles(self.warehouse.database, self.webhook, self.clock))
+        object.__setattr__(self, "alerts", Alerts(self.warehouse.database, self.webhook, self.clock))
 
     @classmethod
     def of(cls, settings: Settings, account: Account, *, clock: Clock = beijing_now, **client: Any) -> "Ingest":
@@ -145,7 +145,7 @@ class Ingest:
         labels: Iterable[dt.date],
         *,
         run_id: str,
-        refresh: "Again | None" = None,
+        refresh: "RefreshPlan | None" = None,
         by_hand: bool = False,
         progress: Callable[[Progress], None] = _ignore,
         say: Callable[[str], None] = _quiet,
@@ -186,21 +186,23 @@ class Ingest:
         report, endpoint = task.report(), task.endpoint
         met = [error for error in report.errors if error.attempts]
         if report.calls or met:  # what is stored already, or was held back, says nothing of calls
-            found = troubles_of(met, endpoint.name)
+            found = alerts_of(met, endpoint.name)
             looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # no call is made without a token
-            self.troubles.note(self.account.name, Source.CALLS, looked_at, found, task.say)
+            self.alerts.note(self.account.name, Source.CALLS, looked_at, found, task.say)
         return report
 
     def ask_again(
         self, wanted: Mapping[Endpoint, Mapping[dt.date, State]], after_call_id: int
-    ) -> "dict[Endpoint, Again]":
+    ) -> "dict[Endpoint, RefreshPlan]":
         """A refresh of `wanted` that need not be gone on with: it replaces none that was cut off.
 
         What anybody has asked again after `after_call_id`, by which `wanted` was found, is not asked once more.
         """
         begun = Refresh(self.clock(), after_call_id)
         return {
-            endpoint: Again(frozenset(label for label, state in labels.items() if state is not State.IMPLIED), begun)
+            endpoint: RefreshPlan(
+                frozenset(label for label, state in labels.items() if state is not State.IMPLIED), begun
+            )
             for endpoint, labels in wanted.items()
         }
 
@@ -210,7 +212,7 @@ class Ingest:
         first: dt.date | None,
         last: dt.date | None,
         say: Callable[[str], None] = _quiet,
-    ) -> "dict[Endpoint, Again]":
+    ) -> "dict[Endpoint, RefreshPlan]":
         """Begin a refresh of `wanted`, what of it is due and not implied; `first` and `last` are its bounds.
 
         Where the same refresh was cut off, by the quota, say, it goes on: nothing that it has asked is asked once more.
@@ -219,21 +221,21 @@ class Ingest:
         with self.warehouse.writing() as con:
             start = min([self.account.start, *(label for labels in wanted.values() for label in labels)])
             states = known.states(con, account, start, now)
-            found: dict[Endpoint, Again] = {}
+            found: dict[Endpoint, RefreshPlan] = {}
             for endpoint, labels in wanted.items():
                 due = states[endpoint.name]
                 of = frozenset(each for each in labels if due.get(each, State.IMPLIED) is not State.IMPLIED)
                 before = known.last_refresh(con, account, endpoint, first, last)
                 if before is None or before.begun_at < now - _REFRESH_LASTS:
-                    found[endpoint] = Again(of, None)
+                    found[endpoint] = RefreshPlan(of, None)
                 else:
                     done = known.asked_again(con, account, endpoint, before.after_call_id)
-                    found[endpoint] = Again(of, before, done & of)
+                    found[endpoint] = RefreshPlan(of, before, done & of)
             goes_on = any(again.begun and again.left for again in found.values())
             for endpoint, again in found.items():
                 if again.begun is None or not goes_on:
                     begun = known.note_refresh(con, account, endpoint, first, last, now)
-                    found[endpoint] = Again(again.labels, begun)
+                    found[endpoint] = RefreshPlan(again.labels, begun)
                 elif again.done:
                     count = f"{len(again.done):,} of {len(again.labels):,} {endpoint.period.value}s"
                     say(
@@ -244,7 +246,7 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RefreshPlan:
     """A refresh of one endpoint: the `labels` to ask again, and those of them that it has `done` before."""
 
     labels: frozenset[dt.date]
@@ -278,7 +280,7 @@ class _Task:
     labels: Sequence[dt.date]
     now: dt.datetime
     run_id: str
-    refresh: Again | None
+    refresh: RefreshPlan | None
     by_hand: bool
     progress: Callable[[Progress], None]
     say: Callable[[str], None]
@@ -304,17 +306,17 @@ class _Task:
             asked = [label for label in asked if label not in self.held]
             if not asked:
                 return _Plan([], [])
-            habit = _window_habit(con, account.name, endpoint)
+            habit = _window_support(con, account.name, endpoint)
             silent = known.silent_answers(con, account.name, endpoint)
             errors = known.standing_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
             granted = known.was_answered(con, account.name, endpoint) and not any(map(needs_person, errors))
             calls_today = known.calls_since(con, account.name, midnight_of(self.now))[endpoint.name]
         stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
         alone = {label for label in silent.intersection(asked) if states[label] is State.MISSING}
-        one_label = self.look or habit is _Habit.ONE_LABEL
+        one_label = self.look or habit is _WindowSupport.ONE_LABEL
         windows = plan_windows(endpoint, asked, stored, one_label=one_label, alone=alone)
         stopped = self._quota_stop(errors.get(known.QUOTA_USED_UP))
-        return _Plan(windows, asked, calls_today, stopped, granted, habit is _Habit.UNKNOWN)
+        return _Plan(windows, asked, calls_today, stopped, granted, habit is _WindowSupport.UNKNOWN)
 
     def _left_to_refresh(self, con: Connection) -> frozenset[dt.date]:
         """What nobody has asked again since the refresh began: another run may be at the same one."""
@@ -334,7 +336,7 @@ class _Task:
         The ledger decides, and no run is waited for: where days have not been asked, a call is spent.
         """
         account, days = self.ingest.account.name, ENDPOINTS[0]
-        words = known.words_of_run(con, account, days, self.run_id) if self.endpoint.implied_by_silence else []
+        words = known.outcomes_of_run(con, account, days, self.run_id) if self.endpoint.implied_by_silence else []
         if not words or not asked or self.look:
             return {}
         states = known.states(con, account, min(asked), self.now, days)[days.name]
@@ -379,8 +381,8 @@ class _Task:
 
     def _fetch_windows(self, client: Client, plan: _Plan) -> None:
         ingest = self.ingest
-        stamp = Stamp(self.run_id, ingest.account.name, self.refresh is not None)
-        crew = Crew(
+        stamp = RunContext(self.run_id, ingest.account.name, self.refresh is not None)
+        crew = FetchPool(
             ingest.warehouse,
             client,
             self.endpoint,
@@ -411,7 +413,7 @@ class _Task:
                 self.say(f"{self.endpoint.name}: going on without knowing what is left of today's quota. {error}")
         return min(budgets, default=None)
 
-    def _probe(self, crew: Crew, plan: _Plan) -> list[Window]:
+    def _probe(self, crew: FetchPool, plan: _Plan) -> list[Window]:
         """Let windows go one at a time until it is known what WeChat takes; returns those that are left.
 
         That is whether it lets the endpoint's calls through at all, and those for several labels.
@@ -475,7 +477,7 @@ class _Task:
         return NotReady(f"WeChat has not published {label} yet.", advice=advice, endpoint=name)
 
 
-def _unknown_day(word: known.Word, label: dt.date, endpoint: Endpoint) -> WeChatError | None:
+def _unknown_day(word: known.CallOutcome, label: dt.date, endpoint: Endpoint) -> WeChatError | None:
     """Why a label waits for its day, by the last word on the day; None where that is no reason."""
     if word.good and word.requested_at >= settled_at(label, Period.DAY):
         return None  # rows were set apart, so the day is not silent
@@ -496,7 +498,7 @@ def _unknown_day(word: known.Word, label: dt.date, endpoint: Endpoint) -> WeChat
 # --- several labels a call? -------------------------------------------------------------------------------------
 
 
-class _Habit(Enum):
+class _WindowSupport(Enum):
     """Whether WeChat takes windows of several weeks or months: its pages disagree, so the ledger decides."""
 
     SEVERAL = "several"
@@ -504,13 +506,13 @@ class _Habit(Enum):
     UNKNOWN = "unknown"
 
 
-def _window_habit(con: Connection, account: str, endpoint: Endpoint) -> _Habit:
+def _window_support(con: Connection, account: str, endpoint: Endpoint) -> _WindowSupport:
     """The lesson of the ledger, by the newest window of several labels.
 
     A refusal counts once each of its labels was answered alone, an answer if it left out none that then came alone.
     """
     if endpoint.period is Period.DAY:
-        return _Habit.SEVERAL
+        return _WindowSupport.SEVERAL
     answered: set[dt.date] = set()
     shown: set[dt.date] = set()
     for call in known.last_calls(con, account, endpoint, (known.RANGE_REFUSED,)):
@@ -519,7 +521,7 @@ def _window_habit(con: Connection, account: str, endpoint: Endpoint) -> _Habit:
             shown |= set(call.shown)
         elif call.errcode is None:
             left_out = shown.intersection(call.asked) - set(call.shown)
-            return _Habit.ONE_LABEL if left_out else _Habit.SEVERAL
+            return _WindowSupport.ONE_LABEL if left_out else _WindowSupport.SEVERAL
         else:
-            return _Habit.ONE_LABEL if answered.issuperset(call.asked) else _Habit.UNKNOWN
-    return _Habit.UNKNOWN
+            return _WindowSupport.ONE_LABEL if answered.issuperset(call.asked) else _WindowSupport.UNKNOWN
+    return _WindowSupport.UNKNOWN

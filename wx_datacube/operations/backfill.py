@@ -19,7 +19,7 @@ from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.service import Again, Ingest, LabelReport, Report
+from wx_datacube.ingest.service import Ingest, LabelReport, RefreshPlan, Report
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.pending import Range
 from wx_datacube.warehouse import coverage as known
@@ -61,7 +61,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
+class Batch:
     """Labels of an endpoint have landed: its `whole` part of the scope, or a good deal of it.
 
     Of a whole one, `answered` are the labels that WeChat has answered for in this backfill.
@@ -86,7 +86,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class Backlog:
     """What Dagster has to say first: how many `labels` in scope are to do, and how many it holds as materialized."""
 
     labels: int
@@ -111,10 +111,10 @@ def another_file(held: int, states: Mapping[Endpoint, States], database: Path, a
 class Runs(Protocol):
     """Dagster's side of a backfill."""
 
-    def to_do(self) -> Ahead:
+    def to_do(self) -> Backlog:
         """What is to do, as it was when the backfill began."""
 
-    def materialize(self, landed: Landed) -> Iterator[Run]:
+    def materialize(self, landed: Batch) -> Iterator[Run]:
         """Materialize what is stored and not materialized of an endpoint; the runs as they end."""
 
 
@@ -158,7 +158,7 @@ class Backfill:
     hopeless: WeChatError | None = None
     """Why fetching was given up: something that every endpoint would meet."""
     _got_through: bool = True
-    _again: dict[Endpoint, Again] = field(default_factory=dict)
+    _again: dict[Endpoint, RefreshPlan] = field(default_factory=dict)
     _answered: dict[Endpoint, frozenset[dt.date]] = field(default_factory=dict)
     _run_id: str = field(default_factory=lambda: f"backfill {uuid4()}")
 
@@ -226,11 +226,11 @@ class Backfill:
     # --- fetching, in the background
 
     @contextmanager
-    def _fetching(self, ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[Iterator[Landed]]:
+    def _fetching(self, ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[Iterator[Batch]]:
         """Fetch in the background; gives news each time that an endpoint, or much of one, has landed."""
         healing = self.scope.labels is not None
         parts = [(each, labels) for each, labels in ask.items() if labels] if healing else list(_in_order(ask))
-        news: queue.SimpleQueue[Landed] = queue.SimpleQueue()
+        news: queue.SimpleQueue[Batch] = queue.SimpleQueue()
         # Two at a time: while one commits its last answers and plans, the other keeps the wire busy.
         pool = ThreadPoolExecutor(2, thread_name_prefix="ingest")
         under_way: dict[Endpoint, list[Future[None]]] = {endpoint: [] for endpoint in (*ask, ENDPOINTS[0])}
@@ -263,7 +263,7 @@ class Backfill:
         endpoint: Endpoint,
         labels: Sequence[dt.date],
         before: "Sequence[Future[None]]",
-        news: "queue.SimpleQueue[Landed]",
+        news: "queue.SimpleQueue[Batch]",
         last: bool,
     ) -> None:
         """Bring labels in, once what comes before them has ended; the `last` of an endpoint make it whole."""
@@ -298,10 +298,10 @@ class Backfill:
         errors = [error for report in self.reports if report.endpoint is endpoint for error in report.errors]
         return next((error for error in errors if isinstance(error, NeedsPerson)), None)
 
-    def _whole(self, endpoint: Endpoint) -> Landed:
-        return Landed(endpoint, True, self._answered.get(endpoint, frozenset()))
+    def _whole(self, endpoint: Endpoint) -> Batch:
+        return Batch(endpoint, True, self._answered.get(endpoint, frozenset()))
 
-    def _telling(self, news: "queue.SimpleQueue[Landed]") -> Callable[[Progress], None]:
+    def _telling(self, news: "queue.SimpleQueue[Batch]") -> Callable[[Progress], None]:
         """Progress that also tells each time that enough labels for a Dagster run have landed."""
         landed = 0
 
@@ -311,7 +311,7 @@ class Backfill:
             landed += sum(len(window.asked) for window in progress.stored)
             if landed >= _ENOUGH and not self.scope.refresh:
                 landed = 0
-                news.put(Landed(progress.endpoint, whole=False))
+                news.put(Batch(progress.endpoint, whole=False))
 
         return tell
 
@@ -328,7 +328,7 @@ class Backfill:
         self._got_through = not deaf
 
 
-def _heard(stored: Sequence[Landed], news: "queue.SimpleQueue[Landed]", asked: int) -> Iterator[Landed]:
+def _heard(stored: Sequence[Batch], news: "queue.SimpleQueue[Batch]", asked: int) -> Iterator[Batch]:
     """What is stored already, then the news until as many endpoints as were `asked` are whole.
 
     What has come in meanwhile of one endpoint is one piece of news, since a run costs half a second whatever it holds.

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wx_datacube.alerts.troubles import TOKEN, Source, Troubles
+from wx_datacube.alerts.store import TOKEN, Alerts, Source
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now, settled_at
 from wx_datacube.config.settings import Account, Settings
@@ -55,7 +55,7 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield Finding(False, str(error))
             return
         yield Finding(True, _TOKEN_OF_SERVER if account.token_url else _TOKEN)
-        troubles = Troubles(settings.database)
+        troubles = Alerts(settings.database)
         troubles.note(account.name, Source.CALLS, [TOKEN], [])
         if not files.well:
             yield Finding(False, "No endpoint is asked: its answer could not be kept (see above).")

@@ -10,7 +10,7 @@ import duckdb
 
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.accounts import require_stored
-from wx_datacube.warehouse.faults import unwritable
+from wx_datacube.warehouse.errors import unwritable
 from wx_datacube.warehouse.files import Connection, Warehouse
 
 FORMATS = ("parquet", "csv")

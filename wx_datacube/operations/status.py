@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from wx_datacube.alerts.attention import judge
-from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import Account, Settings
@@ -153,5 +153,5 @@ def _troubles(settings: Settings, account: Account, errors: Errors) -> list[str]
         for errcode in found
         if name == account.name and needs_person(errcode)
     }
-    standing = Troubles(settings.database).standing(account.name)
+    standing = Alerts(settings.database).standing(account.name)
     return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in told))

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.config.settings import Settings
@@ -44,7 +44,7 @@ def plan_tick(
     `SettingsError` and `WarehouseError`.
     """
     configured, midnight = settings.account(account), midnight_of(now)
-    troubles = Troubles(settings.database, settings.webhook, lambda: now)
+    troubles = Alerts(settings.database, settings.webhook, lambda: now)
     troubles.deliver(say)
     if refused := troubles.token_refused(account, midnight):
         return Tick([], [f"{refused} {_ON}"])

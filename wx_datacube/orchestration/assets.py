@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog import endpoints as catalog
 from wx_datacube.catalog.endpoints import Endpoint, Family
 from wx_datacube.catalog.periods import Clock
@@ -21,13 +21,13 @@ from wx_datacube.config.settings import Settings
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import LabelReport, Report
+from wx_datacube.orchestration.alert_hooks import telling
 from wx_datacube.orchestration.checks import check_results, check_specs, evaluation
 from wx_datacube.orchestration.event_log import add_metadata, stored_together
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import freshness_of
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, Worker, tag_worker
-from wx_datacube.orchestration.telling import telling
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.checks import evidence_of_a_run
 from wx_datacube.warehouse.coverage import State
@@ -117,7 +117,7 @@ class _Materialization:
             checks = list(check_results(evidence, self._endpoint, self._context.asset_key))
             rows = {"dagster/row_count": known.rows_stored(evidence.con, self._account, self._endpoint)}
         passed = [str(each.check_name) for each in checks if each.passed]
-        Troubles(settings.database).passed(self._account, self._endpoint.name, passed)
+        Alerts(settings.database).passed(self._account, self._endpoint.name, passed)
         if not report.undone:
             yield from self._whole(report, rows, checks)
         else:

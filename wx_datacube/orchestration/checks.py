@@ -12,7 +12,7 @@ import dagster as dg
 
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.ingest.windows import plan_windows
-from wx_datacube.warehouse.checks import By, Check, Evidence, Finding, checks_of, concerned, extent, run_check
+from wx_datacube.warehouse.checks import By, Check, CheckContext, Finding, checks_of, concerned, extent, run_check
 
 _SHOWN = 8
 """Rows beside a check: as text, since Dagster hides Markdown behind a link there."""
@@ -26,7 +26,7 @@ def check_specs(key: dg.AssetKey, endpoint: Endpoint) -> list[dg.AssetCheckSpec]
     return [dg.AssetCheckSpec(check.name, asset=key, description=check.description) for check in checks_of(endpoint)]
 
 
-def check_results(evidence: Evidence, endpoint: Endpoint, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+def check_results(evidence: CheckContext, endpoint: Endpoint, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
     """Every check of an asset, judged by the evidence."""
     for check in checks_of(endpoint):
         found = run_check(check, evidence, endpoint)

@@ -17,10 +17,10 @@ from wx_datacube.config.environment import configured_accounts, load_settings
 from wx_datacube.config.settings import DATABASE, Account, Settings
 from wx_datacube.errors import SettingsError
 from wx_datacube.orchestration.assets import build_asset, resource_key
-from wx_datacube.orchestration.judging import build_judging
 from wx_datacube.orchestration.prefixes import stem
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
+from wx_datacube.orchestration.scheduled_checks import build_judging
 from wx_datacube.orchestration.schedules import MORNINGS, build_jobs, build_schedule
 
 

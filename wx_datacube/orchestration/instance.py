@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from wx_datacube.config.environment import adopt_dotenv
 from wx_datacube.errors import WarehouseError
-from wx_datacube.warehouse.faults import unwritable
+from wx_datacube.warehouse.errors import unwritable
 from wx_datacube.warehouse.locks import locked_for_set_up
 
 

@@ -23,9 +23,9 @@ from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.operations.backfill import Ahead, Landed, Run, Scope, States
+from wx_datacube.operations.backfill import Backlog, Batch, Run, Scope, States
 from wx_datacube.operations.pending import Range, ranges, to_do
-from wx_datacube.orchestration.child import SECONDS_TO_END
+from wx_datacube.orchestration.backfill_process import SECONDS_TO_END
 from wx_datacube.orchestration.code_location import build_defs
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.partitions import partitions_of
@@ -48,27 +48,27 @@ class DagsterRuns:
     now: dt.datetime
     prefix: Prefix = ()
 
-    def to_do(self) -> Ahead:
+    def to_do(self) -> Backlog:
         """What is to do in scope; ends runs whose process is gone."""
         end_dead_runs(self.instance)
         with Warehouse(self.settings.database).writing() as con:
             found = self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
         held = self.held(found)
         labels = sum(len(to_do(states, held[endpoint])) for endpoint, states in found.items())
-        return Ahead(labels, sum(map(len, held.values())))
+        return Backlog(labels, sum(map(len, held.values())))
 
     def held(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, set[dt.date]]:
         """Which of these labels Dagster holds as materialized."""
         return {endpoint: self._materialized(endpoint) & labels.keys() for endpoint, labels in states.items()}
 
-    def materialize(self, landed: Landed) -> Iterator[Run]:
+    def materialize(self, landed: Batch) -> Iterator[Run]:
         """Run what is stored and not materialized, in as few ranges as hold nothing that is missing."""
         if wanted := self._ranges(landed):
             job = self._job(landed.endpoint)
             for each in wanted:
                 yield self._run(job, landed.endpoint, each)
 
-    def _ranges(self, landed: Landed) -> list[Range]:
+    def _ranges(self, landed: Batch) -> list[Range]:
         """While more is coming, only down to the first label that has not landed: gaps there are about to close."""
         states = self._states(landed.endpoint)
         there = {label: state for label, state in states.items() if state is not State.MISSING}
@@ -145,7 +145,7 @@ def serve(connection: Connection) -> None:
         prefixes = known_prefixes(instance, name)
         runs = [DagsterRuns(instance, settings, settings.account(name), scope, now, prefix) for prefix in prefixes]
         ahead = [each.to_do() for each in runs]
-        connection.send(Ahead(sum(each.labels for each in ahead), max(each.held for each in ahead)))
+        connection.send(Backlog(sum(each.labels for each in ahead), max(each.held for each in ahead)))
         while True:
             landed = connection.recv()
             for run in chain.from_iterable(each.materialize(landed) for each in runs):

@@ -394,7 +394,7 @@ def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequ
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class CallOutcome:
     """What WeChat said to one call for the labels `asked`; `good` where that was figures."""
 
     asked: list[dt.date]
@@ -404,14 +404,14 @@ class Word:
     good: bool
 
 
-def words_of_run(con: Connection, account: str, endpoint: Endpoint, run_id: str) -> list[Word]:
+def outcomes_of_run(con: Connection, account: str, endpoint: Endpoint, run_id: str) -> list[CallOutcome]:
     """What WeChat said to the calls of an endpoint that a run has made so far, oldest first."""
     found = con.execute(
         f"SELECT asked, requested_at, http_status, errcode, coalesce({GOOD_ANSWER}, false) FROM datacube.api_calls"
         " WHERE account = $account AND endpoint = $endpoint AND run_id = $run_id ORDER BY call_id",
         {"account": account, "endpoint": endpoint.name, "run_id": run_id},
     )
-    return [Word(*row) for row in found.fetchall()]
+    return [CallOutcome(*row) for row in found.fetchall()]
 
 
 @dataclass(frozen=True, slots=True)

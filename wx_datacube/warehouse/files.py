@@ -23,7 +23,7 @@ from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.copies import copy_file, made_at, onto_disk, open_new, read_all, read_changed
-from wx_datacube.warehouse.faults import (
+from wx_datacube.warehouse.errors import (
     damaged_database,
     damaged_writer,
     holder,

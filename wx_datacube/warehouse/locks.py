@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from wx_datacube.errors import NeedsPerson, TryAgain
-from wx_datacube.warehouse.faults import held, unwritable
+from wx_datacube.warehouse.errors import held, unwritable
 
 _POLL = 0.02
 _POLL_GATE = 0.005

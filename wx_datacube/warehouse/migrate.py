@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from wx_datacube.errors import WarehouseError
-from wx_datacube.warehouse.faults import brief
+from wx_datacube.warehouse.errors import brief
 from wx_datacube.warehouse.schema import SCHEMA_VERSION
 
 Migrations = Mapping[int, Sequence[str]]

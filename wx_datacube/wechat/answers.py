@@ -112,7 +112,7 @@ def to_attempt(
 
 def understand(reply: Reply, source: Source) -> Finding:
     """Say what a reply means. Never raises: whatever is wrong is in the finding's `error`."""
-    text = blank_out(to_text(reply.body), source.secrets) if reply.body or reply.status is not None else None
+    text = redact(to_text(reply.body), source.secrets) if reply.body or reply.status is not None else None
     problem = _http_problem(reply, source)
     if problem:
         return Finding(text, error=problem)
@@ -257,7 +257,7 @@ def _errcode(value: object) -> int | None:
 
 def _errmsg(value: object, source: Source) -> str:
     """WeChat's words as one line of at most 1000 characters that DuckDB takes; empty when there are none."""
-    text = blank_out(value, source.secrets) if isinstance(value, str) else ""
+    text = redact(value, source.secrets) if isinstance(value, str) else ""
     return one_line(text[:5000]).encode("utf-8", "backslashreplace").decode()[:1000]
 
 
@@ -267,7 +267,7 @@ def _rid(errmsg: str) -> str | None:
     return found[1] if found else None
 
 
-def blank_out(text: str, secrets: Iterable[str]) -> str:
+def redact(text: str, secrets: Iterable[str]) -> str:
     """`text` with every secret in it, in any of the ways in which a body may quote one, as `***`."""
     for secret in secrets:
         for form in sorted(_forms(secret), key=len, reverse=True):

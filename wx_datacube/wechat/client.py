@@ -21,7 +21,7 @@ from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import API_URL, Account, Secret
 from wx_datacube.errors import UnexpectedAnswer, WeChatError
 from wx_datacube.wechat.answers import NOT_KEPT, Attempt, Finding, Source, to_attempt, understand
-from wx_datacube.wechat.guard import guarded_session
+from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.retry import Limits, Retry
 from wx_datacube.wechat.tokens import Fetcher, NoToken, StableToken, Tokens, TokenServer, no_credentials
 from wx_datacube.wechat.transport import Bounds, Reply, Transport
@@ -70,7 +70,7 @@ class Client:
         clock: Clock = beijing_now,
         sleep: Callable[[float], object] = time.sleep,
         chance: Callable[[], float] = random.random,
-        session_factory: Callable[[], requests.Session] = guarded_session,
+        session_factory: Callable[[], requests.Session] = deadline_session,
         bounds: Bounds = Bounds(),  # noqa: B008 - frozen
         limits: Limits = Limits(),  # noqa: B008 - frozen
         stopwatch: Callable[[], float] = time.monotonic,

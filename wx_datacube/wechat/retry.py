@@ -49,7 +49,7 @@ class Limits:
     ends_within: float = 58.0
 
 
-class HostWatch:
+class CircuitBreaker:
     """Remembers since when nothing has got through to a host, for all threads.
 
     Its `stopwatch` counts seconds in which the machine was awake: a clock would take a suspended one for a dead host.
@@ -117,7 +117,7 @@ class Retry:
         chance: Callable[[], float] = random.random,
         stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.host = HostWatch(who, stopwatch, limits)
+        self.host = CircuitBreaker(who, stopwatch, limits)
         self._stopwatch, self._clock, self._sleep, self._limits, self._chance = stopwatch, clock, sleep, limits, chance
         self._resume_at = dt.datetime.min
 

@@ -21,7 +21,7 @@ import urllib3.exceptions as lib
 
 from wx_datacube import __version__
 from wx_datacube.wechat.body import MIB, Received
-from wx_datacube.wechat.guard import Guard, hush
+from wx_datacube.wechat.deadline import Guard, hush
 
 _HEADERS = {
     "User-Agent": f"wx_datacube/{__version__}",

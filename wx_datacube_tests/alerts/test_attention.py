@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wx_datacube.alerts.attention import Attention, look, tell
-from wx_datacube.alerts.troubles import Source, Trouble, Troubles, Urgency
+from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
 from wx_datacube.cli.status import show_statuses
 from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.operations.status import read_status
@@ -33,9 +33,9 @@ class Shop:
         self.now = NOON
 
     @property
-    def troubles(self) -> Troubles:
+    def troubles(self) -> Alerts:
         """What is kept of them."""
-        return Troubles(self.settings.database, self.settings.webhook, lambda: self.now)
+        return Alerts(self.settings.database, self.settings.webhook, lambda: self.now)
 
     def landed(self, *days: dt.date, at: dt.datetime = MORNING) -> None:
         """Store a good answer for each of the days."""
@@ -81,8 +81,8 @@ def days(first: int, last: int) -> list[dt.date]:
 def test_it_is_said_why_labels_are_missing(made: Shop) -> None:
     """What calls and runs met; what a check flags on figures that are there is not the reason."""
     made.landed(*days(1, 18))
-    made.troubles.note("shop", Source.CALLS, None, [Trouble("HostDown", MESSAGES.name, Urgency.LATER, "It is down.")])
-    made.troubles.note("shop", Source.CHECKS, None, [Trouble("add_up", HOURS.name, Urgency.PERSON, "It is wrong.")])
+    made.alerts.note("shop", Source.CALLS, None, [Alert("HostDown", MESSAGES.name, Urgency.LATER, "It is down.")])
+    made.alerts.note("shop", Source.CHECKS, None, [Alert("add_up", HOURS.name, Urgency.PERSON, "It is wrong.")])
 
     assert "原因 · why: It is down. (since 2026-11-20 12:35) 补齐" in made.said()
     assert "It is wrong." not in made.said()
@@ -92,7 +92,7 @@ def test_a_machine_that_is_off_is_not_explained_by_what_it_met_before(made: Shop
     """A permission was missing a week ago, and nobody has asked for anything since."""
     made.landed(*days(1, 12), at=MORNING - 7 * DAY)
     made.now = NOON - 7 * DAY
-    made.troubles.note("shop", Source.CALLS, None, [Trouble("NeedsPerson", HOURS.name, Urgency.PERSON, "No.")])
+    made.alerts.note("shop", Source.CALLS, None, [Alert("NeedsPerson", HOURS.name, Urgency.PERSON, "No.")])
     made.now = NOON
 
     assert "Nothing has been asked for since 2026-11-13 08:30: are the schedules on" in made.said()

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.alerts.troubles import Source, Trouble, Troubles, Urgency
+from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import BEIJING
 from wx_datacube.cli import commands
@@ -19,14 +19,14 @@ from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
 from wx_datacube.operations.report import report_file
-from wx_datacube.orchestration.forgetting import forget_account, is_remembered
+from wx_datacube.orchestration.cleanup import forget_account, is_remembered
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.warehouse.accounts import remove_account, rename_account
 from wx_datacube.warehouse.coverage import bind_account
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, LATER, answered, row
 from wx_datacube_tests.company import Company, company
-from wx_datacube_tests.orchestrating import DAYS, Orchestra, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, DagsterEnv, orchestra
 
 START = dt.date(2024, 3, 1)
 CHOSEN = ("--start", "2024-03-01", "--end", "2024-03-10", "--endpoint", DAYS.name)
@@ -34,14 +34,14 @@ Said = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """A fresh project and instance."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
-def both(it: Orchestra) -> Iterator[Company]:
+def both(it: DagsterEnv) -> Iterator[Company]:
     """Two accounts, `shop` and `news`, which the project is configured for."""
     with company("shop", "news") as running:
         it.configure(**running.settings(START=START))
@@ -60,7 +60,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Said:
     return said
 
 
-def stored(it: Orchestra, account: str) -> int:
+def stored(it: DagsterEnv, account: str) -> int:
     """How many days of an account have landed."""
     with it.warehouse.reading() as con:
         found = con.execute(
@@ -72,7 +72,7 @@ def stored(it: Orchestra, account: str) -> int:
 # --- one command for all ----------------------------------------------------------------------------------------
 
 
-def test_a_backfill_brings_in_every_account(it: Orchestra, both: Company, run: Said) -> None:
+def test_a_backfill_brings_in_every_account(it: DagsterEnv, both: Company, run: Said) -> None:
     """Each with its own credentials and figures, in one file; in Dagster under its own keys."""
     assert run("backfill", *CHOSEN)[0] == 0
 
@@ -108,14 +108,14 @@ TROUBLES = {
 
 
 CALLING = ("no quota", "a wrong secret")
-"""Troubles that are met in calls, which take seconds."""
+"""Alerts that are met in calls, which take seconds."""
 
 
 @pytest.mark.parametrize(
     "trouble", [pytest.param(name, marks=[pytest.mark.long] * (name in CALLING)) for name in TROUBLES]
 )
 def test_what_is_wrong_with_one_account_keeps_no_other_back(
-    trouble: str, it: Orchestra, both: Company, run: Said
+    trouble: str, it: DagsterEnv, both: Company, run: Said
 ) -> None:
     """The next one is brought in, a line says whose trouble it is, and the exit code says how grave."""
     options, settings, expected, said = TROUBLES[trouble]
@@ -158,7 +158,7 @@ def test_one_accounts_error_is_a_line_and_the_files_ends_all(capsys: pytest.Capt
     assert done == ["shop", "news", "shop"]
 
 
-def test_status_and_doctor_are_about_all(it: Orchestra, both: Company, run: Said) -> None:
+def test_status_and_doctor_are_about_all(it: DagsterEnv, both: Company, run: Said) -> None:
     """One whose settings are wrong is said to be; what can be said of the others is."""
     it.configure(**both.settings(START="2024-03-01", SHOP_SECRET="with a blank"))
 
@@ -176,7 +176,7 @@ def test_status_and_doctor_are_about_all(it: Orchestra, both: Company, run: Said
 
 
 @pytest.mark.long
-def test_history_may_begin_on_different_days(it: Orchestra, both: Company, run: Said) -> None:
+def test_history_may_begin_on_different_days(it: DagsterEnv, both: Company, run: Said) -> None:
     """`--end` before the first day of one account is no mistake as long as there is something of another."""
     it.configure(**both.settings(START="2024-03-01", SHOP_START="2024-04-01"))
     assert run("backfill", *CHOSEN)[0] == 0
@@ -207,7 +207,7 @@ def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
     assert Account("shop").own(advice) == advice
 
 
-def test_what_needs_a_person_names_the_accounts_own_variables(it: Orchestra, both: Company, run: Said) -> None:
+def test_what_needs_a_person_names_the_accounts_own_variables(it: DagsterEnv, both: Company, run: Said) -> None:
     """In `status`, which goes by the ledger, and in the reason for which a schedule waits."""
     now = dt.datetime.now(BEIJING).replace(tzinfo=None)
     said = {"errcode": 40013, "errmsg": "invalid appid", "response": "{}"}
@@ -227,7 +227,7 @@ def test_what_needs_a_person_names_the_accounts_own_variables(it: Orchestra, bot
 # --- in Dagster -------------------------------------------------------------------------------------------------
 
 
-def tick(it: Orchestra, account: str) -> tuple[set[str], str]:
+def tick(it: DagsterEnv, account: str) -> tuple[set[str], str]:
     """The assets that the daily schedule of an account requests, and why it requests nothing."""
     now = dt.datetime.now(BEIJING).replace(tzinfo=None)
     schedule = build_defs(clock=lambda: now).resolve_schedule_def(f"{account}_daily")
@@ -237,7 +237,7 @@ def tick(it: Orchestra, account: str) -> tuple[set[str], str]:
     return keys, found.skip_message or ""
 
 
-def test_a_schedule_minds_its_own_account(it: Orchestra, both: Company) -> None:
+def test_a_schedule_minds_its_own_account(it: DagsterEnv, both: Company) -> None:
     """What stops one, the settings' fault or the quota, leaves that of the other alone."""
     it.configure(**both.settings(START="2024-03-01", SHOP_START="soon"))
     daily = {f"news/{endpoint.name}" for endpoint in ENDPOINTS if endpoint.period.adverb == "daily"}
@@ -248,7 +248,7 @@ def test_a_schedule_minds_its_own_account(it: Orchestra, both: Company) -> None:
     assert tick(it, "news") == (daily, "")
 
 
-def test_a_wrong_setting_for_all_takes_no_account_out_of_dagster(it: Orchestra, both: Company) -> None:
+def test_a_wrong_setting_for_all_takes_no_account_out_of_dagster(it: DagsterEnv, both: Company) -> None:
     """Dagster forgets, after twelve hours, that a schedule it no longer finds was on: all are still there."""
     it.configure(**both.settings(CONCURRENCY="many"))
 
@@ -259,7 +259,7 @@ def test_a_wrong_setting_for_all_takes_no_account_out_of_dagster(it: Orchestra, 
     }
 
 
-def test_any_names_can_live_side_by_side(it: Orchestra) -> None:
+def test_any_names_can_live_side_by_side(it: DagsterEnv) -> None:
     """Names of ops, jobs, schedules and resources derive from the account's: no two are the same by accident."""
     names = ["judge_a", "a__getupstreammsg", "a", "a_daily", "a_judge", "wechat_a", "duckdb", "report", "a__report"]
     it.configure(ACCOUNTS=",".join(names))
@@ -274,7 +274,7 @@ def test_any_names_can_live_side_by_side(it: Orchestra) -> None:
 
 
 @pytest.mark.long
-def test_a_renamed_account_goes_on_at_no_call(it: Orchestra, both: Company, run: Said) -> None:
+def test_a_renamed_account_goes_on_at_no_call(it: DagsterEnv, both: Company, run: Said) -> None:
     """Once `.env` says the new name, the next backfill materializes all under the new keys from what is stored."""
     assert run("backfill", *CHOSEN)[0] == 0
     calls = both.calls("news")
@@ -304,7 +304,7 @@ def test_a_renamed_account_goes_on_at_no_call(it: Orchestra, both: Company, run:
         assert len(instance.get_materialized_partitions(dg.AssetKey(["paper", DAYS.name]))) == 10
 
 
-def test_status_says_that_what_is_stored_has_another_name(it: Orchestra, both: Company, run: Said) -> None:
+def test_status_says_that_what_is_stored_has_another_name(it: DagsterEnv, both: Company, run: Said) -> None:
     """After a rename, until `.env` has the new name: nothing is missing, and a person has to write it."""
     assert run("backfill", "--account", "shop", *CHOSEN)[0] == 0
     assert run("rename-account", "shop", "store")[0] == 0
@@ -315,7 +315,7 @@ def test_status_says_that_what_is_stored_has_another_name(it: Orchestra, both: C
 
 
 @pytest.mark.long
-def test_a_single_account_becomes_one_of_several(it: Orchestra, both: Company, run: Said) -> None:
+def test_a_single_account_becomes_one_of_several(it: DagsterEnv, both: Company, run: Said) -> None:
     """The way from one to more: the name `default` may stay, or be changed; what to write is said."""
     shop = both.members["shop"].options
     it.configure(API_URL=both.api_url, APPID=shop.appid, SECRET=shop.secret, START=START)
@@ -334,13 +334,13 @@ def test_a_single_account_becomes_one_of_several(it: Orchestra, both: Company, r
     assert (both.calls("shop"), stored(it, "shop"), stored(it, "news")) == (2, 10, 10)
 
 
-def remove(it: Orchestra, name: str, answer: str) -> subprocess.CompletedProcess[str]:
+def remove(it: DagsterEnv, name: str, answer: str) -> subprocess.CompletedProcess[str]:
     """Remove an account in a process of its own, whose question is answered so."""
     command = [sys.executable, "-m", "wx_datacube", "remove-account", name]
     return subprocess.run(command, cwd=it.folder, input=answer, capture_output=True, text=True, timeout=120)
 
 
-def test_a_removal_names_the_copies_that_still_hold_the_account(it: Orchestra, both: Company) -> None:
+def test_a_removal_names_the_copies_that_still_hold_the_account(it: DagsterEnv, both: Company) -> None:
     """The backup that was just made, and an older one; nothing else beside the file does."""
     store(it, both)
     older = it.warehouse.back_up("upgrade")
@@ -356,7 +356,7 @@ def test_a_removal_names_the_copies_that_still_hold_the_account(it: Orchestra, b
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""], ids=["no", "return", "nobody is there"])
-def test_without_a_yes_nothing_is_removed(it: Orchestra, both: Company, answer: str) -> None:
+def test_without_a_yes_nothing_is_removed(it: DagsterEnv, both: Company, answer: str) -> None:
     """It says what would go, and that nothing was changed; exit code 1. So where nobody can answer, as in cron."""
     store(it, both)
     before = it.warehouse.database.read_bytes()
@@ -371,7 +371,7 @@ def test_without_a_yes_nothing_is_removed(it: Orchestra, both: Company, answer: 
 
 
 @pytest.mark.long
-def test_a_removed_account_is_gone_from_file_and_dagster(it: Orchestra, both: Company, run: Said) -> None:
+def test_a_removed_account_is_gone_from_file_and_dagster(it: DagsterEnv, both: Company, run: Said) -> None:
     """The other is as it was; what to take out of `.env` is said, and a run of it that is queued ends with a reason."""
     assert run("backfill", *CHOSEN)[0] == 0
     assert run("report")[0] == 0
@@ -401,25 +401,25 @@ def test_a_removed_account_is_gone_from_file_and_dagster(it: Orchestra, both: Co
     assert run("status", "--account", "shop")[0] in (0, 1)  # labels may be overdue
 
 
-def known_of(it: Orchestra, account: str) -> None:
+def known_of(it: DagsterEnv, account: str) -> None:
     """What is about an account beside the database: materializations, a report, and a trouble."""
     event = dg.AssetMaterialization(dg.AssetKey([account, DAYS.name]), partition=str(START))
     with project_instance(it.folder) as instance:
         instance.report_runless_asset_event(event)
     report_file(it.warehouse.database, account).write_text("figures")
-    trouble = Trouble("NeedsPerson 48001", DAYS.name, Urgency.PERSON, "Not granted.")
-    Troubles(it.warehouse.database).note(account, Source.RUNS, [DAYS.name], [trouble])
+    trouble = Alert("NeedsPerson 48001", DAYS.name, Urgency.PERSON, "Not granted.")
+    Alerts(it.warehouse.database).note(account, Source.RUNS, [DAYS.name], [trouble])
 
 
-def is_known(it: Orchestra, account: str) -> list[bool]:
+def is_known(it: DagsterEnv, account: str) -> list[bool]:
     """Whether each of that is there."""
     with project_instance(it.folder) as instance:
         history = instance.has_asset_key(dg.AssetKey([account, DAYS.name]))
     report = report_file(it.warehouse.database, account).exists()
-    return [history, report, bool(Troubles(it.warehouse.database).standing(account))]
+    return [history, report, bool(Alerts(it.warehouse.database).standing(account))]
 
 
-def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: Orchestra) -> None:
+def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> None:
     """As in other people's projects; an asset of theirs that only looks like ours stays."""
     ours = [
         ["news", "report"],
@@ -442,7 +442,7 @@ def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: Orchestra) -> No
 LEFT = "Nothing is stored as news any more. What is left of it is forgotten now:"
 
 
-def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: Orchestra, both: Company) -> None:
+def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv, both: Company) -> None:
     """The same command again asks nothing, since no figures are to go, and says what it does; then there is none."""
     store(it, both)
     for account in both.members:
@@ -461,7 +461,7 @@ def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: Orchestra,
 
 
 @pytest.mark.parametrize("trace", ["history", "report", "trouble"])
-def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: Orchestra, both: Company, run: Said) -> None:
+def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: DagsterEnv, both: Company, run: Said) -> None:
     """Wherever in forgetting it was cut off."""
     store(it, both)
     remove_account(it.warehouse, "news")
@@ -471,14 +471,14 @@ def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: Orchestra, b
     if trace != "report":
         report_file(it.warehouse.database, "news").unlink()
     if trace != "trouble":
-        Troubles(it.warehouse.database).forget("news")
+        Alerts(it.warehouse.database).forget("news")
 
     assert sum(is_known(it, "news")) == 1
     assert LEFT in run("remove-account", "news")[1]
     assert is_known(it, "news") == [False] * 3
 
 
-def test_a_renaming_that_was_cut_off_before_dagster_forgot_goes_on(it: Orchestra, both: Company, run: Said) -> None:
+def test_a_renaming_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv, both: Company, run: Said) -> None:
     """With the name that it has now; another one stays the error that it is."""
     store(it, both)
     known_of(it, "news")
@@ -494,7 +494,7 @@ def test_a_renaming_that_was_cut_off_before_dagster_forgot_goes_on(it: Orchestra
     assert run("rename-account", "news", "paper")[0] == 2
 
 
-def test_figures_that_are_not_published_yet_are_no_trace(it: Orchestra, both: Company) -> None:
+def test_figures_that_are_not_published_yet_are_no_trace(it: DagsterEnv, both: Company) -> None:
     """An account's first run was killed before its figures were published: removing it asks for a yes."""
     it.warehouse.publish()
     with it.warehouse.writing() as con:
@@ -507,7 +507,7 @@ def test_figures_that_are_not_published_yet_are_no_trace(it: Orchestra, both: Co
     assert "news: 1 calls with their answers" in done.stdout
 
 
-def store(it: Orchestra, both: Company) -> None:
+def store(it: DagsterEnv, both: Company) -> None:
     """Store a day of each account, as if it had been fetched."""
     with it.warehouse.writing() as con:
         for name, member in both.members.items():
@@ -516,7 +516,7 @@ def store(it: Orchestra, both: Company) -> None:
     it.warehouse.publish()
 
 
-def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: Orchestra, both: Company, run: Said) -> None:
+def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: DagsterEnv, both: Company, run: Said) -> None:
     """Its rows stay, `status` and `doctor` say that it is there; it can be exported and replayed."""
     store(it, both)
     it.configure(**both.settings(ACCOUNTS="shop", START=START))
@@ -538,7 +538,7 @@ def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: Orchestra, b
         assert "wx-datacube: There is no account 'nobody' in" in err
 
 
-def test_a_replay_of_one_account_leaves_the_others_alone(it: Orchestra, both: Company, run: Said) -> None:
+def test_a_replay_of_one_account_leaves_the_others_alone(it: DagsterEnv, both: Company, run: Said) -> None:
     """Its tables are rebuilt from its calls; what another account's tables hold isn't touched."""
     store(it, both)
     with it.warehouse.writing() as con:

@@ -1,7 +1,7 @@
 """Kills: `kill -9` wherever it comes, what is left of it, and the run after it.
 
-A `Victim` is a project whose backfill is killed again and again. After each kill everything is looked at that a kill
-might break; after the last one the same command brings in the rest, and all is as if nothing had happened.
+A `CrashScenario` is a project whose backfill is killed repeatedly. After each kill the test checks everything that a
+kill might break. After the last kill, the same command fetches the rest, and the result equals an undisturbed run.
 """
 
 import datetime as dt
@@ -26,7 +26,7 @@ from wx_datacube.config.environment import load_settings
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse.files import Warehouse
-from wx_datacube_tests.end_to_end.deadly import MOMENTS, deadly
+from wx_datacube_tests.end_to_end.crash_injection import MOMENTS, deadly
 from wx_datacube_tests.end_to_end.project import PATIENCE, Project, session, wait_until
 
 pytestmark = pytest.mark.long
@@ -66,7 +66,7 @@ def all_rows(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]
 
 
 @dataclass
-class Victim:
+class CrashScenario:
     """A project whose processes are killed, and what is known of it from before."""
 
     project: Project
@@ -193,26 +193,26 @@ class Victim:
 
 
 @contextmanager
-def victim(folder: Path, start: str, end: str) -> Iterator[Victim]:
+def victim(folder: Path, start: str, end: str) -> Iterator[CrashScenario]:
     """A fresh project over the days from `start` to `end`, at an emulator that takes its time."""
     with wechat(latency=LATENCY, quota=10_000) as emulated, ExitStack() as stack:
         project = Project.on(folder / "project", emulated, START=start, CONCURRENCY=IN_FLIGHT)
-        yield Victim(project, emulated, start, end, stack)
+        yield CrashScenario(project, emulated, start, end, stack)
 
 
-def kill_at(victim: Victim, moment: str, folder: Path) -> None:
+def kill_at(victim: CrashScenario, moment: str, folder: Path) -> None:
     """Let a backfill be killed at a moment, and look at what is left."""
     process = victim.backfill(**deadly(moment, folder / f"deadly {victim.kills}"))
     victim.look(process, killed=not moment.endswith("Dagster alone"))
 
 
-def kill_at_random(victim: Victim, chance: random.Random) -> None:
+def kill_at_random(victim: CrashScenario, chance: random.Random) -> None:
     """Kill a backfill at any of its calls, and look at what is left."""
     process = victim.backfill(calls=chance.randrange(1, 60))
     victim.kill(process, process.pid)
 
 
-def kill_dagster_at_random(victim: Victim, chance: random.Random) -> None:
+def kill_dagster_at_random(victim: CrashScenario, chance: random.Random) -> None:
     """Kill the process that runs Dagster alone: fetching goes on until something is to be materialized."""
     process = victim.backfill(calls=chance.randrange(1, 60))
     (dagster,) = [pid for pid in session(process.pid) if "wx_datacube.orchestration.materialize" in command_of(pid)]

@@ -1,4 +1,4 @@
-"""Crew: the order of things in a running fetch, with a client that does what a test says instead of calling."""
+"""FetchPool: the order of things in a running fetch, with a client that does what a test says instead of calling."""
 
 import datetime as dt
 import threading
@@ -24,7 +24,7 @@ from wx_datacube.errors import (
     WarehouseError,
     WeChatError,
 )
-from wx_datacube.ingest.pool import COMMIT_SECONDS, FAILURES_IN_A_ROW, PUBLISH_SECONDS, Crew, Progress, Stamp
+from wx_datacube.ingest.pool import COMMIT_SECONDS, FAILURES_IN_A_ROW, PUBLISH_SECONDS, FetchPool, Progress, RunContext
 from wx_datacube.ingest.windows import Window
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.wechat import Attempt, Journal
@@ -80,13 +80,13 @@ class Working:
     told: list[Progress] = field(default_factory=list)
     halted: threading.Event = field(default_factory=threading.Event)
 
-    def crew(self, client: Any, *, concurrency: int = 1, budget: int | None = None, **fields: Any) -> Crew:
+    def crew(self, client: Any, *, concurrency: int = 1, budget: int | None = None, **fields: Any) -> FetchPool:
         """A crew with this client."""
         given = {
             "warehouse": self.warehouse,
             "client": client,
             "endpoint": HOURS,
-            "stamp": Stamp("run", "shop", False),
+            "stamp": RunContext("run", "shop", False),
             "now": AFTERNOON,
             "concurrency": concurrency,
             "gate": self.warehouse.gate("shop", concurrency),
@@ -94,7 +94,7 @@ class Working:
             "budget": budget,
             "progress": self.told.append,
         }
-        return Crew(**given | fields)
+        return FetchPool(**given | fields)
 
     def ledger(self) -> list[int]:
         """The days that were asked for, by the ledger."""
@@ -180,7 +180,7 @@ def test_a_long_run_is_published_on_the_way(working: Working) -> None:
 def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
     """The ledger has the window, the labels it was made for, and the run's stamp."""
     widened = Window(day(3), day(9), (day(8), day(9)))
-    working.crew(Acting(), endpoint=MESSAGES, stamp=Stamp("run-7", "news", True)).work([widened])
+    working.crew(Acting(), endpoint=MESSAGES, stamp=RunContext("run-7", "news", True)).work([widened])
     with working.warehouse.writing() as con:
         found = con.execute(
             "SELECT run_id, account, endpoint, begin_date, end_date, asked, refresh FROM datacube.api_calls"

@@ -17,56 +17,56 @@ from wx_datacube.cli.backfill import run_backfill
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.operations.backfill import Ahead, Backfill, Landed, Run, Runs, Scope, check_account
+from wx_datacube.operations.backfill import Backfill, Backlog, Batch, Run, Runs, Scope, check_account
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.runs import REASON_TAG
 from wx_datacube.warehouse.coverage import State
-from wx_datacube_tests.ingesting import Watching
-from wx_datacube_tests.orchestrating import (
+from wx_datacube_tests.dagster_environment import (
     DAYS,
     HOURS,
     SENDERS,
     WEEKS,
-    Orchestra,
+    DagsterEnv,
     asset_key,
     labels,
     orchestra,
 )
+from wx_datacube_tests.ingesting import Watching
 
 START, END = dt.date(2024, 3, 1), dt.date(2024, 3, 10)
 DAILY = (DAYS, SENDERS, HOURS)
 
 
 @pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """A fresh project and instance."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
-def emulated(it: Orchestra) -> Iterator[Emulated]:
+def emulated(it: DagsterEnv) -> Iterator[Emulated]:
     """An account with silent days, which the project is configured for."""
     with wechat(silent_share=0.2, seed=5) as running:
         it.use(running, START=START)
         yield running
 
 
-def backfill(it: Orchestra, **scope: object) -> Backfill:
+def backfill(it: DagsterEnv, **scope: object) -> Backfill:
     """A backfill of ten days of March 2024, unless `scope` says otherwise."""
     given = {"start": START, "end": END, "endpoints": DAILY} | scope
     return backfill_in(it.instance, it, Scope(**given))  # type: ignore[arg-type]
 
 
-def backfill_in(instance: dg.DagsterInstance, it: Orchestra, scope: Scope) -> Backfill:
+def backfill_in(instance: dg.DagsterInstance, it: DagsterEnv, scope: Scope) -> Backfill:
     """A backfill with its runs in this process, in an instance in memory; `run_backfill` has a process for them."""
     settings, account, now = it.settings, it.settings.account(), beijing_now()
     runs = DagsterRuns(instance, settings, account, scope, now)
     return Backfill(runs, Ingest.of(settings, account), scope, now, Watching())
 
 
-def fetching(it: Orchestra, **scope: object) -> Backfill:
+def fetching(it: DagsterEnv, **scope: object) -> Backfill:
     """The same without Dagster's runs."""
     given = {"start": START, "end": END, "endpoints": DAILY} | scope
     return it.fetching(Scope(**given))  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def asked(emulated: Emulated) -> int:
     return len(emulated.control.statistics_calls())
 
 
-def test_everything_due_is_there_and_materialized(it: Orchestra, emulated: Emulated) -> None:
+def test_everything_due_is_there_and_materialized(it: DagsterEnv, emulated: Emulated) -> None:
     """Each label of each endpoint is landed, empty or implied, and a partition of Dagster's; the plan held."""
     done = backfill(it, endpoints=ENDPOINTS)
     states = done.run()
@@ -97,7 +97,7 @@ def test_everything_due_is_there_and_materialized(it: Orchestra, emulated: Emula
     assert done.failures == []
 
 
-def test_the_same_again_does_nothing(it: Orchestra, emulated: Emulated) -> None:
+def test_the_same_again_does_nothing(it: DagsterEnv, emulated: Emulated) -> None:
     """No call and no run for what is there."""
     backfill(it).run()
     calls, runs = asked(emulated), it.instance.get_runs_count()
@@ -110,7 +110,7 @@ def test_the_same_again_does_nothing(it: Orchestra, emulated: Emulated) -> None:
 
 
 def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A disk that isn't mounted would have everything paid once more without a word; `doctor` says it, too."""
     with project_instance(it.folder) as instance:
@@ -129,7 +129,7 @@ def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
 
 
 def test_keys_with_a_prefix_are_materialized_under_it(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In other people's projects: under each prefix of Dagster's history, and under none if it has only others."""
     keys = [dg.AssetKey([*prefix, "default", DAYS.name]) for prefix in (["wechat"], ["a", "b"])]
@@ -150,7 +150,7 @@ def test_keys_with_a_prefix_are_materialized_under_it(
 
 @pytest.mark.parametrize("start", [dt.date(2024, 2, 20), dt.date(2024, 3, 5)], ids=["earlier", "later"])
 def test_another_start_is_seen_by_readers_though_nothing_is_to_do(
-    it: Orchestra, emulated: Emulated, start: dt.date
+    it: DagsterEnv, emulated: Emulated, start: dt.date
 ) -> None:
     """`coverage` and `status` say the same of the same history, also where all that is asked for is there."""
     fetching(it).run()
@@ -164,7 +164,7 @@ def test_another_start_is_seen_by_readers_though_nothing_is_to_do(
     assert asked(emulated) == calls
 
 
-def test_the_newest_comes_first_and_hours_last(it: Orchestra, emulated: Emulated) -> None:
+def test_the_newest_comes_first_and_hours_last(it: DagsterEnv, emulated: Emulated) -> None:
     """One call of each endpoint before anything older; the cheap endpoints before the hours."""
     emulated.control.set(silent_share=0)
     it.configure(API_URL=emulated.api_url, APPID=emulated.appid, SECRET=emulated.secret, START=START, CONCURRENCY=1)
@@ -179,7 +179,7 @@ def test_the_newest_comes_first_and_hours_last(it: Orchestra, emulated: Emulated
     assert len(beside) <= 1
 
 
-def test_fetching_does_not_wait_for_dagster(it: Orchestra, emulated: Emulated) -> None:
+def test_fetching_does_not_wait_for_dagster(it: DagsterEnv, emulated: Emulated) -> None:
     """However long that takes; then there is one run for all that has landed of an endpoint."""
     done = backfill(it)
 
@@ -189,14 +189,14 @@ def test_fetching_does_not_wait_for_dagster(it: Orchestra, emulated: Emulated) -
 
         runs: Runs
 
-        def to_do(self) -> Ahead:
+        def to_do(self) -> Backlog:
             """Only then."""
             while len({report.endpoint for report in done.reports if report.labels[0].label == START}) < len(DAILY):
                 time.sleep(0.05)
             time.sleep(0.2)
             return self.runs.to_do()
 
-        def materialize(self, landed: Landed) -> Iterator[Run]:
+        def materialize(self, landed: Batch) -> Iterator[Run]:
             """As ever."""
             return self.runs.materialize(landed)
 
@@ -208,7 +208,7 @@ def test_fetching_does_not_wait_for_dagster(it: Orchestra, emulated: Emulated) -
     assert {state for found in states.values() for state in found.values()} <= {"landed", "empty", "implied"}
 
 
-def test_silent_days_are_not_asked_for_their_hours(it: Orchestra, emulated: Emulated) -> None:
+def test_silent_days_are_not_asked_for_their_hours(it: DagsterEnv, emulated: Emulated) -> None:
     """Days are asked before what a silent one makes superfluous."""
     states = fetching(it).run()
     silent = [label for label, state in states[DAYS].items() if state is State.EMPTY]
@@ -220,7 +220,7 @@ def test_silent_days_are_not_asked_for_their_hours(it: Orchestra, emulated: Emul
 
 @pytest.mark.long
 def test_hours_of_days_that_could_not_be_asked_wait_for_them(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The days may be silent: their hours and distributions are not asked before that is known."""
     emulated.control.set_quota(1, DAYS.name)
@@ -238,7 +238,7 @@ def test_hours_of_days_that_could_not_be_asked_wait_for_them(
 
 
 @pytest.mark.parametrize("denied", [[DAYS.name], [HOURS.name], [WEEKS.name], ["*"]], ids=lambda denied: denied[0])
-def test_an_endpoint_that_is_not_granted_costs_one_call(it: Orchestra, emulated: Emulated, denied: list[str]) -> None:
+def test_an_endpoint_that_is_not_granted_costs_one_call(it: DagsterEnv, emulated: Emulated, denied: list[str]) -> None:
     """Its newest labels show it; for the older ones no call is made, nor for what hangs on days that failed."""
     emulated.control.set(denied=denied, silent_share=0)
     done = fetching(it, end=dt.date(2024, 5, 12), endpoints=ENDPOINTS)
@@ -255,7 +255,7 @@ def test_an_endpoint_that_is_not_granted_costs_one_call(it: Orchestra, emulated:
     )
 
 
-def test_what_is_not_asked_because_of_days_says_nothing_of_the_host(it: Orchestra, emulated: Emulated) -> None:
+def test_what_is_not_asked_because_of_days_says_nothing_of_the_host(it: DagsterEnv, emulated: Emulated) -> None:
     """WeChat is busy where days are asked for, and nowhere else: weeks and months land."""
     emulated.control.set(silent_share=0, faults=[f"{DAYS.name}=-1"])
     done = fetching(it, start=dt.date(2024, 3, 31), end=dt.date(2024, 4, 1), endpoints=ENDPOINTS)
@@ -269,7 +269,7 @@ def test_what_is_not_asked_because_of_days_says_nothing_of_the_host(it: Orchestr
 _HANG_ON_DAYS = {endpoint.name for endpoint in ENDPOINTS if endpoint.implied_by_silence}
 
 
-def test_an_interrupted_refresh_is_materialized_as_a_whole(it: Orchestra, emulated: Emulated) -> None:
+def test_an_interrupted_refresh_is_materialized_as_a_whole(it: DagsterEnv, emulated: Emulated) -> None:
     """Also what had been asked again before the interruption, which Dagster had no time for."""
     fetching(it, endpoints=[HOURS]).run()
     ingest = Ingest.of(it.settings, it.settings.account())
@@ -285,7 +285,7 @@ def test_an_interrupted_refresh_is_materialized_as_a_whole(it: Orchestra, emulat
     assert it.instance.get_runs_count() == runs + 1
 
 
-def test_only_what_is_wanted_is_done(it: Orchestra, emulated: Emulated) -> None:
+def test_only_what_is_wanted_is_done(it: DagsterEnv, emulated: Emulated) -> None:
     """Endpoints and dates as given; weeks and months by their label."""
     states = backfill(it, endpoints=[SENDERS]).run()
 
@@ -294,7 +294,7 @@ def test_only_what_is_wanted_is_done(it: Orchestra, emulated: Emulated) -> None:
     assert it.materialized(SENDERS) == set(labels(SENDERS, START, END))
 
 
-def test_what_is_stored_and_not_materialized_costs_no_call(it: Orchestra, emulated: Emulated) -> None:
+def test_what_is_stored_and_not_materialized_costs_no_call(it: DagsterEnv, emulated: Emulated) -> None:
     """A Dagster history that was lost is made again from the file."""
     backfill(it).run()
     calls = asked(emulated)
@@ -305,7 +305,7 @@ def test_what_is_stored_and_not_materialized_costs_no_call(it: Orchestra, emulat
     assert asked(emulated) == calls
 
 
-def test_a_refresh_asks_for_everything_again(it: Orchestra, emulated: Emulated) -> None:
+def test_a_refresh_asks_for_everything_again(it: DagsterEnv, emulated: Emulated) -> None:
     """What WeChat changed since lands, and is materialized anew; the runs say that they were a refresh."""
     backfill(it).run()
     calls = asked(emulated)
@@ -320,7 +320,9 @@ def test_a_refresh_asks_for_everything_again(it: Orchestra, emulated: Emulated) 
     assert done.failures == []
 
 
-def test_replay_rebuilds_the_same_tables(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay_rebuilds_the_same_tables(
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
     """From what the ledger holds, without a call."""
     fetching(it).run()
     tables = [f"FROM datacube.{name} ORDER BY ALL" for name in (*BY_NAME, "coverage", "revisions", "rejected_rows")]
@@ -335,7 +337,7 @@ def test_replay_rebuilds_the_same_tables(it: Orchestra, emulated: Emulated, caps
 
 
 def test_replay_sets_apart_what_can_not_be_read(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The rest is replayed; it says which calls were left out, and the next backfill asks for their days again."""
     fetching(it, endpoints=[HOURS]).run()
@@ -361,7 +363,7 @@ def test_replay_sets_apart_what_can_not_be_read(
 # --- how it ends, as the command says it ------------------------------------------------------------------------
 
 
-def ended(it: Orchestra, capsys: pytest.CaptureFixture[str], **scope: object) -> tuple[int, str]:
+def ended(it: DagsterEnv, capsys: pytest.CaptureFixture[str], **scope: object) -> tuple[int, str]:
     """Exit code and stderr of the command, in the project's own instance."""
     given = {"start": START, "end": END, "endpoints": DAILY} | scope
     settings = it.settings
@@ -371,7 +373,7 @@ def ended(it: Orchestra, capsys: pytest.CaptureFixture[str], **scope: object) ->
 
 
 def test_it_says_when_the_first_message_was(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An account that was silent at first: which WX_DATACUBE_START saves the rest; with it nothing more is asked."""
     emulated.control.set(silent_share=1)
@@ -391,7 +393,7 @@ def test_it_says_when_the_first_message_was(
 
 @pytest.mark.long
 def test_a_refresh_that_the_quota_stops_ends_with_3(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Everything is stored, yet not everything was asked again: that is not 0."""
     ended(it, capsys, endpoints=[DAYS])
@@ -405,7 +407,7 @@ def test_a_refresh_that_the_quota_stops_ends_with_3(
 
 @pytest.mark.long
 def test_a_refresh_of_several_days_goes_on_where_it_stopped(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same command, day after day, asks for each label once; then it is done, and a next one begins anew."""
     ended(it, capsys, endpoints=[HOURS])
@@ -433,7 +435,7 @@ def test_a_refresh_of_several_days_goes_on_where_it_stopped(
 
 
 def test_what_needs_a_person_ends_it_with_1(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One endpoint is not granted: it says what to do about that, and the others come in."""
     emulated.control.set(denied=[SENDERS.name])
@@ -446,7 +448,7 @@ def test_what_needs_a_person_ends_it_with_1(
     assert it.warehouse.database.exists()
 
 
-def test_a_wrong_secret_is_tried_once(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_secret_is_tried_once(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a token no endpoint can be asked: it is not tried for each of them."""
     emulated.control.set(whitelist=["203.0.113.7"])
 
@@ -458,7 +460,7 @@ def test_a_wrong_secret_is_tried_once(it: Orchestra, emulated: Emulated, capsys:
     assert len(emulated.control.calls("stable_token")) <= 2  # two endpoints are fetched at a time
 
 
-def test_credentials_are_asked_for_only_where_something_is_missing(it: Orchestra, emulated: Emulated) -> None:
+def test_credentials_are_asked_for_only_where_something_is_missing(it: DagsterEnv, emulated: Emulated) -> None:
     """What is stored can be materialized without any."""
     backfill(it, endpoints=[DAYS]).run()
     it.configure(START=START)
@@ -471,7 +473,7 @@ def test_credentials_are_asked_for_only_where_something_is_missing(it: Orchestra
         check_account(settings, settings.account(), Scope(START, END, [DAYS], refresh=True), beijing_now())
 
 
-def test_a_fault_while_fetching_is_not_swallowed(it: Orchestra, emulated: Emulated) -> None:
+def test_a_fault_while_fetching_is_not_swallowed(it: DagsterEnv, emulated: Emulated) -> None:
     """Fetching runs in threads of its own; what ends it ends the backfill, with its own words."""
     done = backfill(it, endpoints=[DAYS])
     it.warehouse.publish()

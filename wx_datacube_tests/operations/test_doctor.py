@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.alerts.troubles import Source, Troubles, troubles_of
+from wx_datacube.alerts.store import Alerts, Source, alerts_of
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.cli import commands
@@ -14,8 +14,8 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill import Scope
 from wx_datacube.operations.doctor import examine
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, orchestra
 from wx_datacube_tests.disks import limited
-from wx_datacube_tests.orchestrating import DAYS, HOURS, Orchestra, orchestra
 from wx_datacube_tests.wechat_stand_in import StandIn, token
 
 DAY = dt.timedelta(days=1)
@@ -26,14 +26,14 @@ LAST_MONTH = beijing_now().date().replace(day=1) - 7 * DAY
 
 
 @pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """A fresh project, with nothing configured."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
-def emulated(it: Orchestra) -> Iterator[Emulated]:
+def emulated(it: DagsterEnv) -> Iterator[Emulated]:
     """An ordinary account, which the project is configured for."""
     with wechat() as running:
         it.use(running, START="2024-03-01")
@@ -49,7 +49,7 @@ def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[s
     return code, wells, ills
 
 
-def test_all_is_well(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_is_well(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """Folder, credentials, token, each endpoint with its quota, Dagster and schedules; exit code 0."""
     code, wells, ills = examined(capsys)
 
@@ -62,7 +62,7 @@ def test_all_is_well(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFi
     assert any("Dagster's instance" in well for well in wells)
 
 
-def test_its_calls_are_not_wasted(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_calls_are_not_wasted(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """At most one an endpoint, kept in the ledger, and of figures that were missing."""
     examined(capsys)
 
@@ -75,7 +75,7 @@ def test_its_calls_are_not_wasted(it: Orchestra, emulated: Emulated, capsys: pyt
 
 @pytest.mark.parametrize("stored", [False, True], ids=["at first", "with everything stored"])
 def test_a_permission_is_seen_by_a_call(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], stored: bool
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], stored: bool
 ) -> None:
     """An account may lose its certification after years; what has no label yet is not said to be granted."""
     it.use(emulated, START=LAST_MONTH)
@@ -91,7 +91,7 @@ def test_a_permission_is_seen_by_a_call(
     assert not [well for well in wells if "is granted" in well]
 
 
-def everything_kept(it: Orchestra) -> dict[str, list[tuple[object, ...]]]:
+def everything_kept(it: DagsterEnv) -> dict[str, list[tuple[object, ...]]]:
     """All figures, with the state of each label, and how far refreshes are."""
     tables = [*(endpoint.name for endpoint in ENDPOINTS), "refreshes"]
     with it.warehouse.reading() as con:
@@ -100,7 +100,7 @@ def everything_kept(it: Orchestra) -> dict[str, list[tuple[object, ...]]]:
     return found | {"coverage": states}
 
 
-def test_it_only_looks(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_only_looks(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """With everything stored it asks for the newest label, and an empty answer takes nothing away: no refresh."""
     emulated.control.set(silent_share=0)
     it.use(emulated, START=LAST_MONTH)
@@ -119,7 +119,7 @@ def test_it_only_looks(it: Orchestra, emulated: Emulated, capsys: pytest.Capture
 
 
 def test_it_costs_no_progress_of_a_refresh(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One that the quota cut off goes on where it stopped, whatever was examined in between."""
     emulated.control.set(silent_share=0)
@@ -140,7 +140,7 @@ def test_it_costs_no_progress_of_a_refresh(
 
 @pytest.mark.parametrize("wrong", ["nothing configured", "a wrong secret", "nothing due"])
 def test_it_makes_no_file_where_nothing_is_stored(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], wrong: str
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], wrong: str
 ) -> None:
     """So `status` has nothing to be mistaken about."""
     if wrong == "nothing configured":
@@ -158,7 +158,7 @@ def test_it_makes_no_file_where_nothing_is_stored(
 
 @pytest.mark.parametrize("cause", ["credentials", "permission", "whitelist"])
 def test_what_it_found_mended_needs_nobody_any_more(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], cause: str
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], cause: str
 ) -> None:
     """The trouble of a backfill too: `status` says so before anything else has run."""
     it.use(emulated, START=WEEK_AGO)
@@ -180,19 +180,19 @@ def test_what_it_found_mended_needs_nobody_any_more(
 
 
 def test_a_fault_of_the_program_is_not_found_mended(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing that it looks at shows that."""
-    troubles = Troubles(it.settings.database)
+    troubles = Alerts(it.settings.database)
     it.settings.database.with_name(f"{it.settings.database.stem}.locks").mkdir(parents=True)
-    troubles.note("default", Source.RUNS, [DAYS.name], troubles_of([ZeroDivisionError()], DAYS.name))
+    troubles.note("default", Source.RUNS, [DAYS.name], alerts_of([ZeroDivisionError()], DAYS.name))
 
     assert examined(capsys)[0] == 0
     assert [each.cause for each in troubles.standing("default")] == ["ZeroDivisionError"]
 
 
 def test_a_token_that_is_refused_costs_one_call_an_endpoint(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Another program has replaced it between two of its calls: somebody at a terminal is told so."""
     for endpoint in ENDPOINTS:
@@ -203,7 +203,7 @@ def test_a_token_that_is_refused_costs_one_call_an_endpoint(
 
 
 def test_of_what_is_not_due_nothing_is_asked(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first month of an account's history has not ended: whether its figures are granted, nobody knows."""
     it.use(emulated, START=beijing_now().date())
@@ -218,7 +218,7 @@ def test_of_what_is_not_due_nothing_is_asked(
 
 @pytest.mark.parametrize("answer", ["-1", "45011", "drop"])
 def test_it_asks_each_endpoint_once_whatever_comes(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str], answer: str
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], answer: str
 ) -> None:
     """Somebody waits for it at a terminal, and the day's calls are for figures."""
     for endpoint in ENDPOINTS:
@@ -229,7 +229,7 @@ def test_it_asks_each_endpoint_once_whatever_comes(
 
 
 def test_an_address_that_is_not_whitelisted_is_named(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """40164: the address to enter, and that nobody must reset the AppSecret; exit code 1."""
     emulated.control.set(whitelist=["203.0.113.7"])
@@ -244,7 +244,7 @@ def test_an_address_that_is_not_whitelisted_is_named(
 
 
 def test_an_endpoint_that_is_not_granted_is_named(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """48001 of one endpoint: what certification has to do with it; the others are well."""
     emulated.control.set(denied=["getupstreammsgdist"])
@@ -258,7 +258,7 @@ def test_an_endpoint_that_is_not_granted_is_named(
     assert sum("is granted" in well for well in wells) == len(ENDPOINTS) - 1
 
 
-def test_a_wrong_secret_is_told_apart(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_secret_is_told_apart(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """40125: which variable to set, and not to reset the AppSecret; the secret itself is not said."""
     emulated.control.set(secret="f" * 32)
 
@@ -273,7 +273,7 @@ def test_a_wrong_secret_is_told_apart(it: Orchestra, emulated: Emulated, capsys:
 
 
 def test_of_a_token_server_no_more_is_said_than_was_seen(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It gives out tokens; only WeChat's answer to a call with one shows whether they are any good."""
     with StandIn(lambda _: token("made_up_by_somebody")) as server:
@@ -288,7 +288,7 @@ def test_of_a_token_server_no_more_is_said_than_was_seen(
     assert all("see that the token server gives out the token in force" in ill for ill in refused)
 
 
-def test_a_used_up_quota_is_said(it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_used_up_quota_is_said(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is left of an endpoint's calls today: that is not well, but not a matter of permission."""
     emulated.control.set_quota(0, "getupstreammsghour")
 
@@ -300,7 +300,7 @@ def test_a_used_up_quota_is_said(it: Orchestra, emulated: Emulated, capsys: pyte
     assert "quota" in ills[0]
 
 
-def test_with_nothing_configured_it_says_where_to_begin(it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_nothing_configured_it_says_where_to_begin(it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
     """Where AppID and AppSecret are found, whom not to disturb, and where both are written; no call, exit code 1."""
     code, _, ills = examined(capsys)
 
@@ -310,7 +310,7 @@ def test_with_nothing_configured_it_says_where_to_begin(it: Orchestra, capsys: p
     assert all(word in ills[0] for word in words)
 
 
-def test_the_first_message_is_told_once_all_before_is_known(it: Orchestra, emulated: Emulated) -> None:
+def test_the_first_message_is_told_once_all_before_is_known(it: DagsterEnv, emulated: Emulated) -> None:
     """With the setting that saves what is missing before it; a silent week is proof for its days."""
     emulated.control.set(silent_share=1)
     first = dt.date(2024, 3, 5)
@@ -332,7 +332,7 @@ def test_the_first_message_is_told_once_all_before_is_known(it: Orchestra, emula
 
 
 def test_an_account_of_another_appid_is_said(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The name belongs to another AppID in this database: said once, and no call is made that could not be kept."""
     examined(capsys)
@@ -350,7 +350,7 @@ def test_an_account_of_another_appid_is_said(
 
 
 def test_a_disk_that_is_full_is_said_once(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever was written before: no endpoint is asked for an answer that would be lost."""
     examined(capsys)

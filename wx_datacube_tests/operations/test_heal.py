@@ -19,7 +19,7 @@ from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import judge_now
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube.warehouse.ledger import last_call
-from wx_datacube_tests.orchestrating import DAYS, HOURS, Orchestra, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, asset_key, orchestra
 
 _LAST_MONTH = label_of(beijing_now().date().replace(day=1) - dt.timedelta(days=1), ENDPOINTS[3].period)
 DAY = _LAST_MONTH + dt.timedelta(days=13 - _LAST_MONTH.weekday())
@@ -27,14 +27,14 @@ DAY = _LAST_MONTH + dt.timedelta(days=13 - _LAST_MONTH.weekday())
 
 
 @pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """A fresh project."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
-def emulated(it: Orchestra) -> Iterator[Emulated]:
+def emulated(it: DagsterEnv) -> Iterator[Emulated]:
     """An account with a month of history, which the project is configured for."""
     with wechat(seed=5) as running:
         it.use(running, START=_LAST_MONTH)
@@ -48,7 +48,7 @@ def asked(emulated: Emulated) -> dict[str, int]:
     return {name: calls.count(name) for name in BY_NAME if name in calls}
 
 
-def flagged(it: Orchestra) -> set[str]:
+def flagged(it: DagsterEnv) -> set[str]:
     """The checks that fail in Dagster, as `endpoint: check`."""
     with project_instance(it.folder) as instance:
         keys = {
@@ -67,7 +67,7 @@ def flagged(it: Orchestra) -> set[str]:
 
 
 def test_a_day_that_turned_out_changed_is_healed_by_one_command(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A later day's call shows it: the day is confirmed, and what was fetched before is asked once more."""
     before = DAY - dt.timedelta(days=1)
@@ -93,7 +93,7 @@ def test_a_day_that_turned_out_changed_is_healed_by_one_command(
 @pytest.mark.long
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
-    it: Orchestra, emulated: Emulated, endpoint: Endpoint
+    it: DagsterEnv, emulated: Emulated, endpoint: Endpoint
 ) -> None:
     """One endpoint has the old figures and the others the new ones, which their sums show."""
     it.fetching(Scope(endpoints=[endpoint])).run()
@@ -118,7 +118,7 @@ def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
     assert days == hours
 
 
-def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: Orchestra, emulated: Emulated) -> None:
+def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: DagsterEnv, emulated: Emulated) -> None:
     """Two that began at once found the same labels: who comes second makes no call for them."""
     wanted = {DAYS.name: frozenset({DAY})}
     it.fetching(Scope(endpoints=[DAYS])).run()
@@ -131,7 +131,7 @@ def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: Orchestra, 
         assert asked(emulated) == calls
 
 
-def test_a_check_that_asking_again_does_not_heal_is_named(it: Orchestra, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_that_asking_again_does_not_heal_is_named(it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, with the checks that it heals."""
     assert commands.run(["heal", "--check", "due_labels_are_there"]) == 2
     assert "figures_were_not_revised" in capsys.readouterr().err
@@ -140,7 +140,7 @@ def test_a_check_that_asking_again_does_not_heal_is_named(it: Orchestra, capsys:
 
 
 def test_it_says_first_that_a_project_folder_is_needed(
-    it: Orchestra, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before it says what it is about to ask."""
     it.warehouse.publish()

@@ -60,7 +60,7 @@ def test_before_the_first_run_everything_is_missing(tmp_path: Path) -> None:
 
 
 def test_labels_are_counted_by_state(made: Shop) -> None:
-    """Landed, empty, implied and missing make up what is due; gaps are named by their first and last label."""
+    """Batch, empty, implied and missing make up what is due; gaps are named by their first and last label."""
     made.emulated.control.restate(day(20), delta=-(10**6))
     made.bring_in(MESSAGES)
     made.bring_in(HOURS, [day(10), day(11), day(15), day(23)])

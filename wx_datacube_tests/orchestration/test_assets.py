@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.definitions import build_defs
@@ -17,13 +17,13 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, Worker
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube.warehouse.coverage import State
-from wx_datacube_tests.orchestrating import (
+from wx_datacube_tests.dagster_environment import (
     DAYS,
     HOURS,
     QUIET,
     SENDERS,
     WEEKS,
-    Orchestra,
+    DagsterEnv,
     asset_key,
     labels,
     orchestra,
@@ -34,14 +34,14 @@ SILENT_WORLD = {"silent_share": 0.5, "seed": 3}
 
 
 @pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """A fresh project and instance."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
-def emulated(it: Orchestra) -> Iterator[Emulated]:
+def emulated(it: DagsterEnv) -> Iterator[Emulated]:
     """An ordinary account, which the project is configured for."""
     with wechat() as running:
         it.use(running, START=FIRST)
@@ -53,7 +53,7 @@ def asked(emulated: Emulated) -> int:
     return len(emulated.control.statistics_calls())
 
 
-def status(it: Orchestra, first: dt.date, last: dt.date) -> dict[str, str | None]:
+def status(it: DagsterEnv, first: dt.date, last: dt.date) -> dict[str, str | None]:
     """How Dagster shows each day of a range: MATERIALIZED, FAILED or, never touched, None."""
     keys = [label.isoformat() for label in labels(DAYS, first, last)]
     definition = dg.DailyPartitionsDefinition(start_date=FIRST.isoformat(), timezone="Asia/Shanghai")
@@ -64,7 +64,7 @@ def status(it: Orchestra, first: dt.date, last: dt.date) -> dict[str, str | None
 # --- what is there ----------------------------------------------------------------------------------------------
 
 
-def test_every_partition_shows_its_figures(it: Orchestra, emulated: Emulated) -> None:
+def test_every_partition_shows_its_figures(it: DagsterEnv, emulated: Emulated) -> None:
     """Rows, messages and users as numbers, which the UI plots; state and call as text, of which a plot says nothing."""
     it.run(SENDERS, FIRST, LAST)
     it.run(DAYS, FIRST, LAST)
@@ -95,7 +95,7 @@ def test_every_partition_shows_its_figures(it: Orchestra, emulated: Emulated) ->
     assert it.metadata(WEEKS, dt.date(2024, 3, 4))["users_at_least"] == largest
 
 
-def test_silent_days_are_materialized_with_no_row(it: Orchestra) -> None:
+def test_silent_days_are_materialized_with_no_row(it: DagsterEnv) -> None:
     """An empty day and the hours it implies are there, with 0 rows, and the hours of it were not asked for."""
     with wechat(**SILENT_WORLD) as emulated:
         it.use(emulated, START=FIRST)
@@ -115,7 +115,7 @@ def test_silent_days_are_materialized_with_no_row(it: Orchestra) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
-def test_every_asset_brings_its_endpoint_in(endpoint: Endpoint, it: Orchestra, emulated: Emulated) -> None:
+def test_every_asset_brings_its_endpoint_in(endpoint: Endpoint, it: DagsterEnv, emulated: Emulated) -> None:
     """A range of each of the seven, in one run, and each partition of it shown as materialized."""
     first = {"day": FIRST, "week": dt.date(2024, 3, 4), "month": FIRST}[endpoint.period.value]
     wanted = labels(endpoint, first, dt.date(2024, 4, 2))
@@ -124,7 +124,7 @@ def test_every_asset_brings_its_endpoint_in(endpoint: Endpoint, it: Orchestra, e
     assert it.materialized(endpoint) == set(wanted)
 
 
-def test_a_stored_label_costs_no_call(it: Orchestra, emulated: Emulated) -> None:
+def test_a_stored_label_costs_no_call(it: DagsterEnv, emulated: Emulated) -> None:
     """However often it is materialized; only what is missing of a range is asked for."""
     it.run(DAYS, FIRST, FIRST + dt.timedelta(6))
     before = asked(emulated)
@@ -135,7 +135,7 @@ def test_a_stored_label_costs_no_call(it: Orchestra, emulated: Emulated) -> None
     assert asked(emulated) == before + 1
 
 
-def test_a_refresh_asks_again(it: Orchestra, emulated: Emulated) -> None:
+def test_a_refresh_asks_again(it: DagsterEnv, emulated: Emulated) -> None:
     """Run configuration `refresh: true`: the changed figure lands, the ledger says that it was a refresh."""
     it.run(DAYS, FIRST, LAST)
     before = asked(emulated)
@@ -148,7 +148,7 @@ def test_a_refresh_asks_again(it: Orchestra, emulated: Emulated) -> None:
         assert con.execute("SELECT count(*) FROM datacube.api_calls WHERE refresh").fetchall() == [(1,)]
 
 
-def test_a_refresh_that_the_quota_stops_goes_on_in_the_next_run(it: Orchestra, emulated: Emulated) -> None:
+def test_a_refresh_that_the_quota_stops_goes_on_in_the_next_run(it: DagsterEnv, emulated: Emulated) -> None:
     """The same range with `refresh: true` again asks only for what is left; then all of it is materialized."""
     it.run(HOURS, FIRST, LAST)
     first = emulated.control.used(HOURS.name)
@@ -164,7 +164,7 @@ def test_a_refresh_that_the_quota_stops_goes_on_in_the_next_run(it: Orchestra, e
     assert it.materialized(HOURS) == set(days)
 
 
-def test_runs_say_where_they_run(it: Orchestra, emulated: Emulated) -> None:
+def test_runs_say_where_they_run(it: DagsterEnv, emulated: Emulated) -> None:
     """A tag names the process of the executor, by which a run whose process is gone is found."""
     run = it.instance.get_run_by_id(it.run(DAYS, FIRST, FIRST).run_id)
 
@@ -175,7 +175,7 @@ def test_runs_say_where_they_run(it: Orchestra, emulated: Emulated) -> None:
 # --- what is not there ------------------------------------------------------------------------------------------
 
 
-def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: Orchestra, emulated: Emulated) -> None:
+def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: DagsterEnv, emulated: Emulated) -> None:
     """It fails and says so; landed partitions are green, those of earlier runs too; the next day brings the rest."""
     it.use(emulated, START=FIRST, CONCURRENCY=1)
     it.run(DAYS, FIRST, FIRST)
@@ -196,7 +196,7 @@ def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: Orchestra, emu
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_run_of_ours_that_the_quota_stops_ends_well(reason: Reason, it: Orchestra, emulated: Emulated) -> None:
+def test_a_run_of_ours_that_the_quota_stops_ends_well(reason: Reason, it: DagsterEnv, emulated: Emulated) -> None:
     """Schedules and commands come back for the rest by themselves: nothing turns red."""
     it.use(emulated, START=FIRST, CONCURRENCY=1)
     emulated.control.set_quota(1)
@@ -205,7 +205,7 @@ def test_a_run_of_ours_that_the_quota_stops_ends_well(reason: Reason, it: Orches
     assert it.materialized(DAYS) == set(labels(DAYS, LAST - dt.timedelta(6), LAST))
 
 
-def test_a_silent_morning_is_not_red(it: Orchestra) -> None:
+def test_a_silent_morning_is_not_red(it: DagsterEnv) -> None:
     """A scheduled run that finds figures not published yet ends well and materializes nothing; one by hand fails."""
     day = dt.date(2024, 3, 4)
     with wechat(clock="2024-03-05T07:00", frozen=True, refuse_unpublished=True) as emulated:
@@ -219,7 +219,7 @@ def test_a_silent_morning_is_not_red(it: Orchestra) -> None:
 
 
 @pytest.mark.parametrize("dead", ["45009", "-1"])
-def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: Orchestra, emulated: Emulated) -> None:
+def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: DagsterEnv, emulated: Emulated) -> None:
     """A schedule's run holds days, hours and distributions: on a dead morning, the attempts for the days are all."""
     emulated.control.set(faults=[f"{DAYS.name}={dead}"])
     job = build_defs().resolve_job_def("default_daily")
@@ -233,13 +233,13 @@ def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: O
 
     assert {call.endpoint for call in emulated.control.statistics_calls()} == {DAYS.name}
     assert run.success == (dead == "45009")
-    (met,) = Troubles(it.settings.database).in_the_way("default", dt.datetime.min)
+    (met,) = Alerts(it.settings.database).in_the_way("default", dt.datetime.min)
     assert f"{DAYS.name}: " in met
 
 
 @pytest.mark.parametrize("reason", [None, Reason.SCHEDULE], ids=["by hand", "scheduled"])
 def test_what_needs_a_person_fails_and_says_what_to_do(
-    reason: Reason | None, it: Orchestra, emulated: Emulated
+    reason: Reason | None, it: DagsterEnv, emulated: Emulated
 ) -> None:
     """An endpoint that is not granted: the run fails with the advice, whoever launched it, and nothing is retried."""
     emulated.control.set(denied=[DAYS.name])
@@ -270,7 +270,7 @@ EXPECTED: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("options", EXPECTED.values(), ids=EXPECTED)
-def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: Orchestra, emulated: Emulated) -> None:
+def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: DagsterEnv, emulated: Emulated) -> None:
     """Step and run fail in words: how much is there, what stopped it, how it goes on."""
     emulated.control.set(**options)
 
@@ -288,7 +288,7 @@ def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: Orch
     assert run.first_step_failure_event.step_failure_data.error == step.error
 
 
-def test_a_run_logs_a_line_a_batch(it: Orchestra, emulated: Emulated) -> None:
+def test_a_run_logs_a_line_a_batch(it: DagsterEnv, emulated: Emulated) -> None:
     """What it stored, calls and rows so far, rate, what is left: a line a commit and not a call, also as fields."""
     result = it.run(HOURS, FIRST, LAST)
     with it.warehouse.reading() as con:
@@ -303,7 +303,7 @@ def test_a_run_logs_a_line_a_batch(it: Orchestra, emulated: Emulated) -> None:
     assert lines[-1].endswith("calls a second; 0 calls to go.")
 
 
-def test_wrong_settings_fail_the_run_before_any_call(it: Orchestra, emulated: Emulated) -> None:
+def test_wrong_settings_fail_the_run_before_any_call(it: DagsterEnv, emulated: Emulated) -> None:
     """Settings are checked when a run starts: the variable is named."""
     it.use(emulated, START="2014-11-30")
 
@@ -314,7 +314,7 @@ def test_wrong_settings_fail_the_run_before_any_call(it: Orchestra, emulated: Em
     assert emulated.control.calls() == []
 
 
-def test_missing_credentials_fail_only_what_must_be_asked(it: Orchestra, emulated: Emulated) -> None:
+def test_missing_credentials_fail_only_what_must_be_asked(it: DagsterEnv, emulated: Emulated) -> None:
     """What is stored is materialized without any; what is missing names the variables."""
     it.run(DAYS, FIRST, FIRST)
     it.configure(START=FIRST)
@@ -330,7 +330,7 @@ def test_missing_credentials_fail_only_what_must_be_asked(it: Orchestra, emulate
 DIRTY, BEGINNING = "no_data_before_2014_12_01", dt.date(2014, 12, 1)
 
 
-def test_rows_from_before_history_warn_until_a_clean_answer(it: Orchestra) -> None:
+def test_rows_from_before_history_warn_until_a_clean_answer(it: DagsterEnv) -> None:
     """The check fails as a warning and tells how to heal it; a refresh with a clean answer heals it."""
     with wechat(dirty_rows=True, silent_share=0) as emulated:
         it.use(emulated)
@@ -347,7 +347,7 @@ def test_rows_from_before_history_warn_until_a_clean_answer(it: Orchestra) -> No
         assert found == [(BEGINNING,)]
 
 
-def test_checks_are_logged_when_the_run_fails(it: Orchestra) -> None:
+def test_checks_are_logged_when_the_run_fails(it: DagsterEnv) -> None:
     """A run that ends in failure has still judged what is stored."""
     with wechat(dirty_rows=True, silent_share=0) as emulated:
         it.use(emulated, CONCURRENCY=1)  # so that the newest window gets the bad answer, not the one with dirty rows
@@ -359,7 +359,7 @@ def test_checks_are_logged_when_the_run_fails(it: Orchestra) -> None:
     assert it.check(DAYS, "keys_are_unique").passed
 
 
-def test_a_key_that_comes_twice_is_an_error_until_a_clean_answer(it: Orchestra, emulated: Emulated) -> None:
+def test_a_key_that_comes_twice_is_an_error_until_a_clean_answer(it: DagsterEnv, emulated: Emulated) -> None:
     """The first row is stored, the second set apart; the check fails as an error; a clean answer heals it."""
     row = {"ref_date": FIRST.isoformat(), "user_source": 0, "msg_type": 1, "msg_user": 5, "msg_count": 9}
     emulated.control.script(DAYS.name, "200:" + json.dumps({"list": [row, row | {"msg_count": 8}]}))
@@ -371,7 +371,7 @@ def test_a_key_that_comes_twice_is_an_error_until_a_clean_answer(it: Orchestra, 
     assert it.check(DAYS, "keys_are_unique").passed
 
 
-def test_every_check_of_every_asset_is_evaluated(it: Orchestra, emulated: Emulated) -> None:
+def test_every_check_of_every_asset_is_evaluated(it: DagsterEnv, emulated: Emulated) -> None:
     """A run leaves none of its asset's checks without a result. One finds that the newest days are missing."""
     result = it.run(DAYS, FIRST, FIRST)
 

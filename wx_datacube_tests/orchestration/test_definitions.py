@@ -18,11 +18,11 @@ from wx_datacube.errors import SettingsError
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.orchestration.assets import FetchConfig
 from wx_datacube.warehouse.checks import checks_of
-from wx_datacube_tests.orchestrating import TOP, Orchestra, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import TOP, DagsterEnv, asset_key, orchestra
 
 
 @pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """A fresh project, with nothing configured."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
@@ -47,7 +47,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("configured", SETTINGS)
-def test_the_location_loads_whatever_is_configured(configured: str, it: Orchestra) -> None:
+def test_the_location_loads_whatever_is_configured(configured: str, it: DagsterEnv) -> None:
     """Seven assets and the report, four schedules and the resources; what is wrong is said by the runs."""
     it.configure(**SETTINGS[configured])
 
@@ -62,7 +62,7 @@ def test_the_location_loads_whatever_is_configured(configured: str, it: Orchestr
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
-def test_an_asset_explains_its_table(endpoint: Endpoint, it: Orchestra) -> None:
+def test_an_asset_explains_its_table(endpoint: Endpoint, it: DagsterEnv) -> None:
     """What a row means in two languages, the table, its columns with type and meaning, and the code behind it."""
     found = spec(build_defs(), endpoint)
     schema = found.metadata["dagster/column_schema"]
@@ -84,7 +84,7 @@ def test_an_asset_explains_its_table(endpoint: Endpoint, it: Orchestra) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
-def test_an_asset_is_found_by_group_kind_and_pool(endpoint: Endpoint, it: Orchestra) -> None:
+def test_an_asset_is_found_by_group_kind_and_pool(endpoint: Endpoint, it: DagsterEnv) -> None:
     """Group and pool carry the account; the kind says where the table is; every check belongs to the asset."""
     defs = build_defs()
     found = spec(defs, endpoint)
@@ -97,7 +97,7 @@ def test_an_asset_is_found_by_group_kind_and_pool(endpoint: Endpoint, it: Orches
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
-def test_an_asset_is_overdue_after_the_last_tick_of_the_morning_it_is_due(endpoint: Endpoint, it: Orchestra) -> None:
+def test_an_asset_is_overdue_after_the_last_tick_of_the_morning_it_is_due(endpoint: Endpoint, it: DagsterEnv) -> None:
     """At 12:35 Beijing time of the day after its period; whatever was materialized that day is fresh."""
     policy = spec(build_defs(), endpoint).freshness_policy
     due = {Period.DAY: "* * *", Period.WEEK: "* * 1", Period.MONTH: "1 * *"}[endpoint.period]
@@ -115,7 +115,7 @@ PARTITIONS = {
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
-def test_partitions_are_labels_from_the_first_day_on(endpoint: Endpoint, it: Orchestra) -> None:
+def test_partitions_are_labels_from_the_first_day_on(endpoint: Endpoint, it: DagsterEnv) -> None:
     """Weeks and months begin with the one that contains WX_DATACUBE_START; all of it is one run."""
     it.configure(START="2024-03-01")
 
@@ -126,7 +126,7 @@ def test_partitions_are_labels_from_the_first_day_on(endpoint: Endpoint, it: Orc
     assert found.backfill_policy == dg.BackfillPolicy.single_run()
 
 
-def test_several_accounts_are_kept_apart(it: Orchestra) -> None:
+def test_several_accounts_are_kept_apart(it: DagsterEnv) -> None:
     """Each has its assets, group, schedules, resource and first day."""
     it.configure(ACCOUNTS="shop,news", START="2020-01-01")
     it.patch.setenv("WX_DATACUBE_NEWS_START", "2022-02-02")
@@ -144,7 +144,7 @@ def test_several_accounts_are_kept_apart(it: Orchestra) -> None:
         assert days.get_first_partition_key() == first
 
 
-def test_a_job_holds_its_own_accounts_resource_only(it: Orchestra) -> None:
+def test_a_job_holds_its_own_accounts_resource_only(it: DagsterEnv) -> None:
     """With every account's in every job, loading a hundred accounts would take three times as long."""
     it.configure(ACCOUNTS="shop,news")
     repository = build_defs().get_repository_def()
@@ -155,7 +155,7 @@ def test_a_job_holds_its_own_accounts_resource_only(it: Orchestra) -> None:
             assert set(job.resource_defs) == {"io_manager", f"wechat_{name}"}
 
 
-def test_another_project_takes_the_assets_its_own_way(it: Orchestra) -> None:
+def test_another_project_takes_the_assets_its_own_way(it: DagsterEnv) -> None:
     """Prefix, group, owners, times of the schedules, and its own resources."""
 
     class Recorded:
@@ -193,7 +193,7 @@ def test_another_project_takes_the_assets_its_own_way(it: Orchestra) -> None:
     assert "it was this one" in failed.step_failure_data.error.message
 
 
-def test_several_parts_load_together(it: Orchestra) -> None:
+def test_several_parts_load_together(it: DagsterEnv) -> None:
     """An account each, and one account under two prefixes, beside a job of the user's that has our name for one."""
     it.configure(ACCOUNTS="shop,news", START="2026-11-01", **{"NEWS_APPID": "wx5eed0fda7acbe011"})
 
@@ -232,7 +232,7 @@ def defs() -> dg.Definitions:
 """
 
 
-def test_resources_of_their_own_stand_beside_a_component(it: Orchestra) -> None:
+def test_resources_of_their_own_stand_beside_a_component(it: DagsterEnv) -> None:
     """As README.md says: an account in a Python file of `defs/`, and another one in a `defs.yaml`."""
     it.configure(ACCOUNTS="shop,news")
     (it.folder / "pyproject.toml").write_text('[tool.dg]\ndirectory_type = "project"\nproject.root_module = "parts"\n')
@@ -250,7 +250,7 @@ def test_resources_of_their_own_stand_beside_a_component(it: Orchestra) -> None:
     dg.Definitions.validate_loadable(found)
 
 
-def test_parts_over_different_files_are_an_error(it: Orchestra) -> None:
+def test_parts_over_different_files_are_an_error(it: DagsterEnv) -> None:
     """One key can't stand for two files: the error names it, and `duckdb_key` tells them apart."""
     first = build_defs(key_prefix="first")
     it.configure(DATABASE="other.duckdb")
@@ -261,7 +261,7 @@ def test_parts_over_different_files_are_an_error(it: Orchestra) -> None:
 
 
 @pytest.mark.parametrize("accounts", [["shp"], ["Shop"], ["shop-x"], [], ""], ids=str)
-def test_accounts_are_checked_where_they_are_given(accounts: list[str] | str, it: Orchestra) -> None:
+def test_accounts_are_checked_where_they_are_given(accounts: list[str] | str, it: DagsterEnv) -> None:
     """With the names that are configured; none at all does not mean all."""
     it.configure(ACCOUNTS="shop,news")
 
@@ -269,7 +269,7 @@ def test_accounts_are_checked_where_they_are_given(accounts: list[str] | str, it
         build_defs(accounts=accounts)
 
 
-def test_a_prefix_is_one_name_or_a_list_of_names(it: Orchestra) -> None:
+def test_a_prefix_is_one_name_or_a_list_of_names(it: DagsterEnv) -> None:
     """As in Dagster's own API, a string is not taken apart, and a slash is an error."""
     assert keys(build_defs(key_prefix="wechat")) == keys(build_defs(key_prefix=["wechat"]))
     for wrong in ("a/b", ["a", ""], ""):
@@ -278,7 +278,7 @@ def test_a_prefix_is_one_name_or_a_list_of_names(it: Orchestra) -> None:
 
 
 def test_dagster_and_commands_show_the_same_accounts(
-    it: Orchestra, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+    it: DagsterEnv, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With `.env` beside the code and `DAGSTER_HOME` elsewhere, as in other people's projects."""
     home = tmp_path_factory.mktemp("home")
@@ -292,7 +292,7 @@ def test_dagster_and_commands_show_the_same_accounts(
     assert "Account shop (no AppID yet), history from 2026-11-01" in capsys.readouterr().out
 
 
-def test_settings_are_not_lost_where_a_folder_is_missing(it: Orchestra, caplog: pytest.LogCaptureFixture) -> None:
+def test_settings_are_not_lost_where_a_folder_is_missing(it: DagsterEnv, caplog: pytest.LogCaptureFixture) -> None:
     """The location loads with the accounts and days that are set; loading and runs say alike what is missing."""
     (it.folder / "dagster.yaml").unlink()
     it.configure(ACCOUNTS="shop,news", START="2026-11-01")
@@ -315,7 +315,7 @@ def test_settings_are_not_lost_where_a_folder_is_missing(it: Orchestra, caplog: 
     assert advice in str(failed.step_failure_data.error)
 
 
-def test_an_asset_can_be_called_in_a_unit_test(it: Orchestra) -> None:
+def test_an_asset_can_be_called_in_a_unit_test(it: DagsterEnv) -> None:
     """Without a run, by Dagster's own `build_asset_context`: it brings a day in, and raises what a run would."""
 
     def call(day: str) -> list[object]:
@@ -339,7 +339,7 @@ def test_an_asset_can_be_called_in_a_unit_test(it: Orchestra) -> None:
         ]
 
 
-def test_downstream_assets_read_the_published_file(it: Orchestra) -> None:
+def test_downstream_assets_read_the_published_file(it: DagsterEnv) -> None:
     """An asset of anybody's queries the tables through the `duckdb` resource, read-only."""
     it.warehouse.publish()
 
@@ -364,7 +364,7 @@ def test_downstream_assets_read_the_published_file(it: Orchestra) -> None:
     assert "read-only" in str(failed.step_failure_data.error)
 
 
-def test_the_resource_loads_no_extensions_by_itself(it: Orchestra) -> None:
+def test_the_resource_loads_no_extensions_by_itself(it: DagsterEnv) -> None:
     """Nor downloads them: as for every connection of ours."""
     it.warehouse.publish()
     resource = (build_defs().resources or {})["duckdb"]
@@ -374,7 +374,7 @@ def test_the_resource_loads_no_extensions_by_itself(it: Orchestra) -> None:
         assert con.execute(asked).fetchall() == [(False, False)]
 
 
-def test_credentials_are_named_not_held(it: Orchestra) -> None:
+def test_credentials_are_named_not_held(it: DagsterEnv) -> None:
     """Resources hold the names of variables, so that no secret is stored with the code location."""
     it.configure(**SETTINGS["credentials"])
 
@@ -387,7 +387,7 @@ def test_credentials_are_named_not_held(it: Orchestra) -> None:
     assert SETTINGS["credentials"]["SECRET"] not in repr(resource)
 
 
-def test_importing_the_definitions_has_no_effect(it: Orchestra) -> None:
+def test_importing_the_definitions_has_no_effect(it: DagsterEnv) -> None:
     """Nothing is opened, made or read from the environment until Dagster asks for the definitions."""
     code = "import wx_datacube.definitions, threading; print(threading.active_count())"
     found = subprocess.run(

@@ -11,7 +11,7 @@ import pytest
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube_tests.orchestrating import DAYS, HOURS, QUIET, SENDERS, Orchestra, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, QUIET, SENDERS, DagsterEnv, asset_key, orchestra
 
 NOW = dt.datetime(2026, 11, 24, 15)
 LAST = dt.date(2026, 11, 23)
@@ -26,14 +26,14 @@ def emulated() -> Iterator[Emulated]:
 
 
 @pytest.fixture
-def it(emulated: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orchestra]:
+def it(emulated: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """A fresh project on that account, which began a week ago."""
     with orchestra(tmp_path, monkeypatch) as found:
         found.use(emulated, START="2026-11-17")
         yield found
 
 
-def make_report(it: Orchestra, lang: str | None = None) -> dg.ExecuteInProcessResult:
+def make_report(it: DagsterEnv, lang: str | None = None) -> dg.ExecuteInProcessResult:
     """Materialize it alone."""
     job = build_defs(clock=lambda: NOW).resolve_implicit_job_def_def_for_assets([REPORT])
     assert job is not None
@@ -43,7 +43,7 @@ def make_report(it: Orchestra, lang: str | None = None) -> dg.ExecuteInProcessRe
     )
 
 
-def test_it_stands_downstream_of_all_seven(it: Orchestra) -> None:
+def test_it_stands_downstream_of_all_seven(it: DagsterEnv) -> None:
     """Unpartitioned, in the group of its account, and out of the pool that limits fetching."""
     graph = build_defs().resolve_asset_graph()
     node = graph.get(REPORT)
@@ -56,7 +56,7 @@ def test_it_stands_downstream_of_all_seven(it: Orchestra) -> None:
 
 @pytest.mark.parametrize(("lang", "title"), [(None, "default 消息分析"), ("en", "Messages to default")])
 def test_it_writes_the_file_and_shows_its_key_figures(
-    lang: str | None, title: str, it: Orchestra, emulated: Emulated
+    lang: str | None, title: str, it: DagsterEnv, emulated: Emulated
 ) -> None:
     """In Chinese unless told otherwise; numbers, so that Dagster plots them."""
     for endpoint in (DAYS, SENDERS, HOURS):
@@ -80,7 +80,7 @@ def test_it_writes_the_file_and_shows_its_key_figures(
     }
 
 
-def test_before_anything_is_stored_it_says_so(it: Orchestra) -> None:
+def test_before_anything_is_stored_it_says_so(it: DagsterEnv) -> None:
     """In the file, and without failing."""
     result = make_report(it)
 
@@ -88,7 +88,7 @@ def test_before_anything_is_stored_it_says_so(it: Orchestra) -> None:
     assert "还没有任何数据" in it.settings.database.with_name("report_default.html").read_text("utf-8")
 
 
-def test_an_unknown_language_is_refused_in_words(it: Orchestra) -> None:
+def test_an_unknown_language_is_refused_in_words(it: DagsterEnv) -> None:
     """Without a stack trace."""
     result = make_report(it, "fr")
 
@@ -98,7 +98,7 @@ def test_an_unknown_language_is_refused_in_words(it: Orchestra) -> None:
     assert "lang is 'fr'; it should be one of zh, en." in (failure.step_failure_data.error_display_string or str(error))
 
 
-def test_it_is_made_again_when_figures_change_and_not_otherwise(it: Orchestra) -> None:
+def test_it_is_made_again_when_figures_change_and_not_otherwise(it: DagsterEnv) -> None:
     """Though nearly all partitions upstream are missing, which keeps `eager()` from ever acting; once a change."""
     defs = build_defs(clock=lambda: NOW)
 
@@ -118,7 +118,7 @@ def test_it_is_made_again_when_figures_change_and_not_otherwise(it: Orchestra) -
     assert after_senders.get_num_requested(REPORT) == 1
 
 
-def test_other_projects_give_its_reader_another_key(it: Orchestra) -> None:
+def test_other_projects_give_its_reader_another_key(it: DagsterEnv) -> None:
     """Where they have a resource `duckdb` of their own."""
     defs = build_defs(duckdb_key="wechat_figures", key_prefix=["wechat"])
 

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-from wx_datacube.alerts.troubles import TOKEN, Source, Troubles, troubles_of
+from wx_datacube.alerts.store import TOKEN, Alerts, Source, alerts_of
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, due_labels
 from wx_datacube.definitions import build_defs
@@ -19,7 +19,7 @@ from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, st
 from wx_datacube.orchestration.runs import REASON_TAG, WORKER_TAG, end_dead_runs, worker_tags
 from wx_datacube.orchestration.schedules import MORNINGS
 from wx_datacube.warehouse.ledger import Call, store_calls
-from wx_datacube_tests.orchestrating import DAYS, HOURS, SENDERS, Orchestra, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, SENDERS, DagsterEnv, asset_key, orchestra
 from wx_datacube_tests.processes import running
 
 START, NOW = dt.date(2024, 1, 1), dt.datetime(2024, 7, 2, 9, 30)
@@ -38,7 +38,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 
 
 @pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance) -> Iterator[Orchestra]:
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance) -> Iterator[DagsterEnv]:
     """An account with half a year of history, nothing of it asked for yet."""
     instance.wipe()
     with orchestra(tmp_path, monkeypatch, instance) as found:
@@ -47,7 +47,7 @@ def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInst
 
 
 @pytest.fixture
-def ran(it: Orchestra) -> Ran:
+def ran(it: DagsterEnv) -> Ran:
     """Put a run of an endpoint's asset into the instance, with any status and tags."""
 
     def put(
@@ -63,14 +63,14 @@ def ran(it: Orchestra) -> Ran:
 
 
 def tick(
-    it: Orchestra, period: Period = Period.DAY, now: dt.datetime = NOW
+    it: DagsterEnv, period: Period = Period.DAY, now: dt.datetime = NOW
 ) -> tuple[list[tuple[str, dt.date, dt.date]], str]:
     """What a tick requests, as endpoint with first and last label; and why it requests nothing."""
     requests, skipped = whole_tick(it, period, now)
     return [one for request in requests for one in ranges_of(request)], skipped
 
 
-def whole_tick(it: Orchestra, period: Period, now: dt.datetime) -> tuple[list[dg.RunRequest], str]:
+def whole_tick(it: DagsterEnv, period: Period, now: dt.datetime) -> tuple[list[dg.RunRequest], str]:
     """The requests of a tick as they are, and why there are none."""
     schedule = build_defs(clock=lambda: now).resolve_schedule_def(f"default_{period.adverb}")
     with dg.build_schedule_context(instance=it.instance, scheduled_execution_time=now.replace(tzinfo=BEIJING)) as given:
@@ -86,7 +86,7 @@ def ranges_of(request: dg.RunRequest) -> list[tuple[str, dt.date, dt.date]]:
     return [(key.path[-1], first, last) for key in request.asset_selection or ()]
 
 
-def store(it: Orchestra, endpoint: Endpoint, days: list[dt.date], **how: object) -> None:
+def store(it: DagsterEnv, endpoint: Endpoint, days: list[dt.date], **how: object) -> None:
     """Store an answer with a row for each day, or an error, as if it had come that morning."""
     row = '{"ref_date":"%s","msg_type":1,"count_interval":1,"ref_hour":900,"user_source":0,"msg_user":1,"msg_count":1}'
     answer = {"http_status": 200, "errcode": None, "errmsg": None, "requested_at": NOW - dt.timedelta(minutes=55)} | how
@@ -99,7 +99,7 @@ def store(it: Orchestra, endpoint: Endpoint, days: list[dt.date], **how: object)
     it.warehouse.publish()
 
 
-def materialize(it: Orchestra, endpoint: Endpoint, days: list[dt.date]) -> None:
+def materialize(it: DagsterEnv, endpoint: Endpoint, days: list[dt.date]) -> None:
     """Let the instance hold these partitions as materialized."""
     with stored_together(it.instance):
         for day in days:
@@ -122,7 +122,7 @@ def names(period: Period) -> list[str]:
 
 
 @pytest.mark.parametrize("period", Period, ids=lambda period: period.adverb)
-def test_over_an_empty_file_the_whole_history_is_requested(period: Period, it: Orchestra) -> None:
+def test_over_an_empty_file_the_whole_history_is_requested(period: Period, it: DagsterEnv) -> None:
     """One run over all labels that are due since START, of every endpoint of the period."""
     due = due_labels(period, START, NOW.date())
 
@@ -133,7 +133,7 @@ def test_over_an_empty_file_the_whole_history_is_requested(period: Period, it: O
     assert skipped == ""
 
 
-def test_requests_can_be_told_apart_and_say_why_they_came(it: Orchestra) -> None:
+def test_requests_can_be_told_apart_and_say_why_they_came(it: DagsterEnv) -> None:
     """Each has a key of its own, which another tick doesn't repeat, and the reason as a tag."""
     requests = whole_tick(it, Period.DAY, NOW)[0]
     later = whole_tick(it, Period.DAY, NOW + dt.timedelta(hours=1))[0]
@@ -143,7 +143,7 @@ def test_requests_can_be_told_apart_and_say_why_they_came(it: Orchestra) -> None
     assert {request.tags[REASON_TAG] for request in requests} == {"schedule"}
 
 
-def test_only_what_is_to_do_is_requested(it: Orchestra) -> None:
+def test_only_what_is_to_do_is_requested(it: DagsterEnv) -> None:
     """Missing labels, and stored ones that this instance hasn't materialized; nothing else."""
     store(it, DAYS, all_but(DUE[-1]))
     materialize(it, DAYS, all_but(DUE[-1], DUE[3]))
@@ -154,7 +154,7 @@ def test_only_what_is_to_do_is_requested(it: Orchestra) -> None:
     ]
 
 
-def test_labels_near_each_other_are_one_run(it: Orchestra) -> None:
+def test_labels_near_each_other_are_one_run(it: DagsterEnv) -> None:
     """Ranges with fewer than thirty labels between are merged; a gap further back is a run of its own."""
     gaps = [DUE[2], DUE[100], DUE[120], DUE[-1]]
     store(it, DAYS, all_but(*gaps))
@@ -167,7 +167,7 @@ def test_labels_near_each_other_are_one_run(it: Orchestra) -> None:
     ]
 
 
-def test_a_tick_requests_the_ten_newest_ranges_at_most(it: Orchestra) -> None:
+def test_a_tick_requests_the_ten_newest_ranges_at_most(it: DagsterEnv) -> None:
     """A history may hold hundreds of gaps: the newest ten ranges of all endpoints now, the next at the next tick."""
     start = dt.date(2023, 1, 1)
     it.configure(START=start)
@@ -189,7 +189,7 @@ def test_a_tick_requests_the_ten_newest_ranges_at_most(it: Orchestra) -> None:
 # --- when nothing is requested ----------------------------------------------------------------------------------
 
 
-def test_nothing_to_do_is_said(it: Orchestra) -> None:
+def test_nothing_to_do_is_said(it: DagsterEnv) -> None:
     """All that is due is stored and materialized: no run."""
     for endpoint in (DAYS, SENDERS, HOURS):
         store(it, endpoint, DUE)
@@ -202,7 +202,7 @@ UNFINISHED = ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 
 
 @pytest.mark.parametrize("status", UNFINISHED)
-def test_an_endpoint_waits_for_a_run_that_is_alive(status: str, it: Orchestra, ran: Ran) -> None:
+def test_an_endpoint_waits_for_a_run_that_is_alive(status: str, it: DagsterEnv, ran: Ran) -> None:
     """Whoever launched it; the other endpoints go on."""
     ran(DAYS, dg.DagsterRunStatus[status], this_process())
 
@@ -211,7 +211,7 @@ def test_an_endpoint_waits_for_a_run_that_is_alive(status: str, it: Orchestra, r
     assert {each[0] for each in requests} == {HOURS.name, SENDERS.name}
 
 
-def test_an_endpoint_waits_for_a_queued_run(it: Orchestra) -> None:
+def test_an_endpoint_waits_for_a_queued_run(it: DagsterEnv) -> None:
     """Dagster is about to start it."""
     location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("any"), "any")
     queued = dg.DagsterRun(
@@ -226,7 +226,7 @@ def test_an_endpoint_waits_for_a_queued_run(it: Orchestra) -> None:
 
 
 @pytest.mark.parametrize("status", UNFINISHED)
-def test_no_tick_waits_for_a_run_that_is_not_proven_alive(status: str, it: Orchestra, ran: Ran) -> None:
+def test_no_tick_waits_for_a_run_that_is_not_proven_alive(status: str, it: DagsterEnv, ran: Ran) -> None:
     """It was killed in another container, say: the fetch lock decides, and Dagster's monitoring ends it."""
     for worker in ("", f"{OTHER_BOOT} pid:[1] 17 3", f"{this_boot()} pid:[1] 17 3"):
         run = ran(DAYS, dg.DagsterRunStatus[status], worker)
@@ -238,7 +238,7 @@ def test_no_tick_waits_for_a_run_that_is_not_proven_alive(status: str, it: Orche
             assert found.status is dg.DagsterRunStatus[status]
 
 
-def test_all_under_way_is_said(it: Orchestra, ran: Ran) -> None:
+def test_all_under_way_is_said(it: DagsterEnv, ran: Ran) -> None:
     """The reason names each endpoint."""
     for endpoint in (DAYS, SENDERS, HOURS):
         ran(endpoint, worker=this_process())
@@ -249,7 +249,7 @@ def test_all_under_way_is_said(it: Orchestra, ran: Ran) -> None:
     assert all(f"{name}: a run is under way; the next tick looks again." in skipped for name in names(Period.DAY))
 
 
-def test_after_the_quota_it_waits_for_midnight(it: Orchestra) -> None:
+def test_after_the_quota_it_waits_for_midnight(it: DagsterEnv) -> None:
     """45009 this morning stops that endpoint for the day, and no longer; others go on."""
     store(it, DAYS, [DUE[-1]], errcode=45009, errmsg="reach max api daily quota limit")
 
@@ -257,14 +257,14 @@ def test_after_the_quota_it_waits_for_midnight(it: Orchestra) -> None:
     assert {each[0] for each in tick(it, now=NOW + dt.timedelta(days=1))[0]} == set(names(Period.DAY))
 
 
-def test_a_refusal_just_after_midnight_stops_nothing(it: Orchestra) -> None:
+def test_a_refusal_just_after_midnight_stops_nothing(it: DagsterEnv) -> None:
     """At 00:05 WeChat may have meant yesterday's quota."""
     store(it, DAYS, [DUE[-1]], errcode=45009, requested_at=NOW.replace(hour=0, minute=5))
 
     assert {each[0] for each in tick(it)[0]} == set(names(Period.DAY))
 
 
-def test_our_own_limit_stops_an_endpoint_too(it: Orchestra) -> None:
+def test_our_own_limit_stops_an_endpoint_too(it: DagsterEnv) -> None:
     """WX_DATACUBE_DAILY_CALLS used up: no run that could do nothing."""
     store(it, DAYS, [DUE[-1]])
     it.configure(START=START, DAILY_CALLS=1)
@@ -272,7 +272,7 @@ def test_our_own_limit_stops_an_endpoint_too(it: Orchestra) -> None:
     assert {each[0] for each in tick(it)[0]} == {HOURS.name, SENDERS.name}
 
 
-def test_what_needs_a_person_is_tried_once_a_day(it: Orchestra) -> None:
+def test_what_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None:
     """48001 this morning: the endpoint is left alone till tomorrow, and the reason says what is wrong."""
     for endpoint in (DAYS, SENDERS, HOURS):
         store(it, endpoint, [DUE[-1]], errcode=48001)
@@ -284,7 +284,7 @@ def test_what_needs_a_person_is_tried_once_a_day(it: Orchestra) -> None:
     assert len(tick(it, now=NOW + dt.timedelta(days=1))[0]) == 3
 
 
-def test_what_was_answered_with_nothing_is_asked_for_once_a_day(it: Orchestra) -> None:
+def test_what_was_answered_with_nothing_is_asked_for_once_a_day(it: DagsterEnv) -> None:
     """Hours that can't be empty, since their day has messages: tomorrow's first tick asks for them again."""
     for endpoint in (DAYS, SENDERS, HOURS):
         store(it, endpoint, all_but(DUE[50]) if endpoint is HOURS else DUE)
@@ -297,7 +297,7 @@ def test_what_was_answered_with_nothing_is_asked_for_once_a_day(it: Orchestra) -
     assert tick(it, now=NOW + dt.timedelta(days=1))[0][-1:] == wanted[0]
 
 
-def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: Orchestra) -> None:
+def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: DagsterEnv) -> None:
     """The newest answer counts: by hand, or by `doctor`, a call got through after the refusal."""
     store(it, DAYS, [DUE[-1]], errcode=48001)
     store(it, DAYS, [DUE[-2]], requested_at=NOW - dt.timedelta(minutes=5))
@@ -305,10 +305,10 @@ def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: Orchest
     assert DAYS.name in {each[0] for each in tick(it)[0]}
 
 
-def test_a_token_that_needs_a_person_is_tried_once_a_day(it: Orchestra) -> None:
+def test_a_token_that_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None:
     """40164 comes from the token call, which is in no ledger; it is over as soon as a token was had."""
-    refused = troubles_of([error_for(40164, endpoint="stable_token", token_call=True)], DAYS.name)
-    troubles = Troubles(it.settings.database, clock=lambda: NOW - dt.timedelta(hours=1))
+    refused = alerts_of([error_for(40164, endpoint="stable_token", token_call=True)], DAYS.name)
+    troubles = Alerts(it.settings.database, clock=lambda: NOW - dt.timedelta(hours=1))
     troubles.note("default", Source.CALLS, [TOKEN], refused)
 
     requests, skipped = tick(it)
@@ -322,7 +322,7 @@ def test_a_token_that_needs_a_person_is_tried_once_a_day(it: Orchestra) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"START": "soon"}, {"ACCOUNT": "other", "START": "2024-01-01"}])
-def test_wrong_settings_are_the_reason_of_a_skip(settings: dict[str, str], it: Orchestra) -> None:
+def test_wrong_settings_are_the_reason_of_a_skip(settings: dict[str, str], it: DagsterEnv) -> None:
     """A tick never fails on what a person has to mend: it says so."""
     defs = build_defs(accounts=["default"], clock=lambda: NOW)
     it.configure(**settings)
@@ -354,7 +354,7 @@ def this_boot() -> str:
 
 
 @pytest.mark.parametrize("status", UNFINISHED)
-def test_a_dead_run_is_ended_by_the_next_tick(status: str, it: Orchestra, ran: Ran) -> None:
+def test_a_dead_run_is_ended_by_the_next_tick(status: str, it: DagsterEnv, ran: Ran) -> None:
     """The process of a run was killed, at whatever moment: the run is marked failed and its endpoint goes on."""
     with running("print('ready', flush=True); input()") as process:
         run = ran(DAYS, dg.DagsterRunStatus[status], worker_of(process.pid))
@@ -370,7 +370,7 @@ def test_a_dead_run_is_ended_by_the_next_tick(status: str, it: Orchestra, ran: R
     assert DAYS.name in {each[0] for each in requests}
 
 
-def test_a_zombie_is_dead(it: Orchestra, ran: Ran) -> None:
+def test_a_zombie_is_dead(it: DagsterEnv, ran: Ran) -> None:
     """A killed process stays in the table until its parent looks: a code server may not for long."""
     with running("print('ready', flush=True); input()") as process:
         run = ran(DAYS, worker=worker_of(process.pid))
@@ -380,7 +380,7 @@ def test_a_zombie_is_dead(it: Orchestra, ran: Ran) -> None:
         assert end_dead_runs(it.instance) == [run.run_id]
 
 
-def test_a_later_process_with_the_same_number_does_not_keep_a_run_alive(it: Orchestra, ran: Ran) -> None:
+def test_a_later_process_with_the_same_number_does_not_keep_a_run_alive(it: DagsterEnv, ran: Ran) -> None:
     """After a restart of the machine the boot id is another, after one of a container the start of the process."""
     boot, namespace, pid, started = this_process().split()
     alive = ran(DAYS, worker=this_process())
@@ -393,7 +393,7 @@ def test_a_later_process_with_the_same_number_does_not_keep_a_run_alive(it: Orch
     assert found.status is dg.DagsterRunStatus.STARTED
 
 
-def test_a_run_that_may_be_alive_is_left_alone(it: Orchestra, ran: Ran) -> None:
+def test_a_run_that_may_be_alive_is_left_alone(it: DagsterEnv, ran: Ran) -> None:
     """Without a tag, in another PID namespace, or with the tag of the run that it was copied from."""
     for worker in ("", "nonsense", f"{this_boot()} pid:[1] 1 1"):
         ran(DAYS, worker=worker)
@@ -404,7 +404,7 @@ def test_a_run_that_may_be_alive_is_left_alone(it: Orchestra, ran: Ran) -> None:
     assert end_dead_runs(it.instance) == []
 
 
-def test_on_a_shared_database_another_boot_proves_nothing(ran: Ran, it: Orchestra) -> None:
+def test_on_a_shared_database_another_boot_proves_nothing(ran: Ran, it: DagsterEnv) -> None:
     """With PostgreSQL the run may be on another machine."""
     with dg.DagsterInstance.ephemeral() as shared:
         run_id = str(uuid4())
@@ -418,7 +418,7 @@ def test_on_a_shared_database_another_boot_proves_nothing(ran: Ran, it: Orchestr
 
 
 @pytest.mark.parametrize("period", Period, ids=lambda period: period.adverb)
-def test_schedules_are_off_and_tick_every_morning_in_beijing(period: Period, it: Orchestra) -> None:
+def test_schedules_are_off_and_tick_every_morning_in_beijing(period: Period, it: DagsterEnv) -> None:
     """Until somebody switches them on; then from 08:30 to 12:30, and their description says what that brings."""
     schedule = build_defs().resolve_schedule_def(f"default_{period.adverb}")
 

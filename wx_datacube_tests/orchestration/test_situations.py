@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.config.settings import Secret
 from wx_datacube.definitions import build_defs
@@ -22,8 +22,8 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.status import AccountStatus, read_status
 from wx_datacube.warehouse.coverage import State
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, SENDERS_OF_WEEKS, WEEKS, day
+from wx_datacube_tests.dagster_environment import QUIET, DagsterEnv, orchestra
 from wx_datacube_tests.ingesting import Shop, shop
-from wx_datacube_tests.orchestrating import QUIET, Orchestra, orchestra
 from wx_datacube_tests.receiver import Receiver, receiving
 
 TODAY = dt.datetime(2026, 11, 26, 8, 30)
@@ -37,7 +37,7 @@ class Morning:
     """An account whose troubles are told to a receiver, and its Dagster."""
 
     made: Shop
-    it: Orchestra
+    it: DagsterEnv
     receiver: Receiver
     under_way: ExitStack
 
@@ -54,7 +54,7 @@ class Morning:
         """Ask for what is missing at these hours, as the schedules do; first tell what the chat has not taken yet."""
         for hour in hours:
             self.at(hour, later=later)
-            self.troubles.deliver()
+            self.alerts.deliver()
             for endpoint in ENDPOINTS:
                 if missing := [each for each, state in self.made.states(endpoint).items() if state is State.MISSING]:
                     self.made.bring_in(endpoint, missing)
@@ -71,9 +71,9 @@ class Morning:
         self.judge(later)
 
     @property
-    def troubles(self) -> Troubles:
+    def troubles(self) -> Alerts:
         """What is kept of the account's troubles."""
-        return Troubles(self.it.settings.database, self.it.settings.webhook, self.wechat.account.clock)
+        return Alerts(self.it.settings.database, self.it.settings.webhook, self.wechat.account.clock)
 
     def status(self) -> AccountStatus:
         """What `status` says now."""

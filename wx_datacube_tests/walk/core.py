@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wx_datacube.alerts.attention import tell
-from wx_datacube.alerts.troubles import BACKFILL, Source, Troubles, troubles_of
+from wx_datacube.alerts.store import BACKFILL, Alerts, Source, alerts_of
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.ingest.service import Ingest, Report
-from wx_datacube.operations.backfill import Ahead, Backfill, Landed, Run, Scope, check_account
+from wx_datacube.operations.backfill import Backfill, Backlog, Batch, Run, Scope, check_account
 from wx_datacube.operations.doctor import examine
 from wx_datacube.operations.export import export_views
 from wx_datacube.operations.pending import ranges, to_do
@@ -50,13 +50,13 @@ class InMemory:
     scope: Scope
     now: dt.datetime
 
-    def to_do(self) -> Ahead:
+    def to_do(self) -> Backlog:
         """What is to do in scope."""
         held = {each: self._held(each) & labels.keys() for each, labels in self.states.items()}
         labels = sum(len(to_do(states, held[endpoint])) for endpoint, states in self.states.items())
-        return Ahead(labels, sum(map(len, held.values())))
+        return Backlog(labels, sum(map(len, held.values())))
 
-    def materialize(self, landed: Landed) -> Iterator[Run]:
+    def materialize(self, landed: Batch) -> Iterator[Run]:
         """Take down what is stored."""
         with self.warehouse.writing() as con:
             found = known.states(con, self.account.name, self.account.start, self.now, landed.endpoint)
@@ -161,7 +161,7 @@ class Core(Life):
         except WxDatacubeError as error:
             troubles = [error]
         of = [endpoint.name] if troubles else [endpoint.name, BACKFILL]
-        ingest.troubles.note(name, Source.RUNS, of, troubles_of(troubles, endpoint.name))
+        ingest.alerts.note(name, Source.RUNS, of, alerts_of(troubles, endpoint.name))
 
     def _believe(self, report: Report) -> None:
         for each in report.labels:
@@ -175,7 +175,7 @@ class Core(Life):
         except WxDatacubeError:
             return
         if deliver:
-            Troubles(self.database, self.settings.webhook, self.clock).deliver()
+            Alerts(self.database, self.settings.webhook, self.clock).deliver()
 
     # --- people
 
@@ -197,7 +197,7 @@ class Core(Life):
                 self._believe(report)
         except WxDatacubeError as error:
             troubles = [error]
-        ingest.troubles.note(name, Source.RUNS, [BACKFILL], troubles_of(troubles, BACKFILL))
+        ingest.alerts.note(name, Source.RUNS, [BACKFILL], alerts_of(troubles, BACKFILL))
         self._tell(name, deliver=False)
         self.take_messages()
 
@@ -225,7 +225,7 @@ class Core(Life):
         old = self.names[member]
         if self.ledger:
             rename_account(Warehouse(self.database, clock=self.clock), old, new)
-        Troubles(self.database).forget(old)
+        Alerts(self.database).forget(old)
         self.names[member] = new
         self.held = {(new if name == old else name, of): held for (name, of), held in self.held.items() if name != old}
         self.settings = self._configured()

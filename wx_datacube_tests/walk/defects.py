@@ -16,7 +16,7 @@ from typing import Any
 import wx_datacube.alerts.attention as attention
 import wx_datacube.ingest.service as ingest
 import wx_datacube.operations.status as status
-from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.warehouse import coverage, load
@@ -77,12 +77,12 @@ def _another_host_is_alive() -> None:
 
 def _live_runs_are_failed() -> None:
     """A run is judged by the process of its step, which ends before the run does (15.3)."""
-    from wx_datacube.orchestration import assets, judging, runs
+    from wx_datacube.orchestration import assets, runs, scheduled_checks
 
     def tag_step(instance: Any, run_id: str) -> None:
         instance.add_run_tags(run_id, runs.worker_tags(run_id, os.getpid()))
 
-    assets.tag_worker = judging.tag_worker = tag_step
+    assets.tag_worker = scheduled_checks.tag_worker = tag_step
 
 
 def _doctor_refreshes() -> None:
@@ -91,7 +91,7 @@ def _doctor_refreshes() -> None:
     def look(self: ingest.Ingest, endpoint: Any, label: Any, *, run_id: str) -> ingest.Report:
         with self.warehouse.writing() as con:
             begun = coverage.note_refresh(con, self.account.name, endpoint, None, None, self.clock())
-        again = ingest.Again(frozenset([label]), begun)
+        again = ingest.RefreshPlan(frozenset([label]), begun)
         return self.bring_in(endpoint, [label], run_id=run_id, refresh=again)
 
     ingest.Ingest.look = look  # type: ignore[method-assign]
@@ -101,7 +101,7 @@ def _partial_answers_never_heal() -> None:
     """What an answer left out is asked in the same window for ever (15.7)."""
     coverage.silent_answers = lambda *_: frozenset()
     coverage.asked_in_vain = lambda *_: frozenset()
-    ingest._window_habit = lambda con, account, endpoint: ingest._Habit.SEVERAL
+    ingest._window_support = lambda con, account, endpoint: ingest._WindowSupport.SEVERAL
 
 
 def _status_knows_what_was_noted() -> None:
@@ -114,7 +114,7 @@ def _long_outages_are_silent() -> None:
     original = attention.look
 
     def look(con: Any, settings: Any, accounts: Any, now: Any) -> Any:
-        found, troubles = original(con, settings, accounts, now), Troubles(settings.database)
+        found, troubles = original(con, settings, accounts, now), Alerts(settings.database)
         return {
             name: attention.Attention() if troubles.in_the_way(name, midnight_of(now)) else each
             for name, each in found.items()

@@ -13,7 +13,7 @@ from operator import itemgetter
 
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import midnight_of, settled_at
-from wx_datacube.warehouse.checks import checks_of, evidence_of_readers, run_check
+from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.answers import everything
 from wx_datacube_tests.reference import parsed
@@ -192,7 +192,7 @@ def _checks_find_what_happened(life: Life) -> Iterator[str]:
     for member in life.members():
         facts, name = life.facts[member], life.names[member]
         days = {day for of, label in facts.contradicted for day in days_of(label, BY_NAME[of].period)}
-        with evidence_of_readers(
+        with check_context_of_readers(
             Warehouse(life.database, clock=lambda: life.now), name, life.start, list(ENDPOINTS)
         ) as evidence:
             for endpoint in ENDPOINTS:

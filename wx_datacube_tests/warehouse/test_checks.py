@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
-from wx_datacube.warehouse.checks import CHECKS, Evidence, Finding, checks_of, run_check
+from wx_datacube.warehouse.checks import CHECKS, CheckContext, Finding, checks_of, run_check
 from wx_datacube.warehouse.files import Connection
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.overdue import find_overdue
@@ -45,7 +45,7 @@ def found(con: Connection) -> Found:
 
     def find(name: str, endpoint: Endpoint = MESSAGES, account: str = "shop") -> list[Finding]:
         overdue = find_overdue(con, {account: FIRST}, LATER)[account]
-        return run_check(by_name[name], Evidence(con, account, FIRST, LATER, tuple(overdue)), endpoint)
+        return run_check(by_name[name], CheckContext(con, account, FIRST, LATER, tuple(overdue)), endpoint)
 
     return find
 

@@ -40,7 +40,7 @@ def test_a_lock_excludes_others(tmp_path: Path) -> None:
 
 
 def test_a_free_lock_is_taken_at_once(tmp_path: Path) -> None:
-    """Again and again, also with no patience at all; nobody is told of waiting."""
+    """RefreshPlan and again, also with no patience at all; nobody is told of waiting."""
     told: list[str] = []
     for _ in range(3):
         with locked(tmp_path / "write", patience=0, waiting=told.append):

@@ -9,7 +9,14 @@ import pytest
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import due_labels, due_on
-from wx_datacube.warehouse.checks import CHECKS, Evidence, Finding, evidence_of_a_run, evidence_of_readers, run_check
+from wx_datacube.warehouse.checks import (
+    CHECKS,
+    CheckContext,
+    Finding,
+    check_context_of_readers,
+    evidence_of_a_run,
+    run_check,
+)
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.overdue import find_overdue
@@ -42,7 +49,7 @@ def found(con: Connection) -> Found:
 
     def find(name: str, endpoint: Endpoint, start: dt.date = START, now: dt.datetime = LATER) -> list[Finding]:
         overdue = find_overdue(con, {"shop": start}, now)["shop"]
-        return run_check(BY_CHECK[name], Evidence(con, "shop", start, now, tuple(overdue)), endpoint)
+        return run_check(BY_CHECK[name], CheckContext(con, "shop", start, now, tuple(overdue)), endpoint)
 
     return find
 
@@ -275,7 +282,7 @@ def file(tmp_path: Path) -> Warehouse:
 
 def by_readers(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
     """What the check finds when it is judged by the published file."""
-    with evidence_of_readers(file, "shop", day(4), list(ENDPOINTS)) as evidence:
+    with check_context_of_readers(file, "shop", day(4), list(ENDPOINTS)) as evidence:
         return [finding.what for finding in run_check(BY_CHECK[CURRENT], evidence, endpoint)]
 
 
@@ -330,7 +337,7 @@ def test_while_checks_are_judged_others_commit_and_publish(file: Warehouse, by: 
     if not is_current:
         bring_in(other, 5)
     with (
-        evidence_of_readers(file, "shop", day(4), list(ENDPOINTS))
+        check_context_of_readers(file, "shop", day(4), list(ENDPOINTS))
         if by == "readers"
         else evidence_of_a_run(file, "shop", day(4), MESSAGES)
     ) as evidence:
@@ -365,7 +372,7 @@ def test_no_check_finds_anything_in_a_coherent_world(seed: int, tmp_path: Path) 
     with shop(tmp_path, start=dt.date(2026, 9, 16), **options) as made:
         made.bring_everything_in()
         start = made.ingest.account.start
-        with evidence_of_readers(made.warehouse, "shop", start, list(ENDPOINTS)) as evidence:
+        with check_context_of_readers(made.warehouse, "shop", start, list(ENDPOINTS)) as evidence:
             findings = [each for check in CHECKS for one in ENDPOINTS if check.concerns(one)
                         for each in run_check(check, evidence, one)]  # fmt: skip
         ((hours, weeks),) = made.rows(

@@ -10,7 +10,7 @@ import pytest
 from wx_datacube.catalog.endpoints import ENDPOINTS, Family, Period
 from wx_datacube.emulator.world import World
 from wx_datacube.ingest.service import Report
-from wx_datacube.warehouse.checks import checks_of, evidence_of_readers, run_check
+from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.ledger import replay, store_calls
 from wx_datacube_tests.answers import MESSAGES, MONTHS, SENDERS, answered, day, row, rows_of, senders_row
@@ -170,7 +170,7 @@ def test_no_check_finds_anything_in_two_years(two_years: tuple[Shop, list[Report
     """Sums, distributions and all else that is checked agree wherever the world does, of every endpoint."""
     made = two_years[0]
     made.warehouse.publish()
-    with evidence_of_readers(made.warehouse, "shop", FIRST, list(ENDPOINTS)) as evidence:
+    with check_context_of_readers(made.warehouse, "shop", FIRST, list(ENDPOINTS)) as evidence:
         findings = {(check.name, each.name): run_check(check, evidence, each)
                     for each in ENDPOINTS for check in checks_of(each)}  # fmt: skip
 

@@ -16,7 +16,7 @@ from wx_datacube.errors import (
     UnexpectedAnswer,
     WeChatError,
 )
-from wx_datacube.wechat.answers import Attempt, Source, blank_out, parse, to_attempt, to_text, understand
+from wx_datacube.wechat.answers import Attempt, Source, parse, redact, to_attempt, to_text, understand
 from wx_datacube.wechat.transport import Reply
 from wx_datacube_tests.wechat_stand_in import DAY, NOON, TOKEN
 
@@ -245,7 +245,7 @@ class TestSecrets:
     )
     def test_a_secret_is_blanked_out_however_it_is_written(self, written: str) -> None:
         """Error pages of gateways quote the URL that they were asked for."""
-        assert blank_out(f"x={written}.", ["a/b+c d&e<0123"]) == "x=***."
+        assert redact(f"x={written}.", ["a/b+c d&e<0123"]) == "x=***."
 
     def test_an_error_page_that_quotes_the_token_is_kept_without_it(self) -> None:
         """In the response and in the errmsg."""
@@ -255,4 +255,4 @@ class TestSecrets:
 
     def test_short_strings_are_not_blanked_out(self) -> None:
         """A token "1" would destroy every figure."""
-        assert blank_out("1 1 1", ["1"]) == "1 1 1"
+        assert redact("1 1 1", ["1"]) == "1 1 1"

@@ -24,7 +24,7 @@ from wx_datacube.errors import (
     WeChatError,
 )
 from wx_datacube.wechat import Client, Quota
-from wx_datacube.wechat.retry import HostWatch, Limits
+from wx_datacube.wechat.retry import CircuitBreaker, Limits
 from wx_datacube.wechat.transport import Bounds
 from wx_datacube_tests.wechat_stand_in import (
     APPID,
@@ -317,7 +317,7 @@ class TestDeadHost:
     def test_a_dead_host_leaves_an_attempt_less_time(self) -> None:
         """The last one must end before the minute does."""
         time = Time()
-        watch = HostWatch("WeChat", time.seconds, Limits())
+        watch = CircuitBreaker("WeChat", time.seconds, Limits())
         assert watch.seconds_left() == 58
         watch.note(time.seconds(), TryAgain("Busy."))
         time.now += dt.timedelta(seconds=39)

@@ -16,7 +16,7 @@ import requests
 
 from wx_datacube.errors import TryAgain, UnexpectedAnswer, WeChatError
 from wx_datacube.wechat import Attempt
-from wx_datacube.wechat.guard import guarded_session
+from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.retry import Limits
 from wx_datacube.wechat.transport import Bounds, Transport, is_direct
 from wx_datacube_tests.wechat_stand_in import DAY, TOKEN, Answer, Ledger, StandIn, client, http, rows, wechat
@@ -369,7 +369,7 @@ class TestElsewhere:
 def test_credentials_in_a_url_are_sent_as_http_basic() -> None:
     """As `https://user:pw@host/…` of a token server; any characters, and nothing where there are none."""
     with StandIn(lambda _: http("{}")) as server:
-        transport = Transport("The token server", Bounds(), guarded_session)
+        transport = Transport("The token server", Bounds(), deadline_session)
         host = server.url.removeprefix("http://")
         for start in ("somebody:p%40ss%E9%92%A5@", ""):
             assert transport.send(f"http://{start}{host}/token").status == 200

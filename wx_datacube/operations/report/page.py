@@ -22,7 +22,7 @@ from wx_datacube.catalog.periods import due_on
 from wx_datacube.operations.report import charts
 from wx_datacube.operations.report.figures import Day, Figures, KeyFigure, Value
 from wx_datacube.operations.report.words import Words
-from wx_datacube.warehouse.faults import unwritable
+from wx_datacube.warehouse.errors import unwritable
 
 _STALE_DAYS = 3
 _GAPS_SHOWN = 5

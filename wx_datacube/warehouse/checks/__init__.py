@@ -17,8 +17,8 @@ from wx_datacube.warehouse.checks.answers import (
     NO_DATA_BEFORE_HISTORY,
 )
 from wx_datacube.warehouse.checks.arrival import DUE_LABELS_ARE_THERE, PUBLISHED_FILE_IS_CURRENT
-from wx_datacube.warehouse.checks.check import By, Check, Contents, Cure, Evidence, Finding
-from wx_datacube.warehouse.checks.evidence import contents, evidence_of_a_run, evidence_of_readers
+from wx_datacube.warehouse.checks.check import By, Check, CheckContext, Finding, Fingerprint, Remedy
+from wx_datacube.warehouse.checks.context import check_context_of_readers, contents, evidence_of_a_run
 from wx_datacube.warehouse.checks.sums import DISTRIBUTION_COVERS_USERS, MESSAGES_ADD_UP
 
 CHECKS = (
@@ -37,15 +37,15 @@ __all__ = [
     "DUE_LABELS_ARE_THERE",
     "By",
     "Check",
-    "Contents",
-    "Cure",
-    "Evidence",
+    "CheckContext",
     "Finding",
+    "Fingerprint",
+    "Remedy",
+    "check_context_of_readers",
     "checks_of",
     "concerned",
     "contents",
     "evidence_of_a_run",
-    "evidence_of_readers",
     "extent",
     "run_check",
 ]
@@ -83,7 +83,7 @@ def extent(findings: Iterable[Finding]) -> list[str]:
     return [f"{first}..{last}" for first, last in ranges]
 
 
-def run_check(check: Check, evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
+def run_check(check: Check, evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Everything that the check finds for an account's endpoint, newest first; nothing harmful when it passes."""
     found = sorted(check.find(evidence, endpoint), key=lambda finding: (finding.ref_date, finding.what))
     return sorted(found, key=lambda finding: finding.end, reverse=True)

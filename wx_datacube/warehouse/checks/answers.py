@@ -7,7 +7,7 @@ Add here what the answers now in force for the labels show by themselves; what i
 from collections.abc import Callable
 
 from wx_datacube.catalog.endpoints import COUNT_INTERVALS, ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
-from wx_datacube.warehouse.checks.check import Check, Cure, Evidence, Finding
+from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy
 from wx_datacube.warehouse.schema import GOOD_ANSWER
 
 _REJECTED = """
@@ -82,7 +82,7 @@ _LOOKED_AT = 10
 """Newest answers whose fields are looked at: WeChat adds a field to all answers from a day on, not to old ones."""
 
 
-def _unknown(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
+def _unknown(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Codes that the catalog has no word for, sources that nobody has seen, and fields that have no column."""
     newest = evidence.con.execute(
         "SELECT DISTINCT call_id FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint"
@@ -128,7 +128,7 @@ SELECT max(end_date)::VARCHAR, 'field ' || name || ' in ' || count(DISTINCT call
 FROM fields WHERE NOT list_contains(known, name) GROUP BY name"""
 
 
-def _by(sql: Callable[[Endpoint], str]) -> Callable[[Evidence, Endpoint], list[Finding]]:
+def _by(sql: Callable[[Endpoint], str]) -> Callable[[CheckContext, Endpoint], list[Finding]]:
     """What a SELECT that is made for each endpoint finds."""
     return lambda evidence, endpoint: evidence.findings(endpoint, sql(endpoint))
 
@@ -159,7 +159,7 @@ CODES_AND_FIELDS_ARE_KNOWN = Check(
     " field that has no column."
     " 没有未知的消息类型、区间代码或字段，user_source 均为 0。",
     _unknown,
-    cure=Cure(
+    cure=Remedy(
         "Nothing is lost: such codes are counted and shown as other (N), and such fields stay in datacube.api_calls."
         " WeChat has changed something: upgrade wx_datacube, or report it, so that the catalog gets a word for it."
         " 数据没有丢失；微信有所变更，请升级 wx_datacube 或向我们反馈。",

@@ -7,14 +7,14 @@ Add here what is missing rather than wrong. A check of this kind is worth most w
 import datetime as dt
 
 from wx_datacube.catalog.endpoints import Endpoint
-from wx_datacube.warehouse.checks.check import By, Check, Cure, Evidence, Finding
+from wx_datacube.warehouse.checks.check import By, Check, CheckContext, Finding, Remedy
 from wx_datacube.warehouse.overdue import Gap, Overdue
 
 _PATIENCE = dt.timedelta(minutes=10)
 """How long a call may be unpublished: runs publish every few seconds, and when they end."""
 
 
-def _missing(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
+def _missing(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """The endpoint's overdue labels; those for which nobody has to act are told and fail nothing."""
     return [
         _gap(endpoint, gap, overdue)
@@ -31,13 +31,13 @@ def _gap(endpoint: Endpoint, gap: Gap, overdue: Overdue) -> Finding:
     return Finding(first, ". ".join(parts), endpoint.name, first, last, harmless=bool(overdue.waits))
 
 
-def _unpublished(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
+def _unpublished(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
     what = evidence.fault or _difference(evidence, endpoint)
     today = str(evidence.now.date())
     return [Finding(today, what, endpoint.name, today, today)] if what else []
 
 
-def _difference(evidence: Evidence, endpoint: Endpoint) -> str:
+def _difference(evidence: CheckContext, endpoint: Endpoint) -> str:
     """What the published file lacks, or has otherwise than it was written; empty where there is nothing."""
     written, published = evidence.written, evidence.published
     if written is None or published is None:
@@ -61,7 +61,7 @@ DUE_LABELS_ARE_THERE = Check(
     " quota, or is being brought in, is named and fails nothing."
     " 周期结束后次日 12:00（北京时间）应有的数据都已到位；等待当日配额或正在补齐的数据只提示，不算缺失。",
     _missing,
-    cure=Cure(
+    cure=Remedy(
         "Switch on the schedules, or run the command under how to heal; `wx-datacube doctor` says what is in the way."
         " What you don't want is not asked for once WX_DATACUBE_START is later."
         " 请打开定时任务或运行 how to heal 中的命令；wx-datacube doctor 会指出障碍所在。",
@@ -73,7 +73,7 @@ PUBLISHED_FILE_IS_CURRENT = Check(
     "The file that people read holds what runs have written, call for call and row for row."
     " 供查询的数据文件与写入的数据一致。",
     _unpublished,
-    cure=Cure(
+    cure=Remedy(
         "Any run publishes the file again, and so does the command under how to heal, which makes no call."
         " 任意一次运行都会重新发布；how to heal 中的命令不调用微信。",
         By.PUBLISHING,

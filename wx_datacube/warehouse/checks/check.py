@@ -15,7 +15,7 @@ from wx_datacube.warehouse.overdue import Overdue
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class Fingerprint:
     """What one of the two files holds of an account, briefly enough to be compared with the other.
 
     `tables` has for each endpoint its calls, its rows, and a fingerprint of all rows.
@@ -27,7 +27,7 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class CheckContext:
     """What checks go by: an account's tables, its first day, the time, and both files' contents where there are both.
 
     `overdue` are the account's settled labels that are missing; `fault` says why the published file can't be read.
@@ -38,8 +38,8 @@ class Evidence:
     start: dt.date
     now: dt.datetime
     overdue: tuple[Overdue, ...] = ()
-    written: Contents | None = None
-    published: Contents | None = None
+    written: Fingerprint | None = None
+    published: Fingerprint | None = None
     fault: str | None = None
 
     def findings(self, endpoint: Endpoint, sql: str) -> "list[Finding]":
@@ -77,7 +77,7 @@ class By(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Cure:
+class Remedy:
     """What heals a check, in both languages, and the command for it."""
 
     advice: str
@@ -89,7 +89,7 @@ class Cure:
         return self.by.value
 
 
-REFRESH = Cure(
+REFRESH = Remedy(
     "A clean answer heals it: ask WeChat again with the command under how to heal, or by a run with `refresh: true`."
     " 重新获取后即可恢复。",
     By.ASKING_AGAIN,
@@ -105,7 +105,7 @@ class Check:
 
     name: str
     description: str
-    find: Callable[[Evidence, Endpoint], list[Finding]]
-    cure: Cure = REFRESH
+    find: Callable[[CheckContext, Endpoint], list[Finding]]
+    cure: Remedy = REFRESH
     grave: bool = False
     concerns: Callable[[Endpoint], bool] = lambda endpoint: True

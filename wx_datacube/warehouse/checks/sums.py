@@ -5,12 +5,12 @@ a period is held against the least and the most users that its types allow.
 """
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family, Period
-from wx_datacube.warehouse.checks.check import By, Check, Cure, Evidence, Finding
+from wx_datacube.warehouse.checks.check import By, Check, CheckContext, Finding, Remedy
 from wx_datacube.warehouse.schema import NEXT_LABEL
 
 _DAYS = ENDPOINTS[0]
 
-_OLDER = Cure(
+_OLDER = Remedy(
     "One of the two is out of date. The command under how to heal asks again for what was fetched first; if they still"
     " differ, it names the other. If fresh answers of both differ, WeChat's own figures don't agree: tell its support,"
     " with the rid in datacube.api_calls."
@@ -54,11 +54,11 @@ FROM days FULL JOIN others USING (label, msg_type) JOIN whole USING (label)
 WHERE coalesce(days.messages, 0) <> coalesce(others.messages, 0)"""
 
 
-def _add_up(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
+def _add_up(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
     return evidence.findings(endpoint, _unequal(endpoint))
 
 
-def _uncovered(evidence: Evidence, endpoint: Endpoint) -> list[Finding]:
+def _uncovered(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Periods whose distribution has fewer users than one type, or more than all types together."""
     messages, senders = (
         next(each for each in ENDPOINTS if each.period is endpoint.period and each.family is family)

@@ -22,7 +22,7 @@ from wx_datacube.config.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.operations.backfill import Ahead, Backfill, Landed, Run, Scope
+from wx_datacube.operations.backfill import Backfill, Backlog, Batch, Run, Scope
 from wx_datacube.orchestration.runs import REASON_TAG, Reason
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.ingesting import Watching
@@ -36,17 +36,17 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 class NoRuns:
     """Dagster's side of a backfill in tests of what is fetched: it makes no runs, which take most of the time."""
 
-    def to_do(self) -> Ahead:
+    def to_do(self) -> Backlog:
         """Something."""
-        return Ahead(1, 0)
+        return Backlog(1, 0)
 
-    def materialize(self, landed: Landed) -> Iterator[Run]:
+    def materialize(self, landed: Batch) -> Iterator[Run]:
         """Nothing."""
         return iter(())
 
 
 @dataclass(frozen=True)
-class Orchestra:
+class DagsterEnv:
     """A project folder, which is the current one, its account `default` and an instance in memory, or the one given."""
 
     folder: Path
@@ -149,13 +149,13 @@ def labels(endpoint: Endpoint, first: dt.date, last: dt.date) -> list[dt.date]:
 @contextmanager
 def orchestra(
     folder: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance | None = None
-) -> Iterator[Orchestra]:
+) -> Iterator[DagsterEnv]:
     """A fresh project folder, with nothing configured and nothing exported, and a fresh instance or the one given."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(TOP / name, folder)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.chdir(folder)
     with ExitStack() as stack:
-        found = Orchestra(folder, monkeypatch, stack, instance)
+        found = DagsterEnv(folder, monkeypatch, stack, instance)
         found.configure()
         yield found

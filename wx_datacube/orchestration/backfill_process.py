@@ -16,7 +16,7 @@ from typing import Any, Self
 from wx_datacube.config.environment import environment_elsewhere
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.operations.backfill import Ahead, Landed, Run, Scope
+from wx_datacube.operations.backfill import Backlog, Batch, Run, Scope
 
 SECONDS_TO_END = 30
 """How long the run under way may still take when nobody waits for it any more."""
@@ -61,12 +61,12 @@ class DagsterProcess:
             self._process.wait()
             raise
 
-    def to_do(self) -> Ahead:
+    def to_do(self) -> Backlog:
         """What was to do when the process began."""
-        found: Ahead = self._receive()
+        found: Backlog = self._receive()
         return found
 
-    def materialize(self, landed: Landed) -> Iterator[Run]:
+    def materialize(self, landed: Batch) -> Iterator[Run]:
         """Have what landed materialized; the runs as they end."""
         with self._gone_is_an_error():
             self._connection.send(landed)

@@ -102,8 +102,8 @@ MOMENTS = {
     "while the writer's file is made": _at("pathlib:Path.replace", 1, of=_named(".making")),
     "between ledger and table": _at("wx_datacube.warehouse.ledger:load_calls", 3),
     "before the commit": _at("wx_datacube.ingest.pool:store_calls", 3, after=True),
-    "after the commit": _at("wx_datacube.ingest.pool:Crew._store", 4, after=True),
-    "in the checkpoint": _at("wx_datacube.ingest.pool:Crew._store", 3, die_once_it_changes),
+    "after the commit": _at("wx_datacube.ingest.pool:FetchPool._store", 4, after=True),
+    "in the checkpoint": _at("wx_datacube.ingest.pool:FetchPool._store", 3, die_once_it_changes),
     "in the copy": _at("wx_datacube.warehouse.files:copy_file", 2, die_half_way, of=_named(".writer.duckdb")),
     "before the rename": _at("pathlib:Path.replace", 2, of=_named(".publishing")),
     "after the rename": _at("pathlib:Path.replace", 2, of=_named(".publishing"), after=True),
@@ -121,7 +121,9 @@ def deadly(moment: str, folder: Path) -> dict[str, str]:
     assert moment in MOMENTS
     top = Path(__file__).parent.parent.parent
     folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(f"from wx_datacube_tests.end_to_end.deadly import arm\narm({moment!r})\n")
+    (folder / "sitecustomize.py").write_text(
+        f"from wx_datacube_tests.end_to_end.crash_injection import arm\narm({moment!r})\n"
+    )
     return {"PYTHONPATH": os.pathsep.join([str(folder), str(top)])}
 
 

@@ -1,4 +1,4 @@
-"""Evidence: what checks go by, taken from the files, in a run and when nothing ran.
+"""CheckContext: what checks go by, taken from the files, in a run and when nothing ran.
 
 Add here what several checks need to know that no SELECT says. Nothing is judged here.
 """
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.errors import WarehouseError
-from wx_datacube.warehouse.checks.check import Contents, Evidence
+from wx_datacube.warehouse.checks.check import CheckContext, Fingerprint
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.overdue import find_overdue
 
@@ -18,12 +18,12 @@ from wx_datacube.warehouse.overdue import find_overdue
 @contextmanager
 def evidence_of_a_run(
     warehouse: Warehouse, account: str, start: dt.date, endpoint: Endpoint, daily_calls: int | None = None
-) -> Iterator[Evidence]:
+) -> Iterator[CheckContext]:
     """By what was committed last, which is compared with the published file where that isn't current."""
     with warehouse.snapshot_and_published() as (con, published):
         now = warehouse.clock()
         overdue = find_overdue(con, {account: start}, now, daily_calls=daily_calls)[account]
-        evidence = Evidence(con, account, start, now, tuple(overdue))
+        evidence = CheckContext(con, account, start, now, tuple(overdue))
         if isinstance(published, WarehouseError):
             evidence = replace(evidence, fault=str(published))
         elif published is not None:
@@ -34,9 +34,9 @@ def evidence_of_a_run(
 
 
 @contextmanager
-def evidence_of_readers(
+def check_context_of_readers(
     warehouse: Warehouse, account: str, start: dt.date, endpoints: list[Endpoint], daily_calls: int | None = None
-) -> Iterator[Evidence]:
+) -> Iterator[CheckContext]:
     """By the published file, which is compared with what was committed last where it isn't current."""
     with warehouse.snapshot_and_published() as (con, published):
         if isinstance(published, WarehouseError):
@@ -45,18 +45,18 @@ def evidence_of_readers(
         overdue = find_overdue(read, {account: start}, now, daily_calls=daily_calls, under_way=warehouse.is_fetching)[
             account
         ]
-        evidence = Evidence(read, account, start, now, tuple(overdue))
+        evidence = CheckContext(read, account, start, now, tuple(overdue))
         if published is not None:
             written = contents(con, account, endpoints)
             evidence = replace(evidence, written=written, published=contents(published, account, endpoints))
         yield evidence
 
 
-def contents(con: Connection, account: str, endpoints: list[Endpoint]) -> Contents:
+def contents(con: Connection, account: str, endpoints: list[Endpoint]) -> Fingerprint:
     """What a file holds of an account, in a few numbers for each endpoint."""
     found = con.execute("SELECT call_id, requested_at FROM datacube.api_calls ORDER BY call_id DESC LIMIT 1").fetchall()
     last_call, last_call_at = found[0] if found else (0, None)
-    return Contents(last_call, last_call_at, {each.name: _numbers(con, account, each) for each in endpoints})
+    return Fingerprint(last_call, last_call_at, {each.name: _numbers(con, account, each) for each in endpoints})
 
 
 def _numbers(con: Connection, account: str, endpoint: Endpoint) -> tuple[int, int, int]:

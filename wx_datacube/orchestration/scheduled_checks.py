@@ -11,17 +11,17 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 from wx_datacube.alerts.attention import tell
-from wx_datacube.alerts.troubles import Source, Trouble, Troubles, Urgency
+from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
 from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import BEIJING, SETTLED_HOUR, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.orchestration.alert_hooks import telling
 from wx_datacube.orchestration.checks import check_results, evaluation, in_short, subjects
 from wx_datacube.orchestration.event_log import stored_together
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
-from wx_datacube.orchestration.telling import telling
-from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, evidence_of_readers
+from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, check_context_of_readers
 from wx_datacube.warehouse.files import Warehouse
 
 
@@ -77,7 +77,7 @@ def _looked_again(context: dg.ScheduleEvaluationContext, account: str, now: dt.d
             tell(con, settings, settings.account(account), now, say)
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
-    Troubles(settings.database, settings.webhook, lambda: now).deliver(say)
+    Alerts(settings.database, settings.webhook, lambda: now).deliver(say)
     return dg.SkipReason("The checks were judged at 12:35. Labels that are missing were looked at again.")
 
 
@@ -90,7 +90,9 @@ def _judged(
         settings = load_settings()
         configured, endpoints = settings.account(account), [BY_NAME[name] for name in keys]
         warehouse = Warehouse(settings.database, clock=clock)
-        with evidence_of_readers(warehouse, account, configured.start, endpoints, settings.daily_calls) as evidence:
+        with check_context_of_readers(
+            warehouse, account, configured.start, endpoints, settings.daily_calls
+        ) as evidence:
             found = [result for each in endpoints for result in check_results(evidence, each, keys[each.name])]
             attention = tell(evidence.con, settings, configured, evidence.now, say)
     except WxDatacubeError as error:
@@ -100,15 +102,15 @@ def _judged(
     flagged = [result for result in found if not result.passed]
     for result in flagged:
         say(in_short(result))
-    for text in dict.fromkeys(each.text for each in attention.troubles):
+    for text in dict.fromkeys(each.text for each in attention.alerts):
         say(text)
     names = {key: name for name, key in keys.items()}
     troubles = [
-        Trouble(str(result.check_name), subject, Urgency.PERSON, in_short(result))
+        Alert(str(result.check_name), subject, Urgency.PERSON, in_short(result))
         for result in flagged
         # What is missing was told with the reason, for all endpoints at once.
         if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name
         for subject in subjects(result, names[result.asset_key])
     ]
-    Troubles(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, troubles, say)
+    Alerts(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, troubles, say)
     context.log.info(f"{len(found)} checks judged, {len(flagged)} flagged.")

@@ -7,15 +7,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.alerts.troubles import Troubles
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Period
 from wx_datacube.cli import commands
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.doctor import examine
 from wx_datacube.orchestration.runs import Reason
+from wx_datacube_tests.dagster_environment import DAYS, QUIET, SENDERS, DagsterEnv, asset_key, orchestra
 from wx_datacube_tests.end_to_end.project import Project
-from wx_datacube_tests.orchestrating import DAYS, QUIET, SENDERS, Orchestra, asset_key, orchestra
 from wx_datacube_tests.receiver import KEY, Receiver
 
 START, LAST = dt.date(2024, 6, 3), dt.date(2024, 6, 9)
@@ -31,7 +31,7 @@ def emulated() -> Iterator[Emulated]:
 
 
 @pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated, receiver: Receiver) -> Iterator[Orchestra]:
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated, receiver: Receiver) -> Iterator[DagsterEnv]:
     """An account with a week of history, whose troubles are told to the receiver."""
     with orchestra(tmp_path, monkeypatch) as found:
         found.use(emulated, START=START, WEBHOOK=receiver.url())
@@ -43,7 +43,7 @@ def headings(receiver: Receiver) -> list[str]:
     return [text.split("\n")[0].split(" · ")[2] for text in receiver.texts]
 
 
-def judge(it: Orchestra, now: dt.datetime = NOON) -> dg.ExecuteInProcessResult:
+def judge(it: DagsterEnv, now: dt.datetime = NOON) -> dg.ExecuteInProcessResult:
     """Run the job `default_checks` at a moment."""
     job = build_defs(clock=lambda: now).resolve_job_def("default_checks")
     return job.execute_in_process(instance=it.instance, run_config=QUIET, raise_on_error=False)
@@ -52,13 +52,13 @@ def judge(it: Orchestra, now: dt.datetime = NOON) -> dg.ExecuteInProcessResult:
 # --- runs -------------------------------------------------------------------------------------------------------
 
 
-def test_what_needs_a_person_is_told_once(it: Orchestra, emulated: Emulated, receiver: Receiver) -> None:
+def test_what_needs_a_person_is_told_once(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
     """However often it is met; when another endpoint meets it, and once it was mended and comes back, again."""
     emulated.control.set(denied=["*"])
     for endpoint in (DAYS, DAYS, SENDERS, DAYS):
         assert not it.run(endpoint, START, LAST, reason=Reason.SCHEDULE).success
     assert headings(receiver) == ["需要您处理"]
-    Troubles(it.warehouse.database, it.settings.webhook).deliver()  # as the next tick does
+    Alerts(it.warehouse.database, it.settings.webhook).deliver()  # as the next tick does
     assert headings(receiver) == ["需要您处理"] * 2
     assert "Only certified accounts (微信认证)" in receiver.texts[0]
     assert f"also: {SENDERS.name}" in receiver.texts[1]
@@ -71,25 +71,25 @@ def test_what_needs_a_person_is_told_once(it: Orchestra, emulated: Emulated, rec
     assert headings(receiver) == ["需要您处理"] * 3
 
 
-def test_a_wrong_secret_is_over_with_the_first_token(it: Orchestra, emulated: Emulated, receiver: Receiver) -> None:
+def test_a_wrong_secret_is_over_with_the_first_token(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
     """It is the account's trouble, not the endpoint's that met it: any call, or `doctor`, ends it."""
     secret = emulated.secret
     for heal in ("a run", "doctor"):
         emulated.control.set(secret="f" * 32)
         emulated.control.revoke_tokens()
         assert not it.run(DAYS, START, LAST, refresh=True).success
-        assert len(Troubles(it.warehouse.database).standing("default")) == 1
+        assert len(Alerts(it.warehouse.database).standing("default")) == 1
         emulated.control.set(secret=secret)
         if heal == "a run":
             assert it.run(SENDERS, START, LAST, refresh=True).success
         else:
             assert all(each.well for each in examine(it.settings, it.settings.account()))
-        assert Troubles(it.warehouse.database).standing("default") == []
+        assert Alerts(it.warehouse.database).standing("default") == []
 
     assert headings(receiver) == ["需要您处理"] * 2
 
 
-def test_a_used_up_quota_waits_till_tomorrow(it: Orchestra, emulated: Emulated, receiver: Receiver) -> None:
+def test_a_used_up_quota_waits_till_tomorrow(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
     """A run by schedule is green and a run by hand is not: both say the same, once."""
     emulated.control.set_quota(0)
     assert it.run(DAYS, START, LAST, reason=Reason.SCHEDULE).success
@@ -98,7 +98,7 @@ def test_a_used_up_quota_waits_till_tomorrow(it: Orchestra, emulated: Emulated, 
     assert headings(receiver) == ["等到明天，无需处理"]
 
 
-def test_figures_that_are_not_published_are_no_trouble(it: Orchestra, receiver: Receiver) -> None:
+def test_figures_that_are_not_published_are_no_trouble(it: DagsterEnv, receiver: Receiver) -> None:
     """A silent morning is silent."""
     with wechat(clock="2024-06-10T07:00", frozen=True, refuse_unpublished=True) as early:
         it.use(early, START=START, WEBHOOK=receiver.url())
@@ -108,7 +108,7 @@ def test_figures_that_are_not_published_are_no_trouble(it: Orchestra, receiver: 
     assert receiver.got == []
 
 
-def test_what_is_wrong_with_the_files_is_told_once(it: Orchestra, receiver: Receiver) -> None:
+def test_what_is_wrong_with_the_files_is_told_once(it: DagsterEnv, receiver: Receiver) -> None:
     """Dagster's hook tells what WeChat has not said; a run that goes well ends it."""
     assert it.run(DAYS, START, LAST).success
     whole = it.warehouse.writer.read_bytes()
@@ -133,7 +133,7 @@ class Broken:
         raise RuntimeError(f"at https://example.com/?key={KEY}")
 
 
-def test_a_fault_of_the_program_is_told_by_its_name(it: Orchestra, receiver: Receiver) -> None:
+def test_a_fault_of_the_program_is_told_by_its_name(it: DagsterEnv, receiver: Receiver) -> None:
     """An operator can't mend it, but has to know; its text may hold anything, and stays in Dagster's log."""
     resources = {"wechat_default": dg.ResourceDefinition.hardcoded_resource(Broken())}
     job = build_defs(resources=resources).resolve_implicit_job_def_def_for_assets([asset_key(DAYS)])
@@ -154,7 +154,7 @@ def test_a_fault_of_the_program_is_told_by_its_name(it: Orchestra, receiver: Rec
 
 
 @pytest.mark.parametrize("broken", ["refuses", "is gone"])
-def test_a_dead_receiver_changes_no_run(it: Orchestra, emulated: Emulated, receiver: Receiver, broken: str) -> None:
+def test_a_dead_receiver_changes_no_run(it: DagsterEnv, emulated: Emulated, receiver: Receiver, broken: str) -> None:
     """A good run stays good, and one that waits by schedule stays green."""
     if broken == "is gone":
         it.patch.setenv("WX_DATACUBE_WEBHOOK", "http://127.0.0.1:9/robot/send")
@@ -168,7 +168,7 @@ def test_a_dead_receiver_changes_no_run(it: Orchestra, emulated: Emulated, recei
 # --- the checks of 12:35 ----------------------------------------------------------------------------------------
 
 
-def test_at_noon_it_is_told_that_nothing_ran(it: Orchestra, receiver: Receiver) -> None:
+def test_at_noon_it_is_told_that_nothing_ran(it: DagsterEnv, receiver: Receiver) -> None:
     """In one message, with what is missing of every endpoint and the command that brings it in; once."""
     for _ in range(2):
         assert judge(it).success
@@ -182,7 +182,7 @@ def test_at_noon_it_is_told_that_nothing_ran(it: Orchestra, receiver: Receiver) 
     assert all(name in text for name in late)
 
 
-def test_at_noon_nothing_is_told_where_nothing_is_flagged(it: Orchestra, receiver: Receiver) -> None:
+def test_at_noon_nothing_is_told_where_nothing_is_flagged(it: DagsterEnv, receiver: Receiver) -> None:
     """All of it came in the morning; a day later there is the next day to tell of."""
     for endpoint in ENDPOINTS:
         if endpoint.period is not Period.MONTH:
@@ -235,14 +235,14 @@ def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiv
     assert "why: There are no credentials to ask WeChat with." in missing
 
 
-def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: Orchestra, emulated: Emulated) -> None:
+def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: DagsterEnv, emulated: Emulated) -> None:
     """Schedules may have gone on since: `status` would need a person until somebody types `backfill` again."""
     it.configure(API_URL=emulated.api_url, START=START)
     assert commands.run(["backfill"]) == 2
-    (standing,) = Troubles(it.warehouse.database).standing("default")
+    (standing,) = Alerts(it.warehouse.database).standing("default")
     assert "There are no credentials" in standing.text
 
     it.use(emulated, START=START)
     assert it.run(DAYS, START, LAST).success
 
-    assert Troubles(it.warehouse.database).standing("default") == []
+    assert Alerts(it.warehouse.database).standing("default") == []

@@ -1,4 +1,4 @@
-"""Troubles: what stands between an account and its figures at present, kept beside the database, and told to a chat.
+"""Alerts: what stands between an account and its figures at present, kept beside the database, and told to a chat.
 
 A trouble is noted when it is met, and forgotten when what it is about goes well again. While it lasts it is told to the
 chat of `WX_DATACUBE_WEBHOOK` once, and, where somebody has to see to it, once more whenever its extent grows: another
@@ -83,7 +83,7 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Alert:
     """A trouble of an account: `cause` makes it one incident, `subject` is what met it, such as an endpoint."""
 
     cause: str
@@ -123,7 +123,7 @@ def urgency(error: Exception) -> Urgency | None:
     return Urgency.LATER if again else Urgency.PERSON
 
 
-def troubles_of(errors: Iterable[Exception], subject: str) -> list[Trouble]:
+def alerts_of(errors: Iterable[Exception], subject: str) -> list[Alert]:
     """The troubles that errors are; the same error of several endpoints is one incident.
 
     Of an unexpected one the name is told only: who knows what its text holds.
@@ -138,14 +138,14 @@ def troubles_of(errors: Iterable[Exception], subject: str) -> list[Trouble]:
             text = str(error) if isinstance(error, WxDatacubeError) else _UNKNOWN.format(type(error).__name__)
             token = isinstance(error, WeChatError) and error.endpoint in TOKEN_CALLS
             met = TOKEN if token else subject
-            found.append(Trouble(f"{type(error).__name__}{code}", met, asks, one_line(f"{chinese} {text}")))
+            found.append(Alert(f"{type(error).__name__}{code}", met, asks, one_line(f"{chinese} {text}")))
     return found
 
 
 _UNKNOWN = "It failed for a reason that wx_datacube doesn't know ({}): see the run in Dagster, and please report it."
 
 
-class Troubles:
+class Alerts:
     """The troubles of all accounts of a database, and the chat that they are told to (None: nobody is told)."""
 
     def __init__(self, database: Path, webhook: Secret | None = None, clock: Clock = beijing_now) -> None:
@@ -160,7 +160,7 @@ class Troubles:
         account: str,
         source: Source,
         looked_at: Collection[str] | None,
-        found: Collection[Trouble],
+        found: Collection[Alert],
         say: Callable[[str], None] = lambda message: None,
     ) -> None:
         """Note what was found of the subjects `looked_at` (None: all that the source may know), and tell what is new.
@@ -233,10 +233,10 @@ class Troubles:
         """Whether anything is kept of an account."""
         return any(each["account"] == account for each in self._known())
 
-    def standing(self, account: str) -> list[Trouble]:
+    def standing(self, account: str) -> list[Alert]:
         """What somebody has to see to and is not over; overdue labels are not among it."""
         return [
-            Trouble(each["cause"], subject, Urgency.PERSON, f"{each['text']} (since {each['since']})")
+            Alert(each["cause"], subject, Urgency.PERSON, f"{each['text']} (since {each['since']})")
             for each in self._known()
             if (each["account"], each["urgency"]) == (account, Urgency.PERSON.name) and each["source"] != Source.LABELS
             for subject in each["subjects"]
@@ -431,7 +431,7 @@ def _updated(
     account: str,
     source: Source,
     looked_at: Collection[str] | None,
-    found: Iterable[Trouble],
+    found: Iterable[Alert],
     now: dt.datetime,
 ) -> list[_Kept]:
     """The troubles after a look at some subjects of an account, or at all; one without a subject left is over."""

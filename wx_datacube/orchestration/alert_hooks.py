@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from wx_datacube.alerts.troubles import BACKFILL, Source, Trouble, Troubles, troubles_of
+from wx_datacube.alerts.store import BACKFILL, Alert, Alerts, Source, alerts_of
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WeChatError
@@ -23,7 +23,7 @@ def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefini
         error = context.op_exception
         cause = error.cause if isinstance(error, Explained) else error
         untold = [cause] if isinstance(cause, Exception) and not isinstance(cause, WeChatError) else []
-        _note(context, account, [subject], troubles_of(untold, subject), clock)
+        _note(context, account, [subject], alerts_of(untold, subject), clock)
 
     @dg.success_hook(name=f"forget_{account}_{subject}")
     def succeeded(context: dg.HookContext) -> None:
@@ -33,12 +33,12 @@ def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefini
 
 
 def _note(
-    context: dg.HookContext, account: str, looked_at: Sequence[str], found: Sequence[Trouble], clock: Clock
+    context: dg.HookContext, account: str, looked_at: Sequence[str], found: Sequence[Alert], clock: Clock
 ) -> None:
     try:
         settings = load_settings()
     except SettingsError as error:
         context.log.warning(f"Nobody could be told of this: {error}")
         return
-    troubles = Troubles(settings.database, settings.webhook, clock)
+    troubles = Alerts(settings.database, settings.webhook, clock)
     troubles.note(account, Source.RUNS, looked_at, found, context.log.warning)

@@ -1,4 +1,4 @@
-"""Troubles: noted when met, told while they last once for each extent, forgotten when it goes well again."""
+"""Alerts: noted when met, told while they last once for each extent, forgotten when it goes well again."""
 
 import datetime as dt
 import os
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.alerts.troubles import (
+from wx_datacube.alerts.store import (
     CHINESE,
     TOKEN,
+    Alert,
+    Alerts,
     Source,
-    Trouble,
-    Troubles,
     Urgency,
     _updated,
-    troubles_of,
+    alerts_of,
     urgency,
 )
 from wx_datacube.config.settings import Secret
@@ -38,16 +38,16 @@ from wx_datacube.errors import (
 )
 from wx_datacube_tests.receiver import KEY, Receiver
 
-DENIED = troubles_of([error_for(48001, endpoint="getupstreammsg")], "getupstreammsg")
-DENIED_TOO = troubles_of([error_for(48001, endpoint="getupstreammsgweek")], "getupstreammsgweek")
-USED_UP = troubles_of([error_for(45009, endpoint="getupstreammsghour")], "getupstreammsghour")
-FLAGGED = Trouble("messages_add_up", "getupstreammsg", Urgency.PERSON, "They don't add up.")
+DENIED = alerts_of([error_for(48001, endpoint="getupstreammsg")], "getupstreammsg")
+DENIED_TOO = alerts_of([error_for(48001, endpoint="getupstreammsgweek")], "getupstreammsgweek")
+USED_UP = alerts_of([error_for(45009, endpoint="getupstreammsghour")], "getupstreammsghour")
+FLAGGED = Alert("messages_add_up", "getupstreammsg", Urgency.PERSON, "They don't add up.")
 
 
-def missing(first: int, last: int | None = None) -> Trouble:
+def missing(first: int, last: int | None = None) -> Alert:
     """Days of November that are missing."""
     gap = f"2026-11-{first:02}..2026-11-{last or first:02}"
-    return Trouble("overdue", f"getupstreammsg {gap}", Urgency.PERSON, f"{gap} is missing.")
+    return Alert("overdue", f"getupstreammsg {gap}", Urgency.PERSON, f"{gap} is missing.")
 
 
 class Book:
@@ -56,18 +56,18 @@ class Book:
     def __init__(self, folder: Path, receiver: Receiver | None) -> None:
         webhook = Secret(receiver.url()) if receiver else None
         self.now = dt.datetime(2026, 11, 24, 8, 30)
-        self.troubles = Troubles(folder / "figures.duckdb", webhook, lambda: self.now)
+        self.alerts = Alerts(folder / "figures.duckdb", webhook, lambda: self.now)
         self.said: list[str] = []
 
     @property
     def path(self) -> Path:
         """The file."""
-        return self.troubles._path
+        return self.alerts._path
 
-    def note(self, found: list[Trouble], *looked_at: str, account: str = "shop", source: Source = Source.CALLS) -> None:
+    def note(self, found: list[Alert], *looked_at: str, account: str = "shop", source: Source = Source.CALLS) -> None:
         """Note what was found of subjects; without any, of the ones found."""
         subjects = looked_at or tuple(each.subject for each in found)
-        self.troubles.note(account, source, subjects, found, self.said.append)
+        self.alerts.note(account, source, subjects, found, self.said.append)
 
 
 @pytest.fixture
@@ -110,12 +110,12 @@ def test_an_endpoint_that_joins_an_incident_is_told(book: Book, receiver: Receiv
 def test_what_a_run_meets_with_all_its_endpoints_is_told_twice_at_most(book: Book, receiver: Receiver) -> None:
     """With the first of them at once, and with all of them by the next tick."""
     for name in ("getupstreammsg", "getupstreammsgdist", "getupstreammsghour"):
-        book.note(troubles_of([error_for(48001, endpoint=name)], name))
+        book.note(alerts_of([error_for(48001, endpoint=name)], name))
     assert len(receiver.texts) == 1
 
     book.now += dt.timedelta(hours=1)
     for _ in range(2):
-        book.troubles.deliver(book.said.append)
+        book.alerts.deliver(book.said.append)
     assert len(receiver.texts) == 2
     assert receiver.texts[1].endswith("(同样 · also: getupstreammsgdist, getupstreammsg)")
 
@@ -124,7 +124,7 @@ def test_what_is_told_at_the_end_has_all_endpoints(book: Book, receiver: Receive
     """By the end of a `backfill`, say, which may take seconds."""
     book.note(DENIED)
     book.note(DENIED_TOO)
-    book.troubles.note("shop", Source.LABELS, None, [missing(24)])
+    book.alerts.note("shop", Source.LABELS, None, [missing(24)])
 
     _, text = receiver.texts
     assert "(同样 · also: getupstreammsg)\n• 2026-11-24..2026-11-24 is missing." in text
@@ -134,7 +134,7 @@ def test_how_far_it_goes_is_not_told_of_what_passes_by_itself(book: Book, receiv
     """The quota of one endpoint after the other is used up: nobody has anything to do."""
     book.note(USED_UP)
     book.now += dt.timedelta(days=1)
-    book.note(troubles_of([error_for(45009, endpoint="getupstreammsg")], "getupstreammsg"))
+    book.note(alerts_of([error_for(45009, endpoint="getupstreammsg")], "getupstreammsg"))
 
     assert len(receiver.texts) == 1
 
@@ -143,7 +143,7 @@ def test_missing_labels_are_told_again_when_there_are_more(book: Book, receiver:
     """Not when some of them came, nor when a gap falls apart."""
     for found in ([missing(24)], [missing(24, 26)], [missing(24), missing(26)], [missing(26)], [missing(26, 27)]):
         book.now += dt.timedelta(days=1)
-        book.troubles.note("shop", Source.LABELS, None, found, book.said.append)
+        book.alerts.note("shop", Source.LABELS, None, found, book.said.append)
 
     assert [text.split("• ")[1] for text in receiver.texts] == [
         "2026-11-24..2026-11-24 is missing.",
@@ -156,22 +156,20 @@ def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Rece
     """Within the same morning, though nothing new is met, and though the incident has ended in between for some."""
     receiver.status = 500
     book.note([*DENIED, *DENIED_TOO])
-    book.troubles.deliver()  # at once it is left alone
+    book.alerts.deliver()  # at once it is left alone
     assert len(receiver.texts) == 1
 
     receiver.status = 200
     book.now += dt.timedelta(hours=1)
     for _ in range(2):
-        book.troubles.deliver()
+        book.alerts.deliver()
     assert len(receiver.texts) == 2
     assert receiver.texts[0] == receiver.texts[1]
 
 
 def test_who_was_killed_while_posting_has_told_nothing(book: Book, receiver: Receiver) -> None:
     """What it had claimed is told by the next one, a minute later."""
-    (claimed,) = book.troubles._changed(
-        lambda kept: _updated(kept, "shop", Source.CALLS, None, DENIED, book.now), "shop"
-    )
+    (claimed,) = book.alerts._changed(lambda kept: _updated(kept, "shop", Source.CALLS, None, DENIED, book.now), "shop")
     assert claimed["claimed"]
     book.note(DENIED)
     assert receiver.texts == []
@@ -192,7 +190,7 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, 
     begun = time.monotonic()
     another = Book(tmp_path, None)
     another.note(USED_UP)
-    assert len(another.troubles.standing("shop")) == 1
+    assert len(another.alerts.standing("shop")) == 1
     took = time.monotonic() - begun
 
     assert posting.is_alive()
@@ -204,7 +202,7 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, 
 
 def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Receiver) -> None:
     """企业微信 takes 2,048 bytes: nothing is cut off and taken for told."""
-    found = [Trouble(f"check {number}", "it", Urgency.PERSON, f"{number}{'无' * 300}.") for number in range(5)]
+    found = [Alert(f"check {number}", "it", Urgency.PERSON, f"{number}{'无' * 300}.") for number in range(5)]
     book.note(found, source=Source.CHECKS)
 
     lines = [line for text in receiver.texts for line in text.split("\n")[1:]]
@@ -254,21 +252,21 @@ def test_what_needs_somebody_stands(book: Book) -> None:
     book.note([FLAGGED], source=Source.CHECKS)
     book.note([missing(24)], source=Source.LABELS)
 
-    denied, flagged = book.troubles.standing("shop")
+    denied, flagged = book.alerts.standing("shop")
     assert (denied.cause, flagged.cause) == ("NeedsPerson 48001", FLAGGED.cause)
     assert denied.text.endswith("(since 2026-11-24 08:30)")
-    assert book.troubles.standing("news") == []
+    assert book.alerts.standing("news") == []
 
 
 def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
     """In any run of its endpoint, before the checks are judged again at 12:35; what failed again is told again."""
     book.note([FLAGGED], source=Source.CHECKS)
-    book.troubles.passed("shop", "getupstreammsgweek", [FLAGGED.cause])
-    book.troubles.passed("shop", "getupstreammsg", ["keys_are_unique"])
-    assert len(book.troubles.standing("shop")) == 1
+    book.alerts.passed("shop", "getupstreammsgweek", [FLAGGED.cause])
+    book.alerts.passed("shop", "getupstreammsg", ["keys_are_unique"])
+    assert len(book.alerts.standing("shop")) == 1
 
-    book.troubles.passed("shop", "getupstreammsg", [FLAGGED.cause])
-    assert book.troubles.standing("shop") == []
+    book.alerts.passed("shop", "getupstreammsg", [FLAGGED.cause])
+    assert book.alerts.standing("shop") == []
     book.note([FLAGGED], source=Source.CHECKS)
     assert len(receiver.texts) == 2
 
@@ -292,7 +290,7 @@ def test_nothing_is_told_where_nobody_is_to_be_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
     book.note(DENIED)
-    assert len(book.troubles.standing("shop")) == 1
+    assert len(book.alerts.standing("shop")) == 1
     assert book.said == []
 
 
@@ -308,7 +306,7 @@ def test_runs_at_the_same_time_tell_it_once(tmp_path: Path, receiver: Receiver) 
     """Seven endpoints meet an address that isn't whitelisted, within a second."""
     receiver.delay = 0.2
     books = [Book(tmp_path, receiver) for _ in range(7)]
-    found = troubles_of([error_for(40164, "invalid ip 203.0.113.7", endpoint="stable_token", token_call=True)], "it")
+    found = alerts_of([error_for(40164, "invalid ip 203.0.113.7", endpoint="stable_token", token_call=True)], "it")
     threads = [threading.Thread(target=each.note, args=(found,)) for each in books]
     for thread in threads:
         thread.start()
@@ -334,7 +332,7 @@ def test_a_full_disk_is_told_once(tmp_path: Path, receiver: Receiver) -> None:
         with filler.open("wb") as file:
             stat = os.statvfs(folder)
             file.write(bytes(stat.f_bavail * stat.f_frsize))
-        full = troubles_of([WarehouseError(f"There is no space left for {folder}.", advice="Make some.")], "run")
+        full = alerts_of([WarehouseError(f"There is no space left for {folder}.", advice="Make some.")], "run")
         for _ in range(3):
             book.note(full)
 
@@ -353,8 +351,8 @@ def test_what_cannot_be_noted_is_told_nevertheless(tmp_path: Path, receiver: Rec
 
     assert len(receiver.texts) == 1
     assert book.said == []
-    assert book.troubles.standing("shop") == []  # of what can't be read, nothing is known
-    assert not book.troubles.knows("shop")
+    assert book.alerts.standing("shop") == []  # of what can't be read, nothing is known
+    assert not book.alerts.knows("shop")
 
 
 @pytest.mark.parametrize("half", [b"", b"[{", b"{}", b"\x00" * 100, b"null"])
@@ -372,7 +370,7 @@ def test_no_secret_is_kept(book: Book) -> None:
     book.note(DENIED)
 
     assert KEY.encode() not in book.path.read_bytes()
-    assert KEY not in repr(book.troubles)
+    assert KEY not in repr(book.alerts)
 
 
 @pytest.mark.parametrize(
@@ -409,14 +407,14 @@ def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
 )
 def test_trouble_with_the_token_is_of_no_endpoint(endpoint: str, subject: str) -> None:
     """Seven endpoints wait for one token: it is one trouble, and the first token ends it for all of them."""
-    (trouble,) = troubles_of([error_for(40164, endpoint=endpoint)], "getupstreammsg")
+    (trouble,) = alerts_of([error_for(40164, endpoint=endpoint)], "getupstreammsg")
 
     assert trouble.subject == subject
 
 
 def test_the_text_of_an_unexpected_error_is_not_told() -> None:
     """Who knows what it holds: its name is enough to find the run."""
-    (trouble,) = troubles_of([RuntimeError(f"at https://example.com/?key={KEY}")], "getupstreammsg")
+    (trouble,) = alerts_of([RuntimeError(f"at https://example.com/?key={KEY}")], "getupstreammsg")
 
     assert "RuntimeError" in trouble.text
     assert KEY not in trouble.text

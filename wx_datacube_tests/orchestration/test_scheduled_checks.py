@@ -16,7 +16,7 @@ from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.orchestration.runs import REASON_TAG, Worker
 from wx_datacube.warehouse.checks import CHECKS, checks_of
-from wx_datacube_tests.orchestrating import DAYS, HOURS, QUIET, Orchestra, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, QUIET, DagsterEnv, asset_key, orchestra
 from wx_datacube_tests.receiver import receiving
 
 START, LAST = dt.date(2024, 6, 3), dt.date(2024, 6, 9)
@@ -32,34 +32,34 @@ def emulated() -> Iterator[Emulated]:
 
 
 @pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated) -> Iterator[Orchestra]:
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated) -> Iterator[DagsterEnv]:
     """An account with a week of history, nothing of it asked for yet."""
     with orchestra(tmp_path, monkeypatch) as found:
         found.use(emulated, START=START)
         yield found
 
 
-def judge(it: Orchestra, now: dt.datetime = AFTERNOON) -> dg.ExecuteInProcessResult:
+def judge(it: DagsterEnv, now: dt.datetime = AFTERNOON) -> dg.ExecuteInProcessResult:
     """Run the job `default_checks` at a moment."""
     job = build_defs(clock=lambda: now).resolve_job_def("default_checks")
     return job.execute_in_process(instance=it.instance, run_config=QUIET, raise_on_error=False)
 
 
-def flagged(it: Orchestra) -> set[tuple[str, str]]:
+def flagged(it: DagsterEnv) -> set[tuple[str, str]]:
     """Endpoint and check of what the newest evaluations flag."""
     every = {(each.name, check.name) for each in ENDPOINTS for check in checks_of(each)}
     by_name = {each.name: each for each in ENDPOINTS}
     return {(name, check) for name, check in every if not it.check(by_name[name], check).passed}
 
 
-def bring_everything_in(it: Orchestra) -> None:
+def bring_everything_in(it: DagsterEnv) -> None:
     """Materialize all that is due on the afternoon."""
     for endpoint in ENDPOINTS:
         if labels := due_labels(endpoint.period, START, AFTERNOON.date()):
             assert it.run(endpoint, labels[0], labels[-1]).success
 
 
-def test_it_is_noticed_that_nothing_ran(it: Orchestra, emulated: Emulated) -> None:
+def test_it_is_noticed_that_nothing_ran(it: DagsterEnv, emulated: Emulated) -> None:
     """Every check of every asset is judged, without a call; what is due and missing is flagged, in a green run."""
     before = len(emulated.control.calls())
     result = judge(it)
@@ -69,7 +69,7 @@ def test_it_is_noticed_that_nothing_ran(it: Orchestra, emulated: Emulated) -> No
     assert flagged(it) == {(each.name, "due_labels_are_there") for each in ENDPOINTS if each.period is not Period.MONTH}
 
 
-def test_what_is_whole_is_not_flagged(it: Orchestra) -> None:
+def test_what_is_whole_is_not_flagged(it: DagsterEnv) -> None:
     """On the afternoon of the day on which the last of it was settled; a day later the next is missing."""
     bring_everything_in(it)
     judge(it)
@@ -85,7 +85,7 @@ def test_what_is_whole_is_not_flagged(it: Orchestra) -> None:
     )
 
 
-def test_a_published_file_that_somebody_changed_is_flagged(it: Orchestra) -> None:
+def test_a_published_file_that_somebody_changed_is_flagged(it: DagsterEnv) -> None:
     """On the asset whose table it is, with the command that publishes again."""
     bring_everything_in(it)
     it.settings.database.chmod(0o644)
@@ -101,7 +101,7 @@ def test_a_published_file_that_somebody_changed_is_flagged(it: Orchestra) -> Non
     assert flagged(it) == set()
 
 
-def test_history_that_is_still_to_come_is_said_where_it_passes(it: Orchestra) -> None:
+def test_history_that_is_still_to_come_is_said_where_it_passes(it: DagsterEnv) -> None:
     """Somebody has begun a back-fill of years: the check says how far it is."""
     bring_everything_in(it)
     it.patch.setenv("WX_DATACUBE_START", "2024-05-06")
@@ -113,7 +113,7 @@ def test_history_that_is_still_to_come_is_said_where_it_passes(it: Orchestra) ->
     )
 
 
-def test_wrong_settings_end_it_with_the_reason(it: Orchestra) -> None:
+def test_wrong_settings_end_it_with_the_reason(it: DagsterEnv) -> None:
     """What can't be judged isn't green."""
     it.configure(START="soon")
     result = judge(it)
@@ -123,7 +123,7 @@ def test_wrong_settings_end_it_with_the_reason(it: Orchestra) -> None:
     assert "WX_DATACUBE_START" in failed.step_failure_data.error.message
 
 
-def test_its_runs_can_be_told_and_ended(it: Orchestra) -> None:
+def test_its_runs_can_be_told_and_ended(it: DagsterEnv) -> None:
     """They say which process they are, as all our runs do, and that a schedule wanted them."""
     schedule = build_defs(clock=lambda: AFTERNOON).resolve_schedule_def("default_checks")
     noon = AFTERNOON.replace(tzinfo=BEIJING)
@@ -137,7 +137,7 @@ def test_its_runs_can_be_told_and_ended(it: Orchestra) -> None:
     assert Worker.of_run(run) == Worker.of(os.getpid())
 
 
-def test_the_schedule_is_off_and_ticks_at_12_35_in_beijing(it: Orchestra) -> None:
+def test_the_schedule_is_off_and_ticks_at_12_35_in_beijing(it: DagsterEnv) -> None:
     """After noon, by which figures are settled, and after the last tick that asks for them; in two languages."""
     schedule = build_defs().resolve_schedule_def("default_checks")
 
@@ -147,7 +147,7 @@ def test_the_schedule_is_off_and_ticks_at_12_35_in_beijing(it: Orchestra) -> Non
     assert "全部检查" in (schedule.description or "")
 
 
-def test_what_was_being_fetched_at_12_35_is_told_an_hour_later(it: Orchestra) -> None:
+def test_what_was_being_fetched_at_12_35_is_told_an_hour_later(it: DagsterEnv) -> None:
     """A fetch that was under way then and brought nothing in is no excuse for the whole day; nobody runs for it."""
     with receiving() as receiver:
         it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
@@ -164,7 +164,7 @@ def test_what_was_being_fetched_at_12_35_is_told_an_hour_later(it: Orchestra) ->
         assert len(receiver.texts) == 1
 
 
-def test_what_the_chat_did_not_take_at_12_35_is_told_the_same_day(it: Orchestra) -> None:
+def test_what_the_chat_did_not_take_at_12_35_is_told_the_same_day(it: DagsterEnv) -> None:
     """As soon as it is back, by the next tick."""
     with receiving() as receiver:
         it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
@@ -178,7 +178,7 @@ def test_what_the_chat_did_not_take_at_12_35_is_told_the_same_day(it: Orchestra)
 
 
 @pytest.mark.parametrize("late", [dt.timedelta(hours=1), dt.timedelta(hours=17)], ids=["an hour", "a night"])
-def test_a_tick_that_the_machine_slept_through_tells_nobody(it: Orchestra, late: dt.timedelta) -> None:
+def test_a_tick_that_the_machine_slept_through_tells_nobody(it: DagsterEnv, late: dt.timedelta) -> None:
     """Dagster makes up for it when the machine wakes, just as what is missing begins to be fetched."""
     with receiving() as receiver:
         it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
@@ -189,7 +189,7 @@ def test_a_tick_that_the_machine_slept_through_tells_nobody(it: Orchestra, late:
     assert receiver.texts == []
 
 
-def looked_again(it: Orchestra, now: dt.datetime, meant: dt.datetime | None = None) -> Any:
+def looked_again(it: DagsterEnv, now: dt.datetime, meant: dt.datetime | None = None) -> Any:
     """A tick of the schedule after 12:35, on time unless it was `meant` earlier."""
     schedule = build_defs(clock=lambda: now).resolve_schedule_def("default_checks")
     moment = (meant or now).replace(tzinfo=BEIJING)
@@ -197,7 +197,7 @@ def looked_again(it: Orchestra, now: dt.datetime, meant: dt.datetime | None = No
         return schedule.evaluate_tick(context)
 
 
-def test_every_account_has_one(it: Orchestra) -> None:
+def test_every_account_has_one(it: DagsterEnv) -> None:
     """Over its own assets, with their prefix."""
     it.configure(ACCOUNTS="shop,news", START=START)
     defs = build_defs(key_prefix=["marketing"], clock=lambda: AFTERNOON)

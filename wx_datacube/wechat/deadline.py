@@ -154,7 +154,7 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-class GuardedAdapter(HTTPAdapter):
+class DeadlineAdapter(HTTPAdapter):
     """Adapter whose connections obey the guard of their exchange; it retries nothing by itself."""
 
     def __init__(self) -> None:
@@ -183,10 +183,10 @@ def _authorized(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return HTTPBasicAuth(user.encode(), password.encode())(request) if user or password else request
 
 
-def guarded_session() -> requests.Session:
+def deadline_session() -> requests.Session:
     """A session with guarded connections and without credentials from `.netrc`."""
     session = requests.Session()
     session.auth = _authorized
     for scheme in ("http://", "https://"):
-        session.mount(scheme, GuardedAdapter())
+        session.mount(scheme, DeadlineAdapter())
     return session
