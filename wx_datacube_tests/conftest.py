@@ -72,7 +72,7 @@ def empty(con: duckdb.DuckDBPyConnection) -> None:
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Warehouse:
     """A warehouse in a folder of its own that nobody has used yet; it waits half a second for others."""
-    return Warehouse(tmp_path / "data" / "figures.duckdb", patience=0.5)
+    return Warehouse(tmp_path / "data" / "figures.duckdb", timeout=0.5)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill import Backfill, Backlog, Batch, Run, Scope
 from wx_datacube.orchestration.runs import REASON_TAG, Reason
 from wx_datacube.warehouse.files import Warehouse
-from wx_datacube_tests.ingesting import Watching
+from wx_datacube_tests.ingesting import RecordingListener
 
 TOP = Path(__file__).parent.parent
 DAYS, HOURS, SENDERS, WEEKS = (BY_NAME[f"getupstreammsg{suffix}"] for suffix in ("", "hour", "dist", "week"))
@@ -36,7 +36,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 class NoRuns:
     """Dagster's side of a backfill in tests of what is fetched: it makes no runs, which take most of the time."""
 
-    def to_do(self) -> Backlog:
+    def backlog(self) -> Backlog:
         """Something."""
         return Backlog(1, 0)
 
@@ -83,7 +83,7 @@ class DagsterEnv:
     def fetching(self, scope: Scope) -> Backfill:
         """A backfill that fetches and stores, and makes no runs of Dagster's."""
         settings = self.settings
-        return Backfill(NoRuns(), Ingest.of(settings, settings.account()), scope, beijing_now(), Watching())
+        return Backfill(NoRuns(), Ingest.of(settings, settings.account()), scope, beijing_now(), RecordingListener())
 
     def run(
         self,

@@ -28,7 +28,7 @@ AFTERNOON = dt.datetime(2026, 11, 24, 15)
 
 
 @dataclass
-class Watching:
+class RecordingListener:
     """Takes down what a backfill tells."""
 
     plans: list[tuple[int, int]] = field(default_factory=list)
@@ -164,5 +164,5 @@ def shop(
             return client
 
         account = Account("shop", emulated.appid, Secret(emulated.secret), start=start)
-        warehouse = Warehouse(folder / "figures.duckdb", clock=ticking, patience=10)
+        warehouse = Warehouse(folder / "figures.duckdb", clock=ticking, timeout=10)
         yield Shop(emulated, Ingest(warehouse, account, connect, concurrency, daily_calls, ticking), clients)

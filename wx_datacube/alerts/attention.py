@@ -93,12 +93,12 @@ def tell(
     settings: Settings,
     account: Account,
     now: dt.datetime,
-    say: Callable[[str], None] = lambda message: None,
+    notify: Callable[[str], None] = lambda message: None,
 ) -> Attention:
     """Note what is to be said of an account's labels, and tell what is new in it."""
     found = look(con, settings, [account], now)[account.name]
     alerts = Alerts(settings.database, settings.webhook, lambda: now)
-    alerts.note(account.name, Source.LABELS, None, found.alerts, say)
+    alerts.note(account.name, Source.LABELS, None, found.alerts, notify)
     return found
 
 

@@ -161,11 +161,11 @@ class Alerts:
         source: Source,
         looked_at: Collection[str] | None,
         found: Collection[Alert],
-        say: Callable[[str], None] = lambda message: None,
+        notify: Callable[[str], None] = lambda message: None,
     ) -> None:
         """Note what was found of the subjects `looked_at` (None: all that the source may know), and tell what is new.
 
-        What is known of these subjects and was not found is over. `say` gets why something could not be told. What
+        What is known of these subjects and was not found is over. `notify` gets why something could not be told. What
         can't be noted, since the folder can't be written, is told nevertheless, and perhaps again.
         """
         if not found and not self._path.exists():
@@ -173,11 +173,11 @@ class Alerts:
         now = self._clock()
         within_a_run = source in (Source.CALLS, Source.RUNS)
         claimed = self._changed(
-            lambda before: _updated(before, account, source, looked_at, found, now), account, say, more=within_a_run
+            lambda before: _updated(before, account, source, looked_at, found, now), account, notify, more=within_a_run
         )
         if claimed is None:
             claimed = _updated([], account, source, looked_at, found, now)
-        self._tell(claimed, say)
+        self._tell(claimed, notify)
 
     def passed(self, account: str, endpoint: str, checks: Collection[str]) -> None:
         """Note that these checks of an endpoint pass; those that fail are told by the checks' own schedule."""
@@ -204,7 +204,7 @@ class Alerts:
         self,
         change: "Callable[[list[_Kept]], list[_Kept]]",
         account: str | None,
-        say: Callable[[str], None] = lambda message: None,
+        notify: Callable[[str], None] = lambda message: None,
         *,
         more: bool = False,
     ) -> "list[_Kept] | None":
@@ -213,7 +213,7 @@ class Alerts:
         `more` says that more endpoints may meet the same in a moment. None where the folder can't be written.
         """
         try:
-            with locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
+            with locked(self._path.with_suffix(".lock"), timeout=_PATIENCE):
                 before = self._read()
                 after = change(before)
                 claimed = [] if self._webhook is None else _claimed(after, account, self._clock(), more)
@@ -222,7 +222,7 @@ class Alerts:
                         self._write(after)
                 return claimed
         except TimeoutError as holder:
-            say(f"A trouble could not be noted: process {holder} does not let go of {self._path.with_suffix('.lock')}.")
+            notify(f"An alert was not stored: process {holder} holds {self._path.with_suffix('.lock')}.")
             return []
         except OSError:
             return None
@@ -265,16 +265,16 @@ class Alerts:
 
     # --- telling
 
-    def deliver(self, say: Callable[[str], None] = lambda message: None) -> None:
+    def deliver(self, notify: Callable[[str], None] = lambda message: None) -> None:
         """Tell what the chat has not taken yet, of all accounts; it is left alone for a while after it took nothing."""
         if self._webhook is None:
             return
         now = self._clock()
         untold = [each for each in self._known() if _untold(each)]
         if untold and not any(_is_within(each.get("tried"), _RETRY_AFTER, now) for each in untold):
-            self._tell(self._changed(list, None, say) or [], say)
+            self._tell(self._changed(list, None, notify) or [], notify)
 
-    def _tell(self, claimed: "list[_Kept]", say: Callable[[str], None]) -> None:
+    def _tell(self, claimed: "list[_Kept]", notify: Callable[[str], None]) -> None:
         """Post what was claimed, a message for each account and urgency, or as many as the chat needs to take it."""
         if self._webhook is None:
             return
@@ -295,7 +295,7 @@ class Alerts:
                     why_not = why_not or post(self._webhook, "\n".join([heading, *map(_line, fitting)]))
                     self._settle(fitting, taken=why_not is None)
         if why_not:
-            say(f"Nobody was told of this: {why_not} It is told the next time.")
+            notify(f"Nobody was told of this: {why_not} It is told the next time.")
 
     def _settle(self, posted: "list[_Kept]", *, taken: bool) -> None:
         """Note what became of what was claimed."""
@@ -312,7 +312,7 @@ class Alerts:
             told = list(dict.fromkeys([*before, *subjects[_identity(each)]]))
             return each | {"claimed": "", "tried": "", "told": told}
 
-        with suppress(OSError), locked(self._path.with_suffix(".lock"), patience=_PATIENCE):
+        with suppress(OSError), locked(self._path.with_suffix(".lock"), timeout=_PATIENCE):
             self._write([settled(each) for each in self._read()])
 
     # --- the file

@@ -85,7 +85,7 @@ def _only_one(folder: Path) -> Iterator[None]:
     history = folder / ".dagster"
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(history / "ui.lock", patience=0))
+            stack.enter_context(locked(history / "ui.lock", timeout=0))
         except TimeoutError as holder:
             raise SettingsError(
                 f"Dagster's UI runs on {folder} already (process {holder}).",

@@ -31,7 +31,7 @@ from wx_datacube.errors import (
 from wx_datacube.ingest.windows import Window
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.ledger import Call, last_call, store_calls
-from wx_datacube.warehouse.locks import Gate
+from wx_datacube.warehouse.locks import ProcessSemaphore
 from wx_datacube.wechat import Attempt, Client
 
 COMMIT_SECONDS = 1.0
@@ -85,7 +85,7 @@ class FetchPool:
     stamp: RunContext
     now: dt.datetime
     concurrency: int
-    gate: Gate
+    semaphore: ProcessSemaphore
     halted: threading.Event
     budget: int | None
     progress: Callable[[Progress], None]
@@ -211,7 +211,7 @@ class FetchPool:
 
     def _fetch(self, window: Window) -> None:
         try:
-            with self.gate.place(self.halted):
+            with self.semaphore.acquire(self.halted):
                 self.client.fetch(self.endpoint.name, window.begin, window.end, _Journal(self, window))
         except WeChatError as error:
             with self._lock:

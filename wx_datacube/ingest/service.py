@@ -33,7 +33,7 @@ from wx_datacube.ingest.windows import Window, plan_windows
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import Coverage, Refresh, State
 from wx_datacube.warehouse.files import Connection, Warehouse
-from wx_datacube.warehouse.locks import Gate
+from wx_datacube.warehouse.locks import ProcessSemaphore
 from wx_datacube.wechat import QUOTA_CALL, Client
 
 _ASK_QUOTA_ABOVE = 10
@@ -109,14 +109,14 @@ class Ingest:
     """Whether what was brought in is published before it is reported; else whoever said no publishes in the end."""
     halted: threading.Event = field(init=False)
     """Set it to end everything that is being fetched, as soon as the calls in flight have ended."""
-    gate: Gate = field(init=False)
+    semaphore: ProcessSemaphore = field(init=False)
     """What every call passes: no more than `concurrency` are in flight for the account."""
     alerts: Alerts = field(init=False)
     """What is noted, and told, of what stands in the way."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "halted", threading.Event())
-        object.__setattr__(self, "gate", self.warehouse.gate(self.account.name, self.concurrency))
+        object.__setattr__(self, "semaphore", self.warehouse.semaphore(self.account.name, self.concurrency))
         object.__setattr__(self, "alerts", Alerts(self.warehouse.database, self.webhook, self.clock))
 
     @classmethod
@@ -146,18 +146,18 @@ class Ingest:
         *,
         run_id: str,
         refresh: "RefreshPlan | None" = None,
-        by_hand: bool = False,
+        manual: bool = False,
         progress: Callable[[Progress], None] = _ignore,
-        say: Callable[[str], None] = _quiet,
+        notify: Callable[[str], None] = _quiet,
     ) -> Report:
         """Make the labels landed, empty or implied, at the fewest calls, and report on each.
 
-        Those in `refresh` are asked again, once, though they are stored. `by_hand` lets a run ask WeChat once whether
-        quota is left where the ledger says that there is none. `say` gets what a person should know. Raises
+        Those in `refresh` are asked again, once, though they are stored. `manual` lets a run ask WeChat once whether
+        quota is left where the ledger says that there is none. `notify` gets what a person should know. Raises
         `SettingsError` and `WarehouseError`; whatever WeChat does is in the report.
         """
         wanted = sorted(set(labels))
-        task = _Task(self, endpoint, wanted, self.clock(), run_id, refresh, by_hand, progress, say)
+        task = _Task(self, endpoint, wanted, self.clock(), run_id, refresh, manual, progress, notify)
         try:
             if task.plan().windows:
                 self.warehouse.require_room()
@@ -188,7 +188,7 @@ class Ingest:
         if report.calls or met:  # what is stored already, or was held back, says nothing of calls
             found = alerts_of(met, endpoint.name)
             looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # no call is made without a token
-            self.alerts.note(self.account.name, Source.CALLS, looked_at, found, task.say)
+            self.alerts.note(self.account.name, Source.CALLS, looked_at, found, task.notify)
         return report
 
     def ask_again(
@@ -211,7 +211,7 @@ class Ingest:
         wanted: Mapping[Endpoint, Iterable[dt.date]],
         first: dt.date | None,
         last: dt.date | None,
-        say: Callable[[str], None] = _quiet,
+        notify: Callable[[str], None] = _quiet,
     ) -> "dict[Endpoint, RefreshPlan]":
         """Begin a refresh of `wanted`, what of it is due and not implied; `first` and `last` are its bounds.
 
@@ -238,7 +238,7 @@ class Ingest:
                     found[endpoint] = RefreshPlan(again.labels, begun)
                 elif again.done:
                     count = f"{len(again.done):,} of {len(again.labels):,} {endpoint.period.value}s"
-                    say(
+                    notify(
                         f"{endpoint.name}: going on with the refresh of {again.begun.begun_at:%Y-%m-%d %H:%M};"
                         f" {count} were asked again already."
                     )
@@ -281,9 +281,9 @@ class _Task:
     now: dt.datetime
     run_id: str
     refresh: RefreshPlan | None
-    by_hand: bool
+    manual: bool
     progress: Callable[[Progress], None]
-    say: Callable[[str], None]
+    notify: Callable[[str], None]
     look: bool = False
     """Whether to ask though it is stored, and nothing besides."""
     calls: int = 0
@@ -356,7 +356,7 @@ class _Task:
     def say_waiting(self, holder: str) -> None:
         """Tell that another process fetches the same; what it brings in need not be asked."""
         if holder != str(os.getpid()):
-            self.say(f"Waiting for process {holder}, which is fetching {self.endpoint.name} for this account.")
+            self.notify(f"Waiting for process {holder}, which is fetching {self.endpoint.name} for this account.")
 
     # --- fetch
 
@@ -377,7 +377,7 @@ class _Task:
             client.close()
 
     def _quota_is_back(self, client: Client) -> bool:
-        return self.by_hand and client.quota(self.endpoint.name).remain > 0
+        return self.manual and client.quota(self.endpoint.name).remain > 0
 
     def _fetch_windows(self, client: Client, plan: _Plan) -> None:
         ingest = self.ingest
@@ -389,7 +389,7 @@ class _Task:
             stamp,
             self.now,
             ingest.concurrency,
-            ingest.gate,
+            ingest.semaphore,
             ingest.halted,
             self._budget(client, plan),
             self.progress,
@@ -410,7 +410,7 @@ class _Task:
             except WeChatError as error:
                 if error.endpoint != QUOTA_CALL or isinstance(error, TryAgain | TokenRejected):
                     raise  # what the statistics would meet too
-                self.say(f"{self.endpoint.name}: going on without knowing what is left of today's quota. {error}")
+                self.notify(f"{self.endpoint.name}: going on without knowing what is left of today's quota. {error}")
         return min(budgets, default=None)
 
     def _probe(self, crew: FetchPool, plan: _Plan) -> list[Window]:
@@ -429,7 +429,7 @@ class _Task:
             crew.work([probe])
             errors = [crew.errors.get(label) for label in probe.asked]
             if any(isinstance(error, RequestRefused) and error.errcode == known.RANGE_REFUSED for error in errors):
-                self.say(f"{self.endpoint.name}: WeChat takes one {self.endpoint.period.value} a call; going on so.")
+                self.notify(f"{self.endpoint.name}: WeChat takes one {self.endpoint.period.value} a call; going on so.")
                 crew.errors.clear()
                 return plan_windows(self.endpoint, set(plan.asked) - answered, one_label=True)
             answered |= {label for label, error in zip(probe.asked, errors, strict=True) if error is None}
@@ -447,7 +447,7 @@ class _Task:
             found = known.coverage(con, account.name, self.endpoint, self.labels, self.now)
             set_apart = known.unclean(con, account.name, self.endpoint, self.labels)
             if odd := known.odd_sources(con, account.name, self.endpoint, self.labels):
-                self.say(
+                self.notify(
                     f"{self.endpoint.name}: {odd:,} rows have a user_source other than 0, which nobody has explained."
                 )
         due = {coverage.label for coverage in found}

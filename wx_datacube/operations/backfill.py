@@ -111,14 +111,14 @@ def another_file(held: int, states: Mapping[Endpoint, States], database: Path, a
 class Runs(Protocol):
     """Dagster's side of a backfill."""
 
-    def to_do(self) -> Backlog:
+    def backlog(self) -> Backlog:
         """What is to do, as it was when the backfill began."""
 
     def materialize(self, landed: Batch) -> Iterator[Run]:
         """Materialize what is stored and not materialized of an endpoint; the runs as they end."""
 
 
-class Watch(Protocol):
+class Listener(Protocol):
     """Who wants to know how a backfill gets on; called from several threads."""
 
     def planned(self, labels: int, calls: int) -> None:
@@ -152,7 +152,7 @@ class Backfill:
     ingest: Ingest
     scope: Scope
     now: dt.datetime
-    watch: Watch
+    watch: Listener
     reports: list[Report] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     hopeless: WeChatError | None = None
@@ -185,7 +185,7 @@ class Backfill:
         ask = self._to_ask(states)
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())
         with self._fetching(ask) as landed:  # at once: Dagster takes a while to say what is to do
-            ahead = self.runs.to_do()
+            ahead = self.runs.backlog()
             if warning := another_file(ahead.held, states, self.ingest.warehouse.database, self.account):
                 self.watch.said(warning)
             todo = ahead.labels
@@ -281,9 +281,9 @@ class Backfill:
                 labels,
                 run_id=self._run_id,
                 refresh=self._again.get(endpoint),
-                by_hand=True,
+                manual=True,
                 progress=self._telling(news),
-                say=self.watch.said,
+                notify=self.watch.said,
             )
             self.reports.append(report)
             self._look_for_the_hopeless(report)

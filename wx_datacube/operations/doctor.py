@@ -96,7 +96,7 @@ def _credentials(account: Account) -> Finding:
 
 def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Finding]:
     try:
-        warehouse = Warehouse(settings.database, clock=clock, patience=5)
+        warehouse = Warehouse(settings.database, clock=clock, timeout=5)
         warehouse.require_room()
         with warehouse.looking() as con:
             known.require_bound(con, account.name, account.appid)

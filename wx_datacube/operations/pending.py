@@ -25,7 +25,7 @@ class Range:
     to_ask: int
 
 
-def to_do(states: Mapping[dt.date, State], materialized: Collection[dt.date]) -> list[dt.date]:
+def pending_labels(states: Mapping[dt.date, State], materialized: Collection[dt.date]) -> list[dt.date]:
     """The labels to see to, oldest first, of the due labels in `states`."""
     done = frozenset(materialized)
     return [label for label, state in sorted(states.items()) if state is State.MISSING or label not in done]

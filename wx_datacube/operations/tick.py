@@ -12,7 +12,7 @@ from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import BY_ERRCODE, needs_person
-from wx_datacube.operations.pending import to_do, together
+from wx_datacube.operations.pending import pending_labels, together
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
@@ -36,7 +36,7 @@ def plan_tick(
     busy: Collection[Endpoint],
     materialized: Callable[[Endpoint, dt.date], Collection[dt.date]],
     now: dt.datetime,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Tick:
     """What a tick at `now` has to request for an account, newest first; tells the chat what it did not take before.
 
@@ -45,7 +45,7 @@ def plan_tick(
     """
     configured, midnight = settings.account(account), midnight_of(now)
     troubles = Alerts(settings.database, settings.webhook, lambda: now)
-    troubles.deliver(say)
+    troubles.deliver(notify)
     if refused := troubles.token_refused(account, midnight):
         return Tick([], [f"{refused} {_ON}"])
     with Warehouse(settings.database).reading() as con:
@@ -69,7 +69,7 @@ def plan_tick(
             if vain:
                 reasons.append(f"{endpoint.name}: WeChat left out {min(vain)} today; tomorrow's first tick asks again.")
             done = materialized(endpoint, configured.start)
-            todo[endpoint] = [label for label in to_do(states[endpoint.name], done) if label not in vain]
+            todo[endpoint] = [label for label in pending_labels(states[endpoint.name], done) if label not in vain]
     wanted = sorted(together(todo, states).items(), key=lambda each: each[0][1], reverse=True)
     return Tick(wanted[:_MOST_RUNS], reasons)
 

@@ -151,9 +151,9 @@ class _Materialization:
                 labels,
                 run_id=self._run.run_id if self._run else "direct call",
                 refresh=again,
-                by_hand=self._reason != Reason.SCHEDULE,
+                manual=self._reason != Reason.SCHEDULE,
                 progress=self._tell,
-                say=self._context.log.info,
+                notify=self._context.log.info,
             )
         except WxDatacubeError as error:
             raise explained_failure(error) from None

@@ -61,7 +61,7 @@ class DagsterProcess:
             self._process.wait()
             raise
 
-    def to_do(self) -> Backlog:
+    def backlog(self) -> Backlog:
         """What was to do when the process began."""
         found: Backlog = self._receive()
         return found

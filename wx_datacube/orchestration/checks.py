@@ -30,7 +30,7 @@ def check_results(evidence: CheckContext, endpoint: Endpoint, key: dg.AssetKey) 
     """Every check of an asset, judged by the evidence."""
     for check in checks_of(endpoint):
         found = run_check(check, evidence, endpoint)
-        findings = [each for each in found if not each.harmless]
+        findings = [each for each in found if not each.informational]
         yield dg.AssetCheckResult(
             passed=not findings,
             asset_key=key,
@@ -71,8 +71,8 @@ def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
     )
 
 
-def _nothing(harmless: list[Finding]) -> str:
-    return " ".join(["Nothing found.", *(f"{_row(each)}." for each in harmless[:_SHOWN])])
+def _nothing(informational: list[Finding]) -> str:
+    return " ".join(["Nothing found.", *(f"{_row(each)}." for each in informational[:_SHOWN])])
 
 
 def _summary(check: Check, findings: list[Finding]) -> str:

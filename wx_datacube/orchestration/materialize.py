@@ -24,7 +24,7 @@ from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.operations.backfill import Backlog, Batch, Run, Scope, States
-from wx_datacube.operations.pending import Range, ranges, to_do
+from wx_datacube.operations.pending import Range, pending_labels, ranges
 from wx_datacube.orchestration.backfill_process import SECONDS_TO_END
 from wx_datacube.orchestration.code_location import build_defs
 from wx_datacube.orchestration.instance import project_instance
@@ -48,13 +48,13 @@ class DagsterRuns:
     now: dt.datetime
     prefix: Prefix = ()
 
-    def to_do(self) -> Backlog:
+    def backlog(self) -> Backlog:
         """What is to do in scope; ends runs whose process is gone."""
         end_dead_runs(self.instance)
         with Warehouse(self.settings.database).writing() as con:
             found = self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
         held = self.held(found)
-        labels = sum(len(to_do(states, held[endpoint])) for endpoint, states in found.items())
+        labels = sum(len(pending_labels(states, held[endpoint])) for endpoint, states in found.items())
         return Backlog(labels, sum(map(len, held.values())))
 
     def held(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, set[dt.date]]:
@@ -77,7 +77,7 @@ class DagsterRuns:
             there = {label: state for label, state in there.items() if label > frontier}
         if self.scope.refresh:
             return ranges(landed.answered & there.keys(), states)
-        return ranges(to_do(there, self._materialized(landed.endpoint)), states)
+        return ranges(pending_labels(there, self._materialized(landed.endpoint)), states)
 
     def _states(self, endpoint: Endpoint) -> States:
         with Warehouse(self.settings.database).writing() as con:
@@ -144,7 +144,7 @@ def serve(connection: Connection) -> None:
     with project_instance(settings.require_project()) as instance:
         prefixes = known_prefixes(instance, name)
         runs = [DagsterRuns(instance, settings, settings.account(name), scope, now, prefix) for prefix in prefixes]
-        ahead = [each.to_do() for each in runs]
+        ahead = [each.backlog() for each in runs]
         connection.send(Backlog(sum(each.labels for each in ahead), max(each.held for each in ahead)))
         while True:
             landed = connection.recv()

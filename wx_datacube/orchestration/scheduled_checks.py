@@ -70,14 +70,14 @@ _STALE = dt.timedelta(minutes=30)
 
 def _looked_again(context: dg.ScheduleEvaluationContext, account: str, now: dt.datetime) -> dg.SkipReason:
     """Tell what has become overdue since 12:35, and what the chat did not take then, without a run."""
-    say = context.log.warning
+    notify = context.log.warning
     try:
         settings = load_settings()
         with Warehouse(settings.database).reading() as con:
-            tell(con, settings, settings.account(account), now, say)
+            tell(con, settings, settings.account(account), now, notify)
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
-    Alerts(settings.database, settings.webhook, lambda: now).deliver(say)
+    Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)
     return dg.SkipReason("The checks were judged at 12:35. Labels that are missing were looked at again.")
 
 
@@ -85,7 +85,7 @@ def _judged(
     context: dg.OpExecutionContext, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock
 ) -> Iterator[dg.AssetCheckEvaluation]:
     tag_worker(context.instance, context.run_id)
-    say = context.log.warning
+    notify = context.log.warning
     try:
         settings = load_settings()
         configured, endpoints = settings.account(account), [BY_NAME[name] for name in keys]
@@ -94,16 +94,16 @@ def _judged(
             warehouse, account, configured.start, endpoints, settings.daily_calls
         ) as evidence:
             found = [result for each in endpoints for result in check_results(evidence, each, keys[each.name])]
-            attention = tell(evidence.con, settings, configured, evidence.now, say)
+            attention = tell(evidence.con, settings, configured, evidence.now, notify)
     except WxDatacubeError as error:
         raise explained_failure(error) from None
     with stored_together(context.instance):
         yield from map(evaluation, found)
     flagged = [result for result in found if not result.passed]
     for result in flagged:
-        say(in_short(result))
+        notify(in_short(result))
     for text in dict.fromkeys(each.text for each in attention.alerts):
-        say(text)
+        notify(text)
     names = {key: name for name, key in keys.items()}
     troubles = [
         Alert(str(result.check_name), subject, Urgency.PERSON, in_short(result))
@@ -112,5 +112,5 @@ def _judged(
         if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name
         for subject in subjects(result, names[result.asset_key])
     ]
-    Alerts(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, troubles, say)
+    Alerts(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, troubles, notify)
     context.log.info(f"{len(found)} checks judged, {len(flagged)} flagged.")

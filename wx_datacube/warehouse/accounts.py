@@ -188,7 +188,7 @@ def _nobody_fetching(warehouse: Warehouse, *accounts: str) -> Iterator[None]:
         for account in {*accounts}:
             for endpoint in ENDPOINTS:
                 try:
-                    stack.enter_context(locked(warehouse.fetch_lock(account, endpoint.name), patience=0))
+                    stack.enter_context(locked(warehouse.fetch_lock(account, endpoint.name), timeout=0))
                 except TimeoutError as error:
                     raise WarehouseError(
                         f"Process {error} is fetching {endpoint.name} for {account}; nothing was changed.",

@@ -34,7 +34,7 @@ from wx_datacube.warehouse.errors import (
     unwritable,
 )
 from wx_datacube.warehouse.ledger import last_call
-from wx_datacube.warehouse.locks import Gate, Wait, is_held, locked
+from wx_datacube.warehouse.locks import ProcessSemaphore, Wait, is_held, locked
 from wx_datacube.warehouse.migrate import (
     MIGRATIONS,
     Migrations,
@@ -71,7 +71,7 @@ Connection = duckdb.DuckDBPyConnection
 class Warehouse:
     """The DuckDB files of one database: `database` is the published one, `writer` the one that runs write.
 
-    `patience` is how many seconds to wait for another process that holds the writer's file.
+    `timeout` is how many seconds to wait for another process that holds the writer's file.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class Warehouse:
         database: Path,
         *,
         clock: Clock = beijing_now,
-        patience: float = 60.0,
+        timeout: float = 60.0,
         migrations: Migrations = MIGRATIONS,
     ) -> None:
         self.database = database
         self.writer = database.with_name(f"{database.stem}.writer.duckdb")
         self.clock = clock
-        self._patience = patience
+        self._timeout = timeout
         self._migrations = migrations
         self._locks = database.with_name(f"{database.stem}.locks")
 
@@ -235,14 +235,14 @@ class Warehouse:
 
         Raises `WarehouseError` where the other process has shown no sign of life for some time.
         """
-        patience = _SILENT * self._patience
+        timeout = _SILENT * self._timeout
         with ExitStack() as stack:
             with self._explained():
                 lock = self._lock(f"{account}.{endpoint}")
                 try:
-                    stack.enter_context(locked(lock, patience=patience, waiting=waiting, beating=True))
+                    stack.enter_context(locked(lock, timeout=timeout, waiting=waiting, beating=True))
                 except TimeoutError as error:
-                    raise silent(error, f"fetching {endpoint} for {account}", patience) from None
+                    raise silent(error, f"fetching {endpoint} for {account}", timeout) from None
             yield
 
     def fetch_lock(self, account: str, endpoint: str) -> Path:
@@ -253,9 +253,9 @@ class Warehouse:
         """Whether some process is fetching for this account just now."""
         return any(is_held(self.fetch_lock(account, endpoint.name)) for endpoint in ENDPOINTS)
 
-    def gate(self, account: str, places: int) -> Gate:
+    def semaphore(self, account: str, places: int) -> ProcessSemaphore:
         """What every call for the account passes, so that no more than `places` are in flight over all processes."""
-        return Gate(self._locks, f"{account}.call", places)
+        return ProcessSemaphore(self._locks, f"{account}.call", places)
 
     def publish(self) -> None:
         """Replace the published file by a copy of the writer's, in one step; readers of the old one keep it.
@@ -266,7 +266,7 @@ class Warehouse:
         """
         with self._explained():
             begun = self._receipt().get("begun", 0)
-            with locked(self._lock("publishing"), patience=_PUBLISHING * self._patience):
+            with locked(self._lock("publishing"), timeout=_PUBLISHING * self._timeout):
                 if not self.is_published and self._receipt().get("published", 0) <= begun:
                     self._publish(self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing"))
 
@@ -375,7 +375,7 @@ class Warehouse:
                 self._note(receipt | {"files": files})
 
     def _write_lock(self) -> AbstractContextManager[None]:
-        return locked(self._lock("write"), patience=self._patience)
+        return locked(self._lock("write"), timeout=self._timeout)
 
     def _lock(self, name: str) -> Path:
         """A lock's file; where there is no folder for it yet, the two files are proved to be ours before it is made."""
@@ -403,7 +403,7 @@ class Warehouse:
             yield
         except TimeoutError as error:
             raise WarehouseError(
-                f"Process {error} has been writing {self.writer} for over {self._patience:.0f} s.",
+                f"Process {error} has been writing {self.writer} for over {self._timeout:.0f} s.",
                 advice=f"Let it finish, or end it (kill {error}) if it hangs, and start again; nothing is lost.",
             ) from None
         except (OSError, duckdb.Error) as error:
@@ -437,7 +437,7 @@ class Warehouse:
             self._note_wal()
 
     def _connect_patiently(self, config: _Config) -> Connection:
-        wait = Wait(self._patience)
+        wait = Wait(self._timeout)
         while True:
             try:
                 return self._connected(self.writer, config)

@@ -33,20 +33,20 @@ _UNKNOWN = "unknown"
 def locked(
     path: Path,
     *,
-    patience: float = 60.0,
+    timeout: float = 60.0,
     waiting: Callable[[str], None] = lambda holder: None,
     beating: bool = False,
 ) -> Iterator[None]:
-    """Hold the lock `path`; wait `patience` seconds for it at most.
+    """Hold the lock `path`; wait `timeout` seconds for it at most.
 
-    With `beating`, whoever holds the lock shows every second that its process is alive, and `patience` counts from the
+    With `beating`, whoever holds the lock shows every second that its process is alive, and `timeout` counts from the
     last sign of life. `waiting` is called once, with the holder's PID, when the lock isn't free at once. Raises
     `TimeoutError`, whose text is that PID, and `OSError` when the file can't be made or is a link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _open(path)
     try:
-        _acquire(descriptor, patience, waiting, beating)
+        _acquire(descriptor, timeout, waiting, beating)
         _write_pid(descriptor)
         if beating:
             with _signs_of_life(descriptor):
@@ -62,7 +62,7 @@ def locked_for_set_up(path: Path) -> Iterator[None]:
     """Hold a lock while something is set up; raises `WarehouseError` where another process never finishes that."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(path, patience=SET_UP))
+            stack.enter_context(locked(path, timeout=SET_UP))
         except TimeoutError as error:
             raise held(path, error, SET_UP) from None
         yield
@@ -86,8 +86,8 @@ def is_held(path: Path) -> bool:
 class Wait:
     """How long one has waited: not while one was stopped (Ctrl-Z), as the holder may have been, too."""
 
-    def __init__(self, patience: float) -> None:
-        self._left = patience
+    def __init__(self, timeout: float) -> None:
+        self._left = timeout
         self._looked = time.monotonic()
 
     def is_over(self) -> bool:
@@ -97,20 +97,20 @@ class Wait:
         return self._left < 0
 
 
-class Gate:
+class ProcessSemaphore:
     """A door that lets `places` in at once, of whatever thread or process: each place is a lock file.
 
     Threads that share the gate wait for each other without a sound; only other processes have to be polled for, for
-    `patience` seconds.
+    `timeout` seconds.
     """
 
-    def __init__(self, folder: Path, name: str, places: int, patience: float = 300.0) -> None:
+    def __init__(self, folder: Path, name: str, places: int, timeout: float = 300.0) -> None:
         self._files = [folder / f"{name}.{number}" for number in range(places)]
         self._here = threading.BoundedSemaphore(places)
-        self._patience = patience
+        self._timeout = timeout
 
     @contextmanager
-    def place(self, halted: threading.Event | None = None) -> Iterator[None]:
+    def acquire(self, halted: threading.Event | None = None) -> Iterator[None]:
         """Hold one of the places.
 
         Raises `TryAgain` where none becomes free in time, or once `halted` is set, and `NeedsPerson` where the lock
@@ -124,7 +124,7 @@ class Gate:
                 _close(descriptor)
 
     def _take(self, halted: threading.Event) -> int:
-        wait = Wait(self._patience)
+        wait = Wait(self._timeout)
         while True:
             holders = []
             for file in self._files:
@@ -140,7 +140,7 @@ class Gate:
             if halted.wait(_POLL_GATE):
                 raise TryAgain("The run was interrupted.")
             if wait.is_over():
-                raise _no_place(holders, self._patience)
+                raise _no_place(holders, self._timeout)
 
     def _open(self, file: Path) -> int:
         try:
@@ -196,8 +196,8 @@ def _close(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, patience: float, waiting: Callable[[str], None], beating: bool) -> None:
-    wait, told, beat = Wait(patience), False, 0
+def _acquire(descriptor: int, timeout: float, waiting: Callable[[str], None], beating: bool) -> None:
+    wait, told, beat = Wait(timeout), False, 0
     while True:
         with suppress(BlockingIOError):
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -206,7 +206,7 @@ def _acquire(descriptor: int, patience: float, waiting: Callable[[str], None], b
             waiting(holder)
             told = True
         if beating and (latest := os.fstat(descriptor).st_mtime_ns) != beat:
-            wait, beat = Wait(patience), latest
+            wait, beat = Wait(timeout), latest
         if wait.is_over():
             raise TimeoutError(holder)
         time.sleep(_POLL)

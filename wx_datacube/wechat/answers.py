@@ -110,7 +110,7 @@ def to_attempt(
     )
 
 
-def understand(reply: Reply, source: Source) -> Finding:
+def parse_reply(reply: Reply, source: Source) -> Finding:
     """Say what a reply means. Never raises: whatever is wrong is in the finding's `error`."""
     text = redact(to_text(reply.body), source.secrets) if reply.body or reply.status is not None else None
     problem = _http_problem(reply, source)

@@ -20,7 +20,7 @@ import requests
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import API_URL, Account, Secret
 from wx_datacube.errors import UnexpectedAnswer, WeChatError
-from wx_datacube.wechat.answers import NOT_KEPT, Attempt, Finding, Source, to_attempt, understand
+from wx_datacube.wechat.answers import NOT_KEPT, Attempt, Finding, Source, parse_reply, to_attempt
 from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.retry import Limits, Retry
 from wx_datacube.wechat.tokens import Fetcher, NoToken, StableToken, Tokens, TokenServer, no_credentials
@@ -171,7 +171,7 @@ class Client:
         reply = self._transport.send(url, body, seconds=self._retry.host.seconds_left())
         secrets = (token, *(each.reveal() for each in self._secrets))
         source = Source("WeChat", name, wanted, kind, secrets, kept=name != QUOTA_CALL)
-        return understand(reply, source), reply
+        return parse_reply(reply, source), reply
 
 
 def _hidden(value: Secret | str) -> Secret:

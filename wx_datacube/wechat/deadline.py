@@ -109,7 +109,7 @@ def _quiet(record: logging.LogRecord) -> bool:
     return _GUARD.get() is None
 
 
-def hush() -> None:
+def silence_http_log() -> None:
     """Keep the HTTP library from logging about our exchanges: its records carry the host and the whole path."""
     for name in list(logging.root.manager.loggerDict):
         if name.split(".")[0] in ("urllib3", "requests"):

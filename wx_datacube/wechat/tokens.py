@@ -22,7 +22,7 @@ from wx_datacube.errors import (
     WeChatError,
     error_for,
 )
-from wx_datacube.wechat.answers import Source, understand
+from wx_datacube.wechat.answers import Source, parse_reply
 from wx_datacube.wechat.retry import Retry
 from wx_datacube.wechat.transport import Transport
 
@@ -164,7 +164,7 @@ def no_credentials(appid: str, secret: str, token_url: str) -> SettingsError:
 def _token(transport: Transport, retry: Retry, source: Source, url: str, body: bytes | None, clock: Clock) -> Token:
     """One attempt of a token call."""
     asked = clock()
-    finding = understand(transport.send(url, body, seconds=retry.host.seconds_left()), source)
+    finding = parse_reply(transport.send(url, body, seconds=retry.host.seconds_left()), source)
     if finding.error:
         raise finding.error
     data = finding.data or {}

@@ -21,7 +21,7 @@ import urllib3.exceptions as lib
 
 from wx_datacube import __version__
 from wx_datacube.wechat.body import MIB, Received
-from wx_datacube.wechat.deadline import Guard, hush
+from wx_datacube.wechat.deadline import Guard, silence_http_log
 
 _HEADERS = {
     "User-Agent": f"wx_datacube/{__version__}",
@@ -74,7 +74,7 @@ class Transport:
         self._session = session_factory()
         self._session.headers.clear()
         self._session.headers.update(_HEADERS)
-        hush()
+        silence_http_log()
 
     def send(self, url: str, body: bytes | None = None, *, seconds: float | None = None) -> Reply:
         """POST `body` as JSON, or GET without one, within `seconds` (at most, and by default, the total time-out)."""

@@ -33,7 +33,7 @@ class Shop:
         self.now = NOON
 
     @property
-    def troubles(self) -> Alerts:
+    def alerts(self) -> Alerts:
         """What is kept of them."""
         return Alerts(self.settings.database, self.settings.webhook, lambda: self.now)
 

@@ -161,14 +161,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(happened: Callable[[], Any], patience: float = PATIENCE, every: float = 0.2) -> Any:
+def wait_until(happened: Callable[[], Any], timeout: float = PATIENCE, every: float = 0.2) -> Any:
     """What `happened` returns once that is true; an AssertionError if it doesn't come true in time."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if found := happened():
             return found
         time.sleep(every)
-    raise AssertionError(f"nothing happened within {patience:.0f} s")
+    raise AssertionError(f"nothing happened within {timeout:.0f} s")
 
 
 @dataclass(frozen=True)

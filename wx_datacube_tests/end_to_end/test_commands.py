@@ -154,7 +154,7 @@ def test_a_killed_backfill_loses_no_more_than_the_last_second(project: Project, 
         wait_until(lambda: len(emulated.control.statistics_calls()) > 8)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        wait_until(lambda: not session(process.pid), patience=30)  # Dagster's process ends by itself
+        wait_until(lambda: not session(process.pid), timeout=30)  # Dagster's process ends by itself
     emulated.control.set_latency(0)
     again = project.run("backfill", *CHOSEN)
 

@@ -220,12 +220,12 @@ def test_two_hundred_runs_eight_at_a_time(project: Project, emulated: Emulated) 
     chosen = [chance.sample(list(BY_NAME), 2) for _ in starts]
     emulated.control.set(quota=10_000)
     publish_something(project)
-    to_do = iter(enumerate(spans))
+    pending_labels = iter(enumerate(spans))
 
     def work() -> int:
         made = 0
         with running(RUN, project.folder) as process:
-            for number, span in to_do:  # each takes the next one: `enumerate` is one step
+            for number, span in pending_labels:  # each takes the next one: `enumerate` is one step
                 if number % 40 == 0:
                     found = project.call(backfill(project, *span))
                     assert (found.returncode, found.stderr) == (0, "")

@@ -161,7 +161,7 @@ class CrashScenario:
         assert "Waiting" not in done.stdout
         assert "default: nothing to do" in again.stdout
 
-        wait_until(lambda: not any(session(process.pid) for process in self.started), patience=30)
+        wait_until(lambda: not any(session(process.pid) for process in self.started), timeout=30)
         for process in self.started:
             assert "Waiting" not in process.communicate()[0]
         made = len(self.emulated.control.statistics_calls())

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from wx_datacube_tests.test_warehouse_replay import comparable, understood
 
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.errors import WeChatError
@@ -27,6 +26,7 @@ from wx_datacube_tests.answers import MESSAGES, answered, body, day, everything,
 from wx_datacube_tests.conftest import empty
 from wx_datacube_tests.hostile import Sent, as_text, bodies, errcode_of, noted
 from wx_datacube_tests.reference import Reference
+from wx_datacube_tests.warehouse.test_replay import comparable, understood
 from wx_datacube_tests.wechat_stand_in import (
     APPID,
     NOON,

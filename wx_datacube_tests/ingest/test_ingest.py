@@ -332,7 +332,7 @@ def test_one_label_a_call_where_wechat_refuses_more(start: Start, endpoint: Endp
     made = start(start=dt.date(2025, 12, 1), one_label=True, concurrency=8)
     wanted = made.labels(endpoint)
     said: list[str] = []
-    report = made.bring_in(endpoint, wanted, say=said.append)
+    report = made.bring_in(endpoint, wanted, notify=said.append)
 
     assert report.undone == ()
     assert report.calls == len(wanted) + 1
@@ -578,13 +578,13 @@ def test_a_run_by_hand_asks_whether_quota_is_left(start: Start) -> None:
     made = start(quota=2, concurrency=1)
     made.bring_in(HOURS, made.labels(HOURS)[-3:])
     made.emulated.control.clear_calls()
-    report = made.bring_in(HOURS, [day(20)], by_hand=True)
+    report = made.bring_in(HOURS, [day(20)], manual=True)
     assert isinstance(only(report).error, QuotaExhausted)
     assert [call.endpoint for call in made.emulated.control.calls()] == ["stable_token", "quota"]
 
     made.emulated.control.set_quota(10)
     assert made.bring_in(HOURS, [day(20)]).calls == 0
-    assert made.bring_in(HOURS, [day(20)], by_hand=True).undone == ()
+    assert made.bring_in(HOURS, [day(20)], manual=True).undone == ()
 
 
 @pytest.mark.parametrize(("minute", "calls"), [(5, 1), (15, 0)])
@@ -617,7 +617,7 @@ def test_a_refused_question_for_the_quota_keeps_nobody_from_asking(start: Start)
     made.emulated.control.script("quota", "48001", last=99)
     told: list[str] = []
 
-    assert made.bring_in(HOURS, say=told.append).undone == ()
+    assert made.bring_in(HOURS, notify=told.append).undone == ()
     assert "going on without knowing what is left of today's quota" in told[0]
 
 
@@ -1033,7 +1033,7 @@ ingest = Ingest(Warehouse(Path(database)), account, connect, 2, clock=clock)
 print("ready", flush=True)
 sys.stdin.readline()
 labels = [dt.date(2026, 11, day) for day in range(int(first), int(last) + 1)]
-report = ingest.bring_in(BY_NAME["getupstreammsghour"], labels, run_id=first, say=print)
+report = ingest.bring_in(BY_NAME["getupstreammsghour"], labels, run_id=first, notify=print)
 print(report.calls, len(report.undone), flush=True)
 """
 
@@ -1078,7 +1078,7 @@ def test_a_user_source_other_than_zero_is_told(start: Start) -> None:
     made, said = start(), list[str]()
     body = '{"list":[{"ref_date":"2026-11-20","user_source":17,"msg_type":1,"msg_user":2,"msg_count":3}]}'
     made.emulated.control.script(MESSAGES.name, f"200:{body}")
-    made.bring_in(MESSAGES, [day(20)], say=said.append)
+    made.bring_in(MESSAGES, [day(20)], notify=said.append)
 
     assert [each for each in said if "user_source" in each] == [
         "getupstreammsg: 1 rows have a user_source other than 0, which nobody has explained."
@@ -1119,7 +1119,7 @@ def test_what_another_run_stored_meanwhile_is_not_asked(start: Start) -> None:
                 store_calls(con, [answered(HOURS, day(20), None, hour_row(day(20)), at=AFTERNOON)])
             other.communicate("\n", timeout=30)
 
-        report = made.bring_in(HOURS, [day(20)], say=end_the_other)
+        report = made.bring_in(HOURS, [day(20)], notify=end_the_other)
 
     assert (report.calls, only(report).coverage.state) == (0, State.LANDED)
 

@@ -89,7 +89,7 @@ class Working:
             "stamp": RunContext("run", "shop", False),
             "now": AFTERNOON,
             "concurrency": concurrency,
-            "gate": self.warehouse.gate("shop", concurrency),
+            "semaphore": self.warehouse.semaphore("shop", concurrency),
             "halted": self.halted,
             "budget": budget,
             "progress": self.told.append,
@@ -106,7 +106,7 @@ class Working:
 @pytest.fixture
 def working(folder: Path) -> Working:
     """A warehouse to work in, that waits a second for others."""
-    return Working(Warehouse(folder / "figures.duckdb", patience=1))
+    return Working(Warehouse(folder / "figures.duckdb", timeout=1))
 
 
 def failing(*numbers: int, error: type[WeChatError] = TryAgain, **fields: Any) -> Act:
@@ -347,7 +347,7 @@ class Interrupted(Warehouse):
 def test_an_interruption_right_after_a_commit_stores_nothing_twice(working: Working) -> None:
     """Nobody knew yet that the answers were in the ledger; those in flight are kept with no other."""
     working.ledger()
-    files = Interrupted(working.warehouse.database, patience=1)
+    files = Interrupted(working.warehouse.database, timeout=1)
     with pytest.raises(KeyboardInterrupt):
         working.crew(Acting(lambda window: time.sleep(0.4)), warehouse=files).work(windows(9, 8, 7, 6, 5))
 

@@ -32,7 +32,7 @@ from wx_datacube_tests.dagster_environment import (
     labels,
     orchestra,
 )
-from wx_datacube_tests.ingesting import Watching
+from wx_datacube_tests.ingesting import RecordingListener
 
 START, END = dt.date(2024, 3, 1), dt.date(2024, 3, 10)
 DAILY = (DAYS, SENDERS, HOURS)
@@ -63,7 +63,7 @@ def backfill_in(instance: dg.DagsterInstance, it: DagsterEnv, scope: Scope) -> B
     """A backfill with its runs in this process, in an instance in memory; `run_backfill` has a process for them."""
     settings, account, now = it.settings, it.settings.account(), beijing_now()
     runs = DagsterRuns(instance, settings, account, scope, now)
-    return Backfill(runs, Ingest.of(settings, account), scope, now, Watching())
+    return Backfill(runs, Ingest.of(settings, account), scope, now, RecordingListener())
 
 
 def fetching(it: DagsterEnv, **scope: object) -> Backfill:
@@ -72,9 +72,9 @@ def fetching(it: DagsterEnv, **scope: object) -> Backfill:
     return it.fetching(Scope(**given))  # type: ignore[arg-type]
 
 
-def told(done: Backfill) -> Watching:
+def told(done: Backfill) -> RecordingListener:
     """What a backfill told."""
-    assert isinstance(done.watch, Watching)
+    assert isinstance(done.watch, RecordingListener)
     return done.watch
 
 
@@ -189,12 +189,12 @@ def test_fetching_does_not_wait_for_dagster(it: DagsterEnv, emulated: Emulated) 
 
         runs: Runs
 
-        def to_do(self) -> Backlog:
+        def backlog(self) -> Backlog:
             """Only then."""
             while len({report.endpoint for report in done.reports if report.labels[0].label == START}) < len(DAILY):
                 time.sleep(0.05)
             time.sleep(0.2)
-            return self.runs.to_do()
+            return self.runs.backlog()
 
         def materialize(self, landed: Batch) -> Iterator[Run]:
             """As ever."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wx_datacube.catalog.endpoints import Period
 from wx_datacube.catalog.periods import due_labels
-from wx_datacube.operations.pending import MERGE_BELOW, Range, ranges, to_do
+from wx_datacube.operations.pending import MERGE_BELOW, Range, pending_labels, ranges
 from wx_datacube.warehouse.coverage import State
 
 DUE = due_labels(Period.DAY, dt.date(2026, 1, 1), dt.date(2026, 7, 1))
@@ -34,14 +34,14 @@ def test_missing_labels_are_asked_and_others_materialized_once(state: State, mat
     """Missing is to do in any case; what is stored or implied, unless it is materialized."""
     label = DUE[0]
 
-    assert to_do({label: state}, [label] if materialized else []) == [label] * seen_to
+    assert pending_labels({label: state}, [label] if materialized else []) == [label] * seen_to
 
 
 @given(st.lists(STATES, max_size=60), st.sets(st.integers(0, 59)))
 def test_what_is_to_do_is_due_and_oldest_first(states: list[State], done: set[int]) -> None:
     """Only due labels are seen to, in their order, whatever else is materialized."""
     known = dict(reversed(list(zip(DUE, states, strict=False))))
-    found = to_do(known, [DUE[number] for number in done])
+    found = pending_labels(known, [DUE[number] for number in done])
 
     assert found == sorted(found)
     assert set(found) <= set(known)
@@ -85,7 +85,7 @@ def test_a_range_says_how_much_is_to_be_asked() -> None:
 def test_nothing_to_do_makes_no_range() -> None:
     """No label, no run."""
     assert ranges([], LANDED) == []
-    assert to_do({}, DUE) == []
+    assert pending_labels({}, DUE) == []
 
 
 def test_weeks_are_counted_in_weeks() -> None:

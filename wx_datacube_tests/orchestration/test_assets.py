@@ -211,10 +211,10 @@ def test_a_silent_morning_is_not_red(it: DagsterEnv) -> None:
     with wechat(clock="2024-03-05T07:00", frozen=True, refuse_unpublished=True) as emulated:
         it.use(emulated, START=FIRST)
         scheduled = it.run(DAYS, day, day, reason=Reason.SCHEDULE)
-        by_hand = it.run(DAYS, day, day)
+        manual = it.run(DAYS, day, day)
 
     assert scheduled.success
-    assert not by_hand.success
+    assert not manual.success
     assert it.materialized(DAYS) == set()
 
 

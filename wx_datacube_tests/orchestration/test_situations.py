@@ -71,7 +71,7 @@ class Morning:
         self.judge(later)
 
     @property
-    def troubles(self) -> Alerts:
+    def alerts(self) -> Alerts:
         """What is kept of the account's troubles."""
         return Alerts(self.it.settings.database, self.it.settings.webhook, self.wechat.account.clock)
 

@@ -5,6 +5,7 @@ emulator's clock. No pause takes any time.
 """
 
 import datetime as dt
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from wx_datacube.ingest.service import Ingest, Report
 from wx_datacube.operations.backfill import Backfill, Backlog, Batch, Run, Scope, check_account
 from wx_datacube.operations.doctor import examine
 from wx_datacube.operations.export import export_views
-from wx_datacube.operations.pending import ranges, to_do
+from wx_datacube.operations.pending import pending_labels, ranges
 from wx_datacube.operations.status import read_status
 from wx_datacube.operations.tick import plan_tick
 from wx_datacube.warehouse import coverage as known
@@ -30,7 +31,7 @@ from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import replay
 from wx_datacube_tests.company import Company
-from wx_datacube_tests.ingesting import Watching
+from wx_datacube_tests.ingesting import RecordingListener
 from wx_datacube_tests.receiver import Receiver
 from wx_datacube_tests.walk.life import BEGINNING, Life, born
 
@@ -50,10 +51,10 @@ class InMemory:
     scope: Scope
     now: dt.datetime
 
-    def to_do(self) -> Backlog:
+    def backlog(self) -> Backlog:
         """What is to do in scope."""
         held = {each: self._held(each) & labels.keys() for each, labels in self.states.items()}
-        labels = sum(len(to_do(states, held[endpoint])) for endpoint, states in self.states.items())
+        labels = sum(len(pending_labels(states, held[endpoint])) for endpoint, states in self.states.items())
         return Backlog(labels, sum(map(len, held.values())))
 
     def materialize(self, landed: Batch) -> Iterator[Run]:
@@ -191,7 +192,7 @@ class Core(Life):
             with ingest.warehouse.writing() as con:
                 states = scope.of(known.states(con, name, account.start, self.now))
             runs = InMemory(self.held, states, ingest.warehouse, account, scope, self.now)
-            done = Backfill(runs, ingest, scope, self.now, Watching())
+            done = Backfill(runs, ingest, scope, self.now, RecordingListener())
             done.run()
             for report in done.reports:
                 self._believe(report)
@@ -249,5 +250,18 @@ _MEMORY = Path("/dev/shm")
 def core(seed: int) -> Iterator[Life]:
     """A life in this process, in memory where that can be."""
     parent = _MEMORY if _MEMORY.is_dir() else None
-    with born(seed, parent, clock=BEGINNING, frozen=True) as (folder, accounts, receiver):
+    with _no_pandas(), born(seed, parent, clock=BEGINNING, frozen=True) as (folder, accounts, receiver):
         yield Core(folder, accounts, receiver)
+
+
+@contextmanager
+def _no_pandas() -> Iterator[None]:
+    """Say once that pandas isn't here: DuckDB looks for it with every query, a tenth of a walk's time."""
+    absent = "pandas" not in sys.modules
+    if absent:
+        sys.modules["pandas"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules["pandas"]

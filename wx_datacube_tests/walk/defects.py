@@ -149,7 +149,8 @@ def put_back(defect: str, folder: Path) -> dict[str, str]:
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(
         "import os, sys\n"
-        "if any('dagster' in each or 'wx_datacube' in each for each in sys.orig_argv):\n"
+        # Runs are processes of multiprocessing, whose command line names nothing of Dagster's.
+        "if not any('resource_tracker' in each for each in sys.orig_argv):\n"
         "    from wx_datacube_tests.walk.defects import DEFECTS, VARIABLE\n"
         "    DEFECTS[os.environ[VARIABLE]]()\n"
     )

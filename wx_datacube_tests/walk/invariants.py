@@ -199,7 +199,7 @@ def _checks_find_what_happened(life: Life) -> Iterator[str]:
                 for check in checks_of(endpoint):
                     for finding in run_check(check, evidence, endpoint):
                         about = dt.date.fromisoformat(finding.ref_date)
-                        if not finding.harmless and not days.intersection(days_of(about, endpoint.period)):
+                        if not finding.informational and not days.intersection(days_of(about, endpoint.period)):
                             yield f"{member}: {check.name} finds {finding.what} in {endpoint.name} {about}"
 
 

@@ -54,12 +54,12 @@ def draw(seed: int, count: int, level: str) -> list[Step]:
 
 
 def play(
-    level: Level, seed: int, steps: Sequence[Step], say: Callable[[str], None] = lambda line: None
+    level: Level, seed: int, steps: Sequence[Step], notify: Callable[[str], None] = lambda line: None
 ) -> Failure | None:
     """Play steps from the beginning of a life; what did not hold, first of all, or None."""
     with level(seed) as life:
         for number, step in enumerate(steps, 1):
-            say(f"{number:4} {life.now:%Y-%m-%d %H:%M} {step}")
+            notify(f"{number:4} {life.now:%Y-%m-%d %H:%M} {step}")
             problems = [*(step.action.do(life, **step.drawn) or ()), *broken(life, Moment.ACTION)]
             if number == len(steps) and not problems:
                 problems = broken(life, Moment.END)
@@ -69,7 +69,7 @@ def play(
     return None
 
 
-def shorten(level: Level, failure: Failure, deadline: float, say: Callable[[str], None]) -> Failure:
+def shorten(level: Level, failure: Failure, deadline: float, notify: Callable[[str], None]) -> Failure:
     """The same failure by as few steps as can be found until `deadline` (of `time.monotonic`).
 
     Halves of the steps are left out first, then quarters, and single steps in the end.
@@ -83,7 +83,7 @@ def shorten(level: Level, failure: Failure, deadline: float, say: Callable[[str]
             found = play(level, failure.seed, kept) if kept else None
             if found is not None and _kind(found) == wanted:
                 failure, shorter = found, True
-                say(f"{len(failure.steps)} steps are enough")
+                notify(f"{len(failure.steps)} steps are enough")
             else:
                 place += size
         if size == 1 and not shorter:

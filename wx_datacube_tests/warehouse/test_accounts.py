@@ -43,7 +43,7 @@ def calls_of(account: str, number: int) -> list[Any]:
 @pytest.fixture
 def company(folder: Path) -> Warehouse:
     """A published file of two accounts whose calls came by turns, each with something in every table."""
-    warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW, patience=0.5)
+    warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW, timeout=0.5)
     with warehouse.writing() as con:
         for number, (account, appid) in enumerate({"shop": "wx01", "news": "wx02"}.items(), 4):
             bind_account(con, account, appid, day(1), LATER)

@@ -71,7 +71,7 @@ def fails(use: Callable[[], None]) -> str:
 @pytest.mark.parametrize("left", [0, 8, 400, 1000, 1800, 2600])
 def test_a_full_disk_loses_nothing_that_was_committed(disk: Disk, left: int) -> None:
     """Wherever space ends, in a commit, a checkpoint or a copy: one line, readers as before, and then all goes on."""
-    warehouse = Warehouse(disk.folder / "figures.duckdb", patience=0.5)
+    warehouse = Warehouse(disk.folder / "figures.duckdb", timeout=0.5)
     store(warehouse, 1)
     warehouse.publish()
     disk.leave(left * KIB)
@@ -95,7 +95,7 @@ def test_a_full_disk_loses_nothing_that_was_committed(disk: Disk, left: int) -> 
 
 def test_a_copy_that_does_not_fit_takes_no_space_from_commits(disk: Disk) -> None:
     """What can't be published can still be stored, and is there for readers once there is space."""
-    warehouse = Warehouse(disk.folder / "figures.duckdb", patience=0.5)
+    warehouse = Warehouse(disk.folder / "figures.duckdb", timeout=0.5)
     store(warehouse, 1, 300_000)
     warehouse.publish()
     store(warehouse, 2, 300_000)
@@ -128,7 +128,7 @@ def test_nothing_is_asked_whose_answer_would_find_no_room(disk: Disk) -> None:
 @pytest.fixture
 def published(folder: Path) -> Warehouse:
     """A warehouse with six days, all of them published."""
-    warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+    warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
     for number in range(1, 7):
         store(warehouse, number, 1000)
     warehouse.publish()
@@ -243,7 +243,7 @@ def test_of_two_empty_files_neither_is_the_way(published: Warehouse) -> None:
 
 def test_the_only_file_that_is_empty_asks_for_a_backup(folder: Path) -> None:
     """Whichever of the two it is; nothing empty is made of it."""
-    warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+    warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
     warehouse.database.unlink()
     warehouse.database.touch()
     said = f"{warehouse.database} is empty: it has no bytes. Put a backup in its place"
@@ -260,7 +260,7 @@ def test_the_only_file_that_is_empty_asks_for_a_backup(folder: Path) -> None:
 def denied() -> Iterator[Warehouse]:
     """A published warehouse in a folder that everybody may enter, owned by whoever runs the tests."""
     with anybody() as folder:
-        warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+        warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
         store(warehouse, 1)
         warehouse.publish()
         yield warehouse
@@ -375,7 +375,7 @@ def aged(published: Warehouse) -> Warehouse:
     """A warehouse of the version before the present one, and a program that knows the step between them."""
     for path in (published.writer, published.database):
         age(path)
-    return Warehouse(published.database, patience=0.5, migrations={SCHEMA_VERSION - 1: STEP})
+    return Warehouse(published.database, timeout=0.5, migrations={SCHEMA_VERSION - 1: STEP})
 
 
 def backup_of(warehouse: Warehouse) -> Path:
@@ -413,7 +413,7 @@ def test_the_backup_of_an_older_file_is_that_file(aged: Warehouse) -> None:
 
 def test_a_step_that_fails_changes_nothing(aged: Warehouse) -> None:
     """All of it is rolled back, and the error names the copy; the next try, by a mended program, works."""
-    broken = Warehouse(aged.database, patience=0.5, migrations={SCHEMA_VERSION - 1: (*STEP, "SELECT 'x'::INTEGER")})
+    broken = Warehouse(aged.database, timeout=0.5, migrations={SCHEMA_VERSION - 1: (*STEP, "SELECT 'x'::INTEGER")})
     said = fails(lambda: store(broken, 7))
     assert f"from schema {SCHEMA_VERSION - 1} to {SCHEMA_VERSION}" in said
     assert str(backup_of(aged)) in said
@@ -429,7 +429,7 @@ def test_a_step_that_fails_changes_nothing(aged: Warehouse) -> None:
 def test_an_older_file_without_a_step_is_left_alone(aged: Warehouse) -> None:
     """It says which version it is; neither it nor a copy of it is written."""
     before = aged.writer.read_bytes()
-    ignorant = Warehouse(aged.database, patience=0.5, migrations={})
+    ignorant = Warehouse(aged.database, timeout=0.5, migrations={})
     assert f"older wx_datacube (schema {SCHEMA_VERSION - 1})" in fails(lambda: store(ignorant, 7))
 
     assert aged.writer.read_bytes() == before

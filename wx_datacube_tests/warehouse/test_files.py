@@ -48,7 +48,7 @@ def days_in(warehouse: Warehouse) -> list[int]:
 @pytest.fixture
 def published(folder: Path) -> Warehouse:
     """A warehouse in which a row of the 4th has been stored and published; it waits half a second for others."""
-    warehouse = Warehouse(folder / PUBLISHED, patience=0.5)
+    warehouse = Warehouse(folder / PUBLISHED, timeout=0.5)
     store(warehouse)
     warehouse.publish()
     return warehouse
@@ -174,7 +174,7 @@ class Interrupted(Warehouse):
     """One in which a day is stored by another while the copy is read."""
 
     def _require_whole(self, copy: Path) -> None:
-        store(Warehouse(self.database, patience=0.5), 6)
+        store(Warehouse(self.database, timeout=0.5), 6)
         super()._require_whole(copy)
 
 
@@ -231,7 +231,7 @@ def test_before_the_first_publication_there_is_an_empty_warehouse(warehouse: War
 @pytest.mark.parametrize("name", ["it's; DROP TABLE x; --", 'a "b" c', "公众号 数据", "[1]*%s$HOME", "a.b.c", "#x&y=1"])
 def test_a_path_may_hold_any_characters(tmp_path: Path, name: str) -> None:
     """A folder and a file called so are used like any other, and nothing is left beside them."""
-    warehouse = Warehouse(tmp_path / name / f"{name}.duckdb", patience=0.5)
+    warehouse = Warehouse(tmp_path / name / f"{name}.duckdb", timeout=0.5)
     store(warehouse)
     left_over = warehouse.database.with_name(f".{warehouse.database.name}.1.publishing")
     left_over.write_bytes(b"half")
@@ -276,7 +276,7 @@ print("saw", seen, flush=True)
 
 def test_another_thread_that_looks_is_waited_for(tmp_path: Path) -> None:
     """It sees whether the files are ours before it has a lock, and DuckDB opens a file in one way at a time."""
-    warehouse = Warehouse(tmp_path / "figures.duckdb", patience=20)
+    warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=20)
     with warehouse.writing():
         pass
     looking = duckdb.connect(str(warehouse.writer), read_only=True)
@@ -291,7 +291,7 @@ def test_another_thread_that_looks_is_waited_for(tmp_path: Path) -> None:
 
 def test_threads_may_begin_together(tmp_path: Path) -> None:
     """In a folder where nothing is yet: each makes its change."""
-    warehouse, failures = Warehouse(tmp_path / "figures.duckdb", patience=20), []
+    warehouse, failures = Warehouse(tmp_path / "figures.duckdb", timeout=20), []
     together = threading.Barrier(4)
 
     def write(number: int) -> None:
@@ -587,7 +587,7 @@ def test_a_run_that_keeps_the_write_lock_is_named(published: Warehouse) -> None:
 
 def test_runs_wait_for_each_other(published: Warehouse) -> None:
     """A lock that is held for a moment only is no error."""
-    patient = Warehouse(published.database, patience=20)
+    patient = Warehouse(published.database, timeout=20)
     with running(LOCK, published.database) as process:
         assert process.stdin is not None
         process.stdin.write("\n")
@@ -648,7 +648,7 @@ def from_the_future(path: Path) -> None:
 @pytest.mark.parametrize("make", [foreign_duckdb, similar_duckdb, no_duckdb, truncated, from_the_future])
 def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, make: type, which: str) -> None:
     """In the place of either file: a clear error from every use, and not a byte changed."""
-    warehouse = Warehouse(tmp_path / PUBLISHED, patience=0.5)
+    warehouse = Warehouse(tmp_path / PUBLISHED, timeout=0.5)
     path: Path = getattr(warehouse, which)
     make(path)
     before = path.read_bytes()

@@ -67,7 +67,7 @@ def store(warehouse: Warehouse, number: int = 4) -> None:
 
 def published(folder: Path) -> Warehouse:
     """A warehouse of ours with a row of the 4th, published."""
-    warehouse = Warehouse(folder / NAME, patience=0.5)
+    warehouse = Warehouse(folder / NAME, timeout=0.5)
     store(warehouse)
     warehouse.publish()
     return warehouse
@@ -158,7 +158,7 @@ def test_no_command_changes_a_foreign_file(
 def test_nothing_is_made_beside_a_foreign_file(tmp_path: Path, place: Callable[[Path], Path]) -> None:
     """Not even the folder of locks."""
     path = place(tmp_path)
-    warehouse = Warehouse(tmp_path / NAME, patience=0.5)
+    warehouse = Warehouse(tmp_path / NAME, timeout=0.5)
     before = sorted(tmp_path.iterdir())
 
     for use in (warehouse.writing, lambda: warehouse.fetching("shop", "getupstreammsg", print)):
@@ -207,7 +207,7 @@ def test_a_wal_that_a_foreign_program_left_beside_our_file_is_put_aside(tmp_path
 def test_a_restored_file_keeps_its_wal(tmp_path: Path) -> None:
     """A copy of our file is ours by its contents, but not the file that was published here: its WAL is not foreign."""
     warehouse = published(tmp_path / "old")
-    restored = Warehouse(tmp_path / "new" / NAME, patience=0.5)
+    restored = Warehouse(tmp_path / "new" / NAME, timeout=0.5)
     shutil.copytree(tmp_path / "old", tmp_path / "new")
     restored.database.chmod(0o644)
     insert = "INSERT INTO datacube.accounts VALUES ('kept', NULL, NULL, NULL)"
@@ -245,7 +245,7 @@ def test_what_others_left_beside_a_foreign_file_is_not_swept(tmp_path: Path) -> 
     (tmp_path / "figures.locks").mkdir()
 
     with pytest.raises(WarehouseError):
-        Warehouse(tmp_path / NAME, patience=0.5).publish()
+        Warehouse(tmp_path / NAME, timeout=0.5).publish()
 
     assert spilled.read_bytes() == b"in use"
 
@@ -266,7 +266,7 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path, name: str) -
         "write": lambda: store(warehouse, 5),
         "publishing": warehouse.publish,
         "shop.getupstreammsg": lambda: warehouse.fetching("shop", "getupstreammsg", print).__enter__(),
-        "shop.call.0": lambda: warehouse.gate("shop", 1).place().__enter__(),
+        "shop.call.0": lambda: warehouse.semaphore("shop", 1).acquire().__enter__(),
     }
 
     with pytest.raises(WxDatacubeError) as caught:
@@ -281,9 +281,9 @@ def test_a_lock_file_with_foreign_text_is_left_as_it_is(tmp_path: Path, text: by
     """It can be locked all the same; whoever waits is not told a PID that is none."""
     path = tmp_path / "write"
     path.write_bytes(text)
-    with locked(path, patience=0):
+    with locked(path, timeout=0):
         assert path.read_bytes() == text
-        with pytest.raises(TimeoutError, match=r"^unknown$"), locked(path, patience=0):
+        with pytest.raises(TimeoutError, match=r"^unknown$"), locked(path, timeout=0):
             pass
     assert path.read_bytes() == text
 

@@ -385,15 +385,15 @@ def changes(con: Connection) -> list[tuple[Any, ...]]:
     return rows_of(con, sql)
 
 
-def say(con: Connection, *rows: dict[str, Any], **fields: Any) -> None:
+def notify(con: Connection, *rows: dict[str, Any], **fields: Any) -> None:
     """WeChat says this of the 4th."""
     store_calls(con, [answered(MESSAGES, day(4), None, *rows, **fields)])
 
 
 def test_storing_the_same_answer_twice_changes_nothing(con: Connection) -> None:
     """Only the label's answer is newer; rows keep the call that brought them."""
-    say(con, row(day(4)))
-    say(con, row(day(4)))
+    notify(con, row(day(4)))
+    notify(con, row(day(4)))
 
     assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 1)]
     assert changes(con) == []
@@ -402,9 +402,9 @@ def test_storing_the_same_answer_twice_changes_nothing(con: Connection) -> None:
 
 def test_a_changed_figure_replaces_the_old_one_which_is_noted(con: Connection) -> None:
     """Only the field that changed, with both calls; when it is said again, nothing is noted again."""
-    say(con, row(day(4), 5, 10))
+    notify(con, row(day(4), 5, 10))
     for _ in range(2):
-        say(con, row(day(4), 5, 11))
+        notify(con, row(day(4), 5, 11))
 
     assert stored(con, MESSAGES) == [(day(4), 1, 0, 5, 11, 2)]
     assert changes(con) == [(1, "msg_count", 10, 11, 1, 2)]
@@ -415,35 +415,35 @@ def test_a_changed_figure_replaces_the_old_one_which_is_noted(con: Connection) -
 
 def test_a_new_row_of_a_known_label_is_noted(con: Connection) -> None:
     """The label was answered for before without this row: old is NULL for each of its figures."""
-    say(con, row(day(4), 5, 10))
-    say(con, row(day(4), 5, 10), row(day(4), 1, 2, msg_type=2))
+    notify(con, row(day(4), 5, 10))
+    notify(con, row(day(4), 5, 10), row(day(4), 1, 2, msg_type=2))
 
     assert changes(con) == [(2, "msg_count", None, 2, 1, 2), (2, "msg_user", None, 1, 1, 2)]
 
 
 def test_the_first_rows_of_a_label_are_no_revision(con: Connection) -> None:
     """Neither after nothing, nor after an empty answer that came before noon."""
-    say(con, at=dt.datetime(2026, 11, 5, 9))
-    say(con, row(day(4)))
+    notify(con, at=dt.datetime(2026, 11, 5, 9))
+    notify(con, row(day(4)))
 
     assert changes(con) == []
 
 
 def test_rows_after_settled_silence_are_no_revision(con: Connection) -> None:
     """The day counted as empty since its figures came late: nothing that was shown before has changed."""
-    say(con)
-    say(con, row(day(4)))
+    notify(con)
+    notify(con, row(day(4)))
     assert changes(con) == []
 
-    say(con, row(day(4)), row(day(4), msg_type=2))
+    notify(con, row(day(4)), row(day(4), msg_type=2))
     assert [change[:2] for change in changes(con)] == [(2, "msg_count"), (2, "msg_user")]
 
 
 def test_a_revision_names_the_call_that_brought_the_old_value(con: Connection) -> None:
     """Not one that only confirmed it; of a new row, the last that answered without it."""
     for count in (1, 1, 2):
-        say(con, row(day(4), 1, count))
-    say(con, row(day(4), 1, 2), row(day(4), msg_type=2))
+        notify(con, row(day(4), 1, count))
+    notify(con, row(day(4), 1, 2), row(day(4), msg_type=2))
 
     assert [change[-2:] for change in changes(con)] == [(1, 3), (3, 4), (3, 4)]
 
@@ -469,9 +469,9 @@ def test_silence_in_the_same_commit_removes_nothing(con: Connection) -> None:
 
 def test_a_row_that_vanished_is_noted_once_and_kept(con: Connection) -> None:
     """Absence never overwrites presence: the table goes on showing it, with the call that brought it."""
-    say(con, row(day(4), 5, 10), row(day(4), 1, 1, msg_type=2))
+    notify(con, row(day(4), 5, 10), row(day(4), 1, 1, msg_type=2))
     for _ in range(3):
-        say(con, row(day(4), 5, 10))
+        notify(con, row(day(4), 5, 10))
 
     assert [kept[1] for kept in stored(con, MESSAGES)] == [1, 2]
     assert changes(con) == [(2, "msg_count", 1, None, 1, 2), (2, "msg_user", 1, None, 1, 2)]
@@ -480,7 +480,7 @@ def test_a_row_that_vanished_is_noted_once_and_kept(con: Connection) -> None:
 def test_a_row_that_vanished_and_came_back_is_noted_twice(con: Connection) -> None:
     """Gone, and there again: two changes, each once; unchanged figures keep their first call."""
     for rows in ([row(day(4))], [], [], [row(day(4))], [row(day(4))]):
-        say(con, *rows)
+        notify(con, *rows)
 
     assert changes(con) == [
         (1, "msg_count", 2, None, 1, 2),
@@ -494,7 +494,7 @@ def test_a_row_that_vanished_and_came_back_is_noted_twice(con: Connection) -> No
 def test_a_row_that_came_back_changed_shows_the_new_figures(con: Connection) -> None:
     """What WeChat said last is in the table."""
     for rows in ([row(day(4), 1, 2)], [], [row(day(4), 3, 4)]):
-        say(con, *rows)
+        notify(con, *rows)
 
     assert stored(con, MESSAGES) == [(day(4), 1, 0, 3, 4, 3)]
     assert [change[2:4] for change in changes(con)] == [(2, None), (1, None), (None, 4), (None, 3)]
@@ -502,9 +502,9 @@ def test_a_row_that_came_back_changed_shows_the_new_figures(con: Connection) -> 
 
 def test_a_source_that_changed_is_noted(con: Connection) -> None:
     """`user_source` is a value like the others, also where it was not there before."""
-    say(con, {key: value for key, value in row(day(4)).items() if key != "user_source"})
-    say(con, row(day(4), user_source=0))
-    say(con, row(day(4), user_source=1))
+    notify(con, {key: value for key, value in row(day(4)).items() if key != "user_source"})
+    notify(con, row(day(4), user_source=0))
+    notify(con, row(day(4), user_source=1))
 
     assert [change[1:4] for change in changes(con)] == [("user_source", None, 0), ("user_source", 0, 1)]
 
@@ -512,15 +512,15 @@ def test_a_source_that_changed_is_noted(con: Connection) -> None:
 def test_figures_that_go_back_are_noted_both_ways(con: Connection) -> None:
     """Each change, and its reversal, with the call that brought what was replaced."""
     for count in (1, 2, 1):
-        say(con, row(day(4), 1, count))
+        notify(con, row(day(4), 1, count))
 
     assert changes(con) == [(1, "msg_count", 1, 2, 1, 2), (1, "msg_count", 2, 1, 2, 3)]
 
 
 def test_the_silence_of_an_answer_with_faulty_rows_says_nothing(con: Connection) -> None:
     """A row was set apart: it may be the very row that seems to be missing."""
-    say(con, row(day(4)), row(day(4), msg_type=2))
-    say(con, row(day(4)), row(day(4), "1", msg_type=2))
+    notify(con, row(day(4)), row(day(4), msg_type=2))
+    notify(con, row(day(4)), row(day(4), "1", msg_type=2))
 
     assert [kept[1] for kept in stored(con, MESSAGES)] == [1, 2]
     assert changes(con) == []
@@ -541,8 +541,8 @@ def test_revisions_carry_the_key_of_their_endpoint(con: Connection) -> None:
 
 def test_a_clean_and_settled_refresh_removes_what_vanished(con: Connection) -> None:
     """The row is gone from the table; its end is noted."""
-    say(con, row(day(4)), row(day(4), msg_type=2))
-    say(con, row(day(4)), refresh=True)
+    notify(con, row(day(4)), row(day(4), msg_type=2))
+    notify(con, row(day(4)), refresh=True)
 
     assert [kept[1] for kept in stored(con, MESSAGES)] == [1]
     assert {change[:4] for change in changes(con)} == {(2, "msg_user", 1, None), (2, "msg_count", 2, None)}
@@ -550,9 +550,9 @@ def test_a_clean_and_settled_refresh_removes_what_vanished(con: Connection) -> N
 
 def test_a_refresh_removes_what_had_vanished_before(con: Connection) -> None:
     """That it vanished was noted then, and is not noted again."""
-    say(con, row(day(4)))
-    say(con)
-    say(con, refresh=True)
+    notify(con, row(day(4)))
+    notify(con)
+    notify(con, refresh=True)
 
     assert stored(con, MESSAGES) == []
     assert {change[-1] for change in changes(con)} == {2}
@@ -560,9 +560,9 @@ def test_a_refresh_removes_what_had_vanished_before(con: Connection) -> None:
 
 def test_a_removed_row_may_come_back(con: Connection) -> None:
     """It is stored as new, and noted as such."""
-    say(con, row(day(4), 1, 2))
-    say(con, refresh=True)
-    say(con, row(day(4), 1, 2))
+    notify(con, row(day(4), 1, 2))
+    notify(con, refresh=True)
+    notify(con, row(day(4), 1, 2))
 
     assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 3)]
     assert changes(con)[2:] == [(1, "msg_count", None, 2, 2, 3), (1, "msg_user", None, 1, 2, 3)]
@@ -579,8 +579,8 @@ def test_a_refresh_before_noon_removes_nothing(con: Connection) -> None:
 @pytest.mark.parametrize("fault", [row(day(4), "1"), row(day(4), ref_date="soon"), 7], ids=["its own", "any", "none"])
 def test_a_refresh_with_faulty_rows_removes_nothing(con: Connection, fault: Any) -> None:
     """A row of the label, or one that may belong to any label, was set apart: the answer is not clean."""
-    say(con, row(day(4), msg_type=2))
-    say(con, fault, refresh=True)
+    notify(con, row(day(4), msg_type=2))
+    notify(con, fault, refresh=True)
 
     assert [kept[1] for kept in stored(con, MESSAGES)] == [2]
 
@@ -658,9 +658,9 @@ def test_settled_is_judged_label_by_label_by_the_time_of_the_call(con: Connectio
 
 def test_accounts_do_not_mix(con: Connection) -> None:
     """Two accounts in one database: figures, answers and revisions of each are its own."""
-    say(con, row(day(4), 1), account="shop")
-    say(con, row(day(4), 2), account="news")
-    say(con, account="news", refresh=True)
+    notify(con, row(day(4), 1), account="shop")
+    notify(con, row(day(4), 2), account="news")
+    notify(con, account="news", refresh=True)
 
     assert rows_of(con, "SELECT account, msg_user FROM datacube.getupstreammsg") == [("shop", 1)]
     assert rows_of(con, "SELECT DISTINCT account FROM datacube.revisions") == [("news",)]

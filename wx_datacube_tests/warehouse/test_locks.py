@@ -14,7 +14,7 @@ from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.warehouse import locks
 from wx_datacube.warehouse.files import Warehouse
-from wx_datacube.warehouse.locks import Gate, locked
+from wx_datacube.warehouse.locks import ProcessSemaphore, locked
 from wx_datacube_tests.processes import running
 
 HOLDER = """
@@ -33,7 +33,7 @@ def test_a_lock_excludes_others(tmp_path: Path) -> None:
     told: list[str] = []
     with locked(path):
         began = time.monotonic()
-        with pytest.raises(TimeoutError, match=f"^{os.getpid()}$"), locked(path, patience=0.2, waiting=told.append):
+        with pytest.raises(TimeoutError, match=f"^{os.getpid()}$"), locked(path, timeout=0.2, waiting=told.append):
             pass
         assert 0.2 <= time.monotonic() - began < 2
     assert told == [str(os.getpid())]
@@ -43,7 +43,7 @@ def test_a_free_lock_is_taken_at_once(tmp_path: Path) -> None:
     """RefreshPlan and again, also with no patience at all; nobody is told of waiting."""
     told: list[str] = []
     for _ in range(3):
-        with locked(tmp_path / "write", patience=0, waiting=told.append):
+        with locked(tmp_path / "write", timeout=0, waiting=told.append):
             pass
     assert told == []
 
@@ -52,7 +52,7 @@ def test_a_lock_is_released_on_errors(tmp_path: Path) -> None:
     """However its block ends."""
     with pytest.raises(ZeroDivisionError), locked(tmp_path / "write"):
         raise ZeroDivisionError
-    with locked(tmp_path / "write", patience=0):
+    with locked(tmp_path / "write", timeout=0):
         pass
 
 
@@ -60,11 +60,11 @@ def test_a_killed_holder_releases_its_lock(tmp_path: Path) -> None:
     """The kernel does it: no orphan ever holds a lock. While it lived, its PID was told."""
     path = tmp_path / "write"
     with running(HOLDER, path) as process:
-        with pytest.raises(TimeoutError, match=f"^{process.pid}$"), locked(path, patience=0.1):
+        with pytest.raises(TimeoutError, match=f"^{process.pid}$"), locked(path, timeout=0.1):
             pass
         process.kill()
         process.wait()
-        with locked(path, patience=1):
+        with locked(path, timeout=1):
             assert path.read_text() == str(os.getpid())
 
 
@@ -82,7 +82,7 @@ import sys
 from pathlib import Path
 from wx_datacube.warehouse.locks import locked
 print("ready", flush=True)
-with locked(Path(sys.argv[1]), patience=1.5):
+with locked(Path(sys.argv[1]), timeout=1.5):
     print("got it", flush=True)
 """
 
@@ -111,11 +111,11 @@ def test_a_lock_file_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 
 def test_a_gate_lets_in_as_many_as_it_has_places(tmp_path: Path) -> None:
     """Threads that come later wait until one leaves; all get in."""
-    gate = Gate(tmp_path / "locks", "shop.call", 3)
+    semaphore = ProcessSemaphore(tmp_path / "locks", "shop.call", 3)
     inside, most, lock = [0], [0], threading.Lock()
 
     def pass_through() -> None:
-        with gate.place():
+        with semaphore.acquire():
             with lock:
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
@@ -135,8 +135,8 @@ def test_a_gate_lets_in_as_many_as_it_has_places(tmp_path: Path) -> None:
 IN_GATE = """
 import sys
 from pathlib import Path
-from wx_datacube.warehouse.locks import Gate
-with Gate(Path(sys.argv[1]), "shop.call", 1).place():
+from wx_datacube.warehouse.locks import ProcessSemaphore
+with ProcessSemaphore(Path(sys.argv[1]), "shop.call", 1).acquire():
     print("ready", flush=True)
     sys.stdin.readline()
 """
@@ -148,12 +148,12 @@ def test_a_gate_holds_over_processes(tmp_path: Path) -> None:
         passed = threading.Event()
 
         def pass_through() -> None:
-            with Gate(tmp_path, "shop.call", 1).place():
+            with ProcessSemaphore(tmp_path, "shop.call", 1).acquire():
                 passed.set()
 
         thread = threading.Thread(target=pass_through)
         thread.start()
-        with Gate(tmp_path, "news.call", 1).place():
+        with ProcessSemaphore(tmp_path, "news.call", 1).acquire():
             assert not passed.wait(0.2)
         process.kill()
         assert passed.wait(5)
@@ -174,7 +174,7 @@ with Warehouse(Path(sys.argv[1])).fetching("shop", "getupstreammsg", print):
 
 def test_a_fetching_process_is_waited_for_while_it_lives(tmp_path: Path) -> None:
     """It may work for hours: it is waited for much longer than a silent one would be."""
-    warehouse = Warehouse(tmp_path / "figures.duckdb", patience=0.6)  # 1.2 seconds of silence
+    warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=0.6)  # 1.2 seconds of silence
     with running(FETCH, warehouse.database) as process:
         timer = threading.Timer(4, process.kill)
         timer.start()
@@ -186,7 +186,7 @@ def test_a_fetching_process_is_waited_for_while_it_lives(tmp_path: Path) -> None
 
 def test_a_suspended_process_is_not_waited_for_without_a_bound(tmp_path: Path) -> None:
     """It shows no sign of life: the error names it and what to do. Once it goes on, so does whoever waits."""
-    warehouse = Warehouse(tmp_path / "figures.duckdb", patience=0.6)
+    warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=0.6)
     told: list[str] = []
     with running(FETCH, warehouse.database) as process:
         process.send_signal(signal.SIGSTOP)
@@ -208,14 +208,14 @@ def test_a_suspended_process_that_holds_the_gate_fails_the_call(tmp_path: Path) 
     """All places are held by it: after a bounded wait the error names it, and a call may be tried again."""
     with running(IN_GATE, tmp_path) as process:
         process.send_signal(signal.SIGSTOP)
-        gate = Gate(tmp_path, "shop.call", 1, patience=0.5)
+        semaphore = ProcessSemaphore(tmp_path, "shop.call", 1, timeout=0.5)
         began = time.monotonic()
-        with pytest.raises(TryAgain, match=rf"held, by process {process.pid}\. .*kill -CONT"), gate.place():
+        with pytest.raises(TryAgain, match=rf"held, by process {process.pid}\. .*kill -CONT"), semaphore.acquire():
             pass
         assert 0.5 <= time.monotonic() - began < 5
         process.kill()
         process.wait()
-        with gate.place():
+        with semaphore.acquire():
             pass
 
 
@@ -225,7 +225,7 @@ def test_an_interruption_ends_the_wait_at_the_gate(tmp_path: Path) -> None:
     with running(IN_GATE, tmp_path):
         threading.Timer(0.2, halted.set).start()
         began = time.monotonic()
-        with pytest.raises(TryAgain, match="interrupted"), Gate(tmp_path, "shop.call", 1).place(halted):
+        with pytest.raises(TryAgain, match="interrupted"), ProcessSemaphore(tmp_path, "shop.call", 1).acquire(halted):
             pass
         assert time.monotonic() - began < 5
 
@@ -252,8 +252,8 @@ def test_a_process_that_hangs_while_it_sets_dagster_up_is_named(
 FORKING = """
 import os, sys, time
 from pathlib import Path
-from wx_datacube.warehouse.locks import Gate, locked
-with locked(Path(sys.argv[1]) / "write"), Gate(Path(sys.argv[1]), "shop.call", 1).place():
+from wx_datacube.warehouse.locks import ProcessSemaphore, locked
+with locked(Path(sys.argv[1]) / "write"), ProcessSemaphore(Path(sys.argv[1]), "shop.call", 1).acquire():
     child = os.fork()
     if not child:
         time.sleep(5)
@@ -278,7 +278,7 @@ def test_a_forked_child_keeps_no_lock(tmp_path: Path, end: str) -> None:
             process.stdin.write("\n")
             process.stdin.flush()
             assert process.stdout.readline()
-        with locked(tmp_path / "write", patience=1), Gate(tmp_path, "shop.call", 1, patience=1).place():
+        with locked(tmp_path / "write", timeout=1), ProcessSemaphore(tmp_path, "shop.call", 1, timeout=1).acquire():
             pass
 
 
@@ -286,5 +286,5 @@ def test_a_longer_pid_leaves_nothing_behind(tmp_path: Path) -> None:
     """What the last holder wrote is replaced as a whole."""
     path = tmp_path / "write"
     path.write_text("1234567890")
-    with locked(path, patience=0):
+    with locked(path, timeout=0):
         assert path.read_text() == str(os.getpid())

@@ -35,7 +35,7 @@ def calls_of(account: str, number: int) -> list[Any]:
 @pytest.fixture
 def company(folder: Path) -> Warehouse:
     """Two accounts whose calls came by turns, stored and published several times, so that blocks were freed too."""
-    warehouse = Warehouse(folder / "figures.duckdb", patience=0.5)
+    warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
     with warehouse.writing() as con:
         for account in BOTH:
             bind_account(con, account, APPIDS[account], day(1), LATER)

@@ -64,7 +64,7 @@ def days_of(label: dt.date, endpoint: Endpoint) -> list[dt.date]:
     return [label + number * DAY for number in range({HOURS: 1, WEEKS: 7, MONTHS: 31}[endpoint])]
 
 
-def say(con: Connection, endpoint: Endpoint, label: dt.date, count: int) -> None:
+def notify(con: Connection, endpoint: Endpoint, label: dt.date, count: int) -> None:
     """An answer for a label of the hours, the weeks or the months, with so many messages."""
     made = hour_row if endpoint is HOURS else row
     last = days_of(label, endpoint)[-1] if endpoint is not HOURS else None
@@ -87,11 +87,11 @@ def test_messages_that_do_not_add_up_are_found(
     con: Connection, found: Found, endpoint: Endpoint, label: dt.date
 ) -> None:
     """With both figures; silent days count as known. Once the older of the two is fetched again, it passes."""
-    say(con, endpoint, label, 3)
+    notify(con, endpoint, label, 3)
     say_days(con, days_of(label, endpoint), 2)
     expected = f"msg_type 1: getupstreammsg says 2 messages, {endpoint.name} 3"
     assert found(SUMS, endpoint) == [Finding(str(label), expected, endpoint.name, str(label), str(label))]
-    say(con, endpoint, label, 2)
+    notify(con, endpoint, label, 2)
 
     assert found(SUMS, endpoint) == []
 
@@ -103,7 +103,7 @@ def test_days_fetched_before_are_the_ones_to_ask_again(
     """All days of the week or month; if they still differ, it is the other's turn."""
     days = days_of(label, endpoint)
     say_days(con, days)
-    say(con, endpoint, label, 3)
+    notify(con, endpoint, label, 3)
     (finding,) = found(SUMS, endpoint)
     assert (finding.endpoint, finding.begin, finding.end) == ("getupstreammsg", str(days[0]), str(days[-1]))
     say_days(con, days)
@@ -114,7 +114,7 @@ def test_days_fetched_before_are_the_ones_to_ask_again(
 @each_sum
 def test_a_type_that_one_side_lacks_is_found(con: Connection, found: Found, endpoint: Endpoint, label: dt.date) -> None:
     """It counts as none; the other types agree."""
-    say(con, endpoint, label, 2)
+    notify(con, endpoint, label, 2)
     store_calls(con, [answered(MESSAGES, label, None, row(label), row(label, msg_type=2, count=7))])
     store_calls(con, [answered(MESSAGES, other) for other in days_of(label, endpoint)[1:]])
 
@@ -128,7 +128,7 @@ def test_half_a_sum_is_no_sum(con: Connection, found: Found, endpoint: Endpoint,
     """A period of which a day is missing, or which has not landed itself, is not judged."""
     days = days_of(label, endpoint)
     if len(days) > 1:
-        say(con, endpoint, label, 3)
+        notify(con, endpoint, label, 3)
         say_days(con, days[:-1])
     else:
         say_days(con, days)
@@ -193,7 +193,7 @@ def bring(con: Connection, *days: dt.date, at: dt.datetime = LATER) -> None:
 
 def told(findings: list[Finding]) -> list[tuple[str, str, bool]]:
     """Dates, what is said, and whether it fails nothing."""
-    return [(each.ref_date, each.what, each.harmless) for each in findings]
+    return [(each.ref_date, each.what, each.informational) for each in findings]
 
 
 def test_what_is_whole_passes(con: Connection, found: Found) -> None:
@@ -257,7 +257,7 @@ def test_history_that_is_being_brought_in_is_told_and_fails_nothing(con: Connect
 
 def test_an_account_that_never_got_anything_is_noticed(found: Found) -> None:
     """All of its history, and its newest label by itself."""
-    assert [(each.ref_date, each.end, each.harmless) for each in found(DUE, MESSAGES)] == [
+    assert [(each.ref_date, each.end, each.informational) for each in found(DUE, MESSAGES)] == [
         ("2026-11-23", "2026-11-23", False),
         ("2026-11-02", "2026-11-22", False),
     ]
@@ -333,7 +333,7 @@ def test_what_was_never_published_is_found(file: Warehouse, judged: Callable[[Wa
 @pytest.mark.parametrize("is_current", [True, False])
 def test_while_checks_are_judged_others_commit_and_publish(file: Warehouse, by: str, is_current: bool) -> None:
     """No lock is held, and what comes meanwhile is no finding: both files are looked at as they were at one moment."""
-    other = Warehouse(file.database, clock=file.clock, patience=0.2)
+    other = Warehouse(file.database, clock=file.clock, timeout=0.2)
     if not is_current:
         bring_in(other, 5)
     with (

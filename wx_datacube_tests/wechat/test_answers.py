@@ -16,7 +16,7 @@ from wx_datacube.errors import (
     UnexpectedAnswer,
     WeChatError,
 )
-from wx_datacube.wechat.answers import Attempt, Source, parse, redact, to_attempt, to_text, understand
+from wx_datacube.wechat.answers import Attempt, Source, parse, parse_reply, redact, to_attempt, to_text
 from wx_datacube.wechat.transport import Reply
 from wx_datacube_tests.wechat_stand_in import DAY, NOON, TOKEN
 
@@ -30,7 +30,7 @@ JSON = st.recursive(
 def read(body: bytes | str, status: int = 200) -> tuple[Attempt, WeChatError | None]:
     """The ledger row of a body, and its error."""
     reply = Reply(status, body.encode() if isinstance(body, str) else body)
-    finding = understand(reply, SOURCE)
+    finding = parse_reply(reply, SOURCE)
     return to_attempt(finding, reply, "getupstreammsg", DAY, DAY, NOON), finding.error
 
 

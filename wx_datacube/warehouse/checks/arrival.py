@@ -28,7 +28,7 @@ def _gap(endpoint: Endpoint, gap: Gap, overdue: Overdue) -> Finding:
     first, last = map(str, gap)
     why = overdue.waits or ("Nobody has asked for it since yesterday morning." if overdue.history else "")
     parts = ["missing" if first == last else f"missing, up to {last}", *([why.rstrip(".")] if why else [])]
-    return Finding(first, ". ".join(parts), endpoint.name, first, last, harmless=bool(overdue.waits))
+    return Finding(first, ". ".join(parts), endpoint.name, first, last, informational=bool(overdue.waits))
 
 
 def _unpublished(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:

@@ -56,7 +56,7 @@ class CheckContext:
 class Finding:
     """Something wrong: the date it is about, the row or the numbers, and what to ask again so that it may heal.
 
-    One that is `harmless` is worth telling and fails nothing.
+    One that is `informational` is worth telling and fails nothing.
     """
 
     ref_date: str
@@ -64,7 +64,7 @@ class Finding:
     endpoint: str
     begin: str
     end: str
-    harmless: bool = False
+    informational: bool = False
 
 
 class By(Enum):
