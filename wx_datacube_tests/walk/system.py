@@ -132,6 +132,8 @@ class System(Life):
 
     def environ(self) -> dict[str, str]:
         """What a process needs to live at this time."""
+        if not _LIBRARIES:
+            raise RuntimeError("A walk of the whole system moves the clock by libfaketime: apt install faketime")
         (library, *_) = _LIBRARIES
         return {
             "LD_PRELOAD": str(library),
