@@ -462,6 +462,9 @@ class System(Life):
         """Hit one of a backfill's processes after some seconds; then the same again is over in time."""
         command = [*_WHERE[where], *self.backfill_command(*asked)]
         with self.project.started(command, **self.environ()) as process:
+            if where != "here":  # on this machine a run is seen to be dead; elsewhere one that was cut off must be met
+                self.wait(lambda: process.poll() is not None or bool(self.unfinished()), BOUND)
+                after = min(after, 1)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(after)
             if process.poll() is None:
