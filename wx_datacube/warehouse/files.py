@@ -228,14 +228,14 @@ class Warehouse:
         """Raise `WarehouseError` if nothing more can be written, before a call spends quota and its answer is lost."""
         with self._explained():
             self.database.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.database.parent) as file:  # disk quotas can't be queried
+            with tempfile.TemporaryFile(dir=self.database.parent) as file:  # quotas and permissions show only on a write
                 file.write(bytes(_ROOM))
 
     @contextmanager
     def fetching(self, account: str, endpoint: str, waiting: Callable[[str], None]) -> Iterator[None]:
         """Hold the lock for fetching this endpoint for this account.
 
-        Waits for another process as long as that gives heartbeats, and calls `waiting` once with its PID. Raises
+        Waits for another process as long as it gives heartbeats, and calls `waiting` once with its PID. Raises
         `WarehouseError` if there is no heartbeat for twice the warehouse's timeout.
         """
         timeout = _SILENT * self._timeout

@@ -242,7 +242,7 @@ FROM item JOIN covered ON covered.call_id = item.call_id AND covered.label = ite
 WHERE reason IS NULL AND NOT again ORDER BY item.account, {_names(endpoint.key)}"""
 
 
-# --- what was said of each key, in order ------------------------------------------------------------------------
+# --- the history of each key ------------------------------------------------------------------------------------
 
 
 def _said(endpoint: Endpoint) -> str:

@@ -263,8 +263,8 @@ def _said(accounts: str, now: str, endpoint: Endpoint | None, only: str) -> str:
     """Return parts of a WITH: the relations `due` (all due labels) and `said` (the states that answers give labels).
 
     States come from answers. Rows are only looked up where the current answer shows none, so neither stored rows nor
-    other accounts cost time. For one `endpoint` only two endpoints' answers matter: its own, and those of the daily
-    endpoint, which confirm or contradict its empty ones.
+    other accounts cost time. For one `endpoint`, only its own answers and those of the daily endpoint are read, since
+    days confirm, contradict or imply its empty labels.
     """
     wanted = [each for each in ENDPOINTS if endpoint in (None, each) or each is _DAILY]
     periods = list(dict.fromkeys(each.period for each in wanted))

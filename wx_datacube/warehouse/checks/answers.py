@@ -79,8 +79,7 @@ WHERE revision.account = $account AND revision.endpoint = '{ENDPOINTS[0].name}'
 
 
 _LOOKED_AT = 10
-"""Number of newest answers whose fields are checked: a field that WeChat adds is in all later answers, not in old ones.
-"""
+"""Number of newest answers whose fields are checked: WeChat adds a field to all new answers, not to old ones."""
 
 
 def _unknown(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
