@@ -228,7 +228,7 @@ class Warehouse:
         """Raise `WarehouseError` if nothing more can be written, before a call spends quota and its answer is lost."""
         with self._explained():
             self.database.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.database.parent) as file:  # quotas and permissions show only on a write
+            with tempfile.TemporaryFile(dir=self.database.parent) as file:  # quotas and permissions show only on writes
                 file.write(bytes(_ROOM))
 
     @contextmanager
@@ -263,10 +263,10 @@ class Warehouse:
     def publish(self) -> None:
         """Replace the published file with a copy of the writer's file, atomically; readers of the old file keep it.
 
-        Does nothing if the published file is the last copy made and the writer's file hasn't changed since. Does
-        nothing either if another process has meanwhile published everything that was committed before this call: when
-        several processes wait to publish, one publishes for all. Commits wait while the file is copied, but not while
-        the copy is verified.
+        Does nothing if the published file is the last copy made and the writer's file hasn't changed since, or if
+        another process has meanwhile published everything that was committed before this call. So when several
+        processes wait to publish, one publishes for all. Commits wait while the file is copied, but not while the copy
+        is verified.
         """
         with self._explained():
             begun = self._receipt().get("begun", 0)
@@ -369,7 +369,7 @@ class Warehouse:
             self._put_aside(wal)
 
     def _put_aside(self, wal: Path) -> None:
-        """Keep a WAL that a foreign program wrote under a name from which DuckDB doesn't replay it."""
+        """Rename a WAL that a foreign program wrote: it is kept, but DuckDB doesn't replay it."""
         wal.replace(wal.with_name(f"{wal.name}.left-over-{self.clock():%Y%m%d-%H%M%S}"))
 
     def _note_wal(self) -> None:
@@ -552,7 +552,10 @@ class Warehouse:
 
 @contextmanager
 def _interruptions_as_they_are() -> Iterator[None]:
-    """Raise the original interruption where DuckDB turns a Ctrl-C during a query into a RuntimeError."""
+    """Raise the original interruption if DuckDB turns a Ctrl-C during a query into a RuntimeError.
+
+    The RuntimeError would look like a fault.
+    """
     try:
         yield
     except RuntimeError as error:
