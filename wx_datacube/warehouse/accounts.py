@@ -1,8 +1,9 @@
-"""Accounts: one that is renamed or removed, with everything that is stored of it.
+"""Accounts: rename or remove an account, with everything that is stored for it.
 
-Which tables know accounts is asked of the file itself, so that none can be forgotten. What is removed leaves its
-numbers in the ledger, as rows without a content: `call_id` has no gaps, no row of another account changes, and an
-emptier file has never to replace a fuller one. What a person is asked and told is in `terminal.accounts`.
+The tables with accounts are looked up in the file itself, so that none can be forgotten. A removed account leaves its
+call numbers in the ledger, as rows without content. So `call_id` has no gaps, no row of another account changes, and
+no file replaces one that holds more calls. Add other changes of a whole account here. Prompts and messages are in
+`cli.accounts`.
 """
 
 from collections.abc import Iterator
@@ -24,14 +25,14 @@ _LEDGER = "api_calls"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the file holds of an account: calls with their answers, and rows of figures."""
+    """How much the file holds for an account: calls with their answers, and rows of figures."""
 
     calls: int
     rows: int
 
 
 def stored_names(con: Connection) -> list[str]:
-    """The names of all accounts that anything is stored of."""
+    """Return the names of all accounts for which anything is stored."""
     found = con.execute(
         f"SELECT account FROM datacube.accounts UNION SELECT account FROM datacube.{_LEDGER}"
         " WHERE account IS NOT NULL ORDER BY account"
@@ -40,13 +41,13 @@ def stored_names(con: Connection) -> list[str]:
 
 
 def require_stored(warehouse: Warehouse, account: str) -> None:
-    """Raise `SettingsError` where nothing is stored of the account."""
+    """Raise `SettingsError` if nothing is stored for the account."""
     with warehouse.reading() as con:
         _require(con, warehouse, account)
 
 
 def stored_of(warehouse: Warehouse, account: str) -> Stored:
-    """How much is stored of an account; raises `SettingsError` where nothing is."""
+    """Publish, and return how much is stored for an account; raises `SettingsError` if nothing is."""
     _publish(warehouse)
     with warehouse.reading() as con:
         _require(con, warehouse, account)
@@ -59,14 +60,14 @@ def stored_of(warehouse: Warehouse, account: str) -> Stored:
 
 
 def stored_in(warehouse: Warehouse) -> list[str]:
-    """The names of all accounts that anything is stored of, once what has been committed is published."""
+    """Publish what has been committed, and return the names of all accounts for which anything is stored."""
     _publish(warehouse)
     with warehouse.reading() as con:
         return stored_names(con)
 
 
 def was_cut_off(warehouse: Warehouse, account: str) -> bool:
-    """Whether a command that renamed or removed the account was killed before it could publish that; now it is."""
+    """Return whether a command that renamed or removed the account was killed before it could publish; publish now."""
     with warehouse.reading() as con:
         published = stored_names(con)
     if account not in published:
@@ -75,7 +76,10 @@ def was_cut_off(warehouse: Warehouse, account: str) -> bool:
 
 
 def rename_account(warehouse: Warehouse, old: str, new: str) -> Path:
-    """Call the account `new` in every row of every table; the backup. `SettingsError` where that name can't be."""
+    """Rename the account to `new` in every row of every table; return the path of the backup.
+
+    Raises `SettingsError` if nothing is stored for `old`, or if the name `new` isn't valid or is in use.
+    """
     require_name(new)
     with _alone(warehouse, old, new), warehouse.writing() as con:
         _require(con, warehouse, old)
@@ -91,9 +95,9 @@ def rename_account(warehouse: Warehouse, old: str, new: str) -> Path:
 
 
 def remove_account(warehouse: Warehouse, account: str) -> Path:
-    """Take out everything that is stored of the account but the numbers of its calls; the backup.
+    """Remove everything stored for the account except the numbers of its calls; return the path of the backup.
 
-    Both files are made anew: DuckDB leaves the bytes of deleted rows in the file until others take their place.
+    Both files are rebuilt: DuckDB leaves the bytes of deleted rows in the file until new data overwrites them.
     """
     with _alone(warehouse, account), warehouse.remaking() as con:
         backup = warehouse.back_up(f"remove-{account}")
@@ -102,7 +106,7 @@ def remove_account(warehouse: Warehouse, account: str) -> Path:
 
 
 def _copy_without(con: Connection, account: str) -> None:
-    """Copy the database `old` into `new` but for what is stored of the account, which never gets into the new file."""
+    """Copy the database `old` into `new` without the account's data, which never gets into the new file."""
     con.execute("COPY FROM DATABASE old TO new (SCHEMA)")
     found = con.execute(
         "SELECT schema_name, table_name, list_contains(list(column_name), 'account') FROM duckdb_columns()"
@@ -119,7 +123,10 @@ def _copy_without(con: Connection, account: str) -> None:
 
 
 def still_holding(warehouse: Warehouse, account: str) -> list[Path]:
-    """The copies beside the database that hold the account, under any name that its AppID had, or can't be read."""
+    """Return the copies beside the database that hold the account, or that can't be read.
+
+    A copy holds the account if it has its name, or the same AppID under another name.
+    """
     found = {path: _accounts_in(path) for path in warehouse.copies()}
     appids = {appid for accounts in found.values() if accounts for name, appid in accounts if name == account}
     return sorted(
@@ -130,7 +137,7 @@ def still_holding(warehouse: Warehouse, account: str) -> list[Path]:
 
 
 def _accounts_in(path: Path) -> set[tuple[str, str | None]] | None:
-    """Names and AppIDs of the accounts in a copy; None where it can't be read."""
+    """Return the names and AppIDs of the accounts in a copy; None if it can't be read."""
     try:
         with duckdb.connect(str(path), config=READ_ONLY) as con:
             appids = dict(
@@ -148,7 +155,7 @@ _EMPTIED = ", ".join(
 
 
 def _tables(con: Connection) -> list[str]:
-    """The tables with a column `account`."""
+    """Return the tables with a column `account`."""
     found = con.execute(
         "SELECT table_name FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (schema_name, table_name)"
         " WHERE schema_name = 'datacube' AND column_name = 'account' ORDER BY table_name"
@@ -157,14 +164,17 @@ def _tables(con: Connection) -> list[str]:
 
 
 def _publish(warehouse: Warehouse) -> None:
-    """Publish what has been committed; where there is nothing, no file is made."""
+    """Publish what has been committed; creates no file if there is none yet."""
     if warehouse.writer.exists() or warehouse.database.exists():
         warehouse.publish()
 
 
 @contextmanager
 def _alone(warehouse: Warehouse, account: str, *others: str) -> Iterator[None]:
-    """Keep everybody from fetching for an account; the file is published before, to be backed up, and after."""
+    """Keep other processes from fetching for the accounts; publish before, for the backup, and after.
+
+    Raises `SettingsError` if nothing is stored for `account`, and `WarehouseError` if a process is fetching.
+    """
     _publish(warehouse)
     require_stored(warehouse, account)
     with _nobody_fetching(warehouse, account, *others):
@@ -183,7 +193,7 @@ def _require(con: Connection, warehouse: Warehouse, account: str) -> None:
 
 @contextmanager
 def _nobody_fetching(warehouse: Warehouse, *accounts: str) -> Iterator[None]:
-    """Keep everybody from fetching for these accounts; `WarehouseError` where somebody is at it."""
+    """Hold all fetch locks of these accounts; raises `WarehouseError` if a process is fetching."""
     with ExitStack() as stack:
         for account in {*accounts}:
             for endpoint in ENDPOINTS:

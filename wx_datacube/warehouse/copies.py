@@ -1,6 +1,6 @@
-"""Copies: a file copied so that it is on the disk, and read so that every byte of it has been looked at.
+"""Copies: copy a file and flush it to disk, and read all rows of a DuckDB file to detect damage.
 
-Nothing here knows which file is which.
+Add here what works on any file. Which files there are, and when they are copied, belongs in `files`.
 """
 
 import ctypes
@@ -18,9 +18,9 @@ import duckdb
 
 
 def copy_file(source: Path, target: Path, mode: int | None = None) -> None:
-    """Copy a file, which gets its name once it is whole; nothing is left of a copy that fails.
+    """Copy a file. The copy gets its name once it is complete; a failed copy leaves nothing behind.
 
-    Without a `mode` the copy gets the rights of any new file.
+    Without a `mode` the copy gets the permissions of any new file.
     """
     part = target.with_name(f"{target.name}.part")
     try:
@@ -30,24 +30,24 @@ def copy_file(source: Path, target: Path, mode: int | None = None) -> None:
             part.chmod(mode)
         part.replace(target)
     except OSError:
-        # Where the disk is full, half a copy would take what the next commit needs.
+        # On a full disk, half a copy would take the space that the next commit needs.
         if part.is_file():
             part.unlink()
         raise
 
 
 def open_new(path: Path) -> BinaryIO:
-    """Open a temporary file for writing; one that was left over is replaced, and a link is not followed."""
+    """Open a temporary file for writing; replaces a left-over file and doesn't follow a link."""
     path.unlink(missing_ok=True)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
 
 
 def _copy(reader: BinaryIO, writer: BinaryIO) -> None:
-    """By the kernel, which on XFS and btrfs lets both files share their blocks: any size in no time."""
+    """Copy with `copy_file_range`: on XFS and btrfs both files then share their blocks, so no size takes time."""
     try:
         while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
             pass
-    except (AttributeError, OSError) as error:  # macOS has none, nor have some filesystems
+    except (AttributeError, OSError) as error:  # macOS and some file systems don't have it
         if isinstance(error, OSError) and error.errno not in _NOT_HERE:
             raise
         reader.seek(0)
@@ -60,7 +60,7 @@ _NOT_HERE = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL}
 
 
 def onto_disk(path: Path) -> None:
-    """Wait until the disk has all of a file, and its name in its folder."""
+    """Flush a file, and its name in its folder, to disk."""
     for each in (path, path.parent):
         descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -70,10 +70,9 @@ def onto_disk(path: Path) -> None:
 
 
 def made_at(path: Path) -> int | None:
-    """When a file was made, in nanoseconds; None where the system doesn't say.
+    """Return when a file was created, in nanoseconds; None if the system doesn't say.
 
-    An inode number alone doesn't tell a file from the one that was deleted before it: many file systems give the number
-    to the next file.
+    An inode number alone doesn't identify a file: many file systems give the number of a deleted file to the next one.
     """
     if _statx is None:
         made: float | None = getattr(path.stat(), "st_birthtime", None)
@@ -93,20 +92,20 @@ _STATX_BTIME = 0x800
 
 
 def read_all(con: duckdb.DuckDBPyConnection) -> None:
-    """Read every row of every table: DuckDB notices damage only when it reads what is damaged, and raises then."""
+    """Read every row of every table: DuckDB detects damage only when it reads the damaged part, and raises then."""
     for table in _tables(con):
         con.execute(f"SELECT bit_xor(hash(line)) FROM {table} AS line").fetchall()
 
 
 def read_changed(con: duckdb.DuckDBPyConnection, file: Path, before: Path) -> None:
-    """Read every row that lies in a block which is other in `file`, where `con` is, than in `before`.
+    """Read every row in a block that differs between `file`, which `con` has open, and `before`.
 
-    That is as good as `read_all` where `before` was read whole, and takes as long as there is news.
+    This detects as much damage as `read_all` if `before` has been read completely. Its time grows with the changes.
     """
     ((size,),) = con.execute("SELECT block_size FROM pragma_database_size()").fetchall()
     changed = json.dumps(list(_changed_blocks(file, before, size)))
     for table in _tables(con):
-        con.execute(f"SELECT count(*) FROM {table}").fetchall()  # reads what says which rows are deleted
+        con.execute(f"SELECT count(*) FROM {table}").fetchall()  # reads the information on deleted rows
         groups = con.execute(
             f"""
             SELECT sum(count) FILTER (column_id = 0 AND segment_type <> 'VALIDITY'),
@@ -129,7 +128,7 @@ def _tables(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _changed_blocks(file: Path, before: Path, size: int) -> Iterator[int]:
-    """The numbers of DuckDB's blocks, of so many bytes, that differ."""
+    """Yield the numbers of the DuckDB blocks that differ; each block has `size` bytes."""
     with file.open("rb") as new, before.open("rb") as old:
         for each in (new, old):
             each.seek(_HEADERS)

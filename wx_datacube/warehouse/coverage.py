@@ -1,7 +1,7 @@
-"""Coverage: what the file knows of labels, accounts and calls, for ingestion, commands and Dagster.
+"""Coverage: queries about labels, accounts and calls, for ingestion, commands and Dagster.
 
-Add a question to the warehouse here. Everything takes a connection that `files.Warehouse` opened, and the Beijing
-time where it matters; nothing here changes a table except `bind_account`.
+Add a query of the warehouse here. Each function takes a connection that `files.Warehouse` opened, and the Beijing
+time where it matters. Only `bind_account` and `note_refresh` change a table.
 """
 
 import datetime as dt
@@ -24,11 +24,11 @@ QUOTA_USED_UP = 45009
 RANGE_REFUSED = 61501
 NOT_READY = 61503
 JUST_AFTER_MIDNIGHT = dt.timedelta(minutes=10)
-"""For so long WeChat's "used up" may mean yesterday's quota."""
+"""How long after midnight WeChat's errcode 45009 (quota used up) may still refer to yesterday's quota."""
 
 
 class State(StrEnum):
-    """What is known of a due label; exactly one of these."""
+    """The state of a due label."""
 
     LANDED = "landed"
     EMPTY = "empty"
@@ -40,8 +40,8 @@ class State(StrEnum):
 class Coverage:
     """The state of one label, and the figures that people look at first.
 
-    `messages` is None for distributions. Of these `users` are all who sent; of others at least so many did, since
-    users of types and hours overlap: it is the largest number of any.
+    `messages` is None for distributions. `users` is the number of all senders for distributions. For other endpoints
+    it is the largest number in any row, which is a lower bound: users of different types and hours overlap.
     """
 
     label: dt.date
@@ -54,12 +54,15 @@ class Coverage:
 
     @classmethod
     def nothing(cls, label: dt.date) -> "Coverage":
-        """A label of which nothing is known."""
+        """Return the coverage of a label about which nothing is known."""
         return cls(label, State.MISSING, 0, None, None, None, 0)
 
 
 def bind_account(con: Connection, name: str, appid: str | None, start: dt.date, now: dt.datetime) -> None:
-    """Note the account at its first use and hold it to its appid; raises as `require_bound` does."""
+    """Record the account at its first use, and later changes of its start; raises as `require_bound` does.
+
+    The first AppID given is stored, and the name stays bound to it.
+    """
     require_bound(con, name, appid)
     if name not in accounts(con):
         row = {"name": name, "appid": appid, "start": start, "now": now}
@@ -73,7 +76,7 @@ def bind_account(con: Connection, name: str, appid: str | None, start: dt.date, 
 
 
 def require_bound(con: Connection, name: str, appid: str | None) -> None:
-    """Raise `SettingsError` where the name belongs to another appid in this file, or the appid to another name."""
+    """Raise `SettingsError` if this file has the name with another AppID, or the AppID with another name."""
     stored = accounts(con)
     bound, others = stored.get(name), [other for other, its in stored.items() if its == appid and other != name]
     if appid and bound and appid != bound:
@@ -93,7 +96,7 @@ def require_bound(con: Connection, name: str, appid: str | None) -> None:
 def states(
     con: Connection, account: str, start: dt.date, now: dt.datetime, endpoint: Endpoint | None = None
 ) -> dict[str, dict[dt.date, State]]:
-    """The state of every label due at `now` from `start` on, oldest first, by endpoint name."""
+    """Return the state of every label from `start` on that is due at `now`, oldest first, by endpoint name."""
     wanted = [endpoint] if endpoint else list(ENDPOINTS)
     found = con.execute(
         f"SELECT endpoint, label, state FROM ({_states_of_account(endpoint)})"
@@ -108,9 +111,10 @@ def states(
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The due labels of an account's endpoint by state; `gaps` are the first and last label of each run of missing.
+    """The due labels of an account's endpoint, counted by state.
 
-    `reached` is the oldest label that WeChat had answered for before yesterday's midnight.
+    `gaps` holds the first and last label of each series of consecutive missing labels. `reached` is the oldest label
+    that WeChat had answered for before yesterday began.
     """
 
     due: int
@@ -124,9 +128,10 @@ class Summary:
 
 
 def summaries(con: Connection, starts: Mapping[str, dt.date], now: dt.datetime) -> dict[tuple[str, str], Summary]:
-    """What is due at `now`, by the names of account and endpoint, of all accounts in `starts` in one pass.
+    """Return the summary of the labels due at `now`, by account and endpoint name.
 
-    An endpoint of which nothing is due yet is left out.
+    `starts` maps each account to the first day of its history. One query reads all accounts. An endpoint without due
+    labels is left out.
     """
     accounts = "(SELECT unnest($names::JSON::VARCHAR[]) AS account, unnest($starts::JSON::DATE[]) AS start_date)"
     found = con.execute(
@@ -150,7 +155,7 @@ def summaries(con: Connection, starts: Mapping[str, dt.date], now: dt.datetime) 
 def coverage(
     con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date], now: dt.datetime
 ) -> list[Coverage]:
-    """The labels' states and figures, in the order given; a label not due at `now` is left out."""
+    """Return the states and figures of the labels, in the order given; a label not due at `now` is left out."""
     wanted = list(labels)
     if not wanted:
         return []
@@ -167,13 +172,13 @@ def coverage(
 
 
 _EVERY_DAY = 14
-"""Days with messages right before a silent one that make it doubtful."""
+"""If this many days in a row have messages, a silent day right after them is doubtful."""
 
 
 def zero_days(con: Connection, accounts: Sequence[str], now: dt.datetime) -> dict[str, list[dt.date]]:
-    """The newest settled day of each account, where it is empty after two weeks with messages on every day.
+    """Return each account's newest settled day if it is empty after two weeks with messages on every day.
 
-    A zero is believed at noon, and WeChat is sometimes later than that.
+    An empty answer counts from noon on, and WeChat is sometimes later than that.
     """
     days, yesterday = ENDPOINTS[0].name, now.date() - dt.timedelta(days=1)
     newest = yesterday if settled_at(yesterday, Period.DAY) <= now else yesterday - dt.timedelta(days=1)
@@ -194,7 +199,7 @@ def zero_days(con: Connection, accounts: Sequence[str], now: dt.datetime) -> dic
 
 
 def unclean(con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date]) -> set[dt.date]:
-    """The labels of which the answer in force held rows that were set apart."""
+    """Return the labels whose current answer contains rejected rows."""
     found = con.execute(
         "SELECT label FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint AND NOT clean"
         " AND label IN (SELECT unnest($labels::JSON::DATE[]))",
@@ -204,13 +209,13 @@ def unclean(con: Connection, account: str, endpoint: Endpoint, labels: Iterable[
 
 
 def rows_stored(con: Connection, account: str, endpoint: Endpoint) -> int:
-    """How many rows the endpoint's table holds of the account."""
+    """Return how many rows of the account the endpoint's table holds."""
     found = con.execute(f"SELECT count(*) FROM datacube.{endpoint.name} WHERE account = $account", {"account": account})
     return int(found.fetchall()[0][0])
 
 
 def _listed(values: Iterable[object]) -> str:
-    """A list as one parameter: DuckDB looks for pandas anew for each value that it is given."""
+    """Return a list as one JSON parameter: DuckDB looks for pandas again for each value that it is given."""
     return json.dumps(list(values), default=str)
 
 
@@ -234,7 +239,7 @@ def _coverage_of(row: tuple, endpoint: Endpoint) -> Coverage:  # type: ignore[ty
 
 def _figures(endpoint: Endpoint) -> str:
     messages, users = "TRY_CAST(sum(msg_count) AS BIGINT)", "max(msg_user)"
-    if endpoint.family is Family.SENDERS:  # each user is in one interval, of which 0 is about those who sent nothing
+    if endpoint.family is Family.SENDERS:  # each user is in one interval; interval 0 is users who sent nothing
         messages, users = "NULL::BIGINT", "TRY_CAST(sum(msg_user) FILTER (count_interval <> 0) AS BIGINT)"
     return (
         f'SELECT ref_date AS label, count(*) AS "rows", {messages} AS messages, {users} AS users'
@@ -246,7 +251,7 @@ def _figures(endpoint: Endpoint) -> str:
 
 
 def calls_since(con: Connection, account: str, midnight: dt.datetime) -> dict[str, int]:
-    """Attempts by endpoint name since `midnight`, each of which costs quota; zero where there was none."""
+    """Return the number of attempts since `midnight` by endpoint name, zeros included; each attempt costs quota."""
     found = con.execute(
         "SELECT endpoint, count(*) FROM datacube.api_calls"
         " WHERE account = $account AND requested_at >= $midnight GROUP BY endpoint",
@@ -256,15 +261,16 @@ def calls_since(con: Connection, account: str, midnight: dt.datetime) -> dict[st
 
 
 _GOT_THROUGH = f"({GOOD_ANSWER} OR errcode = {NOT_READY})"
-"""What tells a call that WeChat let through: figures, or that they are not there yet."""
+"""SQL condition for a call that got through: WeChat answered with figures, or that they are not ready yet."""
 
 
 def standing_errors(
     con: Connection, account: str | None = None, endpoint: Endpoint | None = None
 ) -> dict[tuple[str, str], dict[int, dt.datetime]]:
-    """When WeChat last answered with each errcode, oldest first, by account and endpoint.
+    """Return when WeChat last answered with each errcode, oldest first, by account and endpoint.
 
-    Of one account or endpoint, or of all. Left out is what a later call of the endpoint that got through has outdated.
+    `account` and `endpoint` restrict the result to one of them. An error is left out if a later call of the same
+    account and endpoint got through.
     """
     found = con.execute(
         f"""
@@ -291,11 +297,12 @@ def standing_errors(
 
 @dataclass(frozen=True, slots=True)
 class Lately:
-    """The calls of an account's endpoint since yesterday's midnight.
+    """The calls of an account's endpoint since yesterday began.
 
-    `today` counts those of today, `oldest` is the oldest label that a good answer was asked for, `good_at` the newest
-    good answer, `used_up_at` the newest 45009 of today (one just after midnight may mean yesterday's quota),
-    `used_up_yesterday` is whether there was one yesterday, `refused` whether WeChat said 61503 today.
+    `today` is the number of calls today. `oldest` is the oldest label requested by a call with a good answer, and
+    `good_at` is the time of the newest good answer. `used_up_at` is the time of today's newest errcode 45009, except
+    just after midnight, when it may refer to yesterday's quota. `used_up_yesterday` says whether there was a 45009
+    yesterday, `refused` whether there was a 61503 today.
     """
 
     today: int = 0
@@ -307,7 +314,7 @@ class Lately:
 
 
 def calls_lately(con: Connection, now: dt.datetime) -> dict[tuple[str, str], Lately]:
-    """The calls since yesterday's midnight by account and endpoint, where there were any."""
+    """Return the calls since yesterday began, by account and endpoint; pairs without calls are left out."""
     midnight = midnight_of(now)
     found = con.execute(
         f"""
@@ -324,7 +331,7 @@ def calls_lately(con: Connection, now: dt.datetime) -> dict[tuple[str, str], Lat
 
 
 def last_calls_at(con: Connection) -> dict[str, dt.datetime]:
-    """When each account's newest call was made."""
+    """Return the time of each account's newest call."""
     return dict(
         con.execute(
             "SELECT account, max(requested_at) FROM datacube.api_calls WHERE account IS NOT NULL GROUP BY account"
@@ -333,9 +340,9 @@ def last_calls_at(con: Connection) -> dict[str, dt.datetime]:
 
 
 def silent_answers(con: Connection, account: str, endpoint: Endpoint) -> frozenset[dt.date]:
-    """The labels of which the answer in force, made after they had settled, has no row.
+    """Return the labels whose current answer was made after they had settled and has no row, not even a rejected one.
 
-    One that is missing all the same was left out: something that is stored contradicts the silence.
+    If such a label is missing all the same, stored rows contradict the empty answer.
     """
     found = con.execute(
         "SELECT label FROM datacube.label_answers"
@@ -346,9 +353,9 @@ def silent_answers(con: Connection, account: str, endpoint: Endpoint) -> frozens
 
 
 def asked_in_vain(con: Connection, account: str, endpoint: Endpoint, since: dt.datetime) -> frozenset[dt.date]:
-    """The labels that a call for nothing else, made at `since` or later, has brought no row of.
+    """Return the settled labels for which a call for that label alone, made at `since` or later, returned no row.
 
-    Of one that is missing all the same, no other answer is to be expected soon.
+    If such a label is missing all the same, no other answer can be expected soon.
     """
     found = con.execute(
         "SELECT label FROM datacube.label_answers AS answer JOIN datacube.api_calls AS call USING (call_id)"
@@ -360,7 +367,7 @@ def asked_in_vain(con: Connection, account: str, endpoint: Endpoint, since: dt.d
 
 
 def was_answered(con: Connection, account: str, endpoint: Endpoint) -> bool:
-    """Whether WeChat has ever given figures of the endpoint, be it none."""
+    """Return whether WeChat has ever answered with figures of the endpoint, including an empty list."""
     found = con.execute(
         "SELECT 1 FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint LIMIT 1",
         {"account": account, "endpoint": endpoint.name},
@@ -370,7 +377,7 @@ def was_answered(con: Connection, account: str, endpoint: Endpoint) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A call of the ledger in what it asked for and how it ended: the labels whose rows came, or an errcode."""
+    """A call of the ledger: what it requested, and its errcode or the requested labels that its answer shows."""
 
     begin: dt.date
     end: dt.date
@@ -380,7 +387,7 @@ class PastCall:
 
 
 def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequence[int]) -> list[PastCall]:
-    """The account's answered calls of an endpoint, and those that ended with one of `errcodes`, newest first."""
+    """Return the account's calls of an endpoint that had a good answer or one of `errcodes`, newest first."""
     found = con.execute(
         "SELECT begin_date, end_date, asked, errcode,"
         " list_filter(asked, lambda label: contains(coalesce(response, ''), '\"' || label || '\"'))"
@@ -395,7 +402,7 @@ def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequ
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """What WeChat said to one call for the labels `asked`; `good` where that was figures."""
+    """How WeChat answered one call for the labels `asked`; `good` if the answer had figures."""
 
     asked: list[dt.date]
     requested_at: dt.datetime
@@ -405,7 +412,7 @@ class CallOutcome:
 
 
 def outcomes_of_run(con: Connection, account: str, endpoint: Endpoint, run_id: str) -> list[CallOutcome]:
-    """What WeChat said to the calls of an endpoint that a run has made so far, oldest first."""
+    """Return the outcomes of the calls that a run has made of an endpoint so far, oldest first."""
     found = con.execute(
         f"SELECT asked, requested_at, http_status, errcode, coalesce({GOOD_ANSWER}, false) FROM datacube.api_calls"
         " WHERE account = $account AND endpoint = $endpoint AND run_id = $run_id ORDER BY call_id",
@@ -416,7 +423,7 @@ def outcomes_of_run(con: Connection, account: str, endpoint: Endpoint, run_id: s
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """When a refresh began: calls after `after_call_id` with the mark refresh belong to it."""
+    """The beginning of a refresh; the calls after `after_call_id` that are marked `refresh` belong to it."""
 
     begun_at: dt.datetime
     after_call_id: int
@@ -425,7 +432,7 @@ class Refresh:
 def last_refresh(
     con: Connection, account: str, endpoint: Endpoint, first: dt.date | None, last: dt.date | None
 ) -> Refresh | None:
-    """The endpoint's last refresh, if it was about the labels from `first` to `last` (None: without a bound)."""
+    """Return the endpoint's last refresh if it was for exactly the labels from `first` to `last` (None: no bound)."""
     found = con.execute(
         "SELECT begun_at, after_call_id FROM datacube.refreshes WHERE account = $account AND endpoint = $endpoint"
         ' AND "first" IS NOT DISTINCT FROM $first::DATE AND "last" IS NOT DISTINCT FROM $last::DATE',
@@ -435,7 +442,7 @@ def last_refresh(
 
 
 def asked_again(con: Connection, account: str, endpoint: Endpoint, after_call_id: int) -> frozenset[dt.date]:
-    """The labels that WeChat has answered for, in a refresh, since that call."""
+    """Return the labels that WeChat has answered for in a refresh since the call `after_call_id`."""
     found = con.execute(
         "SELECT DISTINCT unnest(asked) FROM datacube.api_calls WHERE account = $account AND endpoint = $endpoint"
         f" AND refresh AND call_id > $after AND {GOOD_ANSWER}",
@@ -447,7 +454,7 @@ def asked_again(con: Connection, account: str, endpoint: Endpoint, after_call_id
 def note_refresh(
     con: Connection, account: str, endpoint: Endpoint, first: dt.date | None, last: dt.date | None, now: dt.datetime
 ) -> Refresh:
-    """Take down that a refresh begins; the one before it, finished or not, is forgotten."""
+    """Record the beginning of a refresh; this replaces the record of the last one, whether finished or not."""
     of = {"account": account, "endpoint": endpoint.name}
     con.execute("DELETE FROM datacube.refreshes WHERE account = $account AND endpoint = $endpoint", of)
     begun = Refresh(now, last_call(con))
@@ -459,12 +466,15 @@ def note_refresh(
 
 
 def accounts(con: Connection) -> dict[str, str | None]:
-    """The appid of every account in the file, by name."""
+    """Return the AppID of every account in the file, by name."""
     return dict(con.execute("SELECT account, appid FROM datacube.accounts ORDER BY account").fetchall())
 
 
 def odd_sources(con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date]) -> int:
-    """How many stored rows of the labels have a `user_source` other than 0: never seen, so whoever sees it is told."""
+    """Return how many stored rows of the labels have a `user_source` other than 0.
+
+    No such row has been seen so far, so callers report it.
+    """
     found = con.execute(
         f"SELECT count(*) FROM datacube.{endpoint.name} WHERE account = $account AND user_source <> 0"
         " AND ref_date IN (SELECT unnest($labels::JSON::DATE[]))",
@@ -474,7 +484,7 @@ def odd_sources(con: Connection, account: str, endpoint: Endpoint, labels: Itera
 
 
 def first_messages(con: Connection) -> dict[str, dt.date]:
-    """The first day with messages that is stored, by account."""
+    """Return the first stored day with messages, by account."""
     return dict(
         con.execute(
             "SELECT account, min(ref_date) FROM datacube.getupstreammsg WHERE msg_count > 0 GROUP BY account"
@@ -484,10 +494,10 @@ def first_messages(con: Connection) -> dict[str, dt.date]:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """The first day that may have had messages: everything before it is known to be silent.
+    """The first day that may have had messages: all days before it are known to be silent.
 
-    `landed` is whether it had some; `saves` whether labels that lie before it as a whole are still missing, which as
-    WX_DATACUBE_START it would spare.
+    `landed` says whether that day had messages. `saves` says whether labels that end before that day are still
+    missing: to set WX_DATACUBE_START to it would save their calls.
     """
 
     day: dt.date
@@ -496,7 +506,10 @@ class Beginning:
 
 
 def beginning(con: Connection, account: str, start: dt.date, now: dt.datetime) -> Beginning | None:
-    """Where the account's messages begin, if later than on `start`; a silent week or month is proof for its days."""
+    """Return where the account's messages begin; None if that is at `start`, or if every due day is silent.
+
+    A silent week or month proves that its days are silent.
+    """
     found = states(con, account, start, now)
     messages = {each.period: found[each.name] for each in ENDPOINTS if each.family is Family.MESSAGES}
     for day in messages[Period.DAY]:
@@ -515,7 +528,7 @@ def beginning(con: Connection, account: str, start: dt.date, now: dt.datetime) -
 
 
 def endpoint_named(name: str) -> Endpoint:
-    """The catalog's endpoint of that name; raises `SettingsError` for an unknown one."""
+    """Return the catalog's endpoint of that name; raises `SettingsError` for an unknown name."""
     if name not in BY_NAME:
         raise SettingsError(f"There is no endpoint {name!r}.", advice=f"The endpoints are {', '.join(BY_NAME)}.")
     return BY_NAME[name]

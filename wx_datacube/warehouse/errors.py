@@ -1,7 +1,7 @@
-"""Faults: what goes wrong with the two files, as errors that say which file, why, and what to do about it.
+"""Errors: faults of the two files, as errors that say which file, why, and what to do about it.
 
-Add here another way in which a file can't be used. DuckDB has one class for a full disk, a damaged file, one that may
-not be read and one that is no database, so its text has to tell them apart. Nothing here opens a file.
+Add another way in which a file can't be used here. DuckDB has one class for a full disk, a damaged file, a file that
+may not be read and a file that is no database, so they are told apart by its error text. Nothing here opens a file.
 """
 
 import errno
@@ -18,29 +18,29 @@ from wx_datacube.errors import WarehouseError
 _FILE_FAULTS = (
     OSError,
     duckdb.IOException,
-    duckdb.FatalException,  # a checkpoint that failed
+    duckdb.FatalException,  # a failed checkpoint
     duckdb.SerializationException,
 )
 _DAMAGE = "[Cc]orrupt|checksum|[Dd]eserialize|[Ss]erialization Error|replaying WAL|Could not read"
 _REFUSAL = "Permission denied|Operation not permitted"
-# Of an SQLite file DuckDB says that it lacks an extension.
+# For an SQLite file, DuckDB reports a missing extension.
 _OTHER_KIND = "not a valid DuckDB database file|Extension "
 _IN_THE_WAY = (FileExistsError, IsADirectoryError, NotADirectoryError)
 
 
 def is_file_fault(error: Exception) -> bool:
-    """Whether a file, not the question asked, is at fault."""
-    # By its text too: DuckDB 2.0 has no class of its own for a checksum that doesn't match.
+    """Return whether the error comes from a file, not from the query."""
+    # The text counts too: DuckDB 2.0 has no class of its own for a checksum mismatch.
     return isinstance(error, _FILE_FAULTS) or is_damage(error)
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether a file has other bytes than were written, so that neither space nor rights would help."""
+    """Return whether a file has other bytes than were written, so that neither space nor permissions would help."""
     return isinstance(error, duckdb.Error) and re.search(_DAMAGE, str(error)) is not None
 
 
 def holder(error: Exception) -> str | None:
-    """The process that has the file open, where that is what the error is about."""
+    """Return the PID of the process that has the file open, if that is the cause of the error."""
     if isinstance(error, duckdb.BinderException | duckdb.ConnectionException):
         return str(os.getpid()) if _OPEN_HERE.search(str(error)) else None
     found = re.search(r"\(PID (\d+)\)", str(error))
@@ -48,23 +48,26 @@ def holder(error: Exception) -> str | None:
 
 
 _OPEN_HERE = re.compile("same database file with a different configuration|Unique file handle conflict")
-"""What DuckDB says where another thread of this process has the file open, or is about to."""
+"""DuckDB's messages if another thread of this process has the file open, or is about to open it."""
 
 
 def brief(error: Exception) -> str:
-    """What the system says, as one line."""
+    """Return the error's message as one line."""
     return (getattr(error, "strerror", None) or str(error)).splitlines()[0].rstrip(".")
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether this user has no right to a file or a folder."""
-    # By its text too: where a WAL can't be made, DuckDB says so of the transaction.
+    """Return whether this user has no permission for a file or a folder."""
+    # The text counts too: if a WAL can't be created, DuckDB raises a transaction error.
     said = isinstance(error, duckdb.Error) and re.search(_REFUSAL, str(error)) is not None
     return said or isinstance(error, PermissionError)
 
 
 def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> WarehouseError:
-    """Nothing can be written into a folder, or into one in it; `elsewhere` is how to write to another one."""
+    """Return the error for a folder that can't be written to, or a file or folder in it.
+
+    `elsewhere` is the advice on how to write to another folder.
+    """
     path = _named(error) or folder
     if getattr(error, "errno", None) == errno.ELOOP:
         return WarehouseError(
@@ -87,7 +90,7 @@ def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> Warehouse
 
 
 def held(path: Path, process: object, seconds: float) -> WarehouseError:
-    """Another process has held a lock for too long."""
+    """Return the error for a lock that another process has held for too long."""
     return WarehouseError(
         f"Process {process} has held {path} for over {seconds:.0f} s.",
         advice=f"Let it finish, or end it (kill {process}) if it hangs, and run the same again.",
@@ -95,7 +98,7 @@ def held(path: Path, process: object, seconds: float) -> WarehouseError:
 
 
 def silent(process: object, what: str, seconds: float) -> WarehouseError:
-    """Another process is at work on the same, and its process shows no sign of life."""
+    """Return the error for another process that does the same work and gives no heartbeat."""
     return WarehouseError(
         f"Process {process} is {what} and has shown no sign of life for {seconds:.0f} s.",
         advice=f"If it was suspended, let it go on (kill -CONT {process}) or end it (kill -9 {process}); then run the"
@@ -104,7 +107,10 @@ def silent(process: object, what: str, seconds: float) -> WarehouseError:
 
 
 def refused(path: Path, what: str, error: Exception, elsewhere: str = "") -> WarehouseError:
-    """This user may not use a file: the way is to be given the right, since without the file its history is lost."""
+    """Return the error for a file that this user may not use.
+
+    The advice is to grant the permission, since without the file its history would be lost.
+    """
     place = _refusing(path, what)
     owner, user = place.stat().st_uid, os.geteuid()
     elsewhere = elsewhere or ("set WX_DATACUBE_DATABASE to a place that is this user's" if place.is_dir() else "")
@@ -117,7 +123,7 @@ def refused(path: Path, what: str, error: Exception, elsewhere: str = "") -> War
 
 
 def _how(place: Path, what: str, owner: int, user: int) -> str:
-    """The command for it; none for a folder that may hold other things: nobody is to take over /var/lib."""
+    """Return the command that grants the permission; none for a folder that may hold other things, such as /var/lib."""
     right = "rwx" if place.is_dir() else "r" if what == "read" else "rw"
     if owner == user:
         return f": chmod u+{right} {shlex.quote(str(place))}"
@@ -128,9 +134,9 @@ def _how(place: Path, what: str, owner: int, user: int) -> str:
 
 
 def _refusing(path: Path, what: str) -> Path:
-    """What really is not this user's to use: the file, or the folder in which it can't be made or reached.
+    """Return what this user lacks permission for: the file, or the folder in which it can't be created or reached.
 
-    Where a file can't be written, nor the folder in which it is, all that is in that is somebody else's.
+    If neither the file nor its folder can be written, the folder is returned: all of it belongs to somebody else.
     """
     there = [place for place in (path, *path.parents) if _may(place, os.F_OK)]
     place = next((place for place in there if not _may_use(place)), there[0])
@@ -147,7 +153,7 @@ def _may(place: Path, what: int) -> bool:
 
 
 def _named(error: Exception) -> Path | None:
-    """The file that an error is about, where it says so."""
+    """Return the file that an error names, if any."""
     found = re.search(r'file "(.+)":', str(error)) if isinstance(error, duckdb.Error) else None
     name = found[1] if found else getattr(error, "filename", None)
     return Path(name) if name else None
@@ -161,7 +167,7 @@ def _name(user: int) -> str:
 
 
 def unopenable(path: Path, writer: Path, database: Path, error: Exception) -> WarehouseError:
-    """DuckDB doesn't open one of the two files, and no process holds it."""
+    """Return the error for one of the two files that DuckDB can't open although no process holds it."""
     if is_refusal(error):
         return refused(_named(error) or path, "read" if path == database else "written", error)
     if path.is_file() and not path.stat().st_size:
@@ -178,18 +184,18 @@ def unopenable(path: Path, writer: Path, database: Path, error: Exception) -> Wa
 
 
 def damaged_writer(writer: Path, database: Path, error: Exception) -> WarehouseError:
-    """The writer's file holds other bytes than were written."""
+    """Return the error for a writer's file that has other bytes than were written."""
     return WarehouseError(f"{writer} is damaged: {brief(error)}.", advice=_instead_of_writer(writer, database))
 
 
 def damaged_database(writer: Path, database: Path, error: Exception) -> WarehouseError:
-    """The published file can't be read."""
+    """Return the error for a published file that can't be read."""
     advice = f"If it is damaged, {_instead_of_database(writer)}"
     return WarehouseError(f"{database} can't be read: {brief(error)}.", advice=advice)
 
 
 def empty(path: Path, writer: Path, database: Path) -> WarehouseError:
-    """A file of no bytes is in the place of one of the two: a copy that failed, or a disk that was full."""
+    """Return the error for a file of no bytes at one of the two paths: the result of a failed copy or a full disk."""
     advice = _instead_of_database(writer) if path == database else _instead_of_writer(writer, database)
     return WarehouseError(f"{path} is empty: it has no bytes.", advice=advice[0].upper() + advice[1:])
 

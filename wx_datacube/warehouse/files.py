@@ -1,8 +1,8 @@
-"""Files: the writer's DuckDB file, the published one, and the only place that connects to them.
+"""Files: the writer's DuckDB file, the published file, and the only code that connects to them.
 
-DuckDB lets either one writer or many readers into a file. So runs write `<name>.writer.duckdb`, holding it for one
-short transaction at a time, and publish copies of it, which readers may keep open for as long as they like. What is
-in the files is the business of `schema`, `load` and `coverage`.
+DuckDB allows either one writer or many readers per file. Runs therefore write to `<name>.writer.duckdb`, which they
+hold for one short transaction at a time, and publish copies of it, which readers may keep open for as long as they
+like. Add here a way to open, copy or replace these files. Tables and queries belong in `schema`, `load` and `coverage`.
 """
 
 import glob
@@ -48,30 +48,31 @@ from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements, quot
 
 _Config = dict[str, str | bool | int | float | list[str]]
 
-# Of an SQLite file in the place of ours, DuckDB would download an extension, by plain http. What we use, JSON and
-# Parquet, is built in.
+# If our path holds an SQLite file, DuckDB would download an extension over plain HTTP. The extensions we use, JSON and
+# Parquet, are built in.
 _ALONE: _Config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-# Readable from DuckDB 1.2 on; v1.0.0 would store the ledger's bodies twelve times as large.
-# One thread: a second one makes no load faster, doubles its memory, and takes its core from whoever fetches.
+# DuckDB 1.2 and later can read this format. In the v1.0.0 format the ledger's bodies take twelve times the space.
 _STORAGE = "v1.2.0"
+# One thread: a second one doesn't speed up loading, doubles its memory, and takes a core from the processes that fetch.
 _WRITE: _Config = {**_ALONE, "storage_compatibility_version": _STORAGE, "threads": 1}
 READ_ONLY: _Config = {**_ALONE, "access_mode": "READ_ONLY"}
-"""How the published file is opened, whoever reads it."""
+"""DuckDB configuration for every reader of the published file."""
 _READABLE = 0o444
 _ROOM = 4 * 1024 * 1024
-"""Bytes that must be free before anything is asked: some seconds of answers, with what DuckDB writes besides."""
+"""Free bytes required before the first call: enough for some seconds of answers and what DuckDB writes with them."""
 _PUBLISHING = 10
-"""So many times as long as for a transaction one waits for another who publishes: it grows with the file."""
+"""Multiple of the transaction timeout to wait for another process that publishes: its time grows with the file."""
 _SILENT = 2
-"""A process that fetches may work for hours. It is waited for until it has been silent for this many times as long."""
+"""Multiple of the timeout to wait for another process that fetches. It may work for hours, so the wait counts from its
+last heartbeat."""
 
 Connection = duckdb.DuckDBPyConnection
 
 
 class Warehouse:
-    """The DuckDB files of one database: `database` is the published one, `writer` the one that runs write.
+    """The DuckDB files of one database: `database` is the published file, `writer` the file that runs write to.
 
-    `timeout` is how many seconds to wait for another process that holds the writer's file.
+    `timeout` is the number of seconds to wait for another process that holds the writer's file.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Warehouse:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction on the writer's file: committed at the end, rolled back on an error, closed on every path."""
+        """Open a transaction on the writer's file: commit at the end, roll back on an error, always close the file."""
         with ExitStack() as stack:
             stack.enter_context(_interruptions_as_they_are())
             with self._explained():
@@ -104,7 +105,7 @@ class Warehouse:
             try:
                 yield con
             except BaseException as error:
-                # After some errors DuckDB has rolled back by itself and refuses to do it again.
+                # After some errors DuckDB has already rolled back and refuses a second rollback.
                 with suppress(duckdb.Error):
                     con.rollback()
                 if isinstance(error, duckdb.Error) and is_file_fault(error):
@@ -114,14 +115,14 @@ class Warehouse:
                 con.commit()
 
     def looking(self) -> AbstractContextManager[Connection]:
-        """What runs go by: the writer's file, or where there is none, what readers see. Makes no file."""
+        """Open the writer's file, or the published file if there is no writer's file. Creates no file."""
         return self.writing() if self.writer.exists() else self.reading()
 
     @contextmanager
     def remaking(self) -> Iterator[Connection]:
-        """A connection to the writer's file, `old`, and to an empty one, `new`, which takes its place in the end.
+        """Rebuild the writer's file: yield a connection with that file as `old` and an empty file as `new`.
 
-        It does so whole and in one step; on an error, or after a kill, the old one stays.
+        At the end the new file replaces the old one atomically. After an error or a kill the old file stays.
         """
         making = self._new_writer()
         with _interruptions_as_they_are(), self._explained(), self._write_lock():
@@ -141,10 +142,10 @@ class Warehouse:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """The published file, read-only; an empty warehouse in memory where nothing has been published yet."""
+        """Open the published file read-only, or an empty warehouse in memory if nothing has been published yet."""
         if self.database.exists():
-            # A published file has no WAL of its own. DuckDB would replay one that a foreign program wrote.
-            with suppress(OSError):  # this user may only read
+            # The published file has no WAL of its own, and DuckDB would replay a WAL that a foreign program wrote.
+            with suppress(OSError):  # this user may have no write permission
                 if _wal(self.database).exists() and self._is_noted(self.database):
                     self._put_aside(_wal(self.database))
             with self._published() as (con, version):
@@ -153,22 +154,23 @@ class Warehouse:
                 yield con
         else:
             with duckdb.connect(config=_ALONE) as con:
-                _create(con, self.clock, comments=False)  # which take longer than all else, and nobody sees them
+                _create(con, self.clock, comments=False)  # they take longer than all else, and nobody sees them
                 yield con
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """A read-only connection to what was committed last; no lock is held while it is used."""
+        """Open the last committed state read-only; no lock is held while it is used."""
         with self.snapshot_and_published() as (con, published):
             if isinstance(published, Connection):
-                published.close()  # as long as it is open, DuckDB shows this process no newer file
+                published.close()  # while it is open, DuckDB shows this process no newer file
             yield con
 
     @contextmanager
     def snapshot_and_published(self) -> Iterator[tuple[Connection, Connection | WarehouseError | None]]:
-        """A snapshot, and the published file as it was at that moment, or why it can't be read.
+        """Open a snapshot, and the published file as of the same moment; yield both.
 
-        None in its place says that the published file itself is the snapshot: it is current.
+        The second value is an error if the published file can't be read. It is None if the published file is current:
+        then the snapshot is the published file itself.
         """
         published: Connection | WarehouseError | None = None
         with ExitStack() as stack:
@@ -177,7 +179,7 @@ class Warehouse:
                 con = stack.enter_context(self.reading())
             else:
                 with self._explained(), self._write_lock():
-                    if self._is_current:  # somebody published while this waited
+                    if self._is_current:  # another process published during the wait for the lock
                         con = stack.enter_context(self.reading())
                     else:
                         con = stack.enter_context(self._copy_of_writer())
@@ -189,11 +191,11 @@ class Warehouse:
 
     @property
     def _is_current(self) -> bool:
-        """Whether the published file has everything that was committed."""
+        """Whether the published file has everything that has been committed."""
         return self.is_published or not self.writer.exists()
 
     def _copy_of_writer(self) -> Connection:
-        """Open a copy of the writer's file, whose name is gone at once, so that a kill leaves nothing behind."""
+        """Open a copy of the writer's file, and delete its name at once, so that a kill leaves nothing behind."""
         copy = self.database.with_name(f".{self.database.name}.{uuid4().hex}.snapshot")
         with self._open_writer() as con:
             con.execute("CHECKPOINT")
@@ -205,7 +207,7 @@ class Warehouse:
 
     @contextmanager
     def _published(self) -> Iterator[tuple[Connection, int]]:
-        """The published file and its version, which may be an older one."""
+        """Open the published file; yield the connection and the schema version, which may be an older one."""
         with _interruptions_as_they_are():
             try:
                 with self._connected(self.database, READ_ONLY) as con:
@@ -223,17 +225,18 @@ class Warehouse:
                 raise damaged_database(self.writer, self.database, error) from None
 
     def require_room(self) -> None:
-        """Raise `WarehouseError` where nothing more can be written, before a call is paid for and lost."""
+        """Raise `WarehouseError` if nothing more can be written, before a call spends quota and its answer is lost."""
         with self._explained():
             self.database.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.database.parent) as file:  # by trying: quotas and rights show nowhere
+            with tempfile.TemporaryFile(dir=self.database.parent) as file:  # quotas and permissions show only on writes
                 file.write(bytes(_ROOM))
 
     @contextmanager
     def fetching(self, account: str, endpoint: str, waiting: Callable[[str], None]) -> Iterator[None]:
-        """Be the only one who fetches this endpoint for this account; wait for another one as long as it lives.
+        """Hold the lock for fetching this endpoint for this account.
 
-        Raises `WarehouseError` where the other process has shown no sign of life for some time.
+        Waits for another process as long as it gives heartbeats, and calls `waiting` once with its PID. Raises
+        `WarehouseError` if there is no heartbeat for twice the warehouse's timeout.
         """
         timeout = _SILENT * self._timeout
         with ExitStack() as stack:
@@ -246,23 +249,24 @@ class Warehouse:
             yield
 
     def fetch_lock(self, account: str, endpoint: str) -> Path:
-        """The lock that whoever fetches this endpoint for this account holds."""
+        """Return the path of the lock that is held while this endpoint is fetched for this account."""
         return self._locks / f"{account}.{endpoint}"
 
     def is_fetching(self, account: str) -> bool:
-        """Whether some process is fetching for this account just now."""
+        """Return whether a process is fetching for this account right now."""
         return any(is_held(self.fetch_lock(account, endpoint.name)) for endpoint in ENDPOINTS)
 
     def semaphore(self, account: str, places: int) -> ProcessSemaphore:
-        """What every call for the account passes, so that no more than `places` are in flight over all processes."""
+        """Return the semaphore that limits the account's calls in flight to `places`, over all processes."""
         return ProcessSemaphore(self._locks, f"{account}.call", places)
 
     def publish(self) -> None:
-        """Replace the published file by a copy of the writer's, in one step; readers of the old one keep it.
+        """Replace the published file with a copy of the writer's file, atomically; readers of the old file keep it.
 
-        Nothing is done where the published file is the copy made last and the writer's has not changed since, nor
-        where somebody has published meanwhile what had been committed before this was called: of those who wait for
-        each other, one publishes for all. Commits wait only while the file is copied, not while the copy is read.
+        Does nothing if the published file is the last copy made and the writer's file hasn't changed since, or if
+        another process has meanwhile published everything that was committed before this call. So when several
+        processes wait to publish, one publishes for all. Commits wait while the file is copied, but not while the copy
+        is verified.
         """
         with self._explained():
             begun = self._receipt().get("begun", 0)
@@ -295,7 +299,10 @@ class Warehouse:
             copy.unlink(missing_ok=True)
 
     def back_up(self, before: str) -> Path:
-        """Keep a copy of the published file beside it, named for what it was made before and the time; in `writing`."""
+        """Copy the published file to a backup beside it, named for the operation `before` and the time.
+
+        The caller holds the write lock. Returns the backup's path.
+        """
         name = f"{self.database.stem}.before-{before}.{self.clock():%Y%m%d-%H%M%S}.duckdb"
         backup = self.database.with_name(name)
         with self._explained():
@@ -304,7 +311,7 @@ class Warehouse:
         return backup
 
     def copies(self) -> list[Path]:
-        """The backups, copies of older versions and left-over WALs that are kept beside the two files."""
+        """Return the backups, copies of older schema versions and left-over WALs beside the two files."""
         folder, writer = self.database.parent, glob.escape(self.writer.name)
         stem = glob.escape(self.database.stem)
         patterns = (f"{stem}.before-*.duckdb", f"{writer}.schema-*", f"{stem}*.duckdb.wal.left-over-*")
@@ -312,7 +319,7 @@ class Warehouse:
 
     @property
     def is_published(self) -> bool:
-        """Whether the published file is the copy made last, and the writer's has not changed since."""
+        """Whether the published file is the last copy made, and the writer's file hasn't changed since."""
         return self._receipt().get("files") == self._state_of(self.writer) | self._state_of(self.database)
 
     @property
@@ -320,7 +327,7 @@ class Warehouse:
         return self._locks / "published"
 
     def _receipt(self) -> dict[str, Any]:
-        """What the files looked like after the last publication; by it a file that is not ours is noticed."""
+        """Return the state of the files after the last publication, which tells our files from foreign ones."""
         try:
             receipt: dict[str, Any] = json.loads(self._receipt_file.read_text())
         except (FileNotFoundError, ValueError):
@@ -331,10 +338,10 @@ class Warehouse:
         part = self._receipt_file.with_name("published.part")
         with open_new(part) as file:
             file.write(json.dumps(receipt).encode())
-        part.replace(self._receipt_file)  # in one step, since it is also read without a lock
+        part.replace(self._receipt_file)  # atomically, since it is also read without a lock
 
     def _state_of(self, file: Path) -> dict[str, list[int | None]]:
-        """Inode number, time of the last change, size and time of birth of a file and its WAL, as far as they exist."""
+        """Return inode number, modification time, size and creation time of a file and of its WAL, if they exist."""
         found = {}
         for path in (file, _wal(file)):
             with suppress(FileNotFoundError):
@@ -343,15 +350,15 @@ class Warehouse:
         return found
 
     def _is_noted(self, path: Path) -> bool:
-        """Whether this is the very file that was there at the last publication, changed or not."""
+        """Return whether this is the same file as at the last publication, changed or not."""
         now = self._state_of(path).get(path.name)
         return now is not None and _is_same(self._receipt().get("files", {}).get(path.name), now)
 
     def _clear_wal(self, path: Path) -> None:
         """Make sure that no WAL is replayed onto the file that is about to be put at `path`.
 
-        One that was noted was ours. Any other one is kept under another name: it may be all that is left of somebody's
-        rows.
+        A WAL of the writer's file that was noted is ours and is deleted. Any other WAL is kept under another name: it
+        may be the only copy of somebody's rows.
         """
         wal = _wal(path)
         if not wal.exists():
@@ -362,43 +369,43 @@ class Warehouse:
             self._put_aside(wal)
 
     def _put_aside(self, wal: Path) -> None:
-        """Keep a WAL that a foreign program wrote, where no file is taken for its own."""
+        """Rename a WAL that a foreign program wrote: it is kept, but DuckDB doesn't replay it."""
         wal.replace(wal.with_name(f"{wal.name}.left-over-{self.clock():%Y%m%d-%H%M%S}"))
 
     def _note_wal(self) -> None:
-        """Note a WAL that was left beside the writer's file, since nothing in it says whose it is."""
+        """Note a WAL left beside the writer's file as ours, since nothing in a WAL says to which file it belongs."""
         wal = _wal(self.writer)
         if wal.exists() and not self._is_noted(wal):
             receipt = self._receipt()
             files = receipt.get("files", {}) | self._state_of(wal)
-            with suppress(OSError):  # the disk is full, say: then nobody will know, and the WAL is kept
+            with suppress(OSError):  # e.g. a full disk; the WAL then counts as foreign and is kept
                 self._note(receipt | {"files": files})
 
     def _write_lock(self) -> AbstractContextManager[None]:
         return locked(self._lock("write"), timeout=self._timeout)
 
     def _lock(self, name: str) -> Path:
-        """A lock's file; where there is no folder for it yet, the two files are proved to be ours before it is made."""
+        """Return the path of a lock file; if its folder doesn't exist yet, first check that both files are ours."""
         if not self._locks.is_dir():
             self._require_both_ours()
         return self._locks / name
 
     def _require_both_ours(self) -> None:
-        """Refuse foreign files in the place of ours; nothing is opened for writing."""
+        """Reject foreign files at our paths; opens nothing for writing."""
         if self.database.exists() and not self._is_noted(self.database):
             with self._published():
                 pass
         self._require_writer_ours()
 
     def _require_writer_ours(self) -> None:
-        """Refuse a foreign file in the place of the writer's: opened for writing, it would be changed by its WAL."""
+        """Reject a foreign file at the writer's path: to open it for writing would replay its WAL and change it."""
         if self.writer.exists() and not self._is_noted(self.writer):
             with self._connect_patiently(READ_ONLY) as con:
                 _require_ours(con, self.writer)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what the system says of files and locks into one clear line."""
+        """Turn errors about files and locks, from the system or from DuckDB, into a `WarehouseError` with advice."""
         try:
             yield
         except TimeoutError as error:
@@ -412,7 +419,7 @@ class Warehouse:
             raise self._at_fault(error) from None
 
     def _at_fault(self, error: Exception) -> WarehouseError:
-        """What is wrong with the writer's file, or with the folder."""
+        """Return the error for a damaged writer's file or, for any other fault, for an unwritable folder."""
         if is_damage(error):
             return damaged_writer(self.writer, self.database, error)
         return unwritable(self.database.parent, error)
@@ -457,7 +464,7 @@ class Warehouse:
             raise unopenable(path, self.writer, self.database, error) from None
 
     def _make_writer(self) -> None:
-        """Make the writer's file: from the published one, which holds everything, else empty."""
+        """Create the writer's file from the published file, which holds everything, or empty if there is none."""
         making = self._new_writer()
         making.unlink(missing_ok=True)
         if self.database.exists():
@@ -469,18 +476,18 @@ class Warehouse:
         self._put_writer(making)
 
     def _new_writer(self) -> Path:
-        """Where a file is made that is to take the place of the writer's."""
+        """Return the temporary path for a file that will replace the writer's file."""
         return self.writer.with_name(f".{self.writer.name}.{os.getpid()}.making")
 
     def _put_writer(self, made: Path) -> None:
-        """Put a new file, which is whole, in the place of the writer's."""
+        """Replace the writer's file with a new, complete one."""
         onto_disk(made)
         self._clear_wal(self.writer)
         made.replace(self.writer)
         onto_disk(self.writer)
 
     def _require_fuller(self, here: int) -> None:
-        """Refuse a writer's file that holds fewer calls than the published one."""
+        """Reject a writer's file that holds fewer calls than the published file."""
         there = self._published_calls()
         if here < there:
             raise WarehouseError(
@@ -489,14 +496,17 @@ class Warehouse:
             )
 
     def _require_whole(self, copy: Path) -> None:
-        """Refuse to publish a copy of a damaged file; what the copy made last has too need not be read once more."""
+        """Reject a copy that is damaged, before it is published.
+
+        Blocks that are the same in the last published copy are not read again.
+        """
         last = self._receipt().get("files", {}).get(self.database.name)
         try:
             with self._connected(copy, READ_ONLY) as con:
                 if last is not None and last == self._state_of(self.database).get(self.database.name):
                     try:
                         read_changed(con, copy, self.database)
-                    except PermissionError:  # the copy made last may not be read by this user; it is replaced
+                    except PermissionError:  # this user may not read the last published copy, which is being replaced
                         read_all(con)
                 else:
                     read_all(con)
@@ -506,10 +516,10 @@ class Warehouse:
             raise damaged_writer(self.writer, self.database, error) from None
 
     def _published_calls(self) -> int:
-        """Calls in the published file, as noted when it was published; a file from elsewhere is opened to see.
+        """Return the number of calls in the published file, as noted at publication, or counted in any other file.
 
-        Where that can't be done with the very file that we published, because somebody writes into it or has spoiled
-        it, the note counts: a run has only to put a new one in its place.
+        If the file is the one we published but can't be opened, since another program writes to it or has damaged it,
+        the noted number counts: the next publication replaces the file.
         """
         receipt, now = self._receipt(), self._state_of(self.database).get(self.database.name)
         if now is None:
@@ -525,9 +535,9 @@ class Warehouse:
             return int(receipt["calls"])
 
     def _sweep(self) -> None:
-        """Remove what killed processes left half-written; the write lock keeps others from being at it."""
+        """Delete what killed processes left half-written. The caller holds the write lock, so no file is in use."""
         published, writer = glob.escape(self.database.name), glob.escape(self.writer.name)
-        spilled = f"{writer}.tmp"  # DuckDB's folder for what didn't fit into memory
+        spilled = f"{writer}.tmp"  # DuckDB's folder for data that doesn't fit into memory
         half = (f"{writer}.*.part", f"{glob.escape(self.database.stem)}.before-*.part")
         patterns = (f".{published}.*.publishing*", f".{published}.*.snapshot*", f".{writer}.*.making*", *half, spilled)
         found = [path for pattern in patterns for path in self.database.parent.glob(pattern)]
@@ -542,7 +552,10 @@ class Warehouse:
 
 @contextmanager
 def _interruptions_as_they_are() -> Iterator[None]:
-    """Undo what DuckDB makes of a Ctrl-C that comes while a query runs: a RuntimeError, which looks like a fault."""
+    """Raise the original interruption if DuckDB turns a Ctrl-C during a query into a RuntimeError.
+
+    The RuntimeError would look like a fault.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -561,7 +574,7 @@ def _create(con: Connection, clock: Clock, comments: bool = True) -> None:
 
 
 def _require_ours(con: Connection, path: Path) -> int:
-    """The version of the file's schema; refuses a file of others, and one of a newer version."""
+    """Return the file's schema version; reject a foreign file and a file of a newer version."""
     version = version_of(con)
     if version is None:
         raise WarehouseError(
@@ -577,20 +590,20 @@ def _require_ours(con: Connection, path: Path) -> int:
 
 
 def _calls_in_order(con: Connection) -> int:
-    """Calls from the first to the first gap: our ledgers have none, and what a foreign program adds doesn't count."""
+    """Count the calls up to the first gap: our ledgers have no gap, and calls from a foreign program don't count."""
     numbered = "SELECT call_id, row_number() OVER (ORDER BY call_id) AS place FROM datacube.api_calls"
     ((found,),) = con.execute(f"SELECT count(*) FROM ({numbered}) WHERE call_id = place").fetchall()
     return int(found)
 
 
 def _is_same(noted: object, now: list[int | None]) -> bool:
-    """Whether a file is the very one that was noted, changed or not."""
+    """Return whether a file is the one that was noted, changed or not."""
     if not isinstance(noted, list) or len(noted) != len(now):
         return False
     return noted == now or (now[3] is not None and (noted[0], noted[3]) == (now[0], now[3]))
 
 
 def _wal(path: Path) -> Path:
-    """Where DuckDB looks for the WAL of a file: of a link, beside what it points to."""
+    """Return the path where DuckDB looks for a file's WAL; for a link, that is beside the link's target."""
     path = path.resolve()
     return path.with_name(f"{path.name}.wal")

@@ -1,7 +1,7 @@
-"""Ledger: calls go in with their answers, and from there into the tables, in one transaction.
+"""Ledger: store calls with their answers, and load them into the tables in the same transaction.
 
-`store_calls` is the only writer of `datacube.api_calls`, `replay` the only other way into the tables. What a row must
-look like to be trusted is the business of `load`.
+Only `store_calls` adds to `datacube.api_calls`. Only `store_calls` and `replay` load the tables. Add here how a call is
+stored. Rules about which rows are accepted belong in `load`.
 """
 
 import datetime as dt
@@ -16,12 +16,12 @@ from wx_datacube.warehouse.load import load_calls
 from wx_datacube.warehouse.schema import API_CALLS
 
 _BATCH = 400
-"""Calls that are loaded at once: the JSON of a thousand hours, taken apart, fills 200 MB."""
+"""Calls loaded at once: the parsed JSON of a thousand hourly answers takes 200 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt of a statistics call, as it is kept; the fields are the columns of `datacube.api_calls`."""
+    """One attempt of a statistics call as it is stored; the fields are the columns of `datacube.api_calls`."""
 
     run_id: str
     account: str
@@ -45,11 +45,14 @@ _APPEND = f"INSERT INTO datacube.api_calls BY NAME SELECT unnest(from_json($rows
 
 
 def store_calls(con: duckdb.DuckDBPyConnection, calls: Sequence[Call]) -> int:
-    """Append the calls to the ledger and bring their rows, which are counted, into the tables: one transaction."""
+    """Append the calls to the ledger and load their rows into the tables, in the caller's transaction.
+
+    Returns the number of accepted rows.
+    """
     stored = 0
     for start in range(0, len(calls), _BATCH):
         last = last_call(con)
-        # As one text: executemany manages 500 rows a second, and DuckDB looks for pandas anew for each value given.
+        # One JSON text: executemany inserts 500 rows a second, and DuckDB looks for pandas again for each value given.
         rows = [
             {"call_id": number} | {name: getattr(call, name) for name in _FIELDS}
             for number, call in enumerate(calls[start : start + _BATCH], last + 1)
@@ -60,13 +63,16 @@ def store_calls(con: duckdb.DuckDBPyConnection, calls: Sequence[Call]) -> int:
 
 
 def last_call(con: duckdb.DuckDBPyConnection) -> int:
-    """The number of the newest call; 0 before the first."""
+    """Return the number of the newest call; 0 if there is none."""
     found = con.execute("SELECT coalesce(max(call_id), 0) FROM datacube.api_calls").fetchone()
     return int(found[0]) if found else 0
 
 
 def replay(con: duckdb.DuckDBPyConnection, batch: int = _BATCH, account: str | None = None) -> int:
-    """Rebuild every table from the ledger, in the caller's transaction, for one account or all; the number of calls."""
+    """Rebuild every table from the ledger, for one account or all, in the caller's transaction.
+
+    Returns the number of calls.
+    """
     whose = {"account": account}
     for table in ("label_answers", "rejected_rows", "revisions", *(endpoint.name for endpoint in ENDPOINTS)):
         con.execute(f"DELETE FROM datacube.{table} WHERE account = coalesce($account, account)", whose)

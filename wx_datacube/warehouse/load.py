@@ -1,9 +1,9 @@
-"""Load: from the answers in the ledger to the typed tables, in SQL alone.
+"""Load: bring the answers of the ledger into the typed tables, in SQL alone.
 
-`load_calls` is a fold over the answers of an endpoint in the order of their `call_id`; the tables are its starting
-state, so any split of the ledger into batches, a replay of everything at once included, ends in the same tables.
-Add a rule about rows here; which labels are due or covered belongs to `schema.coverage_select`. Bodies are read as
-JSON text and cast field by field: typed `from_json` rounds 5.5 to 6 and turns what does not fit into NULL.
+`load_calls` folds the answers of an endpoint into the tables, in the order of their `call_id`. So any split of the
+ledger into batches ends in the same tables, including a replay of everything at once. Bodies are read as JSON text and
+cast field by field: typed `from_json` rounds 5.5 to 6 and turns values that don't fit into NULL. Add a rule about rows
+here. Which labels are due or covered belongs in `schema.coverage_select`.
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ _INTEGER = "'-?[0-9]+'"
 
 
 def load_calls(con: duckdb.DuckDBPyConnection, first: int, last: int, account: str | None = None) -> int:
-    """Bring the calls `first` to `last` of the ledger, both included, into the tables, in the caller's transaction.
+    """Load the calls `first` to `last` of the ledger, both included, into the tables, in the caller's transaction.
 
-    Those of one `account`, or of all. Each call must be loaded once, after all earlier ones. Returns how many rows they
-    brought that can be trusted.
+    `account` restricts this to one account. Each call must be loaded once, after all earlier ones. Returns the number
+    of accepted rows.
     """
     batch = {"first": first, "last": last}
     found = con.execute(
@@ -36,7 +36,7 @@ def load_calls(con: duckdb.DuckDBPyConnection, first: int, last: int, account: s
 
 
 def _load_answers(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> int:
-    """What follows once the batch's answers are in the temporary table `answer`."""
+    """Load the batch's answers from the temporary table `answer`; return the number of accepted rows."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE item AS {_items(endpoint)}")
     con.execute(
         "INSERT INTO datacube.rejected_rows BY NAME"
@@ -45,7 +45,7 @@ def _load_answers(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> int:
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE covered AS {_covered(endpoint)}")
     con.execute(_new_rows(endpoint))
-    # Most labels are answered for once in their life: only the others have a past to fold the answer into.
+    # Most labels are answered for only once. Only the others have earlier answers to merge with.
     if con.execute("SELECT 1 FROM covered WHERE again LIMIT 1").fetchall():
         con.execute(f"CREATE OR REPLACE TEMP TABLE said AS {_said(endpoint)}")
         for field in endpoint.values:
@@ -64,14 +64,14 @@ def _names(columns: tuple[Column, ...]) -> str:
 # --- answers and their rows -------------------------------------------------------------------------------------
 
 
-# Of two lists, or two errcodes, nobody can say which one is meant.
+# A body with two lists or two errcodes is ambiguous.
 _READABLE = """json_type(body, '$.list') = 'ARRAY'
     AND len(list_filter(json_keys(body), lambda name: name = 'list')) = 1
     AND len(list_filter(json_keys(body), lambda name: name = 'errcode')) <= 1"""
 
 
 def _answers(endpoint: Endpoint) -> str:
-    """The batch's answers: an object with one `list`, an array, and no error."""
+    """Return a SELECT of the batch's good answers: objects with exactly one `list`, which is an array, and no error."""
     return f"""
 FROM (
     SELECT call_id, account, begin_date, end_date, asked, refresh, requested_at, TRY_CAST(response AS JSON) AS body
@@ -82,7 +82,7 @@ FROM (
 
 
 def unreadable_calls(con: duckdb.DuckDBPyConnection, account: str | None = None) -> list[int]:
-    """The calls whose answer was good when it came and can't be read any more: no table has anything of them."""
+    """Return the calls whose answer was good when it came but can't be read any more; no table has rows of them."""
     good = (
         f"SELECT call_id, TRY_CAST(response AS JSON) AS body FROM datacube.api_calls WHERE {GOOD_ANSWER}"
         " AND account = coalesce($account, account)"
@@ -94,7 +94,7 @@ def unreadable_calls(con: duckdb.DuckDBPyConnection, account: str | None = None)
 
 
 def _items(endpoint: Endpoint) -> str:
-    """Every row of every answer: its typed fields, its label, and the reason that sets it apart, or NULL."""
+    """Return a SELECT of every row of every answer: its typed fields, its label, and why it is rejected, or NULL."""
     shape = "{" + ", ".join(f'"{column.name}": "JSON"' for column in endpoint.columns) + "}"
     typed = ", ".join(f"{_cast(column)} AS {column.name}" for column in endpoint.columns)
     period = endpoint.period.value
@@ -131,17 +131,17 @@ FROM judged"""
 
 
 def _cast(column: Column) -> str:
-    """The field's value; of what does not fit, NULL or something that `_fine` tells from it."""
+    """Return SQL for the field's value; one that doesn't fit becomes NULL, or something that `_fine` detects."""
     if column is REF_DATE:
         return f"TRY_CAST(field.{column.name}[2:-2] AS DATE)"
     return f"TRY_CAST(field.{column.name} AS BIGINT)"
 
 
 def _fine(column: Column) -> str:
-    """Whether nothing at all is wrong with the field; cheap, since it is asked of every row."""
+    """Return SQL for whether the field is valid in every respect; it is cheap, since it runs for every row."""
     name = column.name
     if column is REF_DATE:
-        # The year 99999 is a date for DuckDB too.
+        # The length is checked because DuckDB accepts the year 99999 too.
         return f"coalesce('\"' || {name} || '\"' = field.{name} AND length(field.{name}) = 12, false)"
     step = f" AND {name} % {column.step} = 0" if column.step > 1 else ""
     same = f"{name}::VARCHAR = field.{name} AND {name} BETWEEN {column.low} AND {column.high}{step}"
@@ -149,7 +149,7 @@ def _fine(column: Column) -> str:
 
 
 def _each_once(endpoint: Endpoint) -> str:
-    """Whether the row has as many keys as fields of ours, so that none of them can be there twice."""
+    """Return SQL for whether the row has as many keys as known fields, so that no field can be there twice."""
     return f"len(json_keys(item)) = {' + '.join(f'(field.{c.name} IS NOT NULL)::INTEGER' for c in endpoint.columns)}"
 
 
@@ -161,7 +161,7 @@ def _wrong_type(column: Column) -> str:
     right = f"starts_with(field.{column.name}, '\"')"
     if column is not REF_DATE:
         right = f"regexp_full_match(field.{column.name}, {_INTEGER})"
-    # A required field that is NULL here is a JSON null; an optional one may be null or absent.
+    # `_missing` is tested first: a required field that is NULL here is a JSON null. An optional one may be absent.
     return f"NOT coalesce({right}, {not column.required})"
 
 
@@ -174,7 +174,7 @@ def _bad_value(column: Column) -> str:
 
 
 def _twice(columns: tuple[Column, ...]) -> str:
-    """Whether one of the fields occurs twice in a row, so that nobody can say which of the two is meant."""
+    """Return SQL for whether one of the fields occurs twice in a row, which makes it ambiguous."""
     names = ", ".join(f"'{column.name}'" for column in columns)
     known = f"list_filter(json_keys(item), lambda name: name IN ({names}))"
     return f"len({known}) <> len(list_distinct({known}))"
@@ -184,7 +184,10 @@ def _twice(columns: tuple[Column, ...]) -> str:
 
 
 def _covered(endpoint: Endpoint) -> str:
-    """One row for each answer and label in its window: what the answer is worth for that label."""
+    """Return a SELECT with one row for each answer and label in its window: what the answer shows for the label.
+
+    Its columns say how many rows the answer has, whether it is settled and clean, and what is known from before.
+    """
     step = NEXT_LABEL[endpoint.period]
     return f"""
 WITH labels AS (
@@ -230,7 +233,7 @@ FROM covered QUALIFY row_number() OVER (PARTITION BY account, label ORDER BY cal
 
 
 def _new_rows(endpoint: Endpoint) -> str:
-    """The rows of labels that were never answered for before, nor are twice in the batch."""
+    """Return an INSERT of the rows of labels that have no earlier answer and only one in the batch."""
     columns = _names(endpoint.columns)
     return f"""
 INSERT INTO datacube.{endpoint.name} BY NAME
@@ -239,15 +242,15 @@ FROM item JOIN covered ON covered.call_id = item.call_id AND covered.label = ite
 WHERE reason IS NULL AND NOT again ORDER BY item.account, {_names(endpoint.key)}"""
 
 
-# --- what was said of each key, in order ------------------------------------------------------------------------
+# --- the history of each key ------------------------------------------------------------------------------------
 
 
 def _said(endpoint: Endpoint) -> str:
-    """One row for each key and each answer that says something about it, after what the tables know of it.
+    """Return a SELECT with the history of each key: first what the tables hold, then one row for each new answer.
 
-    `figures` is NULL where the answer lacks the key. An answer that set rows of the label apart, or came before the
-    label was settled, says nothing by its silence. `stored` is what the table holds after the answer: absence never
-    overwrites presence, except in a refresh; `brought` is the call that `stored` came with.
+    `figures` is NULL if the answer lacks the key. An answer that lacks the key counts only if it was made after the
+    label had settled and has no rejected rows of the label. `stored` is what the table holds after the answer: an
+    absent row never overwrites a stored one, except in a refresh. `brought` is the call that `stored` came from.
     """
     keys = _names(endpoint.key)
     packed = (
@@ -302,7 +305,7 @@ SELECT *, lag(brought) OVER ({whole}) AS brought_before FROM dated"""
 
 
 def _revisions(endpoint: Endpoint, field: Column) -> str:
-    """What the batch changed in one field: changed and, for figures, new and vanished rows."""
+    """Return a SELECT of one field's revisions: changed values and, for required fields, new and vanished rows."""
     keys, name = _names(endpoint.key), field.name
     appeared = "(said_before IS NULL AND figures IS NOT NULL AND known_before)" if field.required else "false"
     vanished = "(figures IS NULL AND said_before IS NOT NULL)" if field.required else "false"
@@ -318,7 +321,7 @@ ORDER BY call_id, {keys}"""
 
 
 def _replace_rows(endpoint: Endpoint) -> Iterator[str]:
-    """Write the labels anew of which something changed, and no others."""
+    """Yield statements that rewrite the labels in which something changed, and no others."""
     keys = _names(endpoint.key)
     yield """
 CREATE OR REPLACE TEMP TABLE touched AS

@@ -1,8 +1,9 @@
-"""Locks: advisory file locks that end with their holder, however it ends.
+"""Locks: advisory file locks that end with the process that holds them, however it ends.
 
-Nothing here knows what is locked. `flock` rather than a PID file: the kernel drops it when a process dies, so no
-orphan ever holds one. The holder's PID is written into the file, for the message of whoever waits in vain. No wait is
-without a bound, and no file that isn't a lock file is changed: links are not followed, and other text is left alone.
+They use `flock` rather than PID files: the kernel releases the lock when a process dies, so no lock is orphaned. The
+holder's PID is in the file for the error message when another process times out. Every wait has a timeout. A file that
+isn't a lock file is never changed: links are not followed, and other content is left alone. Add another kind of lock
+here. Nothing here knows what is locked.
 """
 
 import errno
@@ -20,11 +21,11 @@ from wx_datacube.warehouse.errors import held, unwritable
 _POLL = 0.02
 _POLL_GATE = 0.005
 _LONGEST_STEP = 1.0
-"""Seconds between two tries that are more than this were not spent waiting."""
+"""At most this many seconds between two attempts count as waiting; the process was suspended for the rest."""
 _BEAT = 1.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 SET_UP = 60.0
-"""Seconds to wait for another process that sets something up, which takes a few."""
+"""Seconds to wait for another process that sets something up, which takes a few seconds."""
 _LONGEST_PID = 10
 _UNKNOWN = "unknown"
 
@@ -37,11 +38,11 @@ def locked(
     waiting: Callable[[str], None] = lambda holder: None,
     beating: bool = False,
 ) -> Iterator[None]:
-    """Hold the lock `path`; wait `timeout` seconds for it at most.
+    """Hold the lock `path`; wait for it for at most `timeout` seconds.
 
-    With `beating`, whoever holds the lock shows every second that its process is alive, and `timeout` counts from the
-    last sign of life. `waiting` is called once, with the holder's PID, when the lock isn't free at once. Raises
-    `TimeoutError`, whose text is that PID, and `OSError` when the file can't be made or is a link.
+    With `beating`, the holder touches the lock file every second as a heartbeat, and `timeout` counts from the last
+    heartbeat. `waiting` is called once, with the holder's PID, if the lock isn't free at once. Raises `TimeoutError`,
+    whose text is that PID, and `OSError` if the file can't be created or is a link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _open(path)
@@ -59,7 +60,7 @@ def locked(
 
 @contextmanager
 def locked_for_set_up(path: Path) -> Iterator[None]:
-    """Hold a lock while something is set up; raises `WarehouseError` where another process never finishes that."""
+    """Hold a lock while something is set up; raises `WarehouseError` if another process holds it for too long."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(path, timeout=SET_UP))
@@ -69,7 +70,7 @@ def locked_for_set_up(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds the lock `path`; makes no file and keeps nobody waiting."""
+    """Return whether a process holds the lock `path`; creates no file and makes no process wait."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -84,24 +85,24 @@ def is_held(path: Path) -> bool:
 
 
 class Wait:
-    """How long one has waited: not while one was stopped (Ctrl-Z), as the holder may have been, too."""
+    """A timeout that doesn't run while this process is suspended (Ctrl-Z), since the holder may be suspended too."""
 
     def __init__(self, timeout: float) -> None:
         self._left = timeout
         self._looked = time.monotonic()
 
     def is_over(self) -> bool:
-        """Whether patience is at its end; to be asked at each try."""
+        """Return whether the timeout is over; call this at each attempt."""
         looked, self._looked = self._looked, time.monotonic()
         self._left -= min(self._looked - looked, _LONGEST_STEP)
         return self._left < 0
 
 
 class ProcessSemaphore:
-    """A door that lets `places` in at once, of whatever thread or process: each place is a lock file.
+    """A semaphore shared by threads and processes; each of its `places` is a lock file.
 
-    Threads that share the gate wait for each other without a sound; only other processes have to be polled for, for
-    `timeout` seconds.
+    Threads that share the semaphore wait for each other without polling and without a timeout. Places that other
+    processes hold are polled for, for `timeout` seconds.
     """
 
     def __init__(self, folder: Path, name: str, places: int, timeout: float = 300.0) -> None:
@@ -113,8 +114,8 @@ class ProcessSemaphore:
     def acquire(self, halted: threading.Event | None = None) -> Iterator[None]:
         """Hold one of the places.
 
-        Raises `TryAgain` where none becomes free in time, or once `halted` is set, and `NeedsPerson` where the lock
-        files can't be used.
+        Raises `TryAgain` if none becomes free in time, or once `halted` is set, and `NeedsPerson` if the lock files
+        can't be used.
         """
         with self._here:
             descriptor = self._take(halted or threading.Event())
@@ -165,7 +166,7 @@ def _no_place(holders: list[str], seconds: float) -> TryAgain:
 
 
 _held: set[int] = set()
-"""Descriptors of this process. A child made by fork has them too, and would keep the locks when this process dies."""
+"""Lock descriptors of this process. A forked child inherits them and would keep the locks after this process dies."""
 
 
 def _close_in_child() -> None:
@@ -181,7 +182,7 @@ def _open(path: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        if error.errno == errno.ELOOP or path.is_symlink():  # FreeBSD has another code for a link
+        if error.errno == errno.ELOOP or path.is_symlink():  # FreeBSD has another errno for a link
             raise OSError(errno.ELOOP, "It is a symbolic link", str(path)) from None
         raise
     _held.add(descriptor)
@@ -189,9 +190,9 @@ def _open(path: Path) -> int:
 
 
 def _close(descriptor: int) -> None:
-    """Release the lock and close its file; does nothing in a child that has this block by a fork."""
+    """Release the lock and close its file; does nothing in a child that was forked while the lock was held."""
     if descriptor in _held:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # also where some child still has the file open
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # close isn't enough if a child still has the file open
         _held.discard(descriptor)
         os.close(descriptor)
 
@@ -214,7 +215,7 @@ def _acquire(descriptor: int, timeout: float, waiting: Callable[[str], None], be
 
 @contextmanager
 def _signs_of_life(descriptor: int) -> Iterator[None]:
-    """Set the time of a lock file every second, by a thread: it stops with the process, and no work delays it."""
+    """Touch a lock file every second, from a thread: it stops with the process, and long work doesn't delay it."""
     ended = threading.Event()
 
     def beat() -> None:
@@ -236,13 +237,16 @@ def _holder(descriptor: int) -> str:
 
 
 def _pid_in(descriptor: int) -> str | None:
-    """The PID in a lock file, empty in a new one; None where it holds anything else."""
+    """Return the PID in a lock file, an empty string for a new file, or None if the file holds anything else."""
     text = os.pread(descriptor, _LONGEST_PID + 1, 0).decode("ascii", "replace")
     return text if not text or (text.isdecimal() and len(text) <= _LONGEST_PID) else None
 
 
 def _write_pid(descriptor: int) -> None:
-    """Write this process's PID into a lock file, which is cut off only where it held a longer one."""
+    """Write this process's PID into a lock file, unless the file holds something other than a PID.
+
+    The truncation only has an effect if the file held a longer PID.
+    """
     before, pid = _pid_in(descriptor), str(os.getpid())
     if before is not None and before != pid:
         os.pwrite(descriptor, pid.encode(), 0)

@@ -1,7 +1,7 @@
-"""Migrate: bring a writer's file of an older version up to the present schema, in one transaction, with a backup first.
+"""Migrate: bring a writer's file of an older version to the current schema, in one transaction.
 
-Add to `MIGRATIONS` what changes a file of one version into the next, whenever `SCHEMA_VERSION` grows. Which files
-there are and when they are opened is the business of `files`.
+Whenever `SCHEMA_VERSION` grows, add to `MIGRATIONS` the statements that change a file of one version into the next.
+Which files there are, when they are opened, and the backup before a migration belong in `files`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from wx_datacube.warehouse.schema import SCHEMA_VERSION
 Migrations = Mapping[int, Sequence[str]]
 
 MIGRATIONS: Migrations = {}
-"""Version to the statements that make the next one of it; one entry for each version below `SCHEMA_VERSION`."""
+"""Version to the statements that lead to the next version; one entry for each version below `SCHEMA_VERSION`."""
 
 
 def version_of(con: duckdb.DuckDBPyConnection) -> int | None:
-    """The version of the file's schema; None for a file that is not ours."""
+    """Return the version of the file's schema; None for a file that is not ours."""
     try:
         found = con.execute("SELECT max(schema_version) FROM datacube.meta").fetchone()
     except (duckdb.CatalogException, duckdb.BinderException):
@@ -30,12 +30,12 @@ def version_of(con: duckdb.DuckDBPyConnection) -> int | None:
 
 
 def backup_of(writer: Path, version: int) -> Path:
-    """Where the file as it was before a migration is kept."""
+    """Return the path of the backup of a file from before its migration."""
     return writer.with_name(f"{writer.name}.schema-{version}")
 
 
 def require_steps(path: Path, version: int, migrations: Migrations) -> None:
-    """Refuse a file that no steps lead from to the present schema."""
+    """Raise `WarehouseError` if no migrations lead from the file's version to the current schema."""
     if not set(range(version, SCHEMA_VERSION)) <= set(migrations):
         raise WarehouseError(
             f"{path} was made by an older wx_datacube (schema {version}); nothing leads to schema {SCHEMA_VERSION}.",
@@ -44,7 +44,7 @@ def require_steps(path: Path, version: int, migrations: Migrations) -> None:
 
 
 def migrate(con: duckdb.DuckDBPyConnection, writer: Path, version: int, migrations: Migrations) -> None:
-    """Apply the steps from `version` on, all or none of them."""
+    """Apply the migrations from `version` on, all or none of them; raises `WarehouseError` if one fails."""
     con.begin()
     try:
         for step in range(version, SCHEMA_VERSION):
@@ -63,7 +63,7 @@ def migrate(con: duckdb.DuckDBPyConnection, writer: Path, version: int, migratio
 
 
 def older(path: Path, version: int) -> WarehouseError:
-    """A published file of an older version: it is made anew once the writer's file has been brought up to date."""
+    """Return the error for a published file of an older version; it is replaced once the writer's file is migrated."""
     return WarehouseError(
         f"{path} was made by an older wx_datacube (schema {version}, this one has {SCHEMA_VERSION}).",
         advice="Run `wx-datacube replay`: it keeps a copy and brings the file up to date, without a call.",

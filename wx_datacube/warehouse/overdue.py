@@ -1,7 +1,7 @@
-"""Overdue: settled labels that are missing, and whether anybody has to act on it.
+"""Overdue: settled labels that are missing, and whether a person has to act.
 
-One judgement for `status`, for alerts and for the check `due_labels_are_there`. Add a reason to wait here when labels
-may be missing though all is well. How it is said is in `wx_datacube.alerts.attention`.
+`status`, the alerts and the check `due_labels_are_there` all use this result. Add a reason to wait here if labels may
+be missing although all is well. The wording for people is in `wx_datacube.alerts.attention`.
 """
 
 import datetime as dt
@@ -14,15 +14,15 @@ from wx_datacube.warehouse.coverage import Connection, Lately, Summary, calls_la
 
 _DAY = dt.timedelta(days=1)
 Gap = tuple[dt.date, dt.date]
-"""The first and last of consecutive labels that are missing."""
+"""The first and last of consecutive missing labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
     """Settled labels of an endpoint that are missing, as gaps, oldest first.
 
-    `history` says that nothing so old was ever answered for. `waits` says why nobody has to act; empty where a person
-    has to.
+    `history` is true if no label that old had been answered for before yesterday. `waits` is the reason why nobody has
+    to act; it is empty if a person has to act.
     """
 
     endpoint: Endpoint
@@ -32,7 +32,7 @@ class Overdue:
 
     @property
     def since(self) -> dt.datetime:
-        """The moment from which the oldest of them should have been there."""
+        """The time at which the oldest of them should have been there."""
         return settled_at(self.gaps[0][0], self.endpoint.period)
 
 
@@ -44,10 +44,10 @@ def find_overdue(
     daily_calls: int | None = None,
     under_way: Callable[[str], bool] = lambda account: False,
 ) -> dict[str, list[Overdue]]:
-    """What is overdue at `now` of each account in `starts`, which gives the first day of its history.
+    """Return what is overdue at `now`, by account.
 
-    `daily_calls` is the limit of the settings, `under_way` says whether something is being fetched for an account just
-    now.
+    `starts` maps each account to the first day of its history. `daily_calls` is the limit from the settings.
+    `under_way` returns whether a process is fetching for an account right now.
     """
     return judge_overdue(summaries(con, starts, now), calls_lately(con, now), list(starts), now, daily_calls, under_way)
 
@@ -60,12 +60,13 @@ def judge_overdue(
     daily_calls: int | None,
     under_way: Callable[[str], bool],
 ) -> dict[str, list[Overdue]]:
-    """As `find_overdue`, for who has read the summaries and calls already."""
+    """Do the same as `find_overdue`, for a caller that has read the summaries and calls already."""
     judged: dict[str, list[Overdue]] = {account: [] for account in accounts}
     for account in accounts:
         days = found.get((account, ENDPOINTS[0].name))
         of_days = lately.get((account, ENDPOINTS[0].name), Lately())
-        # What is not asked for as long as its days are missing waits for their quota.
+        # Labels that a silent day would imply aren't requested while that day is missing. They wait for the quota of
+        # the daily endpoint.
         held = days.gaps if days and quota_is_used_up(of_days, daily_calls) else []
         for endpoint in ENDPOINTS:
             if (summary := found.get((account, endpoint.name))) and summary.gaps:
@@ -95,8 +96,8 @@ def _of_endpoint(
         return of_days if waiting else own
 
     midnight = midnight_of(now)
-    # What is older than anything that had been answered for before yesterday is history: it may have holes while it
-    # comes in. The labels of today and yesterday are none, unless nothing was ever asked for.
+    # Labels older than any that had been answered for before yesterday are history, which may have gaps while it is
+    # being fetched. The labels of today and yesterday aren't history, unless nothing was ever requested.
     newest = _newest_due(endpoint, now.date())
     if own.oldest is not None and settled_at(_before(endpoint, newest), endpoint.period) >= midnight - _DAY:
         newest = _before(endpoint, newest)
@@ -106,7 +107,7 @@ def _of_endpoint(
     far = [(first, min(last, _before(endpoint, reached))) for first, last in settled if first < reached]
     if near:
         used_up = quota_is_used_up(calls_for(near), daily_calls)
-        # What has been missing since yesterday is no matter of one day's quota any more.
+        # If a label has been missing since yesterday, today's quota isn't the reason.
         of_today = settled_at(near[0][0], endpoint.period) >= midnight
         yield Overdue(endpoint, tuple(near), waits="Today's quota is used up." if used_up and of_today else "")
     if far:
@@ -119,7 +120,7 @@ def _of_endpoint(
 
 
 def quota_is_used_up(calls: Lately, daily_calls: int | None) -> bool:
-    """Whether no call is left today, by WeChat's last word or by the limit of the settings."""
+    """Return whether no call is left today, by WeChat's last answer or by the limit from the settings."""
     refused = calls.used_up_at is not None and (calls.good_at is None or calls.good_at <= calls.used_up_at)
     return refused or (daily_calls is not None and calls.today >= daily_calls)
 
@@ -134,7 +135,7 @@ def _before(endpoint: Endpoint, label: dt.date) -> dt.date:
 
 
 def _settled(endpoint: Endpoint, gap: Gap, now: dt.datetime) -> Gap | None:
-    """The part of a gap that should be there by now; None where nothing of it should."""
+    """Return the part of a gap that should be there by now; None if no label of it should."""
     first, last = gap
     while settled_at(last, endpoint.period) > now:
         last = _before(endpoint, last)

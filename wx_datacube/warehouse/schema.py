@@ -1,8 +1,8 @@
 """Schema: the tables, views and comments of the DuckDB file, derived from the catalog.
 
-Add a table or view here, with a comment for it and for each of its columns. No data is read or written here; what
-changes in the contract of a table needs a new `SCHEMA_VERSION`. Kept to SQL that DuckDB 1.2 reads and DuckLake knows:
-no keys, enums, indexes or sequences.
+Add a table or view here, with a comment for it and for each of its columns. A change in the contract of a table needs
+a new `SCHEMA_VERSION`. Use only SQL that DuckDB 1.2 and DuckLake support: no keys, enums, indexes or sequences.
+Nothing here reads or writes data.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from wx_datacube.catalog.endpoints import (
 SCHEMA_VERSION = 1
 
 BEIJING_NOW = "(make_timestamp(epoch_us(now())) + INTERVAL 8 HOUR)"
-"""The naive Beijing time in SQL, without the ICU extension."""
+"""The current naive Beijing time in SQL, without the ICU extension."""
 
 FIRST_DAY = f"DATE '{HISTORY_START}'"
 """The first day of history as an SQL literal."""
@@ -58,7 +58,7 @@ API_CALLS: Columns = {
     "response": ("VARCHAR", "The body as it came (of an oversized one, its head)."),
 }
 GOOD_ANSWER = "http_status = 200 AND errcode IS NULL AND errmsg IS NULL"
-"""What tells a call of `api_calls` that WeChat answered with figures from one that failed."""
+"""SQL condition for a call of `api_calls` that WeChat answered with figures."""
 LABEL_ANSWERS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
     "endpoint": ("VARCHAR", _ENDPOINT),
@@ -129,7 +129,7 @@ TABLES: Mapping[str, tuple[str, Columns]] = {
 
 
 def create_statements() -> Iterator[str]:
-    """The statements that make an empty warehouse, comments included."""
+    """Yield the statements that create an empty warehouse, comments included."""
     yield "CREATE SCHEMA datacube"
     for name, (comment, columns) in TABLES.items():
         yield from _table(name, comment, columns)
@@ -171,7 +171,7 @@ def _catalog_row(endpoint: Endpoint) -> str:
 
 
 def quoted(value: object) -> str:
-    """A constant of this project as an SQL literal; never for data from outside."""
+    """Return a constant of this project as an SQL literal; never use it for data from outside."""
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
@@ -189,7 +189,7 @@ COVERAGE: Columns = {
 
 
 def coverage_select() -> str:
-    """The SELECT of `datacube.coverage`: every due label's state, and how many rows of it are stored."""
+    """Return the SELECT of `datacube.coverage`: every due label's state and its number of stored rows."""
     stored = " UNION ALL ".join(
         f"SELECT account, '{each.name}' AS endpoint, ref_date AS label, count(*) AS stored"
         f" FROM datacube.{each.name} GROUP BY account, ref_date"
@@ -203,10 +203,10 @@ FROM ({states_select()}) LEFT JOIN ({stored}) USING (account, endpoint, label)""
 def states_select(
     accounts: str = "datacube.accounts", now: str = BEIJING_NOW, endpoint: Endpoint | None = None, only: str = "true"
 ) -> str:
-    """A SELECT of every due label's state, for the relation `accounts` (`account, start_date`) at the moment `now`.
+    """Return a SELECT of every due label's state at the time `now`.
 
-    `only` is a condition on `account` that holds for all of `accounts`, where those are few of many in the file. Of one
-    `endpoint` it costs half.
+    `accounts` is a relation (`account, start_date`). `only` is a condition on `account` that holds for all of
+    `accounts`; pass one if the file has many other accounts. The SELECT for one `endpoint` costs half.
     """
     return f"""
 WITH {_said(accounts, now, endpoint, only)}
@@ -216,9 +216,10 @@ FROM due LEFT JOIN said USING (account, endpoint, label)
 
 
 def summary_select(accounts: str, now: str, only: str) -> str:
-    """A SELECT of each endpoint's due labels by state, with the newest that has landed, and the gaps, first to last.
+    """Return a SELECT of each endpoint's due labels counted by state, with the newest landed one and the gaps.
 
-    As `states_select`, without a row a label: only where some are missing labels are held against answers.
+    Each gap is its first and last label. The parameters are those of `states_select`. Due labels and answers are only
+    compared one by one for endpoints with missing labels.
     """
     number = " ".join(
         f"WHEN '{each.name}' THEN date_diff('{each.period.value}', {FIRST_DAY}, label)" for each in ENDPOINTS
@@ -259,10 +260,11 @@ SELECT counted.*, coalesce(gaps, []) AS gaps FROM counted LEFT JOIN listed USING
 
 
 def _said(accounts: str, now: str, endpoint: Endpoint | None, only: str) -> str:
-    """The relations `due`, all due labels, and `said`, what answers say of labels, as parts of a WITH.
+    """Return parts of a WITH: the relations `due` (all due labels) and `said` (the states that answers give labels).
 
-    Answers say it, and rows are looked for only where the one in force shows none, so that neither rows nor other
-    accounts cost anything. Of one `endpoint`, only its own answers matter and the days', which make its silence sure.
+    States come from answers. Rows are only looked up where the current answer shows none, so neither stored rows nor
+    other accounts cost time. For one `endpoint`, only its own answers and those of the daily endpoint are read, since
+    days confirm, contradict or imply its empty labels.
     """
     wanted = [each for each in ENDPOINTS if endpoint in (None, each) or each is _DAILY]
     periods = list(dict.fromkeys(each.period for each in wanted))

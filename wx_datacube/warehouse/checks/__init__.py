@@ -1,8 +1,8 @@
-"""Checks: questions about whether the stored figures can be trusted, each of which names what is wrong and its cure.
+"""Checks: whether the stored figures can be trusted. Each check names what is wrong and the remedy.
 
-Add a check to `CHECKS`; it then belongs to the asset of every endpoint that it `concerns`. Each is judged on the
-answers now in force for the labels of an account, so that clean data heals it. `answers` looks at answers one by one,
-`sums` at what must agree, `arrival` at what must be there. How Dagster shows them is the business of `orchestration`.
+Add a check to `CHECKS`; it then belongs to the asset of every endpoint that it `concerns`. A check looks at the current
+answers for an account's labels, so that it passes again once they are clean. `answers` checks single answers, `sums`
+figures that must agree, and `arrival` data that must be there. How Dagster shows checks belongs in `orchestration`.
 """
 
 import datetime as dt
@@ -52,12 +52,12 @@ __all__ = [
 
 
 def checks_of(endpoint: Endpoint) -> list[Check]:
-    """The checks that concern an endpoint."""
+    """Return the checks that concern an endpoint."""
     return [check for check in CHECKS if check.concerns(endpoint)]
 
 
 def concerned(findings: Iterable[Finding]) -> dict[Endpoint, set[dt.date]]:
-    """The labels that are asked again so that the findings may heal."""
+    """Return the due labels to request again so that the findings may be resolved, by endpoint."""
     found: dict[Endpoint, set[dt.date]] = {}
     for each in findings:
         endpoint, begin, end = (
@@ -71,7 +71,7 @@ def concerned(findings: Iterable[Finding]) -> dict[Endpoint, set[dt.date]]:
 
 
 def extent(findings: Iterable[Finding]) -> list[str]:
-    """The dates that the findings are about, as `first..last`, oldest first; what touches is one range."""
+    """Return the dates that the findings are about, as `first..last`, oldest first; adjacent ranges are merged."""
     ranges: list[tuple[dt.date, dt.date]] = []
     for first, last in sorted(
         {(dt.date.fromisoformat(each.begin), dt.date.fromisoformat(each.end)) for each in findings}
@@ -84,6 +84,6 @@ def extent(findings: Iterable[Finding]) -> list[str]:
 
 
 def run_check(check: Check, evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    """Everything that the check finds for an account's endpoint, newest first; nothing harmful when it passes."""
+    """Return all findings of the check for an endpoint, newest first; if it passes, they are all informational."""
     found = sorted(check.find(evidence, endpoint), key=lambda finding: (finding.ref_date, finding.what))
     return sorted(found, key=lambda finding: finding.end, reverse=True)

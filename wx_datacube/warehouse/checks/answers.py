@@ -1,7 +1,7 @@
-"""Answers: checks of single answers: rows that are not to be trusted, figures that changed, words that nobody knows.
+"""Answers: checks of single answers, for rejected rows, changed figures, and unknown codes and fields.
 
-Add here what the answers now in force for the labels show by themselves; what is compared with other tables is in
-`sums`, what is not there at all in `arrival`.
+Add a check here if it needs only the current answers for the labels. Checks that compare figures with other tables are
+in `sums`. Checks for missing data are in `arrival`.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ WHERE account = $account AND endpoint = $endpoint AND reason = '{reason}'
 
 
 def _dirty(endpoint: Endpoint) -> str:
-    # Such a row belongs to no label that is asked for: it counts as long as its call is in force for any.
+    # Such a row belongs to no label that is requested: it counts while its call is the current answer for any label.
     return f"""{_REJECTED.format(reason="before_2014_12_01", in_force="true")}
 UNION ALL
 SELECT ref_date::VARCHAR, 'in the table', $endpoint, ref_date, ref_date FROM datacube.{endpoint.name}
@@ -31,8 +31,8 @@ def _doubled(endpoint: Endpoint) -> str:
     keys = [column.name for column in endpoint.key]
     before = [f"lag({key}) OVER () AS {key}_before" for key in keys]
     same_label = "answer.label::VARCHAR = (rejected.row->>'$.ref_date')"
-    # A label's rows are written together and in order: where they still lie so, no key can be twice. To group half a
-    # million hours by their keys takes nearly twice as long.
+    # A label's rows are written together and in key order. If they are still in that order, no key occurs twice.
+    # Grouping half a million hours by their keys takes nearly twice as long.
     return f"""
 WITH placed AS (
     SELECT {", ".join([*keys, *before])} FROM datacube.{endpoint.name} WHERE account = $account
@@ -49,10 +49,10 @@ WHERE account = $account GROUP BY {", ".join(keys)} HAVING count(*) > 1"""
 
 
 def _revised(endpoint: Endpoint) -> str:
-    """Figures whose change the answer now in force showed, and labels that a change of a day made suspect.
+    """Return a SELECT of figures that the current answer changed, and of labels that a revised day makes suspect.
 
-    A change that a refresh of the label showed is confirmed by it, and history. A day that was revised after its hours,
-    distribution, week or month were fetched says that those may be wrong too.
+    A change that a refresh of the label showed is left out: the refresh confirms it. If a day was revised after its
+    hours, distribution, week or month were fetched, those may be wrong too.
     """
     own = """
 SELECT ref_date::VARCHAR,
@@ -79,11 +79,11 @@ WHERE revision.account = $account AND revision.endpoint = '{ENDPOINTS[0].name}'
 
 
 _LOOKED_AT = 10
-"""Newest answers whose fields are looked at: WeChat adds a field to all answers from a day on, not to old ones."""
+"""Number of newest answers whose fields are checked: WeChat adds a field to all new answers, not to old ones."""
 
 
 def _unknown(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    """Codes that the catalog has no word for, sources that nobody has seen, and fields that have no column."""
+    """Find codes that the catalog has no word for, a `user_source` other than 0, and fields without a column."""
     newest = evidence.con.execute(
         "SELECT DISTINCT call_id FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint"
         f" ORDER BY call_id DESC LIMIT {_LOOKED_AT}",
@@ -109,7 +109,10 @@ FROM datacube.{endpoint.name} WHERE account = $account AND {name} NOT IN ({words
 
 
 def _odd_fields(endpoint: Endpoint, since: int) -> str:
-    """Of the call `since` and later ones: as a constant it spares DuckDB to unpack older bodies."""
+    """Return a SELECT of unknown fields in the call `since` and later ones.
+
+    `since` is a constant in the SQL, which saves DuckDB from unpacking older bodies.
+    """
     fields = ", ".join(f"'{column.name}'" for column in endpoint.columns)
     return f"""
 WITH newest AS (
@@ -129,7 +132,7 @@ FROM fields WHERE NOT list_contains(known, name) GROUP BY name"""
 
 
 def _by(sql: Callable[[Endpoint], str]) -> Callable[[CheckContext, Endpoint], list[Finding]]:
-    """What a SELECT that is made for each endpoint finds."""
+    """Return a check's `find` that runs the SELECT which `sql` makes for the endpoint."""
     return lambda evidence, endpoint: evidence.findings(endpoint, sql(endpoint))
 
 

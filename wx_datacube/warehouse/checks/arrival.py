@@ -1,7 +1,7 @@
-"""Arrival: what should be there by now: every label that is due, and in the published file what was written.
+"""Arrival: checks for what should be there by now: every due label, and all written data in the published file.
 
-Add here what is missing rather than wrong. A check of this kind is worth most when nothing ran: see the schedule
-`<account>_checks`.
+Add a check here for data that is missing rather than wrong. Such a check matters most when nothing ran, so the schedule
+`<account>_checks` runs it too.
 """
 
 import datetime as dt
@@ -11,11 +11,11 @@ from wx_datacube.warehouse.checks.check import By, Check, CheckContext, Finding,
 from wx_datacube.warehouse.overdue import Gap, Overdue
 
 _PATIENCE = dt.timedelta(minutes=10)
-"""How long a call may be unpublished: runs publish every few seconds, and when they end."""
+"""How long a call may be unpublished: runs publish every few seconds and when they end."""
 
 
 def _missing(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    """The endpoint's overdue labels; those for which nobody has to act are told and fail nothing."""
+    """Find the endpoint's overdue labels; those for which nobody has to act are informational."""
     return [
         _gap(endpoint, gap, overdue)
         for overdue in evidence.overdue
@@ -38,7 +38,7 @@ def _unpublished(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
 
 
 def _difference(evidence: CheckContext, endpoint: Endpoint) -> str:
-    """What the published file lacks, or has otherwise than it was written; empty where there is nothing."""
+    """Return how the published file differs from what was written; empty if it doesn't, or only by very new calls."""
     written, published = evidence.written, evidence.published
     if written is None or published is None:
         return ""

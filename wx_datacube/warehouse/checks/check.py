@@ -1,6 +1,6 @@
-"""Check: what a check is, what it goes by, what it finds, and what heals it.
+"""Check: the types of a check, its context, its findings and its remedy.
 
-Nothing here asks the warehouse anything: that is what the entries of `CHECKS` do.
+Add a field here if all checks need it. The queries of single checks belong in the entries of `CHECKS`.
 """
 
 import datetime as dt
@@ -16,9 +16,9 @@ from wx_datacube.warehouse.overdue import Overdue
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What one of the two files holds of an account, briefly enough to be compared with the other.
+    """What one of the two files holds for an account, in a form small enough to compare with the other file.
 
-    `tables` has for each endpoint its calls, its rows, and a fingerprint of all rows.
+    `tables` has for each endpoint the number of calls, the number of rows, and a hash of all rows.
     """
 
     last_call: int
@@ -28,9 +28,10 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """What checks go by: an account's tables, its first day, the time, and both files' contents where there are both.
+    """The input of a check: an account's tables, the first day of its history, the time, and what is overdue.
 
-    `overdue` are the account's settled labels that are missing; `fault` says why the published file can't be read.
+    `overdue` holds the account's missing settled labels. `written` and `published` are the fingerprints of the two
+    files; they are None if the files needn't or can't be compared. `fault` says why the published file can't be read.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -43,7 +44,7 @@ class CheckContext:
     fault: str | None = None
 
     def findings(self, endpoint: Endpoint, sql: str) -> "list[Finding]":
-        """What a SELECT of the first five fields of `Finding` by `$account` and `$endpoint` finds."""
+        """Run a SELECT of the first five fields of `Finding`, which may use `$account` and `$endpoint`."""
         given = {"account": self.account, "endpoint": endpoint.name}
         used = {name: value for name, value in given.items() if f"${name}" in sql}
         found = self.con.execute(sql, used).fetchall()
@@ -54,9 +55,9 @@ class CheckContext:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong: the date it is about, the row or the numbers, and what to ask again so that it may heal.
+    """A problem: the date it is about, the row or the numbers, and what to request again to resolve it.
 
-    One that is `informational` is worth telling and fails nothing.
+    `endpoint`, `begin` and `end` are what to request again. An `informational` finding is shown but fails no check.
     """
 
     ref_date: str
@@ -68,7 +69,7 @@ class Finding:
 
 
 class By(Enum):
-    """What heals a check: labels asked again, missing ones asked, or the file published again; nothing of ours."""
+    """What resolves a check: request labels again, request missing ones, publish the file again, or no command."""
 
     ASKING_AGAIN = "heal"
     ASKING = "backfill"
@@ -78,14 +79,14 @@ class By(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What heals a check, in both languages, and the command for it."""
+    """How to resolve a failed check: advice in both languages, and the command."""
 
     advice: str
     by: By = By.NOTHING
 
     @property
     def command(self) -> str:
-        """The command, without its options; empty where there is none."""
+        """The command without its options; empty if there is none."""
         return self.by.value
 
 
@@ -98,9 +99,9 @@ REFRESH = Remedy(
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check by its name: what it guards, how grave a failure is, what it finds for an endpoint, and what heals it.
+    """A check: its name, what it verifies, how to find problems of an endpoint, and the remedy.
 
-    `concerns` says for which endpoints there is such a check.
+    `grave` marks a severe check. `concerns` says which endpoints have the check.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""CheckContext: what checks go by, taken from the files, in a run and when nothing ran.
+"""Context: read from the files what checks need, in a run and when nothing ran.
 
-Add here what several checks need to know that no SELECT says. Nothing is judged here.
+Add here what several checks need and no SELECT returns. Nothing here decides whether a check passes.
 """
 
 import datetime as dt
@@ -19,7 +19,10 @@ from wx_datacube.warehouse.overdue import find_overdue
 def evidence_of_a_run(
     warehouse: Warehouse, account: str, start: dt.date, endpoint: Endpoint, daily_calls: int | None = None
 ) -> Iterator[CheckContext]:
-    """By what was committed last, which is compared with the published file where that isn't current."""
+    """Open the check context of a run: the last committed state, and both files' contents if they may differ.
+
+    The context's `fault` is set if the published file can't be read.
+    """
     with warehouse.snapshot_and_published() as (con, published):
         now = warehouse.clock()
         overdue = find_overdue(con, {account: start}, now, daily_calls=daily_calls)[account]
@@ -29,7 +32,7 @@ def evidence_of_a_run(
         elif published is not None:
             written = contents(con, account, [endpoint])
             evidence = replace(evidence, written=written, published=contents(published, account, [endpoint]))
-            published.close()  # as long as it is open, DuckDB shows this process no newer file
+            published.close()  # while it is open, DuckDB shows this process no newer file
         yield evidence
 
 
@@ -37,7 +40,10 @@ def evidence_of_a_run(
 def check_context_of_readers(
     warehouse: Warehouse, account: str, start: dt.date, endpoints: list[Endpoint], daily_calls: int | None = None
 ) -> Iterator[CheckContext]:
-    """By the published file, which is compared with what was committed last where it isn't current."""
+    """Open the check context of readers: the published file, and both files' contents if they may differ.
+
+    Raises `WarehouseError` if the published file can't be read.
+    """
     with warehouse.snapshot_and_published() as (con, published):
         if isinstance(published, WarehouseError):
             raise published
@@ -53,7 +59,7 @@ def check_context_of_readers(
 
 
 def contents(con: Connection, account: str, endpoints: list[Endpoint]) -> Fingerprint:
-    """What a file holds of an account, in a few numbers for each endpoint."""
+    """Return a fingerprint of what a file holds for an account: a few numbers for each endpoint."""
     found = con.execute("SELECT call_id, requested_at FROM datacube.api_calls ORDER BY call_id DESC LIMIT 1").fetchall()
     last_call, last_call_at = found[0] if found else (0, None)
     return Fingerprint(last_call, last_call_at, {each.name: _numbers(con, account, each) for each in endpoints})

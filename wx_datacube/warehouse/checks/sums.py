@@ -1,7 +1,7 @@
 """Sums: figures of one endpoint that must agree with those of another.
 
-Add here what several tables say of the same messages. Users are distinct, so they are never added: the distribution of
-a period is held against the least and the most users that its types allow.
+Add a check here if several tables count the same messages. Users are distinct, so they are never added: a period's
+distribution is compared with the fewest and the most users that its message types allow.
 """
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family, Period
@@ -20,7 +20,10 @@ _OLDER = Remedy(
 
 
 def _unequal(parts: Endpoint) -> str:
-    """Days whose hours, or weeks and months whose days, don't have as many messages of a type; absent is none."""
+    """Return a SELECT of labels with a message type whose parts don't add up to the whole; an absent row counts as 0.
+
+    The parts of a day are its hours; those of a week or a month are its days.
+    """
     period = parts.period
     label = "ref_date" if period is Period.DAY else f"date_trunc('{period.value}', ref_date)::DATE"
     return f"""
@@ -59,12 +62,12 @@ def _add_up(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
 
 
 def _uncovered(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    """Periods whose distribution has fewer users than one type, or more than all types together."""
+    """Find periods whose distribution has fewer users than one message type, or more than all types together."""
     messages, senders = (
         next(each for each in ENDPOINTS if each.period is endpoint.period and each.family is family)
         for family in (Family.MESSAGES, Family.SENDERS)
     )
-    # Interval 0 is of those who sent nothing.
+    # Interval 0 counts users who sent nothing.
     sql = f"""
 WITH types AS (
     SELECT ref_date, max(msg_user) AS least, sum(msg_user) AS most FROM datacube.{messages.name}
