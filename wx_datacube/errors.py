@@ -105,7 +105,7 @@ TOKEN_CALLS = ("stable_token", "token server")
 
 
 class TokenRejected(WeChatError):
-    """The access token is invalid or has expired (40001, 40014, 42001), and so has a fresh one."""
+    """The access token is invalid or expired (40001, 40014, 42001); callers see it once a fresh one is rejected too."""
 
 
 class TryAgain(WeChatError):
@@ -323,7 +323,7 @@ def _name_address(error: NeedsPerson, ip: str | None) -> None:
 def address_in(text: str) -> str | None:
     """Return the first IP address in a text, or None.
 
-    Such a text is `invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist`.
+    An example of a text: `invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist`.
     """
     for word in re.findall(r"[0-9A-Fa-f:.]{3,45}", text):
         try:

@@ -29,7 +29,7 @@ OVERDUE = "overdue"
 LATE = "zero day"
 """The cause of alerts about a day without messages whose figures are probably late."""
 _STALE = dt.timedelta(days=1)
-"""After this long without a call, nothing runs: schedules, daemon or cron are off."""
+"""If no call was made for this long, nothing runs: schedules, daemon or cron are off."""
 _TAKEN = (
     "配额不止一天不够用：请确认是否有其他程序占用，或调高 WX_DATACUBE_DAILY_CALLS。"
     " The quota did not suffice on more than one day: does another program of the account take it, or is"
@@ -72,7 +72,7 @@ def judge(
     found: Mapping[tuple[str, str], Summary],
     lately: Mapping[tuple[str, str], Lately],
 ) -> dict[str, Attention]:
-    """As `look`, for callers that have already read the summaries and calls."""
+    """Return the same as `look`, for callers that have already read the summaries and calls."""
     names = [each.name for each in accounts]
     warehouse, alerts = Warehouse(settings.database), Alerts(settings.database)
     overdue = judge_overdue(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
@@ -129,7 +129,10 @@ def _overdue(
 
 
 def _joined(acute: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
-    """Yield the gaps of each endpoint. A gap that is split where history ends is joined, wherever history ends now."""
+    """Yield the gaps of each endpoint.
+
+    A gap that is split between history and newer labels is joined, so that it stays the same when that boundary moves.
+    """
     before: tuple[Endpoint, Gap] | None = None
     every = [(each.endpoint, gap) for each in acute for gap in each.gaps]
     for endpoint, (first, last) in sorted(every, key=lambda each: (each[0].name, each[1])):

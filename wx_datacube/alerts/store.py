@@ -36,7 +36,7 @@ BACKFILL = "backfill"
 """The subject of alerts about a backfill as a whole. The next backfill resolves them, or any run that succeeds."""
 
 _SIZE = 64 * 1024
-"""The size of the file is a multiple of this many bytes, which hold some hundred alerts."""
+"""The size of the file is a multiple of this many bytes. One multiple is more than a few hundred alerts need."""
 _PATIENCE = 30.0
 """Seconds to wait for the file's lock, which other processes hold for milliseconds."""
 _CLAIM_HOLDS = dt.timedelta(minutes=1)
@@ -149,9 +149,9 @@ _UNKNOWN = "It failed for a reason that wx_datacube doesn't know ({}): see the r
 class Alerts:
     """The alerts of all accounts of a database, and the chat they are sent to (None: nothing is sent).
 
-    An alert is noted when an error occurs, and resolved when its subject works again. It is sent once, and, if a person
-    has to act, again whenever it grows: another endpoint or another missing label. What the chat did not accept is sent
-    with the next note or tick.
+    An alert is noted when an error occurs, and resolved when its subject works again. It is sent once, and again
+    whenever it grows by an endpoint or a missing label, unless it resolves by itself. What the chat did not accept is
+    sent with the next note or tick.
 
     The file is in the folder of locks, since it must be writable when the database isn't. It has its full size from the
     start and is written in place: overwriting a block needs no space on a full disk. Its lock is never held during a
@@ -238,7 +238,7 @@ class Alerts:
         except OSError:
             return None
 
-    # --- looking
+    # --- reading
 
     def knows(self, account: str) -> bool:
         """Return whether anything is stored about an account."""
@@ -373,7 +373,7 @@ def _identity(kept: _Kept) -> tuple[str, str, str]:
 
 
 def _untold(kept: _Kept) -> bool:
-    """Return whether it was never sent, or has grown since. Growth isn't sent if there is nothing to do."""
+    """Return whether it was never sent, or has grown since. The growth of one that resolves by itself isn't sent."""
     if kept["told"] and kept["urgency"] in (Urgency.TOMORROW.name, Urgency.LATER.name):
         return False
     return not all(any(_covers(told, subject) for told in kept["told"]) for subject in kept["subjects"])

@@ -338,7 +338,7 @@ class _Task:
         return self.refresh.labels - known.asked_again(con, self.ingest.account.name, self.endpoint, after)
 
     def _to_ask(self, state: State | None, again: bool) -> bool:
-        if state is None:  # not due yet: nothing to ask, and the report says so
+        if state is None:  # not due yet: nothing to request; the report says so
             return False
         return state is State.MISSING or self.look or (again and state is not State.IMPLIED)
 

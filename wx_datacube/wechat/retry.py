@@ -159,7 +159,7 @@ class Retry:
             raise error.after(tally.asked)
 
     def _renew(self, error: TokenRejected, tally: _Tally, tokens: TokenSource | None, token: str) -> None:
-        """Replace a rejected token once, unless only one attempt is allowed."""
+        """Replace a rejected token, once per call; raise the error after that, or if only one attempt is allowed."""
         if tokens is None or tally.renewed or self._limits.attempts == 1:
             raise error.after(tally.asked)
         tally.renewed = True
