@@ -46,7 +46,7 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The day's quota of an endpoint, in calls, as WeChat counts them (up to about 1 % late)."""
+    """The day's quota of an endpoint, in calls, as WeChat counts them; its count may lag by about 1 %."""
 
     daily_limit: int
     used: int
@@ -57,7 +57,7 @@ class Client:
     """The API for one account.
 
     `bounds` limits one attempt: seconds to connect, between two bytes, and in total. `sleep` may return early, as
-    `Event.wait` does: the journal is asked for a permit before each attempt, and raises to stop the call.
+    `Event.wait` does. The journal's `permit` runs before each attempt and raises to stop the call.
     """
 
     def __init__(

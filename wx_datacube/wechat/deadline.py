@@ -1,4 +1,4 @@
-"""Deadline: the total timeout of an exchange, and a silent log of the HTTP library during it.
+"""Deadline: limit the total time of an exchange, and keep the HTTP library from logging it.
 
 Add a rule here when it has to reach into a connection of the HTTP library. The library's own timeouts restart with each
 byte, so a watchdog thread shuts the socket down. The library's log records carry the host and the path with the token,
