@@ -1,22 +1,22 @@
-"""Errors by consequence: the class of an error says what can be done about it.
+"""Errors by consequence: the class of an error says what to do about it.
 
     WxDatacubeError
     ├── SettingsError            correct a setting, then start again
     ├── WarehouseError           the DuckDB file: locked, foreign, damaged, of another version, not writable
-    └── WeChatError              an answer of WeChat, or none
-        ├── TokenRejected        a fresh token, once
-        ├── TryAgain             busy, time-outs, broken connections: the attempts are used up
-        │   ├── RateLimited      next minute
+    └── WeChatError              WeChat answered with an error, or not at all
+        ├── TokenRejected        use a fresh token, once
+        ├── TryAgain             busy, timeouts, broken connections: all attempts are used up
+        │   ├── RateLimited      try again in the next minute
         │   └── HostDown         nothing got through for too long: end the run
-        ├── NotReady             later today
-        ├── QuotaExhausted       not before midnight in Beijing
-        ├── NeedsPerson          somebody has to act; never retried
-        ├── RequestRefused       a fault of this program; never retried
-        └── UnexpectedAnswer     nothing that this program knows; kept in the ledger
+        ├── NotReady             try again later today
+        ├── QuotaExhausted       wait until midnight in Beijing
+        ├── NeedsPerson          a person has to act; never retried
+        ├── RequestRefused       a bug in this program; never retried
+        └── UnexpectedAnswer     unknown to this program; kept in the ledger
 
-Add a class when callers must do something else about it, and an entry to `BY_ERRCODE` when WeChat has a code that is
-not there. Nothing here does I/O. No message may hold a token, a secret or a URL. Source of the codes: WeChat's page of
-global return codes (全局返回码), and live answers that users published.
+Add a class when callers must react differently, and an entry to `BY_ERRCODE` when WeChat has a new code. Nothing here
+does I/O. No message may hold a token, a secret or a URL. Source of the codes: WeChat's page of global return codes
+(全局返回码), and live answers that users published.
 """
 
 import ipaddress
@@ -27,21 +27,21 @@ from typing import Self
 
 
 def one_line(text: str) -> str:
-    """`text` with every run of white space and control characters as one blank."""
+    """Return `text` with each run of white space and control characters replaced by one blank."""
     return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
 
 
 def fault_of(error: BaseException) -> str:
-    """An error that nobody foresaw, for a log: where it came from, and nothing of its text, which may hold secrets."""
+    """Return an unforeseen error for a log: its class and traceback, without its text, which may hold secrets."""
     places = "".join(traceback.format_tb(error.__traceback__))
     return f"A fault of wx_datacube: {type(error).__name__}.\n{places}"
 
 
 class WxDatacubeError(Exception):
-    """Base of all errors of this package; `str(error)` is one line: what happened, and what to do next."""
+    """Base of all errors of this package. `str(error)` is one line: what happened, and what to do next."""
 
     advice: str = ""
-    """What to do next, one or more sentences; a class's own is the default."""
+    """What to do next, in one or more sentences. The class attribute is the default."""
 
     def __init__(self, message: str, *, advice: str | None = None) -> None:
         super().__init__(message)
@@ -60,15 +60,16 @@ class SettingsError(WxDatacubeError):
 class WarehouseError(WxDatacubeError):
     """The DuckDB file can't be used: locked, not ours, damaged, from another version, or not writable.
 
-    So of Dagster's history, which is kept beside it: what is wrong with either is wrong for every account.
+    The same holds for Dagster's history, which is kept beside it: a fault of either affects every account.
     """
 
 
 class WeChatError(WxDatacubeError):
     """WeChat answered with an error, or not at all.
 
-    `errcode` and `rid` are WeChat's (`rid` is what its support asks for), `endpoint` is what was asked, and `attempts`
-    says how often it was asked for this result; 0 where it was not asked, because of what another endpoint met.
+    `errcode` and `rid` are WeChat's (its support asks for the `rid`), `endpoint` is the endpoint requested, and
+    `attempts` is the number of requests made for this result. It is 0 if none was made because another endpoint had
+    failed.
     """
 
     def __init__(
@@ -94,31 +95,31 @@ class WeChatError(WxDatacubeError):
         return one_line(f"{where}{super().__str__()}" + (f" [{', '.join(facts)}]" if facts else ""))
 
     def after(self, attempts: int) -> Self:
-        """This error, saying that it took `attempts` attempts to give up."""
+        """Set the number of attempts after which the caller gave up, and return this error."""
         self.attempts = attempts
         return self
 
 
 TOKEN_CALLS = ("stable_token", "token server")
-"""What an error names as its endpoint that is about the token, and so about every endpoint."""
+"""The endpoint names of errors about the token, which affect every endpoint."""
 
 
 class TokenRejected(WeChatError):
-    """The access token is not, or no longer, valid (40001, 40014, 42001); raised when a fresh one was rejected too."""
+    """The access token is invalid or expired (40001, 40014, 42001); callers see it once a fresh one is rejected too."""
 
 
 class TryAgain(WeChatError):
-    """WeChat is busy or can't be reached; raised when all attempts are used up. A later run may well succeed."""
+    """WeChat is busy or can't be reached, and all attempts are used up. A later run may succeed."""
 
     advice = "Run the same again in a few minutes: what has landed stays and is not asked again."
 
 
 class RateLimited(TryAgain):
-    """Too many calls a minute (45011), and pausing until the next minute did not help."""
+    """Too many calls per minute (45011), also after pauses until the next minute."""
 
 
 class HostDown(TryAgain):
-    """Nothing got through for so long that further attempts make no sense: ends the run."""
+    """Nothing got through for so long that more attempts make no sense; ends the run."""
 
     advice = (
         "Check the network of this machine (name resolution, firewall, proxy), then run the same again: "
@@ -137,7 +138,7 @@ class QuotaExhausted(WeChatError):
 
 
 class NeedsPerson(WeChatError):
-    """Somebody has to do something at WeChat or in the settings; never retried.
+    """A person has to act at WeChat or change the settings; never retried.
 
     `ip` is the address that WeChat refused (40164), for the account's IP whitelist, else None.
     """
@@ -165,7 +166,7 @@ class RequestRefused(WeChatError):
 class UnexpectedAnswer(WeChatError):
     """An answer that this program doesn't know: not JSON, no object, no list, an unknown errcode.
 
-    `passing` is true when the answer may have been cut or garbled on its way, so that asking again made sense.
+    `passing` says that the answer may have been cut or garbled in transit, so that a retry made sense.
     """
 
     advice = (
@@ -188,9 +189,9 @@ class UnexpectedAnswer(WeChatError):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What an errcode means: the class of its error, a sentence, and what to do (None: the class's own advice).
+    """What an errcode means: the class of its error, a sentence, and advice (None: the class's own).
 
-    Advice names the variables of a single account; `settings.Account.own` puts those of one of several in their place.
+    The advice names the variables of a single account; `settings.Account.own` replaces them by those of one of several.
     """
 
     kind: type[WeChatError]
@@ -284,22 +285,22 @@ BY_ERRCODE: dict[int, Meaning] = {
     89506: Meaning(NeedsPerson, "The account's administrator refused this machine twice: wait a day.", _CONFIRM),
     89507: Meaning(NeedsPerson, "The account's administrator refused this machine: wait an hour.", _CONFIRM),
 }
-"""errcode → what it means: the only place that knows. A code that is not here makes an `UnexpectedAnswer`."""
+"""What each errcode means, defined nowhere else. A code that is not here becomes an `UnexpectedAnswer`."""
 
 _SECRET_REFUSED = Meaning(NeedsPerson, "WeChat refuses this AppID and AppSecret.", _RIGHT_SECRET)
 
 
 def needs_person(errcode: int) -> bool:
-    """Whether somebody has to do something at WeChat or in the settings before a call makes sense again."""
+    """Return whether a person has to act at WeChat or change the settings before another call makes sense."""
     return errcode in BY_ERRCODE and BY_ERRCODE[errcode].kind is NeedsPerson
 
 
 def error_for(
     errcode: int, errmsg: str = "", *, rid: str | None = None, endpoint: str | None = None, token_call: bool = False
 ) -> WeChatError:
-    """The error that an errcode stands for; `errmsg` is only searched for the address that 40164 names.
+    """Return the error for an errcode; `errmsg` is used only to find the address that 40164 names.
 
-    `token_call`: it answered the call for a token, where 40001 is about the AppSecret.
+    `token_call` says that it answered a token call, where 40001 is about the AppSecret.
     """
     meaning = BY_ERRCODE.get(errcode) or Meaning(UnexpectedAnswer, "WeChat answered with an error that is not known.")
     if token_call and meaning.kind is TokenRejected:
@@ -311,7 +312,7 @@ def error_for(
 
 
 def _name_address(error: NeedsPerson, ip: str | None) -> None:
-    """Put the refused address into an error 40164, where WeChat named one."""
+    """Put the refused address, if WeChat named one, into an error 40164."""
     if ip:
         error.ip = ip
         error.message = f"WeChat refuses calls from this machine: its address {ip} is not whitelisted."
@@ -320,7 +321,10 @@ def _name_address(error: NeedsPerson, ip: str | None) -> None:
 
 
 def address_in(text: str) -> str | None:
-    """The first IP address in a text such as `invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist`."""
+    """Return the first IP address in a text, or None.
+
+    An example of a text: `invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist`.
+    """
     for word in re.findall(r"[0-9A-Fa-f:.]{3,45}", text):
         try:
             return str(ipaddress.ip_address(word.strip(".")))

@@ -1,7 +1,7 @@
-"""Attention: what people are told of missing labels, in both languages, for `status` and for alerts.
+"""Attention: the alerts about missing labels, in Chinese and English, for `status` and for the chat.
 
-Which labels are overdue, and for which of them nobody has to act, is judged in `warehouse.overdue`; add here how a
-judgement is said. Nothing here reads a file but through the connection that it is given.
+Add here how a judgement is worded. `warehouse.overdue` decides which labels are overdue and which of them nobody has to
+act on. Nothing here opens the database: its connection is passed in.
 """
 
 import datetime as dt
@@ -25,11 +25,11 @@ from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.overdue import Gap, Overdue, judge_overdue, quota_is_used_up
 
 OVERDUE = "overdue"
-"""The cause of the trouble that labels are missing."""
+"""The cause of alerts about missing labels."""
 LATE = "zero day"
-"""The cause of the trouble that a day without a message is probably late."""
+"""The cause of alerts about a day without messages whose figures are probably late."""
 _STALE = dt.timedelta(days=1)
-"""Without a call for so long nothing ran: schedules, daemon or cron are off."""
+"""If no call was made for this long, nothing runs: schedules, daemon or cron are off."""
 _TAKEN = (
     "配额不止一天不够用：请确认是否有其他程序占用，或调高 WX_DATACUBE_DAILY_CALLS。"
     " The quota did not suffice on more than one day: does another program of the account take it, or is"
@@ -45,19 +45,19 @@ _ZERO = (
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What people are told of an account's labels: what needs a person, and what is only worth knowing."""
+    """The alerts about an account's labels: `overdue` needs a person, `late` is for information only."""
 
     overdue: tuple[Alert, ...] = ()
     late: tuple[Alert, ...] = ()
 
     @property
     def alerts(self) -> list[Alert]:
-        """All of it, as it is noted."""
+        """All of them, as they are noted."""
         return [*self.overdue, *self.late]
 
 
 def look(con: Connection, settings: Settings, accounts: Sequence[Account], now: dt.datetime) -> dict[str, Attention]:
-    """What is to be said of the accounts' labels at `now`, by the published file `con`."""
+    """Return the alerts about the accounts' labels at `now`, read from the published file `con`."""
     starts = {each.name: each.start for each in accounts}
     if not starts:
         return {}
@@ -72,7 +72,7 @@ def judge(
     found: Mapping[tuple[str, str], Summary],
     lately: Mapping[tuple[str, str], Lately],
 ) -> dict[str, Attention]:
-    """As `look`, for who has read the summaries and calls already."""
+    """Return the same as `look`, for callers that have already read the summaries and calls."""
     names = [each.name for each in accounts]
     warehouse, alerts = Warehouse(settings.database), Alerts(settings.database)
     overdue = judge_overdue(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
@@ -95,7 +95,7 @@ def tell(
     now: dt.datetime,
     notify: Callable[[str], None] = lambda message: None,
 ) -> Attention:
-    """Note what is to be said of an account's labels, and tell what is new in it."""
+    """Note the alerts about an account's labels, send the new ones, and return them all."""
     found = look(con, settings, [account], now)[account.name]
     alerts = Alerts(settings.database, settings.webhook, lambda: now)
     alerts.note(account.name, Source.LABELS, None, found.alerts, notify)
@@ -111,7 +111,7 @@ def _overdue(
     used_up: Collection[tuple[str, str]],
     refused: Collection[tuple[str, str]],
 ) -> list[Alert]:
-    """One incident of all that a person has to see to; each gap is a subject of it, by which its growth is seen."""
+    """Return one incident for everything that needs a person; each gap is a subject, so that growth is noticed."""
     acute = [each for each in overdue if not each.waits]
     if not acute:
         return []
@@ -129,7 +129,10 @@ def _overdue(
 
 
 def _joined(acute: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
-    """The gaps of each endpoint; one that goes on where history ends is one, wherever history ends by now."""
+    """Yield the gaps of each endpoint.
+
+    A gap that is split between history and newer labels is joined, so that it stays the same when that boundary moves.
+    """
     before: tuple[Endpoint, Gap] | None = None
     every = [(each.endpoint, gap) for each in acute for gap in each.gaps]
     for endpoint, (first, last) in sorted(every, key=lambda each: (each[0].name, each[1])):
@@ -172,11 +175,11 @@ def _text(
 
 
 _SHOWN = 3
-"""Gaps of an endpoint that are named; the newest ones."""
+"""The most gaps named per endpoint; the newest are named."""
 
 
 def _listed(overdue: Sequence[Overdue]) -> str:
-    """The gaps; endpoints with the same gaps are named together."""
+    """Return the gaps as text; endpoints with the same gaps are named together."""
     by_gaps: dict[tuple[Gap, ...], list[str]] = {}
     for each in overdue:
         by_gaps.setdefault(each.gaps, []).append(each.endpoint.name)

@@ -1,14 +1,8 @@
-"""Alerts: what stands between an account and its figures at present, kept beside the database, and told to a chat.
+"""Alerts: the open alerts of each account, stored beside the database and sent to the chat of `WX_DATACUBE_WEBHOOK`.
 
-A trouble is noted when it is met, and forgotten when what it is about goes well again. While it lasts it is told to the
-chat of `WX_DATACUBE_WEBHOOK` once, and, where somebody has to see to it, once more whenever its extent grows: another
-endpoint meets it, another label is missing. What the chat did not take is told by the next note or tick. Add to
-`urgency` when an error needs another treatment, and to `CHINESE` when a code gets an entry in `errors.BY_ERRCODE` that
-somebody has to see to. Nothing here raises: telling of a trouble must not be one.
-
-The file is in the folder of locks, since it must be written when the database can't be. It has a size from the
-beginning and is written in place: an overwritten block needs no room on a disk that is full. Its lock is never held
-while something is posted: what a process is about to post is marked as claimed.
+Add to `urgency` when an error needs another treatment, and to `CHINESE` when a new code in `errors.BY_ERRCODE` needs a
+person. `attention` decides which labels are worth an alert, `webhook` formats the messages. Nothing here raises: an
+alert must not fail a run.
 """
 
 import datetime as dt
@@ -36,27 +30,31 @@ from wx_datacube.errors import (
 from wx_datacube.warehouse.locks import locked
 
 TOKEN = "token"
-"""What meets the troubles of the call for a token, whichever endpoint it was for: they end with the first token."""
+"""The subject of alerts about the token call, whichever endpoint needed the token. The first token resolves them."""
 
 BACKFILL = "backfill"
-"""What meets the troubles of a backfill as a whole: they end with the next one, or with any run that ends well."""
+"""The subject of alerts about a backfill as a whole. The next backfill resolves them, or any run that succeeds."""
 
 _SIZE = 64 * 1024
-"""Bytes of the file; more than some hundred troubles need."""
+"""The size of the file is a multiple of this many bytes. One multiple is more than a few hundred alerts need."""
 _PATIENCE = 30.0
-"""Seconds to wait for the file's lock, which others hold for some milliseconds."""
+"""Seconds to wait for the file's lock, which other processes hold for milliseconds."""
 _CLAIM_HOLDS = dt.timedelta(minutes=1)
-"""How long nobody else posts what a process has claimed; it may have been killed before it posted."""
+"""How long no other process posts what one has claimed; the claimant may have been killed before it posted."""
 _TOGETHER = dt.timedelta(minutes=3)
-"""Seven endpoints meet the same in a run: the first is told at once, the others after this, by a tick or 12:35."""
+"""How long a run's new alert isn't sent again because it grows.
+
+Seven endpoints may hit the same error in a run. The first is sent at once, the others after this, by a tick or at
+12:35.
+"""
 _RETRY_AFTER = dt.timedelta(minutes=10)
-"""How long ticks leave a chat alone that did not take a message."""
+"""How long ticks send nothing to a chat that did not accept a message."""
 _LAST_TICK = dt.time(12, 30)
-"""The last tick of a morning: what fails from then on is tried again the next morning."""
+"""The last tick of a morning: what fails from then on is retried the next morning."""
 
 
 class Urgency(Enum):
-    """What a trouble asks of a person, as the heading of its message."""
+    """What an alert asks of a person; the value is the heading of its message."""
 
     PERSON = "需要您处理 · needs you"
     TOMORROW = "等到明天，无需处理 · waits till tomorrow, nothing to do"
@@ -64,16 +62,16 @@ class Urgency(Enum):
     NOTE = "供您参考 · for your information"
 
     def heading(self, now: dt.time) -> str:
-        """The heading of a message that is sent at that time of the day."""
+        """Return the heading of a message sent at that time of the day."""
         if self is Urgency.LATER and now >= _LAST_TICK:
             return "明天早上自动重试 · is tried again tomorrow morning"
         return self.value
 
 
 class Source(StrEnum):
-    """Who meets troubles.
+    """Where an alert comes from.
 
-    Calls meet them in WeChat's answers; runs in files, settings and faults; checks in figures; labels are overdue.
+    Calls: WeChat's answers. Runs: files, settings and bugs. Checks: figures. Labels: overdue labels.
     """
 
     CALLS = "calls"
@@ -84,7 +82,10 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A trouble of an account: `cause` makes it one incident, `subject` is what met it, such as an endpoint."""
+    """An alert of an account.
+
+    Alerts of one `cause` are one incident; `subject` is what it affects, such as an endpoint.
+    """
 
     cause: str
     subject: str
@@ -109,30 +110,30 @@ CHINESE: dict[int, str] = {
     89506: "管理员已两次拒绝本机调用，请一天后再试，或把本机 IP 加入白名单。",
     89507: "管理员拒绝了本机调用，请一小时后再试，或把本机 IP 加入白名单。",
 }
-"""What a person reads first in the chat; the error in full follows."""
+"""What a person reads first in the chat; the full error follows."""
 
 
 def urgency(error: Exception) -> Urgency | None:
-    """What an error asks of a person; None where it is no trouble yet: figures that have not been published."""
+    """Return what an error asks of a person; None for figures not published yet, which are no alert."""
     if isinstance(error, NotReady):
         return None
     if isinstance(error, QuotaExhausted):
         return Urgency.TOMORROW
-    # One of no class of ours is about a process that was ended: the next run, or the next line of cron, goes on.
+    # The base class itself means that a process was ended: the next run, or the next cron job, continues.
     again = isinstance(error, TryAgain | UnexpectedAnswer) or type(error) is WxDatacubeError
     return Urgency.LATER if again else Urgency.PERSON
 
 
 def alerts_of(errors: Iterable[Exception], subject: str) -> list[Alert]:
-    """The troubles that errors are; the same error of several endpoints is one incident.
+    """Return the alerts for errors; the same error of several endpoints is one incident.
 
-    Of an unexpected one the name is told only: who knows what its text holds.
+    Of an unforeseen exception only the class name is used, since its text may hold anything.
     """
     found = []
     for error in errors:
         if asks := urgency(error):
             errcode = error.errcode if isinstance(error, WeChatError) else None
-            # Of a used-up quota it is all the same whether WeChat has said so now or before.
+            # A used-up quota is one incident, whether WeChat reported it now or earlier.
             code = "" if errcode is None or asks is Urgency.TOMORROW else f" {errcode}"
             chinese = CHINESE[45009] if asks is Urgency.TOMORROW else CHINESE.get(errcode or 0, "")
             text = str(error) if isinstance(error, WxDatacubeError) else _UNKNOWN.format(type(error).__name__)
@@ -146,7 +147,16 @@ _UNKNOWN = "It failed for a reason that wx_datacube doesn't know ({}): see the r
 
 
 class Alerts:
-    """The troubles of all accounts of a database, and the chat that they are told to (None: nobody is told)."""
+    """The alerts of all accounts of a database, and the chat they are sent to (None: nothing is sent).
+
+    An alert is noted when an error occurs, and resolved when its subject works again. It is sent once, and again
+    whenever it grows by an endpoint or a missing label, unless it resolves by itself. What the chat did not accept is
+    sent with the next note or tick.
+
+    The file is in the folder of locks, since it must be writable when the database isn't. It has its full size from the
+    start and is written in place: overwriting a block needs no space on a full disk. Its lock is never held during a
+    post: a process marks what it is about to post as claimed.
+    """
 
     def __init__(self, database: Path, webhook: Secret | None = None, clock: Clock = beijing_now) -> None:
         self._path = database.with_name(f"{database.stem}.locks") / "troubles"
@@ -163,10 +173,10 @@ class Alerts:
         found: Collection[Alert],
         notify: Callable[[str], None] = lambda message: None,
     ) -> None:
-        """Note what was found of the subjects `looked_at` (None: all that the source may know), and tell what is new.
+        """Note the alerts found for the subjects `looked_at` (None: all of this source), and send the new ones.
 
-        What is known of these subjects and was not found is over. `notify` gets why something could not be told. What
-        can't be noted, since the folder can't be written, is told nevertheless, and perhaps again.
+        Known alerts of these subjects that were not found are resolved. `notify` gets the reason if something could not
+        be sent. If the folder can't be written, the alerts are sent all the same, and may be sent again.
         """
         if not found and not self._path.exists():
             return
@@ -180,13 +190,13 @@ class Alerts:
         self._tell(claimed, notify)
 
     def passed(self, account: str, endpoint: str, checks: Collection[str]) -> None:
-        """Note that these checks of an endpoint pass; those that fail are told by the checks' own schedule."""
+        """Note that these checks of an endpoint pass. The scheduled checks send those that fail."""
         known = [each for each in self._known() if each["source"] == Source.CHECKS]
         if any(_endpoint(subject) == endpoint for each in known for subject in each["subjects"]):
             self._changed(lambda before: _without_checks(before, account, endpoint, checks), account)
 
     def mended(self, account: str, *errors: type[Exception]) -> None:
-        """Note that what runs met of these kinds is over: somebody has looked, and all is well."""
+        """Resolve the alerts that runs raised for these classes of errors: somebody has checked that all is well."""
 
         def over(each: _Kept) -> bool:
             of_runs = (each["account"], each["source"]) == (account, Source.RUNS)
@@ -196,7 +206,7 @@ class Alerts:
             self._changed(lambda before: [each for each in before if not over(each)], account)
 
     def forget(self, account: str) -> None:
-        """Forget what was met with an account: it was renamed or removed."""
+        """Drop the alerts of an account that was renamed or removed."""
         if self._path.exists():
             self._changed(lambda before: [each for each in before if each["account"] != account], account)
 
@@ -208,9 +218,10 @@ class Alerts:
         *,
         more: bool = False,
     ) -> "list[_Kept] | None":
-        """Change what is kept; what is to be told now of the account (None: of all), claimed by this process.
+        """Change the stored alerts; return those of the account (None: of all) to send now, claimed by this process.
 
-        `more` says that more endpoints may meet the same in a moment. None where the folder can't be written.
+        `more` says that other endpoints may hit the same error in a moment. Returns None if the folder can't be
+        written.
         """
         try:
             with locked(self._path.with_suffix(".lock"), timeout=_PATIENCE):
@@ -218,7 +229,7 @@ class Alerts:
                 after = change(before)
                 claimed = [] if self._webhook is None else _claimed(after, account, self._clock(), more)
                 if after != before:
-                    with suppress(OSError):  # then it is told, and told again the next time
+                    with suppress(OSError):  # then it is sent now, and again the next time
                         self._write(after)
                 return claimed
         except TimeoutError as holder:
@@ -227,14 +238,14 @@ class Alerts:
         except OSError:
             return None
 
-    # --- looking
+    # --- reading
 
     def knows(self, account: str) -> bool:
-        """Whether anything is kept of an account."""
+        """Return whether anything is stored about an account."""
         return any(each["account"] == account for each in self._known())
 
     def standing(self, account: str) -> list[Alert]:
-        """What somebody has to see to and is not over; overdue labels are not among it."""
+        """Return the open alerts that need a person, without those about overdue labels."""
         return [
             Alert(each["cause"], subject, Urgency.PERSON, f"{each['text']} (since {each['since']})")
             for each in self._known()
@@ -243,7 +254,7 @@ class Alerts:
         ]
 
     def in_the_way(self, account: str, since: dt.datetime) -> list[str]:
-        """What calls and runs met from `since` on and is not over, whether or not somebody has to see to it."""
+        """Return the open alerts of calls and runs that last occurred at `since` or later, whatever their urgency."""
         return [
             f"{each['text']} (since {each['since']})"
             for each in self._known()
@@ -253,9 +264,9 @@ class Alerts:
         ]
 
     def token_refused(self, account: str, since: dt.datetime) -> str:
-        """Why no token was to be had from `since` on, where only a person can mend that; empty where there is nothing.
+        """Return why no token could be fetched at `since` or later, if only a person can fix that; otherwise ''.
 
-        It is empty again as soon as any call of the account got through, or `doctor` got a token.
+        It is empty again as soon as any call of the account gets through, or `doctor` gets a token.
         """
         for each in self._known():
             of_token = (each["account"], each["source"]) == (account, Source.CALLS) and TOKEN in each["subjects"]
@@ -263,10 +274,10 @@ class Alerts:
                 return str(each["text"])
         return ""
 
-    # --- telling
+    # --- sending
 
     def deliver(self, notify: Callable[[str], None] = lambda message: None) -> None:
-        """Tell what the chat has not taken yet, of all accounts; it is left alone for a while after it took nothing."""
+        """Send what the chat has not accepted yet, of all accounts; send nothing for a while after a failure."""
         if self._webhook is None:
             return
         now = self._clock()
@@ -275,10 +286,10 @@ class Alerts:
             self._tell(self._changed(list, None, notify) or [], notify)
 
     def _tell(self, claimed: "list[_Kept]", notify: Callable[[str], None]) -> None:
-        """Post what was claimed, a message for each account and urgency, or as many as the chat needs to take it."""
+        """Post what was claimed: one message per account and urgency, split where the chat limits its size."""
         if self._webhook is None:
             return
-        from wx_datacube.alerts.webhook import (  # and with it the HTTP library, which `status` can do without
+        from wx_datacube.alerts.webhook import (  # loads the HTTP library, which `status` can do without
             chat_of,
             post,
         )
@@ -291,14 +302,14 @@ class Alerts:
             for (account, urgency), kept in messages.items():
                 heading = f"wx_datacube · {account} · {asks.heading(self._clock().time())}"
                 for fitting in _fitting(kept, most - len(heading.encode())) if urgency == asks.name else ():
-                    # Once it took nothing, it is not asked again: each message may take its whole time-out.
+                    # After one failure nothing more is posted: each message may take its whole timeout.
                     why_not = why_not or post(self._webhook, "\n".join([heading, *map(_line, fitting)]))
                     self._settle(fitting, taken=why_not is None)
         if why_not:
             notify(f"Nobody was told of this: {why_not} It is told the next time.")
 
     def _settle(self, posted: "list[_Kept]", *, taken: bool) -> None:
-        """Note what became of what was claimed."""
+        """Store whether the claimed alerts were sent."""
         subjects = {_identity(each): each["subjects"] for each in posted}
         tried = _minute(self._clock())
 
@@ -307,7 +318,7 @@ class Alerts:
                 return each
             if not taken:
                 return each | {"claimed": "", "tried": tried}
-            # Ranges of missing labels grow: the newest ones hold what was told before.
+            # Ranges of missing labels grow: the newest ones include those sent before.
             before = [] if each["source"] == Source.LABELS else each["told"]
             told = list(dict.fromkeys([*before, *subjects[_identity(each)]]))
             return each | {"claimed": "", "tried": "", "told": told}
@@ -318,7 +329,7 @@ class Alerts:
     # --- the file
 
     def _known(self) -> "list[_Kept]":
-        """What is kept; nothing where that can't be read, which is told of the file itself."""
+        """Return the stored alerts; none if the file can't be read."""
         try:
             return self._read()
         except OSError:
@@ -328,7 +339,7 @@ class Alerts:
         try:
             found = json.loads(self._path.read_bytes())
         except (FileNotFoundError, ValueError):
-            return []  # half of it was written when the power went: what lasts is met again
+            return []  # a power failure cut the write: alerts that persist are noted again
         return [_of_today(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
     def _write(self, kept: "list[_Kept]") -> None:
@@ -342,15 +353,16 @@ class Alerts:
 
 
 _Kept = dict[str, Any]
-"""A trouble in the file.
+"""An alert in the file.
 
-`account`, `source` and `cause` name it; `urgency`, `text`; `subjects` that meet it, of which `told` were told; `since`,
-`met` last; when a process `claimed` it to tell it, and when that was last `tried` in vain.
+`account`, `source` and `cause` identify it. `urgency` and `text` are the alert's. `subjects` are those affected, `told`
+those already sent. `since` and `met` are the first and last occurrence, `claimed` is when a process claimed it for
+sending, and `tried` when sending last failed.
 """
 
 
 def _of_today(kept: _Kept) -> _Kept:
-    """A trouble as it is kept now: an older version kept only whether it had been told."""
+    """Return an alert in the current format: an older version stored only whether it was sent."""
     if isinstance(kept.get("told"), list):
         return kept
     return kept | {"told": list(kept["subjects"]) if kept.get("told") else []}
@@ -361,7 +373,7 @@ def _identity(kept: _Kept) -> tuple[str, str, str]:
 
 
 def _untold(kept: _Kept) -> bool:
-    """Whether it was never told, or its extent has grown since; who has nothing to do needn't know how far it goes."""
+    """Return whether it was never sent, or has grown since. The growth of one that resolves by itself isn't sent."""
     if kept["told"] and kept["urgency"] in (Urgency.TOMORROW.name, Urgency.LATER.name):
         return False
     return not all(any(_covers(told, subject) for told in kept["told"]) for subject in kept["subjects"])
@@ -372,7 +384,7 @@ def _endpoint(subject: str) -> str:
 
 
 def _covers(told: str, subject: str) -> bool:
-    """Whether one subject is another, or a range of labels within it (`getupstreammsg 2026-11-24..2026-11-26`)."""
+    """Return whether `subject` is `told`, or a range of labels within it (`getupstreammsg 2026-11-24..2026-11-26`)."""
     if told == subject:
         return True
     (name, _, ends), (other, _, within) = told.partition(" "), subject.partition(" ")
@@ -381,7 +393,10 @@ def _covers(told: str, subject: str) -> bool:
 
 
 def _claimed(kept: list[_Kept], account: str | None, now: dt.datetime, more: bool) -> list[_Kept]:
-    """What is to be told of an account (None: of all), and not about to be told by another process; claims it."""
+    """Claim and return the alerts to send of an account (None: of all).
+
+    Those that another process is about to send are left out.
+    """
     claimed = []
     for place, each in enumerate(kept):
         mine = account in (None, each["account"]) and _untold(each)
@@ -393,7 +408,7 @@ def _claimed(kept: list[_Kept], account: str | None, now: dt.datetime, more: boo
 
 
 def _is_within(moment: str | None, span: dt.timedelta, now: dt.datetime) -> bool:
-    """Whether a moment lies less than `span` before now, or after it."""
+    """Return whether a moment is less than `span` before now, or after now."""
     return bool(moment) and dt.datetime.fromisoformat(str(moment)) > now - span
 
 
@@ -403,7 +418,7 @@ def _line(kept: _Kept) -> str:
 
 
 def _fitting(kept: Sequence[_Kept], most: int) -> Iterator[list[_Kept]]:
-    """What goes into a message each: as many lines as are `most` bytes together, at least one."""
+    """Yield the alerts of each message: as many as have lines of `most` bytes together, at least one."""
     message: list[_Kept] = []
     for each in kept:
         if message and sum(len(_line(one).encode()) + 1 for one in [*message, each]) > most:
@@ -415,7 +430,7 @@ def _fitting(kept: Sequence[_Kept], most: int) -> Iterator[list[_Kept]]:
 
 
 def _without_checks(before: list[_Kept], account: str, endpoint: str, checks: Collection[str]) -> list[_Kept]:
-    """The troubles without those checks of an endpoint."""
+    """Return the alerts without those of these checks of an endpoint."""
     after = []
     for each in before:
         subjects = each["subjects"]
@@ -434,7 +449,10 @@ def _updated(
     found: Iterable[Alert],
     now: dt.datetime,
 ) -> list[_Kept]:
-    """The troubles after a look at some subjects of an account, or at all; one without a subject left is over."""
+    """Return the alerts after some subjects of an account were looked at (None: all of them).
+
+    An alert without subjects left is resolved.
+    """
     there = {(trouble.cause, trouble.subject): trouble for trouble in found}
     kept = []
     for each in before:
@@ -456,7 +474,7 @@ def _updated(
                 "told": [],
             }
             kept.append(mine[cause])
-        # What the text is about is the first of them.
+        # The text is about the first subject.
         subjects = [subject, *(each for each in mine[cause]["subjects"] if each != subject)]
         new = {"urgency": trouble.urgency.name, "text": trouble.text, "met": _minute(now), "subjects": subjects}
         mine[cause] |= new

@@ -1,9 +1,9 @@
-"""Webhook: a text into a group chat, by the robot of 企业微信, 飞书 or 钉钉, or in Slack's format.
+"""Webhook: post a text into a group chat, to a robot of 企业微信, 飞书 or 钉钉, or in Slack's format.
 
-Add a chat here when it wants another body. Which one it is, is told by the path of the URL, so that a gateway of one's
-own works too. The URL is a secret: whoever has it can write into the chat. Nothing here raises, follows a redirect or
-takes longer than `BOUNDS` allow: a receiver that is dead must not fail a run, nor hold it up. Sources: the chats' own
-pages on robots (群机器人, 自定义机器人, incoming webhooks).
+Add a chat here when it needs another body. The path of the URL decides which chat it is, so that a gateway works too.
+The URL is a secret: anyone who has it can post to the chat. Nothing here raises, follows a redirect or takes longer
+than `BOUNDS` allow, because a dead receiver must neither fail a run nor delay it. Sources: the chats' own pages on
+robots (群机器人, 自定义机器人, incoming webhooks).
 """
 
 import json
@@ -27,9 +27,9 @@ log = logging.getLogger("wx_datacube.alerts.webhook")
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat: what its robots' paths begin with, the most bytes of a text, its body, and what says that it took it.
+    """A chat: the start of its robots' paths, the most bytes of a text, its body, and whether an answer means success.
 
-    `inert` takes from a text what the chat would read as a mention, a link or a format: some of it is WeChat's.
+    `inert` removes from a text what the chat would read as a mention, a link or a format: part of the text is WeChat's.
     """
 
     path: str
@@ -40,14 +40,18 @@ class Chat:
 
 
 def _wide(text: str) -> str:
-    """No tag, such as `<at user_id="all">` or `<@all>`: nothing says that these chats know an escaped bracket."""
+    """Disable tags such as `<at user_id="all">` or `<@all>`.
+
+    The brackets become full-width ones: no source says that these chats know an escaped bracket.
+    """
     return text.replace("<", "＜").replace(">", "＞")
 
 
 def _entities(text: str) -> str:
-    """Slack's own escapes (https://docs.slack.dev/messaging/formatting-message-text), against `<!channel>`.
+    """Escape a text as Slack does (https://docs.slack.dev/messaging/formatting-message-text), against `<!channel>`.
 
-    Others that take its format also look for `@all` and `@channel`, which a blank of no width makes none.
+    Other chats that take Slack's format also read `@all` and `@channel`; a zero-width space after the `@` prevents
+    that.
     """
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"@(?=\w)", "@\u200b", text)
@@ -77,23 +81,23 @@ CHATS = (
     ),
 )
 SLACK = Chat("", 40_000, _entities, lambda text: {"text": text}, lambda answer: True)
-"""Slack's format, which Mattermost, Rocket.Chat and others take too: the status says whether it was taken."""
+"""Slack's format, which Mattermost, Rocket.Chat and others take too; the HTTP status says whether it was accepted."""
 
 
 def chat_of(url: str) -> Chat:
-    """The chat that a webhook's URL belongs to."""
+    """Return the chat that a webhook's URL belongs to."""
     path = urlsplit(url).path
     return next((chat for chat in CHATS if path.startswith(chat.path)), SLACK)
 
 
 def post(webhook: Secret, text: str) -> str | None:
-    """Post a text, cut to what the chat takes; None when it was taken, else why not, in words without the URL."""
+    """Post a text, cut to what the chat accepts. Return None on success, else the reason, without the URL."""
     url = webhook.reveal()
     chat = chat_of(url)
     transport = Transport("The webhook", BOUNDS, deadline_session)
     try:
         reply = transport.send(url, json.dumps(chat.body(_cut(chat.inert(text), chat.most))).encode())
-    except Exception as error:  # a fault of ours
+    except Exception as error:  # a bug in this package
         log.error("%s", fault_of(error))
         return f"A fault of wx_datacube: {type(error).__name__}."
     finally:
@@ -109,7 +113,7 @@ def post(webhook: Secret, text: str) -> str | None:
 
 
 def _cut(text: str, most: int) -> str:
-    """The text in `most` bytes of UTF-8 at most."""
+    """Return the text in at most `most` bytes of UTF-8."""
     encoded = text.encode()
     return text if len(encoded) <= most else encoded[: most - 3].decode(errors="ignore") + "…"
 

@@ -1,8 +1,8 @@
 """Catalog: the seven message-analysis endpoints of WeChat's datacube API as data.
 
-Add an entry to `ENDPOINTS` to add an endpoint: its table, asset, checks, commands and documentation derive from it.
-No code for a single endpoint belongs here or anywhere else. Source of every number: WeChat's page "Message analysis
-data interface" (消息分析数据接口), with what users saw in live answers where the page is silent.
+To add an endpoint, add an entry to `ENDPOINTS`: its table, asset, checks, commands and documentation derive from it.
+Code for a single endpoint belongs neither here nor anywhere else. Source of every number: WeChat's page "Message
+analysis data interface" (消息分析数据接口) and, where it is silent, live answers that users published.
 """
 
 import datetime as dt
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 HISTORY_START = dt.date(2014, 12, 1)
-"""WeChat keeps message statistics from this day on; older rows are "unreliable dirty data" by its own words."""
+"""WeChat keeps message statistics from this day on; its page calls older rows "unreliable dirty data"."""
 
 
 class Period(Enum):
-    """The stretch of Beijing time that one row of an endpoint is about."""
+    """The length of time, in Beijing time, that one row of an endpoint covers."""
 
     DAY = "day"
     WEEK = "week"
@@ -27,7 +27,7 @@ class Period(Enum):
 
 
 class Family(Enum):
-    """What an endpoint counts; the value is also the name of the column that tells its rows of one label apart."""
+    """What an endpoint counts. The value is the column that distinguishes its rows of one label."""
 
     MESSAGES = "msg_type"
     HOURS = "ref_hour"
@@ -114,9 +114,9 @@ COUNT_INTERVALS = {0: "0", 1: "1-5", 2: "6-10", 3: "more than 10"}
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One statistics endpoint: what it is called, what a row says, and how many days one call may cover.
+    """One statistics endpoint: its name, the meaning of its rows, and how many days one call may cover.
 
-    `max_span_days` N allows N days inclusive (`end_date - begin_date < N`); WeChat answers 61501 beyond it.
+    `max_span_days` N allows N days inclusive (`end_date - begin_date < N`); beyond that, WeChat answers 61501.
     """
 
     name: str
@@ -139,7 +139,7 @@ class Endpoint:
 
     @property
     def values(self) -> tuple[Column, ...]:
-        """What a row says besides its key, `user_source` included."""
+        """The columns of a row besides its key, `user_source` included."""
         return tuple(column for column in self.columns if not column.key)
 
     @property
@@ -154,7 +154,7 @@ class Endpoint:
 
     @property
     def implied_by_silence(self) -> bool:
-        """Whether a day without messages leaves nothing to ask of this endpoint."""
+        """Whether a day without messages needs no call of this endpoint."""
         return self.period is Period.DAY and self.family is not Family.MESSAGES
 
 
@@ -162,7 +162,7 @@ _MESSAGES = (REF_DATE, MSG_TYPE, USER_SOURCE, MSG_USER, MSG_COUNT)
 _HOURS = (REF_DATE, REF_HOUR, MSG_TYPE, USER_SOURCE, MSG_USER, MSG_COUNT)
 _SENDERS = (REF_DATE, COUNT_INTERVAL, USER_SOURCE, MSG_USER)
 
-# Spans: the table of the official page of 2015, the only one that live answers confirm.
+# Spans are from the table of the official page of 2015, the only version that live answers confirm.
 ENDPOINTS = (
     Endpoint(
         "getupstreammsg",

@@ -1,8 +1,8 @@
-"""Environment: variables, `.env` and the project folder that a process finds itself in.
+"""Environment: the environment variables, `.env` and project folder of a process.
 
-This is the only reader of `os.environ` and of `.env` (Dagster's resources name their variables by
-`settings.variable`); what each variable may hold is in `variables`. As everywhere in Dagster, `.env` wins over the
-environment, a blank `KEY=` over an exported one.
+Only this module reads `os.environ` and `.env` (Dagster's resources name their variables by `settings.variable`);
+`variables` defines what each variable may hold. As everywhere in Dagster, `.env` overrides the environment, and a blank
+`KEY=` overrides an exported one.
 """
 
 import datetime as dt
@@ -21,21 +21,21 @@ from wx_datacube.config.variables import Reader
 from wx_datacube.errors import SettingsError
 
 _CHOSEN_DOTENV = "_WX_DATACUBE_DOTENV"
-"""Names the `.env` of the process that started this one in another folder; blank: it has none."""
+"""The `.env` of the parent process that started this one in another folder; blank if the parent has none."""
 
 
 def process_environment() -> dict[str, str]:
-    """A copy of this process's environment, for the processes that it starts."""
+    """Return a copy of this process's environment, for its child processes."""
     return dict(os.environ)
 
 
 def environment_elsewhere(settings: Settings) -> dict[str, str]:
-    """That, for a process that starts in another folder and must use the same `.env`."""
+    """Return a copy for a child process that starts in another folder and must use the same `.env`."""
     return process_environment() | {_CHOSEN_DOTENV: str(settings.dotenv or "")}
 
 
 def find_project(environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """The project folder: `DAGSTER_HOME`, else the nearest folder upwards with a `dagster.yaml`, else None."""
+    """Return the project folder: `DAGSTER_HOME`, else the nearest folder upwards with a `dagster.yaml`, else None."""
     home = environ.get("DAGSTER_HOME", "").strip()
     if home:
         folder = Path(home).expanduser()
@@ -46,7 +46,7 @@ def find_project(environ: Mapping[str, str], cwd: Path) -> Path | None:
 
 
 def _nearest(name: str, cwd: Path) -> Path | None:
-    """The nearest folder from `cwd` upwards that has something of that name."""
+    """Return the nearest folder from `cwd` upwards that contains `name`."""
     here = cwd.resolve()
     return next((folder for folder in (here, *here.parents) if _is_there(folder / name)), None)
 
@@ -54,7 +54,7 @@ def _nearest(name: str, cwd: Path) -> Path | None:
 def _is_there(path: Path) -> bool:
     try:
         path.stat()
-    except OSError:  # also of a folder above that this user may not enter
+    except OSError:  # also if this user may not enter a folder above
         return False
     return True
 
@@ -67,14 +67,14 @@ def _nearest_dotenv(environ: Mapping[str, str], cwd: Path) -> Path | None:
 
 
 def effective_environ(environ: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
-    """`environ` with a `.env` over it, parsed as Dagster parses it. SettingsError if it can't be read."""
+    """Return `environ` overridden by a `.env`, parsed as Dagster parses it. SettingsError if it can't be read."""
     return _with_dotenv(environ, dotenv)[0]
 
 
 def _with_dotenv(environ: Mapping[str, str], dotenv: Path | None) -> tuple[dict[str, str], list[int]]:
-    """That, and the numbers of the lines of `.env` that say nothing. Of these python-dotenv would warn by itself.
+    """Return `effective_environ`, and the numbers of the lines of `.env` that set nothing.
 
-    It would not name the file, nor say it once only: it gets all other lines.
+    Those lines are kept from python-dotenv: it would warn of each of them, repeatedly and without naming the file.
     """
     statements = list(parse_stream(io.StringIO(_dotenv_text(dotenv) if dotenv else "")))
     sound = "".join(each.original.string for each in statements if not each.error)
@@ -83,13 +83,13 @@ def _with_dotenv(environ: Mapping[str, str], dotenv: Path | None) -> tuple[dict[
 
 
 def _first_line(statement: Original) -> int:
-    """Where a statement begins, of which the blank lines before it are a part."""
+    """Return the line where a statement begins; its text includes the blank lines before it."""
     text = statement.string
     return statement.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _dotenv_text(path: Path) -> str:
-    """What is in `.env`; nothing where there is none. What is no file is not opened: a pipe would be waited for."""
+    """Return the text of `.env`, empty if there is none. Only a file is opened: opening a pipe would block."""
     if not _is_there(path):
         return ""
     if not path.is_file():
@@ -108,7 +108,7 @@ def _dotenv_text(path: Path) -> str:
 
 
 def adopt_dotenv() -> None:
-    """Put the `.env` that counts over this process's environment, as `dagster dev` does: `dg.EnvVar` looks there."""
+    """Override this process's environment with its `.env`, as `dagster dev` does: `dg.EnvVar` reads the environment."""
     os.environ.update(_reader(None, Path.cwd(), dt.date.max).values)
 
 
@@ -121,7 +121,7 @@ def load_settings(
 ) -> Settings:
     """Read and check all settings; SettingsError names the variable that is wrong and what it should hold.
 
-    `environ` None means the process's environment with the `.env` that counts over it; a mapping is taken as it is.
+    If `environ` is None, the process's environment is used, overridden by its `.env`; a mapping is used as it is.
     """
     if platform == "win32":
         raise SettingsError("wx_datacube does not run on Windows itself.", advice="Use WSL 2, where it does.")
@@ -129,9 +129,9 @@ def load_settings(
 
 
 def _reader(environ: Mapping[str, str] | None, cwd: Path, today: dt.date) -> Reader:
-    """A reader of `environ` as it is; of None: of the process's environment with the `.env` that counts over it.
+    """Return a reader of `environ` as it is, or, if None, of the process's environment overridden by its `.env`.
 
-    That is the nearest from `cwd` upwards, which may name `DAGSTER_HOME` as well, else the project folder's.
+    Its `.env` is the nearest from `cwd` upwards, which may also set `DAGSTER_HOME`, else the project folder's.
     """
     around = os.environ if environ is None else environ
     dotenv = _nearest_dotenv(around, cwd)
@@ -145,7 +145,7 @@ def _reader(environ: Mapping[str, str] | None, cwd: Path, today: dt.date) -> Rea
 
 
 def configured_accounts(clock: Clock = beijing_now) -> tuple[Account, ...]:
-    """The accounts, whatever else is wrong with the settings; where their names are wrong, the default one."""
+    """Return the accounts even if other settings are wrong; the default account if the names themselves are wrong."""
     try:
         return _reader(None, Path.cwd(), clock().date()).accounts_at_least()
     except SettingsError:
@@ -153,7 +153,7 @@ def configured_accounts(clock: Clock = beijing_now) -> tuple[Account, ...]:
 
 
 def set_variables(settings: Settings, account: Account) -> list[str]:
-    """The names of an account's own variables that hold something."""
+    """Return the names of an account's own variables that are set and not blank."""
     values = effective_environ(os.environ, settings.dotenv)
     names = [account.variable(field) for field in ACCOUNT_FIELDS]
     return [name for name in names if values.get(name, "").strip()]

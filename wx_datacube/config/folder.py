@@ -1,4 +1,4 @@
-"""Folder: what a project folder holds besides data and history, as this package carries it in `project/`.
+"""Folder: the files that a project folder needs besides data and history; the package has them in `project/`.
 
 Add a file there, and its name here, when commands or Dagster need it in every project folder.
 """
@@ -8,20 +8,20 @@ from importlib.resources import files
 from pathlib import Path
 
 DAGSTERS = ("dagster.yaml", "workspace.yaml")
-"""What Dagster reads, and a folder is a project folder by."""
+"""The files that Dagster reads. They make a folder a project folder."""
 FILES = (*DAGSTERS, ".env.example", ".gitignore")
 
 
 def content(name: str) -> str:
-    """The text of one of `FILES` as this version has it."""
+    """Return the text of one of `FILES` in this version."""
     return files("wx_datacube.config").joinpath("project", name).read_text("utf-8")
 
 
 def make_project(folder: Path) -> tuple[list[str], list[str]]:
-    """Make a project folder of a folder, itself made if need be; nothing that is there is written over.
+    """Turn a folder, created if necessary, into a project folder; no existing file is overwritten.
 
-    Returns the names of the files that were made, and of those that were there and are others; a `.gitignore` of one's
-    own is none of them. Another Dagster project gets no `workspace.yaml`, which would hide its own code. Raises
+    Returns the names of the files created, and of the existing files that differ from this version's; a different
+    `.gitignore` isn't listed. Another Dagster project gets no `workspace.yaml`, which would hide its own code. Raises
     `OSError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _is_dagster_project(folder: Path) -> bool:
-    """Whether Dagster finds code of this folder by a `pyproject.toml` or `dg.toml`."""
+    """Return whether a `pyproject.toml` or `dg.toml` tells Dagster where the folder's own code is."""
     try:
         tools = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("tool", {})
     except (OSError, ValueError):
@@ -47,7 +47,7 @@ def _is_dagster_project(folder: Path) -> bool:
 
 
 def unignored(folder: Path) -> list[str]:
-    """What a folder's own `.gitignore` should name and doesn't, secrets first."""
+    """Return the lines that a folder's own `.gitignore` should have and lacks, secrets first."""
     file = folder / ".gitignore"
     theirs = {line.strip("/") for line in file.read_text("utf-8", "replace").split()} if file.is_file() else set()
     ours = [line for line in content(".gitignore").splitlines() if line and not line.startswith("#")]

@@ -1,6 +1,6 @@
 """Settings: what can be set, as one frozen, checked object, and the names of the variables that set it.
 
-Add a field here when something becomes a setting; `environment` reads and checks it. Nothing here does I/O.
+Add a field here when something becomes a setting; `variables` parses and checks it. Nothing here does I/O.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ ACCOUNT = "default"
 CONCURRENCY = 8
 
 MADE_UP = "demo"
-"""The account of the demo: never the name of a real one, so that nobody takes made-up figures for WeChat's."""
+"""The demo's account. No real account may have this name, so that nobody takes made-up figures for WeChat's."""
 
 SHARED_FIELDS = ("API_URL", "DATABASE", "CONCURRENCY", "DAILY_CALLS", "ACCOUNT", "ACCOUNTS", "WEBHOOK")
 ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START")
@@ -31,7 +31,7 @@ _OF_A_SINGLE_ONE = re.compile(rf"\b{PREFIX}({'|'.join(ACCOUNT_FIELDS)})\b")
 
 
 class Secret:
-    """A string that no `repr`, `str`, format, pickle or copy shows; `reveal()` is the only way to it."""
+    """A string that no `repr`, `str`, format, pickle or copy shows; only `reveal()` returns it."""
 
     __slots__ = ("_value",)
 
@@ -39,7 +39,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The string itself; hand it to nothing that logs, stores or prints."""
+        """Return the string itself; pass it to nothing that logs, stores or prints."""
         return self._value
 
     def __repr__(self) -> str:
@@ -68,11 +68,11 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An Official Account: the name it has here, how to get its token, and the first day of its history.
+    """An Official Account: its name here, how to fetch its token, and the first day of its history.
 
-    Credentials may be missing: they are needed only where something must be asked. `single` says that it was named by
-    `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name. `fault` is what is wrong with the variables of
-    one of several: the others go on without it.
+    Credentials may be missing: only calls need them. `single` says that the account is the only one, named by
+    `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name. `fault` is the error in the variables of one of
+    several accounts; the others work without it.
     """
 
     name: str
@@ -85,19 +85,19 @@ class Account:
 
     @property
     def can_call(self) -> bool:
-        """Whether there is what a token needs: AppID and AppSecret, or a token server."""
+        """Whether a token can be fetched: by AppID and AppSecret, or from a token server."""
         return self.token_url is not None or (self.appid is not None and self.secret is not None)
 
     def variable(self, field: str) -> str:
-        """The variable that holds a field of this account: `APPID`, `SECRET`, `TOKEN_URL` or `START`."""
+        """Return the variable that holds a field of this account: `APPID`, `SECRET`, `TOKEN_URL` or `START`."""
         return variable(None if self.single else self.name, field)
 
     def own(self, text: str) -> str:
-        """`text`, which names the variables of a single account, with those of this one in their place."""
+        """Return `text` with the variables of a single account replaced by those of this account."""
         return text if self.single else _OF_A_SINGLE_ONE.sub(lambda found: self.variable(found[1]), text)
 
     def checked(self) -> "Account":
-        """This account; raises what is wrong with its settings."""
+        """Return this account; raise the error in its settings, if any."""
         if self.fault is not None:
             raise self.fault
         return self
@@ -105,12 +105,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, checked. `database` is absolute, `api_url` has no slash at its end, `daily_calls` None: no limit.
+    """All settings, checked.
 
-    `webhook` is where a person is told of trouble; None: nowhere. `project` is None outside a project folder, `dotenv`
-    the `.env` that was read.
-
-    `warnings` are sentences for the operator: what works but should not stay as it is.
+    `database` is absolute, and `api_url` doesn't end with a slash. `daily_calls` None means no limit. `webhook` is the
+    chat that alerts are sent to; None: none. `project` is None outside a project folder. `dotenv` is the `.env` that
+    was read. `warnings` are sentences for the operator about what works but should be changed.
     """
 
     project: Path | None
@@ -124,15 +123,16 @@ class Settings:
     dotenv: Path | None = None
 
     def require_project(self) -> Path:
-        """The project folder; SettingsError where there is none: Dagster's history belongs to one."""
+        """Return the project folder; raise SettingsError if there is none, because Dagster's history is kept in it."""
         if self.project is None:
             raise no_project("Dagster keeps its history in it")
         return self.project
 
     def account(self, name: str | None = None) -> Account:
-        """The account of that name; None means the only one.
+        """Return the account of that name; None means the only one.
 
-        SettingsError when there is none, or a choice, or something is wrong with its own settings.
+        Raises SettingsError if there is no such account, if None leaves a choice, or if the account's settings are
+        wrong.
         """
         names = ", ".join(account.name for account in self.accounts)
         if name is None:
@@ -149,12 +149,15 @@ class Settings:
 
 
 def variable(account: str | None, field: str) -> str:
-    """The variable that holds a field (`APPID`, …) of a single account (None) or of one named in `…_ACCOUNTS`."""
+    """Return the variable of a field (`APPID`, …), of a single account (None) or of one named in `…_ACCOUNTS`."""
     return f"{PREFIX}{account.upper()}_{field}" if account else f"{PREFIX}{field}"
 
 
 def require_name(name: str) -> None:
-    """Raise SettingsError where `name` can't be a real account's: it becomes part of variables, keys and file names."""
+    """Raise SettingsError if no real account may have this name.
+
+    The name becomes part of variables, keys and file names.
+    """
     if not NAME.fullmatch(name):
         raise SettingsError(f"{name[:40]!r} can't be the name of an account.", advice=f"A name is {NAME_RULE}.")
     if name == MADE_UP:
@@ -162,12 +165,12 @@ def require_name(name: str) -> None:
 
 
 def wrong(name: str, meaning: str) -> NoReturn:
-    """Raise the error of a wrong value: the variable and what it should hold, never what it does hold."""
+    """Raise the error of a wrong value. It names the variable and what it should hold, never the value itself."""
     raise SettingsError(f"{name} is wrong.", advice=f"It should hold {meaning}.")
 
 
 def no_project(why: str, otherwise: str = "") -> SettingsError:
-    """The error of what needs a project folder where there is none; `otherwise` is another way out."""
+    """Return the error for a missing project folder; `otherwise` names another way out."""
     return SettingsError(
         f"There is no project folder, and {why}: DAGSTER_HOME is not set, and no dagster.yaml is here or in any folder"
         " above.",
@@ -177,7 +180,7 @@ def no_project(why: str, otherwise: str = "") -> SettingsError:
 
 
 def made_up_refused() -> SettingsError:
-    """The error of a real account that is called like the demo's."""
+    """Return the error of a real account that has the name of the demo's."""
     return SettingsError(
         f"{MADE_UP!r} is the account of made-up figures (`wx-datacube demo`).",
         advice="Give a real account another name, so that nobody takes the one for the other.",

@@ -1,7 +1,7 @@
-"""Variables: what each may hold, and the `Settings` that they make together.
+"""Variables: what each variable may hold, and the `Settings` made of them.
 
-A rule about a variable is here, and nowhere else; where the variables come from is the business of `environment`. No
-message ever shows a value that could be a secret.
+Every rule about a variable is here and nowhere else; `environment` decides where variables come from. No message shows
+a value that could be a secret.
 """
 
 import datetime as dt
@@ -48,9 +48,10 @@ _PRIVATE = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One pass over the variables: each method reads one, checks it, and says what is wrong by its name.
+    """One pass over the variables: each method reads one and checks it; an error names the variable.
 
-    `dotenv` is the `.env` that was read, `senseless` the numbers of its lines that set nothing and are no comment.
+    `dotenv` is the `.env` that was read; `senseless` are the numbers of its lines that are neither settings nor
+    comments.
     """
 
     values: Mapping[str, str]
@@ -60,7 +61,7 @@ class Reader:
     senseless: tuple[int, ...] = ()
 
     def settings(self) -> Settings:
-        """All of them, checked; SettingsError names the first that is wrong of those that every account shares."""
+        """Return all settings, checked; SettingsError names the first shared variable that is wrong."""
         api_url = self._api_url()
         accounts = tuple(_apart([self._account(name, single, api_url) for name, single in self.names()]))
         return Settings(
@@ -76,18 +77,21 @@ class Reader:
         )
 
     def accounts_at_least(self) -> tuple[Account, ...]:
-        """The accounts with their names and first days, whatever else is wrong; SettingsError for a wrong name."""
+        """Return the accounts with names and first days, even if other settings are wrong.
+
+        Raises SettingsError for a wrong name.
+        """
         return tuple(
             Account(name, start=self._start_or_default(None if single else name), single=single)
             for name, single in self.names()
         )
 
     def _get(self, name: str) -> str | None:
-        """A variable's value without white space around it; None when it is unset or blank."""
+        """Return a variable's value without surrounding white space; None if it is unset or blank."""
         return self.values.get(name, "").strip() or None
 
     def names(self) -> list[tuple[str, bool]]:
-        """The accounts' names, and of each whether it is the single one, whose variables don't carry its name."""
+        """Return the accounts' names, each with whether it is the single one, whose variables don't carry its name."""
         listed, single = self._get("WX_DATACUBE_ACCOUNTS"), self._get("WX_DATACUBE_ACCOUNT")
         if listed and single:
             raise SettingsError(
@@ -102,7 +106,7 @@ class Reader:
         return [(word, not listed) for word in words]
 
     def _account(self, name: str, single: bool, api_url: str) -> Account:
-        """An account with its variables; what is wrong with those of one of several is its own `fault`."""
+        """Return an account with its variables; an error in those of one of several accounts becomes its `fault`."""
         try:
             account = self._with_variables(name, single)
             if name == MADE_UP and account.can_call and not is_loopback(urlsplit(api_url).hostname):
@@ -114,7 +118,10 @@ class Reader:
         return account
 
     def _start_or_default(self, name: str | None) -> dt.date:
-        """Where partitions begin must not jump because something else is wrong."""
+        """Return the first day of history, or the default if it is wrong.
+
+        Another wrong setting must not move the start of the partitions.
+        """
         try:
             return self._start_of(name)
         except SettingsError:
@@ -174,7 +181,7 @@ class Reader:
         if any(folder.exists() and not folder.is_dir() for folder in path.parents):
             wrong(name, f"the path of a file in a folder, such as {DATABASE}; a part of it is a file, not a folder")
         if "?" in str(path):
-            # DuckDB takes what follows for the query of an address, and puts its WAL elsewhere.
+            # DuckDB reads what follows as the query of a URL, and puts its WAL elsewhere.
             wrong(name, f"the path of a file, such as {DATABASE}, without a question mark in it")
         return Path(os.path.normpath(path))
 
@@ -218,7 +225,7 @@ class Reader:
         yield from self._unknown(accounts)
 
     def _unknown(self, accounts: Sequence[Account]) -> Iterator[str]:
-        """Warnings about variables of ours that nothing reads: a slip of the pen leaves a setting at its default."""
+        """Yield warnings about variables with our prefix that nothing reads: a typo leaves a setting at its default."""
         known = {account.variable(field) for account in accounts for field in ACCOUNT_FIELDS}
         known |= {variable(None, field) for field in (*SHARED_FIELDS, "START")}
         for name in sorted(name for name in self.values if name.startswith(PREFIX) and name not in known):
@@ -226,9 +233,9 @@ class Reader:
                 yield f"{name} is not a setting, nothing reads it{self._meant(name, known, accounts)}"
 
     def _meant(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
-        """The end of a sentence about an unknown variable: of which account it may be, or which one it may mean."""
+        """Return the end of the warning about an unknown variable: which account or variable it may mean."""
         bare = {variable(None, field): field for field in ACCOUNT_FIELDS}
-        if name in bare:  # of the single account that there was before
+        if name in bare:  # left from when there was a single account
             whose = accounts[0].variable(bare[name])
             return f" beside WX_DATACUBE_ACCOUNTS: it wants its account's name, as in {whose}."
         of = _OF_ANY.fullmatch(name)
@@ -240,9 +247,10 @@ class Reader:
 
 
 def _followed(path: Path) -> Path:
-    """The file that a path leads to: all is kept beside it, since publishing would put a file in the place of a link.
+    """Return the file that a path leads to, with a link followed.
 
-    SettingsError where it can't be followed, or leads to a folder that isn't there.
+    Everything is kept beside that file, since publishing would replace a link by a file. SettingsError if the path
+    can't be followed or leads to a folder that doesn't exist.
     """
     try:
         path.stat()
@@ -268,7 +276,7 @@ _UNIQUE = {"APPID": "AppID", "TOKEN_URL": "address"}
 
 
 def _apart(accounts: Sequence[Account]) -> Iterator[Account]:
-    """The accounts; those that share an AppID, or a token server's address, with a fault instead of credentials."""
+    """Yield the accounts; those that share an AppID or a token server's URL get a fault instead of credentials."""
     holders: dict[object, list[str]] = {}
     for account in accounts:
         for field in _UNIQUE:
@@ -292,7 +300,7 @@ def _secret(value: str | None) -> Secret | None:
 
 
 def _date(text: str) -> dt.date | None:
-    """The date of `YYYY-MM-DD`, else None."""
+    """Return the date of `YYYY-MM-DD`, else None."""
     if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         return None
     try:
@@ -302,7 +310,10 @@ def _date(text: str) -> dt.date | None:
 
 
 def _split(url: str) -> SplitResult | None:
-    """The parts of an http(s) URL with a host; None when it is anything else, or could be read in two ways."""
+    """Return the parts of an http(s) URL with a host.
+
+    None for anything else, and for a URL that can be read in two ways.
+    """
     if _ODD_IN_URL.search(url):
         return None
     try:
@@ -314,7 +325,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _is_private(host: str | None) -> bool:
-    """Whether a host is this machine or a literal address of a private network."""
+    """Return whether a host is this machine or a literal address of a private network."""
     if host == "localhost":
         return True
     try:
@@ -325,5 +336,5 @@ def _is_private(host: str | None) -> bool:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine."""
+    """Return whether a host is this machine."""
     return _is_private(host) and (host == "localhost" or ipaddress.ip_address(host or "").is_loopback)

@@ -1,5 +1,5 @@
-"""Ingest: from the labels that are missing to stored figures, without Dagster.
+"""Ingest: fetch missing labels and store their figures, without Dagster.
 
-`windows` plans the fewest calls, `pool` makes them side by side, `service` decides which labels to request, stores the
-answers and reports what is there. Scheduling and printing belong to the layers above.
+`windows` plans the fewest calls, `pool` runs them in parallel, `service` decides which labels to request, stores the
+answers and reports the state of each label. Scheduling and printing belong to the layers above.
 """

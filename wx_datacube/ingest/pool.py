@@ -1,7 +1,8 @@
-"""FetchPool: threads that fetch windows, and the commits of what they bring.
+"""FetchPool: threads that fetch windows, and the commits of their answers.
 
-`FetchPool.work` owns the order of things in a running fetch: newest window first, a commit about once a second, a
-publication every few seconds, and when to stop. What to fetch is decided in `ingest`, how a call is made in `wechat`.
+`FetchPool.work` controls a running fetch: newest window first, a commit about once a second, a publication every few
+seconds, and when to stop. Add a rule about these here. `ingest.service` decides what to fetch, `wechat` makes the
+calls.
 """
 
 import datetime as dt
@@ -35,16 +36,19 @@ from wx_datacube.warehouse.locks import ProcessSemaphore
 from wx_datacube.wechat import Attempt, Client
 
 COMMIT_SECONDS = 1.0
-"""How much a killed process may lose: the answers of this long, and the calls in flight."""
+"""Seconds between commits. A killed process loses at most the answers of this time, and the calls in flight."""
 PUBLISH_SECONDS = 5.0
-"""How often readers see news during a long run; the copy grows with the file, so not after every commit."""
+"""Seconds between publications in a long run. Publishing copies the whole file, so not every commit is published."""
 PUBLISH_SHARE = 10
-"""Where publishing takes long, the pause is so many times as long."""
+"""If publishing is slow, the pause before the next publication is this many times as long as the last one took."""
 FAILURES_IN_A_ROW = {TryAgain: 3, UnexpectedAnswer: 10}
-"""So many windows in a row that failed for such a reason say that there is no use in going on."""
+"""Consecutive failed windows after which the fetch stops, by class of error."""
 
 _LATE = dt.timedelta(days=7)
-"""So late may figures be that keep no older ones back; a window of older labels that isn't ready is given up whole."""
+"""Until this long after its newest label settles, a window that isn't ready is requested again without that label.
+
+Later, the whole window fails.
+"""
 
 log = logging.getLogger("wx_datacube.ingest.pool")
 
@@ -53,7 +57,11 @@ _STOPS_AT_ONCE = (QuotaExhausted, NeedsPerson, HostDown, TokenRejected)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One commit of a running fetch: its `stored` windows, all `calls` and `rows` so far, and windows `left`."""
+    """One commit of a running fetch.
+
+    `stored` are the windows of this commit, `calls`, `rows` and `seconds` are totals so far, and `left` is the number
+    of windows still to fetch.
+    """
 
     endpoint: Endpoint
     stored: tuple[Window, ...]
@@ -65,7 +73,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What every call of a run carries into the ledger."""
+    """What the ledger stores with every call of a run."""
 
     run_id: str
     account: str
@@ -74,9 +82,9 @@ class RunContext:
 
 @dataclass(slots=True)
 class FetchPool:
-    """One endpoint's fetch: `work` through windows, then see `errors` by label and `calls`, the attempts made.
+    """The fetch of one endpoint. After `work`, `errors` holds failures by label and `calls` the number of attempts.
 
-    `budget` is how many attempts may be made today; None for as many as WeChat allows.
+    `budget` is the number of attempts allowed today; None means no limit.
     """
 
     warehouse: Warehouse
@@ -97,15 +105,16 @@ class FetchPool:
     _failures: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _news: "queue.SimpleQueue[Call | Window | None]" = field(default_factory=queue.SimpleQueue)
-    """What the workers tell: an attempt made, a window answered, None for the end of a worker."""
+    """Messages from the workers: an attempt, an answered window, or None when a worker ends."""
     _heard: "list[Call | Window]" = field(default_factory=list)
+    """Messages received and not yet committed."""
     _batch: tuple[int, Sequence[Call]] = (0, ())
-    """The calls that were last about to be committed, and the number of the first."""
+    """The calls of the last commit that was tried, and the call id of the first."""
     _running: int = 0
     _began: float = field(default_factory=time.monotonic)
 
     def work(self, windows: Iterable[Window]) -> None:
-        """Fetch the windows in their order; returns once each is stored, failed or given up."""
+        """Fetch the windows in the given order; return once each is stored, failed or given up."""
         self._windows.extend(windows)
         threads = min(self.concurrency, len(self._windows))
         if threads:
@@ -115,10 +124,10 @@ class FetchPool:
 
     @property
     def stopped(self) -> bool:
-        """Whether it would make no call for another window."""
+        """Whether the pool makes no more calls."""
         return self._stop is not None
 
-    # --- the main thread: from the workers' news to the file
+    # --- the main thread: from the workers' messages to the file
 
     def _store_until_done(self, workers: "list[Future[None]]") -> None:
         due = time.monotonic() + PUBLISH_SECONDS
@@ -131,7 +140,7 @@ class FetchPool:
                     ended = time.monotonic()
                     due = ended + max(PUBLISH_SECONDS, PUBLISH_SHARE * (ended - began))
         except BaseException:
-            # Interrupted, or the file can't be written: let the calls in flight end, and keep them if that works.
+            # Interrupted, or the file can't be written: wait for the calls in flight and try to commit them.
             self.halted.set()
             wait(workers)
             while not self._news.empty():
@@ -140,7 +149,7 @@ class FetchPool:
             raise
 
     def _gather(self) -> None:
-        """Hear the news of the next second, or until every worker has ended."""
+        """Receive messages for one commit interval, or until every worker has ended."""
         deadline = time.monotonic() + COMMIT_SECONDS
         with suppress(queue.Empty):
             while self._running:
@@ -154,11 +163,11 @@ class FetchPool:
             self._heard.append(news)
 
     def _store(self) -> None:
-        """Commit what was heard; it is kept for another try until that has worked."""
+        """Commit the received messages; they are kept for another try until a commit succeeds."""
         calls = [each for each in self._heard if isinstance(each, Call)]
         if calls:
             with self.warehouse.writing() as con:
-                # An interruption may have come after the commit, before anybody knew of it.
+                # If the last try was interrupted just after its commit, its calls are in the ledger already.
                 fresh = calls[self._committed(con, calls) :]
                 self._batch = (last_call(con) + 1, fresh)
                 rows = store_calls(con, fresh)
@@ -171,7 +180,7 @@ class FetchPool:
             self.progress(Progress(self.endpoint, windows, self.calls, self._rows, len(self._windows), seconds))
 
     def _committed(self, con: Connection, calls: Sequence[Call]) -> int:
-        """How many of the calls, the first ones, are in the ledger already."""
+        """Return how many of the calls, counted from the first, are in the ledger already."""
         number, batch = self._batch
         if not batch or batch[0] is not calls[0]:
             return 0
@@ -216,7 +225,7 @@ class FetchPool:
         except WeChatError as error:
             with self._lock:
                 self._failed(window, error)
-        except Exception as error:  # a fault of ours, which the other windows would meet too
+        except Exception as error:  # a bug in this package, which the other windows would hit too
             log.error("%s", fault_of(error))
             with self._lock:
                 self._stop = self._stop or UnexpectedAnswer(
@@ -244,14 +253,17 @@ class FetchPool:
             self._stop = self._stop or error
 
     def _ask_for_the_rest(self, window: Window) -> None:
-        """One label that isn't published yet (61503), by noon or later, must not keep back the older ones."""
+        """Request a window again without its newest label.
+
+        A label that is not published yet (61503), as late as noon or later, must not block older ones.
+        """
         if rest := window.asked[:-1]:
             self._windows.appendleft(Window(min(window.begin, rest[0]), rest[-1], rest))
 
     # --- the journal
 
     def permit(self) -> None:
-        """Refuse an attempt beyond the budget, or after the run has been stopped."""
+        """Raise unless one more attempt is within the budget and the run has not been stopped."""
         with self._lock:
             self._look_for_halt()
             if self._stop is not None:
@@ -265,7 +277,7 @@ class FetchPool:
                 self.budget -= 1
 
     def record(self, attempt: Attempt, window: Window) -> None:
-        """Put an attempt among the news, for the next commit."""
+        """Queue an attempt for the next commit."""
         stamp = self.stamp
         self._news.put(
             Call(
@@ -289,7 +301,7 @@ class FetchPool:
 
 @dataclass(frozen=True, slots=True)
 class _Journal:
-    """What the client reports the attempts of one window to."""
+    """Receives the client's attempts for one window and passes them to the pool."""
 
     crew: FetchPool
     window: Window

@@ -1,8 +1,8 @@
-"""Ingest: labels in, figures stored, a report for each label out. The use case, without Dagster.
+"""Ingest: fetch labels, store their figures and report on each label. This is the use case, without Dagster.
 
-What is stored is not asked again; the rest is planned into windows, fetched by several threads and committed about
-once a second, ledger and tables together. Add here what decides *whether and when* to call; how to call belongs to
-`wechat`, what an answer is worth to `warehouse.load`.
+Labels already stored are not requested again. The rest is planned into windows, fetched by several threads and
+committed about once a second, ledger and tables together. Add here what decides *whether and when* to call. How to call
+belongs to `wechat`, which rows of an answer to trust to `warehouse.load`.
 """
 
 import datetime as dt
@@ -37,14 +37,17 @@ from wx_datacube.warehouse.locks import ProcessSemaphore
 from wx_datacube.wechat import QUOTA_CALL, Client
 
 _ASK_QUOTA_ABOVE = 10
-"""So many calls may be tried without asking first whether the day's quota holds them; WeChat then says so itself."""
+"""Up to this many windows are sent without querying the day's quota first; WeChat reports it when it is used up."""
 _REFRESH_LASTS = dt.timedelta(days=30)
-"""A refresh that was cut off longer ago than this is begun anew: WeChat may have changed what it had asked."""
+"""A refresh interrupted longer ago than this starts over: WeChat may have changed figures it had already requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """What became of one label; `error` says why it is missing, or why it could not be asked again in a refresh."""
+    """The outcome of one label.
+
+    `error` says why it is missing, or why a refresh could not request it again.
+    """
 
     coverage: Coverage
     error: WeChatError | None = None
@@ -56,13 +59,13 @@ class LabelReport:
 
     @property
     def there(self) -> bool:
-        """Whether it is landed, empty or implied."""
+        """Whether the label is landed, empty or implied."""
         return self.coverage.state is not State.MISSING
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of all labels asked for, oldest first; `calls` counts attempts, each of which cost quota."""
+    """The outcome of all labels requested, oldest first; `calls` counts attempts, each of which costs quota."""
 
     endpoint: Endpoint
     labels: tuple[LabelReport, ...]
@@ -70,12 +73,12 @@ class Report:
 
     @property
     def undone(self) -> tuple[LabelReport, ...]:
-        """The labels that are missing, or were not asked again although that was wanted."""
+        """The labels that are missing, or that a refresh should have requested again and did not."""
         return tuple(report for report in self.labels if report.error is not None)
 
     @property
     def errors(self) -> tuple[WeChatError, ...]:
-        """Why labels are undone, each reason once, the most frequent first."""
+        """The distinct reasons why labels are undone, most frequent first."""
         reasons: dict[tuple[str, int | None], list[WeChatError]] = {}
         for report in self.undone:
             if error := report.error:
@@ -93,9 +96,9 @@ def _quiet(message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """Everything that ingestion for one account needs; `connect` makes the client when the first call is due.
+    """Ingestion for one account. `connect` creates the client when the first call is due.
 
-    The client gets the event by whose `wait` it sleeps, so that no pause outlasts an interruption.
+    `connect` gets the `halted` event. The client sleeps by its `wait`, so an interruption ends every pause.
     """
 
     warehouse: Warehouse
@@ -106,13 +109,13 @@ class Ingest:
     clock: Clock = beijing_now
     webhook: Secret | None = None
     publishing: bool = True
-    """Whether what was brought in is published before it is reported; else whoever said no publishes in the end."""
+    """Whether `bring_in` publishes what it stored before it reports. If False, the caller must publish."""
     halted: threading.Event = field(init=False)
-    """Set it to end everything that is being fetched, as soon as the calls in flight have ended."""
+    """Set it to stop all fetching as soon as the calls in flight have ended."""
     semaphore: ProcessSemaphore = field(init=False)
-    """What every call passes: no more than `concurrency` are in flight for the account."""
+    """Limits the account's calls in flight, over all processes, to `concurrency`."""
     alerts: Alerts = field(init=False)
-    """What is noted, and told, of what stands in the way."""
+    """Stores the account's alerts and sends them."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "halted", threading.Event())
@@ -121,9 +124,9 @@ class Ingest:
 
     @classmethod
     def of(cls, settings: Settings, account: Account, *, clock: Clock = beijing_now, **client: Any) -> "Ingest":
-        """Ingestion for a configured account; missing credentials are an error once a call is due.
+        """Return the `Ingest` of a configured account; `client` holds options of `Client`.
 
-        `client` are options of `Client`.
+        Missing credentials raise an error only when a call is due.
         """
 
         def connect(halted: threading.Event) -> Client:
@@ -150,11 +153,11 @@ class Ingest:
         progress: Callable[[Progress], None] = _ignore,
         notify: Callable[[str], None] = _quiet,
     ) -> Report:
-        """Make the labels landed, empty or implied, at the fewest calls, and report on each.
+        """Make the labels landed, empty or implied with the fewest calls, and report on each.
 
-        Those in `refresh` are asked again, once, though they are stored. `manual` lets a run ask WeChat once whether
-        quota is left where the ledger says that there is none. `notify` gets what a person should know. Raises
-        `SettingsError` and `WarehouseError`; whatever WeChat does is in the report.
+        Labels in `refresh` are requested once more even if they are stored. With `manual`, a run may query WeChat's
+        quota once if the ledger says that it is used up. `notify` gets messages for the operator. Raises
+        `SettingsError` and `WarehouseError`; WeChat's errors are in the report.
         """
         wanted = sorted(set(labels))
         task = _Task(self, endpoint, wanted, self.clock(), run_id, refresh, manual, progress, notify)
@@ -169,9 +172,10 @@ class Ingest:
         return self._noted(task)
 
     def look(self, endpoint: Endpoint, label: dt.date, *, run_id: str) -> Report:
-        """Make one call for a label that is due, be it stored or not, and keep the answer as that of any call.
+        """Make one call for a due label, whether or not it is stored, and store the answer like any other.
 
-        It waits for nobody who fetches the same, and is no refresh: an empty answer takes nothing away.
+        It doesn't wait for another process that fetches the same endpoint. It isn't a refresh: an empty answer deletes
+        nothing.
         """
         task = _Task(self, endpoint, [label], self.clock(), run_id, None, True, _ignore, _quiet, look=True)
         self.warehouse.require_room()
@@ -182,21 +186,22 @@ class Ingest:
         return self._noted(task)
 
     def _noted(self, task: "_Task") -> Report:
-        """The report of a task, of which the troubles have been noted."""
+        """Note the alerts of a task and return its report."""
         report, endpoint = task.report(), task.endpoint
         met = [error for error in report.errors if error.attempts]
-        if report.calls or met:  # what is stored already, or was held back, says nothing of calls
+        if report.calls or met:  # labels that are stored or held back say nothing about calls
             found = alerts_of(met, endpoint.name)
-            looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # no call is made without a token
+            looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # every call needs a token
             self.alerts.note(self.account.name, Source.CALLS, looked_at, found, task.notify)
         return report
 
     def ask_again(
         self, wanted: Mapping[Endpoint, Mapping[dt.date, State]], after_call_id: int
     ) -> "dict[Endpoint, RefreshPlan]":
-        """A refresh of `wanted` that need not be gone on with: it replaces none that was cut off.
+        """Return a refresh of `wanted` that isn't recorded: it can't be resumed and replaces no interrupted refresh.
 
-        What anybody has asked again after `after_call_id`, by which `wanted` was found, is not asked once more.
+        `wanted` was determined at `after_call_id`. Labels that any refresh has brought in since then are not requested
+        again.
         """
         begun = Refresh(self.clock(), after_call_id)
         return {
@@ -213,9 +218,10 @@ class Ingest:
         last: dt.date | None,
         notify: Callable[[str], None] = _quiet,
     ) -> "dict[Endpoint, RefreshPlan]":
-        """Begin a refresh of `wanted`, what of it is due and not implied; `first` and `last` are its bounds.
+        """Begin a refresh of the labels in `wanted` that are due and not implied; `first` and `last` are its bounds.
 
-        Where the same refresh was cut off, by the quota, say, it goes on: nothing that it has asked is asked once more.
+        If a refresh with the same bounds was interrupted, for example by the quota, it is resumed: labels that WeChat
+        has answered in it are not requested again.
         """
         now, account = self.clock(), self.account.name
         with self.warehouse.writing() as con:
@@ -247,7 +253,7 @@ class Ingest:
 
 @dataclass(frozen=True, slots=True)
 class RefreshPlan:
-    """A refresh of one endpoint: the `labels` to ask again, and those of them that it has `done` before."""
+    """A refresh of one endpoint: the `labels` to request again, and those of them already `done`."""
 
     labels: frozenset[dt.date]
     begun: Refresh | None
@@ -255,7 +261,7 @@ class RefreshPlan:
 
     @property
     def left(self) -> list[dt.date]:
-        """What it still has to ask, oldest first."""
+        """The labels still to request, oldest first."""
         return sorted(self.labels - self.done)
 
 
@@ -266,14 +272,17 @@ class _Plan:
     calls_today: int = 0
     quota_stop: bool = False
     granted: bool = True
-    """Whether WeChat gives figures of the endpoint; else a window goes alone, since it may refuse all of them."""
+    """Whether WeChat has answered this endpoint and has no standing error that needs a person.
+
+    If not, windows are sent one at a time, since WeChat may refuse them all.
+    """
     probe: bool = False
-    """Whether the first window with several labels has to go alone, since WeChat may refuse such windows."""
+    """Whether the first window with several labels is sent alone, since WeChat may refuse such windows."""
 
 
 @dataclass(slots=True)
 class _Task:
-    """One call of `Ingest.bring_in`."""
+    """One call of `Ingest.bring_in` or `Ingest.look`."""
 
     ingest: Ingest
     endpoint: Endpoint
@@ -285,16 +294,16 @@ class _Task:
     progress: Callable[[Progress], None]
     notify: Callable[[str], None]
     look: bool = False
-    """Whether to ask though it is stored, and nothing besides."""
+    """Whether to request the label even if it is stored, and no other label with it."""
     calls: int = 0
     errors: dict[dt.date, WeChatError] = field(default_factory=dict)
     held: dict[dt.date, WeChatError] = field(default_factory=dict)
-    """Why labels were not asked that are missing: what failed were their days."""
+    """Missing labels that were not requested because of their days, with the reason."""
 
     # --- plan
 
     def plan(self) -> _Plan:
-        """What is to be asked, as the file stands now."""
+        """Return what to request, judged by the current state of the file."""
         account, endpoint = self.ingest.account, self.endpoint
         start = min([account.start, *self.labels])
         with self.ingest.warehouse.writing() as con:
@@ -319,21 +328,26 @@ class _Task:
         return _Plan(windows, asked, calls_today, stopped, granted, habit is _WindowSupport.UNKNOWN)
 
     def _left_to_refresh(self, con: Connection) -> frozenset[dt.date]:
-        """What nobody has asked again since the refresh began: another run may be at the same one."""
+        """Return the labels to refresh that no run has brought in since the refresh began.
+
+        Another run may be working on the same refresh.
+        """
         if self.refresh is None or self.refresh.begun is None:
             return frozenset()
         after = self.refresh.begun.after_call_id
         return self.refresh.labels - known.asked_again(con, self.ingest.account.name, self.endpoint, after)
 
     def _to_ask(self, state: State | None, again: bool) -> bool:
-        if state is None:  # not due yet: nothing to ask, and the report says so
+        if state is None:  # not due yet: nothing to request; the report says so
             return False
         return state is State.MISSING or self.look or (again and state is not State.IMPLIED)
 
     def _held_back(self, con: Connection, asked: Sequence[dt.date]) -> dict[dt.date, WeChatError]:
-        """The labels not to be asked, since in this very run their days failed or are late, and may be silent.
+        """Return the labels not to request, with the reason.
 
-        The ledger decides, and no run is waited for: where days have not been asked, a call is spent.
+        In this same run, their days failed or are not published yet. Such a day may turn out to be silent, and a silent
+        day needs no call. Only the ledger is read; no run is waited for. A label whose day this run has not requested
+        gets its call.
         """
         account, days = self.ingest.account.name, ENDPOINTS[0]
         words = known.outcomes_of_run(con, account, days, self.run_id) if self.endpoint.implied_by_silence else []
@@ -343,25 +357,28 @@ class _Task:
         newest = {label: word for word in words for label in word.asked}
         held = {}
         for label in asked:
-            # What was not asked after the last failure was given up because of it.
+            # A day that has no outcome after a failure was given up because of that failure.
             word = newest.get(label) or (None if words[-1].good or words[-1].errcode == known.NOT_READY else words[-1])
             if word and states.get(label) is State.MISSING and (error := _unknown_day(word, label, self.endpoint)):
                 held[label] = error
         return held
 
     def _quota_stop(self, refused: dt.datetime | None) -> bool:
-        """Whether WeChat said today that the quota is used up; just after midnight it may have meant yesterday's."""
+        """Return whether WeChat said today that the quota is used up.
+
+        Just after midnight, such an answer may be about yesterday's quota, so it doesn't count.
+        """
         return refused is not None and refused >= midnight_of(self.now) + known.JUST_AFTER_MIDNIGHT
 
     def say_waiting(self, holder: str) -> None:
-        """Tell that another process fetches the same; what it brings in need not be asked."""
+        """Notify that another process fetches the same; the labels that it stores need no call."""
         if holder != str(os.getpid()):
             self.notify(f"Waiting for process {holder}, which is fetching {self.endpoint.name} for this account.")
 
     # --- fetch
 
     def fetch(self, plan: _Plan) -> None:
-        """Ask for the plan's windows; what is not answered is in `errors`, label by label."""
+        """Fetch the plan's windows and put the error of each label that isn't answered into `errors`."""
         if not plan.windows:
             return
         client = self.ingest.connect(self.ingest.halted)
@@ -371,7 +388,7 @@ class _Task:
                 self.errors.update(dict.fromkeys(plan.asked, stop))
                 return
             self._fetch_windows(client, plan)
-        except WeChatError as error:  # from asking for the quota
+        except WeChatError as error:  # from querying the quota
             self.errors.update(dict.fromkeys(plan.asked, error))
         finally:
             client.close()
@@ -401,7 +418,7 @@ class _Task:
             self.errors |= crew.errors
 
     def _budget(self, client: Client, plan: _Plan) -> int | None:
-        """Attempts that may be made today: what the settings leave and, where it may matter, what WeChat has left."""
+        """Return the attempts allowed today: what the settings leave and, for larger plans, what WeChat has left."""
         limit = self.ingest.daily_calls
         budgets = [] if limit is None else [limit - plan.calls_today]
         if len(plan.windows) > _ASK_QUOTA_ABOVE:
@@ -409,14 +426,15 @@ class _Task:
                 budgets.append(client.quota(self.endpoint.name).remain)
             except WeChatError as error:
                 if error.endpoint != QUOTA_CALL or isinstance(error, TryAgain | TokenRejected):
-                    raise  # what the statistics would meet too
+                    raise  # the statistics calls would fail the same way
                 self.notify(f"{self.endpoint.name}: going on without knowing what is left of today's quota. {error}")
         return min(budgets, default=None)
 
     def _probe(self, crew: FetchPool, plan: _Plan) -> list[Window]:
-        """Let windows go one at a time until it is known what WeChat takes; returns those that are left.
+        """Send windows one at a time until it is known what WeChat accepts; return the windows that are left.
 
-        That is whether it lets the endpoint's calls through at all, and those for several labels.
+        This shows whether WeChat lets calls of the endpoint through at all, and whether it accepts several labels per
+        call.
         """
         left, granted, probing = list(plan.windows), plan.granted, plan.probe
         answered: set[dt.date] = set()
@@ -434,14 +452,14 @@ class _Task:
                 return plan_windows(self.endpoint, set(plan.asked) - answered, one_label=True)
             answered |= {label for label, error in zip(probe.asked, errors, strict=True) if error is None}
             probing = probing and (probe.holds_one_label() or None not in errors)
-            # Whatever is about the call, and not about who makes it, shows that it was let through.
+            # An error about the call itself, not about the account, shows that WeChat let the call through.
             granted = granted or any(error is None or isinstance(error, NotReady | RequestRefused) for error in errors)
         return left
 
     # --- report
 
     def report(self) -> Report:
-        """The state of every label as it is stored, with the reason for each that is missing."""
+        """Return the state of every label as stored, with the reason for each that is missing."""
         account = self.ingest.account
         with self.ingest.warehouse.writing() as con:
             found = known.coverage(con, account.name, self.endpoint, self.labels, self.now)
@@ -478,7 +496,7 @@ class _Task:
 
 
 def _unknown_day(word: known.CallOutcome, label: dt.date, endpoint: Endpoint) -> WeChatError | None:
-    """Why a label waits for its day, by the last word on the day; None where that is no reason."""
+    """Return why a label waits for its day, by the last outcome of that day's call; None if it need not wait."""
     if word.good and word.requested_at >= settled_at(label, Period.DAY):
         return None  # rows were set apart, so the day is not silent
     kind: type[WeChatError] = UnexpectedAnswer
@@ -495,11 +513,11 @@ def _unknown_day(word: known.CallOutcome, label: dt.date, endpoint: Endpoint) ->
     ).after(0)
 
 
-# --- several labels a call? -------------------------------------------------------------------------------------
+# --- several labels per call ------------------------------------------------------------------------------------
 
 
 class _WindowSupport(Enum):
-    """Whether WeChat takes windows of several weeks or months: its pages disagree, so the ledger decides."""
+    """Whether WeChat accepts windows of several weeks or months. Its pages disagree, so the ledger decides."""
 
     SEVERAL = "several"
     ONE_LABEL = "one label"
@@ -507,9 +525,10 @@ class _WindowSupport(Enum):
 
 
 def _window_support(con: Connection, account: str, endpoint: Endpoint) -> _WindowSupport:
-    """The lesson of the ledger, by the newest window of several labels.
+    """Return what the ledger shows, judged by the newest window of several labels.
 
-    A refusal counts once each of its labels was answered alone, an answer if it left out none that then came alone.
+    A refusal counts once each of its labels has been answered alone. An answer counts as support unless it left out a
+    label for which a later call for that label alone brought rows.
     """
     if endpoint.period is Period.DAY:
         return _WindowSupport.SEVERAL

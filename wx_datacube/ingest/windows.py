@@ -1,7 +1,7 @@
-"""Windows: cover the labels still to ask with the fewest calls that the API accepts.
+"""Windows: cover the labels to request with the fewest calls that the API accepts.
 
-Add a rule here when an endpoint limits what one call may cover. Nothing here reads the clock, the network or the
-file; `ingest` passes in which labels are stored. Source: the span column of the catalog (`end - begin < span`).
+Add a rule here when an endpoint limits what one call may cover. Nothing here reads the clock, the network or the file;
+`ingest` passes in which labels are stored. Source: the span column of the catalog (`end - begin < span`).
 """
 
 import datetime as dt
@@ -17,14 +17,14 @@ _DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One call: the days `begin` to `end`, both included, and the labels that it is made for, oldest first."""
+    """One call: the days `begin` to `end`, both included, and the labels it is made for, oldest first."""
 
     begin: dt.date
     end: dt.date
     asked: tuple[dt.date, ...]
 
     def holds_one_label(self) -> bool:
-        """Whether begin and end are the same day, the form that every edition of WeChat's page allows."""
+        """Return whether begin and end are the same day, which every version of WeChat's page allows."""
         return self.begin == self.end
 
 
@@ -36,12 +36,12 @@ def plan_windows(
     one_label: bool = False,
     alone: Collection[dt.date] = (),
 ) -> list[Window]:
-    """The fewest windows over the labels `asked`, newest first.
+    """Return the fewest windows that cover the labels `asked`, newest first.
 
-    Greedy from the newest label backwards: no window reaches a label that an earlier one could still take, so their
-    number is the minimum for the span. Each is then widened backwards, at no cost, over labels in `stored`, so that
-    figures WeChat has changed since come along. `one_label` gives each label a call of its own; so do those in `alone`
-    get one, and no other window reaches over them.
+    The plan is greedy from the newest label backwards: each window takes every label within its span, so the number of
+    windows is minimal. Each window is then widened backwards over labels in `stored`. That costs no call and brings in
+    figures that WeChat has changed since. With `one_label`, every label gets a window of its own. A label in `alone`
+    always does, and no other window covers it.
     """
     span = dt.timedelta(days=0 if one_label else endpoint.max_span_days - 1)
     left = sorted(set(asked))
@@ -59,9 +59,12 @@ def plan_windows(
 
 
 def count_windows(endpoint: Endpoint, gaps: Iterable[tuple[dt.date, dt.date]]) -> int:
-    """How many windows `plan_windows` makes of all labels in `gaps`, first and last label of each, oldest first."""
+    """Return how many windows `plan_windows` makes for all labels in `gaps`.
+
+    Each gap is its first and last label; gaps are ordered oldest first.
+    """
     span = dt.timedelta(days=endpoint.max_span_days)
-    count, begin = 0, dt.date.max  # of the newest windows, and the day that they reach back to
+    count, begin = 0, dt.date.max  # `begin` is the oldest day of the windows counted so far
     for first, last in reversed(list(gaps)):
         end = min(last, label_of(begin - _DAY, endpoint.period))
         while end >= first:
@@ -73,7 +76,7 @@ def count_windows(endpoint: Endpoint, gaps: Iterable[tuple[dt.date, dt.date]]) -
 
 
 def _widened(begin: dt.date, earliest: dt.date, endpoint: Endpoint, stored: frozenset[dt.date]) -> dt.date:
-    """The oldest begin, not before `earliest`, such that only labels in `stored` are added."""
+    """Return the oldest begin, not before `earliest`, that adds only labels in `stored`."""
     while (before := label_of(begin - _DAY, endpoint.period)) in stored and before >= earliest:
         begin = before
     return begin

@@ -1,7 +1,7 @@
-"""Answers: what the bytes of a reply mean, and the ledger row of an attempt.
+"""Answers: parse the bytes of a reply, and make the ledger row of an attempt.
 
-Add a rule here when WeChat answers in a way that must be told from others. Pure: no socket, no clock. WeChat reports
-errors in the body of an HTTP 200, so a status says little; what an errcode means is said in `errors`.
+Add a rule here when WeChat has another form of answer that must be distinguished. Everything is pure: no socket, no
+clock. WeChat reports errors in the body of an HTTP 200, so the status says little; `errors` defines the errcodes.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ from wx_datacube.errors import (
 from wx_datacube.wechat.transport import Reply
 
 _SHORTEST_SECRET = 8
-"""A shorter string is not blanked out in bodies: it would destroy figures, and is nothing that WeChat gives out."""
+"""Shorter strings are not redacted: that could destroy figures, and WeChat issues no secret this short."""
 
 _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
@@ -41,9 +41,10 @@ _TOKEN_SERVER = "See what the token server, whose address is in WX_DATACUBE_TOKE
 class Attempt:
     """One attempt of a statistics call: a row of the ledger.
 
-    `requested_at` is Beijing time. It succeeded if and only if `http_status` is 200 and both `errcode` and `errmsg` are
-    None; then `response` is a JSON object with an array `list`. Else `errmsg` is WeChat's, or a sentence of ours where
-    there is none. With `http_status` None nothing whole came; `response` is what did.
+    `requested_at` is Beijing time. The attempt succeeded if and only if `http_status` is 200 and both `errcode` and
+    `errmsg` are None; then `response` is a JSON object with an array `list`. Otherwise `errmsg` is WeChat's, or a
+    sentence of ours if WeChat sent none. If `http_status` is None, no complete response arrived, and `response` is the
+    part that did.
     """
 
     endpoint: str
@@ -59,15 +60,15 @@ class Attempt:
 
     @property
     def ok(self) -> bool:
-        """Whether WeChat gave what was asked for."""
+        """Whether WeChat answered with the requested data."""
         return self.http_status == 200 and self.errcode is None and self.errmsg is None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Whose answer it is: its name in sentences, what was asked, what it must hold, and what to blank out in it.
+    """Where an answer comes from: its name in messages, what was requested, the field it must hold, and what to redact.
 
-    `kept` says that it goes into the ledger, as those of statistics calls do and of no others.
+    `kept` says that the answer goes into the ledger, which is so for statistics calls only.
     """
 
     who: str
@@ -82,7 +83,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A reply, understood: its text without secrets, WeChat's words, and either `data` or an `error`."""
+    """A parsed reply: its text without secrets, WeChat's errcode and errmsg, and either `data` or an `error`."""
 
     text: str | None = field(repr=False)
     data: dict[str, Any] | None = field(default=None, repr=False)
@@ -95,7 +96,7 @@ class Finding:
 def to_attempt(
     finding: Finding, reply: Reply, endpoint: str, begin: dt.date, end: dt.date, requested_at: dt.datetime
 ) -> Attempt:
-    """The ledger row of a reply."""
+    """Return the ledger row of a reply."""
     return Attempt(
         endpoint=endpoint,
         begin=begin,
@@ -111,7 +112,7 @@ def to_attempt(
 
 
 def parse_reply(reply: Reply, source: Source) -> Finding:
-    """Say what a reply means. Never raises: whatever is wrong is in the finding's `error`."""
+    """Return what a reply means. Never raises: whatever is wrong is in the finding's `error`."""
     text = redact(to_text(reply.body), source.secrets) if reply.body or reply.status is not None else None
     problem = _http_problem(reply, source)
     if problem:
@@ -130,7 +131,10 @@ def parse_reply(reply: Reply, source: Source) -> Finding:
 
 
 def _contradicts_itself(text: str, wanted: str) -> bool:
-    """Whether the object says what it means twice. Most bodies can't, which a look at the text is enough to see."""
+    """Return whether the object has `errcode` or the wanted field twice.
+
+    A search of the text is enough to rule that out for most bodies.
+    """
     if "\\u" not in text and all(text.count(f'"{name}"') < 2 for name in ("errcode", wanted)):
         return False
     names = [name for name, _ in _load(text, strict=True, pairs=list)]
@@ -138,7 +142,7 @@ def _contradicts_itself(text: str, wanted: str) -> bool:
 
 
 def _http_problem(reply: Reply, source: Source) -> WeChatError | None:
-    """The error of a reply whose body need not be looked at, else None."""
+    """Return the error of a reply whose body need not be read, else None."""
     if reply.status is None:
         return TryAgain(reply.fault or f"{source.who} did not answer.", endpoint=source.endpoint)
     if 500 <= reply.status <= 599:
@@ -151,7 +155,7 @@ def _http_problem(reply: Reply, source: Source) -> WeChatError | None:
 
 
 def _garbled(reply: Reply, text: str | None, source: Source) -> Finding:
-    """A body that is not JSON as it came; an errcode among garbled characters still counts."""
+    """Return the finding of a body that is not valid JSON; an errcode among garbled characters still counts."""
     try:
         lenient = _load(reply.body.decode("utf-8-sig", "replace"), strict=False)
     except ValueError:
@@ -164,7 +168,7 @@ def _garbled(reply: Reply, text: str | None, source: Source) -> Finding:
 
 
 def _business(data: dict[str, Any], text: str | None, source: Source) -> Finding:
-    """A JSON object: WeChat's error, or what was asked for."""
+    """Return the finding of a JSON object: WeChat's error, or the requested data."""
     try:
         errcode = _errcode(data.get("errcode"))
     except ValueError:
@@ -195,7 +199,7 @@ def _unexpected(what: str, source: Source, *, passing: bool = False) -> Unexpect
 
 
 def _advice(source: Source) -> str | None:
-    """What to do about an unexpected answer; None for the usual, which is about the ledger."""
+    """Return what to do about an unexpected answer; None for the class's own advice, which is about the ledger."""
     if source.own_server:
         return _TOKEN_SERVER
     if source.token_call:
@@ -204,14 +208,17 @@ def _advice(source: Source) -> str | None:
 
 
 def to_text(body: bytes) -> str:
-    """A body as text that DuckDB takes: UTF-8 without byte order mark, undecodable bytes and NULs as `\\xNN`."""
+    """Return a body as text that DuckDB accepts.
+
+    UTF-8 without byte order mark; undecodable bytes and NULs become `\\xNN`.
+    """
     return body.decode("utf-8-sig", "backslashreplace").replace("\0", "\\x00")
 
 
 def _require_text(body: bytes) -> None:
-    """Raise ValueError for a body in which `to_text` escapes something, which is not JSON.
+    """Raise ValueError if `to_text` escapes something in the body, which then isn't JSON.
 
-    The text alone does not show it: a backslash before the escape makes valid JSON of the two.
+    The text alone doesn't show it: a backslash before the escape turns the two into valid JSON.
     """
     if b"\0" in body:
         raise ValueError("a NUL")
@@ -219,7 +226,10 @@ def _require_text(body: bytes) -> None:
 
 
 def parse(text: str) -> Any:
-    """Parse JSON at least as strictly as DuckDB does, else ValueError. Integers beyond 30 digits stay text."""
+    """Parse JSON at least as strictly as DuckDB does; raise ValueError otherwise.
+
+    Integers of more than 30 digits stay text.
+    """
     data = _load(text, strict=True)
     if _HALF_PAIR.search(_PAIR.sub("", text.replace("\\\\", ""))):
         raise ValueError("half a surrogate pair")
@@ -227,7 +237,10 @@ def parse(text: str) -> Any:
 
 
 def _load(text: str, *, strict: bool, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """Parse JSON; `strict` False lets control characters through, `pairs` makes of objects what it returns."""
+    """Parse JSON; raise ValueError if it is invalid.
+
+    `strict=False` accepts control characters; `pairs` builds each object from its list of pairs.
+    """
     try:
         return json.loads(text, parse_int=_integer, parse_constant=_refuse, object_pairs_hook=pairs, strict=strict)
     except RecursionError:
@@ -243,7 +256,7 @@ def _refuse(constant: str) -> Any:
 
 
 def _errcode(value: object) -> int | None:
-    """An errcode as a number; None for success (absent, null or 0); ValueError for anything else."""
+    """Return an errcode as a number; None for success (absent, null or 0). Raise ValueError for anything else."""
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", value):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
@@ -256,19 +269,19 @@ def _errcode(value: object) -> int | None:
 
 
 def _errmsg(value: object, source: Source) -> str:
-    """WeChat's words as one line of at most 1000 characters that DuckDB takes; empty when there are none."""
+    """Return WeChat's errmsg as one line of at most 1000 characters that DuckDB accepts; empty if there is none."""
     text = redact(value, source.secrets) if isinstance(value, str) else ""
     return one_line(text[:5000]).encode("utf-8", "backslashreplace").decode()[:1000]
 
 
 def _rid(errmsg: str) -> str | None:
-    """The request id that WeChat puts at the end of its words."""
+    """Return the request id that WeChat puts at the end of its errmsg."""
     found = re.search(r"\brid:\s*([0-9A-Za-z-]{1,64})", errmsg)
     return found[1] if found else None
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every secret in it, in any of the ways in which a body may quote one, as `***`."""
+    """Return `text` with `***` in place of every secret, in any form in which a body may quote one."""
     for secret in secrets:
         for form in sorted(_forms(secret), key=len, reverse=True):
             text = text.replace(form, "***")
@@ -276,7 +289,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def _forms(secret: str) -> set[str]:
-    """The ways in which JSON, HTML and URLs write a string."""
+    """Return the forms in which JSON, HTML and URLs write a string."""
     if len(secret) < _SHORTEST_SECRET:
         return set()
     quoted = json.dumps(secret)[1:-1]

@@ -1,18 +1,18 @@
-"""Body: the bytes of an answer as they come in, unpacked, and never more of them than allowed.
+"""Body: decompress a response body as it arrives, up to a size limit.
 
-Add a rule here when it is about size or compression. The HTTP library's own unpacking has no bound: a body of some
-kilobytes may unfold to gigabytes. What the bytes mean is said in `answers`.
+Add a rule here when it is about size or compression. The HTTP library's own decompression has no limit: a body of a few
+kilobytes may expand to gigabytes. `answers` interprets the bytes.
 """
 
 import zlib
 
 MIB = 1024 * 1024
 HEAD_BYTES = 64 * 1024
-"""How much of an answer that is too large is kept."""
+"""How much of an oversized body is kept."""
 
 
 class Received:
-    """The body of an answer as it comes in: unpacked, and no larger than allowed, however it was packed."""
+    """The body of a response as it arrives: decompressed, and never larger than `limit` bytes, packed or unpacked."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -23,7 +23,7 @@ class Received:
         self._too_large = False
 
     def begin(self, coding: str) -> None:
-        """Take note of the body's coding: gzip was offered, nothing else."""
+        """Note the content coding. The request offers gzip only."""
         coding = coding.strip().lower()
         if coding in ("gzip", "x-gzip"):
             self._gzip = zlib.decompressobj(31)
@@ -31,14 +31,14 @@ class Received:
             self._coding = coding
 
     def feed(self, piece: bytes) -> bool:
-        """Add a piece; False when the body has become too large to go on."""
+        """Add a piece; return False once the body exceeds the limit."""
         self._packed += len(piece)
         self._body += self._unpack(piece) if self._gzip else piece
         self._too_large = max(len(self._body), self._packed) > self._limit
         return not self._too_large
 
     def _unpack(self, piece: bytes) -> bytes:
-        """Unpack a piece, and never more of it than one byte beyond the limit."""
+        """Decompress a piece, up to one byte beyond the limit."""
         unpacked = bytearray()
         while piece and self._gzip:
             if self._gzip.eof:
@@ -50,16 +50,16 @@ class Received:
         return bytes(unpacked)
 
     def finish(self) -> None:
-        """All came; EOFError when the packed body says that there should have been more."""
+        """End the body; raise EOFError if the compressed data is incomplete."""
         if self._gzip and not self._gzip.eof and self._packed:
             raise EOFError
 
     def kept(self) -> bytes:
-        """What to keep of the body: all, or the head of one that is too large."""
+        """Return the body, or only its head if it is too large."""
         return bytes(self._body[:HEAD_BYTES] if self._too_large else self._body)
 
     def fault(self, who: str) -> str | None:
-        """What is wrong with a body that came whole, as a sentence."""
+        """Return a sentence that says what is wrong with a body that arrived in full; None if nothing is."""
         if self._too_large:
             return f"{who} sent more than {self._limit // MIB} MiB; only the head of it is kept."
         return f"{who} sent a content coding that was not asked for." if self._coding else None

@@ -1,7 +1,7 @@
-"""Client: statistics and quota of one account; threads share it.
+"""Client: statistics and quota of one account, shared by threads.
 
-Add a method here for another call of the API. How bytes travel, what they mean, and when to ask again are the other
-modules' business. A statistics call answers `{"list": […]}`; every attempt goes into a journal, which `ingest` keeps.
+Add a method here for another call of the API. How bytes are sent, what they mean and when to retry belong to the other
+modules. A statistics call returns `{"list": […]}`. Every attempt is recorded in a journal, which `ingest` stores.
 """
 
 import datetime as dt
@@ -27,26 +27,26 @@ from wx_datacube.wechat.tokens import Fetcher, NoToken, StableToken, Tokens, Tok
 from wx_datacube.wechat.transport import Bounds, Reply, Transport
 
 QUOTA_CALL = "quota/get"
-"""What errors of `Client.quota` name as their endpoint."""
+"""The endpoint name in errors of `Client.quota`."""
 
 log = logging.getLogger("wx_datacube.wechat")
 
 
 class Journal(Protocol):
-    """What keeps account of the attempts of one account and endpoint; called from several threads."""
+    """Records the attempts for one account and endpoint. Its methods are called from several threads."""
 
     def permit(self) -> None:
-        """Called right before every attempt; raises, QuotaExhausted for one, when it must not be made."""
+        """Called right before every attempt; raises if it must not be made, for example `QuotaExhausted`."""
         ...
 
     def record(self, attempt: Attempt) -> None:
-        """Called after every attempt that was permitted, whatever came of it."""
+        """Called after every permitted attempt, whatever its outcome."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The day's quota of an endpoint, in calls, as WeChat counts (it may lag by about 1 %)."""
+    """The day's quota of an endpoint, in calls, as WeChat counts them; its count may lag by about 1 %."""
 
     daily_limit: int
     used: int
@@ -56,8 +56,8 @@ class Quota:
 class Client:
     """The API for one account.
 
-    Time-outs are seconds of one attempt: to connect, between two bytes, in all. `sleep` may return early (an
-    `Event.wait` for one): the journal is asked before each attempt, and stops a call by raising.
+    `bounds` limits one attempt: seconds to connect, between two bytes, and in total. `sleep` may return early, as
+    `Event.wait` does. The journal's `permit` runs before each attempt and raises to stop the call.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class Client:
 
     @classmethod
     def of(cls, account: Account, api_url: str = API_URL, **options: Any) -> Self:
-        """The client of a configured account; `options` as above.
+        """Return the client of a configured account; `options` are those of `Client`.
 
-        SettingsError when its credentials are missing, or something is wrong with its settings.
+        Raises `SettingsError` if its credentials are missing or its settings are wrong.
         """
         if not account.checked().can_call:
             raise no_credentials(account.variable("APPID"), account.variable("SECRET"), account.variable("TOKEN_URL"))
@@ -114,9 +114,9 @@ class Client:
         self.close()
 
     def fetch(self, endpoint: str, begin: dt.date, end: dt.date, journal: Journal) -> Attempt:
-        """Ask a statistics endpoint for the days `begin` to `end`, both included; the attempt that succeeded.
+        """Request a statistics endpoint for the days `begin` to `end`, both included; return the successful attempt.
 
-        Raises WeChatError when none did, SettingsError without credentials, and whatever the journal raises.
+        Raises `WeChatError` if none succeeds, `SettingsError` without credentials, and whatever the journal raises.
         """
         body = json.dumps({"begin_date": begin.isoformat(), "end_date": end.isoformat()}).encode()
 
@@ -134,7 +134,10 @@ class Client:
             return self._retry.run(once, tokens=self._tokens, permit=journal.permit)
 
     def quota(self, endpoint: str) -> Quota:
-        """The day's quota of a statistics endpoint; costs none of it and is not recorded. Raises WeChatError."""
+        """Return the day's quota of a statistics endpoint.
+
+        The call costs no quota and is not recorded. Raises `WeChatError`.
+        """
         body = json.dumps({"cgi_path": f"/datacube/{endpoint}"}).encode()
 
         def once(token: str) -> Quota:
@@ -147,7 +150,7 @@ class Client:
             return self._retry.run(once, tokens=self._tokens)
 
     def check_credentials(self) -> None:
-        """See whether a token can be had, without any other call. Raises WeChatError or SettingsError."""
+        """Fetch a token and make no other call. Raises `WeChatError` or `SettingsError`."""
         with self._named():
             self._tokens.current()
 
@@ -158,7 +161,7 @@ class Client:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Let the advice of an error name the account's own variables: of several accounts, each has others."""
+        """Make the advice of an error name the account's own variables: each of several accounts has its own."""
         try:
             yield
         except WeChatError as error:
@@ -166,7 +169,7 @@ class Client:
             raise
 
     def _call(self, name: str, path: str, body: bytes, token: str, wanted: str, kind: type) -> tuple[Finding, Reply]:
-        """One attempt of a call with a token; it goes to the API's host and nowhere else."""
+        """Make one attempt of a call with a token. The token is sent to the API's host only."""
         url = f"{self._api_url}{path}?access_token={quote(token, safe='')}"
         reply = self._transport.send(url, body, seconds=self._retry.host.seconds_left())
         secrets = (token, *(each.reveal() for each in self._secrets))

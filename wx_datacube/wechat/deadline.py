@@ -1,8 +1,8 @@
-"""Guard: the total time-out of an exchange, and silence about it in the HTTP library's log.
+"""Deadline: limit the total time of an exchange, and keep the HTTP library from logging it.
 
-Add a rule here when it has to reach into a connection of the HTTP library. The library's own time-outs start anew with
-each byte, so a timer shuts the socket down; and its log records carry the host and the path with the token in it, so
-none is let through while an exchange of ours is under way in that thread (other users of the library aren't touched).
+Add a rule here when it has to reach into a connection of the HTTP library. The library's own timeouts restart with each
+byte, so a watchdog thread shuts the socket down. The library's log records carry the host and the path with the token,
+so they are dropped in a thread while it runs an exchange of ours; other users of the library aren't affected.
 """
 
 import logging
@@ -25,7 +25,7 @@ POOL_SIZE = 64
 
 
 class Guard:
-    """The total time-out of one exchange: when it is over, the socket is shut down under whoever waits for it.
+    """The total timeout of one exchange: when it expires, the socket is shut down while the exchange waits for it.
 
     While a guard is active in a thread, the HTTP library logs nothing there.
     """
@@ -46,12 +46,15 @@ class Guard:
         _GUARD.reset(self._before)
 
     def look(self, now: float) -> None:
-        """Cut the exchange if its time is over."""
+        """Shut the exchange down if its time is over."""
         if now >= self._deadline and not self.expired:
             self._cut()
 
     def watch(self, connection: HTTPConnection) -> None:
-        """Take charge of a connection; its socket is remembered, since the library forgets it once the head is read."""
+        """Take charge of a connection; raise TimeoutError if the time is already over.
+
+        The socket is remembered because the library drops it once the head of the response is read.
+        """
         if self.expired:
             raise TimeoutError
         self._connection = connection
@@ -61,12 +64,12 @@ class Guard:
         self.expired = True
         for sock in (self._socket, self._connection and self._connection.sock):
             with suppress(OSError, ValueError, AttributeError, TypeError):
-                # Not SSLSocket's own shutdown, which pulls the TLS object away from under the reading thread.
+                # Not SSLSocket's own shutdown, which removes the TLS object while another thread reads from it.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # type: ignore[arg-type]
 
 
 class _Watchdog:
-    """One thread that looks at all exchanges under way; a timer thread for each would cost more than the exchange."""
+    """One thread that checks all exchanges in flight; a timer thread for each would cost more than the exchange."""
 
     INTERVAL = 0.1
 
@@ -105,19 +108,19 @@ _GUARD: ContextVar[Guard | None] = ContextVar("wx_datacube_guard", default=None)
 
 
 def _quiet(record: logging.LogRecord) -> bool:
-    """Logging filter: whether a record of the HTTP library is none of our exchanges'."""
+    """Logging filter: return whether a record of the HTTP library comes from no exchange of ours."""
     return _GUARD.get() is None
 
 
 def silence_http_log() -> None:
-    """Keep the HTTP library from logging about our exchanges: its records carry the host and the whole path."""
+    """Keep the HTTP library from logging our exchanges: its records carry the host and the whole path."""
     for name in list(logging.root.manager.loggerDict):
         if name.split(".")[0] in ("urllib3", "requests"):
             logging.getLogger(name).addFilter(_quiet)
 
 
 class _Watched:
-    """Part of a connection: puts it in charge of the guard of its exchange, and never prints (`debuglevel`)."""
+    """Mixin of a connection: registers it with the guard of its exchange, and turns debug output (`debuglevel`) off."""
 
     debuglevel = 0
 
@@ -155,18 +158,21 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Adapter whose connections obey the guard of their exchange; it retries nothing by itself."""
+    """Adapter whose connections obey the guard of their exchange. It retries nothing by itself."""
 
     def __init__(self) -> None:
         super().__init__(pool_connections=4, pool_maxsize=POOL_SIZE, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of direct connections."""
+        """Create the pools of direct connections."""
         super().init_poolmanager(*args, **kwargs)
         _guard_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Make the pools of connections through `proxy` (a SOCKS proxy has its own, which the guard can't watch)."""
+        """Create the pools of connections through `proxy`.
+
+        A SOCKS proxy has pools of its own, which the guard can't watch.
+        """
         manager = super().proxy_manager_for(proxy, **kwargs)
         if type(manager) is ProxyManager:
             _guard_pools(manager)
@@ -178,13 +184,13 @@ def _guard_pools(manager: PoolManager) -> None:
 
 
 def _authorized(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """The request with the credentials in its URL, if any, as HTTP Basic."""
+    """Return the request with the credentials in its URL, if any, as HTTP Basic."""
     user, password = get_auth_from_url(request.url or "")
     return HTTPBasicAuth(user.encode(), password.encode())(request) if user or password else request
 
 
 def deadline_session() -> requests.Session:
-    """A session with guarded connections and without credentials from `.netrc`."""
+    """Return a session with guarded connections and without credentials from `.netrc`."""
     session = requests.Session()
     session.auth = _authorized
     for scheme in ("http://", "https://"):

@@ -1,7 +1,7 @@
-"""Retry: the one loop that decides whether to ask again, when, and when to give up.
+"""Retry: the one loop that decides whether to try again, when, and when to give up.
 
-Add a rule here when an error should be answered by waiting or by a fresh token; which error it is, `errors` and
-`answers` have said before. Every wait and every count is bounded: a popular SDK fetched 137 tokens for one call.
+Add a rule here when an error should be answered by waiting or by a fresh token. `errors` and `answers` decide which
+error it is. Every wait and every count has a limit: a popular SDK fetched 137 tokens for one call.
 """
 
 import datetime as dt
@@ -21,26 +21,26 @@ T = TypeVar("T")
 log = logging.getLogger("wx_datacube.wechat")
 
 FORGET_AFTER = 300.0
-"""Seconds without any attempt after which a series of failures is over: the host may have recovered meanwhile."""
+"""Seconds without an attempt after which a series of failures is forgotten: the host may have recovered meanwhile."""
 
 
 class TokenSource(Protocol):
-    """Where the loop gets the token, and says that it was rejected."""
+    """Where the loop gets the token and reports a rejected one."""
 
     def current(self) -> str:
-        """The token in force, fetched if need be."""
+        """Return the current token; fetch it if necessary."""
         ...
 
     def replace(self, rejected: str) -> None:
-        """See to it that another token than `rejected` is in force."""
+        """Make sure that the current token is not `rejected`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to try: attempts, pauses for 45011, and the seconds without any success after which the host is down.
+    """How long to try: attempts, pauses for 45011, and seconds without any success after which the host counts as down.
 
-    `ends_within` bounds the seconds from the first failure of a dead host to the end, the attempt in flight included.
+    `ends_within` limits the seconds from the first failure of a dead host to the end, including the attempt in flight.
     """
 
     attempts: int = 4
@@ -50,9 +50,10 @@ class Limits:
 
 
 class CircuitBreaker:
-    """Remembers since when nothing has got through to a host, for all threads.
+    """Tracks, for all threads, how long nothing has got through to a host.
 
-    Its `stopwatch` counts seconds in which the machine was awake: a clock would take a suspended one for a dead host.
+    `stopwatch` counts only seconds in which the machine was awake: by the clock, a suspended machine would look like a
+    dead host.
     """
 
     def __init__(self, who: str, stopwatch: Callable[[], float], limits: Limits) -> None:
@@ -64,7 +65,7 @@ class CircuitBreaker:
         self._error: WeChatError | None = None
 
     def note(self, started: float, error: WeChatError | None) -> None:
-        """Take note of how an attempt that began at `started` ended."""
+        """Note how an attempt that began at `started` ended."""
         now = self._stopwatch()
         with self._lock:
             if not _worth_retrying(error) or isinstance(error, RateLimited):
@@ -75,18 +76,18 @@ class CircuitBreaker:
             self._last, self._error = now, error
 
     def check(self) -> None:
-        """Raise HostDown when nothing has got through for too long."""
+        """Raise `HostDown` if nothing has got through for too long."""
         age = self._age()
         if age > self._limits.dead_after:
             why = self._error.message if self._error else ""
             raise HostDown(f"Nothing has got through to {self._who} for {age:.0f} s. {why}")
 
     def seconds_left(self) -> float:
-        """How long an attempt may still take, so that a dead host ends the run in time."""
+        """Return how long an attempt may still take, so that a dead host ends the run in time."""
         return max(1.0, self._limits.ends_within - self._age())
 
     def _age(self) -> float:
-        """Seconds since the present series of failures began; 0 when there is none."""
+        """Return the seconds since the current series of failures began; 0 if there is none."""
         now = self._stopwatch()
         with self._lock:
             if now - self._last > FORGET_AFTER:
@@ -96,7 +97,7 @@ class CircuitBreaker:
 
 @dataclass(slots=True)
 class _Tally:
-    """What one call has used up of its bounds."""
+    """How much of its limits one call has used."""
 
     asked: int = 0
     failed: int = 0
@@ -105,7 +106,7 @@ class _Tally:
 
 
 class Retry:
-    """The loop, for one host; threads share it, its pauses and its knowledge of whether the host is alive."""
+    """The retry loop for one host. Threads share it, its pauses and its circuit breaker."""
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class Retry:
     def run(
         self, once: Callable[[str], T], *, tokens: TokenSource | None = None, permit: Callable[[], None] = lambda: None
     ) -> T:
-        """What `once(token)` returns, asked again as often as that makes sense; else its last error.
+        """Return the result of `once(token)`, tried again as often as that may help; otherwise raise its last error.
 
         `permit` is called right before every attempt and may raise. Errors of `tokens` and `permit` end the call.
         """
@@ -148,7 +149,7 @@ class Retry:
                 self._renew(error, tally, tokens, token)
 
     def _recover(self, error: WeChatError, tally: _Tally, at: dt.datetime) -> None:
-        """Wait as the error asks for; raise it when it is of no use, or no more."""
+        """Wait as long as the error requires; raise it if a retry can't help or the limits are used up."""
         tally.asked += 1
         if isinstance(error, RateLimited):
             self._pause(error, tally, at)
@@ -158,14 +159,14 @@ class Retry:
             raise error.after(tally.asked)
 
     def _renew(self, error: TokenRejected, tally: _Tally, tokens: TokenSource | None, token: str) -> None:
-        """Answer a rejected token with a fresh one, once, where more than one attempt may be made."""
+        """Replace a rejected token, once per call; raise the error after that, or if only one attempt is allowed."""
         if tokens is None or tally.renewed or self._limits.attempts == 1:
             raise error.after(tally.asked)
         tally.renewed = True
         tokens.replace(token)
 
     def _pause(self, error: RateLimited, tally: _Tally, at: dt.datetime) -> None:
-        """Let all threads wait for the minute after the one in which the call was made."""
+        """Make all threads wait for the minute after the one in which the call was made."""
         tally.pauses += 1
         if tally.pauses > self._limits.pauses:
             raise error.after(tally.asked)
@@ -174,7 +175,7 @@ class Retry:
         log.info("too many calls a minute: waiting until %s", next_minute.time())
 
     def _back_off(self, error: WeChatError, tally: _Tally) -> None:
-        """Wait about 1, 2, 4 s, as long as attempts are left and the host is not down."""
+        """Wait about 1, 2, 4 s while attempts are left and the host is not down."""
         tally.failed += 1
         self.host.check()
         if tally.failed >= self._limits.attempts:
@@ -182,12 +183,12 @@ class Retry:
         self._sleep(2 ** (tally.failed - 1) * (0.5 + self._chance()))
 
     def _wait(self) -> None:
-        """Wait while all threads pause; a little longer each, so that they don't all start at once."""
+        """Wait while all threads pause. Each adds a random delay, so that they don't all start at once."""
         left = (self._resume_at - self._clock()).total_seconds() if self._resume_at > self._clock() else 0.0
         if left > 0:
             self._sleep(left + self._chance())
 
 
 def _worth_retrying(error: WeChatError | None) -> bool:
-    """Whether an error may pass by itself: the host is busy, or can't be reached, or its answer was garbled."""
+    """Return whether an error may pass by itself: the host is busy or unreachable, or its answer was garbled."""
     return isinstance(error, TryAgain) or (isinstance(error, UnexpectedAnswer) and error.passing)

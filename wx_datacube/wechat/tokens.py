@@ -1,8 +1,9 @@
-"""Tokens: one access token for all threads, and where it comes from.
+"""Tokens: one access token shared by all threads, and the sources it comes from.
 
-Add a source here when a token can be had in another way; it needs `fetch`. Nothing here knows statistics, and nothing
-ever stores a token. `stable_token` gives every caller the same token, so that programs don't replace each other's (one
-of `/cgi-bin/token` is another and is left alone); where a token server (中控) is run, nobody else may fetch.
+Add a source here when a token can be fetched in another way; it needs a `fetch` method. Nothing here knows statistics,
+and nothing stores a token. `stable_token` returns the same token to every caller, so programs don't invalidate each
+other's token; tokens of `/cgi-bin/token` are separate and unaffected. Where a token server (中控) exists, nothing else
+may fetch tokens.
 """
 
 import copy
@@ -27,18 +28,21 @@ from wx_datacube.wechat.retry import Retry
 from wx_datacube.wechat.transport import Transport
 
 FORCE_EVERY = dt.timedelta(seconds=30)
-"""WeChat's own limit between two forced tokens; it allows 20 a day."""
+"""WeChat's minimum interval between two forced tokens; it allows 20 a day."""
 
 MOST_FORCED = 5
-"""Forced tokens of one client: whoever needs more fights another program, and others need the day's 20 too."""
+"""The most forced tokens per client.
+
+If more are needed, another program keeps replacing the token, and other programs need some of the day's 20 too.
+"""
 
 REFUSAL_HOLDS = dt.timedelta(seconds=60)
-"""How long the answer that somebody must act, or that the quota is used up, is given to all without asking again."""
+"""How long a `NeedsPerson` or `QuotaExhausted` error is raised to all callers without a new request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token; `until` None when its source doesn't say how long it is good for."""
+    """An access token; `until` is None if its source doesn't say how long it is valid."""
 
     value: str = field(repr=False)
     until: dt.datetime | None = None
@@ -48,12 +52,12 @@ class Fetcher(Protocol):
     """A source of tokens."""
 
     def fetch(self, rejected: str | None) -> Token:
-        """A token, if possible another one than `rejected`. Raises WeChatError."""
+        """Return a token, if possible not `rejected`. Raises `WeChatError`."""
         ...
 
 
 class Tokens:
-    """The token in force, for all threads: who comes while one is being fetched waits, and shares what comes of it."""
+    """The current token, shared by all threads. A thread that arrives during a fetch waits and shares its result."""
 
     def __init__(self, fetcher: Fetcher, clock: Clock) -> None:
         self._fetcher, self._clock = fetcher, clock
@@ -64,11 +68,11 @@ class Tokens:
         self._round = 0
 
     def current(self) -> str:
-        """The token in force, fetched if there is none or its time is over."""
+        """Return the current token; fetch one if there is none or it has expired."""
         return self._obtain(None)
 
     def replace(self, rejected: str) -> None:
-        """Fetch a fresh token, unless another thread has already replaced the rejected one."""
+        """Fetch a new token, unless another thread has already replaced the rejected one."""
         self._obtain(rejected)
 
     def _obtain(self, rejected: str | None) -> str:
@@ -84,7 +88,7 @@ class Tokens:
         return token.value != rejected and (token.until is None or self._clock() < token.until)
 
     def _share_failure(self, seen: int) -> None:
-        """Raise what the last fetch raised, if it began after this caller came, or still holds."""
+        """Raise the last fetch's error if that fetch ended while this caller waited, or if the error still holds."""
         if self._failure and (self._round != seen or self._clock() < self._failure_holds):
             raise copy.copy(self._failure)
 
@@ -113,7 +117,10 @@ class StableToken:
         self._forced_at = dt.datetime.min
 
     def fetch(self, rejected: str | None) -> Token:
-        """The account's token; a forced new one where WeChat rejects the one that it gives out itself."""
+        """Return the account's token; force a new one if WeChat hands out the rejected one.
+
+        Raises `TokenRejected` if tokens were forced too often or too recently.
+        """
         token = self._ask(force=False)
         if token.value != rejected:
             return token
@@ -131,13 +138,13 @@ class StableToken:
 
 
 class TokenServer:
-    """A token server (中控) of the account's owner: GET answers `{"access_token": …}`; its URL is a secret."""
+    """The token server (中控) of the account's owner: a GET answers `{"access_token": …}`. Its URL is a secret."""
 
     def __init__(self, url: Secret, transport: Transport, retry: Retry, clock: Clock) -> None:
         self._url, self._transport, self._retry, self._clock = url, transport, retry, clock
 
     def fetch(self, rejected: str | None) -> Token:
-        """The token that the server gives out, be it the rejected one: only the server knows better."""
+        """Return the server's token, even if it is the rejected one: only the server can replace it."""
         url = self._url.reveal()
         source = Source(
             "The token server", "token server", "access_token", str, (url,), token_call=True, own_server=True
@@ -146,7 +153,7 @@ class TokenServer:
 
 
 class NoToken:
-    """No credentials: asking for a token is an error of the settings."""
+    """Stands in for missing credentials: fetching a token is an error of the settings."""
 
     def fetch(self, rejected: str | None) -> Token:
         """Raise SettingsError."""
@@ -154,7 +161,7 @@ class NoToken:
 
 
 def no_credentials(appid: str, secret: str, token_url: str) -> SettingsError:
-    """The error of an account that can't ask for a token; the arguments are names of variables."""
+    """Return the error of an account that can't fetch a token; the arguments are names of variables."""
     return SettingsError(
         "There are no credentials to ask WeChat with.",
         advice=f"Set {appid} and {secret}, or {token_url}, in .env.",
@@ -162,7 +169,7 @@ def no_credentials(appid: str, secret: str, token_url: str) -> SettingsError:
 
 
 def _token(transport: Transport, retry: Retry, source: Source, url: str, body: bytes | None, clock: Clock) -> Token:
-    """One attempt of a token call."""
+    """Make one attempt of a token call."""
     asked = clock()
     finding = parse_reply(transport.send(url, body, seconds=retry.host.seconds_left()), source)
     if finding.error:
@@ -177,7 +184,10 @@ def _token(transport: Transport, retry: Retry, source: Source, url: str, body: b
 
 
 def _until(seconds: Any, asked: dt.datetime) -> dt.datetime | None:
-    """When to ask for the next token: a little before this one's time is over (`expires_in` counts down)."""
+    """Return when to fetch the next token: a little before this one expires (`expires_in` counts down).
+
+    None if `expires_in` isn't a plausible number of seconds.
+    """
     if isinstance(seconds, str) and seconds.isascii() and seconds.isdigit():
         seconds = int(seconds[:9])
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds <= 10**6:

@@ -1,8 +1,8 @@
-"""Transport: one HTTP exchange, bounded in time and size, that never says where it went.
+"""Transport: one HTTP exchange, limited in time and size, whose errors never contain the URL.
 
-Add a rule here when it is about how a request is sent, or about what can go wrong on its way. What a body means is said
-in `answers`. Errors of the HTTP library stop here, as sentences of ours: their own text carries the URL with the token.
-Other errors are faults of ours, and are raised.
+Add a rule here when it is about how a request is sent, or what can fail in transit. `answers` interprets the body.
+Errors of the HTTP library are replaced here by sentences of ours, because their own text carries the URL with the
+token. Other exceptions are bugs in this package and are raised.
 """
 
 import http.client
@@ -33,7 +33,7 @@ _PIECE = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Bounds of one exchange: seconds to connect, between two bytes, and in all; bytes of the body, unpacked."""
+    """Limits of one exchange: seconds to connect, between two bytes, and in total; bytes of the unpacked body."""
 
     connect: float = 5.0
     read: float = 10.0
@@ -43,10 +43,11 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: status and body, unpacked.
+    """The response: status and decompressed body.
 
-    `fault` is a sentence when it can't be used as it is. With status None nothing whole came, and asking again may
-    help (`body` is then the part that came); else the body is too large (its head is kept) or in an unasked coding.
+    `fault` is a sentence if the response can't be used as it is. If the status is None, no complete response arrived,
+    and a retry may help; `body` is then the part that arrived. Otherwise the body is too large (its head is kept) or
+    has a content coding that was not requested.
     """
 
     status: int | None
@@ -56,7 +57,10 @@ class Reply:
 
 
 def is_direct(url: str) -> bool:
-    """Whether a URL must not go through a proxy of the environment: plain http is for this machine or network only."""
+    """Return whether a URL must bypass the environment's proxies.
+
+    Plain http is meant for this machine or its network only, so it never goes through a proxy.
+    """
     parts = urlsplit(url)
     try:
         loopback = ipaddress.ip_address(parts.hostname or "").is_loopback
@@ -66,7 +70,7 @@ def is_direct(url: str) -> bool:
 
 
 class Transport:
-    """Exchanges with one host, called `who` in sentences; threads share it."""
+    """Exchanges with one host, shared by threads; `who` names the host in messages."""
 
     def __init__(self, who: str, bounds: Bounds, session_factory: Callable[[], requests.Session]) -> None:
         self.who = who
@@ -77,7 +81,7 @@ class Transport:
         silence_http_log()
 
     def send(self, url: str, body: bytes | None = None, *, seconds: float | None = None) -> Reply:
-        """POST `body` as JSON, or GET without one, within `seconds` (at most, and by default, the total time-out)."""
+        """POST `body` as JSON, or GET without one, within `seconds` (at most, and by default, the total timeout)."""
         started = time.monotonic()
         received = Received(self._bounds.size)
         status, fault, failed = None, None, None
@@ -87,7 +91,7 @@ class Transport:
                 status = self._exchange(url, body, received)
             except _OF_THE_WIRE as error:
                 failed = error
-            except Exception:  # a fault of ours, unless it comes of the socket that was shut down meanwhile
+            except Exception:  # a bug in this package, unless the deadline has shut the socket down meanwhile
                 if not guard.expired:
                     raise
         if failed:
@@ -102,7 +106,10 @@ class Transport:
         self._session.close()
 
     def _exchange(self, url: str, body: bytes | None, received: "Received") -> int:
-        """One exchange; the status. Goes round `Session.send`, which keeps cookies and reads what redirects carry."""
+        """Make one exchange and return the status.
+
+        It bypasses `Session.send`, which stores cookies and reads the bodies of redirects.
+        """
         with self._open(url, body) as response:
             received.begin(response.headers.get("Content-Encoding", ""))
             for piece in response.raw.stream(_PIECE, decode_content=False):
@@ -127,7 +134,7 @@ class Transport:
 
 
 _OF_THE_WIRE = (requests.RequestException, lib.HTTPError, http.client.HTTPException, OSError, EOFError, zlib.error)
-"""What the HTTP library raises for what happens on the way, whatever else it is; the rest are faults of ours."""
+"""What the HTTP library raises for failures in transit. Any other exception is a bug in this package."""
 _FAULTS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((lib.NameResolutionError, socket.gaierror), "can't be reached: its name can't be resolved."),
     ((lib.ProxyError,), "can't be reached: the proxy of this machine's environment does not let us through."),
@@ -146,7 +153,7 @@ _FAULTS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
 
 
 def _sentence(error: BaseException, bounds: Bounds) -> str:
-    """What an error of the HTTP library means, in our words: nothing of its own text, which carries the URL."""
+    """Return what an error of the HTTP library means in our words, without its own text, which carries the URL."""
     chain = list(_chain(error))
     for kinds, sentence in _FAULTS:
         if any(isinstance(link, kinds) for link in chain):
@@ -155,13 +162,16 @@ def _sentence(error: BaseException, bounds: Bounds) -> str:
 
 
 def _reason(chain: list[BaseException]) -> str:
-    """The operating system's own words, such as "No route to host", which name no host."""
+    """Return the operating system's message, such as "No route to host", which names no host."""
     reasons = (link.strerror for link in chain if isinstance(link, OSError) and isinstance(link.strerror, str))
     return next(reasons, "no connection")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that it wraps: causes, contexts, and what the libraries hide in `args` and `reason`."""
+    """Yield an error and all errors that it wraps.
+
+    These are causes, contexts, and those that the libraries keep in `args` and `reason`.
+    """
     todo, seen = [error], set()
     while todo:
         link = todo.pop(0)
