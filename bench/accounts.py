@@ -27,8 +27,8 @@ from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import beijing_now, due_labels
 from wx_datacube.config.settings import Account
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.warehouse.checks import checks_of, evidence_of_a_run, run_check
-from wx_datacube.warehouse.copies import copy_file, onto_disk, read_all, read_changed
+from wx_datacube.warehouse.checks import check_context_of_run, checks_of, run_check
+from wx_datacube.warehouse.copies import copy_file, flush_to_disk, read_all, read_changed
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
 
@@ -160,7 +160,7 @@ def a_day(warehouse: Warehouse, emulated: Emulator, name: str, place: int) -> Co
         label = due_labels(endpoint.period, first, last)[-1 - place]
         report = it.bring_in(endpoint, [label], run_id="bench")
         assert not report.undone
-        with evidence_of_a_run(it.warehouse, name, first, endpoint) as evidence:
+        with check_context_of_run(it.warehouse, name, first, endpoint) as evidence:
             for check in checks_of(endpoint):
                 run_check(check, evidence, endpoint)
     return cost(began)
@@ -181,7 +181,7 @@ def publishing(warehouse: Warehouse) -> Iterator[tuple[str, float]]:
 
     def parts() -> Iterator[tuple[str, Callable[[], None]]]:
         yield "copied", lambda: copy_file(warehouse.writer, copy, 0o444)
-        yield "on the disk", lambda: onto_disk(copy)
+        yield "on the disk", lambda: flush_to_disk(copy)
         yield "every row read", lambda: read(read_all)
         yield "what changed read", lambda: read(lambda con: read_changed(con, copy, warehouse.database))
         yield "a publication", warehouse.publish
@@ -191,7 +191,7 @@ def publishing(warehouse: Warehouse) -> Iterator[tuple[str, float]]:
             how(con)
 
     began = now()
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         con.execute("UPDATE datacube.accounts SET added_at = added_at + INTERVAL 1 SECOND")
     yield "a commit", cost(began).seconds
     for what, act in parts():
@@ -253,7 +253,7 @@ def status(folder: Path, *options: str) -> Cost:
 
 def figures(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str, float]]:
     """Everything that is measured of one database, but what a day costs."""
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         for table in ("api_calls", "getupstreammsghour"):
             ((rows,),) = con.execute(f"SELECT count(*) FROM datacube.{table}").fetchall()
             yield f"rows of {table}", rows

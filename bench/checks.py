@@ -13,7 +13,7 @@ from typing import Any
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
 from wx_datacube.catalog.periods import due_labels, due_on
-from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, evidence_of_a_run, run_check
+from wx_datacube.warehouse.checks import check_context_of_readers, check_context_of_run, checks_of, run_check
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import Call, store_calls
 
@@ -49,7 +49,9 @@ def measured(warehouse: Warehouse, endpoint: Endpoint) -> tuple[float, int]:
     """Seconds of processor that a run's checks of an asset take, the least of some; and how much they found."""
     taken, found = [], 0
     for _ in range(TIMES):
-        with evidence_of_a_run(warehouse, "shop", HISTORY_START, endpoint) as evidence:  # a run opens the file anyway
+        with check_context_of_run(
+            warehouse, "shop", HISTORY_START, endpoint
+        ) as evidence:  # a run opens the file anyway
             began = time.process_time()
             found = sum(len(run_check(check, evidence, endpoint)) for check in checks_of(endpoint))
             taken.append(time.process_time() - began)
@@ -59,7 +61,7 @@ def measured(warehouse: Warehouse, endpoint: Endpoint) -> tuple[float, int]:
 def twelve_years(folder: Path) -> Warehouse:
     """Everything since 2014-12-01, stored and published."""
     warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW)
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         for endpoint in ENDPOINTS:
             store_calls(con, list(calls(endpoint)))
     warehouse.publish()
@@ -71,7 +73,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         warehouse = twelve_years(Path(folder))
         for endpoint in ENDPOINTS:
-            with warehouse.reading() as con:
+            with warehouse.open_published() as con:
                 ((stored,),) = con.execute(f"SELECT count(*) FROM datacube.{endpoint.name}").fetchall()
             seconds, found = measured(warehouse, endpoint)
             print(

@@ -41,7 +41,7 @@ def milliseconds(con: Connection, sql: str) -> float:
 
 def show_views(warehouse: Warehouse) -> None:
     """Print a line a view."""
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         con.execute("USE datacube")
         for (view,) in con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1").fetchall():
             columns = [name for name, *_ in con.execute(f"DESCRIBE {view}").fetchall()]
@@ -52,7 +52,7 @@ def show_views(warehouse: Warehouse) -> None:
 def show_report(warehouse: Warehouse, output: Path) -> None:
     """Print how long the report takes to be made, how large it is, and how long Chromium takes to draw it."""
     began = time.perf_counter()
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         figures = read_figures(con, "shop", HISTORY_START, NOW, None, None)
     save(figures, "zh", warehouse.database, NOW, output)
     print(f"made in {time.perf_counter() - began:.1f} s, {output.stat().st_size:,} bytes")

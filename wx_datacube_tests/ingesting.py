@@ -19,7 +19,7 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import Ingest, RefreshPlan, Report
 from wx_datacube.operations.backfill import Run
-from wx_datacube.warehouse.coverage import Refresh, State, note_refresh, states
+from wx_datacube.warehouse.coverage import Refresh, State, record_refresh, states
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
 
@@ -98,8 +98,8 @@ class Shop:
 
     def begin_refresh(self, endpoint: Endpoint) -> Refresh:
         """Take down that a refresh begins."""
-        with self.warehouse.writing() as con:
-            return note_refresh(con, self.ingest.account.name, endpoint, None, None, self.now)
+        with self.warehouse.transaction() as con:
+            return record_refresh(con, self.ingest.account.name, endpoint, None, None, self.now)
 
     def bring_everything_in(self) -> list[Report]:
         """All endpoints, days before what they may make superfluous."""
@@ -116,12 +116,12 @@ class Shop:
     def states(self, endpoint: Endpoint) -> dict[dt.date, State]:
         """The state of every due label by the published file."""
         account = self.ingest.account
-        with self.warehouse.reading() as con:
+        with self.warehouse.open_published() as con:
             return states(con, account.name, account.start, self.now, endpoint)[endpoint.name]
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """All rows of a query of the published file."""
-        with self.warehouse.reading() as con:
+        with self.warehouse.open_published() as con:
             return con.execute(sql, parameters or None).fetchall()
 
 

@@ -79,7 +79,7 @@ def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
 def test_every_endpoint_has_a_table_an_asset_its_checks_and_a_readme_row(endpoint: Endpoint, it: DagsterEnv) -> None:
     """Whoever adds an entry to the catalog finds here what else is missing."""
     graph = build_defs().resolve_asset_graph()
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
 
     assert endpoint.name in tables
@@ -241,7 +241,7 @@ def test_every_view_is_documented_with_its_columns(readme: str, it: DagsterEnv) 
     found = (
         "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() WHERE schema_name = 'main'"
     )
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         views = dict(con.execute(f"{found} AND NOT internal GROUP BY ALL").fetchall())
     documented = {
         name: re.split(r",\s*", code(cells[1])[0])
@@ -256,7 +256,7 @@ def test_every_view_is_documented_with_its_columns(readme: str, it: DagsterEnv) 
 @both
 def test_every_table_is_documented(readme: str, it: DagsterEnv) -> None:
     """The tables and views of the schema `datacube`; of the seven, the first stands for all."""
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         found = con.execute(
             "SELECT DISTINCT table_name FROM duckdb_columns() WHERE schema_name = 'datacube'"
         ).fetchall()
@@ -319,7 +319,7 @@ def test_the_examples_in_sql_run(readme: str, it: DagsterEnv) -> None:
 def test_queries_on_the_command_line_run(readme: str, it: DagsterEnv) -> None:
     """What is given to the `duckdb` program or to Python in a shell."""
     found = re.findall(r'"(FROM [^"]+)"|\.sql\(\'([^\']+)\'\)', TEXTS[readme])
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         for query in found:
             con.execute("".join(query))
 

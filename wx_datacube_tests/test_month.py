@@ -19,7 +19,7 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.status import read_status
 from wx_datacube.orchestration.assets import resource_key
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
-from wx_datacube.warehouse.checks import By, check_context_of_readers, checks_of, concerned, run_check
+from wx_datacube.warehouse.checks import RemedyAction, check_context_of_readers, checks_of, labels_to_refresh, run_check
 from wx_datacube.warehouse.coverage import State, states
 from wx_datacube_tests.dagster_environment import HOURS, QUIET, SENDERS, DagsterEnv, asset_key, orchestra
 from wx_datacube_tests.receiver import Receiver, receiving
@@ -117,10 +117,10 @@ def heals(month: Month) -> None:
             finding
             for endpoint in ENDPOINTS
             for check in checks_of(endpoint)
-            if check.cure.by is By.ASKING_AGAIN
+            if check.remedy.action is RemedyAction.REFRESH
             for finding in run_check(check, evidence, endpoint)
         ]
-    for endpoint, labels in sorted(concerned(found).items(), key=lambda each: ENDPOINTS.index(each[0])):
+    for endpoint, labels in sorted(labels_to_refresh(found).items(), key=lambda each: ENDPOINTS.index(each[0])):
         for label in sorted(labels):
             tags = {f"dagster/asset_partition_range_{end}": label.isoformat() for end in ("start", "end")}
             config = {"ops": {f"default__{endpoint.name}": {"config": {"refresh": True}}}}
@@ -311,7 +311,7 @@ def test_every_morning_has_the_right_word(month: Month) -> None:
 
 def _assert_that_all_is_there(month: Month) -> None:
     """Nothing is missing in the file, and Dagster holds every label as materialized."""
-    with month.it.warehouse.reading() as con:
+    with month.it.warehouse.open_published() as con:
         found = states(con, "default", START, month.now)
     for endpoint in ENDPOINTS:
         assert State.MISSING not in found[endpoint.name].values()

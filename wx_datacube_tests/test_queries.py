@@ -37,7 +37,7 @@ def test_there_are_ten_questions_in_two_languages() -> None:
 @pytest.mark.parametrize("number", range(1, 11))
 def test_every_question_is_answered(number: int, it: Shop) -> None:
     """With rows, of which each names the account, and without an empty column."""
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         found = con.execute(QUESTIONS[number - 1][2])
         names, rows = [column[0] for column in found.description], found.fetchall()
 

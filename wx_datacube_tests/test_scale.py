@@ -30,7 +30,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     """The same account, and nine others whose rows lie between its own, day by day."""
     warehouse = years(tmp_path_factory.mktemp("crowd"))
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         con.execute(f"CREATE TEMP TABLE other AS SELECT 'other' || unnest(range({OTHERS})) AS name")
         con.execute(
             "INSERT INTO datacube.accounts SELECT a.* REPLACE (name AS account) FROM datacube.accounts a, other"
@@ -59,7 +59,7 @@ def seconds(act: Callable[[], object]) -> float:
 
 def a_run(warehouse: Warehouse) -> None:
     """What a run asks of the file and stores in it: states, an answer for a day of hours, and what became of it."""
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         known.states(con, "shop", HISTORY_START, TODAY, HOURS)
         store_calls(con, [answered(HOURS, day(23), None, hour_row(day(23)))])
         known.coverage(con, "shop", HOURS, [day(23)], TODAY)

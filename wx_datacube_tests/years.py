@@ -19,7 +19,7 @@ def years(
     Each type has the same number of messages every hour, and every user sends two.
     """
     warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: TODAY)
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         con.execute("INSERT INTO datacube.accounts VALUES ('shop', 'wx5eed0fda7acbe011', $1, $2)", [start, TODAY])
         for call_id, endpoint in enumerate(ENDPOINTS, 1):
             labels = [

@@ -14,15 +14,15 @@ from wx_datacube.catalog.periods import due_on, midnight_of
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.warehouse.coverage import (
     Connection,
-    Lately,
+    RecentCalls,
     Summary,
-    calls_lately,
+    doubtful_silent_days,
     last_calls_at,
+    recent_calls,
     summaries,
-    zero_days,
 )
 from wx_datacube.warehouse.files import Warehouse
-from wx_datacube.warehouse.overdue import Gap, Overdue, judge_overdue, quota_is_used_up
+from wx_datacube.warehouse.overdue import Gap, Overdue, overdue_from, quota_is_used_up
 
 OVERDUE = "overdue"
 """The cause of alerts about missing labels."""
@@ -61,7 +61,7 @@ def look(con: Connection, settings: Settings, accounts: Sequence[Account], now: 
     starts = {each.name: each.start for each in accounts}
     if not starts:
         return {}
-    return judge(con, settings, accounts, now, summaries(con, starts, now), calls_lately(con, now))
+    return judge(con, settings, accounts, now, summaries(con, starts, now), recent_calls(con, now))
 
 
 def judge(
@@ -70,15 +70,15 @@ def judge(
     accounts: Sequence[Account],
     now: dt.datetime,
     found: Mapping[tuple[str, str], Summary],
-    lately: Mapping[tuple[str, str], Lately],
+    lately: Mapping[tuple[str, str], RecentCalls],
 ) -> dict[str, Attention]:
     """Return the same as `look`, for callers that have already read the summaries and calls."""
     names = [each.name for each in accounts]
     warehouse, alerts = Warehouse(settings.database), Alerts(settings.database)
-    overdue = judge_overdue(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
+    overdue = overdue_from(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
     used_up = {of for of, calls in lately.items() if quota_is_used_up(calls, settings.daily_calls)}
-    refused = {of for of, calls in lately.items() if calls.refused}
-    asked, zeros = last_calls_at(con), zero_days(con, names, now)
+    refused = {of for of, calls in lately.items() if calls.not_ready}
+    asked, zeros = last_calls_at(con), doubtful_silent_days(con, names, now)
     return {
         name: Attention(
             tuple(_overdue(name, overdue[name], asked.get(name), alerts, now, used_up, refused)),
@@ -112,7 +112,7 @@ def _overdue(
     refused: Collection[tuple[str, str]],
 ) -> list[Alert]:
     """Return one incident for everything that needs a person; each gap is a subject, so that growth is noticed."""
-    acute = [each for each in overdue if not each.waits]
+    acute = [each for each in overdue if not each.waiting_reason]
     if not acute:
         return []
     yesterday = midnight_of(now) - dt.timedelta(days=1)

@@ -40,7 +40,7 @@ def run_remove(settings: Settings, name: str) -> int:
             click.echo("Nothing was changed: it wants a y as its answer.", err=True)
             return 1
         click.echo(f"{name} is removed. The file as it was before: {accounts.remove_account(warehouse, name)}")
-    if copies := accounts.still_holding(warehouse, name):
+    if copies := accounts.copies_with_account(warehouse, name):
         click.echo(f"These copies still hold {name}, or can't be read. Delete them before you give the folder away:")
         for copy in copies:
             click.echo(f"  {copy}")
@@ -58,7 +58,7 @@ def _confirmed() -> bool:
 
 
 def _was_cut_off(warehouse: Warehouse, account: str) -> bool:
-    cut_off = accounts.was_cut_off(warehouse, account)
+    cut_off = accounts.was_interrupted(warehouse, account)
     if cut_off:
         click.echo(f"{account} was renamed or removed by a command that was cut off; that is published now.")
     return cut_off

@@ -39,7 +39,7 @@ def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
         raise
     finally:
         # What is missing in the end is told, too: by cron nobody reads what this prints.
-        with suppress(WxDatacubeError), Warehouse(settings.database).reading() as con:
+        with suppress(WxDatacubeError), Warehouse(settings.database).open_published() as con:
             tell(con, settings, account, beijing_now(), display.said)
 
 
@@ -51,10 +51,12 @@ def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_D
         states = backfill.run()
     _show_outcome(display.console, states)
     if backfill.reports:
-        with Warehouse(settings.database).writing() as con:
-            begun = known.beginning(con, account.name, account.start, now)
+        with Warehouse(settings.database).reading_committed() as con:
+            begun = known.history_start(con, account.name, account.start, now)
         # Not every morning: when it saves something, or was found out just now.
-        if begun and (begun.saves or any(each.label == begun.day for it in backfill.reports for each in it.labels)):
+        if begun and (
+            begun.saves_calls or any(each.label == begun.day for it in backfill.reports for each in it.labels)
+        ):
             display.console.print(start_hint(account, begun))
     return _explain(backfill, states)
 
@@ -160,7 +162,7 @@ def _undone(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State
 def _when_it_goes_on(backfill: Backfill, undone: Mapping[Endpoint, set[dt.date]]) -> str:
     """When the quota is there again, and how many days it takes at the rate of today."""
     now = beijing_now()
-    with backfill.ingest.warehouse.reading() as con:
+    with backfill.ingest.warehouse.open_published() as con:
         today = known.calls_since(con, backfill.account.name, midnight_of(now))
     days = max(-(-len(plan_windows(each, labels)) // max(today[each.name], 1)) for each, labels in undone.items())
     whole = now.date() + dt.timedelta(days=days)

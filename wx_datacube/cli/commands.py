@@ -130,7 +130,7 @@ def _published(settings: "Settings") -> "Warehouse":
 
     warehouse = Warehouse(settings.database)
     if warehouse.writer.exists() and not warehouse.database.exists():
-        with warehouse.writing() as con:
+        with warehouse.reading_committed() as con:
             stored = last_call(con)
         if stored and not warehouse.database.exists():  # a first run may have published meanwhile
             raise WarehouseError(

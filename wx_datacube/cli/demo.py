@@ -71,7 +71,7 @@ def _show(out: Console, settings: Settings, calls: int) -> None:
     database = os.path.relpath(settings.database)
     out.print(f"It took {calls:,} calls. The last seven days in {database}:\n")
     shown = table("date", "users", "messages", "messages_per_user")
-    with Warehouse(settings.database).reading() as con:
+    with Warehouse(settings.database).open_published() as con:
         for row in con.execute(_LAST_DAYS).fetchall():
             shown.add_row(*map(str, row))
     out.print(shown)

@@ -15,12 +15,20 @@ from wx_datacube.config.settings import Account, Settings
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill import Scope
 from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse.checks import CHECKS, By, Finding, check_context_of_readers, checks_of, concerned, run_check
+from wx_datacube.warehouse.checks import (
+    CHECKS,
+    Finding,
+    RemedyAction,
+    check_context_of_readers,
+    checks_of,
+    labels_to_refresh,
+    run_check,
+)
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import last_call
 
-HEALABLE = tuple(check.name for check in CHECKS if check.cure.by is By.ASKING_AGAIN)
+HEALABLE = tuple(check.name for check in CHECKS if check.remedy.action is RemedyAction.REFRESH)
 """The checks that clean answers heal."""
 _SHOWN = 8
 """Findings that are named in the end; the newest ones."""
@@ -69,7 +77,7 @@ def _look(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]
 
 def _labels(found: dict[str, list[Finding]], names: Iterable[str]) -> Labels:
     findings = [each for name in names for each in found[name]]
-    return {(endpoint.name, label) for endpoint, labels in concerned(findings).items() for label in labels}
+    return {(endpoint.name, label) for endpoint, labels in labels_to_refresh(findings).items() for label in labels}
 
 
 def _scope(wanted: Labels, last: int) -> Scope:

@@ -12,7 +12,7 @@ def run_replay(warehouse: Warehouse, account: str | None) -> int:
     """Rebuild the tables of one account, or of all; the exit code."""
     if account is not None:
         require_stored(warehouse, account)
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         calls = replay(con, account=account)
         left_out = unreadable_calls(con, account)
     warehouse.publish()

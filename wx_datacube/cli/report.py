@@ -24,7 +24,7 @@ def run_report(
     from wx_datacube.operations.report.figures import read_figures
 
     now = beijing_now()
-    with Warehouse(settings.database).reading() as con:
+    with Warehouse(settings.database).open_published() as con:
         figures = read_figures(con, account.name, account.start, now, first, last)
     output = output or report_file(settings.database, account.name)
     save(figures, language, settings.database, now, output)

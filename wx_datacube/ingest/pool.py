@@ -166,7 +166,7 @@ class FetchPool:
         """Commit the received messages; they are kept for another try until a commit succeeds."""
         calls = [each for each in self._heard if isinstance(each, Call)]
         if calls:
-            with self.warehouse.writing() as con:
+            with self.warehouse.transaction() as con:
                 # If the last try was interrupted just after its commit, its calls are in the ledger already.
                 fresh = calls[self._committed(con, calls) :]
                 self._batch = (last_call(con) + 1, fresh)

@@ -163,7 +163,7 @@ class Ingest:
         task = _Task(self, endpoint, wanted, self.clock(), run_id, refresh, manual, progress, notify)
         try:
             if task.plan().windows:
-                self.warehouse.require_room()
+                self.warehouse.require_space()
                 with self.warehouse.fetching(self.account.name, endpoint.name, task.say_waiting):
                     task.fetch(task.plan())
         finally:
@@ -178,7 +178,7 @@ class Ingest:
         nothing.
         """
         task = _Task(self, endpoint, [label], self.clock(), run_id, None, True, _ignore, _quiet, look=True)
-        self.warehouse.require_room()
+        self.warehouse.require_space()
         try:
             task.fetch(task.plan())
         finally:
@@ -224,7 +224,7 @@ class Ingest:
         has answered in it are not requested again.
         """
         now, account = self.clock(), self.account.name
-        with self.warehouse.writing() as con:
+        with self.warehouse.transaction() as con:
             start = min([self.account.start, *(label for labels in wanted.values() for label in labels)])
             states = known.states(con, account, start, now)
             found: dict[Endpoint, RefreshPlan] = {}
@@ -235,12 +235,12 @@ class Ingest:
                 if before is None or before.begun_at < now - _REFRESH_LASTS:
                     found[endpoint] = RefreshPlan(of, None)
                 else:
-                    done = known.asked_again(con, account, endpoint, before.after_call_id)
+                    done = known.refreshed_labels(con, account, endpoint, before.after_call_id)
                     found[endpoint] = RefreshPlan(of, before, done & of)
             goes_on = any(again.begun and again.left for again in found.values())
             for endpoint, again in found.items():
                 if again.begun is None or not goes_on:
-                    begun = known.note_refresh(con, account, endpoint, first, last, now)
+                    begun = known.record_refresh(con, account, endpoint, first, last, now)
                     found[endpoint] = RefreshPlan(again.labels, begun)
                 elif again.done:
                     count = f"{len(again.done):,} of {len(again.labels):,} {endpoint.period.value}s"
@@ -306,7 +306,7 @@ class _Task:
         """Return what to request, judged by the current state of the file."""
         account, endpoint = self.ingest.account, self.endpoint
         start = min([account.start, *self.labels])
-        with self.ingest.warehouse.writing() as con:
+        with self.ingest.warehouse.transaction() as con:
             known.bind_account(con, account.name, account.appid, account.start, self.now)
             states = known.states(con, account.name, start, self.now, endpoint)[endpoint.name]
             again = self._left_to_refresh(con)
@@ -316,8 +316,8 @@ class _Task:
             if not asked:
                 return _Plan([], [])
             habit = _window_support(con, account.name, endpoint)
-            silent = known.silent_answers(con, account.name, endpoint)
-            errors = known.standing_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
+            silent = known.empty_settled_labels(con, account.name, endpoint)
+            errors = known.unresolved_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
             granted = known.was_answered(con, account.name, endpoint) and not any(map(needs_person, errors))
             calls_today = known.calls_since(con, account.name, midnight_of(self.now))[endpoint.name]
         stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
@@ -335,7 +335,7 @@ class _Task:
         if self.refresh is None or self.refresh.begun is None:
             return frozenset()
         after = self.refresh.begun.after_call_id
-        return self.refresh.labels - known.asked_again(con, self.ingest.account.name, self.endpoint, after)
+        return self.refresh.labels - known.refreshed_labels(con, self.ingest.account.name, self.endpoint, after)
 
     def _to_ask(self, state: State | None, again: bool) -> bool:
         if state is None:  # not due yet: nothing to request; the report says so
@@ -461,15 +461,15 @@ class _Task:
     def report(self) -> Report:
         """Return the state of every label as stored, with the reason for each that is missing."""
         account = self.ingest.account
-        with self.ingest.warehouse.writing() as con:
+        with self.ingest.warehouse.reading_committed() as con:
             found = known.coverage(con, account.name, self.endpoint, self.labels, self.now)
-            set_apart = known.unclean(con, account.name, self.endpoint, self.labels)
-            if odd := known.odd_sources(con, account.name, self.endpoint, self.labels):
+            set_apart = known.labels_with_rejected_rows(con, account.name, self.endpoint, self.labels)
+            if odd := known.count_unknown_sources(con, account.name, self.endpoint, self.labels):
                 self.notify(
                     f"{self.endpoint.name}: {odd:,} rows have a user_source other than 0, which nobody has explained."
                 )
         due = {coverage.label for coverage in found}
-        late = [Coverage.nothing(label) for label in self.labels if label not in due]
+        late = [Coverage.unknown(label) for label in self.labels if label not in due]
         reports = [LabelReport(each, self._why(each, each.label in set_apart)) for each in found + late]
         return Report(self.endpoint, tuple(sorted(reports, key=lambda report: report.label)), self.calls)
 
@@ -537,9 +537,9 @@ def _window_support(con: Connection, account: str, endpoint: Endpoint) -> _Windo
     for call in known.last_calls(con, account, endpoint, (known.RANGE_REFUSED,)):
         if call.begin == call.end:
             answered |= {call.begin} if call.errcode is None else set()
-            shown |= set(call.shown)
+            shown |= set(call.labels_in_answer)
         elif call.errcode is None:
-            left_out = shown.intersection(call.asked) - set(call.shown)
+            left_out = shown.intersection(call.asked) - set(call.labels_in_answer)
             return _WindowSupport.ONE_LABEL if left_out else _WindowSupport.SEVERAL
         else:
             return _WindowSupport.ONE_LABEL if answered.issuperset(call.asked) else _WindowSupport.UNKNOWN

@@ -44,7 +44,7 @@ def not_configured(settings: Settings) -> list[str]:
     """The accounts that something is stored of and no setting names; of a file that can't be read, none."""
     configured = {account.name for account in settings.accounts}
     try:
-        with Warehouse(settings.database).reading() as con:
+        with Warehouse(settings.database).open_published() as con:
             return [name for name in stored_names(con) if name not in configured]
     except WxDatacubeError:
         return []

@@ -137,7 +137,7 @@ class Listener(Protocol):
 def check_account(settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> None:
     """Raise, before anything is made or changed, what would keep a backfill from asking for what it has to."""
     # The published file may be held by a program that writes into it.
-    with Warehouse(settings.database).looking() as con:
+    with Warehouse(settings.database).reading_committed() as con:
         states = scope.of(known.states(con, account.name, account.start, now))
         known.require_bound(con, account.name, account.appid)
     if any(labels and (scope.refresh or State.MISSING in labels.values()) for labels in states.values()):
@@ -199,7 +199,7 @@ class Backfill:
 
     def _states(self) -> dict[Endpoint, States]:
         """The states of the labels in scope; for readers, too, history begins where the settings say."""
-        with self.ingest.warehouse.writing() as con:
+        with self.ingest.warehouse.transaction() as con:
             known.bind_account(con, self.account.name, self.account.appid, self.account.start, self.now)
             return self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
 
@@ -273,7 +273,7 @@ class Backfill:
                 return
             if refused := self._refused(endpoint):
                 self.reports.append(
-                    Report(endpoint, tuple(LabelReport(Coverage.nothing(it), refused) for it in labels))
+                    Report(endpoint, tuple(LabelReport(Coverage.unknown(it), refused) for it in labels))
                 )
                 return
             report = self.ingest.bring_in(

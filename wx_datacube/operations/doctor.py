@@ -29,11 +29,11 @@ class Finding:
     text: str
 
 
-def start_hint(account: Account, begun: known.Beginning) -> str:
+def start_hint(account: Account, begun: known.HistoryStart) -> str:
     """When an account's messages began, and what spares it the calls for all that was before."""
     said = f"The first message was on {begun.day}" if begun.landed else f"No message came before {begun.day}"
     setting = f"{account.variable('START')}={begun.day}"
-    return f"{said}: {setting} in .env saves the calls for what is before." if begun.saves else f"{said}."
+    return f"{said}: {setting} in .env saves the calls for what is before." if begun.saves_calls else f"{said}."
 
 
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Finding]:
@@ -97,10 +97,10 @@ def _credentials(account: Account) -> Finding:
 def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Finding]:
     try:
         warehouse = Warehouse(settings.database, clock=clock, timeout=5)
-        warehouse.require_room()
-        with warehouse.looking() as con:
+        warehouse.require_space()
+        with warehouse.reading_committed() as con:
             known.require_bound(con, account.name, account.appid)
-            begun = known.beginning(con, account.name, account.start, clock())
+            begun = known.history_start(con, account.name, account.start, clock())
     except WxDatacubeError as error:
         yield Finding(False, str(error))
         return
@@ -131,7 +131,7 @@ def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: C
     None where there is nothing to ask for.
     """
     now = clock()
-    with Warehouse(settings.database, clock=clock).looking() as con:
+    with Warehouse(settings.database, clock=clock).reading_committed() as con:
         states = known.states(con, account.name, account.start, now, endpoint)[endpoint.name]
     settled = {label: state for label, state in states.items() if now >= settled_at(label, endpoint.period)}
     missing = [label for label, state in settled.items() if state is State.MISSING]

@@ -30,7 +30,7 @@ def export_views(warehouse: Warehouse, folder: Path, form: str, account: str | N
     if account is not None:
         require_stored(warehouse, account)
     try:
-        with warehouse.reading() as con:
+        with warehouse.open_published() as con:
             folder.mkdir(parents=True, exist_ok=True)
             views = con.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
             return dict(_export_view(con, schema, view, folder, form, account) for schema, view in views.fetchall())

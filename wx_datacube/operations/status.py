@@ -64,12 +64,12 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
     if not accounts:
         return []
     now = clock()
-    with Warehouse(settings.database).reading() as con:
+    with Warehouse(settings.database).open_published() as con:
         found = known.summaries(con, {each.name: each.start for each in accounts}, now)
-        lately = known.calls_lately(con, now)
+        lately = known.recent_calls(con, now)
         attention = judge(con, settings, accounts, now, found, lately)
         appids, first_messages = known.accounts(con), known.first_messages(con)
-        errors = known.standing_errors(con)
+        errors = known.unresolved_errors(con)
         misnamed = {each.name: _misnamed(con, each) for each in accounts if appids.get(each.name) != each.appid}
     return [
         AccountStatus(
@@ -82,7 +82,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
                     account.name,
                     each,
                     found.get((account.name, each.name), _NOTHING_DUE),
-                    lately.get((account.name, each.name), known.Lately()).today,
+                    lately.get((account.name, each.name), known.RecentCalls()).today,
                     settings.daily_calls,
                 )
                 for each in ENDPOINTS

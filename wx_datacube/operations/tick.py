@@ -48,12 +48,12 @@ def plan_tick(
     troubles.deliver(notify)
     if refused := troubles.token_refused(account, midnight):
         return Tick([], [f"{refused} {_ON}"])
-    with Warehouse(settings.database).reading() as con:
+    with Warehouse(settings.database).open_published() as con:
         known.require_bound(con, account, configured.appid)
         states = known.states(con, account, configured.start, now)
-        errors = known.standing_errors(con, account)
+        errors = known.unresolved_errors(con, account)
         calls = {} if settings.daily_calls is None else known.calls_since(con, account, midnight)
-        in_vain = {endpoint: known.asked_in_vain(con, account, endpoint, midnight) for endpoint in endpoints}
+        in_vain = {endpoint: known.labels_confirmed_empty(con, account, endpoint, midnight) for endpoint in endpoints}
     todo: dict[Endpoint, list[dt.date]] = {}
     reasons: list[str] = []
     for endpoint in endpoints:

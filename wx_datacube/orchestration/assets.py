@@ -29,7 +29,7 @@ from wx_datacube.orchestration.freshness import freshness_of
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, Worker, tag_worker
 from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse.checks import evidence_of_a_run
+from wx_datacube.warehouse.checks import check_context_of_run
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
@@ -113,7 +113,7 @@ class _Materialization:
             tag_worker(self._context.instance, self._run.run_id)
         settings, report = self._bring_in()
         warehouse, start = Warehouse(settings.database, clock=self._clock), settings.account(self._account).start
-        with evidence_of_a_run(warehouse, self._account, start, self._endpoint, settings.daily_calls) as evidence:
+        with check_context_of_run(warehouse, self._account, start, self._endpoint, settings.daily_calls) as evidence:
             checks = list(check_results(evidence, self._endpoint, self._context.asset_key))
             rows = {"dagster/row_count": known.rows_stored(evidence.con, self._account, self._endpoint)}
         passed = [str(each.check_name) for each in checks if each.passed]

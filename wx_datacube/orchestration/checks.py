@@ -12,7 +12,16 @@ import dagster as dg
 
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.ingest.windows import plan_windows
-from wx_datacube.warehouse.checks import By, Check, CheckContext, Finding, checks_of, concerned, extent, run_check
+from wx_datacube.warehouse.checks import (
+    Check,
+    CheckContext,
+    Finding,
+    RemedyAction,
+    checks_of,
+    date_ranges,
+    labels_to_refresh,
+    run_check,
+)
 
 _SHOWN = 8
 """Rows beside a check: as text, since Dagster hides Markdown behind a link there."""
@@ -35,7 +44,7 @@ def check_results(evidence: CheckContext, endpoint: Endpoint, key: dg.AssetKey) 
             passed=not findings,
             asset_key=key,
             check_name=check.name,
-            severity=dg.AssetCheckSeverity.ERROR if check.grave else dg.AssetCheckSeverity.WARN,
+            severity=dg.AssetCheckSeverity.ERROR if check.is_error else dg.AssetCheckSeverity.WARN,
             description=_summary(check, findings) if findings else _nothing(found),
             metadata=_metadata(check, key, findings),
         )
@@ -77,7 +86,7 @@ def _nothing(informational: list[Finding]) -> str:
 
 def _summary(check: Check, findings: list[Finding]) -> str:
     more = f", the newest {_SHOWN} under rows" if len(findings) > _SHOWN else ""
-    return f"{len(findings):,} found{more}: {_row(findings[0])}. {check.cure.advice}"
+    return f"{len(findings):,} found{more}: {_row(findings[0])}. {check.remedy.advice}"
 
 
 def _row(finding: Finding) -> str:
@@ -88,23 +97,23 @@ def _metadata(check: Check, key: dg.AssetKey, findings: list[Finding]) -> dict[s
     metadata: dict[str, dg.MetadataValue[Any]] = {"found": dg.MetadataValue.int(len(findings))}
     if findings:
         metadata[_ROWS] = dg.MetadataValue.text("\n".join(map(_row, findings[:_SHOWN])))
-        if check.cure.command:
+        if check.remedy.command:
             metadata[_HOW] = dg.MetadataValue.text("\n".join(_commands(check, key, findings)))
-        if check.cure.by is By.ASKING_AGAIN:
-            windows = [plan_windows(endpoint, labels) for endpoint, labels in concerned(findings).items()]
+        if check.remedy.action is RemedyAction.REFRESH:
+            windows = [plan_windows(endpoint, labels) for endpoint, labels in labels_to_refresh(findings).items()]
             metadata[_CALLS] = dg.MetadataValue.int(sum(map(len, windows)))
-            metadata[_DATES] = dg.MetadataValue.text(" ".join(extent(findings)))
+            metadata[_DATES] = dg.MetadataValue.text(" ".join(date_ranges(findings)))
     return metadata
 
 
 def _commands(check: Check, key: dg.AssetKey, findings: list[Finding]) -> list[str]:
     """The command that heals; where dates matter, one for each endpoint concerned."""
-    command, account = f"wx-datacube {check.cure.command}", key.path[-2]
+    command, account = f"wx-datacube {check.remedy.command}", key.path[-2]
     names = dict.fromkeys(finding.endpoint for finding in findings)
     by_endpoint = {name: [each for each in findings if each.endpoint == name] for name in names}
-    if check.cure.by is By.PUBLISHING:
+    if check.remedy.action is RemedyAction.PUBLISH:
         return [command]
-    if check.cure.by is By.ASKING_AGAIN:
+    if check.remedy.action is RemedyAction.REFRESH:
         return [f"{command} --account {account} --check {check.name}"]
     return [
         f"{command} --account {account} --endpoint {name}"

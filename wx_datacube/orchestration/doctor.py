@@ -54,7 +54,7 @@ def _another_file(
 ) -> Iterator[Finding]:
     now, scope = beijing_now(), Scope()
     try:
-        with Warehouse(settings.database).looking() as con:
+        with Warehouse(settings.database).reading_committed() as con:
             states = scope.of(known.states(con, account.name, account.start, now))
     except WarehouseError:
         return  # which is said of the files

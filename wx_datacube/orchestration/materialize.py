@@ -51,7 +51,7 @@ class DagsterRuns:
     def backlog(self) -> Backlog:
         """What is to do in scope; ends runs whose process is gone."""
         end_dead_runs(self.instance)
-        with Warehouse(self.settings.database).writing() as con:
+        with Warehouse(self.settings.database).reading_committed() as con:
             found = self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
         held = self.held(found)
         labels = sum(len(pending_labels(states, held[endpoint])) for endpoint, states in found.items())
@@ -80,7 +80,7 @@ class DagsterRuns:
         return ranges(pending_labels(there, self._materialized(landed.endpoint)), states)
 
     def _states(self, endpoint: Endpoint) -> States:
-        with Warehouse(self.settings.database).writing() as con:
+        with Warehouse(self.settings.database).reading_committed() as con:
             found = known.states(con, self.account.name, self.account.start, self.now, endpoint)
         return self.scope.within(endpoint, found[endpoint.name])
 

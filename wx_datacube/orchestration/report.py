@@ -87,7 +87,7 @@ def build_report(
 
 def _reading(duckdb: DuckDBResource, database: Path) -> AbstractContextManager[Connection]:
     """The published file; before anything is published, an empty one, of which the report says so."""
-    return duckdb.get_connection() if database.exists() else Warehouse(database).reading()
+    return duckdb.get_connection() if database.exists() else Warehouse(database).open_published()
 
 
 def _made(figures: Figures) -> dict[str, str]:

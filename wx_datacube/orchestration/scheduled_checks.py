@@ -73,7 +73,7 @@ def _looked_again(context: dg.ScheduleEvaluationContext, account: str, now: dt.d
     notify = context.log.warning
     try:
         settings = load_settings()
-        with Warehouse(settings.database).reading() as con:
+        with Warehouse(settings.database).open_published() as con:
             tell(con, settings, settings.account(account), now, notify)
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))

@@ -24,7 +24,7 @@ _LEDGER = "api_calls"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredCounts:
     """How much the file holds for an account: calls with their answers, and rows of figures."""
 
     calls: int
@@ -42,33 +42,33 @@ def stored_names(con: Connection) -> list[str]:
 
 def require_stored(warehouse: Warehouse, account: str) -> None:
     """Raise `SettingsError` if nothing is stored for the account."""
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         _require(con, warehouse, account)
 
 
-def stored_of(warehouse: Warehouse, account: str) -> Stored:
+def stored_of(warehouse: Warehouse, account: str) -> StoredCounts:
     """Publish, and return how much is stored for an account; raises `SettingsError` if nothing is."""
     _publish(warehouse)
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         _require(con, warehouse, account)
         held = "SELECT count(*) FROM datacube.{} WHERE account = $1"
         calls, *rows = (
             con.execute(held.format(table), [account]).fetchall()[0][0]
             for table in (_LEDGER, *(endpoint.name for endpoint in ENDPOINTS))
         )
-    return Stored(calls, sum(rows))
+    return StoredCounts(calls, sum(rows))
 
 
 def stored_in(warehouse: Warehouse) -> list[str]:
     """Publish what has been committed, and return the names of all accounts for which anything is stored."""
     _publish(warehouse)
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         return stored_names(con)
 
 
-def was_cut_off(warehouse: Warehouse, account: str) -> bool:
+def was_interrupted(warehouse: Warehouse, account: str) -> bool:
     """Return whether a command that renamed or removed the account was killed before it could publish; publish now."""
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         published = stored_names(con)
     if account not in published:
         return False
@@ -81,7 +81,7 @@ def rename_account(warehouse: Warehouse, old: str, new: str) -> Path:
     Raises `SettingsError` if nothing is stored for `old`, or if the name `new` isn't valid or is in use.
     """
     require_name(new)
-    with _alone(warehouse, old, new), warehouse.writing() as con:
+    with _exclusive(warehouse, old, new), warehouse.transaction() as con:
         _require(con, warehouse, old)
         if new in stored_names(con):
             raise SettingsError(
@@ -99,7 +99,7 @@ def remove_account(warehouse: Warehouse, account: str) -> Path:
 
     Both files are rebuilt: DuckDB leaves the bytes of deleted rows in the file until new data overwrites them.
     """
-    with _alone(warehouse, account), warehouse.remaking() as con:
+    with _exclusive(warehouse, account), warehouse.rebuilding() as con:
         backup = warehouse.back_up(f"remove-{account}")
         _copy_without(con, account)
     return backup
@@ -116,13 +116,13 @@ def _copy_without(con: Connection, account: str) -> None:
     for schema, table, has_account in found.fetchall():
         name = f'"{schema}"."{table}"'
         if (schema, table) == ("datacube", _LEDGER):
-            kept = f"SELECT {_EMPTIED} FROM old.{name}"
+            kept = f"SELECT {_BLANKED_COLUMNS} FROM old.{name}"
         else:
             kept = f"FROM old.{name}" + (" WHERE account IS DISTINCT FROM $1" if has_account else "")
         con.execute(f"INSERT INTO new.{name} {kept}", [account] if "$1" in kept else None)
 
 
-def still_holding(warehouse: Warehouse, account: str) -> list[Path]:
+def copies_with_account(warehouse: Warehouse, account: str) -> list[Path]:
     """Return the copies beside the database that hold the account, or that can't be read.
 
     A copy holds the account if it has its name, or the same AppID under another name.
@@ -148,7 +148,7 @@ def _accounts_in(path: Path) -> set[tuple[str, str | None]] | None:
         return None
 
 
-_EMPTIED = ", ".join(
+_BLANKED_COLUMNS = ", ".join(
     column if column == "call_id" else f"CASE WHEN account IS DISTINCT FROM $1 THEN {column} END"
     for column in API_CALLS
 )
@@ -170,14 +170,14 @@ def _publish(warehouse: Warehouse) -> None:
 
 
 @contextmanager
-def _alone(warehouse: Warehouse, account: str, *others: str) -> Iterator[None]:
+def _exclusive(warehouse: Warehouse, account: str, *others: str) -> Iterator[None]:
     """Keep other processes from fetching for the accounts; publish before, for the backup, and after.
 
     Raises `SettingsError` if nothing is stored for `account`, and `WarehouseError` if a process is fetching.
     """
     _publish(warehouse)
     require_stored(warehouse, account)
-    with _nobody_fetching(warehouse, account, *others):
+    with _fetch_locks(warehouse, account, *others):
         yield
         warehouse.publish()
 
@@ -192,7 +192,7 @@ def _require(con: Connection, warehouse: Warehouse, account: str) -> None:
 
 
 @contextmanager
-def _nobody_fetching(warehouse: Warehouse, *accounts: str) -> Iterator[None]:
+def _fetch_locks(warehouse: Warehouse, *accounts: str) -> Iterator[None]:
     """Hold all fetch locks of these accounts; raises `WarehouseError` if a process is fetching."""
     with ExitStack() as stack:
         for account in {*accounts}:

@@ -48,7 +48,7 @@ def _copy(reader: BinaryIO, writer: BinaryIO) -> None:
         while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
             pass
     except (AttributeError, OSError) as error:  # macOS and some file systems don't have it
-        if isinstance(error, OSError) and error.errno not in _NOT_HERE:
+        if isinstance(error, OSError) and error.errno not in _UNSUPPORTED:
             raise
         reader.seek(0)
         writer.seek(0)
@@ -56,10 +56,10 @@ def _copy(reader: BinaryIO, writer: BinaryIO) -> None:
         shutil.copyfileobj(reader, writer, 1 << 20)
 
 
-_NOT_HERE = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL}
+_UNSUPPORTED = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL}
 
 
-def onto_disk(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
     """Flush a file, and its name in its folder, to disk."""
     for each in (path, path.parent):
         descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
@@ -69,7 +69,7 @@ def onto_disk(path: Path) -> None:
             os.close(descriptor)
 
 
-def made_at(path: Path) -> int | None:
+def created_at(path: Path) -> int | None:
     """Return when a file was created, in nanoseconds; None if the system doesn't say.
 
     An inode number alone doesn't identify a file: many file systems give the number of a deleted file to the next one.
@@ -97,13 +97,13 @@ def read_all(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"SELECT bit_xor(hash(line)) FROM {table} AS line").fetchall()
 
 
-def read_changed(con: duckdb.DuckDBPyConnection, file: Path, before: Path) -> None:
-    """Read every row in a block that differs between `file`, which `con` has open, and `before`.
+def read_changed(con: duckdb.DuckDBPyConnection, file: Path, previous: Path) -> None:
+    """Read every row in a block that differs between `file`, which `con` has open, and `previous`.
 
-    This detects as much damage as `read_all` if `before` has been read completely. Its time grows with the changes.
+    This detects as much damage as `read_all` if `previous` has been read completely. Its time grows with the changes.
     """
     ((size,),) = con.execute("SELECT block_size FROM pragma_database_size()").fetchall()
-    changed = json.dumps(list(_changed_blocks(file, before, size)))
+    changed = json.dumps(list(_changed_blocks(file, previous, size)))
     for table in _tables(con):
         con.execute(f"SELECT count(*) FROM {table}").fetchall()  # reads the information on deleted rows
         groups = con.execute(
@@ -127,9 +127,9 @@ def _tables(con: duckdb.DuckDBPyConnection) -> list[str]:
     return [f'"{schema}"."{table}"' for schema, table in found]
 
 
-def _changed_blocks(file: Path, before: Path, size: int) -> Iterator[int]:
+def _changed_blocks(file: Path, previous: Path, size: int) -> Iterator[int]:
     """Yield the numbers of the DuckDB blocks that differ; each block has `size` bytes."""
-    with file.open("rb") as new, before.open("rb") as old:
+    with file.open("rb") as new, previous.open("rb") as old:
         for each in (new, old):
             each.seek(_HEADERS)
         for number in itertools.count():

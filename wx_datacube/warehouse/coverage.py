@@ -1,7 +1,7 @@
 """Coverage: queries about labels, accounts and calls, for ingestion, commands and Dagster.
 
 Add a query of the warehouse here. Each function takes a connection that `files.Warehouse` opened, and the Beijing
-time where it matters. Only `bind_account` and `note_refresh` change a table.
+time where it matters. Only `bind_account` and `record_refresh` change a table.
 """
 
 import datetime as dt
@@ -53,7 +53,7 @@ class Coverage:
     users: int
 
     @classmethod
-    def nothing(cls, label: dt.date) -> "Coverage":
+    def unknown(cls, label: dt.date) -> "Coverage":
         """Return the coverage of a label about which nothing is known."""
         return cls(label, State.MISSING, 0, None, None, None, 0)
 
@@ -101,7 +101,7 @@ def states(
     found = con.execute(
         f"SELECT endpoint, label, state FROM ({_states_of_account(endpoint)})"
         " WHERE endpoint IN (SELECT unnest($names::JSON::VARCHAR[])) ORDER BY label",
-        {"account": account, "start": start, "now": now, "names": _listed(each.name for each in wanted)},
+        {"account": account, "start": start, "now": now, "names": _json_list(each.name for each in wanted)},
     )
     result: dict[str, dict[dt.date, State]] = {each.name: {} for each in wanted}
     for name, label, state in found.fetchall():
@@ -137,8 +137,8 @@ def summaries(con: Connection, starts: Mapping[str, dt.date], now: dt.datetime) 
     found = con.execute(
         summary_select(accounts, "$now::TIMESTAMP", "account BETWEEN $least AND $most"),
         {
-            "names": _listed(starts),
-            "starts": _listed(starts.values()),
+            "names": _json_list(starts),
+            "starts": _json_list(starts.values()),
             "now": now,
             "least": min(starts),
             "most": max(starts),
@@ -165,17 +165,17 @@ def coverage(
         FROM ({_states_of_account(endpoint)}) AS states LEFT JOIN ({_figures(endpoint)}) AS figures USING (label)
         WHERE endpoint = $endpoint AND label IN (SELECT unnest($labels::JSON::DATE[]))
         """,
-        {"account": account, "start": min(wanted), "now": now, "endpoint": endpoint.name, "labels": _listed(wanted)},
+        {"account": account, "start": min(wanted), "now": now, "endpoint": endpoint.name, "labels": _json_list(wanted)},
     )
     by_label = {row[0]: _coverage_of(row, endpoint) for row in found.fetchall()}
     return [by_label[label] for label in wanted if label in by_label]
 
 
-_EVERY_DAY = 14
+_BUSY_DAYS = 14
 """If this many days in a row have messages, a silent day right after them is doubtful."""
 
 
-def zero_days(con: Connection, accounts: Sequence[str], now: dt.datetime) -> dict[str, list[dt.date]]:
+def doubtful_silent_days(con: Connection, accounts: Sequence[str], now: dt.datetime) -> dict[str, list[dt.date]]:
     """Return each account's newest settled day if it is empty after two weeks with messages on every day.
 
     An empty answer counts from noon on, and WeChat is sometimes later than that.
@@ -193,17 +193,19 @@ def zero_days(con: Connection, accounts: Sequence[str], now: dt.datetime) -> dic
                     AND ref_date BETWEEN $day::DATE - $every::INTEGER AND $day::DATE - 1)
         ORDER BY account
         """,
-        {"day": newest, "every": _EVERY_DAY, "accounts": _listed(accounts)},
+        {"day": newest, "every": _BUSY_DAYS, "accounts": _json_list(accounts)},
     )
     return {account: [newest] for (account,) in found.fetchall()}
 
 
-def unclean(con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date]) -> set[dt.date]:
+def labels_with_rejected_rows(
+    con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date]
+) -> set[dt.date]:
     """Return the labels whose current answer contains rejected rows."""
     found = con.execute(
         "SELECT label FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint AND NOT clean"
         " AND label IN (SELECT unnest($labels::JSON::DATE[]))",
-        {"account": account, "endpoint": endpoint.name, "labels": _listed(labels)},
+        {"account": account, "endpoint": endpoint.name, "labels": _json_list(labels)},
     )
     return {label for (label,) in found.fetchall()}
 
@@ -214,7 +216,7 @@ def rows_stored(con: Connection, account: str, endpoint: Endpoint) -> int:
     return int(found.fetchall()[0][0])
 
 
-def _listed(values: Iterable[object]) -> str:
+def _json_list(values: Iterable[object]) -> str:
     """Return a list as one JSON parameter: DuckDB looks for pandas again for each value that it is given."""
     return json.dumps(list(values), default=str)
 
@@ -260,11 +262,11 @@ def calls_since(con: Connection, account: str, midnight: dt.datetime) -> dict[st
     return {endpoint.name: 0 for endpoint in ENDPOINTS} | dict(found.fetchall())
 
 
-_GOT_THROUGH = f"({GOOD_ANSWER} OR errcode = {NOT_READY})"
+_NOT_REFUSED = f"({GOOD_ANSWER} OR errcode = {NOT_READY})"
 """SQL condition for a call that got through: WeChat answered with figures, or that they are not ready yet."""
 
 
-def standing_errors(
+def unresolved_errors(
     con: Connection, account: str | None = None, endpoint: Endpoint | None = None
 ) -> dict[tuple[str, str], dict[int, dt.datetime]]:
     """Return when WeChat last answered with each errcode, oldest first, by account and endpoint.
@@ -275,7 +277,7 @@ def standing_errors(
     found = con.execute(
         f"""
         WITH answer AS (
-            SELECT account, endpoint, errcode, {_GOT_THROUGH} AS through,
+            SELECT account, endpoint, errcode, {_NOT_REFUSED} AS through,
                 {{'asked_at': requested_at, 'call_id': call_id}} AS place
             FROM datacube.api_calls WHERE http_status IS NOT NULL
                 AND account = coalesce($account, account) AND endpoint = coalesce($endpoint, endpoint)
@@ -296,13 +298,13 @@ def standing_errors(
 
 
 @dataclass(frozen=True, slots=True)
-class Lately:
+class RecentCalls:
     """The calls of an account's endpoint since yesterday began.
 
     `today` is the number of calls today. `oldest` is the oldest label requested by a call with a good answer, and
     `good_at` is the time of the newest good answer. `used_up_at` is the time of today's newest errcode 45009, except
     just after midnight, when it may refer to yesterday's quota. `used_up_yesterday` says whether there was a 45009
-    yesterday, `refused` whether there was a 61503 today.
+    yesterday, `not_ready` whether there was a 61503 today.
     """
 
     today: int = 0
@@ -310,10 +312,10 @@ class Lately:
     good_at: dt.datetime | None = None
     used_up_at: dt.datetime | None = None
     used_up_yesterday: bool = False
-    refused: bool = False
+    not_ready: bool = False
 
 
-def calls_lately(con: Connection, now: dt.datetime) -> dict[tuple[str, str], Lately]:
+def recent_calls(con: Connection, now: dt.datetime) -> dict[tuple[str, str], RecentCalls]:
     """Return the calls since yesterday began, by account and endpoint; pairs without calls are left out."""
     midnight = midnight_of(now)
     found = con.execute(
@@ -327,7 +329,7 @@ def calls_lately(con: Connection, now: dt.datetime) -> dict[tuple[str, str], Lat
         """,
         {"midnight": midnight, "believed": midnight + JUST_AFTER_MIDNIGHT},
     )
-    return {(account, endpoint): Lately(*counts) for account, endpoint, *counts in found.fetchall()}
+    return {(account, endpoint): RecentCalls(*counts) for account, endpoint, *counts in found.fetchall()}
 
 
 def last_calls_at(con: Connection) -> dict[str, dt.datetime]:
@@ -339,7 +341,7 @@ def last_calls_at(con: Connection) -> dict[str, dt.datetime]:
     )
 
 
-def silent_answers(con: Connection, account: str, endpoint: Endpoint) -> frozenset[dt.date]:
+def empty_settled_labels(con: Connection, account: str, endpoint: Endpoint) -> frozenset[dt.date]:
     """Return the labels whose current answer was made after they had settled and has no row, not even a rejected one.
 
     If such a label is missing all the same, stored rows contradict the empty answer.
@@ -352,7 +354,7 @@ def silent_answers(con: Connection, account: str, endpoint: Endpoint) -> frozens
     return frozenset(label for (label,) in found.fetchall())
 
 
-def asked_in_vain(con: Connection, account: str, endpoint: Endpoint, since: dt.datetime) -> frozenset[dt.date]:
+def labels_confirmed_empty(con: Connection, account: str, endpoint: Endpoint, since: dt.datetime) -> frozenset[dt.date]:
     """Return the settled labels for which a call for that label alone, made at `since` or later, returned no row.
 
     If such a label is missing all the same, no other answer can be expected soon.
@@ -383,7 +385,7 @@ class PastCall:
     end: dt.date
     asked: list[dt.date]
     errcode: int | None
-    shown: list[dt.date]
+    labels_in_answer: list[dt.date]
 
 
 def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequence[int]) -> list[PastCall]:
@@ -395,7 +397,7 @@ def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequ
         " WHERE account = $account AND endpoint = $endpoint AND http_status = 200"
         " AND (errcode IS NULL AND errmsg IS NULL OR errcode IN (SELECT unnest($errcodes::JSON::BIGINT[])))"
         " ORDER BY call_id DESC",
-        {"account": account, "endpoint": endpoint.name, "errcodes": _listed(errcodes)},
+        {"account": account, "endpoint": endpoint.name, "errcodes": _json_list(errcodes)},
     )
     return [PastCall(*row) for row in found.fetchall()]
 
@@ -441,7 +443,7 @@ def last_refresh(
     return Refresh(*found) if found else None
 
 
-def asked_again(con: Connection, account: str, endpoint: Endpoint, after_call_id: int) -> frozenset[dt.date]:
+def refreshed_labels(con: Connection, account: str, endpoint: Endpoint, after_call_id: int) -> frozenset[dt.date]:
     """Return the labels that WeChat has answered for in a refresh since the call `after_call_id`."""
     found = con.execute(
         "SELECT DISTINCT unnest(asked) FROM datacube.api_calls WHERE account = $account AND endpoint = $endpoint"
@@ -451,7 +453,7 @@ def asked_again(con: Connection, account: str, endpoint: Endpoint, after_call_id
     return frozenset(label for (label,) in found.fetchall())
 
 
-def note_refresh(
+def record_refresh(
     con: Connection, account: str, endpoint: Endpoint, first: dt.date | None, last: dt.date | None, now: dt.datetime
 ) -> Refresh:
     """Record the beginning of a refresh; this replaces the record of the last one, whether finished or not."""
@@ -470,7 +472,7 @@ def accounts(con: Connection) -> dict[str, str | None]:
     return dict(con.execute("SELECT account, appid FROM datacube.accounts ORDER BY account").fetchall())
 
 
-def odd_sources(con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date]) -> int:
+def count_unknown_sources(con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date]) -> int:
     """Return how many stored rows of the labels have a `user_source` other than 0.
 
     No such row has been seen so far, so callers report it.
@@ -478,7 +480,7 @@ def odd_sources(con: Connection, account: str, endpoint: Endpoint, labels: Itera
     found = con.execute(
         f"SELECT count(*) FROM datacube.{endpoint.name} WHERE account = $account AND user_source <> 0"
         " AND ref_date IN (SELECT unnest($labels::JSON::DATE[]))",
-        {"account": account, "labels": _listed(labels)},
+        {"account": account, "labels": _json_list(labels)},
     ).fetchone()
     return int(found[0]) if found else 0
 
@@ -493,19 +495,19 @@ def first_messages(con: Connection) -> dict[str, dt.date]:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class HistoryStart:
     """The first day that may have had messages: all days before it are known to be silent.
 
-    `landed` says whether that day had messages. `saves` says whether labels that end before that day are still
+    `landed` says whether that day had messages. `saves_calls` says whether labels that end before that day are still
     missing: to set WX_DATACUBE_START to it would save their calls.
     """
 
     day: dt.date
     landed: bool
-    saves: bool
+    saves_calls: bool
 
 
-def beginning(con: Connection, account: str, start: dt.date, now: dt.datetime) -> Beginning | None:
+def history_start(con: Connection, account: str, start: dt.date, now: dt.datetime) -> HistoryStart | None:
     """Return where the account's messages begin; None if that is at `start`, or if every due day is silent.
 
     A silent week or month proves that its days are silent.
@@ -519,12 +521,12 @@ def beginning(con: Connection, account: str, start: dt.date, now: dt.datetime) -
         return None
     if day == start:
         return None
-    saves = any(
+    saves_calls = any(
         state is State.MISSING and due_on(label, each.period) <= day
         for each in ENDPOINTS
         for label, state in found[each.name].items()
     )
-    return Beginning(day, messages[Period.DAY][day] is State.LANDED, saves)
+    return HistoryStart(day, messages[Period.DAY][day] is State.LANDED, saves_calls)
 
 
 def endpoint_named(name: str) -> Endpoint:

@@ -22,7 +22,7 @@ _FILE_FAULTS = (
     duckdb.SerializationException,
 )
 _DAMAGE = "[Cc]orrupt|checksum|[Dd]eserialize|[Ss]erialization Error|replaying WAL|Could not read"
-_REFUSAL = "Permission denied|Operation not permitted"
+_PERMISSION = "Permission denied|Operation not permitted"
 # For an SQLite file, DuckDB reports a missing extension.
 _OTHER_KIND = "not a valid DuckDB database file|Extension "
 _IN_THE_WAY = (FileExistsError, IsADirectoryError, NotADirectoryError)
@@ -39,7 +39,7 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, duckdb.Error) and re.search(_DAMAGE, str(error)) is not None
 
 
-def holder(error: Exception) -> str | None:
+def holder_pid(error: Exception) -> str | None:
     """Return the PID of the process that has the file open, if that is the cause of the error."""
     if isinstance(error, duckdb.BinderException | duckdb.ConnectionException):
         return str(os.getpid()) if _OPEN_HERE.search(str(error)) else None
@@ -51,15 +51,15 @@ _OPEN_HERE = re.compile("same database file with a different configuration|Uniqu
 """DuckDB's messages if another thread of this process has the file open, or is about to open it."""
 
 
-def brief(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """Return the error's message as one line."""
     return (getattr(error, "strerror", None) or str(error)).splitlines()[0].rstrip(".")
 
 
-def is_refusal(error: Exception) -> bool:
+def is_permission_error(error: Exception) -> bool:
     """Return whether this user has no permission for a file or a folder."""
     # The text counts too: if a WAL can't be created, DuckDB raises a transaction error.
-    said = isinstance(error, duckdb.Error) and re.search(_REFUSAL, str(error)) is not None
+    said = isinstance(error, duckdb.Error) and re.search(_PERMISSION, str(error)) is not None
     return said or isinstance(error, PermissionError)
 
 
@@ -68,13 +68,13 @@ def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> Warehouse
 
     `elsewhere` is the advice on how to write to another folder.
     """
-    path = _named(error) or folder
+    path = _path_in(error) or folder
     if getattr(error, "errno", None) == errno.ELOOP:
         return WarehouseError(
             f"{path} is a symbolic link, which is not followed.", advice="Delete the link and start again."
         )
-    if is_refusal(error):
-        return refused(path, "written", error, elsewhere)
+    if is_permission_error(error):
+        return permission_denied(path, "written", error, elsewhere)
     elsewhere = elsewhere or "set WX_DATACUBE_DATABASE"
     if isinstance(error, _IN_THE_WAY):
         place = next(each for each in (path, *path.parents) if os.path.lexists(each))
@@ -84,12 +84,12 @@ def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> Warehouse
             advice=f"Move that {kind} away, or {elsewhere}.",
         )
     return WarehouseError(
-        f"{folder} can't be written: {brief(error)}.",
+        f"{folder} can't be written: {first_line(error)}.",
         advice=f"Free space, or give this user the right to write there, or {elsewhere}.",
     )
 
 
-def held(path: Path, process: object, seconds: float) -> WarehouseError:
+def lock_timeout(path: Path, process: object, seconds: float) -> WarehouseError:
     """Return the error for a lock that another process has held for too long."""
     return WarehouseError(
         f"Process {process} has held {path} for over {seconds:.0f} s.",
@@ -97,7 +97,7 @@ def held(path: Path, process: object, seconds: float) -> WarehouseError:
     )
 
 
-def silent(process: object, what: str, seconds: float) -> WarehouseError:
+def heartbeat_timeout(process: object, what: str, seconds: float) -> WarehouseError:
     """Return the error for another process that does the same work and gives no heartbeat."""
     return WarehouseError(
         f"Process {process} is {what} and has shown no sign of life for {seconds:.0f} s.",
@@ -106,34 +106,35 @@ def silent(process: object, what: str, seconds: float) -> WarehouseError:
     )
 
 
-def refused(path: Path, what: str, error: Exception, elsewhere: str = "") -> WarehouseError:
+def permission_denied(path: Path, what: str, error: Exception, elsewhere: str = "") -> WarehouseError:
     """Return the error for a file that this user may not use.
 
     The advice is to grant the permission, since without the file its history would be lost.
     """
-    place = _refusing(path, what)
+    place = _denied_path(path, what)
     owner, user = place.stat().st_uid, os.geteuid()
+    command = _permission_command(place, what, owner, user)
     elsewhere = elsewhere or ("set WX_DATACUBE_DATABASE to a place that is this user's" if place.is_dir() else "")
     other = f" Or {elsewhere}." if elsewhere else ""
     return WarehouseError(
-        f"{place} can't be {what}: {brief(error).split(': ')[-1]}. It is {_name(owner)}'s, and this user is"
-        f" {_name(user)}.",
-        advice=f"Leave it where it is, give this user the right to it{_how(place, what, owner, user)}.{other}",
+        f"{place} can't be {what}: {first_line(error).split(': ')[-1]}. It is {_user_name(owner)}'s, and this user is"
+        f" {_user_name(user)}.",
+        advice=f"Leave it where it is, give this user the right to it{command}.{other}",
     )
 
 
-def _how(place: Path, what: str, owner: int, user: int) -> str:
+def _permission_command(place: Path, what: str, owner: int, user: int) -> str:
     """Return the command that grants the permission; none for a folder that may hold other things, such as /var/lib."""
     right = "rwx" if place.is_dir() else "r" if what == "read" else "rw"
     if owner == user:
         return f": chmod u+{right} {shlex.quote(str(place))}"
     if not place.is_dir():
-        return f": sudo chown {_name(user)} {shlex.quote(str(place))}"
+        return f": sudo chown {_user_name(user)} {shlex.quote(str(place))}"
     ours = place.name == ".dagster" or place.suffix == ".locks"
-    return f": sudo chown -R {_name(user)} {shlex.quote(str(place))}" if ours else ""
+    return f": sudo chown -R {_user_name(user)} {shlex.quote(str(place))}" if ours else ""
 
 
-def _refusing(path: Path, what: str) -> Path:
+def _denied_path(path: Path, what: str) -> Path:
     """Return what this user lacks permission for: the file, or the folder in which it can't be created or reached.
 
     If neither the file nor its folder can be written, the folder is returned: all of it belongs to somebody else.
@@ -152,14 +153,14 @@ def _may(place: Path, what: int) -> bool:
     return os.access(place, what, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _named(error: Exception) -> Path | None:
+def _path_in(error: Exception) -> Path | None:
     """Return the file that an error names, if any."""
     found = re.search(r'file "(.+)":', str(error)) if isinstance(error, duckdb.Error) else None
     name = found[1] if found else getattr(error, "filename", None)
     return Path(name) if name else None
 
 
-def _name(user: int) -> str:
+def _user_name(user: int) -> str:
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError:
@@ -168,8 +169,8 @@ def _name(user: int) -> str:
 
 def unopenable(path: Path, writer: Path, database: Path, error: Exception) -> WarehouseError:
     """Return the error for one of the two files that DuckDB can't open although no process holds it."""
-    if is_refusal(error):
-        return refused(_named(error) or path, "read" if path == database else "written", error)
+    if is_permission_error(error):
+        return permission_denied(_path_in(error) or path, "read" if path == database else "written", error)
     if path.is_file() and not path.stat().st_size:
         return empty(path, writer, database)
     if re.search(_OTHER_KIND, str(error)):
@@ -178,25 +179,25 @@ def unopenable(path: Path, writer: Path, database: Path, error: Exception) -> Wa
             advice="Move it away, or set WX_DATACUBE_DATABASE to another path; it has not been changed.",
         )
     return WarehouseError(
-        f"{path} can't be opened as a DuckDB file: {brief(error)}.",
+        f"{path} can't be opened as a DuckDB file: {first_line(error)}.",
         advice="Mend that, or set WX_DATACUBE_DATABASE to another path; it has not been changed.",
     )
 
 
 def damaged_writer(writer: Path, database: Path, error: Exception) -> WarehouseError:
     """Return the error for a writer's file that has other bytes than were written."""
-    return WarehouseError(f"{writer} is damaged: {brief(error)}.", advice=_instead_of_writer(writer, database))
+    return WarehouseError(f"{writer} is damaged: {first_line(error)}.", advice=_replace_writer_advice(writer, database))
 
 
 def damaged_database(writer: Path, database: Path, error: Exception) -> WarehouseError:
     """Return the error for a published file that can't be read."""
-    advice = f"If it is damaged, {_instead_of_database(writer)}"
-    return WarehouseError(f"{database} can't be read: {brief(error)}.", advice=advice)
+    advice = f"If it is damaged, {_replace_database_advice(writer)}"
+    return WarehouseError(f"{database} can't be read: {first_line(error)}.", advice=advice)
 
 
 def empty(path: Path, writer: Path, database: Path) -> WarehouseError:
     """Return the error for a file of no bytes at one of the two paths: the result of a failed copy or a full disk."""
-    advice = _instead_of_database(writer) if path == database else _instead_of_writer(writer, database)
+    advice = _replace_database_advice(writer) if path == database else _replace_writer_advice(writer, database)
     return WarehouseError(f"{path} is empty: it has no bytes.", advice=advice[0].upper() + advice[1:])
 
 
@@ -204,7 +205,7 @@ def _has_bytes(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _instead_of_writer(writer: Path, database: Path) -> str:
+def _replace_writer_advice(writer: Path, database: Path) -> str:
     if _has_bytes(database):
         return (
             f"Delete {writer} (it is made again from the published file) and start again; what came since is asked"
@@ -216,7 +217,7 @@ def _instead_of_writer(writer: Path, database: Path) -> str:
     )
 
 
-def _instead_of_database(writer: Path) -> str:
+def _replace_database_advice(writer: Path) -> str:
     if _has_bytes(writer):
         return "delete it: the next run makes it again from the writer's file."
     return "put a backup in its place, or set WX_DATACUBE_DATABASE to another path."

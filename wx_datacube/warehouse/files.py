@@ -22,26 +22,26 @@ import duckdb
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.errors import WarehouseError
-from wx_datacube.warehouse.copies import copy_file, made_at, onto_disk, open_new, read_all, read_changed
+from wx_datacube.warehouse.copies import copy_file, created_at, flush_to_disk, open_new, read_all, read_changed
 from wx_datacube.warehouse.errors import (
     damaged_database,
     damaged_writer,
-    holder,
+    heartbeat_timeout,
+    holder_pid,
     is_damage,
     is_file_fault,
-    silent,
     unopenable,
     unwritable,
 )
 from wx_datacube.warehouse.ledger import last_call
-from wx_datacube.warehouse.locks import ProcessSemaphore, Wait, is_held, locked
+from wx_datacube.warehouse.locks import ProcessSemaphore, Timeout, is_held, locked
 from wx_datacube.warehouse.migrate import (
     MIGRATIONS,
     Migrations,
     backup_of,
     migrate,
-    older,
-    require_steps,
+    outdated,
+    require_migrations,
     version_of,
 )
 from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements, quoted
@@ -50,19 +50,19 @@ _Config = dict[str, str | bool | int | float | list[str]]
 
 # If our path holds an SQLite file, DuckDB would download an extension over plain HTTP. The extensions we use, JSON and
 # Parquet, are built in.
-_ALONE: _Config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+_NO_EXTENSIONS: _Config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 # DuckDB 1.2 and later can read this format. In the v1.0.0 format the ledger's bodies take twelve times the space.
 _STORAGE = "v1.2.0"
 # One thread: a second one doesn't speed up loading, doubles its memory, and takes a core from the processes that fetch.
-_WRITE: _Config = {**_ALONE, "storage_compatibility_version": _STORAGE, "threads": 1}
-READ_ONLY: _Config = {**_ALONE, "access_mode": "READ_ONLY"}
+_WRITE: _Config = {**_NO_EXTENSIONS, "storage_compatibility_version": _STORAGE, "threads": 1}
+READ_ONLY: _Config = {**_NO_EXTENSIONS, "access_mode": "READ_ONLY"}
 """DuckDB configuration for every reader of the published file."""
 _READABLE = 0o444
-_ROOM = 4 * 1024 * 1024
+_REQUIRED_BYTES = 4 * 1024 * 1024
 """Free bytes required before the first call: enough for some seconds of answers and what DuckDB writes with them."""
-_PUBLISHING = 10
+_PUBLISH_TIMEOUT_FACTOR = 10
 """Multiple of the transaction timeout to wait for another process that publishes: its time grows with the file."""
-_SILENT = 2
+_HEARTBEAT_TIMEOUT_FACTOR = 2
 """Multiple of the timeout to wait for another process that fetches. It may work for hours, so the wait counts from its
 last heartbeat."""
 
@@ -94,11 +94,11 @@ class Warehouse:
         return f"Warehouse({str(self.database)!r})"
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """Open a transaction on the writer's file: commit at the end, roll back on an error, always close the file."""
         with ExitStack() as stack:
-            stack.enter_context(_interruptions_as_they_are())
-            with self._explained():
+            stack.enter_context(_restore_interrupts())
+            with self._translating_errors():
                 stack.enter_context(self._write_lock())
                 con = stack.enter_context(self._open_writer())
             con.begin()
@@ -109,51 +109,51 @@ class Warehouse:
                 with suppress(duckdb.Error):
                     con.rollback()
                 if isinstance(error, duckdb.Error) and is_file_fault(error):
-                    raise self._at_fault(error) from None
+                    raise self._file_error(error) from None
                 raise
-            with self._explained():
+            with self._translating_errors():
                 con.commit()
 
-    def looking(self) -> AbstractContextManager[Connection]:
+    def reading_committed(self) -> AbstractContextManager[Connection]:
         """Open the writer's file, or the published file if there is no writer's file. Creates no file."""
-        return self.writing() if self.writer.exists() else self.reading()
+        return self.transaction() if self.writer.exists() else self.open_published()
 
     @contextmanager
-    def remaking(self) -> Iterator[Connection]:
+    def rebuilding(self) -> Iterator[Connection]:
         """Rebuild the writer's file: yield a connection with that file as `old` and an empty file as `new`.
 
         At the end the new file replaces the old one atomically. After an error or a kill the old file stays.
         """
         making = self._new_writer()
-        with _interruptions_as_they_are(), self._explained(), self._write_lock():
+        with _restore_interrupts(), self._translating_errors(), self._write_lock():
             with self._open_writer() as con:
                 con.execute("CHECKPOINT")
             try:
-                with duckdb.connect(config={**_ALONE, "threads": 1, "temp_directory": f"{making}.tmp"}) as con:
+                with duckdb.connect(config={**_NO_EXTENSIONS, "threads": 1, "temp_directory": f"{making}.tmp"}) as con:
                     con.execute(f"ATTACH {quoted(self.writer)} AS old (READ_ONLY)")
                     con.execute(f"ATTACH {quoted(making)} AS new (STORAGE_VERSION '{_STORAGE}')")
                     yield con
                     con.execute("CHECKPOINT new")
                 shutil.copymode(self.writer, making)
-                self._put_writer(making)
+                self._replace_writer(making)
             finally:
                 for left_over in (making, _wal(making)):
                     left_over.unlink(missing_ok=True)
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def open_published(self) -> Iterator[Connection]:
         """Open the published file read-only, or an empty warehouse in memory if nothing has been published yet."""
         if self.database.exists():
             # The published file has no WAL of its own, and DuckDB would replay a WAL that a foreign program wrote.
             with suppress(OSError):  # this user may have no write permission
-                if _wal(self.database).exists() and self._is_noted(self.database):
-                    self._put_aside(_wal(self.database))
+                if _wal(self.database).exists() and self._is_recorded(self.database):
+                    self._rename_foreign_wal(_wal(self.database))
             with self._published() as (con, version):
                 if version < SCHEMA_VERSION:
-                    raise older(self.database, version)
+                    raise outdated(self.database, version)
                 yield con
         else:
-            with duckdb.connect(config=_ALONE) as con:
+            with duckdb.connect(config=_NO_EXTENSIONS) as con:
                 _create(con, self.clock, comments=False)  # they take longer than all else, and nobody sees them
                 yield con
 
@@ -174,17 +174,17 @@ class Warehouse:
         """
         published: Connection | WarehouseError | None = None
         with ExitStack() as stack:
-            stack.enter_context(_interruptions_as_they_are())
+            stack.enter_context(_restore_interrupts())
             if self._is_current:
-                con = stack.enter_context(self.reading())
+                con = stack.enter_context(self.open_published())
             else:
-                with self._explained(), self._write_lock():
+                with self._translating_errors(), self._write_lock():
                     if self._is_current:  # another process published during the wait for the lock
-                        con = stack.enter_context(self.reading())
+                        con = stack.enter_context(self.open_published())
                     else:
                         con = stack.enter_context(self._copy_of_writer())
                         try:
-                            published = stack.enter_context(self.reading())
+                            published = stack.enter_context(self.open_published())
                         except WarehouseError as error:
                             published = error
             yield con, published
@@ -201,21 +201,21 @@ class Warehouse:
             con.execute("CHECKPOINT")
         try:
             copy_file(self.writer, copy, _READABLE)
-            return self._connected(copy, {**READ_ONLY, "temp_directory": ""})
+            return self._connect(copy, {**READ_ONLY, "temp_directory": ""})
         finally:
             copy.unlink(missing_ok=True)
 
     @contextmanager
     def _published(self) -> Iterator[tuple[Connection, int]]:
         """Open the published file; yield the connection and the schema version, which may be an older one."""
-        with _interruptions_as_they_are():
+        with _restore_interrupts():
             try:
-                with self._connected(self.database, READ_ONLY) as con:
+                with self._connect(self.database, READ_ONLY) as con:
                     yield con, _require_ours(con, self.database)
             except duckdb.Error as error:
                 if not is_file_fault(error):
                     raise
-                if process := holder(error):
+                if process := holder_pid(error):
                     raise WarehouseError(
                         f"Process {process} has {self.database} open for writing.",
                         advice="So nothing can be read from it. If it is the file that wx_datacube publishes, let that"
@@ -224,28 +224,28 @@ class Warehouse:
                     ) from None
                 raise damaged_database(self.writer, self.database, error) from None
 
-    def require_room(self) -> None:
+    def require_space(self) -> None:
         """Raise `WarehouseError` if nothing more can be written, before a call spends quota and its answer is lost."""
-        with self._explained():
+        with self._translating_errors():
             self.database.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.database.parent) as file:  # quotas and permissions show only on writes
-                file.write(bytes(_ROOM))
+                file.write(bytes(_REQUIRED_BYTES))
 
     @contextmanager
-    def fetching(self, account: str, endpoint: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    def fetching(self, account: str, endpoint: str, on_wait: Callable[[str], None]) -> Iterator[None]:
         """Hold the lock for fetching this endpoint for this account.
 
-        Waits for another process as long as it gives heartbeats, and calls `waiting` once with its PID. Raises
+        Waits for another process as long as it gives heartbeats, and calls `on_wait` once with its PID. Raises
         `WarehouseError` if there is no heartbeat for twice the warehouse's timeout.
         """
-        timeout = _SILENT * self._timeout
+        timeout = _HEARTBEAT_TIMEOUT_FACTOR * self._timeout
         with ExitStack() as stack:
-            with self._explained():
+            with self._translating_errors():
                 lock = self._lock(f"{account}.{endpoint}")
                 try:
-                    stack.enter_context(locked(lock, timeout=timeout, waiting=waiting, beating=True))
+                    stack.enter_context(locked(lock, timeout=timeout, on_wait=on_wait, heartbeat=True))
                 except TimeoutError as error:
-                    raise silent(error, f"fetching {endpoint} for {account}", timeout) from None
+                    raise heartbeat_timeout(error, f"fetching {endpoint} for {account}", timeout) from None
             yield
 
     def fetch_lock(self, account: str, endpoint: str) -> Path:
@@ -268,33 +268,33 @@ class Warehouse:
         processes wait to publish, one publishes for all. Commits wait while the file is copied, but not while the copy
         is verified.
         """
-        with self._explained():
+        with self._translating_errors():
             begun = self._receipt().get("begun", 0)
-            with locked(self._lock("publishing"), timeout=_PUBLISHING * self._timeout):
+            with locked(self._lock("publishing"), timeout=_PUBLISH_TIMEOUT_FACTOR * self._timeout):
                 if not self.is_published and self._receipt().get("published", 0) <= begun:
                     self._publish(self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing"))
 
     def _publish(self, copy: Path) -> None:
         with self._write_lock():
-            self._sweep()
+            self._delete_leftovers()
             with self._open_writer() as con:
                 con.execute("CHECKPOINT")
                 calls = last_call(con)
             receipt = self._receipt()
             number = receipt.get("begun", 0) + 1
-            self._note(receipt | {"begun": number})
+            self._write_receipt(receipt | {"begun": number})
             copy_file(self.writer, copy, _READABLE)
-            copied = self._state_of(self.writer)
+            copied = self._file_state(self.writer)
         try:
-            onto_disk(copy)
-            self._require_whole(copy)
+            flush_to_disk(copy)
+            self._require_undamaged(copy)
             with self._write_lock():
-                self._require_fuller(calls)
+                self._require_no_lost_calls(calls)
                 self._clear_wal(self.database)
                 copy.replace(self.database)
-                onto_disk(self.database)
-                files = copied | self._state_of(self.database)
-                self._note({"files": files, "calls": calls, "begun": number, "published": number})
+                flush_to_disk(self.database)
+                files = copied | self._file_state(self.database)
+                self._write_receipt({"files": files, "calls": calls, "begun": number, "published": number})
         finally:
             copy.unlink(missing_ok=True)
 
@@ -305,9 +305,9 @@ class Warehouse:
         """
         name = f"{self.database.stem}.before-{before}.{self.clock():%Y%m%d-%H%M%S}.duckdb"
         backup = self.database.with_name(name)
-        with self._explained():
+        with self._translating_errors():
             copy_file(self.database, backup, _READABLE)
-            onto_disk(backup)
+            flush_to_disk(backup)
         return backup
 
     def copies(self) -> list[Path]:
@@ -320,7 +320,7 @@ class Warehouse:
     @property
     def is_published(self) -> bool:
         """Whether the published file is the last copy made, and the writer's file hasn't changed since."""
-        return self._receipt().get("files") == self._state_of(self.writer) | self._state_of(self.database)
+        return self._receipt().get("files") == self._file_state(self.writer) | self._file_state(self.database)
 
     @property
     def _receipt_file(self) -> Path:
@@ -334,25 +334,25 @@ class Warehouse:
             return {}
         return receipt if isinstance(receipt, dict) else {}
 
-    def _note(self, receipt: dict[str, Any]) -> None:
+    def _write_receipt(self, receipt: dict[str, Any]) -> None:
         part = self._receipt_file.with_name("published.part")
         with open_new(part) as file:
             file.write(json.dumps(receipt).encode())
         part.replace(self._receipt_file)  # atomically, since it is also read without a lock
 
-    def _state_of(self, file: Path) -> dict[str, list[int | None]]:
+    def _file_state(self, file: Path) -> dict[str, list[int | None]]:
         """Return inode number, modification time, size and creation time of a file and of its WAL, if they exist."""
         found = {}
         for path in (file, _wal(file)):
             with suppress(FileNotFoundError):
                 stat = path.stat()
-                found[path.name] = [stat.st_ino, stat.st_mtime_ns, stat.st_size, made_at(path)]
+                found[path.name] = [stat.st_ino, stat.st_mtime_ns, stat.st_size, created_at(path)]
         return found
 
-    def _is_noted(self, path: Path) -> bool:
+    def _is_recorded(self, path: Path) -> bool:
         """Return whether this is the same file as at the last publication, changed or not."""
-        now = self._state_of(path).get(path.name)
-        return now is not None and _is_same(self._receipt().get("files", {}).get(path.name), now)
+        now = self._file_state(path).get(path.name)
+        return now is not None and _is_same_file(self._receipt().get("files", {}).get(path.name), now)
 
     def _clear_wal(self, path: Path) -> None:
         """Make sure that no WAL is replayed onto the file that is about to be put at `path`.
@@ -363,23 +363,23 @@ class Warehouse:
         wal = _wal(path)
         if not wal.exists():
             return
-        if path != self.database and self._is_noted(wal):
+        if path != self.database and self._is_recorded(wal):
             wal.unlink()
         else:
-            self._put_aside(wal)
+            self._rename_foreign_wal(wal)
 
-    def _put_aside(self, wal: Path) -> None:
+    def _rename_foreign_wal(self, wal: Path) -> None:
         """Rename a WAL that a foreign program wrote: it is kept, but DuckDB doesn't replay it."""
         wal.replace(wal.with_name(f"{wal.name}.left-over-{self.clock():%Y%m%d-%H%M%S}"))
 
-    def _note_wal(self) -> None:
+    def _record_wal(self) -> None:
         """Note a WAL left beside the writer's file as ours, since nothing in a WAL says to which file it belongs."""
         wal = _wal(self.writer)
-        if wal.exists() and not self._is_noted(wal):
+        if wal.exists() and not self._is_recorded(wal):
             receipt = self._receipt()
-            files = receipt.get("files", {}) | self._state_of(wal)
+            files = receipt.get("files", {}) | self._file_state(wal)
             with suppress(OSError):  # e.g. a full disk; the WAL then counts as foreign and is kept
-                self._note(receipt | {"files": files})
+                self._write_receipt(receipt | {"files": files})
 
     def _write_lock(self) -> AbstractContextManager[None]:
         return locked(self._lock("write"), timeout=self._timeout)
@@ -392,19 +392,19 @@ class Warehouse:
 
     def _require_both_ours(self) -> None:
         """Reject foreign files at our paths; opens nothing for writing."""
-        if self.database.exists() and not self._is_noted(self.database):
+        if self.database.exists() and not self._is_recorded(self.database):
             with self._published():
                 pass
         self._require_writer_ours()
 
     def _require_writer_ours(self) -> None:
         """Reject a foreign file at the writer's path: to open it for writing would replay its WAL and change it."""
-        if self.writer.exists() and not self._is_noted(self.writer):
-            with self._connect_patiently(READ_ONLY) as con:
+        if self.writer.exists() and not self._is_recorded(self.writer):
+            with self._connect_with_retry(READ_ONLY) as con:
                 _require_ours(con, self.writer)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         """Turn errors about files and locks, from the system or from DuckDB, into a `WarehouseError` with advice."""
         try:
             yield
@@ -416,9 +416,9 @@ class Warehouse:
         except (OSError, duckdb.Error) as error:
             if not is_file_fault(error) and not isinstance(error, duckdb.TransactionException):
                 raise
-            raise self._at_fault(error) from None
+            raise self._file_error(error) from None
 
-    def _at_fault(self, error: Exception) -> WarehouseError:
+    def _file_error(self, error: Exception) -> WarehouseError:
         """Return the error for a damaged writer's file or, for any other fault, for an unwritable folder."""
         if is_damage(error):
             return damaged_writer(self.writer, self.database, error)
@@ -430,36 +430,36 @@ class Warehouse:
             self._make_writer()
         self._require_writer_ours()
         try:
-            with self._connect_patiently(_WRITE) as con:
+            with self._connect_with_retry(_WRITE) as con:
                 version = _require_ours(con, self.writer)
-                self._require_fuller(last_call(con))
+                self._require_no_lost_calls(last_call(con))
                 if version < SCHEMA_VERSION:
-                    require_steps(self.writer, version, self._migrations)
+                    require_migrations(self.writer, version, self._migrations)
                     con.execute("CHECKPOINT")
                     copy_file(self.writer, backup_of(self.writer, version), _READABLE)
-                    onto_disk(backup_of(self.writer, version))
+                    flush_to_disk(backup_of(self.writer, version))
                     migrate(con, self.writer, version, self._migrations)
                 yield con
         finally:
-            self._note_wal()
+            self._record_wal()
 
-    def _connect_patiently(self, config: _Config) -> Connection:
-        wait = Wait(self._timeout)
+    def _connect_with_retry(self, config: _Config) -> Connection:
+        wait = Timeout(self._timeout)
         while True:
             try:
-                return self._connected(self.writer, config)
+                return self._connect(self.writer, config)
             except (duckdb.IOException, duckdb.BinderException, duckdb.ConnectionException) as error:
-                if not holder(error):
+                if not holder_pid(error):
                     raise
                 if wait.is_over():
-                    raise TimeoutError(holder(error)) from None
+                    raise TimeoutError(holder_pid(error)) from None
             time.sleep(0.1)
 
-    def _connected(self, path: Path, config: _Config) -> Connection:
+    def _connect(self, path: Path, config: _Config) -> Connection:
         try:
             return duckdb.connect(str(path), config=config)
         except duckdb.IOException as error:
-            if holder(error) or is_damage(error):
+            if holder_pid(error) or is_damage(error):
                 raise
             raise unopenable(path, self.writer, self.database, error) from None
 
@@ -473,20 +473,20 @@ class Warehouse:
         else:
             with duckdb.connect(str(making), config=_WRITE) as con:
                 _create(con, self.clock)
-        self._put_writer(making)
+        self._replace_writer(making)
 
     def _new_writer(self) -> Path:
         """Return the temporary path for a file that will replace the writer's file."""
         return self.writer.with_name(f".{self.writer.name}.{os.getpid()}.making")
 
-    def _put_writer(self, made: Path) -> None:
+    def _replace_writer(self, made: Path) -> None:
         """Replace the writer's file with a new, complete one."""
-        onto_disk(made)
+        flush_to_disk(made)
         self._clear_wal(self.writer)
         made.replace(self.writer)
-        onto_disk(self.writer)
+        flush_to_disk(self.writer)
 
-    def _require_fuller(self, here: int) -> None:
+    def _require_no_lost_calls(self, here: int) -> None:
         """Reject a writer's file that holds fewer calls than the published file."""
         there = self._published_calls()
         if here < there:
@@ -495,15 +495,15 @@ class Warehouse:
                 advice=f"Delete {self.writer} (it is made again from the published file) and start again.",
             )
 
-    def _require_whole(self, copy: Path) -> None:
+    def _require_undamaged(self, copy: Path) -> None:
         """Reject a copy that is damaged, before it is published.
 
         Blocks that are the same in the last published copy are not read again.
         """
         last = self._receipt().get("files", {}).get(self.database.name)
         try:
-            with self._connected(copy, READ_ONLY) as con:
-                if last is not None and last == self._state_of(self.database).get(self.database.name):
+            with self._connect(copy, READ_ONLY) as con:
+                if last is not None and last == self._file_state(self.database).get(self.database.name):
                     try:
                         read_changed(con, copy, self.database)
                     except PermissionError:  # this user may not read the last published copy, which is being replaced
@@ -521,20 +521,20 @@ class Warehouse:
         If the file is the one we published but can't be opened, since another program writes to it or has damaged it,
         the noted number counts: the next publication replaces the file.
         """
-        receipt, now = self._receipt(), self._state_of(self.database).get(self.database.name)
+        receipt, now = self._receipt(), self._file_state(self.database).get(self.database.name)
         if now is None:
             return 0
         if receipt.get("files", {}).get(self.database.name) == now:
             return int(receipt["calls"])
         try:
             with self._published() as (published, _):
-                return _calls_in_order(published)
+                return _contiguous_calls(published)
         except (WarehouseError, duckdb.Error):
-            if not self._is_noted(self.database):
+            if not self._is_recorded(self.database):
                 raise
             return int(receipt["calls"])
 
-    def _sweep(self) -> None:
+    def _delete_leftovers(self) -> None:
         """Delete what killed processes left half-written. The caller holds the write lock, so no file is in use."""
         published, writer = glob.escape(self.database.name), glob.escape(self.writer.name)
         spilled = f"{writer}.tmp"  # DuckDB's folder for data that doesn't fit into memory
@@ -551,7 +551,7 @@ class Warehouse:
 
 
 @contextmanager
-def _interruptions_as_they_are() -> Iterator[None]:
+def _restore_interrupts() -> Iterator[None]:
     """Raise the original interruption if DuckDB turns a Ctrl-C during a query into a RuntimeError.
 
     The RuntimeError would look like a fault.
@@ -589,14 +589,14 @@ def _require_ours(con: Connection, path: Path) -> int:
     return version
 
 
-def _calls_in_order(con: Connection) -> int:
+def _contiguous_calls(con: Connection) -> int:
     """Count the calls up to the first gap: our ledgers have no gap, and calls from a foreign program don't count."""
     numbered = "SELECT call_id, row_number() OVER (ORDER BY call_id) AS place FROM datacube.api_calls"
     ((found,),) = con.execute(f"SELECT count(*) FROM ({numbered}) WHERE call_id = place").fetchall()
     return int(found)
 
 
-def _is_same(noted: object, now: list[int | None]) -> bool:
+def _is_same_file(noted: object, now: list[int | None]) -> bool:
     """Return whether a file is the one that was noted, changed or not."""
     if not isinstance(noted, list) or len(noted) != len(now):
         return False

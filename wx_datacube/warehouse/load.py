@@ -43,11 +43,11 @@ def _load_answers(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> int:
         f" SELECT account, '{endpoint.name}' AS endpoint, call_id, item AS row, reason"
         " FROM item WHERE reason IS NOT NULL ORDER BY call_id, pos"
     )
-    con.execute(f"CREATE OR REPLACE TEMP TABLE covered AS {_covered(endpoint)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE covered AS {_label_coverage(endpoint)}")
     con.execute(_new_rows(endpoint))
     # Most labels are answered for only once. Only the others have earlier answers to merge with.
     if con.execute("SELECT 1 FROM covered WHERE again LIMIT 1").fetchall():
-        con.execute(f"CREATE OR REPLACE TEMP TABLE said AS {_said(endpoint)}")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE key_history AS {_key_history(endpoint)}")
         for field in endpoint.values:
             con.execute(f"INSERT INTO datacube.revisions BY NAME {_revisions(endpoint, field)}")
         for statement in _replace_rows(endpoint):
@@ -109,18 +109,20 @@ WITH listed AS (
     SELECT *, {typed} FROM raw
 ), judged AS (
     SELECT * EXCLUDE (field),
-        CASE WHEN {" AND ".join(map(_fine, endpoint.columns))} AND {_each_once(endpoint)}
+        CASE WHEN {" AND ".join(map(_is_valid, endpoint.columns))} AND {_no_duplicate_fields(endpoint)}
                 AND ref_date BETWEEN greatest(begin_date, {FIRST_DAY}) AND end_date
                 AND date_trunc('{period}', ref_date) = ref_date THEN NULL
             WHEN {" OR ".join(_missing(column) for column in endpoint.columns if column.required)}
                 THEN 'missing_field'
             WHEN {" OR ".join(map(_wrong_type, endpoint.columns))} THEN 'wrong_type'
-            WHEN {" OR ".join(map(_bad_value, endpoint.columns))} OR {_twice(endpoint.columns)} THEN 'bad_value'
+            WHEN {" OR ".join(map(_bad_value, endpoint.columns))} OR {_has_duplicate_field(endpoint.columns)}
+                THEN 'bad_value'
             WHEN ref_date < {FIRST_DAY} THEN 'before_2014_12_01'
             WHEN ref_date NOT BETWEEN begin_date AND end_date THEN 'outside_window'
             WHEN date_trunc('{period}', ref_date) <> ref_date THEN 'wrong_label' END AS fault,
-        -- Of a date in another form than WeChat's, or there twice, nobody can say which label is meant.
-        CASE WHEN {_fine(REF_DATE)} AND ({_each_once(endpoint)} OR NOT {_twice((REF_DATE,))})
+        -- The label is unknown if the date isn't in WeChat's form, or if the row has two dates.
+        CASE WHEN {_is_valid(REF_DATE)}
+            AND ({_no_duplicate_fields(endpoint)} OR NOT {_has_duplicate_field((REF_DATE,))})
             THEN date_trunc('{period}', ref_date)::DATE END AS label
     FROM typed
 )
@@ -131,13 +133,13 @@ FROM judged"""
 
 
 def _cast(column: Column) -> str:
-    """Return SQL for the field's value; one that doesn't fit becomes NULL, or something that `_fine` detects."""
+    """Return SQL for the field's value; one that doesn't fit becomes NULL, or something that `_is_valid` detects."""
     if column is REF_DATE:
         return f"TRY_CAST(field.{column.name}[2:-2] AS DATE)"
     return f"TRY_CAST(field.{column.name} AS BIGINT)"
 
 
-def _fine(column: Column) -> str:
+def _is_valid(column: Column) -> str:
     """Return SQL for whether the field is valid in every respect; it is cheap, since it runs for every row."""
     name = column.name
     if column is REF_DATE:
@@ -148,7 +150,7 @@ def _fine(column: Column) -> str:
     return f"coalesce({same}, false)" if column.required else f"coalesce({same}, field.{name} IS NULL)"
 
 
-def _each_once(endpoint: Endpoint) -> str:
+def _no_duplicate_fields(endpoint: Endpoint) -> str:
     """Return SQL for whether the row has as many keys as known fields, so that no field can be there twice."""
     return f"len(json_keys(item)) = {' + '.join(f'(field.{c.name} IS NOT NULL)::INTEGER' for c in endpoint.columns)}"
 
@@ -168,12 +170,12 @@ def _wrong_type(column: Column) -> str:
 def _bad_value(column: Column) -> str:
     name = column.name
     if column is REF_DATE:
-        return f"NOT {_fine(column)}"
+        return f"NOT {_is_valid(column)}"
     bad = f"coalesce({name} NOT BETWEEN {column.low} AND {column.high} OR {name} % {column.step} <> 0, true)"
     return f"(field.{name} IS NOT NULL AND {bad})"
 
 
-def _twice(columns: tuple[Column, ...]) -> str:
+def _has_duplicate_field(columns: tuple[Column, ...]) -> str:
     """Return SQL for whether one of the fields occurs twice in a row, which makes it ambiguous."""
     names = ", ".join(f"'{column.name}'" for column in columns)
     known = f"list_filter(json_keys(item), lambda name: name IN ({names}))"
@@ -183,7 +185,7 @@ def _twice(columns: tuple[Column, ...]) -> str:
 # --- labels that the answers cover ------------------------------------------------------------------------------
 
 
-def _covered(endpoint: Endpoint) -> str:
+def _label_coverage(endpoint: Endpoint) -> str:
     """Return a SELECT with one row for each answer and label in its window: what the answer shows for the label.
 
     Its columns say how many rows the answer has, whether it is settled and clean, and what is known from before.
@@ -201,7 +203,7 @@ WITH labels AS (
 ), worth AS (
     SELECT labels.account, labels.call_id, labels.label, requested_at, coalesce(shown, 0) AS shown,
         requested_at >= labels.label + {step} + INTERVAL {SETTLED_HOUR} HOUR AS settled,
-        -- A row without a readable date may belong to any label of its window.
+        -- A rejected row without a valid date may belong to any label of the window.
         NOT EXISTS (FROM apart WHERE apart.call_id = labels.call_id
             AND (apart.label = labels.label OR apart.label IS NULL)) AS clean,
         refresh AND list_contains(asked, labels.label) AS refreshed
@@ -209,7 +211,7 @@ WITH labels AS (
     WHERE labels.label >= begin_date AND labels.label >= {FIRST_DAY} AND labels.label + {step} <= requested_at
 )
 SELECT worth.* REPLACE (refreshed AND worth.settled AND worth.clean AS refreshed),
-    -- The first figures of a label revise nothing: it may have been empty because they came late.
+    -- The first figures of a label aren't revisions: WeChat may have published them late.
     coalesce(before.known, false) OR coalesce(bool_or(worth.shown > 0) OVER (
         PARTITION BY worth.account, worth.label ORDER BY worth.call_id
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), false) AS known_before,
@@ -245,7 +247,7 @@ WHERE reason IS NULL AND NOT again ORDER BY item.account, {_names(endpoint.key)}
 # --- the history of each key ------------------------------------------------------------------------------------
 
 
-def _said(endpoint: Endpoint) -> str:
+def _key_history(endpoint: Endpoint) -> str:
     """Return a SELECT with the history of each key: first what the tables hold, then one row for each new answer.
 
     `figures` is NULL if the answer lacks the key. An answer that lacks the key counts only if it was made after the
@@ -290,7 +292,7 @@ WITH labels AS (
         AND {" AND ".join(f"shown.{column.name} = keys.{column.name}" for column in endpoint.key)}
     WHERE shown.figures IS NOT NULL OR (covered.clean AND covered.settled)
 ), epochs AS (
-    SELECT *, count(*) FILTER (removed) OVER ({whole}) AS epoch, lag(figures) OVER ({whole}) AS said_before
+    SELECT *, count(*) FILTER (removed) OVER ({whole}) AS epoch, lag(figures) OVER ({whole}) AS figures_before
     FROM observed
 ), carried AS (
     SELECT *, lag(figures IGNORE NULLS) OVER ({epoch}) AS stored_before,
@@ -307,16 +309,16 @@ SELECT *, lag(brought) OVER ({whole}) AS brought_before FROM dated"""
 def _revisions(endpoint: Endpoint, field: Column) -> str:
     """Return a SELECT of one field's revisions: changed values and, for required fields, new and vanished rows."""
     keys, name = _names(endpoint.key), field.name
-    appeared = "(said_before IS NULL AND figures IS NOT NULL AND known_before)" if field.required else "false"
-    vanished = "(figures IS NULL AND said_before IS NOT NULL)" if field.required else "false"
+    appeared = "(figures_before IS NULL AND figures IS NOT NULL AND known_before)" if field.required else "false"
+    vanished = "(figures IS NULL AND figures_before IS NOT NULL)" if field.required else "false"
     return f"""
-SELECT account, '{endpoint.name}' AS endpoint, {keys}, '{name}' AS field, said_before.{name} AS old,
+SELECT account, '{endpoint.name}' AS endpoint, {keys}, '{name}' AS field, figures_before.{name} AS old,
     figures.{name} AS new, requested_at AS seen_at,
-    CASE WHEN said_before IS NULL THEN previous_call_id ELSE brought_before END AS old_call_id,
+    CASE WHEN figures_before IS NULL THEN previous_call_id ELSE brought_before END AS old_call_id,
     call_id AS new_call_id
-FROM said
-WHERE fresh AND ({appeared} OR {vanished} OR (said_before IS NOT NULL AND figures IS NOT NULL
-    AND said_before.{name} IS DISTINCT FROM figures.{name}))
+FROM key_history
+WHERE fresh AND ({appeared} OR {vanished} OR (figures_before IS NOT NULL AND figures IS NOT NULL
+    AND figures_before.{name} IS DISTINCT FROM figures.{name}))
 ORDER BY call_id, {keys}"""
 
 
@@ -325,7 +327,7 @@ def _replace_rows(endpoint: Endpoint) -> Iterator[str]:
     keys = _names(endpoint.key)
     yield """
 CREATE OR REPLACE TEMP TABLE touched AS
-SELECT DISTINCT account, ref_date FROM said
+SELECT DISTINCT account, ref_date FROM key_history
 WHERE fresh AND (removed OR figures IS NOT NULL AND figures IS DISTINCT FROM stored_before)"""
     yield (
         f"DELETE FROM datacube.{endpoint.name} AS rows USING touched"
@@ -334,6 +336,6 @@ WHERE fresh AND (removed OR figures IS NOT NULL AND figures IS DISTINCT FROM sto
     yield f"""
 INSERT INTO datacube.{endpoint.name} BY NAME
 SELECT account, {keys}, {", ".join(f"stored.{column.name}" for column in endpoint.values)}, brought AS call_id
-FROM (FROM said SEMI JOIN touched USING (account, ref_date)
+FROM (FROM key_history SEMI JOIN touched USING (account, ref_date)
     QUALIFY row_number() OVER (PARTITION BY account, {keys} ORDER BY call_id DESC) = 1)
 WHERE stored IS NOT NULL ORDER BY account, {keys}"""

@@ -16,13 +16,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from wx_datacube.errors import NeedsPerson, TryAgain
-from wx_datacube.warehouse.errors import held, unwritable
+from wx_datacube.warehouse.errors import lock_timeout, unwritable
 
 _POLL = 0.02
-_POLL_GATE = 0.005
-_LONGEST_STEP = 1.0
+_POLL_SEMAPHORE = 0.005
+_MAX_STEP = 1.0
 """At most this many seconds between two attempts count as waiting; the process was suspended for the rest."""
-_BEAT = 1.0
+_HEARTBEAT = 1.0
 """Seconds between two heartbeats."""
 SET_UP = 60.0
 """Seconds to wait for another process that sets something up, which takes a few seconds."""
@@ -35,22 +35,22 @@ def locked(
     path: Path,
     *,
     timeout: float = 60.0,
-    waiting: Callable[[str], None] = lambda holder: None,
-    beating: bool = False,
+    on_wait: Callable[[str], None] = lambda holder: None,
+    heartbeat: bool = False,
 ) -> Iterator[None]:
     """Hold the lock `path`; wait for it for at most `timeout` seconds.
 
-    With `beating`, the holder touches the lock file every second as a heartbeat, and `timeout` counts from the last
-    heartbeat. `waiting` is called once, with the holder's PID, if the lock isn't free at once. Raises `TimeoutError`,
+    With `heartbeat`, the holder touches the lock file every second as a heartbeat, and `timeout` counts from the last
+    heartbeat. `on_wait` is called once, with the holder's PID, if the lock isn't free at once. Raises `TimeoutError`,
     whose text is that PID, and `OSError` if the file can't be created or is a link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _open(path)
     try:
-        _acquire(descriptor, timeout, waiting, beating)
+        _acquire(descriptor, timeout, on_wait, heartbeat)
         _write_pid(descriptor)
-        if beating:
-            with _signs_of_life(descriptor):
+        if heartbeat:
+            with _heartbeat(descriptor):
                 yield
         else:
             yield
@@ -65,7 +65,7 @@ def locked_for_set_up(path: Path) -> Iterator[None]:
         try:
             stack.enter_context(locked(path, timeout=SET_UP))
         except TimeoutError as error:
-            raise held(path, error, SET_UP) from None
+            raise lock_timeout(path, error, SET_UP) from None
         yield
 
 
@@ -84,7 +84,7 @@ def is_held(path: Path) -> bool:
     return False
 
 
-class Wait:
+class Timeout:
     """A timeout that doesn't run while this process is suspended (Ctrl-Z), since the holder may be suspended too."""
 
     def __init__(self, timeout: float) -> None:
@@ -94,7 +94,7 @@ class Wait:
     def is_over(self) -> bool:
         """Return whether the timeout is over; call this at each attempt."""
         looked, self._looked = self._looked, time.monotonic()
-        self._left -= min(self._looked - looked, _LONGEST_STEP)
+        self._left -= min(self._looked - looked, _MAX_STEP)
         return self._left < 0
 
 
@@ -125,7 +125,7 @@ class ProcessSemaphore:
                 _close(descriptor)
 
     def _take(self, halted: threading.Event) -> int:
-        wait = Wait(self._timeout)
+        wait = Timeout(self._timeout)
         while True:
             holders = []
             for file in self._files:
@@ -138,10 +138,10 @@ class ProcessSemaphore:
                 else:
                     _write_pid(descriptor)
                     return descriptor
-            if halted.wait(_POLL_GATE):
+            if halted.wait(_POLL_SEMAPHORE):
                 raise TryAgain("The run was interrupted.")
             if wait.is_over():
-                raise _no_place(holders, self._timeout)
+                raise _semaphore_timeout(holders, self._timeout)
 
     def _open(self, file: Path) -> int:
         try:
@@ -155,7 +155,7 @@ class ProcessSemaphore:
             raise NeedsPerson(fault.message, advice=fault.advice) from None
 
 
-def _no_place(holders: list[str], seconds: float) -> TryAgain:
+def _semaphore_timeout(holders: list[str], seconds: float) -> TryAgain:
     processes = ", ".join(sorted(set(holders)))
     return TryAgain(
         f"No call could begin for {seconds:.0f} s: all places that WX_DATACUBE_CONCURRENCY allows are held, by process"
@@ -197,29 +197,29 @@ def _close(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, timeout: float, waiting: Callable[[str], None], beating: bool) -> None:
-    wait, told, beat = Wait(timeout), False, 0
+def _acquire(descriptor: int, timeout: float, on_wait: Callable[[str], None], heartbeat: bool) -> None:
+    wait, notified, beat = Timeout(timeout), False, 0
     while True:
         with suppress(BlockingIOError):
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         holder = _holder(descriptor)
-        if not told:
-            waiting(holder)
-            told = True
-        if beating and (latest := os.fstat(descriptor).st_mtime_ns) != beat:
-            wait, beat = Wait(timeout), latest
+        if not notified:
+            on_wait(holder)
+            notified = True
+        if heartbeat and (latest := os.fstat(descriptor).st_mtime_ns) != beat:
+            wait, beat = Timeout(timeout), latest
         if wait.is_over():
             raise TimeoutError(holder)
         time.sleep(_POLL)
 
 
 @contextmanager
-def _signs_of_life(descriptor: int) -> Iterator[None]:
+def _heartbeat(descriptor: int) -> Iterator[None]:
     """Touch a lock file every second, from a thread: it stops with the process, and long work doesn't delay it."""
     ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(_BEAT):
+        while not ended.wait(_HEARTBEAT):
             with suppress(OSError):
                 os.utime(descriptor)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from wx_datacube.errors import WarehouseError
-from wx_datacube.warehouse.errors import brief
+from wx_datacube.warehouse.errors import first_line
 from wx_datacube.warehouse.schema import SCHEMA_VERSION
 
 Migrations = Mapping[int, Sequence[str]]
@@ -34,7 +34,7 @@ def backup_of(writer: Path, version: int) -> Path:
     return writer.with_name(f"{writer.name}.schema-{version}")
 
 
-def require_steps(path: Path, version: int, migrations: Migrations) -> None:
+def require_migrations(path: Path, version: int, migrations: Migrations) -> None:
     """Raise `WarehouseError` if no migrations lead from the file's version to the current schema."""
     if not set(range(version, SCHEMA_VERSION)) <= set(migrations):
         raise WarehouseError(
@@ -56,13 +56,13 @@ def migrate(con: duckdb.DuckDBPyConnection, writer: Path, version: int, migratio
         with suppress(duckdb.Error):
             con.rollback()
         raise WarehouseError(
-            f"{writer} could not be brought from schema {version} to {SCHEMA_VERSION}: {brief(error)}.",
+            f"{writer} could not be brought from schema {version} to {SCHEMA_VERSION}: {first_line(error)}.",
             advice=f"Nothing was changed, and {backup_of(writer, version)} is a copy of it. Go on with the wx_datacube"
             " that made it, and report this.",
         ) from None
 
 
-def older(path: Path, version: int) -> WarehouseError:
+def outdated(path: Path, version: int) -> WarehouseError:
     """Return the error for a published file of an older version; it is replaced once the writer's file is migrated."""
     return WarehouseError(
         f"{path} was made by an older wx_datacube (schema {version}, this one has {SCHEMA_VERSION}).",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import due_on, label_of, midnight_of, settled_at
-from wx_datacube.warehouse.coverage import Connection, Lately, Summary, calls_lately, summaries
+from wx_datacube.warehouse.coverage import Connection, RecentCalls, Summary, recent_calls, summaries
 
 _DAY = dt.timedelta(days=1)
 Gap = tuple[dt.date, dt.date]
@@ -21,14 +21,14 @@ Gap = tuple[dt.date, dt.date]
 class Overdue:
     """Settled labels of an endpoint that are missing, as gaps, oldest first.
 
-    `history` is true if no label that old had been answered for before yesterday. `waits` is the reason why nobody has
+    `history` is true if no label that old had been answered for before yesterday. `waiting_reason` says why nobody has
     to act; it is empty if a person has to act.
     """
 
     endpoint: Endpoint
     gaps: tuple[Gap, ...]
     history: bool = False
-    waits: str = ""
+    waiting_reason: str = ""
 
     @property
     def since(self) -> dt.datetime:
@@ -42,40 +42,44 @@ def find_overdue(
     now: dt.datetime,
     *,
     daily_calls: int | None = None,
-    under_way: Callable[[str], bool] = lambda account: False,
+    is_fetching: Callable[[str], bool] = lambda account: False,
 ) -> dict[str, list[Overdue]]:
     """Return what is overdue at `now`, by account.
 
     `starts` maps each account to the first day of its history. `daily_calls` is the limit from the settings.
-    `under_way` returns whether a process is fetching for an account right now.
+    `is_fetching` returns whether a process is fetching for an account right now.
     """
-    return judge_overdue(summaries(con, starts, now), calls_lately(con, now), list(starts), now, daily_calls, under_way)
+    return overdue_from(
+        summaries(con, starts, now), recent_calls(con, now), list(starts), now, daily_calls, is_fetching
+    )
 
 
-def judge_overdue(
+def overdue_from(
     found: Mapping[tuple[str, str], Summary],
-    lately: Mapping[tuple[str, str], Lately],
+    recent: Mapping[tuple[str, str], RecentCalls],
     accounts: list[str],
     now: dt.datetime,
     daily_calls: int | None,
-    under_way: Callable[[str], bool],
+    is_fetching: Callable[[str], bool],
 ) -> dict[str, list[Overdue]]:
     """Do the same as `find_overdue`, for a caller that has read the summaries and calls already."""
     judged: dict[str, list[Overdue]] = {account: [] for account in accounts}
     for account in accounts:
         days = found.get((account, ENDPOINTS[0].name))
-        of_days = lately.get((account, ENDPOINTS[0].name), Lately())
+        of_days = recent.get((account, ENDPOINTS[0].name), RecentCalls())
         # Labels that a silent day would imply aren't requested while that day is missing. They wait for the quota of
         # the daily endpoint.
         held = days.gaps if days and quota_is_used_up(of_days, daily_calls) else []
         for endpoint in ENDPOINTS:
             if (summary := found.get((account, endpoint.name))) and summary.gaps:
-                calls = lately.get((account, endpoint.name), Lately())
-                waits = (of_days, held if endpoint.implied_by_silence else [])
-                judged[account] += _of_endpoint(endpoint, summary, calls, waits, now, daily_calls)
-        if any(not each.waits for each in judged[account]) and under_way(account):
+                calls = recent.get((account, endpoint.name), RecentCalls())
+                waits_for = (of_days, held if endpoint.implied_by_silence else [])
+                judged[account] += _of_endpoint(endpoint, summary, calls, waits_for, now, daily_calls)
+        if any(not each.waiting_reason for each in judged[account]) and is_fetching(account):
             judged[account] = [
-                each if each.waits else Overdue(each.endpoint, each.gaps, each.history, "It is being fetched now.")
+                each
+                if each.waiting_reason
+                else Overdue(each.endpoint, each.gaps, each.history, "It is being fetched now.")
                 for each in judged[account]
             ]
     return judged
@@ -84,14 +88,14 @@ def judge_overdue(
 def _of_endpoint(
     endpoint: Endpoint,
     summary: Summary,
-    own: Lately,
-    waits_for: tuple[Lately, Sequence[Gap]],
+    own: RecentCalls,
+    waits_for: tuple[RecentCalls, Sequence[Gap]],
     now: dt.datetime,
     daily_calls: int | None,
 ) -> Iterator[Overdue]:
     of_days, held = waits_for
 
-    def calls_for(gaps: Sequence[Gap]) -> Lately:
+    def calls_for(gaps: Sequence[Gap]) -> RecentCalls:
         waiting = all(any(a <= first and last <= b for a, b in held) for first, last in gaps)
         return of_days if waiting else own
 
@@ -99,27 +103,28 @@ def _of_endpoint(
     # Labels older than any that had been answered for before yesterday are history, which may have gaps while it is
     # being fetched. The labels of today and yesterday aren't history, unless nothing was ever requested.
     newest = _newest_due(endpoint, now.date())
-    if own.oldest is not None and settled_at(_before(endpoint, newest), endpoint.period) >= midnight - _DAY:
-        newest = _before(endpoint, newest)
+    if own.oldest is not None and settled_at(_previous_label(endpoint, newest), endpoint.period) >= midnight - _DAY:
+        newest = _previous_label(endpoint, newest)
     reached = newest if summary.reached is None else min(summary.reached, newest)
     settled = [gap for gap in (_settled(endpoint, each, now) for each in summary.gaps) if gap]
     near = [(max(first, reached), last) for first, last in settled if last >= reached]
-    far = [(first, min(last, _before(endpoint, reached))) for first, last in settled if first < reached]
+    far = [(first, min(last, _previous_label(endpoint, reached))) for first, last in settled if first < reached]
     if near:
         used_up = quota_is_used_up(calls_for(near), daily_calls)
         # If a label has been missing since yesterday, today's quota isn't the reason.
         of_today = settled_at(near[0][0], endpoint.period) >= midnight
-        yield Overdue(endpoint, tuple(near), waits="Today's quota is used up." if used_up and of_today else "")
+        reason = "Today's quota is used up." if used_up and of_today else ""
+        yield Overdue(endpoint, tuple(near), waiting_reason=reason)
     if far:
         calls = calls_for(far)
         going_on = calls.oldest is not None and settled_at(calls.oldest, endpoint.period) < midnight - _DAY
-        waits = "History is being brought in, newest first." if going_on else ""
+        reason = "History is being brought in, newest first." if going_on else ""
         if quota_is_used_up(calls, daily_calls) and not (calls.used_up_yesterday and calls.good_at is None):
-            waits = waits or "Today's quota is used up."
-        yield Overdue(endpoint, tuple(far), history=True, waits=waits)
+            reason = reason or "Today's quota is used up."
+        yield Overdue(endpoint, tuple(far), history=True, waiting_reason=reason)
 
 
-def quota_is_used_up(calls: Lately, daily_calls: int | None) -> bool:
+def quota_is_used_up(calls: RecentCalls, daily_calls: int | None) -> bool:
     """Return whether no call is left today, by WeChat's last answer or by the limit from the settings."""
     refused = calls.used_up_at is not None and (calls.good_at is None or calls.good_at <= calls.used_up_at)
     return refused or (daily_calls is not None and calls.today >= daily_calls)
@@ -127,10 +132,10 @@ def quota_is_used_up(calls: Lately, daily_calls: int | None) -> bool:
 
 def _newest_due(endpoint: Endpoint, today: dt.date) -> dt.date:
     label = label_of(today, endpoint.period)
-    return label if due_on(label, endpoint.period) <= today else _before(endpoint, label)
+    return label if due_on(label, endpoint.period) <= today else _previous_label(endpoint, label)
 
 
-def _before(endpoint: Endpoint, label: dt.date) -> dt.date:
+def _previous_label(endpoint: Endpoint, label: dt.date) -> dt.date:
     return label_of(label - _DAY, endpoint.period)
 
 
@@ -138,7 +143,7 @@ def _settled(endpoint: Endpoint, gap: Gap, now: dt.datetime) -> Gap | None:
     """Return the part of a gap that should be there by now; None if no label of it should."""
     first, last = gap
     while settled_at(last, endpoint.period) > now:
-        last = _before(endpoint, last)
+        last = _previous_label(endpoint, last)
         if last < first:
             return None
     return first, last

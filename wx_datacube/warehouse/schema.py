@@ -201,21 +201,24 @@ FROM ({states_select()}) LEFT JOIN ({stored}) USING (account, endpoint, label)""
 
 
 def states_select(
-    accounts: str = "datacube.accounts", now: str = BEIJING_NOW, endpoint: Endpoint | None = None, only: str = "true"
+    accounts: str = "datacube.accounts",
+    now: str = BEIJING_NOW,
+    endpoint: Endpoint | None = None,
+    account_filter: str = "true",
 ) -> str:
     """Return a SELECT of every due label's state at the time `now`.
 
-    `accounts` is a relation (`account, start_date`). `only` is a condition on `account` that holds for all of
+    `accounts` is a relation (`account, start_date`). `account_filter` is a condition on `account` that holds for all of
     `accounts`; pass one if the file has many other accounts. The SELECT for one `endpoint` costs half.
     """
     return f"""
-WITH {_said(accounts, now, endpoint, only)}
+WITH {_label_states(accounts, now, endpoint, account_filter)}
 SELECT account, endpoint, label, coalesce(state, 'missing') AS state, fetched_at, call_id
-FROM due LEFT JOIN said USING (account, endpoint, label)
+FROM due LEFT JOIN label_state USING (account, endpoint, label)
 """
 
 
-def summary_select(accounts: str, now: str, only: str) -> str:
+def summary_select(accounts: str, now: str, account_filter: str) -> str:
     """Return a SELECT of each endpoint's due labels counted by state, with the newest landed one and the gaps.
 
     Each gap is its first and last label. The parameters are those of `states_select`. Due labels and answers are only
@@ -225,7 +228,7 @@ def summary_select(accounts: str, now: str, only: str) -> str:
         f"WHEN '{each.name}' THEN date_diff('{each.period.value}', {FIRST_DAY}, label)" for each in ENDPOINTS
     )
     return f"""
-WITH {_said(accounts, now, None, only)},
+WITH {_label_states(accounts, now, None, account_filter)},
 wanted AS (
     SELECT account, endpoint, count(*) AS due, min(label) AS "first", max(label) AS "last" FROM due GROUP BY ALL
 ),
@@ -234,14 +237,15 @@ counted AS (
         count(*) FILTER (state = 'empty') AS "empty", count(*) FILTER (state = 'implied') AS implied,
         due - landed - "empty" - implied AS missing, max(label) FILTER (state = 'landed') AS last_landed,
         min(label) FILTER (state IN ('landed', 'empty') AND fetched_at < (SELECT yesterday FROM moment)) AS reached
-    FROM wanted LEFT JOIN said
-        ON said.account = wanted.account AND said.endpoint = wanted.endpoint AND label BETWEEN "first" AND "last"
+    FROM wanted LEFT JOIN label_state
+        ON label_state.account = wanted.account AND label_state.endpoint = wanted.endpoint
+            AND label BETWEEN "first" AND "last"
     GROUP BY wanted.account, wanted.endpoint, due
 ),
 lacking AS (SELECT account, endpoint FROM counted WHERE missing > 0),
 missing AS (
     FROM (FROM due SEMI JOIN lacking USING (account, endpoint))
-    ANTI JOIN (FROM said SEMI JOIN lacking USING (account, endpoint) WHERE state IS NOT NULL)
+    ANTI JOIN (FROM label_state SEMI JOIN lacking USING (account, endpoint) WHERE state IS NOT NULL)
         USING (account, endpoint, label)
 ),
 gaps AS (
@@ -259,8 +263,8 @@ SELECT counted.*, coalesce(gaps, []) AS gaps FROM counted LEFT JOIN listed USING
 """
 
 
-def _said(accounts: str, now: str, endpoint: Endpoint | None, only: str) -> str:
-    """Return parts of a WITH: the relations `due` (all due labels) and `said` (the states that answers give labels).
+def _label_states(accounts: str, now: str, endpoint: Endpoint | None, account_filter: str) -> str:
+    """Return parts of a WITH: the relations `due` (all due labels) and `label_state` (states derived from answers).
 
     States come from answers. Rows are only looked up where the current answer shows none, so neither stored rows nor
     other accounts cost time. For one `endpoint`, only its own answers and those of the daily endpoint are read, since
@@ -270,13 +274,13 @@ def _said(accounts: str, now: str, endpoint: Endpoint | None, only: str) -> str:
     periods = list(dict.fromkeys(each.period for each in wanted))
     due = " UNION ALL ".join(_due_select(period, accounts, wanted) for period in periods)
     kept = " UNION ALL ".join(
-        f"FROM quiet SEMI JOIN (SELECT account, ref_date AS label FROM datacube.{each.name} WHERE {only})"
+        f"FROM quiet SEMI JOIN (SELECT account, ref_date AS label FROM datacube.{each.name} WHERE {account_filter})"
         f" USING (account, label) WHERE endpoint = '{each.name}'"
         for each in wanted
     )
     contradicted = " UNION ALL ".join(
         f"FROM silent SEMI JOIN (SELECT account, date_trunc('{each.period.value}', ref_date)::DATE AS label"
-        f" FROM datacube.{_DAILY.name} WHERE msg_count > 0 AND {only}) USING (account, label)"
+        f" FROM datacube.{_DAILY.name} WHERE msg_count > 0 AND {account_filter}) USING (account, label)"
         f" WHERE endpoint = '{each.name}'"
         for each in wanted
     )
@@ -287,15 +291,15 @@ moment AS (
 due AS ({due}),
 answer AS (
     SELECT account, endpoint, label, fetched_at, call_id, shown, settled AND clean AS sure FROM datacube.label_answers
-    WHERE endpoint IN ({", ".join(quoted(each.name) for each in wanted)}) AND {only}
+    WHERE endpoint IN ({", ".join(quoted(each.name) for each in wanted)}) AND {account_filter}
 ),
 quiet AS (SELECT account, endpoint, label, fetched_at, call_id, sure FROM answer WHERE shown = 0),
 kept AS ({kept}),
 silent AS (SELECT account, endpoint, label FROM quiet ANTI JOIN kept USING (account, endpoint, label) WHERE sure),
 contradicted AS ({contradicted}),
 silent_day AS (SELECT account, label FROM silent WHERE endpoint = '{_DAILY.name}'),
--- Few answers are quiet, so nothing but those is looked up.
-said AS (
+-- Stored rows and the daily endpoint are looked up only for answers without rows, which are few.
+label_state AS (
     SELECT account, endpoint, label, fetched_at, call_id, 'landed' AS state FROM answer WHERE shown > 0
     UNION ALL
     SELECT quiet.account, quiet.endpoint, quiet.label, quiet.fetched_at, quiet.call_id,
@@ -327,7 +331,7 @@ def _due_select(period: Period, accounts: str, endpoints: Sequence[Endpoint]) ->
 
 # --- views for people -------------------------------------------------------------------------------------------
 
-_PEOPLE: Columns = {
+_REPORT_COLUMNS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
     "date": ("DATE", "The day, the Monday of the week, or the 1st of the month. 日期。"),
     "hour": ("INTEGER", "Hour of the day, 0 to 23, Beijing time. 小时。"),
@@ -343,20 +347,22 @@ def _views_of(period: Period) -> Iterator[str]:
     by_family = {endpoint.family: endpoint for endpoint in ENDPOINTS if endpoint.period is period}
     messages, senders = by_family[Family.MESSAGES], by_family[Family.SENDERS]
     noun, adverb = period.value, period.adverb
-    yield from _people(
+    yield from _report_view(
         f"messages_{adverb}", f"Messages by {noun} and type.", _messages_select(messages), "date", "type", *_COUNTS
     )
     if Family.HOURS in by_family:
         select = _messages_select(by_family[Family.HOURS], "(ref_hour // 100)::INTEGER AS hour,")
-        yield from _people("messages_hourly", "Messages by hour and type.", select, "date", "hour", "type", *_COUNTS)
-    yield from _people(
+        yield from _report_view(
+            "messages_hourly", "Messages by hour and type.", select, "date", "hour", "type", *_COUNTS
+        )
+    yield from _report_view(
         f"senders_{adverb}",
         f"How many users sent how many messages in a {noun}.",
-        f"SELECT account, ref_date AS date, {_words('count_interval', COUNT_INTERVALS)} AS messages_sent,"
+        f"SELECT account, ref_date AS date, {_decoded('count_interval', COUNT_INTERVALS)} AS messages_sent,"
         f" msg_user AS users FROM datacube.{senders.name}",
         *("date", "messages_sent", "users"),
     )
-    yield from _people(
+    yield from _report_view(
         f"totals_{adverb}",
         f"Users, messages and messages a user by {noun}; users from the distribution, since users of types overlap.",
         _totals_select(messages, senders),
@@ -367,14 +373,14 @@ def _views_of(period: Period) -> Iterator[str]:
 _COUNTS = ("users", "messages")
 
 
-def _people(name: str, comment: str, select: str, *columns: str) -> Iterator[str]:
+def _report_view(name: str, comment: str, select: str, *columns: str) -> Iterator[str]:
     names = ("account", *columns)
-    return _view(f"main.{name}", comment, {column: _PEOPLE[column] for column in names}, select)
+    return _view(f"main.{name}", comment, {column: _REPORT_COLUMNS[column] for column in names}, select)
 
 
 def _messages_select(endpoint: Endpoint, hour: str = "") -> str:
     return (
-        f"SELECT account, ref_date AS date, {hour} {_words('msg_type', MESSAGE_TYPES)} AS type,"
+        f"SELECT account, ref_date AS date, {hour} {_decoded('msg_type', MESSAGE_TYPES)} AS type,"
         f" msg_user AS users, msg_count AS messages FROM datacube.{endpoint.name}"
     )
 
@@ -388,6 +394,6 @@ FULL JOIN (SELECT account, ref_date AS date, TRY_CAST(sum(msg_user) AS BIGINT) A
       FROM datacube.{senders.name} WHERE count_interval <> 0 GROUP BY ALL) USING (account, date)"""
 
 
-def _words(column: str, words: Mapping[int, str]) -> str:
+def _decoded(column: str, words: Mapping[int, str]) -> str:
     cases = " ".join(f"WHEN {code} THEN {quoted(word)}" for code, word in words.items())
     return f"CASE {column} {cases} ELSE 'other (' || {column} || ')' END"

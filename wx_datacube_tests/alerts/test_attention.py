@@ -40,25 +40,25 @@ class Shop:
     def landed(self, *days: dt.date, at: dt.datetime = MORNING) -> None:
         """Store a good answer for each of the days."""
         warehouse = Warehouse(self.settings.database)
-        with warehouse.writing() as con:
+        with warehouse.transaction() as con:
             store_calls(con, [answered(MESSAGES, each, each, row(each), at=at, asked=[each]) for each in days])
         warehouse.publish()
 
     def empty(self, day: dt.date) -> None:
         """Store a good answer without a row for a day."""
         warehouse = Warehouse(self.settings.database)
-        with warehouse.writing() as con:
+        with warehouse.transaction() as con:
             store_calls(con, [answered(MESSAGES, day, at=NOON, asked=[day])])
         warehouse.publish()
 
     def look(self) -> Attention:
         """What is to be said now."""
-        with Warehouse(self.settings.database).reading() as con:
+        with Warehouse(self.settings.database).open_published() as con:
             return look(con, self.settings, [self.account], self.now)["shop"]
 
     def tell(self) -> None:
         """Tell it."""
-        with Warehouse(self.settings.database).reading() as con:
+        with Warehouse(self.settings.database).open_published() as con:
             tell(con, self.settings, self.account, self.now)
 
     def said(self) -> str:

@@ -59,7 +59,7 @@ class Reader:
 def written(it: Shop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The report in each language."""
     folder = tmp_path_factory.mktemp("pages")
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         figures = read_figures(con, "shop", FIRST, it.now, None, None)
     for language in LANGUAGES:
         folder.joinpath(f"{language}.html").write_text(
@@ -187,7 +187,7 @@ def test_it_prints(written: dict[str, Path], page: Page, tmp_path: Path) -> None
 def test_twelve_years_are_drawn_within_two_seconds(page: Page, tmp_path: Path) -> None:
     """Everything up to the last chart, by the processor's clock of the page."""
     warehouse = years(tmp_path)
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         figures = read_figures(con, "shop", HISTORY_START, TODAY, None, None)
     path = tmp_path / "report.html"
     path.write_text(render(figures, "zh", warehouse.database, TODAY), "utf-8")

@@ -157,7 +157,7 @@ def test_another_appid_under_a_stored_account_is_refused(folder: Folder) -> None
     """An account's name is bound to one AppID: exit code 2, both named, nothing changed."""
     folder.set(**CREDENTIALS, START="2026-11-01")
     warehouse = Warehouse(folder.path / "data/wx_datacube.duckdb")
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         con.execute(
             "INSERT INTO datacube.accounts VALUES ('default', 'wxanother', DATE '2026-11-01', now()::TIMESTAMP)"
         )
@@ -375,7 +375,7 @@ def store_what_was_due(database: Path, start: dt.date, on: dt.date) -> None:
         for label in due_labels(endpoint.period, start, on)
     ]
     warehouse = Warehouse(database)
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         store_calls(con, calls)
     warehouse.publish()
 
@@ -423,7 +423,7 @@ def test_status_as_json_holds_what_the_contract_names(folder: Folder) -> None:
 def renamed(folder: Folder) -> Folder:
     """Something is stored of `news`, and only `shop` is configured."""
     folder.set(ACCOUNT="news", START="2026-10-01")
-    with Warehouse(folder.path / "data/wx_datacube.duckdb").writing() as con:
+    with Warehouse(folder.path / "data/wx_datacube.duckdb").transaction() as con:
         bind_account(con, "news", None, dt.date(2026, 10, 1), beijing_now())
     folder.run("replay")
     folder.set(ACCOUNT="shop", START="2026-10-01")
@@ -626,7 +626,7 @@ def test_a_published_file_that_was_deleted_is_not_taken_for_no_data(
     command: tuple[str, ...], answers: int, folder: Folder
 ) -> None:
     """What was stored is in the writer's file: it says so, and how to publish it again."""
-    with Warehouse(folder.path / "data" / "wx_datacube.duckdb").writing() as con:
+    with Warehouse(folder.path / "data" / "wx_datacube.duckdb").transaction() as con:
         store_calls(con, [answered(MESSAGES, day(20), None, row(day(20)), account="default")])
     folder.run("replay")
     folder.path.joinpath("data/wx_datacube.duckdb").unlink()
@@ -642,7 +642,7 @@ def test_a_published_file_that_was_deleted_is_not_taken_for_no_data(
 
 def test_where_nothing_was_stored_nobody_is_told_otherwise(folder: Folder) -> None:
     """A run that was killed before its first answer leaves a writer's file and no published one."""
-    with Warehouse(folder.path / "data" / "wx_datacube.duckdb").writing():
+    with Warehouse(folder.path / "data" / "wx_datacube.duckdb").transaction():
         pass
 
     code, out, err = folder.run("status")

@@ -62,7 +62,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Said:
 
 def stored(it: DagsterEnv, account: str) -> int:
     """How many days of an account have landed."""
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         found = con.execute(
             "SELECT count(DISTINCT ref_date) FROM datacube.getupstreammsg WHERE account = $1", [account]
         )
@@ -78,7 +78,7 @@ def test_a_backfill_brings_in_every_account(it: DagsterEnv, both: Company, run: 
 
     assert (stored(it, "shop"), stored(it, "news")) == (10, 10)
     assert (both.calls("shop"), both.calls("news")) == (2, 2)
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         figures = con.execute("SELECT account, sum(messages) FROM messages_daily GROUP BY ALL").fetchall()
     assert dict(figures) == {
         name: sum(each["msg_count"] for day in range(10) for each in member.world.rows(DAYS, START + DAY * day))
@@ -212,7 +212,7 @@ def test_what_needs_a_person_names_the_accounts_own_variables(it: DagsterEnv, bo
     now = dt.datetime.now(BEIJING).replace(tzinfo=None)
     said = {"errcode": 40013, "errmsg": "invalid appid", "response": "{}"}
     daily = [endpoint for endpoint in ENDPOINTS if endpoint.period.adverb == "daily"]
-    with it.warehouse.writing() as con:
+    with it.warehouse.transaction() as con:
         store_calls(con, [answered(each, START, None, account="shop", at=now, **said) for each in daily])
     it.warehouse.publish()
 
@@ -497,7 +497,7 @@ def test_a_renaming_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEn
 def test_figures_that_are_not_published_yet_are_no_trace(it: DagsterEnv, both: Company) -> None:
     """An account's first run was killed before its figures were published: removing it asks for a yes."""
     it.warehouse.publish()
-    with it.warehouse.writing() as con:
+    with it.warehouse.transaction() as con:
         store_calls(con, [answered(DAYS, START, None, row(START), account="news")])
     known_of(it, "news")
 
@@ -509,7 +509,7 @@ def test_figures_that_are_not_published_yet_are_no_trace(it: DagsterEnv, both: C
 
 def store(it: DagsterEnv, both: Company) -> None:
     """Store a day of each account, as if it had been fetched."""
-    with it.warehouse.writing() as con:
+    with it.warehouse.transaction() as con:
         for name, member in both.members.items():
             bind_account(con, name, member.options.appid, START, LATER)
             store_calls(con, [answered(DAYS, START, None, row(START), account=name)])
@@ -541,11 +541,11 @@ def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: DagsterEnv, 
 def test_a_replay_of_one_account_leaves_the_others_alone(it: DagsterEnv, both: Company, run: Said) -> None:
     """Its tables are rebuilt from its calls; what another account's tables hold isn't touched."""
     store(it, both)
-    with it.warehouse.writing() as con:
+    with it.warehouse.transaction() as con:
         con.execute("UPDATE datacube.getupstreammsg SET msg_user = 77")
 
     assert run("replay", "--account", "news")[0] == 0
 
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         found = con.execute("SELECT account, msg_user FROM datacube.getupstreammsg ORDER BY ALL").fetchall()
     assert found == [("news", 1), ("shop", 77)]

@@ -109,7 +109,7 @@ def test_ctrl_c_ends_a_backfill(
         _, err = process.communicate(timeout=PATIENCE)
         took = time.monotonic() - interrupted
     warehouse = Warehouse(project.database)
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         kept = con.execute("SELECT count(*) FROM datacube.api_calls WHERE http_status = 200").fetchall()[0][0]
 
     assert process.returncode == 130, err
@@ -132,7 +132,7 @@ with getattr(warehouse, sys.argv[1])() as con:
 """
 
 
-@pytest.mark.parametrize("way", ["writing", "reading"])
+@pytest.mark.parametrize("way", ["transaction", "open_published"])
 def test_ctrl_c_while_a_query_runs_is_no_fault(way: str, tmp_path: Path) -> None:
     """DuckDB would make a RuntimeError of it, which Dagster takes for a failed step and goes on after."""
     with Project.make(tmp_path / "project").started([sys.executable, "-c", QUERY, way]) as process:

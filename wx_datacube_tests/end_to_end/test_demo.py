@@ -138,7 +138,7 @@ def test_it_works_at_any_hour(text: str, tmp_path: Path) -> None:
             lambda _: Client.of(account, emulated.api_url, clock=lambda: now),
             clock=lambda: now,
         )
-        with warehouse.writing() as con:
+        with warehouse.transaction() as con:
             states = scope.of(known.states(con, "demo", account.start, now))
         reports = [ingest.bring_in(endpoint, labels, run_id="demo") for endpoint, labels in states.items() if labels]
 

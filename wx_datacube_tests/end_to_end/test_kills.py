@@ -133,7 +133,7 @@ class CrashScenario:
         warehouse = Warehouse(self.project.database)
         if not warehouse.writer.exists():
             return []
-        with warehouse.writing() as con:
+        with warehouse.transaction() as con:
             ledger = con.execute(LEDGER).fetchall()
             assert con.execute(TORN).fetchall() == []
         assert ledger[: len(self.kept)] == self.kept
@@ -188,7 +188,7 @@ class CrashScenario:
         for endpoint in ENDPOINTS:
             labels = due_labels(endpoint.period, first, beijing_now().date())
             ingest.bring_in(endpoint, [label for label in labels if label <= last], run_id="calm")
-        with ingest.warehouse.reading() as con:
+        with ingest.warehouse.open_published() as con:
             return all_rows(con)
 
 

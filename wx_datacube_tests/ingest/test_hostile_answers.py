@@ -186,7 +186,7 @@ def test_a_hostile_answer_is_reported_and_kept_and_a_later_run_goes_on(
     assert time.monotonic() - began < 20
     assert isinstance(label.error, WeChatError)
     assert "\n" not in str(label.error)
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         ((status, response),) = rows_of(con, "SELECT errmsg IS NOT NULL, response FROM datacube.api_calls")
         assert status
         assert response.startswith(kept)
@@ -195,5 +195,5 @@ def test_a_hostile_answer_is_reported_and_kept_and_a_later_run_goes_on(
 
     server.says = rows(row(day(4), 7, 9))
     assert [label.there for label in run(warehouse, server).labels] == [True]
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         assert rows_of(con, "SELECT users, messages FROM messages_daily") == [(7, 9)]

@@ -377,7 +377,7 @@ def test_a_lesson_that_was_wrong_is_unlearned(start: Start) -> None:
     made = start(start=MONDAYS[0])
     made.emulated.control.script("getupstreammsgweek", "61501")
     made.bring_in(WEEKS, MONDAYS[-2:])
-    with made.warehouse.writing() as con:
+    with made.warehouse.transaction() as con:
         store_calls(con, [answered(WEEKS, MONDAYS[-5], MONDAYS[-1], account="shop", at=AFTERNOON)])
     made.emulated.control.clear_calls()
     made.bring_in(WEEKS, MONDAYS[:5])
@@ -1115,7 +1115,7 @@ def test_what_another_run_stored_meanwhile_is_not_asked(start: Start) -> None:
 
         def end_the_other(message: str) -> None:
             assert message == f"Waiting for process {other.pid}, which is fetching {HOURS.name} for this account."
-            with made.warehouse.writing() as con:
+            with made.warehouse.transaction() as con:
                 store_calls(con, [answered(HOURS, day(20), None, hour_row(day(20)), at=AFTERNOON)])
             other.communicate("\n", timeout=30)
 

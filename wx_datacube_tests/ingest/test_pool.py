@@ -98,7 +98,7 @@ class Working:
 
     def ledger(self) -> list[int]:
         """The days that were asked for, by the ledger."""
-        with self.warehouse.writing() as con:
+        with self.warehouse.transaction() as con:
             found = con.execute("SELECT end_date FROM datacube.api_calls ORDER BY call_id").fetchall()
         return [date.day for (date,) in found]
 
@@ -168,7 +168,7 @@ def test_a_long_run_is_published_on_the_way(working: Working) -> None:
 
     def look(window: Window) -> None:
         time.sleep(0.5)
-        with working.warehouse.reading() as con:
+        with working.warehouse.open_published() as con:
             seen.extend(con.execute("SELECT count(*) FROM datacube.api_calls").fetchall()[0])
 
     working.crew(Acting(look)).work(windows(*range(1, 23)))
@@ -181,7 +181,7 @@ def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
     """The ledger has the window, the labels it was made for, and the run's stamp."""
     widened = Window(day(3), day(9), (day(8), day(9)))
     working.crew(Acting(), endpoint=MESSAGES, stamp=RunContext("run-7", "news", True)).work([widened])
-    with working.warehouse.writing() as con:
+    with working.warehouse.transaction() as con:
         found = con.execute(
             "SELECT run_id, account, endpoint, begin_date, end_date, asked, refresh FROM datacube.api_calls"
         ).fetchall()
@@ -335,9 +335,9 @@ class Interrupted(Warehouse):
     committed = 0
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """As ever, with the interruption after the commit."""
-        with super().writing() as con:
+        with super().transaction() as con:
             yield con
         self.committed += 1
         if self.committed == 1:

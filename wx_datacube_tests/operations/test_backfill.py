@@ -158,7 +158,7 @@ def test_another_start_is_seen_by_readers_though_nothing_is_to_do(
     it.use(emulated, START=start)
     fetching(it).run()
 
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         first = con.execute("SELECT min(label) FROM datacube.coverage WHERE endpoint = 'getupstreammsg'").fetchall()
         assert first == con.execute("SELECT start_date FROM datacube.accounts").fetchall() == [(start,)]
     assert asked(emulated) == calls
@@ -232,7 +232,7 @@ def test_hours_of_days_that_could_not_be_asked_wait_for_them(
 
     emulated.control.set_quota(100, DAYS.name)
     assert ended(it, capsys) == (0, "")
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         silent = con.execute("SELECT count(*) FROM datacube.coverage WHERE state = 'implied'").fetchall()
     assert len(emulated.control.calls(HOURS.name)) == 10 - silent[0][0] // 2
 
@@ -326,12 +326,12 @@ def test_replay_rebuilds_the_same_tables(
     """From what the ledger holds, without a call."""
     fetching(it).run()
     tables = [f"FROM datacube.{name} ORDER BY ALL" for name in (*BY_NAME, "coverage", "revisions", "rejected_rows")]
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         before, calls = [con.execute(table).fetchall() for table in tables], asked(emulated)
 
     assert commands.run(["replay"]) == 0
     assert f"from {calls} calls" in capsys.readouterr().out
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         assert [con.execute(table).fetchall() for table in tables] == before
     assert asked(emulated) == calls
 
@@ -342,20 +342,20 @@ def test_replay_sets_apart_what_can_not_be_read(
     """The rest is replayed; it says which calls were left out, and the next backfill asks for their days again."""
     fetching(it, endpoints=[HOURS]).run()
     calls = asked(emulated)
-    with it.warehouse.writing() as con:
+    with it.warehouse.transaction() as con:
         con.execute("UPDATE datacube.api_calls SET response = left(response, 40) WHERE call_id = 3")
         con.execute("UPDATE datacube.api_calls SET response = NULL WHERE call_id = 5")
         before = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()
 
     assert commands.run(["replay"]) == 0
     assert "2 calls (call_id 3, 5)" in capsys.readouterr().err
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         after = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()
     assert after == [row for row in before if row[-1] not in {3, 5}]
 
     fetching(it, endpoints=[HOURS]).run()
     assert asked(emulated) == calls + 2
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         again = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()
     assert sorted(row[:-1] for row in again) == sorted(row[:-1] for row in before)
 

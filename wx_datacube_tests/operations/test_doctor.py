@@ -68,7 +68,7 @@ def test_its_calls_are_not_wasted(it: DagsterEnv, emulated: Emulated, capsys: py
 
     called = [call.endpoint for call in emulated.control.statistics_calls()]
     assert sorted(called) == sorted(endpoint.name for endpoint in ENDPOINTS)
-    with it.warehouse.writing() as con:
+    with it.warehouse.transaction() as con:
         landed = con.execute("SELECT count(DISTINCT endpoint) FROM datacube.coverage WHERE state <> 'missing'")
         assert landed.fetchall() == [(len(ENDPOINTS),)]
 
@@ -94,7 +94,7 @@ def test_a_permission_is_seen_by_a_call(
 def everything_kept(it: DagsterEnv) -> dict[str, list[tuple[object, ...]]]:
     """All figures, with the state of each label, and how far refreshes are."""
     tables = [*(endpoint.name for endpoint in ENDPOINTS), "refreshes"]
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         found = {name: con.execute(f"FROM datacube.{name} ORDER BY ALL").fetchall() for name in tables}
         states = con.execute("SELECT account, endpoint, label, state FROM datacube.coverage ORDER BY ALL").fetchall()
     return found | {"coverage": states}
@@ -114,7 +114,7 @@ def test_it_only_looks(it: DagsterEnv, emulated: Emulated, capsys: pytest.Captur
     calls = emulated.control.statistics_calls()[made:]
     assert sorted(call.endpoint for call in calls) == sorted(endpoint.name for endpoint in ENDPOINTS)
     assert all(call.begin == call.end for call in calls)
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         assert con.execute("SELECT run_id FROM datacube.api_calls WHERE refresh").fetchall() == []
 
 

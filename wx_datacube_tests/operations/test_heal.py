@@ -122,7 +122,7 @@ def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: DagsterEnv,
     """Two that began at once found the same labels: who comes second makes no call for them."""
     wanted = {DAYS.name: frozenset({DAY})}
     it.fetching(Scope(endpoints=[DAYS])).run()
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         scope = Scope(endpoints=[DAYS], refresh=True, labels=wanted, after_call_id=last_call(con))
     asked(emulated)
 

@@ -51,7 +51,7 @@ def figures_of(
     last: dt.date | None = None,
 ) -> Figures:
     """The figures of `shop`."""
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         return read_figures(con, "shop", start, now, first, last)
 
 
@@ -90,7 +90,7 @@ def test_absurd_figures_do_not_break_the_report(warehouse: Warehouse) -> None:
     """The largest that a column holds, several of them in a week: the page is made, and so is its chart."""
     huge, start = 2**63 - 1, dt.date(2026, 7, 1)  # by weeks, whose sums are larger
     days = [day(1) + count * DAY for count in range(23)]
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         for begin in days[::7]:
             rows = [
                 row(each, huge, huge, msg_type=kind) for each in days if 0 <= (each - begin).days < 7 for kind in (1, 2)
@@ -116,7 +116,7 @@ def test_a_month_is_compared_with_the_month_before(month: int, tmp_path: Path) -
     key = figures_of(warehouse, dt.date(2025, 1, 1), last=last).keys[-1]
 
     assert key.label == last.replace(day=1)
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         values = {value.isoformat()[:7] for (value,) in con.execute("SELECT date FROM totals_monthly").fetchall()}
     before = key.label - DAY
     assert key.before == {30: key.value if before.isoformat()[:7] in values else Value()}
@@ -317,7 +317,7 @@ def test_a_time_without_data_says_so(it: Shop) -> None:
 def test_a_kind_that_wechat_adds_is_shown(tmp_path: Path) -> None:
     """As `other`, with its code, in both languages, after the known ones."""
     warehouse = years(tmp_path, start=dt.date(2026, 11, 1))
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         con.execute("UPDATE datacube.getupstreammsg SET msg_type = 9 WHERE msg_type = 6")
     warehouse.publish()
     found = figures_of(warehouse, dt.date(2026, 11, 1))
@@ -349,7 +349,7 @@ def test_twelve_years_are_one_small_file_within_ten_seconds(language: str, twelv
 
 def test_every_view_answers_at_once(twelve_years: Warehouse) -> None:
     """Over twelve years, by the processor's clock: by month over everything, the newest rows, the last weeks."""
-    with twelve_years.reading() as con:
+    with twelve_years.open_published() as con:
         views = con.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal").fetchall()
         slow = {}
         for schema, view in views:

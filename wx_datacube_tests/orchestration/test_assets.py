@@ -70,7 +70,7 @@ def test_every_partition_shows_its_figures(it: DagsterEnv, emulated: Emulated) -
     it.run(DAYS, FIRST, LAST)
     it.run(WEEKS, dt.date(2024, 3, 4), dt.date(2024, 3, 4))
 
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         messages, rows, call_id = con.execute(
             f"SELECT sum(msg_count)::BIGINT, count(*), max(call_id) FROM datacube.{DAYS.name} WHERE ref_date = ?",
             [LAST],
@@ -144,7 +144,7 @@ def test_a_refresh_asks_again(it: DagsterEnv, emulated: Emulated) -> None:
     assert it.run(DAYS, LAST, LAST, refresh=True).success
     assert asked(emulated) == before + 1
     assert it.metadata(DAYS, LAST)["messages"] == restated
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         assert con.execute("SELECT count(*) FROM datacube.api_calls WHERE refresh").fetchall() == [(1,)]
 
 
@@ -291,7 +291,7 @@ def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: Dags
 def test_a_run_logs_a_line_a_batch(it: DagsterEnv, emulated: Emulated) -> None:
     """What it stored, calls and rows so far, rate, what is left: a line a commit and not a call, also as fields."""
     result = it.run(HOURS, FIRST, LAST)
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         rows = con.execute(f"SELECT count(*) FROM datacube.{HOURS.name}").fetchall()[0][0]
     lines = [entry.user_message for entry in it.instance.all_logs(result.run_id) if "so far" in entry.user_message]
     calls = asked(emulated)
@@ -342,7 +342,7 @@ def test_rows_from_before_history_warn_until_a_clean_answer(it: DagsterEnv) -> N
     assert (flagged.passed, flagged.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert str(flagged.metadata["how to heal"].value) == f"wx-datacube heal --account default --check {DIRTY}"
     assert it.check(DAYS, DIRTY).passed
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         found = con.execute("SELECT min(ref_date) FROM datacube.getupstreammsg").fetchall()
         assert found == [(BEGINNING,)]
 

@@ -66,7 +66,7 @@ def test_an_asset_explains_its_table(endpoint: Endpoint, it: DagsterEnv) -> None
     """What a row means in two languages, the table, its columns with type and meaning, and the code behind it."""
     found = spec(build_defs(), endpoint)
     schema = found.metadata["dagster/column_schema"]
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         columns = con.execute(
             "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = 'datacube' AND table_name = ?",
             [endpoint.name],
@@ -333,7 +333,7 @@ def test_an_asset_can_be_called_in_a_unit_test(it: DagsterEnv) -> None:
     assert isinstance(result, dg.MaterializeResult)
     assert result.metadata is not None
     assert result.metadata["dagster/row_count"] > 0
-    with it.warehouse.reading() as con:
+    with it.warehouse.open_published() as con:
         assert con.execute("SELECT DISTINCT ref_date FROM datacube.getupstreammsg").fetchall() == [
             (dt.date(2026, 11, 2),)
         ]

@@ -94,7 +94,7 @@ def store(it: DagsterEnv, endpoint: Endpoint, days: list[dt.date], **how: object
     response = str(how.get("response", "{}" if answer["errcode"] else f'{{"list":[{rows}]}}'))
     call = Call("run", "default", endpoint.name, days[0], days[-1], tuple(days), False, answer["requested_at"], 1,
                 answer["http_status"], answer["errcode"], answer["errmsg"], None, response)  # fmt: skip
-    with it.warehouse.writing() as con:
+    with it.warehouse.transaction() as con:
         store_calls(con, [call])
     it.warehouse.publish()
 

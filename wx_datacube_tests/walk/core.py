@@ -59,7 +59,7 @@ class InMemory:
 
     def materialize(self, landed: Batch) -> Iterator[Run]:
         """Take down what is stored."""
-        with self.warehouse.writing() as con:
+        with self.warehouse.transaction() as con:
             found = known.states(con, self.account.name, self.account.start, self.now, landed.endpoint)
         states = self.scope.within(landed.endpoint, found[landed.endpoint.name])
         there = {label for label, state in states.items() if state is not State.MISSING}
@@ -171,7 +171,7 @@ class Core(Life):
 
     def _tell(self, name: str, deliver: bool) -> None:
         try:
-            with Warehouse(self.database).reading() as con:
+            with Warehouse(self.database).open_published() as con:
                 tell(con, self.settings, self.settings.account(name), self.now)
         except WxDatacubeError:
             return
@@ -189,7 +189,7 @@ class Core(Life):
         troubles: list[Exception] = []
         try:
             check_account(self.settings, account, scope, self.now)
-            with ingest.warehouse.writing() as con:
+            with ingest.warehouse.transaction() as con:
                 states = scope.of(known.states(con, name, account.start, self.now))
             runs = InMemory(self.held, states, ingest.warehouse, account, scope, self.now)
             done = Backfill(runs, ingest, scope, self.now, RecordingListener())
@@ -217,7 +217,7 @@ class Core(Life):
     def replay(self) -> None:
         """Rebuild the tables, of all accounts."""
         warehouse = Warehouse(self.database, clock=self.clock)
-        with warehouse.writing() as con:
+        with warehouse.transaction() as con:
             replay(con)
         warehouse.publish()
 

@@ -89,8 +89,8 @@ def _doctor_refreshes() -> None:
     """`doctor` makes its call as a refresh (15.6)."""
 
     def look(self: ingest.Ingest, endpoint: Any, label: Any, *, run_id: str) -> ingest.Report:
-        with self.warehouse.writing() as con:
-            begun = coverage.note_refresh(con, self.account.name, endpoint, None, None, self.clock())
+        with self.warehouse.transaction() as con:
+            begun = coverage.record_refresh(con, self.account.name, endpoint, None, None, self.clock())
         again = ingest.RefreshPlan(frozenset([label]), begun)
         return self.bring_in(endpoint, [label], run_id=run_id, refresh=again)
 
@@ -99,8 +99,8 @@ def _doctor_refreshes() -> None:
 
 def _partial_answers_never_heal() -> None:
     """What an answer left out is asked in the same window for ever (15.7)."""
-    coverage.silent_answers = lambda *_: frozenset()
-    coverage.asked_in_vain = lambda *_: frozenset()
+    coverage.empty_settled_labels = lambda *_: frozenset()
+    coverage.labels_confirmed_empty = lambda *_: frozenset()
     ingest._window_support = lambda con, account, endpoint: ingest._WindowSupport.SEVERAL
 
 

@@ -12,14 +12,14 @@ import pytest
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.warehouse.accounts import (
-    Stored,
+    StoredCounts,
     remove_account,
     rename_account,
     stored_names,
     stored_of,
-    was_cut_off,
+    was_interrupted,
 )
-from wx_datacube.warehouse.coverage import bind_account, note_refresh
+from wx_datacube.warehouse.coverage import bind_account, record_refresh
 from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.ledger import replay, store_calls
 from wx_datacube_tests.answers import DAY, HOURS, LATER, MESSAGES, SENDERS, answered, day, hour_row, row, senders_row
@@ -44,10 +44,10 @@ def calls_of(account: str, number: int) -> list[Any]:
 def company(folder: Path) -> Warehouse:
     """A published file of two accounts whose calls came by turns, each with something in every table."""
     warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW, timeout=0.5)
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         for number, (account, appid) in enumerate({"shop": "wx01", "news": "wx02"}.items(), 4):
             bind_account(con, account, appid, day(1), LATER)
-            note_refresh(con, account, MESSAGES, None, None, LATER)
+            record_refresh(con, account, MESSAGES, None, None, LATER)
             store_calls(con, calls_of(account, number))
         for number in (10, 11):
             store_calls(con, calls_of("shop", number) + calls_of("news", number))
@@ -63,7 +63,7 @@ def tables_of(con: Connection) -> list[str]:
 
 def rows_of(warehouse: Warehouse, account: str) -> Rows:
     """All that readers see of an account, table by table, without its name."""
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         return {
             table: con.execute(
                 f"SELECT * EXCLUDE (account) FROM datacube.{table} WHERE account = $1 ORDER BY ALL", [account]
@@ -130,7 +130,7 @@ def test_a_removed_account_leaves_nothing_but_numbers(company: Warehouse) -> Non
     remove_account(company, "shop")
 
     assert not any(rows_of(company, "shop").values())
-    with company.reading() as con:
+    with company.open_published() as con:
         assert stored_names(con) == ["news"]
         left = con.execute("SELECT * EXCLUDE (call_id) FROM datacube.api_calls WHERE account IS NULL").fetchall()
         assert len(left) == 12
@@ -157,13 +157,13 @@ changed = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @changed
 def test_a_table_that_is_added_is_not_forgotten(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
     """Which tables know accounts is asked of the file: one that nobody here knows is seen to as well."""
-    with company.writing() as con:
+    with company.transaction() as con:
         con.execute("CREATE TABLE datacube.latest (x INTEGER, account VARCHAR)")
         con.execute("INSERT INTO datacube.latest VALUES (1, 'shop'), (2, 'news')")
 
     change(company)
 
-    with company.reading() as con:
+    with company.open_published() as con:
         left = con.execute("SELECT account FROM datacube.latest ORDER BY x").fetchall()
     assert left in ([("store",), ("news",)], [("news",)])
 
@@ -173,12 +173,12 @@ def test_tables_are_still_a_function_of_the_ledger(company: Warehouse, change: C
     """A replay afterwards ends in the same tables, and new calls are stored as ever."""
     change(company)
     before = [rows_of(company, account) for account in ("shop", "store", "news")]
-    with company.writing() as con:
+    with company.transaction() as con:
         replay(con)
     company.publish()
     assert [rows_of(company, account) for account in ("shop", "store", "news")] == before
 
-    with company.writing() as con:
+    with company.transaction() as con:
         store_calls(con, calls_of("news", 20))
         assert con.execute("SELECT max(call_id), count(*) FROM datacube.api_calls").fetchall() == [(28, 28)]
     company.publish()
@@ -199,13 +199,13 @@ def test_the_file_as_it_was_is_kept_and_can_be_put_back(
     company.database.unlink()
     shutil.copy(backup, company.database)
     company.writer.unlink()
-    assert stored_of(company, "shop") == Stored(12, 9)
+    assert stored_of(company, "shop") == StoredCounts(12, 9)
 
 
 @changed
 def test_what_was_not_yet_published_is_in_the_backup(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
     """A run had committed more than readers could see."""
-    with company.writing() as con:
+    with company.transaction() as con:
         store_calls(con, calls_of("shop", 20))
 
     with duckdb.connect(str(change(company)), read_only=True) as con:
@@ -230,7 +230,7 @@ def test_half_a_backup_is_swept_away(company: Warehouse) -> None:
     """Of a command that was killed while it copied nothing is left that takes space."""
     half = company.database.with_name("figures.before-remove-shop.20261125-213000.duckdb.part")
     half.write_bytes(b"half")
-    with company.writing() as con:
+    with company.transaction() as con:
         store_calls(con, calls_of("news", 20))
     company.publish()
 
@@ -317,10 +317,10 @@ def test_a_kill_before_it_is_published_loses_nothing(company: Warehouse, command
     assert process.returncode == -9
     assert any(rows_of(company, "shop").values())
 
-    assert was_cut_off(company, "shop")
+    assert was_interrupted(company, "shop")
     assert not any(rows_of(company, "shop").values())
     assert rows_of(company, "news") == news
-    assert not was_cut_off(company, "shop")
+    assert not was_interrupted(company, "shop")
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -328,7 +328,7 @@ def test_after_a_kill_an_ordinary_run_goes_on(company: Warehouse, command: tuple
     """The next commit of anybody, and its publication: no file is refused, none has to be deleted."""
     with running(KILLED, company.database, *command) as process:
         process.wait()
-    with company.writing() as con:
+    with company.transaction() as con:
         store_calls(con, calls_of("news", 20))
     company.publish()
 

@@ -52,7 +52,7 @@ def found(con: Connection) -> Found:
 
 def test_the_checks_are_those_of_the_contract() -> None:
     """One is grave: keys that occur twice. Each says what it guards, and what heals it, in both languages."""
-    assert [(check.name, check.grave) for check in CHECKS] == [
+    assert [(check.name, check.is_error) for check in CHECKS] == [
         ("no_data_before_2014_12_01", False),
         ("figures_were_not_revised", False),
         ("keys_are_unique", True),
@@ -62,7 +62,7 @@ def test_the_checks_are_those_of_the_contract() -> None:
         ("codes_and_fields_are_known", False),
         ("published_file_is_current", False),
     ]
-    for text in (text for check in CHECKS for text in (check.description, check.cure.advice)):
+    for text in (text for check in CHECKS for text in (check.description, check.remedy.advice)):
         assert re.search(r"[a-z] .*[\u4e00-\u9fff]", text, re.DOTALL)
 
 

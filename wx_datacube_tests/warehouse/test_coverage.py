@@ -16,9 +16,9 @@ from wx_datacube.warehouse.coverage import (
     endpoint_named,
     first_messages,
     last_calls,
-    standing_errors,
     states,
     summaries,
+    unresolved_errors,
 )
 from wx_datacube.warehouse.files import Connection
 from wx_datacube.warehouse.ledger import store_calls
@@ -330,16 +330,16 @@ def test_calls_of_a_day_are_counted_by_endpoint(con: Connection) -> None:
 
 def test_errors_that_stand_are_known_by_their_times(con: Connection) -> None:
     """The newest of each kind, by the time of the call, of each account and endpoint; broken connections are none."""
-    assert standing_errors(con) == {}
+    assert unresolved_errors(con) == {}
     store_calls(con, [answered(MESSAGES, day(20), errcode=45009, at=at) for at in (LATER, LATER - DAY)])
     store_calls(con, [answered(MESSAGES, day(20), errcode=48001, at=LATER - 2 * DAY)])
     store_calls(con, [answered(MESSAGES, day(20), http_status=None, errmsg="no answer", response=None)])
     store_calls(con, [answered(HOURS, day(20), errcode=45009, at=LATER + DAY)])
 
     days = {48001: LATER - 2 * DAY, 45009: LATER}
-    assert standing_errors(con) == {("shop", MESSAGES.name): days, ("shop", HOURS.name): {45009: LATER + DAY}}
-    assert list(standing_errors(con, "shop", MESSAGES)[("shop", MESSAGES.name)]) == [48001, 45009]
-    assert standing_errors(con, "shop", SENDERS) == standing_errors(con, "news") == {}
+    assert unresolved_errors(con) == {("shop", MESSAGES.name): days, ("shop", HOURS.name): {45009: LATER + DAY}}
+    assert list(unresolved_errors(con, "shop", MESSAGES)[("shop", MESSAGES.name)]) == [48001, 45009]
+    assert unresolved_errors(con, "shop", SENDERS) == unresolved_errors(con, "news") == {}
 
 
 @pytest.mark.parametrize("through", [{}, {"errcode": 61503}], ids=["figures", "not ready"])
@@ -348,10 +348,10 @@ def test_errors_are_outdated_by_a_later_call_that_got_through(con: Connection, t
     store_calls(con, [answered(each, day(20), errcode=48001) for each in (MESSAGES, HOURS)])
     store_calls(con, [answered(MESSAGES, day(20), at=LATER - DAY, **through)])
     store_calls(con, [answered(HOURS, day(20), account="news", **through), answered(MESSAGES, day(20), errcode=-1)])
-    assert {(name, of) for name, of in standing_errors(con)} == {("shop", MESSAGES.name), ("shop", HOURS.name)}
+    assert {(name, of) for name, of in unresolved_errors(con)} == {("shop", MESSAGES.name), ("shop", HOURS.name)}
 
     store_calls(con, [answered(MESSAGES, day(20), **through)])
-    assert standing_errors(con) == {("shop", HOURS.name): {48001: LATER}}
+    assert unresolved_errors(con) == {("shop", HOURS.name): {48001: LATER}}
 
 
 def test_past_calls_are_listed_newest_first(con: Connection) -> None:

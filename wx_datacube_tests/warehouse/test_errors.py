@@ -41,13 +41,13 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
 def store(warehouse: Warehouse, number: int, size: int = 0) -> None:
     """Commit a call for a day, with an answer that is `size` characters longer than it need be."""
     noise = "".join(random.Random(number).choices(string.ascii_letters, k=size))
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         store_calls(con, [answered(MESSAGES, day(number), None, response=body(row(day(number), noise=noise)))])
 
 
 def days_in(warehouse: Warehouse) -> list[int]:
     """The days in the published file, of which everything is read."""
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         for name in (*TABLES, *BY_NAME):
             con.execute(f"FROM datacube.{name}").fetchall()
         found = con.execute("SELECT ref_date FROM datacube.getupstreammsg ORDER BY 1").fetchall()
@@ -308,7 +308,7 @@ def test_a_writers_file_that_may_not_be_written_is_to_be_given(denied: Warehouse
 
 def replayed(warehouse: Warehouse) -> None:
     """What `wx-datacube replay` does."""
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         replay(con)
     warehouse.publish()
 
@@ -395,7 +395,7 @@ def test_an_older_file_is_brought_up_to_date(aged: Warehouse) -> None:
     aged.publish()
 
     assert days_in(aged) == [1, 2, 3, 4, 5, 6, 7]
-    with aged.reading() as con:
+    with aged.open_published() as con:
         assert con.execute("SELECT schema_version FROM datacube.meta").fetchall() == [(SCHEMA_VERSION,)]
         assert con.execute("SELECT account, remark FROM datacube.accounts").fetchall() == [("shop", "new")]
     assert backup_of(aged).read_bytes() == before
@@ -440,7 +440,7 @@ def test_readers_of_an_older_published_file_are_told_what_to_do(aged: Warehouse)
     """What `status` shows: replay, which opens the writer's file, and publishes."""
     assert "`wx-datacube replay`" in fails(lambda: [days_in(aged)].clear())
 
-    with aged.writing() as con:
+    with aged.transaction() as con:
         replay(con)
     aged.publish()
     assert days_in(aged) == [1, 2, 3, 4, 5, 6]

@@ -33,13 +33,13 @@ PUBLISHED = "figures.duckdb"
 
 def store(warehouse: Warehouse, number: int = 4) -> None:
     """Commit a call with a row of that day."""
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         store_calls(con, [answered(MESSAGES, day(number), None, row(day(number)))])
 
 
 def days_in(warehouse: Warehouse) -> list[int]:
     """The days that the published file has rows of."""
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         return [
             date.day for (date,) in con.execute("SELECT ref_date FROM datacube.getupstreammsg ORDER BY 1").fetchall()
         ]
@@ -84,7 +84,7 @@ def test_nothing_new_is_not_published_again(published: Warehouse) -> None:
     """Copying is not free: the file stays the same where nothing was written."""
     before = published.database.stat()
     published.publish()
-    with published.writing() as con:
+    with published.transaction() as con:
         con.execute("SELECT 1")
     published.publish()
     assert published.database.stat().st_ino == before.st_ino
@@ -173,9 +173,9 @@ def test_of_those_who_wait_one_publishes_for_all(published: Warehouse) -> None:
 class Interrupted(Warehouse):
     """One in which a day is stored by another while the copy is read."""
 
-    def _require_whole(self, copy: Path) -> None:
+    def _require_undamaged(self, copy: Path) -> None:
         store(Warehouse(self.database, timeout=0.5), 6)
-        super()._require_whole(copy)
+        super()._require_undamaged(copy)
 
 
 def test_commits_wait_only_while_the_file_is_copied(published: Warehouse) -> None:
@@ -193,7 +193,7 @@ def test_an_error_rolls_everything_back(published: Warehouse) -> None:
     """A transaction is stored whole or not at all, and the next one works."""
 
     def fail_half_way() -> None:
-        with published.writing() as con:
+        with published.transaction() as con:
             store_calls(con, [answered(MESSAGES, day(5), None, row(day(5)))])
             raise ZeroDivisionError
 
@@ -209,7 +209,7 @@ def test_an_error_in_sql_rolls_everything_back(published: Warehouse) -> None:
     """DuckDB's own errors too."""
 
     def fail_half_way() -> None:
-        with published.writing() as con:
+        with published.transaction() as con:
             store_calls(con, [answered(MESSAGES, day(5), None, row(day(5)))])
             con.execute("SELECT 'x'::INTEGER")
 
@@ -222,7 +222,7 @@ def test_an_error_in_sql_rolls_everything_back(published: Warehouse) -> None:
 
 def test_before_the_first_publication_there_is_an_empty_warehouse(warehouse: Warehouse) -> None:
     """Readers get all tables and views, without rows, and no file is made."""
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         assert con.execute("SELECT count(*) FROM datacube.coverage").fetchall() == [(0,)]
 
     assert not warehouse.database.parent.exists()
@@ -277,13 +277,13 @@ print("saw", seen, flush=True)
 def test_another_thread_that_looks_is_waited_for(tmp_path: Path) -> None:
     """It sees whether the files are ours before it has a lock, and DuckDB opens a file in one way at a time."""
     warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=20)
-    with warehouse.writing():
+    with warehouse.transaction():
         pass
     looking = duckdb.connect(str(warehouse.writer), read_only=True)
     leaving = threading.Timer(0.5, looking.close)
     leaving.start()
     try:
-        with warehouse.writing() as con:
+        with warehouse.transaction() as con:
             assert con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() == [(0,)]
     finally:
         leaving.join()
@@ -297,7 +297,7 @@ def test_threads_may_begin_together(tmp_path: Path) -> None:
     def write(number: int) -> None:
         together.wait()
         try:
-            with warehouse.writing() as con:
+            with warehouse.transaction() as con:
                 con.execute(
                     "INSERT INTO datacube.accounts VALUES (?, NULL, '2024-01-01', '2024-01-01')", [f"a{number}"]
                 )
@@ -311,7 +311,7 @@ def test_threads_may_begin_together(tmp_path: Path) -> None:
         thread.join()
 
     assert failures == []
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         assert con.execute("SELECT count(*) FROM datacube.accounts").fetchall() == [(4,)]
 
 
@@ -428,7 +428,10 @@ def test_a_writers_file_that_was_cut_off_is_never_published(published: Warehouse
 def test_a_published_file_that_was_cut_off_is_an_error_for_readers(published: Warehouse) -> None:
     """A line that says what to do; the next publication puts a whole one in its place."""
     os.truncate(published.database, published.database.stat().st_size // 2)
-    with pytest.raises(WarehouseError, match=rf"{PUBLISHED} can't be read: .*delete it"), published.reading() as con:
+    with (
+        pytest.raises(WarehouseError, match=rf"{PUBLISHED} can't be read: .*delete it"),
+        published.open_published() as con,
+    ):
         [con.execute(f"FROM datacube.{name}").fetchall() for name in (*TABLES, *BY_NAME)]
     published.publish()
 
@@ -473,7 +476,7 @@ def test_a_foreign_programs_changes_are_never_published(published: Warehouse) ->
 
     assert not wal.exists()
     assert days_in(published) == [4, 5]
-    with published.reading() as con:
+    with published.open_published() as con:
         assert con.execute("FROM duckdb_tables() WHERE table_name = 'intruder'").fetchall() == []
         assert con.execute("SELECT count(*) FROM datacube.meta").fetchall() == [(1,)]
 
@@ -501,7 +504,7 @@ def test_whoever_writes_into_the_published_file_stops_no_run(
             process.wait()
         store(published, 5)
         published.publish()
-        with published.reading() as con:
+        with published.open_published() as con:
             assert con.execute("SELECT count(*), max(call_id) FROM datacube.api_calls").fetchall() == [(2, 2)]
             assert con.execute("FROM duckdb_tables() WHERE table_name = 'intruder'").fetchall() == []
         assert days_in(published) == [4, 5]
@@ -530,7 +533,7 @@ def test_what_is_written_after_the_file_was_replaced_is_not_read(published: Ware
         process.stdin.flush()
         assert process.stdout.readline() == "written\n"
         assert published.database.with_name(f"{PUBLISHED}.wal").exists()
-        with published.reading() as con:
+        with published.open_published() as con:
             assert con.execute("FROM datacube.accounts").fetchall() == []
 
 
@@ -540,7 +543,7 @@ def test_a_killed_writer_loses_only_what_it_had_not_committed(published: Warehou
     with running(HOLD, published.writer, statement) as process:
         process.kill()
         process.wait()
-    with published.writing() as con:
+    with published.transaction() as con:
         assert con.execute("FROM datacube.accounts").fetchall() == []
 
 
@@ -567,7 +570,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from wx_datacube.warehouse.files import Warehouse
-with Warehouse(Path(sys.argv[1])).writing():
+with Warehouse(Path(sys.argv[1])).transaction():
     print("ready", flush=True)
     sys.stdin.readline()
 """
@@ -604,7 +607,7 @@ def test_a_reader_of_a_file_that_is_being_written_is_told(published: Warehouse) 
     with (
         running(HOLD, published.database) as process,
         pytest.raises(WarehouseError, match=f"Process {process.pid} has .* open for writing"),
-        published.reading(),
+        published.open_published(),
     ):
         pass
     assert days_in(published) == [4]
@@ -639,7 +642,7 @@ def truncated(path: Path) -> None:
 def from_the_future(path: Path) -> None:
     """A warehouse of a version that is not out yet."""
     warehouse = Warehouse(path.with_name("future.duckdb"))
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         con.execute("UPDATE datacube.meta SET schema_version = schema_version + 1")
     warehouse.writer.replace(path)
 
@@ -652,8 +655,8 @@ def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, make: type, which
     path: Path = getattr(warehouse, which)
     make(path)
     before = path.read_bytes()
-    for use in (warehouse.writing, warehouse.reading):
-        if use == warehouse.reading and which == "writer":
+    for use in (warehouse.transaction, warehouse.open_published):
+        if use == warehouse.open_published and which == "writer":
             continue
         with pytest.raises(WarehouseError) as caught, use():
             pass
@@ -675,7 +678,7 @@ from pathlib import Path
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.files import Warehouse
 warehouse = Warehouse(Path(sys.argv[1]))
-for use in (warehouse.reading, warehouse.writing):
+for use in (warehouse.open_published, warehouse.transaction):
     try:
         use().__enter__()
     except WarehouseError as error:
@@ -701,10 +704,10 @@ def test_for_an_sqlite_file_nothing_is_downloaded(tmp_path: Path) -> None:
 def test_no_connection_loads_extensions_by_itself(warehouse: Warehouse) -> None:
     """Neither that of a run nor a reader's, before the first publication and after it."""
     asked = "SELECT current_setting('autoinstall_known_extensions'), current_setting('autoload_known_extensions')"
-    for use in (warehouse.reading, warehouse.writing, warehouse.reading):
+    for use in (warehouse.open_published, warehouse.transaction, warehouse.open_published):
         with use() as con:
             assert con.execute(asked).fetchall() == [(False, False)]
-        if use == warehouse.writing:
+        if use == warehouse.transaction:
             warehouse.publish()
 
 
@@ -713,7 +716,7 @@ def test_a_newer_schema_is_refused_with_its_number(tmp_path: Path) -> None:
     from_the_future(tmp_path / PUBLISHED)
     with (
         pytest.raises(WarehouseError, match=rf"schema {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION}"),
-        Warehouse(tmp_path / PUBLISHED).reading(),
+        Warehouse(tmp_path / PUBLISHED).open_published(),
     ):
         pass
 
@@ -722,7 +725,7 @@ def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
     """Reading and writing say so; the folder stays."""
     (tmp_path / PUBLISHED).mkdir()
     warehouse = Warehouse(tmp_path / PUBLISHED)
-    for use in (warehouse.writing, warehouse.reading):
+    for use in (warehouse.transaction, warehouse.open_published):
         with pytest.raises(WarehouseError, match="WX_DATACUBE_DATABASE"), use():
             pass
 
@@ -757,7 +760,7 @@ def test_a_folder_that_is_read_only_is_an_error(published: Warehouse) -> None:
 
 def test_everything_in_the_file_is_explained(published: Warehouse) -> None:
     """Each table, each view, and each of their columns carries a comment."""
-    with published.reading() as con:
+    with published.open_published() as con:
         found = con.execute(
             """
             SELECT table_name, comment FROM duckdb_tables() UNION ALL
@@ -773,7 +776,7 @@ def test_everything_in_the_file_is_explained(published: Warehouse) -> None:
 def test_the_file_has_the_tables_and_views_of_the_contract(published: Warehouse) -> None:
     """An endpoint's table each, the ledger and what belongs to it, and the views for people."""
     people = {f"{kind}_{period.adverb}" for kind in ("messages", "senders", "totals") for period in Period}
-    with published.reading() as con:
+    with published.open_published() as con:
         tables = con.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
         views = con.execute("SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal").fetchall()
 
@@ -805,7 +808,7 @@ COLUMNS = {
 @pytest.mark.parametrize("name", COLUMNS)
 def test_columns_are_those_of_the_contract(published: Warehouse, name: str) -> None:
     """Names, types and order, which people's own SQL relies on."""
-    with published.reading() as con:
+    with published.open_published() as con:
         found = con.execute(
             "SELECT column_name || ' ' || data_type FROM duckdb_columns() WHERE table_name = $name"
             " ORDER BY column_index",
@@ -817,7 +820,7 @@ def test_columns_are_those_of_the_contract(published: Warehouse, name: str) -> N
 
 def test_the_catalog_is_in_the_file(published: Warehouse) -> None:
     """`datacube.endpoints` says what each endpoint is, in both languages."""
-    with published.reading() as con:
+    with published.open_published() as con:
         found = con.execute("FROM datacube.endpoints").fetchall()
 
     assert found == [(each.name, each.period.value, each.max_span_days, each.en, each.zh) for each in ENDPOINTS]
@@ -828,7 +831,7 @@ def test_the_file_knows_its_version_and_age(tmp_path: Path) -> None:
     noon = dt.datetime(2026, 11, 24, 12)
     warehouse = Warehouse(tmp_path / PUBLISHED, clock=lambda: noon)
     warehouse.publish()
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         assert con.execute("FROM datacube.meta").fetchall() == [(SCHEMA_VERSION, noon)]
 
 

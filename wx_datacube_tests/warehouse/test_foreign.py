@@ -61,7 +61,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def store(warehouse: Warehouse, number: int = 4) -> None:
     """Commit a call with a row of that day."""
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         store_calls(con, [answered(MESSAGES, day(number), None, row(day(number)))])
 
 
@@ -161,7 +161,7 @@ def test_nothing_is_made_beside_a_foreign_file(tmp_path: Path, place: Callable[[
     warehouse = Warehouse(tmp_path / NAME, timeout=0.5)
     before = sorted(tmp_path.iterdir())
 
-    for use in (warehouse.writing, lambda: warehouse.fetching("shop", "getupstreammsg", print)):
+    for use in (warehouse.transaction, lambda: warehouse.fetching("shop", "getupstreammsg", print)):
         with pytest.raises(WarehouseError, match=rf"{path.name} is a DuckDB file, but not one of wx_datacube"), use():
             pass
     with pytest.raises(WarehouseError):
@@ -184,7 +184,7 @@ def test_a_wal_is_kept_where_it_is_not_known_whose_file_it_belongs_to(tmp_path: 
     subprocess.run([sys.executable, "-c", code], check=True)
     before = digests(tmp_path)
 
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         assert con.execute("SELECT account FROM datacube.accounts").fetchall() == [("ghost",)]
     assert digests(tmp_path) == before
 
@@ -198,7 +198,7 @@ def test_a_wal_that_a_foreign_program_left_beside_our_file_is_put_aside(tmp_path
     subprocess.run([sys.executable, "-c", code], check=True)
     body = wal(warehouse.database).read_bytes()
 
-    with warehouse.reading() as con:
+    with warehouse.open_published() as con:
         assert con.execute("SELECT account FROM datacube.accounts WHERE account = 'ghost'").fetchall() == []
     (kept,) = tmp_path.glob("*.wal.left-over-*")
     assert kept.read_bytes() == body
@@ -214,7 +214,7 @@ def test_a_restored_file_keeps_its_wal(tmp_path: Path) -> None:
     code = f"import os, duckdb; duckdb.connect({str(restored.database)!r}).execute({insert!r}); os._exit(0)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
-    with restored.reading() as con:
+    with restored.open_published() as con:
         assert con.execute("SELECT account FROM datacube.accounts").fetchall() == [("kept",)]
     assert warehouse.database.exists()
 

@@ -33,7 +33,7 @@ def test_a_lock_excludes_others(tmp_path: Path) -> None:
     told: list[str] = []
     with locked(path):
         began = time.monotonic()
-        with pytest.raises(TimeoutError, match=f"^{os.getpid()}$"), locked(path, timeout=0.2, waiting=told.append):
+        with pytest.raises(TimeoutError, match=f"^{os.getpid()}$"), locked(path, timeout=0.2, on_wait=told.append):
             pass
         assert 0.2 <= time.monotonic() - began < 2
     assert told == [str(os.getpid())]
@@ -43,7 +43,7 @@ def test_a_free_lock_is_taken_at_once(tmp_path: Path) -> None:
     """RefreshPlan and again, also with no patience at all; nobody is told of waiting."""
     told: list[str] = []
     for _ in range(3):
-        with locked(tmp_path / "write", timeout=0, waiting=told.append):
+        with locked(tmp_path / "write", timeout=0, on_wait=told.append):
             pass
     assert told == []
 

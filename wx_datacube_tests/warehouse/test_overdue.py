@@ -22,7 +22,7 @@ DAYS = due_labels(Period.DAY, START, NOW.date())
 @pytest.fixture
 def con(tmp_path: Path) -> Iterator[Connection]:
     """An empty warehouse."""
-    with Warehouse(tmp_path / "figures.duckdb").writing() as opened:
+    with Warehouse(tmp_path / "figures.duckdb").transaction() as opened:
         yield opened
 
 
@@ -74,7 +74,7 @@ def test_a_hole_in_history_that_comes_in_is_history(con: Connection) -> None:
     landed(con, DAYS[10:])
     landed(con, DAYS[5:9])
     (hole,) = (each for each in found(con) if each.gaps[-1] == (DAYS[9], DAYS[9]))
-    assert (hole.history, hole.waits) == (True, "History is being brought in, newest first.")
+    assert (hole.history, hole.waiting_reason) == (True, "History is being brought in, newest first.")
 
     later = NOW + dt.timedelta(days=2)
     assert (DAYS[9], DAYS[9]) in next(each.gaps for each in found(con, later) if not each.history)
@@ -88,20 +88,20 @@ def test_of_todays_quota_nobody_has_to_act(con: Connection) -> None:
     refused(con, DAYS[-1], MORNING + dt.timedelta(days=1))
     (tomorrow,) = found(con, NOW + dt.timedelta(days=1))
 
-    assert today.waits == "Today's quota is used up."
-    assert tomorrow.waits == ""
+    assert today.waiting_reason == "Today's quota is used up."
+    assert tomorrow.waiting_reason == ""
     assert tomorrow.gaps == ((DAYS[-1], day(20)),)
 
 
 def test_what_waits_for_its_days_waits_for_their_quota(con: Connection) -> None:
     """Hours of a day are not asked for before its messages; those of a day that is there have no such reason."""
     refused(con, DAYS[-1], MORNING)
-    assert {each.waits for each in found(con, endpoint=HOURS)} == {"Today's quota is used up."}
+    assert {each.waiting_reason for each in found(con, endpoint=HOURS)} == {"Today's quota is used up."}
 
     landed(con, DAYS[:-1], at=MORNING - dt.timedelta(hours=1))
-    assert [each.waits for each in found(con)] == ["Today's quota is used up."]
+    assert [each.waiting_reason for each in found(con)] == ["Today's quota is used up."]
     newest, history = found(con, endpoint=HOURS)
-    assert (newest.waits, history.waits) == ("Today's quota is used up.", "")
+    assert (newest.waiting_reason, history.waiting_reason) == ("Today's quota is used up.", "")
 
 
 def test_a_good_answer_after_the_refusal_ends_the_wait(con: Connection) -> None:
@@ -110,22 +110,22 @@ def test_a_good_answer_after_the_refusal_ends_the_wait(con: Connection) -> None:
     landed(con, DAYS[:-1], at=MORNING + dt.timedelta(minutes=5))
 
     (overdue,) = found(con)
-    assert overdue.waits == ""
+    assert overdue.waiting_reason == ""
 
 
 def test_our_own_limit_is_a_quota(con: Connection) -> None:
     """WX_DATACUBE_DAILY_CALLS."""
     landed(con, DAYS[:-1])
 
-    assert [each.waits for each in found(con, daily_calls=1)] == ["Today's quota is used up."]
-    assert [each.waits for each in found(con, daily_calls=2)] == [""]
+    assert [each.waiting_reason for each in found(con, daily_calls=1)] == ["Today's quota is used up."]
+    assert [each.waiting_reason for each in found(con, daily_calls=2)] == [""]
 
 
 def test_history_that_is_being_brought_in_needs_nobody(con: Connection) -> None:
     """Newest first, over days; from the second day without any of it a person has to see to it."""
     landed(con, DAYS[9:])
     (coming,) = found(con)
-    assert (coming.history, coming.waits, coming.gaps) == (
+    assert (coming.history, coming.waiting_reason, coming.gaps) == (
         True,
         "History is being brought in, newest first.",
         ((DAYS[0], DAYS[8]),),
@@ -133,30 +133,30 @@ def test_history_that_is_being_brought_in_needs_nobody(con: Connection) -> None:
 
     landed(con, [day(20), day(21)], at=MORNING + dt.timedelta(days=2))  # only what is new is asked for
     (left,) = found(con, NOW + dt.timedelta(days=2))
-    assert (left.history, left.waits) == (True, "")
+    assert (left.history, left.waiting_reason) == (True, "")
 
 
 def test_history_without_a_start_is_a_persons_matter(con: Connection) -> None:
     """Nothing was ever asked for: the newest label is late, and nobody brings in the rest."""
     late, history = found(con)
 
-    assert (late.gaps, late.waits) == (((DAYS[-1], DAYS[-1]),), "")
-    assert (history.gaps, history.history, history.waits) == (((DAYS[0], DAYS[-2]),), True, "")
+    assert (late.gaps, late.waiting_reason) == (((DAYS[-1], DAYS[-1]),), "")
+    assert (history.gaps, history.history, history.waiting_reason) == (((DAYS[0], DAYS[-2]),), True, "")
 
 
 def test_quota_that_another_program_takes_every_day(con: Connection) -> None:
     """The first day waits; on the second, without one good answer, somebody has to look."""
     refused(con, DAYS[-1], MORNING)
-    assert {each.waits for each in found(con)} == {"Today's quota is used up."}
+    assert {each.waiting_reason for each in found(con)} == {"Today's quota is used up."}
 
     refused(con, day(20), MORNING + dt.timedelta(days=1))
     _, history = found(con, NOW + dt.timedelta(days=1))
-    assert (history.history, history.waits) == (True, "")
+    assert (history.history, history.waiting_reason) == (True, "")
 
 
 def test_what_is_being_fetched_now_needs_nobody(con: Connection) -> None:
     """A backfill is under way for the account, whichever endpoint it is at."""
-    assert {each.waits for each in found(con, under_way=lambda account: account == "shop")} == {
+    assert {each.waiting_reason for each in found(con, is_fetching=lambda account: account == "shop")} == {
         "It is being fetched now."
     }
 
@@ -166,7 +166,7 @@ def test_a_busy_host_is_no_excuse(con: Connection) -> None:
     landed(con, DAYS[:-1])
     refused(con, DAYS[-1], NOW, errcode=-1)
 
-    assert [each.waits for each in found(con)] == [""]
+    assert [each.waiting_reason for each in found(con)] == [""]
 
 
 def test_endpoints_are_judged_apart(con: Connection) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from wx_datacube.warehouse.accounts import remove_account, rename_account, still_holding, was_cut_off
-from wx_datacube.warehouse.coverage import bind_account, note_refresh
+from wx_datacube.warehouse.accounts import copies_with_account, remove_account, rename_account, was_interrupted
+from wx_datacube.warehouse.coverage import bind_account, record_refresh
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import HOURS, LATER, MESSAGES, answered, body, day, hour_row, row
@@ -36,12 +36,12 @@ def calls_of(account: str, number: int) -> list[Any]:
 def company(folder: Path) -> Warehouse:
     """Two accounts whose calls came by turns, stored and published several times, so that blocks were freed too."""
     warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         for account in BOTH:
             bind_account(con, account, APPIDS[account], day(1), LATER)
-            note_refresh(con, account, MESSAGES, None, None, LATER)
+            record_refresh(con, account, MESSAGES, None, None, LATER)
     for number in range(2, 22):
-        with warehouse.writing() as con:
+        with warehouse.transaction() as con:
             for account in BOTH:
                 store_calls(con, calls_of(account, number))
         if number % 5 == 0:
@@ -125,7 +125,7 @@ def test_nothing_of_a_removed_account_is_in_any_block(company: Warehouse, tmp_pa
 def test_a_removed_account_leaves_gapless_numbers(company: Warehouse) -> None:
     """The fuller file is told by them; the next call gets the next number."""
     remove_account(company, "shop")
-    with company.writing() as con:
+    with company.transaction() as con:
         store_calls(con, calls_of("news", 23))
         numbers = "SELECT count(*), min(call_id), max(call_id) FROM datacube.api_calls"
         assert con.execute(numbers).fetchall() == [(123, 1, 123)]
@@ -145,7 +145,7 @@ def test_copies_that_still_hold_it_are_named(company: Warehouse) -> None:
     renamed = rename_account(company, "shop", "store")
     migrated = folder / f"{company.writer.name}.schema-0"
     shutil.copy(company.database, migrated)
-    with Warehouse(folder / "other.duckdb").writing() as con:
+    with Warehouse(folder / "other.duckdb").transaction() as con:
         bind_account(con, "news", APPIDS["news"], day(1), LATER)
     (folder / "other.writer.duckdb").rename(folder / "figures.before-remove-old.20200101-000000.duckdb")
     damaged = folder / "figures.before-remove-damaged.20200101-000000.duckdb"
@@ -153,7 +153,7 @@ def test_copies_that_still_hold_it_are_named(company: Warehouse) -> None:
 
     backup = remove_account(company, "store")
 
-    assert still_holding(company, "store") == sorted([renamed, migrated, backup, damaged])
+    assert copies_with_account(company, "store") == sorted([renamed, migrated, backup, damaged])
 
 
 KILLED = """
@@ -167,10 +167,10 @@ def die(*arguments):
 
 class Dying(Warehouse):
     published = 0
-    def _put_writer(self, made):
+    def _replace_writer(self, made):
         if sys.argv[2] == "before the new file":
             die()
-        super()._put_writer(made)
+        super()._replace_writer(made)
         if sys.argv[2] == "after the new file":
             die()
     def publish(self):
@@ -196,7 +196,7 @@ def test_after_a_kill_the_same_command_goes_on(company: Warehouse, tmp_path: Pat
         process.wait()
     assert process.returncode == -9
 
-    if not was_cut_off(company, "shop"):
+    if not was_interrupted(company, "shop"):
         assert of_others(company.writer) == news
         remove_account(company, "shop")
 

@@ -14,7 +14,7 @@ from wx_datacube.warehouse.checks import (
     CheckContext,
     Finding,
     check_context_of_readers,
-    evidence_of_a_run,
+    check_context_of_run,
     run_check,
 )
 from wx_datacube.warehouse.files import Connection, Warehouse
@@ -273,7 +273,7 @@ CURRENT = "published_file_is_current"
 def file(tmp_path: Path) -> Warehouse:
     """A warehouse of two endpoints, published; its clock stands on the afternoon of the answers, half an hour on."""
     made = Warehouse(tmp_path / "figures.duckdb", clock=lambda: LATER + dt.timedelta(minutes=30))
-    with made.writing() as con:
+    with made.transaction() as con:
         store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2))])
         store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), count=2))])
     made.publish()
@@ -282,14 +282,14 @@ def file(tmp_path: Path) -> Warehouse:
 
 def by_readers(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
     """What the check finds when it is judged by the published file."""
-    with check_context_of_readers(file, "shop", day(4), list(ENDPOINTS)) as evidence:
-        return [finding.what for finding in run_check(BY_CHECK[CURRENT], evidence, endpoint)]
+    with check_context_of_readers(file, "shop", day(4), list(ENDPOINTS)) as context:
+        return [finding.what for finding in run_check(BY_CHECK[CURRENT], context, endpoint)]
 
 
 def by_a_run(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
     """What the check finds when a run judges it."""
-    with evidence_of_a_run(file, "shop", day(4), endpoint) as evidence:
-        return [finding.what for finding in run_check(BY_CHECK[CURRENT], evidence, endpoint)]
+    with check_context_of_run(file, "shop", day(4), endpoint) as context:
+        return [finding.what for finding in run_check(BY_CHECK[CURRENT], context, endpoint)]
 
 
 @pytest.mark.parametrize("judged", [by_readers, by_a_run])
@@ -318,10 +318,10 @@ def test_what_a_foreign_program_changed_is_found(file: Warehouse, judged: Callab
 @pytest.mark.parametrize("judged", [by_readers, by_a_run])
 def test_what_was_never_published_is_found(file: Warehouse, judged: Callable[[Warehouse], list[str]]) -> None:
     """Once it should have been: a run publishes every few seconds, and at its end."""
-    with file.writing() as con:
+    with file.transaction() as con:
         store_calls(con, [answered(MESSAGES, day(5), None, row(day(5)), at=file.clock() - dt.timedelta(minutes=9))])
     assert judged(file) == []
-    with file.writing() as con:
+    with file.transaction() as con:
         store_calls(con, [answered(MESSAGES, day(6), None, row(day(6)), at=file.clock() - dt.timedelta(minutes=11))])
 
     assert judged(file) == ["calls are published to 2, written to 4"]
@@ -339,16 +339,16 @@ def test_while_checks_are_judged_others_commit_and_publish(file: Warehouse, by: 
     with (
         check_context_of_readers(file, "shop", day(4), list(ENDPOINTS))
         if by == "readers"
-        else evidence_of_a_run(file, "shop", day(4), MESSAGES)
-    ) as evidence:
+        else check_context_of_run(file, "shop", day(4), MESSAGES)
+    ) as context:
         bring_in(other, 6)
         other.publish()
-        assert run_check(BY_CHECK[CURRENT], evidence, MESSAGES) == []
+        assert run_check(BY_CHECK[CURRENT], context, MESSAGES) == []
 
 
 def bring_in(file: Warehouse, number: int) -> None:
     """Commit a call, made just now."""
-    with file.writing() as con:
+    with file.transaction() as con:
         store_calls(con, [answered(MESSAGES, day(number), None, row(day(number)), at=file.clock())])
 
 
@@ -372,9 +372,9 @@ def test_no_check_finds_anything_in_a_coherent_world(seed: int, tmp_path: Path) 
     with shop(tmp_path, start=dt.date(2026, 9, 16), **options) as made:
         made.bring_everything_in()
         start = made.ingest.account.start
-        with check_context_of_readers(made.warehouse, "shop", start, list(ENDPOINTS)) as evidence:
+        with check_context_of_readers(made.warehouse, "shop", start, list(ENDPOINTS)) as context:
             findings = [each for check in CHECKS for one in ENDPOINTS if check.concerns(one)
-                        for each in run_check(check, evidence, one)]  # fmt: skip
+                        for each in run_check(check, context, one)]  # fmt: skip
         ((hours, weeks),) = made.rows(
             "SELECT (SELECT count(*) FROM datacube.getupstreammsghour),"
             " (SELECT count(*) FROM datacube.getupstreammsgweek)"

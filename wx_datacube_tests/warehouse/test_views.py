@@ -170,8 +170,8 @@ def test_no_check_finds_anything_in_two_years(two_years: tuple[Shop, list[Report
     """Sums, distributions and all else that is checked agree wherever the world does, of every endpoint."""
     made = two_years[0]
     made.warehouse.publish()
-    with check_context_of_readers(made.warehouse, "shop", FIRST, list(ENDPOINTS)) as evidence:
-        findings = {(check.name, each.name): run_check(check, evidence, each)
+    with check_context_of_readers(made.warehouse, "shop", FIRST, list(ENDPOINTS)) as context:
+        findings = {(check.name, each.name): run_check(check, context, each)
                     for each in ENDPOINTS for check in checks_of(each)}  # fmt: skip
 
     assert {key: found for key, found in findings.items() if found} == {}
@@ -242,6 +242,6 @@ def test_accounts_are_shown_apart(con: Connection) -> None:
 
 def replay_and_publish(warehouse: Warehouse) -> None:
     """What `wx-datacube replay` does."""
-    with warehouse.writing() as con:
+    with warehouse.transaction() as con:
         replay(con)
     warehouse.publish()

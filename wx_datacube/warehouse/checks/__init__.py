@@ -17,8 +17,8 @@ from wx_datacube.warehouse.checks.answers import (
     NO_DATA_BEFORE_HISTORY,
 )
 from wx_datacube.warehouse.checks.arrival import DUE_LABELS_ARE_THERE, PUBLISHED_FILE_IS_CURRENT
-from wx_datacube.warehouse.checks.check import By, Check, CheckContext, Finding, Fingerprint, Remedy
-from wx_datacube.warehouse.checks.context import check_context_of_readers, contents, evidence_of_a_run
+from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Fingerprint, Remedy, RemedyAction
+from wx_datacube.warehouse.checks.context import check_context_of_readers, check_context_of_run, fingerprint
 from wx_datacube.warehouse.checks.sums import DISTRIBUTION_COVERS_USERS, MESSAGES_ADD_UP
 
 CHECKS = (
@@ -35,18 +35,18 @@ CHECKS = (
 __all__ = [
     "CHECKS",
     "DUE_LABELS_ARE_THERE",
-    "By",
     "Check",
     "CheckContext",
     "Finding",
     "Fingerprint",
     "Remedy",
+    "RemedyAction",
     "check_context_of_readers",
+    "check_context_of_run",
     "checks_of",
-    "concerned",
-    "contents",
-    "evidence_of_a_run",
-    "extent",
+    "date_ranges",
+    "fingerprint",
+    "labels_to_refresh",
     "run_check",
 ]
 
@@ -56,7 +56,7 @@ def checks_of(endpoint: Endpoint) -> list[Check]:
     return [check for check in CHECKS if check.concerns(endpoint)]
 
 
-def concerned(findings: Iterable[Finding]) -> dict[Endpoint, set[dt.date]]:
+def labels_to_refresh(findings: Iterable[Finding]) -> dict[Endpoint, set[dt.date]]:
     """Return the due labels to request again so that the findings may be resolved, by endpoint."""
     found: dict[Endpoint, set[dt.date]] = {}
     for each in findings:
@@ -70,7 +70,7 @@ def concerned(findings: Iterable[Finding]) -> dict[Endpoint, set[dt.date]]:
     return found
 
 
-def extent(findings: Iterable[Finding]) -> list[str]:
+def date_ranges(findings: Iterable[Finding]) -> list[str]:
     """Return the dates that the findings are about, as `first..last`, oldest first; adjacent ranges are merged."""
     ranges: list[tuple[dt.date, dt.date]] = []
     for first, last in sorted(
@@ -83,7 +83,7 @@ def extent(findings: Iterable[Finding]) -> list[str]:
     return [f"{first}..{last}" for first, last in ranges]
 
 
-def run_check(check: Check, evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
+def run_check(check: Check, context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Return all findings of the check for an endpoint, newest first; if it passes, they are all informational."""
-    found = sorted(check.find(evidence, endpoint), key=lambda finding: (finding.ref_date, finding.what))
+    found = sorted(check.find(context, endpoint), key=lambda finding: (finding.ref_date, finding.what))
     return sorted(found, key=lambda finding: finding.end, reverse=True)

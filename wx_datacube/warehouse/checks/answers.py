@@ -19,7 +19,7 @@ WHERE account = $account AND endpoint = $endpoint AND reason = '{reason}'
 """
 
 
-def _dirty(endpoint: Endpoint) -> str:
+def _before_history(endpoint: Endpoint) -> str:
     # Such a row belongs to no label that is requested: it counts while its call is the current answer for any label.
     return f"""{_REJECTED.format(reason="before_2014_12_01", in_force="true")}
 UNION ALL
@@ -27,7 +27,7 @@ SELECT ref_date::VARCHAR, 'in the table', $endpoint, ref_date, ref_date FROM dat
 WHERE account = $account AND ref_date < DATE '{HISTORY_START}'"""
 
 
-def _doubled(endpoint: Endpoint) -> str:
+def _duplicate_keys(endpoint: Endpoint) -> str:
     keys = [column.name for column in endpoint.key]
     before = [f"lag({key}) OVER () AS {key}_before" for key in keys]
     same_label = "answer.label::VARCHAR = (rejected.row->>'$.ref_date')"
@@ -63,11 +63,11 @@ WHERE account = $account AND endpoint = $endpoint AND label = ref_date AND answe
     AND NOT EXISTS (FROM datacube.api_calls AS call WHERE call.call_id = new_call_id AND refresh
         AND list_contains(asked, ref_date))"""
     others = [each for each in ENDPOINTS if each is not ENDPOINTS[0]]
-    suspects = [_suspect(each) for each in (others if endpoint is ENDPOINTS[0] else [endpoint])]
+    suspects = [_suspect_labels(each) for each in (others if endpoint is ENDPOINTS[0] else [endpoint])]
     return " UNION ALL ".join([own, *suspects])
 
 
-def _suspect(endpoint: Endpoint) -> str:
+def _suspect_labels(endpoint: Endpoint) -> str:
     label = f"date_trunc('{endpoint.period.value}', ref_date)::DATE"
     return f"""
 SELECT DISTINCT label::VARCHAR, '{endpoint.name} was fetched before ' || ref_date || ' was revised',
@@ -78,23 +78,23 @@ WHERE revision.account = $account AND revision.endpoint = '{ENDPOINTS[0].name}'
     AND $endpoint IS NOT NULL AND answer.call_id < revision.new_call_id"""
 
 
-_LOOKED_AT = 10
+_CHECKED_ANSWERS = 10
 """Number of newest answers whose fields are checked: WeChat adds a field to all new answers, not to old ones."""
 
 
-def _unknown(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
+def _find_unknown(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Find codes that the catalog has no word for, a `user_source` other than 0, and fields without a column."""
-    newest = evidence.con.execute(
+    newest = context.con.execute(
         "SELECT DISTINCT call_id FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint"
-        f" ORDER BY call_id DESC LIMIT {_LOOKED_AT}",
-        {"account": evidence.account, "endpoint": endpoint.name},
+        f" ORDER BY call_id DESC LIMIT {_CHECKED_ANSWERS}",
+        {"account": context.account, "endpoint": endpoint.name},
     ).fetchall()
-    return evidence.findings(
-        endpoint, f"{_odd_fields(endpoint, newest[-1][0] if newest else 0)} UNION ALL {_odd_codes(endpoint)}"
+    return context.findings(
+        endpoint, f"{_unknown_fields(endpoint, newest[-1][0] if newest else 0)} UNION ALL {_unknown_codes(endpoint)}"
     )
 
 
-def _odd_codes(endpoint: Endpoint) -> str:
+def _unknown_codes(endpoint: Endpoint) -> str:
     code, known = (
         ("count_interval", COUNT_INTERVALS) if endpoint.family is Family.SENDERS else ("msg_type", MESSAGE_TYPES)
     )
@@ -108,7 +108,7 @@ FROM datacube.{endpoint.name} WHERE account = $account AND {name} NOT IN ({words
     )
 
 
-def _odd_fields(endpoint: Endpoint, since: int) -> str:
+def _unknown_fields(endpoint: Endpoint, since: int) -> str:
     """Return a SELECT of unknown fields in the call `since` and later ones.
 
     `since` is a constant in the SQL, which saves DuckDB from unpacking older bodies.
@@ -131,9 +131,9 @@ SELECT max(end_date)::VARCHAR, 'field ' || name || ' in ' || count(DISTINCT call
 FROM fields WHERE NOT list_contains(known, name) GROUP BY name"""
 
 
-def _by(sql: Callable[[Endpoint], str]) -> Callable[[CheckContext, Endpoint], list[Finding]]:
+def _select_check(sql: Callable[[Endpoint], str]) -> Callable[[CheckContext, Endpoint], list[Finding]]:
     """Return a check's `find` that runs the SELECT which `sql` makes for the endpoint."""
-    return lambda evidence, endpoint: evidence.findings(endpoint, sql(endpoint))
+    return lambda context, endpoint: context.findings(endpoint, sql(endpoint))
 
 
 NO_DATA_BEFORE_HISTORY = Check(
@@ -141,28 +141,28 @@ NO_DATA_BEFORE_HISTORY = Check(
     f"WeChat sent no rows dated before {HISTORY_START}, which by its own words are unreliable dirty data; such rows"
     " are set apart in datacube.rejected_rows."
     " 没有早于 2014-12-01 的数据：微信说明此类数据不可靠，已另存，不进入数据表。",
-    _by(_dirty),
+    _select_check(_before_history),
 )
 FIGURES_WERE_NOT_REVISED = Check(
     "figures_were_not_revised",
     "WeChat changed no figure with the answer now in force, and no day after its hours, distribution, week or month"
     " were fetched; changes are in datacube.revisions. 微信没有修改已保存的数据；修改记录见 datacube.revisions。",
-    _by(_revised),
+    _select_check(_revised),
 )
 KEYS_ARE_UNIQUE = Check(
     "keys_are_unique",
     "No answer held the same key twice (the first such row is stored, later ones are set apart), and no key is in"
     " the table twice. 主键唯一：同一返回中重复的行已另存。",
-    _by(_doubled),
-    grave=True,
+    _select_check(_duplicate_keys),
+    is_error=True,
 )
 CODES_AND_FIELDS_ARE_KNOWN = Check(
     "codes_and_fields_are_known",
     "WeChat sent no message type and no interval that the catalog has no word for, no user_source but 0, and lately no"
     " field that has no column."
     " 没有未知的消息类型、区间代码或字段，user_source 均为 0。",
-    _unknown,
-    cure=Remedy(
+    _find_unknown,
+    remedy=Remedy(
         "Nothing is lost: such codes are counted and shown as other (N), and such fields stay in datacube.api_calls."
         " WeChat has changed something: upgrade wx_datacube, or report it, so that the catalog gets a word for it."
         " 数据没有丢失；微信有所变更，请升级 wx_datacube 或向我们反馈。",

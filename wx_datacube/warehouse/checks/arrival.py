@@ -7,18 +7,18 @@ Add a check here for data that is missing rather than wrong. Such a check matter
 import datetime as dt
 
 from wx_datacube.catalog.endpoints import Endpoint
-from wx_datacube.warehouse.checks.check import By, Check, CheckContext, Finding, Remedy
+from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
 from wx_datacube.warehouse.overdue import Gap, Overdue
 
-_PATIENCE = dt.timedelta(minutes=10)
+_PUBLISH_GRACE = dt.timedelta(minutes=10)
 """How long a call may be unpublished: runs publish every few seconds and when they end."""
 
 
-def _missing(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
+def _missing(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Find the endpoint's overdue labels; those for which nobody has to act are informational."""
     return [
         _gap(endpoint, gap, overdue)
-        for overdue in evidence.overdue
+        for overdue in context.overdue
         if overdue.endpoint is endpoint
         for gap in overdue.gaps
     ]
@@ -26,24 +26,24 @@ def _missing(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
 
 def _gap(endpoint: Endpoint, gap: Gap, overdue: Overdue) -> Finding:
     first, last = map(str, gap)
-    why = overdue.waits or ("Nobody has asked for it since yesterday morning." if overdue.history else "")
+    why = overdue.waiting_reason or ("Nobody has asked for it since yesterday morning." if overdue.history else "")
     parts = ["missing" if first == last else f"missing, up to {last}", *([why.rstrip(".")] if why else [])]
-    return Finding(first, ". ".join(parts), endpoint.name, first, last, informational=bool(overdue.waits))
+    return Finding(first, ". ".join(parts), endpoint.name, first, last, informational=bool(overdue.waiting_reason))
 
 
-def _unpublished(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    what = evidence.fault or _difference(evidence, endpoint)
-    today = str(evidence.now.date())
+def _unpublished(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
+    what = context.published_error or _difference(context, endpoint)
+    today = str(context.now.date())
     return [Finding(today, what, endpoint.name, today, today)] if what else []
 
 
-def _difference(evidence: CheckContext, endpoint: Endpoint) -> str:
+def _difference(context: CheckContext, endpoint: Endpoint) -> str:
     """Return how the published file differs from what was written; empty if it doesn't, or only by very new calls."""
-    written, published = evidence.written, evidence.published
+    written, published = context.written, context.published
     if written is None or published is None:
         return ""
     if written.last_call != published.last_call:
-        new = written.last_call_at is not None and written.last_call_at > evidence.now - _PATIENCE
+        new = written.last_call_at is not None and written.last_call_at > context.now - _PUBLISH_GRACE
         what = f"calls are published to {published.last_call:,}, written to {written.last_call:,}"
         return "" if new and written.last_call > published.last_call else what
     (*here, _), (*there, _) = written.tables[endpoint.name], published.tables[endpoint.name]
@@ -61,11 +61,11 @@ DUE_LABELS_ARE_THERE = Check(
     " quota, or is being brought in, is named and fails nothing."
     " 周期结束后次日 12:00（北京时间）应有的数据都已到位；等待当日配额或正在补齐的数据只提示，不算缺失。",
     _missing,
-    cure=Remedy(
+    remedy=Remedy(
         "Switch on the schedules, or run the command under how to heal; `wx-datacube doctor` says what is in the way."
         " What you don't want is not asked for once WX_DATACUBE_START is later."
         " 请打开定时任务或运行 how to heal 中的命令；wx-datacube doctor 会指出障碍所在。",
-        By.ASKING,
+        RemedyAction.FETCH,
     ),
 )
 PUBLISHED_FILE_IS_CURRENT = Check(
@@ -73,9 +73,9 @@ PUBLISHED_FILE_IS_CURRENT = Check(
     "The file that people read holds what runs have written, call for call and row for row."
     " 供查询的数据文件与写入的数据一致。",
     _unpublished,
-    cure=Remedy(
+    remedy=Remedy(
         "Any run publishes the file again, and so does the command under how to heal, which makes no call."
         " 任意一次运行都会重新发布；how to heal 中的命令不调用微信。",
-        By.PUBLISHING,
+        RemedyAction.PUBLISH,
     ),
 )

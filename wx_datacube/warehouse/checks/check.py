@@ -31,7 +31,8 @@ class CheckContext:
     """The input of a check: an account's tables, the first day of its history, the time, and what is overdue.
 
     `overdue` holds the account's missing settled labels. `written` and `published` are the fingerprints of the two
-    files; they are None if the files needn't or can't be compared. `fault` says why the published file can't be read.
+    files; they are None if the files needn't or can't be compared. `published_error` says why the published file can't
+    be read.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -41,7 +42,7 @@ class CheckContext:
     overdue: tuple[Overdue, ...] = ()
     written: Fingerprint | None = None
     published: Fingerprint | None = None
-    fault: str | None = None
+    published_error: str | None = None
 
     def findings(self, endpoint: Endpoint, sql: str) -> "list[Finding]":
         """Run a SELECT of the first five fields of `Finding`, which may use `$account` and `$endpoint`."""
@@ -68,12 +69,12 @@ class Finding:
     informational: bool = False
 
 
-class By(Enum):
+class RemedyAction(Enum):
     """What resolves a check: request labels again, request missing ones, publish the file again, or no command."""
 
-    ASKING_AGAIN = "heal"
-    ASKING = "backfill"
-    PUBLISHING = "replay"
+    REFRESH = "heal"
+    FETCH = "backfill"
+    PUBLISH = "replay"
     NOTHING = ""
 
 
@@ -82,18 +83,18 @@ class Remedy:
     """How to resolve a failed check: advice in both languages, and the command."""
 
     advice: str
-    by: By = By.NOTHING
+    action: RemedyAction = RemedyAction.NOTHING
 
     @property
     def command(self) -> str:
         """The command without its options; empty if there is none."""
-        return self.by.value
+        return self.action.value
 
 
-REFRESH = Remedy(
+REFRESH_REMEDY = Remedy(
     "A clean answer heals it: ask WeChat again with the command under how to heal, or by a run with `refresh: true`."
     " 重新获取后即可恢复。",
-    By.ASKING_AGAIN,
+    RemedyAction.REFRESH,
 )
 
 
@@ -101,12 +102,12 @@ REFRESH = Remedy(
 class Check:
     """A check: its name, what it verifies, how to find problems of an endpoint, and the remedy.
 
-    `grave` marks a severe check. `concerns` says which endpoints have the check.
+    `is_error` marks a check that fails as an error, not as a warning. `concerns` says which endpoints have the check.
     """
 
     name: str
     description: str
     find: Callable[[CheckContext, Endpoint], list[Finding]]
-    cure: Remedy = REFRESH
-    grave: bool = False
+    remedy: Remedy = REFRESH_REMEDY
+    is_error: bool = False
     concerns: Callable[[Endpoint], bool] = lambda endpoint: True

@@ -16,24 +16,24 @@ from wx_datacube.warehouse.overdue import find_overdue
 
 
 @contextmanager
-def evidence_of_a_run(
+def check_context_of_run(
     warehouse: Warehouse, account: str, start: dt.date, endpoint: Endpoint, daily_calls: int | None = None
 ) -> Iterator[CheckContext]:
     """Open the check context of a run: the last committed state, and both files' contents if they may differ.
 
-    The context's `fault` is set if the published file can't be read.
+    The context's `published_error` is set if the published file can't be read.
     """
     with warehouse.snapshot_and_published() as (con, published):
         now = warehouse.clock()
         overdue = find_overdue(con, {account: start}, now, daily_calls=daily_calls)[account]
-        evidence = CheckContext(con, account, start, now, tuple(overdue))
+        context = CheckContext(con, account, start, now, tuple(overdue))
         if isinstance(published, WarehouseError):
-            evidence = replace(evidence, fault=str(published))
+            context = replace(context, published_error=str(published))
         elif published is not None:
-            written = contents(con, account, [endpoint])
-            evidence = replace(evidence, written=written, published=contents(published, account, [endpoint]))
+            written = fingerprint(con, account, [endpoint])
+            context = replace(context, written=written, published=fingerprint(published, account, [endpoint]))
             published.close()  # while it is open, DuckDB shows this process no newer file
-        yield evidence
+        yield context
 
 
 @contextmanager
@@ -48,17 +48,17 @@ def check_context_of_readers(
         if isinstance(published, WarehouseError):
             raise published
         read, now = published or con, warehouse.clock()
-        overdue = find_overdue(read, {account: start}, now, daily_calls=daily_calls, under_way=warehouse.is_fetching)[
+        overdue = find_overdue(read, {account: start}, now, daily_calls=daily_calls, is_fetching=warehouse.is_fetching)[
             account
         ]
-        evidence = CheckContext(read, account, start, now, tuple(overdue))
+        context = CheckContext(read, account, start, now, tuple(overdue))
         if published is not None:
-            written = contents(con, account, endpoints)
-            evidence = replace(evidence, written=written, published=contents(published, account, endpoints))
-        yield evidence
+            written = fingerprint(con, account, endpoints)
+            context = replace(context, written=written, published=fingerprint(published, account, endpoints))
+        yield context
 
 
-def contents(con: Connection, account: str, endpoints: list[Endpoint]) -> Fingerprint:
+def fingerprint(con: Connection, account: str, endpoints: list[Endpoint]) -> Fingerprint:
     """Return a fingerprint of what a file holds for an account: a few numbers for each endpoint."""
     found = con.execute("SELECT call_id, requested_at FROM datacube.api_calls ORDER BY call_id DESC LIMIT 1").fetchall()
     last_call, last_call_at = found[0] if found else (0, None)
@@ -67,9 +67,9 @@ def contents(con: Connection, account: str, endpoints: list[Endpoint]) -> Finger
 
 def _numbers(con: Connection, account: str, endpoint: Endpoint) -> tuple[int, int, int]:
     columns = ", ".join(column.name for column in endpoint.columns)
-    calls, rows, fingerprint = con.execute(
+    calls, rows, hashed = con.execute(
         "SELECT (SELECT count(*) FROM datacube.api_calls WHERE account = $account AND endpoint = $endpoint), count(*),"
         f" coalesce(bit_xor(hash({columns}, call_id)), 0) FROM datacube.{endpoint.name} WHERE account = $account",
         {"account": account, "endpoint": endpoint.name},
     ).fetchall()[0]
-    return calls, rows, fingerprint
+    return calls, rows, hashed

@@ -5,21 +5,21 @@ distribution is compared with the fewest and the most users that its message typ
 """
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family, Period
-from wx_datacube.warehouse.checks.check import By, Check, CheckContext, Finding, Remedy
+from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
 from wx_datacube.warehouse.schema import NEXT_LABEL
 
 _DAYS = ENDPOINTS[0]
 
-_OLDER = Remedy(
+_REFRESH_OLDER = Remedy(
     "One of the two is out of date. The command under how to heal asks again for what was fetched first; if they still"
     " differ, it names the other. If fresh answers of both differ, WeChat's own figures don't agree: tell its support,"
     " with the rid in datacube.api_calls."
     " 两者之一已过时：请用 how to heal 中的命令重新获取；若都重新获取后仍不一致，则是微信数据本身不一致。",
-    By.ASKING_AGAIN,
+    RemedyAction.REFRESH,
 )
 
 
-def _unequal(parts: Endpoint) -> str:
+def _unequal_sums_select(parts: Endpoint) -> str:
     """Return a SELECT of labels with a message type whose parts don't add up to the whole; an absent row counts as 0.
 
     The parts of a day are its hours; those of a week or a month are its days.
@@ -34,7 +34,7 @@ WITH days AS (
     SELECT ref_date AS label, msg_type, sum(msg_count) AS messages FROM datacube.{parts.name}
     WHERE account = $account GROUP BY ALL
 ), answered AS (
-    -- A day is known once it has rows, or was silent when that was settled: no sum is better than half of one.
+    -- A day counts only if it has rows or a settled, empty answer. A period with another day isn't compared at all.
     SELECT date_trunc('{period.value}', day)::DATE AS label, max(fetched) AS fetched, count(*) AS days
     FROM (SELECT label AS day, call_id AS fetched FROM datacube.label_answers AS answer
         WHERE account = $account AND endpoint = '{_DAYS.name}' AND (settled AND clean AND shown = 0
@@ -57,11 +57,11 @@ FROM days FULL JOIN others USING (label, msg_type) JOIN whole USING (label)
 WHERE coalesce(days.messages, 0) <> coalesce(others.messages, 0)"""
 
 
-def _add_up(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    return evidence.findings(endpoint, _unequal(endpoint))
+def _find_unequal_sums(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
+    return context.findings(endpoint, _unequal_sums_select(endpoint))
 
 
-def _uncovered(evidence: CheckContext, endpoint: Endpoint) -> list[Finding]:
+def _find_inconsistent_distributions(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Find periods whose distribution has fewer users than one message type, or more than all types together."""
     messages, senders = (
         next(each for each in ENDPOINTS if each.period is endpoint.period and each.family is family)
@@ -85,7 +85,7 @@ JOIN datacube.label_answers AS one
 JOIN datacube.label_answers AS two
     ON two.account = $account AND two.endpoint = '{senders.name}' AND two.label = ref_date
 WHERE users NOT BETWEEN least AND most"""
-    return evidence.findings(endpoint, sql)
+    return context.findings(endpoint, sql)
 
 
 MESSAGES_ADD_UP = Check(
@@ -93,8 +93,8 @@ MESSAGES_ADD_UP = Check(
     "The messages of a type by hour add up to those of the day, and those of the days to the week's and the month's,"
     " wherever all of them are there; users are distinct and never added."
     " 各类型的消息数：各小时之和等于当日，各日之和等于当周、当月；用户数为去重人数，不相加。",
-    _add_up,
-    cure=_OLDER,
+    _find_unequal_sums,
+    remedy=_REFRESH_OLDER,
     concerns=lambda endpoint: endpoint.counts_messages and endpoint is not _DAYS,
 )
 DISTRIBUTION_COVERS_USERS = Check(
@@ -102,7 +102,7 @@ DISTRIBUTION_COVERS_USERS = Check(
     "The users of a day's, week's or month's distribution are no fewer than those of any message type, and no more than"
     " those of all types together."
     " 发送分布的用户数不少于任一消息类型的用户数，也不多于各类型用户数之和。",
-    _uncovered,
-    cure=_OLDER,
+    _find_inconsistent_distributions,
+    remedy=_REFRESH_OLDER,
     concerns=lambda endpoint: endpoint.family is Family.SENDERS,
 )
