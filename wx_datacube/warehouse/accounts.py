@@ -85,8 +85,8 @@ def rename_account(warehouse: Warehouse, old: str, new: str) -> Path:
         _require(con, warehouse, old)
         if new in stored_names(con):
             raise SettingsError(
-                f"There is an account {new!r} in {warehouse.database} already.",
-                advice=f"Choose another name; or, if it is not wanted: wx-datacube remove-account {new}",
+                f"Account {new!r} already exists in {warehouse.database}.",
+                advice=f"Choose another name, or remove that account: wx-datacube remove-account {new}",
             )
         backup = warehouse.back_up(f"rename-{old}")
         for table in _tables(con):
@@ -187,7 +187,7 @@ def _require(con: Connection, warehouse: Warehouse, account: str) -> None:
     if account not in names:
         raise SettingsError(
             f"There is no account {account[:40]!r} in {warehouse.database}.",
-            advice=f"Stored there: {', '.join(names)}." if names else "Nothing is stored there yet.",
+            advice=f"Accounts there: {', '.join(names)}." if names else "Nothing is stored there yet.",
         )
 
 
@@ -202,6 +202,6 @@ def _fetch_locks(warehouse: Warehouse, *accounts: str) -> Iterator[None]:
                 except TimeoutError as error:
                     raise WarehouseError(
                         f"Process {error} is fetching {endpoint.name} for {account}; nothing was changed.",
-                        advice=f"Let it finish, or end it (kill {error}), then run the same again.",
+                        advice=f"Let it finish, or end it (kill {error}), then run the command again.",
                     ) from None
         yield

@@ -88,8 +88,8 @@ def require_bound(con: Connection, name: str, appid: str | None) -> None:
     if appid and others:
         raise SettingsError(
             f"The AppID {appid} is stored as the account {others[0]!r} in this database, not as {name!r}.",
-            advice=f"Call it {others[0]} in .env (WX_DATACUBE_ACCOUNT, or WX_DATACUBE_ACCOUNTS for several), or give"
-            f" what is stored the new name: wx-datacube rename-account {others[0]} {name}",
+            advice=f"Use the name {others[0]} in .env (WX_DATACUBE_ACCOUNT, or WX_DATACUBE_ACCOUNTS for several), or"
+            f" rename the stored account: wx-datacube rename-account {others[0]} {name}",
         )
 
 
@@ -532,5 +532,5 @@ def history_start(con: Connection, account: str, start: dt.date, now: dt.datetim
 def endpoint_named(name: str) -> Endpoint:
     """Return the catalog's endpoint of that name; raises `SettingsError` for an unknown name."""
     if name not in BY_NAME:
-        raise SettingsError(f"There is no endpoint {name!r}.", advice=f"The endpoints are {', '.join(BY_NAME)}.")
+        raise SettingsError(f"Unknown endpoint {name!r}.", advice=f"The endpoints are {', '.join(BY_NAME)}.")
     return BY_NAME[name]

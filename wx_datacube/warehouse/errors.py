@@ -80,12 +80,12 @@ def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> Warehouse
         place = next(each for each in (path, *path.parents) if os.path.lexists(each))
         kind, wanted = ("folder", "file") if place.is_dir() else ("file", "folder")
         return WarehouseError(
-            f"{place} can't be written: it is no {wanted}, and one is needed there.",
+            f"{place} can't be written: it must be a {wanted}.",
             advice=f"Move that {kind} away, or {elsewhere}.",
         )
     return WarehouseError(
         f"{folder} can't be written: {first_line(error)}.",
-        advice=f"Free space, or give this user the right to write there, or {elsewhere}.",
+        advice=f"Free space, or give this user write permission there, or {elsewhere}.",
     )
 
 
@@ -93,16 +93,16 @@ def lock_timeout(path: Path, process: object, seconds: float) -> WarehouseError:
     """Return the error for a lock that another process has held for too long."""
     return WarehouseError(
         f"Process {process} has held {path} for over {seconds:.0f} s.",
-        advice=f"Let it finish, or end it (kill {process}) if it hangs, and run the same again.",
+        advice=f"Let it finish, or end it (kill {process}) if it hangs, and run the command again.",
     )
 
 
 def heartbeat_timeout(process: object, what: str, seconds: float) -> WarehouseError:
     """Return the error for another process that does the same work and gives no heartbeat."""
     return WarehouseError(
-        f"Process {process} is {what} and has shown no sign of life for {seconds:.0f} s.",
-        advice=f"If it was suspended, let it go on (kill -CONT {process}) or end it (kill -9 {process}); then run the"
-        " same again. What it has stored stays.",
+        f"Process {process} is {what} and has given no heartbeat for {seconds:.0f} s.",
+        advice=f"If it was suspended, resume it (kill -CONT {process}) or kill it (kill -9 {process}); then run the"
+        " command again. What it has stored stays.",
     )
 
 
@@ -114,12 +114,12 @@ def permission_denied(path: Path, what: str, error: Exception, elsewhere: str = 
     place = _denied_path(path, what)
     owner, user = place.stat().st_uid, os.geteuid()
     command = _permission_command(place, what, owner, user)
-    elsewhere = elsewhere or ("set WX_DATACUBE_DATABASE to a place that is this user's" if place.is_dir() else "")
+    elsewhere = elsewhere or ("set WX_DATACUBE_DATABASE to a path in a folder of this user" if place.is_dir() else "")
     other = f" Or {elsewhere}." if elsewhere else ""
     return WarehouseError(
-        f"{place} can't be {what}: {first_line(error).split(': ')[-1]}. It is {_user_name(owner)}'s, and this user is"
-        f" {_user_name(user)}.",
-        advice=f"Leave it where it is, give this user the right to it{command}.{other}",
+        f"{place} can't be {what}: {first_line(error).split(': ')[-1]}. It belongs to {_user_name(owner)};"
+        f" this user is {_user_name(user)}.",
+        advice=f"Keep it where it is and give this user permission{command}.{other}",
     )
 
 
@@ -176,11 +176,11 @@ def unopenable(path: Path, writer: Path, database: Path, error: Exception) -> Wa
     if re.search(_OTHER_KIND, str(error)):
         return WarehouseError(
             f"{path} is not a DuckDB file.",
-            advice="Move it away, or set WX_DATACUBE_DATABASE to another path; it has not been changed.",
+            advice="Move it away, or set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
         )
     return WarehouseError(
         f"{path} can't be opened as a DuckDB file: {first_line(error)}.",
-        advice="Mend that, or set WX_DATACUBE_DATABASE to another path; it has not been changed.",
+        advice="Fix that, or set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
     )
 
 
@@ -198,7 +198,7 @@ def damaged_database(writer: Path, database: Path, error: Exception) -> Warehous
 def empty(path: Path, writer: Path, database: Path) -> WarehouseError:
     """Return the error for a file of no bytes at one of the two paths: the result of a failed copy or a full disk."""
     advice = _replace_database_advice(writer) if path == database else _replace_writer_advice(writer, database)
-    return WarehouseError(f"{path} is empty: it has no bytes.", advice=advice[0].upper() + advice[1:])
+    return WarehouseError(f"{path} is an empty file (0 bytes).", advice=advice[0].upper() + advice[1:])
 
 
 def _has_bytes(path: Path) -> bool:
@@ -208,16 +208,16 @@ def _has_bytes(path: Path) -> bool:
 def _replace_writer_advice(writer: Path, database: Path) -> str:
     if _has_bytes(database):
         return (
-            f"Delete {writer} (it is made again from the published file) and start again; what came since is asked"
-            " again."
+            f"Delete {writer} (the next run recreates it from the published file) and start again; newer data is"
+            " fetched again."
         )
     return (
-        f"Move it away, put a backup in the place of {database}, and start again; or set WX_DATACUBE_DATABASE to"
+        f"Move it away, put a backup in place of {database}, and start again; or set WX_DATACUBE_DATABASE to"
         " another path."
     )
 
 
 def _replace_database_advice(writer: Path) -> str:
     if _has_bytes(writer):
-        return "delete it: the next run makes it again from the writer's file."
+        return "delete it: the next run recreates it from the writer's file."
     return "put a backup in its place, or set WX_DATACUBE_DATABASE to another path."

@@ -218,9 +218,9 @@ class Warehouse:
                 if process := holder_pid(error):
                     raise WarehouseError(
                         f"Process {process} has {self.database} open for writing.",
-                        advice="So nothing can be read from it. If it is the file that wx_datacube publishes, let that"
-                        " process open it read-only. If it is a file of something else, set WX_DATACUBE_DATABASE to"
-                        " another one.",
+                        advice="It can't be read until that process closes it. If it is the file that wx_datacube"
+                        " publishes, open it read-only in that process. If it belongs to another program, set"
+                        " WX_DATACUBE_DATABASE to another path.",
                     ) from None
                 raise damaged_database(self.writer, self.database, error) from None
 
@@ -491,8 +491,8 @@ class Warehouse:
         there = self._published_calls()
         if here < there:
             raise WarehouseError(
-                f"{self.writer} holds {here:,} calls, the published {self.database} {there:,}.",
-                advice=f"Delete {self.writer} (it is made again from the published file) and start again.",
+                f"{self.writer} has {here:,} calls, but the published {self.database} has {there:,}.",
+                advice=f"Delete {self.writer} (the next run recreates it from the published file) and start again.",
             )
 
     def _require_undamaged(self, copy: Path) -> None:
@@ -578,13 +578,14 @@ def _require_ours(con: Connection, path: Path) -> int:
     version = version_of(con)
     if version is None:
         raise WarehouseError(
-            f"{path} is a DuckDB file, but not one of wx_datacube.",
-            advice="Set WX_DATACUBE_DATABASE to another path; it has not been changed.",
+            f"{path} is a DuckDB file that wx_datacube didn't create.",
+            advice="Set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
         )
     if version > SCHEMA_VERSION:
         raise WarehouseError(
-            f"{path} was made by a newer wx_datacube (schema {version}, this one knows {SCHEMA_VERSION}).",
-            advice="Upgrade wx_datacube (git pull && make install); the file has not been changed.",
+            f"{path} was created by a newer wx_datacube (schema {version}; this version supports up to"
+            f" {SCHEMA_VERSION}).",
+            advice="Upgrade wx_datacube (git pull && make install). The file is unchanged.",
         )
     return version
 

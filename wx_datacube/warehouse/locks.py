@@ -158,10 +158,8 @@ class ProcessSemaphore:
 def _semaphore_timeout(holders: list[str], seconds: float) -> TryAgain:
     processes = ", ".join(sorted(set(holders)))
     return TryAgain(
-        f"No call could begin for {seconds:.0f} s: all places that WX_DATACUBE_CONCURRENCY allows are held, by process"
-        f" {processes}.",
-        advice="A process that was suspended holds its places: let it go on (kill -CONT PID) or end it (kill -9 PID)."
-        f" {TryAgain.advice}",
+        f"No call could start for {seconds:.0f} s: processes {processes} hold all WX_DATACUBE_CONCURRENCY slots.",
+        advice=f"If a process was suspended, resume it (kill -CONT PID) or kill it (kill -9 PID). {TryAgain.advice}",
     )
 
 

@@ -38,8 +38,9 @@ def require_migrations(path: Path, version: int, migrations: Migrations) -> None
     """Raise `WarehouseError` if no migrations lead from the file's version to the current schema."""
     if not set(range(version, SCHEMA_VERSION)) <= set(migrations):
         raise WarehouseError(
-            f"{path} was made by an older wx_datacube (schema {version}); nothing leads to schema {SCHEMA_VERSION}.",
-            advice="Go back to the wx_datacube that made it; the file has not been changed.",
+            f"{path} was created by an older wx_datacube (schema {version}); there is no migration to schema"
+            f" {SCHEMA_VERSION}.",
+            advice="Use the wx_datacube version that created it; the file is unchanged.",
         )
 
 
@@ -56,15 +57,15 @@ def migrate(con: duckdb.DuckDBPyConnection, writer: Path, version: int, migratio
         with suppress(duckdb.Error):
             con.rollback()
         raise WarehouseError(
-            f"{writer} could not be brought from schema {version} to {SCHEMA_VERSION}: {first_line(error)}.",
-            advice=f"Nothing was changed, and {backup_of(writer, version)} is a copy of it. Go on with the wx_datacube"
-            " that made it, and report this.",
+            f"{writer} could not be migrated from schema {version} to {SCHEMA_VERSION}: {first_line(error)}.",
+            advice=f"Nothing was changed, and {backup_of(writer, version)} is a backup. Keep using the wx_datacube"
+            " version that created it, and report this.",
         ) from None
 
 
 def outdated(path: Path, version: int) -> WarehouseError:
     """Return the error for a published file of an older version; it is replaced once the writer's file is migrated."""
     return WarehouseError(
-        f"{path} was made by an older wx_datacube (schema {version}, this one has {SCHEMA_VERSION}).",
-        advice="Run `wx-datacube replay`: it keeps a copy and brings the file up to date, without a call.",
+        f"{path} was created by an older wx_datacube (schema {version}; this version has {SCHEMA_VERSION}).",
+        advice="Run `wx-datacube replay`: it makes a backup and migrates the file without calling WeChat.",
     )

@@ -118,7 +118,7 @@ def _of_endpoint(
     if far:
         calls = calls_for(far)
         going_on = calls.oldest is not None and settled_at(calls.oldest, endpoint.period) < midnight - _DAY
-        reason = "History is being brought in, newest first." if going_on else ""
+        reason = "History is being backfilled, newest first." if going_on else ""
         if quota_is_used_up(calls, daily_calls) and not (calls.used_up_yesterday and calls.good_at is None):
             reason = reason or "Today's quota is used up."
         yield Overdue(endpoint, tuple(far), history=True, waiting_reason=reason)

@@ -339,7 +339,7 @@ _REPORT_COLUMNS: Columns = {
     "messages_sent": ("VARCHAR", "Messages that each of these users sent in the period. 每人发送条数区间。"),
     "users": ("BIGINT", "Distinct users who sent; not additive. 发送消息的去重人数，不可相加。"),
     "messages": ("BIGINT", "Messages sent to the account. 消息发送次数。"),
-    "messages_per_user": ("DOUBLE", "Messages a user who sent any. 人均发送次数。"),
+    "messages_per_user": ("DOUBLE", "Messages per sender. 人均发送次数。"),
 }
 
 
@@ -364,7 +364,7 @@ def _views_of(period: Period) -> Iterator[str]:
     )
     yield from _report_view(
         f"totals_{adverb}",
-        f"Users, messages and messages a user by {noun}; users from the distribution, since users of types overlap.",
+        f"Users, messages and messages per user by {noun}; users from the distribution, since users of types overlap.",
         _totals_select(messages, senders),
         *("date", *_COUNTS, "messages_per_user"),
     )

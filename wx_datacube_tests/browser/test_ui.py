@@ -208,7 +208,7 @@ def test_a_flagged_check_shows_the_rows_and_how_to_heal(person: Person, dirty: s
     person.open("/assets/old/getupstreammsgweek?view=checks")
     person.page.get_by_text("no_data_before_2014_12_01").first.click()
 
-    person.sees("A clean answer heals it")
+    person.sees("A clean answer resolves it")
     person.sees('"ref_date":"2014-11-')
     person.sees("calls to heal")
     person.sees("wx-datacube heal --account old --check no_data_before_2014_12_01")

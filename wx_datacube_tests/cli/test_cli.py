@@ -186,7 +186,7 @@ def _newer(path: Path) -> None:
 
 FILES = {
     "no DuckDB file": (lambda path: path.write_text("accounts of 2019\n" * 1000), "is not a DuckDB file. Move it away"),
-    "a DuckDB file of others": (_foreign, "not one of wx_datacube"),
+    "a DuckDB file of others": (_foreign, "wx_datacube didn't create"),
     "a file of a newer version": (_newer, "newer wx_datacube"),
 }
 
@@ -737,7 +737,7 @@ def test_a_ui_whose_history_can_not_be_written_says_so(folder: Folder) -> None:
     code, out, err = folder.run("ui")
 
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert f"{folder.path / '.dagster'} can't be written: it is no folder" in err
+    assert f"{folder.path / '.dagster'} can't be written: it must be a folder" in err
 
 
 def test_a_report_that_can_not_be_written_says_so(folder: Folder) -> None:

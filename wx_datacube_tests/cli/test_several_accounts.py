@@ -311,7 +311,7 @@ def test_status_says_that_what_is_stored_has_another_name(it: DagsterEnv, both: 
     code, out, _ = run("status", "--account", "shop")
 
     assert code == 1
-    assert "is stored as the account 'store' in this database, not as 'shop'. Call it store in .env" in out
+    assert "is stored as the account 'store' in this database, not as 'shop'. Use the name store in .env" in out
 
 
 @pytest.mark.long

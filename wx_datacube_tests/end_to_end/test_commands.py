@@ -356,7 +356,7 @@ def test_a_history_that_can_not_be_kept_is_said_in_one_line(project: Project, em
     second = project.run("backfill", *ONE)
     history.rmdir()
 
-    for found, what in ((first, "can't be written: it is no folder"), (second, "can't keep its")):
+    for found, what in ((first, "can't be written: it must be a folder"), (second, "can't keep its")):
         assert (found.returncode, found.stderr.count("\n")) == (2, 1)
         assert what in found.stderr
     assert project.run("backfill", *ONE).returncode == 0

@@ -109,7 +109,7 @@ def test_history_that_is_still_to_come_is_said_where_it_passes(it: DagsterEnv) -
 
     assert ("getupstreammsg", "due_labels_are_there") not in flagged(it)
     assert it.check(DAYS, "due_labels_are_there").description == (
-        "Nothing found. 2024-05-06: missing, up to 2024-06-02. History is being brought in, newest first."
+        "Nothing found. 2024-05-06: missing, up to 2024-06-02. History is being backfilled, newest first."
     )
 
 

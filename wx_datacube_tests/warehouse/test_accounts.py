@@ -104,8 +104,8 @@ def test_a_renamed_account_keeps_all_it_had(company: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("news", r"an account 'news' in .* already.*remove-account news"),
-        ("shop", "an account 'shop' in"),
+        ("news", r"Account 'news' already exists in .*remove-account news"),
+        ("shop", "Account 'shop' already exists in"),
         ("News", "'News' can't be the name of an account. A name is up to 32 small letters"),
         ("a" * 33, "can't be the name"),
         ("../x", "can't be the name"),
@@ -273,7 +273,7 @@ def test_an_account_that_is_not_there_is_said_so(
     locks = sorted(company.database.parent.rglob("*"))
 
     for asked in (lambda: remove_account(company, name), lambda: rename_account(company, name, "store")):
-        with pytest.raises(SettingsError, match=r"There is no account .*Stored there: news, shop\."):
+        with pytest.raises(SettingsError, match=r"There is no account .*Accounts there: news, shop\."):
             asked()
 
     assert sorted(company.database.parent.rglob("*")) == locks

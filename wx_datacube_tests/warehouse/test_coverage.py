@@ -405,5 +405,5 @@ def test_accounts_are_summed_up_together_as_each_alone(con: Connection) -> None:
 def test_an_unknown_endpoint_is_named(con: Connection) -> None:
     """With those that there are."""
     assert endpoint_named("getupstreammsg") is MESSAGES
-    with pytest.raises(SettingsError, match=r"no endpoint 'getusersummary'.*getupstreammsgdistmonth"):
+    with pytest.raises(SettingsError, match=r"Unknown endpoint 'getusersummary'.*getupstreammsgdistmonth"):
         endpoint_named("getusersummary")

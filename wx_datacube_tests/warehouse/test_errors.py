@@ -197,7 +197,7 @@ def test_a_damaged_file_without_the_other_asks_for_a_backup(published: Warehouse
         assert "put a backup in its place" in fails(use)
     assert published.database.stat().st_size == 5000
     published.database.rename(published.writer)
-    assert "put a backup in the place of" in fails(lambda: store(published, 7))
+    assert "put a backup in place of" in fails(lambda: store(published, 7))
 
     published.database.write_bytes(backup)
     published.writer.unlink()
@@ -216,7 +216,7 @@ def test_an_empty_file_is_called_empty(published: Warehouse, which: str) -> None
     said = [words for words in map(fails, uses) if words]
 
     assert said
-    assert all(words.startswith(f"{path} is empty: it has no bytes. Delete ") for words in said)
+    assert all(words.startswith(f"{path} is an empty file (0 bytes). Delete ") for words in said)
     path.unlink()
     store(published, 8)
     published.publish()
@@ -229,8 +229,8 @@ def test_of_two_empty_files_neither_is_the_way(published: Warehouse) -> None:
     for path in (published.database, published.writer):
         path.unlink()
         path.touch()
-    assert "is empty: it has no bytes. Put a backup in its place" in fails(lambda: [days_in(published)].clear())
-    said = f"{published.writer} is empty: it has no bytes. Move it away, put a backup in the place of"
+    assert "is an empty file (0 bytes). Put a backup in its place" in fails(lambda: [days_in(published)].clear())
+    said = f"{published.writer} is an empty file (0 bytes). Move it away, put a backup in place of"
     assert fails(lambda: store(published, 7)).startswith(said)
 
     published.database.write_bytes(backup)
@@ -246,11 +246,11 @@ def test_the_only_file_that_is_empty_asks_for_a_backup(folder: Path) -> None:
     warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
     warehouse.database.unlink()
     warehouse.database.touch()
-    said = f"{warehouse.database} is empty: it has no bytes. Put a backup in its place"
+    said = f"{warehouse.database} is an empty file (0 bytes). Put a backup in its place"
     assert said in fails(lambda: [days_in(warehouse)].clear())
     assert said in fails(lambda: store(warehouse, 7))
     warehouse.database.rename(warehouse.writer)
-    assert f"put a backup in the place of {warehouse.database}" in fails(lambda: store(warehouse, 7))
+    assert f"put a backup in place of {warehouse.database}" in fails(lambda: store(warehouse, 7))
 
 
 # --- no right ---------------------------------------------------------------------------------------------------
@@ -280,8 +280,8 @@ def test_a_published_file_that_may_not_be_read_is_to_be_given(denied: Warehouse)
     nobody_special()
     said = fails(lambda: [days_in(denied)].clear())
 
-    assert said.startswith(f"{denied.database} can't be read: Permission denied. It is ")
-    assert said.endswith(f"Leave it where it is, give this user the right to it: {given('r', denied.database)}.")
+    assert said.startswith(f"{denied.database} can't be read: Permission denied. It belongs to ")
+    assert said.endswith(f"Keep it where it is and give this user permission: {given('r', denied.database)}.")
 
 
 def test_a_published_file_that_may_not_be_read_is_replaced(denied: Warehouse) -> None:
@@ -302,8 +302,8 @@ def test_a_writers_file_that_may_not_be_written_is_to_be_given(denied: Warehouse
     nobody_special()
     for use in (lambda: store(denied, 2), lambda: replayed(denied)):
         said = fails(use)
-        assert said.startswith(f"{denied.writer} can't be written: Permission denied. It is ")
-        assert said.endswith(f"give this user the right to it: {given('rw', denied.writer)}.")
+        assert said.startswith(f"{denied.writer} can't be written: Permission denied. It belongs to ")
+        assert said.endswith(f"give this user permission: {given('rw', denied.writer)}.")
 
 
 def replayed(warehouse: Warehouse) -> None:
@@ -320,10 +320,10 @@ def test_the_folder_that_can_not_be_written_is_named(denied: Warehouse) -> None:
     everybodys(denied)
     data.chmod(0o555)
     nobody_special()
-    assert fails(lambda: store(denied, 3)).startswith(f"{data} can't be written: Permission denied. It is ")
+    assert fails(lambda: store(denied, 3)).startswith(f"{data} can't be written: Permission denied. It belongs to ")
     said = fails(denied.publish)
     assert "chown" not in said  # of a folder that may hold other things
-    assert said.endswith(" Or set WX_DATACUBE_DATABASE to a place that is this user's.")
+    assert said.endswith(" Or set WX_DATACUBE_DATABASE to a path in a folder of this user.")
 
 
 def test_the_folder_of_locks_that_can_not_be_written_is_named(denied: Warehouse) -> None:
@@ -335,7 +335,7 @@ def test_the_folder_of_locks_that_can_not_be_written_is_named(denied: Warehouse)
     locks.chmod(0o555)
     nobody_special()
     said = fails(lambda: store(denied, 2))
-    assert said.startswith(f"{locks} can't be written: Permission denied. It is ")
+    assert said.startswith(f"{locks} can't be written: Permission denied. It belongs to ")
     assert f"{given('rwx', locks, '-R')}." in said
     assert "Free space" not in said
 
@@ -345,7 +345,7 @@ def test_a_file_in_the_place_of_the_locks_is_to_be_moved_away(published: Warehou
     locks = published.database.with_name("figures.locks")
     shutil.rmtree(locks)
     locks.touch()
-    said = f"{locks} can't be written: it is no folder, and one is needed there. Move that file away"
+    said = f"{locks} can't be written: it must be a folder. Move that file away"
     assert said in fails(lambda: store(published, 7))
     assert "space" not in fails(published.publish)
 

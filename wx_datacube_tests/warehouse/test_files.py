@@ -386,7 +386,7 @@ def test_an_emptier_file_never_replaces_a_fuller_one(published: Warehouse) -> No
     published.writer.write_bytes(old)
     kept = published.database.read_bytes()
     for use in (published.publish, lambda: store(published, 6)):
-        with pytest.raises(WarehouseError, match=r"holds 1 calls, the published .* 2\..*Delete .*writer"):
+        with pytest.raises(WarehouseError, match=r"has 1 calls, but the published .* has 2\..*Delete .*writer"):
             use()
     assert published.database.read_bytes() == kept
 
@@ -715,7 +715,9 @@ def test_a_newer_schema_is_refused_with_its_number(tmp_path: Path) -> None:
     """It says which version the file has and which this program knows."""
     from_the_future(tmp_path / PUBLISHED)
     with (
-        pytest.raises(WarehouseError, match=rf"schema {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION}"),
+        pytest.raises(
+            WarehouseError, match=rf"schema {SCHEMA_VERSION + 1}; this version supports up to {SCHEMA_VERSION}"
+        ),
         Warehouse(tmp_path / PUBLISHED).open_published(),
     ):
         pass

@@ -74,7 +74,7 @@ def test_a_hole_in_history_that_comes_in_is_history(con: Connection) -> None:
     landed(con, DAYS[10:])
     landed(con, DAYS[5:9])
     (hole,) = (each for each in found(con) if each.gaps[-1] == (DAYS[9], DAYS[9]))
-    assert (hole.history, hole.waiting_reason) == (True, "History is being brought in, newest first.")
+    assert (hole.history, hole.waiting_reason) == (True, "History is being backfilled, newest first.")
 
     later = NOW + dt.timedelta(days=2)
     assert (DAYS[9], DAYS[9]) in next(each.gaps for each in found(con, later) if not each.history)
@@ -127,7 +127,7 @@ def test_history_that_is_being_brought_in_needs_nobody(con: Connection) -> None:
     (coming,) = found(con)
     assert (coming.history, coming.waiting_reason, coming.gaps) == (
         True,
-        "History is being brought in, newest first.",
+        "History is being backfilled, newest first.",
         ((DAYS[0], DAYS[8]),),
     )
 

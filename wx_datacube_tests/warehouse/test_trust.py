@@ -245,13 +245,13 @@ def test_history_that_is_being_brought_in_is_told_and_fails_nothing(con: Connect
     """Newest first, over days of quota; once it is left alone for a day, it is missing."""
     bring(con, *(day(number) for number in range(11, 24)))
     assert told(found(DUE, MESSAGES)) == [
-        ("2026-11-02", "missing, up to 2026-11-10. History is being brought in, newest first", True)
+        ("2026-11-02", "missing, up to 2026-11-10. History is being backfilled, newest first", True)
     ]
     tomorrow = LATER + 2 * DAY
     bring(con, day(24), day(25), at=tomorrow)  # as a morning does, which asks for nothing old
 
     assert told(found(DUE, MESSAGES, now=tomorrow)) == [
-        ("2026-11-02", "missing, up to 2026-11-10. Nobody has asked for it since yesterday morning", False)
+        ("2026-11-02", "missing, up to 2026-11-10. It hasn't been requested since yesterday", False)
     ]
 
 
@@ -309,7 +309,7 @@ def test_what_a_foreign_program_changed_is_found(file: Warehouse, judged: Callab
         foreign.execute("UPDATE datacube.getupstreammsg SET msg_count = 3")
         foreign.execute("DELETE FROM datacube.getupstreammsghour")
 
-    assert judged(file) == ["the rows of the published file are others than those that were written"]
+    assert judged(file) == ["rows in the published file differ from the written ones"]
     assert judged(file, HOURS) == ["1 calls and 0 rows are published, 1 and 1 written"]
     file.publish()
     assert judged(file) == judged(file, HOURS) == []
@@ -324,7 +324,7 @@ def test_what_was_never_published_is_found(file: Warehouse, judged: Callable[[Wa
     with file.transaction() as con:
         store_calls(con, [answered(MESSAGES, day(6), None, row(day(6)), at=file.clock() - dt.timedelta(minutes=11))])
 
-    assert judged(file) == ["calls are published to 2, written to 4"]
+    assert judged(file) == ["published up to call 2, written up to call 4"]
     file.publish()
     assert judged(file) == []
 

@@ -138,33 +138,34 @@ def _select_check(sql: Callable[[Endpoint], str]) -> Callable[[CheckContext, End
 
 NO_DATA_BEFORE_HISTORY = Check(
     f"no_data_before_{HISTORY_START:%Y_%m_%d}",
-    f"WeChat sent no rows dated before {HISTORY_START}, which by its own words are unreliable dirty data; such rows"
-    " are set apart in datacube.rejected_rows."
-    " 没有早于 2014-12-01 的数据：微信说明此类数据不可靠，已另存，不进入数据表。",
+    f"WeChat sent no rows dated before {HISTORY_START}, which WeChat documents as unreliable; such rows are kept in"
+    " datacube.rejected_rows."
+    " 没有早于 2014-12-01 的数据：微信说明此类数据不可靠，已剔除并保存在 datacube.rejected_rows 中。",
     _select_check(_before_history),
 )
 FIGURES_WERE_NOT_REVISED = Check(
     "figures_were_not_revised",
-    "WeChat changed no figure with the answer now in force, and no day after its hours, distribution, week or month"
-    " were fetched; changes are in datacube.revisions. 微信没有修改已保存的数据；修改记录见 datacube.revisions。",
+    "WeChat's current answer changed no stored figure, and no day was revised after its hours, distribution, week or"
+    " month were fetched; changes are in datacube.revisions. 微信没有修改已保存的数据；修改记录见 datacube.revisions。",
     _select_check(_revised),
 )
 KEYS_ARE_UNIQUE = Check(
     "keys_are_unique",
-    "No answer held the same key twice (the first such row is stored, later ones are set apart), and no key is in"
-    " the table twice. 主键唯一：同一返回中重复的行已另存。",
+    "No answer has two rows with the same key (the first one is stored, the others are rejected), and no key is in the"
+    " table twice. 主键唯一：同一返回中主键重复的行只保留第一条，其余剔除。",
     _select_check(_duplicate_keys),
     is_error=True,
 )
 CODES_AND_FIELDS_ARE_KNOWN = Check(
     "codes_and_fields_are_known",
-    "WeChat sent no message type and no interval that the catalog has no word for, no user_source but 0, and lately no"
-    " field that has no column."
+    "WeChat sent no message type or interval that isn't in the catalog, no user_source other than 0, and no field"
+    " without a column in recent answers."
     " 没有未知的消息类型、区间代码或字段，user_source 均为 0。",
     _find_unknown,
     remedy=Remedy(
         "Nothing is lost: such codes are counted and shown as other (N), and such fields stay in datacube.api_calls."
-        " WeChat has changed something: upgrade wx_datacube, or report it, so that the catalog gets a word for it."
+        " WeChat has changed something: upgrade wx_datacube, or report it, so that the code can be added to the"
+        " catalog."
         " 数据没有丢失；微信有所变更，请升级 wx_datacube 或向我们反馈。",
     ),
 )

@@ -26,7 +26,7 @@ def _missing(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
 
 def _gap(endpoint: Endpoint, gap: Gap, overdue: Overdue) -> Finding:
     first, last = map(str, gap)
-    why = overdue.waiting_reason or ("Nobody has asked for it since yesterday morning." if overdue.history else "")
+    why = overdue.waiting_reason or ("It hasn't been requested since yesterday." if overdue.history else "")
     parts = ["missing" if first == last else f"missing, up to {last}", *([why.rstrip(".")] if why else [])]
     return Finding(first, ". ".join(parts), endpoint.name, first, last, informational=bool(overdue.waiting_reason))
 
@@ -44,34 +44,34 @@ def _difference(context: CheckContext, endpoint: Endpoint) -> str:
         return ""
     if written.last_call != published.last_call:
         new = written.last_call_at is not None and written.last_call_at > context.now - _PUBLISH_GRACE
-        what = f"calls are published to {published.last_call:,}, written to {written.last_call:,}"
+        what = f"published up to call {published.last_call:,}, written up to call {written.last_call:,}"
         return "" if new and written.last_call > published.last_call else what
     (*here, _), (*there, _) = written.tables[endpoint.name], published.tables[endpoint.name]
     if here != there:
         what = "{:,} calls and {:,} rows are published, {:,} and {:,} written"
         return what.format(*there, *here)
     if written.tables[endpoint.name] != published.tables[endpoint.name]:
-        return "the rows of the published file are others than those that were written"
+        return "rows in the published file differ from the written ones"
     return ""
 
 
 DUE_LABELS_ARE_THERE = Check(
     "due_labels_are_there",
-    "Nothing is missing at noon of the day after its period ended, when WeChat has its figures. What waits for today's"
-    " quota, or is being brought in, is named and fails nothing."
+    "No label is missing at noon of the day after its period ended, when WeChat has its figures. Labels that wait for"
+    " today's quota or are being backfilled are listed but don't fail the check."
     " 周期结束后次日 12:00（北京时间）应有的数据都已到位；等待当日配额或正在补齐的数据只提示，不算缺失。",
     _missing,
     remedy=Remedy(
-        "Switch on the schedules, or run the command under how to heal; `wx-datacube doctor` says what is in the way."
-        " What you don't want is not asked for once WX_DATACUBE_START is later."
-        " 请打开定时任务或运行 how to heal 中的命令；wx-datacube doctor 会指出障碍所在。",
+        "Switch on the schedules, or run the command under how to heal; `wx-datacube doctor` shows what blocks it."
+        " To skip old labels, set WX_DATACUBE_START to a later date."
+        " 请打开定时任务或运行 how to heal 中的命令；wx-datacube doctor 会指出障碍所在。"
+        "如不需要较早的数据，请将 WX_DATACUBE_START 设为更晚的日期。",
         RemedyAction.FETCH,
     ),
 )
 PUBLISHED_FILE_IS_CURRENT = Check(
     "published_file_is_current",
-    "The file that people read holds what runs have written, call for call and row for row."
-    " 供查询的数据文件与写入的数据一致。",
+    "The published file has the same calls and rows as the writer's file. 供查询的数据文件与写入的数据一致。",
     _unpublished,
     remedy=Remedy(
         "Any run publishes the file again, and so does the command under how to heal, which makes no call."

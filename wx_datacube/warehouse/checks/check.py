@@ -92,7 +92,7 @@ class Remedy:
 
 
 REFRESH_REMEDY = Remedy(
-    "A clean answer heals it: ask WeChat again with the command under how to heal, or by a run with `refresh: true`."
+    "A clean answer resolves it: request it again with the command under how to heal, or by a run with `refresh: true`."
     " 重新获取后即可恢复。",
     RemedyAction.REFRESH,
 )

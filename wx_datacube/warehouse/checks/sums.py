@@ -11,9 +11,9 @@ from wx_datacube.warehouse.schema import NEXT_LABEL
 _DAYS = ENDPOINTS[0]
 
 _REFRESH_OLDER = Remedy(
-    "One of the two is out of date. The command under how to heal asks again for what was fetched first; if they still"
-    " differ, it names the other. If fresh answers of both differ, WeChat's own figures don't agree: tell its support,"
-    " with the rid in datacube.api_calls."
+    "One of the two is out of date. The command under how to heal fetches the older one again; if they still differ,"
+    " the check then names the other. If fresh answers of both differ, WeChat's own figures don't agree: tell its"
+    " support, with the rid in datacube.api_calls."
     " 两者之一已过时：请用 how to heal 中的命令重新获取；若都重新获取后仍不一致，则是微信数据本身不一致。",
     RemedyAction.REFRESH,
 )
