@@ -18,7 +18,8 @@ from wx_datacube.orchestration.failure import Explained
 def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefinition]:
     """Return the failure and success hooks for `subject`: an endpoint's name, `report` or `checks`.
 
-    A failure raises an alert. A success resolves the alerts of the subject, and those of a backfill as a whole.
+    A failure records and sends an alert. A success resolves the alerts of the subject, and those of a backfill as a
+    whole.
     """
 
     @dg.failure_hook(name=f"tell_of_{account}_{subject}")

@@ -111,8 +111,8 @@ class _Materialization:
     def events(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Fetch the run's partitions and yield the asset's events.
 
-        If any label is undone, only the stored labels are materialized, and the step fails unless we retry by ourselves
-        (see `_partial`).
+        If any label is undone, only the labels that are there are materialized, and the step fails unless we retry by
+        ourselves (see `_partial`).
         """
         if self._run:
             tag_worker(self._context.instance, self._run.run_id)
