@@ -46,7 +46,7 @@ class Measured:
 
 @contextmanager
 def emulator(latency: int) -> Iterator[Emulator]:
-    """Run an emulator with no silent days (so that every call is needed), no quota limit in practice, and publication at 00:00."""
+    """Run an emulator that needs the most calls: no silent days, everything published, practically no quota limit."""
     command = [sys.executable, "-m", "wx_datacube", "emulator", "--quota", "1000000", "--silent-share", "0"]
     command += ["--publish-at", "00:00"]
     with subprocess.Popen([*command, "--latency", str(latency)], stdout=subprocess.PIPE, text=True) as process:

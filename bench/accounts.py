@@ -156,7 +156,7 @@ def now() -> tuple[float, float]:
 
 
 def a_day(warehouse: Warehouse, emulated: Emulator, name: str, place: int) -> Cost:
-    """Measure what seven runs with one new label each do to the file: fetch, store, report and check, without publishing."""
+    """Measure seven runs with one new label each: fetch, store, report and check, without publishing."""
     it = ingest(Unpublished(warehouse.database), emulated, name)
     first, last = HISTORY_START, beijing_now().date()
     began = now()
@@ -272,7 +272,7 @@ def figures(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str
 
 
 def events(scratch: Path, emulated: Emulator) -> Iterator[str]:
-    """Measure the disk space of Dagster's history: a year of one account by one backfill, then one morning's three runs."""
+    """Measure the size of Dagster's history after a one-year backfill of an account, and after a morning's three runs."""
     today = beijing_now().date()
     folder = project(scratch / "year", emulated, today - dt.timedelta(days=366))
     sizes = []

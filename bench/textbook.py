@@ -1,4 +1,4 @@
-"""The textbook version, which most people would write first: one run per partition, one call per day, Dagster's defaults.
+"""The textbook version, as most people would write it first: a run per partition, a call per day, Dagster's defaults.
 
 `python -m bench.textbook API_URL APPID SECRET DATABASE DAY…` executes one run per day in a temporary Dagster instance.
 """

@@ -99,7 +99,7 @@ def row(what: str, found: list[dict[str, float]]) -> str:
 
 
 def clicks(scratch: Path, emulated: Emulator, today: dt.date) -> Iterator[str]:
-    """Measure backfills of 30 days of `getupstreammsg`, each of other days, then the whole history of all seven endpoints."""
+    """Measure backfills of 30 days of `getupstreammsg`, each of other days, then one of everything."""
     folder = project(scratch / "ui", emulated, HISTORY_START)
     with running_ui(folder) as (port, seconds):
         yield f"| `wx-datacube ui` until it shows the assets | {seconds:.1f} s | | | | |"

@@ -55,7 +55,7 @@ def at_once(folder: Path) -> Iterator[str]:
 
 
 def storages(folder: Path, port: int) -> Iterator[str]:
-    """Yield a row for each storage: thirty days of everything, a year, and the year again with nothing left to fetch."""
+    """Yield a row for each storage: thirty days of everything, a year, and the year again with nothing to fetch."""
     yield "| storage | thirty days | a year | its processor | nothing to do |\n|---|---|---|---|---|"
     today = beijing_now().date()
     os.environ["PGPASSWORD"] = PASSWORD  # a variable that `measure` doesn't remove
