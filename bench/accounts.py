@@ -272,7 +272,7 @@ def figures(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str
 
 
 def events(scratch: Path, emulated: Emulator) -> Iterator[str]:
-    """Measure the size of Dagster's history after a one-year backfill of an account, and after a morning's three runs."""
+    """Measure the size of Dagster's history after a one-year backfill of one account, and a morning's three runs."""
     today = beijing_now().date()
     folder = project(scratch / "year", emulated, today - dt.timedelta(days=366))
     sizes = []

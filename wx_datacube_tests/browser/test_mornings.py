@@ -83,7 +83,7 @@ def unpublished(emulated: Emulated) -> Iterator[None]:
 
 
 def test_a_silent_morning_stays_green(person: Person, unpublished: None) -> None:
-    """If WeChat has published nothing yet, runs succeed without materializing anything, and the next tick tries again."""
+    """Before WeChat publishes, runs succeed without materializing anything, and the next tick tries again."""
     person.switch("minutely", "minutely__silent_daily")
     person.sees("1 run requested")
     person.switch("minutely", "minutely__silent_daily")

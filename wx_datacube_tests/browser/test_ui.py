@@ -113,7 +113,7 @@ def test_days_weeks_and_months_go_together(person: Person, together: str) -> Non
 
 
 def test_a_run_says_what_it_stored_in_a_line_a_batch(person: Person, thirty_days: str) -> None:
-    """The log has one line per batch, not per call: labels, calls, rows, rate and the remaining quota."""
+    """The log has one line per batch, not per call: labels, calls, rows, rate and the calls left."""
     run = person.ended(thirty_days)["runs"][0]["id"]
     person.open(f"/runs/{run}")
     person.page.get_by_placeholder("Filter…").fill("so far")
