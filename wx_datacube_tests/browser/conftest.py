@@ -89,7 +89,7 @@ def project(emulated: Emulated, tokens: str, today: dt.date, tmp_path_factory: p
         account = {"TOKEN_URL": f"{tokens}&of={name}", "START": start}
         settings |= {f"{name.upper()}_{field}": value for field, value in account.items()}
     made = Project.make(tmp_path_factory.mktemp("browser") / "project", **settings)
-    made.folder.joinpath("pyproject.toml").unlink()  # its [tool.dg] would win over workspace.yaml
+    made.folder.joinpath("pyproject.toml").unlink()  # its [tool.dg] would take precedence over workspace.yaml
     made.folder.joinpath("minutely.py").write_text(MINUTELY)
     with made.folder.joinpath("workspace.yaml").open("a") as workspace:
         workspace.write(WORKSPACE.lstrip("\n"))
@@ -123,7 +123,7 @@ def visit(browser: Browser, ui: Ui) -> Visit:
         finally:
             person.photograph(name)
             page.close()
-        assert person.complaints == []  # stock Dagster has no error on its console either
+        assert person.complaints == []  # plain Dagster logs no error on the console either
 
     return somebody
 

@@ -136,7 +136,7 @@ def test_what_callers_send_is_shown_as_text(start: Started, text: str) -> None:
     caller.rows("getupstreammsg", YESTERDAY)
     with_a_call = {tag for tag, _ in page_of(caller).elements}
     caller.post(caller.path("getupstreammsg"), json={"begin_date": text, "end_date": text})
-    if text != "\ud800":  # a fault's body can't contain a lone surrogate
+    if text != "\ud800":  # a fault's body can't contain this surrogate
         caller.emulated.control.script("getupstreammsg", f"200:{text}")
     caller.call("getupstreammsg", YESTERDAY)
     found = page_of(caller, Host=text.encode("latin-1", "replace").decode("latin-1").replace("\x00", ""))

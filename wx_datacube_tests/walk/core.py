@@ -150,7 +150,7 @@ class Core(Life):
                 self._run(name, endpoint, first, last, publishing=endpoint is wanted[-1])
 
     def _run(self, name: str, endpoint: Endpoint, first: dt.date, last: dt.date, publishing: bool) -> None:
-        """Execute a step of a run and note its alerts as the hooks do; only the last step publishes, which is faster."""
+        """Execute a step of a run and note its alerts as the hooks do; only the last step publishes, to save time."""
         ingest = replace(self.ingest(name), publishing=publishing)
         labels = due_labels(endpoint.period, self.start, self.now.date())
         troubles: list[Exception] = []

@@ -97,7 +97,7 @@ class Life(ABC):
         self.ledger = 0
         self.ledger_hash = 0
 
-    # --- verbs of both levels
+    # --- methods that each level implements
 
     @property
     @abstractmethod
@@ -148,7 +148,7 @@ class Life(ABC):
         for member in self.members():
             self.doctor(member)
 
-    # --- the world
+    # --- accounts and settings
 
     def members(self) -> list[str]:
         """Return the accounts by their original names."""
@@ -190,7 +190,7 @@ class Life(ABC):
             _, account, what = heading.split(" · ", 2)
             self.heard.append(Heard(self.now, account, what, text))
 
-    # --- what is published
+    # --- the published file
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -295,7 +295,7 @@ class System(Life):
         }
         if self.guest and member == self.members()[0] and ENDPOINTS[0] in ranges:
             chosen["busiest_day",] = chosen[self.names[member], ENDPOINTS[0].name]
-        with suppress(OSError):  # a webserver that was killed: the next action starts another
+        with suppress(OSError):  # the webserver was killed: the next action starts another
             self.ui.launch(chosen)
 
     def terminate(self, place: int) -> None:
@@ -311,7 +311,7 @@ class System(Life):
             self._asked(AGAIN, id=run.run_id)
 
     def _asked(self, query: str, **variables: Any) -> None:
-        with suppress(OSError):  # a webserver that was killed: the next action starts another
+        with suppress(OSError):  # the webserver was killed: the next action starts another
             found = self.ui.ask(query, **variables)
             (kind,) = [each["__typename"] for each in found.values()]
             if kind == "PythonError":
@@ -521,7 +521,7 @@ class System(Life):
                 yield "readers are never disturbed: calls are gone"
 
     def full_disk(self) -> None:
-        """Run a backfill with a file size limit just above the largest file; it must end with a documented exit code."""
+        """Run a backfill with a file size limit just above the largest file; its exit code must be a documented one."""
         limit = max(path.stat().st_size for path in [*self.database.parent.glob("*.duckdb"), Path(__file__)])
         self.call(["prlimit", f"--fsize={limit + 4096}", *self.project.command("backfill")], codes=(*WORKED, 2))
 

@@ -168,7 +168,7 @@ def _unit(span: dt.timedelta) -> Period:
 
 
 def _before(label: dt.date, days: int, period: Period) -> dt.date:
-    """Return the label so many days before another; for a month, the previous month, since months differ in length."""
+    """Return the label `days` days before another; for a month, the previous month, since months differ in length."""
     return label_of(label - _DAY, period) if period is Period.MONTH else label - days * _DAY
 
 
