@@ -137,7 +137,7 @@ def page_of(account: Account, request: Request) -> Response:
             }
         ),
         quota="\n".join(_quota(call, each["used"], each["limit"]) for call, each in account.limits().items()),
-        # Copy the journal first: calls arrive while the page is rendered.
+        # Copy the journal in one step: calls arrive while the page is rendered.
         calls=_calls(list(account.journal.calls)[: -CALLS_SHOWN - 1 : -1], len(account.journal.calls)),
         lines="\n".join(_lines(account, url, now)),
     )

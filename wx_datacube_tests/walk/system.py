@@ -385,7 +385,7 @@ class System(Life):
         self.command("replay", codes=(0, 2))
 
     def rename(self, member: str, new: str) -> None:
-        """Stop Dagster, as the command requires, and run it."""
+        """Stop Dagster, as `rename-account` requires, then run the command and change the settings."""
         self.stop_dev()
         old = self.names[member]
         if self.database.exists() and self.command("rename-account", old, new, codes=(0,)).code != 0:
@@ -531,7 +531,7 @@ _WHERE = {
     "another host": ["unshare", "--uts", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"],
     "a container": ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"],
 }
-"""The prefix of a command that runs it there."""
+"""Command prefixes, by the place where a command runs."""
 
 _FOREIGN = """
 import os, sys, duckdb

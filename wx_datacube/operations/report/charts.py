@@ -39,8 +39,9 @@ _WEEK, _MILLISECONDS = 7, 86_400_000
 def trend(words: Words) -> dict[str, Any]:
     """Return the chart of messages and users per day in the selected range, and in the range of equal length before it.
 
-    Data `days`: `d` date, `m` messages, `u` users, null if nothing is stored. `a` is set on days whose neighbours both
-    have no data, which a line can't show. Data `all`: the same with earlier days, which only the dashed line shows.
+    Data `days`: `d` date, `m` messages, `u` users, null if nothing is stored. `a` is 1 on a day between two days
+    without data, because a line can't show a single point. Data `all`: the same with earlier days, which only the
+    dashed line shows.
     """
     brush = alt.selection_interval(name="brush", encodings=["x"])
     days = alt.Chart(alt.NamedData("days")).transform_calculate(t="toDate(datum.d)")
