@@ -160,7 +160,10 @@ def test_missing_labels_are_told_again_when_there_are_more(book: Book, receiver:
 
 
 def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Receiver) -> None:
-    """An alert that the chat refused is sent by a later tick, even if nothing new happened."""
+    """An alert that the chat refused is sent by a later tick, even if nothing new happened.
+
+    The tick that follows within ten minutes leaves the chat alone.
+    """
     receiver.status = 500
     book.note([*DENIED, *DENIED_TOO])
     book.alerts.deliver()  # too early for another attempt
@@ -266,7 +269,10 @@ def test_what_needs_somebody_stands(book: Book) -> None:
 
 
 def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
-    """A check that passes in a run of its endpoint resolves its alert; a later failure is sent again."""
+    """A check that passes in a run of its endpoint resolves its alert; a later failure is sent again.
+
+    The alert doesn't wait for the scheduled checks at 12:35.
+    """
     book.note([FLAGGED], source=Source.CHECKS)
     book.alerts.passed("shop", "getupstreammsgweek", [FLAGGED.cause])
     book.alerts.passed("shop", "getupstreammsg", ["keys_are_unique"])
@@ -310,7 +316,7 @@ def test_what_was_met_before_there_was_a_webhook_is_told_by_the_first(tmp_path: 
 
 
 def test_runs_at_the_same_time_tell_it_once(tmp_path: Path, receiver: Receiver) -> None:
-    """Seven runs that meet the same error at the same time send one alert."""
+    """Seven runs that meet the same error within a second, such as an IP not whitelisted, send one alert."""
     receiver.delay = 0.2
     books = [Book(tmp_path, receiver) for _ in range(7)]
     found = alerts_of([error_for(40164, "invalid ip 203.0.113.7", endpoint="stable_token", token_call=True)], "it")

@@ -54,7 +54,7 @@ def test_the_path_says_which_chat_it_is(receiver: Receiver, chat: str) -> None:
 
 @pytest.mark.parametrize("chat", REFUSALS)
 def test_a_refusal_in_a_200_is_one(receiver: Receiver, chat: str) -> None:
-    """A refusal with status 200, as of a removed robot, is an error."""
+    """A refusal with status 200, as of a robot that was removed or requires a keyword, is an error."""
     receiver.body = REFUSALS[chat]
 
     assert "did not take the message" in said(receiver, chat)

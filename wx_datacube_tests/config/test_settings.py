@@ -157,7 +157,10 @@ class TestDotenv:
         assert load_settings(cwd=project).database == home / "data/wx_datacube.duckdb"
 
     def test_a_process_started_elsewhere_keeps_it(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A process started in another folder, as a backfill's runs are, keeps the same `.env`."""
+        """A process started in another folder keeps the same `.env`.
+
+        A backfill's runs have the project folder as their current folder.
+        """
         code, other = project / "code", project / "other"
         for folder in (code, other):
             folder.mkdir()

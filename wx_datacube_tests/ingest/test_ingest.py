@@ -563,7 +563,7 @@ def test_hours_of_a_day_whose_rows_were_set_apart_are_asked(start: Start) -> Non
 
 
 def test_a_used_up_quota_stops_every_run_until_midnight(start: Start) -> None:
-    """What landed stays; other labels name midnight, and no run makes a call before it."""
+    """What landed stays, other labels' error names midnight, and runs make no call before it but do after."""
     made = start(quota=5, concurrency=1)
     report = made.bring_in(HOURS, made.labels(HOURS)[-9:])
     assert sum(each.there for each in report.labels) == 5
@@ -772,7 +772,7 @@ def test_a_window_that_fails_keeps_nothing_else_back(start: Start) -> None:
 
 
 def test_reasons_are_told_once_each_the_most_frequent_first(start: Start) -> None:
-    """A report lists each distinct error once, the most frequent first."""
+    """A report lists each distinct error once, the most frequent first, so that it stays short."""
     made = start(concurrency=1)
     made.emulated.control.script("getupstreammsghour", "99999", call=1)
     made.emulated.control.script("getupstreammsghour", "61500", call=2, last=3)
@@ -1079,7 +1079,7 @@ def test_two_runs_at_once_make_no_call_twice(start: Start) -> None:
 
 
 def test_whoever_waited_in_vain_asks_for_nothing(start: Start) -> None:
-    """Of two threads that want the same days, one fetches them and the other makes no call."""
+    """Of two threads that want the same days, one fetches them and the other finds them stored, without a call."""
     made = start(latency=20)
     reports: list[Report] = []
     threads = [threading.Thread(target=lambda: reports.append(made.bring_in(HOURS))) for _ in range(2)]

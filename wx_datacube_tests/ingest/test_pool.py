@@ -298,7 +298,10 @@ def test_the_rest_of_a_window_that_is_not_ready_is_asked(working: Working) -> No
 
 
 def test_figures_that_are_late_keep_no_older_ones_back(working: Working) -> None:
-    """61503 for recent labels may concern the newest one or two only, so older ones are requested without them."""
+    """61503 for recent labels may concern the newest one or two only, so older ones are requested without them.
+
+    This holds for seven days after noon of the newest label's due day.
+    """
     client = Acting(failing(22, 23, error=NotReady))
     crew = working.crew(client, endpoint=MESSAGES)
     crew.work([window(20, 21, 22, 23)])

@@ -129,7 +129,7 @@ def test_a_type_that_one_side_lacks_is_found(con: Connection, found: Found, endp
 
 @each_sum
 def test_half_a_sum_is_no_sum(con: Connection, found: Found, endpoint: Endpoint, label: dt.date) -> None:
-    """A period is not checked while one of its days, or the period itself, has not landed."""
+    """A period's sum is not checked while one of its days, or the period itself, has not landed."""
     days = days_of(label, endpoint)
     if len(days) > 1:
         notify(con, endpoint, label, 3)

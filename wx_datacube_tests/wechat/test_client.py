@@ -438,7 +438,10 @@ class TestTokens:
         assert sum(request.json()["force_refresh"] for request in server.asked("/cgi-bin/stable_token")) == 1
 
     def test_a_token_is_renewed_before_its_time_is_over(self) -> None:
-        """A token is renewed before `expires_in`, which isn't always 7200; without a valid one, once it is rejected."""
+        """A token is renewed before it expires; one without a valid `expires_in` is used until rejected.
+
+        `expires_in` counts down, so it isn't always 7200.
+        """
         time = Time()
         tokens = [token("first", expires_in=600), token("second", expires_in="7200"), token("third", expires_in=0)]
 
