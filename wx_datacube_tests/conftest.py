@@ -77,7 +77,7 @@ def empty(con: duckdb.DuckDBPyConnection) -> None:
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Warehouse:
-    """Return a warehouse in its own folder that doesn't exist yet; its lock timeout is half a second."""
+    """Return a warehouse, not yet created, in its own folder; its lock timeout is half a second."""
     return Warehouse(tmp_path / "data" / "figures.duckdb", timeout=0.5)
 
 

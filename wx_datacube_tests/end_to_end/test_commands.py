@@ -421,7 +421,7 @@ def test_eight_processes_may_meet_a_fresh_history(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_two_backfills_at_once_ask_once(project: Project, emulated: Emulated) -> None:
-    """Of two simultaneous backfills the second waits and replans; both succeed, and no window is requested twice."""
+    """Two simultaneous backfills succeed: the second waits and plans again, and no window is requested twice."""
     with ExitStack() as stack:
         command = project.command("backfill", *CHOSEN, "--endpoint", "getupstreammsg")
         processes = [stack.enter_context(project.started(command)) for _ in range(2)]

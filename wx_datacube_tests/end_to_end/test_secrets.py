@@ -164,7 +164,7 @@ def test_no_secret_is_anywhere(used: Used) -> None:
 
 
 def test_no_token_url_is_anywhere(used: Used, tmp_path: Path) -> None:
-    """Create a project with Dagster's commands, with two of our components and a `build_defs` beside an asset."""
+    """No part of a token server's URL is written or printed, whether the server works or not."""
     emulated = used.emulated
     path = "/t0ps3cret?key=k3yk3yk3y"
     with token_server(emulated) as url:

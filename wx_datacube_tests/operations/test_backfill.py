@@ -169,7 +169,7 @@ def test_another_start_is_seen_by_readers_though_nothing_is_to_do(
 
 
 def test_the_newest_comes_first_and_hours_last(it: DagsterEnv, emulated: Emulated) -> None:
-    """Each endpoint makes its newest call before any older one, and the cheap endpoints finish before the hours."""
+    """Each endpoint makes its newest call before any older one; then the cheap endpoints go before the hours."""
     emulated.control.set(silent_share=0)
     it.configure(API_URL=emulated.api_url, APPID=emulated.appid, SECRET=emulated.secret, START=START, CONCURRENCY=1)
     fetching(it, end=dt.date(2024, 4, 5), endpoints=ENDPOINTS).run()
@@ -453,7 +453,7 @@ def test_what_needs_a_person_ends_it_with_1(
 
 
 def test_a_wrong_secret_is_tried_once(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
-    """A refused token is tried once, not once per endpoint."""
+    """A refused token call isn't repeated for every endpoint."""
     emulated.control.set(whitelist=["203.0.113.7"])
 
     code, said = ended(it, capsys, endpoints=ENDPOINTS)

@@ -80,7 +80,7 @@ def test_its_calls_are_not_wasted(it: DagsterEnv, emulated: Emulated, capsys: py
 def test_a_permission_is_seen_by_a_call(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], stored: bool
 ) -> None:
-    """Doctor tests permissions with a call, even if everything is stored, and reports an endpoint that lost its own."""
+    """Doctor tests permissions with calls, even if everything is stored, so it notices a lost permission."""
     it.use(emulated, START=LAST_MONTH)
     if stored:
         it.fetching(Scope()).run()
