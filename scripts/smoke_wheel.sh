@@ -64,7 +64,7 @@ until grep -q 'Ctrl-C' "$work/emulated"; do
     kill -0 "$emulator" || fail "the emulator did not start"
     sleep 0.1
 done
-day=$(clean python -c 'import datetime as dt; from wx_datacube.periods import beijing_now as now; print(now().date() - dt.timedelta(1))')
+day=$(clean python -c 'import datetime as dt; from wx_datacube.catalog.periods import beijing_now as now; print(now().date() - dt.timedelta(1))')
 { grep '^WX_' "$work/emulated" && echo "WX_DATACUBE_START=$day"; } > .env
 chmod 600 .env
 try() { clean DAGSTER_HOME="$PWD" "$@" > "$work/out" 2>&1 || fail "$* in a folder made by init: $(tail -n 20 "$work/out")"; }

@@ -296,7 +296,7 @@ def _definition_metadata(endpoint: Endpoint) -> dict[str, Any]:
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/code_references": dg.CodeReferencesMetadataValue(
             code_references=[
-                dg.LocalFileCodeReference(file_path=catalog.__file__, label="catalog.py"),
+                dg.LocalFileCodeReference(file_path=catalog.__file__, label="endpoints.py"),
                 dg.LocalFileCodeReference(file_path=__file__, label="assets.py"),
             ]
         ),

@@ -49,7 +49,7 @@ def test_an_overview_explains_the_table(person: Person) -> None:
     for column in DAYS.columns:
         expect(person.page.get_by_text(column.name, exact=True).first).to_be_visible()
         person.sees(column.zh)
-    for text in ("datacube.getupstreammsg", "wx_shop", "DuckDB", "catalog.py"):
+    for text in ("datacube.getupstreammsg", "wx_shop", "DuckDB", "endpoints.py"):
         person.sees(text)
 
 

@@ -78,7 +78,7 @@ def test_an_asset_explains_its_table(endpoint: Endpoint, it: DagsterEnv) -> None
     assert found.description is not None
     assert found.description.startswith(f"{endpoint.en}\n\n{endpoint.zh}\n\n")
     assert [Path(each.file_path).name for each in found.metadata["dagster/code_references"].code_references] == [
-        "catalog.py",
+        "endpoints.py",
         "assets.py",
     ]
     assert found.metadata["dagster/table_name"] == f"datacube.{endpoint.name}"
