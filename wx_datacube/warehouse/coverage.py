@@ -15,8 +15,9 @@ import duckdb
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.errors import SettingsError
+from wx_datacube.warehouse.label_states import states_select, summary_select
 from wx_datacube.warehouse.ledger import last_call
-from wx_datacube.warehouse.schema import GOOD_ANSWER, states_select, summary_select
+from wx_datacube.warehouse.sql import GOOD_ANSWER
 
 Connection = duckdb.DuckDBPyConnection
 

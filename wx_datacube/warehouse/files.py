@@ -44,7 +44,8 @@ from wx_datacube.warehouse.migrate import (
     require_migrations,
     version_of,
 )
-from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements, quoted
+from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
+from wx_datacube.warehouse.sql import quoted
 
 _Config = dict[str, str | bool | int | float | list[str]]
 

@@ -3,7 +3,7 @@
 `load_calls` folds the answers of an endpoint into the tables, in the order of their `call_id`. So any split of the
 ledger into batches ends in the same tables, including a replay of everything at once. Bodies are read as JSON text and
 cast field by field: typed `from_json` rounds 5.5 to 6 and turns values that don't fit into NULL. Add a rule about rows
-here. Which labels are due or covered belongs in `schema.coverage_select`.
+here. Which labels are due or covered belongs in `label_states`.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import duckdb
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, MSG_USER, REF_DATE, Column, Endpoint
 from wx_datacube.catalog.periods import SETTLED_HOUR
-from wx_datacube.warehouse.schema import FIRST_DAY, GOOD_ANSWER, NEXT_LABEL
+from wx_datacube.warehouse.sql import FIRST_DAY, GOOD_ANSWER, NEXT_LABEL
 
 _INTEGER = "'-?[0-9]+'"
 

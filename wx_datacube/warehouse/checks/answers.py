@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from wx_datacube.catalog.endpoints import COUNT_INTERVALS, ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy
-from wx_datacube.warehouse.schema import GOOD_ANSWER
+from wx_datacube.warehouse.sql import GOOD_ANSWER
 
 _REJECTED = """
 SELECT rejected.row->>'$.ref_date' AS ref_date, rejected.row::VARCHAR AS what, $endpoint, begin_date, end_date

@@ -6,7 +6,7 @@ distribution is compared with the fewest and the most users that its message typ
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
-from wx_datacube.warehouse.schema import NEXT_LABEL
+from wx_datacube.warehouse.sql import NEXT_LABEL
 
 _DAYS = ENDPOINTS[0]
 

@@ -1,0 +1,151 @@
+"""Label states: the queries that derive the state of every due label from answers and stored rows.
+
+`datacube.coverage` and the queries of the module `coverage` are built from them. Add a rule here if it decides whether
+a label is due, landed, empty, implied or missing. Nothing here runs a query.
+"""
+
+from collections.abc import Sequence
+
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.warehouse.sql import BEIJING_NOW, FIRST_DAY, NEXT_LABEL, quoted
+
+
+def coverage_select() -> str:
+    """Return the SELECT of `datacube.coverage`: every due label's state and its number of stored rows."""
+    stored = " UNION ALL ".join(
+        f"SELECT account, '{each.name}' AS endpoint, ref_date AS label, count(*) AS stored"
+        f" FROM datacube.{each.name} GROUP BY account, ref_date"
+        for each in ENDPOINTS
+    )
+    return f"""
+SELECT account, endpoint, label, state, coalesce(stored, 0) AS "rows", fetched_at, call_id
+FROM ({states_select()}) LEFT JOIN ({stored}) USING (account, endpoint, label)"""
+
+
+def states_select(
+    accounts: str = "datacube.accounts",
+    now: str = BEIJING_NOW,
+    endpoint: Endpoint | None = None,
+    account_filter: str = "true",
+) -> str:
+    """Return a SELECT of every due label's state at the time `now`.
+
+    `accounts` is a relation (`account, start_date`). `account_filter` is a condition on `account` that holds for all of
+    `accounts`; pass one if the file has many other accounts. The SELECT for one `endpoint` costs half.
+    """
+    return f"""
+WITH {_label_states(accounts, now, endpoint, account_filter)}
+SELECT account, endpoint, label, coalesce(state, 'missing') AS state, fetched_at, call_id
+FROM due LEFT JOIN label_state USING (account, endpoint, label)
+"""
+
+
+def summary_select(accounts: str, now: str, account_filter: str) -> str:
+    """Return a SELECT of each endpoint's due labels counted by state, with the newest landed one and the gaps.
+
+    Each gap is its first and last label. The parameters are those of `states_select`. Due labels and answers are only
+    compared one by one for endpoints with missing labels.
+    """
+    number = " ".join(
+        f"WHEN '{each.name}' THEN date_diff('{each.period.value}', {FIRST_DAY}, label)" for each in ENDPOINTS
+    )
+    return f"""
+WITH {_label_states(accounts, now, None, account_filter)},
+wanted AS (
+    SELECT account, endpoint, count(*) AS due, min(label) AS "first", max(label) AS "last" FROM due GROUP BY ALL
+),
+counted AS (
+    SELECT wanted.account, wanted.endpoint, due, count(*) FILTER (state = 'landed') AS landed,
+        count(*) FILTER (state = 'empty') AS "empty", count(*) FILTER (state = 'implied') AS implied,
+        due - landed - "empty" - implied AS missing, max(label) FILTER (state = 'landed') AS last_landed,
+        min(label) FILTER (state IN ('landed', 'empty') AND fetched_at < (SELECT yesterday FROM moment)) AS reached
+    FROM wanted LEFT JOIN label_state
+        ON label_state.account = wanted.account AND label_state.endpoint = wanted.endpoint
+            AND label BETWEEN "first" AND "last"
+    GROUP BY wanted.account, wanted.endpoint, due
+),
+lacking AS (SELECT account, endpoint FROM counted WHERE missing > 0),
+missing AS (
+    FROM (FROM due SEMI JOIN lacking USING (account, endpoint))
+    ANTI JOIN (FROM label_state SEMI JOIN lacking USING (account, endpoint) WHERE state IS NOT NULL)
+        USING (account, endpoint, label)
+),
+gaps AS (
+    SELECT account, endpoint, min(label) AS "first", max(label) AS "last"
+    FROM (
+        SELECT account, endpoint, label, CASE endpoint {number} END
+            - row_number() OVER (PARTITION BY account, endpoint ORDER BY label) AS island
+        FROM missing
+    ) GROUP BY account, endpoint, island
+),
+listed AS (
+    SELECT account, endpoint, list(["first", "last"] ORDER BY "first") AS gaps FROM gaps GROUP BY account, endpoint
+)
+SELECT counted.*, coalesce(gaps, []) AS gaps FROM counted LEFT JOIN listed USING (account, endpoint)
+"""
+
+
+def _label_states(accounts: str, now: str, endpoint: Endpoint | None, account_filter: str) -> str:
+    """Return parts of a WITH: the relations `due` (all due labels) and `label_state` (states derived from answers).
+
+    States come from answers. Rows are only looked up where the current answer shows none, so neither stored rows nor
+    other accounts cost time. For one `endpoint`, only its own answers and those of the daily endpoint are read, since
+    days confirm, contradict or imply its empty labels.
+    """
+    wanted = [each for each in ENDPOINTS if endpoint in (None, each) or each is _DAILY]
+    periods = list(dict.fromkeys(each.period for each in wanted))
+    due = " UNION ALL ".join(_due_select(period, accounts, wanted) for period in periods)
+    kept = " UNION ALL ".join(
+        f"FROM quiet SEMI JOIN (SELECT account, ref_date AS label FROM datacube.{each.name} WHERE {account_filter})"
+        f" USING (account, label) WHERE endpoint = '{each.name}'"
+        for each in wanted
+    )
+    contradicted = " UNION ALL ".join(
+        f"FROM silent SEMI JOIN (SELECT account, date_trunc('{each.period.value}', ref_date)::DATE AS label"
+        f" FROM datacube.{_DAILY.name} WHERE msg_count > 0 AND {account_filter}) USING (account, label)"
+        f" WHERE endpoint = '{each.name}'"
+        for each in wanted
+    )
+    return f"""
+moment AS (
+    SELECT CAST({now} AS TIMESTAMP) AS instant, date_trunc('day', instant) - INTERVAL 1 DAY AS yesterday
+),
+due AS ({due}),
+answer AS (
+    SELECT account, endpoint, label, fetched_at, call_id, shown, settled AND clean AS sure FROM datacube.label_answers
+    WHERE endpoint IN ({", ".join(quoted(each.name) for each in wanted)}) AND {account_filter}
+),
+quiet AS (SELECT account, endpoint, label, fetched_at, call_id, sure FROM answer WHERE shown = 0),
+kept AS ({kept}),
+silent AS (SELECT account, endpoint, label FROM quiet ANTI JOIN kept USING (account, endpoint, label) WHERE sure),
+contradicted AS ({contradicted}),
+silent_day AS (SELECT account, label FROM silent WHERE endpoint = '{_DAILY.name}'),
+-- Stored rows and the daily endpoint are looked up only for answers without rows, which are few.
+label_state AS (
+    SELECT account, endpoint, label, fetched_at, call_id, 'landed' AS state FROM answer WHERE shown > 0
+    UNION ALL
+    SELECT quiet.account, quiet.endpoint, quiet.label, quiet.fetched_at, quiet.call_id,
+        CASE WHEN kept.label IS NOT NULL THEN 'landed' WHEN quiet.sure AND contradicted.label IS NULL THEN 'empty'
+            WHEN silent_day.label IS NOT NULL AND quiet.endpoint IN ({_IMPLIED}) THEN 'implied' END
+    FROM quiet LEFT JOIN kept USING (account, endpoint, label) LEFT JOIN contradicted USING (account, endpoint, label)
+    LEFT JOIN silent_day ON silent_day.account = quiet.account AND silent_day.label = quiet.label
+    UNION ALL
+    FROM (SELECT account, unnest([{_IMPLIED}]) AS endpoint, label, NULL, NULL, 'implied' FROM silent_day)
+    ANTI JOIN answer USING (account, endpoint, label)
+)"""
+
+
+_DAILY = ENDPOINTS[0]
+_IMPLIED = ", ".join(quoted(endpoint.name) for endpoint in ENDPOINTS if endpoint.implied_by_silence)
+
+
+def _due_select(period: Period, accounts: str, endpoints: Sequence[Endpoint]) -> str:
+    names = ", ".join(quoted(endpoint.name) for endpoint in endpoints if endpoint.period is period)
+    step = NEXT_LABEL[period]
+    return f"""
+    SELECT account, endpoint, label::DATE AS label
+    FROM (
+        SELECT account, unnest(generate_series(
+            date_trunc('{period.value}', start_date)::TIMESTAMP, instant - {step}, {step})) AS label
+        FROM {accounts}, moment
+    ), unnest([{names}]) AS names(endpoint)"""
