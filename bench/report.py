@@ -15,7 +15,8 @@ from bench.checks import NOW, twelve_years
 from wx_datacube.catalog.endpoints import HISTORY_START
 from wx_datacube.operations.report.figures import read_figures
 from wx_datacube.operations.report.page import save
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.files import Warehouse
 
 TIMES = 5
 

@@ -12,8 +12,8 @@ from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import due_on, midnight_of
 from wx_datacube.config.settings import Account, Settings
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import (
-    Connection,
     RecentCalls,
     Summary,
     doubtful_silent_days,

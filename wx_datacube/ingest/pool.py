@@ -30,7 +30,8 @@ from wx_datacube.errors import (
     fault_of,
 )
 from wx_datacube.ingest.windows import Window
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import Call, last_call, store_calls
 from wx_datacube.warehouse.locks import ProcessSemaphore
 from wx_datacube.wechat import Attempt, Client

@@ -31,8 +31,9 @@ from wx_datacube.errors import (
 from wx_datacube.ingest.pool import FetchPool, Progress, RunContext
 from wx_datacube.ingest.windows import Window, plan_windows
 from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Coverage, Refresh, State
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.locks import ProcessSemaphore
 from wx_datacube.wechat import QUOTA_CALL, Client
 

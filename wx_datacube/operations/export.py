@@ -10,8 +10,9 @@ import duckdb
 
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.accounts import require_stored
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.errors import unwritable
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.files import Warehouse
 
 FORMATS = ("parquet", "csv")
 

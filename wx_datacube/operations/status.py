@@ -16,8 +16,9 @@ from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import BY_ERRCODE, SettingsError, needs_person
 from wx_datacube.ingest.windows import count_windows
 from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.files import Warehouse
 
 DAILY_QUOTA = 1000
 """Calls per endpoint per day that operators plan with. WeChat documents no number; `doctor` asks for the account's."""

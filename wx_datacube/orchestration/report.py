@@ -19,7 +19,7 @@ from wx_datacube.operations.report import report_file
 from wx_datacube.operations.report.figures import Figures, read_figures
 from wx_datacube.orchestration.alert_hooks import telling
 from wx_datacube.orchestration.failure import explained_failure
-from wx_datacube.warehouse.coverage import Connection
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
 
 

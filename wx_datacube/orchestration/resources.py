@@ -15,7 +15,7 @@ from dagster_duckdb import DuckDBResource
 from wx_datacube.config.environment import process_environment
 from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.warehouse.files import READ_ONLY
+from wx_datacube.warehouse.connections import READ_ONLY
 
 
 class WeChatAccount(dg.ConfigurableResource[None]):

@@ -16,7 +16,8 @@ import duckdb
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.config.settings import require_name
 from wx_datacube.errors import SettingsError, WarehouseError
-from wx_datacube.warehouse.files import READ_ONLY, Connection, Warehouse
+from wx_datacube.warehouse.connections import READ_ONLY, Connection
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.locks import locked
 from wx_datacube.warehouse.schema import API_CALLS
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,15 +23,25 @@ def copy_file(source: Path, target: Path, mode: int | None = None) -> None:
 
     Without a `mode` the copy gets the permissions of any new file.
     """
+    with source.open("rb") as reader, replacing(target, mode) as writer:
+        _copy(reader, writer)
+
+
+@contextmanager
+def replacing(target: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `target` atomically at the end; after an error it is deleted.
+
+    Without a `mode` the file gets the permissions of any new file.
+    """
     part = target.with_name(f"{target.name}.part")
     try:
-        with source.open("rb") as reader, open_new(part) as writer:
-            _copy(reader, writer)
+        with open_new(part) as writer:
+            yield writer
         if mode is not None:
             part.chmod(mode)
         part.replace(target)
-    except OSError:
-        # On a full disk, half a copy would take the space that the next commit needs.
+    except BaseException:
+        # On a full disk, half a file would take the space that the next commit needs.
         if part.is_file():
             part.unlink()
         raise

@@ -10,16 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import duckdb
-
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.errors import SettingsError
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.label_states import states_select, summary_select
 from wx_datacube.warehouse.ledger import last_call
 from wx_datacube.warehouse.sql import GOOD_ANSWER
-
-Connection = duckdb.DuckDBPyConnection
 
 QUOTA_USED_UP = 45009
 RANGE_REFUSED = 61501

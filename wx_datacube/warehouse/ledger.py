@@ -9,9 +9,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-import duckdb
-
 from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.load import load_calls
 from wx_datacube.warehouse.schema import API_CALLS
 
@@ -44,7 +43,7 @@ _SHAPE = json.dumps([{name: kind if "[" not in kind else [kind[:-2]] for name, (
 _APPEND = f"INSERT INTO datacube.api_calls BY NAME SELECT unnest(from_json($rows, '{_SHAPE}'), recursive := true)"
 
 
-def store_calls(con: duckdb.DuckDBPyConnection, calls: Sequence[Call]) -> int:
+def store_calls(con: Connection, calls: Sequence[Call]) -> int:
     """Append the calls to the ledger and load their rows into the tables, in the caller's transaction.
 
     Returns the number of accepted rows.
@@ -62,13 +61,13 @@ def store_calls(con: duckdb.DuckDBPyConnection, calls: Sequence[Call]) -> int:
     return stored
 
 
-def last_call(con: duckdb.DuckDBPyConnection) -> int:
+def last_call(con: Connection) -> int:
     """Return the number of the newest call; 0 if there is none."""
     found = con.execute("SELECT coalesce(max(call_id), 0) FROM datacube.api_calls").fetchone()
     return int(found[0]) if found else 0
 
 
-def replay(con: duckdb.DuckDBPyConnection, batch: int = _BATCH, account: str | None = None) -> int:
+def replay(con: Connection, batch: int = _BATCH, account: str | None = None) -> int:
     """Rebuild every table from the ledger, for one account or all, in the caller's transaction.
 
     Returns the number of calls.

@@ -8,16 +8,15 @@ here. Which labels are due or covered belongs in `label_states`.
 
 from collections.abc import Iterator
 
-import duckdb
-
 from wx_datacube.catalog.endpoints import ENDPOINTS, MSG_USER, REF_DATE, Column, Endpoint
 from wx_datacube.catalog.periods import SETTLED_HOUR
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.sql import FIRST_DAY, GOOD_ANSWER, NEXT_LABEL
 
 _INTEGER = "'-?[0-9]+'"
 
 
-def load_calls(con: duckdb.DuckDBPyConnection, first: int, last: int, account: str | None = None) -> int:
+def load_calls(con: Connection, first: int, last: int, account: str | None = None) -> int:
     """Load the calls `first` to `last` of the ledger, both included, into the tables, in the caller's transaction.
 
     `account` restricts this to one account. Each call must be loaded once, after all earlier ones. Returns the number
@@ -35,7 +34,7 @@ def load_calls(con: duckdb.DuckDBPyConnection, first: int, last: int, account: s
     return rows
 
 
-def _load_answers(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> int:
+def _load_answers(con: Connection, endpoint: Endpoint) -> int:
     """Load the batch's answers from the temporary table `answer`; return the number of accepted rows."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE item AS {_items(endpoint)}")
     con.execute(
@@ -81,7 +80,7 @@ FROM (
 ) WHERE {_READABLE}"""
 
 
-def unreadable_calls(con: duckdb.DuckDBPyConnection, account: str | None = None) -> list[int]:
+def unreadable_calls(con: Connection, account: str | None = None) -> list[int]:
     """Return the calls whose answer was good when it came but can't be read any more; no table has rows of them."""
     good = (
         f"SELECT call_id, TRY_CAST(response AS JSON) AS body FROM datacube.api_calls WHERE {GOOD_ANSWER}"

@@ -18,7 +18,7 @@ import pytest
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint, Family
 from wx_datacube.catalog.periods import label_of
 from wx_datacube.emulator.testing import wechat
-from wx_datacube.warehouse.files import Connection
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import answered, rows_of, stored
 from wx_datacube_tests.emulator_caller import Caller, published_rows, whole_span

@@ -30,7 +30,8 @@ from wx_datacube.errors import (
 )
 from wx_datacube.ingest.pool import COMMIT_SECONDS, FAILURES_IN_A_ROW, PUBLISH_SECONDS, FetchPool, Progress, RunContext
 from wx_datacube.ingest.windows import Window
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Attempt, Journal
 from wx_datacube_tests.answers import HOURS, MESSAGES, day
 from wx_datacube_tests.processes import HOLD, running

@@ -23,8 +23,9 @@ from wx_datacube.warehouse.accounts import (
     stored_of,
     was_interrupted,
 )
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import bind_account, record_refresh
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import replay, store_calls
 from wx_datacube_tests.answers import DAY, HOURS, LATER, MESSAGES, SENDERS, answered, day, hour_row, row, senders_row
 from wx_datacube_tests.processes import running

@@ -13,7 +13,7 @@ import pytest
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.warehouse.checks import CHECKS, CheckContext, Finding, checks_of, run_check
-from wx_datacube.warehouse.files import Connection
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.overdue import find_overdue
 from wx_datacube_tests.answers import (

@@ -11,6 +11,7 @@ import pytest
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import beijing_now, due_labels, gaps
 from wx_datacube.errors import SettingsError
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import (
     State,
     accounts,
@@ -24,7 +25,6 @@ from wx_datacube.warehouse.coverage import (
     summaries,
     unresolved_errors,
 )
-from wx_datacube.warehouse.files import Connection
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import (
     DAY,

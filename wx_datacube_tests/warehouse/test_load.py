@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
-from wx_datacube.warehouse.files import Connection
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.ledger import Call, store_calls
 from wx_datacube.warehouse.schema import create_statements
 from wx_datacube_tests.answers import (

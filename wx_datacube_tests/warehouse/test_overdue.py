@@ -12,7 +12,8 @@ import pytest
 
 from wx_datacube.catalog.endpoints import Endpoint, Period
 from wx_datacube.catalog.periods import due_labels
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.overdue import Overdue, find_overdue
 from wx_datacube_tests.answers import HOURS, MESSAGES, answered, day, hour_row, row

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wx_datacube.catalog.endpoints import HISTORY_START, Endpoint, Period
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import states
-from wx_datacube.warehouse.files import Connection
 from wx_datacube.warehouse.ledger import Call, replay, store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, MONTHS, SENDERS, WEEKS, answered, body, everything, row
 from wx_datacube_tests.conftest import empty

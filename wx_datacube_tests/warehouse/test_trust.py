@@ -21,7 +21,8 @@ from wx_datacube.warehouse.checks import (
     check_context_of_run,
     run_check,
 )
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.overdue import find_overdue
 from wx_datacube_tests.answers import (

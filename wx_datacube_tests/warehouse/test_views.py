@@ -15,7 +15,8 @@ from wx_datacube.catalog.endpoints import ENDPOINTS, Family, Period
 from wx_datacube.emulator.world import World
 from wx_datacube.ingest.service import Report
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import replay, store_calls
 from wx_datacube_tests.answers import MESSAGES, MONTHS, SENDERS, answered, day, row, rows_of, senders_row
 from wx_datacube_tests.ingesting import Shop, shop

@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint, Family, Period
 from wx_datacube.catalog.periods import gaps, label_of, settled_at
-from wx_datacube.warehouse.coverage import Connection, State, states
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.coverage import State, states
 
 DAYS_BEFORE = {Period.DAY: (1, 7, 30), Period.WEEK: (7,), Period.MONTH: (30,)}
 """What a label is compared with, as in WeChat's own console; for a month, 30 days before means the previous month."""

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-import duckdb
-
 from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.overdue import Overdue
 
 
@@ -35,7 +34,7 @@ class CheckContext:
     be read.
     """
 
-    con: duckdb.DuckDBPyConnection
+    con: Connection
     account: str
     start: dt.date
     now: dt.datetime

@@ -11,7 +11,8 @@ from dataclasses import replace
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.checks.check import CheckContext, Fingerprint
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.overdue import find_overdue
 
 
