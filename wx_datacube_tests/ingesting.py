@@ -19,8 +19,9 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import Ingest, RefreshPlan, Report
 from wx_datacube.operations.backfill import Run
-from wx_datacube.warehouse.coverage import Refresh, State, record_refresh, states
+from wx_datacube.warehouse.coverage import State, states
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.past_calls import Refresh, record_refresh
 from wx_datacube.wechat import Client
 
 AFTERNOON = dt.datetime(2026, 11, 24, 15)

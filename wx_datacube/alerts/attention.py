@@ -13,16 +13,10 @@ from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import due_on, midnight_of
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.warehouse.connections import Connection
-from wx_datacube.warehouse.coverage import (
-    RecentCalls,
-    Summary,
-    doubtful_silent_days,
-    last_calls_at,
-    recent_calls,
-    summaries,
-)
+from wx_datacube.warehouse.coverage import Summary, doubtful_silent_days, summaries
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.overdue import Gap, Overdue, overdue_from, quota_is_used_up
+from wx_datacube.warehouse.past_calls import RecentCalls, last_calls_at, recent_calls
 
 OVERDUE = "overdue"
 """The cause of alerts about missing labels."""

@@ -26,6 +26,7 @@ from wx_datacube.operations.backfill import Backfill, Run, Scope, check_account
 from wx_datacube.operations.doctor import start_hint
 from wx_datacube.orchestration.backfill_process import DagsterProcess
 from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
@@ -172,7 +173,7 @@ def _when_it_goes_on(backfill: Backfill, undone: Mapping[Endpoint, set[dt.date]]
     """Return when the quota is available again, and how many days the rest takes at today's rate."""
     now = beijing_now()
     with backfill.ingest.warehouse.open_published() as con:
-        today = known.calls_since(con, backfill.account.name, midnight_of(now))
+        today = past_calls.calls_since(con, backfill.account.name, midnight_of(now))
     days = max(-(-len(plan_windows(each, labels)) // max(today[each.name], 1)) for each, labels in undone.items())
     whole = now.date() + dt.timedelta(days=days)
     how = "it asks only for what is left" if backfill.scope.refresh else "or let the schedules do it"

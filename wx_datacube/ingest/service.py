@@ -31,10 +31,12 @@ from wx_datacube.errors import (
 from wx_datacube.ingest.pool import FetchPool, Progress, RunContext
 from wx_datacube.ingest.windows import Window, plan_windows
 from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.connections import Connection
-from wx_datacube.warehouse.coverage import Coverage, Refresh, State
+from wx_datacube.warehouse.coverage import Coverage, State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.locks import ProcessSemaphore
+from wx_datacube.warehouse.past_calls import Refresh
 from wx_datacube.wechat import QUOTA_CALL, Client
 
 _ASK_QUOTA_ABOVE = 10
@@ -232,16 +234,16 @@ class Ingest:
             for endpoint, labels in wanted.items():
                 due = states[endpoint.name]
                 of = frozenset(each for each in labels if due.get(each, State.IMPLIED) is not State.IMPLIED)
-                before = known.last_refresh(con, account, endpoint, first, last)
+                before = past_calls.last_refresh(con, account, endpoint, first, last)
                 if before is None or before.begun_at < now - _REFRESH_LASTS:
                     found[endpoint] = RefreshPlan(of, None)
                 else:
-                    done = known.refreshed_labels(con, account, endpoint, before.after_call_id)
+                    done = past_calls.refreshed_labels(con, account, endpoint, before.after_call_id)
                     found[endpoint] = RefreshPlan(of, before, done & of)
             goes_on = any(again.begun and again.left for again in found.values())
             for endpoint, again in found.items():
                 if again.begun is None or not goes_on:
-                    begun = known.record_refresh(con, account, endpoint, first, last, now)
+                    begun = past_calls.record_refresh(con, account, endpoint, first, last, now)
                     found[endpoint] = RefreshPlan(again.labels, begun)
                 elif again.done:
                     count = f"{len(again.done):,} of {len(again.labels):,} {endpoint.period.value}s"
@@ -318,14 +320,14 @@ class _Task:
                 return _Plan([], [])
             habit = _window_support(con, account.name, endpoint)
             silent = known.empty_settled_labels(con, account.name, endpoint)
-            errors = known.unresolved_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
+            errors = past_calls.unresolved_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
             granted = known.was_answered(con, account.name, endpoint) and not any(map(needs_person, errors))
-            calls_today = known.calls_since(con, account.name, midnight_of(self.now))[endpoint.name]
+            calls_today = past_calls.calls_since(con, account.name, midnight_of(self.now))[endpoint.name]
         stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
         alone = {label for label in silent.intersection(asked) if states[label] is State.MISSING}
         one_label = self.look or habit is _WindowSupport.ONE_LABEL
         windows = plan_windows(endpoint, asked, stored, one_label=one_label, alone=alone)
-        stopped = self._quota_stop(errors.get(known.QUOTA_USED_UP))
+        stopped = self._quota_stop(errors.get(past_calls.QUOTA_USED_UP))
         return _Plan(windows, asked, calls_today, stopped, granted, habit is _WindowSupport.UNKNOWN)
 
     def _left_to_refresh(self, con: Connection) -> frozenset[dt.date]:
@@ -336,7 +338,7 @@ class _Task:
         if self.refresh is None or self.refresh.begun is None:
             return frozenset()
         after = self.refresh.begun.after_call_id
-        return self.refresh.labels - known.refreshed_labels(con, self.ingest.account.name, self.endpoint, after)
+        return self.refresh.labels - past_calls.refreshed_labels(con, self.ingest.account.name, self.endpoint, after)
 
     def _to_ask(self, state: State | None, again: bool) -> bool:
         if state is None:  # not due yet: nothing to request; the report says so
@@ -351,7 +353,7 @@ class _Task:
         gets its call.
         """
         account, days = self.ingest.account.name, ENDPOINTS[0]
-        words = known.outcomes_of_run(con, account, days, self.run_id) if self.endpoint.implied_by_silence else []
+        words = past_calls.outcomes_of_run(con, account, days, self.run_id) if self.endpoint.implied_by_silence else []
         if not words or not asked or self.look:
             return {}
         states = known.states(con, account, min(asked), self.now, days)[days.name]
@@ -359,7 +361,9 @@ class _Task:
         held = {}
         for label in asked:
             # A day that has no outcome after a failure was given up because of that failure.
-            word = newest.get(label) or (None if words[-1].good or words[-1].errcode == known.NOT_READY else words[-1])
+            word = newest.get(label) or (
+                None if words[-1].good or words[-1].errcode == past_calls.NOT_READY else words[-1]
+            )
             if word and states.get(label) is State.MISSING and (error := _unknown_day(word, label, self.endpoint)):
                 held[label] = error
         return held
@@ -369,7 +373,7 @@ class _Task:
 
         Just after midnight, such an answer may be about yesterday's quota, so it doesn't count.
         """
-        return refused is not None and refused >= midnight_of(self.now) + known.JUST_AFTER_MIDNIGHT
+        return refused is not None and refused >= midnight_of(self.now) + past_calls.JUST_AFTER_MIDNIGHT
 
     def say_waiting(self, holder: str) -> None:
         """Notify that another process fetches the same; the labels that it stores need no call."""
@@ -447,7 +451,7 @@ class _Task:
             left.remove(probe)
             crew.work([probe])
             errors = [crew.errors.get(label) for label in probe.asked]
-            if any(isinstance(error, RequestRefused) and error.errcode == known.RANGE_REFUSED for error in errors):
+            if any(isinstance(error, RequestRefused) and error.errcode == past_calls.RANGE_REFUSED for error in errors):
                 self.notify(f"{self.endpoint.name}: WeChat takes one {self.endpoint.period.value} a call; going on so.")
                 crew.errors.clear()
                 return plan_windows(self.endpoint, set(plan.asked) - answered, one_label=True)
@@ -496,7 +500,7 @@ class _Task:
         return NotReady(f"WeChat has not published {label} yet.", advice=advice, endpoint=name)
 
 
-def _unknown_day(word: known.CallOutcome, label: dt.date, endpoint: Endpoint) -> WeChatError | None:
+def _unknown_day(word: past_calls.CallOutcome, label: dt.date, endpoint: Endpoint) -> WeChatError | None:
     """Return why a label waits for its day, by the last outcome of that day's call; None if it need not wait."""
     if word.good and word.requested_at >= settled_at(label, Period.DAY):
         return None  # rows were set apart, so the day is not silent
@@ -535,7 +539,7 @@ def _window_support(con: Connection, account: str, endpoint: Endpoint) -> _Windo
         return _WindowSupport.SEVERAL
     answered: set[dt.date] = set()
     shown: set[dt.date] = set()
-    for call in known.last_calls(con, account, endpoint, (known.RANGE_REFUSED,)):
+    for call in past_calls.last_calls(con, account, endpoint, (past_calls.RANGE_REFUSED,)):
         if call.begin == call.end:
             answered |= {call.begin} if call.errcode is None else set()
             shown |= set(call.labels_in_answer)

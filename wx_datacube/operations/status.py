@@ -16,6 +16,7 @@ from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import BY_ERRCODE, SettingsError, needs_person
 from wx_datacube.ingest.windows import count_windows
 from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary
 from wx_datacube.warehouse.files import Warehouse
@@ -67,10 +68,10 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
     now = clock()
     with Warehouse(settings.database).open_published() as con:
         found = known.summaries(con, {each.name: each.start for each in accounts}, now)
-        lately = known.recent_calls(con, now)
+        lately = past_calls.recent_calls(con, now)
         attention = judge(con, settings, accounts, now, found, lately)
         appids, first_messages = known.accounts(con), known.first_messages(con)
-        errors = known.unresolved_errors(con)
+        errors = past_calls.unresolved_errors(con)
         misnamed = {each.name: _misnamed(con, each) for each in accounts if appids.get(each.name) != each.appid}
     return [
         AccountStatus(
@@ -83,7 +84,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
                     account.name,
                     each,
                     found.get((account.name, each.name), _NOTHING_DUE),
-                    lately.get((account.name, each.name), known.RecentCalls()).today,
+                    lately.get((account.name, each.name), past_calls.RecentCalls()).today,
                     settings.daily_calls,
                 )
                 for each in ENDPOINTS

@@ -14,6 +14,7 @@ from wx_datacube.config.settings import Settings
 from wx_datacube.errors import BY_ERRCODE, needs_person
 from wx_datacube.operations.pending import pending_labels, together
 from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
@@ -51,8 +52,8 @@ def plan_tick(
     with Warehouse(settings.database).open_published() as con:
         known.require_bound(con, account, configured.appid)
         states = known.states(con, account, configured.start, now)
-        errors = known.unresolved_errors(con, account)
-        calls = {} if settings.daily_calls is None else known.calls_since(con, account, midnight)
+        errors = past_calls.unresolved_errors(con, account)
+        calls = {} if settings.daily_calls is None else past_calls.calls_since(con, account, midnight)
         in_vain = {endpoint: known.labels_confirmed_empty(con, account, endpoint, midnight) for endpoint in endpoints}
     todo: dict[Endpoint, list[dt.date]] = {}
     reasons: list[str] = []
@@ -81,6 +82,10 @@ def _stopped_today(errors: dict[int, dt.datetime], midnight: dt.datetime) -> str
         meaning = BY_ERRCODE.get(errcode)
         if meaning is not None and needs_person(errcode) and when >= midnight:
             return f"{meaning.message} {meaning.advice} {_ON}"
-        if meaning is not None and errcode == known.QUOTA_USED_UP and when >= midnight + known.JUST_AFTER_MIDNIGHT:
+        if (
+            meaning is not None
+            and errcode == past_calls.QUOTA_USED_UP
+            and when >= midnight + past_calls.JUST_AFTER_MIDNIGHT
+        ):
             return f"{meaning.message} It goes on tomorrow."
     return ""

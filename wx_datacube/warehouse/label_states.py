@@ -95,17 +95,6 @@ def _label_states(accounts: str, now: str, endpoint: Endpoint | None, account_fi
     wanted = [each for each in ENDPOINTS if endpoint in (None, each) or each is _DAILY]
     periods = list(dict.fromkeys(each.period for each in wanted))
     due = " UNION ALL ".join(_due_select(period, accounts, wanted) for period in periods)
-    kept = " UNION ALL ".join(
-        f"FROM quiet SEMI JOIN (SELECT account, ref_date AS label FROM datacube.{each.name} WHERE {account_filter})"
-        f" USING (account, label) WHERE endpoint = '{each.name}'"
-        for each in wanted
-    )
-    contradicted = " UNION ALL ".join(
-        f"FROM silent SEMI JOIN (SELECT account, date_trunc('{each.period.value}', ref_date)::DATE AS label"
-        f" FROM datacube.{_DAILY.name} WHERE msg_count > 0 AND {account_filter}) USING (account, label)"
-        f" WHERE endpoint = '{each.name}'"
-        for each in wanted
-    )
     return f"""
 moment AS (
     SELECT CAST({now} AS TIMESTAMP) AS instant, date_trunc('day', instant) - INTERVAL 1 DAY AS yesterday
@@ -116,9 +105,9 @@ answer AS (
     WHERE endpoint IN ({", ".join(quoted(each.name) for each in wanted)}) AND {account_filter}
 ),
 quiet AS (SELECT account, endpoint, label, fetched_at, call_id, sure FROM answer WHERE shown = 0),
-kept AS ({kept}),
+kept AS ({_kept_select(wanted, account_filter)}),
 silent AS (SELECT account, endpoint, label FROM quiet ANTI JOIN kept USING (account, endpoint, label) WHERE sure),
-contradicted AS ({contradicted}),
+contradicted AS ({_contradicted_select(wanted, account_filter)}),
 silent_day AS (SELECT account, label FROM silent WHERE endpoint = '{_DAILY.name}'),
 -- Stored rows and the daily endpoint are looked up only for answers without rows, which are few.
 label_state AS (
@@ -133,6 +122,25 @@ label_state AS (
     FROM (SELECT account, unnest([{_IMPLIED}]) AS endpoint, label, NULL, NULL, 'implied' FROM silent_day)
     ANTI JOIN answer USING (account, endpoint, label)
 )"""
+
+
+def _kept_select(endpoints: Sequence[Endpoint], account_filter: str) -> str:
+    """Return a SELECT of the answers without rows for labels that have rows in the tables all the same."""
+    return " UNION ALL ".join(
+        f"FROM quiet SEMI JOIN (SELECT account, ref_date AS label FROM datacube.{each.name} WHERE {account_filter})"
+        f" USING (account, label) WHERE endpoint = '{each.name}'"
+        for each in endpoints
+    )
+
+
+def _contradicted_select(endpoints: Sequence[Endpoint], account_filter: str) -> str:
+    """Return a SELECT of the empty labels in whose period the daily endpoint has messages."""
+    return " UNION ALL ".join(
+        f"FROM silent SEMI JOIN (SELECT account, date_trunc('{each.period.value}', ref_date)::DATE AS label"
+        f" FROM datacube.{_DAILY.name} WHERE msg_count > 0 AND {account_filter}) USING (account, label)"
+        f" WHERE endpoint = '{each.name}'"
+        for each in endpoints
+    )
 
 
 _DAILY = ENDPOINTS[0]

@@ -254,13 +254,32 @@ def _key_history(endpoint: Endpoint) -> str:
     absent row never overwrites a stored one, except in a refresh. `brought` is the call that `stored` came from.
     """
     keys = _names(endpoint.key)
-    packed = (
-        "struct_pack(" + ", ".join(f"{column.name} := {column.name}::{column.type}" for column in endpoint.values) + ")"
-    )
     whole = f"PARTITION BY account, {keys} ORDER BY call_id"
     epoch = f"PARTITION BY account, {keys}, epoch ORDER BY call_id"
     return f"""
-WITH labels AS (
+WITH {_observations(endpoint)}, epochs AS (
+    SELECT *, count(*) FILTER (removed) OVER ({whole}) AS epoch, lag(figures) OVER ({whole}) AS figures_before
+    FROM observed
+), carried AS (
+    SELECT *, lag(figures IGNORE NULLS) OVER ({epoch}) AS stored_before,
+        coalesce(figures, lag(figures IGNORE NULLS) OVER ({epoch})) AS stored
+    FROM epochs
+), dated AS (
+    SELECT *, max(CASE WHEN figures IS NOT NULL AND figures IS DISTINCT FROM stored_before THEN call_id END)
+        OVER ({epoch}) AS brought
+    FROM carried
+)
+SELECT *, lag(brought) OVER ({whole}) AS brought_before FROM dated"""
+
+
+def _observations(endpoint: Endpoint) -> str:
+    """Return parts of a WITH that end in `observed`: what the table holds for each key, and what each answer showed."""
+    keys = _names(endpoint.key)
+    packed = (
+        "struct_pack(" + ", ".join(f"{column.name} := {column.name}::{column.type}" for column in endpoint.values) + ")"
+    )
+    return f"""
+labels AS (
     SELECT DISTINCT account, label FROM covered WHERE again
 ), kept AS (
     SELECT rows.account, {", ".join(f"rows.{column.name}" for column in endpoint.key)}, rows.call_id,
@@ -290,19 +309,7 @@ WITH labels AS (
     LEFT JOIN shown ON shown.call_id = covered.call_id AND shown.account = keys.account
         AND {" AND ".join(f"shown.{column.name} = keys.{column.name}" for column in endpoint.key)}
     WHERE shown.figures IS NOT NULL OR (covered.clean AND covered.settled)
-), epochs AS (
-    SELECT *, count(*) FILTER (removed) OVER ({whole}) AS epoch, lag(figures) OVER ({whole}) AS figures_before
-    FROM observed
-), carried AS (
-    SELECT *, lag(figures IGNORE NULLS) OVER ({epoch}) AS stored_before,
-        coalesce(figures, lag(figures IGNORE NULLS) OVER ({epoch})) AS stored
-    FROM epochs
-), dated AS (
-    SELECT *, max(CASE WHEN figures IS NOT NULL AND figures IS DISTINCT FROM stored_before THEN call_id END)
-        OVER ({epoch}) AS brought
-    FROM carried
-)
-SELECT *, lag(brought) OVER ({whole}) AS brought_before FROM dated"""
+)"""
 
 
 def _revisions(endpoint: Endpoint, field: Column) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.warehouse.connections import Connection
-from wx_datacube.warehouse.coverage import RecentCalls, Summary, recent_calls, summaries
+from wx_datacube.warehouse.coverage import Summary, summaries
+from wx_datacube.warehouse.past_calls import RecentCalls, recent_calls
 
 _DAY = dt.timedelta(days=1)
 Gap = tuple[dt.date, dt.date]

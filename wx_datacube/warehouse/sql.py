@@ -1,7 +1,10 @@
-"""SQL: constants and conditions that several queries of the warehouse share.
+"""SQL: constants, conditions and literals that several queries of the warehouse share.
 
 Add a fragment here if more than one module needs it. Whole queries belong with the module that runs them.
 """
+
+import json
+from collections.abc import Iterable
 
 from wx_datacube.catalog.endpoints import HISTORY_START, Period
 
@@ -17,7 +20,6 @@ NEXT_LABEL = {
     Period.MONTH: "INTERVAL 1 MONTH",
 }
 
-
 GOOD_ANSWER = "http_status = 200 AND errcode IS NULL AND errmsg IS NULL"
 """SQL condition for a call of `datacube.api_calls` that WeChat answered with figures."""
 
@@ -25,3 +27,8 @@ GOOD_ANSWER = "http_status = 200 AND errcode IS NULL AND errmsg IS NULL"
 def quoted(value: object) -> str:
     """Return a constant of this project as an SQL literal; never use it for data from outside."""
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
+
+
+def json_list(values: Iterable[object]) -> str:
+    """Return a list as one JSON parameter: DuckDB looks for pandas again for each value that it is given."""
+    return json.dumps(list(values), default=str)

@@ -19,7 +19,7 @@ import wx_datacube.operations.status as status
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import midnight_of
-from wx_datacube.warehouse import coverage, load
+from wx_datacube.warehouse import coverage, load, past_calls
 
 VARIABLE = "WALK_DEFECT"
 
@@ -91,7 +91,7 @@ def _doctor_refreshes() -> None:
 
     def look(self: ingest.Ingest, endpoint: Any, label: Any, *, run_id: str) -> ingest.Report:
         with self.warehouse.transaction() as con:
-            begun = coverage.record_refresh(con, self.account.name, endpoint, None, None, self.clock())
+            begun = past_calls.record_refresh(con, self.account.name, endpoint, None, None, self.clock())
         again = ingest.RefreshPlan(frozenset([label]), begun)
         return self.bring_in(endpoint, [label], run_id=run_id, refresh=again)
 

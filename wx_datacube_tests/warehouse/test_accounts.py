@@ -24,9 +24,10 @@ from wx_datacube.warehouse.accounts import (
     was_interrupted,
 )
 from wx_datacube.warehouse.connections import Connection
-from wx_datacube.warehouse.coverage import bind_account, record_refresh
+from wx_datacube.warehouse.coverage import bind_account
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import replay, store_calls
+from wx_datacube.warehouse.past_calls import record_refresh
 from wx_datacube_tests.answers import DAY, HOURS, LATER, MESSAGES, SENDERS, answered, day, hour_row, row, senders_row
 from wx_datacube_tests.processes import running
 

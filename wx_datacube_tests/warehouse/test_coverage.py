@@ -16,16 +16,14 @@ from wx_datacube.warehouse.coverage import (
     State,
     accounts,
     bind_account,
-    calls_since,
     coverage,
     endpoint_named,
     first_messages,
-    last_calls,
     states,
     summaries,
-    unresolved_errors,
 )
 from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.warehouse.past_calls import calls_since, last_calls, unresolved_errors
 from wx_datacube_tests.answers import (
     DAY,
     HOURS,

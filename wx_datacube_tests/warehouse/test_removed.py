@@ -14,9 +14,10 @@ import duckdb
 import pytest
 
 from wx_datacube.warehouse.accounts import copies_with_account, remove_account, rename_account, was_interrupted
-from wx_datacube.warehouse.coverage import bind_account, record_refresh
+from wx_datacube.warehouse.coverage import bind_account
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.warehouse.past_calls import record_refresh
 from wx_datacube_tests.answers import HOURS, LATER, MESSAGES, answered, body, day, hour_row, row
 from wx_datacube_tests.processes import running
 
