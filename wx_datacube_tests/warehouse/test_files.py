@@ -1,62 +1,30 @@
-"""Files: the writer's file, its published copy, how each is created from the other, and files that get in the way.
+"""Files: the writer's file, its published copy, readers and snapshots of them, and processes that get in the way.
 
-Add a test here when writing, publishing, reading, snapshots or the file's layout changes. Full disks and damaged files
-are in `test_errors.py`, foreign files in `test_foreign.py`, locks in `test_locks.py`.
+Add a test here when writing, publishing, reading or snapshots change. Lost, restored and foreign files are in
+`test_lost_files.py` and `test_foreign.py`, full disks and damaged files in `test_errors.py`, the tables and views of a
+file in `test_contents.py`, locks in `test_locks.py`.
 """
 
-import datetime as dt
 import os
 import shutil
-import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Period
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.locks import locked
-from wx_datacube.warehouse.schema import SCHEMA_VERSION, TABLES
+from wx_datacube.warehouse.receipt import Receipt
 from wx_datacube_tests.answers import MESSAGES, answered, day, row
 from wx_datacube_tests.processes import HOLD, running
-from wx_datacube_tests.rights import anybody, nobody_special
-
-WRITER = "figures.writer.duckdb"
-PUBLISHED = "figures.duckdb"
-
-
-def store(warehouse: Warehouse, number: int = 4) -> None:
-    """Commit a call with a row for that day."""
-    with warehouse.transaction() as con:
-        store_calls(con, [answered(MESSAGES, day(number), None, row(day(number)))])
-
-
-def days_in(warehouse: Warehouse) -> list[int]:
-    """Return the days with rows in the published file."""
-    with warehouse.open_published() as con:
-        return [
-            date.day for (date,) in con.execute("SELECT ref_date FROM datacube.getupstreammsg ORDER BY 1").fetchall()
-        ]
-
-
-@pytest.fixture
-def published(folder: Path) -> Warehouse:
-    """Publish a warehouse with a row for the 4th and a timeout of half a second."""
-    warehouse = Warehouse(folder / PUBLISHED, timeout=0.5)
-    store(warehouse)
-    warehouse.publish()
-    return warehouse
-
+from wx_datacube_tests.warehouse.publishing import PUBLISHED, WRITER, days_in, store
 
 # --- writing and publishing -------------------------------------------------------------------------------------
 
@@ -98,17 +66,27 @@ def test_nothing_new_is_not_published_again(published: Warehouse) -> None:
     assert published.database.stat().st_ino != before.st_ino
 
 
+class AskedReceipt(Receipt):
+    """A receipt that signals when it has been read."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked = threading.Event()
+
+    def read(self) -> dict[str, Any]:
+        """Read the receipt and signal it."""
+        found = super().read()
+        self.asked.set()
+        return found
+
+
 class Asking(Warehouse):
-    """A warehouse that signals when it has read the note of the last publication."""
+    """A warehouse that signals when it has read the receipt of the last publication."""
 
     def __init__(self, database: Path) -> None:
         super().__init__(database)
-        self.asked = threading.Event()
-
-    def _receipt(self) -> dict[str, Any]:
-        found = super()._receipt()
-        self.asked.set()
-        return found
+        self._receipt = receipt = AskedReceipt(self._locks)
+        self.asked = receipt.asked
 
 
 @pytest.mark.parametrize("mask", [0o027, 0o002, 0o077])
@@ -349,217 +327,6 @@ def test_a_reader_needs_no_writer(published: Warehouse) -> None:
         assert con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() == [(1,)]
 
 
-# --- lost, emptied, restored ------------------------------------------------------------------------------------
-
-
-def test_a_lost_writers_file_is_made_from_the_published_one(published: Warehouse) -> None:
-    """A lost writer's file is created from the published one, even if its old WAL is left over."""
-    published.writer.unlink()
-    published.writer.with_name(f"{WRITER}.wal").write_bytes(b"left over")
-    store(published, 5)
-    published.publish()
-
-    assert days_in(published) == [4, 5]
-
-
-def test_a_lost_published_file_is_made_from_the_writers(published: Warehouse) -> None:
-    """A lost published file is created by the next publication, even without new calls."""
-    published.database.unlink()
-    published.publish()
-
-    assert days_in(published) == [4]
-
-
-def test_a_backup_is_restored(published: Warehouse) -> None:
-    """After a backup is put back and the writer's file deleted, later calls are gone and work goes on."""
-    backup = published.database.read_bytes()
-    store(published, 5)
-    published.publish()
-    published.database.unlink()
-    published.database.write_bytes(backup)
-    published.writer.unlink()
-    store(published, 6)
-    published.publish()
-
-    assert days_in(published) == [4, 6]
-
-
-def test_an_emptier_file_never_replaces_a_fuller_one(published: Warehouse) -> None:
-    """A writer's file from an old backup is refused, both files stay unchanged, and the advice works."""
-    old = published.writer.read_bytes()
-    store(published, 5)
-    published.publish()
-    published.writer.unlink()
-    published.writer.write_bytes(old)
-    kept = published.database.read_bytes()
-    for use in (published.publish, lambda: store(published, 6)):
-        with pytest.raises(WarehouseError, match=r"has 1 calls, but the published .* has 2\..*Delete .*writer"):
-            use()
-    assert published.database.read_bytes() == kept
-
-    published.writer.unlink()
-    store(published, 6)
-    published.publish()
-    assert days_in(published) == [4, 5, 6]
-
-
-def test_a_fuller_published_file_from_elsewhere_is_not_replaced(published: Warehouse, tmp_path: Path) -> None:
-    """A published file with more calls than the writer's is not replaced."""
-    fuller = Warehouse(tmp_path / "other" / PUBLISHED)
-    for number in (5, 6):
-        store(fuller, number)
-    fuller.publish()
-    fuller.database.replace(published.database)
-    with pytest.raises(WarehouseError, match="holds 1 calls"):
-        published.publish()
-
-    assert days_in(published) == [5, 6]
-
-
-def test_a_writers_file_that_was_cut_off_is_never_published(published: Warehouse) -> None:
-    """A truncated writer's file is not published; after its deletion work goes on."""
-    for number in range(5, 9):
-        store(published, number)
-    os.truncate(published.writer, published.writer.stat().st_size // 2)
-    kept = published.database.read_bytes()
-    with pytest.raises(WarehouseError, match=rf"{WRITER} is damaged.*Delete .*{WRITER}"):
-        published.publish()
-    assert published.database.read_bytes() == kept
-
-    published.writer.unlink()
-    store(published, 9)
-    published.publish()
-    assert days_in(published) == [4, 9]
-
-
-def test_a_published_file_that_was_cut_off_is_an_error_for_readers(published: Warehouse) -> None:
-    """Reading a truncated published file raises an error with advice; the next publication replaces it."""
-    os.truncate(published.database, published.database.stat().st_size // 2)
-    with (
-        pytest.raises(WarehouseError, match=rf"{PUBLISHED} can't be read: .*delete it"),
-        published.open_published() as con,
-    ):
-        [con.execute(f"FROM datacube.{name}").fetchall() for name in (*TABLES, *BY_NAME)]
-    published.publish()
-
-    assert days_in(published) == [4]
-
-
-@pytest.mark.parametrize("note", ["", "[]", "{", '{"files": {}, "calls": 0}', "\0"])
-def test_a_note_of_the_last_publication_that_is_wrong_does_no_harm(published: Warehouse, note: str) -> None:
-    """An invalid note of the last publication only costs another copy."""
-    (published.database.parent / "figures.locks" / "published").write_text(note)
-    store(published, 5)
-    published.publish()
-
-    assert days_in(published) == [4, 5]
-
-
-def test_left_overs_of_killed_processes_are_swept_away(published: Warehouse) -> None:
-    """Partial copies, files and backups, and DuckDB's spilled files, of any process, are deleted."""
-    folder = published.database.parent
-    left = [folder / f".{PUBLISHED}.1.publishing", folder / f".{WRITER}.1.making", folder / f"{WRITER}.schema-1.part"]
-    spilled = [folder / f"{WRITER}.tmp" / "storage-0.tmp", folder / f".{PUBLISHED}.1.publishing.tmp/1"]
-    for path in left + spilled:
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"half")
-    store(published, 5)
-    published.publish()
-
-    assert [path for path in left + [path.parent for path in spilled] if path.exists()] == []
-
-
-def test_a_foreign_programs_changes_are_never_published(published: Warehouse) -> None:
-    """A WAL that a killed foreign program left beside the published file is deleted, not published.
-
-    Root can open the published file for writing, whatever its mode.
-    """
-    statement = "CREATE TABLE intruder AS SELECT 1; INSERT INTO datacube.meta SELECT 1, NULL"
-    published.database.chmod(0o644)
-    with running(HOLD, published.database, statement) as process:
-        process.kill()
-        process.wait()
-    wal = published.database.with_name(f"{PUBLISHED}.wal")
-    assert wal.exists()
-    store(published, 5)
-    published.publish()
-
-    assert not wal.exists()
-    assert days_in(published) == [4, 5]
-    with published.open_published() as con:
-        assert con.execute("FROM duckdb_tables() WHERE table_name = 'intruder'").fetchall() == []
-        assert con.execute("SELECT count(*) FROM datacube.meta").fetchall() == [(1,)]
-
-
-CHANGES = {
-    "nothing": "SELECT 1",
-    "a table": "CREATE TABLE intruder AS SELECT 1",
-    "figures": "DELETE FROM datacube.getupstreammsg",
-    "calls": "INSERT INTO datacube.api_calls (call_id) VALUES (1_000_000)",
-    "everything": "DROP SCHEMA datacube CASCADE",
-}
-
-
-@pytest.mark.parametrize("saved", ["", "; CHECKPOINT"], ids=["", "saved"])
-@pytest.mark.parametrize("killed", [False, True], ids=["held", "killed"])
-@pytest.mark.parametrize("change", CHANGES)
-def test_whoever_writes_into_the_published_file_stops_no_run(
-    published: Warehouse, change: str, killed: bool, saved: str
-) -> None:
-    """Whatever a foreign program does to the published file, a run replaces it and readers get ours.
-
-    The program may still hold the file or be dead, and its change may be in the file or in the WAL.
-    """
-    published.database.chmod(0o644)
-    with running(HOLD, published.database, CHANGES[change] + saved) as process:
-        if killed:
-            process.kill()
-            process.wait()
-        store(published, 5)
-        published.publish()
-        with published.open_published() as con:
-            assert con.execute("SELECT count(*), max(call_id) FROM datacube.api_calls").fetchall() == [(2, 2)]
-            assert con.execute("FROM duckdb_tables() WHERE table_name = 'intruder'").fetchall() == []
-        assert days_in(published) == [4, 5]
-
-
-HOLD_AND_WRITE_LATE = """
-import sys, duckdb
-con = duckdb.connect(sys.argv[1])
-print("ready", flush=True)
-sys.stdin.readline()
-con.execute("INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)")
-print("written", flush=True)
-sys.stdin.readline()
-"""
-
-
-def test_what_is_written_after_the_file_was_replaced_is_not_read(published: Warehouse) -> None:
-    """A WAL written for the replaced file is ignored; DuckDB would replay it onto the new file beside it."""
-    published.database.chmod(0o644)
-    with running(HOLD_AND_WRITE_LATE, published.database) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        store(published, 5)
-        published.publish()
-        process.stdin.write("\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "written\n"
-        assert published.database.with_name(f"{PUBLISHED}.wal").exists()
-        with published.open_published() as con:
-            assert con.execute("FROM datacube.accounts").fetchall() == []
-
-
-def test_a_killed_writer_loses_only_what_it_had_not_committed(published: Warehouse) -> None:
-    """A killed process loses only its open transaction, and the file opens at once."""
-    statement = "BEGIN; INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)"
-    with running(HOLD, published.writer, statement) as process:
-        process.kill()
-        process.wait()
-    with published.transaction() as con:
-        assert con.execute("FROM datacube.accounts").fetchall() == []
-
-
 # --- others in the way ------------------------------------------------------------------------------------------
 
 
@@ -624,237 +391,6 @@ def test_a_reader_of_a_file_that_is_being_written_is_told(published: Warehouse) 
     ):
         pass
     assert days_in(published) == [4]
-
-
-# --- files that are not ours ------------------------------------------------------------------------------------
-
-
-def foreign_duckdb(path: Path) -> None:
-    """Create a foreign DuckDB file."""
-    with duckdb.connect(str(path)) as con:
-        con.execute("CREATE TABLE mine AS SELECT 1 AS a")
-
-
-def similar_duckdb(path: Path) -> None:
-    """Create a foreign DuckDB file that happens to have a table datacube.meta."""
-    with duckdb.connect(str(path)) as con:
-        con.execute("CREATE SCHEMA datacube; CREATE TABLE datacube.meta AS SELECT 1 AS a")
-
-
-def no_duckdb(path: Path) -> None:
-    """Create a file that is no database."""
-    path.write_text("quarterly figures\n" * 1000)
-
-
-def truncated(path: Path) -> None:
-    """Create a truncated database."""
-    foreign_duckdb(path)
-    os.truncate(path, 5000)
-
-
-def from_the_future(path: Path) -> None:
-    """Create a warehouse of a newer schema version."""
-    warehouse = Warehouse(path.with_name("future.duckdb"))
-    with warehouse.transaction() as con:
-        con.execute("UPDATE datacube.meta SET schema_version = schema_version + 1")
-    warehouse.writer.replace(path)
-
-
-@pytest.mark.parametrize("which", ["database", "writer"])
-@pytest.mark.parametrize("make", [foreign_duckdb, similar_duckdb, no_duckdb, truncated, from_the_future])
-def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, make: type, which: str) -> None:
-    """A foreign file in place of either of ours is an error for every use, and doesn't change."""
-    warehouse = Warehouse(tmp_path / PUBLISHED, timeout=0.5)
-    path: Path = getattr(warehouse, which)
-    make(path)
-    before = path.read_bytes()
-    for use in (warehouse.transaction, warehouse.open_published):
-        if use == warehouse.open_published and which == "writer":
-            continue
-        with pytest.raises(WarehouseError) as caught, use():
-            pass
-        assert str(path) in str(caught.value)
-        assert "WX_DATACUBE_DATABASE" in str(caught.value) or "Upgrade wx_datacube" in str(caught.value)
-        assert "\n" not in str(caught.value)
-    with pytest.raises(WarehouseError):
-        warehouse.publish()
-
-    assert path.read_bytes() == before
-    assert [other.name for other in tmp_path.iterdir() if other.is_file() and not other.name.startswith("future")] == [
-        path.name
-    ]
-
-
-SQLITE = """
-import sys
-from pathlib import Path
-from wx_datacube.errors import WarehouseError
-from wx_datacube.warehouse.files import Warehouse
-warehouse = Warehouse(Path(sys.argv[1]))
-for use in (warehouse.open_published, warehouse.transaction):
-    try:
-        use().__enter__()
-    except WarehouseError as error:
-        print(error)
-"""
-
-
-def test_for_an_sqlite_file_nothing_is_downloaded(tmp_path: Path) -> None:
-    """An SQLite file is reported as no DuckDB file; DuckDB downloads no extension for it into the home folder."""
-    home, database = tmp_path / "home", tmp_path / PUBLISHED
-    home.mkdir()
-    with closing(sqlite3.connect(database)) as con:
-        con.execute("CREATE TABLE mine (a)")
-        con.commit()
-    environ = {**os.environ, "HOME": str(home)}
-    done = subprocess.run([sys.executable, "-c", SQLITE, str(database)], env=environ, capture_output=True, text=True)
-
-    said = f"{database} is not a DuckDB file. Move it away, or set WX_DATACUBE_DATABASE to another path"
-    assert [line.startswith(said) for line in done.stdout.splitlines()] == [True, True]
-    assert list(home.iterdir()) == []
-
-
-def test_no_connection_loads_extensions_by_itself(warehouse: Warehouse) -> None:
-    """Neither writers nor readers load extensions automatically, before and after the first publication."""
-    asked = "SELECT current_setting('autoinstall_known_extensions'), current_setting('autoload_known_extensions')"
-    for use in (warehouse.open_published, warehouse.transaction, warehouse.open_published):
-        with use() as con:
-            assert con.execute(asked).fetchall() == [(False, False)]
-        if use == warehouse.transaction:
-            warehouse.publish()
-
-
-def test_a_newer_schema_is_refused_with_its_number(tmp_path: Path) -> None:
-    """The error of a newer schema names the file's version and ours."""
-    from_the_future(tmp_path / PUBLISHED)
-    with (
-        pytest.raises(WarehouseError, match=rf"schema {SCHEMA_VERSION + 1}; .* supports up to {SCHEMA_VERSION}"),
-        Warehouse(tmp_path / PUBLISHED).open_published(),
-    ):
-        pass
-
-
-def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
-    """A folder in place of the file is an error, and stays."""
-    (tmp_path / PUBLISHED).mkdir()
-    warehouse = Warehouse(tmp_path / PUBLISHED)
-    for use in (warehouse.transaction, warehouse.open_published):
-        with pytest.raises(WarehouseError, match="WX_DATACUBE_DATABASE"), use():
-            pass
-
-    assert list((tmp_path / PUBLISHED).iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    """If a part of the path is a file, the error names it."""
-    (tmp_path / "file").write_text("")
-    warehouse = Warehouse(tmp_path / "file" / "data" / PUBLISHED)
-    for use in (lambda: store(warehouse), warehouse.publish, lambda: warehouse.fetching("a", "b", print).__enter__()):
-        with pytest.raises(WarehouseError, match=r"/file can't be written: .*no folder.*Move that file away"):
-            use()
-
-    assert (tmp_path / "file").read_text() == ""
-
-
-def test_a_folder_that_is_read_only_is_an_error(published: Warehouse) -> None:
-    """In a read-only folder writing is an error, but the published file can be read."""
-    with anybody() as folder:
-        warehouse = Warehouse(folder / published.database.name)
-        shutil.copyfile(published.database, warehouse.database)
-        folder.chmod(0o555)
-        nobody_special()
-        with pytest.raises(WarehouseError, match=f"{folder} can't be written: Permission denied"):
-            store(warehouse, 5)
-        assert days_in(warehouse) == [4]
-
-
-# --- what is in the file ----------------------------------------------------------------------------------------
-
-
-def test_everything_in_the_file_is_explained(published: Warehouse) -> None:
-    """Every table, view and column has a comment."""
-    with published.open_published() as con:
-        found = con.execute(
-            """
-            SELECT table_name, comment FROM duckdb_tables() UNION ALL
-            SELECT view_name, comment FROM duckdb_views() WHERE NOT internal UNION ALL
-            SELECT table_name || '.' || column_name, comment FROM duckdb_columns() WHERE NOT internal
-            """
-        ).fetchall()
-
-    assert [name for name, comment in found if not comment] == []
-    assert len(found) > 150
-
-
-def test_the_file_has_the_tables_and_views_of_the_contract(published: Warehouse) -> None:
-    """The file has a table per endpoint, the ledger's tables, and the views for people."""
-    people = {f"{kind}_{period.adverb}" for kind in ("messages", "senders", "totals") for period in Period}
-    with published.open_published() as con:
-        tables = con.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
-        views = con.execute("SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal").fetchall()
-
-    assert {name for (name,) in tables} == {f"datacube.{name}" for name in (*TABLES, *BY_NAME)}
-    assert {name for (name,) in views} == {"datacube.coverage", "main.messages_hourly"} | {
-        f"main.{name}" for name in people
-    }
-
-
-COLUMNS = {
-    "getupstreammsg": "account VARCHAR, ref_date DATE, msg_type INTEGER, user_source INTEGER, msg_user BIGINT,"
-    " msg_count BIGINT, call_id BIGINT",
-    "getupstreammsghour": "account VARCHAR, ref_date DATE, ref_hour INTEGER, msg_type INTEGER, user_source INTEGER,"
-    " msg_user BIGINT, msg_count BIGINT, call_id BIGINT",
-    "getupstreammsgdistweek": "account VARCHAR, ref_date DATE, count_interval INTEGER, user_source INTEGER,"
-    " msg_user BIGINT, call_id BIGINT",
-    "coverage": "account VARCHAR, endpoint VARCHAR, label DATE, state VARCHAR, rows BIGINT, fetched_at TIMESTAMP,"
-    " call_id BIGINT",
-    "rejected_rows": "account VARCHAR, endpoint VARCHAR, call_id BIGINT, row JSON, reason VARCHAR",
-    "accounts": "account VARCHAR, appid VARCHAR, start_date DATE, added_at TIMESTAMP",
-    "messages_hourly": "account VARCHAR, date DATE, hour INTEGER, type VARCHAR, users BIGINT, messages BIGINT",
-    "messages_weekly": "account VARCHAR, date DATE, type VARCHAR, users BIGINT, messages BIGINT",
-    "senders_monthly": "account VARCHAR, date DATE, messages_sent VARCHAR, users BIGINT",
-    "totals_daily": "account VARCHAR, date DATE, users BIGINT, messages BIGINT, messages_per_user DOUBLE",
-}
-"""The contract's columns, in order."""
-
-
-@pytest.mark.parametrize("name", COLUMNS)
-def test_columns_are_those_of_the_contract(published: Warehouse, name: str) -> None:
-    """Columns have the contract's names, types and order, as people's own SQL depends on them."""
-    with published.open_published() as con:
-        found = con.execute(
-            "SELECT column_name || ' ' || data_type FROM duckdb_columns() WHERE table_name = $name"
-            " ORDER BY column_index",
-            {"name": name},
-        ).fetchall()
-
-    assert ", ".join(column for (column,) in found) == COLUMNS[name]
-
-
-def test_the_catalog_is_in_the_file(published: Warehouse) -> None:
-    """`datacube.endpoints` describes each endpoint in both languages."""
-    with published.open_published() as con:
-        found = con.execute("FROM datacube.endpoints").fetchall()
-
-    assert found == [(each.name, each.period.value, each.max_span_days, each.en, each.zh) for each in ENDPOINTS]
-
-
-def test_the_file_knows_its_version_and_age(tmp_path: Path) -> None:
-    """`datacube.meta` has the schema version and the time of creation, by the given clock."""
-    noon = dt.datetime(2026, 11, 24, 12)
-    warehouse = Warehouse(tmp_path / PUBLISHED, clock=lambda: noon)
-    warehouse.publish()
-    with warehouse.open_published() as con:
-        assert con.execute("FROM datacube.meta").fetchall() == [(SCHEMA_VERSION, noon)]
-
-
-def test_the_file_is_readable_from_duckdb_1_2_on(published: Warehouse) -> None:
-    """Both files have storage version 1.2.0, and the published one has no WAL."""
-    for path in (published.database, published.writer):
-        with duckdb.connect(str(path), config={"access_mode": "READ_ONLY"}) as con:
-            ((tags,),) = con.execute("SELECT tags FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
-        assert tags["storage_version"].startswith("v1.2.0")
-    assert not published.database.with_name(f"{PUBLISHED}.wal").exists()
 
 
 # --- snapshots --------------------------------------------------------------------------------------------------
