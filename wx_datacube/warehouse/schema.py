@@ -22,29 +22,30 @@ SCHEMA_VERSION = 1
 
 _ACCOUNT = "The account's name, as in WX_DATACUBE_ACCOUNT."
 _ENDPOINT = "The endpoint's name, as WeChat calls it."
+
 Columns = Mapping[str, tuple[str, str]]
 """Column name to its DuckDB type and its comment."""
 
 META: Columns = {
-    "schema_version": ("INTEGER", "Version of these tables; a newer one is refused by an older wx_datacube."),
-    "created_at": ("TIMESTAMP", "When this warehouse was made, Beijing time."),
+    "schema_version": ("INTEGER", "Version of these tables; an older wx_datacube rejects a newer one."),
+    "created_at": ("TIMESTAMP", "When this warehouse was created, Beijing time."),
 }
 API_CALLS: Columns = {
     "call_id": ("BIGINT", "Number of the attempt, in the order of commits."),
     "run_id": ("VARCHAR", "The Dagster run, or the command, that made it."),
     "account": ("VARCHAR", _ACCOUNT),
     "endpoint": ("VARCHAR", _ENDPOINT),
-    "begin_date": ("DATE", "First day asked for."),
-    "end_date": ("DATE", "Last day asked for, included."),
-    "asked": ("DATE[]", "The labels that the call was made for; others in the window are a free look-back."),
-    "refresh": ("BOOLEAN", "Whether stored labels were asked for again on purpose."),
-    "requested_at": ("TIMESTAMP", "When the attempt began, Beijing time; quotas and settling go by it."),
+    "begin_date": ("DATE", "First requested day."),
+    "end_date": ("DATE", "Last requested day, included."),
+    "asked": ("DATE[]", "The labels that the call was made for; other labels in the window cost nothing more."),
+    "refresh": ("BOOLEAN", "Whether the call is part of a refresh, which requests stored labels again."),
+    "requested_at": ("TIMESTAMP", "When the attempt began, Beijing time; it decides on quota and settling."),
     "elapsed_ms": ("INTEGER", "How long it took, in milliseconds."),
-    "http_status": ("INTEGER", "HTTP status; NULL when no answer came."),
+    "http_status": ("INTEGER", "HTTP status; NULL if no answer came."),
     "errcode": ("BIGINT", "WeChat's error code; NULL for an answer with data."),
-    "errmsg": ("VARCHAR", "WeChat's error text, or what went wrong on the way."),
+    "errmsg": ("VARCHAR", "WeChat's error text, or the error of the connection."),
     "rid": ("VARCHAR", "WeChat's request id, which its support asks for."),
-    "response": ("VARCHAR", "The body as it came (of an oversized one, its head)."),
+    "response": ("VARCHAR", "The body as received; only the beginning of an oversized one."),
 }
 LABEL_ANSWERS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
@@ -53,18 +54,21 @@ LABEL_ANSWERS: Columns = {
     "call_id": ("BIGINT", "The last call that answered for the label."),
     "fetched_at": ("TIMESTAMP", "When that call was made, Beijing time."),
     "settled": ("BOOLEAN", "Whether an empty answer of that call means that there was nothing."),
-    "clean": ("BOOLEAN", "Whether none of the label's rows in that answer was set apart."),
+    "clean": ("BOOLEAN", "Whether that answer has no rejected row of the label."),
     "shown": ("BIGINT", "Rows of the label in that answer."),
-    "known": ("BOOLEAN", "Whether any answer so far had rows of the label: others that come later are revisions."),
+    "known": (
+        "BOOLEAN",
+        "Whether any answer so far had rows of the label; later rows are then revisions.",
+    ),
 }
 REJECTED_ROWS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
     "endpoint": ("VARCHAR", _ENDPOINT),
-    "call_id": ("BIGINT", "The call whose answer held the row."),
-    "row": ("JSON", "The row as it came."),
+    "call_id": ("BIGINT", "The call whose answer has the row."),
+    "row": ("JSON", "The row as received."),
     "reason": (
         "VARCHAR",
-        "Why it is not in a table, the first that applies: missing_field, wrong_type, bad_value, before_2014_12_01,"
+        "Why it was rejected, the first reason that applies: missing_field, wrong_type, bad_value, before_2014_12_01,"
         " outside_window, wrong_label, duplicate_key.",
     ),
 }
@@ -76,41 +80,41 @@ REVISIONS: Columns = {
     "msg_type": ("INTEGER", "Message type of the row; NULL where its endpoint has none."),
     "count_interval": ("INTEGER", "Interval of the row; NULL where its endpoint has none."),
     "field": ("VARCHAR", "The figure that changed."),
-    "old": ("BIGINT", "What WeChat said before; NULL when the row was not there."),
-    "new": ("BIGINT", "What WeChat says since; NULL when the row vanished (it is kept in the table)."),
-    "seen_at": ("TIMESTAMP", "When the change was noticed, Beijing time."),
-    "old_call_id": ("BIGINT", "The call that brought the old value, or last answered without the row."),
+    "old": ("BIGINT", "The previous value; NULL if the row was absent."),
+    "new": ("BIGINT", "The new value; NULL if the row vanished (the table keeps it)."),
+    "seen_at": ("TIMESTAMP", "When the call that showed the change was made, Beijing time."),
+    "old_call_id": ("BIGINT", "The call that the old value came from, or the last answer without the row."),
     "new_call_id": ("BIGINT", "The call that showed the change."),
 }
 ACCOUNTS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
-    "appid": ("VARCHAR", "The AppID that the name is bound to since its first use."),
+    "appid": ("VARCHAR", "The AppID that the name has been bound to since its first use."),
     "start_date": ("DATE", "First day of history, as in WX_DATACUBE_START."),
     "added_at": ("TIMESTAMP", "When the account was first used, Beijing time."),
 }
 REFRESHES: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
     "endpoint": ("VARCHAR", _ENDPOINT),
-    "first": ("DATE", "The first label that it is about; NULL for the beginning of history."),
-    "last": ("DATE", "The last label that it is about; NULL for the newest that is due."),
+    "first": ("DATE", "The first label of the refresh; NULL for the start of history."),
+    "last": ("DATE", "The last label of the refresh; NULL for the newest due label."),
     "begun_at": ("TIMESTAMP", "When it began, Beijing time."),
-    "after_call_id": ("BIGINT", "The last call before it: later ones with the mark refresh belong to it."),
+    "after_call_id": ("BIGINT", "The last call before the refresh; later calls marked `refresh` belong to it."),
 }
 CATALOG: Columns = {
     "endpoint": ("VARCHAR", _ENDPOINT),
     "period": ("VARCHAR", "What a label stands for: day, week or month."),
     "max_span_days": ("INTEGER", "Days that one call may cover, both ends included."),
-    "description": ("VARCHAR", "What a row says."),
+    "description": ("VARCHAR", "What a row means."),
     "description_zh": ("VARCHAR", "一行数据的含义。"),
 }
 TABLES: Mapping[str, tuple[str, Columns]] = {
     "meta": ("Which version of wx_datacube's schema this file has.", META),
     "api_calls": ("The ledger: every attempt of a statistics call with its answer. Never deleted from.", API_CALLS),
-    "label_answers": ("The answer now in force for each label.", LABEL_ANSWERS),
-    "rejected_rows": ("Rows that WeChat sent and that are not to be trusted, set apart.", REJECTED_ROWS),
-    "revisions": ("What WeChat changed after it had been stored, each change once.", REVISIONS),
+    "label_answers": ("The current answer for each label.", LABEL_ANSWERS),
+    "rejected_rows": ("Rows that WeChat sent but that can't be trusted; no other table has them.", REJECTED_ROWS),
+    "revisions": ("Changes by WeChat of figures that were stored already, each change once.", REVISIONS),
     "accounts": ("The Official Accounts in this file.", ACCOUNTS),
-    "refreshes": ("The last refresh of each endpoint: one that was cut off goes on where it stopped.", REFRESHES),
+    "refreshes": ("The last refresh of each endpoint; an interrupted one is resumed.", REFRESHES),
     "endpoints": ("The catalog of endpoints.", CATALOG),
 }
 
@@ -131,7 +135,7 @@ def create_statements() -> Iterator[str]:
 def _typed_columns(endpoint: Endpoint) -> Columns:
     columns = {"account": ("VARCHAR", _ACCOUNT)}
     columns |= {column.name: (column.type, f"{column.en} {column.zh}") for column in endpoint.columns}
-    return columns | {"call_id": ("BIGINT", "The call that brought the values of this row.")}
+    return columns | {"call_id": ("BIGINT", "The call that the values of this row came from.")}
 
 
 def _table(name: str, comment: str, columns: Columns) -> Iterator[str]:
@@ -161,7 +165,7 @@ COVERAGE: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
     "endpoint": ("VARCHAR", _ENDPOINT),
     "label": ("DATE", "The day, the Monday of the week, or the 1st of the month."),
-    "state": ("VARCHAR", "landed, empty, implied (by a silent day: not asked) or missing."),
+    "state": ("VARCHAR", "landed, empty, implied (by a silent day, not requested) or missing."),
     "rows": ("BIGINT", "Rows of the label in the endpoint's table."),
     "fetched_at": ("TIMESTAMP", "When the label was last answered for, Beijing time."),
     "call_id": ("BIGINT", "The last call that answered for it."),
