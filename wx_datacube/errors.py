@@ -31,7 +31,7 @@ def one_line(text: str) -> str:
     return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
 
 
-def fault_of(error: BaseException) -> str:
+def describe_bug(error: BaseException) -> str:
     """Return an unforeseen error for a log: its class and traceback, without its text, which may hold secrets."""
     places = "".join(traceback.format_tb(error.__traceback__))
     return f"A fault of wx_datacube: {type(error).__name__}.\n{places}"
@@ -94,7 +94,7 @@ class WeChatError(WxDatacubeError):
         facts += [f"{self.attempts} attempts"] if self.attempts > 1 else []
         return one_line(f"{where}{super().__str__()}" + (f" [{', '.join(facts)}]" if facts else ""))
 
-    def after(self, attempts: int) -> Self:
+    def with_attempts(self, attempts: int) -> Self:
         """Set the number of attempts after which the caller gave up, and return this error."""
         self.attempts = attempts
         return self
@@ -166,7 +166,7 @@ class RequestRefused(WeChatError):
 class UnexpectedAnswer(WeChatError):
     """An answer that this program doesn't know: not JSON, no object, no list, an unknown errcode.
 
-    `passing` says that the answer may have been cut or garbled in transit, so that a retry made sense.
+    `transient` says that the answer may have been cut or garbled in transit, so that a retry made sense.
     """
 
     advice = (
@@ -181,17 +181,18 @@ class UnexpectedAnswer(WeChatError):
         errcode: int | None = None,
         rid: str | None = None,
         endpoint: str | None = None,
-        passing: bool = False,
+        transient: bool = False,
     ) -> None:
         super().__init__(message, advice=advice, errcode=errcode, rid=rid, endpoint=endpoint)
-        self.passing = passing
+        self.transient = transient
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What an errcode means: the class of its error, a sentence, and advice (None: the class's own).
 
-    The advice names the variables of a single account; `settings.Account.own` replaces them by those of one of several.
+    The advice names the variables of a single account; `settings.Account.with_own_variables` replaces them by those of
+    one of several.
     """
 
     kind: type[WeChatError]
@@ -202,7 +203,7 @@ class Meaning:
 _KEEP_SECRET = (
     "Do not reset the AppSecret: every other system of the account that uses it would be cut off at that moment."
 )
-_ANOTHER_FETCHER = (
+_TOKEN_CONFLICT = (
     "Another program replaces the account's token all the time: find it (it calls stable_token with force_refresh), "
     "or, with WX_DATACUBE_TOKEN_URL, see that the token server gives out the token in force. " + _KEEP_SECRET
 )
@@ -226,7 +227,7 @@ _FROZEN = "An administrator of the account finds the reason and the way to lift 
 
 BY_ERRCODE: dict[int, Meaning] = {
     -1: Meaning(TryAgain, "WeChat is busy."),
-    40001: Meaning(TokenRejected, "WeChat rejects the access token, and a fresh one too.", _ANOTHER_FETCHER),
+    40001: Meaning(TokenRejected, "WeChat rejects the access token, and a fresh one too.", _TOKEN_CONFLICT),
     40002: Meaning(RequestRefused, "WeChat does not know the grant_type of the token call."),
     40013: Meaning(
         NeedsPerson,
@@ -234,7 +235,7 @@ BY_ERRCODE: dict[int, Meaning] = {
         "Set WX_DATACUBE_APPID to the account's AppID (开发者ID): it begins with wx; a name that begins with gh_ is "
         "another number of the account.",
     ),
-    40014: Meaning(TokenRejected, "WeChat says that the access token is malformed.", _ANOTHER_FETCHER),
+    40014: Meaning(TokenRejected, "WeChat says that the access token is malformed.", _TOKEN_CONFLICT),
     40125: Meaning(NeedsPerson, "The AppSecret is wrong.", _RIGHT_SECRET),
     40164: Meaning(NeedsPerson, "WeChat refuses calls from this machine: its address is not whitelisted.", _WHITELIST),
     40243: Meaning(
@@ -246,7 +247,7 @@ BY_ERRCODE: dict[int, Meaning] = {
     41001: Meaning(RequestRefused, "WeChat got no access token."),
     41002: Meaning(RequestRefused, "WeChat got no AppID with the token call."),
     41004: Meaning(RequestRefused, "WeChat got no AppSecret with the token call."),
-    42001: Meaning(TokenRejected, "WeChat says that the access token has expired, a fresh one too.", _ANOTHER_FETCHER),
+    42001: Meaning(TokenRejected, "WeChat says that the access token has expired, a fresh one too.", _TOKEN_CONFLICT),
     43002: Meaning(RequestRefused, "WeChat wants POST for this call."),
     44002: Meaning(RequestRefused, "WeChat got an empty body."),
     45009: Meaning(QuotaExhausted, "The day's quota of this call is used up."),

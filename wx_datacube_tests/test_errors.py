@@ -239,7 +239,7 @@ def test_an_unknown_errcode_is_an_unexpected_answer() -> None:
 )
 def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
     """Threads that wait for one token each raise their own copy of what came of it."""
-    error = kind("What happened.", advice="Do this.", errcode=1, rid="r", endpoint="e").after(3)
+    error = kind("What happened.", advice="Do this.", errcode=1, rid="r", endpoint="e").with_attempts(3)
     twin = copy.copy(error)
 
     assert twin is not error
@@ -249,16 +249,16 @@ def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
 @pytest.mark.parametrize("told", [False, True])
 def test_what_an_error_was_told_is_kept_in_copies_and_nothing_more(told: bool) -> None:
     """Asking again makes no sense unless somebody said so."""
-    error = UnexpectedAnswer("Odd.", passing=True) if told else UnexpectedAnswer("Odd.")
+    error = UnexpectedAnswer("Odd.", transient=True) if told else UnexpectedAnswer("Odd.")
 
-    assert copy.copy(error).passing is told
+    assert copy.copy(error).transient is told
     assert error.attempts == 1
 
 
 @pytest.mark.parametrize(("attempts", "said"), [(1, False), (2, True)])
 def test_attempts_are_said_from_the_second_on(attempts: int, said: bool) -> None:
     """How often WeChat was asked tells a lasting trouble from a single refusal."""
-    line = str(error_for(-1).after(attempts))
+    line = str(error_for(-1).with_attempts(attempts))
 
     assert (f"{attempts} attempts" in line) is said
     assert "errcode -1" in line

@@ -30,13 +30,13 @@ LATE = "zero day"
 """The cause of alerts about a day without messages whose figures are probably late."""
 _STALE = dt.timedelta(days=1)
 """If no call was made for this long, nothing runs: schedules, daemon or cron are off."""
-_TAKEN = (
+_QUOTA_SHORT = (
     "配额不止一天不够用：请确认是否有其他程序占用，或调高 WX_DATACUBE_DAILY_CALLS。"
     " The quota did not suffice on more than one day: does another program of the account take it, or is"
     " WX_DATACUBE_DAILY_CALLS too low?"
 )
 _UNPUBLISHED = "微信尚未发布 · WeChat says that it has not published them yet (61503)."
-_ZERO = (
+_ZERO_DAY = (
     "{day} 没有任何消息，而此前 14 天每天都有：很可能是微信延迟发布，之后六天会自动重查。"
     " No message is stored for {day}, although there were messages on each of the 14 days before: WeChat is probably"
     " late. The calls of the next six days look at it again."
@@ -56,15 +56,17 @@ class Attention:
         return [*self.overdue, *self.late]
 
 
-def look(con: Connection, settings: Settings, accounts: Sequence[Account], now: dt.datetime) -> dict[str, Attention]:
+def find_alerts(
+    con: Connection, settings: Settings, accounts: Sequence[Account], now: dt.datetime
+) -> dict[str, Attention]:
     """Return the alerts about the accounts' labels at `now`, read from the published file `con`."""
     starts = {each.name: each.start for each in accounts}
     if not starts:
         return {}
-    return judge(con, settings, accounts, now, summaries(con, starts, now), calls_lately(con, now))
+    return alerts_from(con, settings, accounts, now, summaries(con, starts, now), calls_lately(con, now))
 
 
-def judge(
+def alerts_from(
     con: Connection,
     settings: Settings,
     accounts: Sequence[Account],
@@ -82,13 +84,13 @@ def judge(
     return {
         name: Attention(
             tuple(_overdue(name, overdue[name], asked.get(name), alerts, now, used_up, refused)),
-            tuple(Alert(LATE, f"{day}", Urgency.NOTE, _ZERO.format(day=day)) for day in zeros.get(name, ())),
+            tuple(Alert(LATE, f"{day}", Urgency.NOTE, _ZERO_DAY.format(day=day)) for day in zeros.get(name, ())),
         )
         for name in names
     }
 
 
-def tell(
+def note_and_send(
     con: Connection,
     settings: Settings,
     account: Account,
@@ -96,7 +98,7 @@ def tell(
     notify: Callable[[str], None] = lambda message: None,
 ) -> Attention:
     """Note the alerts about an account's labels, send the new ones, and return them all."""
-    found = look(con, settings, [account], now)[account.name]
+    found = find_alerts(con, settings, [account], now)[account.name]
     alerts = Alerts(settings.database, settings.webhook, lambda: now)
     alerts.note(account.name, Source.LABELS, None, found.alerts, notify)
     return found
@@ -112,29 +114,29 @@ def _overdue(
     refused: Collection[tuple[str, str]],
 ) -> list[Alert]:
     """Return one incident for everything that needs a person; each gap is a subject, so that growth is noticed."""
-    acute = [each for each in overdue if not each.waits]
-    if not acute:
+    needs_person = [each for each in overdue if not each.waits]
+    if not needs_person:
         return []
     yesterday = midnight_of(now) - dt.timedelta(days=1)
-    causes = alerts.in_the_way(account, yesterday)
-    if any((account, each.endpoint.name) in used_up for each in acute):
-        causes.append(_TAKEN)
-    if any((account, each.endpoint.name) in refused for each in acute):
+    causes = alerts.recent_failures(account, yesterday)
+    if any((account, each.endpoint.name) in used_up for each in needs_person):
+        causes.append(_QUOTA_SHORT)
+    if any((account, each.endpoint.name) in refused for each in needs_person):
         causes.append(_UNPUBLISHED)
-    text = _text(account, acute, asked_at, causes, now)
+    text = _text(account, needs_person, asked_at, causes, now)
     return [
         Alert(OVERDUE, f"{endpoint.name} {first}..{last}", Urgency.PERSON, text)
-        for endpoint, (first, last) in _joined(acute)
+        for endpoint, (first, last) in _joined(needs_person)
     ]
 
 
-def _joined(acute: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
+def _joined(needs_person: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
     """Yield the gaps of each endpoint.
 
     A gap that is split between history and newer labels is joined, so that it stays the same when that boundary moves.
     """
     before: tuple[Endpoint, Gap] | None = None
-    every = [(each.endpoint, gap) for each in acute for gap in each.gaps]
+    every = [(each.endpoint, gap) for each in needs_person for gap in each.gaps]
     for endpoint, (first, last) in sorted(every, key=lambda each: (each[0].name, each[1])):
         if before and before[0] is endpoint and due_on(before[1][1], endpoint.period) == first:
             before = endpoint, (before[1][0], last)
@@ -147,10 +149,10 @@ def _joined(acute: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
 
 
 def _text(
-    account: str, acute: Sequence[Overdue], asked_at: dt.datetime | None, causes: Sequence[str], now: dt.datetime
+    account: str, needs_person: Sequence[Overdue], asked_at: dt.datetime | None, causes: Sequence[str], now: dt.datetime
 ) -> str:
-    near = [each for each in acute if not each.history]
-    far = [each for each in acute if each.history]
+    near = [each for each in needs_person if not each.history]
+    far = [each for each in needs_person if each.history]
     parts = []
     if near:
         since = min(each.since for each in near)

@@ -37,11 +37,11 @@ BACKFILL = "backfill"
 
 _SIZE = 64 * 1024
 """The size of the file is a multiple of this many bytes. One multiple is more than a few hundred alerts need."""
-_PATIENCE = 30.0
+_LOCK_TIMEOUT = 30.0
 """Seconds to wait for the file's lock, which other processes hold for milliseconds."""
 _CLAIM_HOLDS = dt.timedelta(minutes=1)
 """How long no other process posts what one has claimed; the claimant may have been killed before it posted."""
-_TOGETHER = dt.timedelta(minutes=3)
+_GROUPING_TIME = dt.timedelta(minutes=3)
 """How long a run's new alert isn't sent again because it grows.
 
 Seven endpoints may hit the same error in a run. The first is sent at once, the others after this, by a tick or at
@@ -136,14 +136,14 @@ def alerts_of(errors: Iterable[Exception], subject: str) -> list[Alert]:
             # A used-up quota is one incident, whether WeChat reported it now or earlier.
             code = "" if errcode is None or asks is Urgency.TOMORROW else f" {errcode}"
             chinese = CHINESE[45009] if asks is Urgency.TOMORROW else CHINESE.get(errcode or 0, "")
-            text = str(error) if isinstance(error, WxDatacubeError) else _UNKNOWN.format(type(error).__name__)
+            text = str(error) if isinstance(error, WxDatacubeError) else _UNEXPECTED.format(type(error).__name__)
             token = isinstance(error, WeChatError) and error.endpoint in TOKEN_CALLS
             met = TOKEN if token else subject
             found.append(Alert(f"{type(error).__name__}{code}", met, asks, one_line(f"{chinese} {text}")))
     return found
 
 
-_UNKNOWN = "It failed for a reason that wx_datacube doesn't know ({}): see the run in Dagster, and please report it."
+_UNEXPECTED = "It failed for a reason that wx_datacube doesn't know ({}): see the run in Dagster, and please report it."
 
 
 class Alerts:
@@ -169,11 +169,11 @@ class Alerts:
         self,
         account: str,
         source: Source,
-        looked_at: Collection[str] | None,
+        checked: Collection[str] | None,
         found: Collection[Alert],
         notify: Callable[[str], None] = lambda message: None,
     ) -> None:
-        """Note the alerts found for the subjects `looked_at` (None: all of this source), and send the new ones.
+        """Note the alerts found for the subjects `checked` (None: all of this source), and send the new ones.
 
         Known alerts of these subjects that were not found are resolved. `notify` gets the reason if something could not
         be sent. If the folder can't be written, the alerts are sent all the same, and may be sent again.
@@ -182,49 +182,49 @@ class Alerts:
             return
         now = self._clock()
         within_a_run = source in (Source.CALLS, Source.RUNS)
-        claimed = self._changed(
-            lambda before: _updated(before, account, source, looked_at, found, now), account, notify, more=within_a_run
+        claimed = self._change(
+            lambda before: _updated(before, account, source, checked, found, now), account, notify, more=within_a_run
         )
         if claimed is None:
-            claimed = _updated([], account, source, looked_at, found, now)
-        self._tell(claimed, notify)
+            claimed = _updated([], account, source, checked, found, now)
+        self._send(claimed, notify)
 
-    def passed(self, account: str, endpoint: str, checks: Collection[str]) -> None:
+    def note_passed_checks(self, account: str, endpoint: str, checks: Collection[str]) -> None:
         """Note that these checks of an endpoint pass. The scheduled checks send those that fail."""
-        known = [each for each in self._known() if each["source"] == Source.CHECKS]
+        known = [each for each in self._stored() if each["source"] == Source.CHECKS]
         if any(_endpoint(subject) == endpoint for each in known for subject in each["subjects"]):
-            self._changed(lambda before: _without_checks(before, account, endpoint, checks), account)
+            self._change(lambda before: _without_checks(before, account, endpoint, checks), account)
 
-    def mended(self, account: str, *errors: type[Exception]) -> None:
+    def resolve(self, account: str, *errors: type[Exception]) -> None:
         """Resolve the alerts that runs raised for these classes of errors: somebody has checked that all is well."""
 
-        def over(each: _Kept) -> bool:
+        def is_resolved(each: _StoredAlert) -> bool:
             of_runs = (each["account"], each["source"]) == (account, Source.RUNS)
             return of_runs and str(each["cause"]).split()[0] in {error.__name__ for error in errors}
 
-        if any(over(each) for each in self._known()):
-            self._changed(lambda before: [each for each in before if not over(each)], account)
+        if any(is_resolved(each) for each in self._stored()):
+            self._change(lambda before: [each for each in before if not is_resolved(each)], account)
 
     def forget(self, account: str) -> None:
         """Drop the alerts of an account that was renamed or removed."""
         if self._path.exists():
-            self._changed(lambda before: [each for each in before if each["account"] != account], account)
+            self._change(lambda before: [each for each in before if each["account"] != account], account)
 
-    def _changed(
+    def _change(
         self,
-        change: "Callable[[list[_Kept]], list[_Kept]]",
+        change: "Callable[[list[_StoredAlert]], list[_StoredAlert]]",
         account: str | None,
         notify: Callable[[str], None] = lambda message: None,
         *,
         more: bool = False,
-    ) -> "list[_Kept] | None":
+    ) -> "list[_StoredAlert] | None":
         """Change the stored alerts; return those of the account (None: of all) to send now, claimed by this process.
 
         `more` says that other endpoints may hit the same error in a moment. Returns None if the folder can't be
         written.
         """
         try:
-            with locked(self._path.with_suffix(".lock"), timeout=_PATIENCE):
+            with locked(self._path.with_suffix(".lock"), timeout=_LOCK_TIMEOUT):
                 before = self._read()
                 after = change(before)
                 claimed = [] if self._webhook is None else _claimed(after, account, self._clock(), more)
@@ -240,24 +240,24 @@ class Alerts:
 
     # --- reading
 
-    def knows(self, account: str) -> bool:
+    def has_any(self, account: str) -> bool:
         """Return whether anything is stored about an account."""
-        return any(each["account"] == account for each in self._known())
+        return any(each["account"] == account for each in self._stored())
 
-    def standing(self, account: str) -> list[Alert]:
+    def open_for_person(self, account: str) -> list[Alert]:
         """Return the open alerts that need a person, without those about overdue labels."""
         return [
             Alert(each["cause"], subject, Urgency.PERSON, f"{each['text']} (since {each['since']})")
-            for each in self._known()
+            for each in self._stored()
             if (each["account"], each["urgency"]) == (account, Urgency.PERSON.name) and each["source"] != Source.LABELS
             for subject in each["subjects"]
         ]
 
-    def in_the_way(self, account: str, since: dt.datetime) -> list[str]:
+    def recent_failures(self, account: str, since: dt.datetime) -> list[str]:
         """Return the open alerts of calls and runs that last occurred at `since` or later, whatever their urgency."""
         return [
             f"{each['text']} (since {each['since']})"
-            for each in self._known()
+            for each in self._stored()
             if each["account"] == account
             and each["source"] in (Source.CALLS, Source.RUNS)
             and str(each.get("met", "")) >= _minute(since)
@@ -268,7 +268,7 @@ class Alerts:
 
         It is empty again as soon as any call of the account gets through, or `doctor` gets a token.
         """
-        for each in self._known():
+        for each in self._stored():
             of_token = (each["account"], each["source"]) == (account, Source.CALLS) and TOKEN in each["subjects"]
             if of_token and each["urgency"] == Urgency.PERSON.name and str(each.get("met", "")) >= _minute(since):
                 return str(each["text"])
@@ -281,11 +281,11 @@ class Alerts:
         if self._webhook is None:
             return
         now = self._clock()
-        untold = [each for each in self._known() if _untold(each)]
-        if untold and not any(_is_within(each.get("tried"), _RETRY_AFTER, now) for each in untold):
-            self._tell(self._changed(list, None, notify) or [], notify)
+        unsent = [each for each in self._stored() if _needs_sending(each)]
+        if unsent and not any(_is_within(each.get("tried"), _RETRY_AFTER, now) for each in unsent):
+            self._send(self._change(list, None, notify) or [], notify)
 
-    def _tell(self, claimed: "list[_Kept]", notify: Callable[[str], None]) -> None:
+    def _send(self, claimed: "list[_StoredAlert]", notify: Callable[[str], None]) -> None:
         """Post what was claimed: one message per account and urgency, split where the chat limits its size."""
         if self._webhook is None:
             return
@@ -294,56 +294,58 @@ class Alerts:
             post,
         )
 
-        messages: dict[tuple[str, str], list[_Kept]] = {}
+        messages: dict[tuple[str, str], list[_StoredAlert]] = {}
         for each in claimed:
             messages.setdefault((each["account"], each["urgency"]), []).append(each)
-        why_not, most = None, chat_of(self._webhook.reveal()).most
+        reason, max_bytes = None, chat_of(self._webhook.reveal()).max_bytes
         for asks in Urgency:
-            for (account, urgency), kept in messages.items():
+            for (account, urgency), stored in messages.items():
                 heading = f"wx_datacube · {account} · {asks.heading(self._clock().time())}"
-                for fitting in _fitting(kept, most - len(heading.encode())) if urgency == asks.name else ():
+                for fitting in (
+                    _split_messages(stored, max_bytes - len(heading.encode())) if urgency == asks.name else ()
+                ):
                     # After one failure nothing more is posted: each message may take its whole timeout.
-                    why_not = why_not or post(self._webhook, "\n".join([heading, *map(_line, fitting)]))
-                    self._settle(fitting, taken=why_not is None)
-        if why_not:
-            notify(f"Nobody was told of this: {why_not} It is told the next time.")
+                    reason = reason or post(self._webhook, "\n".join([heading, *map(_line, fitting)]))
+                    self._note_sent(fitting, accepted=reason is None)
+        if reason:
+            notify(f"Nobody was told of this: {reason} It is told the next time.")
 
-    def _settle(self, posted: "list[_Kept]", *, taken: bool) -> None:
+    def _note_sent(self, posted: "list[_StoredAlert]", *, accepted: bool) -> None:
         """Store whether the claimed alerts were sent."""
         subjects = {_identity(each): each["subjects"] for each in posted}
         tried = _minute(self._clock())
 
-        def settled(each: _Kept) -> _Kept:
+        def after_sending(each: _StoredAlert) -> _StoredAlert:
             if _identity(each) not in subjects:
                 return each
-            if not taken:
+            if not accepted:
                 return each | {"claimed": "", "tried": tried}
             # Ranges of missing labels grow: the newest ones include those sent before.
             before = [] if each["source"] == Source.LABELS else each["told"]
             told = list(dict.fromkeys([*before, *subjects[_identity(each)]]))
             return each | {"claimed": "", "tried": "", "told": told}
 
-        with suppress(OSError), locked(self._path.with_suffix(".lock"), timeout=_PATIENCE):
-            self._write([settled(each) for each in self._read()])
+        with suppress(OSError), locked(self._path.with_suffix(".lock"), timeout=_LOCK_TIMEOUT):
+            self._write([after_sending(each) for each in self._read()])
 
     # --- the file
 
-    def _known(self) -> "list[_Kept]":
+    def _stored(self) -> "list[_StoredAlert]":
         """Return the stored alerts; none if the file can't be read."""
         try:
             return self._read()
         except OSError:
             return []
 
-    def _read(self) -> "list[_Kept]":
+    def _read(self) -> "list[_StoredAlert]":
         try:
             found = json.loads(self._path.read_bytes())
         except (FileNotFoundError, ValueError):
             return []  # a power failure cut the write: alerts that persist are noted again
-        return [_of_today(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+        return [_upgraded(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
-    def _write(self, kept: "list[_Kept]") -> None:
-        body = json.dumps(kept, ensure_ascii=False).encode()
+    def _write(self, stored: "list[_StoredAlert]") -> None:
+        body = json.dumps(stored, ensure_ascii=False).encode()
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             os.pwrite(file, body + b" " * (-len(body) % _SIZE), 0)
@@ -352,7 +354,7 @@ class Alerts:
             os.close(file)
 
 
-_Kept = dict[str, Any]
+_StoredAlert = dict[str, Any]
 """An alert in the file.
 
 `account`, `source` and `cause` identify it. `urgency` and `text` are the alert's. `subjects` are those affected, `told`
@@ -361,22 +363,22 @@ sending, and `tried` when sending last failed.
 """
 
 
-def _of_today(kept: _Kept) -> _Kept:
+def _upgraded(stored: _StoredAlert) -> _StoredAlert:
     """Return an alert in the current format: an older version stored only whether it was sent."""
-    if isinstance(kept.get("told"), list):
-        return kept
-    return kept | {"told": list(kept["subjects"]) if kept.get("told") else []}
+    if isinstance(stored.get("told"), list):
+        return stored
+    return stored | {"told": list(stored["subjects"]) if stored.get("told") else []}
 
 
-def _identity(kept: _Kept) -> tuple[str, str, str]:
-    return kept["account"], kept["source"], kept["cause"]
+def _identity(stored: _StoredAlert) -> tuple[str, str, str]:
+    return stored["account"], stored["source"], stored["cause"]
 
 
-def _untold(kept: _Kept) -> bool:
+def _needs_sending(stored: _StoredAlert) -> bool:
     """Return whether it was never sent, or has grown since. The growth of one that resolves by itself isn't sent."""
-    if kept["told"] and kept["urgency"] in (Urgency.TOMORROW.name, Urgency.LATER.name):
+    if stored["told"] and stored["urgency"] in (Urgency.TOMORROW.name, Urgency.LATER.name):
         return False
-    return not all(any(_covers(told, subject) for told in kept["told"]) for subject in kept["subjects"])
+    return not all(any(_covers(told, subject) for told in stored["told"]) for subject in stored["subjects"])
 
 
 def _endpoint(subject: str) -> str:
@@ -392,18 +394,18 @@ def _covers(told: str, subject: str) -> bool:
     return bool(dots) and name == other and first <= begin and end <= last
 
 
-def _claimed(kept: list[_Kept], account: str | None, now: dt.datetime, more: bool) -> list[_Kept]:
+def _claimed(stored: list[_StoredAlert], account: str | None, now: dt.datetime, more: bool) -> list[_StoredAlert]:
     """Claim and return the alerts to send of an account (None: of all).
 
     Those that another process is about to send are left out.
     """
     claimed = []
-    for place, each in enumerate(kept):
-        mine = account in (None, each["account"]) and _untold(each)
-        began = more and each["told"] and _is_within(each["since"], _TOGETHER, now)
+    for place, each in enumerate(stored):
+        mine = account in (None, each["account"]) and _needs_sending(each)
+        began = more and each["told"] and _is_within(each["since"], _GROUPING_TIME, now)
         if mine and not began and not _is_within(each.get("claimed"), _CLAIM_HOLDS, now):
-            kept[place] = each | {"claimed": f"{now:%Y-%m-%d %H:%M:%S}"}
-            claimed.append(kept[place])
+            stored[place] = each | {"claimed": f"{now:%Y-%m-%d %H:%M:%S}"}
+            claimed.append(stored[place])
     return claimed
 
 
@@ -412,16 +414,16 @@ def _is_within(moment: str | None, span: dt.timedelta, now: dt.datetime) -> bool
     return bool(moment) and dt.datetime.fromisoformat(str(moment)) > now - span
 
 
-def _line(kept: _Kept) -> str:
-    others = list(dict.fromkeys(map(_endpoint, kept["subjects"])))[1:] if kept["source"] != Source.LABELS else []
-    return f"• {kept['text']}" + (f" (同样 · also: {', '.join(others)})" if others else "")
+def _line(stored: _StoredAlert) -> str:
+    others = list(dict.fromkeys(map(_endpoint, stored["subjects"])))[1:] if stored["source"] != Source.LABELS else []
+    return f"• {stored['text']}" + (f" (同样 · also: {', '.join(others)})" if others else "")
 
 
-def _fitting(kept: Sequence[_Kept], most: int) -> Iterator[list[_Kept]]:
+def _split_messages(stored: Sequence[_StoredAlert], max_bytes: int) -> Iterator[list[_StoredAlert]]:
     """Yield the alerts of each message: as many as have lines of `most` bytes together, at least one."""
-    message: list[_Kept] = []
-    for each in kept:
-        if message and sum(len(_line(one).encode()) + 1 for one in [*message, each]) > most:
+    message: list[_StoredAlert] = []
+    for each in stored:
+        if message and sum(len(_line(one).encode()) + 1 for one in [*message, each]) > max_bytes:
             yield message
             message = []
         message.append(each)
@@ -429,7 +431,9 @@ def _fitting(kept: Sequence[_Kept], most: int) -> Iterator[list[_Kept]]:
         yield message
 
 
-def _without_checks(before: list[_Kept], account: str, endpoint: str, checks: Collection[str]) -> list[_Kept]:
+def _without_checks(
+    before: list[_StoredAlert], account: str, endpoint: str, checks: Collection[str]
+) -> list[_StoredAlert]:
     """Return the alerts without those of these checks of an endpoint."""
     after = []
     for each in before:
@@ -442,28 +446,28 @@ def _without_checks(before: list[_Kept], account: str, endpoint: str, checks: Co
 
 
 def _updated(
-    before: Iterable[_Kept],
+    before: Iterable[_StoredAlert],
     account: str,
     source: Source,
-    looked_at: Collection[str] | None,
+    checked: Collection[str] | None,
     found: Iterable[Alert],
     now: dt.datetime,
-) -> list[_Kept]:
+) -> list[_StoredAlert]:
     """Return the alerts after some subjects of an account were looked at (None: all of them).
 
     An alert without subjects left is resolved.
     """
-    there = {(trouble.cause, trouble.subject): trouble for trouble in found}
-    kept = []
+    found_by_key = {(alert.cause, alert.subject): alert for alert in found}
+    stored = []
     for each in before:
         subjects = each["subjects"]
         if (each["account"], each["source"]) == (account, source.value):
-            looked = subjects if looked_at is None else looked_at
-            subjects = [it for it in subjects if it not in looked or (each["cause"], it) in there]
-        if subjects or any((account, source.value, cause) == _identity(each) for cause, _ in there):
-            kept.append(each | {"subjects": subjects})
-    mine = {each["cause"]: each for each in kept if (each["account"], each["source"]) == (account, source.value)}
-    for (cause, subject), trouble in there.items():
+            looked = subjects if checked is None else checked
+            subjects = [it for it in subjects if it not in looked or (each["cause"], it) in found_by_key]
+        if subjects or any((account, source.value, cause) == _identity(each) for cause, _ in found_by_key):
+            stored.append(each | {"subjects": subjects})
+    mine = {each["cause"]: each for each in stored if (each["account"], each["source"]) == (account, source.value)}
+    for (cause, subject), alert in found_by_key.items():
         if cause not in mine:
             mine[cause] = {
                 "account": account,
@@ -473,12 +477,12 @@ def _updated(
                 "since": _minute(now),
                 "told": [],
             }
-            kept.append(mine[cause])
+            stored.append(mine[cause])
         # The text is about the first subject.
         subjects = [subject, *(each for each in mine[cause]["subjects"] if each != subject)]
-        new = {"urgency": trouble.urgency.name, "text": trouble.text, "met": _minute(now), "subjects": subjects}
+        new = {"urgency": alert.urgency.name, "text": alert.text, "met": _minute(now), "subjects": subjects}
         mine[cause] |= new
-    return kept
+    return stored
 
 
 def _minute(moment: dt.datetime) -> str:

@@ -81,14 +81,14 @@ def _is_only_left(settings: Settings, account: str, renamed: str | None = None) 
 def _traces(settings: Settings, account: str) -> dict[str, bool]:
     """What `_forget` would find."""
     return {
-        "its troubles": Alerts(settings.database).knows(account),
+        "its alerts": Alerts(settings.database).has_any(account),
         "its report": report_file(settings.database, account).exists(),
         "its history in Dagster": is_remembered(settings, account),
     }
 
 
 def _forget(settings: Settings, account: str) -> None:
-    """What is about the account beside the database: its troubles, its report, its history in Dagster."""
+    """What is about the account beside the database: its alerts, its report, its history in Dagster."""
     Alerts(settings.database).forget(account)
     report = report_file(settings.database, account)
     if report.exists():

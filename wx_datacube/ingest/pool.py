@@ -27,7 +27,7 @@ from wx_datacube.errors import (
     TryAgain,
     UnexpectedAnswer,
     WeChatError,
-    fault_of,
+    describe_bug,
 )
 from wx_datacube.ingest.windows import Window
 from wx_datacube.warehouse.files import Connection, Warehouse
@@ -226,7 +226,7 @@ class FetchPool:
             with self._lock:
                 self._failed(window, error)
         except Exception as error:  # a bug in this package, which the other windows would hit too
-            log.error("%s", fault_of(error))
+            log.error("%s", describe_bug(error))
             with self._lock:
                 self._stop = self._stop or UnexpectedAnswer(
                     f"A fault of wx_datacube: {type(error).__name__}.",

@@ -191,8 +191,8 @@ class Ingest:
         met = [error for error in report.errors if error.attempts]
         if report.calls or met:  # labels that are stored or held back say nothing about calls
             found = alerts_of(met, endpoint.name)
-            looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # every call needs a token
-            self.alerts.note(self.account.name, Source.CALLS, looked_at, found, task.notify)
+            checked = [endpoint.name, *([TOKEN] if report.calls else [])]  # every call needs a token
+            self.alerts.note(self.account.name, Source.CALLS, checked, found, task.notify)
         return report
 
     def ask_again(
@@ -510,7 +510,7 @@ def _unknown_day(word: known.CallOutcome, label: dt.date, endpoint: Endpoint) ->
         f"{ENDPOINTS[0].name} of the same days is not there yet, and silent days need no call, so none was made.",
         advice="Run the same again once it is.",
         endpoint=endpoint.name,
-    ).after(0)
+    ).with_attempts(0)
 
 
 # --- several labels per call ------------------------------------------------------------------------------------

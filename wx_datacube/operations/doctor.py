@@ -39,8 +39,8 @@ def start_hint(account: Account, begun: known.Beginning) -> str:
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Finding]:
     """Credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
     yield from (Finding(False, warning) for warning in settings.warnings)
-    if account.fault is not None:
-        yield Finding(False, str(account.fault))
+    if account.settings_error is not None:
+        yield Finding(False, str(account.settings_error))
         return
     files, *others = _folders(settings, account, clock)
     yield from (files, *others)
@@ -55,12 +55,12 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield Finding(False, str(error))
             return
         yield Finding(True, _TOKEN_OF_SERVER if account.token_url else _TOKEN)
-        troubles = Alerts(settings.database)
-        troubles.note(account.name, Source.CALLS, [TOKEN], [])
+        alerts = Alerts(settings.database)
+        alerts.note(account.name, Source.CALLS, [TOKEN], [])
         if not files.well:
             yield Finding(False, "No endpoint is asked: its answer could not be kept (see above).")
             return
-        troubles.mended(account.name, SettingsError)
+        alerts.resolve(account.name, SettingsError)
         for endpoint in ENDPOINTS:
             yield _endpoint(client, settings, account, endpoint, clock)
 

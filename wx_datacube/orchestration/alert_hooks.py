@@ -32,13 +32,11 @@ def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefini
     return frozenset({failed, succeeded})
 
 
-def _note(
-    context: dg.HookContext, account: str, looked_at: Sequence[str], found: Sequence[Alert], clock: Clock
-) -> None:
+def _note(context: dg.HookContext, account: str, checked: Sequence[str], found: Sequence[Alert], clock: Clock) -> None:
     try:
         settings = load_settings()
     except SettingsError as error:
         context.log.warning(f"Nobody could be told of this: {error}")
         return
-    troubles = Alerts(settings.database, settings.webhook, clock)
-    troubles.note(account, Source.RUNS, looked_at, found, context.log.warning)
+    alerts = Alerts(settings.database, settings.webhook, clock)
+    alerts.note(account, Source.RUNS, checked, found, context.log.warning)

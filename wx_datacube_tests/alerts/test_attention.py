@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.alerts.attention import Attention, look, tell
+from wx_datacube.alerts.attention import Attention, find_alerts, note_and_send
 from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
 from wx_datacube.cli.status import show_statuses
 from wx_datacube.config.settings import Account, Secret, Settings
@@ -51,19 +51,19 @@ class Shop:
             store_calls(con, [answered(MESSAGES, day, at=NOON, asked=[day])])
         warehouse.publish()
 
-    def look(self) -> Attention:
+    def find_alerts(self) -> Attention:
         """What is to be said now."""
         with Warehouse(self.settings.database).reading() as con:
-            return look(con, self.settings, [self.account], self.now)["shop"]
+            return find_alerts(con, self.settings, [self.account], self.now)["shop"]
 
-    def tell(self) -> None:
+    def note_and_send(self) -> None:
         """Tell it."""
         with Warehouse(self.settings.database).reading() as con:
-            tell(con, self.settings, self.account, self.now)
+            note_and_send(con, self.settings, self.account, self.now)
 
     def said(self) -> str:
         """The one text about what is missing."""
-        (text,) = {each.text for each in self.look().overdue}
+        (text,) = {each.text for each in self.find_alerts().overdue}
         return text
 
 
@@ -106,7 +106,7 @@ def test_a_day_without_messages_is_probably_late(
     made.landed(*days(1, 18))
     made.empty(day(19))
     for _ in range(2):
-        made.tell()
+        made.note_and_send()
     show_statuses(read_status(made.settings, [made.account], lambda: made.now))
 
     text = next(text for text in receiver.texts if "2026-11-19 没有任何消息" in text)
@@ -118,11 +118,11 @@ def test_a_day_without_messages_is_probably_late(
 def test_what_grew_less_is_not_told_again(made: Shop, receiver: Receiver) -> None:
     """Some of history landed: what is still missing was told, wherever history ends now."""
     made.landed()
-    made.tell()
+    made.note_and_send()
     made.landed(*days(3, 12), at=MORNING - 7 * DAY)
-    made.tell()
+    made.note_and_send()
     assert len(receiver.texts) == 1
 
     made.now += DAY
-    made.tell()
+    made.note_and_send()
     assert len(receiver.texts) == 2

@@ -64,9 +64,9 @@ class Book:
         """The file."""
         return self.alerts._path
 
-    def note(self, found: list[Alert], *looked_at: str, account: str = "shop", source: Source = Source.CALLS) -> None:
+    def note(self, found: list[Alert], *checked: str, account: str = "shop", source: Source = Source.CALLS) -> None:
         """Note what was found of subjects; without any, of the ones found."""
-        subjects = looked_at or tuple(each.subject for each in found)
+        subjects = checked or tuple(each.subject for each in found)
         self.alerts.note(account, source, subjects, found, self.said.append)
 
 
@@ -83,11 +83,11 @@ def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -
         book.note(DENIED)
 
     (text,) = receiver.texts
-    heading, trouble = text.split("\n")
+    heading, alert = text.split("\n")
     assert heading == "wx_datacube · shop · 需要您处理 · needs you"
-    assert trouble.startswith("• 该账号没有这个接口的权限")
-    assert "getupstreammsg: The account may not call this endpoint. Only certified accounts (微信认证)" in trouble
-    assert "[errcode 48001]" in trouble
+    assert alert.startswith("• 该账号没有这个接口的权限")
+    assert "getupstreammsg: The account may not call this endpoint. Only certified accounts (微信认证)" in alert
+    assert "[errcode 48001]" in alert
     assert book.said == []
 
 
@@ -169,7 +169,9 @@ def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Rece
 
 def test_who_was_killed_while_posting_has_told_nothing(book: Book, receiver: Receiver) -> None:
     """What it had claimed is told by the next one, a minute later."""
-    (claimed,) = book.alerts._changed(lambda kept: _updated(kept, "shop", Source.CALLS, None, DENIED, book.now), "shop")
+    (claimed,) = book.alerts._change(
+        lambda stored: _updated(stored, "shop", Source.CALLS, None, DENIED, book.now), "shop"
+    )
     assert claimed["claimed"]
     book.note(DENIED)
     assert receiver.texts == []
@@ -190,7 +192,7 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, 
     begun = time.monotonic()
     another = Book(tmp_path, None)
     another.note(USED_UP)
-    assert len(another.alerts.standing("shop")) == 1
+    assert len(another.alerts.open_for_person("shop")) == 1
     took = time.monotonic() - begun
 
     assert posting.is_alive()
@@ -252,21 +254,21 @@ def test_what_needs_somebody_stands(book: Book) -> None:
     book.note([FLAGGED], source=Source.CHECKS)
     book.note([missing(24)], source=Source.LABELS)
 
-    denied, flagged = book.alerts.standing("shop")
+    denied, flagged = book.alerts.open_for_person("shop")
     assert (denied.cause, flagged.cause) == ("NeedsPerson 48001", FLAGGED.cause)
     assert denied.text.endswith("(since 2026-11-24 08:30)")
-    assert book.alerts.standing("news") == []
+    assert book.alerts.open_for_person("news") == []
 
 
 def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
     """In any run of its endpoint, before the checks are judged again at 12:35; what failed again is told again."""
     book.note([FLAGGED], source=Source.CHECKS)
-    book.alerts.passed("shop", "getupstreammsgweek", [FLAGGED.cause])
-    book.alerts.passed("shop", "getupstreammsg", ["keys_are_unique"])
-    assert len(book.alerts.standing("shop")) == 1
+    book.alerts.note_passed_checks("shop", "getupstreammsgweek", [FLAGGED.cause])
+    book.alerts.note_passed_checks("shop", "getupstreammsg", ["keys_are_unique"])
+    assert len(book.alerts.open_for_person("shop")) == 1
 
-    book.alerts.passed("shop", "getupstreammsg", [FLAGGED.cause])
-    assert book.alerts.standing("shop") == []
+    book.alerts.note_passed_checks("shop", "getupstreammsg", [FLAGGED.cause])
+    assert book.alerts.open_for_person("shop") == []
     book.note([FLAGGED], source=Source.CHECKS)
     assert len(receiver.texts) == 2
 
@@ -290,7 +292,7 @@ def test_nothing_is_told_where_nobody_is_to_be_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
     book.note(DENIED)
-    assert len(book.alerts.standing("shop")) == 1
+    assert len(book.alerts.open_for_person("shop")) == 1
     assert book.said == []
 
 
@@ -351,8 +353,8 @@ def test_what_cannot_be_noted_is_told_nevertheless(tmp_path: Path, receiver: Rec
 
     assert len(receiver.texts) == 1
     assert book.said == []
-    assert book.alerts.standing("shop") == []  # of what can't be read, nothing is known
-    assert not book.alerts.knows("shop")
+    assert book.alerts.open_for_person("shop") == []  # of what can't be read, nothing is known
+    assert not book.alerts.has_any("shop")
 
 
 @pytest.mark.parametrize("half", [b"", b"[{", b"{}", b"\x00" * 100, b"null"])
@@ -407,14 +409,14 @@ def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
 )
 def test_trouble_with_the_token_is_of_no_endpoint(endpoint: str, subject: str) -> None:
     """Seven endpoints wait for one token: it is one trouble, and the first token ends it for all of them."""
-    (trouble,) = alerts_of([error_for(40164, endpoint=endpoint)], "getupstreammsg")
+    (alert,) = alerts_of([error_for(40164, endpoint=endpoint)], "getupstreammsg")
 
-    assert trouble.subject == subject
+    assert alert.subject == subject
 
 
 def test_the_text_of_an_unexpected_error_is_not_told() -> None:
     """Who knows what it holds: its name is enough to find the run."""
-    (trouble,) = alerts_of([RuntimeError(f"at https://example.com/?key={KEY}")], "getupstreammsg")
+    (alert,) = alerts_of([RuntimeError(f"at https://example.com/?key={KEY}")], "getupstreammsg")
 
-    assert "RuntimeError" in trouble.text
-    assert KEY not in trouble.text
+    assert "RuntimeError" in alert.text
+    assert KEY not in alert.text

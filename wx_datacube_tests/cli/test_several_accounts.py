@@ -201,10 +201,10 @@ def test_every_command_can_be_about_one_account(name: str) -> None:
 @pytest.mark.parametrize("errcode", BY_ERRCODE)
 def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
     """Of several accounts no advice names a variable of a single one, which nothing reads."""
-    advice = Account("shop", single=False).own(error_for(errcode, token_call=True).advice)
+    advice = Account("shop", single=False).with_own_variables(error_for(errcode, token_call=True).advice)
 
     assert re.findall(r"WX_DATACUBE_(?:APPID|SECRET|TOKEN_URL|START)\b", advice) == []
-    assert Account("shop").own(advice) == advice
+    assert Account("shop").with_own_variables(advice) == advice
 
 
 def test_what_needs_a_person_names_the_accounts_own_variables(it: DagsterEnv, both: Company, run: Said) -> None:
@@ -416,7 +416,7 @@ def is_known(it: DagsterEnv, account: str) -> list[bool]:
     with project_instance(it.folder) as instance:
         history = instance.has_asset_key(dg.AssetKey([account, DAYS.name]))
     report = report_file(it.warehouse.database, account).exists()
-    return [history, report, bool(Alerts(it.warehouse.database).standing(account))]
+    return [history, report, bool(Alerts(it.warehouse.database).open_for_person(account))]
 
 
 def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> None:
@@ -452,7 +452,7 @@ def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv
     done = remove(it, "news", "")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{LEFT} its troubles, its report, its history in Dagster.\n" in done.stdout
+    assert f"{LEFT} its alerts, its report, its history in Dagster.\n" in done.stdout
     assert "Remove them?" not in done.stdout
     assert (is_known(it, "news"), is_known(it, "shop")) == ([False] * 3, [True] * 3)
     again = remove(it, "news", "y\n")

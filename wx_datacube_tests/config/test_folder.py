@@ -7,7 +7,7 @@ import pytest
 
 from wx_datacube.cli import commands
 from wx_datacube.config.environment import find_project
-from wx_datacube.config.folder import FILES, content
+from wx_datacube.config.folder import FILES, template
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_it_makes_a_folder_in_which_commands_work(tmp_path: Path, capsys: pytest
 def test_it_makes_one_of_the_current_folder(tmp_path: Path) -> None:
     """Without DIR."""
     assert commands.run(["init"]) == 0
-    assert {name: (tmp_path / name).read_text() for name in FILES} == {name: content(name) for name in FILES}
+    assert {name: (tmp_path / name).read_text() for name in FILES} == {name: template(name) for name in FILES}
 
 
 def test_once_more_it_makes_what_is_lacking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

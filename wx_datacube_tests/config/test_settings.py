@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from wx_datacube.config.environment import effective_environ, environment_elsewhere, find_project, load_settings
+from wx_datacube.config.environment import child_environment, effective_environ, find_project, load_settings
 from wx_datacube.config.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Account, Secret, Settings, variable
 from wx_datacube.errors import SettingsError
 from wx_datacube_tests.rights import anybody, nobody_special
@@ -158,7 +158,7 @@ class TestDotenv:
         (code / ".env").write_text("WX_DATACUBE_ACCOUNT=shop\n")
         (other / ".env").write_text("WX_DATACUBE_ACCOUNT=wrong\n")
 
-        for name, value in environment_elsewhere(load_settings(cwd=code)).items():
+        for name, value in child_environment(load_settings(cwd=code)).items():
             monkeypatch.setenv(name, value)
 
         assert load_settings(cwd=other).account().name == "shop"

@@ -78,13 +78,13 @@ def test_a_wrong_secret_is_over_with_the_first_token(it: DagsterEnv, emulated: E
         emulated.control.set(secret="f" * 32)
         emulated.control.revoke_tokens()
         assert not it.run(DAYS, START, LAST, refresh=True).success
-        assert len(Alerts(it.warehouse.database).standing("default")) == 1
+        assert len(Alerts(it.warehouse.database).open_for_person("default")) == 1
         emulated.control.set(secret=secret)
         if heal == "a run":
             assert it.run(SENDERS, START, LAST, refresh=True).success
         else:
             assert all(each.well for each in examine(it.settings, it.settings.account()))
-        assert Alerts(it.warehouse.database).standing("default") == []
+        assert Alerts(it.warehouse.database).open_for_person("default") == []
 
     assert headings(receiver) == ["需要您处理"] * 2
 
@@ -239,10 +239,10 @@ def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: DagsterEn
     """Schedules may have gone on since: `status` would need a person until somebody types `backfill` again."""
     it.configure(API_URL=emulated.api_url, START=START)
     assert commands.run(["backfill"]) == 2
-    (standing,) = Alerts(it.warehouse.database).standing("default")
+    (standing,) = Alerts(it.warehouse.database).open_for_person("default")
     assert "There are no credentials" in standing.text
 
     it.use(emulated, START=START)
     assert it.run(DAYS, START, LAST).success
 
-    assert Alerts(it.warehouse.database).standing("default") == []
+    assert Alerts(it.warehouse.database).open_for_person("default") == []

@@ -233,7 +233,7 @@ def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: D
 
     assert {call.endpoint for call in emulated.control.statistics_calls()} == {DAYS.name}
     assert run.success == (dead == "45009")
-    (met,) = Alerts(it.settings.database).in_the_way("default", dt.datetime.min)
+    (met,) = Alerts(it.settings.database).recent_failures("default", dt.datetime.min)
     assert f"{DAYS.name}: " in met
 
 

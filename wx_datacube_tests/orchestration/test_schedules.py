@@ -308,12 +308,12 @@ def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: Dagster
 def test_a_token_that_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None:
     """40164 comes from the token call, which is in no ledger; it is over as soon as a token was had."""
     refused = alerts_of([error_for(40164, endpoint="stable_token", token_call=True)], DAYS.name)
-    troubles = Alerts(it.settings.database, clock=lambda: NOW - dt.timedelta(hours=1))
-    troubles.note("default", Source.CALLS, [TOKEN], refused)
+    alerts = Alerts(it.settings.database, clock=lambda: NOW - dt.timedelta(hours=1))
+    alerts.note("default", Source.CALLS, [TOKEN], refused)
 
     requests, skipped = tick(it)
     tomorrow = tick(it, now=NOW + dt.timedelta(days=1))[0]
-    troubles.note("default", Source.CALLS, [TOKEN], [])
+    alerts.note("default", Source.CALLS, [TOKEN], [])
 
     assert requests == []
     assert "not whitelisted" in skipped

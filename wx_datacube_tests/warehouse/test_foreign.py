@@ -309,7 +309,7 @@ def test_troubles_are_noted_through_no_link(tmp_path: Path) -> None:
     precious.write_text("quarterly figures")
     (tmp_path / "figures.locks" / "troubles").symlink_to(precious)
 
-    trouble = Alert("NeedsPerson", MESSAGES.name, Urgency.PERSON, "Somebody has to act.")
-    Alerts(tmp_path / NAME).note("shop", Source.CALLS, [MESSAGES.name], [trouble])
+    alert = Alert("NeedsPerson", MESSAGES.name, Urgency.PERSON, "Somebody has to act.")
+    Alerts(tmp_path / NAME).note("shop", Source.CALLS, [MESSAGES.name], [alert])
 
     assert precious.read_text() == "quarterly figures"

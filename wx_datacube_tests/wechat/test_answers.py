@@ -133,7 +133,7 @@ class TestUnexpected:
         attempt, error = read(body)
 
         assert isinstance(error, UnexpectedAnswer)
-        assert not error.passing
+        assert not error.transient
         assert attempt.response == body
         assert attempt.errmsg == error.message
 
@@ -173,7 +173,7 @@ class TestUnexpected:
         attempt, error = read(body)
 
         assert isinstance(error, UnexpectedAnswer)
-        assert error.passing
+        assert error.transient
         assert not attempt.ok
         assert duckdb.sql("SELECT ?", params=[attempt.response]).fetchall() == [(attempt.response,)]
 
@@ -189,7 +189,7 @@ class TestUnexpected:
         """WeChat answers 200, or 404 for a path that doesn't exist."""
         attempt, error = read('{"list":[]}', status)
         assert isinstance(error, UnexpectedAnswer)
-        assert not error.passing
+        assert not error.transient
         assert not attempt.ok
         assert attempt.http_status == status
 
