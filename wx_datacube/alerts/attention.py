@@ -8,7 +8,8 @@ import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
+from wx_datacube.alerts.alert import Alert, Source, Urgency
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import due_on, midnight_of
 from wx_datacube.config.settings import Account, Settings

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from wx_datacube.alerts.store import TOKEN, Alerts, Source, alerts_of
+from wx_datacube.alerts.alert import TOKEN, Source, alerts_of
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import Clock, beijing_now, midnight_of, settled_at
 from wx_datacube.config.settings import Account, Secret, Settings

@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wx_datacube.alerts.store import TOKEN, Alerts, Source
+from wx_datacube.alerts.alert import TOKEN, Source
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now, settled_at
 from wx_datacube.config.settings import Account, Settings

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from wx_datacube.alerts.store import BACKFILL, Alert, Alerts, Source, alerts_of
+from wx_datacube.alerts.alert import BACKFILL, Alert, Source, alerts_of
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WeChatError

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from wx_datacube.alerts.alert import Alert, Source, Urgency
 from wx_datacube.alerts.attention import note_and_send
-from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import BEIJING, SETTLED_HOUR, Clock
 from wx_datacube.config.environment import load_settings

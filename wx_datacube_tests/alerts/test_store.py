@@ -10,17 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.alerts.store import (
-    CHINESE,
-    TOKEN,
-    Alert,
-    Alerts,
-    Source,
-    Urgency,
-    _updated,
-    alerts_of,
-    urgency,
-)
+from wx_datacube.alerts.alert import CHINESE, TOKEN, Alert, Source, Urgency, alerts_of, urgency_of
+from wx_datacube.alerts.store import Alerts
+from wx_datacube.alerts.stored_alert import updated
 from wx_datacube.config.settings import Secret
 from wx_datacube.errors import (
     BY_ERRCODE,
@@ -62,7 +54,7 @@ class Book:
     @property
     def path(self) -> Path:
         """The file."""
-        return self.alerts._path
+        return self.alerts._file.path
 
     def note(self, found: list[Alert], *checked: str, account: str = "shop", source: Source = Source.CALLS) -> None:
         """Note what was found of subjects; without any, of the ones found."""
@@ -170,7 +162,7 @@ def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Rece
 def test_who_was_killed_while_posting_has_told_nothing(book: Book, receiver: Receiver) -> None:
     """What it had claimed is told by the next one, a minute later."""
     (claimed,) = book.alerts._change(
-        lambda stored: _updated(stored, "shop", Source.CALLS, None, DENIED, book.now), "shop"
+        lambda stored: updated(stored, "shop", Source.CALLS, None, DENIED, book.now), "shop"
     )
     assert claimed["claimed"]
     book.note(DENIED)
@@ -393,7 +385,7 @@ def test_no_secret_is_kept(book: Book) -> None:
 )
 def test_what_an_error_asks_of_a_person(error: Exception, asks: Urgency | None) -> None:
     """By its class, as everything is."""
-    assert urgency(error) is asks
+    assert urgency_of(error) is asks
 
 
 def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
+from wx_datacube.alerts.alert import Alert, Source, Urgency
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import BEIJING
 from wx_datacube.cli import commands

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.alerts.store import Alerts, Source, alerts_of
+from wx_datacube.alerts.alert import Source, alerts_of
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.cli import commands

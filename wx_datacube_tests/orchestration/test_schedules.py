@@ -10,7 +10,8 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-from wx_datacube.alerts.store import TOKEN, Alerts, Source, alerts_of
+from wx_datacube.alerts.alert import TOKEN, Source, alerts_of
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, due_labels
 from wx_datacube.definitions import build_defs

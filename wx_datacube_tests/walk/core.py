@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wx_datacube.alerts.alert import BACKFILL, Source, alerts_of
 from wx_datacube.alerts.attention import note_and_send
-from wx_datacube.alerts.store import BACKFILL, Alerts, Source, alerts_of
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.environment import load_settings

@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
+from wx_datacube.alerts.alert import Alert, Source, Urgency
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import WarehouseError, WxDatacubeError
 from wx_datacube.warehouse.files import Warehouse
