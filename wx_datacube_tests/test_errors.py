@@ -74,7 +74,7 @@ ADVICE_NAMES = {
     "解冻": {40243},
     "微信认证": {48001},
     "数据统计接口": {48001},
-    "the reason": {48004, 50002, 50004, 50007},
+    "how to lift the restriction": {48004, 50002, 50004, 50007},
     "platform": {61007},
     "a newer version of wx_datacube": {47009},
     "by noon Beijing time": {61503},
@@ -184,7 +184,7 @@ def test_a_refused_address_is_kept_and_named() -> None:
     assert isinstance(error, NeedsPerson)
     assert error.ip == "203.0.113.7"
     assert "address 203.0.113.7 is not whitelisted" in error.message
-    assert "adds 203.0.113.7 to its API IP whitelist (IP白名单)" in error.advice
+    assert "add 203.0.113.7 to its API IP whitelist (IP白名单)" in error.advice
     assert "Do not reset the AppSecret" in str(error)
 
 
@@ -234,7 +234,7 @@ def test_an_unknown_errcode_is_an_unexpected_answer() -> None:
 
     assert type(error) is UnexpectedAnswer
     assert (error.errcode, error.rid) == (99999, "abc")
-    assert "not known" in error.message
+    assert "unknown" in error.message
 
 
 @pytest.mark.parametrize(

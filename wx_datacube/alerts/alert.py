@@ -11,6 +11,7 @@ from enum import Enum, StrEnum
 
 from wx_datacube.errors import (
     TOKEN_CALLS,
+    NeedsPerson,
     NotReady,
     QuotaExhausted,
     TryAgain,
@@ -33,15 +34,15 @@ _LAST_TICK = dt.time(12, 30)
 class Urgency(Enum):
     """What an alert asks of a person; the value is the heading of its message."""
 
-    PERSON = "需要您处理 · needs you"
-    TOMORROW = "等到明天，无需处理 · waits till tomorrow, nothing to do"
-    LATER = "稍后自动重试 · is tried again by itself"
+    PERSON = "需要您处理 · action needed"
+    TOMORROW = "等到明天，无需处理 · resumes tomorrow, no action needed"
+    LATER = "稍后自动重试 · retried automatically"
     NOTE = "供您参考 · for your information"
 
     def heading(self, now: dt.time) -> str:
         """Return the heading of a message sent at that time of the day."""
         if self is Urgency.LATER and now >= _LAST_TICK:
-            return "明天早上自动重试 · is tried again tomorrow morning"
+            return "明天早上自动重试 · retried tomorrow morning"
         return self.value
 
 
@@ -71,11 +72,11 @@ class Alert:
 
 
 CHINESE: dict[int, str] = {
-    40013: "微信不认识这个 AppID，请核对 .env 中的 AppID（开发者ID，以 wx 开头）。",
+    40013: "AppID 无效，请核对 .env 中的 AppID（开发者ID，以 wx 开头）。",
     40125: "AppSecret 错误，请向该账号其他系统的维护人索取正在使用的 AppSecret，切勿重置。",
-    40164: "本机 IP 不在白名单中，请管理员把上述地址加入 API IP 白名单。",
+    40164: "本机 IP 不在白名单中，请管理员把本机 IP 加入 API IP 白名单。",
     40243: "AppSecret 已被冻结，请管理员在微信后台解冻，切勿重置。",
-    45009: "今天的调用额度已用完，北京时间 0 点后自动继续。",
+    45009: "今天的调用配额已用完，北京时间 0 点后自动继续。",
     48001: "该账号没有这个接口的权限：请查看微信认证和“数据统计接口”权限。",
     48004: "微信已封禁该账号的这个接口，请管理员在微信后台查看原因。",
     50002: "该账号被微信限制，请管理员在微信后台查看原因。",
@@ -88,7 +89,7 @@ CHINESE: dict[int, str] = {
     89507: "管理员拒绝了本机调用，请一小时后再试，或把本机 IP 加入白名单。",
 }
 """What a person reads first in the chat; the full error follows."""
-_UNEXPECTED = "It failed for a reason that wx_datacube doesn't know ({}): see the run in Dagster, and please report it."
+_UNEXPECTED = "It failed with an unexpected error ({}): see the run in Dagster, and please report it."
 
 
 def urgency_of(error: Exception) -> Urgency | None:
@@ -113,9 +114,17 @@ def alerts_of(errors: Iterable[Exception], subject: str) -> list[Alert]:
             errcode = error.errcode if isinstance(error, WeChatError) else None
             # A used-up quota is one incident, whether WeChat reported it now or earlier.
             code = "" if errcode is None or urgency is Urgency.TOMORROW else f" {errcode}"
-            chinese = CHINESE[45009] if urgency is Urgency.TOMORROW else CHINESE.get(errcode or 0, "")
+            chinese = CHINESE[45009] if urgency is Urgency.TOMORROW else _chinese(error, errcode)
             text = str(error) if isinstance(error, WxDatacubeError) else _UNEXPECTED.format(type(error).__name__)
             token = isinstance(error, WeChatError) and error.endpoint in TOKEN_CALLS
             affected = TOKEN if token else subject
             found.append(Alert(f"{type(error).__name__}{code}", affected, urgency, one_line(f"{chinese} {text}")))
     return found
+
+
+def _chinese(error: Exception, errcode: int | None) -> str:
+    """Return the Chinese text of an errcode, with the address that WeChat refused, if it named one."""
+    text = CHINESE.get(errcode or 0, "")
+    return (
+        text.replace("把本机 IP 加入", f"把 {error.ip} 加入") if isinstance(error, NeedsPerson) and error.ip else text
+    )

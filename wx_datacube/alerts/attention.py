@@ -33,14 +33,13 @@ _STALE = dt.timedelta(days=1)
 """If no call was made for this long, nothing runs: schedules, daemon or cron are off."""
 _QUOTA_SHORT = (
     "配额不止一天不够用：请确认是否有其他程序占用，或调高 WX_DATACUBE_DAILY_CALLS。"
-    " The quota did not suffice on more than one day: does another program of the account take it, or is"
-    " WX_DATACUBE_DAILY_CALLS too low?"
+    " The quota ran out on more than one day: does another program use it, or is WX_DATACUBE_DAILY_CALLS too low?"
 )
-_UNPUBLISHED = "微信尚未发布 · WeChat says that it has not published them yet (61503)."
+_UNPUBLISHED = "微信尚未发布 · WeChat has not published them yet (61503)."
 _ZERO_DAY = (
     "{day} 没有任何消息，而此前 14 天每天都有：很可能是微信延迟发布，之后六天会自动重查。"
     " No message is stored for {day}, although there were messages on each of the 14 days before: WeChat is probably"
-    " late. The calls of the next six days look at it again."
+    " late. The calls of the next six days check it again."
 )
 
 
@@ -159,18 +158,17 @@ def _text(
         since = min(each.since for each in near)
         parts.append(f"数据缺失，自 {since:%Y-%m-%d %H:%M} 起 · missing since {since:%Y-%m-%d %H:%M}: {_listed(near)}.")
     if far:
-        parts.append(f"历史数据没有在补齐 · history that nobody is bringing in: {_listed(far)}.")
+        parts.append(f"历史数据没有在补齐 · history that isn't being fetched: {_listed(far)}.")
     if causes:
         parts.append(f"原因 · why: {' '.join(causes)}")
     elif asked_at is None:
-        parts.append("还没有请求过任何数据 · Nothing has ever been asked for.")
+        parts.append("还没有请求过任何数据 · No request has been made yet.")
     elif now - asked_at >= _STALE:
         parts.append(
             f"自 {asked_at:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行 ·"
-            f" Nothing has been asked for since {asked_at:%Y-%m-%d %H:%M}: are the schedules on, and does the daemon or"
-            " cron run?"
+            f" No request since {asked_at:%Y-%m-%d %H:%M}: are the schedules on, and is the daemon or cron running?"
         )
-    parts.append(f"补齐 · to bring it in: wx-datacube backfill --account {account}")
+    parts.append(f"补齐 · to fetch it: wx-datacube backfill --account {account}")
     if far and not near:
         first = min(gaps[-1][1] for gaps in (each.gaps for each in far)) + dt.timedelta(days=1)
         parts.append(f"不需要更早的数据时 · or, if you don't want it: WX_DATACUBE_START={first}")

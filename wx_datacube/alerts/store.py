@@ -186,7 +186,7 @@ class Alerts:
             reason = reason or post(self._webhook, text)
             self._note_sent(alerts, accepted=reason is None)
         if reason:
-            notify(f"Nobody was told of this: {reason} It is told the next time.")
+            notify(f"The alert was not sent: {reason} It will be sent next time.")
 
     def _note_sent(self, posted: list[StoredAlert], *, accepted: bool) -> None:
         """Store whether the claimed alerts were sent."""

@@ -99,7 +99,7 @@ def post(webhook: Secret, text: str) -> str | None:
         reply = transport.send(url, json.dumps(chat.body(_cut(chat.escape(text), chat.max_bytes))).encode())
     except Exception as error:  # a bug in this package
         log.error("%s", describe_bug(error))
-        return f"A fault of wx_datacube: {type(error).__name__}."
+        return f"A bug in wx_datacube: {type(error).__name__}."
     finally:
         transport.close()
     if reply.fault is not None or reply.status is None:
@@ -108,7 +108,7 @@ def post(webhook: Secret, text: str) -> str | None:
         moved = ", which is not followed" if 300 <= reply.status < 400 else ""
         return f"The webhook answered with status {reply.status}{moved}."
     if not chat.accepted(_answer(reply.body)):
-        return "The webhook answered that it did not take the message: is its address right, and its robot still there?"
+        return "The webhook rejected the message: check its URL, and that the robot still exists."
     return None
 
 

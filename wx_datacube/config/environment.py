@@ -40,7 +40,7 @@ def find_project(environ: Mapping[str, str], cwd: Path) -> Path | None:
     if home:
         folder = Path(home).expanduser()
         if not (folder.is_absolute() and folder.is_dir()):
-            raise_wrong_value("DAGSTER_HOME", "the absolute path of a folder that exists: the project folder")
+            raise_wrong_value("DAGSTER_HOME", "the absolute path of the project folder, which must exist")
         return folder.resolve()
     return _nearest("dagster.yaml", cwd)
 
@@ -96,14 +96,14 @@ def _dotenv_text(path: Path) -> str:
         what = "a folder" if path.is_dir() else "a pipe or a device"
         raise SettingsError(
             f"{path} is {what}, not a file.",
-            advice="Move it away, and write the settings into a file of that name: .env.example shows how.",
+            advice="Move it away, and put the settings into a file of that name, as in .env.example.",
         )
     try:
         return path.read_text("utf-8")
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"{path} can't be read ({type(error).__name__}).",
-            advice="Save it as plain UTF-8 text that you may read.",
+            advice="Save it as UTF-8 text that this user can read.",
         ) from None
 
 
@@ -124,7 +124,7 @@ def load_settings(
     If `environ` is None, the process's environment is used, overridden by its `.env`; a mapping is used as it is.
     """
     if platform == "win32":
-        raise SettingsError("wx_datacube does not run on Windows itself.", advice="Use WSL 2, where it does.")
+        raise SettingsError("wx_datacube does not run on Windows.", advice="Use WSL 2.")
     return _reader(environ, cwd or Path.cwd(), clock().date()).settings()
 
 

@@ -26,7 +26,7 @@ SHARED_FIELDS = ("API_URL", "DATABASE", "CONCURRENCY", "DAILY_CALLS", "ACCOUNT",
 ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START")
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-NAME_RULE = "up to 32 small letters, digits and _, a letter first, such as shop"
+NAME_RULE = "up to 32 lowercase letters, digits and _, starting with a letter, such as shop"
 _SINGLE_ACCOUNT_VARIABLE = re.compile(rf"\b{PREFIX}({'|'.join(ACCOUNT_FIELDS)})\b")
 
 
@@ -137,7 +137,9 @@ class Settings:
         names = ", ".join(account.name for account in self.accounts)
         if name is None:
             if len(self.accounts) > 1:
-                raise SettingsError(f"There are several accounts ({names}).", advice="Say which: --account NAME.")
+                raise SettingsError(
+                    f"Several accounts are configured ({names}).", advice="Choose one with --account NAME."
+                )
             return self.accounts[0].checked()
         for account in self.accounts:
             if account.name == name:
@@ -159,29 +161,29 @@ def require_name(name: str) -> None:
     The name becomes part of variables, keys and file names.
     """
     if not NAME.fullmatch(name):
-        raise SettingsError(f"{name[:40]!r} can't be the name of an account.", advice=f"A name is {NAME_RULE}.")
+        raise SettingsError(f"{name[:40]!r} is not a valid account name.", advice=f"A name is {NAME_RULE}.")
     if name == DEMO_ACCOUNT:
         raise demo_name_error()
 
 
-def raise_wrong_value(name: str, meaning: str) -> NoReturn:
-    """Raise the error of a wrong value. It names the variable and what it should hold, never the value itself."""
-    raise SettingsError(f"{name} is wrong.", advice=f"It should hold {meaning}.")
+def raise_wrong_value(name: str, expected: str) -> NoReturn:
+    """Raise the error of a wrong value. It names the variable and what is expected, never the value itself."""
+    raise SettingsError(f"{name} is invalid.", advice=f"Expected: {expected}.")
 
 
 def no_project(why: str, otherwise: str = "") -> SettingsError:
     """Return the error for a missing project folder; `otherwise` names another way out."""
     return SettingsError(
-        f"There is no project folder, and {why}: DAGSTER_HOME is not set, and no dagster.yaml is here or in any folder"
-        " above.",
-        advice=f"Set DAGSTER_HOME{f', or {otherwise}' if otherwise else ''}. For a project of its own, change to the"
-        " folder that you cloned, or make one: wx-datacube init.",
+        f"No project folder was found, and {why}: DAGSTER_HOME is not set, and neither this folder nor any folder above"
+        " has a dagster.yaml.",
+        advice=f"Set DAGSTER_HOME{f', or {otherwise}' if otherwise else ''}. Or change to the folder that"
+        " you cloned, or create a project folder: wx-datacube init.",
     )
 
 
 def demo_name_error() -> SettingsError:
     """Return the error of a real account that has the name of the demo's."""
     return SettingsError(
-        f"{DEMO_ACCOUNT!r} is the account of made-up figures (`wx-datacube demo`).",
-        advice="Give a real account another name, so that nobody takes the one for the other.",
+        f"{DEMO_ACCOUNT!r} is reserved for made-up figures (`wx-datacube demo`).",
+        advice="Choose another name for a real account.",
     )

@@ -103,7 +103,7 @@ class Reader:
         name = "WX_DATACUBE_ACCOUNTS" if listed else "WX_DATACUBE_ACCOUNT"
         words = [word.strip() for word in listed.split(",")] if listed else [single or ACCOUNT]
         if not all(NAME.fullmatch(word) for word in words) or len(set(words)) < len(words):
-            several = "different names separated by commas, each" if listed else "a name:"
+            several = "different names separated by commas, each" if listed else "a name of"
             raise_wrong_value(name, f"{several} {NAME_RULE}")
         return [(word, not listed) for word in words]
 
@@ -141,7 +141,7 @@ class Reader:
             appid=self._matching(
                 appid, r"wx[0-9A-Za-z_-]{1,62}", "the account's AppID (开发者ID), which begins with wx"
             ),
-            secret=_secret(self._matching(secret, r"[\x21-\x7e]{1,512}", "the account's AppSecret, without blanks")),
+            secret=_secret(self._matching(secret, r"[\x21-\x7e]{1,512}", "the account's AppSecret, without spaces")),
             token_url=_secret(self._token_url(variable(key, "TOKEN_URL"))),
             start=self._start_of(key),
             single=single,
@@ -160,7 +160,7 @@ class Reader:
         day = _date(value)
         if day is None or not HISTORY_START <= day <= self.today:
             raise_wrong_value(
-                name, f"a date YYYY-MM-DD from {HISTORY_START} (WeChat has no data before) to today in Beijing"
+                name, f"a date YYYY-MM-DD from {HISTORY_START} (WeChat has no earlier data) to today in Beijing"
             )
         return day
 
@@ -184,7 +184,7 @@ class Reader:
             raise_wrong_value(name, f"the path of a file, such as {DATABASE}, not of a folder or a service")
         if any(folder.exists() and not folder.is_dir() for folder in path.parents):
             raise_wrong_value(
-                name, f"the path of a file in a folder, such as {DATABASE}; a part of it is a file, not a folder"
+                name, f"the path of a file in a folder, such as {DATABASE}; one of its parent folders is a file"
             )
         if "?" in str(path):
             # DuckDB reads what follows as the query of a URL, and puts its WAL elsewhere.
@@ -198,7 +198,8 @@ class Reader:
         bare = parts and not (parts.query or parts.fragment or "@" in parts.netloc or "?" in value or "#" in value)
         if not parts or not bare or not (parts.scheme == "https" or is_loopback(parts.hostname)):
             raise_wrong_value(
-                name, f"an address such as {API_URL}, with https (http only to this machine itself), nothing else in it"
+                name,
+                f"a URL such as {API_URL}, with https (http only to this machine), without user, query or fragment",
             )
         return value
 
@@ -206,7 +207,7 @@ class Reader:
         return self._secret_url(name, "your token server")
 
     def _webhook(self) -> str | None:
-        return self._secret_url("WX_DATACUBE_WEBHOOK", "your chat's robot")
+        return self._secret_url("WX_DATACUBE_WEBHOOK", "your chat robot")
 
     def _secret_url(self, name: str, whose: str) -> str | None:
         value = self._get(name)
@@ -215,21 +216,20 @@ class Reader:
         parts = _split_url(value)
         plain = bool(parts and parts.scheme == "http")
         if not parts or (plain and not _is_private(parts.hostname)):
-            raise_wrong_value(
-                name, f"the address of {whose} with https (http only to a private address such as 10.0.0.5)"
-            )
+            raise_wrong_value(name, f"the URL of {whose}, with https (http only to a private address such as 10.0.0.5)")
         return value
 
     def _warnings(self, accounts: tuple[Account, ...]) -> Iterator[str]:
         if self.dotenv and self.dotenv.exists() and stat.S_IMODE(self.dotenv.stat().st_mode) & 0o077:
-            yield f"Others on this machine can read .env, which may hold the AppSecret: chmod 600 {self.dotenv}"
+            yield f"Other users of this machine can read .env, which may hold the AppSecret: chmod 600 {self.dotenv}"
         if self.invalid_lines:
             lines = ", ".join(map(str, self.invalid_lines))
-            yield f"{self.dotenv}: what begins in line {lines} sets nothing. Write NAME=value, and close each quote."
+            which = f"lines {lines} are" if len(self.invalid_lines) > 1 else f"line {lines} is"
+            yield f"{self.dotenv} {which} not NAME=value (or a quote is not closed)."
         for account in accounts:
             name = account.variable("TOKEN_URL")
             if (self._get(name) or "").lower().startswith("http:"):
-                yield f"{name} uses http: whoever can listen in that network can read the token. Use https if you can."
+                yield f"{name} uses http: anyone on that network can read the token. Use https if possible."
         yield from self._unknown(accounts)
 
     def _unknown(self, accounts: Sequence[Account]) -> Iterator[str]:
@@ -238,14 +238,16 @@ class Reader:
         known |= {variable(None, field) for field in (*SHARED_FIELDS, "START")}
         for name in sorted(name for name in self.values if name.startswith(PREFIX) and name not in known):
             if self._get(name):
-                yield f"{name} is not a setting, nothing reads it{self._suggestion(name, known, accounts)}"
+                yield self._unknown_variable(name, known, accounts)
 
-    def _suggestion(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
-        """Return the end of the warning about an unknown variable: which account or variable it may mean."""
+    def _unknown_variable(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
+        """Return the warning about an unknown variable. It names the account or variable that it may mean."""
         bare = {variable(None, field): field for field in ACCOUNT_FIELDS}
         if name in bare:  # left from when there was a single account
-            whose = accounts[0].variable(bare[name])
-            return f" beside WX_DATACUBE_ACCOUNTS: it wants its account's name, as in {whose}."
+            return f"{name} is ignored when WX_DATACUBE_ACCOUNTS is set; use {accounts[0].variable(bare[name])}."
+        return f"{name} is not a setting and is ignored{self._suggestion(name, known, accounts)}"
+
+    def _suggestion(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
         of = _ACCOUNT_VARIABLE.fullmatch(name)
         names = [account.name for account in accounts]
         if of and not difflib.get_close_matches(of[1].lower(), names, 1, 0.8):
@@ -266,21 +268,21 @@ def _resolve_link(path: Path) -> Path:
         pass
     except OSError as error:
         raise SettingsError(
-            f"{path} can't be reached: {error.strerror}.",
-            advice="See that this user may enter every folder above it, and that no link leads back to itself.",
+            f"{path} is not accessible: {error.strerror}.",
+            advice="Check that this user can enter every parent folder, and that no link leads back to itself.",
         ) from None
     real = Path(os.path.realpath(path)) if path.is_symlink() else path
     astray = [path] if real != path and not real.parent.is_dir() else []
     for link in (*astray, *path.parents):
         if link.is_symlink() and not link.exists():
             raise SettingsError(
-                f"{link} is a link to {link.readlink()}, and nothing is there.",
-                advice="Is its disk mounted? Otherwise make that folder, or set WX_DATACUBE_DATABASE to another path.",
+                f"{link} is a link to {link.readlink()}, which does not exist.",
+                advice="Is its disk mounted? If so, create that folder, or set WX_DATACUBE_DATABASE to another path.",
             )
     return real
 
 
-_UNIQUE = {"APPID": "AppID", "TOKEN_URL": "address"}
+_UNIQUE = {"APPID": "AppID", "TOKEN_URL": "URL"}
 
 
 def _with_unique_credentials(accounts: Sequence[Account]) -> Iterator[Account]:
@@ -295,7 +297,7 @@ def _with_unique_credentials(accounts: Sequence[Account]) -> Iterator[Account]:
             if value is not None and len(holders[value]) > 1:
                 settings_error = SettingsError(
                     f"{' and '.join(holders[value])} hold the same {what}.",
-                    advice="Each account has its own: the same figures would be fetched, and counted, twice.",
+                    advice="Accounts must not share one: the same figures would be counted twice.",
                 )
                 yield Account(account.name, start=account.start, single=account.single, settings_error=settings_error)
                 break

@@ -229,7 +229,7 @@ class FetchPool:
             log.error("%s", describe_bug(error))
             with self._lock:
                 self._stop = self._stop or UnexpectedAnswer(
-                    f"A fault of wx_datacube: {type(error).__name__}.",
+                    f"A bug in wx_datacube: {type(error).__name__}.",
                     advice="What has landed stays; please report it, with the traceback in the log of this run.",
                 )
                 self._failed(window, self._stop)

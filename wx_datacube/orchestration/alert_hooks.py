@@ -41,7 +41,7 @@ def _note(context: dg.HookContext, account: str, checked: Sequence[str], found: 
     try:
         settings = load_settings()
     except SettingsError as error:
-        context.log.warning(f"Nobody could be told of this: {error}")
+        context.log.warning(f"The alert was not sent: {error}")
         return
     alerts = Alerts(settings.database, settings.webhook, clock)
     alerts.note(account, Source.RUNS, checked, found, context.log.warning)

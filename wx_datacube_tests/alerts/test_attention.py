@@ -97,7 +97,7 @@ def test_a_machine_that_is_off_is_not_explained_by_what_it_met_before(made: Shop
     made.alerts.note("shop", Source.CALLS, None, [Alert("NeedsPerson", HOURS.name, Urgency.PERSON, "No.")])
     made.now = NOON
 
-    assert "Nothing has been asked for since 2026-11-13 08:30: are the schedules on" in made.said()
+    assert "No request since 2026-11-13 08:30: are the schedules on" in made.said()
     assert "why:" not in made.said()
 
 

@@ -80,7 +80,7 @@ def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -
 
     (text,) = receiver.texts
     heading, alert = text.split("\n")
-    assert heading == "wx_datacube · shop · 需要您处理 · needs you"
+    assert heading == "wx_datacube · shop · 需要您处理 · action needed"
     assert alert.startswith("• 该账号没有这个接口的权限")
     assert "getupstreammsg: The account may not call this endpoint. Only certified accounts (微信认证)" in alert
     assert "[errcode 48001]" in alert
@@ -201,7 +201,7 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, 
     assert took < 2
     posting.join(20)
     assert not posting.is_alive()
-    assert "did not answer" in book.said[0] or "Nobody was told of this" in book.said[0]
+    assert "did not answer" in book.said[0] or "The alert was not sent" in book.said[0]
 
 
 def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Receiver) -> None:
@@ -212,7 +212,7 @@ def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Rece
     lines = [line for text in receiver.texts for line in text.split("\n")[1:]]
     assert lines == [f"• {each.text}" for each in found]
     assert len(receiver.texts) == 3
-    assert {text.split("\n")[0] for text in receiver.texts} == {"wx_datacube · shop · 需要您处理 · needs you"}
+    assert {text.split("\n")[0] for text in receiver.texts} == {"wx_datacube · shop · 需要您处理 · action needed"}
 
 
 def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:
@@ -232,8 +232,8 @@ def test_what_waits_is_apart_from_what_needs_somebody(book: Book, receiver: Rece
     book.note([*DENIED, *USED_UP])
 
     assert [text.split("\n")[0] for text in receiver.texts] == [
-        "wx_datacube · shop · 需要您处理 · needs you",
-        "wx_datacube · shop · 等到明天，无需处理 · waits till tomorrow, nothing to do",
+        "wx_datacube · shop · 需要您处理 · action needed",
+        "wx_datacube · shop · 等到明天，无需处理 · resumes tomorrow, no action needed",
     ]
     assert "北京时间 0 点后自动继续" in receiver.texts[1]
 
@@ -282,7 +282,7 @@ def test_what_a_dead_receiver_missed_is_told_the_next_time(book: Book, receiver:
     """A failed post doesn't fail the run; it is reported without the URL, and tried again next time."""
     receiver.status = 500
     book.note(DENIED)
-    assert book.said == ["Nobody was told of this: The webhook answered with status 500. It is told the next time."]
+    assert book.said == ["The alert was not sent: The webhook answered with status 500. It will be sent next time."]
 
     receiver.status = 200
     book.note(DENIED)
@@ -321,7 +321,7 @@ def test_runs_at_the_same_time_tell_it_once(tmp_path: Path, receiver: Receiver) 
         thread.join()
 
     (text,) = receiver.texts
-    assert "203.0.113.7" in text
+    assert "请管理员把 203.0.113.7 加入 API IP 白名单" in text
     assert [each.said for each in books] == [[]] * 7
 
 

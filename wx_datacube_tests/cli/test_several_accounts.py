@@ -105,9 +105,14 @@ TROUBLES = {
         {},
         {"SHOP_APPID": ""},
         2,
-        "wx-datacube: shop: There are no credentials to ask WeChat with. Set ",
+        "wx-datacube: shop: No WeChat credentials are set. Set ",
     ),
-    "a wrong setting": ({}, {"SHOP_START": "soon"}, 2, "wx-datacube: shop: WX_DATACUBE_SHOP_START is wrong. It should"),
+    "a wrong setting": (
+        {},
+        {"SHOP_START": "soon"},
+        2,
+        "wx-datacube: shop: WX_DATACUBE_SHOP_START is invalid. Expected:",
+    ),
 }
 
 
@@ -168,7 +173,7 @@ def test_status_and_doctor_are_about_all(it: DagsterEnv, both: Company, run: Sai
 
     code, out, err = run("status", "--json")
     assert (code, list(json.loads(out)["accounts"])) == (2, ["news"])
-    wrong = "WX_DATACUBE_SHOP_SECRET is wrong. It should hold the account's AppSecret, without blanks."
+    wrong = "WX_DATACUBE_SHOP_SECRET is invalid. Expected: the account's AppSecret, without spaces."
     assert err == f"wx-datacube: shop: {wrong}\n"
 
     code, out, _ = run("doctor")
@@ -248,7 +253,7 @@ def test_a_schedule_minds_its_own_account(it: DagsterEnv, both: Company) -> None
 
     requested, skipped = tick(it, "shop")
     assert requested == set()
-    assert skipped.startswith("WX_DATACUBE_SHOP_START is wrong. It should hold a date YYYY-MM-DD")
+    assert skipped.startswith("WX_DATACUBE_SHOP_START is invalid. Expected: a date YYYY-MM-DD")
     assert tick(it, "news") == (daily, "")
 
 
@@ -527,7 +532,7 @@ def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: DagsterEnv, 
 
     code, out, err = run("status", "--json")
     assert (code, list(json.loads(out)["accounts"])) == (1, ["shop"])
-    assert "WX_DATACUBE_NEWS_APPID is not a setting, nothing reads it: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
+    assert "WX_DATACUBE_NEWS_APPID is not a setting and is ignored: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
     assert "Stored and not configured: news." in run("doctor")[1]
     assert run("replay", "--account", "news")[:2] == (
         0,

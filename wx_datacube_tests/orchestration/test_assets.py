@@ -313,7 +313,7 @@ def test_wrong_settings_fail_the_run_before_any_call(it: DagsterEnv, emulated: E
     result = it.run(DAYS, FIRST, FIRST)
 
     assert not result.success
-    assert "WX_DATACUBE_START is wrong" in failure(result)
+    assert "WX_DATACUBE_START is invalid" in failure(result)
     assert emulated.control.calls() == []
 
 
