@@ -80,10 +80,10 @@ def alerts_from(
     overdue = judge_overdue(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
     used_up = {of for of, calls in lately.items() if quota_is_used_up(calls, settings.daily_calls)}
     refused = {of for of, calls in lately.items() if calls.refused}
-    asked, zeros = last_calls_at(con), zero_days(con, names, now)
+    last_calls, zeros = last_calls_at(con), zero_days(con, names, now)
     return {
         name: Attention(
-            tuple(_overdue(name, overdue[name], asked.get(name), alerts, now, used_up, refused)),
+            tuple(_overdue_alerts(name, overdue[name], last_calls.get(name), alerts, now, used_up, refused)),
             tuple(Alert(LATE, f"{day}", Urgency.NOTE, _ZERO_DAY.format(day=day)) for day in zeros.get(name, ())),
         )
         for name in names
@@ -104,10 +104,10 @@ def note_and_send(
     return found
 
 
-def _overdue(
+def _overdue_alerts(
     account: str,
     overdue: Sequence[Overdue],
-    asked_at: dt.datetime | None,
+    last_call_at: dt.datetime | None,
     alerts: Alerts,
     now: dt.datetime,
     used_up: Collection[tuple[str, str]],
@@ -123,14 +123,14 @@ def _overdue(
         causes.append(_QUOTA_SHORT)
     if any((account, each.endpoint.name) in refused for each in needs_person):
         causes.append(_UNPUBLISHED)
-    text = _text(account, needs_person, asked_at, causes, now)
+    text = _overdue_text(account, needs_person, last_call_at, causes, now)
     return [
         Alert(OVERDUE, f"{endpoint.name} {first}..{last}", Urgency.PERSON, text)
-        for endpoint, (first, last) in _joined(needs_person)
+        for endpoint, (first, last) in _merged_gaps(needs_person)
     ]
 
 
-def _joined(needs_person: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
+def _merged_gaps(needs_person: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
     """Yield the gaps of each endpoint.
 
     A gap that is split between history and newer labels is joined, so that it stays the same when that boundary moves.
@@ -148,29 +148,35 @@ def _joined(needs_person: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
         yield before
 
 
-def _text(
-    account: str, needs_person: Sequence[Overdue], asked_at: dt.datetime | None, causes: Sequence[str], now: dt.datetime
+def _overdue_text(
+    account: str,
+    needs_person: Sequence[Overdue],
+    last_call_at: dt.datetime | None,
+    causes: Sequence[str],
+    now: dt.datetime,
 ) -> str:
-    near = [each for each in needs_person if not each.history]
-    far = [each for each in needs_person if each.history]
+    recent = [each for each in needs_person if not each.history]
+    history = [each for each in needs_person if each.history]
     parts = []
-    if near:
-        since = min(each.since for each in near)
-        parts.append(f"数据缺失，自 {since:%Y-%m-%d %H:%M} 起 · missing since {since:%Y-%m-%d %H:%M}: {_listed(near)}.")
-    if far:
-        parts.append(f"历史数据没有在补齐 · history that isn't being fetched: {_listed(far)}.")
+    if recent:
+        since = min(each.since for each in recent)
+        parts.append(
+            f"数据缺失，自 {since:%Y-%m-%d %H:%M} 起 · missing since {since:%Y-%m-%d %H:%M}: {_list_gaps(recent)}."
+        )
+    if history:
+        parts.append(f"历史数据没有在补齐 · history that isn't being fetched: {_list_gaps(history)}.")
     if causes:
         parts.append(f"原因 · why: {' '.join(causes)}")
-    elif asked_at is None:
+    elif last_call_at is None:
         parts.append("还没有请求过任何数据 · No request has been made yet.")
-    elif now - asked_at >= _STALE:
+    elif now - last_call_at >= _STALE:
         parts.append(
-            f"自 {asked_at:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行 ·"
-            f" No request since {asked_at:%Y-%m-%d %H:%M}: are the schedules on, and is the daemon or cron running?"
+            f"自 {last_call_at:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行 ·"
+            f" No request since {last_call_at:%Y-%m-%d %H:%M}: are the schedules on, and is the daemon or cron running?"
         )
     parts.append(f"补齐 · to fetch it: wx-datacube backfill --account {account}")
-    if far and not near:
-        first = min(gaps[-1][1] for gaps in (each.gaps for each in far)) + dt.timedelta(days=1)
+    if history and not recent:
+        first = min(gaps[-1][1] for gaps in (each.gaps for each in history)) + dt.timedelta(days=1)
         parts.append(f"不需要更早的数据时 · or, if you don't want it: WX_DATACUBE_START={first}")
     return " ".join(parts)
 
@@ -179,7 +185,7 @@ _SHOWN = 3
 """The most gaps named per endpoint; the newest are named."""
 
 
-def _listed(overdue: Sequence[Overdue]) -> str:
+def _list_gaps(overdue: Sequence[Overdue]) -> str:
     """Return the gaps as text; endpoints with the same gaps are named together."""
     by_gaps: dict[tuple[Gap, ...], list[str]] = {}
     for each in overdue:

@@ -6,14 +6,13 @@ a value that could be a secret.
 
 import datetime as dt
 import difflib
-import ipaddress
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from wx_datacube.catalog.endpoints import HISTORY_START
 from wx_datacube.config.settings import (
@@ -35,15 +34,11 @@ from wx_datacube.config.settings import (
     raise_wrong_value,
     variable,
 )
+from wx_datacube.config.urls import is_loopback, is_private, split_url
 from wx_datacube.errors import SettingsError
 
 MAX_CONCURRENCY = 64
 _ACCOUNT_VARIABLE = re.compile(rf"{PREFIX}([A-Z][A-Z0-9_]*)_({'|'.join(ACCOUNT_FIELDS)})")
-_INVALID_IN_URL = re.compile(r"[^\x21-\x7e]|[\\<>\"{}|^`]")
-_PRIVATE = tuple(
-    ipaddress.ip_network(block)
-    for block in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +189,7 @@ class Reader:
     def _api_url(self) -> str:
         name = "WX_DATACUBE_API_URL"
         value = (self._get(name) or API_URL).rstrip("/")
-        parts = _split_url(value)
+        parts = split_url(value)
         bare = parts and not (parts.query or parts.fragment or "@" in parts.netloc or "?" in value or "#" in value)
         if not parts or not bare or not (parts.scheme == "https" or is_loopback(parts.hostname)):
             raise_wrong_value(
@@ -213,9 +208,9 @@ class Reader:
         value = self._get(name)
         if value is None:
             return None
-        parts = _split_url(value)
+        parts = split_url(value)
         plain = bool(parts and parts.scheme == "http")
-        if not parts or (plain and not _is_private(parts.hostname)):
+        if not parts or (plain and not is_private(parts.hostname)):
             raise_wrong_value(name, f"the URL of {whose}, with https (http only to a private address such as 10.0.0.5)")
         return value
 
@@ -317,34 +312,3 @@ def _date(text: str) -> dt.date | None:
         return dt.date.fromisoformat(text)
     except ValueError:
         return None
-
-
-def _split_url(url: str) -> SplitResult | None:
-    """Return the parts of an http(s) URL with a host.
-
-    None for anything else, and for a URL that can be read in two ways.
-    """
-    if _INVALID_IN_URL.search(url):
-        return None
-    try:
-        parts = urlsplit(url)
-        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if is_valid else None
-
-
-def _is_private(host: str | None) -> bool:
-    """Return whether a host is this machine or a literal address of a private network."""
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host or "")
-    except ValueError:
-        return False
-    return any(address in block for block in _PRIVATE)
-
-
-def is_loopback(host: str | None) -> bool:
-    """Return whether a host is this machine."""
-    return _is_private(host) and (host == "localhost" or ipaddress.ip_address(host or "").is_loopback)
