@@ -96,7 +96,7 @@ def post(webhook: Secret, text: str) -> str | None:
     chat = chat_of(url)
     transport = Transport("The webhook", BOUNDS, deadline_session)
     try:
-        reply = transport.send(url, json.dumps(chat.body(_cut(chat.escape(text), chat.max_bytes))).encode())
+        reply = transport.send(url, json.dumps(chat.body(_truncated(chat.escape(text), chat.max_bytes))).encode())
     except Exception as error:  # a bug in this package
         log.error("%s", describe_bug(error))
         return f"A bug in wx_datacube: {type(error).__name__}."
@@ -107,18 +107,18 @@ def post(webhook: Secret, text: str) -> str | None:
     if not 200 <= reply.status < 300:
         moved = ", which is not followed" if 300 <= reply.status < 400 else ""
         return f"The webhook answered with status {reply.status}{moved}."
-    if not chat.accepted(_answer(reply.body)):
+    if not chat.accepted(_parsed_answer(reply.body)):
         return "The webhook rejected the message: check its URL, and that the robot still exists."
     return None
 
 
-def _cut(text: str, max_bytes: int) -> str:
+def _truncated(text: str, max_bytes: int) -> str:
     """Return the text in at most `most` bytes of UTF-8."""
     encoded = text.encode()
     return text if len(encoded) <= max_bytes else encoded[: max_bytes - 3].decode(errors="ignore") + "…"
 
 
-def _answer(body: bytes) -> dict[str, Any]:
+def _parsed_answer(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

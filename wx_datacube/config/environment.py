@@ -152,7 +152,7 @@ def configured_accounts(clock: Clock = beijing_now) -> tuple[Account, ...]:
         return (Account(ACCOUNT),)
 
 
-def set_variables(settings: Settings, account: Account) -> list[str]:
+def defined_variables(settings: Settings, account: Account) -> list[str]:
     """Return the names of an account's own variables that are set and not blank."""
     values = effective_environ(os.environ, settings.dotenv)
     names = [account.variable(field) for field in ACCOUNT_FIELDS]

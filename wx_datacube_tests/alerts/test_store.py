@@ -5,6 +5,7 @@ another urgency. Message formats are in `test_webhook.py`, texts about missing l
 """
 
 import datetime as dt
+import json
 import os
 import shutil
 import subprocess
@@ -370,6 +371,31 @@ def test_a_torn_file_is_begun_anew(book: Book, receiver: Receiver, half: bytes) 
     book.note(DENIED)
 
     assert len(receiver.texts) == 1
+
+
+@pytest.mark.parametrize("told", [["getupstreammsg"], True], ids=["current format", "only whether it was sent"])
+def test_the_file_of_an_earlier_version_is_read(
+    tmp_path: Path, book: Book, receiver: Receiver, told: list[str] | bool
+) -> None:
+    """Its name and keys stay the same, so an alert that an earlier version sent is not sent again."""
+    stored = {
+        "account": "shop",
+        "source": "calls",
+        "cause": "NeedsPerson 48001",
+        "subjects": ["getupstreammsg"],
+        "since": "2026-11-23 08:30",
+        "told": told,
+        "urgency": "PERSON",
+        "text": "Not granted.",
+        "met": "2026-11-24 08:30",
+    }
+    (tmp_path / "figures.locks" / "troubles").write_text(json.dumps([stored]) + " " * 1000)
+
+    (alert,) = book.alerts.open_for_person("shop")
+    assert alert.text == "Not granted. (since 2026-11-23 08:30)"
+    book.note(DENIED)
+    assert receiver.texts == []
+    assert json.loads(book.path.read_bytes())[0].keys() == stored.keys()
 
 
 def test_no_secret_is_kept(book: Book) -> None:
