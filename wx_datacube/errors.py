@@ -31,10 +31,10 @@ def one_line(text: str) -> str:
     return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
 
 
-def fault_of(error: BaseException) -> str:
+def describe_bug(error: BaseException) -> str:
     """Return an unforeseen error for a log: its class and traceback, without its text, which may hold secrets."""
     places = "".join(traceback.format_tb(error.__traceback__))
-    return f"A fault of wx_datacube: {type(error).__name__}.\n{places}"
+    return f"A bug in wx_datacube: {type(error).__name__}.\n{places}"
 
 
 class WxDatacubeError(Exception):
@@ -94,7 +94,7 @@ class WeChatError(WxDatacubeError):
         facts += [f"{self.attempts} attempts"] if self.attempts > 1 else []
         return one_line(f"{where}{super().__str__()}" + (f" [{', '.join(facts)}]" if facts else ""))
 
-    def after(self, attempts: int) -> Self:
+    def with_attempts(self, attempts: int) -> Self:
         """Set the number of attempts after which the caller gave up, and return this error."""
         self.attempts = attempts
         return self
@@ -111,7 +111,7 @@ class TokenRejected(WeChatError):
 class TryAgain(WeChatError):
     """WeChat is busy or can't be reached, and all attempts are used up. A later run may succeed."""
 
-    advice = "Run the same again in a few minutes: what has landed stays and is not asked again."
+    advice = "Try again in a few minutes: stored data is kept and not requested again."
 
 
 class RateLimited(TryAgain):
@@ -122,8 +122,8 @@ class HostDown(TryAgain):
     """Nothing got through for so long that more attempts make no sense; ends the run."""
 
     advice = (
-        "Check the network of this machine (name resolution, firewall, proxy), then run the same again: "
-        "what has landed stays and is not asked again."
+        "Check the network of this machine (name resolution, firewall, proxy), then try again: "
+        "stored data is kept and not requested again."
     )
 
 
@@ -134,7 +134,7 @@ class NotReady(WeChatError):
 class QuotaExhausted(WeChatError):
     """The day's quota is used up (45009, or this program's own limit): no call before midnight in Beijing."""
 
-    advice = "It is reset at 00:00 Beijing time; run the same again after that, and it goes on where it stopped."
+    advice = "It is reset at 00:00 Beijing time. Run the same again after that: it continues where it stopped."
 
 
 class NeedsPerson(WeChatError):
@@ -160,17 +160,17 @@ class NeedsPerson(WeChatError):
 class RequestRefused(WeChatError):
     """WeChat says that the call itself is wrong; never retried."""
 
-    advice = "This is a fault of wx_datacube, not of yours: please report it with the errcode and the rid."
+    advice = "This is a bug in wx_datacube: please report it with the errcode and the rid."
 
 
 class UnexpectedAnswer(WeChatError):
     """An answer that this program doesn't know: not JSON, no object, no list, an unknown errcode.
 
-    `passing` says that the answer may have been cut or garbled in transit, so that a retry made sense.
+    `transient` says that the answer may have been cut or garbled in transit, so that a retry made sense.
     """
 
     advice = (
-        "The answer is kept in datacube.api_calls: look at its `response`, and report it if a later run gets it again."
+        "The answer is stored in datacube.api_calls, column `response`. Please report it if a later run gets it again."
     )
 
     def __init__(
@@ -181,17 +181,18 @@ class UnexpectedAnswer(WeChatError):
         errcode: int | None = None,
         rid: str | None = None,
         endpoint: str | None = None,
-        passing: bool = False,
+        transient: bool = False,
     ) -> None:
         super().__init__(message, advice=advice, errcode=errcode, rid=rid, endpoint=endpoint)
-        self.passing = passing
+        self.transient = transient
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What an errcode means: the class of its error, a sentence, and advice (None: the class's own).
 
-    The advice names the variables of a single account; `settings.Account.own` replaces them by those of one of several.
+    The advice names the variables of a single account; `settings.Account.with_own_variables` replaces them by those of
+    one of several.
     """
 
     kind: type[WeChatError]
@@ -199,78 +200,75 @@ class Meaning:
     advice: str | None = None
 
 
-_KEEP_SECRET = (
-    "Do not reset the AppSecret: every other system of the account that uses it would be cut off at that moment."
-)
-_ANOTHER_FETCHER = (
-    "Another program replaces the account's token all the time: find it (it calls stable_token with force_refresh), "
-    "or, with WX_DATACUBE_TOKEN_URL, see that the token server gives out the token in force. " + _KEEP_SECRET
+_KEEP_SECRET = "Do not reset the AppSecret: every other system that uses it would stop working at once."
+_TOKEN_CONFLICT = (
+    "Another program keeps replacing the account's token: find it (it calls stable_token with force_refresh). If "
+    "WX_DATACUBE_TOKEN_URL is set, check that the token server returns the current token. " + _KEEP_SECRET
 )
 _RIGHT_SECRET = (
-    "Set WX_DATACUBE_SECRET to the AppSecret in use: whoever runs the account's other systems has it. " + _KEEP_SECRET
-)
-_WHITELIST = (
-    "An administrator of the account adds the address to its API IP whitelist (IP白名单), which is set where WeChat's "
-    "console shows the AppID and AppSecret (one address a line); then run the same again after a few minutes. "
+    "Set WX_DATACUBE_SECRET to the current AppSecret. The people who run the account's other systems have it. "
     + _KEEP_SECRET
 )
+_WHITELIST = (
+    "An administrator of the account must add the address to its API IP whitelist (IP白名单), one address per line. In "
+    "WeChat's console it is where the AppID and AppSecret are. Then try again after a few minutes. " + _KEEP_SECRET
+)
 _CONFIRM = (
-    "WeChat asks the account's administrator to allow this machine: have them answer the message that WeChat sent to "
-    "their phone, or add the machine to the account's IP whitelist (IP白名单); then run the same again. " + _KEEP_SECRET
+    "WeChat asks the account's administrator to allow this machine. Have them answer the message that WeChat sent to "
+    "their phone, or add the machine to the account's IP whitelist (IP白名单). Then try again. " + _KEEP_SECRET
 )
 _CERTIFY = (
-    "Only certified accounts (微信认证) may read statistics: in WeChat's console, see the account's certification, and "
-    "under its API permissions (接口权限) whether the data statistics interfaces (数据统计接口) are granted."
+    "Only certified accounts (微信认证) may read statistics. In WeChat's console, check the account's certification, "
+    "and under API permissions (接口权限) that the data statistics interfaces (数据统计接口) are granted."
 )
-_FROZEN = "An administrator of the account finds the reason and the way to lift it in WeChat's console."
+_FROZEN = "The reason, and how to lift the restriction, are shown in WeChat's console to an administrator."
 
 BY_ERRCODE: dict[int, Meaning] = {
     -1: Meaning(TryAgain, "WeChat is busy."),
-    40001: Meaning(TokenRejected, "WeChat rejects the access token, and a fresh one too.", _ANOTHER_FETCHER),
+    40001: Meaning(TokenRejected, "WeChat rejects the access token, even a new one.", _TOKEN_CONFLICT),
     40002: Meaning(RequestRefused, "WeChat does not know the grant_type of the token call."),
     40013: Meaning(
         NeedsPerson,
         "WeChat does not know this AppID.",
-        "Set WX_DATACUBE_APPID to the account's AppID (开发者ID): it begins with wx; a name that begins with gh_ is "
-        "another number of the account.",
+        "Set WX_DATACUBE_APPID to the account's AppID (开发者ID). It begins with wx; the one that begins "
+        "with gh_ is a different ID.",
     ),
-    40014: Meaning(TokenRejected, "WeChat says that the access token is malformed.", _ANOTHER_FETCHER),
+    40014: Meaning(TokenRejected, "WeChat says that the access token is malformed.", _TOKEN_CONFLICT),
     40125: Meaning(NeedsPerson, "The AppSecret is wrong.", _RIGHT_SECRET),
     40164: Meaning(NeedsPerson, "WeChat refuses calls from this machine: its address is not whitelisted.", _WHITELIST),
     40243: Meaning(
         NeedsPerson,
         "The account's AppSecret is frozen.",
-        "An administrator of the account unfreezes it (解冻) where WeChat's console manages the AppSecret. "
+        "An administrator of the account can unfreeze it (解冻) in WeChat's console, where the AppSecret is. "
         + _KEEP_SECRET,
     ),
     41001: Meaning(RequestRefused, "WeChat got no access token."),
     41002: Meaning(RequestRefused, "WeChat got no AppID with the token call."),
     41004: Meaning(RequestRefused, "WeChat got no AppSecret with the token call."),
-    42001: Meaning(TokenRejected, "WeChat says that the access token has expired, a fresh one too.", _ANOTHER_FETCHER),
-    43002: Meaning(RequestRefused, "WeChat wants POST for this call."),
+    42001: Meaning(TokenRejected, "WeChat says that the access token has expired, even a new one.", _TOKEN_CONFLICT),
+    43002: Meaning(RequestRefused, "WeChat requires POST for this call."),
     44002: Meaning(RequestRefused, "WeChat got an empty body."),
     45009: Meaning(QuotaExhausted, "The day's quota of this call is used up."),
     45011: Meaning(
         RateLimited,
-        "WeChat got too many calls within a minute, also after pauses.",
-        "Other programs share the account's quota: run the same again in a few minutes, or lower "
-        "WX_DATACUBE_CONCURRENCY.",
+        "WeChat got too many calls within a minute, even after pauses.",
+        "Other programs share this limit: try again in a few minutes, or lower WX_DATACUBE_CONCURRENCY.",
     ),
     47001: Meaning(RequestRefused, "WeChat could not read the body as JSON."),
     47009: Meaning(
         RequestRefused,
         "WeChat has retired this endpoint.",
-        "Leave it out, and see whether a newer version of wx_datacube knows its successor.",
+        "Skip it, and check whether a newer version of wx_datacube supports its replacement.",
     ),
     48001: Meaning(NeedsPerson, "The account may not call this endpoint.", _CERTIFY),
     48004: Meaning(NeedsPerson, "WeChat has blocked this call for the account.", _FROZEN),
     50002: Meaning(NeedsPerson, "WeChat has restricted the account.", _FROZEN),
-    50004: Meaning(NeedsPerson, "WeChat forbids the account to fetch tokens.", _FROZEN),
+    50004: Meaning(NeedsPerson, "WeChat does not allow the account to fetch tokens.", _FROZEN),
     50007: Meaning(NeedsPerson, "The account is frozen.", _FROZEN),
     61007: Meaning(
         NeedsPerson,
         "The account has not granted its statistics to the third-party platform whose token is used.",
-        "The account's administrator authorizes the platform again and ticks the permission for statistics; or use "
+        "The account's administrator must authorize the platform again, with the permission for statistics. Or use "
         "the account's own AppID and AppSecret.",
     ),
     61500: Meaning(RequestRefused, "WeChat says that the dates are malformed."),
@@ -278,10 +276,10 @@ BY_ERRCODE: dict[int, Meaning] = {
     61503: Meaning(
         NotReady,
         "WeChat has not computed these figures yet.",
-        "They come after 08:00 and by noon Beijing time, seldom later: run the same again then.",
+        "They are usually published after 08:00 and by noon Beijing time. Try again then.",
     ),
     89501: Meaning(NeedsPerson, "The account's administrator has not yet allowed this machine.", _CONFIRM),
-    89503: Meaning(NeedsPerson, "The account's administrator has to allow this machine.", _CONFIRM),
+    89503: Meaning(NeedsPerson, "The account's administrator must allow this machine.", _CONFIRM),
     89506: Meaning(NeedsPerson, "The account's administrator refused this machine twice: wait a day.", _CONFIRM),
     89507: Meaning(NeedsPerson, "The account's administrator refused this machine: wait an hour.", _CONFIRM),
 }
@@ -302,7 +300,7 @@ def error_for(
 
     `token_call` says that it answered a token call, where 40001 is about the AppSecret.
     """
-    meaning = BY_ERRCODE.get(errcode) or Meaning(UnexpectedAnswer, "WeChat answered with an error that is not known.")
+    meaning = BY_ERRCODE.get(errcode) or Meaning(UnexpectedAnswer, "WeChat answered with an unknown errcode.")
     if token_call and meaning.kind is TokenRejected:
         meaning = _SECRET_REFUSED
     error = meaning.kind(meaning.message, advice=meaning.advice, errcode=errcode, rid=rid, endpoint=endpoint)
@@ -316,7 +314,7 @@ def _name_address(error: NeedsPerson, ip: str | None) -> None:
     if ip:
         error.ip = ip
         error.message = f"WeChat refuses calls from this machine: its address {ip} is not whitelisted."
-        error.advice = error.advice.replace("adds the address", f"adds {ip}", 1)
+        error.advice = error.advice.replace("add the address", f"add {ip}", 1)
         error.args = (error.message,)
 
 

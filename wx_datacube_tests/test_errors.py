@@ -74,7 +74,7 @@ ADVICE_NAMES = {
     "解冻": {40243},
     "微信认证": {48001},
     "数据统计接口": {48001},
-    "the reason": {48004, 50002, 50004, 50007},
+    "how to lift the restriction": {48004, 50002, 50004, 50007},
     "platform": {61007},
     "a newer version of wx_datacube": {47009},
     "by noon Beijing time": {61503},
@@ -184,7 +184,7 @@ def test_a_refused_address_is_kept_and_named() -> None:
     assert isinstance(error, NeedsPerson)
     assert error.ip == "203.0.113.7"
     assert "address 203.0.113.7 is not whitelisted" in error.message
-    assert "adds 203.0.113.7 to its API IP whitelist (IP白名单)" in error.advice
+    assert "add 203.0.113.7 to its API IP whitelist (IP白名单)" in error.advice
     assert "Do not reset the AppSecret" in str(error)
 
 
@@ -234,7 +234,7 @@ def test_an_unknown_errcode_is_an_unexpected_answer() -> None:
 
     assert type(error) is UnexpectedAnswer
     assert (error.errcode, error.rid) == (99999, "abc")
-    assert "not known" in error.message
+    assert "unknown" in error.message
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_an_unknown_errcode_is_an_unexpected_answer() -> None:
 )
 def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
     """Errors can be copied, since each thread that waits for a token raises its own copy."""
-    error = kind("What happened.", advice="Do this.", errcode=1, rid="r", endpoint="e").after(3)
+    error = kind("What happened.", advice="Do this.", errcode=1, rid="r", endpoint="e").with_attempts(3)
     twin = copy.copy(error)
 
     assert twin is not error
@@ -252,16 +252,16 @@ def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
 @pytest.mark.parametrize("told", [False, True])
 def test_what_an_error_was_told_is_kept_in_copies_and_nothing_more(told: bool) -> None:
     """A copy keeps `passing`, which is False by default."""
-    error = UnexpectedAnswer("Odd.", passing=True) if told else UnexpectedAnswer("Odd.")
+    error = UnexpectedAnswer("Odd.", transient=True) if told else UnexpectedAnswer("Odd.")
 
-    assert copy.copy(error).passing is told
+    assert copy.copy(error).transient is told
     assert error.attempts == 1
 
 
 @pytest.mark.parametrize(("attempts", "said"), [(1, False), (2, True)])
 def test_attempts_are_said_from_the_second_on(attempts: int, said: bool) -> None:
     """The message shows the number of attempts from the second one on."""
-    line = str(error_for(-1).after(attempts))
+    line = str(error_for(-1).with_attempts(attempts))
 
     assert (f"{attempts} attempts" in line) is said
     assert "errcode -1" in line

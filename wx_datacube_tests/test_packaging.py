@@ -15,7 +15,7 @@ import pytest
 
 from wx_datacube import __version__
 from wx_datacube.config.environment import load_settings
-from wx_datacube.config.folder import FILES, content, make_project
+from wx_datacube.config.folder import FILES, make_project, template
 from wx_datacube.config.settings import ACCOUNT_FIELDS, PREFIX, SHARED_FIELDS
 
 TOP = Path(__file__).parent.parent
@@ -147,9 +147,9 @@ def test_a_folder_that_the_package_makes_gets_the_files_of_this_one(name: str) -
     ours = (TOP / name).read_text()
 
     if name == ".gitignore":
-        assert set(content(name).splitlines()) <= set(ours.splitlines())
+        assert set(template(name).splitlines()) <= set(ours.splitlines())
     else:
-        assert content(name) == ours
+        assert template(name) == ours
 
 
 def test_what_commands_leave_in_a_project_folder_is_ignored(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
+from wx_datacube.alerts.alert import Alert, Source, Urgency
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import due_on, midnight_of
 from wx_datacube.config.settings import Account, Settings
@@ -24,16 +25,15 @@ LATE = "zero day"
 """The cause of alerts about a day without messages whose figures are probably late."""
 _STALE = dt.timedelta(days=1)
 """If no call was made for this long, nothing runs: schedules, daemon or cron are off."""
-_TAKEN = (
+_QUOTA_SHORT = (
     "配额不止一天不够用：请确认是否有其他程序占用，或调高 WX_DATACUBE_DAILY_CALLS。"
-    " The quota did not suffice on more than one day: does another program of the account take it, or is"
-    " WX_DATACUBE_DAILY_CALLS too low?"
+    " The quota ran out on more than one day: does another program use it, or is WX_DATACUBE_DAILY_CALLS too low?"
 )
-_UNPUBLISHED = "微信尚未发布 · WeChat says that it has not published them yet (61503)."
-_ZERO = (
+_UNPUBLISHED = "微信尚未发布 · WeChat has not published them yet (61503)."
+_ZERO_DAY = (
     "{day} 没有任何消息，而此前 14 天每天都有：很可能是微信延迟发布，之后六天会自动重查。"
     " No message is stored for {day}, although there were messages on each of the 14 days before: WeChat is probably"
-    " late. The calls of the next six days look at it again."
+    " late. The calls of the next six days check it again."
 )
 
 
@@ -50,15 +50,17 @@ class Attention:
         return [*self.overdue, *self.late]
 
 
-def look(con: Connection, settings: Settings, accounts: Sequence[Account], now: dt.datetime) -> dict[str, Attention]:
+def find_alerts(
+    con: Connection, settings: Settings, accounts: Sequence[Account], now: dt.datetime
+) -> dict[str, Attention]:
     """Return the alerts about the accounts' labels at `now`, read from the published file `con`."""
     starts = {each.name: each.start for each in accounts}
     if not starts:
         return {}
-    return judge(con, settings, accounts, now, summaries(con, starts, now), recent_calls(con, now))
+    return alerts_from(con, settings, accounts, now, summaries(con, starts, now), recent_calls(con, now))
 
 
-def judge(
+def alerts_from(
     con: Connection,
     settings: Settings,
     accounts: Sequence[Account],
@@ -72,17 +74,17 @@ def judge(
     overdue = overdue_from(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
     used_up = {of for of, calls in lately.items() if quota_is_used_up(calls, settings.daily_calls)}
     refused = {of for of, calls in lately.items() if calls.not_ready}
-    asked, zeros = last_calls_at(con), doubtful_silent_days(con, names, now)
+    last_calls, zeros = last_calls_at(con), doubtful_silent_days(con, names, now)
     return {
         name: Attention(
-            tuple(_overdue(name, overdue[name], asked.get(name), alerts, now, used_up, refused)),
-            tuple(Alert(LATE, f"{day}", Urgency.NOTE, _ZERO.format(day=day)) for day in zeros.get(name, ())),
+            tuple(_overdue_alerts(name, overdue[name], last_calls.get(name), alerts, now, used_up, refused)),
+            tuple(Alert(LATE, f"{day}", Urgency.NOTE, _ZERO_DAY.format(day=day)) for day in zeros.get(name, ())),
         )
         for name in names
     }
 
 
-def tell(
+def note_and_send(
     con: Connection,
     settings: Settings,
     account: Account,
@@ -90,45 +92,45 @@ def tell(
     notify: Callable[[str], None] = lambda message: None,
 ) -> Attention:
     """Note the alerts about an account's labels, send the new ones, and return them all."""
-    found = look(con, settings, [account], now)[account.name]
+    found = find_alerts(con, settings, [account], now)[account.name]
     alerts = Alerts(settings.database, settings.webhook, lambda: now)
     alerts.note(account.name, Source.LABELS, None, found.alerts, notify)
     return found
 
 
-def _overdue(
+def _overdue_alerts(
     account: str,
     overdue: Sequence[Overdue],
-    asked_at: dt.datetime | None,
+    last_call_at: dt.datetime | None,
     alerts: Alerts,
     now: dt.datetime,
     used_up: Collection[tuple[str, str]],
     refused: Collection[tuple[str, str]],
 ) -> list[Alert]:
     """Return one incident for everything that needs a person; each gap is a subject, so that growth is noticed."""
-    acute = [each for each in overdue if not each.waiting_reason]
-    if not acute:
+    needs_person = [each for each in overdue if not each.waiting_reason]
+    if not needs_person:
         return []
     yesterday = midnight_of(now) - dt.timedelta(days=1)
-    causes = alerts.in_the_way(account, yesterday)
-    if any((account, each.endpoint.name) in used_up for each in acute):
-        causes.append(_TAKEN)
-    if any((account, each.endpoint.name) in refused for each in acute):
+    causes = alerts.recent_failures(account, yesterday)
+    if any((account, each.endpoint.name) in used_up for each in needs_person):
+        causes.append(_QUOTA_SHORT)
+    if any((account, each.endpoint.name) in refused for each in needs_person):
         causes.append(_UNPUBLISHED)
-    text = _text(account, acute, asked_at, causes, now)
+    text = _overdue_text(account, needs_person, last_call_at, causes, now)
     return [
         Alert(OVERDUE, f"{endpoint.name} {first}..{last}", Urgency.PERSON, text)
-        for endpoint, (first, last) in _joined(acute)
+        for endpoint, (first, last) in _merged_gaps(needs_person)
     ]
 
 
-def _joined(acute: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
+def _merged_gaps(needs_person: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
     """Yield the gaps of each endpoint.
 
     A gap that is split between history and newer labels is joined, so that it stays the same when that boundary moves.
     """
     before: tuple[Endpoint, Gap] | None = None
-    every = [(each.endpoint, gap) for each in acute for gap in each.gaps]
+    every = [(each.endpoint, gap) for each in needs_person for gap in each.gaps]
     for endpoint, (first, last) in sorted(every, key=lambda each: (each[0].name, each[1])):
         if before and before[0] is endpoint and due_on(before[1][1], endpoint.period) == first:
             before = endpoint, (before[1][0], last)
@@ -140,30 +142,35 @@ def _joined(acute: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Gap]]:
         yield before
 
 
-def _text(
-    account: str, acute: Sequence[Overdue], asked_at: dt.datetime | None, causes: Sequence[str], now: dt.datetime
+def _overdue_text(
+    account: str,
+    needs_person: Sequence[Overdue],
+    last_call_at: dt.datetime | None,
+    causes: Sequence[str],
+    now: dt.datetime,
 ) -> str:
-    near = [each for each in acute if not each.history]
-    far = [each for each in acute if each.history]
+    recent = [each for each in needs_person if not each.history]
+    history = [each for each in needs_person if each.history]
     parts = []
-    if near:
-        since = min(each.since for each in near)
-        parts.append(f"数据缺失，自 {since:%Y-%m-%d %H:%M} 起 · missing since {since:%Y-%m-%d %H:%M}: {_listed(near)}.")
-    if far:
-        parts.append(f"历史数据没有在补齐 · history that nobody is bringing in: {_listed(far)}.")
+    if recent:
+        since = min(each.since for each in recent)
+        parts.append(
+            f"数据缺失，自 {since:%Y-%m-%d %H:%M} 起 · missing since {since:%Y-%m-%d %H:%M}: {_list_gaps(recent)}."
+        )
+    if history:
+        parts.append(f"历史数据没有在补齐 · history that isn't being fetched: {_list_gaps(history)}.")
     if causes:
         parts.append(f"原因 · why: {' '.join(causes)}")
-    elif asked_at is None:
-        parts.append("还没有请求过任何数据 · Nothing has ever been asked for.")
-    elif now - asked_at >= _STALE:
+    elif last_call_at is None:
+        parts.append("还没有请求过任何数据 · No request has been made yet.")
+    elif now - last_call_at >= _STALE:
         parts.append(
-            f"自 {asked_at:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行 ·"
-            f" Nothing has been asked for since {asked_at:%Y-%m-%d %H:%M}: are the schedules on, and does the daemon or"
-            " cron run?"
+            f"自 {last_call_at:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行 ·"
+            f" No request since {last_call_at:%Y-%m-%d %H:%M}: are the schedules on, and is the daemon or cron running?"
         )
-    parts.append(f"补齐 · to bring it in: wx-datacube backfill --account {account}")
-    if far and not near:
-        first = min(gaps[-1][1] for gaps in (each.gaps for each in far)) + dt.timedelta(days=1)
+    parts.append(f"补齐 · to fetch it: wx-datacube backfill --account {account}")
+    if history and not recent:
+        first = min(gaps[-1][1] for gaps in (each.gaps for each in history)) + dt.timedelta(days=1)
         parts.append(f"不需要更早的数据时 · or, if you don't want it: WX_DATACUBE_START={first}")
     return " ".join(parts)
 
@@ -172,7 +179,7 @@ _SHOWN = 3
 """The most gaps named per endpoint; the newest are named."""
 
 
-def _listed(overdue: Sequence[Overdue]) -> str:
+def _list_gaps(overdue: Sequence[Overdue]) -> str:
     """Return the gaps as text; endpoints with the same gaps are named together."""
     by_gaps: dict[tuple[Gap, ...], list[str]] = {}
     for each in overdue:

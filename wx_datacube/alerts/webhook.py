@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wx_datacube.config.settings import Secret
-from wx_datacube.errors import fault_of
+from wx_datacube.errors import describe_bug
 from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.transport import Bounds, Transport
 
@@ -29,17 +29,17 @@ log = logging.getLogger("wx_datacube.alerts.webhook")
 class Chat:
     """A chat: the start of its robots' paths, the most bytes of a text, its body, and whether an answer means success.
 
-    `inert` removes from a text what the chat would read as a mention, a link or a format: part of the text is WeChat's.
+    `escape` disables what the chat would read as a mention, a link or a format: part of the text is WeChat's.
     """
 
     path: str
-    most: int
-    inert: Callable[[str], str]
+    max_bytes: int
+    escape: Callable[[str], str]
     body: Callable[[str], dict[str, Any]]
-    taken: Callable[[dict[str, Any]], bool]
+    accepted: Callable[[dict[str, Any]], bool]
 
 
-def _wide(text: str) -> str:
+def _full_width_brackets(text: str) -> str:
     """Disable tags such as `<at user_id="all">` or `<@all>`.
 
     The brackets become full-width ones: no source says that these chats know an escaped bracket.
@@ -47,7 +47,7 @@ def _wide(text: str) -> str:
     return text.replace("<", "＜").replace(">", "＞")
 
 
-def _entities(text: str) -> str:
+def _slack_escape(text: str) -> str:
     """Escape a text as Slack does (https://docs.slack.dev/messaging/formatting-message-text), against `<!channel>`.
 
     Other chats that take Slack's format also read `@all` and `@channel`; a zero-width space after the `@` prevents
@@ -61,26 +61,26 @@ CHATS = (
     Chat(  # 企业微信: https://developer.work.weixin.qq.com/document/path/91770
         "/cgi-bin/webhook/send",
         2048,
-        _wide,
+        _full_width_brackets,
         lambda text: {"msgtype": "text", "text": {"content": text}},
         lambda answer: answer.get("errcode") == 0,
     ),
     Chat(  # 飞书, Lark: https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot
         "/open-apis/bot/",
         20_000,
-        _wide,
+        _full_width_brackets,
         lambda text: {"msg_type": "text", "content": {"text": text}},
         lambda answer: answer.get("code", answer.get("StatusCode")) == 0,
     ),
     Chat(  # 钉钉: https://open.dingtalk.com/document/robots/custom-robot-access
         "/robot/send",
         20_000,
-        _wide,
+        _full_width_brackets,
         lambda text: {"msgtype": "text", "text": {"content": text}},
         lambda answer: answer.get("errcode") == 0,
     ),
 )
-SLACK = Chat("", 40_000, _entities, lambda text: {"text": text}, lambda answer: True)
+SLACK = Chat("", 40_000, _slack_escape, lambda text: {"text": text}, lambda answer: True)
 """Slack's format, which Mattermost, Rocket.Chat and others take too; the HTTP status says whether it was accepted."""
 
 
@@ -96,10 +96,10 @@ def post(webhook: Secret, text: str) -> str | None:
     chat = chat_of(url)
     transport = Transport("The webhook", BOUNDS, deadline_session)
     try:
-        reply = transport.send(url, json.dumps(chat.body(_cut(chat.inert(text), chat.most))).encode())
+        reply = transport.send(url, json.dumps(chat.body(_truncated(chat.escape(text), chat.max_bytes))).encode())
     except Exception as error:  # a bug in this package
-        log.error("%s", fault_of(error))
-        return f"A fault of wx_datacube: {type(error).__name__}."
+        log.error("%s", describe_bug(error))
+        return f"A bug in wx_datacube: {type(error).__name__}."
     finally:
         transport.close()
     if reply.fault is not None or reply.status is None:
@@ -107,18 +107,18 @@ def post(webhook: Secret, text: str) -> str | None:
     if not 200 <= reply.status < 300:
         moved = ", which is not followed" if 300 <= reply.status < 400 else ""
         return f"The webhook answered with status {reply.status}{moved}."
-    if not chat.taken(_answer(reply.body)):
-        return "The webhook answered that it did not take the message: is its address right, and its robot still there?"
+    if not chat.accepted(_parsed_answer(reply.body)):
+        return "The webhook rejected the message: check its URL, and that the robot still exists."
     return None
 
 
-def _cut(text: str, most: int) -> str:
+def _truncated(text: str, max_bytes: int) -> str:
     """Return the text in at most `most` bytes of UTF-8."""
     encoded = text.encode()
-    return text if len(encoded) <= most else encoded[: most - 3].decode(errors="ignore") + "…"
+    return text if len(encoded) <= max_bytes else encoded[: max_bytes - 3].decode(errors="ignore") + "…"
 
 
-def _answer(body: bytes) -> dict[str, Any]:
+def _parsed_answer(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

@@ -86,7 +86,7 @@ def _is_only_left(settings: Settings, account: str, renamed: str | None = None) 
 def _traces(settings: Settings, account: str) -> dict[str, bool]:
     """Return the traces that `_forget` deletes, and whether each is there."""
     return {
-        "its troubles": Alerts(settings.database).knows(account),
+        "its alerts": Alerts(settings.database).has_any(account),
         "its report": report_file(settings.database, account).exists(),
         "its history in Dagster": is_remembered(settings, account),
     }

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
-from wx_datacube.alerts.attention import tell
-from wx_datacube.alerts.store import BACKFILL, Alerts, Source, alerts_of
+from wx_datacube.alerts.alert import BACKFILL, Source, alerts_of
+from wx_datacube.alerts.attention import note_and_send
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import beijing_now, midnight_of
 from wx_datacube.cli.console import console, number, table
@@ -33,18 +34,18 @@ from wx_datacube.warehouse.files import Warehouse
 
 def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
     """Run a backfill with its progress on the terminal; return the exit code."""
-    troubles, display = Alerts(settings.database, settings.webhook), _Display(console(), account.name)
+    alerts, display = Alerts(settings.database, settings.webhook), _Display(console(), account.name)
     try:
         code = _backfilled(settings, account.checked(), scope, display)
-        troubles.note(account.name, Source.RUNS, [BACKFILL], [], display.said)
+        alerts.note(account.name, Source.RUNS, [BACKFILL], [], display.said)
         return code
     except Exception as error:
-        troubles.note(account.name, Source.RUNS, [BACKFILL], alerts_of([error], BACKFILL), display.said)
+        alerts.note(account.name, Source.RUNS, [BACKFILL], alerts_of([error], BACKFILL), display.said)
         raise
     finally:
         # Send alerts for missing labels too: under cron, nobody reads what this prints.
         with suppress(WxDatacubeError), Warehouse(settings.database).open_published() as con:
-            tell(con, settings, account, beijing_now(), display.said)
+            note_and_send(con, settings, account, beijing_now(), display.said)
 
 
 def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_Display") -> int:

@@ -172,7 +172,7 @@ def status(account: str | None, as_json: bool) -> int:
     settings = _settings()
     warehouse = _published(settings)
     accounts = _accounts(settings, account)
-    found = read_status(settings, [each for each in accounts if each.fault is None])
+    found = read_status(settings, [each for each in accounts if each.settings_error is None])
     person = {each.account for each in found if each.needs_person}
     left = not_configured(settings)
     code = for_each(accounts, lambda each: 1 if each.checked().name in person else 0)
@@ -244,7 +244,7 @@ def _check_range(
     if last is not None and all(last < label_of(oldest.start, each.period) for each in endpoints):
         raise click.BadParameter(
             f"{last} is before the history of {oldest.name} begins, {oldest.start}"
-            f" ({oldest.own('WX_DATACUBE_START')}).",
+            f" ({oldest.with_own_variables('WX_DATACUBE_START')}).",
             param_hint=last_option,
         )
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from wx_datacube import __version__
 from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.config.variables import is_loopback
+from wx_datacube.config.urls import is_loopback
 from wx_datacube.errors import SettingsError
 
 _WIDTH = 120

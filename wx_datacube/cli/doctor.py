@@ -30,7 +30,7 @@ def _look(settings: Settings, account: Account) -> int:
     click.echo(f"Account {account.name}")
     code = max(map(_show, chain(examine(settings, account), examine_dagster(settings, account))))
     if code == 0:
-        Alerts(settings.database).mended(account.name, WarehouseError, NeedsPerson)
+        Alerts(settings.database).resolve(account.name, WarehouseError, NeedsPerson)
     return code
 
 

@@ -114,6 +114,6 @@ def _show_outcome(account: Account, left: Sequence[Finding], healed: bool) -> in
     if healed:
         click.echo("So it is WeChat's doing: tell its support, with the rid in datacube.api_calls.", err=True)
     else:
-        start = f"{account.own('WX_DATACUBE_START')}={account.start}"
+        start = f"{account.with_own_variables('WX_DATACUBE_START')}={account.start}"
         click.echo(f"What lies before {start} is asked again once it is earlier.", err=True)
     return 1

@@ -10,7 +10,7 @@ import click
 
 from wx_datacube.cli.console import how_to_install
 from wx_datacube.config.environment import process_environment
-from wx_datacube.config.folder import make_project, unignored
+from wx_datacube.config.folder import make_project, missing_gitignore_lines
 from wx_datacube.errors import SettingsError
 
 
@@ -41,7 +41,7 @@ def run_init(folder: Path) -> int:
             " To compare, let `wx-datacube init` make another folder.",
             err=True,
         )
-    if lines := unignored(folder):
+    if lines := missing_gitignore_lines(folder):
         click.echo(f"Add to .gitignore, so that no secret is committed: {', '.join(lines)}", err=True)
     return 1 if others else 0
 

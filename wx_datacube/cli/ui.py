@@ -13,7 +13,7 @@ import click
 from wx_datacube.cli.console import not_installed, warn_of_no_login
 from wx_datacube.cli.demo import made_up
 from wx_datacube.cli.processes import run_module
-from wx_datacube.config.environment import environment_elsewhere
+from wx_datacube.config.environment import child_environment
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import SettingsError
 from wx_datacube.operations.demo import DAYS
@@ -27,8 +27,8 @@ def run_ui(settings: Settings, host: str = "127.0.0.1", port: int | None = None)
         raise not_installed("dagster_webserver", "ui")
     listening = _Listening(host, _free_port(host, port))
     project = settings.require_project()
-    if any(account.can_call or account.fault for account in settings.accounts):
-        return _dagster_dev(project, environment_elsewhere(settings) | {"DAGSTER_HOME": str(project)}, listening)
+    if any(account.can_call or account.settings_error for account in settings.accounts):
+        return _dagster_dev(project, child_environment(settings) | {"DAGSTER_HOME": str(project)}, listening)
     with made_up(project, DAYS) as account:
         click.echo(f"No account is configured in .env: this is the demo, kept in {account.folder}")
         return _dagster_dev(account.folder, account.environ, listening)

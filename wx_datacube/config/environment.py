@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 from dotenv.parser import Original, parse_stream
 
 from wx_datacube.catalog.periods import Clock, beijing_now
-from wx_datacube.config.settings import ACCOUNT, ACCOUNT_FIELDS, Account, Settings, wrong
+from wx_datacube.config.settings import ACCOUNT, ACCOUNT_FIELDS, Account, Settings, raise_wrong_value
 from wx_datacube.config.variables import Reader
 from wx_datacube.errors import SettingsError
 
@@ -29,7 +29,7 @@ def process_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def environment_elsewhere(settings: Settings) -> dict[str, str]:
+def child_environment(settings: Settings) -> dict[str, str]:
     """Return a copy for a child process that starts in another folder and must use the same `.env`."""
     return process_environment() | {_CHOSEN_DOTENV: str(settings.dotenv or "")}
 
@@ -40,7 +40,7 @@ def find_project(environ: Mapping[str, str], cwd: Path) -> Path | None:
     if home:
         folder = Path(home).expanduser()
         if not (folder.is_absolute() and folder.is_dir()):
-            wrong("DAGSTER_HOME", "the absolute path of a folder that exists: the project folder")
+            raise_wrong_value("DAGSTER_HOME", "the absolute path of the project folder, which must exist")
         return folder.resolve()
     return _nearest("dagster.yaml", cwd)
 
@@ -48,10 +48,10 @@ def find_project(environ: Mapping[str, str], cwd: Path) -> Path | None:
 def _nearest(name: str, cwd: Path) -> Path | None:
     """Return the nearest folder from `cwd` upwards that contains `name`."""
     here = cwd.resolve()
-    return next((folder for folder in (here, *here.parents) if _is_there(folder / name)), None)
+    return next((folder for folder in (here, *here.parents) if _exists(folder / name)), None)
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         path.stat()
     except OSError:  # also if this user may not enter a folder above
@@ -77,8 +77,8 @@ def _with_dotenv(environ: Mapping[str, str], dotenv: Path | None) -> tuple[dict[
     Those lines are kept from python-dotenv: it would warn of each of them, repeatedly and without naming the file.
     """
     statements = list(parse_stream(io.StringIO(_dotenv_text(dotenv) if dotenv else "")))
-    sound = "".join(each.original.string for each in statements if not each.error)
-    values = {key: value for key, value in dotenv_values(stream=io.StringIO(sound)).items() if value is not None}
+    valid_text = "".join(each.original.string for each in statements if not each.error)
+    values = {key: value for key, value in dotenv_values(stream=io.StringIO(valid_text)).items() if value is not None}
     return {**environ, **values}, [_first_line(each.original) for each in statements if each.error]
 
 
@@ -90,20 +90,20 @@ def _first_line(statement: Original) -> int:
 
 def _dotenv_text(path: Path) -> str:
     """Return the text of `.env`, empty if there is none. Only a file is opened: opening a pipe would block."""
-    if not _is_there(path):
+    if not _exists(path):
         return ""
     if not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe or a device"
         raise SettingsError(
             f"{path} is {what}, not a file.",
-            advice="Move it away, and write the settings into a file of that name: .env.example shows how.",
+            advice="Move it away, and put the settings into a file of that name, as in .env.example.",
         )
     try:
         return path.read_text("utf-8")
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"{path} can't be read ({type(error).__name__}).",
-            advice="Save it as plain UTF-8 text that you may read.",
+            advice="Save it as UTF-8 text that this user can read.",
         ) from None
 
 
@@ -124,7 +124,7 @@ def load_settings(
     If `environ` is None, the process's environment is used, overridden by its `.env`; a mapping is used as it is.
     """
     if platform == "win32":
-        raise SettingsError("wx_datacube does not run on Windows itself.", advice="Use WSL 2, where it does.")
+        raise SettingsError("wx_datacube does not run on Windows.", advice="Use WSL 2.")
     return _reader(environ, cwd or Path.cwd(), clock().date()).settings()
 
 
@@ -133,26 +133,26 @@ def _reader(environ: Mapping[str, str] | None, cwd: Path, today: dt.date) -> Rea
 
     Its `.env` is the nearest from `cwd` upwards, which may also set `DAGSTER_HOME`, else the project folder's.
     """
-    around = os.environ if environ is None else environ
-    dotenv = _nearest_dotenv(around, cwd)
-    values, senseless = (around, list[int]()) if environ is not None else _with_dotenv(around, dotenv)
+    base = os.environ if environ is None else environ
+    dotenv = _nearest_dotenv(base, cwd)
+    values, invalid_lines = (base, list[int]()) if environ is not None else _with_dotenv(base, dotenv)
     project = find_project(values, cwd)
-    if dotenv is None and project is not None and _CHOSEN_DOTENV not in around and _is_there(project / ".env"):
+    if dotenv is None and project is not None and _CHOSEN_DOTENV not in base and _exists(project / ".env"):
         dotenv = project / ".env"
         if environ is None:
-            values, senseless = _with_dotenv(around, dotenv)
-    return Reader(values, project, today, dotenv, tuple(senseless))
+            values, invalid_lines = _with_dotenv(base, dotenv)
+    return Reader(values, project, today, dotenv, tuple(invalid_lines))
 
 
 def configured_accounts(clock: Clock = beijing_now) -> tuple[Account, ...]:
     """Return the accounts even if other settings are wrong; the default account if the names themselves are wrong."""
     try:
-        return _reader(None, Path.cwd(), clock().date()).accounts_at_least()
+        return _reader(None, Path.cwd(), clock().date()).accounts_ignoring_faults()
     except SettingsError:
         return (Account(ACCOUNT),)
 
 
-def set_variables(settings: Settings, account: Account) -> list[str]:
+def defined_variables(settings: Settings, account: Account) -> list[str]:
     """Return the names of an account's own variables that are set and not blank."""
     values = effective_environ(os.environ, settings.dotenv)
     names = [account.variable(field) for field in ACCOUNT_FIELDS]

@@ -7,12 +7,12 @@ import tomllib
 from importlib.resources import files
 from pathlib import Path
 
-DAGSTERS = ("dagster.yaml", "workspace.yaml")
+DAGSTER_FILES = ("dagster.yaml", "workspace.yaml")
 """The files that Dagster reads. They make a folder a project folder."""
-FILES = (*DAGSTERS, ".env.example", ".gitignore")
+FILES = (*DAGSTER_FILES, ".env.example", ".gitignore")
 
 
-def content(name: str) -> str:
+def template(name: str) -> str:
     """Return the text of one of `FILES` in this version."""
     return files("wx_datacube.config").joinpath("project", name).read_text("utf-8")
 
@@ -29,12 +29,12 @@ def make_project(folder: Path) -> tuple[list[str], list[str]]:
     lacking = [name for name in names if not (folder / name).exists()]
     for name in lacking:
         with (folder / name).open("x", encoding="utf-8") as file:
-            file.write(content(name))
+            file.write(template(name))
     return lacking, [name for name in names if name != ".gitignore" and not _is_ours(folder / name)]
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_file() and path.read_bytes() == content(path.name).encode()
+    return path.is_file() and path.read_bytes() == template(path.name).encode()
 
 
 def _is_dagster_project(folder: Path) -> bool:
@@ -46,9 +46,9 @@ def _is_dagster_project(folder: Path) -> bool:
     return (folder / "dg.toml").exists() or "dg" in tools or "dagster" in tools
 
 
-def unignored(folder: Path) -> list[str]:
+def missing_gitignore_lines(folder: Path) -> list[str]:
     """Return the lines that a folder's own `.gitignore` should have and lacks, secrets first."""
     file = folder / ".gitignore"
     theirs = {line.strip("/") for line in file.read_text("utf-8", "replace").split()} if file.is_file() else set()
-    ours = [line for line in content(".gitignore").splitlines() if line and not line.startswith("#")]
+    ours = [line for line in template(".gitignore").splitlines() if line and not line.startswith("#")]
     return sorted((line for line in ours if line.strip("/") not in theirs), key="/.env".__ne__)

@@ -19,15 +19,15 @@ DATABASE = "data/wx_datacube.duckdb"
 ACCOUNT = "default"
 CONCURRENCY = 8
 
-MADE_UP = "demo"
+DEMO_ACCOUNT = "demo"
 """The demo's account. No real account may have this name, so that nobody takes made-up figures for WeChat's."""
 
 SHARED_FIELDS = ("API_URL", "DATABASE", "CONCURRENCY", "DAILY_CALLS", "ACCOUNT", "ACCOUNTS", "WEBHOOK")
 ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START")
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-NAME_RULE = "up to 32 small letters, digits and _, a letter first, such as shop"
-_OF_A_SINGLE_ONE = re.compile(rf"\b{PREFIX}({'|'.join(ACCOUNT_FIELDS)})\b")
+NAME_RULE = "up to 32 lowercase letters, digits and _, starting with a letter, such as shop"
+_SINGLE_ACCOUNT_VARIABLE = re.compile(rf"\b{PREFIX}({'|'.join(ACCOUNT_FIELDS)})\b")
 
 
 class Secret:
@@ -71,8 +71,8 @@ class Account:
     """An Official Account: its name here, how to fetch its token, and the first day of its history.
 
     Credentials may be missing: only calls need them. `single` says that the account is the only one, named by
-    `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name. `fault` is the error in the variables of one of
-    several accounts; the others work without it.
+    `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name. `settings_error` is the error in the variables
+    of one of several accounts; the others work without it.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Account:
     token_url: Secret | None = None
     start: dt.date = HISTORY_START
     single: bool = True
-    fault: SettingsError | None = None
+    settings_error: SettingsError | None = None
 
     @property
     def can_call(self) -> bool:
@@ -92,14 +92,14 @@ class Account:
         """Return the variable that holds a field of this account: `APPID`, `SECRET`, `TOKEN_URL` or `START`."""
         return variable(None if self.single else self.name, field)
 
-    def own(self, text: str) -> str:
+    def with_own_variables(self, text: str) -> str:
         """Return `text` with the variables of a single account replaced by those of this account."""
-        return text if self.single else _OF_A_SINGLE_ONE.sub(lambda found: self.variable(found[1]), text)
+        return text if self.single else _SINGLE_ACCOUNT_VARIABLE.sub(lambda found: self.variable(found[1]), text)
 
     def checked(self) -> "Account":
         """Return this account; raise the error in its settings, if any."""
-        if self.fault is not None:
-            raise self.fault
+        if self.settings_error is not None:
+            raise self.settings_error
         return self
 
 
@@ -137,7 +137,9 @@ class Settings:
         names = ", ".join(account.name for account in self.accounts)
         if name is None:
             if len(self.accounts) > 1:
-                raise SettingsError(f"There are several accounts ({names}).", advice="Say which: --account NAME.")
+                raise SettingsError(
+                    f"Several accounts are configured ({names}).", advice="Choose one with --account NAME."
+                )
             return self.accounts[0].checked()
         for account in self.accounts:
             if account.name == name:
@@ -159,29 +161,29 @@ def require_name(name: str) -> None:
     The name becomes part of variables, keys and file names.
     """
     if not NAME.fullmatch(name):
-        raise SettingsError(f"{name[:40]!r} can't be the name of an account.", advice=f"A name is {NAME_RULE}.")
-    if name == MADE_UP:
-        raise made_up_refused()
+        raise SettingsError(f"{name[:40]!r} is not a valid account name.", advice=f"A name is {NAME_RULE}.")
+    if name == DEMO_ACCOUNT:
+        raise demo_name_error()
 
 
-def wrong(name: str, meaning: str) -> NoReturn:
-    """Raise the error of a wrong value. It names the variable and what it should hold, never the value itself."""
-    raise SettingsError(f"{name} is wrong.", advice=f"It should hold {meaning}.")
+def raise_wrong_value(name: str, expected: str) -> NoReturn:
+    """Raise the error of a wrong value. It names the variable and what is expected, never the value itself."""
+    raise SettingsError(f"{name} is invalid.", advice=f"Expected: {expected}.")
 
 
 def no_project(why: str, otherwise: str = "") -> SettingsError:
     """Return the error for a missing project folder; `otherwise` names another way out."""
     return SettingsError(
-        f"There is no project folder, and {why}: DAGSTER_HOME is not set, and no dagster.yaml is here or in any folder"
-        " above.",
-        advice=f"Set DAGSTER_HOME{f', or {otherwise}' if otherwise else ''}. For a project of its own, change to the"
-        " folder that you cloned, or make one: wx-datacube init.",
+        f"No project folder was found, and {why}: DAGSTER_HOME is not set, and neither this folder nor any folder above"
+        " has a dagster.yaml.",
+        advice=f"Set DAGSTER_HOME{f', or {otherwise}' if otherwise else ''}. Or change to the folder that"
+        " you cloned, or create a project folder: wx-datacube init.",
     )
 
 
-def made_up_refused() -> SettingsError:
+def demo_name_error() -> SettingsError:
     """Return the error of a real account that has the name of the demo's."""
     return SettingsError(
-        f"{MADE_UP!r} is the account of made-up figures (`wx-datacube demo`).",
-        advice="Give a real account another name, so that nobody takes the one for the other.",
+        f"{DEMO_ACCOUNT!r} is reserved for made-up figures (`wx-datacube demo`).",
+        advice="Choose another name for a real account.",
     )

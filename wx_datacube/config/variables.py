@@ -6,14 +6,13 @@ a value that could be a secret.
 
 import datetime as dt
 import difflib
-import ipaddress
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from wx_datacube.catalog.endpoints import HISTORY_START
 from wx_datacube.config.settings import (
@@ -22,7 +21,7 @@ from wx_datacube.config.settings import (
     API_URL,
     CONCURRENCY,
     DATABASE,
-    MADE_UP,
+    DEMO_ACCOUNT,
     NAME,
     NAME_RULE,
     PREFIX,
@@ -30,40 +29,38 @@ from wx_datacube.config.settings import (
     Account,
     Secret,
     Settings,
-    made_up_refused,
+    demo_name_error,
     no_project,
+    raise_wrong_value,
     variable,
-    wrong,
 )
+from wx_datacube.config.urls import is_loopback, is_private, split_url
 from wx_datacube.errors import SettingsError
 
 MAX_CONCURRENCY = 64
-_OF_ANY = re.compile(rf"{PREFIX}([A-Z][A-Z0-9_]*)_({'|'.join(ACCOUNT_FIELDS)})")
-_ODD_IN_URL = re.compile(r"[^\x21-\x7e]|[\\<>\"{}|^`]")
-_PRIVATE = tuple(
-    ipaddress.ip_network(block)
-    for block in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
-)
+_ACCOUNT_VARIABLE = re.compile(rf"{PREFIX}([A-Z][A-Z0-9_]*)_({'|'.join(ACCOUNT_FIELDS)})")
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
     """One pass over the variables: each method reads one and checks it; an error names the variable.
 
-    `dotenv` is the `.env` that was read; `senseless` are the numbers of its lines that are neither settings nor
-    comments.
+    `dotenv` is the `.env` that was read; `invalid_lines` are the numbers of its lines that are neither settings
+    nor comments.
     """
 
     values: Mapping[str, str]
     project: Path | None
     today: dt.date
     dotenv: Path | None = None
-    senseless: tuple[int, ...] = ()
+    invalid_lines: tuple[int, ...] = ()
 
     def settings(self) -> Settings:
         """Return all settings, checked; SettingsError names the first shared variable that is wrong."""
         api_url = self._api_url()
-        accounts = tuple(_apart([self._account(name, single, api_url) for name, single in self.names()]))
+        accounts = tuple(
+            _with_unique_credentials([self._account(name, single, api_url) for name, single in self.names()])
+        )
         return Settings(
             project=self.project,
             database=self._database(),
@@ -76,7 +73,7 @@ class Reader:
             dotenv=self.dotenv,
         )
 
-    def accounts_at_least(self) -> tuple[Account, ...]:
+    def accounts_ignoring_faults(self) -> tuple[Account, ...]:
         """Return the accounts with names and first days, even if other settings are wrong.
 
         Raises SettingsError for a wrong name.
@@ -101,20 +98,20 @@ class Reader:
         name = "WX_DATACUBE_ACCOUNTS" if listed else "WX_DATACUBE_ACCOUNT"
         words = [word.strip() for word in listed.split(",")] if listed else [single or ACCOUNT]
         if not all(NAME.fullmatch(word) for word in words) or len(set(words)) < len(words):
-            several = "different names separated by commas, each" if listed else "a name:"
-            wrong(name, f"{several} {NAME_RULE}")
+            several = "different names separated by commas, each" if listed else "a name of"
+            raise_wrong_value(name, f"{several} {NAME_RULE}")
         return [(word, not listed) for word in words]
 
     def _account(self, name: str, single: bool, api_url: str) -> Account:
-        """Return an account with its variables; an error in those of one of several accounts becomes its `fault`."""
+        """Return an account; an error in the variables of one of several accounts becomes its `settings_error`."""
         try:
             account = self._with_variables(name, single)
-            if name == MADE_UP and account.can_call and not is_loopback(urlsplit(api_url).hostname):
-                raise made_up_refused()
+            if name == DEMO_ACCOUNT and account.can_call and not is_loopback(urlsplit(api_url).hostname):
+                raise demo_name_error()
         except SettingsError as error:
             if single:
                 raise
-            return Account(name, start=self._start_or_default(name), single=False, fault=error)
+            return Account(name, start=self._start_or_default(name), single=False, settings_error=error)
         return account
 
     def _start_or_default(self, name: str | None) -> dt.date:
@@ -139,7 +136,7 @@ class Reader:
             appid=self._matching(
                 appid, r"wx[0-9A-Za-z_-]{1,62}", "the account's AppID (开发者ID), which begins with wx"
             ),
-            secret=_secret(self._matching(secret, r"[\x21-\x7e]{1,512}", "the account's AppSecret, without blanks")),
+            secret=_secret(self._matching(secret, r"[\x21-\x7e]{1,512}", "the account's AppSecret, without spaces")),
             token_url=_secret(self._token_url(variable(key, "TOKEN_URL"))),
             start=self._start_of(key),
             single=single,
@@ -148,7 +145,7 @@ class Reader:
     def _matching(self, name: str, pattern: str, meaning: str) -> str | None:
         value = self._get(name)
         if value is not None and not re.fullmatch(pattern, value):
-            wrong(name, meaning)
+            raise_wrong_value(name, meaning)
         return value
 
     def _start(self, name: str) -> dt.date:
@@ -157,16 +154,18 @@ class Reader:
             return HISTORY_START
         day = _date(value)
         if day is None or not HISTORY_START <= day <= self.today:
-            wrong(name, f"a date YYYY-MM-DD from {HISTORY_START} (WeChat has no data before) to today in Beijing")
+            raise_wrong_value(
+                name, f"a date YYYY-MM-DD from {HISTORY_START} (WeChat has no earlier data) to today in Beijing"
+            )
         return day
 
-    def _number(self, field: str, default: int | None, most: int) -> int | None:
+    def _number(self, field: str, default: int | None, maximum: int) -> int | None:
         name = variable(None, field)
         value = self._get(name)
         if value is None:
             return default
-        if not re.fullmatch(r"[0-9]{1,10}", value) or not 1 <= int(value) <= most:
-            wrong(name, f"a whole number from 1 to {most}")
+        if not re.fullmatch(r"[0-9]{1,10}", value) or not 1 <= int(value) <= maximum:
+            raise_wrong_value(name, f"a whole number from 1 to {maximum}")
         return int(value)
 
     def _database(self) -> Path:
@@ -175,24 +174,27 @@ class Reader:
         given = Path(value).expanduser()
         if self.project is None and not given.is_absolute():
             raise no_project(f"{name} is a relative path ({value})", f"make {name} absolute")
-        path = _followed((self.project or Path("/")) / given)
+        path = _resolve_link((self.project or Path("/")) / given)
         if value.endswith("/") or value.startswith((":memory:", "md:", "ducklake:")) or path.is_dir():
-            wrong(name, f"the path of a file, such as {DATABASE}, not of a folder or a service")
+            raise_wrong_value(name, f"the path of a file, such as {DATABASE}, not of a folder or a service")
         if any(folder.exists() and not folder.is_dir() for folder in path.parents):
-            wrong(name, f"the path of a file in a folder, such as {DATABASE}; a part of it is a file, not a folder")
+            raise_wrong_value(
+                name, f"the path of a file in a folder, such as {DATABASE}; one of its parent folders is a file"
+            )
         if "?" in str(path):
             # DuckDB reads what follows as the query of a URL, and puts its WAL elsewhere.
-            wrong(name, f"the path of a file, such as {DATABASE}, without a question mark in it")
+            raise_wrong_value(name, f"the path of a file, such as {DATABASE}, without a question mark in it")
         return Path(os.path.normpath(path))
 
     def _api_url(self) -> str:
         name = "WX_DATACUBE_API_URL"
         value = (self._get(name) or API_URL).rstrip("/")
-        parts = _split(value)
+        parts = split_url(value)
         bare = parts and not (parts.query or parts.fragment or "@" in parts.netloc or "?" in value or "#" in value)
         if not parts or not bare or not (parts.scheme == "https" or is_loopback(parts.hostname)):
-            wrong(
-                name, f"an address such as {API_URL}, with https (http only to this machine itself), nothing else in it"
+            raise_wrong_value(
+                name,
+                f"a URL such as {API_URL}, with https (http only to this machine), without user, query or fragment",
             )
         return value
 
@@ -200,28 +202,29 @@ class Reader:
         return self._secret_url(name, "your token server")
 
     def _webhook(self) -> str | None:
-        return self._secret_url("WX_DATACUBE_WEBHOOK", "your chat's robot")
+        return self._secret_url("WX_DATACUBE_WEBHOOK", "your chat robot")
 
     def _secret_url(self, name: str, whose: str) -> str | None:
         value = self._get(name)
         if value is None:
             return None
-        parts = _split(value)
+        parts = split_url(value)
         plain = bool(parts and parts.scheme == "http")
-        if not parts or (plain and not _is_private(parts.hostname)):
-            wrong(name, f"the address of {whose} with https (http only to a private address such as 10.0.0.5)")
+        if not parts or (plain and not is_private(parts.hostname)):
+            raise_wrong_value(name, f"the URL of {whose}, with https (http only to a private address such as 10.0.0.5)")
         return value
 
     def _warnings(self, accounts: tuple[Account, ...]) -> Iterator[str]:
         if self.dotenv and self.dotenv.exists() and stat.S_IMODE(self.dotenv.stat().st_mode) & 0o077:
-            yield f"Others on this machine can read .env, which may hold the AppSecret: chmod 600 {self.dotenv}"
-        if self.senseless:
-            lines = ", ".join(map(str, self.senseless))
-            yield f"{self.dotenv}: what begins in line {lines} sets nothing. Write NAME=value, and close each quote."
+            yield f"Other users of this machine can read .env, which may hold the AppSecret: chmod 600 {self.dotenv}"
+        if self.invalid_lines:
+            lines = ", ".join(map(str, self.invalid_lines))
+            which = f"lines {lines} are" if len(self.invalid_lines) > 1 else f"line {lines} is"
+            yield f"{self.dotenv} {which} not NAME=value (or a quote is not closed)."
         for account in accounts:
             name = account.variable("TOKEN_URL")
             if (self._get(name) or "").lower().startswith("http:"):
-                yield f"{name} uses http: whoever can listen in that network can read the token. Use https if you can."
+                yield f"{name} uses http: anyone on that network can read the token. Use https if possible."
         yield from self._unknown(accounts)
 
     def _unknown(self, accounts: Sequence[Account]) -> Iterator[str]:
@@ -230,15 +233,17 @@ class Reader:
         known |= {variable(None, field) for field in (*SHARED_FIELDS, "START")}
         for name in sorted(name for name in self.values if name.startswith(PREFIX) and name not in known):
             if self._get(name):
-                yield f"{name} is not a setting, nothing reads it{self._meant(name, known, accounts)}"
+                yield self._unknown_variable(name, known, accounts)
 
-    def _meant(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
-        """Return the end of the warning about an unknown variable: which account or variable it may mean."""
+    def _unknown_variable(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
+        """Return the warning about an unknown variable. It names the account or variable that it may mean."""
         bare = {variable(None, field): field for field in ACCOUNT_FIELDS}
         if name in bare:  # left from when there was a single account
-            whose = accounts[0].variable(bare[name])
-            return f" beside WX_DATACUBE_ACCOUNTS: it wants its account's name, as in {whose}."
-        of = _OF_ANY.fullmatch(name)
+            return f"{name} is ignored when WX_DATACUBE_ACCOUNTS is set; use {accounts[0].variable(bare[name])}."
+        return f"{name} is not a setting and is ignored{self._suggestion(name, known, accounts)}"
+
+    def _suggestion(self, name: str, known: set[str], accounts: Sequence[Account]) -> str:
+        of = _ACCOUNT_VARIABLE.fullmatch(name)
         names = [account.name for account in accounts]
         if of and not difflib.get_close_matches(of[1].lower(), names, 1, 0.8):
             return f": {of[1].lower()} is not in WX_DATACUBE_ACCOUNTS."
@@ -246,7 +251,7 @@ class Reader:
         return f"; did you mean {close[0]}?" if close else "."
 
 
-def _followed(path: Path) -> Path:
+def _resolve_link(path: Path) -> Path:
     """Return the file that a path leads to, with a link followed.
 
     Everything is kept beside that file, since publishing would replace a link by a file. SettingsError if the path
@@ -258,24 +263,24 @@ def _followed(path: Path) -> Path:
         pass
     except OSError as error:
         raise SettingsError(
-            f"{path} can't be reached: {error.strerror}.",
-            advice="See that this user may enter every folder above it, and that no link leads back to itself.",
+            f"{path} is not accessible: {error.strerror}.",
+            advice="Check that this user can enter every parent folder, and that no link leads back to itself.",
         ) from None
     real = Path(os.path.realpath(path)) if path.is_symlink() else path
     astray = [path] if real != path and not real.parent.is_dir() else []
     for link in (*astray, *path.parents):
         if link.is_symlink() and not link.exists():
             raise SettingsError(
-                f"{link} is a link to {link.readlink()}, and nothing is there.",
-                advice="Is its disk mounted? Otherwise make that folder, or set WX_DATACUBE_DATABASE to another path.",
+                f"{link} is a link to {link.readlink()}, which does not exist.",
+                advice="Is its disk mounted? If so, create that folder, or set WX_DATACUBE_DATABASE to another path.",
             )
     return real
 
 
-_UNIQUE = {"APPID": "AppID", "TOKEN_URL": "address"}
+_UNIQUE = {"APPID": "AppID", "TOKEN_URL": "URL"}
 
 
-def _apart(accounts: Sequence[Account]) -> Iterator[Account]:
+def _with_unique_credentials(accounts: Sequence[Account]) -> Iterator[Account]:
     """Yield the accounts; those that share an AppID or a token server's URL get a fault instead of credentials."""
     holders: dict[object, list[str]] = {}
     for account in accounts:
@@ -285,11 +290,11 @@ def _apart(accounts: Sequence[Account]) -> Iterator[Account]:
         for field, what in _UNIQUE.items():
             value = getattr(account, field.lower())
             if value is not None and len(holders[value]) > 1:
-                fault = SettingsError(
+                settings_error = SettingsError(
                     f"{' and '.join(holders[value])} hold the same {what}.",
-                    advice="Each account has its own: the same figures would be fetched, and counted, twice.",
+                    advice="Accounts must not share one: the same figures would be counted twice.",
                 )
-                yield Account(account.name, start=account.start, single=account.single, fault=fault)
+                yield Account(account.name, start=account.start, single=account.single, settings_error=settings_error)
                 break
         else:
             yield account
@@ -307,34 +312,3 @@ def _date(text: str) -> dt.date | None:
         return dt.date.fromisoformat(text)
     except ValueError:
         return None
-
-
-def _split(url: str) -> SplitResult | None:
-    """Return the parts of an http(s) URL with a host.
-
-    None for anything else, and for a URL that can be read in two ways.
-    """
-    if _ODD_IN_URL.search(url):
-        return None
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if sound else None
-
-
-def _is_private(host: str | None) -> bool:
-    """Return whether a host is this machine or a literal address of a private network."""
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host or "")
-    except ValueError:
-        return False
-    return any(address in block for block in _PRIVATE)
-
-
-def is_loopback(host: str | None) -> bool:
-    """Return whether a host is this machine."""
-    return _is_private(host) and (host == "localhost" or ipaddress.ip_address(host or "").is_loopback)

@@ -27,7 +27,7 @@ from wx_datacube.errors import (
     TryAgain,
     UnexpectedAnswer,
     WeChatError,
-    fault_of,
+    describe_bug,
 )
 from wx_datacube.ingest.windows import Window
 from wx_datacube.warehouse.connections import Connection
@@ -227,10 +227,10 @@ class FetchPool:
             with self._lock:
                 self._failed(window, error)
         except Exception as error:  # a bug in this package, which the other windows would hit too
-            log.error("%s", fault_of(error))
+            log.error("%s", describe_bug(error))
             with self._lock:
                 self._stop = self._stop or UnexpectedAnswer(
-                    f"A fault of wx_datacube: {type(error).__name__}.",
+                    f"A bug in wx_datacube: {type(error).__name__}.",
                     advice="What has landed stays; please report it, with the traceback in the log of this run.",
                 )
                 self._failed(window, self._stop)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from wx_datacube.alerts.store import TOKEN, Alerts, Source, alerts_of
+from wx_datacube.alerts.alert import TOKEN, Source, alerts_of
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import Clock, beijing_now, midnight_of, settled_at
 from wx_datacube.config.settings import Account, Secret, Settings
@@ -194,8 +195,8 @@ class Ingest:
         met = [error for error in report.errors if error.attempts]
         if report.calls or met:  # labels that are stored or held back say nothing about calls
             found = alerts_of(met, endpoint.name)
-            looked_at = [endpoint.name, *([TOKEN] if report.calls else [])]  # every call needs a token
-            self.alerts.note(self.account.name, Source.CALLS, looked_at, found, task.notify)
+            checked = [endpoint.name, *([TOKEN] if report.calls else [])]  # every call needs a token
+            self.alerts.note(self.account.name, Source.CALLS, checked, found, task.notify)
         return report
 
     def ask_again(
@@ -515,7 +516,7 @@ def _unknown_day(word: past_calls.CallOutcome, label: dt.date, endpoint: Endpoin
         f"{ENDPOINTS[0].name} of the same days is not there yet, and silent days need no call, so none was made.",
         advice="Run the same again once it is.",
         endpoint=endpoint.name,
-    ).after(0)
+    ).with_attempts(0)
 
 
 # --- several labels per call ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ The commands don't edit `.env`: it may hold other people's settings, or be writt
 
 from collections.abc import Sequence
 
-from wx_datacube.config.environment import set_variables
+from wx_datacube.config.environment import defined_variables
 from wx_datacube.config.settings import Account, Settings, variable
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.warehouse.accounts import stored_names
@@ -22,7 +22,7 @@ def after_renaming(settings: Settings, old: str, new: str) -> str:
         return (
             f"{new} is not configured: name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one) to go on with it."
         )
-    fields = {name.removeprefix(account.variable("")): name for name in set_variables(settings, account)}
+    fields = {name.removeprefix(account.variable("")): name for name in defined_variables(settings, account)}
     moves = [f"{name} becomes {variable(new, field)}" for field, name in fields.items()]
     if account.single:
         several = ", ".join([f"WX_DATACUBE_ACCOUNTS={new},…", *moves])
@@ -36,7 +36,7 @@ def after_removal(settings: Settings, name: str) -> str:
     if account is None:
         return f"{name} is not configured: nothing is to be changed in .env."
     named = "WX_DATACUBE_ACCOUNT, where it is set" if account.single else f"{name} in WX_DATACUBE_ACCOUNTS"
-    lines = ", ".join([named, *set_variables(settings, account)])
+    lines = ", ".join([named, *defined_variables(settings, account)])
     return f"Take out of .env, or the next run brings everything in anew: {lines}."
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from wx_datacube.catalog.endpoints import Period
 from wx_datacube.catalog.periods import settled_at
-from wx_datacube.config.folder import DAGSTERS, content
-from wx_datacube.config.settings import MADE_UP, PREFIX
+from wx_datacube.config.folder import DAGSTER_FILES, template
+from wx_datacube.config.settings import DEMO_ACCOUNT, PREFIX
 from wx_datacube.errors import SettingsError
 
 DAYS = 90
@@ -31,8 +31,8 @@ def demo_folder(project: Path) -> Path:
             f"There is a .env in {folder}, and the demo goes by none, so that it never asks the real WeChat.",
             advice="Move it away; that of your own account belongs into the project folder.",
         )
-    for name in DAGSTERS:
-        _write(folder / name, content(name))
+    for name in DAGSTER_FILES:
+        _write(folder / name, template(name))
     _write(dotenv, _DOTENV)
     return folder
 
@@ -64,5 +64,5 @@ def demo_environment(
 ) -> dict[str, str]:
     """Return `environ` for the demo's processes: its own folder, account and emulator, nothing of the real project."""
     kept = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
-    ours = {"API_URL": api_url, "APPID": appid, "SECRET": secret, "ACCOUNT": MADE_UP, "START": start.isoformat()}
+    ours = {"API_URL": api_url, "APPID": appid, "SECRET": secret, "ACCOUNT": DEMO_ACCOUNT, "START": start.isoformat()}
     return kept | {"DAGSTER_HOME": str(folder)} | {f"{PREFIX}{name}": value for name, value in ours.items()}

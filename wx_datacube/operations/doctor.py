@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wx_datacube.alerts.store import TOKEN, Alerts, Source
+from wx_datacube.alerts.alert import TOKEN, Source
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now, settled_at
 from wx_datacube.config.settings import Account, Settings
@@ -39,8 +40,8 @@ def start_hint(account: Account, begun: known.HistoryStart) -> str:
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Finding]:
     """Examine credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
     yield from (Finding(False, warning) for warning in settings.warnings)
-    if account.fault is not None:
-        yield Finding(False, str(account.fault))
+    if account.settings_error is not None:
+        yield Finding(False, str(account.settings_error))
         return
     files, *others = _folders(settings, account, clock)
     yield from (files, *others)
@@ -55,12 +56,12 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield Finding(False, str(error))
             return
         yield Finding(True, _TOKEN_OF_SERVER if account.token_url else _TOKEN)
-        troubles = Alerts(settings.database)
-        troubles.note(account.name, Source.CALLS, [TOKEN], [])
+        alerts = Alerts(settings.database)
+        alerts.note(account.name, Source.CALLS, [TOKEN], [])
         if not files.well:
             yield Finding(False, "No endpoint is asked: its answer could not be kept (see above).")
             return
-        troubles.mended(account.name, SettingsError)
+        alerts.resolve(account.name, SettingsError)
         for endpoint in ENDPOINTS:
             yield _endpoint(client, settings, account, endpoint, clock)
 

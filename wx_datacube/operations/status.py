@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from wx_datacube.alerts.attention import judge
+from wx_datacube.alerts.attention import alerts_from
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now
@@ -69,7 +69,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
     with Warehouse(settings.database).open_published() as con:
         found = known.summaries(con, {each.name: each.start for each in accounts}, now)
         lately = past_calls.recent_calls(con, now)
-        attention = judge(con, settings, accounts, now, found, lately)
+        attention = alerts_from(con, settings, accounts, now, found, lately)
         appids, first_messages = known.accounts(con), known.first_messages(con)
         errors = past_calls.unresolved_errors(con)
         misnamed = {each.name: _misnamed(con, each) for each in accounts if appids.get(each.name) != each.appid}
@@ -143,7 +143,9 @@ def _needs_person(account: Account, errors: Errors) -> list[str]:
     for endpoint in ENDPOINTS:
         needs = filter(needs_person, errors.get((account.name, endpoint.name), ()))
         for meaning in [BY_ERRCODE[errcode] for errcode in needs][-1:]:
-            found.append(account.own(f"{endpoint.name}: {meaning.message} {meaning.advice or ''}".strip()))
+            found.append(
+                account.with_own_variables(f"{endpoint.name}: {meaning.message} {meaning.advice or ''}".strip())
+            )
     return found
 
 
@@ -155,5 +157,5 @@ def _troubles(settings: Settings, account: Account, errors: Errors) -> list[str]
         for errcode in found
         if name == account.name and needs_person(errcode)
     }
-    standing = Alerts(settings.database).standing(account.name)
+    standing = Alerts(settings.database).open_for_person(account.name)
     return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in told))

@@ -45,9 +45,9 @@ def plan_tick(
     Dagster holds as materialized. Raises `SettingsError` and `WarehouseError`.
     """
     configured, midnight = settings.account(account), midnight_of(now)
-    troubles = Alerts(settings.database, settings.webhook, lambda: now)
-    troubles.deliver(notify)
-    if refused := troubles.token_refused(account, midnight):
+    alerts = Alerts(settings.database, settings.webhook, lambda: now)
+    alerts.deliver(notify)
+    if refused := alerts.token_refused(account, midnight):
         return Tick([], [f"{refused} {_ON}"])
     with Warehouse(settings.database).open_published() as con:
         known.require_bound(con, account, configured.appid)
@@ -62,7 +62,7 @@ def plan_tick(
             reasons.append(f"{endpoint.name}: a run is under way; the next tick looks again.")
         elif settings.daily_calls is not None and calls[endpoint.name] >= settings.daily_calls:
             reasons.append(f"{endpoint.name}: WX_DATACUBE_DAILY_CALLS is used up. It goes on tomorrow.")
-        elif why := configured.own(_stopped_today(errors.get((account, endpoint.name), {}), midnight)):
+        elif why := configured.with_own_variables(_stopped_today(errors.get((account, endpoint.name), {}), midnight)):
             reasons.append(f"{endpoint.name}: {why}")
         else:
             # WeChat left these labels out, although they can't be empty: they are requested once a day, not at every

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from wx_datacube.alerts.store import BACKFILL, Alert, Alerts, Source, alerts_of
+from wx_datacube.alerts.alert import BACKFILL, Alert, Source, alerts_of
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WeChatError
@@ -36,13 +37,11 @@ def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefini
     return frozenset({failed, succeeded})
 
 
-def _note(
-    context: dg.HookContext, account: str, looked_at: Sequence[str], found: Sequence[Alert], clock: Clock
-) -> None:
+def _note(context: dg.HookContext, account: str, checked: Sequence[str], found: Sequence[Alert], clock: Clock) -> None:
     try:
         settings = load_settings()
     except SettingsError as error:
-        context.log.warning(f"Nobody could be told of this: {error}")
+        context.log.warning(f"The alert was not sent: {error}")
         return
-    troubles = Alerts(settings.database, settings.webhook, clock)
-    troubles.note(account, Source.RUNS, looked_at, found, context.log.warning)
+    alerts = Alerts(settings.database, settings.webhook, clock)
+    alerts.note(account, Source.RUNS, checked, found, context.log.warning)

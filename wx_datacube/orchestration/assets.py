@@ -122,7 +122,7 @@ class _Materialization:
             checks = list(check_results(evidence, self._endpoint, self._context.asset_key))
             rows = {"dagster/row_count": known.rows_stored(evidence.con, self._account, self._endpoint)}
         passed = [str(each.check_name) for each in checks if each.passed]
-        Alerts(settings.database).passed(self._account, self._endpoint.name, passed)
+        Alerts(settings.database).note_passed_checks(self._account, self._endpoint.name, passed)
         if not report.undone:
             yield from self._whole(report, rows, checks)
         else:

@@ -13,7 +13,7 @@ from multiprocessing import Pipe
 from types import TracebackType
 from typing import Any, Self
 
-from wx_datacube.config.environment import environment_elsewhere
+from wx_datacube.config.environment import child_environment
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.operations.backfill import Backlog, Batch, Run, Scope
@@ -43,7 +43,7 @@ class DagsterProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "wx_datacube.orchestration.materialize", *map(str, descriptors)],
                 cwd=settings.require_project(),
-                env=environment_elsewhere(settings) | _ENVIRONMENT,
+                env=child_environment(settings) | _ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 pass_fds=descriptors,
                 process_group=0,

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from wx_datacube.alerts.attention import tell
-from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
+from wx_datacube.alerts.alert import Alert, Source, Urgency
+from wx_datacube.alerts.attention import note_and_send
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import BEIJING, SETTLED_HOUR, Clock
 from wx_datacube.config.environment import load_settings
@@ -74,7 +75,7 @@ def _looked_again(context: dg.ScheduleEvaluationContext, account: str, now: dt.d
     try:
         settings = load_settings()
         with Warehouse(settings.database).open_published() as con:
-            tell(con, settings, settings.account(account), now, notify)
+            note_and_send(con, settings, settings.account(account), now, notify)
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
     Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)
@@ -94,7 +95,7 @@ def _judged(
             warehouse, account, configured.start, endpoints, settings.daily_calls
         ) as evidence:
             found = [result for each in endpoints for result in check_results(evidence, each, keys[each.name])]
-            attention = tell(evidence.con, settings, configured, evidence.now, notify)
+            attention = note_and_send(evidence.con, settings, configured, evidence.now, notify)
     except WxDatacubeError as error:
         raise explained_failure(error) from None
     with stored_together(context.instance):
@@ -105,12 +106,12 @@ def _judged(
     for text in dict.fromkeys(each.text for each in attention.alerts):
         notify(text)
     names = {key: name for name, key in keys.items()}
-    troubles = [
+    alerts = [
         Alert(str(result.check_name), subject, Urgency.PERSON, in_short(result))
         for result in flagged
         # `tell` has already sent one alert for missing labels, with the reason, for all endpoints at once.
         if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name
         for subject in subjects(result, names[result.asset_key])
     ]
-    Alerts(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, troubles, notify)
+    Alerts(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, alerts, notify)
     context.log.info(f"{len(found)} checks judged, {len(flagged)} flagged.")

@@ -164,7 +164,7 @@ def _garbled(reply: Reply, text: str | None, source: Source) -> Finding:
         finding = _business(lenient, text, source)
         if finding.errcode is not None:
             return finding
-    return Finding(text, error=_unexpected("sent something that is not JSON.", source, passing=True))
+    return Finding(text, error=_unexpected("sent something that is not JSON.", source, transient=True))
 
 
 def _business(data: dict[str, Any], text: str | None, source: Source) -> Finding:
@@ -194,8 +194,10 @@ def _wechat_error(errcode: int, errmsg: str, source: Source) -> WeChatError:
     return error
 
 
-def _unexpected(what: str, source: Source, *, passing: bool = False) -> UnexpectedAnswer:
-    return UnexpectedAnswer(f"{source.who} {what}", advice=_advice(source), endpoint=source.endpoint, passing=passing)
+def _unexpected(what: str, source: Source, *, transient: bool = False) -> UnexpectedAnswer:
+    return UnexpectedAnswer(
+        f"{source.who} {what}", advice=_advice(source), endpoint=source.endpoint, transient=transient
+    )
 
 
 def _advice(source: Source) -> str | None:

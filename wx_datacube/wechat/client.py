@@ -101,7 +101,7 @@ class Client:
         """
         if not account.checked().can_call:
             raise no_credentials(account.variable("APPID"), account.variable("SECRET"), account.variable("TOKEN_URL"))
-        options = {"own": account.own, **options}
+        options = {"own": account.with_own_variables, **options}
         return cls(api_url=api_url, appid=account.appid, secret=account.secret, token_url=account.token_url, **options)
 
     def __repr__(self) -> str:

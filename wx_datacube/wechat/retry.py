@@ -156,12 +156,12 @@ class Retry:
         elif _worth_retrying(error):
             self._back_off(error, tally)
         elif not isinstance(error, TokenRejected):
-            raise error.after(tally.asked)
+            raise error.with_attempts(tally.asked)
 
     def _renew(self, error: TokenRejected, tally: _Tally, tokens: TokenSource | None, token: str) -> None:
         """Replace a rejected token, once per call; raise the error after that, or if only one attempt is allowed."""
         if tokens is None or tally.renewed or self._limits.attempts == 1:
-            raise error.after(tally.asked)
+            raise error.with_attempts(tally.asked)
         tally.renewed = True
         tokens.replace(token)
 
@@ -169,7 +169,7 @@ class Retry:
         """Make all threads wait for the minute after the one in which the call was made."""
         tally.pauses += 1
         if tally.pauses > self._limits.pauses:
-            raise error.after(tally.asked)
+            raise error.with_attempts(tally.asked)
         next_minute = at.replace(second=0, microsecond=0) + dt.timedelta(minutes=1)
         self._resume_at = max(self._resume_at, next_minute)
         log.info("too many calls a minute: waiting until %s", next_minute.time())
@@ -179,7 +179,7 @@ class Retry:
         tally.failed += 1
         self.host.check()
         if tally.failed >= self._limits.attempts:
-            raise error.after(tally.asked)
+            raise error.with_attempts(tally.asked)
         self._sleep(2 ** (tally.failed - 1) * (0.5 + self._chance()))
 
     def _wait(self) -> None:
@@ -191,4 +191,4 @@ class Retry:
 
 def _worth_retrying(error: WeChatError | None) -> bool:
     """Return whether an error may pass by itself: the host is busy or unreachable, or its answer was garbled."""
-    return isinstance(error, TryAgain) or (isinstance(error, UnexpectedAnswer) and error.passing)
+    return isinstance(error, TryAgain) or (isinstance(error, UnexpectedAnswer) and error.transient)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.alerts.attention import Attention, look, tell
-from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
+from wx_datacube.alerts.alert import Alert, Source, Urgency
+from wx_datacube.alerts.attention import Attention, find_alerts, note_and_send
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.cli.status import show_statuses
 from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.operations.status import read_status
@@ -52,19 +53,19 @@ class Shop:
             store_calls(con, [answered(MESSAGES, day, at=NOON, asked=[day])])
         warehouse.publish()
 
-    def look(self) -> Attention:
+    def find_alerts(self) -> Attention:
         """Return what needs attention now."""
         with Warehouse(self.settings.database).open_published() as con:
-            return look(con, self.settings, [self.account], self.now)["shop"]
+            return find_alerts(con, self.settings, [self.account], self.now)["shop"]
 
-    def tell(self) -> None:
+    def note_and_send(self) -> None:
         """Send the alerts."""
         with Warehouse(self.settings.database).open_published() as con:
-            tell(con, self.settings, self.account, self.now)
+            note_and_send(con, self.settings, self.account, self.now)
 
     def said(self) -> str:
         """Return the only text about missing labels."""
-        (text,) = {each.text for each in self.look().overdue}
+        (text,) = {each.text for each in self.find_alerts().overdue}
         return text
 
 
@@ -96,7 +97,7 @@ def test_a_machine_that_is_off_is_not_explained_by_what_it_met_before(made: Shop
     made.alerts.note("shop", Source.CALLS, None, [Alert("NeedsPerson", HOURS.name, Urgency.PERSON, "No.")])
     made.now = NOON
 
-    assert "Nothing has been asked for since 2026-11-13 08:30: are the schedules on" in made.said()
+    assert "No request since 2026-11-13 08:30: are the schedules on" in made.said()
     assert "why:" not in made.said()
 
 
@@ -107,7 +108,7 @@ def test_a_day_without_messages_is_probably_late(
     made.landed(*days(1, 18))
     made.empty(day(19))
     for _ in range(2):
-        made.tell()
+        made.note_and_send()
     show_statuses(read_status(made.settings, [made.account], lambda: made.now))
 
     text = next(text for text in receiver.texts if "2026-11-19 没有任何消息" in text)
@@ -119,11 +120,11 @@ def test_a_day_without_messages_is_probably_late(
 def test_what_grew_less_is_not_told_again(made: Shop, receiver: Receiver) -> None:
     """No second alert is sent when some missing labels land, only when more are missing."""
     made.landed()
-    made.tell()
+    made.note_and_send()
     made.landed(*days(3, 12), at=MORNING - 7 * DAY)
-    made.tell()
+    made.note_and_send()
     assert len(receiver.texts) == 1
 
     made.now += DAY
-    made.tell()
+    made.note_and_send()
     assert len(receiver.texts) == 2

@@ -5,6 +5,7 @@ another urgency. Message formats are in `test_webhook.py`, texts about missing l
 """
 
 import datetime as dt
+import json
 import os
 import shutil
 import subprocess
@@ -14,17 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.alerts.store import (
-    CHINESE,
-    TOKEN,
-    Alert,
-    Alerts,
-    Source,
-    Urgency,
-    _updated,
-    alerts_of,
-    urgency,
-)
+from wx_datacube.alerts.alert import CHINESE, TOKEN, Alert, Source, Urgency, alerts_of, urgency_of
+from wx_datacube.alerts.store import Alerts
+from wx_datacube.alerts.stored_alert import updated
 from wx_datacube.config.settings import Secret
 from wx_datacube.errors import (
     BY_ERRCODE,
@@ -66,11 +59,11 @@ class Book:
     @property
     def path(self) -> Path:
         """Return the path of the file."""
-        return self.alerts._path
+        return self.alerts._file.path
 
-    def note(self, found: list[Alert], *looked_at: str, account: str = "shop", source: Source = Source.CALLS) -> None:
+    def note(self, found: list[Alert], *checked: str, account: str = "shop", source: Source = Source.CALLS) -> None:
         """Record what was found for these subjects, or, without any, for the subjects of `found`."""
-        subjects = looked_at or tuple(each.subject for each in found)
+        subjects = checked or tuple(each.subject for each in found)
         self.alerts.note(account, source, subjects, found, self.said.append)
 
 
@@ -87,11 +80,11 @@ def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -
         book.note(DENIED)
 
     (text,) = receiver.texts
-    heading, trouble = text.split("\n")
-    assert heading == "wx_datacube · shop · 需要您处理 · needs you"
-    assert trouble.startswith("• 该账号没有这个接口的权限")
-    assert "getupstreammsg: The account may not call this endpoint. Only certified accounts (微信认证)" in trouble
-    assert "[errcode 48001]" in trouble
+    heading, alert = text.split("\n")
+    assert heading == "wx_datacube · shop · 需要您处理 · action needed"
+    assert alert.startswith("• 该账号没有这个接口的权限")
+    assert "getupstreammsg: The account may not call this endpoint. Only certified accounts (微信认证)" in alert
+    assert "[errcode 48001]" in alert
     assert book.said == []
 
 
@@ -179,7 +172,9 @@ def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Rece
 
 def test_who_was_killed_while_posting_has_told_nothing(book: Book, receiver: Receiver) -> None:
     """An alert claimed by a killed process is sent by another after a minute."""
-    (claimed,) = book.alerts._changed(lambda kept: _updated(kept, "shop", Source.CALLS, None, DENIED, book.now), "shop")
+    (claimed,) = book.alerts._change(
+        lambda stored: updated(stored, "shop", Source.CALLS, None, DENIED, book.now), "shop"
+    )
     assert claimed["claimed"]
     book.note(DENIED)
     assert receiver.texts == []
@@ -200,14 +195,14 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, 
     begun = time.monotonic()
     another = Book(tmp_path, None)
     another.note(USED_UP)
-    assert len(another.alerts.standing("shop")) == 1
+    assert len(another.alerts.open_for_person("shop")) == 1
     took = time.monotonic() - begun
 
     assert posting.is_alive()
     assert took < 2
     posting.join(20)
     assert not posting.is_alive()
-    assert "did not answer" in book.said[0] or "Nobody was told of this" in book.said[0]
+    assert "did not answer" in book.said[0] or "The alert was not sent" in book.said[0]
 
 
 def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Receiver) -> None:
@@ -218,7 +213,7 @@ def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Rece
     lines = [line for text in receiver.texts for line in text.split("\n")[1:]]
     assert lines == [f"• {each.text}" for each in found]
     assert len(receiver.texts) == 3
-    assert {text.split("\n")[0] for text in receiver.texts} == {"wx_datacube · shop · 需要您处理 · needs you"}
+    assert {text.split("\n")[0] for text in receiver.texts} == {"wx_datacube · shop · 需要您处理 · action needed"}
 
 
 def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:
@@ -238,8 +233,8 @@ def test_what_waits_is_apart_from_what_needs_somebody(book: Book, receiver: Rece
     book.note([*DENIED, *USED_UP])
 
     assert [text.split("\n")[0] for text in receiver.texts] == [
-        "wx_datacube · shop · 需要您处理 · needs you",
-        "wx_datacube · shop · 等到明天，无需处理 · waits till tomorrow, nothing to do",
+        "wx_datacube · shop · 需要您处理 · action needed",
+        "wx_datacube · shop · 等到明天，无需处理 · resumes tomorrow, no action needed",
     ]
     assert "北京时间 0 点后自动继续" in receiver.texts[1]
 
@@ -262,10 +257,10 @@ def test_what_needs_somebody_stands(book: Book) -> None:
     book.note([FLAGGED], source=Source.CHECKS)
     book.note([missing(24)], source=Source.LABELS)
 
-    denied, flagged = book.alerts.standing("shop")
+    denied, flagged = book.alerts.open_for_person("shop")
     assert (denied.cause, flagged.cause) == ("NeedsPerson 48001", FLAGGED.cause)
     assert denied.text.endswith("(since 2026-11-24 08:30)")
-    assert book.alerts.standing("news") == []
+    assert book.alerts.open_for_person("news") == []
 
 
 def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
@@ -274,12 +269,12 @@ def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
     The alert doesn't wait for the scheduled checks at 12:35.
     """
     book.note([FLAGGED], source=Source.CHECKS)
-    book.alerts.passed("shop", "getupstreammsgweek", [FLAGGED.cause])
-    book.alerts.passed("shop", "getupstreammsg", ["keys_are_unique"])
-    assert len(book.alerts.standing("shop")) == 1
+    book.alerts.note_passed_checks("shop", "getupstreammsgweek", [FLAGGED.cause])
+    book.alerts.note_passed_checks("shop", "getupstreammsg", ["keys_are_unique"])
+    assert len(book.alerts.open_for_person("shop")) == 1
 
-    book.alerts.passed("shop", "getupstreammsg", [FLAGGED.cause])
-    assert book.alerts.standing("shop") == []
+    book.alerts.note_passed_checks("shop", "getupstreammsg", [FLAGGED.cause])
+    assert book.alerts.open_for_person("shop") == []
     book.note([FLAGGED], source=Source.CHECKS)
     assert len(receiver.texts) == 2
 
@@ -288,7 +283,7 @@ def test_what_a_dead_receiver_missed_is_told_the_next_time(book: Book, receiver:
     """A failed post doesn't fail the run; it is reported without the URL, and tried again next time."""
     receiver.status = 500
     book.note(DENIED)
-    assert book.said == ["Nobody was told of this: The webhook answered with status 500. It is told the next time."]
+    assert book.said == ["The alert was not sent: The webhook answered with status 500. It will be sent next time."]
 
     receiver.status = 200
     book.note(DENIED)
@@ -303,7 +298,7 @@ def test_nothing_is_told_where_nobody_is_to_be_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
     book.note(DENIED)
-    assert len(book.alerts.standing("shop")) == 1
+    assert len(book.alerts.open_for_person("shop")) == 1
     assert book.said == []
 
 
@@ -327,7 +322,7 @@ def test_runs_at_the_same_time_tell_it_once(tmp_path: Path, receiver: Receiver) 
         thread.join()
 
     (text,) = receiver.texts
-    assert "203.0.113.7" in text
+    assert "请管理员把 203.0.113.7 加入 API IP 白名单" in text
     assert [each.said for each in books] == [[]] * 7
 
 
@@ -364,8 +359,8 @@ def test_what_cannot_be_noted_is_told_nevertheless(tmp_path: Path, receiver: Rec
 
     assert len(receiver.texts) == 1
     assert book.said == []
-    assert book.alerts.standing("shop") == []  # the file can't be read
-    assert not book.alerts.knows("shop")
+    assert book.alerts.open_for_person("shop") == []  # the file can't be read
+    assert not book.alerts.has_any("shop")
 
 
 @pytest.mark.parametrize("half", [b"", b"[{", b"{}", b"\x00" * 100, b"null"])
@@ -376,6 +371,31 @@ def test_a_torn_file_is_begun_anew(book: Book, receiver: Receiver, half: bytes) 
     book.note(DENIED)
 
     assert len(receiver.texts) == 1
+
+
+@pytest.mark.parametrize("told", [["getupstreammsg"], True], ids=["current format", "only whether it was sent"])
+def test_the_file_of_an_earlier_version_is_read(
+    tmp_path: Path, book: Book, receiver: Receiver, told: list[str] | bool
+) -> None:
+    """Its name and keys stay the same, so an alert that an earlier version sent is not sent again."""
+    stored = {
+        "account": "shop",
+        "source": "calls",
+        "cause": "NeedsPerson 48001",
+        "subjects": ["getupstreammsg"],
+        "since": "2026-11-23 08:30",
+        "told": told,
+        "urgency": "PERSON",
+        "text": "Not granted.",
+        "met": "2026-11-24 08:30",
+    }
+    (tmp_path / "figures.locks" / "troubles").write_text(json.dumps([stored]) + " " * 1000)
+
+    (alert,) = book.alerts.open_for_person("shop")
+    assert alert.text == "Not granted. (since 2026-11-23 08:30)"
+    book.note(DENIED)
+    assert receiver.texts == []
+    assert json.loads(book.path.read_bytes())[0].keys() == stored.keys()
 
 
 def test_no_secret_is_kept(book: Book) -> None:
@@ -404,7 +424,7 @@ def test_no_secret_is_kept(book: Book) -> None:
 )
 def test_what_an_error_asks_of_a_person(error: Exception, asks: Urgency | None) -> None:
     """An error's class determines its urgency; `NotReady` sends no alert."""
-    assert urgency(error) is asks
+    assert urgency_of(error) is asks
 
 
 def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
@@ -420,14 +440,14 @@ def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
 )
 def test_trouble_with_the_token_is_of_no_endpoint(endpoint: str, subject: str) -> None:
     """A token error is one alert for all endpoints, and the next token resolves it."""
-    (trouble,) = alerts_of([error_for(40164, endpoint=endpoint)], "getupstreammsg")
+    (alert,) = alerts_of([error_for(40164, endpoint=endpoint)], "getupstreammsg")
 
-    assert trouble.subject == subject
+    assert alert.subject == subject
 
 
 def test_the_text_of_an_unexpected_error_is_not_told() -> None:
     """The alert of an unexpected error has its class, but not its text, which may hold secrets."""
-    (trouble,) = alerts_of([RuntimeError(f"at https://example.com/?key={KEY}")], "getupstreammsg")
+    (alert,) = alerts_of([RuntimeError(f"at https://example.com/?key={KEY}")], "getupstreammsg")
 
-    assert "RuntimeError" in trouble.text
-    assert KEY not in trouble.text
+    assert "RuntimeError" in alert.text
+    assert KEY not in alert.text

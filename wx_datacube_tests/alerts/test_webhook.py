@@ -57,7 +57,7 @@ def test_a_refusal_in_a_200_is_one(receiver: Receiver, chat: str) -> None:
     """A refusal with status 200, as of a robot that was removed or requires a keyword, is an error."""
     receiver.body = REFUSALS[chat]
 
-    assert "did not take the message" in said(receiver, chat)
+    assert "rejected the message" in said(receiver, chat)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"errcode": "0"}', b"\xff", b"[" * 60_000])
@@ -65,7 +65,7 @@ def test_an_answer_that_says_nothing_is_no_yes(receiver: Receiver, body: bytes) 
     """An answer that isn't the chat's success answer, such as a proxy's page, is an error."""
     receiver.body = body
 
-    assert "did not take the message" in said(receiver)
+    assert "rejected the message" in said(receiver)
 
 
 @pytest.mark.parametrize(("status", "words"), [(404, "status 404"), (500, "status 500"), (429, "status 429")])

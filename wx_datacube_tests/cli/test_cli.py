@@ -101,7 +101,7 @@ def test_a_wrong_setting_ends_every_command_before_it_begins(case: str, command:
 
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
-    assert f"WX_DATACUBE_{next(iter(WRONG_SETTINGS[case]))} is wrong. It should hold " in err
+    assert f"WX_DATACUBE_{next(iter(WRONG_SETTINGS[case]))} is invalid. Expected: " in err
     assert "0123 4567" not in err
     assert folder.contents() == before
 
@@ -252,7 +252,7 @@ def test_a_disk_that_is_not_mounted_is_asked_for(command: list[str], folder: Fol
 
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
-    assert "data is a link to /none, and nothing is there. Is its disk mounted?" in err
+    assert "data is a link to /none, which does not exist. Is its disk mounted?" in err
 
 
 def test_outside_a_project_every_command_says_so(folder: Folder) -> None:
@@ -354,7 +354,7 @@ def test_status_of_nothing_is_an_answer(folder: Folder) -> None:
 
     assert (code, err) == (1, "")
     assert "Account default (no AppID yet), history from 2014-12-01" in out
-    assert "Nothing has ever been asked for." in out
+    assert "No request has been made yet." in out
     assert folder.contents() == before
 
 
@@ -394,7 +394,7 @@ def test_status_is_a_watch_for_a_machine_that_does_nothing(off: int, code: int, 
     assert (plain[0], found[0], len(said)) == (code, code, code)
     for text in said:
         assert f"missing since {ran + DAY} 12:00: getupstreammsg, " in text
-        assert f"Nothing has been asked for since {ran} 08:30" in text
+        assert f"No request since {ran} 08:30" in text
         assert f"Needs a person: {text}" in plain[1].replace("\n", " ")
 
 
@@ -486,7 +486,7 @@ def test_warnings_go_to_stderr(folder: Folder) -> None:
     _, out, err = folder.run("status", "--json")
 
     assert json.loads(out)
-    assert err == "Warning: WX_DATACUBE_STRAT is not a setting, nothing reads it; did you mean WX_DATACUBE_START?\n"
+    assert err == "Warning: WX_DATACUBE_STRAT is not a setting and is ignored; did you mean WX_DATACUBE_START?\n"
 
 
 def test_a_line_of_env_that_says_nothing_is_told_once(folder: Folder) -> None:
@@ -497,10 +497,7 @@ def test_a_line_of_env_that_says_nothing_is_told_once(folder: Folder) -> None:
 
     for command in ("status", "replay"):
         _, _, err = folder.run(command)
-        assert err == (
-            f"Warning: {folder.path / '.env'}: what begins in line 3, 5 sets nothing."
-            " Write NAME=value, and close each quote.\n"
-        )
+        assert err == (f"Warning: {folder.path / '.env'} lines 3, 5 are not NAME=value (or a quote is not closed).\n")
 
 
 @pytest.mark.parametrize(("make", "what"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe or a device")])

@@ -14,7 +14,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
+from wx_datacube.alerts.alert import Alert, Source, Urgency
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import BEIJING
 from wx_datacube.cli import commands
@@ -104,9 +105,14 @@ TROUBLES = {
         {},
         {"SHOP_APPID": ""},
         2,
-        "wx-datacube: shop: There are no credentials to ask WeChat with. Set ",
+        "wx-datacube: shop: No WeChat credentials are set. Set ",
     ),
-    "a wrong setting": ({}, {"SHOP_START": "soon"}, 2, "wx-datacube: shop: WX_DATACUBE_SHOP_START is wrong. It should"),
+    "a wrong setting": (
+        {},
+        {"SHOP_START": "soon"},
+        2,
+        "wx-datacube: shop: WX_DATACUBE_SHOP_START is invalid. Expected:",
+    ),
 }
 
 
@@ -167,7 +173,7 @@ def test_status_and_doctor_are_about_all(it: DagsterEnv, both: Company, run: Sai
 
     code, out, err = run("status", "--json")
     assert (code, list(json.loads(out)["accounts"])) == (2, ["news"])
-    wrong = "WX_DATACUBE_SHOP_SECRET is wrong. It should hold the account's AppSecret, without blanks."
+    wrong = "WX_DATACUBE_SHOP_SECRET is invalid. Expected: the account's AppSecret, without spaces."
     assert err == f"wx-datacube: shop: {wrong}\n"
 
     code, out, _ = run("doctor")
@@ -204,10 +210,10 @@ def test_every_command_can_be_about_one_account(name: str) -> None:
 @pytest.mark.parametrize("errcode", BY_ERRCODE)
 def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
     """Advice for one of several accounts names that account's variables."""
-    advice = Account("shop", single=False).own(error_for(errcode, token_call=True).advice)
+    advice = Account("shop", single=False).with_own_variables(error_for(errcode, token_call=True).advice)
 
     assert re.findall(r"WX_DATACUBE_(?:APPID|SECRET|TOKEN_URL|START)\b", advice) == []
-    assert Account("shop").own(advice) == advice
+    assert Account("shop").with_own_variables(advice) == advice
 
 
 def test_what_needs_a_person_names_the_accounts_own_variables(it: DagsterEnv, both: Company, run: Said) -> None:
@@ -247,7 +253,7 @@ def test_a_schedule_minds_its_own_account(it: DagsterEnv, both: Company) -> None
 
     requested, skipped = tick(it, "shop")
     assert requested == set()
-    assert skipped.startswith("WX_DATACUBE_SHOP_START is wrong. It should hold a date YYYY-MM-DD")
+    assert skipped.startswith("WX_DATACUBE_SHOP_START is invalid. Expected: a date YYYY-MM-DD")
     assert tick(it, "news") == (daily, "")
 
 
@@ -419,7 +425,7 @@ def is_known(it: DagsterEnv, account: str) -> list[bool]:
     with project_instance(it.folder) as instance:
         history = instance.has_asset_key(dg.AssetKey([account, DAYS.name]))
     report = report_file(it.warehouse.database, account).exists()
-    return [history, report, bool(Alerts(it.warehouse.database).standing(account))]
+    return [history, report, bool(Alerts(it.warehouse.database).open_for_person(account))]
 
 
 def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> None:
@@ -455,7 +461,7 @@ def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv
     done = remove(it, "news", "")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{LEFT} its troubles, its report, its history in Dagster.\n" in done.stdout
+    assert f"{LEFT} its alerts, its report, its history in Dagster.\n" in done.stdout
     assert "Remove them?" not in done.stdout
     assert (is_known(it, "news"), is_known(it, "shop")) == ([False] * 3, [True] * 3)
     again = remove(it, "news", "y\n")
@@ -526,7 +532,7 @@ def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: DagsterEnv, 
 
     code, out, err = run("status", "--json")
     assert (code, list(json.loads(out)["accounts"])) == (1, ["shop"])
-    assert "WX_DATACUBE_NEWS_APPID is not a setting, nothing reads it: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
+    assert "WX_DATACUBE_NEWS_APPID is not a setting and is ignored: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
     assert "Stored and not configured: news." in run("doctor")[1]
     assert run("replay", "--account", "news")[:2] == (
         0,

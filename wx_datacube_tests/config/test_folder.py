@@ -4,13 +4,17 @@ Add a test here when `init` creates another file. How a project folder is found 
 """
 
 import os
+from importlib import import_module
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+import wx_datacube
 from wx_datacube.cli import commands
 from wx_datacube.config.environment import find_project
-from wx_datacube.config.folder import FILES, content
+from wx_datacube.config.folder import FILES, template
+from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +42,7 @@ def test_it_makes_a_folder_in_which_commands_work(tmp_path: Path, capsys: pytest
 def test_it_makes_one_of_the_current_folder(tmp_path: Path) -> None:
     """`init` without DIR uses the current folder."""
     assert commands.run(["init"]) == 0
-    assert {name: (tmp_path / name).read_text() for name in FILES} == {name: content(name) for name in FILES}
+    assert {name: (tmp_path / name).read_text() for name in FILES} == {name: template(name) for name in FILES}
 
 
 def test_once_more_it_makes_what_is_lacking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,3 +142,15 @@ def test_another_folder_in_dagster_home_is_told(
     assert capsys.readouterr().err == ""
     assert commands.run(["init", "other"]) == 0
     assert capsys.readouterr().err.startswith(f"DAGSTER_HOME is {tmp_path}: while it is set, commands use that folder.")
+
+
+def test_a_folder_made_by_an_earlier_version_still_works(tmp_path: Path) -> None:
+    """The `dagster.yaml` that `init` wrote as of commit 59df016 loads, and the modules that users' files name exist."""
+    (tmp_path / "dagster.yaml").write_bytes(Path(__file__).with_name("dagster_59df016.yaml").read_bytes())
+
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert type(instance.event_log_storage) is BatchedSqliteEventLogStorage
+        assert not instance.get_runs()
+    assert import_module("wx_datacube.definitions").defs
+    assert issubclass(wx_datacube.MessageAnalysis, dg.Component)
+    assert import_module("wx_datacube.emulator.testing")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from wx_datacube.config.environment import effective_environ, environment_elsewhere, find_project, load_settings
+from wx_datacube.config.environment import child_environment, effective_environ, find_project, load_settings
 from wx_datacube.config.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Account, Secret, Settings, variable
 from wx_datacube.errors import SettingsError
 from wx_datacube_tests.rights import anybody, nobody_special
@@ -107,7 +107,9 @@ class TestProject:
 
     def test_outside_a_project_the_way_in_is_said(self, tmp_path: Path) -> None:
         """Outside a project folder the error says how to get one."""
-        with pytest.raises(SettingsError, match="change to the folder that you cloned, or make one: wx-datacube init"):
+        with pytest.raises(
+            SettingsError, match="change to the folder that you cloned, or create a project folder: wx-datacube"
+        ):
             load_settings({}, tmp_path)
 
     def test_settings_hold_without_a_project_folder(self, tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ class TestDotenv:
         (code / ".env").write_text("WX_DATACUBE_ACCOUNT=shop\n")
         (other / ".env").write_text("WX_DATACUBE_ACCOUNT=wrong\n")
 
-        for name, value in environment_elsewhere(load_settings(cwd=code)).items():
+        for name, value in child_environment(load_settings(cwd=code)).items():
             monkeypatch.setenv(name, value)
 
         assert load_settings(cwd=other).account().name == "shop"
@@ -226,7 +228,8 @@ class TestDotenv:
 
         values, (warning,) = effective_environ({}, project / ".env"), load_settings(cwd=project).warnings
 
-        assert warning.startswith(f"{env}: what begins in line {lines} sets nothing. ")
+        which = f"lines {lines} are" if "," in lines else f"line {lines} is"
+        assert warning == f"{env} {which} not NAME=value (or a quote is not closed)."
         assert caplog.text == ""
         assert values == {key: value for key, value in dotenv_values(env).items() if value is not None}
 
@@ -247,7 +250,7 @@ class TestWrongValues:
     @pytest.mark.parametrize("value", ["2014-11-30", "2026-11-25", "2020-13-01", "20200101", "2020-W01-1", "soon"])
     def test_a_start_must_be_a_day_of_history(self, project: Path, value: str) -> None:
         """START is a date YYYY-MM-DD from 2014-12-01 to today."""
-        assert "WX_DATACUBE_START is wrong. It should hold a date YYYY-MM-DD from 2014-12-01" in refusal(
+        assert "WX_DATACUBE_START is invalid. Expected: a date YYYY-MM-DD from 2014-12-01" in refusal(
             project, START=value
         )
 
@@ -259,15 +262,13 @@ class TestWrongValues:
     @pytest.mark.parametrize("value", ["Shop", "1shop", "a" * 33, "a-b", "shop;drop table", "läden", "a,b"])
     def test_an_account_name_is_plain(self, project: Path, value: str) -> None:
         """An account's name is plain, since it is part of asset keys, file names and variables."""
-        assert "WX_DATACUBE_ACCOUNT is wrong" in refusal(project, ACCOUNT=value)
+        assert "WX_DATACUBE_ACCOUNT is invalid" in refusal(project, ACCOUNT=value)
 
     @pytest.mark.parametrize("field", ["CONCURRENCY", "DAILY_CALLS"])
     @pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "99999999999999"])
     def test_numbers_are_whole_and_positive(self, project: Path, field: str, value: str) -> None:
         """CONCURRENCY and DAILY_CALLS are positive whole numbers with an upper limit."""
-        assert f"WX_DATACUBE_{field} is wrong. It should hold a whole number from 1" in refusal(
-            project, **{field: value}
-        )
+        assert f"WX_DATACUBE_{field} is invalid. Expected: a whole number from 1" in refusal(project, **{field: value})
 
     @pytest.mark.parametrize(
         "value",
@@ -290,7 +291,7 @@ class TestWrongValues:
     )
     def test_plain_http_goes_to_this_machine_only(self, project: Path, value: str) -> None:
         """Plain http to another host is refused, as every call carries the token."""
-        assert "WX_DATACUBE_API_URL is wrong" in refusal(project, API_URL=value)
+        assert "WX_DATACUBE_API_URL is invalid" in refusal(project, API_URL=value)
 
     @pytest.mark.parametrize(
         "value", ["http://localhost:1", "http://127.9.9.9", "http://[::1]:80/x", "HTTPS://a.example"]
@@ -305,7 +306,7 @@ class TestWrongValues:
         (project / "file").touch()
 
         for value in ("folder", "new/", "file/in.duckdb", ":memory:", "md:mine", "a?b.duckdb", "a?/b.duckdb"):
-            assert "WX_DATACUBE_DATABASE is wrong" in refusal(project, DATABASE=value)
+            assert "WX_DATACUBE_DATABASE is invalid" in refusal(project, DATABASE=value)
 
     def test_a_database_path_belongs_to_the_project(self, project: Path) -> None:
         """A relative path is relative to the project folder, not to the current one."""
@@ -338,7 +339,7 @@ class TestWrongValues:
         (project / link).parent.mkdir(exist_ok=True)
         (project / link).symlink_to(to)
 
-        said = f"{project / link} is a link to {to}, and nothing is there. Is its disk mounted? "
+        said = f"{project / link} is a link to {to}, which does not exist. Is its disk mounted? "
         assert refusal(project).startswith(said)
         assert refusal(project, DATABASE=str(project / "data" / "wx_datacube.duckdb")).startswith(said)
 
@@ -346,7 +347,7 @@ class TestWrongValues:
         """A link to itself is an error, not a traceback or an endless loop."""
         (project / "data").symlink_to("data")
 
-        assert "wx_datacube.duckdb can't be reached: Too many levels of symbolic links." in refusal(project)
+        assert "wx_datacube.duckdb is not accessible: Too many levels of symbolic links." in refusal(project)
 
     def test_a_folder_that_may_not_be_entered_is_an_error(self) -> None:
         """A folder that may not be entered is an error, as it must not be taken for empty."""
@@ -354,7 +355,7 @@ class TestWrongValues:
             (folder / "dagster.yaml").touch()
             (folder / "data").mkdir(mode=0)
             nobody_special()
-            assert "data/wx_datacube.duckdb can't be reached: Permission denied." in refusal(folder)
+            assert "data/wx_datacube.duckdb is not accessible: Permission denied." in refusal(folder)
 
     @pytest.mark.parametrize(
         "fields", [{"APPID": HIDDEN}, {"APPID": "gh_1234567890ab"}, {"SECRET": f"{HIDDEN} {HIDDEN}"}]
@@ -363,7 +364,7 @@ class TestWrongValues:
         """The error of a wrong AppID or AppSecret doesn't show its value, as the two may be swapped."""
         line = refusal(project, **fields)
 
-        assert line.startswith(f"WX_DATACUBE_{next(iter(fields))} is wrong.")
+        assert line.startswith(f"WX_DATACUBE_{next(iter(fields))} is invalid.")
         assert HIDDEN not in line
 
 
@@ -392,7 +393,7 @@ class TestTokenServer:
         """Plain http to a public host would expose the token, and is an error that doesn't show the URL."""
         line = refusal(project, TOKEN_URL=f"http://{host}/?key=s3cr3t")
 
-        assert line.startswith("WX_DATACUBE_TOKEN_URL is wrong.")
+        assert line.startswith("WX_DATACUBE_TOKEN_URL is invalid.")
         assert "s3cr3t" not in line
         assert host not in line
 
@@ -414,7 +415,7 @@ class TestWebhook:
         """Any other URL is an error that names the variable and doesn't show the URL."""
         line = refusal(project, WEBHOOK=value)
 
-        assert line.startswith("WX_DATACUBE_WEBHOOK is wrong. It should hold the address of your chat's robot")
+        assert line.startswith("WX_DATACUBE_WEBHOOK is invalid. Expected: the URL of your chat robot")
         assert "s3cr3t" not in line
 
 
@@ -455,8 +456,8 @@ class TestAccounts:
     def test_names_are_plain_and_different(self, project: Path, value: str) -> None:
         """The names in ACCOUNTS are plain and distinct."""
         assert refusal(project, ACCOUNTS=value) == (
-            "WX_DATACUBE_ACCOUNTS is wrong. It should hold different names separated by commas, each up to 32 small"
-            " letters, digits and _, a letter first, such as shop."
+            "WX_DATACUBE_ACCOUNTS is invalid. Expected: different names separated by commas, each up to 32 lowercase"
+            " letters, digits and _, starting with a letter, such as shop."
         )
 
     def test_what_is_wrong_with_one_account_is_its_own_fault(self, project: Path) -> None:
@@ -467,7 +468,7 @@ class TestAccounts:
         settings = load(project, ACCOUNTS="shop,news", SHOP_APPID="gh_1", SHOP_START="2020-01-01", NEWS_APPID="wx2")
 
         assert settings.account("news").appid == "wx2"
-        with pytest.raises(SettingsError, match=r"SHOP_APPID is wrong\. It should hold the account's AppID"):
+        with pytest.raises(SettingsError, match=r"SHOP_APPID is invalid\. Expected: the account's AppID"):
             settings.account("shop")
         shop = settings.accounts[0]
         assert (shop.appid, shop.can_call, shop.start) == (None, False, dt.date(2020, 1, 1))
@@ -480,7 +481,7 @@ class TestAccounts:
             with pytest.raises(SettingsError) as caught:
                 settings.account(name)
             assert str(caught.value).startswith(
-                "WX_DATACUBE_SHOP_APPID and WX_DATACUBE_NEWS_APPID hold the same AppID. Each account has its own"
+                "WX_DATACUBE_SHOP_APPID and WX_DATACUBE_NEWS_APPID hold the same AppID. Accounts must not share one"
             )
         assert settings.account("club").appid == "wx3"
 
@@ -507,7 +508,7 @@ class TestAccounts:
         own = "DEMO_" if "ACCOUNTS" in fields else ""
         given = fields | {f"{own}APPID": "wx1", f"{own}SECRET": HIDDEN}
 
-        with pytest.raises(SettingsError, match=r"'demo' is the account of made-up figures.*another name"):
+        with pytest.raises(SettingsError, match=r"'demo' is reserved for made-up figures.*another name"):
             load(project, **given).account("demo")
         assert load(project, **given, API_URL="http://127.0.0.1:8000").account("demo").can_call
         assert not load(project, **fields).account("demo").can_call
@@ -521,13 +522,13 @@ class TestAccounts:
     def test_a_variable_of_no_account_draws_a_warning(self, project: Path) -> None:
         """A variable of an unlisted account gets a warning, with a suggestion if the name looks like a typo."""
         assert load(project, ACCOUNTS="shop,news", CLUB_APPID="wx1").warnings == (
-            "WX_DATACUBE_CLUB_APPID is not a setting, nothing reads it: club is not in WX_DATACUBE_ACCOUNTS.",
+            "WX_DATACUBE_CLUB_APPID is not a setting and is ignored: club is not in WX_DATACUBE_ACCOUNTS.",
         )
         assert load(project, ACCOUNTS="shop,news", SHOPP_APPID="wx1").warnings == (
-            "WX_DATACUBE_SHOPP_APPID is not a setting, nothing reads it; did you mean WX_DATACUBE_SHOP_APPID?",
+            "WX_DATACUBE_SHOPP_APPID is not a setting and is ignored; did you mean WX_DATACUBE_SHOP_APPID?",
         )
         assert load(project, SHOP_APPID="wx1").warnings == (
-            "WX_DATACUBE_SHOP_APPID is not a setting, nothing reads it: shop is not in WX_DATACUBE_ACCOUNTS.",
+            "WX_DATACUBE_SHOP_APPID is not a setting and is ignored: shop is not in WX_DATACUBE_ACCOUNTS.",
         )
 
     def test_one_or_several_not_both(self, project: Path) -> None:
@@ -546,11 +547,11 @@ class TestAccounts:
     def test_a_slip_of_the_pen_draws_a_warning(self, project: Path) -> None:
         """A variable that nothing reads gets a warning; the setting would silently keep its default."""
         assert load(project, APP_ID="wx1").warnings == (
-            "WX_DATACUBE_APP_ID is not a setting, nothing reads it; did you mean WX_DATACUBE_APPID?",
+            "WX_DATACUBE_APP_ID is not a setting and is ignored; did you mean WX_DATACUBE_APPID?",
         )
         (warning,) = load(project, ACCOUNTS="shop,news", APPID="wx1").warnings
-        assert "nothing reads it beside WX_DATACUBE_ACCOUNTS: it wants its account's name" in warning
-        assert warning.endswith("as in WX_DATACUBE_SHOP_APPID.")
+        ignored = "WX_DATACUBE_APPID is ignored when WX_DATACUBE_ACCOUNTS is set"
+        assert warning == f"{ignored}; use WX_DATACUBE_SHOP_APPID."
 
 
 class TestSecret:

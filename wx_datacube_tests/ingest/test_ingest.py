@@ -533,7 +533,7 @@ def test_what_hangs_on_days_that_failed_in_this_run_is_not_asked(
     assert {each.label.day for each in report.undone} == set(range(1, 24)) - {22}
     assert {type(each) for each in report.errors} == {kind}
     assert report.calls == 1
-    (met,) = made.ingest.alerts.in_the_way("shop", dt.datetime.min)
+    (met,) = made.ingest.alerts.recent_failures("shop", dt.datetime.min)
     assert f"{MESSAGES.name}: " in met
     assert made.bring_in(endpoint, run_id="another").undone == ()
 

@@ -383,7 +383,7 @@ def test_a_fault_of_the_program_leaves_its_place_in_the_log(working: Working, ca
     crew.work(windows(9))
 
     assert "please report it" in str(crew.errors[day(9)])
-    assert "A fault of wx_datacube: KeyError." in caplog.text
+    assert "A bug in wx_datacube: KeyError." in caplog.text
     assert f'File "{__file__}", line' in caplog.text
     assert str(day(9)) * 2 not in caplog.text
 
@@ -400,6 +400,6 @@ def test_an_unforeseen_error_ends_the_run_with_a_reason(working: Working) -> Non
     crew.work(windows(*range(9, 0, -1)))
 
     reasons: Iterable[WeChatError] = crew.errors.values()
-    assert {str(reason).split(".")[0] for reason in reasons} == {"A fault of wx_datacube: ZeroDivisionError"}
+    assert {str(reason).split(".")[0] for reason in reasons} == {"A bug in wx_datacube: ZeroDivisionError"}
     assert day(1) in crew.errors
     assert sorted([*working.ledger(), *(label.day for label in crew.errors)]) == list(range(1, 10))

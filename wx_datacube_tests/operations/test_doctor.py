@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.alerts.store import Alerts, Source, alerts_of
+from wx_datacube.alerts.alert import Source, alerts_of
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.cli import commands
@@ -186,12 +187,12 @@ def test_a_fault_of_the_program_is_not_found_mended(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Doctor doesn't resolve the alert of an unexpected error, which none of its checks covers."""
-    troubles = Alerts(it.settings.database)
+    alerts = Alerts(it.settings.database)
     it.settings.database.with_name(f"{it.settings.database.stem}.locks").mkdir(parents=True)
-    troubles.note("default", Source.RUNS, [DAYS.name], alerts_of([ZeroDivisionError()], DAYS.name))
+    alerts.note("default", Source.RUNS, [DAYS.name], alerts_of([ZeroDivisionError()], DAYS.name))
 
     assert examined(capsys)[0] == 0
-    assert [each.cause for each in troubles.standing("default")] == ["ZeroDivisionError"]
+    assert [each.cause for each in alerts.open_for_person("default")] == ["ZeroDivisionError"]
 
 
 def test_a_token_that_is_refused_costs_one_call_an_endpoint(

@@ -58,7 +58,7 @@ def test_before_the_first_run_everything_is_missing(tmp_path: Path) -> None:
     assert [each.calls_needed for each in found.endpoints] == [4, 23, 1, 0, 2, 1, 0]
     (said,) = found.needs_person
     assert "missing since 2026-11-23 12:00: getupstreammsg, getupstreammsghour, getupstreammsgdist 2026-11-23;" in said
-    assert said.endswith("Nothing has ever been asked for. 补齐 · to bring it in: wx-datacube backfill --account shop")
+    assert said.endswith("No request has been made yet. 补齐 · to fetch it: wx-datacube backfill --account shop")
     assert list(tmp_path.iterdir()) == []
 
 

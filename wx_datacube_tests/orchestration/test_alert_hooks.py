@@ -81,13 +81,13 @@ def test_a_wrong_secret_is_over_with_the_first_token(it: DagsterEnv, emulated: E
         emulated.control.set(secret="f" * 32)
         emulated.control.revoke_tokens()
         assert not it.run(DAYS, START, LAST, refresh=True).success
-        assert len(Alerts(it.warehouse.database).standing("default")) == 1
+        assert len(Alerts(it.warehouse.database).open_for_person("default")) == 1
         emulated.control.set(secret=secret)
         if heal == "a run":
             assert it.run(SENDERS, START, LAST, refresh=True).success
         else:
             assert all(each.well for each in examine(it.settings, it.settings.account()))
-        assert Alerts(it.warehouse.database).standing("default") == []
+        assert Alerts(it.warehouse.database).open_for_person("default") == []
 
     assert headings(receiver) == ["需要您处理"] * 2
 
@@ -180,7 +180,7 @@ def test_at_noon_it_is_told_that_nothing_ran(it: DagsterEnv, receiver: Receiver)
     late = [each.name for each in ENDPOINTS if each.period is not Period.MONTH]
     assert headings(receiver) == ["需要您处理"]
     assert "missing since 2024-06-10 12:00: " in text
-    assert "Nothing has ever been asked for." in text
+    assert "No request has been made yet." in text
     assert text.endswith("wx-datacube backfill --account default")
     assert all(name in text for name in late)
 
@@ -233,19 +233,19 @@ def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiv
         assert project.run("backfill").returncode == 2
 
     cause, missing = receiver.texts
-    assert "There are no credentials to ask WeChat with." in cause
-    assert "history that nobody is bringing in: getupstreammsg, " in missing
-    assert "why: There are no credentials to ask WeChat with." in missing
+    assert "No WeChat credentials are set." in cause
+    assert "history that isn't being fetched: getupstreammsg, " in missing
+    assert "why: No WeChat credentials are set." in missing
 
 
 def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: DagsterEnv, emulated: Emulated) -> None:
     """A successful run resolves what stopped a backfill, so that `status` doesn't require another `backfill`."""
     it.configure(API_URL=emulated.api_url, START=START)
     assert commands.run(["backfill"]) == 2
-    (standing,) = Alerts(it.warehouse.database).standing("default")
-    assert "There are no credentials" in standing.text
+    (standing,) = Alerts(it.warehouse.database).open_for_person("default")
+    assert "No WeChat credentials" in standing.text
 
     it.use(emulated, START=START)
     assert it.run(DAYS, START, LAST).success
 
-    assert Alerts(it.warehouse.database).standing("default") == []
+    assert Alerts(it.warehouse.database).open_for_person("default") == []

@@ -236,7 +236,7 @@ def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: D
 
     assert {call.endpoint for call in emulated.control.statistics_calls()} == {DAYS.name}
     assert run.success == (dead == "45009")
-    (met,) = Alerts(it.settings.database).in_the_way("default", dt.datetime.min)
+    (met,) = Alerts(it.settings.database).recent_failures("default", dt.datetime.min)
     assert f"{DAYS.name}: " in met
 
 
@@ -313,7 +313,7 @@ def test_wrong_settings_fail_the_run_before_any_call(it: DagsterEnv, emulated: E
     result = it.run(DAYS, FIRST, FIRST)
 
     assert not result.success
-    assert "WX_DATACUBE_START is wrong" in failure(result)
+    assert "WX_DATACUBE_START is invalid" in failure(result)
     assert emulated.control.calls() == []
 
 

@@ -177,7 +177,7 @@ def test_what_the_chat_did_not_take_at_12_35_is_told_the_same_day(it: DagsterEnv
         receiver.got.clear()
         looked_again(it, AFTERNOON + dt.timedelta(hours=1))
 
-        assert "Nothing has ever been asked for" in receiver.texts[0]
+        assert "No request has been made yet" in receiver.texts[0]
 
 
 @pytest.mark.parametrize("late", [dt.timedelta(hours=1), dt.timedelta(hours=17)], ids=["an hour", "a night"])

@@ -13,7 +13,8 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-from wx_datacube.alerts.store import TOKEN, Alerts, Source, alerts_of
+from wx_datacube.alerts.alert import TOKEN, Source, alerts_of
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, due_labels
 from wx_datacube.definitions import build_defs
@@ -311,12 +312,12 @@ def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: Dagster
 def test_a_token_that_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None:
     """A refused token (40164) isn't in the ledger; it skips all endpoints until the next day or the next token."""
     refused = alerts_of([error_for(40164, endpoint="stable_token", token_call=True)], DAYS.name)
-    troubles = Alerts(it.settings.database, clock=lambda: NOW - dt.timedelta(hours=1))
-    troubles.note("default", Source.CALLS, [TOKEN], refused)
+    alerts = Alerts(it.settings.database, clock=lambda: NOW - dt.timedelta(hours=1))
+    alerts.note("default", Source.CALLS, [TOKEN], refused)
 
     requests, skipped = tick(it)
     tomorrow = tick(it, now=NOW + dt.timedelta(days=1))[0]
-    troubles.note("default", Source.CALLS, [TOKEN], [])
+    alerts.note("default", Source.CALLS, [TOKEN], [])
 
     assert requests == []
     assert "not whitelisted" in skipped

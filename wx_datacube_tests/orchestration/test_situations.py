@@ -276,14 +276,14 @@ ALL = "getupstreammsg, getupstreammsghour, getupstreammsgdist"
 SINCE = "missing since 2026-11-26 12:00: "
 YESTERDAY, TWO_DAYS = f"{SINCE}{ALL} 2026-11-25.", f"{SINCE}{ALL} 2026-11-25 … 2026-11-26."
 TAKEN = "does another program of the account take it"
-BUSY, DOWN, USED_UP = "WeChat is busy", "WeChat is out of order", "今天的调用额度已用完"
+BUSY, DOWN, USED_UP = "WeChat is busy", "WeChat is out of order", "今天的调用配额已用完"
 DENIED, DENIED_TOO = "getupstreammsghour: The account may not", "getupstreammsgdist: The account may not"
 HOURS_YESTERDAY = f"{SINCE}getupstreammsghour 2026-11-25. + why: + {DENIED}"
 HOURS_AND_SENDERS = f"{SINCE}getupstreammsghour 2026-11-25 … 2026-11-26; getupstreammsgdist 2026-11-26. + why:"
-WHITELIST, REJECTED = "its address 127.0.0.1 is not whitelisted", "WeChat rejects the access token, and a fresh one too"
+WHITELIST, REJECTED = "its address 127.0.0.1 is not whitelisted", "WeChat rejects the access token, even a new one"
 REVISED, UNEQUAL = "figures_were_not_revised", "messages_add_up"
-SIX_DAYS = f"{SINCE}{ALL} 2026-11-25 … 2026-11-30; + Nothing has been asked for since 2026-11-25 08:30"
-EVERYTHING = f"{ALL} 2026-11-25; + history that nobody is bringing in: + Nothing has ever been asked for."
+SIX_DAYS = f"{SINCE}{ALL} 2026-11-25 … 2026-11-30; + No request since 2026-11-25 08:30"
+EVERYTHING = f"{ALL} 2026-11-25; + history that isn't being fetched: + No request has been made yet."
 
 
 @dataclass(frozen=True)

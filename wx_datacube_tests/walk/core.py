@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wx_datacube.alerts.attention import tell
-from wx_datacube.alerts.store import BACKFILL, Alerts, Source, alerts_of
+from wx_datacube.alerts.alert import BACKFILL, Source, alerts_of
+from wx_datacube.alerts.attention import note_and_send
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.environment import load_settings
@@ -133,7 +134,7 @@ class Core(Life):
             if time in TICKS:
                 self._tick(name)
             else:
-                self._tell(name, deliver=time != CHECKS)
+                self._note_and_send(name, deliver=time != CHECKS)
         self.take_messages()
 
     def _tick(self, name: str) -> None:
@@ -153,26 +154,26 @@ class Core(Life):
         """Execute a step of a run and note its alerts as the hooks do; only the last step publishes, to save time."""
         ingest = replace(self.ingest(name), publishing=publishing)
         labels = due_labels(endpoint.period, self.start, self.now.date())
-        troubles: list[Exception] = []
+        errors: list[Exception] = []
         try:
             wanted = [label for label in labels if first <= label <= last]
             report = ingest.bring_in(endpoint, wanted, run_id=f"run {self.runs}")
             self.held[name, endpoint.name] |= {each.label for each in report.labels if each.there}
             self._believe(report)
         except WxDatacubeError as error:
-            troubles = [error]
-        of = [endpoint.name] if troubles else [endpoint.name, BACKFILL]
-        ingest.alerts.note(name, Source.RUNS, of, alerts_of(troubles, endpoint.name))
+            errors = [error]
+        of = [endpoint.name] if errors else [endpoint.name, BACKFILL]
+        ingest.alerts.note(name, Source.RUNS, of, alerts_of(errors, endpoint.name))
 
     def _believe(self, report: Report) -> None:
         for each in report.labels:
             if not each.there and each.error is None:
                 self.complaints.append(f"reports tell the truth: {report.endpoint.name} {each.label} without a reason")
 
-    def _tell(self, name: str, deliver: bool) -> None:
+    def _note_and_send(self, name: str, deliver: bool) -> None:
         try:
             with Warehouse(self.database).open_published() as con:
-                tell(con, self.settings, self.settings.account(name), self.now)
+                note_and_send(con, self.settings, self.settings.account(name), self.now)
         except WxDatacubeError:
             return
         if deliver:
@@ -186,7 +187,7 @@ class Core(Life):
         """Run a backfill as the command does."""
         name, scope = self.names[member], Scope(first, last, endpoints, refresh)
         account, ingest = self.settings.account(name), self.ingest(name)
-        troubles: list[Exception] = []
+        errors: list[Exception] = []
         try:
             check_account(self.settings, account, scope, self.now)
             with ingest.warehouse.transaction() as con:
@@ -197,9 +198,9 @@ class Core(Life):
             for report in done.reports:
                 self._believe(report)
         except WxDatacubeError as error:
-            troubles = [error]
-        ingest.alerts.note(name, Source.RUNS, [BACKFILL], alerts_of(troubles, BACKFILL))
-        self._tell(name, deliver=False)
+            errors = [error]
+        ingest.alerts.note(name, Source.RUNS, [BACKFILL], alerts_of(errors, BACKFILL))
+        self._note_and_send(name, deliver=False)
         self.take_messages()
 
     def doctor(self, member: str) -> None:

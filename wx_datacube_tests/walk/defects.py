@@ -107,21 +107,21 @@ def _partial_answers_never_heal() -> None:
 
 def _status_knows_what_was_noted() -> None:
     """`status` exits with 0 when nothing has run for days (16.1)."""
-    status.judge = lambda con, settings, accounts, *_: {each.name: attention.Attention() for each in accounts}
+    status.alerts_from = lambda con, settings, accounts, *_: {each.name: attention.Attention() for each in accounts}
 
 
 def _long_outages_are_silent() -> None:
     """Overdue labels are not reported while any alert about calls is open (16.2)."""
-    original = attention.look
+    original = attention.find_alerts
 
-    def look(con: Any, settings: Any, accounts: Any, now: Any) -> Any:
-        found, troubles = original(con, settings, accounts, now), Alerts(settings.database)
+    def find_alerts(con: Any, settings: Any, accounts: Any, now: Any) -> Any:
+        found, alerts = original(con, settings, accounts, now), Alerts(settings.database)
         return {
-            name: attention.Attention() if troubles.in_the_way(name, midnight_of(now)) else each
+            name: attention.Attention() if alerts.recent_failures(name, midnight_of(now)) else each
             for name, each in found.items()
         }
 
-    attention.look = look
+    attention.find_alerts = find_alerts
 
 
 def _first_figures_are_revisions() -> None:

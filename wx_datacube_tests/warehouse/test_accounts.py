@@ -112,10 +112,10 @@ def test_a_renamed_account_keeps_all_it_had(company: Warehouse) -> None:
     [
         ("news", r"Account 'news' already exists in .*remove-account news"),
         ("shop", "Account 'shop' already exists in"),
-        ("News", "'News' can't be the name of an account. A name is up to 32 small letters"),
-        ("a" * 33, "can't be the name"),
-        ("../x", "can't be the name"),
-        ("demo", "'demo' is the account of made-up figures"),
+        ("News", "'News' is not a valid account name. A name is up to 32 lowercase letters"),
+        ("a" * 33, "is not a valid account name"),
+        ("../x", "is not a valid account name"),
+        ("demo", "'demo' is reserved for made-up figures"),
     ],
 )
 def test_a_new_name_is_a_valid_and_unused_one(company: Warehouse, name: str, said: str) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
+from wx_datacube.alerts.alert import Alert, Source, Urgency
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import WarehouseError, WxDatacubeError
 from wx_datacube.warehouse.files import Warehouse
@@ -316,7 +317,7 @@ def test_troubles_are_noted_through_no_link(tmp_path: Path) -> None:
     precious.write_text("quarterly figures")
     (tmp_path / "figures.locks" / "troubles").symlink_to(precious)
 
-    trouble = Alert("NeedsPerson", MESSAGES.name, Urgency.PERSON, "Somebody has to act.")
-    Alerts(tmp_path / NAME).note("shop", Source.CALLS, [MESSAGES.name], [trouble])
+    alert = Alert("NeedsPerson", MESSAGES.name, Urgency.PERSON, "Somebody has to act.")
+    Alerts(tmp_path / NAME).note("shop", Source.CALLS, [MESSAGES.name], [alert])
 
     assert precious.read_text() == "quarterly figures"

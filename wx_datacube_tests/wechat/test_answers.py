@@ -137,7 +137,7 @@ class TestUnexpected:
         attempt, error = read(body)
 
         assert isinstance(error, UnexpectedAnswer)
-        assert not error.passing
+        assert not error.transient
         assert attempt.response == body
         assert attempt.errmsg == error.message
 
@@ -177,7 +177,7 @@ class TestUnexpected:
         attempt, error = read(body)
 
         assert isinstance(error, UnexpectedAnswer)
-        assert error.passing
+        assert error.transient
         assert not attempt.ok
         assert duckdb.sql("SELECT ?", params=[attempt.response]).fetchall() == [(attempt.response,)]
 
@@ -193,7 +193,7 @@ class TestUnexpected:
         """Any other status is unexpected: WeChat answers 200, or 404 for an unknown path."""
         attempt, error = read('{"list":[]}', status)
         assert isinstance(error, UnexpectedAnswer)
-        assert not error.passing
+        assert not error.transient
         assert not attempt.ok
         assert attempt.http_status == status
 

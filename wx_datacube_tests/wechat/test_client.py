@@ -155,7 +155,7 @@ class TestOneCall:
         The answers of the quota call, of `stable_token` and of a token server aren't stored.
         """
         with wechat(answer) as server, client(server.url) as it:
-            assert "kept in datacube.api_calls" in str(failure(it))
+            assert "stored in datacube.api_calls" in str(failure(it))
             with pytest.raises(UnexpectedAnswer) as caught:
                 it.quota("getupstreammsg")
         others = [str(caught.value)]
