@@ -70,7 +70,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
         attention = judge(con, settings, accounts, now, found, lately)
         appids, first_messages = known.accounts(con), known.first_messages(con)
         errors = known.standing_errors(con)
-        misnamed = {each.name: _misnamed(con, each) for each in accounts if appids.get(each.name) != each.appid}
+        misnamed = {each.name: _name_conflict(con, each) for each in accounts if appids.get(each.name) != each.appid}
     return [
         AccountStatus(
             account.name,
@@ -123,7 +123,7 @@ def _endpoint_status(
     )
 
 
-def _misnamed(con: Connection, account: Account) -> list[str]:
+def _name_conflict(con: Connection, account: Account) -> list[str]:
     """Return an error if the account's AppID is stored under another name, as after `rename-account`."""
     try:
         known.require_bound(con, account.name, account.appid)
@@ -147,11 +147,11 @@ def _needs_person(account: Account, errors: Errors) -> list[str]:
 
 def _troubles(settings: Settings, account: Account, errors: Errors) -> list[str]:
     """Return the other alerts that only a person can fix: about calls for a token, files and settings."""
-    told = {
+    reported = {
         str(errcode)
         for (name, _), found in errors.items()
         for errcode in found
         if name == account.name and needs_person(errcode)
     }
     standing = Alerts(settings.database).standing(account.name)
-    return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in told))
+    return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in reported))

@@ -43,7 +43,7 @@ BATCH_SIZE = 500
 
 _BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 _INDEX = "index"
-_MANY = {
+_BULK_TYPES = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     dg.DagsterEventType.ASSET_OBSERVATION,
@@ -57,7 +57,7 @@ class _ThreadState(threading.local):
     """State of the thread that writes a batch; other threads get connections of their own, as in stock storage."""
 
     open: Mapping[str, "Connection"] | None = None
-    waiting: list[dg.EventLogEntry] | None = None
+    pending: list[dg.EventLogEntry] | None = None
 
 
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
@@ -88,14 +88,14 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         return cls(inst_data=inst_data, **config_value)
 
     def store_event(self, event: dg.EventLogEntry) -> None:
-        """Store one event; inside `together`, add it to the batch."""
-        waiting = self._thread.waiting
-        if waiting is None:
+        """Store one event; inside `batch`, add it to the batch."""
+        pending = self._thread.pending
+        if pending is None:
             super().store_event(event)
             return
-        waiting.append(event)
-        if len(waiting) >= BATCH_SIZE:
-            self._store_waiting(waiting)
+        pending.append(event)
+        if len(pending) >= BATCH_SIZE:
+            self._store_pending(pending)
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store the events of a run all or none, so that Dagster can store them one by one if this fails."""
@@ -105,30 +105,30 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         for run_id in dict.fromkeys(event.run_id for event in events):
             of_run = [event for event in events if event.run_id == run_id]
             with self._open(run_id, of_run) as (run, index):
-                for many, group in groupby(of_run, _is_one_of_many):
+                for many, group in groupby(of_run, _is_bulk):
                     if many:
-                        self._store_many(run, index, list(group))
+                        self._store_bulk(run, index, list(group))
                     else:
                         for event in group:
                             super().store_event(event)
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def batch(self) -> Iterator[None]:
         """Store the events that this thread logs inside in batches, the last one on exit."""
-        if not self._batching or self._thread.waiting is not None:
+        if not self._batching or self._thread.pending is not None:
             yield
             return
-        waiting: list[dg.EventLogEntry] = []
-        self._thread.waiting = waiting
+        pending: list[dg.EventLogEntry] = []
+        self._thread.pending = pending
         try:
             yield
         finally:
-            self._thread.waiting = None
-            self._store_waiting(waiting)
+            self._thread.pending = None
+            self._store_pending(pending)
 
-    def _store_waiting(self, waiting: list[dg.EventLogEntry]) -> None:
-        events = waiting[:]
-        waiting.clear()
+    def _store_pending(self, pending: list[dg.EventLogEntry]) -> None:
+        events = pending[:]
+        pending.clear()
         try:
             self.store_event_batch(events)
         except Exception:  # as Dagster does for its own batches: one bad event must not lose the others
@@ -136,7 +136,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             for event in events:
                 super().store_event(event)
 
-    def _store_many(self, run: "Connection", index: "Connection", events: list[dg.EventLogEntry]) -> None:
+    def _store_bulk(self, run: "Connection", index: "Connection", events: list[dg.EventLogEntry]) -> None:
         """Do what stock does for each of these events, with one statement instead of one per event."""
         table = self.prepare_insert_event(events[0]).table
         rows = [self._event_to_row(event) for event in events]
@@ -209,11 +209,11 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
 
 @contextmanager
-def stored_together(instance: dg.DagsterInstance) -> Iterator[None]:
+def batched_events(instance: dg.DagsterInstance) -> Iterator[None]:
     """Store the events that this thread logs inside in shared transactions; other storages store each on its own."""
     storage = instance.event_log_storage
     if isinstance(storage, BatchedSqliteEventLogStorage):
-        with storage.together():
+        with storage.batch():
             yield
     else:
         yield
@@ -246,8 +246,8 @@ def _newest_id(connection: "Connection", table: "Table") -> int:
     return int(connection.execute(table.select().with_only_columns(func.max(table.c.id))).scalar_one())
 
 
-def _is_one_of_many(event: dg.EventLogEntry) -> bool:
-    return event.is_dagster_event and event.dagster_event_type in _MANY
+def _is_bulk(event: dg.EventLogEntry) -> bool:
+    return event.is_dagster_event and event.dagster_event_type in _BULK_TYPES
 
 
 def _newest_of_each_kind(

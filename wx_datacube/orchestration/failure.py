@@ -14,7 +14,7 @@ from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.event_log import is_tested
 
 
-class Explained(dg.Failure):
+class ExpectedFailure(dg.Failure):
     """A failure whose `cause` is an error of this package; no retry policy repeats it."""
 
     cause: WxDatacubeError
@@ -22,7 +22,7 @@ class Explained(dg.Failure):
 
 def explained_failure(
     cause: WxDatacubeError, description: str | None = None, metadata: Mapping[str, Any] | None = None
-) -> Explained:
+) -> ExpectedFailure:
     """Return a failure without a stack trace; its text defaults to the text of `cause`.
 
     On an untested version of Dagster, the failure has a stack trace.
@@ -32,16 +32,16 @@ def explained_failure(
     return failure
 
 
-def _failure(description: str, metadata: Mapping[str, Any] | None) -> Explained:
+def _failure(description: str, metadata: Mapping[str, Any] | None) -> ExpectedFailure:
     if not is_tested():
-        return Explained(description, metadata, allow_retries=False)
+        return ExpectedFailure(description, metadata, allow_retries=False)
     from dagster._core.errors import DagsterUserCodeProcessError
     from dagster_shared.error import SerializableErrorInfo
 
-    class Stopped(DagsterUserCodeProcessError, Explained):
+    class Stopped(DagsterUserCodeProcessError, ExpectedFailure):
         def __init__(self) -> None:
-            told = SerializableErrorInfo(message=f"{description}\n", stack=[], cls_name="Failure")
-            super().__init__(description, user_code_process_error_infos=[told])  # type: ignore[no-untyped-call]
+            error_info = SerializableErrorInfo(message=f"{description}\n", stack=[], cls_name="Failure")
+            super().__init__(description, user_code_process_error_infos=[error_info])  # type: ignore[no-untyped-call]
             dg.Failure.__init__(self, description, metadata, allow_retries=False)
 
     return Stopped()
