@@ -23,7 +23,8 @@ from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import LabelReport, Report
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
 from wx_datacube.orchestration.checks import check_results, check_specs, to_evaluation
-from wx_datacube.orchestration.event_log import add_metadata, batched_events
+from wx_datacube.orchestration.dagster_internals import add_metadata
+from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import freshness_of
 from wx_datacube.orchestration.partitions import partitions_of

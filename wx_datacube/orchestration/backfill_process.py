@@ -21,10 +21,12 @@ from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope
 SHUTDOWN_SECONDS = 30
 """Seconds that the current run may still take after the parent is done with the process, or dead."""
 
-# Emit one planned event per run instead of one per partition. This saves 2 s in twelve years, and a run that fails
-# leaves partitions that were materialized earlier as they were. It is set only here, because the page of a backfill
-# launched from the UI relies on the events per partition.
-_ENVIRONMENT = {"DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1"}
+PLANNED_EVENTS = {"DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1"}
+"""Makes Dagster emit one planned event per run instead of one per partition.
+
+This saves 2 s in twelve years, and a run that fails leaves partitions that were materialized earlier as they were. It
+is set only here, because the page of a backfill launched from the UI relies on the events per partition.
+"""
 
 
 class DagsterProcess:
@@ -43,7 +45,7 @@ class DagsterProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "wx_datacube.orchestration.materialize", *map(str, descriptors)],
                 cwd=settings.require_project(),
-                env=environment_elsewhere(settings) | _ENVIRONMENT,
+                env=environment_elsewhere(settings) | PLANNED_EVENTS,
                 stdin=subprocess.DEVNULL,
                 pass_fds=descriptors,
                 process_group=0,

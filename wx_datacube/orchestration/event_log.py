@@ -3,14 +3,11 @@
 Stock storage opens, commits and closes two databases for every event: 75 s for the events of 4,018 partitions that take
 3 s to fetch (Dagster's issue #18789). Here both databases stay open for a batch, and stock code does the rest through
 them. Add here what makes storing events fast or safe; what events contain belongs to the assets. `dagster.yaml` names
-the class. Only this module and `failure` may import `dagster._…`; imports that may fail on another version of Dagster
-are made inside the functions that need them.
+the class. What is used of Dagster's internals is listed in `dagster_internals`.
 """
 
-import functools
 import logging
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,21 +19,18 @@ import dagster as dg
 from sqlalchemy import func
 from sqlalchemy.exc import StatementError
 
+from wx_datacube.orchestration.dagster_internals import (
+    TESTED_MINOR,
+    ConfigurableClassData,
+    SqliteEventLogStorage,
+    check_executions_table,
+    is_tested,
+)
 from wx_datacube.warehouse.locks import locked_for_set_up
 
 if TYPE_CHECKING:
-    from dagster._core.storage.event_log import SqliteEventLogStorage
-    from dagster._serdes import ConfigurableClassData
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
-else:
-    try:
-        # The path that Dagster's documentation of dagster.yaml gives.
-        from dagster._core.storage.event_log import SqliteEventLogStorage
-    except ImportError:
-        # The class has moved. Loading our assets must not fail for that, so take the class from an instance.
-        with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
-            SqliteEventLogStorage = type(instance.event_log_storage)
 
 BATCH_SIZE = 500
 """Events per transaction, unless DAGSTER_EVENT_BATCH_SIZE is set; few, so that others don't wait long for the index."""
@@ -67,13 +61,13 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     warning.
     """
 
-    tested_minor = "1.13"
+    tested_minor = TESTED_MINOR
     """The minor version of Dagster whose storage this class was compared with, event by event."""
 
-    def __init__(self, base_dir: str, inst_data: "ConfigurableClassData | None" = None) -> None:
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Open the event log in `base_dir`, or set it up; a lock lets one process at a time set up a fresh folder."""
         self._thread = _ThreadState()
-        self._batching = _is_tested(self.tested_minor, dg.__version__)
+        self._batching = is_tested(self.tested_minor)
         with locked_for_set_up(Path(base_dir) / "set-up.lock"):
             super().__init__(base_dir, inst_data)
         if self._batching:
@@ -83,7 +77,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             os.environ.setdefault(_BATCH_SIZE_VARIABLE, str(BATCH_SIZE))
 
     @classmethod
-    def from_config_value(cls, inst_data: "ConfigurableClassData | None", config_value: Mapping[str, Any]) -> Self:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Create the storage from the `config` of dagster.yaml; Dagster calls this."""
         return cls(inst_data=inst_data, **config_value)
 
@@ -159,8 +153,6 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         if self._thread.open is None or planned.partitions_subset is None:
             super()._store_asset_check_evaluation_planned(event, event_id)
             return
-        from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-
         row = {
             "asset_key": planned.asset_key.to_string(),
             "check_name": planned.check_name,
@@ -171,7 +163,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             "evaluation_event_storage_id": event_id,
         }
         rows = [{**row, "partition": key} for key in planned.partitions_subset.get_partition_keys()]
-        self._thread.open[_INDEX].execute(AssetCheckExecutionsTable.insert(), rows)
+        self._thread.open[_INDEX].execute(check_executions_table().insert(), rows)
 
     @contextmanager
     def _open(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> Iterator[tuple["Connection", "Connection"]]:
@@ -219,24 +211,6 @@ def batched_events(instance: dg.DagsterInstance) -> Iterator[None]:
         yield
 
 
-def add_metadata(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add metadata to each partition of the running asset, in time linear in their number.
-
-    On every call, Dagster's own `add_asset_metadata` copies all that was added before: 2 s for 4,376 partitions.
-    """
-    if not is_tested():
-        for partition_key, values in metadata.items():
-            context.add_asset_metadata(values, partition_key=partition_key)
-        return
-    from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
-
-    step = context.get_step_execution_context()
-    entries = dict(step._metadata_accumulator.per_output_metadata)
-    for key, values in metadata.items():
-        entries[AssetMetadataHandle(asset_key=context.asset_key, partition_key=key)] = values
-    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=entries)
-
-
 def is_on_this_machine(instance: dg.DagsterInstance) -> bool:
     """Return whether all runs of the instance are on this machine: SQLite's files are on a local disk."""
     return isinstance(instance.event_log_storage, SqliteEventLogStorage)
@@ -259,21 +233,3 @@ def _newest_of_each_kind(
         dagster_event = event.get_dagster_event()
         newest.setdefault((dagster_event.asset_key, dagster_event.event_type_value), (event, event_id))
     yield from reversed(newest.values())
-
-
-def is_tested() -> bool:
-    """Return whether this package was tested with the internals of the installed Dagster."""
-    return _is_tested(BatchedSqliteEventLogStorage.tested_minor, dg.__version__)
-
-
-@functools.cache
-def _is_tested(tested_minor: str, version: str) -> bool:
-    """Return whether `version` belongs to the tested minor version; if not, log a warning once per process."""
-    tested = version.split(".")[:2] == tested_minor.split(".")
-    if not tested:
-        _log.warning(
-            "Events are stored one by one: the batched event log is tested with Dagster %s.x, this is %s",
-            tested_minor,
-            version,
-        )
-    return tested

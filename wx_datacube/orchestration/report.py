@@ -3,6 +3,7 @@
 `wx_datacube.operations.report` decides what the report shows. The asset exists if the extra `report` is installed.
 """
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
@@ -62,27 +63,30 @@ def build_report(
         ),
     )
     def report(context: dg.AssetExecutionContext, config: ReportConfig) -> dg.MaterializeResult[Any]:
-        from wx_datacube.operations.report.page import key_figures, save
-        from wx_datacube.operations.report.words import LANGUAGES
-
-        if config.lang not in LANGUAGES:
-            wrong = f"lang is {config.lang!r}; it should be one of {', '.join(LANGUAGES)}."
-            raise explained_failure(SettingsError(wrong))
         duckdb: DuckDBResource = getattr(context.resources, duckdb_key)
-        database, now = Path(duckdb.database), clock()
-        output = report_file(database, account)
-        try:
-            start = load_settings().account(account).start
-            with _reading(duckdb, database) as con:
-                figures = read_figures(con, account, start, now, None, None)
-            save(figures, config.lang, database, now, output)
-        except WxDatacubeError as error:
-            raise explained_failure(error) from None
-        return dg.MaterializeResult(
-            metadata={"report": dg.MetadataValue.path(output), **_made(figures), **key_figures(figures)}
-        )
+        return _write_report(account, duckdb, config.lang, clock())
 
     return report
+
+
+def _write_report(account: str, duckdb: DuckDBResource, lang: str, now: dt.datetime) -> dg.MaterializeResult[Any]:
+    from wx_datacube.operations.report.page import key_figures, save
+    from wx_datacube.operations.report.words import LANGUAGES
+
+    if lang not in LANGUAGES:
+        raise explained_failure(SettingsError(f"lang is {lang!r}; it should be one of {', '.join(LANGUAGES)}."))
+    database = Path(duckdb.database)
+    output = report_file(database, account)
+    try:
+        start = load_settings().account(account).start
+        with _reading(duckdb, database) as con:
+            figures = read_figures(con, account, start, now, None, None)
+        save(figures, lang, database, now, output)
+    except WxDatacubeError as error:
+        raise explained_failure(error) from None
+    return dg.MaterializeResult(
+        metadata={"report": dg.MetadataValue.path(output), **_made(figures), **key_figures(figures)}
+    )
 
 
 def _reading(duckdb: DuckDBResource, database: Path) -> AbstractContextManager[Connection]:
