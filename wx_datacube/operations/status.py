@@ -70,7 +70,9 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
         attention = judge(con, settings, accounts, now, found, lately)
         appids, first_messages = known.accounts(con), known.first_messages(con)
         errors = known.standing_errors(con)
-        misnamed = {each.name: _name_conflict(con, each) for each in accounts if appids.get(each.name) != each.appid}
+        name_conflicts = {
+            each.name: _name_conflict(con, each) for each in accounts if appids.get(each.name) != each.appid
+        }
     return [
         AccountStatus(
             account.name,
@@ -88,9 +90,9 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
                 for each in ENDPOINTS
             ],
             [
-                *misnamed.get(account.name, ()),
+                *name_conflicts.get(account.name, ()),
                 *_needs_person(account, errors),
-                *_troubles(settings, account, errors),
+                *_other_alerts(settings, account, errors),
                 *dict.fromkeys(each.text for each in attention[account.name].overdue),
             ],
             [each.text for each in attention[account.name].late],
@@ -145,7 +147,7 @@ def _needs_person(account: Account, errors: Errors) -> list[str]:
     return found
 
 
-def _troubles(settings: Settings, account: Account, errors: Errors) -> list[str]:
+def _other_alerts(settings: Settings, account: Account, errors: Errors) -> list[str]:
     """Return the other alerts that only a person can fix: about calls for a token, files and settings."""
     reported = {
         str(errcode)

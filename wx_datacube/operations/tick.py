@@ -66,8 +66,7 @@ def plan_tick(
         elif why := configured.own(_stopped_today(errors.get((account, endpoint.name), {}), midnight)):
             reasons.append(f"{endpoint.name}: {why}")
         else:
-            # WeChat left these labels out, although they can't be empty: they are requested once a day, not at every
-            # tick.
+            # WeChat returned no rows for these labels, although they can't be empty: request them once a day.
             tomorrow = {each for each in unanswered[endpoint] if states[endpoint.name].get(each) is State.MISSING}
             if tomorrow:
                 why = f"WeChat returned no rows for {min(tomorrow)} today; tomorrow's first tick retries."

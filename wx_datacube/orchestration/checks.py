@@ -76,8 +76,9 @@ def _nothing(informational: list[Finding]) -> str:
 
 
 def _summary(check: Check, findings: list[Finding]) -> str:
-    more = f", the newest {_SHOWN} under rows" if len(findings) > _SHOWN else ""
-    return f"{len(findings):,} found{more}: {_row(findings[0])}. {check.cure.advice}"
+    shown = f" (the newest {_SHOWN} are under rows)" if len(findings) > _SHOWN else ""
+    count = f"{len(findings):,} findings{shown}; the newest: " if len(findings) > 1 else ""
+    return f"{count}{_row(findings[0])}. {check.cure.advice}"
 
 
 def _row(finding: Finding) -> str:

@@ -58,14 +58,10 @@ def build_check_schedule(
         # Dagster catches up on the ticks of a machine that slept. What they would report as missing is about to be
         # fetched.
         if planned.date() < now.date() or (not first and now - planned > _STALE):
-            return dg.SkipReason(
-                f"The machine was off or asleep at {planned:%Y-%m-%d %H:%M}. The next tick checks again."
-            )
-        return (
-            dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
-            if first
-            else _recheck_missing(context, account, now)
-        )
+            return dg.SkipReason(f"Dagster was not running at {planned:%Y-%m-%d %H:%M}. The next tick checks again.")
+        if first:
+            return dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
+        return _recheck_missing(context, account, now)
 
     return tick
 
