@@ -23,15 +23,15 @@ from wx_datacube.config.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.operations.backfill import Backfill, Backlog, Batch, Run, Scope
-from wx_datacube.orchestration.runs import REASON_TAG, Reason
+from wx_datacube.operations.backfill import Backfill
+from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope
+from wx_datacube.orchestration.runs import QUIET_RUN_CONFIG, REASON_TAG, Reason
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.ingesting import RecordingListener
 
 TOP = Path(__file__).parent.parent
 DAYS, HOURS, SENDERS, WEEKS = (BY_NAME[f"getupstreammsg{suffix}"] for suffix in ("", "hour", "dist", "week"))
 SETTINGS = (*SHARED_FIELDS, *ACCOUNT_FIELDS)
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class NoRuns:
@@ -41,7 +41,7 @@ class NoRuns:
         """Return a backlog of one."""
         return Backlog(1, 0)
 
-    def materialize(self, landed: Batch) -> Iterator[Run]:
+    def materialize(self, batch: Batch) -> Iterator[Run]:
         """Create no runs."""
         return iter(())
 
@@ -109,7 +109,11 @@ class DagsterEnv:
             **({REASON_TAG: reason.value} if reason else {}),
         }
         return job.execute_in_process(
-            instance=self.instance, asset_selection=[key], raise_on_error=False, run_config=QUIET | config, tags=tags
+            instance=self.instance,
+            asset_selection=[key],
+            raise_on_error=False,
+            run_config=QUIET_RUN_CONFIG | config,
+            tags=tags,
         )
 
     def materialized(self, endpoint: Endpoint) -> set[dt.date]:

@@ -18,7 +18,7 @@ from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import Ingest, RefreshPlan, Report
-from wx_datacube.operations.backfill import Run
+from wx_datacube.operations.backfill_protocol import Run
 from wx_datacube.warehouse.coverage import State, states
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.past_calls import Refresh, record_refresh
@@ -35,23 +35,23 @@ class RecordingListener:
     plans: list[tuple[int, int]] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
     runs: list[tuple[Endpoint, dt.date, dt.date]] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
     def planned(self, labels: int, calls: int) -> None:
         """Record the planned labels and calls."""
         self.plans.append((labels, calls))
 
-    def progress(self, news: Progress) -> None:
+    def progress(self, progress: Progress) -> None:
         """Record which endpoint had something stored."""
-        self.stored.append(news.endpoint.name)
+        self.stored.append(progress.endpoint.name)
 
-    def said(self, message: str) -> None:
+    def message(self, text: str) -> None:
         """Record a message to the user."""
-        self.words.append(message)
+        self.messages.append(text)
 
     def ran(self, run: Run) -> None:
         """Record a successful run."""
-        self.runs.append((run.endpoint, run.wanted.first, run.wanted.last))
+        self.runs.append((run.endpoint, run.range.first, run.range.last))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from wx_datacube.orchestration.assets import resource_key
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
 from wx_datacube.warehouse.checks import RemedyAction, check_context_of_readers, checks_of, labels_to_refresh, run_check
 from wx_datacube.warehouse.coverage import State, states
-from wx_datacube_tests.dagster_environment import HOURS, QUIET, SENDERS, DagsterEnv, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import HOURS, QUIET_RUN_CONFIG, SENDERS, DagsterEnv, asset_key, orchestra
 from wx_datacube_tests.receiver import Receiver, receiving
 from wx_datacube_tests.same_clock import ByTheSameClock
 
@@ -140,7 +140,7 @@ def several(*acts: Callable[[Month], object]) -> Callable[[Month], None]:
     return act
 
 
-MORNINGS = (
+MORNING_CRON = (
     Morning("an ordinary Monday"),
     Morning("figures come at 11:00", wechat_is(publish_at="11:00", refuse_unpublished=True)),
     Morning(
@@ -254,7 +254,9 @@ def play(month: Month, morning: Morning, day: dt.date) -> Played:
     month.set(dt.datetime.combine(day, CHECKS))
     if not morning.off:
         job = month.defs.resolve_job_def("default_checks")
-        assert job.execute_in_process(instance=month.it.instance, run_config=QUIET, raise_on_error=False).success
+        assert job.execute_in_process(
+            instance=month.it.instance, run_config=QUIET_RUN_CONFIG, raise_on_error=False
+        ).success
         played.told += heard(month)
     month.set(dt.datetime.combine(day, LOOK))
     (status,) = read_status(month.it.settings, month.it.settings.accounts, lambda: month.now)
@@ -281,7 +283,7 @@ def run(
         instance=month.it.instance,
         asset_selection=keys,
         tags=tags,
-        run_config=QUIET | (config or {}),
+        run_config=QUIET_RUN_CONFIG | (config or {}),
         raise_on_error=False,
     )
 
@@ -301,7 +303,7 @@ def test_every_morning_has_the_right_word(month: Month) -> None:
         tick(month, period)
     assert heard(month) == []
     wrong = []
-    for number, morning in enumerate(MORNINGS):
+    for number, morning in enumerate(MORNING_CRON):
         day = FIRST + dt.timedelta(days=number)
         played = play(month, morning, day)
         told = "; ".join(f"{time} {text}" for time, text in played.told)

@@ -10,7 +10,7 @@ from wx_datacube.alerts.store import Alerts
 from wx_datacube.config.settings import NAME, Settings
 from wx_datacube.operations.accounts import after_removal, after_renaming
 from wx_datacube.operations.report import report_file
-from wx_datacube.orchestration.cleanup import forget_account, is_remembered
+from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
 from wx_datacube.warehouse import accounts
 from wx_datacube.warehouse.files import Warehouse
 
@@ -88,7 +88,7 @@ def _traces(settings: Settings, account: str) -> dict[str, bool]:
     return {
         "its alerts": Alerts(settings.database).has_any(account),
         "its report": report_file(settings.database, account).exists(),
-        "its history in Dagster": is_remembered(settings, account),
+        "its history in Dagster": has_account_history(settings, account),
     }
 
 
@@ -99,5 +99,5 @@ def _forget(settings: Settings, account: str) -> None:
     if report.exists():
         report.unlink()
         click.echo(f"Its report is removed: {report}")
-    if why := forget_account(settings, account):
+    if why := wipe_account_history(settings, account):
         click.echo(f"Dagster still shows the history of {account}, which does no harm: {why}", err=True)

@@ -23,7 +23,8 @@ from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, WeChatErro
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import Ingest, Report
 from wx_datacube.ingest.windows import plan_windows
-from wx_datacube.operations.backfill import Backfill, Run, Scope, check_account
+from wx_datacube.operations.backfill import Backfill, check_account
+from wx_datacube.operations.backfill_protocol import Run, Scope
 from wx_datacube.operations.doctor import start_hint
 from wx_datacube.orchestration.backfill_process import DagsterProcess
 from wx_datacube.warehouse import coverage as known
@@ -37,15 +38,15 @@ def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
     alerts, display = Alerts(settings.database, settings.webhook), _Display(console(), account.name)
     try:
         code = _backfilled(settings, account.checked(), scope, display)
-        alerts.note(account.name, Source.RUNS, [BACKFILL], [], display.said)
+        alerts.note(account.name, Source.RUNS, [BACKFILL], [], display.message)
         return code
     except Exception as error:
-        alerts.note(account.name, Source.RUNS, [BACKFILL], alerts_of([error], BACKFILL), display.said)
+        alerts.note(account.name, Source.RUNS, [BACKFILL], alerts_of([error], BACKFILL), display.message)
         raise
     finally:
         # Send alerts for missing labels too: under cron, nobody reads what this prints.
         with suppress(WxDatacubeError), Warehouse(settings.database).open_published() as con:
-            note_and_send(con, settings, account, beijing_now(), display.said)
+            note_and_send(con, settings, account, beijing_now(), display.message)
 
 
 def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_Display") -> int:
@@ -88,22 +89,22 @@ class _Display:
     def planned(self, labels: int, calls: int) -> None:
         """Print how much there is to do."""
         self.bar.update(self._task, total=calls)
-        todo = f"{labels:,} partitions to do, {calls:,} calls at most" if labels else "nothing to do"
-        self.console.print(f"{self._account}: {todo}")
+        plan = f"{labels:,} partitions to do, {calls:,} calls at most" if labels else "nothing to do"
+        self.console.print(f"{self._account}: {plan}")
 
-    def progress(self, news: Progress) -> None:
+    def progress(self, progress: Progress) -> None:
         """Advance the bar."""
-        self.bar.update(self._task, advance=len(news.stored), description=news.endpoint.name)
+        self.bar.update(self._task, advance=len(progress.stored), description=progress.endpoint.name)
 
-    def said(self, message: str) -> None:
+    def message(self, text: str) -> None:
         """Print a message for a person."""
-        self.console.print(message)
+        self.console.print(text)
 
     def ran(self, run: Run) -> None:
         """Print a line for a Dagster run that succeeded."""
-        wanted, noun = run.wanted, run.endpoint.period.value
-        labels = f"{wanted.labels:,} {noun}{'' if wanted.labels == 1 else 's'}"
-        self.console.print(f"  {run.asset} {wanted.first} to {wanted.last}: {labels} materialized")
+        covered, noun = run.range, run.endpoint.period.value
+        labels = f"{covered.labels:,} {noun}{'' if covered.labels == 1 else 's'}"
+        self.console.print(f"  {run.asset} {covered.first} to {covered.last}: {labels} materialized")
 
 
 def _show_outcome(out: Console, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> None:
@@ -125,13 +126,13 @@ def _explain(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, Stat
     undone = _undone(backfill, states)
     for text in [*backfill.failures, *_reasons(errors)]:
         out.print(f"{whose}{text}")
-    what = "still to be asked again" if backfill.scope.refresh else "missing"
+    what = "have not been refreshed yet" if backfill.scope.refresh else "are missing"
     for endpoint, labels in undone.items():
-        out.print(f"{whose}{endpoint.name}: {len(labels):,} of {len(states[endpoint]):,} are {what}.")
+        out.print(f"{whose}{endpoint.name}: {len(labels):,} of {len(states[endpoint]):,} {what}.")
     if not undone:
         return 1 if backfill.failures else 0
     causes = [error for found in errors.values() for error in found]
-    if backfill.failures or not causes or any(not isinstance(error, _WAITS) for error in causes):
+    if backfill.failures or not causes or any(not isinstance(error, _RETRIED_LATER) for error in causes):
         person = any(isinstance(error, NeedsPerson) for error in causes)
         when = "When that is done, run" if person else "Run"
         out.print(f"{whose}{when} the same again to go on; what has landed is not asked again.")
@@ -142,7 +143,7 @@ def _explain(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, Stat
     return 1
 
 
-_WAITS = (QuotaExhausted, NotReady)
+_RETRIED_LATER = (QuotaExhausted, NotReady)
 
 
 def _errors(reports: Sequence[Report]) -> dict[Endpoint, list[WeChatError]]:

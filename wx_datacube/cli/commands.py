@@ -220,7 +220,7 @@ def backfill(
     endpoints = [each for each in ENDPOINTS if not names or each.name in names]
     _check_range(first, last, chosen, endpoints, "--start", "--end")
     from wx_datacube.cli.backfill import run_backfill
-    from wx_datacube.operations.backfill import Scope
+    from wx_datacube.operations.backfill_protocol import Scope
 
     scope = Scope(first, last, endpoints, refresh)
     return for_each(chosen, lambda account: run_backfill(settings, account, scope))

@@ -12,7 +12,7 @@ from wx_datacube.alerts.store import Alerts
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import NeedsPerson, WarehouseError
 from wx_datacube.operations.accounts import explain_not_configured, not_configured
-from wx_datacube.operations.doctor import Finding, examine, sources
+from wx_datacube.operations.doctor import Examined, examine, sources
 from wx_datacube.orchestration.doctor import examine_dagster
 
 
@@ -22,7 +22,7 @@ def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
     code = max(_look(settings, each) for each in accounts)
     if list(accounts) == list(settings.accounts) and (left := not_configured(settings)):
         click.echo("Besides")
-        _show(Finding(True, explain_not_configured(left)))
+        _show(Examined(True, explain_not_configured(left)))
     return code
 
 
@@ -34,6 +34,6 @@ def _look(settings: Settings, account: Account) -> int:
     return code
 
 
-def _show(finding: Finding) -> int:
-    click.echo(f"  {'ok ' if finding.well else 'NO '} {finding.text}")
-    return 0 if finding.well else 1
+def _show(finding: Examined) -> int:
+    click.echo(f"  {'ok ' if finding.ok else 'NO '} {finding.text}")
+    return 0 if finding.ok else 1

@@ -13,7 +13,7 @@ from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
 from wx_datacube.cli.backfill import run_backfill
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.ingest.windows import plan_windows
-from wx_datacube.operations.backfill import Scope
+from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.checks import (
     CHECKS,
@@ -54,9 +54,9 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
         found, due, last = _look(settings, account)
         wanted = (_labels(found, chosen) | _labels(found, HEALABLE) - others) & due - done
     if done:
-        from wx_datacube.orchestration.materialize import judge_now
+        from wx_datacube.orchestration.materialize import run_checks_now
 
-        judge_now(settings, account.name)
+        run_checks_now(settings, account.name)
     return _show_outcome(account, [each for name in chosen for each in found[name]], bool(done))
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from pathlib import Path
 
-from wx_datacube.cli.watchdog import SECONDS_TO_END
+from wx_datacube.cli.watchdog import SHUTDOWN_SECONDS
 
 
 def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], *flags: str) -> int:
@@ -33,7 +33,7 @@ def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Map
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-                process.wait(SECONDS_TO_END)
+                process.wait(SHUTDOWN_SECONDS)
             return 130
         finally:
             with suppress(ProcessLookupError):

@@ -1,8 +1,9 @@
-"""Doctor: examines what keeps this machine from its figures; each finding says what to do.
+"""Doctor: examines what keeps this machine from fetching; each result says what to do.
 
-Add a finding where a newcomer got stuck. Doctor makes no file if nothing is stored. It makes at most one statistics
-call per endpoint: for the newest settled label that is missing, so that the call is not wasted, or else for the newest
-stored one. The answer is kept like any other. Dagster's part is in `orchestration.doctor`, which may import it.
+Add an examination where a newcomer got stuck. Doctor makes no file if nothing is stored. It makes at most one
+statistics call per endpoint: for the newest settled label that is missing, so that the call is not wasted, or else for
+the newest stored one. The answer is kept like any other. Dagster's part is in `orchestration.doctor`, which may import
+Dagster.
 """
 
 import os
@@ -23,43 +24,43 @@ from wx_datacube.wechat import Client, Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing examined: whether it is well, and a text that says what to do if it isn't."""
+class Examined:
+    """One thing examined: whether it is ok, and a text that says what to do if it isn't."""
 
-    well: bool
+    ok: bool
     text: str
 
 
 def start_hint(account: Account, begun: known.HistoryStart) -> str:
     """Return when an account's messages began, and the setting that saves the calls for the time before."""
-    said = f"The first message was on {begun.day}" if begun.landed else f"No message came before {begun.day}"
+    found = f"The first message was on {begun.day}" if begun.landed else f"No message came before {begun.day}"
     setting = f"{account.variable('START')}={begun.day}"
-    return f"{said}: {setting} in .env saves the calls for what is before." if begun.saves_calls else f"{said}."
+    return f"{found}: {setting} in .env saves the calls for the time before." if begun.saves_calls else f"{found}."
 
 
-def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Finding]:
+def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Examined]:
     """Examine credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
-    yield from (Finding(False, warning) for warning in settings.warnings)
+    yield from (Examined(False, warning) for warning in settings.warnings)
     if account.settings_error is not None:
-        yield Finding(False, str(account.settings_error))
+        yield Examined(False, str(account.settings_error))
         return
     files, *others = _folders(settings, account, clock)
     yield from (files, *others)
     credentials = _credentials(account)
     yield credentials
-    if not credentials.well:
+    if not credentials.ok:
         return
     with Client.of(account, settings.api_url, clock=clock) as client:
         try:
             client.check_credentials()
         except WeChatError as error:
-            yield Finding(False, str(error))
+            yield Examined(False, str(error))
             return
-        yield Finding(True, _TOKEN_OF_SERVER if account.token_url else _TOKEN)
+        yield Examined(True, _TOKEN_OF_SERVER if account.token_url else _TOKEN)
         alerts = Alerts(settings.database)
         alerts.note(account.name, Source.CALLS, [TOKEN], [])
-        if not files.well:
-            yield Finding(False, "No endpoint is asked: its answer could not be kept (see above).")
+        if not files.ok:
+            yield Examined(False, "No endpoint was called: its response could not be stored (see above).")
             return
         alerts.resolve(account.name, SettingsError)
         for endpoint in ENDPOINTS:
@@ -73,19 +74,22 @@ def sources(settings: Settings) -> str:
     )
 
 
-_TOKEN = "WeChat gives out a token, and this machine's IP address is allowed."
-_TOKEN_OF_SERVER = "Your token server gives out a token; whether WeChat takes it is seen below."
+_TOKEN = "WeChat issued a token, and this machine's IP address is allowed."
+_TOKEN_OF_SERVER = "The token server returned a token; the calls below show whether WeChat accepts it."
 _HELP = "https://developers.weixin.qq.com/doc/oplatform/developers/dev/api"
 
 
-def _credentials(account: Account) -> Finding:
+def _credentials(account: Account) -> Examined:
     if account.token_url:
-        return Finding(True, "Tokens come from your token server; AppSecret and IP whitelist are its business.")
+        return Examined(
+            True,
+            "Tokens come from your token server, which needs the AppSecret and the IP whitelist; this machine doesn't.",
+        )
     if account.can_call:
-        return Finding(True, f"AppID {account.appid} and its AppSecret are set.")
-    return Finding(
+        return Examined(True, f"AppID {account.appid} and its AppSecret are set.")
+    return Examined(
         False,
-        f"{account.variable('APPID')} or {account.variable('SECRET')} is not set. WeChat's own page says where an"
+        f"{account.variable('APPID')} or {account.variable('SECRET')} is not set. This page shows where an"
         f" administrator of the account finds AppID, AppSecret and IP whitelist: {_HELP}. If another"
         " system of your company uses the account, ask its operator for the AppSecret and do NOT reset it: a reset cuts"
         " that system off. wx_datacube fetches its token with stable_token, which doesn't disturb the tokens of other"
@@ -95,7 +99,7 @@ def _credentials(account: Account) -> Finding:
     )
 
 
-def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Finding]:
+def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Examined]:
     try:
         warehouse = Warehouse(settings.database, clock=clock, timeout=5)
         warehouse.require_space()
@@ -103,27 +107,27 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Fin
             known.require_bound(con, account.name, account.appid)
             begun = known.history_start(con, account.name, account.start, clock())
     except WxDatacubeError as error:
-        yield Finding(False, str(error))
+        yield Examined(False, str(error))
         return
-    yield Finding(True, f"{settings.database} can be written.")
+    yield Examined(True, f"{settings.database} can be written.")
     if begun is not None:
-        yield Finding(True, start_hint(account, begun))
+        yield Examined(True, start_hint(account, begun))
     if settings.project and not os.access(settings.project, os.W_OK):
-        yield Finding(False, f"{settings.project} can't be written: Dagster keeps its history there (.dagster/).")
+        yield Examined(False, f"{settings.project} can't be written: Dagster keeps its history there (.dagster/).")
 
 
-def _endpoint(client: Client, settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Finding:
+def _endpoint(client: Client, settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Examined:
     try:
         quota = client.quota(endpoint.name)
         left = f"{quota.remain:,} of {quota.daily_limit:,} calls are left today"
         report = _one_call(settings, account, endpoint, clock)
     except WxDatacubeError as failure:
-        return Finding(False, str(failure))
+        return Examined(False, str(failure))
     if report is None:
-        return Finding(True, f"{endpoint.name}: nothing of it is due yet, so nothing was asked; {left}.")
+        return Examined(True, f"{endpoint.name}: nothing is due yet, so no call was made; {left}.")
     if report.errors:
-        return Finding(False, str(report.errors[0]))
-    return Finding(quota.remain > 0, f"{endpoint.name} is granted; {left}.")
+        return Examined(False, str(report.errors[0]))
+    return Examined(quota.remain > 0, f"{endpoint.name} is granted; {left}.")
 
 
 def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Report | None:

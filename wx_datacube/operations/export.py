@@ -26,7 +26,7 @@ def export_views(warehouse: Warehouse, folder: Path, form: str, account: str | N
     if not warehouse.database.exists():
         raise WarehouseError(
             f"There is nothing to export yet: {warehouse.database} doesn't exist.",
-            advice="Bring figures in first: wx-datacube backfill",
+            advice="Fetch figures first: wx-datacube backfill",
         )
     if account is not None:
         require_stored(warehouse, account)

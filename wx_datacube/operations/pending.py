@@ -23,7 +23,7 @@ class Range:
     first: dt.date
     last: dt.date
     labels: int
-    to_ask: int
+    missing: int
 
 
 def pending_labels(states: Mapping[dt.date, State], materialized: Collection[dt.date]) -> list[dt.date]:
@@ -49,7 +49,7 @@ def ranges(labels: Iterable[dt.date], states: Mapping[dt.date, State]) -> list[R
     return [_range(group, states) for group in reversed(groups)]
 
 
-def together(
+def group_by_range(
     todo: Mapping[Endpoint, Sequence[dt.date]], states: Mapping[str, Mapping[dt.date, State]]
 ) -> dict[tuple[dt.date, dt.date], list[Endpoint]]:
     """Return ranges by their first and last label, each with the endpoints that one run covers.

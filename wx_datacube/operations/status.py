@@ -72,7 +72,9 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
         attention = alerts_from(con, settings, accounts, now, found, lately)
         appids, first_messages = known.accounts(con), known.first_messages(con)
         errors = past_calls.unresolved_errors(con)
-        misnamed = {each.name: _misnamed(con, each) for each in accounts if appids.get(each.name) != each.appid}
+        name_conflicts = {
+            each.name: _name_conflict(con, each) for each in accounts if appids.get(each.name) != each.appid
+        }
     return [
         AccountStatus(
             account.name,
@@ -90,9 +92,9 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
                 for each in ENDPOINTS
             ],
             [
-                *misnamed.get(account.name, ()),
+                *name_conflicts.get(account.name, ()),
                 *_needs_person(account, errors),
-                *_troubles(settings, account, errors),
+                *_other_alerts(settings, account, errors),
                 *dict.fromkeys(each.text for each in attention[account.name].overdue),
             ],
             [each.text for each in attention[account.name].late],
@@ -125,7 +127,7 @@ def _endpoint_status(
     )
 
 
-def _misnamed(con: Connection, account: Account) -> list[str]:
+def _name_conflict(con: Connection, account: Account) -> list[str]:
     """Return an error if the account's AppID is stored under another name, as after `rename-account`."""
     try:
         known.require_bound(con, account.name, account.appid)
@@ -149,13 +151,13 @@ def _needs_person(account: Account, errors: Errors) -> list[str]:
     return found
 
 
-def _troubles(settings: Settings, account: Account, errors: Errors) -> list[str]:
+def _other_alerts(settings: Settings, account: Account, errors: Errors) -> list[str]:
     """Return the other alerts that only a person can fix: about calls for a token, files and settings."""
-    told = {
+    reported = {
         str(errcode)
         for (name, _), found in errors.items()
         for errcode in found
         if name == account.name and needs_person(errcode)
     }
     standing = Alerts(settings.database).open_for_person(account.name)
-    return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in told))
+    return list(dict.fromkeys(each.text for each in standing if each.cause.split()[-1] not in reported))

@@ -1,6 +1,6 @@
 """Tick: which labels a scheduled morning run has to process, and why others wait. It doesn't import Dagster.
 
-It makes no call to WeChat. Add a reason to wait here; `operations.pending` decides which labels are to do at all.
+It makes no call to WeChat. Add a reason to wait here; `operations.pending` decides which labels are pending at all.
 """
 
 import datetime as dt
@@ -12,21 +12,23 @@ from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import BY_ERRCODE, needs_person
-from wx_datacube.operations.pending import pending_labels, together
+from wx_datacube.operations.pending import group_by_range, pending_labels
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
-_MOST_RUNS = 10
-_ON = "The schedule tries again tomorrow, or at the next tick once `wx-datacube doctor` has found it mended."
+_MAX_RUNS = 10
+_RETRY_NOTE = (
+    "The schedule tries again tomorrow, or at the next tick after `wx-datacube doctor` found the problem fixed."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
     """What a tick requests: ranges of labels, by first and last, each with its endpoints; and why other labels wait."""
 
-    wanted: Sequence[tuple[tuple[dt.date, dt.date], Sequence[Endpoint]]]
+    requests: Sequence[tuple[tuple[dt.date, dt.date], Sequence[Endpoint]]]
     reasons: Sequence[str]
 
 
@@ -41,39 +43,41 @@ def plan_tick(
 ) -> Tick:
     """Plan what a tick at `now` requests for an account, newest first; send alerts that the chat did not accept before.
 
-    Endpoints in `busy` have a run under way and wait. `materialized` returns the labels, from a given day on, that
-    Dagster holds as materialized. Raises `SettingsError` and `WarehouseError`.
+    Endpoints in `busy` have a run in progress and wait. `materialized` returns the labels, from a given day on, that
+    are materialized in Dagster. Raises `SettingsError` and `WarehouseError`.
     """
     configured, midnight = settings.account(account), midnight_of(now)
     alerts = Alerts(settings.database, settings.webhook, lambda: now)
     alerts.deliver(notify)
     if refused := alerts.token_refused(account, midnight):
-        return Tick([], [f"{refused} {_ON}"])
+        return Tick([], [f"{refused} {_RETRY_NOTE}"])
     with Warehouse(settings.database).open_published() as con:
         known.require_bound(con, account, configured.appid)
         states = known.states(con, account, configured.start, now)
         errors = past_calls.unresolved_errors(con, account)
         calls = {} if settings.daily_calls is None else past_calls.calls_since(con, account, midnight)
-        in_vain = {endpoint: known.labels_confirmed_empty(con, account, endpoint, midnight) for endpoint in endpoints}
+        unanswered = {
+            endpoint: known.labels_confirmed_empty(con, account, endpoint, midnight) for endpoint in endpoints
+        }
     todo: dict[Endpoint, list[dt.date]] = {}
     reasons: list[str] = []
     for endpoint in endpoints:
         if endpoint in busy:
-            reasons.append(f"{endpoint.name}: a run is under way; the next tick looks again.")
+            reasons.append(f"{endpoint.name}: a run is in progress; the next tick checks again.")
         elif settings.daily_calls is not None and calls[endpoint.name] >= settings.daily_calls:
-            reasons.append(f"{endpoint.name}: WX_DATACUBE_DAILY_CALLS is used up. It goes on tomorrow.")
+            reasons.append(f"{endpoint.name}: WX_DATACUBE_DAILY_CALLS is used up. It continues tomorrow.")
         elif why := configured.with_own_variables(_stopped_today(errors.get((account, endpoint.name), {}), midnight)):
             reasons.append(f"{endpoint.name}: {why}")
         else:
-            # WeChat left these labels out, although they can't be empty: they are requested once a day, not at every
-            # tick.
-            vain = {each for each in in_vain[endpoint] if states[endpoint.name].get(each) is State.MISSING}
-            if vain:
-                reasons.append(f"{endpoint.name}: WeChat left out {min(vain)} today; tomorrow's first tick asks again.")
+            # WeChat returned no rows for these labels, although they can't be empty: request them once a day.
+            tomorrow = {each for each in unanswered[endpoint] if states[endpoint.name].get(each) is State.MISSING}
+            if tomorrow:
+                why = f"WeChat returned no rows for {min(tomorrow)} today; tomorrow's first tick retries."
+                reasons.append(f"{endpoint.name}: {why}")
             done = materialized(endpoint, configured.start)
-            todo[endpoint] = [label for label in pending_labels(states[endpoint.name], done) if label not in vain]
-    wanted = sorted(together(todo, states).items(), key=lambda each: each[0][1], reverse=True)
-    return Tick(wanted[:_MOST_RUNS], reasons)
+            todo[endpoint] = [label for label in pending_labels(states[endpoint.name], done) if label not in tomorrow]
+    requests = sorted(group_by_range(todo, states).items(), key=lambda each: each[0][1], reverse=True)
+    return Tick(requests[:_MAX_RUNS], reasons)
 
 
 def _stopped_today(errors: dict[int, dt.datetime], midnight: dt.datetime) -> str:
@@ -81,11 +85,11 @@ def _stopped_today(errors: dict[int, dt.datetime], midnight: dt.datetime) -> str
     for errcode, when in reversed(errors.items()):
         meaning = BY_ERRCODE.get(errcode)
         if meaning is not None and needs_person(errcode) and when >= midnight:
-            return f"{meaning.message} {meaning.advice} {_ON}"
+            return f"{meaning.message} {meaning.advice} {_RETRY_NOTE}"
         if (
             meaning is not None
             and errcode == past_calls.QUOTA_USED_UP
             and when >= midnight + past_calls.JUST_AFTER_MIDNIGHT
         ):
-            return f"{meaning.message} It goes on tomorrow."
+            return f"{meaning.message} It continues tomorrow."
     return ""

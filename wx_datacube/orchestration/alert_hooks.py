@@ -13,10 +13,10 @@ from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WeChatError
-from wx_datacube.orchestration.failure import Explained
+from wx_datacube.orchestration.failure import ExpectedFailure
 
 
-def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefinition]:
+def alert_hooks_for(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefinition]:
     """Return the failure and success hooks for `subject`: an endpoint's name, `report` or `checks`.
 
     A failure records and sends an alert. A success resolves the alerts of the subject, and those of a backfill as a
@@ -26,9 +26,9 @@ def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefini
     @dg.failure_hook(name=f"tell_of_{account}_{subject}")
     def failed(context: dg.HookContext) -> None:
         error = context.op_exception
-        cause = error.cause if isinstance(error, Explained) else error
-        untold = [cause] if isinstance(cause, Exception) and not isinstance(cause, WeChatError) else []
-        _note(context, account, [subject], alerts_of(untold, subject), clock)
+        cause = error.cause if isinstance(error, ExpectedFailure) else error
+        errors = [cause] if isinstance(cause, Exception) and not isinstance(cause, WeChatError) else []
+        _note(context, account, [subject], alerts_of(errors, subject), clock)
 
     @dg.success_hook(name=f"forget_{account}_{subject}")
     def succeeded(context: dg.HookContext) -> None:
@@ -37,11 +37,13 @@ def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefini
     return frozenset({failed, succeeded})
 
 
-def _note(context: dg.HookContext, account: str, checked: Sequence[str], found: Sequence[Alert], clock: Clock) -> None:
+def _note(
+    context: dg.HookContext, account: str, subjects: Sequence[str], alerts: Sequence[Alert], clock: Clock
+) -> None:
     try:
         settings = load_settings()
     except SettingsError as error:
-        context.log.warning(f"The alert was not sent: {error}")
+        context.log.warning(f"No alert could be sent: {error}")
         return
-    alerts = Alerts(settings.database, settings.webhook, clock)
-    alerts.note(account, Source.RUNS, checked, found, context.log.warning)
+    store = Alerts(settings.database, settings.webhook, clock)
+    store.note(account, Source.RUNS, subjects, alerts, context.log.warning)

@@ -21,9 +21,10 @@ from wx_datacube.config.settings import Settings
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import LabelReport, Report
-from wx_datacube.orchestration.alert_hooks import telling
-from wx_datacube.orchestration.checks import check_results, check_specs, evaluation
-from wx_datacube.orchestration.event_log import add_metadata, stored_together
+from wx_datacube.orchestration.alert_hooks import alert_hooks_for
+from wx_datacube.orchestration.checks import check_results, check_specs, to_evaluation
+from wx_datacube.orchestration.dagster_internals import add_metadata
+from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import freshness_of
 from wx_datacube.orchestration.partitions import partitions_of
@@ -33,10 +34,12 @@ from wx_datacube.warehouse.checks import check_context_of_run
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
-_WAITS = (NotReady, QuotaExhausted)
+_RETRIED_LATER = (NotReady, QuotaExhausted)
 
 
-_GO_ON = "What landed is green and stays; in Dagster's UI, Materialize > Failed and missing goes on with the rest."
+_HOW_TO_CONTINUE = (
+    "What landed stays materialized. To fetch the rest in Dagster's UI: Materialize > Failed and missing."
+)
 
 
 class FetchConfig(dg.Config):
@@ -77,7 +80,7 @@ def build_asset(
         op_tags={"dagster/priority": str(_PRIORITY[endpoint.family])},
         check_specs=check_specs(key, endpoint),
         freshness_policy=freshness_of(endpoint.period),
-        hooks=telling(account, endpoint.name, clock),
+        hooks=alert_hooks_for(account, endpoint.name, clock),
         required_resource_keys={resource_key(account)},
         output_required=False,
     )
@@ -112,11 +115,11 @@ class _Materialization:
         """Fetch the run's partitions and yield the asset's events.
 
         If any label is undone, only the labels that are there are materialized, and the step fails unless we retry by
-        ourselves (see `_partial`).
+        ourselves (see `_incomplete_events`).
         """
         if self._run:
             tag_worker(self._context.instance, self._run.run_id)
-        settings, report = self._bring_in()
+        settings, report = self._fetch_labels()
         warehouse, start = Warehouse(settings.database, clock=self._clock), settings.account(self._account).start
         with check_context_of_run(warehouse, self._account, start, self._endpoint, settings.daily_calls) as evidence:
             checks = list(check_results(evidence, self._endpoint, self._context.asset_key))
@@ -124,13 +127,13 @@ class _Materialization:
         passed = [str(each.check_name) for each in checks if each.passed]
         Alerts(settings.database).note_passed_checks(self._account, self._endpoint.name, passed)
         if not report.undone:
-            yield from self._whole(report, rows, checks)
+            yield from self._complete_events(report, rows, checks)
         else:
-            with stored_together(self._context.instance):
+            with batched_events(self._context.instance):
                 for done in report.labels:
                     if done.there:
                         self._context.log_event(self._materialization(done, rows))
-            yield from self._partial(report, checks)
+            yield from self._incomplete_events(report, checks)
 
     @property
     def _of_a_backfill(self) -> bool:
@@ -142,7 +145,7 @@ class _Materialization:
             return False
         return Worker.of_run(self._run) == Worker.of(os.getpid()) is not None
 
-    def _bring_in(self) -> tuple[Settings, Report]:
+    def _fetch_labels(self) -> tuple[Settings, Report]:
         try:
             settings = load_settings()
             for warning in settings.warnings:
@@ -160,13 +163,13 @@ class _Materialization:
                 run_id=self._run.run_id if self._run else "direct call",
                 refresh=again,
                 manual=self._reason != Reason.SCHEDULE,
-                progress=self._tell,
+                progress=self._log_progress,
                 notify=self._context.log.info,
             )
         except WxDatacubeError as error:
             raise explained_failure(error) from None
 
-    def _whole(
+    def _complete_events(
         self, report: Report, rows: dict[str, int], checks: list[dg.AssetCheckResult]
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         self._context.log.info(_summary(report))
@@ -177,24 +180,24 @@ class _Materialization:
         add_metadata(self._context, {done.label.isoformat(): _partition_metadata(done) for done in report.labels})
         yield dg.MaterializeResult(metadata=rows, check_results=checks)
 
-    def _partial(self, report: Report, checks: list[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
+    def _incomplete_events(self, report: Report, checks: list[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
         """Fail the step because labels are undone; if we retry them by ourselves, yield the checks and don't fail.
 
         We retry if a schedule or one of our commands launched the run (it has a `Reason`), and every undone label only
         waits for WeChat to publish it or for tomorrow's quota.
         """
-        if self._reason in list(Reason) and all(isinstance(each.error, _WAITS) for each in report.undone):
+        if self._reason in list(Reason) and all(isinstance(each.error, _RETRIED_LATER) for each in report.undone):
             self._context.log.info(f"{_summary(report)} {report.errors[0]}")
             yield from checks
             return
         if self._run:
             for check in checks:
-                self._context.log_event(evaluation(check))
+                self._context.log_event(to_evaluation(check))
         error = report.errors[0]
         others = [str(each) for each in report.errors[1:5]]
         raise explained_failure(
             error,
-            f"{_summary(report)} {error} {_GO_ON}",
+            f"{_summary(report)} {error} {_HOW_TO_CONTINUE}",
             {
                 "there": len(report.labels) - len(report.undone),
                 "not done": len(report.undone),
@@ -208,14 +211,14 @@ class _Materialization:
             self._context.asset_key, partition=done.label.isoformat(), metadata=rows | _partition_metadata(done)
         )
 
-    def _tell(self, progress: Progress) -> None:
+    def _log_progress(self, progress: Progress) -> None:
         """Log one line per commit, which is about one per second; `extra` holds the figures for log collectors."""
         labels = sorted(label for window in progress.stored for label in window.asked)
         stored = f"{labels[0]} to {labels[-1]}, {_counted(len(labels), progress.endpoint)}" if labels else "nothing"
         rate = progress.calls / progress.seconds if progress.seconds else 0.0
         self._context.log.info(
             f"{progress.endpoint.name}: stored {stored}; so far {progress.calls:,} calls, {progress.rows:,} rows,"
-            f" {rate:.0f} calls a second; {progress.left:,} calls to go.",
+            f" {rate:.0f} calls per second; {progress.left:,} calls left.",
             extra={
                 "wx_datacube": {
                     "endpoint": progress.endpoint.name,
@@ -240,7 +243,7 @@ def _run_of(context: dg.AssetExecutionContext) -> dg.DagsterRun | None:
 def _summary(report: Report) -> str:
     there = len(report.labels) - len(report.undone)
     calls = "1 call" if report.calls == 1 else f"{report.calls:,} calls"
-    return f"{there:,} of {_counted(len(report.labels), report.endpoint)} there, {calls}."
+    return f"{there:,} of {_counted(len(report.labels), report.endpoint)} stored, {calls}."
 
 
 def _counted(labels: int, endpoint: Endpoint) -> str:
@@ -267,8 +270,8 @@ def _partition_metadata(done: LabelReport) -> dict[str, Any]:
 
 _STATES = {
     State.LANDED: "landed",
-    State.EMPTY: "empty: WeChat has nothing for it",
-    State.IMPLIED: "implied: not asked, since nobody sent a message that day",
+    State.EMPTY: "empty: WeChat has no data for it",
+    State.IMPLIED: "implied: not requested, since nobody sent a message that day",
 }
 
 
@@ -279,7 +282,7 @@ def _description(endpoint: Endpoint) -> str:
             endpoint.en,
             endpoint.zh,
             f"A call covers {span} day{'' if span == 1 else 's at most'}."
-            " What is stored is asked again only by a run with `refresh: true`.",
+            " Stored data is requested again only by a run with `refresh: true`.",
             f"每次调用最多 {span} 天；已保存的数据只有在运行配置为 `refresh: true` 时才会重新请求。",
         )
     )
@@ -289,7 +292,7 @@ def _definition_metadata(endpoint: Endpoint) -> dict[str, Any]:
     columns = [
         dg.TableColumn("account", "VARCHAR", "The account's name. 账号名称。"),
         *(dg.TableColumn(column.name, column.type, f"{column.en} {column.zh}") for column in endpoint.columns),
-        dg.TableColumn("call_id", "BIGINT", "The call that brought the row, in datacube.api_calls. 来源调用编号。"),
+        dg.TableColumn("call_id", "BIGINT", "The call that returned the row, in datacube.api_calls. 来源调用编号。"),
     ]
     return {
         "dagster/table_name": f"datacube.{endpoint.name}",

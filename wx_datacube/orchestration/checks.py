@@ -50,7 +50,7 @@ def check_results(evidence: CheckContext, endpoint: Endpoint, key: dg.AssetKey) 
         )
 
 
-def in_short(result: dg.AssetCheckResult) -> str:
+def summary_line(result: dg.AssetCheckResult) -> str:
     """Format a failed check as one line for a log or a chat, with the commands that heal it."""
     assert result.asset_key is not None
     shown = {name: value.value for name, value in (result.metadata or {}).items() if name in (_ROWS, _HOW)}
@@ -60,13 +60,13 @@ def in_short(result: dg.AssetCheckResult) -> str:
     return f"{result.asset_key.to_user_string()}: {result.check_name}: {first}. {heal}"
 
 
-def subjects(result: dg.AssetCheckResult, endpoint: str) -> list[str]:
+def alert_subjects(result: dg.AssetCheckResult, endpoint: str) -> list[str]:
     """Return the subjects of a failed check's alert: one per date that a new request can heal, else the endpoint."""
     dates = (result.metadata or {}).get(_DATES)
     return [f"{endpoint} {each}" for each in str(dates.value).split()] if dates else [endpoint]
 
 
-def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+def to_evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
     """Convert a result to the event to log if no asset returns the result."""
     assert result.asset_key is not None
     assert result.check_name is not None
@@ -85,8 +85,9 @@ def _nothing(informational: list[Finding]) -> str:
 
 
 def _summary(check: Check, findings: list[Finding]) -> str:
-    more = f", the newest {_SHOWN} under rows" if len(findings) > _SHOWN else ""
-    return f"{len(findings):,} found{more}: {_row(findings[0])}. {check.remedy.advice}"
+    shown = f" (the newest {_SHOWN} are under rows)" if len(findings) > _SHOWN else ""
+    count = f"{len(findings):,} findings{shown}; the newest: " if len(findings) > 1 else ""
+    return f"{count}{_row(findings[0])}. {check.remedy.advice}"
 
 
 def _row(finding: Finding) -> str:

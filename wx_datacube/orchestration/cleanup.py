@@ -14,7 +14,7 @@ from wx_datacube.orchestration.prefixes import known_prefixes
 from wx_datacube.orchestration.runs import QUEUED
 
 
-def forget_account(settings: Settings, account: str) -> str | None:
+def wipe_account_history(settings: Settings, account: str) -> str | None:
     """Wipe the history of an account's assets in the project's instance, and mark its queued runs as failed.
 
     Return the reason if this failed, else None.
@@ -24,14 +24,16 @@ def forget_account(settings: Settings, account: str) -> str | None:
             folders = _folders(instance, account)
             for run in instance.get_runs(dg.RunsFilter(statuses=list(QUEUED))):
                 if run.asset_selection and all(_is_of(key, folders) for key in run.asset_selection):
-                    instance.report_run_failed(run, f"The account {account} was renamed or removed while this waited.")
+                    instance.report_run_failed(
+                        run, f"The account {account} was renamed or removed while this run was queued."
+                    )
             instance.wipe_assets(_with_history(instance, account))
     except (SettingsError, WarehouseError, dg.DagsterError) as error:
         return str(error)
     return None
 
 
-def is_remembered(settings: Settings, account: str) -> bool:
+def has_account_history(settings: Settings, account: str) -> bool:
     """Return whether the project's instance holds a history of the account; False if the instance doesn't open."""
     try:
         with project_instance(settings.require_project()) as instance:

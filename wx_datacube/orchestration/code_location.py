@@ -21,8 +21,8 @@ from wx_datacube.orchestration.assets import build_asset, resource_key
 from wx_datacube.orchestration.prefixes import stem
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
-from wx_datacube.orchestration.scheduled_checks import build_judging
-from wx_datacube.orchestration.schedules import MORNINGS, build_jobs, build_schedule
+from wx_datacube.orchestration.scheduled_checks import build_check_schedule
+from wx_datacube.orchestration.schedules import MORNING_CRON, build_jobs, build_schedule
 
 
 def build_defs(
@@ -33,7 +33,7 @@ def build_defs(
     owners: Sequence[str] = (),
     resources: Mapping[str, Any] | None = None,
     duckdb_key: str = "duckdb",
-    cron_schedule: str = MORNINGS,
+    cron_schedule: str = MORNING_CRON,
     clock: Clock = beijing_now,
 ) -> dg.Definitions:
     """Build each account's seven assets, checks, four schedules and resources; with the extra `report`, its report.
@@ -126,6 +126,6 @@ def _account_defs(
     own = stem(tuple(prefix), name)
     jobs = build_jobs(own, assets, {own_resource: resources[own_resource]})
     schedules = [build_schedule(jobs[period], name, period, keys, cron=cron, clock=clock) for period in Period]
-    schedules.append(build_judging(own, name, keys, clock))
+    schedules.append(build_check_schedule(own, name, keys, clock))
     reports = [build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners)]
     return dg.Definitions(assets=[*assets.values(), *(reports if can_report() else ())], schedules=schedules)

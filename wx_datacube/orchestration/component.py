@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from wx_datacube.orchestration.code_location import build_defs
-from wx_datacube.orchestration.schedules import MORNINGS
+from wx_datacube.orchestration.schedules import MORNING_CRON
 
 
 class MessageAnalysis(dg.Component, dg.Model, dg.Resolvable):
@@ -27,7 +27,7 @@ class MessageAnalysis(dg.Component, dg.Model, dg.Resolvable):
     """E-mail addresses or `team:…`."""
     duckdb_key: str = "duckdb"
     """Key of the resource that reads the published file. Change it if the project uses that key already."""
-    cron_schedule: str = MORNINGS
+    cron_schedule: str = MORNING_CRON
     """Cron expression of the schedules that fetch, in Beijing time."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

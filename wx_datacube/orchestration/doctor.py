@@ -1,6 +1,6 @@
 """Doctor: examines Dagster: whether its instance opens, and whether the schedules are on.
 
-Add a finding here if it needs Dagster. Findings about WeChat and files are in `wx_datacube.operations.doctor`.
+Add an examination here if it needs Dagster. Those of WeChat and files are in `wx_datacube.operations.doctor`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,9 @@ from wx_datacube.catalog.endpoints import Period
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WarehouseError
-from wx_datacube.operations.backfill import Scope, another_file
-from wx_datacube.operations.doctor import Finding
+from wx_datacube.operations.backfill import database_mismatch
+from wx_datacube.operations.backfill_protocol import Scope
+from wx_datacube.operations.doctor import Examined
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
@@ -20,22 +21,22 @@ from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse
 
 
-def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
+def examine_dagster(settings: Settings, account: Account) -> Iterator[Examined]:
     """Yield whether the project's Dagster instance opens, fits the database, and has the account's schedules on."""
     try:
         with project_instance(settings.require_project()) as instance:
             running = {state.name for state in instance.all_instigator_state() if state.is_running}
             prefixes = known_prefixes(instance, account.name)
-            others = [*_another_file(instance, settings, account, prefixes)]
+            others = [*_database_mismatch(instance, settings, account, prefixes)]
     except (SettingsError, WarehouseError, dg.DagsterError) as error:
-        yield Finding(False, str(error))
+        yield Examined(False, str(error))
         return
-    yield Finding(True, f"Dagster's instance in {settings.project} opens.")
+    yield Examined(True, f"Dagster's instance in {settings.project} opens.")
     yield from others
     yield _schedules(running, account.name, stem(prefixes[0], account.name))
 
 
-def _schedules(running: set[str], account: str, own: str) -> Finding:
+def _schedules(running: set[str], account: str, own: str) -> Examined:
     """Return which schedules are on, under any prefix; `own` is the name stem for those that are off."""
     on: list[str] = []
     off: list[str] = []
@@ -45,13 +46,13 @@ def _schedules(running: set[str], account: str, own: str) -> Finding:
         off += [] if found else [f"{own}_{what}"]
     if off:
         how = "Switch them on in Dagster's UI under Automation, or run `wx-datacube backfill` by cron."
-        return Finding(True, f"Schedules that are off: {', '.join(off)}. {how}")
-    return Finding(True, f"All schedules are on: {', '.join(on)}.")
+        return Examined(True, f"Schedules that are off: {', '.join(off)}. {how}")
+    return Examined(True, f"All schedules are on: {', '.join(on)}.")
 
 
-def _another_file(
+def _database_mismatch(
     instance: dg.DagsterInstance, settings: Settings, account: Account, prefixes: Sequence[Prefix]
-) -> Iterator[Finding]:
+) -> Iterator[Examined]:
     now, scope = beijing_now(), Scope()
     try:
         with Warehouse(settings.database).reading_committed() as con:
@@ -59,6 +60,6 @@ def _another_file(
     except WarehouseError:
         return  # `operations.doctor` reports it
     runs = [DagsterRuns(instance, settings, account, scope, now, prefix) for prefix in prefixes]
-    held = max(sum(map(len, each.held(states).values())) for each in runs)
-    if warning := another_file(held, states, settings.database, account):
-        yield Finding(False, warning)
+    materialized = max(sum(map(len, each.materialized(states).values())) for each in runs)
+    if warning := database_mismatch(materialized, states, settings.database, account):
+        yield Examined(False, warning)

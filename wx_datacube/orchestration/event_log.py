@@ -3,14 +3,11 @@
 Stock storage opens, commits and closes two databases for every event: 75 s for the events of 4,018 partitions that take
 3 s to fetch (Dagster's issue #18789). Here both databases stay open for a batch, and stock code does the rest through
 them. Add here what makes storing events fast or safe; what events contain belongs to the assets. `dagster.yaml` names
-the class. Only this module and `failure` may import `dagster._…`; imports that may fail on another version of Dagster
-are made inside the functions that need them.
+the class. What is used of Dagster's internals is listed in `dagster_internals`.
 """
 
-import functools
 import logging
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,28 +19,25 @@ import dagster as dg
 from sqlalchemy import func
 from sqlalchemy.exc import StatementError
 
+from wx_datacube.orchestration.dagster_internals import (
+    TESTED_MINOR,
+    ConfigurableClassData,
+    SqliteEventLogStorage,
+    check_executions_table,
+    is_tested,
+)
 from wx_datacube.warehouse.locks import locked_for_set_up
 
 if TYPE_CHECKING:
-    from dagster._core.storage.event_log import SqliteEventLogStorage
-    from dagster._serdes import ConfigurableClassData
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
-else:
-    try:
-        # The path that Dagster's documentation of dagster.yaml gives.
-        from dagster._core.storage.event_log import SqliteEventLogStorage
-    except ImportError:
-        # The class has moved. Loading our assets must not fail for that, so take the class from an instance.
-        with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
-            SqliteEventLogStorage = type(instance.event_log_storage)
 
 BATCH_SIZE = 500
 """Events per transaction, unless DAGSTER_EVENT_BATCH_SIZE is set; few, so that others don't wait long for the index."""
 
 _BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 _INDEX = "index"
-_MANY = {
+_BULK_TYPES = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     dg.DagsterEventType.ASSET_OBSERVATION,
@@ -57,7 +51,7 @@ class _ThreadState(threading.local):
     """State of the thread that writes a batch; other threads get connections of their own, as in stock storage."""
 
     open: Mapping[str, "Connection"] | None = None
-    waiting: list[dg.EventLogEntry] | None = None
+    pending: list[dg.EventLogEntry] | None = None
 
 
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
@@ -67,13 +61,13 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     warning.
     """
 
-    tested_minor = "1.13"
+    tested_minor = TESTED_MINOR
     """The minor version of Dagster whose storage this class was compared with, event by event."""
 
-    def __init__(self, base_dir: str, inst_data: "ConfigurableClassData | None" = None) -> None:
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Open the event log in `base_dir`, or set it up; a lock lets one process at a time set up a fresh folder."""
         self._thread = _ThreadState()
-        self._batching = _is_tested(self.tested_minor, dg.__version__)
+        self._batching = is_tested(self.tested_minor)
         with locked_for_set_up(Path(base_dir) / "set-up.lock"):
             super().__init__(base_dir, inst_data)
         if self._batching:
@@ -83,19 +77,19 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             os.environ.setdefault(_BATCH_SIZE_VARIABLE, str(BATCH_SIZE))
 
     @classmethod
-    def from_config_value(cls, inst_data: "ConfigurableClassData | None", config_value: Mapping[str, Any]) -> Self:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Create the storage from the `config` of dagster.yaml; Dagster calls this."""
         return cls(inst_data=inst_data, **config_value)
 
     def store_event(self, event: dg.EventLogEntry) -> None:
-        """Store one event; inside `together`, add it to the batch."""
-        waiting = self._thread.waiting
-        if waiting is None:
+        """Store one event; inside `batch`, add it to the batch."""
+        pending = self._thread.pending
+        if pending is None:
             super().store_event(event)
             return
-        waiting.append(event)
-        if len(waiting) >= BATCH_SIZE:
-            self._store_waiting(waiting)
+        pending.append(event)
+        if len(pending) >= BATCH_SIZE:
+            self._store_pending(pending)
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store the events of a run all or none, so that Dagster can store them one by one if this fails."""
@@ -105,30 +99,30 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         for run_id in dict.fromkeys(event.run_id for event in events):
             of_run = [event for event in events if event.run_id == run_id]
             with self._open(run_id, of_run) as (run, index):
-                for many, group in groupby(of_run, _is_one_of_many):
+                for many, group in groupby(of_run, _is_bulk):
                     if many:
-                        self._store_many(run, index, list(group))
+                        self._store_bulk(run, index, list(group))
                     else:
                         for event in group:
                             super().store_event(event)
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def batch(self) -> Iterator[None]:
         """Store the events that this thread logs inside in batches, the last one on exit."""
-        if not self._batching or self._thread.waiting is not None:
+        if not self._batching or self._thread.pending is not None:
             yield
             return
-        waiting: list[dg.EventLogEntry] = []
-        self._thread.waiting = waiting
+        pending: list[dg.EventLogEntry] = []
+        self._thread.pending = pending
         try:
             yield
         finally:
-            self._thread.waiting = None
-            self._store_waiting(waiting)
+            self._thread.pending = None
+            self._store_pending(pending)
 
-    def _store_waiting(self, waiting: list[dg.EventLogEntry]) -> None:
-        events = waiting[:]
-        waiting.clear()
+    def _store_pending(self, pending: list[dg.EventLogEntry]) -> None:
+        events = pending[:]
+        pending.clear()
         try:
             self.store_event_batch(events)
         except Exception:  # as Dagster does for its own batches: one bad event must not lose the others
@@ -136,7 +130,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             for event in events:
                 super().store_event(event)
 
-    def _store_many(self, run: "Connection", index: "Connection", events: list[dg.EventLogEntry]) -> None:
+    def _store_bulk(self, run: "Connection", index: "Connection", events: list[dg.EventLogEntry]) -> None:
         """Do what stock does for each of these events, with one statement instead of one per event."""
         table = self.prepare_insert_event(events[0]).table
         rows = [self._event_to_row(event) for event in events]
@@ -159,8 +153,6 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         if self._thread.open is None or planned.partitions_subset is None:
             super()._store_asset_check_evaluation_planned(event, event_id)
             return
-        from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-
         row = {
             "asset_key": planned.asset_key.to_string(),
             "check_name": planned.check_name,
@@ -171,7 +163,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             "evaluation_event_storage_id": event_id,
         }
         rows = [{**row, "partition": key} for key in planned.partitions_subset.get_partition_keys()]
-        self._thread.open[_INDEX].execute(AssetCheckExecutionsTable.insert(), rows)
+        self._thread.open[_INDEX].execute(check_executions_table().insert(), rows)
 
     @contextmanager
     def _open(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> Iterator[tuple["Connection", "Connection"]]:
@@ -209,32 +201,14 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
 
 @contextmanager
-def stored_together(instance: dg.DagsterInstance) -> Iterator[None]:
+def batched_events(instance: dg.DagsterInstance) -> Iterator[None]:
     """Store the events that this thread logs inside in shared transactions; other storages store each on its own."""
     storage = instance.event_log_storage
     if isinstance(storage, BatchedSqliteEventLogStorage):
-        with storage.together():
+        with storage.batch():
             yield
     else:
         yield
-
-
-def add_metadata(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add metadata to each partition of the running asset, in time linear in their number.
-
-    On every call, Dagster's own `add_asset_metadata` copies all that was added before: 2 s for 4,376 partitions.
-    """
-    if not is_tested():
-        for partition_key, values in metadata.items():
-            context.add_asset_metadata(values, partition_key=partition_key)
-        return
-    from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
-
-    step = context.get_step_execution_context()
-    entries = dict(step._metadata_accumulator.per_output_metadata)
-    for key, values in metadata.items():
-        entries[AssetMetadataHandle(asset_key=context.asset_key, partition_key=key)] = values
-    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=entries)
 
 
 def is_on_this_machine(instance: dg.DagsterInstance) -> bool:
@@ -246,8 +220,8 @@ def _newest_id(connection: "Connection", table: "Table") -> int:
     return int(connection.execute(table.select().with_only_columns(func.max(table.c.id))).scalar_one())
 
 
-def _is_one_of_many(event: dg.EventLogEntry) -> bool:
-    return event.is_dagster_event and event.dagster_event_type in _MANY
+def _is_bulk(event: dg.EventLogEntry) -> bool:
+    return event.is_dagster_event and event.dagster_event_type in _BULK_TYPES
 
 
 def _newest_of_each_kind(
@@ -259,21 +233,3 @@ def _newest_of_each_kind(
         dagster_event = event.get_dagster_event()
         newest.setdefault((dagster_event.asset_key, dagster_event.event_type_value), (event, event_id))
     yield from reversed(newest.values())
-
-
-def is_tested() -> bool:
-    """Return whether this package was tested with the internals of the installed Dagster."""
-    return _is_tested(BatchedSqliteEventLogStorage.tested_minor, dg.__version__)
-
-
-@functools.cache
-def _is_tested(tested_minor: str, version: str) -> bool:
-    """Return whether `version` belongs to the tested minor version; if not, log a warning once per process."""
-    tested = version.split(".")[:2] == tested_minor.split(".")
-    if not tested:
-        _log.warning(
-            "Events are stored one by one: the batched event log is tested with Dagster %s.x, this is %s",
-            tested_minor,
-            version,
-        )
-    return tested

@@ -46,5 +46,5 @@ def _explained(project: Path) -> Iterator[None]:
         raise WarehouseError(
             f"Dagster's instance in {project} can't keep its history: {error.__cause__ or error}.",
             advice="Free space, or give this user the right to write there (the history is in .dagster/ unless"
-            " dagster.yaml says otherwise); then run the same again.",
+            " dagster.yaml says otherwise); then run the same command again.",
         ) from None

@@ -23,15 +23,15 @@ from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.operations.backfill import Backlog, Batch, Run, Scope, States
+from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope, States
 from wx_datacube.operations.pending import Range, pending_labels, ranges
-from wx_datacube.orchestration.backfill_process import SECONDS_TO_END
+from wx_datacube.orchestration.backfill_process import SHUTDOWN_SECONDS
 from wx_datacube.orchestration.code_location import build_defs
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
-from wx_datacube.orchestration.runs import QUIET, REASON_TAG, Reason, end_dead_runs, worker_tags
-from wx_datacube.orchestration.schedules import materialized
+from wx_datacube.orchestration.runs import QUIET_RUN_CONFIG, REASON_TAG, Reason, end_dead_runs, worker_tags
+from wx_datacube.orchestration.schedules import materialized_labels
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
@@ -53,47 +53,47 @@ class DagsterRuns:
         end_dead_runs(self.instance)
         with Warehouse(self.settings.database).reading_committed() as con:
             found = self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
-        held = self.held(found)
-        labels = sum(len(pending_labels(states, held[endpoint])) for endpoint, states in found.items())
-        return Backlog(labels, sum(map(len, held.values())))
+        materialized = self.materialized(found)
+        labels = sum(len(pending_labels(states, materialized[endpoint])) for endpoint, states in found.items())
+        return Backlog(labels, sum(map(len, materialized.values())))
 
-    def held(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, set[dt.date]]:
-        """Return which of these labels Dagster holds as materialized."""
-        return {endpoint: self._materialized(endpoint) & labels.keys() for endpoint, labels in states.items()}
+    def materialized(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, set[dt.date]]:
+        """Return which of these labels are materialized in Dagster."""
+        return {endpoint: self._materialized_labels(endpoint) & labels.keys() for endpoint, labels in states.items()}
 
-    def materialize(self, landed: Batch) -> Iterator[Run]:
+    def materialize(self, batch: Batch) -> Iterator[Run]:
         """Materialize what is stored but not materialized, in as few ranges as possible; yield each run.
 
         No range holds a missing label.
         """
-        if wanted := self._ranges(landed):
-            job = self._job(landed.endpoint)
-            for each in wanted:
-                yield self._run(job, landed.endpoint, each)
+        if pending := self._ranges(batch):
+            job = self._job(batch.endpoint)
+            for each in pending:
+                yield self._run(job, batch.endpoint, each)
 
-    def _ranges(self, landed: Batch) -> list[Range]:
+    def _ranges(self, batch: Batch) -> list[Range]:
         """Return the ranges to materialize.
 
         Labels arrive newest first. While more are coming, only those after the newest missing label count: older gaps
         are about to close.
         """
-        states = self._states(landed.endpoint)
+        states = self._states(batch.endpoint)
         there = {label: state for label, state in states.items() if state is not State.MISSING}
-        if not landed.whole:
+        if not batch.complete:
             frontier = max((label for label in states if label not in there), default=dt.date.min)
             there = {label: state for label, state in there.items() if label > frontier}
         if self.scope.refresh:
-            return ranges(landed.answered & there.keys(), states)
-        return ranges(pending_labels(there, self._materialized(landed.endpoint)), states)
+            return ranges(batch.answered & there.keys(), states)
+        return ranges(pending_labels(there, self._materialized_labels(batch.endpoint)), states)
 
     def _states(self, endpoint: Endpoint) -> States:
         with Warehouse(self.settings.database).reading_committed() as con:
             found = known.states(con, self.account.name, self.account.start, self.now, endpoint)
         return self.scope.within(endpoint, found[endpoint.name])
 
-    def _materialized(self, endpoint: Endpoint) -> set[dt.date]:
+    def _materialized_labels(self, endpoint: Endpoint) -> set[dt.date]:
         partitions = partitions_of(endpoint.period, self.account.start)
-        return materialized(self.instance, self._key(endpoint), partitions)
+        return materialized_labels(self.instance, self._key(endpoint), partitions)
 
     def _key(self, endpoint: Endpoint) -> dg.AssetKey:
         return dg.AssetKey([*self.prefix, self.account.name, endpoint.name])
@@ -104,24 +104,24 @@ class DagsterRuns:
         assert job is not None
         return job
 
-    def _run(self, job: dg.JobDefinition, endpoint: Endpoint, wanted: Range) -> Run:
+    def _run(self, job: dg.JobDefinition, endpoint: Endpoint, covered: Range) -> Run:
         run_id = str(uuid4())
         outcome = job.execute_in_process(
             run_id=run_id,
             instance=self.instance,
             asset_selection=[self._key(endpoint)],
             raise_on_error=False,
-            run_config=QUIET,
+            run_config=QUIET_RUN_CONFIG,
             tags={
-                "dagster/asset_partition_range_start": wanted.first.isoformat(),
-                "dagster/asset_partition_range_end": wanted.last.isoformat(),
+                "dagster/asset_partition_range_start": covered.first.isoformat(),
+                "dagster/asset_partition_range_end": covered.last.isoformat(),
                 REASON_TAG: (Reason.REFRESH if self.scope.refresh else Reason.BACKFILL).value,
                 # Tagged at launch: the process may be killed before the run can tag itself.
                 **worker_tags(run_id, os.getpid()),
             },
         )
         failure = None if outcome.success else f"Dagster run {outcome.run_id} failed. {_failure(outcome)}"
-        return Run(endpoint, "/".join(self._key(endpoint).path) if self.prefix else endpoint.name, wanted, failure)
+        return Run(endpoint, "/".join(self._key(endpoint).path) if self.prefix else endpoint.name, covered, failure)
 
 
 def _failure(outcome: dg.ExecuteInProcessResult) -> str:
@@ -129,7 +129,7 @@ def _failure(outcome: dg.ExecuteInProcessResult) -> str:
     return errors[0].message.strip() if errors and errors[0] else ""
 
 
-def judge_now(settings: Settings, account: str) -> None:
+def run_checks_now(settings: Settings, account: str) -> None:
     """Run the job `<account>_checks` once, in the Dagster instance of the project folder, under each prefix."""
     with project_instance(settings.require_project()) as instance:
         for prefix in known_prefixes(instance, account):
@@ -139,7 +139,7 @@ def judge_now(settings: Settings, account: str) -> None:
                 run_id=run_id,
                 instance=instance,
                 raise_on_error=False,
-                run_config=QUIET,
+                run_config=QUIET_RUN_CONFIG,
                 tags={REASON_TAG: Reason.REFRESH.value, **worker_tags(run_id, os.getpid())},
             )
 
@@ -151,28 +151,28 @@ def serve(connection: Connection) -> None:
     with project_instance(settings.require_project()) as instance:
         prefixes = known_prefixes(instance, name)
         runs = [DagsterRuns(instance, settings, settings.account(name), scope, now, prefix) for prefix in prefixes]
-        ahead = [each.backlog() for each in runs]
-        connection.send(Backlog(sum(each.labels for each in ahead), max(each.held for each in ahead)))
+        backlogs = [each.backlog() for each in runs]
+        connection.send(Backlog(sum(each.labels for each in backlogs), max(each.materialized for each in backlogs)))
         while True:
-            landed = connection.recv()
-            for run in chain.from_iterable(each.materialize(landed) for each in runs):
+            batch = connection.recv()
+            for run in chain.from_iterable(each.materialize(batch) for each in runs):
                 connection.send(run)
             connection.send(None)
 
 
-def _end_with(starter: int) -> None:
-    """Wait until the parent process is done or gone, then kill the process group after `SECONDS_TO_END`.
+def _end_with_parent(lifeline: int) -> None:
+    """Wait until the parent process is done or gone, then kill the process group after `SHUTDOWN_SECONDS`.
 
     The current run may finish in that time. It may also be waiting for a lock, a database or a disk.
     """
-    os.read(starter, 1)
-    time.sleep(SECONDS_TO_END)
+    os.read(lifeline, 1)
+    time.sleep(SHUTDOWN_SECONDS)
     os.killpg(0, signal.SIGKILL)
 
 
 def main() -> None:
-    """Serve on two inherited descriptors: `python -m wx_datacube.orchestration.materialize CONNECTION LIFE`."""
-    threading.Thread(target=_end_with, args=[int(sys.argv[2])], daemon=True).start()
+    """Serve on two inherited descriptors: `python -m wx_datacube.orchestration.materialize CONNECTION LIFELINE`."""
+    threading.Thread(target=_end_with_parent, args=[int(sys.argv[2])], daemon=True).start()
     with Connection(int(sys.argv[1])) as connection, suppress(EOFError, ConnectionError):
         try:
             serve(connection)

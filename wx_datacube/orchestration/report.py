@@ -3,6 +3,7 @@
 `wx_datacube.operations.report` decides what the report shows. The asset exists if the extra `report` is installed.
 """
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WxDatacubeError
 from wx_datacube.operations.report import report_file
 from wx_datacube.operations.report.figures import Figures, read_figures
-from wx_datacube.orchestration.alert_hooks import telling
+from wx_datacube.orchestration.alert_hooks import alert_hooks_for
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
@@ -55,34 +56,37 @@ def build_report(
         kinds={"duckdb", "html"},
         owners=list(owners),
         required_resource_keys={duckdb_key},
-        hooks=telling(account, "report", clock),
+        hooks=alert_hooks_for(account, "report", clock),
         # Not eager(): that waits until no upstream partition is missing, which would take years.
         automation_condition=(
             dg.AutomationCondition.any_deps_updated().since_last_handled() & ~dg.AutomationCondition.in_progress()
         ),
     )
     def report(context: dg.AssetExecutionContext, config: ReportConfig) -> dg.MaterializeResult[Any]:
-        from wx_datacube.operations.report.page import key_figures, save
-        from wx_datacube.operations.report.words import LANGUAGES
-
-        if config.lang not in LANGUAGES:
-            wrong = f"lang is {config.lang!r}; it should be one of {', '.join(LANGUAGES)}."
-            raise explained_failure(SettingsError(wrong))
         duckdb: DuckDBResource = getattr(context.resources, duckdb_key)
-        database, now = Path(duckdb.database), clock()
-        output = report_file(database, account)
-        try:
-            start = load_settings().account(account).start
-            with _reading(duckdb, database) as con:
-                figures = read_figures(con, account, start, now, None, None)
-            save(figures, config.lang, database, now, output)
-        except WxDatacubeError as error:
-            raise explained_failure(error) from None
-        return dg.MaterializeResult(
-            metadata={"report": dg.MetadataValue.path(output), **_made(figures), **key_figures(figures)}
-        )
+        return _write_report(account, duckdb, config.lang, clock())
 
     return report
+
+
+def _write_report(account: str, duckdb: DuckDBResource, lang: str, now: dt.datetime) -> dg.MaterializeResult[Any]:
+    from wx_datacube.operations.report.page import key_figures, save
+    from wx_datacube.operations.report.words import LANGUAGES
+
+    if lang not in LANGUAGES:
+        raise explained_failure(SettingsError(f"lang is {lang!r}; it should be one of {', '.join(LANGUAGES)}."))
+    database = Path(duckdb.database)
+    output = report_file(database, account)
+    try:
+        start = load_settings().account(account).start
+        with _reading(duckdb, database) as con:
+            figures = read_figures(con, account, start, now, None, None)
+        save(figures, lang, database, now, output)
+    except WxDatacubeError as error:
+        raise explained_failure(error) from None
+    return dg.MaterializeResult(
+        metadata={"report": dg.MetadataValue.path(output), **_made(figures), **key_figures(figures)}
+    )
 
 
 def _reading(duckdb: DuckDBResource, database: Path) -> AbstractContextManager[Connection]:
@@ -97,11 +101,11 @@ def _made(figures: Figures) -> dict[str, str]:
 
 
 _DESCRIPTION = (
-    "What people look at, as one HTML file that opens offline: users who sent, messages and messages a user with their"
-    " changes, the trend, types, hours, and what is missing. The same as `wx-datacube report`. Switch on"
-    " `default_automation_condition_sensor` under Automation, and it is made again whenever the figures change."
+    "An HTML report that opens offline: senders, messages and messages per sender with their changes, the trend, types,"
+    " hours, and missing data. The same as `wx-datacube report`. To rebuild it whenever the figures change, switch on"
+    " `default_automation_condition_sensor` under Automation."
     "\n\n"
-    "一个可离线打开的 HTML 文件：消息发送人数、消息发送次数、人均发送次数及其变化，趋势、类型、时段和数据完整性，"
+    "可离线打开的单文件 HTML 报告：消息发送人数、消息发送次数、人均发送次数及其变化，趋势、类型、时段和数据完整性，"
     "与 `wx-datacube report` 相同。在 Automation 中打开 `default_automation_condition_sensor` 后，"
     "数据更新时自动重新生成。"
 )

@@ -22,19 +22,19 @@ REASON_TAG = "wx_datacube/reason"
 WORKER_TAG = "wx_datacube/worker"
 """Tag that names the process that executes the run, as `worker_tags` writes it."""
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+QUIET_RUN_CONFIG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config for runs in a command's own process: it keeps Dagster's log off the terminal."""
 
 QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
-_IN_A_PROCESS = (
+_UNFINISHED = (
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )
-_GONE = (
-    "The process of this run is gone (killed, or the machine restarted). What landed stays stored; run the same again,"
-    " or let the schedule do it."
+_WORKER_GONE_MESSAGE = (
+    "The process of this run is gone (killed, or the machine restarted). What landed stays stored. Run the same command"
+    " again, or leave it to the schedule."
 )
 
 
@@ -132,29 +132,29 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     run monitoring. Nothing waits for them.
     """
     here, ended = is_on_this_machine(instance), []
-    for run in instance.get_runs(dg.RunsFilter(statuses=list(_IN_A_PROCESS))):
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(_UNFINISHED))):
         worker = Worker.of_run(run)
         if worker is None or not worker.is_dead(on_this_machine=here):
             continue
         # Read again: the run may have succeeded between the read of its status and the end of its process.
         now = instance.get_run_by_id(run.run_id)
-        if now is not None and now.status in _IN_A_PROCESS:
-            instance.report_run_failed(now, _GONE)
+        if now is not None and now.status in _UNFINISHED:
+            instance.report_run_failed(now, _WORKER_GONE_MESSAGE)
             ended.append(run.run_id)
     return ended
 
 
-def assets_at_work(instance: dg.DagsterInstance) -> set[dg.AssetKey]:
+def assets_in_progress(instance: dg.DagsterInstance) -> set[dg.AssetKey]:
     """Return the assets of runs that wait in Dagster's queue, or whose worker is proven alive.
 
     A run that was killed where nobody can see it (in a container that is gone, say) is neither, so no tick waits for
     it.
     """
-    unfinished = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED, *_IN_A_PROCESS]))
-    return {key for run in unfinished if _is_at_work(run) for key in run.asset_selection or ()}
+    unfinished = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED, *_UNFINISHED]))
+    return {key for run in unfinished if _is_in_progress(run) for key in run.asset_selection or ()}
 
 
-def _is_at_work(run: dg.DagsterRun) -> bool:
+def _is_in_progress(run: dg.DagsterRun) -> bool:
     if run.status is dg.DagsterRunStatus.QUEUED:
         return True
     worker = Worker.of_run(run)

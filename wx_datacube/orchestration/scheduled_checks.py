@@ -1,8 +1,8 @@
 """Scheduled checks: all checks of an account at 12:35, even on a day without a run.
 
 Checks otherwise run with their assets, so on a day without a run nothing would be checked. At 12:35 a fetch may still
-be under way, or the chat may be down, so labels are looked at again in the hours after. A new check needs no code here:
-it is an entry of `warehouse.checks.CHECKS`.
+be in progress, or the chat may be down, so missing labels are checked again in the hours after. A new check needs no
+code here: it is an entry of `warehouse.checks.CHECKS`.
 """
 
 import datetime as dt
@@ -17,59 +17,63 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import BEIJING, SETTLED_HOUR, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.orchestration.alert_hooks import telling
-from wx_datacube.orchestration.checks import check_results, evaluation, in_short, subjects
-from wx_datacube.orchestration.event_log import stored_together
+from wx_datacube.orchestration.alert_hooks import alert_hooks_for
+from wx_datacube.orchestration.checks import alert_subjects, check_results, summary_line, to_evaluation
+from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
 from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, check_context_of_readers
 from wx_datacube.warehouse.files import Warehouse
 
 
-def build_judging(stem: str, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock) -> dg.ScheduleDefinition:
+def build_check_schedule(
+    stem: str, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock
+) -> dg.ScheduleDefinition:
     """Build the job and schedule `<stem>_checks` over the assets `keys` (by endpoint name); off by default."""
     name = f"{stem}_checks"
     description = (
-        "Judges all checks of the account's assets by the published file, so that it is noticed when nothing ran. It"
-        " makes no call; a check that fails is flagged on its asset, and the run stays green."
-        " 按已发布的数据文件执行该账号的全部检查，没有任务运行时也能发现问题；不调用微信。"
+        "Runs all checks of the account's assets on the published file, so that you notice when no run happened. It"
+        " makes no call. A failed check is shown on its asset; this run succeeds all the same."
+        " 对已发布的数据文件执行该账号的全部检查，没有任务运行时也能发现问题；不调用微信。"
+        "未通过的检查显示在对应资产上，本次运行仍为成功。"
     )
 
     @dg.op(name=f"{stem}_judge", description=description, out={})
     def judge(context: dg.OpExecutionContext) -> Iterator[dg.AssetCheckEvaluation]:
-        yield from _judged(context, account, keys, clock)
+        yield from _evaluate_checks(context, account, keys, clock)
 
-    @dg.job(name=name, description=description, hooks=telling(account, "checks", clock))
+    @dg.job(name=name, description=description, hooks=alert_hooks_for(account, "checks", clock))
     def job() -> None:
         judge()
 
     @dg.schedule(
         name=name,
         job=job,
-        cron_schedule=_TICKS,
+        cron_schedule=_CRON,
         execution_timezone=BEIJING.key,
         description=description,
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        meant, now = context.scheduled_execution_time.astimezone(BEIJING).replace(tzinfo=None), clock()
-        first = meant.hour == SETTLED_HOUR
-        # Dagster makes up for ticks that a machine slept through. What they would flag is about to be fetched.
-        if meant.date() < now.date() or (not first and now - meant > _STALE):
-            return dg.SkipReason(f"The machine did not run at {meant:%Y-%m-%d %H:%M}. The next tick looks.")
-        return (
-            dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value}) if first else _looked_again(context, account, now)
-        )
+        planned, now = context.scheduled_execution_time.astimezone(BEIJING).replace(tzinfo=None), clock()
+        first = planned.hour == SETTLED_HOUR
+        # Dagster catches up on the ticks of a machine that slept. What they would report as missing is about to be
+        # fetched.
+        if planned.date() < now.date() or (not first and now - planned > _STALE):
+            return dg.SkipReason(f"Dagster was not running at {planned:%Y-%m-%d %H:%M}. The next tick checks again.")
+        if first:
+            return dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
+        return _recheck_missing(context, account, now)
 
     return tick
 
 
-_TICKS = "35 12-15 * * *"
+_CRON = "35 12-15 * * *"
 """Beijing time. The first tick runs the checks, after the last tick that fetches; see `freshness.deadline`."""
 _STALE = dt.timedelta(minutes=30)
 """How late a tick after the first may come; a later one is skipped."""
 
 
-def _looked_again(context: dg.ScheduleEvaluationContext, account: str, now: dt.datetime) -> dg.SkipReason:
+def _recheck_missing(context: dg.ScheduleEvaluationContext, account: str, now: dt.datetime) -> dg.SkipReason:
     """Send alerts for what became overdue since 12:35 and those that the chat did not accept then; start no run."""
     notify = context.log.warning
     try:
@@ -79,10 +83,10 @@ def _looked_again(context: dg.ScheduleEvaluationContext, account: str, now: dt.d
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
     Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)
-    return dg.SkipReason("The checks were judged at 12:35. Labels that are missing were looked at again.")
+    return dg.SkipReason("The checks ran at 12:35. This tick only checked again which labels are missing.")
 
 
-def _judged(
+def _evaluate_checks(
     context: dg.OpExecutionContext, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock
 ) -> Iterator[dg.AssetCheckEvaluation]:
     tag_worker(context.instance, context.run_id)
@@ -98,20 +102,20 @@ def _judged(
             attention = note_and_send(evidence.con, settings, configured, evidence.now, notify)
     except WxDatacubeError as error:
         raise explained_failure(error) from None
-    with stored_together(context.instance):
-        yield from map(evaluation, found)
-    flagged = [result for result in found if not result.passed]
-    for result in flagged:
-        notify(in_short(result))
+    with batched_events(context.instance):
+        yield from map(to_evaluation, found)
+    failed = [result for result in found if not result.passed]
+    for result in failed:
+        notify(summary_line(result))
     for text in dict.fromkeys(each.text for each in attention.alerts):
         notify(text)
     names = {key: name for name, key in keys.items()}
     alerts = [
-        Alert(str(result.check_name), subject, Urgency.PERSON, in_short(result))
-        for result in flagged
+        Alert(str(result.check_name), subject, Urgency.PERSON, summary_line(result))
+        for result in failed
         # `tell` has already sent one alert for missing labels, with the reason, for all endpoints at once.
         if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name
-        for subject in subjects(result, names[result.asset_key])
+        for subject in alert_subjects(result, names[result.asset_key])
     ]
     Alerts(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, alerts, notify)
-    context.log.info(f"{len(found)} checks judged, {len(flagged)} flagged.")
+    context.log.info(f"{len(found)} checks run, {len(failed)} failed.")

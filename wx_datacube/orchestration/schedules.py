@@ -17,9 +17,9 @@ from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.operations.tick import plan_tick
 from wx_datacube.orchestration.partitions import partitions_of
-from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_at_work, end_dead_runs
+from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_in_progress, end_dead_runs
 
-MORNINGS = "30 8-12 * * *"
+MORNING_CRON = "30 8-12 * * *"
 """Beijing time: figures are published after 08:00 and settled by noon."""
 
 
@@ -58,9 +58,10 @@ def build_schedule(
         cron_schedule=cron,
         execution_timezone=BEIJING.key,
         description=(
-            f"Brings in every {period.value} that is missing, from WX_DATACUBE_START on, as the quota allows: switched"
-            " on over an empty file it fetches the whole history. It makes no run when nothing is to do."
-            f" 补齐自 WX_DATACUBE_START 起缺失的{_PERIODS[period]}数据，受每日调用次数限制；没有缺失时不运行。"
+            f"Fetches every missing {period.value} from WX_DATACUBE_START on, within the daily quota: on an empty file,"
+            " the whole history. It starts no run if nothing is pending."
+            f" 在每日配额内补齐自 WX_DATACUBE_START 起缺失的{_PERIODS[period]}数据；"
+            "数据文件为空时获取全部历史，没有缺失时不运行。"
         ),
     )
     def tick(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
@@ -77,20 +78,20 @@ def _requests(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     instance = context.instance
     end_dead_runs(instance)
-    at_work = assets_at_work(instance)
-    busy = {endpoint for endpoint, key in keys.items() if key in at_work}
+    in_progress = assets_in_progress(instance)
+    busy = {endpoint for endpoint, key in keys.items() if key in in_progress}
 
-    def done(endpoint: Endpoint, start: dt.date) -> set[dt.date]:
-        return materialized(instance, keys[endpoint], partitions_of(endpoint.period, start))
+    def materialized(endpoint: Endpoint, start: dt.date) -> set[dt.date]:
+        return materialized_labels(instance, keys[endpoint], partitions_of(endpoint.period, start))
 
     try:
         settings = load_settings()
-        plan = plan_tick(settings, account, list(keys), busy, done, now, context.log.warning)
+        plan = plan_tick(settings, account, list(keys), busy, materialized, now, context.log.warning)
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
-    if plan.wanted:
-        return [_request([keys[each] for each in endpoints], ends, now) for ends, endpoints in plan.wanted]
-    return dg.SkipReason(" ".join(plan.reasons) or "Everything that is due is there and materialized.")
+    if plan.requests:
+        return [_request([keys[each] for each in endpoints], ends, now) for ends, endpoints in plan.requests]
+    return dg.SkipReason(" ".join(plan.reasons) or "Everything that is due is stored and materialized.")
 
 
 def _request(keys: Sequence[dg.AssetKey], ends: tuple[dt.date, dt.date], now: dt.datetime) -> dg.RunRequest:
@@ -109,7 +110,7 @@ def _request(keys: Sequence[dg.AssetKey], ends: tuple[dt.date, dt.date], now: dt
     )
 
 
-def materialized(
+def materialized_labels(
     instance: dg.DagsterInstance, key: dg.AssetKey, partitions: dg.TimeWindowPartitionsDefinition
 ) -> set[dt.date]:
     """Return the labels of an asset that this Dagster instance shows as materialized.

@@ -66,7 +66,7 @@ def test_a_schedule_requests_what_is_to_do_and_then_skips(person: Person, switch
     )
     (run,) = person.runs("minutely", "weeks", "getupstreammsgweek")
     assert run["tags"]["wx_datacube/reason"] == "schedule"
-    reason = "Everything that is due is there and materialized."
+    reason = "Everything that is due is stored and materialized."
     wait_until(lambda: person.last_skip("minutely", "minutely__weeks_weekly") == reason)
     person.open("/locations/minutely/schedules/minutely__weeks_weekly")
     newest = person.page.get_by_role("row").filter(has_text="View logs").first

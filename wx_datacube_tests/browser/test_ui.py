@@ -57,7 +57,7 @@ def test_schedules_say_what_they_will_do(person: Person) -> None:
     """A schedule that is off shows when it will tick and that it fetches missing days."""
     person.open("/locations/wx_datacube/schedules/shop_daily")
 
-    person.sees("Brings in every day that is missing")
+    person.sees("Fetches every missing day")
     person.sees("(30 8-12 * * *)")
     person.sees("Asia/Shanghai")
     person.sees("Schedule has never run")
@@ -138,7 +138,7 @@ def test_a_backfill_that_the_quota_cuts_off_says_so(person: Person, cut_off: str
     assert stats["numMaterialized"] >= 12
     assert stats["numMaterialized"] + stats["numFailed"] == 30
     person.sees("It is reset at 00:00 Beijing time")
-    person.sees("Failed and missing goes on with the rest")
+    person.sees("Materialize > Failed and missing.")
     assert person.page.get_by_text("Stack Trace").count() == 0
 
 

@@ -432,7 +432,7 @@ def renamed(folder: Folder) -> Folder:
 
 def test_accounts_that_are_stored_but_not_configured_are_named(renamed: Folder) -> None:
     """`status`, `report` and `doctor` name accounts that are stored but not configured."""
-    said = "Stored and not configured: news."
+    said = "Stored but not configured: news."
 
     assert said in renamed.run("status")[1]
     assert json.loads(renamed.run("status", "--json")[1])["not_configured"] == ["news"]

@@ -23,7 +23,7 @@ from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
 from wx_datacube.operations.report import report_file
-from wx_datacube.orchestration.cleanup import forget_account, is_remembered
+from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.warehouse.accounts import remove_account, rename_account
 from wx_datacube.warehouse.coverage import bind_account
@@ -397,7 +397,7 @@ def test_a_removed_account_is_gone_from_file_and_dagster(it: DagsterEnv, both: C
     assert (done.returncode, done.stderr) == (0, "")
     assert "news is removed. The file as it was before: " in done.stdout
     assert (
-        "Take out of .env, or the next run brings everything in anew: news in WX_DATACUBE_ACCOUNTS,"
+        "Remove from .env, or the next run fetches everything again: news in WX_DATACUBE_ACCOUNTS,"
         " WX_DATACUBE_NEWS_APPID, WX_DATACUBE_NEWS_SECRET.\n" in done.stdout
     )
     assert (stored(it, "shop"), stored(it, "news")) == (10, 0)
@@ -441,11 +441,11 @@ def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> N
         for path in ours + theirs:
             instance.report_runless_asset_event(dg.AssetMaterialization(dg.AssetKey(path)))
 
-    forget_account(it.settings, "news")
+    wipe_account_history(it.settings, "news")
 
     with project_instance(it.folder) as instance:
         assert sorted(key.path for key in instance.get_asset_keys()) == sorted(theirs)
-    assert not is_remembered(it.settings, "news")
+    assert not has_account_history(it.settings, "news")
 
 
 LEFT = "Nothing is stored as news any more. What is left of it is forgotten now:"
@@ -476,7 +476,7 @@ def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: DagsterEnv, 
     remove_account(it.warehouse, "news")
     known_of(it, "news")
     if trace != "history":
-        forget_account(it.settings, "news")
+        wipe_account_history(it.settings, "news")
     if trace != "report":
         report_file(it.warehouse.database, "news").unlink()
     if trace != "trouble":
@@ -532,8 +532,8 @@ def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: DagsterEnv, 
 
     code, out, err = run("status", "--json")
     assert (code, list(json.loads(out)["accounts"])) == (1, ["shop"])
-    assert "WX_DATACUBE_NEWS_APPID is not a setting and is ignored: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
-    assert "Stored and not configured: news." in run("doctor")[1]
+    assert "WX_DATACUBE_NEWS_APPID is not a setting, nothing reads it: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
+    assert "Stored but not configured: news." in run("doctor")[1]
     assert run("replay", "--account", "news")[:2] == (
         0,
         f"Rebuilt every table from 1 calls of news: {it.warehouse.database}\n",

@@ -181,8 +181,8 @@ def test_a_backfill_whose_dagster_is_killed_says_so(project: Project, emulated: 
 
     assert process.returncode == 1
     assert err.strip() == (
-        "wx-datacube: The process that runs Dagster ended with -9 before its work was done. What has landed stays; run"
-        " the same again to go on."
+        "wx-datacube: The process that runs Dagster ended with -9 before it was done. What has landed stays; run"
+        " the same command again to continue."
     )
     assert again.returncode == 0, again.stderr
     assert set(windows(emulated).values()) == {1}

@@ -16,7 +16,7 @@ from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import wechat
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.operations.backfill import Scope
+from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.operations.demo import newest_settled_day
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse

@@ -21,7 +21,8 @@ from wx_datacube.cli.backfill import run_backfill
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.operations.backfill import Backfill, Backlog, Batch, Run, Runs, Scope, check_account
+from wx_datacube.operations.backfill import Backfill, check_account
+from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Runs, Scope
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.runs import REASON_TAG
@@ -78,8 +79,8 @@ def fetching(it: DagsterEnv, **scope: object) -> Backfill:
 
 def told(done: Backfill) -> RecordingListener:
     """Return the listener that recorded a backfill."""
-    assert isinstance(done.watch, RecordingListener)
-    return done.watch
+    assert isinstance(done.listener, RecordingListener)
+    return done.listener
 
 
 def asked(emulated: Emulated) -> int:
@@ -126,10 +127,10 @@ def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
         it.use(emulated, START=START, DATABASE="a third/figures.duckdb")
         assert commands.run(["doctor"]) == 1
 
-    (said,) = told(again).words
-    assert said.startswith("Dagster holds 20 partitions of default as materialized, and only 0 are in ")
+    (said,) = told(again).messages
+    assert said.startswith("Dagster shows 20 partitions of default as materialized, but only 0 are in ")
     assert "a disk that is not mounted" in said
-    assert "Dagster holds 20 partitions of default as materialized, and only " in capsys.readouterr().out
+    assert "Dagster shows 20 partitions of default as materialized, but only " in capsys.readouterr().out
 
 
 def test_keys_with_a_prefix_are_materialized_under_it(
@@ -200,9 +201,9 @@ def test_fetching_does_not_wait_for_dagster(it: DagsterEnv, emulated: Emulated) 
             time.sleep(0.2)
             return self.runs.backlog()
 
-        def materialize(self, landed: Batch) -> Iterator[Run]:
+        def materialize(self, batch: Batch) -> Iterator[Run]:
             """Delegate to the real runs."""
-            return self.runs.materialize(landed)
+            return self.runs.materialize(batch)
 
     done.runs = Slow(done.runs)
     states = done.run()
@@ -406,7 +407,7 @@ def test_a_refresh_that_the_quota_stops_ends_with_3(
     code, said = ended(it, capsys, endpoints=[DAYS], refresh=True)
 
     assert code == 3
-    assert "getupstreammsg: 3 of 10 are still to be asked again." in said
+    assert "getupstreammsg: 3 of 10 have not been refreshed yet." in said
 
 
 @pytest.mark.long
@@ -420,7 +421,7 @@ def test_a_refresh_of_several_days_goes_on_where_it_stopped(
 
     code, said = ended(it, capsys, endpoints=[HOURS], refresh=True)
     assert code == 3
-    assert "getupstreammsghour: 6 of 10 are still to be asked again." in said
+    assert "getupstreammsghour: 6 of 10 have not been refreshed yet." in said
     assert "run the same again then (it asks only for what is left)" in said
 
     emulated.control.advance(dt.timedelta(days=1))

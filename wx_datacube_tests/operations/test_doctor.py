@@ -16,7 +16,7 @@ from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.cli import commands
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.operations.backfill import Scope
+from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.operations.doctor import examine
 from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, orchestra
 from wx_datacube_tests.disks import limited
@@ -215,7 +215,7 @@ def test_of_what_is_not_due_nothing_is_asked(
 
     _, wells, ills = examined(capsys)
 
-    assert len([well for well in wells if "nothing of it is due yet, so nothing was asked" in well]) == len(ENDPOINTS)
+    assert len([well for well in wells if "nothing is due yet, so no call was made" in well]) == len(ENDPOINTS)
     assert ills == []
     assert emulated.control.statistics_calls() == []
 
@@ -285,7 +285,7 @@ def test_of_a_token_server_no_more_is_said_than_was_seen(
         code, wells, ills = examined(capsys)
 
     assert code == 1
-    assert "Your token server gives out a token; whether WeChat takes it is seen below." in wells
+    assert "The token server returned a token; the calls below show whether WeChat accepts it." in wells
     assert not [well for well in wells if "is allowed" in well or "is granted" in well]
     refused = [ill for ill in ills if "errcode 40014" in ill]
     assert len(refused) == len(ENDPOINTS)
@@ -332,7 +332,7 @@ def test_the_first_message_is_told_once_all_before_is_known(it: DagsterEnv, emul
 
     assert told() == []
     assert told() == [  # the first examination requested the week
-        "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls for what is before."
+        "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls for the time before."
     ]
     ingest.bring_in(DAYS, [dt.date(2024, 3, 1), dt.date(2024, 3, 2)], run_id="run")
     assert told() == ["The first message was on 2024-03-05."]
@@ -352,7 +352,7 @@ def test_an_account_of_another_appid_is_said(
     assert code == 1
     other, unasked = ills
     assert "belongs to the AppID" in other
-    assert unasked == "No endpoint is asked: its answer could not be kept (see above)."
+    assert unasked == "No endpoint was called: its response could not be stored (see above)."
     assert len(emulated.control.statistics_calls()) == made
 
 
@@ -370,6 +370,6 @@ def test_a_disk_that_is_full_is_said_once(
     assert code == 1
     full, unasked = ills
     assert "can't be written: File too large. Free space" in full
-    assert unasked == "No endpoint is asked: its answer could not be kept (see above)."
+    assert unasked == "No endpoint was called: its response could not be stored (see above)."
     assert any("Dagster's instance" in well for well in wells)
     assert len(emulated.control.statistics_calls()) == made

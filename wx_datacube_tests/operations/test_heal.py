@@ -17,9 +17,9 @@ from wx_datacube.cli import commands
 from wx_datacube.cli.backfill import run_backfill
 from wx_datacube.cli.heal import HEALABLE
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.operations.backfill import Scope
+from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.orchestration.instance import project_instance
-from wx_datacube.orchestration.materialize import judge_now
+from wx_datacube.orchestration.materialize import run_checks_now
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube.warehouse.ledger import last_call
 from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, asset_key, orchestra
@@ -78,7 +78,7 @@ def test_a_day_that_turned_out_changed_is_healed_by_one_command(
     emulated.control.restate(DAY, factor=10)
     emulated.control.restate(before, factor=10)
     it.fetching(Scope(end=DAY + dt.timedelta(days=5))).run()  # five days, whose window includes two stored ones
-    judge_now(it.settings, "default")  # at 12:35
+    run_checks_now(it.settings, "default")  # at 12:35
     assert f"{DAYS.name}: figures_were_not_revised" in flagged(it)
     asked(emulated)
     capsys.readouterr()
@@ -102,7 +102,7 @@ def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
     it.fetching(Scope(endpoints=[endpoint])).run()
     emulated.control.restate(DAY, factor=10)
     it.fetching(Scope()).run()
-    judge_now(it.settings, "default")  # at 12:35
+    run_checks_now(it.settings, "default")  # at 12:35
     assert flagged(it)
     asked(emulated)
 

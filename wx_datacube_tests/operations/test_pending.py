@@ -69,7 +69,7 @@ def test_ranges_cover_everything_and_merge_small_gaps_only(chosen: set[int], dat
         inside = sorted(number for number in chosen if first <= number <= last)
         assert {first, last} <= set(inside)
         assert all(after - before - 1 < MERGE_BELOW for before, after in itertools.pairwise(inside))
-        assert each.to_ask == sum(states[DUE[number]] is State.MISSING for number in inside)
+        assert each.missing == sum(states[DUE[number]] is State.MISSING for number in inside)
 
 
 @pytest.mark.parametrize(("between", "count"), [(0, 1), (29, 1), (30, 2), (31, 2)])

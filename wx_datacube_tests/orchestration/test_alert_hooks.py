@@ -17,7 +17,7 @@ from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.doctor import examine
 from wx_datacube.orchestration.runs import Reason
-from wx_datacube_tests.dagster_environment import DAYS, QUIET, SENDERS, DagsterEnv, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, QUIET_RUN_CONFIG, SENDERS, DagsterEnv, asset_key, orchestra
 from wx_datacube_tests.end_to_end.project import Project
 from wx_datacube_tests.receiver import KEY, Receiver
 
@@ -49,7 +49,7 @@ def headings(receiver: Receiver) -> list[str]:
 def judge(it: DagsterEnv, now: dt.datetime = NOON) -> dg.ExecuteInProcessResult:
     """Run the job `default_checks` at a given time."""
     job = build_defs(clock=lambda: now).resolve_job_def("default_checks")
-    return job.execute_in_process(instance=it.instance, run_config=QUIET, raise_on_error=False)
+    return job.execute_in_process(instance=it.instance, run_config=QUIET_RUN_CONFIG, raise_on_error=False)
 
 
 # --- runs -------------------------------------------------------------------------------------------------------
@@ -86,8 +86,8 @@ def test_a_wrong_secret_is_over_with_the_first_token(it: DagsterEnv, emulated: E
         if heal == "a run":
             assert it.run(SENDERS, START, LAST, refresh=True).success
         else:
-            assert all(each.well for each in examine(it.settings, it.settings.account()))
-        assert Alerts(it.warehouse.database).open_for_person("default") == []
+            assert all(each.ok for each in examine(it.settings, it.settings.account()))
+        assert Alerts(it.warehouse.database).standing("default") == []
 
     assert headings(receiver) == ["需要您处理"] * 2
 
@@ -146,7 +146,7 @@ def test_a_fault_of_the_program_is_told_by_its_name(it: DagsterEnv, receiver: Re
             partition_key=str(LAST),
             instance=it.instance,
             asset_selection=[asset_key(DAYS)],
-            run_config=QUIET,
+            run_config=QUIET_RUN_CONFIG,
             raise_on_error=False,
         )
         assert not ended.success

@@ -23,7 +23,7 @@ from wx_datacube.warehouse.coverage import State
 from wx_datacube_tests.dagster_environment import (
     DAYS,
     HOURS,
-    QUIET,
+    QUIET_RUN_CONFIG,
     SENDERS,
     WEEKS,
     DagsterEnv,
@@ -111,7 +111,7 @@ def test_silent_days_are_materialized_with_no_row(it: DagsterEnv) -> None:
     assert silent
     assert [it.metadata(DAYS, day)["dagster/partition_row_count"] for day in silent] == [0] * len(silent)
     assert {it.metadata(HOURS, day)["state"] for day in silent} == {
-        "implied: not asked, since nobody sent a message that day"
+        "implied: not requested, since nobody sent a message that day"
     }
     assert hours == len(states) - len(silent)
     assert it.materialized(HOURS) == set(states)
@@ -229,7 +229,7 @@ def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: D
     ends = {"dagster/asset_partition_range_start": "2024-03-04", "dagster/asset_partition_range_end": "2024-03-10"}
     run = job.execute_in_process(
         instance=it.instance,
-        run_config=QUIET,
+        run_config=QUIET_RUN_CONFIG,
         raise_on_error=False,
         tags={**ends, REASON_TAG: Reason.SCHEDULE.value},
     )
@@ -284,7 +284,7 @@ def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: Dags
     assert step.error is not None
     assert (step.error.stack, step.error.cause) == ([], None)
     assert step.error.message.startswith(
-        tuple(f"{there} of 20 days there" for there in (0, 6, 7))
+        tuple(f"{there} of 20 days stored" for there in (0, 6, 7))
     )  # the windows have 7, 7 and 6 days
     assert "Failed and missing" in step.error.message
     assert run.first_step_failure_event is not None
@@ -303,7 +303,7 @@ def test_a_run_logs_a_line_a_batch(it: DagsterEnv, emulated: Emulated) -> None:
     assert lines[0].startswith(f"{HOURS.name}: stored 2024-03-")
     assert f" to {LAST}, " in lines[0]
     assert f"so far {calls} calls, {rows:,} rows, " in lines[-1]
-    assert lines[-1].endswith("calls a second; 0 calls to go.")
+    assert lines[-1].endswith("calls per second; 0 calls left.")
 
 
 def test_wrong_settings_fail_the_run_before_any_call(it: DagsterEnv, emulated: Emulated) -> None:

@@ -20,7 +20,8 @@ import dagster as dg
 import pytest
 import sqlalchemy
 
-from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, add_metadata, stored_together
+from wx_datacube.orchestration.dagster_internals import add_metadata
+from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, batched_events
 
 DAILY = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_date="2025-01-01", timezone="Asia/Shanghai")
 MESSAGES, HOURS = dg.AssetKey(["default", "messages"]), dg.AssetKey(["default", "hours"])
@@ -69,7 +70,7 @@ def _asset(key: dg.AssetKey) -> dg.AssetsDefinition:
     def materialize(context: dg.AssetExecutionContext, config: Landing) -> Iterator[dg.MaterializeResult[Any]]:
         keys = list(context.partition_keys)
         if config.landed < len(keys):
-            with stored_together(context.instance):
+            with batched_events(context.instance):
                 for each in keys[: config.landed]:
                     context.log_event(dg.AssetMaterialization(key, partition=each, metadata=_metadata(each)))
                 context.log_event(dg.AssetCheckEvaluation(key, "keys_are_unique", passed=False, metadata={}))

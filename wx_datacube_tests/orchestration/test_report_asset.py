@@ -14,7 +14,15 @@ import pytest
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube_tests.dagster_environment import DAYS, HOURS, QUIET, SENDERS, DagsterEnv, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import (
+    DAYS,
+    HOURS,
+    QUIET_RUN_CONFIG,
+    SENDERS,
+    DagsterEnv,
+    asset_key,
+    orchestra,
+)
 
 NOW = dt.datetime(2026, 11, 24, 15)
 LAST = dt.date(2026, 11, 23)
@@ -42,7 +50,7 @@ def make_report(it: DagsterEnv, lang: str | None = None) -> dg.ExecuteInProcessR
     assert job is not None
     config: dict[str, Any] = {"ops": {"default__report": {"config": {"lang": lang}}}} if lang else {}
     return job.execute_in_process(
-        instance=it.instance, asset_selection=[REPORT], raise_on_error=False, run_config=QUIET | config
+        instance=it.instance, asset_selection=[REPORT], raise_on_error=False, run_config=QUIET_RUN_CONFIG | config
     )
 
 

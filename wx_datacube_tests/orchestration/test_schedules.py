@@ -19,9 +19,9 @@ from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, due_labels
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import error_for
-from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, stored_together
+from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, batched_events
 from wx_datacube.orchestration.runs import REASON_TAG, WORKER_TAG, end_dead_runs, worker_tags
-from wx_datacube.orchestration.schedules import MORNINGS
+from wx_datacube.orchestration.schedules import MORNING_CRON
 from wx_datacube.warehouse.ledger import Call, store_calls
 from wx_datacube_tests.dagster_environment import DAYS, HOURS, SENDERS, DagsterEnv, asset_key, orchestra
 from wx_datacube_tests.processes import running
@@ -105,7 +105,7 @@ def store(it: DagsterEnv, endpoint: Endpoint, days: list[dt.date], **how: object
 
 def materialize(it: DagsterEnv, endpoint: Endpoint, days: list[dt.date]) -> None:
     """Report these partitions as materialized."""
-    with stored_together(it.instance):
+    with batched_events(it.instance):
         for day in days:
             it.instance.report_runless_asset_event(
                 dg.AssetMaterialization(asset_key(endpoint), partition=day.isoformat())
@@ -199,7 +199,7 @@ def test_nothing_to_do_is_said(it: DagsterEnv) -> None:
         store(it, endpoint, DUE)
         materialize(it, endpoint, DUE)
 
-    assert tick(it) == ([], "Everything that is due is there and materialized.")
+    assert tick(it) == ([], "Everything that is due is stored and materialized.")
 
 
 UNFINISHED = ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
@@ -250,7 +250,7 @@ def test_all_under_way_is_said(it: DagsterEnv, ran: Ran) -> None:
     requests, skipped = tick(it)
 
     assert requests == []
-    assert all(f"{name}: a run is under way; the next tick looks again." in skipped for name in names(Period.DAY))
+    assert all(f"{name}: a run is in progress; the next tick checks again." in skipped for name in names(Period.DAY))
 
 
 def test_after_the_quota_it_waits_for_midnight(it: DagsterEnv) -> None:
@@ -297,7 +297,8 @@ def test_what_was_answered_with_nothing_is_asked_for_once_a_day(it: DagsterEnv) 
     assert tick(it) == wanted
     store(it, HOURS, [DUE[50]], response='{"list":[]}')
 
-    assert tick(it) == ([], f"{HOURS.name}: WeChat left out {DUE[50]} today; tomorrow's first tick asks again.")
+    reason = f"WeChat returned no rows for {DUE[50]} today; tomorrow's first tick retries."
+    assert tick(it) == ([], f"{HOURS.name}: {reason}")
     assert tick(it, now=NOW + dt.timedelta(days=1))[0][-1:] == wanted[0]
 
 
@@ -427,5 +428,5 @@ def test_schedules_are_off_and_tick_every_morning_in_beijing(period: Period, it:
     schedule = build_defs().resolve_schedule_def(f"default_{period.adverb}")
 
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    assert (schedule.cron_schedule, schedule.execution_timezone) == (MORNINGS, "Asia/Shanghai")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == (MORNING_CRON, "Asia/Shanghai")
     assert "whole history" in (schedule.description or "")

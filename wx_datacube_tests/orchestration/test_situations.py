@@ -22,7 +22,7 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.status import AccountStatus, read_status
 from wx_datacube.warehouse.coverage import State
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, SENDERS_OF_WEEKS, WEEKS, day
-from wx_datacube_tests.dagster_environment import QUIET, DagsterEnv, orchestra
+from wx_datacube_tests.dagster_environment import QUIET_RUN_CONFIG, DagsterEnv, orchestra
 from wx_datacube_tests.ingesting import Shop, shop
 from wx_datacube_tests.receiver import Receiver, receiving
 
@@ -63,7 +63,7 @@ class Morning:
         """Evaluate the checks at 12:35."""
         self.at(12, 35, later)
         job = build_defs(clock=self.wechat.account.clock).resolve_job_def("shop_checks")
-        assert job.execute_in_process(instance=self.it.instance, run_config=QUIET).success
+        assert job.execute_in_process(instance=self.it.instance, run_config=QUIET_RUN_CONFIG).success
 
     def whole_day(self, later: int = 0) -> None:
         """Run the first and the last tick, and the checks."""

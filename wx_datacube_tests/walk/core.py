@@ -20,7 +20,8 @@ from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.ingest.service import Ingest, Report
-from wx_datacube.operations.backfill import Backfill, Backlog, Batch, Run, Scope, check_account
+from wx_datacube.operations.backfill import Backfill, check_account
+from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope
 from wx_datacube.operations.doctor import examine
 from wx_datacube.operations.export import export_views
 from wx_datacube.operations.pending import pending_labels, ranges
@@ -58,16 +59,16 @@ class InMemory:
         labels = sum(len(pending_labels(states, held[endpoint])) for endpoint, states in self.states.items())
         return Backlog(labels, sum(map(len, held.values())))
 
-    def materialize(self, landed: Batch) -> Iterator[Run]:
+    def materialize(self, batch: Batch) -> Iterator[Run]:
         """Record the stored labels of a batch as materialized."""
         with self.warehouse.transaction() as con:
-            found = known.states(con, self.account.name, self.account.start, self.now, landed.endpoint)
-        states = self.scope.within(landed.endpoint, found[landed.endpoint.name])
+            found = known.states(con, self.account.name, self.account.start, self.now, batch.endpoint)
+        states = self.scope.within(batch.endpoint, found[batch.endpoint.name])
         there = {label for label, state in states.items() if state is not State.MISSING}
-        wanted = landed.answered & there if self.scope.refresh else there - self._held(landed.endpoint)
+        wanted = batch.answered & there if self.scope.refresh else there - self._held(batch.endpoint)
         for each in ranges(wanted, states):
-            self._held(landed.endpoint).update(label for label in there if each.first <= label <= each.last)
-            yield Run(landed.endpoint, "", each)
+            self._held(batch.endpoint).update(label for label in there if each.first <= label <= each.last)
+            yield Run(batch.endpoint, "", each)
 
     def _held(self, endpoint: Endpoint) -> set[dt.date]:
         return self.held.setdefault((self.account.name, endpoint.name), set())
@@ -145,7 +146,7 @@ class Core(Life):
             plan = plan_tick(self.settings, name, ENDPOINTS, (), held, self.now, lambda message: None)
         except WxDatacubeError:
             return  # the schedule does the same, and reports why it requested no run
-        for (first, last), wanted in plan.wanted:
+        for (first, last), wanted in plan.requests:
             self.runs += 1
             for endpoint in wanted:
                 self._run(name, endpoint, first, last, publishing=endpoint is wanted[-1])

@@ -30,7 +30,7 @@ def _runs_wait_for_each_other() -> None:
 
     from wx_datacube.orchestration import assets
 
-    original = assets._Materialization._bring_in
+    original = assets._Materialization._fetch_labels
 
     def waits(self: Any) -> Any:
         days = dg.AssetKey([self._account, ENDPOINTS[0].name])
@@ -41,7 +41,7 @@ def _runs_wait_for_each_other() -> None:
             time.sleep(0.5)
         return original(self)
 
-    assets._Materialization._bring_in = waits  # type: ignore[method-assign]
+    assets._Materialization._fetch_labels = waits  # type: ignore[method-assign]
 
 
 def _unfinished() -> list[Any]:

@@ -1,0 +1,142 @@
+"""Dagster internals: all that this package uses of Dagster without a promise from Dagster's documentation.
+
+`dagster._…` is imported here and nowhere else. On a minor version of Dagster other than `TESTED_MINOR`, `is_tested`
+logs a warning, and rows b to d fall back to stock behaviour; row a falls back on any version. Rows from h on have no
+fallback: in a release that lacks them, the tests named below fail. Add a row for each new use.
+
+| | used | for | in a release that lacks it |
+|---|---|---|---|
+| a | `SqliteEventLogStorage`, by its path | base class of our event log | it is taken from a temporary instance |
+| b | its private methods, `AssetCheckExecutionsTable` | events in one transaction | events are stored one by one |
+| c | the step's `_metadata_accumulator` and its classes | metadata in linear time | `add_asset_metadata`, quadratic |
+| d | `DagsterUserCodeProcessError`, `SerializableErrorInfo` | no stack trace | failures have a stack trace |
+| e | `ConfigurableClassData` | annotation | only type checkers see it |
+| f | variable `DAGSTER_EVENT_BATCH_SIZE` | events arrive in batches | events are stored one by one |
+| g | `DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS` | one planned event per run | one per partition: 2 s more |
+| h | tags `dagster/asset_partition_range_start`, `…_end` | runs over a range | runs fail: no partitions |
+| i | `Definitions.resolve_job_def`, `resolve_implicit_job_def_def_for_assets` | our jobs | nothing loads |
+| j | `DagsterInstance`: see below | reading and ending runs, ticks, `doctor` | AttributeError |
+| k | `DagsterRun` and `DagsterEvent`: see below | reading runs and events | AttributeError |
+| l | `AssetExecutionContext.run`, `get_step_execution_context` | tags and metadata of a run | assets fail |
+| m | `AssetKey.to_python_identifier`, `to_user_string` | names of jobs, run keys | nothing loads |
+| n | `TimeWindowPartitionsDefinition.get_partition_keys` | all labels of an asset | ticks fail |
+
+b: `_connect`, `_event_to_row`, `prepare_insert_event`, `_store_asset_event`, `_store_asset_event_tags`,
+`_store_asset_check_evaluation_planned` and `_db_lock`. j: `get_runs`, `get_materialized_partitions`,
+`report_run_failed`, `all_logs`, `add_run_tags`, `all_instigator_state`, `from_config`, `event_log_storage`. k: `tags`,
+`status`, `asset_selection`; `engine_event_data`, `step_failure_data`, `event_specific_data`, `event_type_value`.
+
+Tests, in `wx_datacube_tests`:
+
+- a: `test_a_dagster_whose_storage_has_moved_is_no_reason_to_fail`
+- b: `test_on_another_dagster_it_says_so_and_behaves_as_stock`
+- c: `test_on_another_dagster_metadata_is_added_one_by_one`
+- d: `test_on_another_dagster_a_failure_has_a_stack_trace`
+- f: `test_a_long_range_costs_a_fraction_of_stock`
+- g: `test_a_run_of_a_range_plans_it_in_one_event`
+- h, l: `test_every_partition_shows_its_figures`, `test_over_an_empty_file_the_whole_history_is_requested`
+- i, m: `test_keys_with_a_prefix_are_materialized_under_it`
+- j, k, n: `test_a_dead_run_is_ended_by_the_next_tick`, `test_nothing_to_do_is_said`
+"""
+
+import functools
+import logging
+import tempfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+    from dagster._serdes import ConfigurableClassData
+    from sqlalchemy import Table
+else:
+    ConfigurableClassData = Any
+    try:
+        # The path that Dagster's documentation of dagster.yaml gives.
+        from dagster._core.storage.event_log import SqliteEventLogStorage
+    except ImportError:
+        # The class has moved. Loading our assets must not fail for that, so take the class from an instance.
+        with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
+            SqliteEventLogStorage = type(instance.event_log_storage)
+
+__all__ = [
+    "TESTED_MINOR",
+    "ConfigurableClassData",
+    "SqliteEventLogStorage",
+    "add_metadata",
+    "check_executions_table",
+    "is_tested",
+    "without_stack_trace",
+]
+
+TESTED_MINOR = "1.13"
+"""The minor version of Dagster whose internals this package was tested with."""
+
+_log = logging.getLogger(__name__)
+
+
+def is_tested(tested_minor: str = TESTED_MINOR) -> bool:
+    """Return whether the installed Dagster belongs to the tested minor version."""
+    return _is_tested(tested_minor, dg.__version__)
+
+
+@functools.cache
+def _is_tested(tested_minor: str, version: str) -> bool:
+    """Compare the versions; if they differ, log a warning once per process."""
+    tested = version.split(".")[:2] == tested_minor.split(".")
+    if not tested:
+        _log.warning(
+            "Events are stored one by one: the batched event log is tested with Dagster %s.x, this is %s",
+            tested_minor,
+            version,
+        )
+    return tested
+
+
+def check_executions_table() -> "Table":
+    """Return the table that holds the planned and evaluated checks."""
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+
+    return AssetCheckExecutionsTable
+
+
+def add_metadata(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add metadata to each partition of the running asset, in time linear in their number.
+
+    On every call, Dagster's own `add_asset_metadata` copies all that was added before: 2 s for 4,376 partitions.
+    """
+    if not is_tested():
+        for partition_key, values in metadata.items():
+            context.add_asset_metadata(values, partition_key=partition_key)
+        return
+    from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
+
+    step = context.get_step_execution_context()
+    entries = dict(step._metadata_accumulator.per_output_metadata)
+    for key, values in metadata.items():
+        entries[AssetMetadataHandle(asset_key=context.asset_key, partition_key=key)] = values
+    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=entries)
+
+
+_F = TypeVar("_F", bound=dg.Failure)
+
+
+def without_stack_trace(kind: type[_F], description: str, metadata: Mapping[str, Any] | None) -> _F:
+    """Return a failure of this kind that Dagster shows without a stack trace and doesn't retry.
+
+    Dagster adds no stack trace to an error that another process described, so the failure poses as one.
+    """
+    if not is_tested():
+        return kind(description, metadata, allow_retries=False)
+    from dagster._core.errors import DagsterUserCodeProcessError
+    from dagster_shared.error import SerializableErrorInfo
+
+    class Stopped(DagsterUserCodeProcessError, kind):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            error_info = SerializableErrorInfo(message=f"{description}\n", stack=[], cls_name="Failure")
+            super().__init__(description, user_code_process_error_infos=[error_info])  # type: ignore[no-untyped-call]
+            dg.Failure.__init__(self, description, metadata, allow_retries=False)
+
+    return Stopped()
