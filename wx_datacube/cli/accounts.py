@@ -9,7 +9,7 @@ import click
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.config.settings import NAME, Settings
 from wx_datacube.operations.accounts import after_removal, after_renaming
-from wx_datacube.operations.report import report_file
+from wx_datacube.operations.report import default_report_path
 from wx_datacube.orchestration.cleanup import forget_account, is_remembered
 from wx_datacube.warehouse import accounts
 from wx_datacube.warehouse.files import Warehouse
@@ -18,11 +18,11 @@ from wx_datacube.warehouse.files import Warehouse
 def run_rename(settings: Settings, old: str, new: str) -> int:
     """Rename an account; return the exit code."""
     warehouse = Warehouse(settings.database)
-    if not (_was_cut_off(warehouse, old) or _is_only_left(settings, old, renamed=new)):
+    if not (_was_interrupted(warehouse, old) or _only_traces_left(settings, old, renamed=new)):
         backup = accounts.rename_account(warehouse, old, new)
         click.echo(f"{old} is called {new} now. The file as it was before: {backup}")
     click.echo(after_renaming(settings, old, new))
-    _forget(settings, old)
+    _delete_traces(settings, old)
     click.echo(
         f"Restart what runs of Dagster, and switch the schedules of {new} on where those of {old} were. The next tick,"
         " or wx-datacube backfill, materializes its assets from what is stored, without a call."
@@ -33,8 +33,8 @@ def run_rename(settings: Settings, old: str, new: str) -> int:
 def run_remove(settings: Settings, name: str) -> int:
     """Delete what is stored of an account after a person has confirmed; return the exit code."""
     warehouse = Warehouse(settings.database)
-    cut_off = _was_cut_off(warehouse, name) or _is_only_left(settings, name)
-    stored = None if cut_off else accounts.stored_of(warehouse, name)
+    interrupted = _was_interrupted(warehouse, name) or _only_traces_left(settings, name)
+    stored = None if interrupted else accounts.stored_of(warehouse, name)
     if stored:
         click.echo(f"{name}: {stored.calls:,} calls with their answers and {stored.rows:,} rows of figures are to go.")
         click.echo(f"A copy of the file as it is now will be kept beside it: {warehouse.database.parent}")
@@ -48,7 +48,7 @@ def run_remove(settings: Settings, name: str) -> int:
         click.echo(f"These copies still hold {name}, or can't be read. Delete them before you give the folder away:")
         for copy in copies:
             click.echo(f"  {copy}")
-    _forget(settings, name)
+    _delete_traces(settings, name)
     click.echo("Restart what runs of Dagster; schedules of the account that were on end by that.")
     return 0
 
@@ -61,14 +61,14 @@ def _confirmed() -> bool:
         return False
 
 
-def _was_cut_off(warehouse: Warehouse, account: str) -> bool:
-    cut_off = accounts.was_cut_off(warehouse, account)
-    if cut_off:
+def _was_interrupted(warehouse: Warehouse, account: str) -> bool:
+    interrupted = accounts.was_cut_off(warehouse, account)
+    if interrupted:
         click.echo(f"{account} was renamed or removed by a command that was cut off; that is published now.")
-    return cut_off
+    return interrupted
 
 
-def _is_only_left(settings: Settings, account: str, renamed: str | None = None) -> bool:
+def _only_traces_left(settings: Settings, account: str, renamed: str | None = None) -> bool:
     """Return whether nothing is stored of the account but traces of it are left.
 
     This happens if a command was interrupted after it changed the database and before it deleted the traces. `renamed`
@@ -84,18 +84,18 @@ def _is_only_left(settings: Settings, account: str, renamed: str | None = None) 
 
 
 def _traces(settings: Settings, account: str) -> dict[str, bool]:
-    """Return the traces that `_forget` deletes, and whether each is there."""
+    """Return the traces that `_delete_traces` deletes, and whether each is there."""
     return {
         "its troubles": Alerts(settings.database).knows(account),
-        "its report": report_file(settings.database, account).exists(),
+        "its report": default_report_path(settings.database, account).exists(),
         "its history in Dagster": is_remembered(settings, account),
     }
 
 
-def _forget(settings: Settings, account: str) -> None:
+def _delete_traces(settings: Settings, account: str) -> None:
     """Delete what is kept of the account outside the database: its alerts, its report, its history in Dagster."""
     Alerts(settings.database).forget(account)
-    report = report_file(settings.database, account)
+    report = default_report_path(settings.database, account)
     if report.exists():
         report.unlink()
         click.echo(f"Its report is removed: {report}")

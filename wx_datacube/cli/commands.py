@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wx_datacube.warehouse.files import Warehouse
 
 
-class _Day(click.DateTime):
+class _Date(click.DateTime):
     """A date as YYYY-MM-DD; rejects dates that don't exist with a message of its own."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -41,7 +41,7 @@ class _Day(click.DateTime):
             raise
 
 
-DAY = _Day(["%Y-%m-%d"])
+DATE = _Date(["%Y-%m-%d"])
 account_option = click.option("--account", metavar="NAME", help="One account only; default: all that are configured.")
 stored_account_option = click.option("--account", metavar="NAME", help="One account only; default: all in the file.")
 
@@ -50,8 +50,8 @@ def main() -> None:
     """Run `wx-datacube` on this process's arguments; the entry point of the installed command."""
     output = Output()
     code = run(sys.argv[1:])
-    if refusal := output.refusal():
-        click.echo(f"wx-datacube: What this printed could not be written: {refusal.strerror}.", err=True)
+    if write_error := output.write_error():
+        click.echo(f"wx-datacube: What this printed could not be written: {write_error.strerror}.", err=True)
         code = code or 1
     sys.exit(code)
 
@@ -75,7 +75,7 @@ def _exit_code(error: WxDatacubeError) -> int:
     return 2 if isinstance(error, SettingsError | WarehouseError) else 1
 
 
-_BY_WEIGHT = [0, 3, 1, 2]
+_BY_SEVERITY = [0, 3, 1, 2]
 """Exit codes, least severe first.
 
 A used-up quota waits for midnight, a failure may need a person, a wrong setting always does.
@@ -96,7 +96,7 @@ def for_each(accounts: "Sequence[Account]", work: "Callable[[Account], int]") ->
                 raise
             click.echo(f"wx-datacube: {account.name}: {error}", err=True)
             codes.append(_exit_code(error))
-    return max(codes, key=_BY_WEIGHT.index)
+    return max(codes, key=_BY_SEVERITY.index)
 
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; 8.1 shows the help itself
@@ -126,7 +126,7 @@ def _settings() -> "Settings":
     return settings
 
 
-def _published(settings: "Settings") -> "Warehouse":
+def _require_published(settings: "Settings") -> "Warehouse":
     """Return the warehouse; raise `WarehouseError` if calls are stored but the published file is missing."""
     from wx_datacube.warehouse.files import Warehouse
     from wx_datacube.warehouse.ledger import last_call
@@ -144,9 +144,9 @@ def _published(settings: "Settings") -> "Warehouse":
     return warehouse
 
 
-def _stored(settings: "Settings") -> "Warehouse":
+def _require_stored(settings: "Settings") -> "Warehouse":
     """Return the warehouse; raise `WarehouseError` if nothing is stored yet."""
-    warehouse = _published(settings)
+    warehouse = _require_published(settings)
     if not warehouse.database.exists():
         raise WarehouseError(
             f"Nothing is stored yet: {warehouse.database} is not there.", advice="Bring it in: wx-datacube backfill"
@@ -170,7 +170,7 @@ def status(account: str | None, as_json: bool) -> int:
     from wx_datacube.operations.status import read_status
 
     settings = _settings()
-    warehouse = _published(settings)
+    warehouse = _require_published(settings)
     accounts = _accounts(settings, account)
     found = read_status(settings, [each for each in accounts if each.fault is None])
     person = {each.account for each in found if each.needs_person}
@@ -205,8 +205,8 @@ def doctor(account: str | None) -> int:
 
 
 @commands.command()
-@click.option("--start", type=DAY, metavar="YYYY-MM-DD", help="First label; default: the whole history.")
-@click.option("--end", type=DAY, metavar="YYYY-MM-DD", help="Last label; default: the newest that is due.")
+@click.option("--start", type=DATE, metavar="YYYY-MM-DD", help="First label; default: the whole history.")
+@click.option("--end", type=DATE, metavar="YYYY-MM-DD", help="Last label; default: the newest that is due.")
 @click.option("--endpoint", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Repeatable; default: all.")
 @click.option("--refresh", is_flag=True, help="Ask again for what is stored, and replace it.")
 @account_option
@@ -262,7 +262,7 @@ def heal(names: tuple[str, ...], account: str | None) -> int:
         )
     settings = _settings()
     chosen = _accounts(settings, account)
-    _stored(settings)
+    _require_stored(settings)
     return for_each(chosen, lambda account: run_heal(settings, account.checked(), names))
 
 
@@ -312,7 +312,7 @@ def export(form: str, output: Path, account: str | None) -> int:
     """Write every view as a file, for programs that would hold the database open. Makes no call."""
     from wx_datacube.operations.export import export_views
 
-    warehouse = _stored(_settings())  # an empty export would replace files that have rows
+    warehouse = _require_stored(_settings())  # an empty export would replace files that have rows
     for path, rows in export_views(warehouse, output, form, account).items():
         click.echo(f"{path}  {rows:,} rows")
     return 0
@@ -327,8 +327,8 @@ def export(form: str, output: Path, account: str | None) -> int:
     help="Default: report_<account>.html beside the database.",
 )
 @click.option("--lang", type=click.Choice(["zh", "en"]), default="zh", show_default=True, help="Its language.")
-@click.option("--from", "start", type=DAY, metavar="YYYY-MM-DD", help="First day; default: the whole history.")
-@click.option("--to", "end", type=DAY, metavar="YYYY-MM-DD", help="Last day; default: the newest that is due.")
+@click.option("--from", "start", type=DATE, metavar="YYYY-MM-DD", help="First day; default: the whole history.")
+@click.option("--to", "end", type=DATE, metavar="YYYY-MM-DD", help="Last day; default: the newest that is due.")
 @account_option
 def report(
     output: Path | None, lang: str, start: dt.datetime | None, end: dt.datetime | None, account: str | None
@@ -343,7 +343,7 @@ def report(
     from wx_datacube.cli.report import run_report
     from wx_datacube.operations.accounts import explain_not_configured, not_configured
 
-    _published(settings)
+    _require_published(settings)
     if left := not_configured(settings):
         click.echo(explain_not_configured(left), err=True)
 
@@ -432,9 +432,9 @@ def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
 @_emulator_options
 def emulator(host: str, port: int, **options: Any) -> int:
     """Serve WeChat's API with made-up data until interrupted."""
-    from wx_datacube.cli.console import needs, warn_of_no_login
+    from wx_datacube.cli.console import require_extra, warn_no_login
 
-    with needs("emulator"):
+    with require_extra("emulator"):
         from wx_datacube.emulator.server import serve
     try:
         chosen = Options().changed({name: value for name, value in options.items() if value not in (None, ())})
@@ -447,7 +447,7 @@ def emulator(host: str, port: int, **options: Any) -> int:
         click.echo(f"Emulating WeChat's datacube API at {api_url}; Ctrl-C ends it.")
         sys.stdout.flush()
 
-    warn_of_no_login(host, "use the emulated account, and change what is emulated")
+    warn_no_login(host, "use the emulated account, and change what is emulated")
     try:
         serve(chosen, host, port, ready)
     except OSError as error:

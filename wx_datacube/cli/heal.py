@@ -33,7 +33,7 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
     """Heal what the checks of these names find, or all of `HEALABLE`; return the exit code."""
     settings.require_project()  # fails before anything is announced
     chosen = names or HEALABLE
-    found, due, last = _look(settings, account)
+    found, due, last = _examine(settings, account)
     wanted = _labels(found, chosen) & due
     others = _labels(found, HEALABLE) - wanted
     done: Labels = set()
@@ -43,7 +43,7 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
         if code := run_backfill(settings, account, scope):
             return code
         done |= wanted
-        found, due, last = _look(settings, account)
+        found, due, last = _examine(settings, account)
         wanted = (_labels(found, chosen) | _labels(found, HEALABLE) - others) & due - done
     if done:
         from wx_datacube.orchestration.materialize import judge_now
@@ -52,7 +52,7 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
     return _show_outcome(account, [each for name in chosen for each in found[name]], bool(done))
 
 
-def _look(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]], Labels, int]:
+def _examine(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]], Labels, int]:
     """Return each check's current findings, the labels that may be requested, and the newest call they are based on."""
     warehouse = Warehouse(settings.database)
     found: dict[str, list[Finding]] = {name: [] for name in HEALABLE}

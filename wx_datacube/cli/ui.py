@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import click
 
-from wx_datacube.cli.console import not_installed, warn_of_no_login
-from wx_datacube.cli.demo import made_up
+from wx_datacube.cli.console import not_installed, warn_no_login
+from wx_datacube.cli.demo import demo_account
 from wx_datacube.cli.processes import run_module
 from wx_datacube.config.environment import environment_elsewhere
 from wx_datacube.config.settings import Settings
@@ -29,7 +29,7 @@ def run_ui(settings: Settings, host: str = "127.0.0.1", port: int | None = None)
     project = settings.require_project()
     if any(account.can_call or account.fault for account in settings.accounts):
         return _dagster_dev(project, environment_elsewhere(settings) | {"DAGSTER_HOME": str(project)}, listening)
-    with made_up(project, DAYS) as account:
+    with demo_account(project, DAYS) as account:
         click.echo(f"No account is configured in .env: this is the demo, kept in {account.folder}")
         return _dagster_dev(account.folder, account.environ, listening)
 
@@ -73,8 +73,8 @@ def _dagster_dev(folder: Path, environ: Mapping[str, str], listening: _Listening
     # locations.
     workspace = ["--workspace", "workspace.yaml"] if (folder / "workspace.yaml").exists() else []
     host, port = listening
-    warn_of_no_login(host, "start runs, and read what Dagster shows")
-    with _only_one(folder):
+    warn_no_login(host, "start runs, and read what Dagster shows")
+    with _single_instance(folder):
         click.echo("Dagster's UI, for looking and trying; for a server see docs/deploy.md. Ctrl-C ends it.")
         click.echo(f"In about 15 seconds: http://{f'[{host}]' if ':' in host else host}:{port}")
         command = ["dev", *workspace, "--host", host, "--port", str(port)]
@@ -82,7 +82,7 @@ def _dagster_dev(folder: Path, environ: Mapping[str, str], listening: _Listening
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
+def _single_instance(folder: Path) -> Iterator[None]:
     history = folder / ".dagster"
     with ExitStack() as stack:
         try:

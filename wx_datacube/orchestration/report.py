@@ -15,7 +15,7 @@ from dagster_duckdb import DuckDBResource
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WxDatacubeError
-from wx_datacube.operations.report import report_file
+from wx_datacube.operations.report import default_report_path
 from wx_datacube.operations.report.figures import Figures, read_figures
 from wx_datacube.orchestration.alert_hooks import telling
 from wx_datacube.orchestration.failure import explained_failure
@@ -70,7 +70,7 @@ def build_report(
             raise explained_failure(SettingsError(wrong))
         duckdb: DuckDBResource = getattr(context.resources, duckdb_key)
         database, now = Path(duckdb.database), clock()
-        output = report_file(database, account)
+        output = default_report_path(database, account)
         try:
             start = load_settings().account(account).start
             with _reading(duckdb, database) as con:
@@ -91,9 +91,11 @@ def _reading(duckdb: DuckDBResource, database: Path) -> AbstractContextManager[C
 
 
 def _made(figures: Figures) -> dict[str, str]:
-    if figures.asked_at is None:
+    if figures.last_requested_at is None:
         return {}
-    return {"made from": f"answers up to call_id {figures.call_id}, {figures.asked_at:%Y-%m-%d %H:%M} in Beijing"}
+    return {
+        "made from": f"answers up to call_id {figures.call_id}, {figures.last_requested_at:%Y-%m-%d %H:%M} in Beijing"
+    }
 
 
 _DESCRIPTION = (

@@ -21,7 +21,7 @@ from wx_datacube.cli import commands
 from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
-from wx_datacube.operations.report import report_file
+from wx_datacube.operations.report import default_report_path
 from wx_datacube.orchestration.cleanup import forget_account, is_remembered
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.warehouse.accounts import remove_account, rename_account
@@ -409,7 +409,7 @@ def known_of(it: DagsterEnv, account: str) -> None:
     event = dg.AssetMaterialization(dg.AssetKey([account, DAYS.name]), partition=str(START))
     with project_instance(it.folder) as instance:
         instance.report_runless_asset_event(event)
-    report_file(it.warehouse.database, account).write_text("figures")
+    default_report_path(it.warehouse.database, account).write_text("figures")
     trouble = Alert("NeedsPerson 48001", DAYS.name, Urgency.PERSON, "Not granted.")
     Alerts(it.warehouse.database).note(account, Source.RUNS, [DAYS.name], [trouble])
 
@@ -418,7 +418,7 @@ def is_known(it: DagsterEnv, account: str) -> list[bool]:
     """Return whether each of those traces exists."""
     with project_instance(it.folder) as instance:
         history = instance.has_asset_key(dg.AssetKey([account, DAYS.name]))
-    report = report_file(it.warehouse.database, account).exists()
+    report = default_report_path(it.warehouse.database, account).exists()
     return [history, report, bool(Alerts(it.warehouse.database).standing(account))]
 
 
@@ -472,7 +472,7 @@ def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: DagsterEnv, 
     if trace != "history":
         forget_account(it.settings, "news")
     if trace != "report":
-        report_file(it.warehouse.database, "news").unlink()
+        default_report_path(it.warehouse.database, "news").unlink()
     if trace != "trouble":
         Alerts(it.warehouse.database).forget("news")
 

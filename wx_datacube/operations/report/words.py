@@ -134,7 +134,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "endpoint": ("接口", "Endpoint"),
     "due": ("应有", "Due"),
     "landed": ("已入库", "Stored"),
-    "silent": ("无消息", "No messages"),
+    "empty": ("无消息", "No messages"),
     "missing": ("缺失", "Missing"),
     "unsettled": ("尚未公布", "Not settled"),
     "rejected": ("有剔除", "Set apart"),
@@ -143,7 +143,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "more": ("另有 {count} 段", "{count} more"),
     "whole": ("全部到齐：应有的数据都在。", "Everything that is due is there."),
     "waiting": ("另有 {unsettled} 项尚未公布，最迟中午。", "{unsettled} more are not settled before noon."),
-    "lacking": (
+    "missing_labels": (
         "缺失 {missing} 项。补齐：wx-datacube backfill --account {account} --start {first} --end {last}",
         "{missing} labels are missing. Bring them in:"
         " wx-datacube backfill --account {account} --start {first} --end {last}",
