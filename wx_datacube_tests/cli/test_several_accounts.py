@@ -17,7 +17,7 @@ import pytest
 from wx_datacube.alerts.store import Alert, Alerts, Source, Urgency
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import BEIJING
-from wx_datacube.cli import commands
+from wx_datacube.cli import commands, outcomes
 from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
@@ -140,7 +140,7 @@ def test_the_weightiest_exit_code_is_the_commands(codes: list[int], worst: int) 
     """The command exits with the most severe code: 2, then 1, then 3, then 0."""
     accounts = [Account(f"a{number}", single=False) for number in range(len(codes))]
 
-    assert commands.for_each(accounts, lambda account: codes[int(account.name[1:])]) == worst
+    assert outcomes.for_each(accounts, lambda account: codes[int(account.name[1:])]) == worst
 
 
 def test_one_accounts_error_is_a_line_and_the_files_ends_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,10 +154,10 @@ def test_one_accounts_error_is_a_line_and_the_files_ends_all(capsys: pytest.Capt
         return 0
 
     accounts = [Account(name, single=False) for name in ("shop", "news")]
-    assert commands.for_each(accounts, lambda account: work(account, SettingsError("Wrong.", advice="Mend it."))) == 2
+    assert outcomes.for_each(accounts, lambda account: work(account, SettingsError("Wrong.", advice="Mend it."))) == 2
     assert capsys.readouterr().err == "wx-datacube: shop: Wrong. Mend it.\n"
     with pytest.raises(WarehouseError):
-        commands.for_each(accounts, lambda account: work(account, WarehouseError("Held.")))
+        outcomes.for_each(accounts, lambda account: work(account, WarehouseError("Held.")))
     assert done == ["shop", "news", "shop"]
 
 
