@@ -12,7 +12,10 @@ from wx_datacube.cli.group import commands, read_settings
 @click.argument("old")
 @click.argument("new")
 def rename_account(old: str, new: str) -> int:
-    """Call an account otherwise, in all that is stored of it, once the file is backed up. Makes no call."""
+    """Rename a stored account. Makes no call.
+
+    The file is backed up first.
+    """
     from wx_datacube.cli.accounts import run_rename
 
     return run_rename(read_settings(), old, new)
@@ -21,7 +24,10 @@ def rename_account(old: str, new: str) -> int:
 @commands.command("remove-account")
 @click.argument("name")
 def remove_account(name: str) -> int:
-    """Take out all that is stored of an account, once you have said yes and the file is backed up."""
+    """Delete everything that is stored of an account.
+
+    Asks for confirmation, and backs up the file first.
+    """
     from wx_datacube.cli.accounts import run_remove
 
     return run_remove(read_settings(), name)

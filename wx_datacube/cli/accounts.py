@@ -20,12 +20,12 @@ def run_rename(settings: Settings, old: str, new: str) -> int:
     warehouse = Warehouse(settings.database)
     if not (_was_interrupted(warehouse, old) or _only_traces_left(settings, old, renamed=new)):
         backup = accounts.rename_account(warehouse, old, new)
-        click.echo(f"{old} is called {new} now. The file as it was before: {backup}")
+        click.echo(f"Renamed {old} to {new}. Backup: {backup}")
     click.echo(after_renaming(settings, old, new))
     _delete_traces(settings, old)
     click.echo(
-        f"Restart what runs of Dagster, and switch the schedules of {new} on where those of {old} were. The next tick,"
-        " or wx-datacube backfill, materializes its assets from what is stored, without a call."
+        f"Restart Dagster, and turn on the schedules of {new} that were on for {old}. The next tick, or"
+        " wx-datacube backfill, materializes its assets from stored data, without a call."
     )
     return 0
 
@@ -36,26 +36,28 @@ def run_remove(settings: Settings, name: str) -> int:
     interrupted = _was_interrupted(warehouse, name) or _only_traces_left(settings, name)
     stored = None if interrupted else accounts.stored_of(warehouse, name)
     if stored:
-        click.echo(f"{name}: {stored.calls:,} calls with their answers and {stored.rows:,} rows of figures are to go.")
-        click.echo(f"A copy of the file as it is now will be kept beside it: {warehouse.database.parent}")
+        click.echo(
+            f"This deletes {stored.calls:,} calls with their answers and {stored.rows:,} rows of figures of {name}."
+        )
+        click.echo(f"A backup of the file is made first, in {warehouse.database.parent}")
     click.echo(after_removal(settings, name))
     if stored:
         if not _confirmed():
-            click.echo("Nothing was changed: it wants a y as its answer.", err=True)
+            click.echo("Aborted: answer y to confirm. Nothing was changed.", err=True)
             return 1
-        click.echo(f"{name} is removed. The file as it was before: {accounts.remove_account(warehouse, name)}")
+        click.echo(f"Removed {name}. Backup: {accounts.remove_account(warehouse, name)}")
     if copies := accounts.still_holding(warehouse, name):
-        click.echo(f"These copies still hold {name}, or can't be read. Delete them before you give the folder away:")
+        click.echo(f"These copies still contain {name}, or can't be read. Delete them before you give the folder away:")
         for copy in copies:
             click.echo(f"  {copy}")
     _delete_traces(settings, name)
-    click.echo("Restart what runs of Dagster; schedules of the account that were on end by that.")
+    click.echo("Restart Dagster; this also ends the account's schedules.")
     return 0
 
 
 def _confirmed() -> bool:
     try:
-        return click.confirm("Remove them?")
+        return click.confirm("Delete them?")
     except click.Abort:  # Ctrl-C, or no input to read an answer from
         click.echo()
         return False
@@ -64,7 +66,7 @@ def _confirmed() -> bool:
 def _was_interrupted(warehouse: Warehouse, account: str) -> bool:
     interrupted = accounts.was_cut_off(warehouse, account)
     if interrupted:
-        click.echo(f"{account} was renamed or removed by a command that was cut off; that is published now.")
+        click.echo(f"An interrupted command had renamed or removed {account}; the change is now published.")
     return interrupted
 
 
@@ -79,14 +81,14 @@ def _only_traces_left(settings: Settings, account: str, renamed: str | None = No
         return False
     left = [what for what, is_there in _traces(settings, account).items() if is_there]
     if left:
-        click.echo(f"Nothing is stored as {account} any more. What is left of it is forgotten now: {', '.join(left)}.")
+        click.echo(f"Nothing is stored as {account} any more. Deleting what is left of it: {', '.join(left)}.")
     return bool(left)
 
 
 def _traces(settings: Settings, account: str) -> dict[str, bool]:
     """Return the traces that `_delete_traces` deletes, and whether each is there."""
     return {
-        "its troubles": Alerts(settings.database).knows(account),
+        "its alerts": Alerts(settings.database).knows(account),
         "its report": default_report_path(settings.database, account).exists(),
         "its history in Dagster": is_remembered(settings, account),
     }
@@ -98,6 +100,6 @@ def _delete_traces(settings: Settings, account: str) -> None:
     report = default_report_path(settings.database, account)
     if report.exists():
         report.unlink()
-        click.echo(f"Its report is removed: {report}")
+        click.echo(f"Deleted its report: {report}")
     if why := forget_account(settings, account):
-        click.echo(f"Dagster still shows the history of {account}, which does no harm: {why}", err=True)
+        click.echo(f"Dagster still shows the history of {account} (harmless): {why}", err=True)

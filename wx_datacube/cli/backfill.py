@@ -57,9 +57,8 @@ def _run(settings: Settings, account: Account, scope: Scope, display: "_Display"
         with Warehouse(settings.database).writing() as con:
             beginning = known.beginning(con, account.name, account.start, now)
         # Show the hint only if it saves calls or was found in this backfill, not every morning.
-        if beginning and (
-            beginning.saves or any(each.label == beginning.day for it in backfill.reports for each in it.labels)
-        ):
+        stored = {each.label for report in backfill.reports for each in report.labels}
+        if beginning and (beginning.saves or beginning.day in stored):
             display.console.print(start_hint(account, beginning))
     return _print_remaining(backfill, states)
 
@@ -86,7 +85,7 @@ class _Display:
     def planned(self, labels: int, calls: int) -> None:
         """Print how much there is to do."""
         self.bar.update(self._task, total=calls)
-        todo = f"{labels:,} partitions to do, {calls:,} calls at most" if labels else "nothing to do"
+        todo = f"{labels:,} partitions to fetch, in at most {calls:,} calls" if labels else "nothing to do"
         self.console.print(f"{self._account}: {todo}")
 
     def progress(self, news: Progress) -> None:
@@ -123,7 +122,7 @@ def _print_remaining(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.da
     unfinished = _unfinished(backfill, states)
     for text in [*backfill.failures, *_reasons(errors)]:
         out.print(f"{whose}{text}")
-    what = "still to be asked again" if backfill.scope.refresh else "missing"
+    what = "still to be requested again" if backfill.scope.refresh else "missing"
     for endpoint, labels in unfinished.items():
         out.print(f"{whose}{endpoint.name}: {len(labels):,} of {len(states[endpoint]):,} are {what}.")
     if not unfinished:
@@ -132,7 +131,7 @@ def _print_remaining(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.da
     if backfill.failures or not causes or any(not isinstance(error, _WAITS) for error in causes):
         person = any(isinstance(error, NeedsPerson) for error in causes)
         when = "When that is done, run" if person else "Run"
-        out.print(f"{whose}{when} the same again to go on; what has landed is not asked again.")
+        out.print(f"{whose}{when} the same command again to continue; stored labels are not requested again.")
         return 1
     if any(isinstance(error, QuotaExhausted) for error in causes):
         out.print(f"{whose}{_when_to_continue(backfill, unfinished)}")
@@ -175,8 +174,8 @@ def _when_to_continue(backfill: Backfill, unfinished: Mapping[Endpoint, set[dt.d
         today = known.calls_since(con, backfill.account.name, midnight_of(now))
     days = max(-(-len(plan_windows(each, labels)) // max(today[each.name], 1)) for each, labels in unfinished.items())
     whole = now.date() + dt.timedelta(days=days)
-    how = "it asks only for what is left" if backfill.scope.refresh else "or let the schedules do it"
+    how = "only what is left is requested" if backfill.scope.refresh else "or let the schedules do it"
     return (
-        "Today's quota is used up. It goes on after 00:00 Beijing time: run the same again then"
-        f" ({how}); at this rate everything is there about {whole:%A}, {whole}."
+        "Today's quota is used up. Run the same command again after 00:00 Beijing time"
+        f" ({how}). At this rate everything is stored by about {whole:%A}, {whole}."
     )

@@ -25,7 +25,7 @@ def main() -> None:
     output = Output()
     code = run(sys.argv[1:])
     if write_error := output.write_error():
-        click.echo(f"wx-datacube: What this printed could not be written: {write_error.strerror}.", err=True)
+        click.echo(f"wx-datacube: Output could not be written: {write_error.strerror}.", err=True)
         code = code or 1
     sys.exit(code)
 
@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
         _show(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. What has landed stays; run the same again to go on.", err=True)
+        click.echo("Interrupted. Stored data is kept; run the same command to continue.", err=True)
         return 130
     except WxDatacubeError as error:
         click.echo(f"wx-datacube: {error}", err=True)

@@ -53,7 +53,7 @@ def format_number(value: int) -> str:
 def warn_no_login(host: str, may: str) -> None:
     """Print a warning of what anybody who reaches `host` may do, unless only this machine can reach it."""
     if not is_loopback(host):
-        click.echo(f"Warning: there is no login. Whoever can reach {host} can {may}.", err=True)
+        click.echo(f"Warning: there is no login. Anyone who can reach {host} can {may}.", err=True)
 
 
 @contextmanager

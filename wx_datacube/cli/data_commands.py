@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 @commands.command()
 @account_option
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts and monitors.")
 def status(account: str | None, as_json: bool) -> int:
-    """What is there, what is missing, and the calls made today. Makes no call."""
+    """Show what is stored and missing, and today's calls. Makes no call."""
     from wx_datacube.operations.accounts import explain_not_configured, not_configured
     from wx_datacube.operations.status import read_status
 
@@ -54,7 +54,7 @@ def status(account: str | None, as_json: bool) -> int:
         from wx_datacube.cli.status import show_statuses
 
         if not warehouse.database.exists():
-            click.echo(f"Nothing is stored yet: {warehouse.database} is not there.")
+            click.echo(f"Nothing is stored yet: {warehouse.database} does not exist.")
         show_statuses(found)
         if left:
             click.echo(explain_not_configured(left))
@@ -64,7 +64,7 @@ def status(account: str | None, as_json: bool) -> int:
 @commands.command()
 @account_option
 def doctor(account: str | None) -> int:
-    """What stands between this machine and its figures, and what to do about it."""
+    """Check the whole setup and say how to fix each problem."""
     from wx_datacube.cli.doctor import run_doctor
 
     settings = read_settings()
@@ -72,15 +72,22 @@ def doctor(account: str | None) -> int:
 
 
 @commands.command()
-@click.option("--start", type=DATE, metavar="YYYY-MM-DD", help="First label; default: the whole history.")
-@click.option("--end", type=DATE, metavar="YYYY-MM-DD", help="Last label; default: the newest that is due.")
-@click.option("--endpoint", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Repeatable; default: all.")
-@click.option("--refresh", is_flag=True, help="Ask again for what is stored, and replace it.")
+@click.option("--start", type=DATE, metavar="YYYY-MM-DD", help="First date. Default: first day of history.")
+@click.option("--end", type=DATE, metavar="YYYY-MM-DD", help="Last date. Default: the newest that is due.")
+@click.option(
+    "--endpoint",
+    "names",
+    multiple=True,
+    type=click.Choice(list(BY_NAME)),
+    metavar="NAME",
+    help="An endpoint, such as getupstreammsg. Repeatable. Default: all.",
+)
+@click.option("--refresh", is_flag=True, help="Request stored labels again, and replace them.")
 @account_option
 def backfill(
     start: dt.datetime | None, end: dt.datetime | None, names: tuple[str, ...], refresh: bool, account: str | None
 ) -> int:
-    """Bring in every due label that is missing, and materialize it in Dagster."""
+    """Fetch all missing data and materialize it in Dagster."""
     settings = read_settings()
     chosen = chosen_accounts(settings, account)
     first, last = start and start.date(), end and end.date()
@@ -94,15 +101,18 @@ def backfill(
 
 
 @commands.command()
-@click.option("--check", "names", multiple=True, metavar="NAME", help="Repeatable; default: all.")
+@click.option("--check", "names", multiple=True, metavar="NAME", help="A check. Repeatable. Default: all.")
 @account_option
 def heal(names: tuple[str, ...], account: str | None) -> int:
-    """Ask again for the labels that failing checks name, at the fewest calls."""
+    """Request the labels of failing checks again.
+
+    Uses as few calls as possible, and prints their number first.
+    """
     from wx_datacube.cli.heal import HEALABLE, run_heal
 
     if unknown := sorted(set(names) - set(HEALABLE)):
         raise click.BadParameter(
-            f"{unknown[0]!r} is none of {', '.join(HEALABLE)}; other checks heal otherwise.", param_hint="--check"
+            f"{unknown[0]!r} is not one of {', '.join(HEALABLE)}; `heal` can't fix other checks.", param_hint="--check"
         )
     settings = read_settings()
     chosen = chosen_accounts(settings, account)
@@ -113,7 +123,7 @@ def heal(names: tuple[str, ...], account: str | None) -> int:
 @commands.command()
 @stored_account_option
 def replay(account: str | None) -> int:
-    """Rebuild every table from the stored responses. Makes no call."""
+    """Rebuild every table from the stored answers. Makes no call."""
     from wx_datacube.cli.replay import run_replay
     from wx_datacube.warehouse.files import Warehouse
 
@@ -127,7 +137,7 @@ def replay(account: str | None) -> int:
     type=click.Choice(["parquet", "csv"]),
     default="parquet",
     show_default=True,
-    help="What DuckDB, Python and most tools read fastest, or what everything reads.",
+    help="Parquet is faster; every program reads CSV.",
 )
 @click.option(
     "--output",
@@ -135,11 +145,14 @@ def replay(account: str | None) -> int:
     callback=file_name(""),
     required=True,
     metavar="DIR",
-    help="Folder for the files; it is made, and files of the same names are replaced.",
+    help="Folder for the files; existing files are replaced.",
 )
 @stored_account_option
 def export(form: str, output: Path, account: str | None) -> int:
-    """Write every view as a file, for programs that would hold the database open. Makes no call."""
+    """Write every view as a Parquet or CSV file. Makes no call.
+
+    For programs that would keep the database open.
+    """
     from wx_datacube.operations.export import export_views
 
     warehouse = require_stored(read_settings())  # an empty export would replace files that have rows
@@ -156,20 +169,20 @@ def export(form: str, output: Path, account: str | None) -> int:
     metavar="FILE",
     help="Default: report_<account>.html beside the database.",
 )
-@click.option("--lang", type=click.Choice(["zh", "en"]), default="zh", show_default=True, help="Its language.")
-@click.option("--from", "start", type=DATE, metavar="YYYY-MM-DD", help="First day; default: the whole history.")
-@click.option("--to", "end", type=DATE, metavar="YYYY-MM-DD", help="Last day; default: the newest that is due.")
+@click.option("--lang", type=click.Choice(["zh", "en"]), default="zh", show_default=True, help="The report's language.")
+@click.option("--from", "start", type=DATE, metavar="YYYY-MM-DD", help="First day. Default: first day of history.")
+@click.option("--to", "end", type=DATE, metavar="YYYY-MM-DD", help="Last day. Default: the newest that is due.")
 @account_option
 def report(
     output: Path | None, lang: str, start: dt.datetime | None, end: dt.datetime | None, account: str | None
 ) -> int:
-    """What people look at, as one HTML file that opens anywhere, offline. Makes no call."""
+    """Write an HTML report that opens offline. Makes no call."""
     settings = read_settings()
     chosen = chosen_accounts(settings, account)
     first, last = start and start.date(), end and end.date()
     _check_range(first, last, chosen, ENDPOINTS[:1], "--from", "--to")
     if output is not None and len(chosen) > 1:
-        raise click.UsageError("--output is one file, and several accounts are configured: name one with --account.")
+        raise click.UsageError("--output is one file, but several accounts are configured. Name one with --account.")
     from wx_datacube.cli.report import run_report
     from wx_datacube.operations.accounts import explain_not_configured, not_configured
 
@@ -181,7 +194,7 @@ def report(
         path, is_empty = run_report(settings, account.checked(), lang, first, last, output)
         click.echo(f"Report of {account.name}: {path}")
         if is_empty:
-            click.echo(f"It is empty: nothing is stored of {account.name}. Run wx-datacube backfill first.", err=True)
+            click.echo(f"It is empty: nothing is stored for {account.name}. Run wx-datacube backfill first.", err=True)
         return 1 if is_empty else 0
 
     return for_each(chosen, make)
@@ -198,7 +211,7 @@ def _check_range(
     today = beijing_now().date()
     for day, option in ((first, first_option), (last, last_option)):
         if day is not None and day > today:
-            raise click.BadParameter(f"{day} lies in the future; today in Beijing is {today}.", param_hint=option)
+            raise click.BadParameter(f"{day} is in the future; today in Beijing is {today}.", param_hint=option)
     if first is not None and last is not None and first > last:
         raise click.BadParameter(f"{first} is after {last_option} {last}.", param_hint=first_option)
     oldest = min(accounts, key=lambda account: account.start)

@@ -61,7 +61,7 @@ def run_demo(days: int) -> int:
         raise no_project("the demo has its own folder in it")
     with demo_account(project, days) as account:
         folder = os.path.relpath(account.folder)
-        out.print(f"A made-up account on an emulated WeChat; everything is kept in {folder}/")
+        out.print(f"Demo: a made-up account on an emulated WeChat, in {folder}/")
         command = ["backfill", "--end", account.end.isoformat()]
         code = run_module("wx_datacube", command, account.folder, account.environ)
         calls = sum(1 for call in account.emulated.control.calls() if call.endpoint in BY_NAME)
@@ -79,11 +79,11 @@ def _show(out: Console, settings: Settings, calls: int) -> None:
             shown.add_row(*map(str, row))
     out.print(shown)
     look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly ORDER BY date').show()"
-    out.print(f'Look at it:      {os.path.relpath(sys.executable)} -c "{look}"')
+    out.print(f'Query it:        {os.path.relpath(sys.executable)} -c "{look}"')
     if find_spec("altair") is not None:
-        out.print(f"As a report:     {os.path.relpath(run_report(settings, settings.accounts[0], 'zh')[0])}")
+        out.print(f"Open the report: {os.path.relpath(run_report(settings, settings.accounts[0], 'zh')[0])}")
     out.print("In Dagster's UI: wx-datacube ui, which is `make ui` in a clone")
-    out.print("Your account:    .env.example, README.md, README.zh-CN.md")
+    out.print("Your account:    see README.md or README.zh-CN.md, and .env.example")
 
 
 _LAST_DAYS_SQL = """

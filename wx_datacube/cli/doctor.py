@@ -21,7 +21,7 @@ def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
     click.echo(sources(settings))
     code = max(_run_checks(settings, each) for each in accounts)
     if list(accounts) == list(settings.accounts) and (left := not_configured(settings)):
-        click.echo("Besides")
+        click.echo("Other")
         _show(Finding(True, explain_not_configured(left)))
     return code
 
@@ -35,5 +35,5 @@ def _run_checks(settings: Settings, account: Account) -> int:
 
 
 def _show(finding: Finding) -> int:
-    click.echo(f"  {'ok ' if finding.well else 'NO '} {finding.text}")
+    click.echo(f"  {'ok  ' if finding.well else 'FAIL'} {finding.text}")
     return 0 if finding.well else 1

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def commands() -> None:
-    """Message statistics of WeChat Official Accounts (公众号消息分析) in DuckDB, by Dagster."""
+    """Fetch the message statistics of WeChat Official Accounts (公众号消息分析).
+
+    The figures are stored in a DuckDB file; Dagster runs the work.
+    """
 
 
 class _Date(click.DateTime):
@@ -34,13 +37,13 @@ class _Date(click.DateTime):
             return super().convert(value, param, ctx)
         except click.BadParameter:
             if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(value)):
-                self.fail(f"there is no day {value}.", param, ctx)
+                self.fail(f"{value} is not a date that exists.", param, ctx)
             raise
 
 
 DATE = _Date(["%Y-%m-%d"])
-account_option = click.option("--account", metavar="NAME", help="One account only; default: all that are configured.")
-stored_account_option = click.option("--account", metavar="NAME", help="One account only; default: all in the file.")
+account_option = click.option("--account", metavar="NAME", help="One account. Default: all configured accounts.")
+stored_account_option = click.option("--account", metavar="NAME", help="One account. Default: all stored accounts.")
 
 
 def file_name(suffix: str) -> Callable[[click.Context, click.Parameter, str | None], Path | None]:
@@ -78,9 +81,9 @@ def require_published(settings: "Settings") -> "Warehouse":
             stored = last_call(con)
         if stored and not warehouse.database.exists():  # a first run may have published meanwhile
             raise WarehouseError(
-                f"{warehouse.database} is not there, but {warehouse.writer.name} is, in which"
-                f" {'1 call is' if stored == 1 else f'{stored:,} calls are'} stored.",
-                advice="If no run is about to publish it: wx-datacube replay",
+                f"{warehouse.database} is missing, but {warehouse.writer.name} exists and"
+                f" holds {'1 call' if stored == 1 else f'{stored:,} calls'}.",
+                advice="Unless a run is about to publish it: wx-datacube replay",
             )
     return warehouse
 
@@ -90,7 +93,8 @@ def require_stored(settings: "Settings") -> "Warehouse":
     warehouse = require_published(settings)
     if not warehouse.database.exists():
         raise WarehouseError(
-            f"Nothing is stored yet: {warehouse.database} is not there.", advice="Bring it in: wx-datacube backfill"
+            f"Nothing is stored yet: {warehouse.database} does not exist.",
+            advice="Fetch the history: wx-datacube backfill",
         )
     return warehouse
 

@@ -83,8 +83,8 @@ def _announce(account: Account, scope: Scope, follow_up: bool) -> None:
     labels = scope.labels or {}
     calls = sum(len(plan_windows(BY_NAME[name], of)) for name, of in labels.items())
     number = sum(map(len, labels.values()))
-    why = "what the new answers make suspect" if follow_up else "what is flagged"
-    click.echo(f"{account.name}: asking again for {why}: {_counted(number, 'label')}, {_counted(calls, 'call')}")
+    why = "labels affected by the new answers" if follow_up else "failed checks"
+    click.echo(f"{account.name}: requesting again: {why}: {_counted(number, 'label')}, {_counted(calls, 'call')}")
     for endpoint in scope.endpoints:
         dates = sorted(labels[endpoint.name])
         span = f"{dates[0]}" if len(dates) == 1 else f"{len(dates):,} labels from {dates[0]} to {dates[-1]}"
@@ -99,13 +99,13 @@ def _show_outcome(account: Account, left: Sequence[Finding], healed: bool) -> in
     if not left:
         click.echo(f"{account.name}: {'healed, the checks pass' if healed else 'nothing to heal, the checks pass'}.")
         return 0
-    still = "still found after WeChat's new answers" if healed else "found, and nothing of it can be asked again"
+    still = "problems remain after WeChat's new answers" if healed else "problems found that can't be requested again"
     click.echo(f"{account.name}: {len(left):,} {still}:", err=True)
     for each in left[:_SHOWN]:
         click.echo(f"  {each.endpoint} {each.ref_date}: {each.what}", err=True)
     if healed:
-        click.echo("So it is WeChat's doing: tell its support, with the rid in datacube.api_calls.", err=True)
+        click.echo("The cause is at WeChat: contact its support with the rid in datacube.api_calls.", err=True)
     else:
         start = f"{account.own('WX_DATACUBE_START')}={account.start}"
-        click.echo(f"What lies before {start} is asked again once it is earlier.", err=True)
+        click.echo(f"Labels before {start} are requested again only after you set an earlier date.", err=True)
     return 1

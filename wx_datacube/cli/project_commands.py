@@ -20,16 +20,25 @@ from wx_datacube.errors import SettingsError
 @commands.command()
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False), callback=file_name(""))
 def init(folder: Path) -> int:
-    """Make a project folder of DIR, or of the current one; nothing that is there is written over."""
+    """Turn DIR or the current folder into a project folder.
+
+    Existing files are kept as they are.
+    """
     from wx_datacube.cli.init import run_init
 
     return run_init(folder)
 
 
 @commands.command()
-@click.option("--days", type=click.IntRange(1, 4000), default=90, show_default=True, help="Newest settled days.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 4000),
+    default=90,
+    show_default=True,
+    help="Days of history, up to the newest complete one.",
+)
 def demo(days: int) -> int:
-    """The whole way on a made-up account, in a folder of its own: demo/."""
+    """Try everything on a made-up account, in the folder demo/."""
     from wx_datacube.cli.demo import run_demo
 
     return run_demo(days)
@@ -38,10 +47,10 @@ def demo(days: int) -> int:
 @commands.command()
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Default: 3000, or a free one if it is taken."
+    "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Default: 3000, or a free port if 3000 is in use."
 )
 def ui(host: str, port: int | None) -> int:
-    """Dagster's UI on the configured account; without one, on the demo."""
+    """Run Dagster's UI; without an account, on the demo."""
     from wx_datacube.cli.ui import run_ui
 
     return run_ui(read_settings(), host, port)
@@ -54,7 +63,7 @@ def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
         option = click.option(
             f"--{field.name.replace('_', '-')}",
             metavar=about["kind"].metavar,
-            help=about["help"],
+            help=about["help"] + (" Repeatable." if about["many"] else ""),
             multiple=about["many"],
         )
         command = option(command)
@@ -62,8 +71,8 @@ def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 @commands.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port; default: a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port. Default: a free one.")
 @_emulator_options
 def emulator(host: str, port: int, **options: Any) -> int:
     """Serve WeChat's API with made-up data until interrupted."""
@@ -87,6 +96,6 @@ def emulator(host: str, port: int, **options: Any) -> int:
         serve(chosen, host, port, ready)
     except OSError as error:
         raise SettingsError(
-            f"Port {port} of {host} can't be used: {error.strerror}.", advice="Leave --port out for a free one."
+            f"Port {port} of {host} can't be used: {error.strerror}.", advice="Omit --port to use a free one."
         ) from None
     return 0

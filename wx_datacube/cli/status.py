@@ -34,9 +34,9 @@ def _show_overview(found: Sequence[AccountStatus]) -> None:
         days = max(each.days_needed for each in status.endpoints)
         shown.add_row(status.account, *counts, str(last), format_number(calls), format_number(days))
     out.print(shown)
-    out.print("One of them, endpoint by endpoint: wx-datacube status --account NAME")
+    out.print("Show one account by endpoint: wx-datacube status --account NAME")
     if any(each.missing for status in found for each in status.endpoints):
-        out.print("Bring in what is missing: wx-datacube backfill")
+        out.print("Fetch what is missing: wx-datacube backfill")
     for status in found:
         for text in status.needs_person:
             out.print(f"{status.account} needs a person: {text}")
@@ -55,7 +55,7 @@ def _show_status(status: AccountStatus) -> None:
         if each.missing_ranges:
             out.print(f"  {each.endpoint} is missing {_ranges(each.missing_ranges)}")
     if any(each.missing for each in status.endpoints):
-        out.print("Bring in what is missing: wx-datacube backfill")
+        out.print("Fetch what is missing: wx-datacube backfill")
     for text in status.needs_person:
         out.print(f"Needs a person: {text}")
     for text in status.notes:

@@ -18,15 +18,16 @@ def after_renaming(settings: Settings, old: str, new: str) -> str:
     account = _configured(settings, old)
     if account is None:
         if _configured(settings, new):
-            return f"The settings name {new} already."
+            return f"The settings already name {new}."
         return (
-            f"{new} is not configured: name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one) to go on with it."
+            f"{new} is not configured. To fetch data for it, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for"
+            " one)."
         )
     fields = {name.removeprefix(account.variable("")): name for name in set_variables(settings, account)}
     moves = [f"{name} becomes {variable(new, field)}" for field, name in fields.items()]
     if account.single:
         several = ", ".join([f"WX_DATACUBE_ACCOUNTS={new},…", *moves])
-        return f"In .env: WX_DATACUBE_ACCOUNT={new}. Or, with several accounts, instead of it: {several}."
+        return f"In .env: WX_DATACUBE_ACCOUNT={new}. Or, with several accounts: {several}."
     return f"In .env: {', '.join([f'{new} instead of {old} in WX_DATACUBE_ACCOUNTS', *moves])}."
 
 
@@ -34,10 +35,10 @@ def after_removal(settings: Settings, name: str) -> str:
     """Describe what to remove from `.env` together with an account."""
     account = _configured(settings, name)
     if account is None:
-        return f"{name} is not configured: nothing is to be changed in .env."
-    named = "WX_DATACUBE_ACCOUNT, where it is set" if account.single else f"{name} in WX_DATACUBE_ACCOUNTS"
+        return f"{name} is not configured: .env needs no change."
+    named = "WX_DATACUBE_ACCOUNT, if it is set" if account.single else f"{name} in WX_DATACUBE_ACCOUNTS"
     lines = ", ".join([named, *set_variables(settings, account)])
-    return f"Take out of .env, or the next run brings everything in anew: {lines}."
+    return f"Remove from .env, or the next run fetches everything again: {lines}."
 
 
 def not_configured(settings: Settings) -> list[str]:
@@ -53,8 +54,8 @@ def not_configured(settings: Settings) -> list[str]:
 def explain_not_configured(names: Sequence[str]) -> str:
     """Explain what it means that these accounts are stored but not configured."""
     return (
-        f"Stored and not configured: {', '.join(names)}. Nothing is fetched for them. To go on with one, name it in"
-        f" WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one); to be rid of it: wx-datacube remove-account {names[0]}"
+        f"Stored but not configured: {', '.join(names)}. Nothing is fetched for them. To fetch one again, name it in"
+        f" WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one); to remove it: wx-datacube remove-account {names[0]}"
     )
 
 

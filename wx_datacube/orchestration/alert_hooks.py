@@ -42,7 +42,7 @@ def _note(
     try:
         settings = load_settings()
     except SettingsError as error:
-        context.log.warning(f"Nobody could be told of this: {error}")
+        context.log.warning(f"No alert could be sent: {error}")
         return
     troubles = Alerts(settings.database, settings.webhook, clock)
     troubles.note(account, Source.RUNS, looked_at, found, context.log.warning)

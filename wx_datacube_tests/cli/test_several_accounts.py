@@ -173,9 +173,9 @@ def test_status_and_doctor_are_about_all(it: DagsterEnv, both: Company, run: Sai
     code, out, _ = run("doctor")
     shop, news = out.split("Account news")
     assert code == 1
-    assert shop.splitlines()[1:3] == ["Account shop", f"  NO  {wrong}"]
+    assert shop.splitlines()[1:3] == ["Account shop", f"  FAIL {wrong}"]
     assert news.count("is granted") == len(ENDPOINTS)
-    assert "NO " not in news
+    assert "FAIL" not in news
 
 
 @pytest.mark.long
@@ -284,7 +284,7 @@ def test_a_renamed_account_goes_on_at_no_call(it: DagsterEnv, both: Company, run
 
     code, out, err = run("rename-account", "news", "paper")
     assert (code, err) == (0, "")
-    assert "news is called paper now. The file as it was before: " in out
+    assert "Renamed news to paper. Backup: " in out
     assert (
         "In .env: paper instead of news in WX_DATACUBE_ACCOUNTS, WX_DATACUBE_NEWS_APPID becomes"
         " WX_DATACUBE_PAPER_APPID, WX_DATACUBE_NEWS_SECRET becomes WX_DATACUBE_PAPER_SECRET.\n" in out
@@ -327,7 +327,7 @@ def test_a_single_account_becomes_one_of_several(it: DagsterEnv, both: Company, 
     code, out, _ = run("rename-account", "default", "shop")
     assert code == 0
     assert (
-        "In .env: WX_DATACUBE_ACCOUNT=shop. Or, with several accounts, instead of it: WX_DATACUBE_ACCOUNTS=shop,…,"
+        "In .env: WX_DATACUBE_ACCOUNT=shop. Or, with several accounts: WX_DATACUBE_ACCOUNTS=shop,…,"
         " WX_DATACUBE_APPID becomes WX_DATACUBE_SHOP_APPID, WX_DATACUBE_SECRET becomes WX_DATACUBE_SHOP_SECRET,"
         " WX_DATACUBE_START becomes WX_DATACUBE_SHOP_START.\n" in out
     )
@@ -367,8 +367,8 @@ def test_without_a_yes_nothing_is_removed(it: DagsterEnv, both: Company, answer:
     done = remove(it, "news", answer)
 
     assert done.returncode == 1
-    assert done.stdout.startswith("news: 1 calls with their answers and 1 rows of figures are to go.\n")
-    assert done.stderr == "Nothing was changed: it wants a y as its answer.\n"
+    assert done.stdout.startswith("This deletes 1 calls with their answers and 1 rows of figures of news.\n")
+    assert done.stderr == "Aborted: answer y to confirm. Nothing was changed.\n"
     assert it.warehouse.database.read_bytes() == before
     assert not [path for path in it.warehouse.database.parent.iterdir() if "before" in path.name]
 
@@ -389,9 +389,9 @@ def test_a_removed_account_is_gone_from_file_and_dagster(it: DagsterEnv, both: C
     done = remove(it, "news", "y\n")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "news is removed. The file as it was before: " in done.stdout
+    assert "Removed news. Backup: " in done.stdout
     assert (
-        "Take out of .env, or the next run brings everything in anew: news in WX_DATACUBE_ACCOUNTS,"
+        "Remove from .env, or the next run fetches everything again: news in WX_DATACUBE_ACCOUNTS,"
         " WX_DATACUBE_NEWS_APPID, WX_DATACUBE_NEWS_SECRET.\n" in done.stdout
     )
     assert (stored(it, "shop"), stored(it, "news")) == (10, 0)
@@ -442,7 +442,7 @@ def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> N
     assert not is_remembered(it.settings, "news")
 
 
-LEFT = "Nothing is stored as news any more. What is left of it is forgotten now:"
+LEFT = "Nothing is stored as news any more. Deleting what is left of it:"
 
 
 def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv, both: Company) -> None:
@@ -455,8 +455,8 @@ def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv
     done = remove(it, "news", "")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{LEFT} its troubles, its report, its history in Dagster.\n" in done.stdout
-    assert "Remove them?" not in done.stdout
+    assert f"{LEFT} its alerts, its report, its history in Dagster.\n" in done.stdout
+    assert "Delete them?" not in done.stdout
     assert (is_known(it, "news"), is_known(it, "shop")) == ([False] * 3, [True] * 3)
     again = remove(it, "news", "y\n")
     assert (again.returncode, again.stdout) == (2, "")
@@ -527,7 +527,7 @@ def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: DagsterEnv, 
     code, out, err = run("status", "--json")
     assert (code, list(json.loads(out)["accounts"])) == (1, ["shop"])
     assert "WX_DATACUBE_NEWS_APPID is not a setting, nothing reads it: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
-    assert "Stored and not configured: news." in run("doctor")[1]
+    assert "Stored but not configured: news." in run("doctor")[1]
     assert run("replay", "--account", "news")[:2] == (
         0,
         f"Rebuilt every table from 1 calls of news: {it.warehouse.database}\n",

@@ -101,7 +101,6 @@ def _reasons(figures: Figures, words: Words, drawn: dict[str, Any]) -> dict[str,
 
 def _key(key: KeyFigure, words: Words) -> dict[str, Any]:
     """Return a table of a period's three figures with their changes."""
-    date = f"{key.label:%Y-%m}" if key.period is Period.MONTH else key.label.isoformat()
     numbers: tuple[tuple[str, _Numbers, str], ...] = (
         ("users", lambda value: value.users, ","),
         ("messages", lambda value: value.messages, ","),
@@ -109,7 +108,7 @@ def _key(key: KeyFigure, words: Words) -> dict[str, Any]:
     )
     return {
         "period": key.period.value,
-        "title": words(f"key_{key.period.value}", date=date),
+        "title": words(f"key_{key.period.value}", date=_date_text(key.label, key.period, words)),
         "comparisons": [_comparison_label(key.period, days, words) for days in key.before],
         "figures": [
             {
@@ -120,6 +119,12 @@ def _key(key: KeyFigure, words: Words) -> dict[str, Any]:
             for name, of, form in numbers
         ],
     }
+
+
+def _date_text(label: dt.date, period: Period, words: Words) -> str:
+    if period is Period.WEEK:
+        return words("span", first=label, last=f"{due_on(label, period) - dt.timedelta(days=1):%m-%d}")
+    return f"{label:%Y-%m}" if period is Period.MONTH else label.isoformat()
 
 
 def _comparison_label(period: Period, days: int, words: Words) -> str:
