@@ -21,7 +21,7 @@ import yaml
 import wx_datacube
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import due_labels
-from wx_datacube.cli import commands
+from wx_datacube.cli import commands, outcomes
 from wx_datacube.config.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.control import ACTS
@@ -423,5 +423,5 @@ def test_the_calendar_of_a_twelve_year_history() -> None:
 
 def test_help_says_what_the_readme_says_of_exit_codes() -> None:
     """The module docstring of the commands names the exit codes 0, 1, 2, 3 and 130."""
-    assert re.findall(r"(\d+) [a-z]", commands.__doc__ or "") == ["0", "1", "2", "3", "130"]
+    assert re.findall(r"(\d+) [a-z]", outcomes.__doc__ or "") == ["0", "1", "2", "3", "130"]
     assert isinstance(commands.commands, click.Group)

@@ -16,8 +16,8 @@ from wx_datacube.alerts.attention import note_and_send
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import beijing_now, midnight_of
-from wx_datacube.cli.console import console, number, table
-from wx_datacube.cli.processes import endings_are_ctrl_c
+from wx_datacube.cli.console import console, format_number, table
+from wx_datacube.cli.processes import signals_as_interrupt
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, WeChatError, WxDatacubeError
 from wx_datacube.ingest.pool import Progress
@@ -37,7 +37,7 @@ def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
     """Run a backfill with its progress on the terminal; return the exit code."""
     alerts, display = Alerts(settings.database, settings.webhook), _Display(console(), account.name)
     try:
-        code = _backfilled(settings, account.checked(), scope, display)
+        code = _run(settings, account.checked(), scope, display)
         alerts.note(account.name, Source.RUNS, [BACKFILL], [], display.message)
         return code
     except Exception as error:
@@ -49,22 +49,21 @@ def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
             note_and_send(con, settings, account, beijing_now(), display.message)
 
 
-def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_Display") -> int:
+def _run(settings: Settings, account: Account, scope: Scope, display: "_Display") -> int:
     now = beijing_now()
     check_account(settings, account, scope, now)
-    with endings_are_ctrl_c(), DagsterProcess(settings, account, scope, now) as runs, display.shown():
+    with signals_as_interrupt(), DagsterProcess(settings, account, scope, now) as runs, display.live():
         backfill = Backfill(runs, Ingest.of(settings, account), scope, now, display)
         states = backfill.run()
     _show_outcome(display.console, states)
     if backfill.reports:
-        with Warehouse(settings.database).reading_committed() as con:
-            begun = known.history_start(con, account.name, account.start, now)
+        with Warehouse(settings.database).transaction() as con:
+            beginning = known.history_start(con, account.name, account.start, now)
         # Show the hint only if it saves calls or was found in this backfill, not every morning.
-        if begun and (
-            begun.saves_calls or any(each.label == begun.day for it in backfill.reports for each in it.labels)
-        ):
-            display.console.print(start_hint(account, begun))
-    return _explain(backfill, states)
+        stored = {each.label for report in backfill.reports for each in report.labels}
+        if beginning and (beginning.saves_calls or beginning.day in stored):
+            display.console.print(start_hint(account, beginning))
+    return _print_remaining(backfill, states)
 
 
 class _Display:
@@ -79,7 +78,7 @@ class _Display:
         )
         self._task = self.bar.add_task("", total=None)
 
-    def shown(self) -> AbstractContextManager[object]:
+    def live(self) -> AbstractContextManager[object]:
         """Return the bar on a terminal, and an empty context elsewhere.
 
         For a disabled bar, rich before 14.3 would print the blank line at its end.
@@ -89,8 +88,8 @@ class _Display:
     def planned(self, labels: int, calls: int) -> None:
         """Print how much there is to do."""
         self.bar.update(self._task, total=calls)
-        plan = f"{labels:,} partitions to do, {calls:,} calls at most" if labels else "nothing to do"
-        self.console.print(f"{self._account}: {plan}")
+        todo = f"{labels:,} partitions to fetch, in at most {calls:,} calls" if labels else "nothing to do"
+        self.console.print(f"{self._account}: {todo}")
 
     def progress(self, progress: Progress) -> None:
         """Advance the bar."""
@@ -111,34 +110,34 @@ def _show_outcome(out: Console, states: Mapping[Endpoint, Mapping[dt.date, State
     shown = table("endpoint", *(state.value for state in State))
     for endpoint, labels in states.items():
         found = list(labels.values())
-        counts = [number(found.count(state)) for state in State] if found else ["none due in this range"]
+        counts = [format_number(found.count(state)) for state in State] if found else ["none due in this range"]
         shown.add_row(endpoint.name, *counts)
     out.print(shown)
 
 
-def _explain(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> int:
+def _print_remaining(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> int:
     """Print to stderr what is missing and how to go on; return the exit code.
 
     With several accounts, each line starts with the account's name.
     """
     out, whose = console(stderr=True), f"{backfill.account.name}: " if not backfill.account.single else ""
     errors = _errors(backfill.reports)
-    undone = _undone(backfill, states)
+    unfinished = _unfinished(backfill, states)
     for text in [*backfill.failures, *_reasons(errors)]:
         out.print(f"{whose}{text}")
-    what = "have not been refreshed yet" if backfill.scope.refresh else "are missing"
-    for endpoint, labels in undone.items():
-        out.print(f"{whose}{endpoint.name}: {len(labels):,} of {len(states[endpoint]):,} {what}.")
-    if not undone:
+    what = "still to be requested again" if backfill.scope.refresh else "missing"
+    for endpoint, labels in unfinished.items():
+        out.print(f"{whose}{endpoint.name}: {len(labels):,} of {len(states[endpoint]):,} are {what}.")
+    if not unfinished:
         return 1 if backfill.failures else 0
     causes = [error for found in errors.values() for error in found]
     if backfill.failures or not causes or any(not isinstance(error, _RETRIED_LATER) for error in causes):
         person = any(isinstance(error, NeedsPerson) for error in causes)
         when = "When that is done, run" if person else "Run"
-        out.print(f"{whose}{when} the same again to go on; what has landed is not asked again.")
+        out.print(f"{whose}{when} the same command again to continue; stored labels are not requested again.")
         return 1
     if any(isinstance(error, QuotaExhausted) for error in causes):
-        out.print(f"{whose}{_when_it_goes_on(backfill, undone)}")
+        out.print(f"{whose}{_when_to_continue(backfill, unfinished)}")
         return 3
     return 1
 
@@ -159,27 +158,27 @@ def _reasons(errors: Mapping[Endpoint, Sequence[WeChatError]]) -> list[str]:
     return [str(error) for error in {(error.endpoint, error.message): error for error in found}.values()]
 
 
-def _undone(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> dict[Endpoint, set[dt.date]]:
+def _unfinished(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> dict[Endpoint, set[dt.date]]:
     """Return the labels of each endpoint that are missing, or that a refresh has not requested again."""
-    undone = {
+    unfinished = {
         endpoint: {label for label, state in labels.items() if state is State.MISSING}
         for endpoint, labels in states.items()
     }
     if backfill.scope.refresh:
         for report in backfill.reports:
-            undone[report.endpoint] |= {each.label for each in report.undone}
-    return {endpoint: labels for endpoint, labels in undone.items() if labels}
+            unfinished[report.endpoint] |= {each.label for each in report.undone}
+    return {endpoint: labels for endpoint, labels in unfinished.items() if labels}
 
 
-def _when_it_goes_on(backfill: Backfill, undone: Mapping[Endpoint, set[dt.date]]) -> str:
+def _when_to_continue(backfill: Backfill, unfinished: Mapping[Endpoint, set[dt.date]]) -> str:
     """Return when the quota is available again, and how many days the rest takes at today's rate."""
     now = beijing_now()
     with backfill.ingest.warehouse.open_published() as con:
         today = past_calls.calls_since(con, backfill.account.name, midnight_of(now))
-    days = max(-(-len(plan_windows(each, labels)) // max(today[each.name], 1)) for each, labels in undone.items())
+    days = max(-(-len(plan_windows(each, labels)) // max(today[each.name], 1)) for each, labels in unfinished.items())
     whole = now.date() + dt.timedelta(days=days)
-    how = "it asks only for what is left" if backfill.scope.refresh else "or let the schedules do it"
+    how = "only what is left is requested" if backfill.scope.refresh else "or let the schedules do it"
     return (
-        "Today's quota is used up. It goes on after 00:00 Beijing time: run the same again then"
-        f" ({how}); at this rate everything is there about {whole:%A}, {whole}."
+        "Today's quota is used up. Run the same command again after 00:00 Beijing time"
+        f" ({how}). At this rate everything is stored by about {whole:%A}, {whole}."
     )

@@ -45,19 +45,19 @@ def table(first: str, *numbers: str) -> Table:
     return made
 
 
-def number(value: int) -> str:
+def format_number(value: int) -> str:
     """Format a number with thousands separators."""
     return f"{value:,}"
 
 
-def warn_of_no_login(host: str, may: str) -> None:
+def warn_no_login(host: str, may: str) -> None:
     """Print a warning of what anybody who reaches `host` may do, unless only this machine can reach it."""
     if not is_loopback(host):
-        click.echo(f"Warning: there is no login. Whoever can reach {host} can {may}.", err=True)
+        click.echo(f"Warning: there is no login. Anyone who can reach {host} can {may}.", err=True)
 
 
 @contextmanager
-def needs(extra: str) -> Iterator[None]:
+def require_extra(extra: str) -> Iterator[None]:
     """Turn a missing optional dependency into an error that says how to install it."""
     try:
         yield

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import beijing_now
-from wx_datacube.cli.console import console, needs, table
+from wx_datacube.cli.console import console, require_extra, table
 from wx_datacube.cli.processes import run_module
 from wx_datacube.cli.report import run_report
 from wx_datacube.config.environment import find_project, load_settings, process_environment
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeUp:
+class DemoAccount:
     """The made-up account while its WeChat is emulated: its folder, its last day, its processes' environment."""
 
     folder: Path
@@ -40,9 +40,9 @@ class MadeUp:
 
 
 @contextmanager
-def made_up(project: Path, days: int) -> Iterator[MadeUp]:
+def demo_account(project: Path, days: int) -> Iterator[DemoAccount]:
     """Emulate WeChat for a project folder's demo, with a history of the newest settled `days`."""
-    with needs("emulator"):
+    with require_extra("emulator"):
         from wx_datacube.emulator.testing import wechat
     folder, end = demo.demo_folder(project), demo.newest_settled_day(beijing_now())
     start = end - dt.timedelta(days=days - 1)
@@ -50,7 +50,7 @@ def made_up(project: Path, days: int) -> Iterator[MadeUp]:
         environ = demo.demo_environment(
             process_environment(), folder, start, emulated.api_url, emulated.appid, emulated.secret
         )
-        yield MadeUp(folder, end, environ, emulated)
+        yield DemoAccount(folder, end, environ, emulated)
 
 
 def run_demo(days: int) -> int:
@@ -59,9 +59,9 @@ def run_demo(days: int) -> int:
     project = find_project(process_environment(), Path.cwd())
     if project is None:
         raise no_project("the demo has its own folder in it")
-    with made_up(project, days) as account:
+    with demo_account(project, days) as account:
         folder = os.path.relpath(account.folder)
-        out.print(f"A made-up account on an emulated WeChat; everything is kept in {folder}/")
+        out.print(f"Demo: a made-up account on an emulated WeChat, in {folder}/")
         command = ["backfill", "--end", account.end.isoformat()]
         code = run_module("wx_datacube", command, account.folder, account.environ)
         calls = sum(1 for call in account.emulated.control.calls() if call.endpoint in BY_NAME)
@@ -75,16 +75,16 @@ def _show(out: Console, settings: Settings, calls: int) -> None:
     out.print(f"It took {calls:,} calls. The last seven days in {database}:\n")
     shown = table("date", "users", "messages", "messages_per_user")
     with Warehouse(settings.database).open_published() as con:
-        for row in con.execute(_LAST_DAYS).fetchall():
+        for row in con.execute(_LAST_DAYS_SQL).fetchall():
             shown.add_row(*map(str, row))
     out.print(shown)
     look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly ORDER BY date').show()"
-    out.print(f'Look at it:      {os.path.relpath(sys.executable)} -c "{look}"')
+    out.print(f'Query it:        {os.path.relpath(sys.executable)} -c "{look}"')
     if find_spec("altair") is not None:
-        out.print(f"As a report:     {os.path.relpath(run_report(settings, settings.accounts[0], 'zh')[0])}")
+        out.print(f"Open the report: {os.path.relpath(run_report(settings, settings.accounts[0], 'zh')[0])}")
     out.print("In Dagster's UI: wx-datacube ui, which is `make ui` in a clone")
-    out.print("Your account:    .env.example, README.md, README.zh-CN.md")
+    out.print("Your account:    see README.md or README.zh-CN.md, and .env.example")
 
 
-_LAST_DAYS = """
+_LAST_DAYS_SQL = """
 SELECT date, users, messages, round(messages_per_user, 2) FROM totals_daily ORDER BY date DESC LIMIT 7"""

@@ -19,14 +19,14 @@ from wx_datacube.orchestration.doctor import examine_dagster
 def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
     """Examine the accounts and print each finding as it comes; return the exit code."""
     click.echo(sources(settings))
-    code = max(_look(settings, each) for each in accounts)
+    code = max(_run_checks(settings, each) for each in accounts)
     if list(accounts) == list(settings.accounts) and (left := not_configured(settings)):
-        click.echo("Besides")
+        click.echo("Other")
         _show(Examined(True, explain_not_configured(left)))
     return code
 
 
-def _look(settings: Settings, account: Account) -> int:
+def _run_checks(settings: Settings, account: Account) -> int:
     click.echo(f"Account {account.name}")
     code = max(map(_show, chain(examine(settings, account), examine_dagster(settings, account))))
     if code == 0:
@@ -34,6 +34,6 @@ def _look(settings: Settings, account: Account) -> int:
     return code
 
 
-def _show(finding: Examined) -> int:
-    click.echo(f"  {'ok ' if finding.ok else 'NO '} {finding.text}")
-    return 0 if finding.ok else 1
+def _show(examined: Examined) -> int:
+    click.echo(f"  {'ok  ' if examined.ok else 'FAIL'} {examined.text}")
+    return 0 if examined.ok else 1

@@ -41,7 +41,7 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
     """Heal what the checks of these names find, or all of `HEALABLE`; return the exit code."""
     settings.require_project()  # fails before anything is announced
     chosen = names or HEALABLE
-    found, due, last = _look(settings, account)
+    found, due, last = _examine(settings, account)
     wanted = _labels(found, chosen) & due
     others = _labels(found, HEALABLE) - wanted
     done: Labels = set()
@@ -51,7 +51,7 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
         if code := run_backfill(settings, account, scope):
             return code
         done |= wanted
-        found, due, last = _look(settings, account)
+        found, due, last = _examine(settings, account)
         wanted = (_labels(found, chosen) | _labels(found, HEALABLE) - others) & due - done
     if done:
         from wx_datacube.orchestration.materialize import run_checks_now
@@ -60,7 +60,7 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
     return _show_outcome(account, [each for name in chosen for each in found[name]], bool(done))
 
 
-def _look(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]], Labels, int]:
+def _examine(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]], Labels, int]:
     """Return each check's current findings, the labels that may be requested, and the newest call they are based on."""
     warehouse = Warehouse(settings.database)
     found: dict[str, list[Finding]] = {name: [] for name in HEALABLE}
@@ -91,8 +91,8 @@ def _announce(account: Account, scope: Scope, follow_up: bool) -> None:
     labels = scope.labels or {}
     calls = sum(len(plan_windows(BY_NAME[name], of)) for name, of in labels.items())
     number = sum(map(len, labels.values()))
-    why = "what the new answers make suspect" if follow_up else "what is flagged"
-    click.echo(f"{account.name}: asking again for {why}: {_counted(number, 'label')}, {_counted(calls, 'call')}")
+    why = "labels affected by the new answers" if follow_up else "failed checks"
+    click.echo(f"{account.name}: requesting again: {why}: {_counted(number, 'label')}, {_counted(calls, 'call')}")
     for endpoint in scope.endpoints:
         dates = sorted(labels[endpoint.name])
         span = f"{dates[0]}" if len(dates) == 1 else f"{len(dates):,} labels from {dates[0]} to {dates[-1]}"
@@ -107,13 +107,13 @@ def _show_outcome(account: Account, left: Sequence[Finding], healed: bool) -> in
     if not left:
         click.echo(f"{account.name}: {'healed, the checks pass' if healed else 'nothing to heal, the checks pass'}.")
         return 0
-    still = "still found after WeChat's new answers" if healed else "found, and nothing of it can be asked again"
+    still = "problems remain after WeChat's new answers" if healed else "problems found that can't be requested again"
     click.echo(f"{account.name}: {len(left):,} {still}:", err=True)
     for each in left[:_SHOWN]:
         click.echo(f"  {each.endpoint} {each.ref_date}: {each.what}", err=True)
     if healed:
-        click.echo("So it is WeChat's doing: tell its support, with the rid in datacube.api_calls.", err=True)
+        click.echo("The cause is at WeChat: contact its support with the rid in datacube.api_calls.", err=True)
     else:
         start = f"{account.with_own_variables('WX_DATACUBE_START')}={account.start}"
-        click.echo(f"What lies before {start} is asked again once it is earlier.", err=True)
+        click.echo(f"Labels before {start} are requested again only after you set an earlier date.", err=True)
     return 1

@@ -20,25 +20,25 @@ def run_init(folder: Path) -> int:
         made, others = make_project(folder)
     except OSError as error:
         raise SettingsError(
-            f"{folder} can't be made a project folder: {error.strerror}.", advice="Name one that you may write to."
+            f"{folder} can't be made a project folder: {error.strerror}.", advice="Name a folder that you can write to."
         ) from None
     whole = folder.resolve()
     click.echo(f"Project folder {whole}: {'made ' + ', '.join(made) if made else 'nothing to make'}")
-    click.echo("What comes next, in that folder:")
+    click.echo("Next, in that folder:")
     if not (folder / ".env").exists():
-        click.echo("  cp .env.example .env && chmod 600 .env    then AppID and AppSecret go into .env")
-    click.echo("  wx-datacube doctor                        says what is still in the way")
-    click.echo("  wx-datacube backfill                      brings in the history; wx-datacube ui shows it")
+        click.echo("  cp .env.example .env && chmod 600 .env    then enter AppID and AppSecret in .env")
+    click.echo("  wx-datacube doctor                        checks the setup")
+    click.echo("  wx-datacube backfill                      fetches the history; wx-datacube ui shows it")
     lacking = {extra: what for extra, (module, what) in _EXTRAS.items() if find_spec(module) is None}
     if lacking:
         click.echo(f"Not installed, for {', '.join(lacking.values())}: {how_to_install(*lacking)}")
     home = process_environment().get("DAGSTER_HOME", "").strip()
     if home and Path(home).expanduser().resolve() != whole:
-        click.echo(f"DAGSTER_HOME is {home}: while it is set, commands use that folder. Unset it here.", err=True)
+        click.echo(f"DAGSTER_HOME is {home}: while it is set, commands use that folder. Unset it.", err=True)
     if others:
         click.echo(
-            f"Left as found, and not what this version would make: {', '.join(others)}."
-            " To compare, let `wx-datacube init` make another folder.",
+            f"Left unchanged, and different from this version's: {', '.join(others)}."
+            " To compare, run `wx-datacube init` on another folder.",
             err=True,
         )
     if lines := missing_gitignore_lines(folder):

@@ -24,7 +24,7 @@ def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Map
     start runs a second time.
     """
     theirs, ours = Pipe(duplex=False)
-    with endings_are_ctrl_c(), theirs, ours:
+    with signals_as_interrupt(), theirs, ours:
         reading = theirs.fileno()
         command = [sys.executable, *flags, "-m", "wx_datacube.cli.watchdog", str(reading), module, *arguments]
         process = subprocess.Popen(command, cwd=folder, env=environ, process_group=0, pass_fds=[reading])
@@ -42,12 +42,12 @@ def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Map
 
 
 @contextmanager
-def endings_are_ctrl_c() -> Iterator[None]:
+def signals_as_interrupt() -> Iterator[None]:
     """Treat a closed terminal, `kill` and a service manager's stop like Ctrl-C, so that no paid call is lost.
 
     Signals that are ignored stay ignored: `nohup` is meant to survive the terminal.
     """
-    heeded = [number for number in _ENDINGS if signal.getsignal(number) is not signal.SIG_IGN]
+    heeded = [number for number in _TERMINATION_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, signal.default_int_handler) for number in heeded}
     try:
         yield
@@ -56,4 +56,4 @@ def endings_are_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TERMINATION_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -19,8 +19,8 @@ def run_replay(warehouse: Warehouse, account: str | None) -> int:
     if left_out:
         numbers = ", ".join(map(str, left_out[:10])) + (", …" if len(left_out) > 10 else "")
         click.echo(
-            f"Left out, since their stored answer can't be read: {len(left_out):,} calls (call_id {numbers})."
-            " What no other call has answered for is missing now: `wx-datacube backfill` asks for it.",
+            f"Skipped {len(left_out):,} calls whose stored answer can't be read (call_id {numbers})."
+            " Labels without another answer are missing now: fetch them with `wx-datacube backfill`.",
             err=True,
         )
     whose = f" of {account}" if account else ""

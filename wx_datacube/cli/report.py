@@ -4,9 +4,9 @@ import datetime as dt
 from pathlib import Path
 
 from wx_datacube.catalog.periods import beijing_now
-from wx_datacube.cli.console import needs
+from wx_datacube.cli.console import require_extra
 from wx_datacube.config.settings import Account, Settings
-from wx_datacube.operations.report import report_file
+from wx_datacube.operations.report import default_report_path
 from wx_datacube.warehouse.files import Warehouse
 
 
@@ -19,13 +19,13 @@ def run_report(
     output: Path | None = None,
 ) -> tuple[Path, bool]:
     """Write the report of one account; return its path, and whether it is empty because nothing was ever requested."""
-    with needs("report"):
+    with require_extra("report"):
         from wx_datacube.operations.report.page import save
     from wx_datacube.operations.report.figures import read_figures
 
     now = beijing_now()
     with Warehouse(settings.database).open_published() as con:
         figures = read_figures(con, account.name, account.start, now, first, last)
-    output = output or report_file(settings.database, account.name)
+    output = output or default_report_path(settings.database, account.name)
     save(figures, language, settings.database, now, output)
-    return output, figures.asked_at is None
+    return output, figures.last_requested_at is None

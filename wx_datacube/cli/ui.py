@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import click
 
-from wx_datacube.cli.console import not_installed, warn_of_no_login
-from wx_datacube.cli.demo import made_up
+from wx_datacube.cli.console import not_installed, warn_no_login
+from wx_datacube.cli.demo import demo_account
 from wx_datacube.cli.processes import run_module
 from wx_datacube.config.environment import child_environment
 from wx_datacube.config.settings import Settings
@@ -29,8 +29,8 @@ def run_ui(settings: Settings, host: str = "127.0.0.1", port: int | None = None)
     project = settings.require_project()
     if any(account.can_call or account.settings_error for account in settings.accounts):
         return _dagster_dev(project, child_environment(settings) | {"DAGSTER_HOME": str(project)}, listening)
-    with made_up(project, DAYS) as account:
-        click.echo(f"No account is configured in .env: this is the demo, kept in {account.folder}")
+    with demo_account(project, DAYS) as account:
+        click.echo(f"No account is configured in .env: showing the demo in {account.folder}")
         return _dagster_dev(account.folder, account.environ, listening)
 
 
@@ -53,7 +53,7 @@ def _free_port(host: str, port: int | None) -> int:
             return _try_port(host, 0)
         raise SettingsError(
             f"Port {port or _DAGSTERS_PORT} of {host} can't be used: {error.strerror}.",
-            advice="Name another one with --port.",
+            advice="Choose another port with --port.",
         ) from None
 
 
@@ -73,24 +73,24 @@ def _dagster_dev(folder: Path, environ: Mapping[str, str], listening: _Listening
     # locations.
     workspace = ["--workspace", "workspace.yaml"] if (folder / "workspace.yaml").exists() else []
     host, port = listening
-    warn_of_no_login(host, "start runs, and read what Dagster shows")
-    with _only_one(folder):
-        click.echo("Dagster's UI, for looking and trying; for a server see docs/deploy.md. Ctrl-C ends it.")
+    warn_no_login(host, "start runs, and read what Dagster shows")
+    with _single_instance(folder):
+        click.echo("Dagster's UI for this machine; for a server see docs/deploy.md. Ctrl-C ends it.")
         click.echo(f"In about 15 seconds: http://{f'[{host}]' if ':' in host else host}:{port}")
         command = ["dev", *workspace, "--host", host, "--port", str(port)]
         return run_module("dagster", command, folder, environ, *quiet)
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
+def _single_instance(folder: Path) -> Iterator[None]:
     history = folder / ".dagster"
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(history / "ui.lock", timeout=0))
         except TimeoutError as holder:
             raise SettingsError(
-                f"Dagster's UI runs on {folder} already (process {holder}).",
-                advice="Use that one, or end it first: two Dagster daemons would start the same runs twice.",
+                f"Dagster's UI already runs on {folder} (process {holder}).",
+                advice="Use that one, or stop it first: two Dagster daemons would start the same runs twice.",
             ) from None
         except OSError as error:
             raise unwritable(history, error, "name another folder in dagster.yaml") from None

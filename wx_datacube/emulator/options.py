@@ -108,53 +108,59 @@ class Options:
 
     appid: str = field(default="wx5eed0fda7acbe011", metadata=_about(WORD, "AppID of the made-up account."))
     secret: str = field(default="0123456789abcdef" * 2, metadata=_about(WORD, "AppSecret of the made-up account."))
-    seed: int = field(default=0, metadata=_about(NUMBER, "Another seed, another world."))
-    messages_per_day: int = field(default=300, metadata=_about(SIZE, "Size of the grown-up account."))
-    silent_share: float = field(default=0.03, metadata=_about(SHARE, "Share of days without a message."))
+    seed: int = field(default=0, metadata=_about(NUMBER, "Seed of the made-up figures."))
+    messages_per_day: int = field(
+        default=300, metadata=_about(SIZE, "Messages per day once the account is about five years old.")
+    )
+    silent_share: float = field(default=0.03, metadata=_about(SHARE, "Share of days without messages."))
     start: dt.date = field(default=HISTORY_START, metadata=_about(DAY, "First day of the account."))
     clock: dt.datetime | None = field(
-        default=None, metadata=_about(MOMENT, "Run from this Beijing time on (2026-11-24T09:00), not from now.")
+        default=None, metadata=_about(MOMENT, "Beijing time to start at, e.g. 2026-11-24T09:00. Default: now.")
     )
     frozen: bool = field(default=False, metadata=_about(SWITCH, "Stop the clock."))
     publish_at: dt.time = field(
-        default=dt.time(8), metadata=_about(TIME, "Beijing time at which yesterday's figures appear.")
+        default=dt.time(8), metadata=_about(TIME, "Beijing time at which yesterday's figures are published.")
     )
     refuse_unpublished: bool = field(
         default=False, metadata=_about(SWITCH, "Answer 61503 instead of an empty list before publication.")
     )
-    quota: int = field(default=1000, metadata=_about(COUNT, "Calls a Beijing day for each statistics endpoint."))
+    quota: int = field(default=1000, metadata=_about(COUNT, "Daily calls per statistics endpoint (Beijing time)."))
     endpoint_quota: tuple[tuple[str, int], ...] = field(
-        default=(), metadata=_about(ENDPOINT_QUOTA, "Another quota for one endpoint.", many=True)
+        default=(), metadata=_about(ENDPOINT_QUOTA, "Quota of one endpoint, instead of --quota.", many=True)
     )
     token_quota: int | None = field(
-        default=None, metadata=_about(COUNT, "Token calls a day; WeChat's: 2,000 of token, 500,000 of stable_token.")
+        default=None, metadata=_about(COUNT, "Daily token calls. Default: 2,000 for token, 500,000 for stable_token.")
     )
-    rate_limit: int | None = field(default=None, metadata=_about(NATURAL, "Calls a minute and endpoint (45011)."))
-    token_lifetime: int = field(default=7200, metadata=_about(SECONDS, "Seconds that a token is valid."))
+    rate_limit: int | None = field(
+        default=None, metadata=_about(NATURAL, "Calls per minute per endpoint; more are refused (45011).")
+    )
+    token_lifetime: int = field(default=7200, metadata=_about(SECONDS, "Lifetime of a token in seconds."))
     whitelist: tuple[str, ...] = field(
-        default=(), metadata=_about(TEXT, "Only these addresses may fetch tokens (40164).", many=True)
+        default=(), metadata=_about(TEXT, "An address that may fetch tokens; others are refused (40164).", many=True)
     )
-    secret_frozen: bool = field(default=False, metadata=_about(SWITCH, "The AppSecret is frozen (40243)."))
-    denied: tuple[str, ...] = field(default=(), metadata=_about(TEXT, "Not granted to the account (48001).", many=True))
+    secret_frozen: bool = field(default=False, metadata=_about(SWITCH, "Refuse the AppSecret as frozen (40243)."))
+    denied: tuple[str, ...] = field(
+        default=(), metadata=_about(TEXT, "An endpoint not granted to the account (48001); * for all.", many=True)
+    )
     retired: tuple[str, ...] = field(
-        default=OFFLINE, metadata=_about(TEXT, "Taken offline by WeChat (47009).", many=True)
+        default=OFFLINE, metadata=_about(TEXT, "An endpoint taken offline by WeChat (47009).", many=True)
     )
     one_label: bool = field(
-        default=False, metadata=_about(SWITCH, "Refuse windows that hold several weeks or months (61501).")
+        default=False, metadata=_about(SWITCH, "Refuse windows with several weeks or months (61501).")
     )
     partial: bool = field(
-        default=False, metadata=_about(SWITCH, "Windows that hold several weeks or months bring the oldest only.")
+        default=False, metadata=_about(SWITCH, "Return only the oldest label of a window with several weeks or months.")
     )
     stray_rows: bool = field(
         default=False,
-        metadata=_about(SWITCH, "As in August 2022: one-day windows bring rows up to two years older."),
+        metadata=_about(SWITCH, "One-day windows also return rows up to two years older (August 2022)."),
     )
     dirty_rows: bool = field(
-        default=False, metadata=_about(SWITCH, "Windows that touch early December 2014 bring rows of the days before.")
+        default=False, metadata=_about(SWITCH, "Windows in early December 2014 also return rows of the days before.")
     )
-    latency: int = field(default=0, metadata=_about(MILLISECONDS, "Milliseconds that every answer takes."))
+    latency: int = field(default=0, metadata=_about(MILLISECONDS, "Delay of every answer in milliseconds."))
     faults: tuple[Fault, ...] = field(
-        default=(), metadata=_about(FAULT, f"What goes wrong, and when: {Fault.GRAMMAR}.", many=True)
+        default=(), metadata=_about(FAULT, f"A deliberate failure: {Fault.GRAMMAR}.", many=True)
     )
 
     def changed(self, values: Mapping[str, object]) -> "Options":

@@ -72,10 +72,10 @@ PAGE = """<!DOCTYPE html>
 </head>
 <body>
 <main>
-<h1>An emulated WeChat</h1>
+<h1>Emulated WeChat</h1>
 <p>WeChat’s statistics API (<code>datacube</code>) with a made-up account behind it, served by
-<code>wx-datacube emulator</code>. Nothing here is real, nothing is sent to WeChat, and the secret below is worth
-nothing elsewhere.</p>
+<code>wx-datacube emulator</code>. Nothing here is real and nothing is sent to WeChat; the secret below works only
+here.</p>
 
 <section aria-labelledby="account">
 <h2 id="account">Account</h2>
@@ -90,7 +90,7 @@ nothing elsewhere.</p>
 <section aria-labelledby="quota">
 <h2 id="quota">Quota</h2>
 <div class="wide" role="region" aria-labelledby="quota" tabindex="0"><table>
-<caption>Calls of this Beijing day; it begins anew at midnight.</caption>
+<caption>Calls today (Beijing time); the quota resets at midnight.</caption>
 <thead><tr><th scope="col">call</th><th scope="col" class="number">used</th>
 <th scope="col" class="number">of</th><td></td></tr></thead>
 <tbody>{quota}</tbody>
@@ -104,11 +104,11 @@ nothing elsewhere.</p>
 
 <section aria-labelledby="try">
 <h2 id="try">Try it</h2>
-<p>First a token, then a line for each endpoint; the dates are the newest that are published.</p>
+<p>First fetch a token, then call an endpoint; the dates are the newest that are published.</p>
 {lines}
-<p class="soft">While it runs it can be watched and changed: <a href="/_emulator/state">state</a>,
+<p class="soft">Inspect and change the running emulator: <a href="/_emulator/state">state</a>,
 <a href="/_emulator/options">options</a>, <a href="/_emulator/journal">journal</a>; <code>docs/emulator.md</code> lists
-the controls. This page shows the moment it was loaded.</p>
+the controls. Reload this page to update it.</p>
 </section>
 </main>
 </body>
@@ -127,12 +127,12 @@ def page_of(account: Account, request: Request) -> Response:
                 "API": url,
                 "AppID": options.appid,
                 "AppSecret": options.secret,
-                "Size": f"{options.messages_per_day:,} messages a day, seed {options.seed}, since {options.start}",
+                "Size": f"{options.messages_per_day:,} messages per day, seed {options.seed}, since {options.start}",
             }
         ),
         clock=_list(
             {
-                "Beijing time": f"{now:%Y-%m-%d %H:%M:%S}, {'standing still' if account.clock.frozen else 'running'}",
+                "Beijing time": f"{now:%Y-%m-%d %H:%M:%S}, {'frozen' if account.clock.frozen else 'running'}",
                 "Yesterday’s figures": f"published at {options.publish_at:%H:%M}",
             }
         ),
@@ -173,7 +173,7 @@ def _calls(newest: Iterable[Call], number: int) -> str:
     if not rows:
         return '<p class="soft">None yet.</p>'
     names = "".join(f'<th scope="col">{name}</th>' for name in ("call", "answer", "days", "at", "fault"))
-    caption = f"The newest first, of {number:,}."
+    caption = f"Newest first, of {number:,}."
     return f"<table><caption>{caption}</caption><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>"
 
 

@@ -19,12 +19,15 @@ def after_renaming(settings: Settings, old: str, new: str) -> str:
     if account is None:
         if _configured(settings, new):
             return f"The settings already name {new}."
-        return f"{new} is not configured. To continue, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one)."
+        return (
+            f"{new} is not configured. To fetch data for it, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for"
+            " one)."
+        )
     fields = {name.removeprefix(account.variable("")): name for name in defined_variables(settings, account)}
     moves = [f"{name} becomes {variable(new, field)}" for field, name in fields.items()]
     if account.single:
         several = ", ".join([f"WX_DATACUBE_ACCOUNTS={new},…", *moves])
-        return f"In .env: WX_DATACUBE_ACCOUNT={new}. Or, with several accounts, instead of it: {several}."
+        return f"In .env: WX_DATACUBE_ACCOUNT={new}. Or, with several accounts: {several}."
     return f"In .env: {', '.join([f'{new} instead of {old} in WX_DATACUBE_ACCOUNTS', *moves])}."
 
 
@@ -32,8 +35,8 @@ def after_removal(settings: Settings, name: str) -> str:
     """Describe what to remove from `.env` together with an account."""
     account = _configured(settings, name)
     if account is None:
-        return f"{name} is not configured: there is nothing to change in .env."
-    named = "WX_DATACUBE_ACCOUNT, if set" if account.single else f"{name} in WX_DATACUBE_ACCOUNTS"
+        return f"{name} is not configured: .env needs no change."
+    named = "WX_DATACUBE_ACCOUNT, if it is set" if account.single else f"{name} in WX_DATACUBE_ACCOUNTS"
     lines = ", ".join([named, *defined_variables(settings, account)])
     return f"Remove from .env, or the next run fetches everything again: {lines}."
 
@@ -51,8 +54,8 @@ def not_configured(settings: Settings) -> list[str]:
 def explain_not_configured(names: Sequence[str]) -> str:
     """Explain what it means that these accounts are stored but not configured."""
     return (
-        f"Stored but not configured: {', '.join(names)}. Nothing is fetched for them. To continue with one, name it in"
-        f" WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one); to delete it: wx-datacube remove-account {names[0]}"
+        f"Stored but not configured: {', '.join(names)}. Nothing is fetched for them. To fetch one again, name it in"
+        f" WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one); to remove it: wx-datacube remove-account {names[0]}"
     )
 
 

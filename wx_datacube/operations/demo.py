@@ -28,8 +28,8 @@ def demo_folder(project: Path) -> Path:
     dotenv = folder / ".env"
     if os.path.lexists(dotenv) and not (dotenv.is_file() and dotenv.read_bytes() == _DOTENV.encode()):
         raise SettingsError(
-            f"There is a .env in {folder}. The demo reads none, so that it never calls the real WeChat.",
-            advice="Move it away. The .env of your own account belongs in the project folder.",
+            f"{folder} contains a .env. The demo doesn't read one, so that it never calls the real WeChat.",
+            advice="Move it away; that of your own account belongs into the project folder.",
         )
     for name in DAGSTER_FILES:
         _write(folder / name, template(name))

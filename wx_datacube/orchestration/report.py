@@ -16,7 +16,7 @@ from dagster_duckdb import DuckDBResource
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WxDatacubeError
-from wx_datacube.operations.report import report_file
+from wx_datacube.operations.report import default_report_path
 from wx_datacube.operations.report.figures import Figures, read_figures
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
 from wx_datacube.orchestration.failure import explained_failure
@@ -63,8 +63,7 @@ def build_report(
         ),
     )
     def report(context: dg.AssetExecutionContext, config: ReportConfig) -> dg.MaterializeResult[Any]:
-        duckdb: DuckDBResource = getattr(context.resources, duckdb_key)
-        return _write_report(account, duckdb, config.lang, clock())
+        return _write_report(account, getattr(context.resources, duckdb_key), config.lang, clock())
 
     return report
 
@@ -76,7 +75,7 @@ def _write_report(account: str, duckdb: DuckDBResource, lang: str, now: dt.datet
     if lang not in LANGUAGES:
         raise explained_failure(SettingsError(f"lang is {lang!r}; it should be one of {', '.join(LANGUAGES)}."))
     database = Path(duckdb.database)
-    output = report_file(database, account)
+    output = default_report_path(database, account)
     try:
         start = load_settings().account(account).start
         with _reading(duckdb, database) as con:
@@ -95,9 +94,11 @@ def _reading(duckdb: DuckDBResource, database: Path) -> AbstractContextManager[C
 
 
 def _made(figures: Figures) -> dict[str, str]:
-    if figures.asked_at is None:
+    if figures.last_requested_at is None:
         return {}
-    return {"made from": f"answers up to call_id {figures.call_id}, {figures.asked_at:%Y-%m-%d %H:%M} in Beijing"}
+    return {
+        "made from": f"answers up to call_id {figures.call_id}, {figures.last_requested_at:%Y-%m-%d %H:%M} in Beijing"
+    }
 
 
 _DESCRIPTION = (

@@ -124,7 +124,7 @@ def test_a_stretch_of_time_is_brushed(it: Shop, written: dict[str, Path], page: 
     page.wait_for_function("text => document.getElementById('chosen').value !== text", arg=before)
 
     said = re.fullmatch(
-        r"(\S+) to (\S+): ([\d,]+) messages, ([\d,]+) users a day; the (\d+) days before: ([\d,]+) messages, .*",
+        r"(\S+) to (\S+): ([\d,]+) messages, ([\d,]+) users per day; previous (\d+) days: ([\d,]+) messages, .*",
         reader.chosen,
     )
     assert said is not None
@@ -153,7 +153,7 @@ def test_a_stretch_of_time_is_chosen_by_keyboard(written: dict[str, Path], page:
     assert reader.button("近 30 天").get_attribute("aria-pressed") == "true"
     reader.button("全部").click()
     page.wait_for_function("document.getElementById('chosen').value.startsWith('2026-01-0')")
-    assert re.search("之前 327 天：无数据$", reader.chosen)
+    assert re.search("此前 327 天：无数据$", reader.chosen)
     assert reader.complaints == []
 
 
@@ -207,6 +207,6 @@ def test_a_screen_reader_gets_the_figures(written: dict[str, Path], page: Page) 
     assert page.get_by_role("table").count() >= 5
     assert {page.locator(f"#{name}").get_attribute("role") for name in CHARTS} == {"img"}
     assert page.get_by_role("img", name="Busiest: ").count() == 1
-    assert page.get_by_role("img", name="Everything that is due is there.").count() == 1
+    assert page.get_by_role("img", name="All data that is due is stored.").count() == 1
     assert page.locator("#chosen").get_attribute("aria-live") == "polite"
-    assert page.get_by_role("columnheader", name="against 7 days before").count() == 1
+    assert page.get_by_role("columnheader", name="vs. 7 days earlier").count() == 1

@@ -113,10 +113,16 @@ WRONG_USE = {
     "start after end": (["backfill", "--start", "2020-02-02", "--end", "2020-02-01"], "2020-02-02 is after --end"),
     "no date but a statement": (["backfill", "--start", "2020-02-01'; DROP TABLE x; --"], "does not match"),
     "no date": (["backfill", "--start", "tomorrow"], "'tomorrow' does not match the format"),
-    "a day that there is not": (["backfill", "--start", "2020-02-30"], "'--start': there is no day 2020-02-30."),
-    "a day of a report that there is not": (["report", "--to", "2021-02-29"], "'--to': there is no day 2021-02-29."),
-    "start in the future": (["backfill", "--start", "2999-01-01"], "2999-01-01 lies in the future"),
-    "end in the future": (["backfill", "--end", "2999-01-01"], "2999-01-01 lies in the future"),
+    "a day that there is not": (
+        ["backfill", "--start", "2020-02-30"],
+        "'--start': 2020-02-30 is not a date that exists.",
+    ),
+    "a day of a report that there is not": (
+        ["report", "--to", "2021-02-29"],
+        "'--to': 2021-02-29 is not a date that exists.",
+    ),
+    "start in the future": (["backfill", "--start", "2999-01-01"], "2999-01-01 is in the future"),
+    "end in the future": (["backfill", "--end", "2999-01-01"], "2999-01-01 is in the future"),
     "end before history": (["backfill", "--end", "2014-11-30"], "(WX_DATACUBE_START)"),
     "unknown account": (["backfill", "--account", "shop"], "There is no account of the name 'shop'"),
     "unknown account of status": (["status", "--account", "shop"], "There is no account of the name 'shop'"),
@@ -330,6 +336,16 @@ def test_every_command_has_help(name: str, folder: Folder) -> None:
     options = [param for param in commands.commands.commands[name].params if isinstance(param, click.Option)]
     assert [option.name for option in options if not option.help] == []
     assert "Usage: wx-datacube" in out
+
+
+@pytest.mark.parametrize("command", ["", *commands.commands.commands])
+def test_help_fits_a_terminal_of_80_columns(command: str, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line of any help is wider than 80 columns or cut off with "..."."""
+    monkeypatch.setenv("COLUMNS", "80")
+    usage, *lines = folder.run(*filter(None, [command]), "--help")[1].splitlines()
+
+    assert len(usage) <= 80
+    assert [line for line in lines if len(line) > 80 or line.endswith("...")] == []
 
 
 def test_many_accounts_are_a_line_each(folder: Folder) -> None:
@@ -571,7 +587,7 @@ def test_a_report_lies_beside_the_database_unless_told_otherwise(folder: Folder)
     default = folder.run("report")
     chosen = folder.run("report", "--lang", "en", "--output", "sent/by mail.html", "--from", "2026-01-01")
 
-    empty = "It is empty: nothing is stored of shop. Run wx-datacube backfill first.\n"
+    empty = "It is empty: nothing is stored for shop. Run wx-datacube backfill first.\n"
     assert default == (1, f"Report of shop: {folder.path}/data/report_shop.html\n", empty)
     assert chosen == (1, "Report of shop: sent/by mail.html\n", empty)
     assert "<h1>shop 消息分析</h1>" in folder.contents()["data/report_shop.html"].decode()
@@ -634,7 +650,7 @@ def test_a_published_file_that_was_deleted_is_not_taken_for_no_data(
     code, out, err = folder.run(*command)
 
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "wx_datacube.writer.duckdb is, in which 1 call is stored. If no run is about to publish it: wx" in err
+    assert "wx_datacube.writer.duckdb exists and holds 1 call. Unless a run is about to publish it: wx" in err
     assert "wx-datacube replay" in err
     assert folder.run("replay")[0] == 0
     assert folder.run(*command)[0] == answers
@@ -696,7 +712,7 @@ def test_the_demo_goes_by_no_settings(folder: Folder, command: str) -> None:
     code, out, err = folder.run(command)
 
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert f"There is a .env in {folder.path / 'demo'}" in err
+    assert f"{folder.path / 'demo'} contains a .env." in err
 
 
 def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
@@ -706,7 +722,7 @@ def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
         code, out, err = folder.run("ui")
 
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert f"Dagster's UI runs on {folder.path} already (process {os.getpid()})." in err
+    assert f"Dagster's UI already runs on {folder.path} (process {os.getpid()})." in err
 
 
 def test_a_ui_that_others_can_reach_has_no_login(folder: Folder) -> None:
@@ -716,7 +732,7 @@ def test_a_ui_that_others_can_reach_has_no_login(folder: Folder) -> None:
         _, _, open_to_all = folder.run("ui", "--host", "0.0.0.0")
         _, _, local = folder.run("ui", "--host", "localhost")
 
-    assert "Warning: there is no login. Whoever can reach 0.0.0.0 can start runs" in open_to_all
+    assert "Warning: there is no login. Anyone who can reach 0.0.0.0 can start runs" in open_to_all
     assert "login" not in local
 
 
@@ -726,7 +742,7 @@ def test_an_emulator_that_others_can_reach_has_no_login(folder: Folder) -> None:
         code, _, err = folder.run("emulator", "--host", "0.0.0.0", "--port", str(taken.getsockname()[1]))
 
     assert code == 2
-    assert err.startswith("Warning: there is no login. Whoever can reach 0.0.0.0 can use the emulated account")
+    assert err.startswith("Warning: there is no login. Anyone who can reach 0.0.0.0 can use the emulated account")
 
 
 def test_a_ui_whose_history_can_not_be_written_says_so(folder: Folder) -> None:

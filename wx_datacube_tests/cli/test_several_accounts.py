@@ -18,11 +18,11 @@ from wx_datacube.alerts.alert import Alert, Source, Urgency
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import BEIJING
-from wx_datacube.cli import commands
+from wx_datacube.cli import commands, outcomes
 from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
-from wx_datacube.operations.report import report_file
+from wx_datacube.operations.report import default_report_path
 from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.warehouse.accounts import remove_account, rename_account
@@ -146,7 +146,7 @@ def test_the_weightiest_exit_code_is_the_commands(codes: list[int], worst: int) 
     """The command exits with the most severe code: 2, then 1, then 3, then 0."""
     accounts = [Account(f"a{number}", single=False) for number in range(len(codes))]
 
-    assert commands.for_each(accounts, lambda account: codes[int(account.name[1:])]) == worst
+    assert outcomes.for_each(accounts, lambda account: codes[int(account.name[1:])]) == worst
 
 
 def test_one_accounts_error_is_a_line_and_the_files_ends_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,10 +160,10 @@ def test_one_accounts_error_is_a_line_and_the_files_ends_all(capsys: pytest.Capt
         return 0
 
     accounts = [Account(name, single=False) for name in ("shop", "news")]
-    assert commands.for_each(accounts, lambda account: work(account, SettingsError("Wrong.", advice="Mend it."))) == 2
+    assert outcomes.for_each(accounts, lambda account: work(account, SettingsError("Wrong.", advice="Mend it."))) == 2
     assert capsys.readouterr().err == "wx-datacube: shop: Wrong. Mend it.\n"
     with pytest.raises(WarehouseError):
-        commands.for_each(accounts, lambda account: work(account, WarehouseError("Held.")))
+        outcomes.for_each(accounts, lambda account: work(account, WarehouseError("Held.")))
     assert done == ["shop", "news", "shop"]
 
 
@@ -179,9 +179,9 @@ def test_status_and_doctor_are_about_all(it: DagsterEnv, both: Company, run: Sai
     code, out, _ = run("doctor")
     shop, news = out.split("Account news")
     assert code == 1
-    assert shop.splitlines()[1:3] == ["Account shop", f"  NO  {wrong}"]
+    assert shop.splitlines()[1:3] == ["Account shop", f"  FAIL {wrong}"]
     assert news.count("is granted") == len(ENDPOINTS)
-    assert "NO " not in news
+    assert "FAIL" not in news
 
 
 @pytest.mark.long
@@ -290,7 +290,7 @@ def test_a_renamed_account_goes_on_at_no_call(it: DagsterEnv, both: Company, run
 
     code, out, err = run("rename-account", "news", "paper")
     assert (code, err) == (0, "")
-    assert "news is called paper now. The file as it was before: " in out
+    assert "Renamed news to paper. Backup: " in out
     assert (
         "In .env: paper instead of news in WX_DATACUBE_ACCOUNTS, WX_DATACUBE_NEWS_APPID becomes"
         " WX_DATACUBE_PAPER_APPID, WX_DATACUBE_NEWS_SECRET becomes WX_DATACUBE_PAPER_SECRET.\n" in out
@@ -333,7 +333,7 @@ def test_a_single_account_becomes_one_of_several(it: DagsterEnv, both: Company, 
     code, out, _ = run("rename-account", "default", "shop")
     assert code == 0
     assert (
-        "In .env: WX_DATACUBE_ACCOUNT=shop. Or, with several accounts, instead of it: WX_DATACUBE_ACCOUNTS=shop,…,"
+        "In .env: WX_DATACUBE_ACCOUNT=shop. Or, with several accounts: WX_DATACUBE_ACCOUNTS=shop,…,"
         " WX_DATACUBE_APPID becomes WX_DATACUBE_SHOP_APPID, WX_DATACUBE_SECRET becomes WX_DATACUBE_SHOP_SECRET,"
         " WX_DATACUBE_START becomes WX_DATACUBE_SHOP_START.\n" in out
     )
@@ -373,8 +373,8 @@ def test_without_a_yes_nothing_is_removed(it: DagsterEnv, both: Company, answer:
     done = remove(it, "news", answer)
 
     assert done.returncode == 1
-    assert done.stdout.startswith("news: 1 calls with their answers and 1 rows of figures are to go.\n")
-    assert done.stderr == "Nothing was changed: it wants a y as its answer.\n"
+    assert done.stdout.startswith("This deletes 1 calls with their answers and 1 rows of figures of news.\n")
+    assert done.stderr == "Aborted: answer y to confirm. Nothing was changed.\n"
     assert it.warehouse.database.read_bytes() == before
     assert not [path for path in it.warehouse.database.parent.iterdir() if "before" in path.name]
 
@@ -395,7 +395,7 @@ def test_a_removed_account_is_gone_from_file_and_dagster(it: DagsterEnv, both: C
     done = remove(it, "news", "y\n")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "news is removed. The file as it was before: " in done.stdout
+    assert "Removed news. Backup: " in done.stdout
     assert (
         "Remove from .env, or the next run fetches everything again: news in WX_DATACUBE_ACCOUNTS,"
         " WX_DATACUBE_NEWS_APPID, WX_DATACUBE_NEWS_SECRET.\n" in done.stdout
@@ -415,7 +415,7 @@ def known_of(it: DagsterEnv, account: str) -> None:
     event = dg.AssetMaterialization(dg.AssetKey([account, DAYS.name]), partition=str(START))
     with project_instance(it.folder) as instance:
         instance.report_runless_asset_event(event)
-    report_file(it.warehouse.database, account).write_text("figures")
+    default_report_path(it.warehouse.database, account).write_text("figures")
     trouble = Alert("NeedsPerson 48001", DAYS.name, Urgency.PERSON, "Not granted.")
     Alerts(it.warehouse.database).note(account, Source.RUNS, [DAYS.name], [trouble])
 
@@ -424,8 +424,8 @@ def is_known(it: DagsterEnv, account: str) -> list[bool]:
     """Return whether each of those traces exists."""
     with project_instance(it.folder) as instance:
         history = instance.has_asset_key(dg.AssetKey([account, DAYS.name]))
-    report = report_file(it.warehouse.database, account).exists()
-    return [history, report, bool(Alerts(it.warehouse.database).open_for_person(account))]
+    report = default_report_path(it.warehouse.database, account).exists()
+    return [history, report, bool(Alerts(it.warehouse.database).standing(account))]
 
 
 def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> None:
@@ -448,7 +448,7 @@ def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> N
     assert not has_account_history(it.settings, "news")
 
 
-LEFT = "Nothing is stored as news any more. What is left of it is forgotten now:"
+LEFT = "Nothing is stored as news any more. Deleting what is left of it:"
 
 
 def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv, both: Company) -> None:
@@ -462,7 +462,7 @@ def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv
 
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{LEFT} its alerts, its report, its history in Dagster.\n" in done.stdout
-    assert "Remove them?" not in done.stdout
+    assert "Delete them?" not in done.stdout
     assert (is_known(it, "news"), is_known(it, "shop")) == ([False] * 3, [True] * 3)
     again = remove(it, "news", "y\n")
     assert (again.returncode, again.stdout) == (2, "")
@@ -478,7 +478,7 @@ def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: DagsterEnv, 
     if trace != "history":
         wipe_account_history(it.settings, "news")
     if trace != "report":
-        report_file(it.warehouse.database, "news").unlink()
+        default_report_path(it.warehouse.database, "news").unlink()
     if trace != "trouble":
         Alerts(it.warehouse.database).forget("news")
 

@@ -67,7 +67,7 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert commands.run(["init"]) == 1
     said = capsys.readouterr()
     assert "made workspace.yaml, .env.example\n" in said.out
-    assert "Left as found, and not what this version would make: dagster.yaml." in said.err
+    assert "Left unchanged, and different from this version's: dagster.yaml." in said.err
     assert "Add to .gitignore, so that no secret is committed: /.env, " in said.err
     assert (tmp_path / "dagster.yaml").read_text() == "mine"
 

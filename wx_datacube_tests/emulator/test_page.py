@@ -78,7 +78,7 @@ def test_it_tells_credentials_clock_quota_and_the_last_calls(start: Started) -> 
     caller.call("getupstreammsgdist", YESTERDAY)
     text = re.sub(r"\s+", " ", page_of(caller).text)
     emulated = caller.emulated
-    for told in (emulated.api_url, emulated.appid, emulated.secret, "2026-11-24 12:00:00, standing still"):
+    for told in (emulated.api_url, emulated.appid, emulated.secret, "2026-11-24 12:00:00, frozen"):
         assert told in text
     assert "of 5." in text
     for told in ("errcode 45009", "status 502", "getupstreammsgdist#1=502", "2026-11-20 to 2026-11-23"):

@@ -68,8 +68,8 @@ def test_a_backfill_ends_at_the_quota_and_goes_on_the_next_day(project: Project,
     stopped = project.run("backfill", *CHOSEN)
     assert stopped.returncode == 3, stopped.stderr
     assert "getupstreammsghour: 4 of 12 are missing." in stopped.stderr
-    assert "It goes on after 00:00 Beijing time: run the same again then" in stopped.stderr
-    assert "everything is there about" in stopped.stderr
+    assert "Run the same command again after 00:00 Beijing time" in stopped.stderr
+    assert "At this rate everything is stored by about" in stopped.stderr
 
     emulated.control.advance(dt.timedelta(days=1))
     again = project.run("backfill", *CHOSEN)
@@ -116,7 +116,7 @@ def test_ctrl_c_ends_a_backfill(
         kept = con.execute("SELECT count(*) FROM datacube.api_calls WHERE http_status = 200").fetchall()[0][0]
 
     assert process.returncode == 130, err
-    assert err.strip() == "Interrupted. What has landed stays; run the same again to go on."
+    assert err.strip() == "Interrupted. Stored data is kept; run the same command to continue."
     assert took < 20
     assert kept == windows(emulated).total()
     assert "STARTED" not in runs(project)
@@ -381,7 +381,7 @@ def test_a_log_on_a_full_disk_stops_no_backfill(project: Project) -> None:
     assert process.returncode == 1
     assert project.query("SELECT count(DISTINCT ref_date) FROM datacube.getupstreammsg") == [(12,)]
     assert status.returncode == 1
-    assert status.stderr.decode() == "wx-datacube: What this printed could not be written: No space left on device.\n"
+    assert status.stderr.decode() == "wx-datacube: Output could not be written: No space left on device.\n"
 
 
 def test_a_reader_that_leaves_stops_no_backfill(project: Project) -> None:

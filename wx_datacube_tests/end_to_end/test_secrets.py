@@ -153,7 +153,7 @@ def test_the_search_finds_what_is_there(used: Used) -> None:
 
     assert any(name.endswith("api_calls") for name in found(project, said, "getupstreammsghour"))
     assert any("snapshots" in name for name in found(project, said, "figures_were_not_revised"))
-    assert "printed" in found(project, said, "partitions to do")
+    assert "printed" in found(project, said, "partitions to fetch")
     assert found(project, base64.b64encode(b"so: " + emulated.secret.encode()).decode(), emulated.secret) == ["printed"]
 
 

@@ -134,7 +134,7 @@ def test_a_backup_goes_on_on_another_machine(by_cron: Project, emulated: Emulate
     for line in (".venv/bin/wx-datacube backfill", typed("rm -r .dagster/history .dagster/logs")):
         ran = type_in(theirs, line)
         assert (ran.returncode, ran.stderr) == (0, "")
-        assert f"default: {states(by_cron).total()} partitions to do, 0 calls at most" in ran.stdout
+        assert f"default: {states(by_cron).total()} partitions to fetch, in at most 0 calls" in ran.stdout
     assert emulated.control.calls() == []
     assert states(theirs) == states(by_cron)
 

@@ -27,7 +27,7 @@ def settings(folder: Path, accounts: tuple[Account, ...]) -> Settings:
         (
             ONE,
             "default",
-            "In .env: WX_DATACUBE_ACCOUNT=paper. Or, with several accounts, instead of it:"
+            "In .env: WX_DATACUBE_ACCOUNT=paper. Or, with several accounts:"
             " WX_DATACUBE_ACCOUNTS=paper,…, WX_DATACUBE_APPID becomes WX_DATACUBE_PAPER_APPID,"
             " WX_DATACUBE_SECRET becomes WX_DATACUBE_PAPER_SECRET.",
         ),
@@ -74,4 +74,4 @@ def test_a_removed_account_would_be_brought_in_anew(
 def test_of_an_account_that_is_not_configured_no_line_goes(tmp_path: Path) -> None:
     """For an account that isn't configured no line of `.env` has to be deleted."""
     said = after_removal(settings(tmp_path, SEVERAL), "club")
-    assert said == "club is not configured: there is nothing to change in .env."
+    assert said == "club is not configured: .env needs no change."

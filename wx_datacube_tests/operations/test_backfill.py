@@ -407,7 +407,7 @@ def test_a_refresh_that_the_quota_stops_ends_with_3(
     code, said = ended(it, capsys, endpoints=[DAYS], refresh=True)
 
     assert code == 3
-    assert "getupstreammsg: 3 of 10 have not been refreshed yet." in said
+    assert "getupstreammsg: 3 of 10 are still to be requested again." in said
 
 
 @pytest.mark.long
@@ -421,7 +421,7 @@ def test_a_refresh_of_several_days_goes_on_where_it_stopped(
 
     code, said = ended(it, capsys, endpoints=[HOURS], refresh=True)
     assert code == 3
-    assert "getupstreammsghour: 6 of 10 have not been refreshed yet." in said
+    assert "getupstreammsghour: 6 of 10 are still to be requested again." in said
     assert "run the same again then (it asks only for what is left)" in said
 
     emulated.control.advance(dt.timedelta(days=1))

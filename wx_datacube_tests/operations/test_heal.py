@@ -86,7 +86,7 @@ def test_a_day_that_turned_out_changed_is_healed_by_one_command(
     assert commands.run(["heal", "--check", "figures_were_not_revised"]) == 0
     said = capsys.readouterr().out
     assert asked(emulated) == {each.name: 1 for each in ENDPOINTS} | {HOURS.name: 2}
-    assert "default: asking again for what is flagged: 10 labels, 8 calls" in said
+    assert "default: requesting again: failed checks: 10 labels, 8 calls" in said
     assert flagged(it) == set()
     assert commands.run(["heal"]) == 0
     assert asked(emulated) == {}

@@ -189,7 +189,7 @@ def test_the_calendar_tells_missing_from_not_settled(hour: int, tmp_path: Path) 
         (Mark.UNSETTLED if hour < 12 else Mark.MISSING, sorted(daily)),
     ]
     assert (found.coverage[0].missing, found.coverage[0].unsettled) == ((1, 1) if hour < 12 else (2, 0))
-    assert ("more are not settled before noon" in text_of(found)) is (hour < 12)
+    assert ("more labels are pending until noon" in text_of(found)) is (hour < 12)
 
 
 def test_a_bar_that_is_not_whole_is_marked(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_bar_that_is_not_whole_is_marked(tmp_path: Path) -> None:
 
     assert found.unit is Period.WEEK
     assert page._partial(found) == {dt.date(2026, 6, 1), dt.date(2026, 6, 29), dt.date(2026, 11, 23)}
-    assert "Pale bars are not whole" in text_of(found)
+    assert "Pale bars are incomplete" in text_of(found)
 
 
 def test_the_calendar_shows_what_was_revised_and_what_was_set_apart(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_the_calendar_shows_what_was_revised_and_what_was_set_apart(tmp_path: Pa
     assert [day.mark for day in found.days] == [Mark.LANDED, Mark.REVISED, Mark.LANDED, Mark.REJECTED]
     assert [(each.revised, each.rejected) for each in found.coverage[:2]] == [(1, 0), (0, 1)]
     text = text_of(found)
-    assert "Everything that is due is there." in text
+    assert "All data that is due is stored." in text
 
 
 # --- little or no data ------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_one_day_of_data(tmp_path: Path) -> None:
 
     assert "A trend needs two days with data." in text
     assert text.count("not stored") == 9  # three figures, three days each
-    assert "Everything that is due is there." in text
+    assert "All data that is due is stored." in text
 
 
 def test_a_silent_day_is_zero_and_a_missing_one_is_not() -> None:
@@ -265,7 +265,7 @@ def test_a_silent_day_is_zero_and_a_missing_one_is_not() -> None:
         page._change(now, before, english)
         for now, before in ((3, 2), (2, 4), (1, 1), (9999, 10_000), (1, 0), (1, None))
     ]
-    assert changes == ["▲ 50.0%", "▼ 50.0%", "unchanged", "▼ <0.1%", "0 before", "not stored"]
+    assert changes == ["▲ 50.0%", "▼ 50.0%", "unchanged", "▼ <0.1%", "previously 0", "not stored"]
 
 
 def test_a_gap_of_months_is_a_gap(tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_an_old_file_says_so(tmp_path: Path) -> None:
     found = figures_of(years(tmp_path, start=dt.date(2026, 9, 1)), dt.date(2026, 9, 1), TODAY + 60 * DAY)
 
     text = text_of(found, now=TODAY + 60 * DAY)
-    assert "The newest day that is stored is 2026-11-23, 61 days ago." in text
+    assert "The newest stored day is 2026-11-23, 61 days ago." in text
 
 
 def test_a_time_without_data_says_so(it: Shop) -> None:

@@ -7,6 +7,6 @@ and English.
 from pathlib import Path
 
 
-def report_file(database: Path, account: str) -> Path:
+def default_report_path(database: Path, account: str) -> Path:
     """Return the default path of an account's report: beside the database."""
     return database.with_name(f"report_{account}.html")

@@ -75,7 +75,7 @@ class EndpointCoverage:
     endpoint: Endpoint
     due: int
     landed: int
-    silent: int
+    empty: int
     missing: int
     unsettled: int
     rejected: int
@@ -96,7 +96,7 @@ class Figures:
     first: dt.date
     last: dt.date
     call_id: int
-    asked_at: dt.datetime | None
+    last_requested_at: dt.datetime | None
     keys: list[KeyFigure]
     days: list[Day]
     earlier: list[tuple[dt.date, Value]]
@@ -109,14 +109,14 @@ class Figures:
     coverage: list[EndpointCoverage]
 
     @property
-    def known(self) -> list[Day]:
+    def known_days(self) -> list[Day]:
         """The days whose number of messages is known, oldest first."""
         return [day for day in self.days if day.value.messages is not None]
 
     @property
-    def silent(self) -> bool:
+    def no_messages(self) -> bool:
         """Whether no known day has a message."""
-        return not any(day.value.messages for day in self.known)
+        return not any(day.value.messages for day in self.known_days)
 
 
 def read_figures(
@@ -128,36 +128,36 @@ def read_figures(
     """
     first = max(first or start, HISTORY_START)
     last = min(last or now.date() - _DAY, now.date() - _DAY)
-    found = _Found(con, account, states(con, account, start, now), first, last)
-    ((call_id, asked_at),) = con.execute(
+    data = _StoredData(con, account, states(con, account, start, now), first, last)
+    ((call_id, last_requested_at),) = con.execute(
         "SELECT coalesce(max(call_id), 0), max(requested_at) FROM datacube.api_calls WHERE account = $account",
         {"account": account},
     ).fetchall()
     unit = _unit(last - first)
     length = last - first + _DAY
-    hours_first = max(first, found.begins(_BY_DAY[Family.HOURS]), last - (_HEAT_DAYS - 1) * _DAY)
+    hours_first = max(first, data.first_known(_BY_DAY[Family.HOURS]), last - (_HEAT_DAYS - 1) * _DAY)
     return Figures(
         account=account,
         first=first,
         last=last,
         call_id=call_id,
-        asked_at=asked_at,
-        keys=[key for period in Period if (key := found.key_figure(period)) is not None],
-        days=[found.day(first + count * _DAY, now) for count in range((last - first).days + 1)],
-        earlier=[item for item in found.values[Period.DAY].items() if first - length <= item[0] < first],
-        months=[item for item in found.values[Period.MONTH].items() if found.within(item[0], Period.MONTH)],
+        last_requested_at=last_requested_at,
+        keys=[key for period in Period if (key := data.key_figure(period)) is not None],
+        days=[data.day(first + count * _DAY, now) for count in range((last - first).days + 1)],
+        earlier=[item for item in data.values[Period.DAY].items() if first - length <= item[0] < first],
+        months=[item for item in data.values[Period.MONTH].items() if data.overlaps_range(item[0], Period.MONTH)],
         unit=unit,
-        by_type=found.rows(
+        by_type=data.rows(
             f"SELECT date_trunc('{unit.value}', date)::DATE AS date, type, sum(messages) FROM messages_daily"
             " WHERE account = $account AND date BETWEEN $first AND $last GROUP BY ALL HAVING sum(messages) > 0"
         ),
-        senders=found.rows(
+        senders=data.rows(
             f"SELECT date, messages_sent, users FROM senders_{unit.adverb} WHERE account = $account"
             " AND date BETWEEN $first AND $last AND users > 0 AND messages_sent <> '0'"
         ),
-        hours=found.hours(hours_first, last),
+        hours=data.hours(hours_first, last),
         hours_first=hours_first,
-        coverage=[found.coverage(endpoint, now) for endpoint in ENDPOINTS],
+        coverage=[data.coverage(endpoint, now) for endpoint in ENDPOINTS],
     )
 
 
@@ -173,31 +173,37 @@ def _before(label: dt.date, days: int, period: Period) -> dt.date:
     return label_of(label - _DAY, period) if period is Period.MONTH else label - days * _DAY
 
 
-class _Found:
+class _StoredData:
     """The stored data of an account; the value of a label depends on the states of its endpoints."""
 
     def __init__(
-        self, con: Connection, account: str, known: dict[str, dict[dt.date, State]], first: dt.date, last: dt.date
+        self,
+        con: Connection,
+        account: str,
+        label_states: dict[str, dict[dt.date, State]],
+        first: dt.date,
+        last: dt.date,
     ) -> None:
         self._con = con
         self._first, self._last = first, last
         self._range: dict[str, object] = {"account": account, "first": first, "last": last}
-        self.known = known
+        self.label_states = label_states
         self.values = {period: self._values(period) for period in Period}
         self.rejected = self._labels("SELECT endpoint, label FROM datacube.label_answers WHERE NOT clean")
         self.revised = self._labels("SELECT DISTINCT endpoint, ref_date FROM datacube.revisions WHERE true")
 
-    def begins(self, endpoint: str) -> dt.date:
+    def first_known(self, endpoint: str) -> dt.date:
         """Return the first label that is not missing; the first day of the range if there is none."""
         return min(
-            (label for label, state in self.known[endpoint].items() if state is not State.MISSING), default=self._first
+            (label for label, state in self.label_states[endpoint].items() if state is not State.MISSING),
+            default=self._first,
         )
 
     def rows(self, sql: str) -> list:  # type: ignore[type-arg]  # rows of any columns
         """Return the ordered rows of a query with the parameters `$account`, `$first` and `$last`."""
         return self._con.execute(f"{sql} ORDER BY ALL", self._range).fetchall()
 
-    def within(self, label: dt.date, period: Period = Period.DAY) -> bool:
+    def overlaps_range(self, label: dt.date, period: Period = Period.DAY) -> bool:
         """Return whether the period of a label lies, at least in part, in the report's range."""
         return label_of(self._first, period) <= label <= self._last
 
@@ -211,12 +217,12 @@ class _Found:
         stored = {date: (users, messages) for date, users, messages in found.fetchall()}
 
         def figure(family: Family, label: dt.date, place: int) -> int | None:
-            state = self.known[of[family]].get(label, State.MISSING)
+            state = self.label_states[of[family]].get(label, State.MISSING)
             return None if state is State.MISSING else stored.get(label, (0, 0))[place] or 0
 
         return {
             label: Value(figure(Family.SENDERS, label, 0), figure(Family.MESSAGES, label, 1))
-            for label in self.known[of[Family.MESSAGES]]
+            for label in self.label_states[of[Family.MESSAGES]]
         }
 
     def _labels(self, sql: str) -> dict[str, set[dt.date]]:
@@ -229,7 +235,7 @@ class _Found:
     def key_figure(self, period: Period) -> KeyFigure | None:
         """Return the key figure of the newest label in the range that has data; None if there is none."""
         values = self.values[period]
-        known = [label for label, value in values.items() if self.within(label, period) and value != Value()]
+        known = [label for label, value in values.items() if self.overlaps_range(label, period) and value != Value()]
         if not known:
             return None
         label = max(known)
@@ -238,7 +244,7 @@ class _Found:
 
     def hours(self, first: dt.date, last: dt.date) -> list[tuple[int, int, float]]:
         """Return the average number of messages by ISO weekday and hour, over the days whose hours are known."""
-        counted = self.known[_BY_DAY[Family.HOURS]]
+        counted = self.label_states[_BY_DAY[Family.HOURS]]
         days = {
             weekday: sum(
                 first <= label <= last and label.isoweekday() == weekday and state is not State.MISSING
@@ -264,7 +270,7 @@ class _Found:
     def day(self, date: dt.date, now: dt.datetime) -> Day:
         """Return a day of the calendar."""
         value = self.values[Period.DAY].get(date, Value())
-        states_of = {name: self.known[name].get(date, State.MISSING) for name in _BY_DAY.values()}
+        states_of = {name: self.label_states[name].get(date, State.MISSING) for name in _BY_DAY.values()}
         missing = [name for name, state in states_of.items() if state is State.MISSING]
         rejected = [name for name in states_of if date in self.rejected[name]]
         revised = [name for name in states_of if date in self.revised[name]]
@@ -278,9 +284,11 @@ class _Found:
     def coverage(self, endpoint: Endpoint, now: dt.datetime) -> EndpointCoverage:
         """Return the coverage of an endpoint in the range; labels that are not settled yet don't count as gaps."""
         due = {
-            label: state for label, state in self.known[endpoint.name].items() if self.within(label, endpoint.period)
+            label: state
+            for label, state in self.label_states[endpoint.name].items()
+            if self.overlaps_range(label, endpoint.period)
         }
-        lacking = [
+        missing = [
             label
             for label, state in due.items()
             if state is State.MISSING and now >= settled_at(label, endpoint.period)
@@ -291,11 +299,11 @@ class _Found:
             len(due),
             count[State.LANDED],
             count[State.EMPTY] + count[State.IMPLIED],
-            len(lacking),
-            count[State.MISSING] - len(lacking),
+            len(missing),
+            count[State.MISSING] - len(missing),
             sum(label in due for label in self.rejected[endpoint.name]),
             sum(label in due for label in self.revised[endpoint.name]),
-            gaps(lacking, due),
+            gaps(missing, due),
         )
 
 

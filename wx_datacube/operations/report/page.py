@@ -48,8 +48,8 @@ def render(figures: Figures, language: str, database: Path, now: dt.datetime) ->
         busiest=_busiest(figures, words),
         months=figures.months[::-1],
         coverage=_coverage(figures),
-        lacking=_lacking(figures, words),
-        absent=_absent(figures, words, drawn),
+        missing_text=_missing_text(figures, words),
+        reasons=_reasons(figures, words, drawn),
         drawn=drawn,
         data=data,
         script=_script() if drawn else "",
@@ -74,13 +74,13 @@ def _number(value: float | None, form: str = ",") -> str:
 def _notice(figures: Figures, words: Words, now: dt.datetime) -> str:
     """Return the warning to show above all figures; empty if there is none."""
     account = figures.account
-    if figures.asked_at is None:
+    if figures.last_requested_at is None:
         return words("nothing", account=account)
-    if not figures.known:
+    if not figures.known_days:
         return words("nothing_in_range", first=figures.first, last=figures.last)
-    if figures.silent:
+    if figures.no_messages:
         return words("no_messages", first=figures.first, last=figures.last)
-    newest = figures.known[-1].date
+    newest = figures.known_days[-1].date
     days = (now.date() - newest).days
     # No warning if the user chose a range that ends here.
     if days > _STALE_DAYS and figures.last > newest:
@@ -88,20 +88,19 @@ def _notice(figures: Figures, words: Words, now: dt.datetime) -> str:
     return ""
 
 
-def _absent(figures: Figures, words: Words, drawn: dict[str, Any]) -> dict[str, str]:
+def _reasons(figures: Figures, words: Words, drawn: dict[str, Any]) -> dict[str, str]:
     """Return the reason for each chart that is not drawn."""
-    known = len(figures.known)
-    silent = known > 0 and figures.silent
-    why = words("no_messages", first=figures.first, last=figures.last) if silent else words("not_yet")
+    known = len(figures.known_days)
+    no_messages = known > 0 and figures.no_messages
+    why = words("no_messages", first=figures.first, last=figures.last) if no_messages else words("not_yet")
     reasons = {name: why for name in ("trend", "types", "senders", "hours") if name not in drawn}
-    if "trend" in reasons and known == 1 and not silent:
+    if "trend" in reasons and known == 1 and not no_messages:
         reasons["trend"] = words("one_day")
     return reasons
 
 
 def _key(key: KeyFigure, words: Words) -> dict[str, Any]:
     """Return a table of a period's three figures with their changes."""
-    date = f"{key.label:%Y-%m}" if key.period is Period.MONTH else key.label.isoformat()
     numbers: tuple[tuple[str, _Numbers, str], ...] = (
         ("users", lambda value: value.users, ","),
         ("messages", lambda value: value.messages, ","),
@@ -109,8 +108,8 @@ def _key(key: KeyFigure, words: Words) -> dict[str, Any]:
     )
     return {
         "period": key.period.value,
-        "title": words(f"key_{key.period.value}", date=date),
-        "than": [_than(key.period, days, words) for days in key.before],
+        "title": words(f"key_{key.period.value}", date=_date_text(key.label, key.period, words)),
+        "comparisons": [_comparison_label(key.period, days, words) for days in key.before],
         "figures": [
             {
                 "name": words(name),
@@ -122,7 +121,13 @@ def _key(key: KeyFigure, words: Words) -> dict[str, Any]:
     }
 
 
-def _than(period: Period, days: int, words: Words) -> str:
+def _date_text(label: dt.date, period: Period, words: Words) -> str:
+    if period is Period.WEEK:
+        return words("span", first=label, last=f"{due_on(label, period) - dt.timedelta(days=1):%m-%d}")
+    return f"{label:%Y-%m}" if period is Period.MONTH else label.isoformat()
+
+
+def _comparison_label(period: Period, days: int, words: Words) -> str:
     return words(f"before_{days}" if period is Period.DAY else f"before_{period.value}")
 
 
@@ -159,7 +164,7 @@ def _coverage(figures: Figures) -> list[dict[str, Any]]:
     return [
         {
             "name": each.endpoint.name,
-            "numbers": (each.due, each.landed, each.silent, each.missing, each.unsettled, each.rejected, each.revised),
+            "numbers": (each.due, each.landed, each.empty, each.missing, each.unsettled, each.rejected, each.revised),
             "gaps": [f"{first}" if first == last else f"{first} – {last}" for first, last in each.gaps[-_GAPS_SHOWN:]],
             "more": max(len(each.gaps) - _GAPS_SHOWN, 0),
         }
@@ -167,7 +172,7 @@ def _coverage(figures: Figures) -> list[dict[str, Any]]:
     ]
 
 
-def _lacking(figures: Figures, words: Words) -> str:
+def _missing_text(figures: Figures, words: Words) -> str:
     """Return whether data is missing, and the command that fetches it."""
     missing = sum(each.missing for each in figures.coverage)
     unsettled = sum(each.unsettled for each in figures.coverage)
@@ -175,7 +180,7 @@ def _lacking(figures: Figures, words: Words) -> str:
     if missing:
         gaps = [gap for each in figures.coverage for gap in each.gaps]
         first, last = min(first for first, _ in gaps), max(last for _, last in gaps)
-        said = words("lacking", missing=f"{missing:,}", account=figures.account, first=first, last=last)
+        said = words("missing_labels", missing=f"{missing:,}", account=figures.account, first=first, last=last)
     return f"{said} {words('waiting', unsettled=unsettled)}" if unsettled else said
 
 
@@ -185,7 +190,7 @@ def _lacking(figures: Figures, words: Words) -> str:
 def _charts(figures: Figures, words: Words) -> dict[str, Any]:
     """Return the charts that have data."""
     drawn: dict[str, Any] = {}
-    if len(figures.known) > 1 and not figures.silent:
+    if len(figures.known_days) > 1 and not figures.no_messages:
         drawn["trend"] = charts.trend(words)
     if figures.by_type:
         drawn["types"] = charts.types(words, _names(figures.by_type, MESSAGE_TYPES.values()))
@@ -193,7 +198,7 @@ def _charts(figures: Figures, words: Words) -> dict[str, Any]:
         drawn["senders"] = charts.senders(words, _names(figures.senders, COUNT_INTERVALS.values()))
     if figures.hours:
         drawn["hours"] = charts.hours(words)
-    if figures.asked_at is not None:
+    if figures.last_requested_at is not None:
         drawn["calendar"] = charts.calendar(words, {day.mark for day in figures.days})
     return drawn
 
@@ -220,12 +225,12 @@ def _data(figures: Figures, words: Words) -> dict[str, Any]:
         "days": _points(trend),
         "all": _points([*figures.earlier, *trend]) if figures.earlier else [],
         "types": [
-            {**_stretch(date, figures.unit, partial), "k": words.type(name), "m": messages, "o": types.index(name)}
+            {**_bar_extent(date, figures.unit, partial), "k": words.type(name), "m": messages, "o": types.index(name)}
             for date, name, messages in figures.by_type
         ],
         "senders": [
             {
-                **_stretch(date, figures.unit),
+                **_bar_extent(date, figures.unit),
                 "k": words.interval(name),
                 "u": users,
                 "s": round(users / whole[date], 4),
@@ -237,7 +242,7 @@ def _data(figures: Figures, words: Words) -> dict[str, Any]:
             {"w": words(f"weekday_{weekday}"), "h": hour, "m": round(messages, 2)}
             for weekday, hour, messages in figures.hours
         ],
-        "calendar": [_square(day, words) for day in figures.days],
+        "calendar": [_calendar_cell(day, words) for day in figures.days],
     }
 
 
@@ -250,14 +255,14 @@ def _points(days: Sequence[tuple[dt.date, Value]]) -> list[dict[str, Any]]:
     ]
 
 
-def _stretch(label: dt.date, unit: Period, partial: Collection[dt.date] = ()) -> dict[str, Any]:
+def _bar_extent(label: dt.date, unit: Period, partial: Collection[dt.date] = ()) -> dict[str, Any]:
     """Return the start and the end (exclusive) of a bar, and whether it is incomplete."""
     return {"d": label.isoformat(), "e": due_on(label, unit).isoformat(), "p": int(label in partial)}
 
 
 def _partial(figures: Figures) -> set[dt.date]:
     """Return the labels of bars that are sums over days of which some are unknown or outside the range."""
-    known = {day.date for day in figures.known}
+    known = {day.date for day in figures.known_days}
     labels = {date for date, *_ in figures.by_type}
     return {
         label
@@ -266,7 +271,7 @@ def _partial(figures: Figures) -> set[dt.date]:
     }
 
 
-def _square(day: Day, words: Words) -> dict[str, Any]:
+def _calendar_cell(day: Day, words: Words) -> dict[str, Any]:
     begins = dt.date(day.date.year, 1, 1)
     return {
         "d": day.date.isoformat(),
