@@ -34,7 +34,7 @@ def one_line(text: str) -> str:
 def fault_of(error: BaseException) -> str:
     """Return an unforeseen error for a log: its class and traceback, without its text, which may hold secrets."""
     places = "".join(traceback.format_tb(error.__traceback__))
-    return f"A fault of wx_datacube: {type(error).__name__}.\n{places}"
+    return f"Bug in wx_datacube: {type(error).__name__}.\n{places}"
 
 
 class WxDatacubeError(Exception):
@@ -166,7 +166,7 @@ class RequestRefused(WeChatError):
 class UnexpectedAnswer(WeChatError):
     """An answer that this program doesn't know: not JSON, no object, no list, an unknown errcode.
 
-    `passing` says that the answer may have been cut or garbled in transit, so that a retry made sense.
+    `transient` says that the answer may have been cut or garbled in transit, so that a retry made sense.
     """
 
     advice = (
@@ -181,10 +181,10 @@ class UnexpectedAnswer(WeChatError):
         errcode: int | None = None,
         rid: str | None = None,
         endpoint: str | None = None,
-        passing: bool = False,
+        transient: bool = False,
     ) -> None:
         super().__init__(message, advice=advice, errcode=errcode, rid=rid, endpoint=endpoint)
-        self.passing = passing
+        self.transient = transient
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,9 +249,9 @@ def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
 @pytest.mark.parametrize("told", [False, True])
 def test_what_an_error_was_told_is_kept_in_copies_and_nothing_more(told: bool) -> None:
     """Asking again makes no sense unless somebody said so."""
-    error = UnexpectedAnswer("Odd.", passing=True) if told else UnexpectedAnswer("Odd.")
+    error = UnexpectedAnswer("Odd.", transient=True) if told else UnexpectedAnswer("Odd.")
 
-    assert copy.copy(error).passing is told
+    assert copy.copy(error).transient is told
     assert error.attempts == 1
 
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from wx_datacube.wechat import Attempt, Client
+from wx_datacube.wechat import Answer, Client
 
 NOON = dt.datetime(2026, 11, 24, 12)
 DAY = dt.date(2026, 11, 1)
@@ -49,7 +49,7 @@ class Request:
         return json.loads(self.body)
 
 
-Answer = bytes | Callable[[socket.socket], None]
+RawAnswer = bytes | Callable[[socket.socket], None]
 
 
 def http(body: bytes | str | dict[str, Any], status: int = 200, **headers: str) -> bytes:
@@ -80,7 +80,7 @@ def errcode(number: int | str, errmsg: str = "some words rid: 608a6564-495fb669-
 class StandIn:
     """A server on a free port of this machine: `answer(request)` says what it sends; `requests` is what it got."""
 
-    def __init__(self, answer: Callable[[Request], Answer], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, answer: Callable[[Request], RawAnswer], tls: ssl.SSLContext | None = None) -> None:
         self._answer, self._tls = answer, tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._open: set[socket.socket] = set()
@@ -149,11 +149,11 @@ class StandIn:
         return request
 
 
-def wechat(*answers: Answer, tls: ssl.SSLContext | None = None) -> StandIn:
+def wechat(*answers: RawAnswer, tls: ssl.SSLContext | None = None) -> StandIn:
     """A stand-in that gives tokens, and to the n-th statistics call the n-th answer, at last always the last one."""
     left = list(answers)
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> RawAnswer:
         if request.path == "/cgi-bin/stable_token":
             return token()
         return left.pop(0) if len(left) > 1 else left[0]
@@ -189,16 +189,16 @@ class Time:
 class Ledger:
     """A journal that keeps what it is given."""
 
-    attempts: list[Attempt] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     permitted: int = 0
 
     def permit(self) -> None:
         """Allow the attempt."""
         self.permitted += 1
 
-    def record(self, attempt: Attempt) -> None:
-        """Keep the attempt."""
-        self.attempts.append(attempt)
+    def record(self, answer: Answer) -> None:
+        """Keep the answer."""
+        self.answers.append(answer)
 
 
 def client(url: str, time: Time | None = None, **options: Any) -> Client:
@@ -210,6 +210,6 @@ def client(url: str, time: Time | None = None, **options: Any) -> Client:
         "clock": time,
         "sleep": time.sleep,
         "stopwatch": time.seconds,
-        "chance": lambda: 0.5,
+        "jitter": lambda: 0.5,
     } | options
     return Client(api_url=url, **given)

@@ -59,9 +59,9 @@ def test_every_endpoint_answers_over_its_whole_span(endpoint: Endpoint, it: Clie
     """As many days as the catalog says, and not one more."""
     end = FIRST + dt.timedelta(endpoint.max_span_days - 1)
 
-    attempt = it.fetch(endpoint.name, FIRST, end, Ledger())
-    assert attempt.ok
-    assert '"ref_date":"2026-06-01"' in (attempt.response or "").replace(" ", "")
+    answer = it.fetch(endpoint.name, FIRST, end, Ledger())
+    assert answer.ok
+    assert '"ref_date":"2026-06-01"' in (answer.response or "").replace(" ", "")
 
     with pytest.raises(RequestRefused) as caught:
         it.fetch(endpoint.name, FIRST, end + dt.timedelta(1), Ledger())
@@ -102,7 +102,7 @@ def test_what_stays_is_given_up(
 
     with pytest.raises(kind):
         it.fetch("getupstreammsg", FIRST, FIRST, ledger)
-    assert len(ledger.attempts) == calls
+    assert len(ledger.answers) == calls
 
 
 def test_a_stolen_token_costs_one_more(emulated: Emulated, it: Client) -> None:
@@ -113,7 +113,7 @@ def test_a_stolen_token_costs_one_more(emulated: Emulated, it: Client) -> None:
     with ThreadPoolExecutor(8) as pool:
         attempts = list(pool.map(lambda _: it.fetch("getupstreammsg", FIRST, FIRST, Ledger()), range(16)))
 
-    assert all(attempt.ok for attempt in attempts)
+    assert all(answer.ok for answer in attempts)
     assert len(emulated.control.calls("stable_token")) == 2
     assert not emulated.control.calls("token")
 
