@@ -16,8 +16,10 @@ from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.ingest.plan import RefreshPlan
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.service import Ingest, RefreshPlan, Report
+from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill import Run
 from wx_datacube.warehouse.coverage import Refresh, State, note_refresh, states
 from wx_datacube.warehouse.files import Warehouse
@@ -83,7 +85,7 @@ class Shop:
         """All labels that are due."""
         return due_labels(endpoint.period, self.ingest.account.start, self.now.date())
 
-    def bring_in(
+    def fetch_missing(
         self,
         endpoint: Endpoint,
         labels: Iterable[dt.date] | None = None,
@@ -94,7 +96,7 @@ class Shop:
         """Bring labels in, all due ones unless told otherwise; in a `refresh`, ask again for each."""
         wanted = self.labels(endpoint) if labels is None else list(labels)
         again = RefreshPlan(frozenset(wanted), self.begin_refresh(endpoint)) if refresh is True else refresh or None
-        return self.ingest.bring_in(endpoint, wanted, **{"run_id": "run", "refresh": again, **options})
+        return self.ingest.fetch_missing(endpoint, wanted, **{"run_id": "run", "refresh": again, **options})
 
     def begin_refresh(self, endpoint: Endpoint) -> Refresh:
         """Take down that a refresh begins."""
@@ -103,7 +105,7 @@ class Shop:
 
     def bring_everything_in(self) -> list[Report]:
         """All endpoints, days before what they may make superfluous."""
-        return [self.bring_in(endpoint) for endpoint in ENDPOINTS]
+        return [self.fetch_missing(endpoint) for endpoint in ENDPOINTS]
 
     def windows(self, endpoint: Endpoint) -> list[tuple[str, str]]:
         """Begin and end of every call of the endpoint that the emulator got, oldest first."""
@@ -147,7 +149,7 @@ def shop(
             emulated.account.configure(chosen)
         ticking, clients = emulated.account.clock, []
 
-        def connect(halted: threading.Event) -> Client:
+        def connect(stop_event: threading.Event) -> Client:
             def sleep(seconds: float) -> None:
                 ticking.advance(dt.timedelta(seconds=seconds))
 
@@ -158,7 +160,7 @@ def shop(
                 clock=ticking,
                 sleep=sleep,
                 stopwatch=lambda: ticking().timestamp(),
-                chance=lambda: 0.5,
+                jitter=lambda: 0.5,
             )
             clients.append(client)
             return client

@@ -17,7 +17,8 @@ from wx_datacube.cli.processes import endings_are_ctrl_c
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, WeChatError, WxDatacubeError
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.service import Ingest, Report
+from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill import Backfill, Run, Scope, check_account
 from wx_datacube.operations.doctor import start_hint
@@ -153,7 +154,7 @@ def _undone(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State
     }
     if backfill.scope.refresh:
         for report in backfill.reports:
-            undone[report.endpoint] |= {each.label for each in report.undone}
+            undone[report.endpoint] |= {each.label for each in report.unresolved}
     return {endpoint: labels for endpoint, labels in undone.items() if labels}
 
 

@@ -18,8 +18,10 @@ from uuid import uuid4
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
+from wx_datacube.ingest.plan import RefreshPlan
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.service import Ingest, LabelReport, RefreshPlan, Report
+from wx_datacube.ingest.report import LabelReport, Report
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.pending import Range
 from wx_datacube.warehouse import coverage as known
@@ -210,7 +212,7 @@ class Backfill:
                 for endpoint, labels in states.items()
             }
         if self.scope.labels is not None:
-            self._again = self.ingest.ask_again(states, self.scope.after_call_id)
+            self._again = self.ingest.unrecorded_refresh(states, self.scope.after_call_id)
         else:
             self._again = self.ingest.begin_refresh(states, self.scope.start, self.scope.end, self.watch.said)
         # What was asked before an interruption has perhaps not been materialized since.
@@ -253,7 +255,7 @@ class Backfill:
             for future in waiting:
                 future.result()
         except BaseException:
-            self.ingest.halted.set()
+            self.ingest.stop_event.set()
             raise
         finally:
             pool.shutdown(cancel_futures=True)
@@ -276,7 +278,7 @@ class Backfill:
                     Report(endpoint, tuple(LabelReport(Coverage.nothing(it), refused) for it in labels))
                 )
                 return
-            report = self.ingest.bring_in(
+            report = self.ingest.fetch_missing(
                 endpoint,
                 labels,
                 run_id=self._run_id,

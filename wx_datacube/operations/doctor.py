@@ -5,16 +5,18 @@ call an endpoint is made, for the newest settled label that is missing, so that 
 newest one; its answer is kept as that of any call. Dagster's part is in `orchestration.doctor`, which may import it.
 """
 
+import datetime as dt
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wx_datacube.alerts.store import TOKEN, Alerts, Source
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now, settled_at
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WeChatError, WxDatacubeError
-from wx_datacube.ingest.service import Ingest, Report
+from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
@@ -61,8 +63,7 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield Finding(False, "No endpoint is asked: its answer could not be kept (see above).")
             return
         troubles.mended(account.name, SettingsError)
-        for endpoint in ENDPOINTS:
-            yield _endpoint(client, settings, account, endpoint, clock)
+        yield from _endpoints(client, settings, account, clock)
 
 
 def sources(settings: Settings) -> str:
@@ -111,11 +112,24 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Fin
         yield Finding(False, f"{settings.project} can't be written: Dagster keeps its history there (.dagster/).")
 
 
-def _endpoint(client: Client, settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Finding:
+def _endpoints(client: Client, settings: Settings, account: Account, clock: Clock) -> Iterator[Finding]:
+    """Quota and permission of each endpoint. The answers are published once, after the last call."""
+    try:
+        ingest = Ingest.of(settings, account, clock=clock, limits=Limits(attempts=1, pauses=0))
+        ingest = replace(ingest, publishing=False)
+        for endpoint in ENDPOINTS:
+            yield _endpoint(client, ingest, endpoint, clock())
+        if ingest.warehouse.writer.exists():
+            ingest.warehouse.publish()
+    except WxDatacubeError as error:
+        yield Finding(False, str(error))
+
+
+def _endpoint(client: Client, ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> Finding:
     try:
         quota = client.quota(endpoint.name)
         left = f"{quota.remain:,} of {quota.daily_limit:,} calls are left today"
-        report = _one_call(settings, account, endpoint, clock)
+        report = _one_call(ingest, endpoint, now)
     except WxDatacubeError as failure:
         return Finding(False, str(failure))
     if report is None:
@@ -125,13 +139,13 @@ def _endpoint(client: Client, settings: Settings, account: Account, endpoint: En
     return Finding(quota.remain > 0, f"{endpoint.name} is granted; {left}.")
 
 
-def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Report | None:
+def _one_call(ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> Report | None:
     """Ask for the newest settled label that is missing, or else the newest: only an answer shows a permission.
 
     None where there is nothing to ask for.
     """
-    now = clock()
-    with Warehouse(settings.database, clock=clock).looking() as con:
+    account = ingest.account
+    with ingest.warehouse.looking() as con:
         states = known.states(con, account.name, account.start, now, endpoint)[endpoint.name]
     settled = {label: state for label, state in states.items() if now >= settled_at(label, endpoint.period)}
     missing = [label for label, state in settled.items() if state is State.MISSING]
@@ -139,5 +153,4 @@ def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: C
     labels = (missing or stored)[-1:]
     if not labels:
         return None
-    ingest = Ingest.of(settings, account, clock=clock, limits=Limits(attempts=1, pauses=0))
-    return ingest.look(endpoint, labels[0], run_id="doctor")
+    return ingest.fetch_one(endpoint, labels[0], run_id="doctor")

@@ -29,7 +29,8 @@ from wx_datacube.errors import (
     WeChatError,
 )
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.service import Ingest, LabelReport, Report
+from wx_datacube.ingest.report import LabelReport, Report
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, MONTHS, SENDERS, WEEKS, answered, day, hour_row
@@ -77,13 +78,13 @@ def only(report: Report) -> LabelReport:
 def test_what_is_missing_lands(start: Start, endpoint: Endpoint) -> None:
     """All labels, in the fewest calls, with the figures of the world; what was stored is not asked again."""
     made = start(start=dt.date(2026, 9, 1))
-    report = made.bring_in(endpoint)
+    report = made.fetch_missing(endpoint)
     expected = {"getupstreammsg": 12, "getupstreammsghour": 84, "getupstreammsgdist": 6}
     calls = expected.get(endpoint.name, 3 if endpoint.period is Period.WEEK else 2)
 
     assert {each.coverage.state for each in report.labels} == {State.LANDED}
     assert [each.label for each in report.labels] == made.labels(endpoint)
-    assert report.undone == report.errors == ()
+    assert report.unresolved == report.errors == ()
     assert (report.calls, made.calls()) == (calls, calls)
     newest = report.labels[-1]
     rows = made.emulated.world.rows(endpoint, newest.label)
@@ -92,7 +93,7 @@ def test_what_is_missing_lands(start: Start, endpoint: Endpoint) -> None:
         (sum(int(each["msg_user"]) for each in rows),)
     ]
 
-    again = made.bring_in(endpoint)
+    again = made.fetch_missing(endpoint)
     assert again.labels == report.labels
     assert (again.calls, made.calls(), len(made.clients)) == (0, calls, 1)
 
@@ -100,8 +101,8 @@ def test_what_is_missing_lands(start: Start, endpoint: Endpoint) -> None:
 def test_a_stored_label_costs_no_call_whoever_asks(start: Start) -> None:
     """A part of what is stored, together with one new day: only that is asked."""
     made = start()
-    made.bring_in(HOURS, [day(1), day(2), day(3)])
-    report = made.bring_in(HOURS, [day(2), day(3), day(4)])
+    made.fetch_missing(HOURS, [day(1), day(2), day(3)])
+    report = made.fetch_missing(HOURS, [day(2), day(3), day(4)])
 
     assert report.calls == 1
     assert [begin for begin, _ in made.windows(HOURS)][3:] == ["2026-11-04"]
@@ -110,7 +111,7 @@ def test_a_stored_label_costs_no_call_whoever_asks(start: Start) -> None:
 def test_the_newest_label_is_asked_first(start: Start) -> None:
     """One call at a time: from yesterday back to the start."""
     made = start(concurrency=1)
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
 
     ends = [end for _, end in made.windows(MESSAGES)]
     assert ends == sorted(ends, reverse=True)
@@ -120,7 +121,7 @@ def test_the_newest_label_is_asked_first(start: Start) -> None:
 def test_calls_in_flight_are_bounded(start: Start) -> None:
     """As many at once as the setting says, and no more."""
     made = start(concurrency=3, latency=20)
-    made.bring_in(HOURS)
+    made.fetch_missing(HOURS)
 
     assert made.emulated.control.state()["most_in_flight"] == 3
 
@@ -128,10 +129,10 @@ def test_calls_in_flight_are_bounded(start: Start) -> None:
 def test_a_look_back_comes_along(start: Start) -> None:
     """Yesterday's call is widened over the stored days before it: a correction of last week is seen, at no cost."""
     made = start(clock=AFTERNOON - DAY)
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
     made.emulated.control.restate(day(18), factor=2)
     made.at(AFTERNOON)
-    report = made.bring_in(MESSAGES)
+    report = made.fetch_missing(MESSAGES)
 
     assert report.calls == 1
     assert made.windows(MESSAGES)[-1] == ("2026-11-17", "2026-11-23")
@@ -142,7 +143,7 @@ def test_labels_that_are_not_due_are_not_asked(start: Start) -> None:
     """Today and tomorrow, this week and this month: no call, and the report says that there is nothing yet."""
     made = start()
     for endpoint, labels in ((MESSAGES, [day(24), day(25)]), (WEEKS, [YESTERDAY]), (MONTHS, [day(1)])):
-        report = made.bring_in(endpoint, labels)
+        report = made.fetch_missing(endpoint, labels)
         assert [type(each.error) for each in report.labels] == [NotReady] * len(labels)
         assert {each.coverage.state for each in report.labels} == {State.MISSING}
 
@@ -152,7 +153,7 @@ def test_labels_that_are_not_due_are_not_asked(start: Start) -> None:
 def test_no_labels_make_no_call(start: Start) -> None:
     """Nothing wanted, nothing done; a publication is made all the same."""
     made = start()
-    report = made.bring_in(MESSAGES, [])
+    report = made.fetch_missing(MESSAGES, [])
 
     assert (report.labels, report.calls, made.clients) == ((), 0, [])
     assert made.warehouse.database.exists()
@@ -161,7 +162,7 @@ def test_no_labels_make_no_call(start: Start) -> None:
 def test_labels_before_the_start_may_be_wanted(start: Start) -> None:
     """WX_DATACUBE_START is where commands begin; who asks for an older day gets it."""
     made = start(start=day(10))
-    report = made.bring_in(MESSAGES, [day(5)])
+    report = made.fetch_missing(MESSAGES, [day(5)])
 
     assert only(report).coverage.state is State.EMPTY
 
@@ -172,47 +173,47 @@ def test_labels_before_the_start_may_be_wanted(start: Start) -> None:
 def test_an_empty_answer_before_noon_is_not_ready(start: Start) -> None:
     """Yesterday is not published at nine: unknown, said so, and asked again; the days before it land."""
     made = start(clock=MORNING, publish_at="10:00")
-    report = made.bring_in(MESSAGES, [day(21), day(22), YESTERDAY])
+    report = made.fetch_missing(MESSAGES, [day(21), day(22), YESTERDAY])
 
     assert state_of(report) == {21: State.LANDED, 22: State.LANDED, 23: State.MISSING}
     assert [type(error) for error in report.errors] == [NotReady]
     assert "2026-11-23" in str(report.errors[0])
     made.at(MORNING.replace(hour=10))
-    assert made.bring_in(MESSAGES, [YESTERDAY]).undone == ()
+    assert made.fetch_missing(MESSAGES, [YESTERDAY]).unresolved == ()
 
 
 def test_an_empty_answer_after_noon_is_empty(start: Start) -> None:
     """At noon nothing means nothing, and is never asked again."""
     made = start(clock=MORNING, silent_share=1)
-    assert only(made.bring_in(MESSAGES, [YESTERDAY])).coverage.state is State.MISSING
+    assert only(made.fetch_missing(MESSAGES, [YESTERDAY])).coverage.state is State.MISSING
     made.at(NOON)
-    report = made.bring_in(MESSAGES, [YESTERDAY])
+    report = made.fetch_missing(MESSAGES, [YESTERDAY])
 
     assert only(report) == LabelReport(only(report).coverage, None)
     assert only(report).coverage.state is State.EMPTY
-    assert made.bring_in(MESSAGES, [YESTERDAY]).calls == 0
+    assert made.fetch_missing(MESSAGES, [YESTERDAY]).calls == 0
 
 
 @pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
 def test_silent_days_are_not_asked_for_hours_and_distribution(start: Start, endpoint: Endpoint) -> None:
     """They are implied by the empty day: no client is even made."""
     made = start(silent_share=1)
-    made.bring_in(MESSAGES)
-    report = made.bring_in(endpoint)
+    made.fetch_missing(MESSAGES)
+    report = made.fetch_missing(endpoint)
 
     assert {each.coverage.state for each in report.labels} == {State.IMPLIED}
-    assert (report.calls, report.undone, len(made.clients)) == (0, (), 1)
-    assert made.bring_in(endpoint, refresh=True).calls == 0
+    assert (report.calls, report.unresolved, len(made.clients)) == (0, (), 1)
+    assert made.fetch_missing(endpoint, refresh=True).calls == 0
 
 
 def test_a_third_of_the_days_costs_a_third_of_the_hours(start: Start) -> None:
     """Hours are asked for days with messages only."""
     made = start(silent_share=0.66, start=dt.date(2026, 9, 1))
-    landed = sum(each.coverage.state is State.LANDED for each in made.bring_in(MESSAGES).labels)
-    report = made.bring_in(HOURS)
+    landed = sum(each.coverage.state is State.LANDED for each in made.fetch_missing(MESSAGES).labels)
+    report = made.fetch_missing(HOURS)
 
     assert report.calls == landed < 42
-    assert report.undone == ()
+    assert report.unresolved == ()
 
 
 def test_a_day_that_turns_out_to_have_messages_is_asked_for_its_hours(start: Start) -> None:
@@ -221,9 +222,9 @@ def test_a_day_that_turns_out_to_have_messages_is_asked_for_its_hours(start: Sta
     made.bring_everything_in()
     made.emulated.control.restate(day(20), delta=5)
     made.at(AFTERNOON)
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
     assert made.states(HOURS)[day(20)] is made.states(SENDERS)[day(20)] is State.MISSING
-    report = made.bring_in(HOURS)
+    report = made.fetch_missing(HOURS)
 
     assert (report.calls, state_of(report)[20], state_of(report)[19]) == (1, State.LANDED, State.IMPLIED)
 
@@ -231,16 +232,16 @@ def test_a_day_that_turns_out_to_have_messages_is_asked_for_its_hours(start: Sta
 def test_hours_that_are_empty_against_their_day_stay_missing(start: Start) -> None:
     """An empty answer never settles against stored evidence: the report calls it late, a later run asks again."""
     made = start()
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
     made.emulated.control.script("getupstreammsghour", '200:{"list":[]}', last=2)
-    report = made.bring_in(HOURS, [day(20)])
+    report = made.fetch_missing(HOURS, [day(20)])
 
     assert only(report).coverage.state is State.MISSING
     assert isinstance(only(report).error, NotReady)
     assert "2026-11-20" in str(only(report).error)
     assert "rejected_rows" not in str(only(report).error)
-    assert made.bring_in(HOURS, [day(20)]).undone != ()
-    assert made.bring_in(HOURS, [day(20)]).undone == ()
+    assert made.fetch_missing(HOURS, [day(20)]).unresolved != ()
+    assert made.fetch_missing(HOURS, [day(20)]).unresolved == ()
 
 
 def test_rows_set_apart_leave_their_label_missing(start: Start) -> None:
@@ -248,20 +249,20 @@ def test_rows_set_apart_leave_their_label_missing(start: Start) -> None:
     made = start()
     body = '{"list":[{"ref_date":"2026-11-20","user_source":0,"msg_type":1,"msg_user":"many","msg_count":3}]}'
     made.emulated.control.script("getupstreammsg", f"200:{body}")
-    report = made.bring_in(MESSAGES, [day(20)])
+    report = made.fetch_missing(MESSAGES, [day(20)])
 
     assert "datacube.rejected_rows" in str(only(report).error)
     assert made.rows("SELECT reason FROM datacube.rejected_rows") == [("wrong_type",)]
-    assert made.bring_in(MESSAGES, [day(20)]).undone == ()
+    assert made.fetch_missing(MESSAGES, [day(20)]).unresolved == ()
 
 
 def test_dirty_rows_before_history_are_set_apart(start: Start) -> None:
     """The first week of history lands although WeChat adds rows of the days before."""
     first = dt.date(2014, 12, 1)
     made = start(start=first, dirty_rows=True)
-    report = made.bring_in(MESSAGES, [first + number * DAY for number in range(7)])
+    report = made.fetch_missing(MESSAGES, [first + number * DAY for number in range(7)])
 
-    assert report.undone == ()
+    assert report.unresolved == ()
     assert made.rows("SELECT DISTINCT reason FROM datacube.rejected_rows") == [("before_2014_12_01",)]
     assert made.rows("SELECT min(ref_date) FROM datacube.getupstreammsg") == [(first,)]
 
@@ -269,9 +270,9 @@ def test_dirty_rows_before_history_are_set_apart(start: Start) -> None:
 def test_stray_rows_are_set_apart(start: Start) -> None:
     """As in August 2022: rows of older weeks in a one-day window overwrite nothing."""
     made = start(start=dt.date(2025, 1, 1), stray_rows=True)
-    report = made.bring_in(WEEKS, [day(16)])
+    report = made.fetch_missing(WEEKS, [day(16)])
 
-    assert report.undone == ()
+    assert report.unresolved == ()
     assert made.rows("SELECT DISTINCT ref_date FROM datacube.getupstreammsgweek") == [(day(16),)]
     assert made.rows("SELECT DISTINCT reason FROM datacube.rejected_rows") == [("outside_window",)]
 
@@ -282,7 +283,7 @@ def test_stray_rows_are_set_apart(start: Start) -> None:
 def test_a_refusal_because_of_yesterday_keeps_no_older_label_back(start: Start) -> None:
     """61503 for a window with yesterday in it: yesterday is not ready, the others are asked without it."""
     made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=True)
-    report = made.bring_in(MESSAGES, [day(20), day(21), day(22), YESTERDAY])
+    report = made.fetch_missing(MESSAGES, [day(20), day(21), day(22), YESTERDAY])
 
     assert state_of(report) == {20: State.LANDED, 21: State.LANDED, 22: State.LANDED, 23: State.MISSING}
     assert [(type(error), error.errcode) for error in report.errors] == [(NotReady, 61503)]
@@ -294,15 +295,15 @@ def test_a_day_that_is_late_keeps_no_settled_one_back(start: Start) -> None:
     """WeChat has yesterday at 18:00 only: all before it is there at 15:00, in every endpoint of several days."""
     made = start(publish_at="18:00", refuse_unpublished=True)
     for endpoint in (MESSAGES, SENDERS):
-        report = made.bring_in(endpoint, [day(20), day(21), day(22), YESTERDAY])
-        assert [each.label for each in report.undone] == [YESTERDAY]
+        report = made.fetch_missing(endpoint, [day(20), day(21), day(22), YESTERDAY])
+        assert [each.label for each in report.unresolved] == [YESTERDAY]
 
 
 def test_a_refused_look_back_is_not_asked_again(start: Start) -> None:
     """With the older days stored there is nothing else to ask for."""
     made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=True)
-    made.bring_in(MESSAGES, [day(21), day(22)])
-    report = made.bring_in(MESSAGES, [YESTERDAY])
+    made.fetch_missing(MESSAGES, [day(21), day(22)])
+    report = made.fetch_missing(MESSAGES, [YESTERDAY])
 
     assert (report.calls, type(only(report).error)) == (1, NotReady)
 
@@ -317,11 +318,11 @@ def test_the_first_window_of_several_weeks_goes_alone(start: Start) -> None:
     """Until it has been accepted no other is made; then all go at once, and the ledger knows."""
     made = start(start=MONDAYS[0], latency=30, concurrency=8)
     most: list[int] = []
-    report = made.bring_in(
+    report = made.fetch_missing(
         WEEKS, progress=lambda progress: most.append(made.emulated.control.state()["most_in_flight"])
     )
 
-    assert (report.calls, report.undone) == (3, ())
+    assert (report.calls, report.unresolved) == (3, ())
     assert most[0] == 1
     assert made.windows(WEEKS)[0] == ("2026-10-19", "2026-11-16")
 
@@ -332,36 +333,37 @@ def test_one_label_a_call_where_wechat_refuses_more(start: Start, endpoint: Endp
     made = start(start=dt.date(2025, 12, 1), one_label=True, concurrency=8)
     wanted = made.labels(endpoint)
     said: list[str] = []
-    report = made.bring_in(endpoint, wanted, notify=said.append)
+    report = made.fetch_missing(endpoint, wanted, notify=said.append)
 
-    assert report.undone == ()
+    assert report.unresolved == ()
     assert report.calls == len(wanted) + 1
     assert [call.errcode for call in made.emulated.control.calls(endpoint.name)].count(61501) == 1
-    assert said == [f"{endpoint.name}: WeChat takes one {endpoint.period.value} a call; going on so."]
+    period = endpoint.period.value
+    assert said == [f"{endpoint.name}: WeChat accepts one {period} per call; continuing with single {period}s."]
 
-    again = made.bring_in(endpoint, wanted[-5:], refresh=True)
-    assert (again.calls, again.undone) == (5, ())
+    again = made.fetch_missing(endpoint, wanted[-5:], refresh=True)
+    assert (again.calls, again.unresolved) == (5, ())
     assert all(begin == end for begin, end in made.windows(endpoint)[1:])
 
 
 def test_the_lesson_lasts_into_the_next_month(start: Start) -> None:
     """New weeks are asked one by one, without another refusal, however many there are by then."""
     made = start(start=MONDAYS[0], one_label=True)
-    made.bring_in(WEEKS)
+    made.fetch_missing(WEEKS)
     made.at(AFTERNOON + 30 * DAY)
-    report = made.bring_in(WEEKS)
+    report = made.fetch_missing(WEEKS)
 
-    assert (report.calls, report.undone) == (4, ())
+    assert (report.calls, report.unresolved) == (4, ())
 
 
 def test_a_refusal_teaches_nothing_unless_its_labels_then_come_alone(start: Start) -> None:
     """At midnight the clocks disagree: WeChat refuses a window and then a single week; the next run tries again."""
     made = start(start=MONDAYS[0], concurrency=1)
     made.emulated.control.script("getupstreammsgweek", "61501", last=2)
-    report = made.bring_in(WEEKS, MONDAYS[-2:])
-    assert [each.label for each in report.undone] == MONDAYS[-1:]
+    report = made.fetch_missing(WEEKS, MONDAYS[-2:])
+    assert [each.label for each in report.unresolved] == MONDAYS[-1:]
     assert isinstance(report.errors[0], RequestRefused)
-    made.bring_in(WEEKS, MONDAYS[-6:])
+    made.fetch_missing(WEEKS, MONDAYS[-6:])
 
     assert made.windows(WEEKS) == [
         ("2026-11-09", "2026-11-16"),
@@ -376,11 +378,11 @@ def test_a_lesson_that_was_wrong_is_unlearned(start: Start) -> None:
     """An accepted window of several weeks counts for more than an older refusal."""
     made = start(start=MONDAYS[0])
     made.emulated.control.script("getupstreammsgweek", "61501")
-    made.bring_in(WEEKS, MONDAYS[-2:])
+    made.fetch_missing(WEEKS, MONDAYS[-2:])
     with made.warehouse.writing() as con:
         store_calls(con, [answered(WEEKS, MONDAYS[-5], MONDAYS[-1], account="shop", at=AFTERNOON)])
     made.emulated.control.clear_calls()
-    made.bring_in(WEEKS, MONDAYS[:5])
+    made.fetch_missing(WEEKS, MONDAYS[:5])
 
     assert made.windows(WEEKS) == [("2026-08-31", "2026-09-28")]
 
@@ -389,16 +391,16 @@ def test_a_probe_that_fails_otherwise_is_followed_by_another(start: Start) -> No
     """A busy WeChat says nothing about windows: the next one goes alone too, and there is one refusal in all."""
     made = start(start=dt.date(2026, 1, 1), one_label=True, concurrency=8)
     made.emulated.control.script("getupstreammsgweek", "-1", last=4)
-    report = made.bring_in(WEEKS)
+    report = made.fetch_missing(WEEKS)
 
     assert [call.errcode for call in made.emulated.control.calls(WEEKS.name)].count(61501) == 1
-    assert report.undone == ()
+    assert report.unresolved == ()
 
 
 def test_days_need_no_probe(start: Start) -> None:
     """Windows of several days were never in doubt."""
     made = start(latency=100, start=dt.date(2026, 9, 1), concurrency=8)
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
 
     assert made.emulated.control.state()["most_in_flight"] > 4
 
@@ -413,29 +415,29 @@ def only_the_first(made: Shop, endpoint: Endpoint, *firsts: dt.date) -> None:
 def test_labels_that_an_answer_left_out_are_asked_alone(start: Start) -> None:
     """Their days have messages, so they can't be empty: all is there with the next run, and no window repeated."""
     made = start(start=MONDAYS[0], concurrency=1)
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
     only_the_first(made, WEEKS, MONDAYS[7], MONDAYS[2], MONDAYS[0])
-    report = made.bring_in(WEEKS)
-    assert [each.label for each in report.labels if each.there] == [MONDAYS[0], MONDAYS[2], MONDAYS[7]]
+    report = made.fetch_missing(WEEKS)
+    assert [each.label for each in report.labels if each.is_stored] == [MONDAYS[0], MONDAYS[2], MONDAYS[7]]
 
     made.emulated.control.clear_calls()
     made.at(AFTERNOON + DAY)
-    report = made.bring_in(WEEKS)
-    assert (report.undone, report.calls) == ((), 9)
+    report = made.fetch_missing(WEEKS)
+    assert (report.unresolved, report.calls) == ((), 9)
     assert all(begin == end for begin, end in made.windows(WEEKS))
     assert made.rows("SELECT * FROM datacube.revisions") == []
-    assert made.bring_in(WEEKS).calls == 0
+    assert made.fetch_missing(WEEKS).calls == 0
 
 
 def test_no_window_reaches_over_a_label_that_was_left_out(start: Start) -> None:
     """Else the same answer would leave it out again, and say that it had vanished."""
     made = start(start=MONDAYS[0], concurrency=1)
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
     only_the_first(made, WEEKS, MONDAYS[5])
-    made.bring_in(WEEKS, MONDAYS[5:7])
+    made.fetch_missing(WEEKS, MONDAYS[5:7])
     made.emulated.control.clear_faults()
     made.emulated.control.clear_calls()
-    made.bring_in(WEEKS, MONDAYS[3:9])
+    made.fetch_missing(WEEKS, MONDAYS[3:9])
 
     assert made.windows(WEEKS) == [
         (str(MONDAYS[7]), str(MONDAYS[8])),
@@ -447,27 +449,27 @@ def test_no_window_reaches_over_a_label_that_was_left_out(start: Start) -> None:
 def test_the_habit_of_several_labels_a_call_is_unlearned(start: Start) -> None:
     """What a window left out and a call alone then brought shows that windows can't be relied on."""
     made = start(start=MONDAYS[0], concurrency=1)
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
     only_the_first(made, WEEKS, MONDAYS[7])
-    made.bring_in(WEEKS, MONDAYS[7:])
+    made.fetch_missing(WEEKS, MONDAYS[7:])
     made.emulated.control.clear_faults()
-    made.bring_in(WEEKS, MONDAYS[7:])
+    made.fetch_missing(WEEKS, MONDAYS[7:])
     made.emulated.control.clear_calls()
-    report = made.bring_in(WEEKS)
+    report = made.fetch_missing(WEEKS)
 
-    assert (report.undone, report.calls) == ((), 7)
+    assert (report.unresolved, report.calls) == ((), 7)
     assert all(begin == end for begin, end in made.windows(WEEKS))
 
 
 def test_distributions_of_days_that_were_left_out_are_asked_alone(start: Start) -> None:
     """A window of fifteen days, answered with its first."""
     made = start(start=day(9), concurrency=1)
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
     only_the_first(made, SENDERS, day(9))
-    assert len(made.bring_in(SENDERS, run_id="first").undone) == 14
-    report = made.bring_in(SENDERS, run_id="second")
+    assert len(made.fetch_missing(SENDERS, run_id="first").unresolved) == 14
+    report = made.fetch_missing(SENDERS, run_id="second")
 
-    assert (report.undone, report.calls) == ((), 14)
+    assert (report.unresolved, report.calls) == ((), 14)
 
 
 # --- permission -------------------------------------------------------------------------------------------------
@@ -477,15 +479,15 @@ def test_distributions_of_days_that_were_left_out_are_asked_alone(start: Start) 
 def test_an_endpoint_that_is_not_granted_costs_one_call(start: Start, endpoint: Endpoint) -> None:
     """Until its first answer one window goes alone; so again once it is refused after it was granted."""
     made = start(start=dt.date(2026, 6, 1), denied=["*"], concurrency=8, latency=20)
-    report = made.bring_in(endpoint)
+    report = made.fetch_missing(endpoint)
     assert (report.calls, {type(error) for error in report.errors}) == (1, {NeedsPerson})
 
     made.emulated.control.set(denied=[])
     newest = made.labels(endpoint)[-1:]
-    assert made.bring_in(endpoint, newest).undone == ()
+    assert made.fetch_missing(endpoint, newest).unresolved == ()
     made.emulated.control.set(denied=["*"])
-    made.bring_in(endpoint, newest, refresh=True)
-    assert made.bring_in(endpoint, refresh=True).calls == 1
+    made.fetch_missing(endpoint, newest, refresh=True)
+    assert made.fetch_missing(endpoint, refresh=True).calls == 1
 
 
 def test_a_busy_wechat_says_nothing_of_permissions(start: Start) -> None:
@@ -493,7 +495,7 @@ def test_a_busy_wechat_says_nothing_of_permissions(start: Start) -> None:
     made = start(start=dt.date(2026, 6, 1), denied=["*"], concurrency=8)
     made.emulated.control.script(HOURS.name, "-1", last=4)
 
-    assert made.bring_in(HOURS).calls == 5
+    assert made.fetch_missing(HOURS).calls == 5
 
 
 # --- days come first --------------------------------------------------------------------------------------------
@@ -508,26 +510,26 @@ def test_what_hangs_on_days_that_failed_in_this_run_is_not_asked(
 ) -> None:
     """They may be silent; another run, which has not asked for the days, spends the calls."""
     made = start(concurrency=1)
-    made.bring_in(MESSAGES, [day(22)], run_id="before")
+    made.fetch_missing(MESSAGES, [day(22)], run_id="before")
     made.emulated.control.fault(MESSAGES.name, answer)
-    assert made.bring_in(MESSAGES, run_id="this").undone != ()
-    report = made.bring_in(endpoint, run_id="this")
+    assert made.fetch_missing(MESSAGES, run_id="this").unresolved != ()
+    report = made.fetch_missing(endpoint, run_id="this")
 
     assert state_of(report)[22] is State.LANDED
-    assert {each.label.day for each in report.undone} == set(range(1, 24)) - {22}
+    assert {each.label.day for each in report.unresolved} == set(range(1, 24)) - {22}
     assert {type(each) for each in report.errors} == {kind}
     assert report.calls == 1
     (met,) = made.ingest.alerts.in_the_way("shop", dt.datetime.min)
     assert f"{MESSAGES.name}: " in met
-    assert made.bring_in(endpoint, run_id="another").undone == ()
+    assert made.fetch_missing(endpoint, run_id="another").unresolved == ()
 
 
 @pytest.mark.parametrize("refuse", [True, False], ids=["61503", "empty"])
 def test_what_hangs_on_a_day_that_is_late_is_not_asked(start: Start, refuse: bool) -> None:
     """The others are, in one call: no second one without the day."""
     made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=refuse)
-    made.bring_in(MESSAGES, [day(22), YESTERDAY])
-    report = made.bring_in(SENDERS, [day(22), YESTERDAY])
+    made.fetch_missing(MESSAGES, [day(22), YESTERDAY])
+    report = made.fetch_missing(SENDERS, [day(22), YESTERDAY])
 
     assert (state_of(report), report.calls) == ({22: State.LANDED, 23: State.MISSING}, 1)
     assert [type(error) for error in report.errors] == [NotReady]
@@ -538,9 +540,9 @@ def test_hours_of_a_day_whose_rows_were_set_apart_are_asked(start: Start) -> Non
     made = start()
     body = '{"list":[{"ref_date":"2026-11-20","user_source":0,"msg_type":1,"msg_user":"many","msg_count":3}]}'
     made.emulated.control.script(MESSAGES.name, f"200:{body}")
-    made.bring_in(MESSAGES, [day(20)])
+    made.fetch_missing(MESSAGES, [day(20)])
 
-    assert made.bring_in(HOURS, [day(20)]).undone == ()
+    assert made.fetch_missing(HOURS, [day(20)]).unresolved == ()
 
 
 # --- quota ------------------------------------------------------------------------------------------------------
@@ -549,42 +551,42 @@ def test_hours_of_a_day_whose_rows_were_set_apart_are_asked(start: Start) -> Non
 def test_a_used_up_quota_stops_every_run_until_midnight(start: Start) -> None:
     """What landed stays; the rest says when it goes on; no later run asks before midnight, and then it does."""
     made = start(quota=5, concurrency=1)
-    report = made.bring_in(HOURS, made.labels(HOURS)[-9:])
-    assert sum(each.there for each in report.labels) == 5
+    report = made.fetch_missing(HOURS, made.labels(HOURS)[-9:])
+    assert sum(each.is_stored for each in report.labels) == 5
     assert [type(error) for error in report.errors] == [QuotaExhausted]
     assert "00:00 Beijing time" in str(report.errors[0])
     assert report.calls == 6
 
     made.at(AFTERNOON.replace(hour=23, minute=59))
-    again = made.bring_in(HOURS)
+    again = made.fetch_missing(HOURS)
     assert (again.calls, made.calls()) == (0, 6)
-    assert {type(each.error) for each in again.labels if not each.there} == {QuotaExhausted}
-    assert {each.error for each in again.labels if each.there} == {None}
+    assert {type(each.error) for each in again.labels if not each.is_stored} == {QuotaExhausted}
+    assert {each.error for each in again.labels if each.is_stored} == {None}
 
     made.at(AFTERNOON.replace(hour=0, minute=0) + DAY)
-    assert made.bring_in(HOURS, [day(1)]).undone == ()
+    assert made.fetch_missing(HOURS, [day(1)]).unresolved == ()
 
 
 def test_other_endpoints_go_on(start: Start) -> None:
     """The quota is an endpoint's own."""
     made = start(endpoint_quota={"getupstreammsghour": 1})
-    made.bring_in(HOURS, made.labels(HOURS)[-5:])
+    made.fetch_missing(HOURS, made.labels(HOURS)[-5:])
 
-    assert made.bring_in(MESSAGES).undone == ()
+    assert made.fetch_missing(MESSAGES).unresolved == ()
 
 
 def test_a_run_by_hand_asks_whether_quota_is_left(start: Start) -> None:
     """Once; while nothing is, it makes no call, and what remains lifts the stop."""
     made = start(quota=2, concurrency=1)
-    made.bring_in(HOURS, made.labels(HOURS)[-3:])
+    made.fetch_missing(HOURS, made.labels(HOURS)[-3:])
     made.emulated.control.clear_calls()
-    report = made.bring_in(HOURS, [day(20)], manual=True)
+    report = made.fetch_missing(HOURS, [day(20)], manual=True)
     assert isinstance(only(report).error, QuotaExhausted)
     assert [call.endpoint for call in made.emulated.control.calls()] == ["stable_token", "quota"]
 
     made.emulated.control.set_quota(10)
-    assert made.bring_in(HOURS, [day(20)]).calls == 0
-    assert made.bring_in(HOURS, [day(20)], manual=True).undone == ()
+    assert made.fetch_missing(HOURS, [day(20)]).calls == 0
+    assert made.fetch_missing(HOURS, [day(20)], manual=True).unresolved == ()
 
 
 @pytest.mark.parametrize(("minute", "calls"), [(5, 1), (15, 0)])
@@ -592,19 +594,19 @@ def test_a_refusal_just_after_midnight_stops_its_own_run_only(start: Start, minu
     """Within ten minutes it may have been meant for yesterday; later it holds for the day."""
     made = start(clock=dt.datetime(2026, 11, 24, 0, minute))
     made.emulated.control.script("getupstreammsghour", "45009")
-    assert isinstance(only(made.bring_in(HOURS, [day(20)])).error, QuotaExhausted)
+    assert isinstance(only(made.fetch_missing(HOURS, [day(20)])).error, QuotaExhausted)
     made.at(AFTERNOON)
-    report = made.bring_in(HOURS, [day(20)])
+    report = made.fetch_missing(HOURS, [day(20)])
 
     assert report.calls == calls
-    assert len(report.undone) == 1 - calls
+    assert len(report.unresolved) == 1 - calls
 
 
 def test_a_large_fetch_asks_first_what_is_left(start: Start) -> None:
     """More than ten calls: the quota is asked, and no attempt is wasted on a refusal."""
     made = start()
     made.emulated.control.use_quota("getupstreammsghour", 997)
-    report = made.bring_in(HOURS)
+    report = made.fetch_missing(HOURS)
 
     assert report.calls == 3
     assert [type(error) for error in report.errors] == [QuotaExhausted]
@@ -617,30 +619,30 @@ def test_a_refused_question_for_the_quota_keeps_nobody_from_asking(start: Start)
     made.emulated.control.script("quota", "48001", last=99)
     told: list[str] = []
 
-    assert made.bring_in(HOURS, notify=told.append).undone == ()
-    assert "going on without knowing what is left of today's quota" in told[0]
+    assert made.fetch_missing(HOURS, notify=told.append).unresolved == ()
+    assert "continuing without knowing today's remaining quota" in told[0]
 
 
 def test_daily_calls_keep_a_reserve(start: Start) -> None:
     """As many attempts a day and endpoint as the setting allows, over all runs of the day, failed ones included."""
     made = start(daily_calls=5)
     made.emulated.control.script("getupstreammsghour", "-1", call=2)
-    report = made.bring_in(HOURS)
+    report = made.fetch_missing(HOURS)
     assert (report.calls, made.calls()) == (5, 5)
-    assert sum(each.there for each in report.labels) == 4
+    assert sum(each.is_stored for each in report.labels) == 4
     assert isinstance(report.errors[0], QuotaExhausted)
     assert "WX_DATACUBE_DAILY_CALLS" in str(report.errors[0])
 
-    assert made.bring_in(HOURS).calls == 0
-    assert made.bring_in(MESSAGES).undone == ()
+    assert made.fetch_missing(HOURS).calls == 0
+    assert made.fetch_missing(MESSAGES).unresolved == ()
     made.at(AFTERNOON + DAY)
-    assert made.bring_in(HOURS).calls == 5
+    assert made.fetch_missing(HOURS).calls == 5
 
 
 def test_a_used_up_token_quota_stops_everything(start: Start) -> None:
     """45009 for the token: nothing can be asked, and the error says that it concerns all endpoints."""
     made = start(token_quota=0)
-    report = made.bring_in(MESSAGES)
+    report = made.fetch_missing(MESSAGES)
 
     assert report.calls == 0
     (error,) = report.errors
@@ -655,13 +657,13 @@ def test_three_windows_that_failed_in_a_row_end_the_run(start: Start) -> None:
     """Each after its four attempts; the labels that were not tried say why, too, and a later run finds them."""
     made = start(concurrency=1)
     made.emulated.control.fault("getupstreammsghour", "-1")
-    report = made.bring_in(HOURS)
+    report = made.fetch_missing(HOURS)
 
     assert report.calls == 12
     assert {type(each.error) for each in report.labels} == {TryAgain}
-    assert len(report.undone) == 23
+    assert len(report.unresolved) == 23
     made.emulated.control.clear_faults()
-    assert made.bring_in(HOURS).undone == ()
+    assert made.fetch_missing(HOURS).unresolved == ()
 
 
 def test_failures_with_successes_between_them_end_nothing(start: Start) -> None:
@@ -669,9 +671,9 @@ def test_failures_with_successes_between_them_end_nothing(start: Start) -> None:
     made = start(concurrency=1)
     for first in (1, 10):
         made.emulated.control.script("getupstreammsghour", "-1", call=first, last=first + 7)
-    report = made.bring_in(HOURS, [day(number) for number in range(10, 20)])
+    report = made.fetch_missing(HOURS, [day(number) for number in range(10, 20)])
 
-    assert len(report.undone) == 4
+    assert len(report.unresolved) == 4
     assert report.calls == 16 + 6
 
 
@@ -680,9 +682,9 @@ def test_a_dead_host_ends_the_run(start: Start) -> None:
     made = start(latency=0)
     made.emulated.control.fault("getupstreammsghour", "drop")
     began = made.now
-    report = made.bring_in(HOURS)
+    report = made.fetch_missing(HOURS)
 
-    assert len(report.undone) == 23
+    assert len(report.unresolved) == 23
     assert {type(error) for error in report.errors} <= {TryAgain, HostDown}
     assert made.now - began < dt.timedelta(seconds=60)
 
@@ -695,7 +697,7 @@ def test_what_cannot_help_is_not_tried_again(start: Start, errcode: int, kind: t
     """One attempt; where a person must act the other labels are not even tried."""
     made = start(concurrency=1)
     made.emulated.control.fault("getupstreammsghour", str(errcode))
-    report = made.bring_in(HOURS, [day(number) for number in range(10, 15)])
+    report = made.fetch_missing(HOURS, [day(number) for number in range(10, 15)])
 
     assert report.calls == (1 if kind is NeedsPerson else 5)
     assert {type(each.error) for each in report.labels} == {kind}
@@ -706,7 +708,7 @@ def test_answers_that_are_none_are_not_asked_for_without_end(start: Start) -> No
     """A web page instead of figures, ten windows in a row: there is no use in going on."""
     made = start(concurrency=1)
     made.emulated.control.fault("getupstreammsghour", "200:[]")
-    report = made.bring_in(HOURS)
+    report = made.fetch_missing(HOURS)
 
     assert report.calls == 10
     assert {type(each.error) for each in report.labels} == {UnexpectedAnswer}
@@ -717,7 +719,7 @@ def test_broken_answers_are_kept_as_they_came(start: Start, answer: str) -> None
     """Each attempt is a row of the ledger, with its body; nothing of it is in a table, and the label is missing."""
     made = start()
     made.emulated.control.fault("getupstreammsg", answer)
-    report = made.bring_in(MESSAGES, [day(20)])
+    report = made.fetch_missing(MESSAGES, [day(20)])
 
     assert only(report).coverage.state is State.MISSING
     assert only(report).error is not None
@@ -727,14 +729,14 @@ def test_broken_answers_are_kept_as_they_came(start: Start, answer: str) -> None
     if answer.startswith("200:"):
         assert {(status, text) for status, _, text in kept} == {(200, answer[4:])}
     made.emulated.control.clear_faults()
-    assert made.bring_in(MESSAGES, [day(20)]).undone == ()
+    assert made.fetch_missing(MESSAGES, [day(20)]).unresolved == ()
 
 
 def test_every_attempt_is_in_the_ledger(start: Start) -> None:
     """With what was asked, when, for whom and by which run; failures with their code and rid."""
     made = start()
     made.emulated.control.script("getupstreammsg", "-1")
-    made.bring_in(MESSAGES, [day(20), day(22)], run_id="run-7")
+    made.fetch_missing(MESSAGES, [day(20), day(22)], run_id="run-7")
 
     found = made.rows(
         "SELECT call_id, run_id, account, endpoint, begin_date, end_date, asked, refresh, http_status, errcode,"
@@ -749,7 +751,7 @@ def test_a_window_that_fails_keeps_nothing_else_back(start: Start) -> None:
     """The other windows of the run land."""
     made = start(concurrency=1)
     made.emulated.control.script("getupstreammsghour", "-1", call=2, last=5)
-    report = made.bring_in(HOURS, [day(20), day(21), day(22)])
+    report = made.fetch_missing(HOURS, [day(20), day(21), day(22)])
 
     assert state_of(report) == {20: State.LANDED, 21: State.MISSING, 22: State.LANDED}
     assert str(report.errors[0]).startswith("getupstreammsghour: WeChat is busy.")
@@ -760,10 +762,10 @@ def test_reasons_are_told_once_each_the_most_frequent_first(start: Start) -> Non
     made = start(concurrency=1)
     made.emulated.control.script("getupstreammsghour", "99999", call=1)
     made.emulated.control.script("getupstreammsghour", "61500", call=2, last=3)
-    report = made.bring_in(HOURS, [day(20), day(21), day(22), day(23)])
+    report = made.fetch_missing(HOURS, [day(20), day(21), day(22), day(23)])
 
     assert [error.errcode for error in report.errors] == [61500, 99999]
-    assert [each.label for each in report.undone] == [day(21), day(22), day(23)]
+    assert [each.label for each in report.unresolved] == [day(21), day(22), day(23)]
 
 
 # --- refresh ----------------------------------------------------------------------------------------------------
@@ -772,13 +774,13 @@ def test_reasons_are_told_once_each_the_most_frequent_first(start: Start) -> Non
 def test_a_refresh_asks_again_and_replaces(start: Start) -> None:
     """Changed figures overwrite, vanished rows are removed, and both are noted."""
     made = start(messages_per_day=200)
-    made.bring_in(MESSAGES, [day(20), day(21)])
+    made.fetch_missing(MESSAGES, [day(20), day(21)])
     made.emulated.control.restate(day(20), delta=-(10**6))
     made.emulated.control.restate(day(21), factor=0.5)
-    assert made.bring_in(MESSAGES, [day(20), day(21)]).calls == 0
-    report = made.bring_in(MESSAGES, [day(20), day(21)], refresh=True)
+    assert made.fetch_missing(MESSAGES, [day(20), day(21)]).calls == 0
+    report = made.fetch_missing(MESSAGES, [day(20), day(21)], refresh=True)
 
-    assert (report.calls, report.undone) == (1, ())
+    assert (report.calls, report.unresolved) == (1, ())
     assert state_of(report) == {20: State.EMPTY, 21: State.LANDED}
     messages = sum(1 for _ in made.emulated.world.messages(day(21)))
     assert made.rows("SELECT sum(msg_count) FROM datacube.getupstreammsg") == [(messages,)]
@@ -789,21 +791,21 @@ def test_a_refresh_asks_again_and_replaces(start: Start) -> None:
 def test_a_refresh_of_silence_asks_again(start: Start) -> None:
     """Empty labels too; what follows from silence is not asked."""
     made = start(silent_share=1)
-    made.bring_in(MESSAGES, [day(20)])
+    made.fetch_missing(MESSAGES, [day(20)])
 
-    assert made.bring_in(MESSAGES, [day(20)], refresh=True).calls == 1
+    assert made.fetch_missing(MESSAGES, [day(20)], refresh=True).calls == 1
 
 
 def test_a_refresh_that_fails_says_so_and_keeps_what_is_there(start: Start) -> None:
     """The label stays landed; that it was not asked again is in the report."""
     made = start()
-    made.bring_in(MESSAGES, [day(20)])
+    made.fetch_missing(MESSAGES, [day(20)])
     made.emulated.control.fault("getupstreammsg", "48001")
-    report = made.bring_in(MESSAGES, [day(20)], refresh=True)
+    report = made.fetch_missing(MESSAGES, [day(20)], refresh=True)
 
     assert only(report).coverage.state is State.LANDED
     assert isinstance(only(report).error, NeedsPerson)
-    assert report.undone == report.labels
+    assert report.unresolved == report.labels
 
 
 def test_a_refresh_that_was_cut_off_goes_on_with_what_is_left(start: Start) -> None:
@@ -819,16 +821,16 @@ def test_a_refresh_that_was_cut_off_goes_on_with_what_is_left(start: Start) -> N
 
     def ask(endpoint: Endpoint, *places: int) -> None:
         again = made.ingest.begin_refresh(wanted, first, last)[endpoint]
-        made.bring_in(endpoint, [wanted[endpoint][place] for place in places], refresh=again)
+        made.fetch_missing(endpoint, [wanted[endpoint][place] for place in places], refresh=again)
 
     assert begin() == (wanted[HOURS], wanted[MESSAGES])
-    made.bring_in(HOURS, wanted[HOURS][1:2])  # missing, so asked, but not again: this is no part of a refresh
+    made.fetch_missing(HOURS, wanted[HOURS][1:2])  # missing, so asked, but not again: this is no part of a refresh
     ask(HOURS, 2, 3)
     ask(MESSAGES, 0, 1, 2, 3)
     assert begin() == (wanted[HOURS][:2], [])
     assert told == [
-        "getupstreammsghour: going on with the refresh of 2026-11-24 15:00; 2 of 4 days were asked again already.",
-        "getupstreammsg: going on with the refresh of 2026-11-24 15:00; 4 of 4 days were asked again already.",
+        "getupstreammsghour: resuming the refresh of 2026-11-24 15:00; 2 of 4 days are done.",
+        "getupstreammsg: resuming the refresh of 2026-11-24 15:00; 4 of 4 days are done.",
     ]
     ask(HOURS, 0, 1)
     assert begin() == (wanted[HOURS], wanted[MESSAGES])
@@ -848,13 +850,13 @@ def test_two_refreshes_at_once_ask_once(start: Start) -> None:
     wanted = made.labels(HOURS)[-3:]
     both = [made.ingest.begin_refresh({HOURS: wanted}, None, None)[HOURS] for _ in range(2)]
 
-    assert [made.bring_in(HOURS, wanted, refresh=again).calls for again in both] == [3, 0]
+    assert [made.fetch_missing(HOURS, wanted, refresh=again).calls for again in both] == [3, 0]
 
 
 def test_what_silence_implies_is_no_part_of_a_refresh(start: Start) -> None:
     """It would never be done."""
     made = start(silent_share=1)
-    made.bring_in(MESSAGES, [day(20)])
+    made.fetch_missing(MESSAGES, [day(20)])
 
     assert made.ingest.begin_refresh({HOURS: [day(20), day(21)]}, day(20), day(21))[HOURS].left == [day(21)]
 
@@ -865,12 +867,12 @@ def test_what_silence_implies_is_no_part_of_a_refresh(start: Start) -> None:
 def test_credentials_are_needed_only_to_ask(start: Start, folder: Path) -> None:
     """What is stored is reported without them; a label that must be asked for names the variables."""
     made = start()
-    made.bring_in(MESSAGES, [day(20)])
+    made.fetch_missing(MESSAGES, [day(20)])
     settings = Settings(project=folder, database=made.warehouse.database, api_url=made.emulated.api_url)
     without = Ingest.of(settings, Account("shop", start=day(1)))
-    assert without.bring_in(MESSAGES, [day(20)], run_id="run").undone == ()
+    assert without.fetch_missing(MESSAGES, [day(20)], run_id="run").unresolved == ()
     with pytest.raises(SettingsError, match=r"WX_DATACUBE_APPID.*WX_DATACUBE_SECRET"):
-        without.bring_in(MESSAGES, [day(21)], run_id="run")
+        without.fetch_missing(MESSAGES, [day(21)], run_id="run")
 
 
 def test_settings_make_an_ingest(start: Start, folder: Path) -> None:
@@ -879,7 +881,7 @@ def test_settings_make_an_ingest(start: Start, folder: Path) -> None:
     account = Account("other", made.emulated.appid, Secret(made.emulated.secret))
     settings = Settings(folder, folder / "other.duckdb", made.emulated.api_url, 3, 7, (account,))
     ingest = Ingest.of(settings, account)
-    report = ingest.bring_in(MESSAGES, [dt.date(2016, 1, 4)], run_id="run")
+    report = ingest.fetch_missing(MESSAGES, [dt.date(2016, 1, 4)], run_id="run")
 
     assert (ingest.concurrency, ingest.daily_calls, ingest.warehouse.database) == (3, 7, folder / "other.duckdb")
     assert only(report).coverage.state is State.LANDED
@@ -888,11 +890,11 @@ def test_settings_make_an_ingest(start: Start, folder: Path) -> None:
 def test_another_appid_under_a_name_is_refused_before_any_call(start: Start) -> None:
     """The name belongs to the first one; nothing changes."""
     made = start()
-    made.bring_in(MESSAGES, [day(20)])
+    made.fetch_missing(MESSAGES, [day(20)])
     other = made.with_(account=Account("shop", "wx0000000000000000", Secret("0" * 32), start=day(1)))
     before = made.warehouse.database.read_bytes()
     with pytest.raises(SettingsError, match="belongs to the AppID"):
-        other.bring_in(MESSAGES, [day(21)])
+        other.fetch_missing(MESSAGES, [day(21)])
 
     assert made.calls() == 1
     assert made.warehouse.database.read_bytes() == before
@@ -922,7 +924,7 @@ def test_an_interrupted_run_keeps_what_came(start: Start) -> None:
     """Ctrl-C while calls are in flight: they end, what they brought is stored and published, nothing is lost."""
     made = start(latency=100, concurrency=2)
     with interrupted_after(made, 6):
-        made.bring_in(HOURS)
+        made.fetch_missing(HOURS)
     calls = made.calls()
 
     assert 6 <= calls < 23
@@ -934,10 +936,10 @@ def test_an_interrupted_run_keeps_what_came(start: Start) -> None:
 def test_an_interruption_when_the_last_calls_are_under_way_ends_too(start: Start) -> None:
     """Some workers have already ended when it comes: nobody waits for them for ever, and their answers are kept."""
     made = start(concurrency=2)
-    made.bring_in(HOURS, [day(19)])  # the first call of an endpoint goes alone
+    made.fetch_missing(HOURS, [day(19)])  # the first call of an endpoint goes alone
     made.emulated.control.script("getupstreammsghour", "delay:0.8")
     with interrupted_after(made, 3, 0.2):
-        made.bring_in(HOURS, [day(20), day(21)])
+        made.fetch_missing(HOURS, [day(20), day(21)])
 
     assert made.rows("SELECT count(*) FROM datacube.getupstreammsghour WHERE ref_date > '2026-11-19'") != [(0,)]
     assert set(made.rows("SELECT begin_date FROM datacube.api_calls")) == {(day(number),) for number in (19, 20, 21)}
@@ -951,7 +953,7 @@ def test_an_error_while_reporting_progress_keeps_what_came(start: Start) -> None
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        made.bring_in(HOURS, [day(20), day(21)], progress=fail)
+        made.fetch_missing(HOURS, [day(20), day(21)], progress=fail)
 
     assert made.rows("SELECT count(*), count(DISTINCT begin_date) FROM datacube.api_calls") == [(made.calls(),) * 2]
 
@@ -960,7 +962,7 @@ def test_progress_tells_of_every_window_once(start: Start) -> None:
     """In the order of commits; calls add up, and nothing is left at the end."""
     made = start()
     told: list[Progress] = []
-    report = made.bring_in(HOURS, progress=told.append)
+    report = made.fetch_missing(HOURS, progress=told.append)
     stored = [window.end for progress in told for window in progress.stored]
 
     assert sorted(stored) == made.labels(HOURS)
@@ -983,7 +985,7 @@ def test_a_fault_of_ours_leaves_no_window_without_a_reason(start: Start) -> None
         def close(self) -> None:
             pass
 
-    report = made.with_(connect=lambda halted: Broken()).bring_in(HOURS)
+    report = made.with_(connect=lambda stop_event: Broken()).fetch_missing(HOURS)
 
     assert {type(each.error) for each in report.labels} == {UnexpectedAnswer}
     assert "ZeroDivisionError" in str(report.errors[0])
@@ -996,7 +998,7 @@ def test_today_is_read_once_a_run(start: Start) -> None:
     """Midnight passes during a run: what became due meanwhile is for the next one."""
     made = start(clock=dt.datetime(2026, 11, 24, 23, 59, 59), concurrency=1)
     wanted = [day(22), day(23), day(24)]
-    report = made.bring_in(HOURS, wanted, progress=lambda _: made.at(dt.datetime(2026, 11, 25, 0, 0, 1)))
+    report = made.fetch_missing(HOURS, wanted, progress=lambda _: made.at(dt.datetime(2026, 11, 25, 0, 0, 1)))
 
     assert state_of(report) == {22: State.LANDED, 23: State.LANDED, 24: State.MISSING}
     assert (report.calls, made.calls()) == (2, 2)
@@ -1005,13 +1007,13 @@ def test_today_is_read_once_a_run(start: Start) -> None:
 def test_a_clock_that_jumps_back_loses_nothing(start: Start) -> None:
     """A day earlier: what is stored stays stored, and is known again once its day has come."""
     made = start()
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
     made.at(AFTERNOON - 3 * DAY)
-    report = made.bring_in(MESSAGES, [day(19), day(22)])
+    report = made.fetch_missing(MESSAGES, [day(19), day(22)])
     assert [each.coverage.state for each in report.labels] == [State.LANDED, State.MISSING]
     made.at(AFTERNOON)
 
-    assert made.bring_in(MESSAGES).undone == ()
+    assert made.fetch_missing(MESSAGES).unresolved == ()
     assert made.calls() == 4
 
 
@@ -1028,13 +1030,13 @@ from wx_datacube.wechat import Client
 url, appid, secret, database, first, last = sys.argv[1:]
 clock = lambda: dt.datetime(2026, 11, 24, 15)
 account = Account("shop", appid, Secret(secret), start=dt.date(2026, 11, 1))
-connect = lambda halted: Client(api_url=url, appid=appid, secret=secret, clock=clock)
+connect = lambda stop_event: Client(api_url=url, appid=appid, secret=secret, clock=clock)
 ingest = Ingest(Warehouse(Path(database)), account, connect, 2, clock=clock)
 print("ready", flush=True)
 sys.stdin.readline()
 labels = [dt.date(2026, 11, day) for day in range(int(first), int(last) + 1)]
-report = ingest.bring_in(BY_NAME["getupstreammsghour"], labels, run_id=first, notify=print)
-print(report.calls, len(report.undone), flush=True)
+report = ingest.fetch_missing(BY_NAME["getupstreammsghour"], labels, run_id=first, notify=print)
+print(report.calls, len(report.unresolved), flush=True)
 """
 
 
@@ -1063,14 +1065,14 @@ def test_whoever_waited_in_vain_asks_for_nothing(start: Start) -> None:
     """Two threads want the same days: one fetches them, the other finds them."""
     made = start(latency=20)
     reports: list[Report] = []
-    threads = [threading.Thread(target=lambda: reports.append(made.bring_in(HOURS))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: reports.append(made.fetch_missing(HOURS))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     assert sorted(report.calls for report in reports) == [0, 23]
-    assert all(report.undone == () for report in reports)
+    assert all(report.unresolved == () for report in reports)
 
 
 def test_a_user_source_other_than_zero_is_told(start: Start) -> None:
@@ -1078,10 +1080,10 @@ def test_a_user_source_other_than_zero_is_told(start: Start) -> None:
     made, said = start(), list[str]()
     body = '{"list":[{"ref_date":"2026-11-20","user_source":17,"msg_type":1,"msg_user":2,"msg_count":3}]}'
     made.emulated.control.script(MESSAGES.name, f"200:{body}")
-    made.bring_in(MESSAGES, [day(20)], notify=said.append)
+    made.fetch_missing(MESSAGES, [day(20)], notify=said.append)
 
     assert [each for each in said if "user_source" in each] == [
-        "getupstreammsg: 1 rows have a user_source other than 0, which nobody has explained."
+        "getupstreammsg: 1 rows have an undocumented user_source other than 0."
     ]
     assert made.rows("SELECT user_source FROM datacube.getupstreammsg") == [(17,)]
 
@@ -1090,8 +1092,8 @@ def test_two_accounts_share_a_database(start: Start, folder: Path) -> None:
     """Each has its own figures and its own calls; neither waits for the other."""
     made = start()
     news = made.with_(account=Account("news", "wx02", start=day(1)))
-    made.bring_in(MESSAGES, [day(20)])
-    report = news.bring_in(MESSAGES, [day(20)])
+    made.fetch_missing(MESSAGES, [day(20)])
+    report = news.fetch_missing(MESSAGES, [day(20)])
 
     assert report.calls == 1
     assert made.rows("SELECT account FROM datacube.accounts ORDER BY 1") == [("news",), ("shop",)]
@@ -1119,7 +1121,7 @@ def test_what_another_run_stored_meanwhile_is_not_asked(start: Start) -> None:
                 store_calls(con, [answered(HOURS, day(20), None, hour_row(day(20)), at=AFTERNOON)])
             other.communicate("\n", timeout=30)
 
-        report = made.bring_in(HOURS, [day(20)], notify=end_the_other)
+        report = made.fetch_missing(HOURS, [day(20)], notify=end_the_other)
 
     assert (report.calls, only(report).coverage.state) == (0, State.LANDED)
 
@@ -1131,4 +1133,4 @@ def test_a_fetcher_that_was_killed_holds_nobody_up(start: Start) -> None:
         other.kill()
         other.wait()
 
-        assert made.bring_in(HOURS, [day(20)]).undone == ()
+        assert made.fetch_missing(HOURS, [day(20)]).unresolved == ()

@@ -24,10 +24,17 @@ from wx_datacube.errors import (
     WarehouseError,
     WeChatError,
 )
-from wx_datacube.ingest.pool import COMMIT_SECONDS, FAILURES_IN_A_ROW, PUBLISH_SECONDS, FetchPool, Progress, RunContext
+from wx_datacube.ingest.pool import (
+    COMMIT_SECONDS,
+    MAX_CONSECUTIVE_FAILURES,
+    PUBLISH_SECONDS,
+    FetchPool,
+    Progress,
+    RunContext,
+)
 from wx_datacube.ingest.windows import Window
 from wx_datacube.warehouse.files import Connection, Warehouse
-from wx_datacube.wechat import Attempt, Journal
+from wx_datacube.wechat import Answer, Journal
 from wx_datacube_tests.answers import HOURS, MESSAGES, day
 from wx_datacube_tests.processes import HOLD, running
 
@@ -55,7 +62,7 @@ class Acting:
     asked: list[int] = field(default_factory=list)
     attempts: int = 1
 
-    def fetch(self, endpoint: str, begin: dt.date, end: dt.date, journal: Journal) -> Attempt:
+    def fetch(self, endpoint: str, begin: dt.date, end: dt.date, journal: Journal) -> Answer:
         """As `Client.fetch`, without a call."""
         for number in range(self.attempts):
             journal.permit()
@@ -64,33 +71,33 @@ class Acting:
             try:
                 self.act(Window(begin, end, ()))
             except WeChatError as error:
-                journal.record(Attempt(endpoint, begin, end, AFTERNOON, 1, 200, -1, str(error)))
+                journal.record(Answer(AFTERNOON, 1, 200, -1, str(error)))
                 raise
-            words = (-1, "busy", None, "{}") if failed else (None, None, None, '{"list":[]}')
-            attempt = Attempt(endpoint, begin, end, AFTERNOON, 1, 200, *words)
-            journal.record(attempt)
-        return attempt
+            outcome = (-1, "busy", None, "{}") if failed else (None, None, None, '{"list":[]}')
+            answer = Answer(AFTERNOON, 1, 200, *outcome)
+            journal.record(answer)
+        return answer
 
 
 @dataclass
 class Working:
-    """A crew in a folder of its own."""
+    """A pool in a folder of its own."""
 
     warehouse: Warehouse
     told: list[Progress] = field(default_factory=list)
-    halted: threading.Event = field(default_factory=threading.Event)
+    stop_event: threading.Event = field(default_factory=threading.Event)
 
-    def crew(self, client: Any, *, concurrency: int = 1, budget: int | None = None, **fields: Any) -> FetchPool:
-        """A crew with this client."""
+    def pool(self, client: Any, *, concurrency: int = 1, budget: int | None = None, **fields: Any) -> FetchPool:
+        """A pool with this client."""
         given = {
             "warehouse": self.warehouse,
             "client": client,
             "endpoint": HOURS,
-            "stamp": RunContext("run", "shop", False),
+            "context": RunContext("run", "shop", False),
             "now": AFTERNOON,
             "concurrency": concurrency,
             "semaphore": self.warehouse.semaphore("shop", concurrency),
-            "halted": self.halted,
+            "stop_event": self.stop_event,
             "budget": budget,
             "progress": self.told.append,
         }
@@ -125,34 +132,34 @@ def failing(*numbers: int, error: type[WeChatError] = TryAgain, **fields: Any) -
 def test_windows_are_fetched_in_their_order(working: Working) -> None:
     """With one worker strictly so; each is in the ledger, and told of as stored."""
     client = Acting()
-    crew = working.crew(client)
-    crew.work(windows(9, 8, 7))
+    pool = working.pool(client)
+    pool.run(windows(9, 8, 7))
 
     assert client.asked == working.ledger() == [9, 8, 7]
-    assert (crew.calls, crew.errors) == (3, {})
+    assert (pool.calls, pool.errors) == (3, {})
     assert [each.end.day for progress in working.told for each in progress.stored] == [9, 8, 7]
 
 
 def test_nothing_to_fetch_starts_nothing(working: Working) -> None:
     """No thread, no commit."""
-    working.crew(Acting()).work([])
+    working.pool(Acting()).run([])
 
     assert working.told == []
 
 
-def test_a_crew_can_work_again(working: Working) -> None:
+def test_a_pool_can_run_again(working: Working) -> None:
     """As after a first window that went alone: calls and errors add up."""
-    crew = working.crew(Acting(failing(9)))
-    crew.work(windows(9))
-    crew.work(windows(8))
+    pool = working.pool(Acting(failing(9)))
+    pool.run(windows(9))
+    pool.run(windows(8))
 
-    assert (crew.calls, list(crew.errors)) == (2, [day(9)])
+    assert (pool.calls, list(pool.errors)) == (2, [day(9)])
 
 
 def test_commits_come_about_once_a_second(working: Working) -> None:
     """While calls go on: a killed process loses no more than the answers of the last second."""
     began = time.monotonic()
-    working.crew(Acting(lambda window: time.sleep(0.25))).work(windows(*range(10, 20)))
+    working.pool(Acting(lambda window: time.sleep(0.25))).run(windows(*range(10, 20)))
     took = time.monotonic() - began
 
     assert COMMIT_SECONDS == 1
@@ -171,16 +178,16 @@ def test_a_long_run_is_published_on_the_way(working: Working) -> None:
         with working.warehouse.reading() as con:
             seen.extend(con.execute("SELECT count(*) FROM datacube.api_calls").fetchall()[0])
 
-    working.crew(Acting(look)).work(windows(*range(1, 23)))
+    working.pool(Acting(look)).run(windows(*range(1, 23)))
 
     assert PUBLISH_SECONDS == 5
     assert 2 <= len(set(seen)) <= 4
 
 
 def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
-    """The ledger has the window, the labels it was made for, and the run's stamp."""
+    """The ledger has the window, the labels it was made for, and the run's context."""
     widened = Window(day(3), day(9), (day(8), day(9)))
-    working.crew(Acting(), endpoint=MESSAGES, stamp=RunContext("run-7", "news", True)).work([widened])
+    working.pool(Acting(), endpoint=MESSAGES, context=RunContext("run-7", "news", True)).run([widened])
     with working.warehouse.writing() as con:
         found = con.execute(
             "SELECT run_id, account, endpoint, begin_date, end_date, asked, refresh FROM datacube.api_calls"
@@ -196,11 +203,11 @@ def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
 def test_some_errors_stop_at_once(working: Working, error: type[WeChatError]) -> None:
     """What is left is not asked, and has the same reason."""
     client = Acting(failing(8, error=error))
-    crew = working.crew(client)
-    crew.work(windows(9, 8, 7, 6))
+    pool = working.pool(client)
+    pool.run(windows(9, 8, 7, 6))
 
     assert client.asked == [9, 8]
-    assert {label.day: type(reason) for label, reason in crew.errors.items()} == dict.fromkeys([8, 7, 6], error)
+    assert {label.day: type(reason) for label, reason in pool.errors.items()} == dict.fromkeys([8, 7, 6], error)
 
 
 @pytest.mark.parametrize(
@@ -210,18 +217,18 @@ def test_some_errors_stop_at_once(working: Working, error: type[WeChatError]) ->
 def test_others_stop_after_some_in_a_row(working: Working, error: type[WeChatError], tried: int) -> None:
     """Three that used up their attempts, ten that nobody understands; what is about one label stops nothing."""
     client = Acting(failing(*range(1, 13), error=error))
-    crew = working.crew(client)
-    crew.work(windows(*range(1, 13)))
+    pool = working.pool(client)
+    pool.run(windows(*range(1, 13)))
 
     assert client.asked == list(range(1, tried + 1))
-    assert len(crew.errors) == 12
-    assert {TryAgain: 3, UnexpectedAnswer: 10} == FAILURES_IN_A_ROW
+    assert len(pool.errors) == 12
+    assert {TryAgain: 3, UnexpectedAnswer: 10} == MAX_CONSECUTIVE_FAILURES
 
 
 def test_a_success_ends_the_row(working: Working) -> None:
     """Two failures, a success, two failures: nothing stops."""
     client = Acting(failing(1, 2, 4, 5))
-    working.crew(client).work(windows(1, 2, 3, 4, 5, 6))
+    working.pool(client).run(windows(1, 2, 3, 4, 5, 6))
 
     assert client.asked == [1, 2, 3, 4, 5, 6]
 
@@ -229,42 +236,42 @@ def test_a_success_ends_the_row(working: Working) -> None:
 def test_all_workers_stop(working: Working) -> None:
     """The calls in flight end; no worker begins another."""
     client = Acting(lambda window: (time.sleep(0.1), failing(*range(1, 24), error=NeedsPerson)(window)))  # type: ignore[arg-type]
-    crew = working.crew(client, concurrency=4)
-    crew.work(windows(*range(1, 24)))
+    pool = working.pool(client, concurrency=4)
+    pool.run(windows(*range(1, 24)))
 
     assert len(client.asked) == 4
-    assert len(crew.errors) == 23
+    assert len(pool.errors) == 23
 
 
 def test_a_budget_counts_attempts(working: Working) -> None:
     """Each attempt costs quota, not only each window; the one that would be too many is not made."""
     client = Acting(attempts=2)
-    crew = working.crew(client, budget=5)
-    crew.work(windows(9, 8, 7, 6))
+    pool = working.pool(client, budget=5)
+    pool.run(windows(9, 8, 7, 6))
 
     assert client.asked == [9, 9, 8, 8, 7]
-    assert (crew.calls, sorted(label.day for label in crew.errors)) == (5, [6, 7])
-    assert {type(error) for error in crew.errors.values()} == {QuotaExhausted}
+    assert (pool.calls, sorted(label.day for label in pool.errors)) == (5, [6, 7])
+    assert {type(error) for error in pool.errors.values()} == {QuotaExhausted}
 
 
 def test_no_budget_is_no_call(working: Working) -> None:
     """Nothing is left, or somebody else used up more than that."""
     for budget in (0, -3):
         client = Acting()
-        crew = working.crew(client, budget=budget)
-        crew.work(windows(9, 8))
+        pool = working.pool(client, budget=budget)
+        pool.run(windows(9, 8))
         assert client.asked == []
-        assert len(crew.errors) == 2
+        assert len(pool.errors) == 2
 
 
 def test_a_halt_ends_the_run(working: Working) -> None:
     """Set from outside while calls are in flight: they end and are kept, no other begins."""
-    client = Acting(lambda window: working.halted.set())
-    crew = working.crew(client)
-    crew.work(windows(9, 8, 7))
+    client = Acting(lambda window: working.stop_event.set())
+    pool = working.pool(client)
+    pool.run(windows(9, 8, 7))
 
     assert client.asked == working.ledger() == [9]
-    assert {label.day: str(error) for label, error in crew.errors.items()} == dict.fromkeys(
+    assert {label.day: str(error) for label, error in pool.errors.items()} == dict.fromkeys(
         [8, 7], str(TryAgain("The run was interrupted."))
     )
 
@@ -280,31 +287,31 @@ def test_the_rest_of_a_window_that_is_not_ready_is_asked(working: Working) -> No
         asked.append(window)
         failing(23, error=NotReady)(window)
 
-    crew = working.crew(Acting(refuse_yesterday), endpoint=MESSAGES, now=MORNING)
-    crew.work([Window(day(17), day(23), (day(20), day(22), day(23))), window(10)])
+    pool = working.pool(Acting(refuse_yesterday), endpoint=MESSAGES, now=MORNING)
+    pool.run([Window(day(17), day(23), (day(20), day(22), day(23))), window(10)])
 
     assert [(each.begin.day, each.end.day) for each in asked] == [(17, 23), (17, 22), (10, 10)]
-    assert list(crew.errors) == [day(23)]
+    assert list(pool.errors) == [day(23)]
 
 
 def test_figures_that_are_late_keep_no_older_ones_back(working: Working) -> None:
     """In the afternoon, and for some days, 61503 may still be about the newest label alone, or the newest two."""
     client = Acting(failing(22, 23, error=NotReady))
-    crew = working.crew(client, endpoint=MESSAGES)
-    crew.work([window(20, 21, 22, 23)])
+    pool = working.pool(client, endpoint=MESSAGES)
+    pool.run([window(20, 21, 22, 23)])
 
     assert client.asked == [23, 22, 21]
-    assert sorted(label.day for label in crew.errors) == [22, 23]
+    assert sorted(label.day for label in pool.errors) == [22, 23]
 
 
 def test_a_window_of_older_labels_that_is_not_ready_fails_as_a_whole(working: Working) -> None:
     """After a week nobody is late: label by label a history would cost as many calls as it has days."""
     client = Acting(failing(16, error=NotReady))
-    crew = working.crew(client, endpoint=MESSAGES)
-    crew.work([window(15, 16)])
+    pool = working.pool(client, endpoint=MESSAGES)
+    pool.run([window(15, 16)])
 
     assert client.asked == [16]
-    assert sorted(label.day for label in crew.errors) == [15, 16]
+    assert sorted(label.day for label in pool.errors) == [15, 16]
 
 
 # --- when the file is in the way --------------------------------------------------------------------------------
@@ -323,7 +330,7 @@ def test_answers_that_could_not_be_stored_are_stored_with_the_last_ones(working:
 
         client = Acting(let_go_at_last)
         with pytest.raises(WarehouseError, match=str(holder.pid)):
-            working.crew(client).work(windows(9, 8, 7))
+            working.pool(client).run(windows(9, 8, 7))
 
     assert client.asked == [9, 8]
     assert working.ledger() == [9, 8]
@@ -349,7 +356,7 @@ def test_an_interruption_right_after_a_commit_stores_nothing_twice(working: Work
     working.ledger()
     files = Interrupted(working.warehouse.database, timeout=1)
     with pytest.raises(KeyboardInterrupt):
-        working.crew(Acting(lambda window: time.sleep(0.4)), warehouse=files).work(windows(9, 8, 7, 6, 5))
+        working.pool(Acting(lambda window: time.sleep(0.4)), warehouse=files).run(windows(9, 8, 7, 6, 5))
 
     assert files.committed == 2
     assert len(working.ledger()) >= 3
@@ -362,11 +369,11 @@ def test_a_fault_of_the_program_leaves_its_place_in_the_log(working: Working, ca
     def fail(window: Window) -> None:
         raise KeyError(str(window.end) * 2)
 
-    crew = working.crew(Acting(fail))
-    crew.work(windows(9))
+    pool = working.pool(Acting(fail))
+    pool.run(windows(9))
 
-    assert "please report it" in str(crew.errors[day(9)])
-    assert "A fault of wx_datacube: KeyError." in caplog.text
+    assert "please report this" in str(pool.errors[day(9)])
+    assert "Bug in wx_datacube: KeyError." in caplog.text
     assert f'File "{__file__}", line' in caplog.text
     assert str(day(9)) * 2 not in caplog.text
 
@@ -379,10 +386,10 @@ def test_an_unforeseen_error_ends_the_run_with_a_reason(working: Working) -> Non
             raise ZeroDivisionError
         time.sleep(0.05)
 
-    crew = working.crew(Acting(fail), concurrency=2)
-    crew.work(windows(*range(9, 0, -1)))
+    pool = working.pool(Acting(fail), concurrency=2)
+    pool.run(windows(*range(9, 0, -1)))
 
-    reasons: Iterable[WeChatError] = crew.errors.values()
-    assert {str(reason).split(".")[0] for reason in reasons} == {"A fault of wx_datacube: ZeroDivisionError"}
-    assert day(1) in crew.errors
-    assert sorted([*working.ledger(), *(label.day for label in crew.errors)]) == list(range(1, 10))
+    reasons: Iterable[WeChatError] = pool.errors.values()
+    assert {str(reason).split(".")[0] for reason in reasons} == {"Bug in wx_datacube: ZeroDivisionError"}
+    assert day(1) in pool.errors
+    assert sorted([*working.ledger(), *(label.day for label in pool.errors)]) == list(range(1, 10))
