@@ -1,1 +1,4 @@
-"""Benchmarks: how far from the floor, side by side in one run, against the emulator. `python -m bench` runs them."""
+"""Benchmarks against the emulator: the project and a bare-minimum program (the floor), measured side by side.
+
+`python -m bench` runs the main ones.
+"""

@@ -1,4 +1,4 @@
-"""`python -m bench` measures and prints the table of `docs/benchmarks.md`; `--quick` a year instead of the history."""
+"""`python -m bench` measures and prints the table of `docs/benchmarks.md`; `--quick` measures one year of history."""
 
 import argparse
 import datetime as dt
@@ -27,7 +27,7 @@ MORNINGS = 3
 
 @dataclass(frozen=True, slots=True)
 class Emulator:
-    """A running emulator in a process of its own."""
+    """Address and credentials of an emulator that runs in its own process."""
 
     api_url: str
     appid: str
@@ -36,7 +36,7 @@ class Emulator:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A command that ended: seconds on the clock, seconds of processor, and the most memory of its processes, in MB."""
+    """The result of a command: wall-clock seconds, CPU seconds, peak memory of its processes in MB, and its output."""
 
     seconds: float
     cpu: float
@@ -46,7 +46,7 @@ class Measured:
 
 @contextmanager
 def emulator(latency: int) -> Iterator[Emulator]:
-    """No silent day, so that calls are the maximum; quota enough for everything, and published at any hour."""
+    """Run an emulator that needs the most calls: no silent days, everything published, practically no quota limit."""
     command = [sys.executable, "-m", "wx_datacube", "emulator", "--quota", "1000000", "--silent-share", "0"]
     command += ["--publish-at", "00:00"]
     with subprocess.Popen([*command, "--latency", str(latency)], stdout=subprocess.PIPE, text=True) as process:
@@ -58,7 +58,7 @@ def emulator(latency: int) -> Iterator[Emulator]:
 
 
 def measure(*command: str, cwd: Path) -> Measured:
-    """Run a command to its end; it must succeed."""
+    """Run a command until it ends; exit if it fails."""
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("WX_DATACUBE_", "DAGSTER_"))}
     environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), environ.get("PYTHONPATH", "")])
@@ -80,7 +80,7 @@ def measure(*command: str, cwd: Path) -> Measured:
 
 
 def family(pid: int) -> Iterator[int]:
-    """A process and its descendants."""
+    """Yield a process and its descendants."""
     yield pid
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -89,7 +89,7 @@ def family(pid: int) -> Iterator[int]:
 
 
 def used_memory(pid: int) -> float:
-    """Memory of a process in MB, what it shares with others divided among them."""
+    """Return the memory of a process in MB; memory shared with other processes is divided among them."""
     with suppress(OSError):
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
         return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
@@ -97,7 +97,7 @@ def used_memory(pid: int) -> float:
 
 
 def project(folder: Path, emulated: Emulator, start: dt.date) -> Path:
-    """A project folder on the emulator."""
+    """Make a project folder that uses the emulator."""
     folder.mkdir()
     for name in ("dagster.yaml", "workspace.yaml"):
         folder.joinpath(name).write_text(files("wx_datacube").joinpath("project", name).read_text())
@@ -113,12 +113,12 @@ def project(folder: Path, emulated: Emulator, start: dt.date) -> Path:
 
 
 def backfill(folder: Path, *options: str) -> Measured:
-    """`wx-datacube backfill` in a project folder."""
+    """Run `wx-datacube backfill` in a project folder."""
     return measure(sys.executable, "-m", "wx_datacube", "backfill", *options, cwd=folder)
 
 
 def line(latency: int, what: str, measured: Measured, beside: Measured | None = None, note: str = "") -> str:
-    """A row of the table; the ratio is to what was measured beside it."""
+    """Return a row of the table; the ratio is relative to `beside`."""
     ratio = f"{measured.seconds / beside.seconds:.2f}" if beside else ""
     return (
         f"| {latency} ms | {what} | {measured.seconds:.1f} s | {ratio} | {measured.cpu:.1f} s"
@@ -127,11 +127,11 @@ def line(latency: int, what: str, measured: Measured, beside: Measured | None = 
 
 
 def whole_history(scratch: Path, latency: int, start: dt.date, today: dt.date) -> Iterator[str]:
-    """Floor and project one after the other on the same emulator."""
+    """Measure the floor, then the project, on the same emulator."""
     with emulator(latency) as emulated:
         given = (emulated.api_url, emulated.appid, emulated.secret)
-        end = newest(today, MORNINGS)  # some days are left for `daily`
-        # A first pass computes the emulated world, which is not what is measured.
+        end = newest(today, MORNINGS)  # leave some days for `daily`
+        # The first pass is a warm-up: the emulator computes its figures, which must not be measured.
         for attempt in ("warm", "floor"):
             database = scratch / f"{attempt}{latency}.duckdb"
             floor = measure(
@@ -156,7 +156,7 @@ def whole_history(scratch: Path, latency: int, start: dt.date, today: dt.date) -
 
 
 def afterwards(folder: Path, end: str) -> Iterator[str]:
-    """What is cheap once everything is stored."""
+    """Measure what is cheap once everything is stored."""
     nothing = backfill(folder, "--end", end)
     yield line(0, "backfill with nothing to do", nothing)
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 2**20:.1f} MB" for path in folder.glob("data/*.duckdb"))
@@ -168,7 +168,7 @@ def afterwards(folder: Path, end: str) -> Iterator[str]:
 
 
 def daily(scratch: Path, folder: Path, emulated: Emulator, today: dt.date) -> Iterator[str]:
-    """The middle one of some mornings, with a month and with the whole history stored, in turns."""
+    """Measure daily runs with a month and with the whole history stored, in turns; report the median of each."""
     little = project(scratch / "month", emulated, today - dt.timedelta(days=MORNINGS + 31))
     backfill(little, "--end", newest(today, MORNINGS))
     found: dict[Path, list[Measured]] = {little: [], folder: []}
@@ -181,12 +181,12 @@ def daily(scratch: Path, folder: Path, emulated: Emulator, today: dt.date) -> It
 
 
 def newest(today: dt.date, left: int) -> str:
-    """The newest day that is due, or the one so many days before."""
+    """Return the newest day that is due, or the day `left` days before it."""
     return (today - dt.timedelta(days=1 + left)).isoformat()
 
 
 def textbook(scratch: Path, emulated: Emulator, today: dt.date) -> Iterator[str]:
-    """Ten daily partitions of one endpoint: the textbook's ten runs beside one run of ours."""
+    """Measure ten daily partitions of one endpoint: ten runs of the textbook version, and one run of ours."""
     days = [(today - dt.timedelta(days=back)).isoformat() for back in range(TEXTBOOK_DAYS, 0, -1)]
     folder = project(scratch / "ten", emulated, today - dt.timedelta(days=TEXTBOOK_DAYS))
     ours = backfill(folder, "--endpoint", "getupstreammsg")

@@ -1,8 +1,9 @@
-"""Many accounts: `python -m bench.accounts [NUMBER]` measures what a database of many accounts costs beside one alone.
+"""Many accounts: `python -m bench.accounts [NUMBER]` compares a database of many accounts with one of a single account.
 
-One account's twelve years are brought in from the emulator; the others are made of it in SQL, with figures of their
-own: ledger with bodies, answers and rows. Eleven years of them lie account by account, as a backfill leaves them, the
-twelfth day by day, as daily runs do; `--interleaved 12` for all. It takes `TMPDIR` and 25 MB an account twice.
+Twelve years of one account are fetched from the emulator. The other accounts are copied from it in SQL, with different
+figures: ledger with response bodies, answers and rows. By default, the first eleven years are stored account by
+account, as after a backfill, and the last year day by day, as after daily runs; `--interleaved 12` stores all years
+day by day. It needs twice 25 MB per account in `TMPDIR`.
 """
 
 import argparse
@@ -33,24 +34,27 @@ from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
 
 LEFT_OUT = dt.timedelta(days=100)
-"""What the first account lacks, so that there are days, weeks and months left to bring in."""
+"""Days at the end that the first account lacks, so that days, weeks and months are left to fetch."""
 TIMES = 3
 
 
-# --- making -----------------------------------------------------------------------------------------------------
+# --- preparing --------------------------------------------------------------------------------------------------
 
 
 def ingest(warehouse: Warehouse, emulated: Emulator, name: str) -> Ingest:
-    """Ingestion of the emulated account under a name."""
+    """Return an `Ingest` of the emulated account under another name."""
 
     def connect(stop_event: threading.Event) -> Client:
         return Client(api_url=emulated.api_url, appid=emulated.appid, secret=emulated.secret)
 
-    return Ingest(warehouse, Account(name), connect)  # without an AppID, which has one name in a file
+    return Ingest(warehouse, Account(name), connect)  # no AppID: a file allows one name per AppID
 
 
 def multiply(seed: Path, warehouse: Warehouse, names: list[str], since: dt.date, cut: dt.date) -> None:
-    """Make accounts of the seed's one: one after the other before `since`, by day from then on; the first to `cut`."""
+    """Make all accounts from the seed's only one.
+
+    Rows before `since` are stored account by account, later ones day by day. The first account ends at `cut`.
+    """
     warehouse.publish()
     with duckdb.connect(str(warehouse.writer), config={"storage_compatibility_version": "v1.2.0"}) as con:
         con.execute(f"ATTACH '{seed}' AS seed (READ_ONLY)")
@@ -79,13 +83,13 @@ def multiply(seed: Path, warehouse: Warehouse, names: list[str], since: dt.date,
         for endpoint in ENDPOINTS:
             con.execute(_rows(endpoint))
         ((last,),) = con.execute("SELECT max(call_id) FROM numbered").fetchall()
-        for first in range(0, last, 10_000):  # bodies of so many calls fit into memory
+        for first in range(0, last, 10_000):  # the bodies of 10,000 calls fit into memory
             for endpoint in ENDPOINTS:
                 con.execute(_calls(endpoint), {"first": first, "last": min(first + 10_000, last)})
 
 
 def _rows(endpoint: Endpoint) -> str:
-    """The seed's rows for each account; those of others than the first count some users and messages more."""
+    """Return the SQL that copies an endpoint's rows to each account; all but the first get slightly higher figures."""
     figures = {column.name: f"old.{column.name}" for column in endpoint.columns}
     for name in ("msg_user", "msg_count"):
         if name in figures:
@@ -99,7 +103,7 @@ def _rows(endpoint: Endpoint) -> str:
 
 
 def _calls(endpoint: Endpoint) -> str:
-    """The calls that brought an endpoint's rows, with a body of just these."""
+    """Return the SQL that copies the calls of an endpoint, with response bodies that contain just the copied rows."""
     fields = ", ".join(f"'\"{each.name}\":' || to_json({each.name})" for each in endpoint.columns)
     row = "'{' || " + fields.replace(", ", " || ',' || ") + " || '}'"
     return f"""
@@ -115,7 +119,7 @@ ORDER BY numbered.call_id"""
 
 
 def configure(folder: Path, names: list[str], emulated: Emulator) -> None:
-    """Name the accounts; all of them have the emulator's credentials, which only the first uses."""
+    """Write the settings of the accounts; only the first one's credentials are used."""
     lines = [f"WX_DATACUBE_API_URL={emulated.api_url}", f"WX_DATACUBE_ACCOUNTS={','.join(names)}"]
     for name in names:
         appid = emulated.appid if name == names[0] else f"wx{name}"
@@ -127,32 +131,32 @@ def configure(folder: Path, names: list[str], emulated: Emulator) -> None:
 
 
 class Unpublished(Warehouse):
-    """A warehouse whose runs don't publish: that is measured apart."""
+    """A warehouse that doesn't publish: publishing is measured separately."""
 
     def publish(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds on the clock and of processor."""
+    """Wall-clock seconds and CPU seconds."""
 
     seconds: float
     cpu: float
 
 
 def cost(began: tuple[float, float]) -> Cost:
-    """What went by since `now()`."""
+    """Return the time since `began`, a result of `now`."""
     return Cost(time.perf_counter() - began[0], time.process_time() - began[1])
 
 
 def now() -> tuple[float, float]:
-    """Both clocks."""
+    """Return wall-clock time and CPU time."""
     return time.perf_counter(), time.process_time()
 
 
 def a_day(warehouse: Warehouse, emulated: Emulator, name: str, place: int) -> Cost:
-    """What seven runs do to the file, each with one new label: ask, store, report, judge; without publishing."""
+    """Measure seven runs with one new label each: fetch, store, report and check, without publishing."""
     it = ingest(Unpublished(warehouse.database), emulated, name)
     first, last = HISTORY_START, beijing_now().date()
     began = now()
@@ -167,7 +171,7 @@ def a_day(warehouse: Warehouse, emulated: Emulator, name: str, place: int) -> Co
 
 
 def days(files: list[Warehouse], emulated: Emulator, name: str) -> list[Cost]:
-    """The middle one of some days, in turns."""
+    """Return the median cost of a day for each file, measured in turns."""
     found: list[list[Cost]] = [[] for _ in files]
     for place in range(TIMES):
         for costs, warehouse in zip(found, files, strict=True):
@@ -176,7 +180,7 @@ def days(files: list[Warehouse], emulated: Emulator, name: str) -> list[Cost]:
 
 
 def publishing(warehouse: Warehouse) -> Iterator[tuple[str, float]]:
-    """The parts of a publication after a commit, then one as runs make it."""
+    """Measure the steps of a publication after a commit, then a whole publication."""
     copy = warehouse.database.with_name("copy.duckdb")
 
     def parts() -> Iterator[tuple[str, Callable[[], None]]]:
@@ -229,16 +233,16 @@ print(imported - began, loaded - imported, snap - loaded, ticked - ticking, used
 
 
 def load(folder: Path, name: str) -> list[float]:
-    """In a fresh process: Dagster's import, the location, its snapshot as the code server makes it, a tick, memory.
+    """Measure in a new process: import of Dagster, loading the location, its snapshot, a schedule tick, and memory.
 
-    Seconds of processor.
+    The snapshot is the one that the code server makes. Times are CPU seconds, memory is in MB.
     """
     found = measure(sys.executable, "-W", "ignore", "-c", LOAD.replace("ACCOUNT", repr(name)), cwd=folder)
     return [float(each) for each in found.output.split()[-5:]]
 
 
 def status(folder: Path, *options: str) -> Cost:
-    """`wx-datacube status`, the cheapest of some."""
+    """Measure `wx-datacube status`; return the run with the least CPU time."""
     environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     found = []
     for _ in range(TIMES):
@@ -252,7 +256,7 @@ def status(folder: Path, *options: str) -> Cost:
 
 
 def figures(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str, float]]:
-    """Everything that is measured of one database, but what a day costs."""
+    """Measure everything about one database except the cost of a day."""
     with warehouse.reading() as con:
         for table in ("api_calls", "getupstreammsghour"):
             ((rows,),) = con.execute(f"SELECT count(*) FROM datacube.{table}").fetchall()
@@ -268,7 +272,7 @@ def figures(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str
 
 
 def events(scratch: Path, emulated: Emulator) -> Iterator[str]:
-    """What Dagster's history takes on the disk: a year of one account by one backfill, then a morning's three runs."""
+    """Measure the size of Dagster's history after a one-year backfill of one account, and a morning's three runs."""
     today = beijing_now().date()
     folder = project(scratch / "year", emulated, today - dt.timedelta(days=366))
     sizes = []

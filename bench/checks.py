@@ -1,6 +1,6 @@
-"""The checks' part: `python -m bench.checks` measures all checks of each asset over twelve years of answers.
+"""Asset checks: `python -m bench.checks` measures all checks of each asset over twelve years of answers.
 
-The answers are made here, coherent and without a silent day, and stored as a run stores them.
+The answers are generated here: consistent, without silent days, and stored as a run stores them.
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ TIMES = 5
 
 
 def rows(endpoint: Endpoint, label: dt.date) -> Iterator[dict[str, Any]]:
-    """A label's rows: a message of each type in each hour of each day."""
+    """Yield the rows of a label: one message of each type in each hour of each day."""
     days = (due_on(label, endpoint.period) - label).days
     row = {"ref_date": str(label), "user_source": 0}
     if endpoint.family is Family.SENDERS:
@@ -38,7 +38,7 @@ def rows(endpoint: Endpoint, label: dt.date) -> Iterator[dict[str, Any]]:
 
 
 def calls(endpoint: Endpoint) -> Iterator[Call]:
-    """A call for each label, oldest first."""
+    """Yield a call for each label, oldest first."""
     for label in due_labels(endpoint.period, HISTORY_START, NOW.date()):
         last = due_on(label, endpoint.period) - dt.timedelta(days=1)
         body = json.dumps({"list": list(rows(endpoint, label))}, separators=(",", ":"))
@@ -46,10 +46,11 @@ def calls(endpoint: Endpoint) -> Iterator[Call]:
 
 
 def measured(warehouse: Warehouse, endpoint: Endpoint) -> tuple[float, int]:
-    """Seconds of processor that a run's checks of an asset take, the least of some; and how much they found."""
+    """Return the least CPU seconds of an asset's checks, executed as in a run, and the number of findings."""
     taken, found = [], 0
     for _ in range(TIMES):
-        with evidence_of_a_run(warehouse, "shop", HISTORY_START, endpoint) as evidence:  # a run opens the file anyway
+        # Opening the file isn't measured: a run does it anyway.
+        with evidence_of_a_run(warehouse, "shop", HISTORY_START, endpoint) as evidence:
             began = time.process_time()
             found = sum(len(run_check(check, evidence, endpoint)) for check in checks_of(endpoint))
             taken.append(time.process_time() - began)
@@ -57,7 +58,7 @@ def measured(warehouse: Warehouse, endpoint: Endpoint) -> tuple[float, int]:
 
 
 def twelve_years(folder: Path) -> Warehouse:
-    """Everything since 2014-12-01, stored and published."""
+    """Make a warehouse with everything since 2014-12-01, stored and published."""
     warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW)
     with warehouse.writing() as con:
         for endpoint in ENDPOINTS:
@@ -67,7 +68,7 @@ def twelve_years(folder: Path) -> Warehouse:
 
 
 def main() -> None:
-    """Print a line an asset, and one for all of them by the published file."""
+    """Print a line per asset, and one for all checks against the published file."""
     with tempfile.TemporaryDirectory() as folder:
         warehouse = twelve_years(Path(folder))
         for endpoint in ENDPOINTS:

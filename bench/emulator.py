@@ -1,7 +1,7 @@
-"""`python -m bench.emulator` measures and prints the table about the emulator in `docs/benchmarks.md`; half a minute.
+"""`python -m bench.emulator` measures and prints the emulator's table in `docs/benchmarks.md`; it takes half a minute.
 
-The emulator is a process of its own, kept to one core, and asked over kept-alive connections. *Processor* is what it
-used itself, which says more than the clock on a machine that others use too. Linux only.
+The emulator runs in its own process, pinned to one core, and is called over persistent connections. *Processor* is
+the emulator's own CPU time, which is more reliable than wall-clock time on a shared machine. Linux only.
 """
 
 import datetime as dt
@@ -28,7 +28,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running emulator: its process, its address, a token, and how long it took until it listened."""
+    """A running emulator: its process, host and port, a token, and the seconds until it listened."""
 
     pid: int
     host: str
@@ -36,14 +36,14 @@ class Running:
     started: float
 
     def cpu(self) -> float:
-        """Seconds of processor that it has used."""
+        """Return the CPU seconds that it has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 @contextmanager
 def running(*options: str) -> Iterator[Running]:
-    """An emulator in a process of its own: no silent day, quota enough for everything."""
+    """Run an emulator in its own process, with no silent days and no quota limit in practice."""
     command = [sys.executable, "-m", "wx_datacube", "emulator", "--quota", "1000000", "--silent-share", "0", *options]
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -61,13 +61,13 @@ def running(*options: str) -> Iterator[Running]:
 
 
 def post(connection: HTTPConnection, path: str, asked: dict[str, str]) -> bytes:
-    """The body of an answer."""
+    """Return the body of a reply."""
     connection.request("POST", path, json.dumps(asked))
     return connection.getresponse().read()
 
 
 def ask(it: Running, endpoint: str, days: Sequence[dt.date]) -> list[float]:
-    """Ask for days one by one over one connection; the seconds that each took."""
+    """Request days one by one over one connection; return the seconds that each took."""
     connection, took = HTTPConnection(it.host, timeout=60), []
     for day in days:
         began = time.perf_counter()
@@ -80,17 +80,17 @@ def ask(it: Running, endpoint: str, days: Sequence[dt.date]) -> list[float]:
 
 
 def some_days(number: int, step: int = 1) -> list[dt.date]:
-    """Days of the past."""
+    """Return past days."""
     return [FIRST + dt.timedelta(days=n * step) for n in range(number)]
 
 
 def line(what: str, figure: str, cpu: str = "", note: str = "") -> str:
-    """A row of the table."""
+    """Return a row of the table."""
     return f"| {what} | {figure} | {cpu} | {note} |"
 
 
 def calls(it: Running, what: str, endpoint: str, days: Sequence[dt.date]) -> str:
-    """A row about calls one after the other: median, slowest of a hundred, processor of each."""
+    """Measure calls one after the other; return a row with median, 99th percentile and CPU time per call."""
     before = it.cpu()
     took = sorted(ask(it, endpoint, days))
     cpu = (it.cpu() - before) / len(days)
@@ -100,7 +100,7 @@ def calls(it: Running, what: str, endpoint: str, days: Sequence[dt.date]) -> str
 
 
 def warm(number: int = 4_000, connections: int = 4) -> Iterator[str]:
-    """How fast hours are answered that were answered before."""
+    """Measure requests for hours that the emulator has already computed."""
     with running() as it:
         days = some_days(100)
         ask(it, "getupstreammsghour", days)
@@ -118,7 +118,7 @@ def warm(number: int = 4_000, connections: int = 4) -> Iterator[str]:
 
 
 def cold() -> Iterator[str]:
-    """How long days take that nobody asked for before."""
+    """Measure requests for days that the emulator has not computed yet."""
     months = [dt.date(year, 3, 1) for year in (2021, 2022, 2023)]
     for size, number in (("1000", 400), ("100000", 40)):
         with running("--messages-per-day", size) as it:
@@ -128,7 +128,7 @@ def cold() -> Iterator[str]:
 
 
 def start(times: int = 5) -> str:
-    """How long the command takes until it listens."""
+    """Measure how long the command takes until it listens."""
     took, cpu = [], []
     for _ in range(times):
         with running() as it:

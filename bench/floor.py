@@ -1,4 +1,4 @@
-"""The floor: the calls of a whole history, eight at a time, and one bulk insert; no ledger, no checks, no Dagster.
+"""The floor: fetch a whole history with eight calls at a time and insert it in bulk. No ledger, no checks, no Dagster.
 
 `python -m bench.floor API_URL APPID SECRET START END TODAY DATABASE` prints the number of calls.
 """

@@ -1,6 +1,6 @@
-"""The report's part: `python -m bench.report` measures views and report over twelve years, and Chromium drawing it.
+"""The report: `python -m bench.report` measures views and report over twelve years, and how fast Chromium draws it.
 
-The file is that of `bench.checks`: made there, stored as a run stores it.
+The database is that of `bench.checks`: generated there, stored as a run stores it.
 """
 
 import shutil
@@ -21,7 +21,7 @@ TIMES = 5
 
 
 def questions(view: str, columns: list[str]) -> Iterator[tuple[str, str]]:
-    """What people ask of a view: everything by month, the newest rows, the last weeks."""
+    """Yield typical queries of a view: everything by month, the newest rows, the last weeks."""
     date = "label" if view == "coverage" else "date"
     figures = ", ".join(f'max("{name}")' for name in columns)
     yield "by month", f"SELECT date_trunc('month', {date}), count(*), {figures} FROM {view} GROUP BY 1"
@@ -30,7 +30,7 @@ def questions(view: str, columns: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def milliseconds(con: Connection, sql: str) -> float:
-    """The least of some, by the clock on the wall."""
+    """Return the shortest wall-clock time of several executions."""
     taken = []
     for _ in range(TIMES):
         began = time.perf_counter()
@@ -40,7 +40,7 @@ def milliseconds(con: Connection, sql: str) -> float:
 
 
 def show_views(warehouse: Warehouse) -> None:
-    """Print a line a view."""
+    """Print a line per view."""
     with warehouse.reading() as con:
         con.execute("USE datacube")
         for (view,) in con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1").fetchall():
@@ -50,7 +50,7 @@ def show_views(warehouse: Warehouse) -> None:
 
 
 def show_report(warehouse: Warehouse, output: Path) -> None:
-    """Print how long the report takes to be made, how large it is, and how long Chromium takes to draw it."""
+    """Print how long the report takes to make, its size, and how long Chromium takes to draw it."""
     began = time.perf_counter()
     with warehouse.reading() as con:
         figures = read_figures(con, "shop", HISTORY_START, NOW, None, None)

@@ -1,6 +1,6 @@
-"""The textbook: one partition a run, one call a day, Dagster's defaults; what most people would write first.
+"""The textbook version, as most people would write it first: a run per partition, a call per day, Dagster's defaults.
 
-`python -m bench.textbook API_URL APPID SECRET DATABASE DAY…` runs one run a day, in a Dagster instance of its own.
+`python -m bench.textbook API_URL APPID SECRET DATABASE DAY…` executes one run per day in a temporary Dagster instance.
 """
 
 import sys
@@ -32,7 +32,7 @@ def getupstreammsg(context: dg.AssetExecutionContext) -> None:
 
 
 def textbook_job() -> dg.JobDefinition:
-    """The implicit job of the asset, with Dagster's default executor, as a run launched from the UI would use it."""
+    """Return the asset's implicit job with Dagster's default executor, as a run launched from the UI uses it."""
     defs = dg.Definitions(
         assets=[getupstreammsg],
         jobs=[dg.define_asset_job("textbook", [getupstreammsg])],
@@ -42,7 +42,7 @@ def textbook_job() -> dg.JobDefinition:
 
 
 def main(api_url: str, appid: str, secret: str, database: str, *days: str) -> None:
-    """One run after the other."""
+    """Execute one run after the other."""
     Path("textbook.txt").write_text(" ".join((api_url, appid, secret, database)))
     with tempfile.TemporaryDirectory() as home, dg.DagsterInstance.local_temp(home) as instance:
         for day in days:

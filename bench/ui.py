@@ -1,6 +1,6 @@
-"""The UI's part: `python -m bench.ui` measures from a click to green, a run of one partition, and the UI's start.
+"""The UI: `python -m bench.ui` measures the time from a click to green, a run of one partition, and the UI's start.
 
-It launches backfills by the request that the button makes. Where the time goes is read from Dagster's own records:
+It launches backfills with the request that the button sends. The split of the time comes from Dagster's own records:
 half of it is the daemon, which looks for backfills every 30 seconds.
 """
 
@@ -38,7 +38,7 @@ query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on Partiti
 
 
 def ask(port: int, query: str, **variables: object) -> Any:
-    """The data of an answer by GraphQL."""
+    """Return the data of a GraphQL response."""
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -47,7 +47,7 @@ def ask(port: int, query: str, **variables: object) -> Any:
 
 @contextmanager
 def running_ui(folder: Path) -> Iterator[tuple[int, float]]:
-    """`wx-datacube ui` in a project folder: its port, and the seconds until it could show the assets."""
+    """Run `wx-datacube ui` in a project folder; yield its port, and the seconds until it could list the assets."""
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -69,7 +69,7 @@ def running_ui(folder: Path) -> Iterator[tuple[int, float]]:
 
 
 def backfill(port: int, names: list[str], partitions: list[str] | None) -> dict[str, float]:
-    """Launch it and wait: seconds until all was green, and what they went to."""
+    """Launch a backfill and wait for it; return the seconds until all runs succeeded, in total and by stage."""
     params: dict[str, object] = {"assetSelection": [{"path": ["default", name]} for name in names]}
     params |= {"partitionNames": partitions} if partitions else {"allPartitions": True}
     launched = ask(port, LAUNCH, params=params)
@@ -89,7 +89,7 @@ def backfill(port: int, names: list[str], partitions: list[str] | None) -> dict[
 
 
 def row(what: str, found: list[dict[str, float]]) -> str:
-    """A row of the table: middle values, and how far the whole went from and to."""
+    """Return a row of the table: medians, and the range of the totals."""
     middle = {name: statistics.median(each[name] for each in found) for name in found[0]}
     span = (
         f"{min(each['all'] for each in found):.0f} to {max(each['all'] for each in found):.0f} s" if found[1:] else ""
@@ -99,7 +99,7 @@ def row(what: str, found: list[dict[str, float]]) -> str:
 
 
 def clicks(scratch: Path, emulated: Emulator, today: dt.date) -> Iterator[str]:
-    """Thirty days of `getupstreammsg`, each time other ones; then the whole history of all seven."""
+    """Measure backfills of 30 days of `getupstreammsg`, each of other days, then one of everything."""
     folder = project(scratch / "ui", emulated, HISTORY_START)
     with running_ui(folder) as (port, seconds):
         yield f"| `wx-datacube ui` until it shows the assets | {seconds:.1f} s | | | | |"
@@ -112,7 +112,7 @@ def clicks(scratch: Path, emulated: Emulator, today: dt.date) -> Iterator[str]:
 
 
 def one_partition(scratch: Path, emulated: Emulator, today: dt.date) -> Iterator[str]:
-    """`dagster asset materialize` of one day, ours and the textbook's in turns."""
+    """Measure `dagster asset materialize` of one day, for our asset and the textbook version in turns."""
     folder = project(scratch / "one", emulated, today - dt.timedelta(60))
     textbook = scratch / "textbook"
     textbook.mkdir()
@@ -128,7 +128,7 @@ def one_partition(scratch: Path, emulated: Emulator, today: dt.date) -> Iterator
         ours.append(measure(*run, "-m", "wx_datacube.definitions", "--select", "default/getupstreammsg", cwd=folder))
         theirs.append(measure(*run, "-m", "bench.textbook", "--select", "getupstreammsg", cwd=textbook))
         runs.append((run_seconds(folder), run_seconds(textbook)))
-    # The first of each sets up databases, which is not what is measured.
+    # The first run of each creates databases, which must not be measured.
     mine, other = (statistics.median(each.seconds for each in found[1:]) for found in (ours, theirs))
     run_of_ours, run_of_theirs = (statistics.median(each) for each in zip(*runs[1:], strict=True))
     yield f"| one partition, `dagster asset materialize`, textbook | {other:.1f} s | | | {run_of_theirs:.1f} s | |"
@@ -137,7 +137,7 @@ def one_partition(scratch: Path, emulated: Emulator, today: dt.date) -> Iterator
 
 
 def run_seconds(folder: Path) -> float:
-    """How long the newest run took by Dagster's own record, from its start to its end."""
+    """Return the duration of the newest run in Dagster's records."""
     (found,) = folder.rglob("runs.db")
     with closing(sqlite3.connect(found)) as con:
         began, ended = con.execute("SELECT start_time, end_time FROM runs ORDER BY id DESC LIMIT 1").fetchone()

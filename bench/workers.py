@@ -1,8 +1,8 @@
-"""Several workers: `python -m bench.workers` measures runs at once, and Dagster on PostgreSQL beside SQLite.
+"""Concurrent workers: `python -m bench.workers` measures simultaneous runs, and Dagster on SQLite and on PostgreSQL.
 
-The first table is about the warehouse: processes that bring in sixty days of hours, each of another account, and
-commit and publish as runs do. The second is `wx-datacube backfill` on both storages, which needs PostgreSQL's server
-(Debian: postgresql).
+The first table is about the warehouse: each process fetches sixty days of hours for its own account, and commits and
+publishes as a run does. The second table compares `wx-datacube backfill` on both storages. It needs the PostgreSQL
+server (Debian: postgresql).
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ LATENCY = 80
 
 
 def work(database: Path, emulated: Emulator, name: str) -> None:
-    """What a run of an account does to the file."""
+    """Do to the file what a run of one account does."""
     today = beijing_now().date()
     labels = [today - dt.timedelta(days=back) for back in range(1, DAYS + 1)]
     it = ingest(Warehouse(database), emulated, name)
@@ -36,10 +36,10 @@ def work(database: Path, emulated: Emulator, name: str) -> None:
 
 
 def at_once(folder: Path) -> Iterator[str]:
-    """A line for each number of processes."""
+    """Yield a row for each number of processes."""
     yield "| processes at once | time | calls a second | publications |\n|---|---|---|---|"
     with emulator(LATENCY) as emulated:
-        for number in (8, *AT_ONCE):  # a first pass computes the emulated world
+        for number in (8, *AT_ONCE):  # the first pass is a warm-up: the emulator computes its figures
             warehouse = Warehouse(Path(tempfile.mkdtemp(dir=folder)) / "figures.duckdb")
             given = [(warehouse.database, emulated, f"a{each}") for each in range(number)]
             processes = [multiprocessing.Process(target=work, args=arguments) for arguments in given]
@@ -55,10 +55,10 @@ def at_once(folder: Path) -> Iterator[str]:
 
 
 def storages(folder: Path, port: int) -> Iterator[str]:
-    """A line for each storage: thirty days of everything, a year, and the year once more, when nothing is to do."""
+    """Yield a row for each storage: thirty days of everything, a year, and the year again with nothing to fetch."""
     yield "| storage | thirty days | a year | its processor | nothing to do |\n|---|---|---|---|---|"
     today = beijing_now().date()
-    os.environ["PGPASSWORD"] = PASSWORD  # one that `measure` lets through
+    os.environ["PGPASSWORD"] = PASSWORD  # a variable that `measure` doesn't remove
     with emulator(0) as emulated:
         for name in ("first pass", "SQLite", "PostgreSQL"):
             made = []
@@ -74,7 +74,7 @@ def storages(folder: Path, port: int) -> Iterator[str]:
 
 
 def change(file: Path, name: str, port: int) -> None:
-    """Make a `dagster.yaml` one for the storage of that name."""
+    """Set the storage in a `dagster.yaml`."""
     text = file.read_text()
     if name == "PostgreSQL":
         text = on_postgres(file, port).replace("env: DAGSTER_PG_PASSWORD", "env: PGPASSWORD")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Build the wheel and try it as somebody who installs it: a venv of its own, no extras, no checkout around it.
-# The versions are those of requirements.lock. Usage: scripts/smoke_wheel.sh .venv/bin/python
+# Build the wheel and test it as a user installs it: in a new venv, without extras, outside the checkout.
+# Dependencies have the versions of requirements.lock. Usage: scripts/smoke_wheel.sh .venv/bin/python
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$(command -v "${1:-.venv/bin/python}")
@@ -13,7 +13,7 @@ fail() {
     exit 1
 }
 
-# Built from a copy: setuptools puts what an earlier build left in build/ into the next wheel.
+# Build from a copy: setuptools adds files that an earlier build left in build/ to the wheel.
 mkdir "$work/source"
 cp -R wx_datacube pyproject.toml README.md LICENSE "$work/source"
 find "$work/source" -name __pycache__ -prune -exec rm -rf {} +
@@ -25,12 +25,12 @@ bin=$work/venv/bin
 "$bin/python" -m pip install --quiet --constraint "$work/constraints" "$work"/*.whl
 "$bin/python" -m pip check > "$work/check" || fail "$(cat "$work/check")"
 
-# All of the package is in it, files that aren't Python too.
+# The wheel contains every file of the package, also those that aren't Python.
 site=$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 content() { (cd "$1" && find wx_datacube -type f ! -name '*.pyc' | LC_ALL=C sort); }
 diff <(content "$work/source") <(content "$site") || fail "files of the package are missing from the wheel (<)"
 
-# An empty folder, and nothing of the caller's settings.
+# Run in an empty folder, without the caller's environment.
 mkdir "$work/empty"
 cd "$work/empty"
 clean() { env -i PATH="$bin:/usr/bin:/bin" HOME="$work/empty" LANG="${LANG:-C.UTF-8}" "$@"; }
@@ -49,7 +49,7 @@ clean dagster asset list --select '*' --module-name wx_datacube.definitions > "$
 count=$(grep -c getupstreammsg "$work/assets" || true)
 [ "$count" -eq 7 ] || fail "$count assets instead of 7: $(cat "$work/assets")"
 
-# A project folder that it makes: commands, Dagster's own and its schedules work there, beside no clone.
+# In a project folder made by `init`, our commands, Dagster's commands and the schedules work without a clone.
 "$python" -m wx_datacube emulator --publish-at 00:00 > "$work/emulated" &
 emulator=$!
 trap 'kill "$emulator"; rm -rf "$work"' EXIT
@@ -64,7 +64,7 @@ until grep -q 'Ctrl-C' "$work/emulated"; do
     kill -0 "$emulator" || fail "the emulator did not start"
     sleep 0.1
 done
-day=$(clean python -c 'import datetime as dt; from wx_datacube.periods import beijing_now as now; print(now().date() - dt.timedelta(1))')
+day=$(clean python -c 'import datetime as dt; from wx_datacube.catalog.periods import beijing_now as now; print(now().date() - dt.timedelta(1))')
 { grep '^WX_' "$work/emulated" && echo "WX_DATACUBE_START=$day"; } > .env
 chmod 600 .env
 try() { clean DAGSTER_HOME="$PWD" "$@" > "$work/out" 2>&1 || fail "$* in a folder made by init: $(tail -n 20 "$work/out")"; }
@@ -72,11 +72,11 @@ try wx-datacube backfill --endpoint getupstreammsg
 try dagster asset materialize -m wx_datacube.definitions --select default/getupstreammsgdist --partition "$day"
 try dagster schedule start --start-all
 grep -qF 'Started all schedules' "$work/out" || fail "schedules are not on: $(cat "$work/out")"
-try wx-datacube backfill # the rest: after noon, status would ask for it
+try wx-datacube backfill # the rest: after noon, status reports missing labels
 try wx-datacube status
 [ "$(grep -cE "^ *getupstreammsg(dist)? .* $day " "$work/out")" -eq 2 ] || fail "figures of $day are missing: $(cat "$work/out")"
 
-# In other people's projects: three lines of Python, and a component beside a resource of the same name as ours.
+# In a user's own project: with three lines of Python, and as a component next to a resource named like ours.
 mkdir -p "$work/theirs/parts/defs/wechat"
 cd "$work/theirs"
 cat > lines.py << 'END'

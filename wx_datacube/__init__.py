@@ -1,8 +1,8 @@
 """WeChat Official Account message statistics (公众号消息分析) in DuckDB, orchestrated by Dagster.
 
-Importing the package imports nothing else. `wx_datacube.definitions` is Dagster's entry point, `wx_datacube.cli` the
-command line, `wx_datacube.ingest` fetches and stores without Dagster. `MessageAnalysis`, the Dagster component, is
-imported on first use.
+Importing the package imports none of its modules. `wx_datacube.definitions` is Dagster's entry point, `wx_datacube.cli`
+is the command line, and `wx_datacube.ingest` fetches and stores without Dagster. `MessageAnalysis`, the Dagster
+component, is imported on first use.
 """
 
 from importlib import import_module
@@ -17,4 +17,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), "MessageAnalysis"]  # Dagster finds the component here
+    return [*globals(), "MessageAnalysis"]  # Dagster discovers the component from this list

@@ -1,4 +1,4 @@
-"""`python -m wx_datacube` is `wx-datacube`."""
+"""Run the command line `wx-datacube` as `python -m wx_datacube`."""
 
 from wx_datacube.cli.commands import main
 

@@ -1,4 +1,8 @@
-"""Definitions: Dagster's entry point, named by `workspace.yaml` and `[tool.dg]`; `build_defs` is for other projects."""
+"""Definitions: Dagster's entry point, which `workspace.yaml` and `[tool.dg]` name.
+
+`defs` is the code location of this project; other projects call `build_defs`. Add nothing else here:
+`orchestration.code_location` builds the definitions.
+"""
 
 import gc
 from collections.abc import Iterator
@@ -13,9 +17,9 @@ __all__ = ["build_defs", "defs"]
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The code location of this project: every configured account, runs in one process each.
+    """Return the code location of this project: every configured account, with each run in a single process.
 
-    Dagster's default, a process for each step, costs 4 s a run and gains nothing here.
+    Dagster's default executor starts a process for each step. Here that would cost 4 s per run and gain nothing.
     """
     with _nothing_to_collect():
         return dg.Definitions.merge(build_defs(), dg.Definitions(executor=dg.in_process_executor))
@@ -23,7 +27,10 @@ def defs() -> dg.Definitions:
 
 @contextmanager
 def _nothing_to_collect() -> Iterator[None]:
-    """Don't look for garbage among what stays as long as the process: with many accounts, a fifth of the time."""
+    """Turn garbage collection off while the definitions are built, then exempt what they hold.
+
+    These objects live as long as the process. With many accounts, collecting takes a fifth of the loading time.
+    """
     gc.disable()
     try:
         yield

@@ -1,6 +1,7 @@
-"""Answers made for tests: bodies as WeChat writes them, and the ledger rows that they would be in.
+"""Test data: response bodies as WeChat writes them, and the ledger rows that hold them.
 
-Add here what several tests of the warehouse need to say what WeChat said. No test and no rule belongs here.
+Add a helper here when several tests of the warehouse need it to build an API response. Tests and rules don't belong
+here.
 """
 
 import datetime as dt
@@ -23,12 +24,15 @@ LATER = dt.datetime(2026, 11, 24, 15)
 
 
 def day(number: int) -> dt.date:
-    """A day of November 2026; the 2nd, 9th and 16th are Mondays."""
+    """Return a day of November 2026; the 2nd, 9th and 16th are Mondays."""
     return dt.date(2026, 11, 1) + (number - 1) * DAY
 
 
 def row(date: dt.date | str, users: int = 1, count: int | None = 2, **others: Any) -> Row:
-    """A row of messages by type; `others` add fields or replace them, and None as `count` leaves that out."""
+    """Build a row of messages by type.
+
+    `others` adds or replaces fields; with `count=None`, `msg_count` is left out.
+    """
     figures: Row = {"ref_date": str(date), "user_source": 0, "msg_type": 1, "msg_user": users, "msg_count": count}
     if count is None:
         del figures["msg_count"]
@@ -36,17 +40,17 @@ def row(date: dt.date | str, users: int = 1, count: int | None = 2, **others: An
 
 
 def hour_row(date: dt.date | str, hour: int = 9, **others: Any) -> Row:
-    """A row of messages by hour (0 to 23) and type."""
+    """Build a row of messages by hour (0 to 23) and type."""
     return row(date, **{"ref_hour": hour * 100, **others})
 
 
 def senders_row(date: dt.date | str, users: int = 1, interval: int = 1, **others: Any) -> Row:
-    """A row of how many users sent how many messages."""
+    """Build a row that counts the users in one interval of messages sent."""
     return {"ref_date": str(date), "user_source": 0, "count_interval": interval, "msg_user": users} | others
 
 
 def body(*rows: Any) -> str:
-    """The body of a successful answer."""
+    """Build the body of a successful response."""
     return json.dumps({"list": list(rows)}, separators=(",", ":"))
 
 
@@ -61,7 +65,10 @@ def answered(
     account: str = "shop",
     **others: Any,
 ) -> Call:
-    """A call for the days `begin` to `end` (None: `begin` alone) with its answer; `others` replace fields."""
+    """Build a call for the days `begin` to `end` (None: only `begin`) with its response.
+
+    `others` replaces fields of the call.
+    """
     last = begin if end is None else end
     fields: dict[str, Any] = {
         "run_id": "run",
@@ -83,17 +90,17 @@ def answered(
 
 
 def rows_of(con: duckdb.DuckDBPyConnection, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-    """All rows of a query."""
+    """Return all rows of a query."""
     return con.execute(sql, parameters or None).fetchall()
 
 
 def stored(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> list[tuple[Any, ...]]:
-    """Every row of an endpoint's table without its account, ordered: key, user_source, figures, call_id."""
+    """Return every row of an endpoint's table without its account, sorted: key, user_source, figures, call_id."""
     return rows_of(con, f"SELECT * EXCLUDE (account) FROM datacube.{endpoint.name} ORDER BY ALL")
 
 
 def everything(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
-    """The rows of every table that answers fill, by its name, in an order of their own."""
+    """Return the sorted rows of every table that is filled from responses, by table name."""
     names = ["label_answers", "rejected_rows", "revisions", *(endpoint.name for endpoint in ENDPOINTS)]
     assert {*names, "meta", "api_calls", "accounts", "refreshes", "endpoints"} == {*TABLES, *BY_NAME}
     return {name: rows_of(con, f"SELECT * FROM datacube.{name} ORDER BY ALL") for name in names}

@@ -1,7 +1,7 @@
-"""A company: several accounts of an emulated WeChat behind one address, and a project configured for all of them.
+"""Several accounts of the emulated WeChat behind one address, and the settings of a project for all of them.
 
-Add here what several tests ask of accounts that live side by side. Each account has its own AppID, tokens, quotas,
-faults and journal; a call goes to the one whose AppID or token it carries, as at WeChat.
+Add a helper here when several tests need it for more than one account. Each account has its own AppID, tokens, quotas,
+faults and journal. As at WeChat, a call goes to the account whose AppID or token it carries.
 """
 
 import json
@@ -16,14 +16,14 @@ from wx_datacube.emulator.server import serving
 
 
 class _Everybody(Account):
-    """All accounts of the company, told apart by what a call carries."""
+    """All accounts of the company behind one server; the AppID or token of a call selects the account."""
 
     def __init__(self, members: dict[str, Account]) -> None:
         super().__init__(Options())
         self._members = members
 
     def handle(self, call: str, request: Request) -> Reply:
-        """The answer of the account that is meant; an AppID or token of nobody gets that of the first one."""
+        """Return the selected account's reply; the first account handles an unknown AppID or token."""
         meant = (member for member in self._members.values() if self._is_meant(member, request))
         return next(meant, next(iter(self._members.values()))).handle(call, request)
 
@@ -40,13 +40,13 @@ class _Everybody(Account):
 
 @dataclass(frozen=True)
 class Company:
-    """The accounts by name, and where they are."""
+    """The accounts by name, and the address of their server."""
 
     api_url: str
     members: dict[str, Account]
 
     def settings(self, **more: object) -> dict[str, object]:
-        """`WX_DATACUBE_*` without the prefix for all accounts; `more` come on top."""
+        """Return the settings of all accounts, without the prefix `WX_DATACUBE_`; `more` adds or replaces settings."""
         found: dict[str, object] = {"API_URL": self.api_url, "ACCOUNTS": ",".join(self.members)}
         for name, member in self.members.items():
             found[f"{name.upper()}_APPID"] = member.options.appid
@@ -54,13 +54,13 @@ class Company:
         return found | more
 
     def calls(self, name: str) -> int:
-        """How many statistics calls of an account came in."""
+        """Return how many statistics calls an account received."""
         return sum(call.endpoint.startswith("getupstreammsg") for call in self.members[name].journal.calls)
 
 
 @contextmanager
 def company(*names: str, **options: object) -> Iterator[Company]:
-    """Accounts of these names, each with a world of its own; `options` are the emulator's, for all."""
+    """Serve accounts with these names, each with its own world; the emulator's `options` apply to all of them."""
     members = {
         name: Account(Options().changed({"appid": f"wx{number:016x}", "seed": number} | options))
         for number, name in enumerate(names, 1)

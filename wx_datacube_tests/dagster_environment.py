@@ -1,6 +1,7 @@
-"""An account in a Dagster instance of its own, for tests of assets, schedules and backfills in this process.
+"""An account in its own Dagster instance, for tests of assets, schedules and backfills in this process.
 
-Add here what several of those tests ask. Settings are exported, as a server does it; `.env` is for real processes.
+Add a helper here when several of those tests need it. Settings are exported as environment variables, as on a server;
+`.env` is for tests with real processes.
 """
 
 import datetime as dt
@@ -34,20 +35,23 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class NoRuns:
-    """Dagster's side of a backfill in tests of what is fetched: it makes no runs, which take most of the time."""
+    """The Dagster side of a backfill for tests of what is fetched; it creates no runs, which take most of the time."""
 
     def backlog(self) -> Backlog:
-        """Something."""
+        """Return a backlog of one."""
         return Backlog(1, 0)
 
     def materialize(self, landed: Batch) -> Iterator[Run]:
-        """Nothing."""
+        """Create no runs."""
         return iter(())
 
 
 @dataclass(frozen=True)
 class DagsterEnv:
-    """A project folder, which is the current one, its account `default` and an instance in memory, or the one given."""
+    """A project folder that is the working directory, its account `default`, and a Dagster instance.
+
+    The instance is the `given` one or a new one in memory.
+    """
 
     folder: Path
     patch: pytest.MonkeyPatch
@@ -56,18 +60,18 @@ class DagsterEnv:
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
-        """Made when it is first needed: that takes a while, and most tests of commands don't need it."""
+        """The instance, created at first use: creation is slow, and most tests of commands don't need it."""
         return self.given or self.stack.enter_context(dg.DagsterInstance.ephemeral())
 
     def configure(self, **settings: object) -> None:
-        """Export these settings and no others; names without the prefix."""
+        """Export these settings and no others; names have no prefix."""
         for name in SETTINGS:
             self.patch.delenv(f"WX_DATACUBE_{name}", raising=False)
         for name, value in settings.items():
             self.patch.setenv(f"WX_DATACUBE_{name}", str(value))
 
     def use(self, emulated: Emulated, **settings: object) -> None:
-        """Let the account be the emulator's."""
+        """Configure the emulator's account."""
         self.configure(API_URL=emulated.api_url, APPID=emulated.appid, SECRET=emulated.secret, **settings)
 
     @property
@@ -77,11 +81,11 @@ class DagsterEnv:
 
     @property
     def warehouse(self) -> Warehouse:
-        """The database of the settings."""
+        """The warehouse at the path in the settings."""
         return Warehouse(self.settings.database)
 
     def fetching(self, scope: Scope) -> Backfill:
-        """A backfill that fetches and stores, and makes no runs of Dagster's."""
+        """Return a backfill that fetches and stores but creates no Dagster runs."""
         settings = self.settings
         return Backfill(NoRuns(), Ingest.of(settings, settings.account()), scope, beijing_now(), RecordingListener())
 
@@ -94,7 +98,7 @@ class DagsterEnv:
         refresh: bool = False,
         reason: Reason | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """Materialize a range of an endpoint's labels; without a reason, as a person does it."""
+        """Materialize a range of an endpoint's labels; without a `reason`, as a manual run."""
         key = asset_key(endpoint)
         job = build_defs().resolve_implicit_job_def_def_for_assets([key])
         assert job is not None
@@ -109,12 +113,12 @@ class DagsterEnv:
         )
 
     def materialized(self, endpoint: Endpoint) -> set[dt.date]:
-        """The labels that Dagster holds as materialized."""
+        """Return the labels that Dagster shows as materialized."""
         keys = self.instance.get_materialized_partitions(asset_key(endpoint))
         return {dt.date.fromisoformat(key) for key in keys}
 
     def metadata(self, endpoint: Endpoint, label: dt.date) -> dict[str, Any]:
-        """What the newest materialization of a label shows, by name."""
+        """Return the metadata of a label's newest materialization, by name."""
         records = self.instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key=asset_key(endpoint), asset_partitions=[label.isoformat()]), limit=1
         ).records
@@ -123,7 +127,7 @@ class DagsterEnv:
         return {name: value.value for name, value in event.metadata.items()}
 
     def check(self, endpoint: Endpoint, name: str) -> dg.AssetCheckEvaluation:
-        """The newest evaluation of a check."""
+        """Return the newest evaluation of a check."""
         records = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(
             [dg.AssetCheckKey(asset_key(endpoint), name)]
         )
@@ -134,12 +138,12 @@ class DagsterEnv:
 
 
 def asset_key(endpoint: Endpoint) -> dg.AssetKey:
-    """The key of an endpoint's asset for the account `default`."""
+    """Return the key of an endpoint's asset for the account `default`."""
     return dg.AssetKey(["default", endpoint.name])
 
 
 def labels(endpoint: Endpoint, first: dt.date, last: dt.date) -> list[dt.date]:
-    """The labels from `first`, a label itself, to `last`."""
+    """Return the labels from `first`, which must be a label, to `last`."""
     found = [first]
     while (following := due_on(found[-1], endpoint.period)) <= last:
         found.append(following)
@@ -150,7 +154,7 @@ def labels(endpoint: Endpoint, first: dt.date, last: dt.date) -> list[dt.date]:
 def orchestra(
     folder: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance | None = None
 ) -> Iterator[DagsterEnv]:
-    """A fresh project folder, with nothing configured and nothing exported, and a fresh instance or the one given."""
+    """Provide a fresh project folder without any settings, and a fresh instance or the one given."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(TOP / name, folder)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)

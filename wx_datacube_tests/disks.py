@@ -1,6 +1,6 @@
-"""Disks: folders that a test can fill, on a file system of its own or by the limit on a file's size.
+"""Disks: folders that a test can fill, either on their own file system or by a limit on file size.
 
-Nothing here knows what is written.
+Nothing here depends on what is written to them.
 """
 
 import os
@@ -21,47 +21,47 @@ class Disk(Protocol):
     folder: Path
 
     def leave(self, size: int) -> None:
-        """Leave about so many bytes for files to grow."""
+        """Leave about `size` bytes for files to grow."""
 
     def free(self) -> None:
-        """Have space again."""
+        """Free the space again."""
 
 
 class Small:
-    """A file system of 24 MB that a filler file takes up."""
+    """A file system of 24 MB, filled with a filler file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._filler = folder, folder / "filler"
 
     def leave(self, size: int) -> None:
-        """Fill it."""
+        """Fill it until `size` bytes are left."""
         stat = os.statvfs(self.folder)
         self._filler.write_bytes(bytes(max(0, stat.f_bavail * stat.f_frsize - size)))
 
     def free(self) -> None:
-        """Empty the filler."""
+        """Delete the filler."""
         self._filler.unlink(missing_ok=True)
 
 
 class Limited:
-    """A folder whose files this process may not let grow any more."""
+    """A folder whose files this process can't grow beyond a limit."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def leave(self, size: int) -> None:
-        """No file may become larger than this."""
+        """Limit the size of every file to `size` bytes."""
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
     def free(self) -> None:
-        """No limit."""
+        """Remove the limit."""
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 @contextmanager
 def mounted(folder: Path) -> Iterator[Disk]:
-    """A small file system, where this user may mount one."""
+    """Mount a small file system; skip the test if this user may not."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("this user may not mount a file system")
@@ -73,7 +73,7 @@ def mounted(folder: Path) -> Iterator[Disk]:
 
 @contextmanager
 def limited(folder: Path) -> Iterator[Disk]:
-    """The limit on a file's size."""
+    """Provide a disk that uses the limit on file size."""
     disk = Limited(folder)
     try:
         yield disk

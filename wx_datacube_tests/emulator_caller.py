@@ -1,6 +1,6 @@
-"""A caller of the emulator that hides nothing: it neither retries nor checks, so that tests see what was answered.
+"""A client of the emulator that neither retries nor validates, so that tests see the raw response.
 
-Here too: what tests of other people's clients have in common.
+Helpers that the tests of third-party clients share are here too.
 """
 
 import datetime as dt
@@ -28,29 +28,29 @@ METHODS = {
     "getupstreammsgdistweek": "getUpstreamMsgDistWeek",
     "getupstreammsgdistmonth": "getUpstreamMsgDistMonth",
 }
-"""What clients in JavaScript call the endpoints; `snake` makes of it what those in Python do."""
+"""The methods' names in JavaScript clients; `snake` turns them into those of Python clients."""
 
 
 def snake(name: str) -> str:
-    """`getUpstreamMsg` as `get_upstream_msg`."""
+    """Turn `getUpstreamMsg` into `get_upstream_msg`."""
     return re.sub(r"([A-Z])", lambda letter: "_" + letter[1].lower(), name)
 
 
 def whole_span(endpoint: Endpoint) -> tuple[dt.date, dt.date]:
-    """A window of as many days as the endpoint allows, from the first of a month that begins with a Monday."""
+    """Return the longest window that the endpoint allows, starting on the first of a month that is a Monday."""
     begin = dt.date(2026, 6, 1)
     return begin, begin + dt.timedelta(days=endpoint.max_span_days - 1)
 
 
 def published_rows(emulated: Emulated, endpoint: Endpoint, window: tuple[dt.date, dt.date]) -> list[Row]:
-    """The world's rows of a window of the past."""
+    """Return the world's rows for a window in the past."""
     begin, end = window
     days = [begin + dt.timedelta(days=n) for n in range((end - begin).days + 1)]
     return [row for day in days if label_of(day, endpoint.period) == day for row in emulated.world.rows(endpoint, day)]
 
 
 class Caller:
-    """One session of HTTP with an emulator; its token is fetched once, from `stable_token`."""
+    """An HTTP session with an emulator; its token is fetched once, from `stable_token`."""
 
     def __init__(self, emulated: Emulated) -> None:
         self.emulated = emulated
@@ -65,60 +65,60 @@ class Caller:
         self.session.close()
 
     def stable_token(self, **fields: object) -> dict[str, Any]:
-        """The answer of `/cgi-bin/stable_token`; `fields` replace those of a right request."""
+        """Call `/cgi-bin/stable_token`; `fields` replaces fields of a valid request."""
         asked = {"grant_type": "client_credential", "appid": self.emulated.appid, "secret": self.emulated.secret}
         return self.post("/cgi-bin/stable_token", json={**asked, **fields}).json()
 
     def plain_token(self, **fields: str) -> dict[str, Any]:
-        """The answer of `/cgi-bin/token`."""
+        """Call `/cgi-bin/token`; `fields` replaces fields of a valid request."""
         asked = {"grant_type": "client_credential", "appid": self.emulated.appid, "secret": self.emulated.secret}
         return self.session.get(self.emulated.api_url + "/cgi-bin/token", params={**asked, **fields}, timeout=30).json()
 
     def post(self, path: str, **kwargs: Any) -> requests.Response:
-        """POST anything."""
+        """POST to a path."""
         return self.session.post(self.emulated.api_url + path, timeout=30, allow_redirects=False, **kwargs)
 
     @property
     def token(self) -> str:
-        """A token that worked when it was fetched."""
+        """A token, valid when it was fetched."""
         if self._token is None:
             self._token = self.stable_token()["access_token"]
         return self._token
 
     def reset(self) -> None:
-        """Let the emulator be as it was when it started, where a token of before is worth nothing."""
+        """Reset the emulator to its initial state, which invalidates tokens fetched before."""
         self.emulated.account.reset()
         self._token = None
 
     def call(self, endpoint: str, begin: Day, end: Day | None = None, token: str | None = None) -> requests.Response:
-        """One call of a statistics endpoint; a single day when `end` is left out."""
+        """Call a statistics endpoint; without `end`, for a single day."""
         window = {"begin_date": str(begin), "end_date": str(begin if end is None else end)}
         return self.post(self.path(endpoint, token), json=window)
 
     def path(self, endpoint: str, token: str | None = None) -> str:
-        """The path of a statistics endpoint with a token."""
+        """Return the path of a statistics endpoint with a token."""
         return f"/datacube/{endpoint}?access_token={self.token if token is None else token}"
 
     def rows(self, endpoint: str, begin: Day, end: Day | None = None) -> list[dict[str, Any]]:
-        """The rows of a successful call."""
+        """Return the rows of a successful call."""
         answer = self.call(endpoint, begin, end).json()
         assert list(answer) == ["list"], answer
         return answer["list"]
 
     def errcode(self, endpoint: str, begin: Day, end: Day | None = None, token: str | None = None) -> int | None:
-        """The errcode of a call, None for a success."""
+        """Return the errcode of a call, or None if it succeeded."""
         return self.call(endpoint, begin, end, token).json().get("errcode")
 
 
 class Emulators(ExitStack):
-    """Emulators that tests use one after the other, since starting and stopping each takes a sixth of a second."""
+    """Emulators that tests use in turn, since each start and stop takes a sixth of a second."""
 
     def __init__(self) -> None:
         super().__init__()
         self._idle: list[Emulated] = []
 
     def start(self, used: ExitStack, **options: object) -> Caller:
-        """An emulator as if it had just been started with these options; it is idle again when `used` ends."""
+        """Return a caller of a reset emulator with these options; the emulator can be reused when `used` exits."""
         emulated = self._idle.pop() if self._idle else self.enter_context(wechat())
         used.callback(self._idle.append, emulated)
         emulated.control.reset()

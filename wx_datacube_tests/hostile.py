@@ -1,7 +1,7 @@
-"""Hostile: bodies that are nearly an answer of WeChat, and an independent reading of them.
+"""Hostile: bodies that are nearly a WeChat response, and an independent parser for them.
 
-A valid answer is spoilt in a few places: a field, a row, the object around it, its bytes. Add here another way in which
-an answer may be wrong. JSON is kept as text, so that duplicate keys, numbers of any size and escapes come out as drawn.
+A valid response is corrupted in a few places: a field, a row, the surrounding object, its bytes. Add another kind of
+corruption here. JSON is kept as text, so that duplicate keys, numbers of any size and escapes are sent as drawn.
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ ENDPOINTS = (MESSAGES, HOURS, SENDERS)
 BOM = b"\xef\xbb\xbf"
 
 Pairs = list[tuple[str, str]]
-"""A JSON object, its values as JSON text."""
+"""A JSON object; the values are JSON text."""
 
 WORDS = (
     *("null", "true", "false", "[]", "{}", '""', '"1"', '" 1"', '"0x1"', "0", "-0", "-1", "1.5", "1.0", "1e3", "1e-3"),
@@ -34,7 +34,7 @@ WORDS = (
     *("[" * depth + "]" * depth for depth in (1, 60, 400, 100_000)),
     *('{"a":' * 60 + "1" + "}" * 60, "{'a':1}", '"a\tb"', "'; DROP TABLE datacube.api_calls; --"),
 )
-"""Values that a field may turn out to be; not all of them JSON."""
+"""Values for a field; not all of them are valid JSON."""
 
 NAMES = ("ref_date", "ref_hour", "msg_type", "count_interval", "user_source", "msg_user", "msg_count")
 ODD_NAMES = (*NAMES, "Msg_User", "MSG_COUNT", "msg\\u005fuser", "ref_date ", "new", "", "$.list", "a\\u0000b", "新")
@@ -49,7 +49,7 @@ ANSWERS = (
 
 @dataclass(frozen=True)
 class Sent:
-    """What the server sends to a call for the endpoint `name`: status and body, gzipped or not."""
+    """The response of the server to a call for the endpoint `name`: status and body, gzipped or not."""
 
     name: str
     status: int = 200
@@ -64,18 +64,18 @@ class Sent:
 
     @property
     def window(self) -> tuple[dt.date, dt.date]:
-        """The first and the last day that the call asks for."""
+        """The first and the last day of the call."""
         return day(1), day(min(self.endpoint.max_span_days, 7))
 
     @property
     def raw(self) -> bytes:
-        """The HTTP answer."""
+        """The raw HTTP response."""
         packed = {"Content_Encoding": "gzip"} if self.packed else {}
         return http(gzip.compress(self.body, 1) if self.packed else self.body, self.status, **packed)
 
 
 def _row(draw: st.DrawFn, endpoint: Endpoint) -> Pairs:
-    """A row as WeChat writes it."""
+    """Draw a row as WeChat writes it."""
     number = st.integers(0, 3)
     values = {
         "ref_date": f'"{day(draw(st.integers(1, min(endpoint.max_span_days, 7))))}"',
@@ -90,7 +90,7 @@ def _row(draw: st.DrawFn, endpoint: Endpoint) -> Pairs:
 
 
 def _spoil(draw: st.DrawFn, row: Pairs) -> Pairs:
-    """A row with one thing wrong, or merely odd, in it."""
+    """Corrupt one thing in a row, or make it merely unusual."""
     at = draw(st.integers(0, len(row) - 1))
     (name, value), word = row[at], draw(st.sampled_from(WORDS))
     how = draw(st.sampled_from(["replace", "replace", "replace", "drop", "twice", "add", "rename", "shuffle"]))
@@ -112,7 +112,7 @@ def _written(pairs: Pairs) -> str:
 
 
 def _garble(draw: st.DrawFn, body: bytes) -> bytes:
-    """The body with its bytes at fault."""
+    """Corrupt the bytes of the body."""
     at = draw(st.integers(0, len(body)))
     how = draw(st.sampled_from(["cut", "flip", "insert", "bom", "charset", "after", "before"]))
     if how == "cut":
@@ -131,7 +131,7 @@ def _garble(draw: st.DrawFn, body: bytes) -> bytes:
 
 @st.composite
 def bodies(draw: st.DrawFn) -> Sent:
-    """An answer that is nearly right: mostly with one to three faults, seldom with none, seldom something else."""
+    """Draw a nearly valid response: mostly with one to three faults, rarely with none, rarely something else."""
     endpoint = draw(st.sampled_from(ENDPOINTS))
     made = [_row(draw, endpoint) for _ in range(draw(st.integers(0, 4)))]
     rows, around, raw = [*made], [("list", "")], False
@@ -162,23 +162,23 @@ def bodies(draw: st.DrawFn) -> Sent:
     return Sent(endpoint.name, status, body, draw(st.integers(0, 9)) == 9)
 
 
-# --- the independent reading ------------------------------------------------------------------------------------
+# --- the independent parser -------------------------------------------------------------------------------------
 
 
 def as_text(body: bytes) -> str:
-    """What the ledger has to hold of a body: its text, and what is none as `\\xNN`."""
+    """Return the text that the ledger must store for a body; bytes that are not UTF-8 become `\\xNN`."""
     return body.removeprefix(BOM).decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
 def noted(sent: Sent, at: dt.datetime) -> Call:
-    """The call as an unhurried reader of the body would note it: with an error unless the body is a clean answer."""
+    """Return the call as the ledger must hold it, with an error unless the body is a clean response."""
     problem = None if sent.status == 200 and errcode_of(sent) == 0 else "no answer"
     fields: dict[str, Any] = {"http_status": sent.status, "errmsg": problem, "response": as_text(sent.body)}
     return answered(sent.endpoint, *sent.window, at=at, **fields)
 
 
 def errcode_of(sent: Sent) -> int | None:
-    """The errcode of an object with one array `list`, 0 where there is none; None for anything else."""
+    """Return the errcode of an object with one array `list`, 0 if there is no errcode, None for anything else."""
     try:
         text = sent.body.removeprefix(BOM).decode()
         json.loads(text, parse_constant=_refuse, parse_int=str)

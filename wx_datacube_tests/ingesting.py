@@ -1,7 +1,7 @@
-"""Ingesting: an account of the emulator with a warehouse of its own, both on the emulator's clock.
+"""Ingesting: an account of the emulator with its own warehouse, both on the emulator's clock.
 
-Add here what several tests need to bring figures in and to look at what that took. No sleep takes real time: the
-emulator's clock is moved on instead.
+Add a helper here when several tests need it to ingest figures or to see which calls that took. Sleeping takes no real
+time: it advances the emulator's clock.
 """
 
 import datetime as dt
@@ -26,12 +26,12 @@ from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
 
 AFTERNOON = dt.datetime(2026, 11, 24, 15)
-"""The present of most tests: a Tuesday, everything up to yesterday is settled."""
+"""The current time in most tests: a Tuesday on which everything up to yesterday is settled."""
 
 
 @dataclass
 class RecordingListener:
-    """Takes down what a backfill tells."""
+    """A listener that records what a backfill reports."""
 
     plans: list[tuple[int, int]] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
@@ -39,25 +39,25 @@ class RecordingListener:
     words: list[str] = field(default_factory=list)
 
     def planned(self, labels: int, calls: int) -> None:
-        """What is ahead."""
+        """Record the planned labels and calls."""
         self.plans.append((labels, calls))
 
     def progress(self, news: Progress) -> None:
-        """Something was stored."""
+        """Record which endpoint had something stored."""
         self.stored.append(news.endpoint.name)
 
     def said(self, message: str) -> None:
-        """A word for a person."""
+        """Record a message to the user."""
         self.words.append(message)
 
     def ran(self, run: Run) -> None:
-        """A run ended well."""
+        """Record a successful run."""
         self.runs.append((run.endpoint, run.wanted.first, run.wanted.last))
 
 
 @dataclass(frozen=True)
 class Shop:
-    """An emulated account, and the ingestion of its figures."""
+    """An emulated account and the ingestion of its figures."""
 
     emulated: Emulated
     ingest: Ingest
@@ -65,24 +65,24 @@ class Shop:
 
     @property
     def warehouse(self) -> Warehouse:
-        """Its files."""
+        """The account's warehouse."""
         return self.ingest.warehouse
 
     @property
     def now(self) -> dt.datetime:
-        """The emulator's present."""
+        """The emulator's current time."""
         return self.emulated.account.clock()
 
     def at(self, moment: dt.datetime) -> None:
-        """Move the clock there."""
+        """Set the emulator's clock."""
         self.emulated.account.clock.set(moment, frozen=True)
 
     def with_(self, **fields: Any) -> "Shop":
-        """The same account and files, ingested otherwise."""
+        """Return a shop with the same account and files whose ingestion has other fields."""
         return replace(self, ingest=replace(self.ingest, **fields))
 
     def labels(self, endpoint: Endpoint) -> list[dt.date]:
-        """All labels that are due."""
+        """Return all labels that are due."""
         return due_labels(endpoint.period, self.ingest.account.start, self.now.date())
 
     def fetch_missing(
@@ -93,36 +93,36 @@ class Shop:
         refresh: RefreshPlan | bool = False,
         **options: Any,
     ) -> Report:
-        """Bring labels in, all due ones unless told otherwise; in a `refresh`, ask again for each."""
+        """Ingest labels, by default all that are due; with `refresh`, request each of them again."""
         wanted = self.labels(endpoint) if labels is None else list(labels)
         again = RefreshPlan(frozenset(wanted), self.begin_refresh(endpoint)) if refresh is True else refresh or None
         return self.ingest.fetch_missing(endpoint, wanted, **{"run_id": "run", "refresh": again, **options})
 
     def begin_refresh(self, endpoint: Endpoint) -> Refresh:
-        """Take down that a refresh begins."""
+        """Record the start of a refresh."""
         with self.warehouse.writing() as con:
             return note_refresh(con, self.ingest.account.name, endpoint, None, None, self.now)
 
     def bring_everything_in(self) -> list[Report]:
-        """All endpoints, days before what they may make superfluous."""
+        """Ingest all endpoints, in catalog order: calls for days may make later calls unnecessary."""
         return [self.fetch_missing(endpoint) for endpoint in ENDPOINTS]
 
     def windows(self, endpoint: Endpoint) -> list[tuple[str, str]]:
-        """Begin and end of every call of the endpoint that the emulator got, oldest first."""
+        """Return the begin and end of every call that the emulator received for the endpoint, oldest first."""
         return [(str(call.begin), str(call.end)) for call in self.emulated.control.calls(endpoint.name)]
 
     def calls(self) -> int:
-        """How many statistics calls the emulator got."""
+        """Return how many statistics calls the emulator received."""
         return len(self.emulated.control.statistics_calls())
 
     def states(self, endpoint: Endpoint) -> dict[dt.date, State]:
-        """The state of every due label by the published file."""
+        """Return the state of every due label in the published file."""
         account = self.ingest.account
         with self.warehouse.reading() as con:
             return states(con, account.name, account.start, self.now, endpoint)[endpoint.name]
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """All rows of a query of the published file."""
+        """Return all rows of a query of the published file."""
         with self.warehouse.reading() as con:
             return con.execute(sql, parameters or None).fetchall()
 
@@ -138,9 +138,9 @@ def shop(
     running: Emulated | None = None,
     **options: Any,
 ) -> Iterator[Shop]:
-    """An emulator with a frozen clock, and an ingestion of its account; `options` are the emulator's.
+    """Provide an emulator with a frozen clock and an ingestion of its account; `options` are the emulator's.
 
-    One that is `running` already is used from its beginning; that is faster than to start another.
+    An emulator that is already `running` is reset and reused, which is faster than starting another.
     """
     chosen = {"clock": clock, "frozen": True, "start": start, "messages_per_day": 20, **options}
     with wechat(**chosen) if running is None else nullcontext(running) as emulated:

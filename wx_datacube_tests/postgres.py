@@ -1,6 +1,6 @@
-"""PostgreSQL: Debian's server in scratch space, for Dagster's instance; nothing of it is left at the end.
+"""PostgreSQL: Debian's server in a temporary folder, for Dagster's instance; it is deleted at the end.
 
-Nothing here knows Dagster. Where no server is installed the tests that want one are skipped.
+Nothing here depends on Dagster. Without an installed server, the tests that need one are skipped.
 """
 
 import os
@@ -19,13 +19,13 @@ USER, DATABASE, PASSWORD = "dagster", "dagster", "only for this test"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its port on 127.0.0.1, and the folder of its programs."""
+    """A running server: its port on 127.0.0.1 and the folder with its programs."""
 
     port: int
     programs: Path
 
     def query(self, sql: str) -> str:
-        """What `psql` answers, in bare lines."""
+        """Run `psql` and return its output, unaligned and without headers."""
         command = [
             self.programs / "psql",
             "-At",
@@ -44,7 +44,7 @@ class Server:
 
 
 def find_programs() -> Path | None:
-    """The folder with `initdb` and `pg_ctl`, which Debian keeps off the PATH."""
+    """Return the folder with `initdb` and `pg_ctl`, which Debian keeps off the PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     on_path = shutil.which("initdb")
     return found[-1].parent if found else Path(on_path).resolve().parent if on_path else None
@@ -52,7 +52,7 @@ def find_programs() -> Path | None:
 
 @contextmanager
 def postgres(programs: Path) -> Iterator[Server]:
-    """A server with an empty database; as root by Debian's user `postgres`, since it refuses to be root's."""
+    """Run a server with an empty database, as Debian's user `postgres` under root, since it refuses to run as root."""
     port, user = free_port(), "postgres" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="wx-postgres-") as scratch:
         folder, data = Path(scratch), Path(scratch, "data")
@@ -63,7 +63,7 @@ def postgres(programs: Path) -> Iterator[Server]:
 
         def run(program: str, *arguments: str) -> None:
             command = [str(programs / program), *arguments]
-            with folder.joinpath("said").open("a+") as said:  # a pipe would be held open by the server
+            with folder.joinpath("said").open("a+") as said:  # the server would hold a pipe open
                 done = subprocess.run(command, cwd=folder, user=user, stdout=said, stderr=said)
                 said.seek(0)
                 assert done.returncode == 0, said.read()

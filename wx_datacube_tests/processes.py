@@ -1,6 +1,6 @@
-"""Processes for tests that need another one: a few lines of Python that say when they are ready.
+"""Processes for tests that need another one: a few lines of Python that report when they are ready.
 
-Add here what starts and stops processes. Nothing here knows what they do.
+Add here what starts and stops processes. Nothing here depends on what they do.
 """
 
 import signal
@@ -16,9 +16,9 @@ TOP = Path(__file__).parent.parent
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let this process, and those started meanwhile, heed SIGINT, also where it is ignored (`make test &`).
+    """Make this process and its new children react to SIGINT, even where it is ignored (`make test &`).
 
-    Only the main thread can do that; what others start, nobody interrupts.
+    Only the main thread can do that; processes started from other threads can't be interrupted.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -31,12 +31,12 @@ def interruptible() -> Iterator[None]:
 
 
 NO_TERMINAL = "__file__ = 'test'\n"
-"""Before code for `python -c`: DuckDB takes what has no file for somebody at a terminal, and prints its progress."""
+"""A prefix for `python -c` code: without `__file__`, DuckDB assumes an interactive session and prints its progress."""
 
 
 @contextmanager
 def running(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that has printed its first line, `ready`; it is killed at the end if it still runs."""
+    """Run a Python process that has printed its first line, `ready`; kill it at the end if it still runs."""
     with subprocess.Popen(
         [sys.executable, "-c", f"{NO_TERMINAL}{code}", *map(str, arguments)],
         cwd=TOP,
@@ -60,4 +60,4 @@ if len(sys.argv) > 2:
 print("ready", flush=True)
 sys.stdin.readline()
 """
-"""Opens a DuckDB file read-write, runs a statement if there is one, and holds the file until it is killed or told."""
+"""Opens a DuckDB file read-write, runs a statement if given, and holds the file until it is killed or gets a line."""

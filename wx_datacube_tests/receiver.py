@@ -1,6 +1,6 @@
-"""Receiver: a chat's robot on this machine: takes messages, or answers as a broken one would.
+"""Receiver: a local webhook server that accepts messages, or responds as a broken one does.
 
-Add here how another receiver misbehaves. What is posted is kept as it came.
+Add another kind of misbehaviour here. Requests are kept exactly as they came.
 """
 
 import json
@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 KEY = "made-up-robot-key-0123456789"
-"""What no log and no message may show of a webhook's URL."""
+"""The part of a webhook's URL that no log and no message may show."""
 PATHS = {
     "企业微信": f"/cgi-bin/webhook/send?key={KEY}",
     "飞书": f"/open-apis/bot/v2/hook/{KEY}",
@@ -23,7 +23,7 @@ PATHS = {
 
 @dataclass
 class Receiver:
-    """A robot: how it answers, and what it got."""
+    """A webhook server: how it responds, and the requests that it got."""
 
     port: int = 0
     status: int = 200
@@ -33,7 +33,7 @@ class Receiver:
     got: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def url(self, chat: str = "企业微信") -> str:
-        """Its address for a chat."""
+        """Return its address for a chat."""
         return f"http://127.0.0.1:{self.port}{PATHS[chat]}"
 
     @property
@@ -44,7 +44,7 @@ class Receiver:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver on a free port, until the end."""
+    """Run a receiver on a free port."""
     receiver, ended = Receiver(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,7 +59,7 @@ def receiving() -> Iterator[Receiver]:
                 self.send_header("Content-Length", str(len(receiver.body)))
                 self.end_headers()
                 self.wfile.write(receiver.body)
-            except ConnectionError:  # whoever posted had no patience
+            except ConnectionError:  # the client timed out
                 self.close_connection = True
 
         def log_message(self, format: str, *args: object) -> None:

@@ -1,7 +1,7 @@
-"""Reference: the rules of stored figures in plain Python, one answer after the other, for SQL to be compared with.
+"""Reference: the rules for stored figures in plain Python, one response at a time, to compare the SQL with.
 
-Written from the contract and the design, not from the SQL: no batches, no windows functions, one dictionary a table.
-Add a rule here when the contract gets one. Nothing here imports the warehouse.
+It is written from the contract and the design, not from the SQL: no batches, no window functions, one dictionary per
+table. Add a rule here when the contract gets one. Nothing here imports the warehouse.
 """
 
 import datetime as dt
@@ -19,13 +19,13 @@ DAILY = BY_NAME["getupstreammsg"]
 
 
 class Object(tuple):  # type: ignore[type-arg]
-    """A JSON object as pairs, so that a name that occurs twice can be seen."""
+    """A JSON object as pairs, which keeps duplicate names."""
 
     __slots__ = ()
 
 
 class Label(NamedTuple):
-    """Which label of which endpoint of which account."""
+    """A label with its account and endpoint."""
 
     account: str
     endpoint: str
@@ -34,7 +34,7 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the last answer for a label was worth."""
+    """The row of `label_answers` for the latest response for a label."""
 
     call_id: int
     fetched_at: dt.datetime
@@ -46,18 +46,18 @@ class Answer:
 
 @dataclass
 class Reference:
-    """What the tables have to hold after the calls that it took."""
+    """What the tables must hold after the calls that were taken."""
 
     answers: dict[Label, Answer] = field(default_factory=dict)
     stored: dict[Label, dict[tuple[Any, ...], tuple[tuple[Any, ...], int]]] = field(default_factory=dict)
     """Values and call of each key (without the date) in the tables."""
     said: dict[tuple[Label, tuple[Any, ...]], tuple[Any, ...] | None] = field(default_factory=dict)
-    """What WeChat said last of each key; None when the row vanished."""
+    """The latest values that WeChat returned for each key; None if the row vanished."""
     rejected: list[tuple[Any, ...]] = field(default_factory=list)
     revisions: list[tuple[Any, ...]] = field(default_factory=list)
 
     def take(self, call_id: int, call: Any) -> None:
-        """Bring in the next call of the ledger."""
+        """Apply the next call of the ledger."""
         listed = _list_of(call)
         if listed is None:
             return
@@ -71,7 +71,7 @@ class Reference:
     def _sort(
         self, call_id: int, call: Any, endpoint: Endpoint, listed: list[Any]
     ) -> tuple[dict[dt.date, dict[tuple[Any, ...], tuple[Any, ...]]], set[dt.date | None]]:
-        """The rows that can be trusted by date and key, and the labels of those that can't; None for any label."""
+        """Return the valid rows by date and key, and the labels of the rejected rows; None stands for any label."""
         shown: dict[dt.date, dict[tuple[Any, ...], tuple[Any, ...]]] = {}
         unclean: set[dt.date | None] = set()
         for row in listed:
@@ -148,7 +148,7 @@ class Reference:
         self.revisions.append((label.account, label.endpoint, label.date, *named, *change))
 
     def states(self, account: str, start: dt.date, now: dt.datetime) -> dict[str, dict[dt.date, str]]:
-        """The state of every due label, by endpoint."""
+        """Return the state of every due label, by endpoint."""
         found: dict[str, dict[dt.date, str]] = {}
         for endpoint in ENDPOINTS:
             labels = labels_from(label_of(start, endpoint.period), endpoint.period)
@@ -168,7 +168,7 @@ class Reference:
         return "missing"
 
     def _talked(self, account: str, label: dt.date, period: Period) -> bool:
-        """Whether messages are stored of a day in the labelled period."""
+        """Return whether messages are stored for any day of the label's period."""
         days = takewhile(lambda day: day < due_on(label, period), labels_from(label, Period.DAY))
         count = next(place for place, column in enumerate(DAILY.values) if column.name == "msg_count")
         return any(
@@ -178,7 +178,7 @@ class Reference:
         )
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
-        """The rows of every table, as `answers.everything` gives them, in no order."""
+        """Return the rows of every table as `answers.everything` does, unsorted."""
         found: dict[str, list[tuple[Any, ...]]] = {name: [] for name in BY_NAME}
         for label, rows in self.stored.items():
             for key, (values, call_id) in rows.items():
@@ -188,17 +188,17 @@ class Reference:
 
 
 def parsed(text: str) -> Any:
-    """JSON with objects as `Object`; raises `ValueError` for anything else."""
+    """Parse JSON with objects as `Object`; raise `ValueError` for anything else."""
     return json.loads(text, object_pairs_hook=Object, parse_int=_integer)
 
 
 def _integer(digits: str) -> int:
-    """An integer, or another one of the same sign that no column takes either: Python refuses 5,000 digits."""
+    """Parse an integer; shorten a huge one, which no column accepts either way, since Python refuses 5,000 digits."""
     return int(digits) if len(digits) <= 30 else int(digits[:30])
 
 
 def _list_of(call: Any) -> list[Any] | None:
-    """The rows of a successful answer: an object with one list and no error."""
+    """Return the rows of a successful response (an object with one list and no error), or None."""
     if call.http_status != 200 or call.errcode or call.errmsg is not None or call.response is None:
         return None
     try:
@@ -213,7 +213,7 @@ def _list_of(call: Any) -> list[Any] | None:
 
 
 def _covered(call: Any, endpoint: Endpoint) -> Iterator[dt.date]:
-    """The labels in the call's window whose period had ended when it was made."""
+    """Yield the labels in the call's window whose period had ended when the call was made."""
     for date in labels_from(label_of(call.begin_date, endpoint.period), endpoint.period):
         if date > call.end_date:
             return
@@ -223,9 +223,9 @@ def _covered(call: Any, endpoint: Endpoint) -> Iterator[dt.date]:
 
 
 def reason_to_reject(row: Any, endpoint: Endpoint, begin: dt.date, end: dt.date) -> tuple[str | None, dt.date | None]:
-    """Why a row is not to be trusted, the first that applies (duplicates aside), and its date if it has one."""
+    """Return the first reason to reject a row (apart from duplicates), and its date if it has one."""
     pairs = row if isinstance(row, Object) else Object()
-    fields: Mapping[str, Any] = dict(reversed(pairs))  # of a field that occurs twice, the first
+    fields: Mapping[str, Any] = dict(reversed(pairs))  # a duplicate field keeps its first value
     dates = [value for name, value in pairs if name == "ref_date"]
     date = _date(dates[0]) if len(dates) == 1 else None
     present = [column for column in endpoint.columns if fields.get(column.name) is not None]

@@ -1,4 +1,4 @@
-"""Rights: a folder for tests of what a user may not do, which root may do everywhere."""
+"""Rights: helpers for tests of missing file permissions, which don't apply to root."""
 
 import os
 import pwd
@@ -13,7 +13,7 @@ NOBODY = 65534
 
 @contextmanager
 def anybody() -> Iterator[Path]:
-    """A folder that everybody may enter; whoever became nobody special in it is himself again at its end."""
+    """Provide a folder that everybody may enter; at the end, restore the user that `nobody_special` changed."""
     folder, myself = Path(tempfile.mkdtemp()).resolve(), os.geteuid()
     folder.chmod(0o755)
     try:
@@ -27,13 +27,13 @@ def anybody() -> Iterator[Path]:
 
 
 def nobody_special() -> None:
-    """Be nobody special from now on: root may read and write whatever its mode is."""
+    """Drop root's rights, since root may read and write regardless of a file's mode."""
     if os.geteuid() == 0:
         os.seteuid(NOBODY)
 
 
 def given(right: str, path: Path, *options: str) -> str:
-    """The command by which the present user gets a right to what is in the way, as it is advised."""
+    """Return the command that the advice names for giving the current user a right to `path`."""
     if path.stat().st_uid == os.geteuid():
         return f"chmod u+{right} {path}"
     return " ".join(["sudo chown", *options, pwd.getpwuid(os.geteuid()).pw_name, str(path)])

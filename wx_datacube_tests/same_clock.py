@@ -1,4 +1,4 @@
-"""The account of a test in which days pass: its client goes by the emulator's clock, and no pause takes any time."""
+"""An account for tests in which days pass: its client uses the emulator's clock, and sleeping takes no time."""
 
 from wx_datacube.config.settings import Settings
 from wx_datacube.emulator.testing import Control
@@ -7,9 +7,9 @@ from wx_datacube.orchestration.resources import WeChatAccount
 
 
 class ByTheSameClock(WeChatAccount):
-    """A `WeChatAccount` for `build_defs(resources=…)`, beside a `clock` that gives the emulator's time."""
+    """A `WeChatAccount` for `build_defs(resources=…)`; pass the emulator's time as its `clock` too."""
 
     def ingest(self, settings: Settings) -> Ingest:
-        """Ingestion whose calls are made at the time of the emulator."""
+        """Return an ingestion that makes its calls at the emulator's time."""
         clock = Control(settings.api_url).now
         return Ingest.of(settings, self._account(settings), clock=clock, sleep=lambda seconds: None)

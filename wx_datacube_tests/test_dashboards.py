@@ -1,7 +1,7 @@
-"""docs/dashboards.md: its snippets and settings, over a file that is published anew while somebody reads it.
+"""docs/dashboards.md: its snippets and settings, with a file that is published again while it is being read.
 
-What needs another program than DuckDB is tried by hand, and the page says with what version and when. Add a test here
-when the page states something about reading the file or an export that DuckDB alone can show.
+Anything that needs a program other than DuckDB is tested manually, and the page says with which version and when. Add a
+test here when the page states something about reading the file or an export that DuckDB alone can show.
 """
 
 import datetime as dt
@@ -28,13 +28,13 @@ DAYS = "SELECT count(DISTINCT date) FROM {}messages_daily"
 
 
 def blocks(language: str) -> list[str]:
-    """The code blocks of a language."""
+    """Return the code blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    """A project folder as in the page, with the figures of a week published; we are in it."""
+    """Provide a project folder as in the page, with a published week of figures, as the working directory."""
     monkeypatch.chdir(tmp_path)
     FILE.parent.mkdir()
     with shop(tmp_path, start=dt.date(2026, 10, 31), messages_per_day=60) as made:
@@ -44,20 +44,20 @@ def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 
 
 def publish(it: Shop, days: int) -> None:
-    """Bring the newest days in, and publish."""
+    """Ingest the newest days and publish."""
     it.fetch_missing(ENDPOINTS[0], it.labels(ENDPOINTS[0])[-days:])
     it.warehouse.publish()
 
 
 def count(con: duckdb.DuckDBPyConnection, schema: str = "") -> int:
-    """How many days a connection sees."""
+    """Return how many days a connection sees."""
     ((days,),) = con.execute(DAYS.format(schema)).fetchall()
     return int(days)
 
 
 @pytest.mark.parametrize(("tool", "tried"), TOOLS)
 def test_every_tool_is_told_of_in_the_same_shape(tool: str, tried: str) -> None:
-    """How it connects, goes stale and is brought up to date, in two languages, and whether that was tried."""
+    """Every section says, in two languages, how a tool connects, goes stale and is refreshed, and if it was tested."""
     marks = re.findall(r"^\*\*([^*]+?)\.?:?\*\*(.*?)(?=^\*\*[A-Z]|^```|\Z)", SECTIONS[tool], re.MULTILINE | re.DOTALL)
     shape = ["Connects", "Goes stale", "What to do"]
 
@@ -69,7 +69,7 @@ def test_every_tool_is_told_of_in_the_same_shape(tool: str, tried: str) -> None:
 
 
 def test_every_tool_that_people_asked_for_is_there() -> None:
-    """In the table, each with a section of its own."""
+    """Every tool that was asked for is in the table and has its own section."""
     names = [tool for tool, _ in TOOLS]
 
     assert names == list(SECTIONS)[1:-1]
@@ -77,7 +77,7 @@ def test_every_tool_that_people_asked_for_is_there() -> None:
 
 
 def test_who_attached_the_file_sees_a_newer_one_when_they_attach_it_again(it: Shop) -> None:
-    """And the whole old one until then."""
+    """An attached file stays whole and old until it is attached again."""
     attach, attach_again, _ = blocks("sql")
     with duckdb.connect() as con:
         con.execute(attach)
@@ -90,7 +90,7 @@ def test_who_attached_the_file_sees_a_newer_one_when_they_attach_it_again(it: Sh
 
 
 def test_a_process_sees_a_newer_file_when_its_last_connection_is_closed(it: Shop) -> None:
-    """A second connection beside one that is open shows the old file too."""
+    """A new connection shows the old file while another one of the same process is open."""
     with duckdb.connect(FILE, read_only=True) as first:
         before = count(first)
         publish(it, 20)
@@ -101,7 +101,7 @@ def test_a_process_sees_a_newer_file_when_its_last_connection_is_closed(it: Shop
 
 
 def test_the_function_for_notebooks_always_sees_the_newest_file(it: Shop) -> None:
-    """Even beside a connection that somebody left open."""
+    """The notebook function reads the newest file even if another connection is still open."""
     (block,) = blocks("python")
     names: dict[str, Any] = {}
     exec(compile(block, "docs/dashboards.md", "exec"), names)
@@ -116,7 +116,7 @@ def test_the_function_for_notebooks_always_sees_the_newest_file(it: Shop) -> Non
 
 
 def test_a_file_of_an_export_is_read_anew_by_each_question(it: Shop) -> None:
-    """The connection stays open, and the answer is that of the last export."""
+    """A query of an exported file reads the latest export, even on a connection that stays open."""
     *_, query = blocks("sql")
     with duckdb.connect() as con:
         export_views(it.warehouse, Path("export"), "parquet")
@@ -129,7 +129,7 @@ def test_a_file_of_an_export_is_read_anew_by_each_question(it: Shop) -> None:
 
 
 def test_the_settings_that_are_told_make_it_read_only(it: Shop) -> None:
-    """Those for SQLAlchemy and those of the driver's URL, by their names in DuckDB."""
+    """The page's settings for SQLAlchemy and for the JDBC URL open the file read-only."""
     (engine,) = map(json.loads, blocks("json"))
     urls = re.findall(r"^jdbc:duckdb:/.*/data/wx_datacube\.duckdb;(\w+)=(\w+)$", PAGE, re.MULTILINE)
     ways: list[dict[str, Any]] = [engine["connect_args"], *({"config": dict([url])} for url in urls)]
@@ -143,7 +143,7 @@ def test_the_settings_that_are_told_make_it_read_only(it: Shop) -> None:
 
 
 def test_what_is_said_to_who_opens_it_otherwise(it: Shop) -> None:
-    """Beside a reader of the same process; and by its mode, to all but root."""
+    """The page quotes DuckDB's errors for opening the file read-write; root doesn't get the one about file mode."""
     said = re.sub(r"\s+", " ", PAGE)
     with duckdb.connect(FILE, read_only=True), pytest.raises(duckdb.ConnectionException) as beside:
         duckdb.connect(FILE)
@@ -155,7 +155,7 @@ def test_what_is_said_to_who_opens_it_otherwise(it: Shop) -> None:
 
 
 def test_no_encoding_can_spoil_an_export(it: Shop) -> None:
-    """All that is in CSV is ASCII, so Excel may take it for GBK; and what it would take for dates is warned of."""
+    """Exported CSV is pure ASCII, so Excel may read it as GBK; the page warns of values that Excel reads as dates."""
     it.bring_everything_in()
     it.warehouse.publish()
     written = export_views(it.warehouse, Path("export"), "csv")

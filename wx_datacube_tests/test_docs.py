@@ -1,6 +1,6 @@
-"""Documentation: what the pages say of commands, settings, endpoints, tables and tests is what there is.
+"""Documentation: the pages agree with the commands, settings, endpoints, tables and tests that exist.
 
-Both READMEs are held to the same facts. Add a test here when a page states something that the code knows.
+Both READMEs are checked against the same facts. Add a test here when a page states something that the code knows.
 """
 
 import ast
@@ -48,25 +48,25 @@ both = pytest.mark.parametrize("readme", READMES)
 
 
 def rows(text: str, first: str) -> list[list[str]]:
-    """The cells of every table row whose first cell matches a pattern."""
+    """Return the cells of every table row whose first cell matches a pattern."""
     found = [re.split(r"\s*(?<!\\)\|\s*", line.strip())[1:-1] for line in text.splitlines() if line.startswith("|")]
     return [cells for cells in found if re.fullmatch(first, cells[0])]
 
 
 def code(text: str) -> list[str]:
-    """What stands between single backticks."""
+    """Return the text between single backticks."""
     return re.findall(r"`([^`]+)`", text)
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The code blocks of a language, without their indentation."""
+    """Return the code blocks of a language, without their indentation."""
     found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
 
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """A fresh project with an empty published file."""
+    """Provide a fresh project with an empty published file."""
     with orchestra(tmp_path, monkeypatch) as found:
         found.warehouse.publish()
         yield found
@@ -77,7 +77,7 @@ def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_every_endpoint_has_a_table_an_asset_its_checks_and_a_readme_row(endpoint: Endpoint, it: DagsterEnv) -> None:
-    """Whoever adds an entry to the catalog finds here what else is missing."""
+    """Every entry of the catalog has a table, an asset, its checks and a row in each README."""
     graph = build_defs().resolve_asset_graph()
     with it.warehouse.reading() as con:
         tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
@@ -98,7 +98,7 @@ def test_every_endpoint_has_a_table_an_asset_its_checks_and_a_readme_row(endpoin
 
 @both
 def test_the_endpoints_are_all_that_the_readme_lists(readme: str) -> None:
-    """In the order of the catalog, in each table that is about endpoints."""
+    """Each table about endpoints lists all of them, in the order of the catalog."""
     listed = [cells[0].strip("`") for cells in rows(TEXTS[readme], r"`getupstreammsg\w*`")]
 
     assert listed == [endpoint.name for endpoint in ENDPOINTS] * (len(listed) // len(ENDPOINTS))
@@ -110,7 +110,7 @@ def test_the_endpoints_are_all_that_the_readme_lists(readme: str) -> None:
 
 @both
 def test_every_command_is_documented(readme: str) -> None:
-    """Each command has its row, and nothing has that is none."""
+    """Each command has a row in the README, and each row names an existing command."""
     documented = [cells[0].split()[1].strip("`") for cells in rows(TEXTS[readme], "`wx-datacube .*`")]
 
     assert sorted(documented) == sorted(commands.commands.commands)
@@ -119,7 +119,7 @@ def test_every_command_is_documented(readme: str) -> None:
 @both
 @pytest.mark.parametrize("name", [name for name in commands.commands.commands if name != "emulator"])
 def test_every_option_is_documented(readme: str, name: str) -> None:
-    """A command's row names its options, all of them."""
+    """A command's row names all of its options."""
     (row,) = rows(TEXTS[readme], rf"`wx-datacube {name}\b.*`")
     params = [param for param in commands.commands.commands[name].params if isinstance(param, click.Option)]
     options = {option for param in params for option in param.opts}
@@ -129,24 +129,24 @@ def test_every_option_is_documented(readme: str, name: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_line_in_the_pages_can_be_given(page: str) -> None:
-    """What a page tells to type, the command line takes: command and options exist."""
+    """Every command and option that a page uses exists."""
     for line in re.findall(r"wx-datacube ([a-z]+ ?[^`\n>#]*)", TEXTS[page]):
         name, *words = line.split()
         if name not in commands.commands.commands:
-            continue  # a sentence that goes on
+            continue  # prose that follows the command name
         options = {option for param in commands.commands.commands[name].params for option in param.opts} | {"--help"}
         assert [word for word in words if re.fullmatch("--[a-z-]+", word) and word not in options] == [], line
 
 
 def test_every_option_of_the_emulator_is_documented() -> None:
-    """On the emulator's own page."""
+    """The emulator's page names every option of the `emulator` command."""
     options = [option for param in commands.commands.commands["emulator"].params for option in param.opts]
 
     assert [option for option in options if not re.search(rf"{option}\b", TEXTS["docs/emulator.md"])] == []
 
 
 def test_every_control_and_fault_of_the_emulator_is_documented() -> None:
-    """What `/_emulator/…` takes by method and name, and what a fault may answer."""
+    """The page documents every `/_emulator/…` control with its methods, and every answer that a fault may give."""
     controls = {
         (method, path.removeprefix("/_emulator/"))
         for cells in rows(TEXTS["docs/emulator.md"], "`(GET|POST).*")
@@ -160,7 +160,7 @@ def test_every_control_and_fault_of_the_emulator_is_documented() -> None:
 
 
 def test_the_example_of_a_test_with_the_emulator_runs() -> None:
-    """With a client that asks until it is refused."""
+    """The example test runs with a client that sends requests until it is refused."""
 
     def my_client(api_url: str, appid: str, secret: str) -> None:
         asked = {"grant_type": "client_credential", "appid": appid, "secret": secret}
@@ -178,7 +178,7 @@ def test_the_example_of_a_test_with_the_emulator_runs() -> None:
 
 @both
 def test_every_command_of_the_makefile_is_documented(readme: str) -> None:
-    """With what it runs, for those without make."""
+    """Every Makefile target has a row with the commands that it runs, for users without make."""
     makefile = (TOP / "Makefile").read_text().replace("$(BIN)", ".venv/bin").replace("$(VENV)", ".venv")
     makefile = makefile.replace("$(PYTHON)", "python3").replace(" --quiet", "")
     documented = {cells[0].strip("`").split()[1]: code(cells[1]) for cells in rows(TEXTS[readme], "`make .*`")}
@@ -193,13 +193,13 @@ def test_every_command_of_the_makefile_is_documented(readme: str) -> None:
 
 @both
 def test_every_exit_code_is_documented(readme: str) -> None:
-    """0, 1, 2, 3 and 130, in that order."""
+    """The table lists the exit codes 0, 1, 2, 3 and 130, in that order."""
     assert [cells[0] for cells in rows(TEXTS[readme], r"\d+") if len(cells) == 2] == ["0", "1", "2", "3", "130"]
 
 
 @both
 def test_the_shape_of_status_as_json_is_shown(readme: str, it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every key at every level, as the command prints them."""
+    """The JSON example has the keys that the command prints, at every level."""
     commands.run(["status", "--json"])
     printed = json.loads(capsys.readouterr().out)
     (shown,) = [json.loads(block) for block in blocks(TEXTS[readme], "json")]
@@ -216,7 +216,7 @@ def test_the_shape_of_status_as_json_is_shown(readme: str, it: DagsterEnv, capsy
 
 @both
 def test_every_setting_is_documented_with_its_default(readme: str) -> None:
-    """All variables, and no other; defaults as the code has them."""
+    """Exactly the existing settings are listed, with the defaults from the code."""
     documented = {
         cells[0].strip("`").removeprefix(PREFIX): code(cells[1]) for cells in rows(TEXTS[readme], f"`{PREFIX}.*`")
     }
@@ -237,7 +237,7 @@ def test_every_setting_is_documented_with_its_default(readme: str) -> None:
 
 @both
 def test_every_view_is_documented_with_its_columns(readme: str, it: DagsterEnv) -> None:
-    """The views for people, column by column."""
+    """Every view for end users is listed with its columns."""
     found = (
         "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() WHERE schema_name = 'main'"
     )
@@ -255,7 +255,7 @@ def test_every_view_is_documented_with_its_columns(readme: str, it: DagsterEnv) 
 
 @both
 def test_every_table_is_documented(readme: str, it: DagsterEnv) -> None:
-    """The tables and views of the schema `datacube`; of the seven, the first stands for all."""
+    """Every table and view of the schema `datacube` is listed; one endpoint's table stands for all seven."""
     with it.warehouse.reading() as con:
         found = con.execute(
             "SELECT DISTINCT table_name FROM duckdb_columns() WHERE schema_name = 'datacube'"
@@ -271,7 +271,7 @@ def test_every_table_is_documented(readme: str, it: DagsterEnv) -> None:
 
 @both
 def test_every_state_is_documented(readme: str) -> None:
-    """Batch, empty, implied, missing."""
+    """The table lists the states landed, empty, implied and missing, in that order."""
     states = [cells[0].strip("`") for cells in rows(TEXTS[readme], "`(?:" + "|".join(State) + ")`")]
 
     assert states == list(State)
@@ -279,7 +279,7 @@ def test_every_state_is_documented(readme: str) -> None:
 
 @both
 def test_every_check_is_documented(readme: str) -> None:
-    """A row each, in their order."""
+    """Every check has a row, in the order of `CHECKS`."""
     section = TEXTS[readme].partition("\n## Dagster\n")[2].partition("\n## ")[0]
 
     assert [code(cells[0])[0] for cells in rows(section, r"`\w+`")] == [check.name for check in CHECKS]
@@ -290,7 +290,7 @@ def test_every_check_is_documented(readme: str) -> None:
 
 @both
 def test_the_examples_in_python_run(readme: str, it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each block by itself, in a project folder with an empty file."""
+    """Each Python example runs by itself in a project folder with an empty file."""
     it.configure(ACCOUNT="shop")
     found = blocks(TEXTS[readme], "python")
     for block in found:
@@ -306,7 +306,7 @@ def test_the_examples_in_python_run(readme: str, it: DagsterEnv, capsys: pytest.
 
 @both
 def test_the_examples_in_sql_run(readme: str, it: DagsterEnv) -> None:
-    """In a file of one's own that attaches the published one."""
+    """Each SQL example runs in a separate database file that attaches the published one."""
     found = blocks(TEXTS[readme], "sql")
     for block in found:
         with duckdb.connect("mine.duckdb") as con:
@@ -317,7 +317,7 @@ def test_the_examples_in_sql_run(readme: str, it: DagsterEnv) -> None:
 
 @both
 def test_queries_on_the_command_line_run(readme: str, it: DagsterEnv) -> None:
-    """What is given to the `duckdb` program or to Python in a shell."""
+    """The queries passed to the `duckdb` program or to Python on a command line run."""
     found = re.findall(r'"(FROM [^"]+)"|\.sql\(\'([^\']+)\'\)', TEXTS[readme])
     with it.warehouse.reading() as con:
         for query in found:
@@ -328,7 +328,7 @@ def test_queries_on_the_command_line_run(readme: str, it: DagsterEnv) -> None:
 
 @both
 def test_the_run_configuration_is_taken(readme: str, it: DagsterEnv) -> None:
-    """The block that asks again names the op and the option as Dagster knows them."""
+    """The refresh example names the op and the option as Dagster knows them."""
     block, _ = blocks(TEXTS[readme], "yaml")
     name = re.findall(r"^  (\w+):$", block, re.MULTILINE)[0]
     option, value = re.findall(r"^ {6}(\w+): (\w+)$", block, re.MULTILINE)[0]
@@ -341,7 +341,7 @@ def test_the_run_configuration_is_taken(readme: str, it: DagsterEnv) -> None:
 @both
 @pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")  # Dagster's own use of pydantic
 def test_the_component_loads(readme: str, it: DagsterEnv) -> None:
-    """The block that adds the assets to a project made of components, with and without its fields."""
+    """The component example loads, with and without its attributes."""
     it.configure(ACCOUNT="shop")
     _, block = blocks(TEXTS[readme], "yaml")
     written = yaml.safe_load(block)
@@ -359,7 +359,7 @@ def test_the_component_loads(readme: str, it: DagsterEnv) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    """Every relative link names a file that is there, and every one into a page a heading of it."""
+    """Every relative link leads to an existing file and, if it has an anchor, to an existing heading."""
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", TEXTS[page]):
         path, _, anchor = target.partition("#")
         file = (TOP / page).parent / path if path else TOP / page
@@ -371,7 +371,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_test_that_is_named_exists(page: str) -> None:
-    """A promise, a behaviour of the emulator or a figure is shown by a test of that name, of the file that is named."""
+    """Every test that a page cites exists in the file that the page names."""
     tests = {
         (path.name, node.name)
         for path in (TOP / "wx_datacube_tests").rglob("test_*.py")
@@ -391,7 +391,7 @@ def test_every_test_that_is_named_exists(page: str) -> None:
 
 
 def test_every_behaviour_of_the_emulator_has_its_mark_and_its_test() -> None:
-    """Whether WeChat documents it, users saw it, or somebody inferred it; and every errcode that there is."""
+    """Every behaviour is marked documented, seen or inferred and cites a test, and every errcode is listed."""
     _, _, section = TEXTS["docs/emulator.md"].partition("## How faithful it is")
     told = rows(section.partition("### Other people's clients")[0], "(?!---|behaviour|errcode).*")
     errcodes = {int(number) for cells in told if len(cells) == 4 for number in cells[0].split(", ")}
@@ -403,7 +403,7 @@ def test_every_behaviour_of_the_emulator_has_its_mark_and_its_test() -> None:
 
 @pytest.mark.parametrize("pages", [READMES, SERVER], ids=lambda pages: pages[0])
 def test_both_languages_say_the_same(pages: tuple[str, str]) -> None:
-    """What is to be typed or put into a crontab; and there are as many headings of each level, and rows of tables."""
+    """Both languages have the same commands, crontab lines, heading levels and table rows."""
     patterns = (r"^ *(?:\$ |(?=[\d*/-]+ [\d*/-]+ \* \* ))([^#\n]*?) *(?:#|$)", r"^(#+) ", r"^(\|)")
     english, chinese = ([re.findall(pattern, TEXTS[page], re.MULTILINE) for pattern in patterns] for page in pages)
 
@@ -412,7 +412,7 @@ def test_both_languages_say_the_same(pages: tuple[str, str]) -> None:
 
 
 def test_the_calendar_of_a_twelve_year_history() -> None:
-    """How many calls each day takes on a server's first days, with a thousand a day and endpoint."""
+    """The page's calls per day for a full history match the plan, at 1,000 calls per endpoint per day."""
     first, today = HISTORY_START, dt.date(2026, 11, 24)
     calls = [len(plan_windows(each, due_labels(each.period, first, today))) for each in ENDPOINTS]
     days = [sum(min(max(of_one - 1000 * day, 0), 1000) for of_one in calls) for day in range(5)]
@@ -422,6 +422,6 @@ def test_the_calendar_of_a_twelve_year_history() -> None:
 
 
 def test_help_says_what_the_readme_says_of_exit_codes() -> None:
-    """The module that turns outcomes into exit codes names the same ones."""
+    """The module docstring of the commands names the exit codes 0, 1, 2, 3 and 130."""
     assert re.findall(r"(\d+) [a-z]", commands.__doc__ or "") == ["0", "1", "2", "3", "130"]
     assert isinstance(commands.commands, click.Group)

@@ -1,4 +1,7 @@
-"""Errors: every code of WeChat has its consequence, and every message says what to do in one line."""
+"""Errors: every errcode of WeChat maps to a class, and every message says in one line what to do.
+
+Add a row to the tables when the project handles another errcode.
+"""
 
 import copy
 import re
@@ -24,7 +27,7 @@ from wx_datacube.errors import (
     one_line,
 )
 
-# All codes that WeChat's behaviour is described with, and what is to be done about each.
+# All errcodes that the project handles, with the class that decides what callers do.
 CONSEQUENCES = {
     -1: TryAgain,
     40001: TokenRejected,
@@ -47,7 +50,7 @@ CONSEQUENCES = {
     61500: RequestRefused,
     61501: RequestRefused,
     61503: NotReady,
-    # Those that only some accounts ever meet.
+    # Errcodes that only some accounts get.
     40002: RequestRefused,
     41002: RequestRefused,
     41004: RequestRefused,
@@ -59,7 +62,7 @@ CONSEQUENCES = {
     89506: NeedsPerson,
     89507: NeedsPerson,
 }
-# What an operator takes into their hands, and the codes whose advice sends them there.
+# Things that an operator has to change, and the errcodes whose advice names them.
 ADVICE_NAMES = {
     "WX_DATACUBE_APPID": {40013},
     "WX_DATACUBE_SECRET": {40125},
@@ -80,7 +83,7 @@ ADVICE_NAMES = {
     "please report it": {40002, 41001, 41002, 41004, 43002, 44002, 47001, 61500, 61501},
     "Do not reset the AppSecret": {40001, 40014, 40125, 40164, 40243, 42001, 89501, 89503, 89506, 89507},
 }
-# Words by which an operator knows what is wrong, and the codes whose message says them.
+# Words that identify the problem, and the errcodes whose message contains them.
 MESSAGE_NAMES = {
     "AppID": {40013, 41002},
     "AppSecret": {40125, 40243, 41004},
@@ -108,18 +111,18 @@ REFUSED_IP = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist r
 
 @pytest.mark.parametrize(("errcode", "kind"), CONSEQUENCES.items())
 def test_every_documented_errcode_has_its_consequence(errcode: int, kind: type[WeChatError]) -> None:
-    """The table maps each code to the class by which callers decide."""
+    """The table maps each errcode to the class by which callers decide."""
     assert type(error_for(errcode)) is kind
 
 
 def test_the_table_holds_these_codes_and_no_others() -> None:
-    """A code that is taken in or left out changes what callers do."""
+    """The table has no other errcodes: an added or missing one changes what callers do."""
     assert BY_ERRCODE.keys() == CONSEQUENCES.keys()
 
 
 @pytest.mark.parametrize("errcode", BY_ERRCODE)
 def test_every_error_says_in_one_line_what_happened_and_what_to_do(errcode: int) -> None:
-    """A tired operator needs a sentence, the next step and the code; no address that may move."""
+    """Every error says in one line what happened, what to do and the errcode, without a URL, which could change."""
     error = error_for(errcode, rid="608a6564-495fb669", endpoint="getupstreammsg")
     line = str(error)
 
@@ -133,18 +136,18 @@ def test_every_error_says_in_one_line_what_happened_and_what_to_do(errcode: int)
 
 @pytest.mark.parametrize(("name", "codes"), ADVICE_NAMES.items(), ids=ADVICE_NAMES)
 def test_advice_sends_nobody_to_the_wrong_place(name: str, codes: set[int]) -> None:
-    """What has to be changed is named where it helps, and nowhere else: a wrong turn may cost others their token."""
+    """Advice names what to change only where that helps: wrong advice may invalidate the token of other systems."""
     assert {code for code in BY_ERRCODE if name in error_for(code).advice} == codes
 
 
 @pytest.mark.parametrize(("words", "codes"), MESSAGE_NAMES.items(), ids=MESSAGE_NAMES)
 def test_messages_say_which_of_the_troubles_it_is(words: str, codes: set[int]) -> None:
-    """AppID or AppSecret, a day or an hour: who confuses two codes looks for a fault that isn't there."""
+    """Messages tell similar errcodes apart, such as AppID and AppSecret, or a day and an hour."""
     assert {code for code in BY_ERRCODE if words in error_for(code).message} == codes
 
 
 def test_every_class_of_the_tree_is_drawn_in_the_module() -> None:
-    """The picture on top of the module can't lag behind the classes: who catches one catches what hangs below it."""
+    """The tree in the module docstring has every class below its actual base class."""
     classes = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, WxDatacubeError)}
     lines = re.findall(r"^    ((?:[│ ]*[├└]── )?)([A-Z]\w+)", errors.__doc__ or "", re.MULTILINE)
     drawn: dict[str, str] = {}
@@ -170,12 +173,12 @@ def test_every_class_of_the_tree_is_drawn_in_the_module() -> None:
     ],
 )
 def test_errors_without_a_code_say_what_to_do_too(kind: type[WeChatError], named: str) -> None:
-    """A broken connection has no errcode: the advice of its class is all that an operator gets."""
+    """Errors without an errcode, such as a broken connection, give the advice of their class."""
     assert named in str(kind("It happened."))
 
 
 def test_a_refused_address_is_kept_and_named() -> None:
-    """40164: the operator enters exactly this address, and doesn't reset the AppSecret."""
+    """For 40164 the message names the refused IP address, which the operator adds to the whitelist."""
     error = error_for(40164, REFUSED_IP)
 
     assert isinstance(error, NeedsPerson)
@@ -186,7 +189,7 @@ def test_a_refused_address_is_kept_and_named() -> None:
 
 
 def test_a_refused_address_that_is_not_named_is_no_problem() -> None:
-    """WeChat's words change over the years; the code alone is enough."""
+    """The errcode 40164 is enough if WeChat's message has no address."""
     error = error_for(40164, "not in whitelist")
 
     assert isinstance(error, NeedsPerson)
@@ -197,7 +200,7 @@ def test_a_refused_address_that_is_not_named_is_no_problem() -> None:
 
 @pytest.mark.parametrize("errcode", sorted(BY_ERRCODE.keys() - {40164}))
 def test_an_address_in_the_words_of_another_code_changes_nothing(errcode: int) -> None:
-    """Only 40164 is about the whitelist: elsewhere an address would send the administrator to the wrong page."""
+    """Only 40164 uses an address in WeChat's message: other errcodes are not about the whitelist."""
     error, silent = error_for(errcode, REFUSED_IP), error_for(errcode)
 
     assert str(error) == str(silent)
@@ -205,19 +208,19 @@ def test_an_address_in_the_words_of_another_code_changes_nothing(errcode: int) -
 
 
 def test_a_refused_address_is_in_the_repr_too() -> None:
-    """Logs and tracebacks of threads show the `repr`, which must not be older than the message."""
+    """The `repr`, which logs and thread tracebacks show, has the address too."""
     assert "203.0.113.7" in repr(error_for(40164, REFUSED_IP))
 
 
 @pytest.mark.parametrize("errcode", [40125, 40164, 40243])
 def test_nobody_is_led_to_reset_the_secret(errcode: int) -> None:
-    """A reset cuts off every other system of the account at that moment."""
+    """No advice suggests resetting the AppSecret, which would cut off every other system of the account at once."""
     assert "Do not reset the AppSecret" in error_for(errcode).advice
 
 
 @pytest.mark.parametrize("errcode", [40001, 40014, 42001])
 def test_a_token_call_has_no_token_to_reject(errcode: int) -> None:
-    """There 40001 means that AppID and AppSecret don't belong together: a person's job, and no loop of tokens."""
+    """In a token call these errcodes mean that AppID and AppSecret don't match, which only a person can fix."""
     error = error_for(errcode, token_call=True)
 
     assert type(error) is NeedsPerson
@@ -226,7 +229,7 @@ def test_a_token_call_has_no_token_to_reject(errcode: int) -> None:
 
 
 def test_an_unknown_errcode_is_an_unexpected_answer() -> None:
-    """Nothing is guessed about codes that nobody has described."""
+    """An unknown errcode is an unexpected answer, and nothing is assumed about it."""
     error = error_for(99999, rid="abc")
 
     assert type(error) is UnexpectedAnswer
@@ -238,7 +241,7 @@ def test_an_unknown_errcode_is_an_unexpected_answer() -> None:
     "kind", [*dict.fromkeys(each.kind for each in BY_ERRCODE.values()), HostDown, UnexpectedAnswer]
 )
 def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
-    """Threads that wait for one token each raise their own copy of what came of it."""
+    """Errors can be copied, since each thread that waits for a token raises its own copy."""
     error = kind("What happened.", advice="Do this.", errcode=1, rid="r", endpoint="e").after(3)
     twin = copy.copy(error)
 
@@ -248,7 +251,7 @@ def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
 
 @pytest.mark.parametrize("told", [False, True])
 def test_what_an_error_was_told_is_kept_in_copies_and_nothing_more(told: bool) -> None:
-    """Asking again makes no sense unless somebody said so."""
+    """A copy keeps `transient`, which is False by default."""
     error = UnexpectedAnswer("Odd.", transient=True) if told else UnexpectedAnswer("Odd.")
 
     assert copy.copy(error).transient is told
@@ -257,7 +260,7 @@ def test_what_an_error_was_told_is_kept_in_copies_and_nothing_more(told: bool) -
 
 @pytest.mark.parametrize(("attempts", "said"), [(1, False), (2, True)])
 def test_attempts_are_said_from_the_second_on(attempts: int, said: bool) -> None:
-    """How often WeChat was asked tells a lasting trouble from a single refusal."""
+    """The message shows the number of attempts from the second one on."""
     line = str(error_for(-1).after(attempts))
 
     assert (f"{attempts} attempts" in line) is said
@@ -268,7 +271,7 @@ def test_attempts_are_said_from_the_second_on(attempts: int, said: bool) -> None
     "text", ["one\ntwo", "one\r\n\t two", "one\x1b\x00two", "one\x7ftwo", "one\u2028two", " one two\n", "one  two"]
 )
 def test_any_text_becomes_one_line(text: str) -> None:
-    """What others sent must neither forge a line of the log nor move the cursor of a terminal."""
+    """External text becomes one line, so that it can't forge a log line or move a terminal's cursor."""
     assert one_line(text) == "one two"
 
 
@@ -287,11 +290,11 @@ def test_any_text_becomes_one_line(text: str) -> None:
     ],
 )
 def test_the_first_address_in_a_text_is_found(text: str, address: str | None) -> None:
-    """IPv4 or IPv6, with a full stop behind it or not."""
+    """The first IPv4 or IPv6 address is found, with or without a following full stop."""
     assert address_in(text) == address
 
 
 def test_advice_of_ones_own_replaces_that_of_the_class() -> None:
-    """A default for those who have nothing better to say."""
+    """Explicit advice replaces the default advice of the class."""
     assert str(QuotaExhausted("Enough for today.", advice="Go on tomorrow.")) == "Enough for today. Go on tomorrow."
     assert "00:00" in str(QuotaExhausted("Enough for today."))

@@ -1,7 +1,7 @@
-"""A month of mornings: schedules, the checks of 12:35 and `status`, with the clock moved, against a WeChat that fails.
+"""A simulated month: schedules, the checks of 12:35 and `status`, each morning, while WeChat fails in various ways.
 
-Every morning says what happens in it, who is told what and when, and whether `status` needs a person after noon. Add a
-morning for whatever befell somebody in earnest. `pytest -s` prints the month as a table.
+Every morning states what happens, which alerts are sent when, and whether `status` needs a person after noon. Add a
+morning for every situation that a user met in production. `pytest -s` prints the month as a table.
 """
 
 import datetime as dt
@@ -34,7 +34,7 @@ PUBLISHED = dt.time(8)
 
 @dataclass
 class Month:
-    """The account, the chat, and the time that both Dagster and WeChat go by."""
+    """The account, the chat, and the clock that Dagster and WeChat share."""
 
     it: DagsterEnv
     emulated: Emulated
@@ -47,16 +47,16 @@ class Month:
         self.defs = build_defs(clock=lambda: self.now, resources=ours)
 
     def set(self, moment: dt.datetime) -> None:
-        """Let it be that time, for WeChat too."""
+        """Set the time, for WeChat too."""
         self.now = moment
         self.emulated.control.set_clock(moment, frozen=True)
 
 
 @dataclass(frozen=True)
 class Morning:
-    """What happens, what the chat is told (when, with which heading, about what), and whether `status` exits with 1.
+    """A morning: what happens, which alerts are sent (time, heading, words), and whether `status` exits with 1.
 
-    `begins` is done before the first tick, `at_ten` between two ticks. `off` is a morning on which the machine is.
+    `begins` runs before the first tick, `at_ten` between the first two. With `off`, the machine is off that morning.
     """
 
     what: str
@@ -68,24 +68,24 @@ class Morning:
 
 
 def wechat_is(**options: object) -> Callable[[Month], None]:
-    """Options of the emulator from now on."""
+    """Set options of the emulator."""
     return lambda month: month.emulated.control.set(**options)
 
 
 def fails(target: str, answer: str) -> Callable[[Month], None]:
-    """Let all calls of a target fail."""
+    """Make all calls of a target fail."""
     return lambda month: month.emulated.control.fault(target, answer)
 
 
 def recovers(month: Month) -> None:
-    """Nothing goes wrong any more."""
+    """Clear all faults and restore the defaults."""
     month.emulated.control.clear_faults()
     month.emulated.control.set(denied=[], whitelist=[], quota=1000, publish_at=PUBLISHED, refuse_unpublished=False)
     month.receiver.status = 200
 
 
 def restates(*days: int) -> Callable[[Month], None]:
-    """WeChat changes days of June."""
+    """Let WeChat change the figures of these days of June."""
 
     def act(month: Month) -> None:
         for day in days:
@@ -95,13 +95,13 @@ def restates(*days: int) -> Callable[[Month], None]:
 
 
 def uses_quota_up(month: Month) -> None:
-    """Another program takes today's calls of every endpoint."""
+    """Let another program use up today's quota of every endpoint."""
     for endpoint in ENDPOINTS:
         month.emulated.control.use_quota(endpoint.name, 1000)
 
 
 def chat_answers(status: int) -> Callable[[Month], None]:
-    """The chat's robot is down, or back."""
+    """Set the HTTP status with which the webhook responds."""
 
     def act(month: Month) -> None:
         month.receiver.status = status
@@ -110,7 +110,10 @@ def chat_answers(status: int) -> Callable[[Month], None]:
 
 
 def heals(month: Month) -> None:
-    """Ask again, by runs of Dagster, for what the checks flag: as `heal` does, which goes by the machine's clock."""
+    """Refresh the labels that the checks flag, by Dagster runs.
+
+    This does what `heal` does, but `heal` uses the machine's clock.
+    """
     account = month.it.settings.account()
     with check_context_of_readers(month.it.warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:
         found = [
@@ -128,7 +131,7 @@ def heals(month: Month) -> None:
 
 
 def several(*acts: Callable[[Month], object]) -> Callable[[Month], None]:
-    """One after the other."""
+    """Run several acts in order."""
 
     def act(month: Month) -> None:
         for each in acts:
@@ -211,7 +214,7 @@ MORNINGS = (
 
 @pytest.fixture
 def month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Month]:
-    """An account with five weeks of history, which are there."""
+    """Provide an account whose history begins five weeks before the first morning."""
     home = tmp_path / "instance"
     home.mkdir()
     ours = {"module": BatchedSqliteEventLogStorage.__module__, "class": BatchedSqliteEventLogStorage.__name__}
@@ -228,7 +231,7 @@ def month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Month]:
 
 @dataclass
 class Played:
-    """A morning as it was: what was told, how `status` ended, and the calls it took."""
+    """The result of a morning: the alerts, how `status` ended, and the number of calls."""
 
     told: list[tuple[str, str]] = field(default_factory=list)
     person: bool = False
@@ -237,7 +240,7 @@ class Played:
 
 
 def play(month: Month, morning: Morning, day: dt.date) -> Played:
-    """Let a morning pass, tick by tick."""
+    """Play a morning, tick by tick."""
     played, before = Played(), len(month.emulated.control.statistics_calls())
     month.set(dt.datetime.combine(day, dt.time(8, 15)))
     morning.begins(month)
@@ -261,7 +264,7 @@ def play(month: Month, morning: Morning, day: dt.date) -> Played:
 
 
 def tick(month: Month, period: Period) -> None:
-    """Evaluate a schedule, as the daemon would, and run what it requests."""
+    """Evaluate a schedule, as the daemon does, and run what it requests."""
     schedule = month.defs.resolve_schedule_def(f"default_{period.adverb}")
     moment = month.now.replace(tzinfo=BEIJING)
     with dg.build_schedule_context(instance=month.it.instance, scheduled_execution_time=moment) as context:
@@ -273,7 +276,7 @@ def tick(month: Month, period: Period) -> None:
 def run(
     month: Month, period: Period, keys: list[dg.AssetKey], tags: dict[str, str], config: dict[str, object] | None = None
 ) -> None:
-    """Run assets of a period's job over the range in the tags."""
+    """Run assets with a period's job over the range in the tags."""
     month.defs.resolve_job_def(f"default_{period.adverb}").execute_in_process(
         instance=month.it.instance,
         asset_selection=keys,
@@ -284,7 +287,7 @@ def run(
 
 
 def heard(month: Month) -> list[tuple[str, str]]:
-    """What the chat took since this was asked last, each with the time."""
+    """Return the messages that the chat accepted since the last call, with the time."""
     found = [(f"{month.now:%H:%M}", text) for text in month.receiver.texts] if month.receiver.status == 200 else []
     month.receiver.got.clear()
     return found
@@ -292,7 +295,7 @@ def heard(month: Month) -> list[tuple[str, str]]:
 
 @pytest.mark.long
 def test_every_morning_has_the_right_word(month: Month) -> None:
-    """Who is told what and when; `status` says the same; in the end all is there, and Dagster agrees."""
+    """Every morning sends the right alerts, `status` agrees with them, and in the end nothing is missing."""
     month.set(dt.datetime.combine(FIRST - dt.timedelta(days=1), dt.time(15)))
     for period in Period:
         tick(month, period)
@@ -310,7 +313,7 @@ def test_every_morning_has_the_right_word(month: Month) -> None:
 
 
 def _assert_that_all_is_there(month: Month) -> None:
-    """Nothing is missing in the file, and Dagster holds every label as materialized."""
+    """Assert that no label is missing in the file and that Dagster shows all labels as materialized."""
     with month.it.warehouse.reading() as con:
         found = states(con, "default", START, month.now)
     for endpoint in ENDPOINTS:
@@ -319,7 +322,7 @@ def _assert_that_all_is_there(month: Month) -> None:
 
 
 def _problem(morning: Morning, played: Played) -> str:
-    """What was said otherwise than it should be; empty where nothing was."""
+    """Return what differs from the expected alerts and status; empty if nothing does."""
     expected = list(morning.told)
     if len(expected) != len(played.told) or any(
         time != when or heading not in text or words not in text

@@ -1,6 +1,7 @@
-"""The project's house: set-up, lock, commands, settings example and licence say the same, and the truth.
+"""Packaging: pyproject, lock file, Makefile, settings example, changelog and project files agree with each other.
 
-Add a test here when two files that no code imports must agree. What users see of a module is tested beside that module.
+Add a test here when two files must agree that no code imports. Tests of what a module shows to users belong beside that
+module.
 """
 
 import ast
@@ -30,7 +31,7 @@ SEVERAL = {name: value for name, value in EXAMPLES.items() if re.search("ACCOUNT
 
 
 def tracked_files() -> list[Path]:
-    """Every text file that belongs to the project, whether committed yet or not."""
+    """Return every text file of the project that git doesn't ignore, committed or not."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=TOP, capture_output=True, text=True
     )
@@ -40,7 +41,7 @@ def tracked_files() -> list[Path]:
 
 
 def requirements(extra: str | None = None) -> list[str]:
-    """Names of what the project asks for, of an extra or of the package itself."""
+    """Return the names of the requirements of an extra or of the package itself."""
     asked = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     return [re.split(r"[\[<>=]", requirement)[0] for requirement in asked]
 
@@ -52,14 +53,14 @@ def test_the_lock_holds_everything_that_the_project_asks_for(extra: str | None) 
 
 
 def test_the_development_set_up_takes_every_extra() -> None:
-    """What `make install` installs includes the requirements of all extras."""
+    """`make install` installs the requirements of all extras."""
     extras = ",".join(extra for extra in PROJECT["optional-dependencies"] if extra != "dev")
 
     assert f"{PROJECT['name']}[{extras}]" in PROJECT["optional-dependencies"]["dev"]
 
 
 def test_every_pin_has_hashes() -> None:
-    """Each line of the lock that names a version is followed by the hashes of its files."""
+    """Every pinned version in the lock has the hashes of its files."""
     named = re.findall(r"^([a-z0-9-]+)==", LOCK, re.MULTILINE)
 
     assert named == list(PINS)
@@ -67,17 +68,17 @@ def test_every_pin_has_hashes() -> None:
 
 
 def test_the_lock_names_no_address() -> None:
-    """Where packages come from is the choice of the machine: there is no URL and no index in the lock."""
+    """The lock has no URL and no index: the machine decides where packages come from."""
     assert re.findall(r"\S*://\S*|^-.*", LOCK, re.MULTILINE) == []
 
 
 def test_the_lock_keeps_the_duckdb_that_has_all_extensions() -> None:
-    """DuckDB is locked to the newest version for which every extension can be had."""
+    """DuckDB is pinned to the newest version for which all extensions are available."""
     assert PINS["duckdb"]["version"] == "1.5.5"
 
 
 def test_help_lists_every_command_of_the_makefile() -> None:
-    """`make` alone lists each command that can be given to it, with a sentence."""
+    """`make` without a target lists every target with a description."""
     phony = re.search(r"^\.PHONY: (.*)$", (TOP / "Makefile").read_text(), re.MULTILINE)
     shown = subprocess.run(["make", "--no-print-directory"], cwd=TOP, capture_output=True, text=True, check=True).stdout
 
@@ -86,14 +87,14 @@ def test_help_lists_every_command_of_the_makefile() -> None:
 
 
 def test_every_command_that_runs_something_of_the_project_sets_it_up_first() -> None:
-    """Each command of the Makefile that uses .venv depends, itself or through others, on `install`."""
+    """Every Makefile target that uses .venv depends on `install`, directly or indirectly."""
     rules = re.findall(r"^([a-z-]+): ?([a-z -]*)##[^\n]*\n((?:\t.*\n)*)", (TOP / "Makefile").read_text(), re.MULTILINE)
 
     assert [name for name, needs, recipe in rules if "$(BIN)" in recipe and "install" not in needs.split()] == []
 
 
 def test_the_example_of_settings_names_every_setting() -> None:
-    """.env.example has a line for each setting of one account and for each of several."""
+    """.env.example has a line for each setting of one account, and others only for several accounts."""
     single = {PREFIX + field for field in (*SHARED_FIELDS, *ACCOUNT_FIELDS)}
     of_several = {f"{PREFIX}{name}_{field}" for name in ("SHOP", "NEWS") for field in ACCOUNT_FIELDS}
 
@@ -101,12 +102,12 @@ def test_the_example_of_settings_names_every_setting() -> None:
 
 
 def test_the_example_of_settings_sets_nothing() -> None:
-    """A copy of .env.example changes nothing: all is commented out, since a blank value would blank an exported one."""
+    """Every line of .env.example is a comment, since an empty value would override an exported one."""
     assert [line for line in EXAMPLE.splitlines() if line and not line.startswith("# ") and line != "#"] == []
 
 
 def test_each_setting_is_explained_in_both_languages() -> None:
-    """Above the settings of .env.example stand a line in English and one in Chinese."""
+    """Every setting in .env.example is explained by a line in English and one in Chinese."""
     blocks = EXAMPLE.strip().split("\n\n")[1:]
 
     assert [
@@ -116,14 +117,14 @@ def test_each_setting_is_explained_in_both_languages() -> None:
 
 @pytest.mark.parametrize("names", [set(EXAMPLES) - set(SEVERAL), set(SEVERAL)], ids=["one account", "several"])
 def test_the_example_values_are_accepted(names: set[str], tmp_path: Path) -> None:
-    """Every line of .env.example works as it stands once its # is taken away."""
+    """Every line of .env.example is valid once it is uncommented."""
     environ = {"DAGSTER_HOME": str(tmp_path), **{name: EXAMPLES[name] for name in names}}
 
     assert load_settings(environ, clock=lambda: dt.datetime(2026, 11, 24)).warnings == ()
 
 
 def test_dagsters_own_paths_stay_in_one_folder() -> None:
-    """Whatever dagster.yaml lets Dagster write is below .dagster/, which git ignores."""
+    """Every path in dagster.yaml is below .dagster/, which git ignores."""
     folders = re.findall(r"base_dir: (\S+)", (TOP / "dagster.yaml").read_text())
 
     assert len(folders) == 5
@@ -142,7 +143,7 @@ def test_dg_and_dagster_load_the_same_code_under_the_same_name() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_folder_that_the_package_makes_gets_the_files_of_this_one(name: str) -> None:
-    """What the package carries for project folders of its own is what is at the top here; git ignores more here."""
+    """The package's copies of the project files equal those at the top; only the top's .gitignore has more lines."""
     ours = (TOP / name).read_text()
 
     if name == ".gitignore":
@@ -152,7 +153,7 @@ def test_a_folder_that_the_package_makes_gets_the_files_of_this_one(name: str) -
 
 
 def test_what_commands_leave_in_a_project_folder_is_ignored(tmp_path: Path) -> None:
-    """Neither data nor history, settings or logs of a folder that `init` made get into somebody's git."""
+    """In a folder made by `init`, git ignores data, history, settings and logs, but not the project files."""
     make_project(tmp_path)
     left = [".env", "data/x.duckdb", ".dagster/history/runs.db", ".venv/bin/python", "backfill.log", "status.txt"]
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
@@ -162,7 +163,7 @@ def test_what_commands_leave_in_a_project_folder_is_ignored(tmp_path: Path) -> N
 
 
 def test_only_two_modules_touch_dagsters_internals() -> None:
-    """`dagster._…` may change in any release; two modules need it, and fall back to stock behaviour."""
+    """Only two modules use `dagster._…`, which may change in any release, and both fall back to stock behaviour."""
     touched = {
         path.relative_to(TOP / "wx_datacube").as_posix()
         for path in (TOP / "wx_datacube").rglob("*.py")
@@ -175,7 +176,7 @@ def test_only_two_modules_touch_dagsters_internals() -> None:
 
 
 def _imported(node: ast.AST) -> list[str]:
-    """Full names of what an import statement brings."""
+    """Return the full names that an import statement imports."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
@@ -184,7 +185,7 @@ def _imported(node: ast.AST) -> list[str]:
 
 
 def test_the_changelog_puts_data_first() -> None:
-    """Every version of the changelog that says something begins with what it means for the data."""
+    """Every version in the changelog that has sections begins with Data."""
     versions = re.split(r"^## ", (TOP / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
 
     assert [
@@ -193,14 +194,14 @@ def test_the_changelog_puts_data_first() -> None:
 
 
 def test_the_version_is_in_the_changelog_once_it_is_released() -> None:
-    """The changelog has an entry for the version that the package carries, or for what is not released yet."""
+    """The changelog has an entry for the package's version or for Unreleased."""
     assert re.search(
         rf"^## \[({re.escape(__version__)}|Unreleased)\]", (TOP / "CHANGELOG.md").read_text(), re.MULTILINE
     )
 
 
 def test_no_file_names_a_folder_of_somebodys_machine() -> None:
-    """What works in one folder works in every other: no file holds a path below a home or work folder."""
+    """No file contains a path below a home or work folder, so that everything works in any folder."""
     path = re.compile(r"(?<![\w.$}/])/(?:home|root|Users|work|mnt|opt)/\w")
     texts = {file: file.read_text(errors="ignore") for file in tracked_files() if file.suffix not in {".png", ".lock"}}
 

@@ -1,4 +1,7 @@
-"""The queries of docs/queries.md and the files of `export`, over four months of a made-up account."""
+"""The queries of docs/queries.md and the files of `export`, over four months of an emulated account.
+
+Add a test here when the page gets a query whose figures can be computed from the emulated messages.
+"""
 
 import datetime as dt
 import re
@@ -21,7 +24,7 @@ FIRST, LAST = dt.date(2026, 8, 1), dt.date(2026, 11, 23)
 
 @pytest.fixture(scope="module")
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """An account with everything that is due stored."""
+    """Provide an account for which everything due is stored."""
     with shop(tmp_path_factory.mktemp("queries"), start=FIRST, messages_per_day=60) as made:
         made.bring_everything_in()
         made.warehouse.publish()
@@ -29,14 +32,14 @@ def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def test_there_are_ten_questions_in_two_languages() -> None:
-    """Each with its query."""
+    """The page has ten questions in English and Chinese, each with its query."""
     assert len(QUESTIONS) == len(re.findall("^### ", TEXT, re.MULTILINE)) == 10
     assert [english for english, chinese, _ in QUESTIONS if not re.search(r"[\u4e00-\u9fff]", chinese)] == []
 
 
 @pytest.mark.parametrize("number", range(1, 11))
 def test_every_question_is_answered(number: int, it: Shop) -> None:
-    """With rows, of which each names the account, and without an empty column."""
+    """Every query returns rows that name the account, and no column is empty."""
     with it.warehouse.reading() as con:
         found = con.execute(QUESTIONS[number - 1][2])
         names, rows = [column[0] for column in found.description], found.fetchall()
@@ -44,11 +47,11 @@ def test_every_question_is_answered(number: int, it: Shop) -> None:
     assert rows
     assert {row[0] for row in rows} == {"shop"}
     empty = [name for name, values in zip(names, zip(*rows, strict=True), strict=True) if set(values) == {None}]
-    assert empty == (["than a year before, in %"] if number == 7 else [])  # of which there is none in four months
+    assert empty == (["than a year before, in %"] if number == 7 else [])  # four months have no year to compare with
 
 
 def test_yesterday_is_compared_with_the_days_that_it_says(it: Shop) -> None:
-    """By the world itself, silent days included."""
+    """The first query compares yesterday with 1, 7 and 30 days before, as computed from the emulated messages."""
 
     def users(days_before: int) -> int:
         return len({message.user for message in it.emulated.world.messages(LAST - dt.timedelta(days=days_before))})
@@ -60,7 +63,7 @@ def test_yesterday_is_compared_with_the_days_that_it_says(it: Shop) -> None:
 
 
 def test_hours_and_weekdays_are_those_of_the_world(it: Shop) -> None:
-    """All messages of eight weeks, each in its place."""
+    """The heatmap counts all messages of eight weeks by hour and weekday."""
     counted: Counter[tuple[int, int]] = Counter()
     for days in range(56):
         date = LAST - dt.timedelta(days=days)
@@ -77,7 +80,7 @@ def test_hours_and_weekdays_are_those_of_the_world(it: Shop) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_view_is_exported_and_replaced_in_one_step(form: str, it: Shop, tmp_path: Path) -> None:
-    """Row for row what the view shows; a reader of the old file keeps it, and no half file is left."""
+    """An export has the rows of its view and replaces the old file atomically, while a reader keeps the old one."""
     views = [name for (name,) in it.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")]
     out = tmp_path / "a folder's / of its own"
     old = out / f"totals_daily.{form}"
@@ -97,7 +100,7 @@ def test_every_view_is_exported_and_replaced_in_one_step(form: str, it: Shop, tm
 
 
 def test_what_can_not_be_exported_is_said(it: Shop, tmp_path: Path) -> None:
-    """Nothing published yet, and a folder that is none or is full."""
+    """An export without a published file or to a folder that can't be written fails and leaves no file behind."""
     with pytest.raises(WarehouseError, match="nothing to export yet"):
         export_views(Warehouse(tmp_path / "none.duckdb"), tmp_path / "out", "csv")
     (tmp_path / "file").touch()

@@ -1,6 +1,7 @@
-"""Scale: what one account costs doesn't grow with the others in the file, and all are looked at in one pass.
+"""Scale: the cost of an account doesn't grow with the other accounts in the file, and `status` reads all in one pass.
 
-Processor time, smaller numbers and wide bounds; `python -m bench.accounts` measures a hundred accounts.
+The tests measure processor time on small files, with wide bounds. `python -m bench.accounts` measures a hundred
+accounts.
 """
 
 import time
@@ -22,13 +23,13 @@ OTHERS = 9
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """One account of twelve years."""
+    """Provide a file with one account of twelve years."""
     return years(tmp_path_factory.mktemp("alone"))
 
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """The same account, and nine others whose rows lie between its own, day by day."""
+    """Provide a file with the same account and nine others, whose rows are interleaved with its own, day by day."""
     warehouse = years(tmp_path_factory.mktemp("crowd"))
     with warehouse.writing() as con:
         con.execute(f"CREATE TEMP TABLE other AS SELECT 'other' || unnest(range({OTHERS})) AS name")
@@ -48,7 +49,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
 
 
 def seconds(act: Callable[[], object]) -> float:
-    """Of processor, the least of three."""
+    """Return the processor time in seconds, the least of three measurements."""
     taken = []
     for _ in range(3):
         began = time.process_time()
@@ -58,7 +59,7 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def a_run(warehouse: Warehouse) -> None:
-    """What a run asks of the file and stores in it: states, an answer for a day of hours, and what became of it."""
+    """Do what a run does in the file: read states, store a response for a day of hours, read the result."""
     with warehouse.writing() as con:
         known.states(con, "shop", HISTORY_START, TODAY, HOURS)
         store_calls(con, [answered(HOURS, day(23), None, hour_row(day(23)))])
@@ -67,12 +68,12 @@ def a_run(warehouse: Warehouse) -> None:
 
 
 def test_a_run_costs_little_more_among_other_accounts(alone: Warehouse, crowd: Warehouse) -> None:
-    """Half as much again, and what a busy machine adds, though every tenth row only is its own."""
+    """A run takes at most 1.5 times as long plus 0.1 s for a busy machine, though only every tenth row is its own."""
     assert seconds(lambda: a_run(crowd)) < 1.5 * seconds(lambda: a_run(alone)) + 0.1
 
 
 def test_status_of_all_accounts_is_one_pass(crowd: Warehouse) -> None:
-    """Ten accounts in less time than ten passes over twelve years take."""
+    """`status` of ten accounts takes less time than ten passes over twelve years."""
     accounts = tuple(Account(name) for name in ("shop", *(f"other{number}" for number in range(OTHERS))))
     settings = Settings(crowd.database.parent, crowd.database, accounts=accounts)
     found = read_status(settings, accounts, lambda: TODAY)

@@ -1,7 +1,8 @@
-"""Stand-in: a server that answers as a test says, byte for byte, and a clock that tests move.
+"""Stand-in: a server whose responses a test defines byte for byte, and a clock that tests move.
 
-Add here what several tests of the WeChat client need. The emulator is a proper WeChat; this is for what no proper
-server does: half answers, slow bytes, broken headers. It listens on a free port and stops with its context.
+Add a helper here when several tests of the WeChat client need it. The emulator behaves as WeChat does; the stand-in
+does what no proper server does: partial responses, slow bytes, broken headers. It listens on a free port and stops with
+its context.
 """
 
 import datetime as dt
@@ -27,7 +28,7 @@ TOKEN = "70_tOkEn-0123456789_abcdefghij"
 
 @dataclass(frozen=True)
 class Request:
-    """What the client sent."""
+    """A request from the client."""
 
     method: str
     target: str
@@ -36,7 +37,7 @@ class Request:
 
     @property
     def path(self) -> str:
-        """Path without the query."""
+        """The path without the query."""
         return urlsplit(self.target).path
 
     @property
@@ -45,7 +46,7 @@ class Request:
         return parse_qs(urlsplit(self.target).query)["access_token"][0]
 
     def json(self) -> Any:
-        """The body as JSON."""
+        """Return the body as JSON."""
         return json.loads(self.body)
 
 
@@ -53,7 +54,7 @@ RawAnswer = bytes | Callable[[socket.socket], None]
 
 
 def http(body: bytes | str | dict[str, Any], status: int = 200, **headers: str) -> bytes:
-    """A whole HTTP answer; a dict as JSON."""
+    """Build a whole HTTP response; a dict is sent as JSON."""
     raw = json.dumps(body).encode() if isinstance(body, dict) else body.encode() if isinstance(body, str) else body
     fields = {"Content-Length": str(len(raw)), "Connection": "close"} | {
         name.replace("_", "-"): value for name, value in headers.items()
@@ -63,22 +64,22 @@ def http(body: bytes | str | dict[str, Any], status: int = 200, **headers: str) 
 
 
 def token(value: str = TOKEN, **more: Any) -> bytes:
-    """The answer of a token call."""
+    """Build the response of a token call."""
     return http({"access_token": value, "expires_in": 7200} | more)
 
 
 def rows(*found: dict[str, Any]) -> bytes:
-    """The answer of a statistics call."""
+    """Build the response of a statistics call."""
     return http({"list": list(found)})
 
 
 def errcode(number: int | str, errmsg: str = "some words rid: 608a6564-495fb669-6d56d31b") -> bytes:
-    """A business error."""
+    """Build a business error."""
     return http({"errcode": number, "errmsg": errmsg})
 
 
 class StandIn:
-    """A server on a free port of this machine: `answer(request)` says what it sends; `requests` is what it got."""
+    """A local server on a free port: `answer(request)` returns its response; `requests` lists what it received."""
 
     def __init__(self, answer: Callable[[Request], RawAnswer], tls: ssl.SSLContext | None = None) -> None:
         self._answer, self._tls = answer, tls
@@ -105,7 +106,7 @@ class StandIn:
             thread.join(10)
 
     def asked(self, path: str) -> list[Request]:
-        """The requests for a path, oldest first."""
+        """Return the requests for a path, oldest first."""
         with self._lock:
             return [request for request in self.requests if request.path == path]
 
@@ -150,7 +151,10 @@ class StandIn:
 
 
 def wechat(*answers: RawAnswer, tls: ssl.SSLContext | None = None) -> StandIn:
-    """A stand-in that gives tokens, and to the n-th statistics call the n-th answer, at last always the last one."""
+    """Return a stand-in that issues tokens and responds to the n-th statistics call with the n-th answer.
+
+    The last answer is repeated.
+    """
     left = list(answers)
 
     def answer(request: Request) -> RawAnswer:
@@ -163,23 +167,23 @@ def wechat(*answers: RawAnswer, tls: ssl.SSLContext | None = None) -> StandIn:
 
 @dataclass
 class Time:
-    """A clock that only sleeping moves; threads share it."""
+    """A clock that only sleeping advances; threads share it."""
 
     now: dt.datetime = NOON
     slept: list[float] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self) -> dt.datetime:
-        """The present moment of the test."""
+        """Return the current time of the test."""
         with self.lock:
             return self.now
 
     def seconds(self) -> float:
-        """As a stopwatch that was started at noon."""
+        """Return the seconds since noon, as a stopwatch does."""
         return (self() - NOON).total_seconds()
 
     def sleep(self, seconds: float) -> None:
-        """Move on."""
+        """Advance the clock."""
         with self.lock:
             self.slept.append(seconds)
             self.now += dt.timedelta(seconds=seconds)
@@ -187,7 +191,7 @@ class Time:
 
 @dataclass
 class Ledger:
-    """A journal that keeps what it is given."""
+    """A journal that keeps every attempt."""
 
     answers: list[Answer] = field(default_factory=list)
     permitted: int = 0
@@ -202,7 +206,7 @@ class Ledger:
 
 
 def client(url: str, time: Time | None = None, **options: Any) -> Client:
-    """A client of a stand-in that doesn't really wait."""
+    """Return a client of a stand-in that doesn't really wait."""
     time = time or Time()
     given: dict[str, Any] = {
         "appid": APPID,

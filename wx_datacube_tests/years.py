@@ -1,4 +1,4 @@
-"""Files of many years, written straight into the tables: for tests about how long or how large, not about ingestion."""
+"""Files with many years, written straight into the tables, for tests of duration and size rather than ingestion."""
 
 import datetime as dt
 import json
@@ -14,9 +14,9 @@ TODAY = dt.datetime(2026, 11, 24, 15)
 def years(
     folder: Path, *, start: dt.date = HISTORY_START, messages: int = 100, gap: tuple[dt.date, dt.date] | None = None
 ) -> Warehouse:
-    """The published file of `shop`: every label due on `TODAY` has rows, of `messages` a day, but for those in `gap`.
+    """Publish a file of the account `shop` in which every label due on `TODAY` has rows, except those in `gap`.
 
-    Each type has the same number of messages every hour, and every user sends two.
+    There are `messages` a day. Each type has the same number of messages every hour, and every user sends two.
     """
     warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: TODAY)
     with warehouse.writing() as con:

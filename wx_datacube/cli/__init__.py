@@ -1,5 +1,5 @@
-"""Terminal: what commands show while they work and when they are done, a module for each thing that they do.
+"""CLI: what commands show while they work and when they are done; a module for each command, and what they share.
 
-Which command there is, with which options, is in `cli`; what is worked out is in the core. Add here only what a person
-reads. Nothing here imports Dagster at its top, so that `status` answers at once.
+Commands and their options are in `cli.commands`; the results come from the core. Add here only what a person reads.
+Modules that import Dagster are imported by the command that needs them, so that `status` responds at once.
 """

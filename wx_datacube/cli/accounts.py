@@ -1,4 +1,8 @@
-"""Accounts: renaming and removing one, with what is to go said before, and what is to be changed by hand after."""
+"""Accounts: the commands that rename and remove an account.
+
+They show what will be deleted before they ask for confirmation, and afterwards what to change manually. Stored data
+belongs to `warehouse.accounts`, Dagster's history to `orchestration.cleanup`.
+"""
 
 import click
 
@@ -12,7 +16,7 @@ from wx_datacube.warehouse.files import Warehouse
 
 
 def run_rename(settings: Settings, old: str, new: str) -> int:
-    """Call an account otherwise; the exit code."""
+    """Rename an account; return the exit code."""
     warehouse = Warehouse(settings.database)
     if not (_was_cut_off(warehouse, old) or _is_only_left(settings, old, renamed=new)):
         backup = accounts.rename_account(warehouse, old, new)
@@ -27,7 +31,7 @@ def run_rename(settings: Settings, old: str, new: str) -> int:
 
 
 def run_remove(settings: Settings, name: str) -> int:
-    """Take out what is stored of an account, once a person has said yes; the exit code."""
+    """Delete what is stored of an account after a person has confirmed; return the exit code."""
     warehouse = Warehouse(settings.database)
     cut_off = _was_cut_off(warehouse, name) or _is_only_left(settings, name)
     stored = None if cut_off else accounts.stored_of(warehouse, name)
@@ -52,7 +56,7 @@ def run_remove(settings: Settings, name: str) -> int:
 def _confirmed() -> bool:
     try:
         return click.confirm("Remove them?")
-    except click.Abort:  # Ctrl-C, or nobody there to answer
+    except click.Abort:  # Ctrl-C, or no input to read an answer from
         click.echo()
         return False
 
@@ -65,9 +69,10 @@ def _was_cut_off(warehouse: Warehouse, account: str) -> bool:
 
 
 def _is_only_left(settings: Settings, account: str, renamed: str | None = None) -> bool:
-    """Whether nothing is stored of the account, but it is known: a command was cut off before that was forgotten.
+    """Return whether nothing is stored of the account but traces of it are left.
 
-    `renamed` is what it would be called now, which is stored then.
+    This happens if a command was interrupted after it changed the database and before it deleted the traces. `renamed`
+    is the account's new name, which must be stored in that case.
     """
     stored = accounts.stored_in(Warehouse(settings.database))
     if account in stored or not NAME.fullmatch(account) or (renamed is not None and renamed not in stored):
@@ -79,7 +84,7 @@ def _is_only_left(settings: Settings, account: str, renamed: str | None = None) 
 
 
 def _traces(settings: Settings, account: str) -> dict[str, bool]:
-    """What `_forget` would find."""
+    """Return the traces that `_forget` deletes, and whether each is there."""
     return {
         "its troubles": Alerts(settings.database).knows(account),
         "its report": report_file(settings.database, account).exists(),
@@ -88,7 +93,7 @@ def _traces(settings: Settings, account: str) -> dict[str, bool]:
 
 
 def _forget(settings: Settings, account: str) -> None:
-    """What is about the account beside the database: its troubles, its report, its history in Dagster."""
+    """Delete what is kept of the account outside the database: its alerts, its report, its history in Dagster."""
     Alerts(settings.database).forget(account)
     report = report_file(settings.database, account)
     if report.exists():

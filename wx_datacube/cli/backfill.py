@@ -1,4 +1,7 @@
-"""Backfill: a bar over its calls, a line for each of its Dagster runs, and at its end what is not there and why."""
+"""Backfill: a progress bar over its calls, a line for each of its Dagster runs, and at the end what is missing and why.
+
+Add here only what a person reads; `operations.backfill` does the work.
+"""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -29,7 +32,7 @@ from wx_datacube.warehouse.files import Warehouse
 
 
 def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
-    """Run a backfill with its progress on the terminal; returns the exit code."""
+    """Run a backfill with its progress on the terminal; return the exit code."""
     troubles, display = Alerts(settings.database, settings.webhook), _Display(console(), account.name)
     try:
         code = _backfilled(settings, account.checked(), scope, display)
@@ -39,7 +42,7 @@ def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
         troubles.note(account.name, Source.RUNS, [BACKFILL], alerts_of([error], BACKFILL), display.said)
         raise
     finally:
-        # What is missing in the end is told, too: by cron nobody reads what this prints.
+        # Send alerts for missing labels too: under cron, nobody reads what this prints.
         with suppress(WxDatacubeError), Warehouse(settings.database).reading() as con:
             tell(con, settings, account, beijing_now(), display.said)
 
@@ -54,14 +57,14 @@ def _backfilled(settings: Settings, account: Account, scope: Scope, display: "_D
     if backfill.reports:
         with Warehouse(settings.database).writing() as con:
             begun = known.beginning(con, account.name, account.start, now)
-        # Not every morning: when it saves something, or was found out just now.
+        # Show the hint only if it saves calls or was found in this backfill, not every morning.
         if begun and (begun.saves or any(each.label == begun.day for it in backfill.reports for each in it.labels)):
             display.console.print(start_hint(account, begun))
     return _explain(backfill, states)
 
 
 class _Display:
-    """A bar over calls on a terminal, and a line for each Dagster run anywhere."""
+    """A progress bar over calls on a terminal, and a line for each Dagster run anywhere."""
 
     def __init__(self, console: Console, account: str) -> None:
         self.console = console
@@ -73,25 +76,28 @@ class _Display:
         self._task = self.bar.add_task("", total=None)
 
     def shown(self) -> AbstractContextManager[object]:
-        """The bar, on a terminal; of one that is disabled, rich before 14.3 would print the blank line at its end."""
+        """Return the bar on a terminal, and an empty context elsewhere.
+
+        For a disabled bar, rich before 14.3 would print the blank line at its end.
+        """
         return self.bar if self.console.is_terminal else nullcontext()
 
     def planned(self, labels: int, calls: int) -> None:
-        """Say what is ahead."""
+        """Print how much there is to do."""
         self.bar.update(self._task, total=calls)
         todo = f"{labels:,} partitions to do, {calls:,} calls at most" if labels else "nothing to do"
         self.console.print(f"{self._account}: {todo}")
 
     def progress(self, news: Progress) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         self.bar.update(self._task, advance=len(news.stored), description=news.endpoint.name)
 
     def said(self, message: str) -> None:
-        """A line for what a person should know."""
+        """Print a message for a person."""
         self.console.print(message)
 
     def ran(self, run: Run) -> None:
-        """A line for a Dagster run that ended well."""
+        """Print a line for a Dagster run that succeeded."""
         wanted, noun = run.wanted, run.endpoint.period.value
         labels = f"{wanted.labels:,} {noun}{'' if wanted.labels == 1 else 's'}"
         self.console.print(f"  {run.asset} {wanted.first} to {wanted.last}: {labels} materialized")
@@ -107,7 +113,10 @@ def _show_outcome(out: Console, states: Mapping[Endpoint, Mapping[dt.date, State
 
 
 def _explain(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> int:
-    """Say on stderr what is not there and how it goes on, of several accounts with the name; the exit code."""
+    """Print to stderr what is missing and how to go on; return the exit code.
+
+    With several accounts, each line starts with the account's name.
+    """
     out, whose = console(stderr=True), f"{backfill.account.name}: " if not backfill.account.single else ""
     errors = _errors(backfill.reports)
     undone = _undone(backfill, states)
@@ -141,13 +150,13 @@ def _errors(reports: Sequence[Report]) -> dict[Endpoint, list[WeChatError]]:
 
 
 def _reasons(errors: Mapping[Endpoint, Sequence[WeChatError]]) -> list[str]:
-    """The errors in words, up to three an endpoint, each once: equal ones differ in WeChat's rid."""
+    """Return the error messages, up to three per endpoint, each once: equal errors differ only in WeChat's rid."""
     found = [error for each in errors.values() for error in each[:3]]
     return [str(error) for error in {(error.endpoint, error.message): error for error in found}.values()]
 
 
 def _undone(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> dict[Endpoint, set[dt.date]]:
-    """The labels of each endpoint that are missing, or were not asked again though that was wanted."""
+    """Return the labels of each endpoint that are missing, or that a refresh has not requested again."""
     undone = {
         endpoint: {label for label, state in labels.items() if state is State.MISSING}
         for endpoint, labels in states.items()
@@ -159,7 +168,7 @@ def _undone(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State
 
 
 def _when_it_goes_on(backfill: Backfill, undone: Mapping[Endpoint, set[dt.date]]) -> str:
-    """When the quota is there again, and how many days it takes at the rate of today."""
+    """Return when the quota is available again, and how many days the rest takes at today's rate."""
     now = beijing_now()
     with backfill.ingest.warehouse.reading() as con:
         today = known.calls_since(con, backfill.account.name, midnight_of(now))

@@ -1,8 +1,8 @@
-"""Command line: reads options, calls what does the work, prints, and turns outcomes into exit codes.
+"""Command line: reads options, calls the code that does the work, prints, and turns outcomes into exit codes.
 
-A command belongs here only as far as it talks to a terminal. Dagster, DuckDB and the emulator are imported inside the
-commands that need them, so that `--help` and `status` answer at once. Exit codes: 0 all is there, 1 something is
-missing or failed, 2 wrong use or configuration, 3 stopped at the day's quota, 130 interrupted.
+Add here only what talks to a terminal. Dagster, DuckDB and the emulator are imported inside the commands that need
+them, so that `--help` and `status` respond at once. Exit codes: 0 everything is there, 1 something is missing or
+failed, 2 wrong usage or configuration, 3 stopped at the daily quota, 130 interrupted.
 """
 
 import datetime as dt
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class _Day(click.DateTime):
-    """YYYY-MM-DD; of a day that no calendar has, that is said."""
+    """A date as YYYY-MM-DD; rejects dates that don't exist with a message of its own."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The day, at midnight."""
+        """Convert the value to its day, at midnight."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
@@ -47,7 +47,7 @@ stored_account_option = click.option("--account", metavar="NAME", help="One acco
 
 
 def main() -> None:
-    """Entry point of `wx-datacube`."""
+    """Run `wx-datacube` on this process's arguments; the entry point of the installed command."""
     output = Output()
     code = run(sys.argv[1:])
     if refusal := output.refusal():
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; whatever is expected to go wrong is one clear line on stderr."""
+    """Run a command line and return its exit code; print an expected error as one clear line on stderr."""
     try:
         return int(commands.main(list(arguments), prog_name="wx-datacube", standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -76,13 +76,16 @@ def _exit_code(error: WxDatacubeError) -> int:
 
 
 _BY_WEIGHT = [0, 3, 1, 2]
-"""Exit codes, the lightest first: a used-up quota waits for midnight, a failure may need a person, a setting does."""
+"""Exit codes, least severe first.
+
+A used-up quota waits for midnight, a failure may need a person, a wrong setting always does.
+"""
 
 
 def for_each(accounts: "Sequence[Account]", work: "Callable[[Account], int]") -> int:
-    """Do something for each account, whatever became of the others; the weightiest exit code.
+    """Run `work` for each account, even if another one failed; return the most severe exit code.
 
-    What is wrong with the file ends it, since that is the same for all.
+    An error of the warehouse ends the loop, since it is the same for all accounts.
     """
     codes = []
     for account in accounts:
@@ -100,7 +103,7 @@ _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since
 
 
 def _show(error: click.ClickException) -> None:
-    """One line, where click would show three; no command at all shows the help."""
+    """Print the error as one line instead of click's three; without any command, print the help."""
     if isinstance(error, click.UsageError) and error.ctx and not isinstance(error, _NO_ARGUMENTS):
         path = error.ctx.command_path
         click.echo(f"{path}: {error.format_message()} See {path} --help.", err=True)
@@ -124,7 +127,7 @@ def _settings() -> "Settings":
 
 
 def _published(settings: "Settings") -> "Warehouse":
-    """What readers read; `WarehouseError` where it is not there, and something is stored in the writer's file."""
+    """Return the warehouse; raise `WarehouseError` if calls are stored but the published file is missing."""
     from wx_datacube.warehouse.files import Warehouse
     from wx_datacube.warehouse.ledger import last_call
 
@@ -142,7 +145,7 @@ def _published(settings: "Settings") -> "Warehouse":
 
 
 def _stored(settings: "Settings") -> "Warehouse":
-    """What readers read; `WarehouseError` where nothing is stored yet."""
+    """Return the warehouse; raise `WarehouseError` if nothing is stored yet."""
     warehouse = _published(settings)
     if not warehouse.database.exists():
         raise WarehouseError(
@@ -274,7 +277,10 @@ def replay(account: str | None) -> int:
 
 
 def _file_name(suffix: str) -> Callable[[click.Context, click.Parameter, str | None], Path | None]:
-    """`--output` as a path: not the empty name of an unset shell variable, and no database, which is not HTML."""
+    """Return a callback that turns `--output` into a path.
+
+    It rejects the empty value of an unset shell variable, and a name without `suffix`, such as the database's.
+    """
 
     def check(_: click.Context, __: click.Parameter, value: str | None) -> Path | None:
         if value is not None and not (value.strip() and value.endswith(suffix)):
@@ -306,7 +312,7 @@ def export(form: str, output: Path, account: str | None) -> int:
     """Write every view as a file, for programs that would hold the database open. Makes no call."""
     from wx_datacube.operations.export import export_views
 
-    warehouse = _stored(_settings())  # files without a row would take the place of better ones
+    warehouse = _stored(_settings())  # an empty export would replace files that have rows
     for path, rows in export_views(warehouse, output, form, account).items():
         click.echo(f"{path}  {rows:,} rows")
     return 0
@@ -407,7 +413,7 @@ def ui(host: str, port: int | None) -> int:
 
 
 def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
-    """One command-line option for each field of the emulator's options."""
+    """Add one command-line option for each field of the emulator's options."""
     for field in reversed(fields(Options)):
         about = field.metadata
         option = click.option(

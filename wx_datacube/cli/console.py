@@ -1,4 +1,7 @@
-"""Console: how everything that commands print looks, and where it goes."""
+"""Console: how the output of all commands looks, and which stream it goes to.
+
+Add here what several commands need for their output. What a single command prints belongs to its own module.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -15,15 +18,15 @@ from wx_datacube.config.variables import is_loopback
 from wx_datacube.errors import SettingsError
 
 _WIDTH = 120
-"""Columns where there is no terminal: nothing is wrapped or cut in a log file."""
+"""Columns without a terminal: nothing is wrapped or cut in a log file."""
 _ENDPOINT = max(len(each.name) for each in ENDPOINTS)
-"""Columns that names of endpoints have in any case: three of them differ only at their ends."""
+"""Minimum width of a column of endpoint names: three of them differ only at their ends."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Plain text on stdout or stderr, as wide as the terminal."""
-    stream = sys.stderr if stderr else sys.stdout  # None where it was closed (`>&-`)
-    # Without markup: what stands in brackets is text here, such as the errcode at the end of an error.
+    """Return a console for plain text on stdout or stderr, as wide as the terminal."""
+    stream = sys.stderr if stderr else sys.stdout  # None if it was closed (`>&-`)
+    # No markup: brackets are plain text here, such as those of the errcode at the end of an error.
     return Console(
         stderr=stderr,
         highlight=False,
@@ -34,7 +37,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def table(first: str, *numbers: str) -> Table:
-    """An empty table: a column of names, then columns of numbers."""
+    """Return an empty table: a column of names, then columns of numbers."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     made.add_column(first, min_width=_ENDPOINT if first == "endpoint" else None)
     for name in numbers:
@@ -43,19 +46,19 @@ def table(first: str, *numbers: str) -> Table:
 
 
 def number(value: int) -> str:
-    """A number with its thousands apart."""
+    """Format a number with thousands separators."""
     return f"{value:,}"
 
 
 def warn_of_no_login(host: str, may: str) -> None:
-    """Say what anybody who reaches `host` may do there, where it isn't this machine alone."""
+    """Print a warning of what anybody who reaches `host` may do, unless only this machine can reach it."""
     if not is_loopback(host):
         click.echo(f"Warning: there is no login. Whoever can reach {host} can {may}.", err=True)
 
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Turn a missing optional dependency into the line that installs it."""
+    """Turn a missing optional dependency into an error that says how to install it."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -63,12 +66,15 @@ def needs(extra: str) -> Iterator[None]:
 
 
 def how_to_install(*extras: str) -> str:
-    """How extras are installed. The package is on no index: nobody is to install its name from one."""
+    """Return how to install extras.
+
+    The package is on no index, so nobody should install its name from one.
+    """
     return f"`make install` in a clone, or pip install 'wx_datacube-{__version__}-py3-none-any.whl[{','.join(extras)}]'"
 
 
 def not_installed(module: str, extra: str) -> SettingsError:
-    """The error of a command whose extra is not installed."""
+    """Return the error of a command whose extra is not installed."""
     return SettingsError(
         f"This command needs {module}, which is not installed.",
         advice=f"Install it: {how_to_install(extra)}",

@@ -1,4 +1,7 @@
-"""Demo: the whole way on the made-up account, and where to look at what landed."""
+"""Demo: runs a backfill on the made-up account, and shows its figures and where to look at them.
+
+The demo's folder and environment come from `operations.demo`.
+"""
 
 import datetime as dt
 import os
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MadeUp:
-    """The made-up account while its WeChat is emulated: its folder, last day, and what its processes see."""
+    """The made-up account while its WeChat is emulated: its folder, its last day, its processes' environment."""
 
     folder: Path
     end: dt.date
@@ -38,7 +41,7 @@ class MadeUp:
 
 @contextmanager
 def made_up(project: Path, days: int) -> Iterator[MadeUp]:
-    """The demo of a project folder, with history of the newest settled `days`."""
+    """Emulate WeChat for a project folder's demo, with a history of the newest settled `days`."""
     with needs("emulator"):
         from wx_datacube.emulator.testing import wechat
     folder, end = demo.demo_folder(project), demo.newest_settled_day(beijing_now())
@@ -51,7 +54,7 @@ def made_up(project: Path, days: int) -> Iterator[MadeUp]:
 
 
 def run_demo(days: int) -> int:
-    """Materialize the newest settled days of the made-up account, and show what landed."""
+    """Materialize the newest settled days of the made-up account and show the figures; return the exit code."""
     out = console()
     project = find_project(process_environment(), Path.cwd())
     if project is None:

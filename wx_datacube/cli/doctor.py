@@ -1,4 +1,7 @@
-"""Doctor: its findings, a line each, account by account."""
+"""Doctor: prints its findings, one per line, account by account.
+
+The findings come from `operations.doctor` and `orchestration.doctor`; add new ones there.
+"""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -14,7 +17,7 @@ from wx_datacube.orchestration.doctor import examine_dagster
 
 
 def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
-    """Examine the accounts and show each finding as it comes; the exit code."""
+    """Examine the accounts and print each finding as it comes; return the exit code."""
     click.echo(sources(settings))
     code = max(_look(settings, each) for each in accounts)
     if list(accounts) == list(settings.accounts) and (left := not_configured(settings)):

@@ -1,7 +1,7 @@
-"""Heal: the labels that failing checks name, asked again at the fewest calls, until the checks pass.
+"""Heal: requests again the labels that failing checks name, in the fewest calls, until the checks pass.
 
-What the new answers show is followed up by the same command: a day that turns out changed makes its hours,
-distribution, week and month suspect. No label is asked twice.
+The same command follows up on what the new answers show: a day that turns out changed makes its hours, distribution,
+week and month suspect. No label is requested twice.
 """
 
 import datetime as dt
@@ -21,17 +21,17 @@ from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import last_call
 
 HEALABLE = tuple(check.name for check in CHECKS if check.cure.by is By.ASKING_AGAIN)
-"""The checks that clean answers heal."""
+"""The checks that a new, clean answer heals."""
 _SHOWN = 8
-"""Findings that are named in the end; the newest ones."""
+"""Findings listed at the end; the newest ones."""
 
 Labels = set[tuple[str, dt.date]]
 """Labels, each with the name of its endpoint."""
 
 
 def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
-    """Heal what the checks of these names find, or all of `HEALABLE`; the exit code."""
-    settings.require_project()  # before it says what it is about to ask
+    """Heal what the checks of these names find, or all of `HEALABLE`; return the exit code."""
+    settings.require_project()  # fails before anything is announced
     chosen = names or HEALABLE
     found, due, last = _look(settings, account)
     wanted = _labels(found, chosen) & due
@@ -53,7 +53,7 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
 
 
 def _look(settings: Settings, account: Account) -> tuple[dict[str, list[Finding]], Labels, int]:
-    """What each check finds now, the labels that may be asked, and the newest call by which that was judged."""
+    """Return each check's current findings, the labels that may be requested, and the newest call they are based on."""
     warehouse = Warehouse(settings.database)
     found: dict[str, list[Finding]] = {name: [] for name in HEALABLE}
     with check_context_of_readers(warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:

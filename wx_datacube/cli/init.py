@@ -1,4 +1,7 @@
-"""Init: what became of a project folder, and what comes next in it."""
+"""Init: makes a project folder, and prints what was made and what comes next.
+
+The folder's contents belong to `config.folder`.
+"""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +15,7 @@ from wx_datacube.errors import SettingsError
 
 
 def run_init(folder: Path) -> int:
-    """Make a project folder, and say what comes next; 1 if there are files of those names that say something else."""
+    """Make a project folder and print the next steps; return 1 if files of these names have other contents, else 0."""
     try:
         made, others = make_project(folder)
     except OSError as error:
@@ -48,4 +51,4 @@ _EXTRAS = {
     "emulator": ("starlette", "the demo"),
     "report": ("altair", "the report"),
 }
-"""For each extra a module that it brings, and what needs it."""
+"""A module that each extra installs, and what needs it."""

@@ -1,4 +1,7 @@
-"""Output: where commands print to. What can't be printed stops no work: a full disk under a log, a reader that left."""
+"""Output: the streams that commands print to. A failed write never stops the work.
+
+A write fails if the disk under a log is full, or if the reader has left. Nothing else belongs here.
+"""
 
 import io
 import sys
@@ -6,12 +9,12 @@ from typing import Any, TextIO
 
 
 class _Lenient(io.FileIO):
-    """An inherited file that drops what it can't write; `refusal` is why it first did."""
+    """An inherited file that drops what it can't write; `refusal` is the first error."""
 
     refusal: OSError | None = None
 
     def write(self, data: Any, /) -> int:
-        """Write what can be written, and say that it was all."""
+        """Write what can be written, and report all of it as written."""
         try:
             return super().write(data)
         except OSError as error:
@@ -28,7 +31,7 @@ class Output:
         sys.stderr = self._lenient(sys.stderr)
 
     def _lenient(self, stream: TextIO) -> TextIO:
-        if stream is None:  # closed by whoever started us (`>&-`)
+        if stream is None:  # closed by the parent process (`>&-`)
             return stream
         file = _Lenient(stream.fileno(), "w", closefd=False)
         self._files.append(file)
@@ -36,7 +39,7 @@ class Output:
         return io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=by_line)
 
     def refusal(self) -> OSError | None:
-        """Why something was not written, other than that nobody reads any more (`| head`)."""
+        """Return why something was not written; a reader that left (`| head`) doesn't count."""
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()

@@ -1,4 +1,7 @@
-"""Processes: those that a command starts end with it, however it is ended."""
+"""Processes: child processes that end with the command that started them, however it ends.
+
+The other half is `cli.watchdog`, which runs in the child.
+"""
 
 import os
 import signal
@@ -13,11 +16,12 @@ from wx_datacube.cli.watchdog import SECONDS_TO_END
 
 
 def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], *flags: str) -> int:
-    """Run a module with Python's `flags` to its end; 130 when interrupted, after it and what it started have ended too.
+    """Run a module with Python's `flags` to its end; return its exit code, or 130 if interrupted.
 
-    It gets a process group of its own, so that Ctrl-C reaches it once, through us: told twice, `dagster dev` would
-    leave its processes behind. When we are killed it notices (`guarded`), and when it is, what it left is ended here:
-    a second Dagster daemon on the same folder would start runs a second time.
+    The child gets a process group of its own, so that Ctrl-C reaches it once, through us: interrupted twice, `dagster
+    dev` would leave its processes behind. If we are killed, the child notices (`cli.watchdog`). When the child has
+    ended, what is left of its group is killed before this returns: a second Dagster daemon on the same folder would
+    start runs a second time.
     """
     theirs, ours = Pipe(duplex=False)
     with endings_are_ctrl_c(), theirs, ours:
@@ -39,9 +43,9 @@ def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Map
 
 @contextmanager
 def endings_are_ctrl_c() -> Iterator[None]:
-    """Let a closed terminal, `kill` and a service manager end what runs as Ctrl-C does: nothing that was paid is lost.
+    """Treat a closed terminal, `kill` and a service manager's stop like Ctrl-C, so that no paid call is lost.
 
-    What is ignored stays so: `nohup` is to survive the terminal.
+    Signals that are ignored stay ignored: `nohup` is meant to survive the terminal.
     """
     heeded = [number for number in _ENDINGS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, signal.default_int_handler) for number in heeded}

@@ -1,4 +1,4 @@
-"""Replay: how many calls the tables were rebuilt from, and which of them could not be read."""
+"""Replay: rebuilds the tables, and prints from how many calls, and which calls could not be read."""
 
 import click
 
@@ -9,7 +9,7 @@ from wx_datacube.warehouse.load import unreadable_calls
 
 
 def run_replay(warehouse: Warehouse, account: str | None) -> int:
-    """Rebuild the tables of one account, or of all; the exit code."""
+    """Rebuild the tables of one account, or of all; return the exit code."""
     if account is not None:
         require_stored(warehouse, account)
     with warehouse.writing() as con:

@@ -1,4 +1,4 @@
-"""Report: makes the page of an account, where the extra `report` is installed."""
+"""Report: writes an account's report, if the extra `report` is installed."""
 
 import datetime as dt
 from pathlib import Path
@@ -18,7 +18,7 @@ def run_report(
     last: dt.date | None = None,
     output: Path | None = None,
 ) -> tuple[Path, bool]:
-    """Make the report of one account; where it is, and whether it is empty since nothing was ever asked."""
+    """Write the report of one account; return its path, and whether it is empty because nothing was ever requested."""
     with needs("report"):
         from wx_datacube.operations.report.page import save
     from wx_datacube.operations.report.figures import read_figures

@@ -1,4 +1,7 @@
-"""Status: one table an account, with what is missing and what needs a person; of many accounts, a line each."""
+"""Status: prints a table per account, with what is missing and what needs a person; with many accounts, a line each.
+
+The figures come from `operations.status`; add new ones there.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -7,13 +10,13 @@ from wx_datacube.cli.console import console, number, table
 from wx_datacube.operations.status import AccountStatus
 
 _TABLES = 10
-"""So many accounts are shown in a table each; of more, each is a line, and has its table with `--account`."""
+"""Most accounts that get a table each. With more, each is a line, and `--account` shows its table."""
 
 _COUNTS = ("due", "landed", "empty", "implied", "missing")
 
 
 def show_statuses(found: Sequence[AccountStatus]) -> None:
-    """The tables of the accounts, or one table of them all."""
+    """Print a table per account, or one table of all accounts."""
     if len(found) <= _TABLES:
         for each in found:
             _show_status(each)

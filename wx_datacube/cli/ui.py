@@ -1,4 +1,4 @@
-"""UI: Dagster's, on the configured accounts or on the demo, with everything that it needs to know."""
+"""UI: starts Dagster's UI on the configured accounts or on the demo, with the environment that it needs."""
 
 import errno
 import socket
@@ -22,7 +22,7 @@ from wx_datacube.warehouse.locks import locked
 
 
 def run_ui(settings: Settings, host: str = "127.0.0.1", port: int | None = None) -> int:
-    """Dagster's UI on the configured accounts; without credentials, on the demo and its emulator."""
+    """Run Dagster's UI on the configured accounts, or without credentials on the demo; return the exit code."""
     if find_spec("dagster_webserver") is None:
         raise not_installed("dagster_webserver", "ui")
     listening = _Listening(host, _free_port(host, port))
@@ -35,16 +35,16 @@ def run_ui(settings: Settings, host: str = "127.0.0.1", port: int | None = None)
 
 
 class _Listening(NamedTuple):
-    """Where the UI listens."""
+    """The address that the UI listens on."""
 
     host: str
     port: int
 
 
 def _free_port(host: str, port: int | None) -> int:
-    """The port that was asked for, else Dagster's 3000, or another one where that is taken.
+    """Return the requested port; by default Dagster's 3000, or a free one if 3000 is taken.
 
-    Dagster would say somewhere in its log that a port is taken, and go on with everything but its pages.
+    If a port is taken, Dagster only logs it and goes on without serving its pages.
     """
     try:
         return _try_port(host, _DAGSTERS_PORT if port is None else port)
@@ -67,9 +67,10 @@ def _try_port(host: str, port: int) -> int:
 
 
 def _dagster_dev(folder: Path, environ: Mapping[str, str], listening: _Listening) -> int:
-    # Dagster says at each start that `dg dev` is to come instead: nothing that a person could do about it here.
+    # Dagster warns at each start that `dg dev` supersedes this command. A user of wx-datacube can't act on that.
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
-    # Named, since Dagster would otherwise go by [tool.dg] of a pyproject.toml beside it, and leave out other locations.
+    # Without this argument, Dagster follows [tool.dg] of a pyproject.toml in the folder, and ignores other code
+    # locations.
     workspace = ["--workspace", "workspace.yaml"] if (folder / "workspace.yaml").exists() else []
     host, port = listening
     warn_of_no_login(host, "start runs, and read what Dagster shows")

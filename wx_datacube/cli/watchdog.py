@@ -1,7 +1,7 @@
-"""Guarded: runs a module as `python -m` does, in a process that ends when the one that started it is gone.
+"""Watchdog: runs a module as `python -m` does, in a process that ends when its parent is gone.
 
-Whoever starts it gives it the reading end of a pipe (`processes.run_module`). The kernel closes the writing end with
-its holder, also after `kill -9`: nothing else tells of that on every system. Imports nothing of ours.
+The parent passes the reading end of a pipe (`processes.run_module`). The kernel closes the writing end when the parent
+ends, also after `kill -9`; nothing else reports that on every system. This module imports nothing of the package.
 """
 
 import os
@@ -12,11 +12,11 @@ import threading
 import time
 
 SECONDS_TO_END = 30
-"""For an ordinary end, as after Ctrl-C; then all of the group is killed."""
+"""Seconds for an ordinary end, as after Ctrl-C; then the whole process group is killed."""
 
 
 def _end_with(starter: int) -> None:
-    """Wait for the other end of the pipe to be closed; then end as Ctrl-C does, and at last with all of the group."""
+    """Wait until the parent's end of the pipe is closed; then end as on Ctrl-C, and at last kill the process group."""
     os.read(starter, 1)
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(SECONDS_TO_END)

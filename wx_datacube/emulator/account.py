@@ -1,8 +1,8 @@
-"""Account: the state of one emulated Official Account, and its answer to every call.
+"""Account: the state of one emulated Official Account, and its reply to every call.
 
-Add a call here, or a check to the order of checks. No sockets and no HTTP framework: `app` turns requests into
-`Request`s and `delivery` sends `Reply`s. The order is path, fault, token, permission, quota, method, body, retired,
-dates, data; that of WeChat is inferred from answers that users published.
+Add a call here, or a check. There are no sockets and no HTTP framework here: `app` turns HTTP requests into
+`Request`s, and `delivery` sends `Reply`s. Checks run in this order: path, fault, token, permission, quota, method,
+body, retired, dates, data. WeChat does not document its order; this one is inferred from answers that users published.
 """
 
 import datetime as dt
@@ -39,7 +39,10 @@ class Request:
     ip: str
 
     def object(self) -> dict[str, Any]:
-        """The body as a JSON object; refused with 44002 when empty, 47001 when it is none."""
+        """Return the body as a JSON object.
+
+        Raise a `Refusal` with errcode 44002 for an empty body, and 47001 for anything but a JSON object.
+        """
         if not self.body.strip():
             raise Refusal(44002)
         try:
@@ -53,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is to be sent, and the fault that shapes how."""
+    """The response to send, and the fault that changes how it is sent."""
 
     body: bytes
     status: int = 200
@@ -69,7 +72,7 @@ class Account:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that happened; the options are again those of the start."""
+        """Clear all state and restore the options that the emulator was started with."""
         self.options = self.initial
         self.clock = SettableClock(self.options.clock, self.options.frozen)
         self.tokens, self.quotas, self.faults, self.journal = Tokens(), Quotas(), Faults(), Journal()
@@ -77,7 +80,10 @@ class Account:
         self._settle(_WORLDLY)
 
     def configure(self, values: Mapping[str, object]) -> None:
-        """Change options while running; raises `ValueError` and changes nothing when one of them is wrong."""
+        """Change options while running.
+
+        Raise `ValueError`, and change nothing, if any of the values is wrong.
+        """
         self.options = self.options.changed(values)
         if "clock" in values:
             self.clock.set(self.options.clock, self.options.frozen)
@@ -93,11 +99,11 @@ class Account:
             self.world = World(options.seed, options.messages_per_day, options.silent_share, options.start)
 
     def knows(self, statistics: str) -> bool:
-        """Whether there is, or was, such a statistics endpoint."""
+        """Return whether a statistics endpoint of this name exists or has been retired."""
         return statistics in BY_NAME or statistics in self.options.retired
 
     def handle(self, call: str, request: Request) -> Reply:
-        """The answer to a call of a statistics endpoint, `token`, `stable_token` or `quota`; journalled."""
+        """Answer a call to a statistics endpoint, `token`, `stable_token` or `quota`, and add it to the journal."""
         now, statistics = self.clock(), call not in _OTHER_CALLS
         begin, end, window = _asked(request.body)
         attempt, fault = self.faults.draw(self.options.seed, call, window, statistics)
@@ -124,7 +130,7 @@ class Account:
     def _faulty(self, call: str, request: Request, now: dt.datetime, fault: Fault) -> Reply:
         if fault.kind == "status":
             page = WEB_PAGE if fault.body is None else fault.body
-            page = "" if fault.value in ("204", "304") else page  # which HTTP allows no body
+            page = "" if fault.value in ("204", "304") else page  # HTTP does not allow a body with these
             return Reply(page.encode("utf-8", "surrogateescape"), int(fault.value), fault=fault)
         if fault.kind in ("html", "redirect", "drop"):
             return Reply(WEB_PAGE.encode(), 302 if fault.kind == "redirect" else 200, fault=fault)
@@ -199,7 +205,7 @@ class Account:
         return _json({"errcode": 0, "errmsg": "ok", "quota": quota, "rate_limit": rate})
 
     def limits(self) -> dict[str, dict[str, int]]:
-        """Today's limit and use of every call that has one."""
+        """Return today's limit and use for every call that has a limit."""
         now = self.clock()
         calls = [*BY_NAME, *TOKEN_CALLS_A_DAY]
         return {call: {"limit": self._daily(call), "used": self.quotas.used(call, now)} for call in calls}

@@ -1,7 +1,7 @@
 """App: the emulator's routes as a Starlette application.
 
-Add a path here. What is answered is decided in `account`; `/_emulator/…` is in `control`, the page at `/` in `page`.
-WeChat answers unknown paths with status 404 and no body, and business errors with status 200.
+Add a path here. `account` decides the replies, `control` has `/_emulator/…`, and `page` has the page at `/`. Like
+WeChat, it answers unknown paths with status 404 and no body, and business errors with status 200.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ CALLS = {
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """Answers one path of the API, by any method; in flight until the last byte is sent."""
+    """Answers one path of the API for any method; the call counts as in flight until the last byte is sent."""
 
     account: Account
     name: str = ""
@@ -53,7 +53,10 @@ class _Call:
 
 
 def make_app(account: Account) -> Starlette:
-    """The API of one account and its controls, for uvicorn (others can't drop and cut connections)."""
+    """Return the API and the controls of one account.
+
+    Serve it with uvicorn: other servers can't drop or cut connections.
+    """
     routes = [Route("/datacube/{statistics}", _Call(account))]
     routes += [Route(path, _Call(account, name)) for path, name in CALLS.items()]
     routes += [Route("/", partial(page_of, account))]

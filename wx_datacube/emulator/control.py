@@ -1,7 +1,7 @@
-"""Control: `/_emulator/…`, by which a running emulator is watched and changed.
+"""Control: the calls under `/_emulator/…`, which inspect and change a running emulator.
 
-Add a call here when it is an act (a date restated, tokens revoked); anything that is a setting is a field of
-`options` and needs no code here. `testing.Control` is the client of these calls.
+Add a call here for an action (restate a day, revoke tokens). A setting is a field of `options` and needs no code
+here. `testing.Control` is the client for these calls.
 """
 
 import datetime as dt
@@ -100,11 +100,14 @@ ACTS: dict[tuple[str, str], Act] = {
     ("DELETE", "journal"): _forget,
     ("POST", "reset"): _reset,
 }
-"""Method and name of every control call."""
+"""The function for every control call, by HTTP method and name."""
 
 
 def control_routes(account: Account) -> list[Route]:
-    """A route for every act; a wrong value answers status 400 and `{"error": …}`, changing nothing."""
+    """Return a route for every action.
+
+    A wrong value is answered with status 400 and `{"error": …}`, and changes nothing.
+    """
     return [
         Route(f"{PREFIX}/{name}", _endpoint(account, act), methods=[method]) for (method, name), act in ACTS.items()
     ]

@@ -1,6 +1,6 @@
-"""Delivery: how a reply reaches the caller, or doesn't: cut, dripping, late, or a connection that just closes.
+"""Delivery: how a reply is sent: normally, late, byte by byte, cut off, or not at all.
 
-Add the transport side of a new kind of fault here; when it strikes is decided in `faults`.
+Add the transport side of a new kind of fault here. `faults` decides when a fault applies.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ HTML = "text/html"
 
 
 class Delivery(Response):
-    """Sends a reply as its fault wants it."""
+    """Sends a reply in the way that its fault requires."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.body, reply.status, media_type=HTML if reply.body.startswith(b"<") else JSON)
@@ -26,7 +26,7 @@ class Delivery(Response):
             self.headers["location"] = self._value
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI application of this one answer."""
+        """Send the reply; this is an ASGI application."""
         if self._kind == "drop":
             await _hang_up(receive)
         elif self._kind == "cut":
@@ -61,9 +61,9 @@ async def _gone(receive: Receive) -> None:
 
 
 async def _hang_up(receive: Receive) -> None:
-    """Close the connection: what was sent so far still arrives.
+    """Close the connection; bytes that were already sent still arrive.
 
-    ASGI has no message for it, so this reaches for the transport behind uvicorn's `receive`.
+    ASGI has no message for this, so it uses the transport behind uvicorn's `receive`.
     """
     transport: Any = getattr(getattr(receive, "__self__", None), "transport", None)
     if transport is None:

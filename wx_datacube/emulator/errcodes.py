@@ -1,7 +1,7 @@
-"""Errcodes: the business errors that the emulator answers, with WeChat's words and a fresh `rid` each time.
+"""Errcodes: the business errors that the emulator returns, with WeChat's messages and a new `rid` each time.
 
-Add an errcode to `MESSAGES`. When each of them is answered is decided elsewhere. The words change over the years in
-real answers, so nobody should match on them.
+Add an errcode to `MESSAGES`. Other modules decide when each one is returned. WeChat has changed the messages over the
+years, so clients must not match on them.
 """
 
 import datetime as dt
@@ -40,7 +40,7 @@ MESSAGES = {
 
 
 class Refusal(Exception):
-    """An answer with an errcode instead of data."""
+    """A reply with an errcode instead of data."""
 
     def __init__(self, errcode: int, ip: str = "") -> None:
         self.errcode = errcode
@@ -49,7 +49,7 @@ class Refusal(Exception):
 
 
 def rids(seed: int, clock: Callable[[], dt.datetime]) -> Iterator[str]:
-    """Request ids as WeChat forms them: the second in hexadecimal, then two groups that look random."""
+    """Yield request IDs in WeChat's format: the time in hexadecimal seconds, then two groups that look random."""
     for number in count(1):
         noise = blake2b(f"{seed}|rid|{number}".encode(), digest_size=8).hexdigest()
         second = int(clock().replace(tzinfo=BEIJING).timestamp())

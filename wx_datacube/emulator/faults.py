@@ -1,8 +1,8 @@
-"""Faults: what goes wrong on purpose, as data, and the drawing of them.
+"""Faults: deliberate failures, described as data, and the decision which calls they hit.
 
-Add a kind of answer to `KINDS`; how it reaches the caller is in `delivery`. A fault strikes by the number of the call
-since it was set up, or by a probability drawn from seed, endpoint, window and attempt: the same calls meet the same
-faults, in whatever order they come.
+Add a kind of answer to `KINDS`; `delivery` decides how it is sent. A fault hits calls by their number since the fault
+was set, or with a probability. The random draw depends only on seed, endpoint, window and attempt, so the same calls
+get the same faults in any order.
 """
 
 import re
@@ -41,11 +41,12 @@ _FOREVER = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong.
+    """One deliberate failure.
 
-    `target` an endpoint's name, `token`, `stable_token`, `quota`, `*` for every statistics endpoint, `all` for all;
-    calls `first` to `last` (1 is the next call) are hit, each with `probability`; `kind` and `value` as in `KINDS`;
-    `body` the body of a `status`, in which lone surrogates stand for bytes that are not UTF-8.
+    `target`: the name of an endpoint, `token`, `stable_token`, `quota`, `*` (every statistics endpoint) or `all`.
+    `first`, `last`: the calls that it can hit, counted from when it was set; 1 is the next call.
+    `probability`: how likely it is to hit each of them. `kind`, `value`: see `KINDS`.
+    `body`: the body of a `status`, in which lone surrogates stand for bytes that are not UTF-8.
     """
 
     target: str
@@ -63,7 +64,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
-        """A fault from its text; raises `ValueError`."""
+        """Parse a fault; raise `ValueError` if the text is wrong."""
         shape = _SHAPE.fullmatch(text)
         if not shape:
             raise ValueError(f"a fault is {cls.GRAMMAR}; not {text[:80]!r}")
@@ -74,7 +75,10 @@ class Fault:
 
     @classmethod
     def of(cls, target: str, answer: str, *, first: int = 1, last: int = _FOREVER, probability: float = 1.0) -> "Fault":
-        """A fault from its parts, `answer` as text: `-1`, `502`, `503:busy`, `cut`, `delay:1.5`, …; or `ValueError`."""
+        """Make a fault from its parts.
+
+        `answer` is text such as `-1`, `502`, `503:busy`, `cut` or `delay:1.5`. Raise `ValueError` if a part is wrong.
+        """
         kind, _, value = answer.partition(":")
         body = None
         if re.fullmatch(VALUES["status"], kind, re.ASCII):
@@ -92,7 +96,7 @@ class Fault:
         return cls(target, kind, value, body, first, last, probability)
 
     def __str__(self) -> str:
-        """The text that `parse` reads."""
+        """Return the text that `parse` reads."""
         to = "" if self.last == self.first else "-" if self.last == _FOREVER else f"-{self.last}"
         calls = "" if (self.first, self.last) == (1, _FOREVER) else f"#{self.first}{to}"
         calls += f"@{self.probability:f}" if self.probability < 1 else ""
@@ -100,11 +104,14 @@ class Fault:
         return f"{self.target}{calls}={answer}" + ("" if self.body is None else f":{self.body}")
 
     def meets(self, call: str, statistics: bool) -> bool:
-        """Whether the fault is about calls of this name at all."""
+        """Return whether the fault applies to calls of this name."""
         return self.target in (call, EVERYTHING) or (statistics and self.target == STATISTICS)
 
     def strikes(self, number: int, seed: int, call: str, window: str, attempt: int) -> bool:
-        """Whether the fault hits the call: its `number` among those it is about, its `attempt` among equal ones."""
+        """Return whether the fault hits this call.
+
+        `number` counts the calls that the fault applies to, `attempt` the calls with the same endpoint and window.
+        """
         if not self.first <= number <= self.last:
             return False
         drawn = blake2b(f"{seed}|{self}|{call}|{window}|{attempt}".encode("utf-8", "replace"), digest_size=8).digest()
@@ -119,13 +126,13 @@ class _Armed:
 
 @dataclass(slots=True)
 class Faults:
-    """The faults of a running emulator, and how many calls each has seen."""
+    """The faults of a running emulator, each with the number of calls that it has seen."""
 
     _armed: list[_Armed] = field(default_factory=list)
     _attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def arm(self, faults: Iterable[Fault]) -> None:
-        """Replace the faults; those in front that stay the same go on counting."""
+        """Replace the faults; unchanged ones at the start of the list keep their counts."""
         known = [*self._armed]
         self._armed = [_Armed(fault) for fault in faults]
         for place, (old, new) in enumerate(zip(known, self._armed, strict=False)):
@@ -134,7 +141,7 @@ class Faults:
             self._armed[place] = old
 
     def draw(self, seed: int, call: str, window: str, statistics: bool) -> tuple[int, Fault | None]:
-        """Which attempt at this window the call is (from 1), and the first fault that strikes it."""
+        """Return which attempt at its window the call is (from 1), and the first fault that hits it."""
         self._attempts[call, window] += 1
         attempt, struck = self._attempts[call, window], None
         for armed in self._armed:

@@ -1,6 +1,6 @@
-"""Journal: what was asked of the emulator and how it answered, to assert on.
+"""Journal: the calls that the emulator received and how it answered them, for tests to check.
 
-Add a field here when tests need to see more of a call. No token or secret belongs in an entry.
+Add a field here when a test needs to know more about a call. Entries must not contain a token or a secret.
 """
 
 import datetime as dt
@@ -14,11 +14,11 @@ CALLS_KEPT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: `endpoint` is a statistics endpoint, `token`, `stable_token` or `quota`.
+    """One call to a statistics endpoint, `token`, `stable_token` or `quota`.
 
-    `at` by the emulator's clock; `begin` and `end` as they came; `attempt` counts equal calls from 1; `status` None
-    when the connection was closed without an answer; `errcode` None where the answer has none; `fault` the text of
-    the fault that struck.
+    `at` is the emulator's time. `begin` and `end` are as the caller sent them. `attempt` counts calls with the same
+    endpoint and window, from 1. `status` is None if the connection was closed without a reply. `errcode` is None if the
+    reply has none. `fault` is the text of the fault that hit the call.
     """
 
     at: dt.datetime
@@ -32,28 +32,28 @@ class Call:
     fault: str | None
 
     def as_json(self) -> dict[str, object]:
-        """The call as JSON knows it."""
+        """Return the call as values that JSON can represent."""
         return {name: getattr(self, name) for name in self.__slots__} | {"at": self.at.isoformat()}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "Call":
-        """The reverse of `as_json`."""
+        """Make a call from the result of `as_json`."""
         return cls(**{**entry, "at": dt.datetime.fromisoformat(entry["at"])})
 
 
 @dataclass(slots=True)
 class Journal:
-    """The last calls, oldest first, and how many were in flight at once."""
+    """The last calls, oldest first, and the current and highest number of calls in flight."""
 
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
     in_flight: int = 0
     most_in_flight: int = 0
 
     def __enter__(self) -> None:
-        """A call is in flight."""
+        """Count a call as in flight."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
 
     def __exit__(self, *_: object) -> None:
-        """It is no longer."""
+        """Stop counting it."""
         self.in_flight -= 1

@@ -1,7 +1,7 @@
-"""Options: everything that can be chosen about an emulator, as one frozen dataclass.
+"""Options: every setting of an emulator, as one frozen dataclass.
 
-Add a field here (name, default, how its text is read, one line of help) and it is a command-line option, a field of
-`POST /_emulator/options` and an argument of `testing.wechat` at once. Nothing here acts on an option.
+Add a field here: its name, default, how its text is parsed, and one line of help. It is then a command-line option, a
+field of `POST /_emulator/options` and an argument of `testing.wechat`. Nothing here applies an option.
 """
 
 import datetime as dt
@@ -17,7 +17,7 @@ OFFLINE = ("getarticlesummary", "getarticletotal", "getuserread", "getuserreadho
 """Statistics endpoints that WeChat has taken offline."""
 
 FIRST_DAY, LAST_DAY = dt.date(2000, 1, 1), dt.date(2099, 12, 31)
-"""What clock and account keep within, so that no date before or after them is one that Python doesn't have."""
+"""The limits of the clock and of the account's dates; they keep date arithmetic within Python's range."""
 
 
 def _whole(low: int, high: float = math.inf) -> Callable[[str], int]:
@@ -74,7 +74,7 @@ def _time(text: str) -> dt.time:
 
 
 class Kind(NamedTuple):
-    """How the text of an option is read, what it takes in words, and in one word for a command line."""
+    """How to parse an option's text, a description of the values it takes, and its placeholder in `--help`."""
 
     read: Callable[[str], object]
     takes: str
@@ -104,7 +104,7 @@ def _about(kind: Kind, text: str, many: bool = False) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How an emulator behaves; the defaults are WeChat's ordinary day."""
+    """How an emulator behaves; the defaults are an ordinary day at WeChat."""
 
     appid: str = field(default="wx5eed0fda7acbe011", metadata=_about(WORD, "AppID of the made-up account."))
     secret: str = field(default="0123456789abcdef" * 2, metadata=_about(WORD, "AppSecret of the made-up account."))
@@ -158,9 +158,9 @@ class Options:
     )
 
     def changed(self, values: Mapping[str, object]) -> "Options":
-        """A copy with other values, each as text or as its own type; None restores the default.
+        """Return a copy with other values, each given as text or as its own type; None restores the default.
 
-        Raises `ValueError` with one line that names the option and what it takes.
+        Raise `ValueError` with one line that names the option and the values that it takes.
         """
         known = {option.name: option for option in fields(self)}
         unknown = [name for name in values if name not in known]
@@ -170,7 +170,7 @@ class Options:
         return replace(self, **read)
 
     def as_json(self) -> dict[str, object]:
-        """Every option as JSON knows it; `changed` takes it back."""
+        """Return every option as a value that JSON can represent; `changed` accepts the result."""
         return {option.name: _plain(getattr(self, option.name)) for option in fields(self)}
 
 

@@ -1,8 +1,8 @@
-"""Page: what a browser shows at `/` of a running emulator: credentials, clock, quota, the last calls, what to type.
+"""Page: what a browser shows at `/`: credentials, clock, quota, the last calls, and commands to try.
 
-Add a section here when people ask what is going on inside. One page of plain HTML for light and dark screens of any
-width: no script, nothing loaded from elsewhere, and every text that comes from outside is escaped. Nothing is
-changed from here; that is what `control` is for.
+Add a section here when users need to see more of the emulator's state. It is one page of plain HTML for light and
+dark screens of any width. It has no script and loads nothing, and all text from outside is escaped. The page changes
+nothing; that is what `control` is for.
 """
 
 import datetime as dt
@@ -117,7 +117,7 @@ the controls. This page shows the moment it was loaded.</p>
 
 
 def page_of(account: Account, request: Request) -> Response:
-    """The page as it is now."""
+    """Return the page for the current state."""
     now, options = account.clock(), account.options
     url = f"http://{_host_of(request)}"
     content = PAGE.format(
@@ -137,16 +137,16 @@ def page_of(account: Account, request: Request) -> Response:
             }
         ),
         quota="\n".join(_quota(call, each["used"], each["limit"]) for call, each in account.limits().items()),
-        # A copy, made in one step: calls come in meanwhile.
+        # Copy the journal in one step: calls arrive while the page is rendered.
         calls=_calls(list(account.journal.calls)[: -CALLS_SHOWN - 1 : -1], len(account.journal.calls)),
         lines="\n".join(_lines(account, url, now)),
     )
-    # What callers sent may hold half a character, which UTF-8 can't.
+    # Text from callers may contain lone surrogates, which UTF-8 can't encode.
     return Response(content.encode("utf-8", "replace"), media_type="text/html; charset=utf-8", headers=HEADERS)
 
 
 def _host_of(request: Request) -> str:
-    """The name by which the browser came here, or the socket's where it gives none or nonsense."""
+    """Return the host name that the browser used, or the socket's address if the header is missing or malformed."""
     named = request.headers.get("host", "")
     if _HOST.fullmatch(named):
         return named
@@ -206,7 +206,7 @@ def _line(about: str, command: str) -> str:
 
 
 def _newest_window(endpoint: Endpoint, now: dt.datetime, publish_at: dt.time) -> tuple[dt.date, dt.date]:
-    """The newest published label; of days, as many as a call may span."""
+    """Return the newest published window: one label, or for a daily endpoint as many days as a call may span."""
     label = label_of(now.date(), endpoint.period)
     while now < dt.datetime.combine(due_on(label, endpoint.period), publish_at):
         label = label_of(label - _DAY, endpoint.period)

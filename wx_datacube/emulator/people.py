@@ -1,8 +1,8 @@
-"""People: who follows the made-up account on a day, and every message that they send on it.
+"""People: who follows the made-up account on a day, and every message that they send on that day.
 
-Add a habit here. Any day is computed alone, from the seed and its date: nothing is carried over from the day before,
-and nothing here knows an endpoint or a period. Only integers and SHAKE-256 decide, so that a seed gives the same
-people on every machine and Python version; work on whole columns keeps large accounts fast.
+Add a behaviour here. Each day is computed from the seed and its date alone, without the day before it. Nothing here
+knows endpoints or periods. Only integers and SHAKE-256 are used, so a seed gives the same people on every machine and
+Python version. Work on whole columns keeps large accounts fast.
 """
 
 import datetime as dt
@@ -24,13 +24,13 @@ DRIFT = table({0: 80, 1: 15, 2: 5})
 LAST_HOUR = bytes(min(hour, 23) for hour in range(256))
 
 FOLLOWS_FOR = (None, 900, 900, 240, 240, 30, 30, 30)
-"""Days until a follower leaves, by number modulo 8; the first kind stays for good."""
+"""Days until a follower leaves, by user number modulo 8; the first kind never leaves."""
 KIND_OF_A_SENDER = table({0: 46, 1: 11, 2: 11, 3: 8, 4: 8, 5: 6, 6: 5, 7: 5})
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The messages of a day as columns of equal length: who sent it, in which hour (0…23), of which type."""
+    """The messages of a day as columns of equal length: user, hour (0…23) and type."""
 
     users: "array[int]"
     hours: bytes
@@ -46,9 +46,10 @@ def _spread(values: Iterable[int], times: Iterable[int]) -> Iterable[int]:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The audience of one account: its size, how often it is silent, and since when it exists.
+    """The followers of one account.
 
-    `messages_per_day` is what an ordinary day brings once the account has grown up, after about five years.
+    `messages_per_day` is the number of messages on an ordinary day of an account that is about five years old.
+    `silent_share` is the share of days without messages; `start` is the account's first day.
     """
 
     seed: int
@@ -63,11 +64,11 @@ class People:
         return int.from_bytes(self._noise(day, what, 8), "big") * parts >> 64
 
     def joined(self, age: int) -> int:
-        """How many people have ever followed by the end of the account's day number `age` (0 is its first)."""
+        """Return how many people have ever followed by the end of day `age` of the account; its first day is 0."""
         return 0 if age < 0 else 40 + self.messages_per_day * (800 + age) // 40
 
     def volume(self, day: dt.date) -> int:
-        """How many messages the day brings: 0 before the account's start and on silent days, at least 1 else."""
+        """Return the number of messages on a day: 0 before the account's start and on silent days, else at least 1."""
         age = (day - self.start).days
         if age < 0 or self._share(day, "silent", 10**9) < int(self.silent_share * 10**9):
             return 0
@@ -77,7 +78,7 @@ class People:
         return max(1, (exact + self._share(day, "rounding", 10**9)) // 10**9)
 
     def _ranges(self, age: int) -> list[tuple[int, int, int]]:
-        """For each kind of follower the number of the first to be drawn, the step to the next, and how many follow."""
+        """Return for each kind of follower the number of the first to draw, the step to the next, and their count."""
         joined = self.joined(age)
         ranges: list[tuple[int, int, int]] = []
         for kind, stay in enumerate(FOLLOWS_FOR):
@@ -89,7 +90,7 @@ class People:
         return ranges
 
     def _senders(self, day: dt.date, count: int) -> list[int]:
-        """The people of `count` visits; squaring the draw prefers old regulars and those who have just come."""
+        """Return the user of each of `count` visits; the squared draw favours old regulars and newcomers."""
         ranges = self._ranges((day - self.start).days)
         kinds = self._noise(day, "kinds", count).translate(KIND_OF_A_SENDER)
         draws = struct.unpack(f"<{count}I", self._noise(day, "people", 4 * count))
@@ -99,7 +100,7 @@ class People:
         ]
 
     def day(self, day: dt.date, volume: int) -> Day:
-        """The first `volume` messages of a day; more or fewer of them leave the others as they were."""
+        """Return the first `volume` messages of a day; a larger `volume` adds messages and changes none."""
         mood = mood_of(day)
         each = self._noise(day, "sizes", volume).translate(MESSAGES_OF_A_SENDER)
         visits = bisect_left(list(accumulate(each)), volume) + 1 if volume else 0

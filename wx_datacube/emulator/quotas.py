@@ -1,6 +1,6 @@
-"""Quotas: calls a Beijing day and a minute, counted by endpoint.
+"""Quotas: counters of calls per Beijing day and per minute, by endpoint.
 
-Add a limit here. What the limits are is in `options`; nothing here knows what a call does.
+Add a kind of limit here. The limits themselves are in `options`; nothing here knows what a call does.
 """
 
 import datetime as dt
@@ -12,21 +12,21 @@ from wx_datacube.emulator.errcodes import Refusal
 
 @dataclass(slots=True)
 class Quotas:
-    """What has been used, by name of the call."""
+    """The calls made so far, by name."""
 
     _days: Counter[tuple[str, dt.date]] = field(default_factory=Counter)
     _minutes: Counter[tuple[str, dt.datetime]] = field(default_factory=Counter)
 
     def used(self, call: str, now: dt.datetime) -> int:
-        """Calls of this Beijing day."""
+        """Return the number of calls on the Beijing day of `now`."""
         return self._days[call, now.date()]
 
     def use(self, call: str, now: dt.datetime, calls: int = 1) -> None:
-        """Count calls, also those of programs that the emulator never saw."""
+        """Count calls, including those that other programs are meant to have made."""
         self._days[call, now.date()] += calls
 
     def take(self, call: str, now: dt.datetime, daily: int, a_minute: int | None) -> None:
-        """Count a call, or refuse it: 45009 beyond the day's limit, 45011 beyond the minute's."""
+        """Count a call, or refuse it: 45009 if the day's limit is reached, 45011 if the minute's limit is."""
         if self.used(call, now) >= daily:
             raise Refusal(45009)
         minute = (call, now.replace(second=0, microsecond=0))

@@ -1,7 +1,7 @@
-"""Seasons: how Beijing's weekdays, nights and Chinese festivals colour a day's messages.
+"""Seasons: how weekdays, hours of the day and Chinese festivals change a day's messages.
 
-Add a festival or a pattern here. Nothing here knows an account, its people or an endpoint. Festivals that follow the
-lunar calendar are listed by date as the State Council announced or the calendar fixes them, up to 2035.
+Add a festival or a pattern here. Nothing here knows accounts, people or endpoints. Festivals of the lunar calendar are
+listed by date, up to 2035, as announced by the State Council or computed from the calendar.
 """
 
 import datetime as dt
@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 
 class Mood(NamedTuple):
-    """What a day is like: volume in per mille of an ordinary workday, and byte → value tables for hours and types."""
+    """The pattern of a day.
+
+    `volume` is in per mille of an ordinary workday. `hours` and `types` are tables that map a random byte to a value.
+    """
 
     volume: int
     hours: bytes
@@ -19,7 +22,7 @@ class Mood(NamedTuple):
 
 
 def table(weights: Mapping[int, int]) -> bytes:
-    """256 values in the proportions of `weights`: what `bytes.translate` needs to turn noise into draws."""
+    """Return 256 values in the proportions of `weights`, for use with `bytes.translate` on random bytes."""
     total, reached = sum(weights.values()), 0
     values: list[int] = []
     for value, weight in weights.items():
@@ -82,6 +85,6 @@ def _lunar() -> dict[dt.date, Mood]:
 
 
 def mood_of(day: dt.date) -> Mood:
-    """The mood of a day: festivals before weekends before workdays."""
+    """Return the pattern of a day; festivals take precedence over weekends, and weekends over workdays."""
     ordinary = WEEKEND if day.weekday() >= 5 else WORKDAY
     return _lunar().get(day) or _EVERY_YEAR.get((day.month, day.day), ordinary)

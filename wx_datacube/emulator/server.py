@@ -1,6 +1,7 @@
-"""Server: the emulator on a real socket, in the foreground for the command line or in a thread for tests.
+"""Server: runs the emulator on a real socket, in the foreground for the command line or in a thread for tests.
 
-Nothing here knows what is answered. A port of 0 is a free one. Loopback only, unless another host is asked for.
+Add here what concerns the socket or the server process; the replies are decided elsewhere. Port 0 means any free
+port. The server listens on the loopback interface only, unless another host is given.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ SECONDS_TO_STOP = 1
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that tells when it listens, and ends on a signal without raising it again."""
+    """uvicorn with a callback once it listens; it exits on a signal without raising the signal again."""
 
     def __init__(self, app: ASGIApp, on_listening: Callable[[], None]) -> None:
         super().__init__(
@@ -65,7 +66,7 @@ class _Server(uvicorn.Server):
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named as TCP, since asyncio switches Nagle's algorithm off (40 ms an answer) only where the socket says so.
+    # asyncio disables Nagle's algorithm (40 ms per reply) only on sockets whose protocol is given as TCP.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,9 +87,9 @@ def _url(listening: socket.socket) -> str:
 def serve(
     options: Options, host: str = LOOPBACK, port: int = 0, ready: Callable[[str], None] = lambda _api_url: None
 ) -> None:
-    """Serve in the foreground until Ctrl-C or SIGTERM; `ready` is called with the API's URL once it is listening.
+    """Serve in the foreground until Ctrl-C or SIGTERM; call `ready` with the API's URL once the server listens.
 
-    Raises `OSError` when the port is taken or the host isn't this machine's.
+    Raise `OSError` if the port is in use or the host is not an address of this machine.
     """
     listening = _listen(host, port)
     url = _url(listening)
@@ -97,7 +98,7 @@ def serve(
 
 @contextlib.contextmanager
 def serving(account: Account, host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
-    """Serve from a thread of this process while the context lasts; gives the API's URL."""
+    """Serve from a thread of this process for the duration of the context; yield the API's URL."""
     listening, started = _listen(host, port), threading.Event()
     url = _url(listening)
     server = _Server(make_app(account), started.set)

@@ -1,7 +1,7 @@
-"""Statistics: which rows a window of an endpoint brings at a given moment, or why it is refused.
+"""Statistics: the rows that a request for a window returns at a given moment, or why it is refused.
 
-Add a rule about dates here, with its source. Tokens, quotas and faults are settled before; nothing here reads a clock.
-Source: the rules in WeChat's documentation (span, closed periods, publication) and what its users saw beside them.
+Add a rule about dates here, with its source. Tokens, quotas and faults are handled before; nothing here reads a clock.
+Sources: WeChat's documentation (span, closed periods, publication), and what users observed in addition.
 """
 
 import datetime as dt
@@ -21,9 +21,9 @@ from wx_datacube.emulator.world import Row, World
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 DAY = dt.timedelta(days=1)
 STRAY_DAYS = 700
-"""Strays are up to two years older than their window, the beginning of their month included."""
+"""Stray rows are up to two years older than their window, even after rounding to the start of a month."""
 EARLY = HISTORY_START + 7 * DAY
-"""Windows that begin before this day touch the dirty rows before history."""
+"""Windows that begin before this day can return the dirty rows from before WeChat's history."""
 
 
 def _date(value: object) -> dt.date:
@@ -37,21 +37,21 @@ def _date(value: object) -> dt.date:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one call asks for, both days included."""
+    """The dates that one call asks for, first and last day included."""
 
     endpoint: Endpoint
     begin: dt.date
     end: dt.date
 
     def labels(self) -> Iterator[dt.date]:
-        """Labels that lie in the window."""
+        """Return the labels in the window."""
         period = self.endpoint.period
         inside = takewhile(lambda label: label <= self.end, labels_from(label_of(self.begin, period), period))
         return (label for label in inside if label >= self.begin)
 
 
 def window_of(endpoint: Endpoint, asked: dict[str, object], today: dt.date, one_label: bool) -> Window:
-    """The window of a request's body; refuses dates that are none (61500) or out of range (61501)."""
+    """Return the window in a request's body; refuse malformed dates (61500) and dates out of range (61501)."""
     begin, end = _date(asked.get("begin_date")), _date(asked.get("end_date"))
     window = Window(endpoint, begin, end)
     if end < begin or end >= today or (end - begin).days >= endpoint.max_span_days:
@@ -62,7 +62,7 @@ def window_of(endpoint: Endpoint, asked: dict[str, object], today: dt.date, one_
 
 
 def answer(window: Window, world: World, now: dt.datetime, options: Options) -> str:
-    """The body of a successful answer; refuses unpublished windows with 61503 where the options say so."""
+    """Return the body of a successful reply; refuse unpublished windows with 61503 if the options say so."""
     published, period = [], window.endpoint.period
     labels = list(window.labels())
     for label in labels[:1] if options.partial and period is not Period.DAY else labels:
@@ -83,7 +83,7 @@ def _draw(parts: int, *of: object) -> int:
 
 
 def _stray_rows(window: Window, world: World, options: Options) -> list[str]:
-    """Rows of up to three older labels in a one-day window, as users saw for weeks in August 2022."""
+    """Return rows of up to three older labels in a one-day window, as users saw for weeks in August 2022."""
     if not options.stray_rows or window.begin != window.end:
         return []
     period = window.endpoint.period
@@ -94,7 +94,9 @@ def _stray_rows(window: Window, world: World, options: Options) -> list[str]:
 
 
 def _dirty_rows(window: Window, options: Options) -> list[Row]:
-    """Rows before history: those of the window, and of the last label before it where the window touches its start."""
+    """Return rows from before history: those in the window, and those of the last label before history if the window
+    reaches the start of history.
+    """
     if not options.dirty_rows or window.begin >= EARLY:
         return []
     labels = set(window.labels())

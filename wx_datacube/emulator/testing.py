@@ -7,8 +7,8 @@
             my_client(emulated.api_url, emulated.appid, emulated.secret)
             assert len(emulated.control.calls("getupstreammsg")) == 1
 
-Options are the fields of `options.Options`. As a pytest fixture: `yield from` is not needed, `with wechat() as it:
-yield it` is. Add a method to `Control` for every new call of `control`.
+The arguments are the fields of `options.Options`. In a pytest fixture, write `with wechat() as it: yield it`. Add a
+method to `Control` for every new call of `control`.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from wx_datacube.emulator.world import World
 
 
 class Control:
-    """The controls of a running emulator, in this process or any other. Wrong values raise `ValueError`."""
+    """The controls of a running emulator, in this process or another. Wrong values raise `ValueError`."""
 
     def __init__(self, api_url: str) -> None:
         self._host = urlsplit(api_url).netloc
@@ -50,86 +50,89 @@ class Control:
         return found
 
     def state(self) -> dict[str, Any]:
-        """`now`, `frozen`, `calls`, `in_flight`, `most_in_flight`, and `limits` by call."""
+        """Return `now`, `frozen`, `calls`, `in_flight`, `most_in_flight`, and `limits` by call."""
         return dict(self._ask("GET", "state"))
 
     def options(self) -> Options:
-        """The options now in force."""
+        """Return the current options."""
         return Options().changed(self._ask("GET", "options"))
 
     def set(self, **options: object) -> None:
-        """Change any options (`options.Options`) while it runs; None restores a default."""
+        """Change options (see `options.Options`) while the emulator runs; None restores a default."""
         self._ask("POST", "options", **{name: _plain(value) for name, value in options.items()})
 
     def now(self) -> dt.datetime:
-        """The emulator's present moment, naive Beijing time."""
+        """Return the emulator's current time, naive Beijing time."""
         return dt.datetime.fromisoformat(self.state()["now"])
 
     def set_clock(self, moment: dt.datetime | str | None, *, frozen: bool = False) -> None:
-        """Go on from a moment (naive Beijing time), or stand still there; None is the real present."""
+        """Set the clock to a moment (naive Beijing time), running or frozen; None means the real current time."""
         self.set(clock=moment, frozen=frozen)
 
     def advance(self, by: dt.timedelta) -> None:
-        """Move the clock on."""
+        """Move the clock forward."""
         self._ask("POST", "advance", seconds=by.total_seconds())
 
     def set_quota(self, calls: int, endpoint: str | None = None) -> None:
-        """Another daily quota: of one endpoint, or of all that have none of their own."""
+        """Change the daily quota of one endpoint, or of all endpoints that have no quota of their own."""
         if endpoint is None:
             return self.set(quota=calls)
         own = {**dict(self.options().endpoint_quota), endpoint: calls}
         return self.set(endpoint_quota=[list(pair) for pair in own.items()])
 
     def use_quota(self, endpoint: str, calls: int) -> None:
-        """Calls that another program of the account has made today."""
+        """Count calls as if another program of the account had made them today."""
         self._ask("POST", "use_quota", endpoint=endpoint, calls=calls)
 
     def used(self, endpoint: str) -> int:
-        """Calls of the emulator's today that count against the endpoint's quota."""
+        """Return how many calls count against the endpoint's quota today, by the emulator's clock."""
         return int(self.state()["limits"][endpoint]["used"])
 
     def set_latency(self, milliseconds: int) -> None:
-        """Time that every answer takes from now on."""
+        """Set how long every reply takes from now on."""
         self.set(latency=milliseconds)
 
     def script(self, target: str, answer: str, *, call: int = 1, last: int | None = None) -> None:
-        """Let the `call`th call of `target` from now on (to the `last`th) be answered so; see `faults.Fault`."""
+        """Give this answer to the `call`th call of `target` from now on, up to the `last`th; see `faults.Fault`."""
         self._add(Fault.of(target, answer, first=call, last=call if last is None else last))
 
     def fault(self, target: str, answer: str, *, probability: float = 1.0) -> None:
-        """Let calls of `target` from now on be answered so, each with this probability."""
+        """Give this answer to all calls of `target` from now on, each with this probability."""
         self._add(Fault.of(target, answer, probability=probability))
 
     def _add(self, fault: Fault) -> None:
         self._ask("POST", "script", faults=[str(fault)])
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all faults."""
         self.set(faults=())
 
     def restate(self, day: dt.date, *, factor: float | None = None, delta: int | None = None) -> int:
-        """Revise a day, its hours, week and month; returns its new number of messages."""
+        """Revise the figures of a day and of its hours, week and month; return the day's new number of messages."""
         given = {"factor": factor} if delta is None else {"delta": delta}
         return int(self._ask("POST", "restate", day=day.isoformat(), **given)["messages"])
 
     def revoke_tokens(self, *, sticky: bool = False) -> None:
-        """All tokens given out answer 40001 from now on.
+        """Revoke all tokens: they are answered with 40001 from now on.
 
-        `sticky`: `stable_token` goes on giving out the worthless one until a new one is forced.
+        With `sticky`, `stable_token` keeps returning the revoked token until a refresh is forced.
         """
         self._ask("POST", "revoke_tokens", sticky=sticky)
 
     def calls(self, endpoint: str | None = None) -> list[Call]:
-        """All calls so far, oldest first: of one endpoint, `token`, `stable_token`, `quota`, or of all of them."""
+        """Return the calls so far, oldest first.
+
+        `endpoint` is a statistics endpoint, `token`, `stable_token` or `quota`; None means all of them.
+        """
         wanted = {} if endpoint is None else {"endpoint": endpoint}
         return [Call.from_json(entry) for entry in self._ask("GET", "journal", **wanted)["calls"]]
 
     def statistics_calls(self) -> list[Call]:
-        """The calls of the statistics endpoints so far, oldest first."""
+        """Return the calls to statistics endpoints so far, oldest first."""
         return [call for call in self.calls() if call.endpoint in BY_NAME]
 
     def wait_until_idle(self, seconds: float = 10) -> None:
-        """Return once no call is in flight; raises `TimeoutError`."""
+        """Wait until no call is in flight; raise `TimeoutError` after `seconds`."""
         end = time.monotonic() + seconds
         while self.state()["in_flight"]:
             if time.monotonic() > end:
@@ -141,13 +144,13 @@ class Control:
         self._ask("DELETE", "journal")
 
     def reset(self) -> None:
-        """As it was when it started."""
+        """Restore the state that the emulator started with."""
         self._ask("POST", "reset")
 
 
 @dataclass(frozen=True, slots=True)
 class Emulated:
-    """A running emulator: where it is, who it serves, how it is steered and what is true in it."""
+    """A running emulator: its URL, its controls and its account."""
 
     api_url: str
     control: Control
@@ -165,7 +168,7 @@ class Emulated:
 
     @property
     def world(self) -> World:
-        """The made-up account itself, for figures to compare with."""
+        """The made-up figures, for tests to compare with."""
         return self.account.world
 
     @property
@@ -176,9 +179,9 @@ class Emulated:
 
 @contextlib.contextmanager
 def wechat(**options: object) -> Iterator[Emulated]:
-    """An emulator in a thread of this process, on a free port of 127.0.0.1, while the context lasts.
+    """Run an emulator in a thread of this process, on a free port of 127.0.0.1, for the duration of the context.
 
-    Raises `ValueError` for an option that doesn't exist or can't be read.
+    Raise `ValueError` for an unknown option or a wrong value.
     """
     account = Account(Options().changed(options))
     with serving(account) as api_url:

@@ -1,7 +1,7 @@
-"""Tokens: the two kinds of access token, how they age and how they push each other out.
+"""Tokens: the two kinds of access token, how they expire and how they replace each other.
 
-Add a rule here when it is about a token's life. Who may fetch one (credentials, whitelist, limits) is in `account`.
-Source: WeChat's pages on getAccessToken and getStableAccessToken. The kinds are isolated from each other.
+Add a rule here when it is about a token's lifetime. `account` decides who may fetch one (credentials, whitelist,
+limits). Source: WeChat's pages on getAccessToken and getStableAccessToken. The two kinds don't affect each other.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ SHAPE = re.compile(r"\d{2}_[A-Za-z0-9_-]{100,509}")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token that was given out: from `expires` on it answers 42001, from `replaced` on 40001."""
+    """An issued token: from `expires` on it is answered with 42001, from `replaced` on with 40001."""
 
     text: str
     expires: dt.datetime
@@ -54,16 +54,17 @@ class Tokens:
             self._keep(replace(token, replaced=moment))
 
     def plain(self, now: dt.datetime) -> Token:
-        """A new token of `/cgi-bin/token`; the one before it lives on for five minutes."""
+        """Issue a new token of `/cgi-bin/token`; the previous one stays valid for five minutes."""
         self._replace(self._plain, now + GRACE_OF_THE_OLD)
         self._plain = self._make(now)
         return self._plain
 
     def stable(self, now: dt.datetime, force: bool = False) -> Token:
-        """The token of `/cgi-bin/stable_token`: the same until its last five minutes, unless a new one is forced.
+        """Return the token of `/cgi-bin/stable_token`.
 
-        Forcing replaces the old one at once, but does nothing within 30 seconds of the last time; refused with 45009
-        after 20 times in a Beijing day.
+        It is the same one until its last five minutes, unless a refresh is forced. A forced refresh replaces the old
+        token at once. It does nothing within 30 seconds of the previous one, and is refused with 45009 after 20 in a
+        Beijing day.
         """
         if force and self._may_force(now):
             self._replace(self._stable, now)
@@ -85,9 +86,9 @@ class Tokens:
         return True
 
     def revoke(self, now: dt.datetime, sticky: bool = False) -> None:
-        """Replace every token by one that nobody has been told: all in use answer 40001 from now on.
+        """Revoke every token: all that were issued are answered with 40001 from now on.
 
-        `sticky`: `stable_token` goes on giving out the worthless one until a new one is forced.
+        With `sticky`, `stable_token` keeps returning the revoked token until a refresh is forced.
         """
         self._sticky = sticky
         for token in list(self._given.values()):

@@ -1,7 +1,7 @@
-"""World: the made-up account; the rows of every endpoint are views of the messages that its people send.
+"""World: the made-up account. The rows of every endpoint are computed from the messages that its people send.
 
-Add a family of figures here when the catalog gets one. What people do is decided in `people`; what the API lets
-through, and when, in `statistics`. Nothing here reads a clock: a world knows the past and the future alike.
+Add a family of figures here when the catalog gets one. `people` decides what people do; `statistics` decides what the
+API returns and when. Nothing here reads a clock: a world has figures for past and future days alike.
 """
 
 import datetime as dt
@@ -18,16 +18,16 @@ from wx_datacube.catalog.periods import due_on, label_of, labels_from
 from wx_datacube.emulator.people import Day, People
 
 Row = dict[str, int | str]
-"""A row as WeChat answers it: its fields in the order of real answers."""
+"""A row in WeChat's format, with its fields in the order of real answers."""
 
 BIT_OF_A_TYPE = bytes([0, *(1 << kind for kind in range(8))]).ljust(256, b"\0")
 
 MESSAGES_KEPT = 4_000_000
-"""Messages kept in memory, in whole days; six bytes each."""
+"""Limit of the messages cached in memory, in whole days; each takes six bytes."""
 
 
 class Message(NamedTuple):
-    """A message: number of the user who sent it, hour 0…23 in Beijing time, `msg_type`."""
+    """A message: the number of its sender, the hour (0…23, Beijing time), and `msg_type`."""
 
     user: int
     hour: int
@@ -35,7 +35,7 @@ class Message(NamedTuple):
 
 
 def _pairs(users: Iterable[int], keys: Iterable[int]) -> Iterator[int]:
-    """Each user and key below 256 in one integer: sets of integers are twice as fast as sets of tuples."""
+    """Encode each user and a key below 256 as one integer: sets of integers are twice as fast as sets of tuples."""
     return map(add, map((256).__mul__, users), keys)
 
 
@@ -44,7 +44,7 @@ def _users_of_keys(pairs: set[int]) -> Counter[int]:
 
 
 def _marks(days: list[Day]) -> bytearray:
-    """A byte for every user there may be: a large account's month has millions of messages, too many for sets."""
+    """Return a byte per user: a large account has millions of messages in a month, too many for sets."""
     return bytearray(max((max(day.users) for day in days if day.users), default=0) + 1)
 
 
@@ -101,7 +101,8 @@ def _days_of(label: dt.date, period: Period) -> Iterator[dt.date]:
 class World:
     """A made-up account, the same for the same arguments on every machine.
 
-    `messages_per_day` 3 … 100,000; `silent_share` 0 … 1 of the days bring nothing; nothing happens before `start`.
+    `messages_per_day` is 3 … 100,000. `silent_share`, 0 … 1, is the share of days without messages. There are no
+    messages before `start`.
     """
 
     def __init__(
@@ -125,18 +126,18 @@ class World:
         return self._day(day, self._volume(day))
 
     def messages(self, day: dt.date) -> list[Message]:
-        """Every message of a day, in no particular order: the figures of all endpoints can be counted from these."""
+        """Return every message of a day, in no particular order; all endpoints' figures can be counted from them."""
         columns = self._columns(day)
         return list(map(Message, columns.users, columns.hours, columns.types))
 
     def rows(self, endpoint: Endpoint | str, label: dt.date) -> list[Row]:
-        """The rows of one label, sparse and ordered by their key, whether WeChat would publish them yet or not."""
+        """Return the rows of a label, published or not: only rows that have messages, ordered by key."""
         endpoint = BY_NAME[endpoint] if isinstance(endpoint, str) else endpoint
         days = [self._columns(day) for day in _days_of(label, endpoint.period)]
         return [{"ref_date": label.isoformat(), **figures} for figures in _VIEWS[endpoint.family](days)]
 
     def json(self, endpoint: Endpoint, label: dt.date) -> str:
-        """`rows` as the inside of a JSON list, kept once made."""
+        """Return `rows` as the inside of a JSON list; the result is cached."""
         period = endpoint.period
         revision = tuple((day, n) for day, n in self._restated.items() if label_of(day, period) == label)
         return self._json(endpoint.name, label, revision)
@@ -145,9 +146,9 @@ class World:
         return json.dumps(self.rows(endpoint, label), separators=(",", ":"))[1:-1]
 
     def restate(self, day: dt.date, factor: float | None = None, delta: int | None = None) -> int:
-        """Revise a day, and with it its hours, week and month; returns its new number of messages.
+        """Revise the figures of a day and of its hours, week and month; return the day's new number of messages.
 
-        Give either the `factor` or the `delta` of its messages. A factor always changes at least one message.
+        Give either `factor` or `delta`. A factor always changes the day by at least one message.
         """
         if (factor is None) == (delta is None):
             raise ValueError("restate needs either factor or delta")

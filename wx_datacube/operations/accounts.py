@@ -1,7 +1,7 @@
 """Accounts: which are stored but not configured, and what to change in `.env` after one was renamed or removed.
 
-The commands don't edit `.env`: it may hold other people's settings, or be written by a tool. What is stored of an
-account is the business of `warehouse.accounts`.
+The commands don't edit `.env`: it may hold other people's settings, or be written by a tool. Stored data belongs to
+`warehouse.accounts`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from wx_datacube.warehouse.files import Warehouse
 
 
 def after_renaming(settings: Settings, old: str, new: str) -> str:
-    """Which lines of `.env` follow from a new name."""
+    """Describe the changes in `.env` that follow from a new name."""
     account = _configured(settings, old)
     if account is None:
         if _configured(settings, new):
@@ -31,7 +31,7 @@ def after_renaming(settings: Settings, old: str, new: str) -> str:
 
 
 def after_removal(settings: Settings, name: str) -> str:
-    """Which lines of `.env` are to go with an account."""
+    """Describe what to remove from `.env` together with an account."""
     account = _configured(settings, name)
     if account is None:
         return f"{name} is not configured: nothing is to be changed in .env."
@@ -41,7 +41,7 @@ def after_removal(settings: Settings, name: str) -> str:
 
 
 def not_configured(settings: Settings) -> list[str]:
-    """The accounts that something is stored of and no setting names; of a file that can't be read, none."""
+    """Return the accounts that are stored but not configured; an empty list if the file can't be read."""
     configured = {account.name for account in settings.accounts}
     try:
         with Warehouse(settings.database).reading() as con:
@@ -51,7 +51,7 @@ def not_configured(settings: Settings) -> list[str]:
 
 
 def explain_not_configured(names: Sequence[str]) -> str:
-    """What it means that these accounts are stored and not configured."""
+    """Explain what it means that these accounts are stored but not configured."""
     return (
         f"Stored and not configured: {', '.join(names)}. Nothing is fetched for them. To go on with one, name it in"
         f" WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one); to be rid of it: wx-datacube remove-account {names[0]}"

@@ -1,8 +1,8 @@
-"""Backfill: everything that is to do, fetched as fast as the wire allows, and Dagster runs for what has landed.
+"""Backfill: fetches everything pending as fast as the network allows, with Dagster runs over what has landed.
 
-Fetching is done by threads of this process, an endpoint after the other and two at a time; Dagster's runs over what has
-landed make no call and are somebody else's work (`Runs`), so that neither commits nor Dagster's events leave the wire
-idle. What is to do is decided in `todo`, what to call in `ingest`; the terminal is the business of `terminal`.
+Threads of this process fetch, two parts at a time. The Dagster runs make no call; another process makes them (`Runs`),
+so that neither commits nor Dagster's events leave the network idle. `operations.pending` decides what is to do,
+`ingest` what to call; `cli.backfill` prints.
 """
 
 import datetime as dt
@@ -30,17 +30,19 @@ from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
 
 _ENOUGH = 800
-"""Labels that are worth a Dagster run of their own while more of them are coming: little is left to do at the end."""
+"""Landed labels that get a Dagster run while more are coming, so that little is left to do at the end."""
 
 States = Mapping[dt.date, State]
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a backfill is about: due labels from `start` (None: the whole history) to `end`, of these endpoints.
+    """The due labels that a backfill covers: of these endpoints, from `start` to `end`.
 
-    `labels`, by the endpoints' names, are the only ones where they are given: what a healing asks again, found by what
-    the calls up to `after_call_id` had brought.
+    Without `start` it begins with the history, without `end` it goes to the newest label.
+
+    `labels`, by endpoint name, restricts the backfill to them. They are the labels that `heal` requests again, found
+    from the calls up to `after_call_id`.
     """
 
     start: dt.date | None = None
@@ -51,12 +53,12 @@ class Scope:
     after_call_id: int = 0
 
     def of(self, states: Mapping[str, States]) -> dict[Endpoint, States]:
-        """The states of the labels in scope, by endpoint; hours, the dearest, last."""
+        """Return the states of the labels in scope, by endpoint; hours, which take the most calls, come last."""
         cheap_first = sorted(self.endpoints, key=lambda endpoint: endpoint.family is Family.HOURS)
         return {endpoint: self.within(endpoint, states[endpoint.name]) for endpoint in cheap_first}
 
     def within(self, endpoint: Endpoint, states: States) -> States:
-        """The endpoint's labels in scope."""
+        """Return the states of the endpoint's labels in scope."""
         first, last = self.start or dt.date.min, self.end or dt.date.max
         only = states if self.labels is None else self.labels.get(endpoint.name, frozenset())
         return {label: state for label, state in states.items() if first <= label <= last and label in only}
@@ -64,9 +66,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Labels of an endpoint have landed: its `whole` part of the scope, or a good deal of it.
+    """Labels of an endpoint that have landed: its `whole` part of the scope, or a large share of that.
 
-    Of a whole one, `answered` are the labels that WeChat has answered for in this backfill.
+    For a whole one, `answered` holds the labels that WeChat has answered for in this backfill, or in the refresh that
+    it continues.
     """
 
     endpoint: Endpoint
@@ -76,9 +79,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A Dagster run of an asset has ended: well, or for the reason that `failure` gives.
+    """A Dagster run of an asset that has ended; `failure` gives the reason if it failed.
 
-    `asset` is the endpoint's name, or its whole key where that has a prefix.
+    `asset` is the endpoint's name, or its whole key if that has a prefix.
     """
 
     endpoint: Endpoint
@@ -89,16 +92,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What Dagster has to say first: how many `labels` in scope are to do, and how many it holds as materialized."""
+    """Dagster's state at the start: how many `labels` in scope are to do, and how many it holds as materialized."""
 
     labels: int
     held: int
 
 
 def another_file(held: int, states: Mapping[Endpoint, States], database: Path, account: Account) -> str | None:
-    """What a person is told where the file can't be the one that Dagster's history is about, else None.
+    """Return a warning if the file can't be the one that Dagster's history is about, else None.
 
-    A few labels that were materialized may be missing again: one that was implied, say.
+    A few labels that were materialized may be missing again, such as one that was implied. So the file counts as
+    another one only if it holds fewer than half as many labels as Dagster.
     """
     stored = sum(state is not State.MISSING for labels in states.values() for state in labels.values())
     if stored >= held / 2:
@@ -114,31 +118,34 @@ class Runs(Protocol):
     """Dagster's side of a backfill."""
 
     def backlog(self) -> Backlog:
-        """What is to do, as it was when the backfill began."""
+        """Return what was to do when the backfill began."""
 
     def materialize(self, landed: Batch) -> Iterator[Run]:
-        """Materialize what is stored and not materialized of an endpoint; the runs as they end."""
+        """Materialize what is stored but not materialized of the batch's endpoint; yield the runs as they end."""
 
 
 class Listener(Protocol):
-    """Who wants to know how a backfill gets on; called from several threads."""
+    """Receives the progress of a backfill; called from several threads."""
 
     def planned(self, labels: int, calls: int) -> None:
-        """So many partitions are to do, which takes so many calls at most."""
+        """Receive how many partitions are to do, and how many calls that takes at most."""
 
     def progress(self, news: Progress) -> None:
-        """Something was stored."""
+        """Receive what was stored."""
 
     def said(self, message: str) -> None:
-        """Something a person should know."""
+        """Receive a message for a person."""
 
     def ran(self, run: Run) -> None:
-        """A Dagster run ended well."""
+        """Receive a Dagster run that succeeded."""
 
 
 def check_account(settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> None:
-    """Raise, before anything is made or changed, what would keep a backfill from asking for what it has to."""
-    # The published file may be held by a program that writes into it.
+    """Raise the error that would keep a backfill from fetching, before anything is made or changed.
+
+    Raises `SettingsError` for missing credentials or an AppID stored under another name, and `WarehouseError`.
+    """
+    # `looking()` reads the writer's file: a foreign program may hold the published one open.
     with Warehouse(settings.database).looking() as con:
         states = scope.of(known.states(con, account.name, account.start, now))
         known.require_bound(con, account.name, account.appid)
@@ -148,7 +155,7 @@ def check_account(settings: Settings, account: Account, scope: Scope, now: dt.da
 
 @dataclass(slots=True)
 class Backfill:
-    """One account's backfill; `reports` and `failures` are what it ended with."""
+    """One account's backfill; `reports` and `failures` hold its results."""
 
     runs: Runs
     ingest: Ingest
@@ -158,7 +165,7 @@ class Backfill:
     reports: list[Report] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     hopeless: WeChatError | None = None
-    """Why fetching was given up: something that every endpoint would meet."""
+    """The error that made fetching stop, because every endpoint would meet it."""
     _got_through: bool = True
     _again: dict[Endpoint, RefreshPlan] = field(default_factory=dict)
     _answered: dict[Endpoint, frozenset[dt.date]] = field(default_factory=dict)
@@ -169,13 +176,14 @@ class Backfill:
 
     @property
     def account(self) -> Account:
-        """The account that it is about."""
+        """The account to backfill."""
         return self.ingest.account
 
     def run(self) -> dict[Endpoint, States]:
-        """Do what is to do; returns the state of every label in scope afterwards.
+        """Run the backfill; return the state of every label in scope afterwards.
 
-        What long parts bring in is published on the way, everything at the end, and nothing in between.
+        Long fetches publish as they go, and everything is published at the end. The end of a single fetch doesn't
+        publish.
         """
         try:
             return self._run()
@@ -186,7 +194,7 @@ class Backfill:
         states = self._states()
         ask = self._to_ask(states)
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in ask.items())
-        with self._fetching(ask) as landed:  # at once: Dagster takes a while to say what is to do
+        with self._fetching(ask) as landed:  # begin now: Dagster takes a while to report the backlog
             ahead = self.runs.backlog()
             if warning := another_file(ahead.held, states, self.ingest.warehouse.database, self.account):
                 self.watch.said(warning)
@@ -200,7 +208,7 @@ class Backfill:
         return self._states()
 
     def _states(self) -> dict[Endpoint, States]:
-        """The states of the labels in scope; for readers, too, history begins where the settings say."""
+        """Record the account's AppID and start for readers; return the states of the labels in scope."""
         with self.ingest.warehouse.writing() as con:
             known.bind_account(con, self.account.name, self.account.appid, self.account.start, self.now)
             return self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
@@ -215,7 +223,7 @@ class Backfill:
             self._again = self.ingest.unrecorded_refresh(states, self.scope.after_call_id)
         else:
             self._again = self.ingest.begin_refresh(states, self.scope.start, self.scope.end, self.watch.said)
-        # What was asked before an interruption has perhaps not been materialized since.
+        # Labels that were requested before an interruption may not have been materialized since.
         self._answered = {endpoint: again.done for endpoint, again in self._again.items()}
         return {endpoint: again.left for endpoint, again in self._again.items()}
 
@@ -229,20 +237,21 @@ class Backfill:
 
     @contextmanager
     def _fetching(self, ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[Iterator[Batch]]:
-        """Fetch in the background; gives news each time that an endpoint, or much of one, has landed."""
+        """Fetch in the background; yield an iterator with a batch each time an endpoint, or much of one, has landed."""
         healing = self.scope.labels is not None
         parts = [(each, labels) for each, labels in ask.items() if labels] if healing else list(_in_order(ask))
         news: queue.SimpleQueue[Batch] = queue.SimpleQueue()
-        # Two at a time: while one commits its last answers and plans, the other keeps the wire busy.
+        # Two threads: while one commits its last answers and plans, the other keeps the network busy.
         pool = ThreadPoolExecutor(2, thread_name_prefix="ingest")
         under_way: dict[Endpoint, list[Future[None]]] = {endpoint: [] for endpoint in (*ask, ENDPOINTS[0])}
         waiting: list[Future[None]] = []
         for endpoint, labels in parts:
-            # The newest of every endpoint before the rest of any; days before what silent ones make superfluous;
-            # everything before most of the hours, which would take all calls from the others.
+            # The newest labels of every endpoint come before the rest of any. Days come before the endpoints that need
+            # no call for a silent day. Everything comes before most of the hours, which would take all calls from the
+            # others.
             rest = bool(under_way[endpoint])
             before = [each for found in under_way.values() for each in found[:1]] if rest else []
-            # A day that turns out changed makes everything suspect that was asked before it.
+            # When healing, a day that turns out changed makes everything suspect that was requested before it.
             before += under_way[ENDPOINTS[0]] if endpoint.implied_by_silence or healing else []
             before += waiting if rest and endpoint.family is Family.HOURS else []
             last = labels[0] == ask[endpoint][0]
@@ -268,7 +277,7 @@ class Backfill:
         news: "queue.SimpleQueue[Batch]",
         last: bool,
     ) -> None:
-        """Bring labels in, once what comes before them has ended; the `last` of an endpoint make it whole."""
+        """Fetch labels after the parts in `before` have ended; after the `last` part, queue the endpoint as whole."""
         try:
             wait(before)
             if self.hopeless:
@@ -296,7 +305,7 @@ class Backfill:
                 news.put(self._whole(endpoint))
 
     def _refused(self, endpoint: Endpoint) -> WeChatError | None:
-        """Why no call of the endpoint makes sense before a person has done something, as its newest labels showed."""
+        """Return the error, met by its newest labels, that a person has to fix before the endpoint is called again."""
         errors = [error for report in self.reports if report.endpoint is endpoint for error in report.errors]
         return next((error for error in errors if isinstance(error, NeedsPerson)), None)
 
@@ -304,7 +313,7 @@ class Backfill:
         return Batch(endpoint, True, self._answered.get(endpoint, frozenset()))
 
     def _telling(self, news: "queue.SimpleQueue[Batch]") -> Callable[[Progress], None]:
-        """Progress that also tells each time that enough labels for a Dagster run have landed."""
+        """Return a progress callback that also queues a batch whenever enough labels for a Dagster run have landed."""
         landed = 0
 
         def tell(progress: Progress) -> None:
@@ -318,9 +327,12 @@ class Backfill:
         return tell
 
     def _look_for_the_hopeless(self, report: Report) -> None:
-        """Give up where no token is to be had, the host is down, or twice in a row nothing got through to it."""
+        """Stop fetching if no token can be had, the host is down, or nothing got through to it twice in a row.
+
+        Labels that were not requested prove nothing.
+        """
         error = next((error for error in report.errors if error.attempts), None)
-        if error is None:  # what was not asked says nothing
+        if error is None:  # no call failed
             self._got_through = self._got_through or not report.errors
             return
         deaf = isinstance(error, TryAgain) and all(each.error for each in report.labels)
@@ -331,9 +343,9 @@ class Backfill:
 
 
 def _heard(stored: Sequence[Batch], news: "queue.SimpleQueue[Batch]", asked: int) -> Iterator[Batch]:
-    """What is stored already, then the news until as many endpoints as were `asked` are whole.
+    """Yield what is stored already, then batches until as many endpoints as were `asked` are whole.
 
-    What has come in meanwhile of one endpoint is one piece of news, since a run costs half a second whatever it holds.
+    Batches of one endpoint that arrive in the meantime become one: a run costs half a second, whatever it holds.
     """
     waiting = {landed.endpoint: landed for landed in stored}
     while asked or waiting:
@@ -345,7 +357,7 @@ def _heard(stored: Sequence[Batch], news: "queue.SimpleQueue[Batch]", asked: int
 
 
 def _in_order(ask: Mapping[Endpoint, Sequence[dt.date]]) -> Iterator[tuple[Endpoint, Sequence[dt.date]]]:
-    """Parts to fetch: what one call brings of each endpoint's newest labels, then the rest of each; hours last."""
+    """Yield the parts to fetch: one call's worth of each endpoint's newest labels, then each one's rest; hours last."""
     rest: dict[Endpoint, Sequence[dt.date]] = {}
     for endpoint, labels in ask.items():
         if labels:

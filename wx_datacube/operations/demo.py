@@ -1,7 +1,7 @@
-"""Demo: a made-up account in a folder of its own, so that nothing of yours is read or changed.
+"""Demo: a made-up account in a folder of its own, so that nothing of the real project is read or changed.
 
-`demo_environment` is what its processes see: neither `.env` nor `WX_DATACUBE_*` of the real project. What the demo
-prints is the business of `terminal.demo`.
+`demo_environment` is the environment of the demo's processes: it has neither the `.env` nor the `WX_DATACUBE_*`
+variables of the real project. `cli.demo` prints.
 """
 
 import datetime as dt
@@ -19,9 +19,9 @@ DAYS = 90
 
 
 def demo_folder(project: Path) -> Path:
-    """The demo's project folder, made if need be, with the `dagster.yaml` and `workspace.yaml` of this package.
+    """Return the demo's project folder; make it, and write this package's `dagster.yaml` and `workspace.yaml` into it.
 
-    SettingsError where there are settings in it.
+    Raises `SettingsError` if its `.env` holds anything of its own.
     """
     folder = project / "demo"
     folder.mkdir(exist_ok=True)
@@ -43,7 +43,10 @@ _DOTENV = (
 
 
 def _write(path: Path, text: str) -> None:
-    """In one step: Dagster takes a half-written dagster.yaml for an empty one, and its history goes elsewhere."""
+    """Replace a file in one step.
+
+    Dagster takes a half-written dagster.yaml for an empty one, and would keep its history elsewhere.
+    """
     half = path.with_name(f".{path.name}.{os.getpid()}")
     half.touch(0o600)
     half.write_text(text, "utf-8")
@@ -51,7 +54,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def newest_settled_day(now: dt.datetime) -> dt.date:
-    """The last day of which an empty answer is believed: yesterday, or before noon the day before."""
+    """Return the last day whose empty answer is trusted: yesterday, or before noon the day before."""
     yesterday = now.date() - dt.timedelta(days=1)
     return yesterday if now >= settled_at(yesterday, Period.DAY) else yesterday - dt.timedelta(days=1)
 
@@ -59,7 +62,7 @@ def newest_settled_day(now: dt.datetime) -> dt.date:
 def demo_environment(
     environ: Mapping[str, str], folder: Path, start: dt.date, api_url: str, appid: str, secret: str
 ) -> dict[str, str]:
-    """`environ` for the demo's processes: its own folder, account and emulator, and nothing of the real project."""
+    """Return `environ` for the demo's processes: its own folder, account and emulator, nothing of the real project."""
     kept = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
     ours = {"API_URL": api_url, "APPID": appid, "SECRET": secret, "ACCOUNT": MADE_UP, "START": start.isoformat()}
     return kept | {"DAGSTER_HOME": str(folder)} | {f"{PREFIX}{name}": value for name, value in ours.items()}

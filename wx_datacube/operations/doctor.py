@@ -1,8 +1,8 @@
-"""Doctor: what stands between this machine and its figures, one finding after the other, each with what to do.
+"""Doctor: examines what keeps this machine from its figures; each finding says what to do.
 
-Add a finding where a newcomer got stuck. It only looks: no file is made where nothing is stored. At most one statistics
-call an endpoint is made, for the newest settled label that is missing, so that the call is not wasted, or else for the
-newest one; its answer is kept as that of any call. Dagster's part is in `orchestration.doctor`, which may import it.
+Add a finding where a newcomer got stuck. Doctor makes no file if nothing is stored. It makes at most one statistics
+call per endpoint: for the newest settled label that is missing, so that the call is not wasted, or else for the newest
+stored one. The answer is kept like any other. Dagster's part is in `orchestration.doctor`, which may import it.
 """
 
 import datetime as dt
@@ -25,21 +25,21 @@ from wx_datacube.wechat import Client, Limits
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: whether it is well, and in words, with what to do where it is not."""
+    """One thing examined: whether it is well, and a text that says what to do if it isn't."""
 
     well: bool
     text: str
 
 
 def start_hint(account: Account, begun: known.Beginning) -> str:
-    """When an account's messages began, and what spares it the calls for all that was before."""
+    """Return when an account's messages began, and the setting that saves the calls for the time before."""
     said = f"The first message was on {begun.day}" if begun.landed else f"No message came before {begun.day}"
     setting = f"{account.variable('START')}={begun.day}"
     return f"{said}: {setting} in .env saves the calls for what is before." if begun.saves else f"{said}."
 
 
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Finding]:
-    """Credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
+    """Examine credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
     yield from (Finding(False, warning) for warning in settings.warnings)
     if account.fault is not None:
         yield Finding(False, str(account.fault))
@@ -67,7 +67,7 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
 
 
 def sources(settings: Settings) -> str:
-    """Where the settings come from."""
+    """Return where the settings come from."""
     return (
         f"Settings: the environment{f', and over it {settings.dotenv}' if settings.dotenv else '; there is no .env'}."
     )
@@ -140,9 +140,9 @@ def _endpoint(client: Client, ingest: Ingest, endpoint: Endpoint, now: dt.dateti
 
 
 def _one_call(ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> Report | None:
-    """Ask for the newest settled label that is missing, or else the newest: only an answer shows a permission.
+    """Request the newest settled label that is missing, or else the newest stored one; return None if there is none.
 
-    None where there is nothing to ask for.
+    Only an answer shows whether the endpoint is permitted.
     """
     account = ingest.account
     with ingest.warehouse.looking() as con:

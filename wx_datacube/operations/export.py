@@ -1,6 +1,6 @@
-"""Export: every view as a file, for programs that hold a database open and would not see what is published.
+"""Export: writes every view to a file, for programs that keep a database open and so miss later publications.
 
-Nothing here knows a view by its name. See https://duckdb.org/docs/stable/data/overview.
+No view is named here. See https://duckdb.org/docs/stable/data/overview.
 """
 
 import os
@@ -17,10 +17,10 @@ FORMATS = ("parquet", "csv")
 
 
 def export_views(warehouse: Warehouse, folder: Path, form: str, account: str | None = None) -> dict[Path, int]:
-    """Write `<view>.<form>` for every view into `folder`, each in one step; the rows in each file.
+    """Write `<view>.<form>` for every view into `folder`, each in one step; return the number of rows in each file.
 
-    Of one `account`, or of all. Raises `SettingsError` where nothing is stored of it, and `WarehouseError` where
-    nothing is published yet, or the folder can't be written.
+    With `account`, only its rows are written. Raises `SettingsError` if nothing is stored of it, and `WarehouseError`
+    if nothing is published yet or the folder can't be written.
     """
     if not warehouse.database.exists():
         raise WarehouseError(

@@ -1,7 +1,8 @@
-"""To do: which labels a tick or a command has to see to, and as which ranges.
+"""Pending labels: which labels a tick or a command has to process, and in which ranges.
 
-One rule for both: a due label that is missing must be asked for; one that is stored or implied but not materialized
-in this Dagster instance must be materialized, which costs no call. Pure; states and materialized labels are passed in.
+One rule serves both. A due label that is missing must be requested. A label that is stored or implied but not
+materialized in this Dagster instance must be materialized, which costs no call. The functions are pure: states and
+materialized labels are passed in.
 """
 
 import datetime as dt
@@ -12,12 +13,12 @@ from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.warehouse.coverage import State
 
 MERGE_BELOW = 30
-"""Ranges with fewer labels than this between them become one: a run costs more than a few stored labels in it."""
+"""Ranges with fewer labels than this between them are merged: a run costs more than a few stored labels in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Consecutive due labels, `first` to `last`: how many, and how many of them are missing."""
+    """Consecutive due labels, `first` to `last`: how many they are, and how many of them are missing."""
 
     first: dt.date
     last: dt.date
@@ -26,13 +27,16 @@ class Range:
 
 
 def pending_labels(states: Mapping[dt.date, State], materialized: Collection[dt.date]) -> list[dt.date]:
-    """The labels to see to, oldest first, of the due labels in `states`."""
+    """Return the pending labels among the due labels in `states`, oldest first."""
     done = frozenset(materialized)
     return [label for label, state in sorted(states.items()) if state is State.MISSING or label not in done]
 
 
 def ranges(labels: Iterable[dt.date], states: Mapping[dt.date, State]) -> list[Range]:
-    """The labels as few ranges of consecutive due labels, newest first; none holds a missing label not in `labels`."""
+    """Group the labels into as few ranges of consecutive due labels as possible, newest first.
+
+    No range holds a missing label that is not in `labels`.
+    """
     due = sorted(states)
     place = {label: number for number, label in enumerate(due)}
     groups: list[list[dt.date]] = []
@@ -48,11 +52,11 @@ def ranges(labels: Iterable[dt.date], states: Mapping[dt.date, State]) -> list[R
 def together(
     todo: Mapping[Endpoint, Sequence[dt.date]], states: Mapping[str, Mapping[dt.date, State]]
 ) -> dict[tuple[dt.date, dt.date], list[Endpoint]]:
-    """Ranges of labels, by their first and last label, each with the endpoints that one run is to see to.
+    """Return ranges by their first and last label, each with the endpoints that one run covers.
 
-    Hours and distributions of days that are to do go into the run of those days: days come first there, and silent or
-    late ones spare the calls for what depends on them. What else has the same range shares a run, too. `states` are by
-    the endpoints' names.
+    Pending hours and distributions join the run over the days that contain them. Days come first in that run, and
+    silent or late days spare the calls for what depends on them. Other endpoints with the same range share a run, too.
+    `states` are by endpoint name.
     """
     found: dict[tuple[dt.date, dt.date], list[Endpoint]] = {}
     days = ranges(todo.get(ENDPOINTS[0], ()), states[ENDPOINTS[0].name])

@@ -1,7 +1,7 @@
-"""Status: what is there, what is missing and what was called today, for every account and endpoint; no call.
+"""Status: what is there, what is missing and what was called today, for every account and endpoint. It makes no call.
 
-Add a figure of `wx-datacube status` here. It reads the published file only, so it is as fresh as the last
-publication, and needs neither Dagster nor credentials.
+Add a figure of `wx-datacube status` here. It reads only the published file, so it is as fresh as the last publication,
+and it needs neither Dagster nor credentials.
 """
 
 import datetime as dt
@@ -20,12 +20,12 @@ from wx_datacube.warehouse.coverage import Summary
 from wx_datacube.warehouse.files import Connection, Warehouse
 
 DAILY_QUOTA = 1000
-"""Calls a day and endpoint that operators plan with; WeChat documents no number. `doctor` asks for the account's."""
+"""Calls per endpoint per day that operators plan with. WeChat documents no number; `doctor` asks for the account's."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
-    """Due labels of one endpoint by state; `missing_ranges` are the first and last label of each gap."""
+    """Due labels of one endpoint by state; `missing_ranges` holds the first and last label of each gap."""
 
     account: str
     endpoint: str
@@ -39,12 +39,12 @@ class EndpointStatus:
     calls_today: int
     calls_needed: int
     days_needed: int
-    """Days of quota that these calls take, today not counted where it is used up."""
+    """Days of quota that `calls_needed` takes; today counts only if some of its quota is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """All endpoints of an account, what only a person can mend, overdue labels included, and what is worth knowing."""
+    """All endpoints of an account, what only a person can fix (with overdue labels), and what is worth knowing."""
 
     account: str
     appid: str | None
@@ -55,12 +55,12 @@ class AccountStatus:
     notes: list[str]
 
     def as_json(self) -> dict[str, object]:
-        """For `--json`: endpoints by name, dates as `YYYY-MM-DD`."""
+        """Return what `--json` prints: endpoints by name, dates as `YYYY-MM-DD`."""
         return asdict(self) | {"endpoints": {each.endpoint: asdict(each) for each in self.endpoints}}
 
 
 def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = beijing_now) -> list[AccountStatus]:
-    """The status of the accounts by the published file, in one pass; raises `WarehouseError` if it can't be read."""
+    """Read the accounts' status from the published file in one pass; raise `WarehouseError` if it can't be read."""
     if not accounts:
         return []
     now = clock()
@@ -124,7 +124,7 @@ def _endpoint_status(
 
 
 def _misnamed(con: Connection, account: Account) -> list[str]:
-    """That what is stored of the account's AppID has another name, as after `rename-account`."""
+    """Return an error if the account's AppID is stored under another name, as after `rename-account`."""
     try:
         known.require_bound(con, account.name, account.appid)
     except SettingsError as error:
@@ -136,7 +136,7 @@ Errors = Mapping[tuple[str, str], Mapping[int, dt.datetime]]
 
 
 def _needs_person(account: Account, errors: Errors) -> list[str]:
-    """What WeChat last said, of each endpoint, that only a person can mend."""
+    """Return, for each endpoint, WeChat's latest error that only a person can fix."""
     found = []
     for endpoint in ENDPOINTS:
         needs = filter(needs_person, errors.get((account.name, endpoint.name), ()))
@@ -146,7 +146,7 @@ def _needs_person(account: Account, errors: Errors) -> list[str]:
 
 
 def _troubles(settings: Settings, account: Account, errors: Errors) -> list[str]:
-    """What else was met that only a person can mend: in the call for a token, in files, in settings."""
+    """Return the other alerts that only a person can fix: about calls for a token, files and settings."""
     told = {
         str(errcode)
         for (name, _), found in errors.items()

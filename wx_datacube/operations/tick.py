@@ -1,6 +1,6 @@
-"""Tick: which labels a scheduled morning run has to see to, and why the others have to wait. Without Dagster.
+"""Tick: which labels a scheduled morning run has to process, and why others wait. It doesn't import Dagster.
 
-It makes no call to WeChat. Add a reason to wait here; which labels are to do at all is decided in `todo`.
+It makes no call to WeChat. Add a reason to wait here; `operations.pending` decides which labels are to do at all.
 """
 
 import datetime as dt
@@ -23,7 +23,7 @@ _ON = "The schedule tries again tomorrow, or at the next tick once `wx-datacube 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What a tick wants: ranges of labels, by first and last, each with its endpoints; and why others have to wait."""
+    """What a tick requests: ranges of labels, by first and last, each with its endpoints; and why other labels wait."""
 
     wanted: Sequence[tuple[tuple[dt.date, dt.date], Sequence[Endpoint]]]
     reasons: Sequence[str]
@@ -38,10 +38,10 @@ def plan_tick(
     now: dt.datetime,
     notify: Callable[[str], None],
 ) -> Tick:
-    """What a tick at `now` has to request for an account, newest first; tells the chat what it did not take before.
+    """Plan what a tick at `now` requests for an account, newest first; send alerts that the chat did not accept before.
 
-    Of `busy` endpoints a run is under way. `materialized` gives the labels from a day on that Dagster holds. Raises
-    `SettingsError` and `WarehouseError`.
+    Endpoints in `busy` have a run under way and wait. `materialized` returns the labels, from a given day on, that
+    Dagster holds as materialized. Raises `SettingsError` and `WarehouseError`.
     """
     configured, midnight = settings.account(account), midnight_of(now)
     troubles = Alerts(settings.database, settings.webhook, lambda: now)
@@ -64,7 +64,8 @@ def plan_tick(
         elif why := configured.own(_stopped_today(errors.get((account, endpoint.name), {}), midnight)):
             reasons.append(f"{endpoint.name}: {why}")
         else:
-            # What is answered with nothing though it can't be nothing is asked for once a day, not at every tick.
+            # WeChat left these labels out, although they can't be empty: they are requested once a day, not at every
+            # tick.
             vain = {each for each in in_vain[endpoint] if states[endpoint.name].get(each) is State.MISSING}
             if vain:
                 reasons.append(f"{endpoint.name}: WeChat left out {min(vain)} today; tomorrow's first tick asks again.")
@@ -75,7 +76,7 @@ def plan_tick(
 
 
 def _stopped_today(errors: dict[int, dt.datetime], midnight: dt.datetime) -> str:
-    """Why no call of an endpoint makes sense today, by its standing errors; empty if it does."""
+    """Return why no call of an endpoint makes sense today, by its standing errors; empty if calls make sense."""
     for errcode, when in reversed(errors.items()):
         meaning = BY_ERRCODE.get(errcode)
         if meaning is not None and needs_person(errcode) and when >= midnight:

@@ -1,5 +1,7 @@
-"""Orchestration: the Dagster layer, which can be read alone. Keys in, metadata, checks and events out.
+"""Orchestration: the Dagster layer, which can be read alone.
 
-`assets` is the factory, `partitions`, `resources`, `checks` and `schedules` what it is made of, `todo` decides what is
-left to do, `runs` looks after runs, and `event_log` makes long ranges fast. No call, row or window is handled here.
+`code_location` builds the definitions from `assets` (the asset factory), `partitions`, `resources`, `checks` and
+`schedules`. `operations.pending` decides what is left to do, `runs` tags runs and ends dead ones, and `event_log` makes
+long ranges fast. Partition keys come in; metadata, check results and events go out. Calls, windows and rows are handled
+in the core, not here.
 """

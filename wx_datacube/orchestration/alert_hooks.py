@@ -1,6 +1,6 @@
-"""Telling: Dagster hooks that note, and tell, what kept a run from its work: files, settings, faults of this program.
+"""Alert hooks: Dagster hooks that record and send an alert when a run fails because of files, settings or a bug.
 
-What WeChat answered is not their business: `Ingest` notes it with the answer. See
+Errors that WeChat returns are not handled here: `Ingest` records them together with the answer. See
 https://docs.dagster.io/guides/build/ops/op-hooks.
 """
 
@@ -16,7 +16,11 @@ from wx_datacube.orchestration.failure import Explained
 
 
 def telling(account: str, subject: str, clock: Clock) -> frozenset[dg.HookDefinition]:
-    """The hooks of whatever `subject` names: an endpoint, a report, the checks."""
+    """Return the failure and success hooks for `subject`: an endpoint's name, `report` or `checks`.
+
+    A failure records and sends an alert. A success resolves the alerts of the subject, and those of a backfill as a
+    whole.
+    """
 
     @dg.failure_hook(name=f"tell_of_{account}_{subject}")
     def failed(context: dg.HookContext) -> None:

@@ -1,7 +1,7 @@
-"""Assets: one factory for all endpoints; an asset is a catalog entry, not code.
+"""Assets: one factory for all endpoints. An asset is a catalog entry, not code.
 
-Add here what every run of an asset does around `Ingest.fetch_missing`: its metadata, its events, its end. Nothing about
-calls, rows or windows belongs here. See https://docs.dagster.io/guides/build/assets.
+Add here what every run of an asset does around `Ingest.fetch_missing`: its metadata, its events, its outcome. Nothing
+about calls, windows or rows belongs here. See https://docs.dagster.io/guides/build/assets.
 """
 
 import datetime as dt
@@ -43,10 +43,11 @@ class FetchConfig(dg.Config):
     """Run configuration of an asset."""
 
     refresh: bool = False
-    """Ask WeChat again for what is stored. 重新获取已保存的数据。"""
+    """Request labels again that are already stored. 重新获取已保存的数据。"""
 
 
-# Where several assets run together, days go before what a silent day makes superfluous, and hours, the dearest, last.
+# When several assets share a run, daily messages go first, because a day without messages spares the calls of the other
+# families. Hours go last, because they take the most calls.
 _PRIORITY = {Family.MESSAGES: 2, Family.SENDERS: 1, Family.HOURS: 0}
 
 
@@ -60,7 +61,7 @@ def build_asset(
     owners: Sequence[str],
     clock: Clock,
 ) -> dg.AssetsDefinition:
-    """The asset of an account's endpoint, keyed `<prefix>/<account>/<endpoint>`."""
+    """Build the asset of one account's endpoint, keyed `<prefix>/<account>/<endpoint>`."""
     key = dg.AssetKey([*prefix, account, endpoint.name])
 
     @dg.asset(
@@ -89,7 +90,7 @@ def build_asset(
 
 
 def resource_key(account: str) -> str:
-    """The key of an account's `WeChatAccount` resource."""
+    """Return the key of an account's `WeChatAccount` resource."""
     return f"wechat_{account}"
 
 
@@ -108,7 +109,11 @@ class _Materialization:
         self._reason = self._run.tags.get(REASON_TAG) if self._run else None
 
     def events(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        """Bring the run's partitions in; events for what is there, and an end that tells the truth."""
+        """Fetch the run's partitions and yield the asset's events.
+
+        If any label is undone, only the labels that are there are materialized, and the step fails unless we retry by
+        ourselves (see `_partial`).
+        """
         if self._run:
             tag_worker(self._context.instance, self._run.run_id)
         settings, report = self._bring_in()
@@ -129,7 +134,10 @@ class _Materialization:
 
     @property
     def _of_a_backfill(self) -> bool:
-        """Whether `wx-datacube backfill` runs this, here and now, which publishes itself; not who runs it once more."""
+        """Whether this process runs the asset for `wx-datacube backfill`, which publishes by itself.
+
+        A backfill's run that is re-executed elsewhere is not such a run: it has to publish.
+        """
         if self._run is None or self._reason not in (Reason.BACKFILL, Reason.REFRESH):
             return False
         return Worker.of_run(self._run) == Worker.of(os.getpid()) is not None
@@ -162,7 +170,7 @@ class _Materialization:
         self, report: Report, rows: dict[str, int], checks: list[dg.AssetCheckResult]
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         self._context.log.info(_summary(report))
-        if self._run is None:  # Dagster finds checks that are inside a result in runs only
+        if self._run is None:  # outside a run, Dagster doesn't look for checks inside a result
             yield dg.MaterializeResult(metadata=rows)
             yield from checks
             return
@@ -170,7 +178,11 @@ class _Materialization:
         yield dg.MaterializeResult(metadata=rows, check_results=checks)
 
     def _partial(self, report: Report, checks: list[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
-        """What landed is logged; the rest fails, unless it only has to wait and we come back for it by ourselves."""
+        """Fail the step because labels are undone; if we retry them by ourselves, yield the checks and don't fail.
+
+        We retry if a schedule or one of our commands launched the run (it has a `Reason`), and every undone label only
+        waits for WeChat to publish it or for tomorrow's quota.
+        """
         if self._reason in list(Reason) and all(isinstance(each.error, _WAITS) for each in report.unresolved):
             self._context.log.info(f"{_summary(report)} {report.errors[0]}")
             yield from checks
@@ -197,7 +209,7 @@ class _Materialization:
         )
 
     def _tell(self, progress: Progress) -> None:
-        """One line a commit, which is one a second; `extra` is for those who send Dagster's logs elsewhere."""
+        """Log one line per commit, which is about one per second; `extra` holds the figures for log collectors."""
         labels = sorted(label for window in progress.stored for label in window.asked)
         stored = f"{labels[0]} to {labels[-1]}, {_counted(len(labels), progress.endpoint)}" if labels else "nothing"
         rate = progress.calls / progress.seconds if progress.seconds else 0.0
@@ -218,7 +230,7 @@ class _Materialization:
 
 
 def _run_of(context: dg.AssetExecutionContext) -> dg.DagsterRun | None:
-    """The run; None where somebody calls the asset directly, as a unit test does."""
+    """Return the run, or None if the asset is called directly, as in a unit test."""
     try:
         return context.run
     except dg.DagsterError:
@@ -236,10 +248,13 @@ def _counted(labels: int, endpoint: Endpoint) -> str:
 
 
 def _partition_metadata(done: LabelReport) -> dict[str, Any]:
-    """What the UI shows for a partition; it plots every number, so what makes no plot is text."""
+    """Return the metadata that the UI shows for a partition.
+
+    Dagster plots every number, so a value that makes no useful plot is text.
+    """
     found = done.coverage
     metadata: dict[str, Any] = {"dagster/partition_row_count": found.rows}
-    if found.messages is not None:  # distributions have none
+    if found.messages is not None:  # distributions have no message count
         metadata["messages"] = found.messages
     metadata["users" if found.messages is None else "users_at_least"] = found.users
     metadata["state"] = _STATES[found.state]
@@ -281,7 +296,7 @@ def _definition_metadata(endpoint: Endpoint) -> dict[str, Any]:
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/code_references": dg.CodeReferencesMetadataValue(
             code_references=[
-                dg.LocalFileCodeReference(file_path=catalog.__file__, label="catalog.py"),
+                dg.LocalFileCodeReference(file_path=catalog.__file__, label="endpoints.py"),
                 dg.LocalFileCodeReference(file_path=__file__, label="assets.py"),
             ]
         ),

@@ -1,7 +1,7 @@
-"""Dagster's process: the runs of a backfill, made by a process of their own and asked for through a pipe.
+"""Backfill process: makes the Dagster runs of a backfill in a child process, requested through a pipe.
 
-This side imports no Dagster, so that fetching begins at once; the other is `orchestration.materialize`. Nothing else
-belongs here.
+This side doesn't import Dagster, so that fetching begins at once; the other side is `orchestration.materialize`. Add
+here only what starts, drives or ends the child process.
 """
 
 import datetime as dt
@@ -19,18 +19,20 @@ from wx_datacube.errors import WxDatacubeError
 from wx_datacube.operations.backfill import Backlog, Batch, Run, Scope
 
 SECONDS_TO_END = 30
-"""How long the run under way may still take when nobody waits for it any more."""
+"""Seconds that the current run may still take after the parent is done with the process, or dead."""
 
-# One event for all that a run plans, not one a partition: 2 s less in twelve years, and a run that fails leaves what
-# had landed earlier as it was. Only here: the page of a backfill from the UI counts on the others.
+# Emit one planned event per run instead of one per partition. This saves 2 s in twelve years, and a run that fails
+# leaves partitions that were materialized earlier as they were. It is set only here, because the page of a backfill
+# launched from the UI relies on the events per partition.
 _ENVIRONMENT = {"DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1"}
 
 
 class DagsterProcess:
-    """`backfill.Runs` in the Dagster instance of a project, as a context manager over the process that makes them.
+    """`operations.backfill.Runs` in a project's Dagster instance: a context manager over the process that makes them.
 
-    It is in a process group of its own: Ctrl-C reaches us alone, and the run that is under way ends well. It ends at
-    most `SECONDS_TO_END` after we are done with it or dead: the kernel then closes our end of its second pipe.
+    The child has a process group of its own, so Ctrl-C reaches only this process and the current run can finish. The
+    child ends at most `SECONDS_TO_END` after this process is done with it or dead: the kernel then closes this
+    process's end of a second pipe.
     """
 
     def __init__(self, settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> None:
@@ -62,12 +64,15 @@ class DagsterProcess:
             raise
 
     def backlog(self) -> Backlog:
-        """What was to do when the process began."""
+        """Return the backlog as it was when the child process began."""
         found: Backlog = self._receive()
         return found
 
     def materialize(self, landed: Batch) -> Iterator[Run]:
-        """Have what landed materialized; the runs as they end."""
+        """Materialize a batch in the child process; yield its runs as they end.
+
+        Raises the `WxDatacubeError` that the child met, or one that says the child is gone.
+        """
         with self._gone_is_an_error():
             self._connection.send(landed)
         while (run := self._receive()) is not None:

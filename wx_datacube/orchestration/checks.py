@@ -1,8 +1,8 @@
-"""Checks: the warehouse's checks as Dagster shows them.
+"""Checks: the warehouse's checks as Dagster asset checks.
 
-A new check is an entry of `warehouse.checks.CHECKS`, not code here. They are whole-table checks that belong to the
-asset's own op: partitioned ones leave results on no partition, and separate ones are not evaluated when the step
-failed. See https://docs.dagster.io/guides/test/asset-checks.
+A new check is an entry of `warehouse.checks.CHECKS`, not code here. Each check covers the whole table and is evaluated
+by its asset's own op: a partitioned check leaves its result on no partition, and a separate check is not evaluated if
+the step failed. See https://docs.dagster.io/guides/test/asset-checks.
 """
 
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.warehouse.checks import By, Check, CheckContext, Finding, checks_of, concerned, extent, run_check
 
 _SHOWN = 8
-"""Rows beside a check: as text, since Dagster hides Markdown behind a link there."""
+"""Rows shown with a check result. They are text, since Dagster hides Markdown behind a link there."""
 _WIDTH = 120
-"""Characters of a row."""
+"""Most characters of a finding that a row shows."""
 _ROWS, _HOW, _CALLS, _DATES = "rows", "how to heal", "calls to heal", "dates"
 
 
 def check_specs(key: dg.AssetKey, endpoint: Endpoint) -> list[dg.AssetCheckSpec]:
-    """The specs of an asset's checks; none of them blocks what is downstream."""
+    """Return the specs of an asset's checks; none of them blocks downstream assets."""
     return [dg.AssetCheckSpec(check.name, asset=key, description=check.description) for check in checks_of(endpoint)]
 
 
 def check_results(evidence: CheckContext, endpoint: Endpoint, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-    """Every check of an asset, judged by the evidence."""
+    """Run every check of an asset on the check context `evidence`."""
     for check in checks_of(endpoint):
         found = run_check(check, evidence, endpoint)
         findings = [each for each in found if not each.informational]
@@ -42,7 +42,7 @@ def check_results(evidence: CheckContext, endpoint: Endpoint, key: dg.AssetKey) 
 
 
 def in_short(result: dg.AssetCheckResult) -> str:
-    """A failed check as one line for a log or a chat, with the commands that heal it."""
+    """Format a failed check as one line for a log or a chat, with the commands that heal it."""
     assert result.asset_key is not None
     shown = {name: value.value for name, value in (result.metadata or {}).items() if name in (_ROWS, _HOW)}
     first = str(shown.get(_ROWS, "")).partition("\n")[0]
@@ -52,13 +52,13 @@ def in_short(result: dg.AssetCheckResult) -> str:
 
 
 def subjects(result: dg.AssetCheckResult, endpoint: str) -> list[str]:
-    """What a failed check of an endpoint is about: the dates where asking again heals it, else the endpoint alone."""
+    """Return the subjects of a failed check's alert: one per date that a new request can heal, else the endpoint."""
     dates = (result.metadata or {}).get(_DATES)
     return [f"{endpoint} {each}" for each in str(dates.value).split()] if dates else [endpoint]
 
 
 def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
-    """A result as an event to be logged, where no op returns it."""
+    """Convert a result to the event to log if no asset returns the result."""
     assert result.asset_key is not None
     assert result.check_name is not None
     return dg.AssetCheckEvaluation(
@@ -98,7 +98,7 @@ def _metadata(check: Check, key: dg.AssetKey, findings: list[Finding]) -> dict[s
 
 
 def _commands(check: Check, key: dg.AssetKey, findings: list[Finding]) -> list[str]:
-    """The command that heals; where dates matter, one for each endpoint concerned."""
+    """Return the commands that heal the findings, one per endpoint if the command takes a range of dates."""
     command, account = f"wx-datacube {check.cure.command}", key.path[-2]
     names = dict.fromkeys(finding.endpoint for finding in findings)
     by_endpoint = {name: [each for each in findings if each.endpoint == name] for name in names}

@@ -1,7 +1,7 @@
-"""Forgetting: what Dagster's instance still holds of an account that is called otherwise now, or is no more.
+"""Cleanup: removes what Dagster's instance still holds of an account that was renamed or removed.
 
-Its assets have no definition any more, but a history, and stay in the catalog for it; a run of it that waits in the
-queue would fail on code that is gone. Runs that have ended are left as they are.
+The account's assets have no definition any more, but Dagster lists them as long as they have a history. A queued run of
+the account would fail because its code is gone. Runs that have ended are left as they are.
 """
 
 import dagster as dg
@@ -15,9 +15,9 @@ from wx_datacube.orchestration.runs import QUEUED
 
 
 def forget_account(settings: Settings, account: str) -> str | None:
-    """Wipe the history of an account's assets in the project's instance, and end its queued runs.
+    """Wipe the history of an account's assets in the project's instance, and mark its queued runs as failed.
 
-    Returns why that didn't work, where it didn't.
+    Return the reason if this failed, else None.
     """
     try:
         with project_instance(settings.require_project()) as instance:
@@ -32,7 +32,7 @@ def forget_account(settings: Settings, account: str) -> str | None:
 
 
 def is_remembered(settings: Settings, account: str) -> bool:
-    """Whether the project's instance holds a history of any asset of the account; of one that doesn't open, not."""
+    """Return whether the project's instance holds a history of the account; False if the instance doesn't open."""
     try:
         with project_instance(settings.require_project()) as instance:
             return bool(_with_history(instance, account))
@@ -48,9 +48,9 @@ def _is_of(key: dg.AssetKey, folders: set[tuple[str, ...]]) -> bool:
 
 
 def _folders(instance: dg.DagsterInstance, account: str) -> set[tuple[str, ...]]:
-    """What comes before `/<endpoint>` in the account's keys: `<account>`, and with each prefix that it has had.
+    """Return the folders of the account's asset keys: `<account>`, and `<prefix>/<account>` for each prefix it has had.
 
-    A prefix is known by the history of an endpoint: `crm/<account>/report` alone is somebody else's asset.
+    A prefix counts only if an endpoint has a history under it: `crm/<account>/report` alone is another project's asset.
     """
     return {(account,)} | {(*prefix, account) for prefix in known_prefixes(instance, account)}
 

@@ -1,6 +1,7 @@
-"""Code location: assets, checks, schedules and resources of every account, for this project or inside another.
+"""Code location: assets, checks, schedules and resources of every account, for this project or inside another one.
 
-`build_defs` puts together what the other modules of this package build. Its public path is `wx_datacube.definitions`.
+`build_defs` combines what the other modules of this package build; its public path is `wx_datacube.definitions`. Add
+here how the parts fit together. A new part belongs in a module of its own.
 """
 
 import re
@@ -35,13 +36,15 @@ def build_defs(
     cron_schedule: str = MORNINGS,
     clock: Clock = beijing_now,
 ) -> dg.Definitions:
-    """Seven assets, their checks, four schedules and the resources of every account; a report with the extra `report`.
+    """Build each account's seven assets, checks, four schedules and resources; with the extra `report`, its report.
 
-    `accounts` are names as in the settings, or one name (None: all that are configured); SettingsError where one is not
-    configured. `key_prefix` comes before asset keys and before the names of jobs and schedules. `resources` override
-    ours by key: `wechat_<account>` (a `WeChatAccount`) and `duckdb_key` (the published file, read-only; another key
-    where yours is taken). Any other setting that is wrong doesn't keep the code location from loading: a warning says
-    so, and so does each run.
+    `accounts` are account names as in the settings, or one name; None means all configured accounts. `key_prefix` goes
+    before asset keys and before the names of jobs and schedules. `resources` override ours by key: `wechat_<account>`
+    (a `WeChatAccount`) and `duckdb_key` (the published file, read-only). Pass another `duckdb_key` if your project
+    already uses that key.
+
+    Raises `SettingsError` if an account is not configured or `key_prefix` is wrong. Any other wrong setting doesn't
+    keep the code location from loading: a warning reports it, and every run fails with it.
     """
     settings, configured = _settings()
     prefix = [key_prefix] if isinstance(key_prefix, str) else [*key_prefix]
@@ -58,9 +61,10 @@ def build_defs(
 
 
 def _settings() -> tuple[Settings | None, Sequence[Account]]:
-    """The settings, None where they are wrong, and the accounts in any case.
+    """Return the settings, or None if they are wrong, and in either case the accounts.
 
-    Without accounts, Dagster would forget after twelve hours that schedules it no longer finds were on.
+    If no account were returned, its schedules would disappear, and after twelve hours Dagster would forget that they
+    were on.
     """
     try:
         settings = load_settings()
@@ -71,7 +75,7 @@ def _settings() -> tuple[Settings | None, Sequence[Account]]:
 
 
 def _chosen(accounts: Sequence[str] | str | None, configured: Sequence[Account]) -> list[Account]:
-    """The configured accounts of these names; SettingsError for a name that isn't, or for no name at all."""
+    """Return the configured accounts with these names; raise `SettingsError` for an unknown name or an empty list."""
     if accounts is None:
         return [*configured]
     by_name = {each.name: each for each in configured}
@@ -111,7 +115,8 @@ def _account_defs(
 ) -> dg.Definitions:
     name, own_resource = account.name, resource_key(account.name)
     with warnings.catch_warnings():
-        # Dagster calls backfill policies beta, at every load; this project is built on them and tested with them.
+        # Dagster warns at every load that backfill policies are beta. This project is built on them and tested with
+        # them.
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = {
             each.name: build_asset(name, each, account.start, prefix=prefix, group=group, owners=owners, clock=clock)

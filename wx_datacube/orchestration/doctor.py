@@ -1,6 +1,6 @@
-"""Doctor: what Dagster has to say: does its instance open, and are the schedules on?
+"""Doctor: examines Dagster: whether its instance opens, and whether the schedules are on.
 
-Everything about WeChat and files is in `wx_datacube.operations.doctor`.
+Add a finding here if it needs Dagster. Findings about WeChat and files are in `wx_datacube.operations.doctor`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from wx_datacube.warehouse.files import Warehouse
 
 
 def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
-    """Whether the project's Dagster instance opens, and which of the account's schedules are switched on."""
+    """Yield whether the project's Dagster instance opens, fits the database, and has the account's schedules on."""
     try:
         with project_instance(settings.require_project()) as instance:
             running = {state.name for state in instance.all_instigator_state() if state.is_running}
@@ -36,7 +36,7 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Finding]:
 
 
 def _schedules(running: set[str], account: str, own: str) -> Finding:
-    """Which schedules are on, by whatever prefix; `own` is what the names of those begin with that are not."""
+    """Return which schedules are on, under any prefix; `own` is the name stem for those that are off."""
     on: list[str] = []
     off: list[str] = []
     for what in (*(period.adverb for period in Period), "checks"):
@@ -57,7 +57,7 @@ def _another_file(
         with Warehouse(settings.database).looking() as con:
             states = scope.of(known.states(con, account.name, account.start, now))
     except WarehouseError:
-        return  # which is said of the files
+        return  # `operations.doctor` reports it
     runs = [DagsterRuns(instance, settings, account, scope, now, prefix) for prefix in prefixes]
     held = max(sum(map(len, each.held(states).values())) for each in runs)
     if warning := another_file(held, states, settings.database, account):

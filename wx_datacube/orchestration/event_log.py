@@ -1,9 +1,10 @@
-"""Event log: Dagster's SQLite storage, with the events of a batch in one transaction a file instead of several each.
+"""Event log: Dagster's SQLite storage, with one transaction per file for a batch of events.
 
-Stock storage opens, commits and closes two databases for every event: 75 s for the events of 4,018 partitions that
-take 3 s to fetch (Dagster's issue #18789). Here both databases stay open for a batch, and stock's own code does the
-rest through them. Add here what makes storing events fast or safe; what the events say belongs to the assets. Named in
-`dagster.yaml`; with `failure` the only module that may import `dagster._…`, late where another Dagster may differ.
+Stock storage opens, commits and closes two databases for every event: 75 s for the events of 4,018 partitions that take
+3 s to fetch (Dagster's issue #18789). Here both databases stay open for a batch, and stock code does the rest through
+them. Add here what makes storing events fast or safe; what events contain belongs to the assets. `dagster.yaml` names
+the class. Only this module and `failure` may import `dagster._…`; imports that may fail on another version of Dagster
+are made inside the functions that need them.
 """
 
 import functools
@@ -30,15 +31,15 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 else:
     try:
-        # As Dagster's documentation of dagster.yaml names it.
+        # The path that Dagster's documentation of dagster.yaml gives.
         from dagster._core.storage.event_log import SqliteEventLogStorage
     except ImportError:
-        # It has moved. Whoever loads our assets must not fail for that: an instance knows what its storage is.
+        # The class has moved. Loading our assets must not fail for that, so take the class from an instance.
         with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
             SqliteEventLogStorage = type(instance.event_log_storage)
 
 BATCH_SIZE = 500
-"""Events a transaction, unless DAGSTER_EVENT_BATCH_SIZE says otherwise: others never wait long for the index."""
+"""Events per transaction, unless DAGSTER_EVENT_BATCH_SIZE is set; few, so that others don't wait long for the index."""
 
 _BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 _INDEX = "index"
@@ -47,46 +48,47 @@ _MANY = {
     dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     dg.DagsterEventType.ASSET_OBSERVATION,
 }
-"""What comes once a partition and is worth inserting as a whole; the rest goes through stock's `store_event`."""
+"""Event types that occur once per partition and are inserted in bulk; others go through stock's `store_event`."""
 
 _log = logging.getLogger(__name__)
 
 
 class _ThreadState(threading.local):
-    """What only the thread that writes may see: the others get connections of their own, as in stock storage."""
+    """State of the thread that writes a batch; other threads get connections of their own, as in stock storage."""
 
     open: Mapping[str, "Connection"] | None = None
     waiting: list[dg.EventLogEntry] | None = None
 
 
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
-    """SQLite event log that stores a batch of events as one transaction for its run and one for the shared index.
+    """SQLite event log that stores a batch of events in one transaction for its run and one for the shared index.
 
-    Behaves as `SqliteEventLogStorage` on a Dagster minor that it was not tested with, and says so in one line.
+    On a minor version of Dagster that it was not tested with, it behaves as `SqliteEventLogStorage` and logs one
+    warning.
     """
 
     tested_minor = "1.13"
     """The minor version of Dagster whose storage this class was compared with, event by event."""
 
     def __init__(self, base_dir: str, inst_data: "ConfigurableClassData | None" = None) -> None:
-        """Open, or set up, the event log in `base_dir`; processes that meet a fresh folder set it up in turn."""
+        """Open the event log in `base_dir`, or set it up; a lock lets one process at a time set up a fresh folder."""
         self._thread = _ThreadState()
         self._batching = _is_tested(self.tested_minor, dg.__version__)
         with locked_for_set_up(Path(base_dir) / "set-up.lock"):
             super().__init__(base_dir, inst_data)
         if self._batching:
-            # A batch holds two databases at once.
+            # A batch opens two connections in one thread, and each takes this lock.
             self._db_lock = threading.RLock()  # type: ignore[assignment]  # stock declares it as a plain Lock
-            # Read again for every event, and inherited by the servers and runs that this process starts.
+            # Dagster reads the variable for every event. Servers and runs that this process starts inherit it.
             os.environ.setdefault(_BATCH_SIZE_VARIABLE, str(BATCH_SIZE))
 
     @classmethod
     def from_config_value(cls, inst_data: "ConfigurableClassData | None", config_value: Mapping[str, Any]) -> Self:
-        """Called by Dagster with the `config` of dagster.yaml."""
+        """Create the storage from the `config` of dagster.yaml; Dagster calls this."""
         return cls(inst_data=inst_data, **config_value)
 
     def store_event(self, event: dg.EventLogEntry) -> None:
-        """Store one event, or keep it for its batch inside `together`."""
+        """Store one event; inside `together`, add it to the batch."""
         waiting = self._thread.waiting
         if waiting is None:
             super().store_event(event)
@@ -96,7 +98,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             self._store_waiting(waiting)
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
-        """Store events all or none, so that Dagster can store them one by one where this fails."""
+        """Store the events of a run all or none, so that Dagster can store them one by one if this fails."""
         if not self._batching:
             super().store_event_batch(events)
             return
@@ -112,7 +114,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Store the events that this thread logs inside in batches, the last one on leaving."""
+        """Store the events that this thread logs inside in batches, the last one on exit."""
         if not self._batching or self._thread.waiting is not None:
             yield
             return
@@ -129,27 +131,29 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         waiting.clear()
         try:
             self.store_event_batch(events)
-        except Exception:  # as Dagster does for its own batches: a bad event must not take the good ones with it
+        except Exception:  # as Dagster does for its own batches: one bad event must not lose the others
             _log.warning("Storing %d events together failed, storing them one by one", len(events), exc_info=True)
             for event in events:
                 super().store_event(event)
 
     def _store_many(self, run: "Connection", index: "Connection", events: list[dg.EventLogEntry]) -> None:
-        """What stock does for each of these events, with one statement instead of one an event."""
+        """Do what stock does for each of these events, with one statement instead of one per event."""
         table = self.prepare_insert_event(events[0]).table
         rows = [self._event_to_row(event) for event in events]
         run.execute(table.insert(), rows)
         index.execute(table.insert(), rows)
         last_id = _newest_id(index, table)
-        ids = range(last_id - len(events) + 1, last_id + 1)  # SQLite counts on from the highest; nobody else may write
+        ids = range(last_id - len(events) + 1, last_id + 1)  # ids are consecutive: no other process can write
         self._store_asset_event_tags(index, events, ids)
         for event, event_id in _newest_of_each_kind(events, ids):
             self._store_asset_event(index, event, event_id)
 
     def _store_asset_check_evaluation_planned(self, event: dg.EventLogEntry, event_id: int | None) -> None:
-        """Stock writes the whole event once more for every partition: half of a history's size, and read by nobody.
+        """Store a row per partition without the event.
 
-        It is in the log itself; what comes in its place, when the check is judged, is stored as in stock.
+        Stock stores the whole event again for every partition. That is half the size of a history, and nothing reads
+        it: the event is in the log itself. When the check is evaluated, the result that replaces the row is stored as
+        in stock.
         """
         planned: Any = event.get_dagster_event().event_specific_data
         if self._thread.open is None or planned.partitions_subset is None:
@@ -171,10 +175,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def _open(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> Iterator[tuple["Connection", "Connection"]]:
-        """Both databases, for the events that this thread stores inside: both committed at the end, or neither.
+        """Open both databases for the events that this thread stores inside; commit both at the end, or neither.
 
-        The run's own file is committed first: if the index, which all runs share, then fails, the run's events are
-        taken back. Dagster stores the batch again, event by event, and none may be there twice.
+        The run's own file is committed first. If the index, which all runs share, then fails, the run's events are
+        deleted again: Dagster stores the batch once more, event by event, and no event may be there twice.
         """
         table, committed = self.prepare_insert_event(events[0]).table, None
         try:
@@ -189,10 +193,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
                 committed = newest
         except BaseException as error:
             if committed is not None:
-                with super()._connect(run_id) as run:  # it wrote them under SQLite's lock: they have the last ids
+                with super()._connect(run_id) as run:  # written under SQLite's lock, so the batch has the last ids
                     run.execute(table.delete().where(table.c.id > committed - len(events), table.c.id <= committed))
             if isinstance(error, StatementError):
-                error.hide_parameters = True  # Dagster prints it, and a batch of events is no message
+                error.hide_parameters = True  # Dagster prints the error, and the parameters are the whole batch
             raise
 
     @contextmanager
@@ -206,7 +210,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
 @contextmanager
 def stored_together(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Let the events logged inside, by this thread, share transactions; on any other storage each has its own."""
+    """Store the events that this thread logs inside in shared transactions; other storages store each on its own."""
     storage = instance.event_log_storage
     if isinstance(storage, BatchedSqliteEventLogStorage):
         with storage.together():
@@ -216,9 +220,9 @@ def stored_together(instance: dg.DagsterInstance) -> Iterator[None]:
 
 
 def add_metadata(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give each partition of the running asset its metadata: `add_asset_metadata` in time linear in their number.
+    """Add metadata to each partition of the running asset, in time linear in their number.
 
-    Dagster's own copies all that was added before on every call: 2 s for 4,376 partitions.
+    On every call, Dagster's own `add_asset_metadata` copies all that was added before: 2 s for 4,376 partitions.
     """
     if not is_tested():
         for partition_key, values in metadata.items():
@@ -234,7 +238,7 @@ def add_metadata(context: dg.AssetExecutionContext, metadata: Mapping[str, Mappi
 
 
 def is_on_this_machine(instance: dg.DagsterInstance) -> bool:
-    """Whether all runs of the instance are of this machine: SQLite's files are on a local disk."""
+    """Return whether all runs of the instance are on this machine: SQLite's files are on a local disk."""
     return isinstance(instance.event_log_storage, SqliteEventLogStorage)
 
 
@@ -249,7 +253,7 @@ def _is_one_of_many(event: dg.EventLogEntry) -> bool:
 def _newest_of_each_kind(
     events: Sequence[dg.EventLogEntry], ids: Sequence[int]
 ) -> Iterator[tuple[dg.EventLogEntry, int]]:
-    """The last event of each type and asset, in the order of the log: earlier ones would be overwritten by it."""
+    """Yield the last event of each type and asset, in log order; it would overwrite the earlier ones."""
     newest: dict[tuple[dg.AssetKey | None, str], tuple[dg.EventLogEntry, int]] = {}
     for event, event_id in zip(reversed(events), reversed(ids), strict=True):
         dagster_event = event.get_dagster_event()
@@ -258,13 +262,13 @@ def _newest_of_each_kind(
 
 
 def is_tested() -> bool:
-    """Whether this Dagster is one whose internals we know."""
+    """Return whether this package was tested with the internals of the installed Dagster."""
     return _is_tested(BatchedSqliteEventLogStorage.tested_minor, dg.__version__)
 
 
 @functools.cache
 def _is_tested(tested_minor: str, version: str) -> bool:
-    """Whether `version` belongs to the tested minor; says so once a process where it doesn't."""
+    """Return whether `version` belongs to the tested minor version; if not, log a warning once per process."""
     tested = version.split(".")[:2] == tested_minor.split(".")
     if not tested:
         _log.warning(

@@ -1,8 +1,8 @@
-"""Failure: the end of a run for a reason that is expected, in words and without a stack trace.
+"""Failure: ends a run for an expected reason, with a message and without a stack trace.
 
-Dagster puts the stack of its own functions beside whatever fails a step, and again beside the run: thirty lines that
-say nothing about a used-up quota. It shows none for an error that another process has described, so this one poses as
-such. Nothing else belongs here.
+Dagster adds the stack of its own functions to whatever fails a step, and again to the run: thirty lines that say
+nothing about a used-up quota. It adds none to an error that another process described, so this failure poses as one.
+Nothing else belongs here.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from wx_datacube.orchestration.event_log import is_tested
 
 
 class Explained(dg.Failure):
-    """A failure whose `cause` is an error of ours; no retry policy repeats it."""
+    """A failure whose `cause` is an error of this package; no retry policy repeats it."""
 
     cause: WxDatacubeError
 
@@ -23,7 +23,10 @@ class Explained(dg.Failure):
 def explained_failure(
     cause: WxDatacubeError, description: str | None = None, metadata: Mapping[str, Any] | None = None
 ) -> Explained:
-    """A failure without a stack trace (on an untested Dagster it has one); its text is by default what `cause` says."""
+    """Return a failure without a stack trace; its text defaults to the text of `cause`.
+
+    On an untested version of Dagster, the failure has a stack trace.
+    """
     failure = _failure(description or str(cause), metadata)
     failure.cause = cause
     return failure

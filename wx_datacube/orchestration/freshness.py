@@ -1,7 +1,7 @@
-"""Freshness: until when a run must have materialized an asset, as a badge of Dagster's.
+"""Freshness: the time by which a run must have materialized an asset, which Dagster shows as a badge.
 
-Nothing else belongs here. The badge goes by the time of the newest materialization, whichever partition it was of;
-whether all labels are there is what the check `due_labels_are_there` says. See
+Nothing else belongs here. The badge goes by the newest materialization, of whichever partition. Whether all labels are
+there is the subject of the check `due_labels_are_there`. See
 https://docs.dagster.io/guides/observe/asset-freshness-policies.
 """
 
@@ -19,12 +19,12 @@ _DAYS = {Period.DAY: "* * *", Period.WEEK: "* * 1", Period.MONTH: "1 * *"}
 
 
 def deadline(period: Period) -> str:
-    """When the figures of a period that has ended must be there, as cron has it, Beijing time."""
+    """Return the time by which the figures of an ended period must be there, as a cron expression in Beijing time."""
     return f"{_HOUR.minute} {_HOUR.hour} {_DAYS[period]}"
 
 
-@functools.cache  # Dagster walks along the cron to check it: 10 ms each
+@functools.cache  # Dagster checks a cron expression by iterating over it: 10 ms each
 def freshness_of(period: Period) -> dg.FreshnessPolicy:
-    """Fresh from a materialization on the day that a label is due until the deadline of the next."""
+    """Return the policy: a materialization on the day a label is due is fresh until the next label's deadline."""
     midnight = dt.timedelta(hours=_HOUR.hour, minutes=_HOUR.minute)
     return dg.FreshnessPolicy.cron(deadline_cron=deadline(period), lower_bound_delta=midnight, timezone=BEIJING.key)

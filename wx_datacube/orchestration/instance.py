@@ -1,4 +1,4 @@
-"""Instance: the Dagster instance of a project folder, as `dagster dev` started there would use it.
+"""Instance: the Dagster instance of a project folder, the one that `dagster dev` started there uses.
 
 Nothing else belongs here. See https://docs.dagster.io/deployment/oss/dagster-yaml.
 """
@@ -19,10 +19,11 @@ from wx_datacube.warehouse.locks import locked_for_set_up
 
 @contextmanager
 def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance of `dagster.yaml` in `project`; changes to that folder, which the paths in it are relative to.
+    """Open the instance that `dagster.yaml` in `project` configures.
 
-    Processes that meet a fresh folder race in Dagster's own set-up of its databases: a lock around opening it. Raises
-    `WarehouseError` where the history can't be read or written, now or as long as it is used.
+    Changes the working directory to `project`, since the paths in `dagster.yaml` are relative to it. A lock around
+    opening keeps processes from racing in Dagster's set-up of its databases in a fresh folder. Raises `WarehouseError`
+    if the history can't be read or written, on opening or while the instance is used.
     """
     adopt_dotenv()
     os.chdir(project)
@@ -30,7 +31,7 @@ def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
         try:
             with locked_for_set_up(project / ".dagster" / "opening.lock"):
                 instance = dg.DagsterInstance.from_config(str(project))
-                instance.get_runs(limit=1)  # sets up what is set up on first use
+                instance.get_runs(limit=1)  # triggers the set-up that Dagster does on first use
         except OSError as error:
             raise unwritable(project / ".dagster", error, "name another folder in dagster.yaml") from None
         with instance:

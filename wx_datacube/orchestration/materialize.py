@@ -1,7 +1,7 @@
-"""Materialize: Dagster runs that a command makes: over what a backfill has brought in, in a process beside it.
+"""Materialize: the Dagster runs over what a backfill has fetched, made in a process beside the one that fetches.
 
-Fetching and Dagster's events would share one interpreter, and so one core. Add here what is about those runs; what
-they do is in `assets`. The process is started and spoken to by `dagster_process`.
+In one process, fetching and Dagster's events would share an interpreter, and so a core. Add here what concerns those
+runs; what a run does is in `assets`. `backfill_process` starts this process and talks to it.
 """
 
 import datetime as dt
@@ -39,7 +39,7 @@ from wx_datacube.warehouse.files import Warehouse
 
 @dataclass(frozen=True, slots=True)
 class DagsterRuns:
-    """The runs of one account's backfill in a Dagster instance, under one of the project's prefixes."""
+    """The runs of one account's backfill in a Dagster instance, under one of the project's key prefixes."""
 
     instance: dg.DagsterInstance
     settings: Settings
@@ -49,7 +49,7 @@ class DagsterRuns:
     prefix: Prefix = ()
 
     def backlog(self) -> Backlog:
-        """What is to do in scope; ends runs whose process is gone."""
+        """Return the backlog of the labels in scope; first end runs whose process is gone."""
         end_dead_runs(self.instance)
         with Warehouse(self.settings.database).writing() as con:
             found = self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
@@ -58,18 +58,25 @@ class DagsterRuns:
         return Backlog(labels, sum(map(len, held.values())))
 
     def held(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, set[dt.date]]:
-        """Which of these labels Dagster holds as materialized."""
+        """Return which of these labels Dagster holds as materialized."""
         return {endpoint: self._materialized(endpoint) & labels.keys() for endpoint, labels in states.items()}
 
     def materialize(self, landed: Batch) -> Iterator[Run]:
-        """Run what is stored and not materialized, in as few ranges as hold nothing that is missing."""
+        """Materialize what is stored but not materialized, in as few ranges as possible; yield each run.
+
+        No range holds a missing label.
+        """
         if wanted := self._ranges(landed):
             job = self._job(landed.endpoint)
             for each in wanted:
                 yield self._run(job, landed.endpoint, each)
 
     def _ranges(self, landed: Batch) -> list[Range]:
-        """While more is coming, only down to the first label that has not landed: gaps there are about to close."""
+        """Return the ranges to materialize.
+
+        Labels arrive newest first. While more are coming, only those after the newest missing label count: older gaps
+        are about to close.
+        """
         states = self._states(landed.endpoint)
         there = {label: state for label, state in states.items() if state is not State.MISSING}
         if not landed.whole:
@@ -109,7 +116,7 @@ class DagsterRuns:
                 "dagster/asset_partition_range_start": wanted.first.isoformat(),
                 "dagster/asset_partition_range_end": wanted.last.isoformat(),
                 REASON_TAG: (Reason.REFRESH if self.scope.refresh else Reason.BACKFILL).value,
-                # From the beginning: a process may be killed before the run itself can say where it is.
+                # Tagged at launch: the process may be killed before the run can tag itself.
                 **worker_tags(run_id, os.getpid()),
             },
         )
@@ -138,7 +145,7 @@ def judge_now(settings: Settings, account: str) -> None:
 
 
 def serve(connection: Connection) -> None:
-    """Answer until the other side is gone: its end is noticed between two runs, so that none is cut off."""
+    """Serve requests until the other side is gone, which is noticed between two runs so that none is cut off."""
     name, scope, now = connection.recv()
     settings = load_settings()
     with project_instance(settings.require_project()) as instance:
@@ -154,9 +161,9 @@ def serve(connection: Connection) -> None:
 
 
 def _end_with(starter: int) -> None:
-    """Wait until the process that started this one is gone, or done; then let the run under way end, but not for ever.
+    """Wait until the parent process is done or gone, then kill the process group after `SECONDS_TO_END`.
 
-    A run may be waiting for a lock, a database or a disk.
+    The current run may finish in that time. It may also be waiting for a lock, a database or a disk.
     """
     os.read(starter, 1)
     time.sleep(SECONDS_TO_END)
@@ -164,7 +171,7 @@ def _end_with(starter: int) -> None:
 
 
 def main() -> None:
-    """`python -m wx_datacube.orchestration.materialize CONNECTION LIFE`: serve on two inherited descriptors."""
+    """Serve on two inherited descriptors: `python -m wx_datacube.orchestration.materialize CONNECTION LIFE`."""
     threading.Thread(target=_end_with, args=[int(sys.argv[2])], daemon=True).start()
     with Connection(int(sys.argv[1])) as connection, suppress(EOFError, ConnectionError):
         try:

@@ -1,4 +1,4 @@
-"""Partitions: the labels of a period as Dagster's partition keys, which exist from the day they are due.
+"""Partitions: the labels of a period as Dagster's partition keys. A key exists from the day its label is due.
 
 Nothing else belongs here. See https://docs.dagster.io/guides/build/partitions-and-backfills.
 """
@@ -12,7 +12,7 @@ from wx_datacube.catalog.periods import BEIJING, label_of
 
 
 def partitions_of(period: Period, start: dt.date) -> dg.TimeWindowPartitionsDefinition:
-    """Partitions keyed on the label (`YYYY-MM-DD`), from the one whose period contains `start`, in Beijing time."""
+    """Return partitions keyed on the label (`YYYY-MM-DD`) in Beijing time; the period of the first contains `start`."""
     first, timezone = label_of(start, period).isoformat(), BEIJING.key
     if period is Period.WEEK:
         return dg.WeeklyPartitionsDefinition(start_date=first, day_offset=1, timezone=timezone)

@@ -1,6 +1,6 @@
-"""Prefixes: what comes before `<account>/<endpoint>` in the keys of a project that gave `build_defs` a `key_prefix`.
+"""Prefixes: what a project passes to `build_defs` as `key_prefix`, before `<account>/<endpoint>` in asset keys.
 
-Commands have the settings, and not the definitions of the project. Its prefixes are known by Dagster's history.
+Commands know the settings but not the definitions of the project, so they read its prefixes from Dagster's history.
 """
 
 import dagster as dg
@@ -11,9 +11,9 @@ Prefix = tuple[str, ...]
 
 
 def known_prefixes(instance: dg.DagsterInstance, account: str) -> list[Prefix]:
-    """The prefixes under which the instance has a history of an endpoint of the account, none being `()`.
+    """Return the prefixes under which the instance has a history of one of the account's endpoints.
 
-    Without any history that is the only one.
+    `()` stands for no prefix. Without any history it is the only one.
     """
     paths = (key.path for key in instance.get_asset_keys())
     found = {tuple(path[:-2]) for path in paths if path[-1] in BY_NAME and path[-2:-1] == [account]}
@@ -21,5 +21,5 @@ def known_prefixes(instance: dg.DagsterInstance, account: str) -> list[Prefix]:
 
 
 def stem(prefix: Prefix, account: str) -> str:
-    """What the names of the account's jobs and schedules begin with: as in the names of the assets' ops."""
+    """Return the start of the names of the account's jobs, schedules and ops."""
     return dg.AssetKey([*prefix, account]).to_python_identifier()

@@ -1,6 +1,6 @@
-"""Report: the report of `wx-datacube report` as an asset downstream of the seven, made again when they change.
+"""Report: the report of `wx-datacube report` as an asset downstream of the seven, rebuilt when they change.
 
-What it shows is the business of `wx_datacube.operations.report`. It is there where the extra `report` is installed.
+`wx_datacube.operations.report` decides what the report shows. The asset exists if the extra `report` is installed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,11 +27,11 @@ class ReportConfig(dg.Config):
     """Run configuration of the report."""
 
     lang: str = "zh"
-    """Its language, zh or en. 报告语言：zh 或 en。"""
+    """Language: zh or en. 报告语言：zh 或 en。"""
 
 
 def can_report() -> bool:
-    """Whether the extra `report` is installed."""
+    """Return whether the extra `report` is installed."""
     return find_spec("altair") is not None and find_spec("vl_convert") is not None
 
 
@@ -45,7 +45,7 @@ def build_report(
     group: str,
     owners: Sequence[str],
 ) -> dg.AssetsDefinition:
-    """The asset `<prefix>/<account>/report`, downstream of the assets `keys`."""
+    """Build the asset `<prefix>/<account>/report`, downstream of the assets `keys`."""
 
     @dg.asset(
         key=dg.AssetKey([*prefix, account, "report"]),
@@ -56,7 +56,7 @@ def build_report(
         owners=list(owners),
         required_resource_keys={duckdb_key},
         hooks=telling(account, "report", clock),
-        # Not eager(), which waits until no partition upstream is missing: it would wait for years.
+        # Not eager(): that waits until no upstream partition is missing, which would take years.
         automation_condition=(
             dg.AutomationCondition.any_deps_updated().since_last_handled() & ~dg.AutomationCondition.in_progress()
         ),
@@ -86,7 +86,7 @@ def build_report(
 
 
 def _reading(duckdb: DuckDBResource, database: Path) -> AbstractContextManager[Connection]:
-    """The published file; before anything is published, an empty one, of which the report says so."""
+    """Open the published file, or an empty warehouse before the first publication; the report says if it is empty."""
     return duckdb.get_connection() if database.exists() else Warehouse(database).reading()
 
 

@@ -1,6 +1,6 @@
-"""Resources: an account's credentials as Dagster's environment variables, and the published file for readers.
+"""Resources: an account's credentials as Dagster environment variables, and the published file for readers.
 
-Add a field here when a run needs something of the account that must not be stored with the code location: a plain
+Add a field here when a run needs a setting of the account that must not be stored with the code location, as a plain
 string would be. All other settings are read and checked when a run starts. See
 https://docs.dagster.io/guides/build/external-resources.
 """
@@ -19,9 +19,9 @@ from wx_datacube.warehouse.files import READ_ONLY
 
 
 class WeChatAccount(dg.ConfigurableResource[None]):
-    """One Official Account. Credentials may be missing: they are needed only where something must be asked.
+    """One Official Account. Credentials may be missing: they are needed only when a call is due.
 
-    Give `appid`, `secret` and `token_url` as `dg.EnvVar`; what is not given comes from the settings.
+    Give `appid`, `secret` and `token_url` as `dg.EnvVar`. Whatever is not given comes from the settings.
     """
 
     account: str
@@ -30,7 +30,7 @@ class WeChatAccount(dg.ConfigurableResource[None]):
     token_url: str | None = None
 
     def ingest(self, settings: Settings) -> Ingest:
-        """Ingestion for this account; missing credentials are an error once a call is due."""
+        """Return the ingestion for this account; missing credentials raise an error when the first call is due."""
         return Ingest.of(settings, self._account(settings))
 
     def _account(self, settings: Settings) -> Account:
@@ -44,9 +44,10 @@ class WeChatAccount(dg.ConfigurableResource[None]):
 
 
 def account_resource(account: str, settings: Settings | None) -> WeChatAccount:
-    """The resource of a configured account, with `dg.EnvVar` for each credential that is exported.
+    """Return the resource of a configured account, with a `dg.EnvVar` for each exported credential.
 
-    One that only our `.env` has comes from the settings: Dagster reads no `.env` but that of the current folder.
+    A credential that only our `.env` holds comes from the settings: Dagster reads only the `.env` of the current
+    folder.
     """
     known = [each for each in settings.accounts if each.name == account] if settings else []
     exported, found = process_environment(), []
@@ -59,12 +60,15 @@ def account_resource(account: str, settings: Settings | None) -> WeChatAccount:
     return _account_resource(account, tuple(found))
 
 
-@functools.cache  # Dagster merges definitions that share a resource only if it is one object
+@functools.cache  # Dagster merges definitions that share a resource only if it is the same object
 def _account_resource(account: str, variables: tuple[tuple[str, str], ...]) -> WeChatAccount:
     return WeChatAccount(account=account, **{field: dg.EnvVar(name) for field, name in variables})
 
 
 @functools.cache
 def reading_resource(database: Path) -> DuckDBResource:
-    """The published file, read-only, for downstream assets; it never waits for a run and no run waits for it."""
+    """Return the resource that opens the published file read-only, for downstream assets.
+
+    It never waits for a run, and no run waits for it.
+    """
     return DuckDBResource(database=str(database), connection_config=dict(READ_ONLY))

@@ -1,8 +1,8 @@
 """Runs: the tags of our runs, and the end of runs whose worker process is dead.
 
 Dagster's default launcher doesn't notice that the process of a run was killed: the run stays started until Dagster's
-run monitoring ends it after hours. Add here what is about runs as such. No run ever waits for another one here: what
-two runs both want is settled by the fetch lock of the endpoint (`Warehouse.fetching`), which dies with its holder.
+run monitoring ends it hours later. Add here what concerns runs as such. No run waits here for another. If two runs want
+the same labels, the fetch lock of the endpoint (`Warehouse.fetching`) orders them, and the lock dies with its holder.
 """
 
 import functools
@@ -20,10 +20,10 @@ from wx_datacube.orchestration.event_log import is_on_this_machine
 
 REASON_TAG = "wx_datacube/reason"
 WORKER_TAG = "wx_datacube/worker"
-"""The process that executes the run, as `Worker` writes it."""
+"""Tag that names the process that executes the run, as `worker_tags` writes it."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Run config of what a command runs in its own process: nothing of Dagster's log on the terminal."""
+"""Run config for runs in a command's own process: it keeps Dagster's log off the terminal."""
 
 QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 _IN_A_PROCESS = (
@@ -39,7 +39,7 @@ _GONE = (
 
 
 class Reason(StrEnum):
-    """Why a run was launched by us; runs launched by hand carry no reason."""
+    """Why we launched a run; runs launched manually carry no reason."""
 
     SCHEDULE = "schedule"
     BACKFILL = "backfill"
@@ -50,9 +50,10 @@ class Reason(StrEnum):
 class Worker:
     """A process of one boot of one machine.
 
-    A PID alone doesn't name a process: containers share a host name and number their processes from 1, and a machine
-    that was restarted gives the same numbers again. `boot` and `namespace` say whose number `pid` is, `started` (clock
-    ticks since the boot) tells it from a later process with the same number. Source: proc(5), pid_namespaces(7).
+    A PID alone doesn't identify a process: containers share a host name and number their processes from 1, and a
+    machine assigns the same numbers again after a restart. `boot` and `namespace` tell which numbering `pid` belongs
+    to. `started` (clock ticks since the boot) tells the process from a later one with the same number. Source: proc(5),
+    pid_namespaces(7).
     """
 
     boot: str
@@ -62,13 +63,13 @@ class Worker:
 
     @classmethod
     def of(cls, pid: int) -> Self | None:
-        """The living process `pid` as this process sees it; None where there is none, or no /proc, as on macOS."""
+        """Return the living process `pid` as this process sees it; None if there is none, or no /proc, as on macOS."""
         started = _started(pid)
         return cls(*_here(), pid, started) if started and all(_here()) else None
 
     @classmethod
     def of_run(cls, run: dg.DagsterRun) -> Self | None:
-        """The worker that the run's tag names; None without one, or with that of the run it was copied from."""
+        """Return the worker that the run's tag names; None without a tag, or if the tag was copied from another run."""
         parts = run.tags.get(WORKER_TAG, "").split()
         if len(parts) != 5 or parts[0] != run.run_id or not parts[3].isdigit():
             return None
@@ -76,13 +77,13 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is proven that the process lives."""
+        """Whether the process is proven to be alive."""
         return (self.boot, self.namespace) == _here() and _started(self.pid) == self.started
 
     def is_dead(self, *, on_this_machine: bool) -> bool:
-        """Whether it is proven that the process is gone.
+        """Return whether the process is proven to be gone.
 
-        `on_this_machine` says that it ran on this machine for certain, so that another boot id means a restart.
+        `on_this_machine` asserts that it ran on this machine, so that another boot id means a restart.
         """
         if not all(_here()):
             return False
@@ -92,20 +93,20 @@ class Worker:
 
 
 def worker_tags(run_id: str, pid: int) -> dict[str, str]:
-    """The tag that names the process `pid` as the worker of the run; empty where it can't be named.
+    """Return the tag that names the process `pid` as the run's worker; empty if the process can't be identified.
 
-    It holds the run's id, since Dagster copies a run's tags when the run is executed again.
+    The tag holds the run's id, since Dagster copies a run's tags when the run is executed again.
     """
     worker = Worker.of(pid)
     return {WORKER_TAG: f"{run_id} {worker.boot} {worker.namespace} {worker.pid} {worker.started}"} if worker else {}
 
 
 def tag_worker(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Tag the run, one of whose steps this process executes, with its worker.
+    """Tag the run with its worker; this process executes one of the run's steps.
 
-    The worker is not always this process: with Dagster's multiprocess executor each step has a process of its own,
-    which ends before the run does. The executor notes in the run's log which process it is in. Nothing is tagged where
-    that is neither this process nor its parent: nothing could be proven of it.
+    The worker is not always this process: with Dagster's multiprocess executor, each step has its own process, which
+    ends before the run does. The executor logs its process id in the run's events. If that is neither this process nor
+    its parent, nothing is tagged, because nothing could be proven about it.
     """
     near = {os.getpid()}
     if parent := multiprocessing.parent_process():
@@ -116,7 +117,7 @@ def tag_worker(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def _executor_pid(instance: dg.DagsterInstance, run_id: str) -> int | None:
-    """The process that the run's executor says it is in; None where it doesn't say."""
+    """Return the process id that the run's executor logged; None if it logged none."""
     for entry in reversed(instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)):
         found = entry.get_dagster_event().engine_event_data.metadata.get("pid")
         if found is not None and str(found.value).isdigit():
@@ -125,17 +126,17 @@ def _executor_pid(instance: dg.DagsterInstance, run_id: str) -> int | None:
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark the runs failed whose worker is proven dead; returns their ids. All others are left alone.
+    """Mark runs as failed if their worker is proven dead; return their ids. All other runs are left alone.
 
-    Runs that can't be judged (another machine, another container, killed before they were tagged) are left to
-    Dagster's run monitoring; they keep nobody waiting.
+    Runs that can't be judged (another machine, another container, killed before they were tagged) are left to Dagster's
+    run monitoring. Nothing waits for them.
     """
     here, ended = is_on_this_machine(instance), []
     for run in instance.get_runs(dg.RunsFilter(statuses=list(_IN_A_PROCESS))):
         worker = Worker.of_run(run)
         if worker is None or not worker.is_dead(on_this_machine=here):
             continue
-        # Read again: it may have ended well between the reading of its status and the end of its process.
+        # Read again: the run may have succeeded between the read of its status and the end of its process.
         now = instance.get_run_by_id(run.run_id)
         if now is not None and now.status in _IN_A_PROCESS:
             instance.report_run_failed(now, _GONE)
@@ -144,9 +145,10 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def assets_at_work(instance: dg.DagsterInstance) -> set[dg.AssetKey]:
-    """The assets of runs that wait in Dagster's queue, or whose worker is proven alive.
+    """Return the assets of runs that wait in Dagster's queue, or whose worker is proven alive.
 
-    A run that was killed where nobody can see it (in a container that is gone, say) does neither: no tick waits for it.
+    A run that was killed where nobody can see it (in a container that is gone, say) is neither, so no tick waits for
+    it.
     """
     unfinished = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED, *_IN_A_PROCESS]))
     return {key for run in unfinished if _is_at_work(run) for key in run.asset_selection or ()}
@@ -161,7 +163,7 @@ def _is_at_work(run: dg.DagsterRun) -> bool:
 
 @functools.cache
 def _here() -> tuple[str, str]:
-    """The boot id of this machine and the PID namespace of this process; empty strings where there is no /proc."""
+    """Return the boot id of this machine and the PID namespace of this process; empty strings without /proc."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip(), str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -169,9 +171,9 @@ def _here() -> tuple[str, str]:
 
 
 def _started(pid: int) -> str:
-    """When the process began, in clock ticks since the boot; empty where there is none, or only a zombie of it."""
+    """Return when the process began, in clock ticks since the boot; empty if it is gone or a zombie."""
     with suppress(OSError, IndexError):
-        # The second field of proc(5), the program's name in brackets, may hold blanks and brackets itself.
+        # The second field of proc(5), the program's name in brackets, may itself contain blanks and brackets.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         state, started = fields[0], fields[19]
         return "" if state in "ZX" else started

@@ -1,8 +1,8 @@
-"""Judging: all checks of an account at 12:35, also on a day when nothing ran.
+"""Scheduled checks: all checks of an account at 12:35, even on a day without a run.
 
-Checks belong to the runs of their assets, and a run that never was judges nothing. What is being fetched at 12:35 is
-not missing yet, and a chat may be down just then, so labels are looked at again in the hours after. Add nothing here
-for a new check: it is an entry of `warehouse.checks.CHECKS`.
+Checks otherwise run with their assets, so on a day without a run nothing would be checked. At 12:35 a fetch may still
+be under way, or the chat may be down, so labels are looked at again in the hours after. A new check needs no code here:
+it is an entry of `warehouse.checks.CHECKS`.
 """
 
 import datetime as dt
@@ -26,7 +26,7 @@ from wx_datacube.warehouse.files import Warehouse
 
 
 def build_judging(stem: str, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock) -> dg.ScheduleDefinition:
-    """The job and schedule `<stem>_checks` over the assets `keys` (by endpoint name); off by default."""
+    """Build the job and schedule `<stem>_checks` over the assets `keys` (by endpoint name); off by default."""
     name = f"{stem}_checks"
     description = (
         "Judges all checks of the account's assets by the published file, so that it is noticed when nothing ran. It"
@@ -63,13 +63,13 @@ def build_judging(stem: str, account: str, keys: Mapping[str, dg.AssetKey], cloc
 
 
 _TICKS = "35 12-15 * * *"
-"""Beijing time: checks are judged at the first of them, after the last tick that fetches; see `freshness.deadline`."""
+"""Beijing time. The first tick runs the checks, after the last tick that fetches; see `freshness.deadline`."""
 _STALE = dt.timedelta(minutes=30)
-"""How late a tick may come and still look."""
+"""How late a tick after the first may come; a later one is skipped."""
 
 
 def _looked_again(context: dg.ScheduleEvaluationContext, account: str, now: dt.datetime) -> dg.SkipReason:
-    """Tell what has become overdue since 12:35, and what the chat did not take then, without a run."""
+    """Send alerts for what became overdue since 12:35 and those that the chat did not accept then; start no run."""
     notify = context.log.warning
     try:
         settings = load_settings()
@@ -108,7 +108,7 @@ def _judged(
     troubles = [
         Alert(str(result.check_name), subject, Urgency.PERSON, in_short(result))
         for result in flagged
-        # What is missing was told with the reason, for all endpoints at once.
+        # `tell` has already sent one alert for missing labels, with the reason, for all endpoints at once.
         if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name
         for subject in subjects(result, names[result.asset_key])
     ]

@@ -1,7 +1,7 @@
-"""Schedules: every morning, request what is to do, however it came to be left undone.
+"""Schedules: every morning, request runs for all pending labels, whatever the reason they were left undone.
 
-A tick makes no call to WeChat: it looks at the published file and at the Dagster instance, and requests runs. Dagster's
-own schedules don't catch up on missed ticks; these do, since they ask what is missing instead of what is new. See
+A tick makes no call to WeChat: it reads the published file and the Dagster instance, and requests runs. Dagster's own
+schedules don't catch up on missed ticks. These do, since they look for what is missing instead of what is new. See
 https://docs.dagster.io/guides/automate/schedules.
 """
 
@@ -20,16 +20,16 @@ from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_at_work, end_dead_runs
 
 MORNINGS = "30 8-12 * * *"
-"""Beijing time: figures come after 08:00, and are settled by noon."""
+"""Beijing time: figures are published after 08:00 and settled by noon."""
 
 
 def build_jobs(
     stem: str, assets: Mapping[str, dg.AssetsDefinition], resources: Mapping[str, Any]
 ) -> dict[Period, dg.JobDefinition]:
-    """The jobs `<stem>_<daily|weekly|monthly>` over an account's assets (by endpoint name).
+    """Build the jobs `<stem>_<daily|weekly|monthly>` over an account's assets (by endpoint name).
 
-    Each is made among the account's own assets and resources: among those of a hundred accounts, whose every job would
-    hold every account's resource, loading takes three times as long.
+    Each job is resolved among the assets and resources of its own account. If it were resolved among those of a hundred
+    accounts, every job would hold every account's resource, and loading would take three times as long.
     """
     names = {period: f"{stem}_{period.adverb}" for period in Period}
     jobs = [
@@ -49,7 +49,7 @@ def build_schedule(
     cron: str,
     clock: Clock,
 ) -> dg.ScheduleDefinition:
-    """The schedule of a job over the assets `keys` (by endpoint name), which has its name; off by default."""
+    """Build the schedule of `job` over the assets `keys` (by endpoint name); named like the job, off by default."""
     endpoints = [endpoint for endpoint in ENDPOINTS if endpoint.period is period]
 
     @dg.schedule(
@@ -97,7 +97,8 @@ def _request(keys: Sequence[dg.AssetKey], ends: tuple[dt.date, dt.date], now: dt
     first, last = (label.isoformat() for label in ends)
     names = " ".join(key.to_user_string() for key in keys)
     return dg.RunRequest(
-        # A tick that returns several requests must tell them apart; the same range may be requested again later.
+        # Run keys tell the requests of one tick apart. The time is part of the key, since a range may be requested
+        # again.
         run_key=f"{names} {first} {last} {now:%Y-%m-%dT%H:%M:%S}",
         asset_selection=list(keys),
         tags={
@@ -111,9 +112,9 @@ def _request(keys: Sequence[dg.AssetKey], ends: tuple[dt.date, dt.date], now: dt
 def materialized(
     instance: dg.DagsterInstance, key: dg.AssetKey, partitions: dg.TimeWindowPartitionsDefinition
 ) -> set[dt.date]:
-    """The labels of an asset that this Dagster instance shows as materialized.
+    """Return the labels of an asset that this Dagster instance shows as materialized.
 
-    One that had landed shows as failed when a later run over it was killed: it is to be materialized again.
+    A label that had landed shows as failed if a later run over it was killed. It is left out, to be materialized again.
     """
     found = instance.get_materialized_partitions(key)
     if instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1):

@@ -1,6 +1,7 @@
-"""Attention: what is said of missing labels, and that `status`, alerts and the checks of 12:35 say the same.
+"""Attention: what people are told about missing labels, and that `status` and alerts say the same.
 
-The situations of a month of mornings are in one table: what each alert said, in order, and what `status` says then.
+Add a test here when a reason or a sentence for missing labels changes. Which labels need a person is decided in
+`warehouse/test_overdue.py`; when an alert is sent again is tested in `test_store.py`.
 """
 
 import datetime as dt
@@ -23,7 +24,7 @@ MORNING = NOON.replace(hour=8, minute=30)
 
 
 class Shop:
-    """An account whose history begins on 1 November, its files and its troubles."""
+    """An account whose history begins on 1 November, with its files and alerts."""
 
     def __init__(self, folder: Path, receiver: Receiver) -> None:
         self.account = Account("shop", start=day(1))
@@ -34,52 +35,52 @@ class Shop:
 
     @property
     def alerts(self) -> Alerts:
-        """What is kept of them."""
+        """Return the account's alerts."""
         return Alerts(self.settings.database, self.settings.webhook, lambda: self.now)
 
     def landed(self, *days: dt.date, at: dt.datetime = MORNING) -> None:
-        """Store a good answer for each of the days."""
+        """Store an answer with a row for each day, and publish."""
         warehouse = Warehouse(self.settings.database)
         with warehouse.writing() as con:
             store_calls(con, [answered(MESSAGES, each, each, row(each), at=at, asked=[each]) for each in days])
         warehouse.publish()
 
     def empty(self, day: dt.date) -> None:
-        """Store a good answer without a row for a day."""
+        """Store an answer without rows for a day, and publish."""
         warehouse = Warehouse(self.settings.database)
         with warehouse.writing() as con:
             store_calls(con, [answered(MESSAGES, day, at=NOON, asked=[day])])
         warehouse.publish()
 
     def look(self) -> Attention:
-        """What is to be said now."""
+        """Return what needs attention now."""
         with Warehouse(self.settings.database).reading() as con:
             return look(con, self.settings, [self.account], self.now)["shop"]
 
     def tell(self) -> None:
-        """Tell it."""
+        """Send the alerts."""
         with Warehouse(self.settings.database).reading() as con:
             tell(con, self.settings, self.account, self.now)
 
     def said(self) -> str:
-        """The one text about what is missing."""
+        """Return the only text about missing labels."""
         (text,) = {each.text for each in self.look().overdue}
         return text
 
 
 @pytest.fixture
 def made(tmp_path: Path, receiver: Receiver) -> Shop:
-    """An account of which nothing is stored."""
+    """Return an account with nothing stored."""
     return Shop(tmp_path, receiver)
 
 
 def days(first: int, last: int) -> list[dt.date]:
-    """Days of November."""
+    """Return days of November."""
     return [day(number) for number in range(first, last + 1)]
 
 
 def test_it_is_said_why_labels_are_missing(made: Shop) -> None:
-    """What calls and runs met; what a check flags on figures that are there is not the reason."""
+    """The reason for missing labels is an error of calls or runs, not a failed check of stored figures."""
     made.landed(*days(1, 18))
     made.alerts.note("shop", Source.CALLS, None, [Alert("HostDown", MESSAGES.name, Urgency.LATER, "It is down.")])
     made.alerts.note("shop", Source.CHECKS, None, [Alert("add_up", HOURS.name, Urgency.PERSON, "It is wrong.")])
@@ -89,7 +90,7 @@ def test_it_is_said_why_labels_are_missing(made: Shop) -> None:
 
 
 def test_a_machine_that_is_off_is_not_explained_by_what_it_met_before(made: Shop) -> None:
-    """A permission was missing a week ago, and nobody has asked for anything since."""
+    """If nothing was requested for a week, that is the reason, not an older error."""
     made.landed(*days(1, 12), at=MORNING - 7 * DAY)
     made.now = NOON - 7 * DAY
     made.alerts.note("shop", Source.CALLS, None, [Alert("NeedsPerson", HOURS.name, Urgency.PERSON, "No.")])
@@ -102,7 +103,7 @@ def test_a_machine_that_is_off_is_not_explained_by_what_it_met_before(made: Shop
 def test_a_day_without_messages_is_probably_late(
     made: Shop, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where there were some on every day before: it is told once, for information, and is in `status`."""
+    """A day without messages after days that had some is sent once, for information, and shown by `status`."""
     made.landed(*days(1, 18))
     made.empty(day(19))
     for _ in range(2):
@@ -111,12 +112,12 @@ def test_a_day_without_messages_is_probably_late(
 
     text = next(text for text in receiver.texts if "2026-11-19 没有任何消息" in text)
     assert text.startswith("wx_datacube · shop · 供您参考 · for your information")
-    assert len(receiver.texts) == 2  # the other one is about hours and distributions, which are missing
+    assert len(receiver.texts) == 2  # the other alert is about hours and distributions, which are missing
     assert "For your information: 2026-11-19 没有任何消息" in capsys.readouterr().out
 
 
 def test_what_grew_less_is_not_told_again(made: Shop, receiver: Receiver) -> None:
-    """Some of history landed: what is still missing was told, wherever history ends now."""
+    """No second alert is sent when some missing labels land, only when more are missing."""
     made.landed()
     made.tell()
     made.landed(*days(3, 12), at=MORNING - 7 * DAY)

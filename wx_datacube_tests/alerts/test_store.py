@@ -1,4 +1,8 @@
-"""Alerts: noted when met, told while they last once for each extent, forgotten when it goes well again."""
+"""Alerts: recorded when an error occurs, sent once per extent while it lasts, and dropped when it is resolved.
+
+Add a test here when an alert should be sent, repeated, grouped or dropped in another way, or when an error gets
+another urgency. Message formats are in `test_webhook.py`, texts about missing labels in `test_attention.py`.
+"""
 
 import datetime as dt
 import os
@@ -45,13 +49,13 @@ FLAGGED = Alert("messages_add_up", "getupstreammsg", Urgency.PERSON, "They don't
 
 
 def missing(first: int, last: int | None = None) -> Alert:
-    """Days of November that are missing."""
+    """Return an alert about missing days of November."""
     gap = f"2026-11-{first:02}..2026-11-{last or first:02}"
     return Alert("overdue", f"getupstreammsg {gap}", Urgency.PERSON, f"{gap} is missing.")
 
 
 class Book:
-    """The troubles of a database, and what was said when they could not be told."""
+    """The alerts of a database, and the notifications about alerts that could not be sent."""
 
     def __init__(self, folder: Path, receiver: Receiver | None) -> None:
         webhook = Secret(receiver.url()) if receiver else None
@@ -61,24 +65,24 @@ class Book:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Return the path of the file."""
         return self.alerts._path
 
     def note(self, found: list[Alert], *looked_at: str, account: str = "shop", source: Source = Source.CALLS) -> None:
-        """Note what was found of subjects; without any, of the ones found."""
+        """Record what was found for these subjects, or, without any, for the subjects of `found`."""
         subjects = looked_at or tuple(each.subject for each in found)
         self.alerts.note(account, source, subjects, found, self.said.append)
 
 
 @pytest.fixture
 def book(tmp_path: Path, receiver: Receiver) -> Book:
-    """A fresh database."""
+    """Return the alerts of a fresh database."""
     (tmp_path / "figures.locks").mkdir()
     return Book(tmp_path, receiver)
 
 
 def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -> None:
-    """However often it is met; in a message that says what to do."""
+    """An alert is sent once while it lasts, in a message that says what to do."""
     for _ in range(3):
         book.note(DENIED)
 
@@ -92,7 +96,7 @@ def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -
 
 
 def test_an_endpoint_that_joins_an_incident_is_told(book: Book, receiver: Receiver) -> None:
-    """With all that meet it; it is told once, like the first, and an endpoint that is through again is no news."""
+    """Another endpoint with the same error sends one more alert, which lists all; a recovery sends none."""
     book.note(DENIED)
     book.now += dt.timedelta(days=1)
     for _ in range(3):
@@ -108,7 +112,10 @@ def test_an_endpoint_that_joins_an_incident_is_told(book: Book, receiver: Receiv
 
 
 def test_what_a_run_meets_with_all_its_endpoints_is_told_twice_at_most(book: Book, receiver: Receiver) -> None:
-    """With the first of them at once, and with all of them by the next tick."""
+    """A run whose endpoints all fail sends at most two alerts.
+
+    The first endpoint's is sent at once, the others' with the next tick.
+    """
     for name in ("getupstreammsg", "getupstreammsgdist", "getupstreammsghour"):
         book.note(alerts_of([error_for(48001, endpoint=name)], name))
     assert len(receiver.texts) == 1
@@ -121,7 +128,7 @@ def test_what_a_run_meets_with_all_its_endpoints_is_told_twice_at_most(book: Boo
 
 
 def test_what_is_told_at_the_end_has_all_endpoints(book: Book, receiver: Receiver) -> None:
-    """By the end of a `backfill`, say, which may take seconds."""
+    """An alert sent at the end of a command, such as `backfill`, lists all endpoints."""
     book.note(DENIED)
     book.note(DENIED_TOO)
     book.alerts.note("shop", Source.LABELS, None, [missing(24)])
@@ -131,7 +138,7 @@ def test_what_is_told_at_the_end_has_all_endpoints(book: Book, receiver: Receive
 
 
 def test_how_far_it_goes_is_not_told_of_what_passes_by_itself(book: Book, receiver: Receiver) -> None:
-    """The quota of one endpoint after the other is used up: nobody has anything to do."""
+    """An alert that needs no person, such as a used-up quota, isn't sent again for another endpoint."""
     book.note(USED_UP)
     book.now += dt.timedelta(days=1)
     book.note(alerts_of([error_for(45009, endpoint="getupstreammsg")], "getupstreammsg"))
@@ -140,7 +147,7 @@ def test_how_far_it_goes_is_not_told_of_what_passes_by_itself(book: Book, receiv
 
 
 def test_missing_labels_are_told_again_when_there_are_more(book: Book, receiver: Receiver) -> None:
-    """Not when some of them came, nor when a gap falls apart."""
+    """Missing labels are sent again only when more are missing, not when some landed or a gap split."""
     for found in ([missing(24)], [missing(24, 26)], [missing(24), missing(26)], [missing(26)], [missing(26, 27)]):
         book.now += dt.timedelta(days=1)
         book.alerts.note("shop", Source.LABELS, None, found, book.said.append)
@@ -153,10 +160,13 @@ def test_missing_labels_are_told_again_when_there_are_more(book: Book, receiver:
 
 
 def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Receiver) -> None:
-    """Within the same morning, though nothing new is met, and though the incident has ended in between for some."""
+    """An alert that the chat refused is sent by a later tick, even if nothing new happened.
+
+    The tick that follows within ten minutes leaves the chat alone.
+    """
     receiver.status = 500
     book.note([*DENIED, *DENIED_TOO])
-    book.alerts.deliver()  # at once it is left alone
+    book.alerts.deliver()  # too early for another attempt
     assert len(receiver.texts) == 1
 
     receiver.status = 200
@@ -168,7 +178,7 @@ def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Rece
 
 
 def test_who_was_killed_while_posting_has_told_nothing(book: Book, receiver: Receiver) -> None:
-    """What it had claimed is told by the next one, a minute later."""
+    """An alert claimed by a killed process is sent by another after a minute."""
     (claimed,) = book.alerts._changed(lambda kept: _updated(kept, "shop", Source.CALLS, None, DENIED, book.now), "shop")
     assert claimed["claimed"]
     book.note(DENIED)
@@ -180,7 +190,7 @@ def test_who_was_killed_while_posting_has_told_nothing(book: Book, receiver: Rec
 
 
 def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, receiver: Receiver) -> None:
-    """No lock is held while something is posted: another command looks, notes and ends meanwhile."""
+    """No lock is held while an alert is posted, so another command records and reads alerts meanwhile."""
     receiver.delay = 3600
     posting = threading.Thread(target=book.note, args=(DENIED,))
     posting.start()
@@ -201,7 +211,7 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, 
 
 
 def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Receiver) -> None:
-    """企业微信 takes 2,048 bytes: nothing is cut off and taken for told."""
+    """Alerts that exceed the 2,048 bytes of 企业微信 are sent in several messages, none of them cut."""
     found = [Alert(f"check {number}", "it", Urgency.PERSON, f"{number}{'无' * 300}.") for number in range(5)]
     book.note(found, source=Source.CHECKS)
 
@@ -212,11 +222,11 @@ def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Rece
 
 
 def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:
-    """Once it has gone well with everything that had met it."""
+    """An alert is sent again only if its error returns after it was resolved for every endpoint."""
     book.note([*DENIED, *DENIED_TOO])
     book.note([], "getupstreammsg")
     book.note(DENIED)
-    assert len(receiver.texts) == 1  # the weeks had never gone well
+    assert len(receiver.texts) == 1  # the weeks have not recovered
 
     book.note([], "getupstreammsg", "getupstreammsgweek")
     book.note(DENIED)
@@ -224,7 +234,7 @@ def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:
 
 
 def test_what_waits_is_apart_from_what_needs_somebody(book: Book, receiver: Receiver) -> None:
-    """Two messages, with headings that a person tells apart at a glance."""
+    """Alerts that wait and alerts that need a person are sent in two messages with different headings."""
     book.note([*DENIED, *USED_UP])
 
     assert [text.split("\n")[0] for text in receiver.texts] == [
@@ -235,7 +245,7 @@ def test_what_waits_is_apart_from_what_needs_somebody(book: Book, receiver: Rece
 
 
 def test_accounts_and_sources_are_kept_apart(book: Book, receiver: Receiver) -> None:
-    """One account's trouble is none of another's, and a check doesn't say that a call went well."""
+    """An alert is resolved only by its own account and source: a passed check doesn't resolve a failed call."""
     book.note(DENIED)
     book.note([], "getupstreammsg", account="news")
     book.note([], "getupstreammsg", source=Source.CHECKS)
@@ -247,7 +257,7 @@ def test_accounts_and_sources_are_kept_apart(book: Book, receiver: Receiver) -> 
 
 
 def test_what_needs_somebody_stands(book: Book) -> None:
-    """For `status`: not what waits, and not the labels that are missing, which it judges itself."""
+    """`standing` lists alerts that need a person, without missing labels, which `status` finds itself."""
     book.note([*DENIED, *USED_UP])
     book.note([FLAGGED], source=Source.CHECKS)
     book.note([missing(24)], source=Source.LABELS)
@@ -259,7 +269,10 @@ def test_what_needs_somebody_stands(book: Book) -> None:
 
 
 def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
-    """In any run of its endpoint, before the checks are judged again at 12:35; what failed again is told again."""
+    """A check that passes in a run of its endpoint resolves its alert; a later failure is sent again.
+
+    The alert doesn't wait for the scheduled checks at 12:35.
+    """
     book.note([FLAGGED], source=Source.CHECKS)
     book.alerts.passed("shop", "getupstreammsgweek", [FLAGGED.cause])
     book.alerts.passed("shop", "getupstreammsg", ["keys_are_unique"])
@@ -272,7 +285,7 @@ def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
 
 
 def test_what_a_dead_receiver_missed_is_told_the_next_time(book: Book, receiver: Receiver) -> None:
-    """Nobody's run fails of it; why it was not told is said, without the URL."""
+    """A failed post doesn't fail the run; it is reported without the URL, and tried again next time."""
     receiver.status = 500
     book.note(DENIED)
     assert book.said == ["Nobody was told of this: The webhook answered with status 500. It is told the next time."]
@@ -284,7 +297,7 @@ def test_what_a_dead_receiver_missed_is_told_the_next_time(book: Book, receiver:
 
 
 def test_nothing_is_told_where_nobody_is_to_be_told(tmp_path: Path) -> None:
-    """Without a webhook troubles are noted for `status`; without troubles nothing is written at all."""
+    """Without a webhook alerts are recorded for `status`; without alerts no file is created."""
     book = Book(tmp_path, None)
     book.note([], "getupstreammsg")
     assert list(tmp_path.iterdir()) == []
@@ -295,7 +308,7 @@ def test_nothing_is_told_where_nobody_is_to_be_told(tmp_path: Path) -> None:
 
 
 def test_what_was_met_before_there_was_a_webhook_is_told_by_the_first(tmp_path: Path, receiver: Receiver) -> None:
-    """When it is met once more."""
+    """An alert from before there was a webhook is sent when its error occurs again."""
     Book(tmp_path, None).note(DENIED)
     Book(tmp_path, receiver).note(DENIED)
 
@@ -303,7 +316,7 @@ def test_what_was_met_before_there_was_a_webhook_is_told_by_the_first(tmp_path: 
 
 
 def test_runs_at_the_same_time_tell_it_once(tmp_path: Path, receiver: Receiver) -> None:
-    """Seven endpoints meet an address that isn't whitelisted, within a second."""
+    """Seven runs that meet the same error within a second, such as an IP not whitelisted, send one alert."""
     receiver.delay = 0.2
     books = [Book(tmp_path, receiver) for _ in range(7)]
     found = alerts_of([error_for(40164, "invalid ip 203.0.113.7", endpoint="stable_token", token_call=True)], "it")
@@ -319,7 +332,7 @@ def test_runs_at_the_same_time_tell_it_once(tmp_path: Path, receiver: Receiver) 
 
 
 def test_a_full_disk_is_told_once(tmp_path: Path, receiver: Receiver) -> None:
-    """The file has room from its first use on, and is written in place: no block is needed to remember."""
+    """On a full disk an alert is sent once: its file reserves space at first use and is written in place."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
@@ -344,20 +357,20 @@ def test_a_full_disk_is_told_once(tmp_path: Path, receiver: Receiver) -> None:
 
 
 def test_what_cannot_be_noted_is_told_nevertheless(tmp_path: Path, receiver: Receiver) -> None:
-    """A folder that can't be written is the trouble itself, perhaps; better told twice than not at all."""
+    """An alert that can't be recorded is sent all the same: twice is better than never."""
     book = Book(tmp_path, receiver)
     (tmp_path / "figures.locks").write_text("a file where the folder should be")
     book.note(DENIED)
 
     assert len(receiver.texts) == 1
     assert book.said == []
-    assert book.alerts.standing("shop") == []  # of what can't be read, nothing is known
+    assert book.alerts.standing("shop") == []  # the file can't be read
     assert not book.alerts.knows("shop")
 
 
 @pytest.mark.parametrize("half", [b"", b"[{", b"{}", b"\x00" * 100, b"null"])
 def test_a_torn_file_is_begun_anew(book: Book, receiver: Receiver, half: bytes) -> None:
-    """The power went while it was written: what lasts is met again."""
+    """A damaged file, as after a power cut, is replaced, and lasting errors are recorded again."""
     book.path.write_bytes(half)
     book.note(DENIED)
     book.note(DENIED)
@@ -366,7 +379,7 @@ def test_a_torn_file_is_begun_anew(book: Book, receiver: Receiver, half: bytes) 
 
 
 def test_no_secret_is_kept(book: Book) -> None:
-    """Neither the URL of the webhook nor a part of it."""
+    """The file doesn't hold the webhook's URL or key."""
     book.note(DENIED)
 
     assert KEY.encode() not in book.path.read_bytes()
@@ -390,12 +403,12 @@ def test_no_secret_is_kept(book: Book) -> None:
     ],
 )
 def test_what_an_error_asks_of_a_person(error: Exception, asks: Urgency | None) -> None:
-    """By its class, as everything is."""
+    """An error's class determines its urgency; `NotReady` sends no alert."""
     assert urgency(error) is asks
 
 
 def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
-    """Every code of the error table that needs a person, and the quota."""
+    """Every errcode that needs a person, and the used-up quota, has a Chinese text."""
     persons = {code for code, meaning in BY_ERRCODE.items() if meaning.kind is NeedsPerson}
 
     assert set(CHINESE) == persons | {45009}
@@ -406,14 +419,14 @@ def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
     [("stable_token", TOKEN), ("token server", TOKEN), ("getupstreammsgweek", "getupstreammsg")],
 )
 def test_trouble_with_the_token_is_of_no_endpoint(endpoint: str, subject: str) -> None:
-    """Seven endpoints wait for one token: it is one trouble, and the first token ends it for all of them."""
+    """A token error is one alert for all endpoints, and the next token resolves it."""
     (trouble,) = alerts_of([error_for(40164, endpoint=endpoint)], "getupstreammsg")
 
     assert trouble.subject == subject
 
 
 def test_the_text_of_an_unexpected_error_is_not_told() -> None:
-    """Who knows what it holds: its name is enough to find the run."""
+    """The alert of an unexpected error has its class, but not its text, which may hold secrets."""
     (trouble,) = alerts_of([RuntimeError(f"at https://example.com/?key={KEY}")], "getupstreammsg")
 
     assert "RuntimeError" in trouble.text

@@ -1,4 +1,8 @@
-"""Webhook: four formats by the path of the URL, and receivers that don't take what is posted."""
+"""Webhook: four message formats, chosen by the URL's path, and receivers that don't accept a message.
+
+Add a chat to `BODIES`, `TAKEN` and `REFUSALS` when `alerts.webhook` supports it. When alerts are sent, and which, is
+tested in `test_store.py`.
+"""
 
 import socket
 import time
@@ -31,7 +35,7 @@ TAKEN = {
 
 
 def said(receiver: Receiver, chat: str = "企业微信") -> str:
-    """Why a message was not taken, which never shows the URL."""
+    """Return the reason why a message was not accepted, and assert that it doesn't show the URL."""
     why_not = post(Secret(receiver.url(chat)), TEXT)
     assert why_not is not None
     assert KEY not in why_not
@@ -41,7 +45,7 @@ def said(receiver: Receiver, chat: str = "企业微信") -> str:
 
 @pytest.mark.parametrize("chat", PATHS)
 def test_the_path_says_which_chat_it_is(receiver: Receiver, chat: str) -> None:
-    """Each gets its own format, at the whole URL, and its own yes is understood."""
+    """Each chat gets its own format at the whole URL, and its success answer is recognized."""
     receiver.body = TAKEN[chat]
 
     assert post(Secret(receiver.url(chat)), TEXT) is None
@@ -50,7 +54,7 @@ def test_the_path_says_which_chat_it_is(receiver: Receiver, chat: str) -> None:
 
 @pytest.mark.parametrize("chat", REFUSALS)
 def test_a_refusal_in_a_200_is_one(receiver: Receiver, chat: str) -> None:
-    """A robot that was removed, or that wants a keyword."""
+    """A refusal with status 200, as of a robot that was removed or requires a keyword, is an error."""
     receiver.body = REFUSALS[chat]
 
     assert "did not take the message" in said(receiver, chat)
@@ -58,7 +62,7 @@ def test_a_refusal_in_a_200_is_one(receiver: Receiver, chat: str) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"errcode": "0"}', b"\xff", b"[" * 60_000])
 def test_an_answer_that_says_nothing_is_no_yes(receiver: Receiver, body: bytes) -> None:
-    """A proxy's page, an empty body, anything that isn't what the robot would say."""
+    """An answer that isn't the chat's success answer, such as a proxy's page, is an error."""
     receiver.body = body
 
     assert "did not take the message" in said(receiver)
@@ -66,14 +70,14 @@ def test_an_answer_that_says_nothing_is_no_yes(receiver: Receiver, body: bytes) 
 
 @pytest.mark.parametrize(("status", "words"), [(404, "status 404"), (500, "status 500"), (429, "status 429")])
 def test_a_status_that_is_an_error_is_told(receiver: Receiver, status: int, words: str) -> None:
-    """Slack answers so, and gateways do."""
+    """An error status, as from Slack or a gateway, is reported."""
     receiver.status = status
 
     assert words in said(receiver, "Slack")
 
 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
-    """The message, and the key in the URL, go where the setting says and nowhere else."""
+    """A redirect isn't followed, so the message and the key in the URL stay with the configured host."""
     with receiving() as elsewhere:
         receiver.status, receiver.location = 307, elsewhere.url()
 
@@ -82,7 +86,7 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
 
 
 def test_a_slow_receiver_is_not_waited_for(receiver: Receiver) -> None:
-    """A few seconds at most; what it does with the message is its business."""
+    """A silent receiver is left after a timeout of a few seconds."""
     receiver.delay = 60
     began = time.monotonic()
 
@@ -91,7 +95,7 @@ def test_a_slow_receiver_is_not_waited_for(receiver: Receiver) -> None:
 
 
 def test_a_receiver_that_is_not_there_is_told(receiver: Receiver) -> None:
-    """In words, at once."""
+    """A refused connection is reported at once, in words."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -102,7 +106,7 @@ def test_a_receiver_that_is_not_there_is_told(receiver: Receiver) -> None:
 
 @pytest.mark.parametrize("chat", PATHS)
 def test_a_text_of_wechats_is_no_command_to_the_chat(receiver: Receiver, chat: str) -> None:
-    """WeChat's words in an error must not call everybody together, nor look like a link of ours."""
+    """WeChat's text in an error can't mention everybody in the chat or show up as a link."""
     receiver.body = TAKEN[chat]
     words = 'errmsg <!channel> <at user_id="all">x</at> <@all> @all & <https://elsewhere.example|click>'
     assert post(Secret(receiver.url(chat)), words) is None
@@ -120,7 +124,7 @@ def test_a_text_of_wechats_is_no_command_to_the_chat(receiver: Receiver, chat: s
 
 
 def test_a_long_text_is_cut_to_what_the_chat_takes(receiver: Receiver) -> None:
-    """企业微信 takes 2,048 bytes, of which a Chinese character has three; none is cut in the middle."""
+    """A text is cut to the chat's limit, 2,048 bytes for 企业微信, and never within a character."""
     assert post(Secret(receiver.url()), "错" * 1000) is None
 
     (text,) = receiver.texts

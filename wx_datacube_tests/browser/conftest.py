@@ -1,8 +1,8 @@
-"""Dagster's UI in a browser: one emulator, one `wx-datacube ui`, one Chromium for all tests of this folder.
+"""Dagster's UI in a browser: one emulator, one `wx-datacube ui` and one Chromium for all tests of this folder.
 
-Accounts keep the stories apart: `shop` is an ordinary one of 120 days, `old` begins in 2014, when WeChat sent dirty
-rows, `weeks` and `silent` belong to a second code location whose schedules tick every minute. What waits for Dagster's
-own clocks is begun before all else and looked at last.
+Each test scenario has its own account. `shop` is ordinary and has 120 days. `old` begins in 2014, when WeChat sent
+dirty rows. `weeks` and `silent` belong to a second code location whose schedules tick every minute. What has to wait
+for Dagster's own timers is started first and checked last.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 SCREENSHOTS = HERE / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 120
-"""Seconds until a page must show what it is expected to: schedules tick every minute, and the machine may be busy."""
+"""Seconds to wait for expected content of a page: schedules tick once a minute, and the machine may be busy."""
 QUIET = ("background-networking", "component-update", "sync", "gpu")
 MINUTELY = """
 import dagster as dg
@@ -46,7 +46,7 @@ BEGINS = ("cut_off", "thirty_days", "together", "dirty", "switched_on")
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, or any other; without one, tests are skipped, except in CI."""
+    """Debian's Chromium, or another; without one, tests are skipped, but fail in CI."""
     if CHROMIUM is None:
         if "CI" in os.environ or "CI_RUN_MARK" in os.environ:
             pytest.fail("CI has to have chromium: .ci/run installs it")
@@ -61,27 +61,27 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def emulated() -> Iterator[Emulated]:
-    """WeChat, with dirty rows around 2014-12-01, and with everything that is due at any time of the day."""
+    """WeChat with dirty rows around 2014-12-01, where everything due is published at any time of day."""
     with wechat(dirty_rows=True, publish_at="00:00", silent_share=0) as running:
         yield running
 
 
 @pytest.fixture(scope="package")
 def today() -> dt.date:
-    """The day on which these tests began, in Beijing."""
+    """The Beijing date on which the tests started."""
     return beijing_now().date()
 
 
 @pytest.fixture(scope="package")
 def tokens(emulated: Emulated) -> Iterator[str]:
-    """A token server: an AppID has one name only, and the four accounts here are one to WeChat."""
+    """A token server: to WeChat the four accounts are one, and a file allows only one name per AppID."""
     with token_server(emulated) as url:
         yield url
 
 
 @pytest.fixture(scope="package")
 def project(emulated: Emulated, tokens: str, today: dt.date, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project folder with four accounts, which are one to WeChat."""
+    """A project folder with four accounts, which are one account to WeChat."""
     days = {"shop": 120, "weeks": 30, "silent": 1}
     starts = {"old": dt.date(2014, 12, 1)} | {name: today - dt.timedelta(back) for name, back in days.items()}
     settings: dict[str, object] = {"API_URL": emulated.api_url, "ACCOUNTS": ",".join(starts)}
@@ -89,7 +89,7 @@ def project(emulated: Emulated, tokens: str, today: dt.date, tmp_path_factory: p
         account = {"TOKEN_URL": f"{tokens}&of={name}", "START": start}
         settings |= {f"{name.upper()}_{field}": value for field, value in account.items()}
     made = Project.make(tmp_path_factory.mktemp("browser") / "project", **settings)
-    made.folder.joinpath("pyproject.toml").unlink()  # its [tool.dg] would win over workspace.yaml
+    made.folder.joinpath("pyproject.toml").unlink()  # its [tool.dg] would take precedence over workspace.yaml
     made.folder.joinpath("minutely.py").write_text(MINUTELY)
     with made.folder.joinpath("workspace.yaml").open("a") as workspace:
         workspace.write(WORKSPACE.lstrip("\n"))
@@ -98,7 +98,7 @@ def project(emulated: Emulated, tokens: str, today: dt.date, tmp_path_factory: p
 
 @pytest.fixture(scope="package")
 def ui(project: Project, browser: Browser) -> Iterator[Ui]:
-    """`wx-datacube ui`, which is `make ui`, once it answers."""
+    """`wx-datacube ui`, which `make ui` runs, once it answers."""
     found = Ui(free_port())
     with (
         project.folder.with_suffix(".log").open("w") as log,
@@ -110,7 +110,7 @@ def ui(project: Project, browser: Browser) -> Iterator[Ui]:
 
 @pytest.fixture(scope="package")
 def visit(browser: Browser, ui: Ui) -> Visit:
-    """Somebody with a fresh page; when they leave it is photographed, and its console told of no error."""
+    """Opens a new page; at the end it takes a screenshot and asserts that the console has no error."""
 
     @contextmanager
     def somebody(name: str) -> Iterator[Person]:
@@ -123,33 +123,33 @@ def visit(browser: Browser, ui: Ui) -> Visit:
         finally:
             person.photograph(name)
             page.close()
-        assert person.complaints == []  # stock Dagster has no error on its console either
+        assert person.complaints == []  # plain Dagster logs no error on the console either
 
     return somebody
 
 
 @pytest.fixture
 def person(visit: Visit, request: pytest.FixtureRequest) -> Iterator[Person]:
-    """Whoever a test is about."""
+    """The person of a test, on a new page."""
     with visit(request.node.name) as found:
         yield found
 
 
 @pytest.fixture(scope="module", autouse=True)
 def begun(request: pytest.FixtureRequest) -> None:
-    """What the tests of a module wait for is clicked before all else, so that they wait for it together."""
+    """Click what a module's tests wait for before the first of them, so that they wait at the same time."""
     ours = [item for item in request.session.items if item.path == request.path]
     for name in BEGINS:
         if any(name in getattr(item, "fixturenames", ()) for item in ours):
             request.getfixturevalue(name)
 
 
-# --- what is begun ----------------------------------------------------------------------------------------------
+# --- started first ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="package")
 def cut_off(visit: Visit, emulated: Emulated, today: dt.date) -> str:
-    """A backfill of the hours of thirty days, on a day that has twelve calls left; its id."""
+    """The id of a backfill of thirty days of hours, launched with twelve calls left in the quota."""
     emulated.control.set_quota(12, "getupstreammsghour")
     with visit("cut_off_launched") as person:
         dialog = person.materialize("shop", "getupstreammsghour")
@@ -160,7 +160,7 @@ def cut_off(visit: Visit, emulated: Emulated, today: dt.date) -> str:
 
 @pytest.fixture(scope="package")
 def thirty_days(visit: Visit, today: dt.date) -> str:
-    """A backfill of the messages of thirty days, some of them older than the ninety that the dialog shows; its id."""
+    """The id of a backfill of thirty days of messages, partly older than the ninety days that the dialog shows."""
     with visit("thirty_days_launched") as person:
         dialog = person.materialize("shop", "getupstreammsg")
         person.sees("Showing the last 90 days")
@@ -172,7 +172,7 @@ def thirty_days(visit: Visit, today: dt.date) -> str:
 
 @pytest.fixture(scope="package")
 def together(visit: Visit) -> str:
-    """A backfill of a daily, a weekly and a monthly asset, ticked in the list; its id."""
+    """The id of a backfill of a daily, a weekly and a monthly asset, selected in the list."""
     with visit("together_launched") as person:
         person.open("/locations/wx_datacube/asset-groups/wx_shop/list")
         for name in ("getupstreammsgdist", "getupstreammsgweek", "getupstreammsgmonth"):
@@ -184,7 +184,7 @@ def together(visit: Visit) -> str:
 
 @pytest.fixture(scope="package")
 def dirty(visit: Visit) -> str:
-    """A backfill of the first four weeks of all; its id."""
+    """The id of a backfill of the first four weeks of WeChat's history."""
     with visit("dirty_launched") as person:
         dialog = person.materialize("old", "getupstreammsgweek")
         person.button("Show all partitions", dialog).click()
@@ -194,7 +194,7 @@ def dirty(visit: Visit) -> str:
 
 @pytest.fixture(scope="package")
 def switched_on(visit: Visit) -> None:
-    """The weekly schedule of the second code location, switched on."""
+    """The weekly schedule of the second code location, turned on."""
     with visit("switched_on") as person:
         person.switch("minutely", "minutely__weeks_weekly")
         person.sees("Next tick")

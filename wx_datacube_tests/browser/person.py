@@ -1,7 +1,7 @@
-"""A person at Dagster's UI: what one clicks, types and reads there, in Chromium.
+"""A person who clicks, types and reads in Dagster's UI, in Chromium.
 
-Add here what several tests click. Acting is done by clicks only; GraphQL (`ui`) is for waiting. Text is looked for in
-what the page shows, so a test fails where a person would be at a loss.
+Add here what several tests click. Actions are clicks only; GraphQL (`ui`) is used only to wait. Tests look for text
+that the page shows, so a test fails where a person would not find it.
 """
 
 import datetime as dt
@@ -30,7 +30,7 @@ ALL_RUNS = "{ runsOrError(limit: 100) { ... on Runs { results {id status tags {k
 
 @dataclass
 class Person:
-    """One page of a browser, the UI's address, and what the page has complained about on its console."""
+    """A browser page, the UI, the folder for screenshots, and the errors on the page's console."""
 
     page: Page
     ui: Ui
@@ -38,7 +38,7 @@ class Person:
     complaints: list[str] = field(default_factory=list)
 
     def listen(self) -> None:
-        """Note what the console says is wrong."""
+        """Record the errors on the page's console."""
 
         def note(message: ConsoleMessage) -> None:
             if message.type == "error":
@@ -48,26 +48,26 @@ class Person:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def open(self, path: str) -> None:
-        """Go to a page of the UI."""
+        """Open a page of the UI."""
         self.page.goto(f"http://127.0.0.1:{self.ui.port}{path}")
 
     def photograph(self, name: str) -> None:
-        """Keep what is seen now, once it stands still."""
+        """Take a screenshot, half a second later, when animations have ended."""
         self.page.wait_for_timeout(500)
         self.page.screenshot(path=self.screenshots / f"{name}.png")
 
     def button(self, text: str, inside: Locator | None = None) -> Locator:
-        """The first button with a text; icons have texts of their own, which stand before it."""
+        """Return the first button that contains a text; icons have their own text before it."""
         return (inside or self.page.locator("body")).get_by_role("button").filter(has_text=text).first
 
     def sees(self, text: str) -> None:
-        """Fail unless the page shows the text soon."""
+        """Fail unless the page shows the text before the timeout."""
         expect(self.page.get_by_text(text).first).to_be_visible()
 
     # --- materializing
 
     def materialize(self, account: str, endpoint: str) -> Locator:
-        """The dialog behind an asset's Materialize."""
+        """Open the dialog of an asset's Materialize button."""
         self.open(f"/assets/{account}/{endpoint}?view=partitions")
         self.button("Materialize").click()
         return self.page.get_by_role("dialog").last
@@ -79,7 +79,7 @@ class Person:
         box.press("Enter")
 
     def launch_backfill(self, dialog: Locator) -> str:
-        """Launch it; the id that the UI says."""
+        """Launch the backfill; return its id."""
         before = {each["id"] for each in self.backfills()}
         self.button("Launch backfill", dialog).click()
         self.sees("Created backfill")
@@ -89,11 +89,11 @@ class Person:
     # --- waiting
 
     def backfills(self) -> list[Any]:
-        """All of them, newest first."""
+        """Return all backfills, newest first."""
         return list(self.ui.ask(BACKFILLS)["partitionBackfillsOrError"]["results"])
 
     def ended(self, backfill: str) -> Any:
-        """A backfill, once it has come to an end."""
+        """Wait until a backfill has ended, and return it."""
 
         def found() -> Any:
             (it,) = [each for each in self.backfills() if each["id"] == backfill]
@@ -102,11 +102,11 @@ class Person:
         return wait_until(found)
 
     def stats(self, *key: str) -> dict[str, int]:
-        """How many partitions of an asset are materialized, failed, under way."""
+        """Return how many partitions of an asset are materialized, failed and materializing."""
         return dict(self.ui.ask(STATS, key={"path": list(key)})["assetNodeOrError"]["partitionStats"])
 
     def runs(self, *key: str) -> list[Any]:
-        """The runs of an asset, newest first, with their tags."""
+        """Return the runs of an asset with their tags, newest first."""
         found = self.ui.ask(ALL_RUNS)["runsOrError"]["results"]
         runs = [run for run in found if {"path": list(key)} in (run["assetSelection"] or [])]
         return [run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in runs]
@@ -114,16 +114,16 @@ class Person:
     # --- schedules
 
     def last_skip(self, location: str, schedule: str) -> str | None:
-        """Why the last tick requested nothing."""
+        """Return why the last tick requested no run."""
         ticks = self.ui.ask(TICKS, location=location, name=schedule)["scheduleOrError"]["scheduleState"]["ticks"]
         return ticks[0]["skipReason"] if ticks else None
 
     def switch(self, location: str, schedule: str) -> None:
-        """Switch a schedule on its page, on or off."""
+        """Turn a schedule on or off on its page."""
         self.open(f"/locations/{location}/schedules/{schedule}")
         self.sees("Execution timezone")
         self.page.locator("label").filter(has=self.page.get_by_role("checkbox")).first.click()
 
 
 Visit = Callable[[str], AbstractContextManager[Person]]
-"""Lets somebody look at the UI; the name is that of the photograph taken when they leave."""
+"""Opens the UI for a person; the argument names the screenshot taken when the context ends."""

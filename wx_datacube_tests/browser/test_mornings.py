@@ -1,7 +1,7 @@
-"""Schedules and deaths in Dagster's UI, seen in a real browser: what a minute brings, and what `kill -9` leaves.
+"""Schedules and killed runs in Dagster's UI, in a real browser: what a tick does, and what `kill -9` leaves.
 
-Apart from `test_ui`, so that both are waited for at the same time: ticks come once a minute. The schedule that is
-looked at last but one has ticked twice by then.
+These tests are separate from `test_ui` so that both files wait at the same time: ticks come once a minute. By the time
+the second-to-last test looks at its schedule, it has ticked twice.
 """
 
 import datetime as dt
@@ -21,13 +21,13 @@ pytestmark = pytest.mark.browser
 DAYS = BY_NAME["getupstreammsg"]
 
 
-# --- deaths -----------------------------------------------------------------------------------------------------
+# --- killed runs ------------------------------------------------------------------------------------------------
 
 
 def test_after_a_killed_run_a_backfill_still_starts(
     person: Person, switched_on: None, emulated: Emulated, today: dt.date
 ) -> None:
-    """`kill -9` of a run: its code server notices and marks it failed, and the next run of the asset is green."""
+    """After `kill -9` of a run, its code server marks it as failed, and the asset's next run succeeds."""
     month = (today.replace(day=1) - dt.timedelta(1)).replace(day=1)
     key = ("shop", "getupstreammsgdistmonth")
     emulated.control.fault("getupstreammsgdistmonth", "delay:20")
@@ -52,11 +52,11 @@ def test_after_a_killed_run_a_backfill_still_starts(
     person.sees("Failed (0)")
 
 
-# --- mornings ---------------------------------------------------------------------------------------------------
+# --- schedules --------------------------------------------------------------------------------------------------
 
 
 def test_a_schedule_requests_what_is_to_do_and_then_skips(person: Person, switched_on: None) -> None:
-    """Four or five weeks of two endpoints are one run; after it a tick says that all is there."""
+    """All missing weeks of two endpoints are one run, and the next tick is skipped because nothing is missing."""
     person.open("/locations/minutely/schedules/minutely__weeks_weekly")
 
     person.sees("1 run requested")
@@ -76,14 +76,14 @@ def test_a_schedule_requests_what_is_to_do_and_then_skips(person: Person, switch
 
 @pytest.fixture
 def unpublished(emulated: Emulated) -> Iterator[None]:
-    """WeChat has published nothing yet."""
+    """WeChat answers as if nothing was published yet."""
     emulated.control.fault("*", "61503")
     yield
     emulated.control.clear_faults()
 
 
 def test_a_silent_morning_stays_green(person: Person, unpublished: None) -> None:
-    """WeChat has nothing yet: runs end well, nothing is materialized, and the next tick tries again."""
+    """Before WeChat publishes, runs succeed without materializing anything, and the next tick tries again."""
     person.switch("minutely", "minutely__silent_daily")
     person.sees("1 run requested")
     person.switch("minutely", "minutely__silent_daily")

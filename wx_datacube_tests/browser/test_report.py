@@ -1,4 +1,4 @@
-"""The report in Chromium: drawn, brushed, by mouse and by keyboard, in both languages, on a phone and on paper."""
+"""The report in Chromium: charts, selection by mouse and keyboard, both languages, on a phone and in print."""
 
 import datetime as dt
 import re
@@ -25,7 +25,7 @@ CHARTS = ["trend", "types", "hours", "senders", "calendar"]
 
 @pytest.fixture(scope="module")
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A year so far of an emulated account."""
+    """An emulated account with all data of the year so far."""
     with shop(tmp_path_factory.mktemp("report"), start=FIRST, messages_per_day=300) as made:
         made.bring_everything_in()
         made.warehouse.publish()
@@ -33,7 +33,7 @@ def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 class Reader:
-    """Somebody who opens a report; whatever it asks for or complains of is kept."""
+    """Opens a report; records its requests and its console messages."""
 
     def __init__(self, page: Page, path: Path) -> None:
         self.page = page
@@ -47,11 +47,11 @@ class Reader:
 
     @property
     def chosen(self) -> str:
-        """What the report says of the time that is chosen."""
+        """The report's text about the selected range."""
         return self.page.locator("#chosen").text_content() or ""
 
     def button(self, name: str) -> Locator:
-        """A button by what stands on it."""
+        """Return a button by its text."""
         return self.page.get_by_role("button", name=name, exact=True)
 
 
@@ -70,7 +70,7 @@ def written(it: Shop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page, offline."""
+    """A new page without a network."""
     context = browser.new_context(viewport={"width": 900, "height": 1230}, offline=True)
     yield context.new_page()
     context.close()
@@ -78,7 +78,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_it_is_drawn_offline_without_a_complaint(language: str, written: dict[str, Path], page: Page) -> None:
-    """Five charts with marks in them, nothing on the console, and no request but the file itself."""
+    """Five charts are drawn, the console stays empty, and the only request is for the file itself."""
     reader = Reader(page, written[language])
 
     drawn = {name: page.locator(f"#{name} svg path").count() for name in CHARTS}
@@ -92,7 +92,7 @@ def test_it_is_drawn_offline_without_a_complaint(language: str, written: dict[st
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("width", [900, 390], ids=["desk", "phone"])
 def test_axe_finds_nothing(width: int, language: str, written: dict[str, Path], page: Page) -> None:
-    """No violation at all, and on a phone nothing that is wider than it."""
+    """axe finds no violation, and on a phone nothing is wider than the screen."""
     page.set_viewport_size({"width": width, "height": 800})
     Reader(page, written[language])
 
@@ -105,7 +105,7 @@ def test_axe_finds_nothing(width: int, language: str, written: dict[str, Path], 
 
 
 def test_a_stretch_of_time_is_brushed(it: Shop, written: dict[str, Path], page: Page) -> None:
-    """Dragging over the overview redraws both panels and says how much was sent then and before."""
+    """Dragging over the overview redraws both panels and updates the totals of the range and the one before."""
     reader = Reader(page, written["en"])
     assert reader.button("90 days").get_attribute("aria-pressed") == "true"
     before, lines = (
@@ -141,7 +141,7 @@ def test_a_stretch_of_time_is_brushed(it: Shop, written: dict[str, Path], page: 
 
 
 def test_a_stretch_of_time_is_chosen_by_keyboard(written: dict[str, Path], page: Page) -> None:
-    """Tab leads to the buttons, and Enter chooses."""
+    """The Tab key reaches the buttons, and Enter selects a range."""
     reader = Reader(page, written["zh"])
     for _ in range(20):
         page.keyboard.press("Tab")
@@ -158,7 +158,7 @@ def test_a_stretch_of_time_is_chosen_by_keyboard(written: dict[str, Path], page:
 
 
 def test_a_turned_phone_gets_charts_of_its_width(written: dict[str, Path], page: Page) -> None:
-    """What was brushed stays."""
+    """After a phone is turned, charts have the new width and the selected range is kept."""
     page.set_viewport_size({"width": 390, "height": 800})
     reader = Reader(page, written["en"])
     reader.button("30 days").click()
@@ -175,7 +175,7 @@ def test_a_turned_phone_gets_charts_of_its_width(written: dict[str, Path], page:
 
 
 def test_it_prints(written: dict[str, Path], page: Page, tmp_path: Path) -> None:
-    """On a few sheets, without buttons."""
+    """The report prints on a few pages, without buttons."""
     Reader(page, written["zh"])
     page.emulate_media(media="print")
     assert not page.locator(".buttons").is_visible()
@@ -185,7 +185,7 @@ def test_it_prints(written: dict[str, Path], page: Page, tmp_path: Path) -> None
 
 
 def test_twelve_years_are_drawn_within_two_seconds(page: Page, tmp_path: Path) -> None:
-    """Everything up to the last chart, by the processor's clock of the page."""
+    """All charts of twelve years take less than two seconds of the page's CPU time."""
     warehouse = years(tmp_path)
     with warehouse.reading() as con:
         figures = read_figures(con, "shop", HISTORY_START, TODAY, None, None)
@@ -201,7 +201,7 @@ def test_twelve_years_are_drawn_within_two_seconds(page: Page, tmp_path: Path) -
 
 
 def test_a_screen_reader_gets_the_figures(written: dict[str, Path], page: Page) -> None:
-    """Tables with headers, charts as images with a sentence, and what is chosen is announced."""
+    """Tables have headers, charts are images with a description, and a new selection is announced."""
     Reader(page, written["en"])
 
     assert page.get_by_role("table").count() >= 5

@@ -1,7 +1,7 @@
-"""Every path that people take in Dagster's UI, clicked in a real browser, against the emulator.
+"""What people do in Dagster's UI, clicked in a real browser against the emulator.
 
-A test here is about what a person sees; what a run does is tested in `test_assets` and `end_to_end`. The order of the
-tests is that of waiting: what the first ones look at is there soon.
+A test here is about what a person sees; `test_assets` and `end_to_end` test what a run does. The tests are in the
+order of their waiting times: the first ones check what finishes soonest.
 """
 
 import datetime as dt
@@ -19,11 +19,11 @@ pytestmark = pytest.mark.browser
 DAYS = BY_NAME["getupstreammsg"]
 
 
-# --- looking ----------------------------------------------------------------------------------------------------
+# --- reading ----------------------------------------------------------------------------------------------------
 
 
 def test_the_catalog_lists_seven_assets_and_what_they_are(person: Person) -> None:
-    """By name, with the first words of their description and the kinds of their table."""
+    """The list shows each asset's name, the start of its description, and its kinds."""
     person.open("/locations/wx_datacube/asset-groups/wx_shop/list")
 
     for endpoint in ENDPOINTS:
@@ -33,7 +33,7 @@ def test_the_catalog_lists_seven_assets_and_what_they_are(person: Person) -> Non
 
 
 def test_lineage_shows_the_group_of_an_account(person: Person) -> None:
-    """Tables side by side, none of them made from another, with how much is there and what was checked."""
+    """An account's tables stand side by side, without dependencies, with their fill level and their checks."""
     person.open("/locations/wx_datacube/asset-groups/wx_shop")
 
     for text in ("getupstreammsgdistweek", "Asset checks", "% filled", "WeChat", "DuckDB"):
@@ -41,7 +41,7 @@ def test_lineage_shows_the_group_of_an_account(person: Person) -> None:
 
 
 def test_an_overview_explains_the_table(person: Person) -> None:
-    """What a row says in two languages, its columns, where it is, of what kind, and the code behind it."""
+    """The overview has the description in two languages, the columns, the table's name, the kinds, and the code."""
     person.open(f"/assets/shop/{DAYS.name}?view=overview")
 
     person.sees(DAYS.en)
@@ -49,12 +49,12 @@ def test_an_overview_explains_the_table(person: Person) -> None:
     for column in DAYS.columns:
         expect(person.page.get_by_text(column.name, exact=True).first).to_be_visible()
         person.sees(column.zh)
-    for text in ("datacube.getupstreammsg", "wx_shop", "DuckDB", "catalog.py"):
+    for text in ("datacube.getupstreammsg", "wx_shop", "DuckDB", "endpoints.py"):
         person.sees(text)
 
 
 def test_schedules_say_what_they_will_do(person: Person) -> None:
-    """Before they are switched on: off, when they tick, and that they catch up."""
+    """A schedule that is off shows when it will tick and that it fetches missing days."""
     person.open("/locations/wx_datacube/schedules/shop_daily")
 
     person.sees("Brings in every day that is missing")
@@ -67,7 +67,7 @@ def test_schedules_say_what_they_will_do(person: Person) -> None:
 
 
 def test_a_range_of_days_turns_green(person: Person, thirty_days: str, emulated: Emulated) -> None:
-    """Materialize, Show all partitions, a range, Launch backfill: one run, five calls, thirty green partitions."""
+    """A range chosen under Materialize is one run with five calls and thirty materialized partitions."""
     ended = person.ended(thirty_days)
     person.open("/assets/shop/getupstreammsg?view=partitions")
 
@@ -78,7 +78,7 @@ def test_a_range_of_days_turns_green(person: Person, thirty_days: str, emulated:
 
 
 def test_messages_and_users_are_plotted(person: Person, thirty_days: str) -> None:
-    """Over partitions, under names that say what they are; numbers of which a plot says nothing are not plotted."""
+    """Messages and users are plotted under descriptive names; numbers such as `call_id` are not plotted."""
     person.ended(thirty_days)
     person.open("/assets/shop/getupstreammsg?view=overview")
     person.button("Plots").click()
@@ -88,11 +88,11 @@ def test_messages_and_users_are_plotted(person: Person, thirty_days: str) -> Non
         person.sees(name)
     plots = person.page.locator("canvas")
     expect(plots.first).to_be_visible()
-    assert person.page.get_by_text("call_id", exact=True).count() <= 1  # the column's name, and no plot
+    assert person.page.get_by_text("call_id", exact=True).count() <= 1  # only as a column's name, not as a plot
 
 
 def test_the_overview_counts_rows(person: Person, thirty_days: str, project: Project) -> None:
-    """As many as the table holds of the account."""
+    """The row count is the number of the account's rows in the table."""
     person.ended(thirty_days)
     rows = project.query("SELECT count(*) FROM datacube.getupstreammsg WHERE account = 'shop'")[0][0]
     person.open("/assets/shop/getupstreammsg?view=overview")
@@ -102,7 +102,7 @@ def test_the_overview_counts_rows(person: Person, thirty_days: str, project: Pro
 
 
 def test_days_weeks_and_months_go_together(person: Person, together: str) -> None:
-    """Ticked in the list and launched at once: one run an asset, all partitions of each."""
+    """A daily, a weekly and a monthly asset launched together are one run per asset, with all partitions of each."""
     ended = person.ended(together)
     person.open(f"/runs/b/{together}")
 
@@ -113,7 +113,7 @@ def test_days_weeks_and_months_go_together(person: Person, together: str) -> Non
 
 
 def test_a_run_says_what_it_stored_in_a_line_a_batch(person: Person, thirty_days: str) -> None:
-    """Labels, calls, rows, rate and what is left; not one line a call."""
+    """The log has one line per batch, not per call: labels, calls, rows, rate and the calls left."""
     run = person.ended(thirty_days)["runs"][0]["id"]
     person.open(f"/runs/{run}")
     person.page.get_by_placeholder("Filter…").fill("so far")
@@ -124,7 +124,7 @@ def test_a_run_says_what_it_stored_in_a_line_a_batch(person: Person, thirty_days
 
 
 def test_a_backfill_that_the_quota_cuts_off_says_so(person: Person, cut_off: str) -> None:
-    """What landed is green, the rest is not, and the run says why, when it goes on and how; without a stack trace."""
+    """Stored partitions are green; the run says why it stopped and how to continue, without a stack trace."""
     ended = person.ended(cut_off)
     person.open("/assets/shop/getupstreammsghour?view=partitions")
     person.page.get_by_text("Materialized (").first.wait_for()
@@ -144,7 +144,7 @@ def test_a_backfill_that_the_quota_cuts_off_says_so(person: Person, cut_off: str
 
 @pytest.fixture(scope="package")
 def gone_on(visit: Visit, cut_off: str, emulated: Emulated) -> str:
-    """The same on another day: what failed is chosen by a click; its id."""
+    """The id of a backfill of the failed partitions, chosen by a click after the quota was reset."""
     with visit("gone_on_launched") as person:
         person.ended(cut_off)
         emulated.control.set_quota(1000, "getupstreammsghour")
@@ -154,7 +154,7 @@ def gone_on(visit: Visit, cut_off: str, emulated: Emulated) -> str:
 
 
 def test_failed_and_missing_completes_it(person: Person, gone_on: str) -> None:
-    """No partition is red any more, and none was asked for twice."""
+    """The second backfill completes the first: no partition is left failed or missing."""
     ended = person.ended(gone_on)
     person.open("/assets/shop/getupstreammsghour?view=partitions")
 
@@ -163,13 +163,13 @@ def test_failed_and_missing_completes_it(person: Person, gone_on: str) -> None:
     person.sees("Failed (0)")
 
 
-# --- asking again -----------------------------------------------------------------------------------------------
+# --- refresh ----------------------------------------------------------------------------------------------------
 
 
 def test_a_refresh_is_launched_from_the_launchpad(
     person: Person, together: str, emulated: Emulated, today: dt.date
 ) -> None:
-    """Open launchpad, a partition, `refresh: true`, Materialize: it is asked once more."""
+    """A refresh of one partition, configured in the launchpad, makes one more call."""
     person.ended(together)
     month = (today.replace(day=1) - dt.timedelta(1)).replace(day=1)
     before = len(emulated.control.calls("getupstreammsgmonth"))
@@ -177,7 +177,7 @@ def test_a_refresh_is_launched_from_the_launchpad(
     person.button("Materialize").locator("xpath=following::button[1]").click()
     person.page.get_by_role("menuitem").filter(has_text="launchpad").click()
     dialog = person.page.get_by_role("dialog").last
-    dialog.get_by_placeholder("Partition").click()  # what is typed before it knows its list is lost
+    dialog.get_by_placeholder("Partition").click()  # text typed before the list has loaded is lost
     person.page.get_by_text(month.isoformat(), exact=True).last.click()
     dialog.get_by_text("false", exact=True).dblclick()
     person.page.keyboard.type("true")
@@ -193,7 +193,7 @@ def test_a_refresh_is_launched_from_the_launchpad(
 
 
 def test_a_check_that_passes_says_so(person: Person, thirty_days: str) -> None:
-    """In a word, beside what it guards in two languages."""
+    """A check shows that it passed, and its description in two languages."""
     person.ended(thirty_days)
     person.open("/assets/shop/getupstreammsg?view=checks&checkDetail=no_data_before_2014_12_01")
 
@@ -203,7 +203,7 @@ def test_a_check_that_passes_says_so(person: Person, thirty_days: str) -> None:
 
 
 def test_a_flagged_check_shows_the_rows_and_how_to_heal(person: Person, dirty: str) -> None:
-    """The row that is too old, as WeChat sent it, what healing costs, and the command for it."""
+    """A failed check shows WeChat's row, the number of calls to heal it, and the command for it."""
     person.ended(dirty)
     person.open("/assets/old/getupstreammsgweek?view=checks")
     person.page.get_by_text("no_data_before_2014_12_01").first.click()
@@ -215,6 +215,6 @@ def test_a_flagged_check_shows_the_rows_and_how_to_heal(person: Person, dirty: s
 
 
 def test_screenshots_are_kept(person: Person, project: Project) -> None:
-    """Of every page that was looked at, for whoever wants to see what a test saw."""
+    """There is a screenshot of every page that the tests visited."""
     began = (project.folder / ".env").stat().st_mtime
     assert len([each for each in Path(person.screenshots).glob("*.png") if each.stat().st_mtime > began]) > 10

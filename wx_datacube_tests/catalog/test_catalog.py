@@ -1,4 +1,8 @@
-"""The catalog: seven endpoints as WeChat's page lists them, and what derives from each."""
+"""The catalog: the seven endpoints of WeChat's page, and what is derived from each.
+
+Add an entry to `PAGE`, and a sample answer for a new family, when an endpoint is added. That each endpoint also has a
+table, an asset and its checks is tested where those are built.
+"""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +23,7 @@ from wx_datacube.catalog.endpoints import (
 
 each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 
-# WeChat's page of 2015, row by row: the period, the most days a call may cover, and the columns of the natural key.
+# WeChat's page of 2015, row by row: the period, the maximum days of a call, and the columns of the natural key.
 PAGE = {
     "getupstreammsg": (Period.DAY, 7, "ref_date msg_type"),
     "getupstreammsghour": (Period.DAY, 1, "ref_date ref_hour msg_type"),
@@ -30,7 +34,7 @@ PAGE = {
     "getupstreammsgdistmonth": (Period.MONTH, 30, "ref_date count_interval"),
 }
 
-# One row of each as WeChat answers it.
+# One row per family, as in WeChat's answers.
 SAMPLES = {
     Family.MESSAGES: '{"ref_date":"2014-12-07","user_source":0,"msg_type":1,"msg_user":282,"msg_count":817}',
     Family.HOURS: '{"ref_date":"2014-12-07","ref_hour":0,"user_source":0,"msg_type":1,"msg_user":9,"msg_count":10}',
@@ -39,13 +43,13 @@ SAMPLES = {
 
 
 def all_columns() -> Iterator[Column]:
-    """Every column of every endpoint."""
+    """Yield every column of every endpoint."""
     for endpoint in ENDPOINTS:
         yield from endpoint.columns
 
 
 def test_the_catalog_is_what_wechats_page_lists() -> None:
-    """Seven endpoints, each with the page's period, span and key, found by their names."""
+    """The catalog has the page's seven endpoints, each with its period, span and key, found by name."""
     listed = {
         endpoint.name: (endpoint.period, endpoint.max_span_days, " ".join(column.name for column in endpoint.key))
         for endpoint in ENDPOINTS
@@ -57,7 +61,7 @@ def test_the_catalog_is_what_wechats_page_lists() -> None:
 
 @each_endpoint
 def test_an_endpoint_has_the_columns_of_wechats_answers(endpoint: Endpoint) -> None:
-    """The columns have the names of a live answer's fields, whose figures fit into their bounds."""
+    """Columns are named like the fields of a live answer, whose figures are within their bounds."""
     sample = json.loads(SAMPLES[endpoint.family])
 
     assert {column.name for column in endpoint.columns} == set(sample)
@@ -68,7 +72,7 @@ def test_an_endpoint_has_the_columns_of_wechats_answers(endpoint: Endpoint) -> N
 
 @each_endpoint
 def test_a_column_is_either_key_or_value(endpoint: Endpoint) -> None:
-    """Key and values make up the columns; `user_source` alone is neither key nor required."""
+    """Each column is a key or a value, and only `user_source` is not required."""
     assert {*endpoint.key, *endpoint.values} == set(endpoint.columns)
     assert not {*endpoint.key} & {*endpoint.values}
     assert [column.name for column in endpoint.columns if not column.required] == ["user_source"]
@@ -76,30 +80,30 @@ def test_a_column_is_either_key_or_value(endpoint: Endpoint) -> None:
 
 
 def test_only_hours_and_distribution_of_days_follow_from_silence() -> None:
-    """A day without messages has neither hours nor senders; weeks and months are asked in any case."""
+    """An empty day implies only its hours and distribution; weeks and months are always requested."""
     implied = [endpoint.name for endpoint in ENDPOINTS if endpoint.implied_by_silence]
 
     assert implied == ["getupstreammsghour", "getupstreammsgdist"]
 
 
 def test_paths_are_those_of_the_api() -> None:
-    """An endpoint is called under /datacube/ and its own name."""
+    """An endpoint's path is `/datacube/` and its name."""
     assert [endpoint.path for endpoint in ENDPOINTS] == [f"/datacube/{name}" for name in PAGE]
 
 
 def test_periods_have_adverbs() -> None:
-    """Views and schedules are named daily, weekly and monthly."""
+    """Periods have the adverbs that name views and schedules: daily, weekly and monthly."""
     assert [period.adverb for period in Period] == ["daily", "weekly", "monthly"]
 
 
 def test_codes_are_in_words() -> None:
-    """The codes of WeChat's page have a word each; 5 was never a type."""
+    """Each code of WeChat's page has a word; message type 5 doesn't exist."""
     assert MESSAGE_TYPES == {1: "text", 2: "image", 3: "voice", 4: "video", 6: "link"}
     assert COUNT_INTERVALS == {0: "0", 1: "1-5", 2: "6-10", 3: "more than 10"}
 
 
 def test_everything_is_explained_in_both_languages() -> None:
-    """Endpoints and columns carry a sentence in English and one in Chinese."""
+    """Endpoints and columns have a sentence in English and one in Chinese."""
     for described in (*ENDPOINTS, *all_columns()):
         assert described.en.endswith(".")
         assert described.en.isascii() or "…" in described.en or "×" in described.en
@@ -107,6 +111,6 @@ def test_everything_is_explained_in_both_languages() -> None:
 
 
 def test_history_starts_where_wechat_says() -> None:
-    """Data exists from 1 December 2014 on, a Monday: the first day is the label of its week and of its month."""
+    """History starts on 2014-12-01, a Monday, so that day is the label of its week and month too."""
     assert HISTORY_START.isoformat() == "2014-12-01"
     assert HISTORY_START.weekday() == 0

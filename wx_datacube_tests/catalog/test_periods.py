@@ -1,4 +1,7 @@
-"""Periods: labels, when they are due and settled, against calendars made by counting days and against Dagster's."""
+"""Periods: labels, and when they are due and settled, against calendars built day by day and Dagster's partitions.
+
+Add a test here when a period or a rule for due labels is added. States of labels are in `warehouse/test_coverage.py`.
+"""
 
 import datetime as dt
 import itertools
@@ -27,13 +30,13 @@ each_period = pytest.mark.parametrize("period", Period, ids=[period.value for pe
 
 
 def begins_period(day: dt.date, period: Period) -> bool:
-    """Whether a period begins on the day, by the calendar's own words."""
+    """Return whether a period begins on the day, by weekday name and day of the month."""
     return {Period.DAY: True, Period.WEEK: f"{day:%a}" == "Mon", Period.MONTH: f"{day:%d}" == "01"}[period]
 
 
 @given(DATES, PERIODS)
 def test_a_label_is_the_newest_beginning_of_a_period(day: dt.date, period: Period) -> None:
-    """Walking back from a day, the first beginning of a period that is met is its label."""
+    """The label of a day is the newest first day of a period that isn't after it."""
     met = day
     while not begins_period(met, period):
         met -= DAY
@@ -44,7 +47,7 @@ def test_a_label_is_the_newest_beginning_of_a_period(day: dt.date, period: Perio
 
 @given(DATES, PERIODS)
 def test_a_label_is_due_on_the_day_after_its_period_ended(day: dt.date, period: Period) -> None:
-    """Walking on from a label, it is due on the first day that belongs to another one."""
+    """A label is due on the first later day that has another label."""
     label = label_of(day, period)
     walked = label + DAY
     while label_of(walked, period) == label:
@@ -72,13 +75,13 @@ def test_a_label_is_due_on_the_day_after_its_period_ended(day: dt.date, period: 
     ],
 )
 def test_labels_are_due_across_month_ends_and_leap_days(label: str, period: Period, due: str) -> None:
-    """Ends of months, of years and of February, in leap years and others."""
+    """Labels are due on the right day at the ends of months, years and February."""
     assert due_on(dt.date.fromisoformat(label), period).isoformat() == due
 
 
 @given(DATES, PERIODS)
 def test_a_label_is_settled_at_noon_of_the_day_it_is_due(day: dt.date, period: Period) -> None:
-    """Tencent publishes before noon: from 12:00 on an empty answer means that there was nothing."""
+    """A label is settled at noon of its due day: Tencent publishes before, so an empty answer is final."""
     label = label_of(day, period)
 
     assert settled_at(label, period) == dt.datetime.combine(due_on(label, period), dt.time(12))
@@ -86,7 +89,7 @@ def test_a_label_is_settled_at_noon_of_the_day_it_is_due(day: dt.date, period: P
 
 @given(DATES, st.integers(0, 800), PERIODS)
 def test_due_labels_are_those_whose_last_day_is_past(start: dt.date, days: int, period: Period) -> None:
-    """By brute force: every label from the one that contains the start, whose every day lies before today."""
+    """Due labels are those from the start's on whose every day is before today."""
     today = start + days * DAY
     by_label: dict[dt.date, list[dt.date]] = {}
     for number in range(-31, days + 40):
@@ -99,13 +102,13 @@ def test_due_labels_are_those_whose_last_day_is_past(start: dt.date, days: int, 
 
 @each_period
 def test_nothing_is_due_on_the_first_day(period: Period) -> None:
-    """On the day that history starts, no period has ended."""
+    """On the first day of history, and before it, no label is due."""
     assert due_labels(period, HISTORY_START, HISTORY_START) == []
     assert due_labels(period, HISTORY_START, HISTORY_START - 400 * DAY) == []
 
 
 def test_labels_go_on_without_end() -> None:
-    """`labels_from` begins with the label given, and gives one period after the other."""
+    """`labels_from` yields the given label and each following one, without end."""
     months = labels_from(dt.date(2026, 11, 1), Period.MONTH)
 
     assert [next(months).isoformat() for _ in range(3)] == ["2026-11-01", "2026-12-01", "2027-01-01"]
@@ -113,7 +116,7 @@ def test_labels_go_on_without_end() -> None:
 
 @given(st.sets(st.integers(0, 30)), PERIODS)
 def test_gaps_hold_what_is_missing_and_nothing_twice(missing: set[int], period: Period) -> None:
-    """A gap said twice, or torn in two, makes people look for figures that are there."""
+    """Gaps cover exactly the missing labels, and no two gaps are adjacent."""
     due = list(itertools.islice(labels_from(dt.date(2026, 6, 1), period), 31))
     found = gaps((due[number] for number in missing), reversed(due))
     held = [[number for number, label in enumerate(due) if first <= label <= last] for first, last in found]
@@ -129,7 +132,7 @@ def test_gaps_hold_what_is_missing_and_nothing_twice(missing: set[int], period: 
     ["2024-01-01T00:00", "2024-02-29T23:59", "2024-03-01T00:00", "2024-03-04T00:00", "2025-01-05T12:00"],
 )
 def test_dagsters_partitions_are_the_due_labels(period: Period, start: str, now: str) -> None:
-    """A partition exists from 00:00 Beijing time of the day its label is due, and never before."""
+    """A partition exists from 00:00 Beijing time of its label's due day on, and never before."""
     first, moment = dt.date.fromisoformat(start), dt.datetime.fromisoformat(now)
     keys = partitions_of(period, first).get_partition_keys(current_time=moment.replace(tzinfo=BEIJING))
 
@@ -137,7 +140,7 @@ def test_dagsters_partitions_are_the_due_labels(period: Period, start: str, now:
 
 
 def test_now_is_in_beijing_and_naive() -> None:
-    """The clock shows Beijing time, eight hours ahead of Greenwich, without a time zone attached."""
+    """`beijing_now` is eight hours ahead of UTC, without a time zone attached."""
     ahead = beijing_now() - dt.datetime.now(dt.UTC).replace(tzinfo=None)
 
     assert abs(ahead - dt.timedelta(hours=8)) < dt.timedelta(seconds=5)
@@ -164,7 +167,7 @@ def test_gaps_are_runs_of_missing_labels(missing: str, expected: str) -> None:
 
 
 def test_gaps_go_by_due_labels_not_by_days() -> None:
-    """Two neighbouring weeks are one gap."""
+    """Two consecutive weeks are one gap, although their labels are seven days apart."""
     mondays = [dt.date(2026, 11, 2) + number * 7 * DAY for number in range(3)]
 
     assert gaps(mondays[:2], mondays) == [(mondays[0], mondays[1])]

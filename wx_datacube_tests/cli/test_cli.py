@@ -1,6 +1,6 @@
-"""The command line: exit codes, one clear line for everything that is expected to go wrong, and quick answers.
+"""The command line: exit codes, one clear line for every expected error, and fast responses.
 
-Commands run in this process, through `commands.run`; what needs real processes is in `end_to_end`.
+Commands run in this process, through `commands.run`. Tests that need real processes belong in `end_to_end`.
 """
 
 import datetime as dt
@@ -34,34 +34,34 @@ CREDENTIALS = {"APPID": "wx5eed0fda7acbe011", "SECRET": "0123456789abcdef" * 2}
 
 
 class Folder:
-    """A project folder that is the current one, and what a command in it does."""
+    """A project folder that is the working directory, and the commands run in it."""
 
     def __init__(self, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         self.path = path
         self._capfd = capfd
 
     def set(self, **settings: object) -> None:
-        """Write `.env` anew; names without the prefix."""
+        """Overwrite `.env`; names have no prefix."""
         env = self.path / ".env"
         env.write_text("".join(f"WX_DATACUBE_{name}={value}\n" for name, value in settings.items()))
         env.chmod(0o600)
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of a command."""
+        """Run a command and return its exit code, stdout and stderr."""
         self._capfd.readouterr()
         code = commands.run(arguments)
         out, err = self._capfd.readouterr()
         return code, out, err
 
     def contents(self) -> dict[str, bytes]:
-        """Every file in it; locks, which hold nothing, are left out."""
+        """Return every file in the folder except locks, which are empty."""
         files = [path for path in self.path.rglob("*") if path.is_file() and ".locks" not in str(path)]
         return {str(path.relative_to(self.path)): path.read_bytes() for path in files}
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Folder]:
-    """A fresh project folder, with nothing configured and nothing exported."""
+    """Provide a fresh project folder without any settings."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(TOP / name, tmp_path)
     for name in ("APPID", "SECRET", "TOKEN_URL", "ACCOUNT", "ACCOUNTS", "API_URL", "DATABASE", "START"):
@@ -93,7 +93,7 @@ COMMANDS = [["status"], ["backfill"], ["doctor"], ["replay"], ["ui"]]
 @pytest.mark.parametrize("case", WRONG_SETTINGS)
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_a_wrong_setting_ends_every_command_before_it_begins(case: str, command: list[str], folder: Folder) -> None:
-    """One line that names the variable and what it should hold, exit code 2, and nothing made or changed."""
+    """A wrong setting ends every command with exit code 2 and one line that names the variable, and changes no file."""
     folder.set(**WRONG_SETTINGS[case])
     before = folder.contents()
 
@@ -128,7 +128,7 @@ WRONG_USE = {
 
 @pytest.mark.parametrize("case", WRONG_USE)
 def test_wrong_use_is_one_clear_line(case: str, folder: Folder) -> None:
-    """It says what is wrong on one line of stderr, exit code 2, and nothing is made or changed."""
+    """Wrong arguments exit with 2 and one line on stderr, and change no file."""
     arguments, said = WRONG_USE[case]
     folder.set(**CREDENTIALS)
     before = folder.contents()
@@ -142,7 +142,7 @@ def test_wrong_use_is_one_clear_line(case: str, folder: Folder) -> None:
 
 
 def test_without_credentials_a_backfill_says_which_variables_to_set(folder: Folder) -> None:
-    """Nothing is configured and something must be asked: exit code 2, and not even an empty file is made."""
+    """A backfill without credentials exits with 2, names the variables and creates no file."""
     before = folder.contents()
 
     code, out, err = folder.run("backfill")
@@ -154,7 +154,7 @@ def test_without_credentials_a_backfill_says_which_variables_to_set(folder: Fold
 
 
 def test_another_appid_under_a_stored_account_is_refused(folder: Folder) -> None:
-    """An account's name is bound to one AppID: exit code 2, both named, nothing changed."""
+    """A second AppID for a stored account exits with 2, names both AppIDs and changes no file."""
     folder.set(**CREDENTIALS, START="2026-11-01")
     warehouse = Warehouse(folder.path / "data/wx_datacube.duckdb")
     with warehouse.writing() as con:
@@ -194,7 +194,7 @@ FILES = {
 @pytest.mark.parametrize("case", FILES)
 @pytest.mark.parametrize("command", [["status"], ["backfill"], ["replay"]], ids=lambda command: command[0])
 def test_a_file_that_is_not_ours_is_left_alone(case: str, command: list[str], folder: Folder) -> None:
-    """The database's path leads to another kind of file: exit code 2, one line, the file as it was."""
+    """If the database path leads to a foreign file, commands exit with 2 and leave it unchanged."""
     make, said = FILES[case]
     folder.set(**CREDENTIALS)
     path = folder.path / "data/wx_datacube.duckdb"
@@ -213,7 +213,7 @@ def test_a_file_that_is_not_ours_is_left_alone(case: str, command: list[str], fo
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a folder in which nobody can write")
 @pytest.mark.parametrize("command", [["backfill"], ["replay"]], ids=lambda command: command[0])
 def test_a_database_that_cannot_be_written_is_said_so(command: list[str], folder: Folder) -> None:
-    """A folder without the right to write: exit code 2, one line."""
+    """A database in a read-only folder exits with 2 and one line."""
     folder.set(**CREDENTIALS, DATABASE="/proc/wx/x.duckdb")
 
     code, out, err = folder.run(*command)
@@ -224,7 +224,7 @@ def test_a_database_that_cannot_be_written_is_said_so(command: list[str], folder
 
 
 def test_who_reads_by_a_link_sees_what_is_published(folder: Folder) -> None:
-    """The database may be a link to a file on another disk: it stays one, and its target is what is written."""
+    """A database that is a symlink stays one, and its target is written."""
     folder.set(**CREDENTIALS)
     (folder.path / "data").mkdir()
     (folder.path / "disk").mkdir()
@@ -244,7 +244,7 @@ def test_who_reads_by_a_link_sees_what_is_published(folder: Folder) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_a_disk_that_is_not_mounted_is_asked_for(command: list[str], folder: Folder) -> None:
-    """Exit code 2 and one line, once."""
+    """A symlink to an unmounted disk exits with 2 and one line."""
     folder.set(**CREDENTIALS)
     (folder.path / "data").symlink_to("/none")
 
@@ -256,7 +256,7 @@ def test_a_disk_that_is_not_mounted_is_asked_for(command: list[str], folder: Fol
 
 
 def test_outside_a_project_every_command_says_so(folder: Folder) -> None:
-    """No dagster.yaml here or above: exit code 2, and what to do."""
+    """Without a dagster.yaml here or above, every command exits with 2 and says what to do."""
     folder.path.joinpath("dagster.yaml").unlink()
 
     for command in [*COMMANDS, ["demo"]]:
@@ -266,7 +266,7 @@ def test_outside_a_project_every_command_says_so(folder: Folder) -> None:
         assert "dagster.yaml" in err
 
 
-# --- exit codes and answers -------------------------------------------------------------------------------------
+# --- exit codes and output --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_outside_a_project_every_command_says_so(folder: Folder) -> None:
 def test_outcomes_become_exit_codes(
     error: BaseException, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a command raises that is expected ends as one line on stderr and the contract's exit code."""
+    """Every expected error ends as one line on stderr with the contract's exit code."""
 
     @click.command()
     def failing() -> None:
@@ -297,7 +297,7 @@ def test_outcomes_become_exit_codes(
 
 
 def test_what_is_not_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of ours keeps its traceback: no clause catches everything."""
+    """An unexpected error keeps its traceback: nothing catches all exceptions."""
 
     @click.command()
     def failing() -> None:
@@ -310,7 +310,7 @@ def test_what_is_not_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_version_and_help_are_answered(folder: Folder) -> None:
-    """`--version` says the version, `--help` and `-h` list every command, anywhere, exit code 0."""
+    """`--version` and `--help` work in any folder and exit with 0."""
     folder.path.joinpath("dagster.yaml").unlink()
 
     assert folder.run("--version") == (0, f"wx-datacube, version {__version__}\n", "")
@@ -322,7 +322,7 @@ def test_version_and_help_are_answered(folder: Folder) -> None:
 
 @pytest.mark.parametrize("name", commands.commands.commands)
 def test_every_command_has_help(name: str, folder: Folder) -> None:
-    """Each command says in a sentence what it does, and each option what it is for."""
+    """Each command and each option has a help text."""
     code, out, err = folder.run(name, "--help")
 
     assert (code, err) == (0, "")
@@ -333,7 +333,7 @@ def test_every_command_has_help(name: str, folder: Folder) -> None:
 
 
 def test_many_accounts_are_a_line_each(folder: Folder) -> None:
-    """Eleven tables help nobody; one of them is a name away, and `--json` has everything of all."""
+    """With more than ten accounts `status` prints one line each; `--account` and `--json` give the details."""
     names = [f"shop{number}" for number in range(11)]
     folder.set(ACCOUNTS=",".join(names), START="2026-11-01")
 
@@ -347,7 +347,7 @@ def test_many_accounts_are_a_line_each(folder: Folder) -> None:
 
 
 def test_status_of_nothing_is_an_answer(folder: Folder) -> None:
-    """With nothing configured and no file, all of history is missing: exit code 1, and no file is made."""
+    """Without settings and file, `status` shows all of history as missing, exits with 1 and creates no file."""
     before = folder.contents()
 
     code, out, err = folder.run("status")
@@ -359,7 +359,7 @@ def test_status_of_nothing_is_an_answer(folder: Folder) -> None:
 
 
 def store_what_was_due(database: Path, start: dt.date, on: dt.date) -> None:
-    """A file with all that was due on a day, as a morning of that day would have left it."""
+    """Store everything due on a day, as a morning of that day would."""
     made = {Family.MESSAGES: row, Family.HOURS: hour_row, Family.SENDERS: senders_row}
     at = dt.datetime.combine(on, dt.time(8, 30))
     calls = [
@@ -382,7 +382,7 @@ def store_what_was_due(database: Path, start: dt.date, on: dt.date) -> None:
 
 @pytest.mark.parametrize(("off", "code"), [(0, 0), (6, 1)], ids=["this morning", "six days ago"])
 def test_status_is_a_watch_for_a_machine_that_does_nothing(off: int, code: int, folder: Folder) -> None:
-    """Where nothing has run for days it exits with 1 and says since when, in words and as JSON; else it is silent."""
+    """If nothing has run for days, `status` exits with 1 and says since when; otherwise it reports nothing."""
     ran = beijing_now().date() - off * DAY
     start = ran - 14 * DAY
     folder.set(START=start)
@@ -399,7 +399,7 @@ def test_status_is_a_watch_for_a_machine_that_does_nothing(off: int, code: int, 
 
 
 def test_status_as_json_holds_what_the_contract_names(folder: Folder) -> None:
-    """Database, accounts and endpoints by name; dates as YYYY-MM-DD, counts that add up."""
+    """The JSON lists database, accounts and endpoints by name, dates as YYYY-MM-DD, and counts that add up."""
     folder.set(ACCOUNTS="shop,news", START="2026-10-01", NEWS_START="2026-11-01")
 
     code, out, err = folder.run("status", "--json")
@@ -421,7 +421,7 @@ def test_status_as_json_holds_what_the_contract_names(folder: Folder) -> None:
 
 @pytest.fixture
 def renamed(folder: Folder) -> Folder:
-    """Something is stored of `news`, and only `shop` is configured."""
+    """Provide a folder in which `news` is stored and only `shop` is configured."""
     folder.set(ACCOUNT="news", START="2026-10-01")
     with Warehouse(folder.path / "data/wx_datacube.duckdb").writing() as con:
         bind_account(con, "news", None, dt.date(2026, 10, 1), beijing_now())
@@ -431,7 +431,7 @@ def renamed(folder: Folder) -> Folder:
 
 
 def test_accounts_that_are_stored_but_not_configured_are_named(renamed: Folder) -> None:
-    """By status, to people and to machines, by report and by doctor: the figures that one looks for may be theirs."""
+    """`status`, `report` and `doctor` name accounts that are stored but not configured."""
     said = "Stored and not configured: news."
 
     assert said in renamed.run("status")[1]
@@ -443,7 +443,7 @@ def test_accounts_that_are_stored_but_not_configured_are_named(renamed: Folder) 
 
 
 def test_doctor_names_the_env_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which of several it is, is the first thing that is wrong."""
+    """Doctor shows which `.env` file is read."""
     assert "there is no .env" in folder.run("doctor")[1]
     folder.set(ACCOUNT="shop")
     (folder.path / "deep").mkdir()
@@ -456,7 +456,7 @@ def test_doctor_names_the_env_file(folder: Folder, monkeypatch: pytest.MonkeyPat
 
 
 def test_figures_are_read_without_a_project_folder(folder: Folder, tmp_path: Path) -> None:
-    """Where the database is absolute, commands that need no Dagster work; the others say what is missing."""
+    """Commands that don't need Dagster work without a project folder if the database path is absolute."""
     (folder.path / "dagster.yaml").unlink()
     folder.set(ACCOUNT="shop", DATABASE=tmp_path / "figures.duckdb", START="2026-10-01")
 
@@ -471,7 +471,7 @@ def test_figures_are_read_without_a_project_folder(folder: Folder, tmp_path: Pat
 
 
 def test_status_of_one_account_leaves_out_the_others(folder: Folder) -> None:
-    """`--account` on a command of several accounts."""
+    """`status --account` shows only that account."""
     folder.set(ACCOUNTS="shop,news")
 
     _, out, _ = folder.run("status", "--json", "--account", "news")
@@ -480,7 +480,7 @@ def test_status_of_one_account_leaves_out_the_others(folder: Folder) -> None:
 
 
 def test_warnings_go_to_stderr(folder: Folder) -> None:
-    """What should not stay as it is, is said without disturbing what a script reads."""
+    """Warnings go to stderr, so that stdout stays parseable."""
     folder.set(**CREDENTIALS, STRAT="2020-01-01")
 
     _, out, err = folder.run("status", "--json")
@@ -490,7 +490,7 @@ def test_warnings_go_to_stderr(folder: Folder) -> None:
 
 
 def test_a_line_of_env_that_says_nothing_is_told_once(folder: Folder) -> None:
-    """By its number, in the words of this program alone, and without what is in it."""
+    """Invalid lines of `.env` cause one warning with their numbers, without their contents."""
     folder.set(**CREDENTIALS)
     with (folder.path / ".env").open("a") as env:
         env.write("WX_DATACUBE_START='2026-11-01\nWX_DATACUBE_CONCURRENCY=3\n= s3cr3t\n")
@@ -508,7 +508,7 @@ def test_a_line_of_env_that_says_nothing_is_told_once(folder: Folder) -> None:
 def test_an_env_that_is_no_file_is_said_so(
     command: list[str], make: Callable[[Path], None], what: str, folder: Folder
 ) -> None:
-    """It is not waited for, nor taken for one in which nothing is set: exit code 2, and one line."""
+    """A `.env` that is a folder or a pipe exits with 2 and one line, without blocking."""
     make(folder.path / ".env")
 
     code, out, err = folder.run(*command)
@@ -519,7 +519,7 @@ def test_an_env_that_is_no_file_is_said_so(
 
 
 def test_replay_of_nothing_makes_an_empty_file(folder: Folder) -> None:
-    """There is nothing to rebuild from: the file is made, with all its tables and no row."""
+    """A replay without any calls creates a file with empty tables."""
     code, out, err = folder.run("replay")
 
     assert (code, err) == (0, "")
@@ -527,11 +527,11 @@ def test_replay_of_nothing_makes_an_empty_file(folder: Folder) -> None:
     assert (folder.path / "data/wx_datacube.duckdb").stat().st_mode & 0o777 == 0o444
 
 
-# --- quick answers ----------------------------------------------------------------------------------------------
+# --- speed ------------------------------------------------------------------------------------------------------
 
 
 def seconds(*command: str) -> float:
-    """The processor time of a run in Python."""
+    """Return the processor time of a Python process in seconds."""
 
     def used() -> float:
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -544,7 +544,10 @@ def seconds(*command: str) -> float:
 
 @pytest.mark.parametrize("command", ["--help", "status"])
 def test_help_and_status_answer_at_once(command: str, folder: Folder) -> None:
-    """Within half a second where Python itself starts in 0.08; what else the machine does only ever adds."""
+    """`--help` and `status` take at most 0.5 s, scaled by the machine's start-up time of Python (0.08 s).
+
+    The minimum of several ratios is used, since other load only adds time.
+    """
     start = "import json, argparse, subprocess, asyncio"
 
     assert min(seconds("-m", "wx_datacube", command) / seconds("-c", start) for _ in range(8)) < 0.5 / 0.08
@@ -552,7 +555,7 @@ def test_help_and_status_answer_at_once(command: str, folder: Folder) -> None:
 
 @pytest.mark.parametrize("command", ["--help", "status"])
 def test_looking_loads_neither_dagster_nor_the_emulator(command: str, folder: Folder) -> None:
-    """What takes seconds to import is left to the commands that need it."""
+    """`--help` and `status` don't import packages that take seconds to load."""
     run = f"from wx_datacube.cli import commands; commands.run([{command!r}])"
     code = f"import sys; {run}; print(*sys.modules, file=sys.stderr)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
@@ -565,7 +568,7 @@ def test_looking_loads_neither_dagster_nor_the_emulator(command: str, folder: Fo
 
 
 def test_a_report_lies_beside_the_database_unless_told_otherwise(folder: Folder) -> None:
-    """In Chinese, or in the language that is asked for; a folder that is missing is made."""
+    """By default the report is in Chinese and beside the database; a missing output folder is created."""
     folder.set(ACCOUNT="shop")
 
     default = folder.run("report")
@@ -580,7 +583,7 @@ def test_a_report_lies_beside_the_database_unless_told_otherwise(folder: Folder)
 
 
 def test_several_accounts_have_a_report_each(folder: Folder) -> None:
-    """One file can't hold them: then one has to be named."""
+    """Several accounts get one report each, and `--output` requires `--account`."""
     folder.set(ACCOUNTS="shop,news")
 
     code, out, _ = folder.run("report")
@@ -607,7 +610,7 @@ def test_several_accounts_have_a_report_each(folder: Folder) -> None:
     ids=" ".join,
 )
 def test_a_report_that_can_not_be_made_says_why(arguments: tuple[str, ...], named: str, folder: Folder) -> None:
-    """In one line, with exit code 2, and nothing is written."""
+    """A report that can't be written exits with 2 and one line, and writes nothing."""
     before = folder.contents()
 
     code, out, err = folder.run("report", *arguments)
@@ -625,7 +628,7 @@ def test_a_report_that_can_not_be_made_says_why(arguments: tuple[str, ...], name
 def test_a_published_file_that_was_deleted_is_not_taken_for_no_data(
     command: tuple[str, ...], answers: int, folder: Folder
 ) -> None:
-    """What was stored is in the writer's file: it says so, and how to publish it again."""
+    """If the published file was deleted, commands exit with 2 and name the command that publishes it again."""
     with Warehouse(folder.path / "data" / "wx_datacube.duckdb").writing() as con:
         store_calls(con, [answered(MESSAGES, day(20), None, row(day(20)), account="default")])
     folder.run("replay")
@@ -641,20 +644,20 @@ def test_a_published_file_that_was_deleted_is_not_taken_for_no_data(
 
 
 def test_where_nothing_was_stored_nobody_is_told_otherwise(folder: Folder) -> None:
-    """A run that was killed before its first answer leaves a writer's file and no published one."""
+    """If a run was killed before its first response, commands say that nothing is stored."""
     with Warehouse(folder.path / "data" / "wx_datacube.duckdb").writing():
         pass
 
     code, out, err = folder.run("status")
 
     assert "Nothing is stored yet: " in out
-    assert (code, err) == (1, "")  # that nothing has ever been asked for needs a person
+    assert (code, err) == (1, "")  # nothing has ever been requested, which needs a person
     assert folder.run("report")[0] == 1
     assert folder.run("export", "--output", "files")[0] == 2
 
 
 def test_files_of_an_unset_variable_go_nowhere(folder: Folder) -> None:
-    """`--output "$FILES"` would be the project folder."""
+    """An empty `--output`, as from an unset variable, is refused: it would mean the project folder."""
     folder.run("replay")
     before = folder.contents()
 
@@ -665,7 +668,7 @@ def test_files_of_an_unset_variable_go_nowhere(folder: Folder) -> None:
 
 
 def test_an_export_of_nothing_leaves_an_earlier_one_alone(folder: Folder) -> None:
-    """Where the disk with the file isn't mounted, empty files would take the place of good ones."""
+    """An export without a database leaves earlier files as they are, for example if the disk isn't mounted."""
     files = folder.path / "files"
     files.mkdir()
     (files / "messages_daily.csv").write_text("good")
@@ -678,7 +681,7 @@ def test_an_export_of_nothing_leaves_an_earlier_one_alone(folder: Folder) -> Non
 
 
 def test_a_port_that_is_taken_is_said_at_once(folder: Folder) -> None:
-    """And not somewhere in Dagster's log, of which everything but the pages would go on."""
+    """`ui` reports a port in use at once, instead of in Dagster's log."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, out, err = folder.run("ui", "--port", str(port))
@@ -689,7 +692,7 @@ def test_a_port_that_is_taken_is_said_at_once(folder: Folder) -> None:
 
 @pytest.mark.parametrize("command", ["demo", "ui"])
 def test_the_demo_goes_by_no_settings(folder: Folder, command: str) -> None:
-    """A `.env` that was copied into its folder would send made-up calls to the real WeChat."""
+    """`demo` and `ui` refuse a `.env` in the demo's folder, which would send emulated calls to the real WeChat."""
     (folder.path / "demo").mkdir()
     (folder.path / "demo" / ".env").write_text("WX_DATACUBE_API_URL=http://127.0.0.1:9")
 
@@ -700,7 +703,7 @@ def test_the_demo_goes_by_no_settings(folder: Folder, command: str) -> None:
 
 
 def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
-    """By the process that has it, before Dagster is started."""
+    """A second `ui` on a folder is refused before Dagster starts."""
     folder.set(**CREDENTIALS)
     with locked(folder.path / ".dagster" / "ui.lock"):
         code, out, err = folder.run("ui")
@@ -710,7 +713,7 @@ def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
 
 
 def test_a_ui_that_others_can_reach_has_no_login(folder: Folder) -> None:
-    """It is said before it starts; on this machine alone there is nothing to say."""
+    """`ui` on a public address warns that there is no login."""
     folder.set(**CREDENTIALS)
     with locked(folder.path / ".dagster" / "ui.lock"):
         _, _, open_to_all = folder.run("ui", "--host", "0.0.0.0")
@@ -721,7 +724,7 @@ def test_a_ui_that_others_can_reach_has_no_login(folder: Folder) -> None:
 
 
 def test_an_emulator_that_others_can_reach_has_no_login(folder: Folder) -> None:
-    """As the UI: anybody may change what is emulated."""
+    """`emulator` on a public address warns that there is no login."""
     with socket.create_server(("0.0.0.0", 0)) as taken:
         code, _, err = folder.run("emulator", "--host", "0.0.0.0", "--port", str(taken.getsockname()[1]))
 
@@ -730,7 +733,7 @@ def test_an_emulator_that_others_can_reach_has_no_login(folder: Folder) -> None:
 
 
 def test_a_ui_whose_history_can_not_be_written_says_so(folder: Folder) -> None:
-    """Before Dagster is started, which would say it in a stack trace."""
+    """`ui` reports a history folder that can't be written before Dagster starts."""
     folder.set(**CREDENTIALS)
     (folder.path / ".dagster").write_text("")
 
@@ -741,7 +744,7 @@ def test_a_ui_whose_history_can_not_be_written_says_so(folder: Folder) -> None:
 
 
 def test_a_report_that_can_not_be_written_says_so(folder: Folder) -> None:
-    """A file where its folder should be: one line, and the old report stays."""
+    """`report` with a file in place of its folder exits with 2 and one line."""
     folder.path.joinpath("taken").write_text("x")
 
     code, out, err = folder.run("report", "--output", "taken/report.html")

@@ -1,4 +1,7 @@
-"""Several accounts in one file: each has all that one has, and the trouble of one touches no other."""
+"""Several accounts in one file: each has all features, and the problems of one don't affect the others.
+
+Add a test here when a command or a schedule handles accounts separately.
+"""
 
 import datetime as dt
 import json
@@ -35,14 +38,14 @@ Said = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """A fresh project and instance."""
+    """Provide a fresh project and instance."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
 def both(it: DagsterEnv) -> Iterator[Company]:
-    """Two accounts, `shop` and `news`, which the project is configured for."""
+    """Configure the project for two accounts, `shop` and `news`."""
     with company("shop", "news") as running:
         it.configure(**running.settings(START=START))
         yield running
@@ -50,7 +53,7 @@ def both(it: DagsterEnv) -> Iterator[Company]:
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Said:
-    """Exit code, stdout and stderr of a command."""
+    """Return a function that runs a command and returns its exit code, stdout and stderr."""
 
     def said(*arguments: str) -> tuple[int, str, str]:
         capfd.readouterr()
@@ -61,7 +64,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Said:
 
 
 def stored(it: DagsterEnv, account: str) -> int:
-    """How many days of an account have landed."""
+    """Return how many days of an account are stored."""
     with it.warehouse.reading() as con:
         found = con.execute(
             "SELECT count(DISTINCT ref_date) FROM datacube.getupstreammsg WHERE account = $1", [account]
@@ -69,11 +72,11 @@ def stored(it: DagsterEnv, account: str) -> int:
         return int(found.fetchall()[0][0])
 
 
-# --- one command for all ----------------------------------------------------------------------------------------
+# --- commands for all accounts ----------------------------------------------------------------------------------
 
 
 def test_a_backfill_brings_in_every_account(it: DagsterEnv, both: Company, run: Said) -> None:
-    """Each with its own credentials and figures, in one file; in Dagster under its own keys."""
+    """A backfill fetches every account with its own credentials and materializes it under its own keys."""
     assert run("backfill", *CHOSEN)[0] == 0
 
     assert (stored(it, "shop"), stored(it, "news")) == (10, 10)
@@ -108,7 +111,7 @@ TROUBLES = {
 
 
 CALLING = ("no quota", "a wrong secret")
-"""Alerts that are met in calls, which take seconds."""
+"""Problems that occur during calls, which take seconds."""
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ CALLING = ("no quota", "a wrong secret")
 def test_what_is_wrong_with_one_account_keeps_no_other_back(
     trouble: str, it: DagsterEnv, both: Company, run: Said
 ) -> None:
-    """The next one is brought in, a line says whose trouble it is, and the exit code says how grave."""
+    """If one account fails, the others are fetched; a line names it, and the exit code tells how severe it is."""
     options, settings, expected, said = TROUBLES[trouble]
     both.members["shop"].configure(options)
     it.configure(**both.settings(START=START, **settings))
@@ -134,14 +137,14 @@ def test_what_is_wrong_with_one_account_keeps_no_other_back(
     ("codes", "worst"), [([0, 0], 0), ([0, 3], 3), ([3, 1], 1), ([1, 3], 1), ([2, 1], 2), ([0, 2, 3], 2)]
 )
 def test_the_weightiest_exit_code_is_the_commands(codes: list[int], worst: int) -> None:
-    """A used-up quota waits for midnight, a failure may need a person, and a wrong setting does."""
+    """The command exits with the most severe code: 2, then 1, then 3, then 0."""
     accounts = [Account(f"a{number}", single=False) for number in range(len(codes))]
 
     assert commands.for_each(accounts, lambda account: codes[int(account.name[1:])]) == worst
 
 
 def test_one_accounts_error_is_a_line_and_the_files_ends_all(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is wrong with the file is the same for every account, and said once."""
+    """An error of one account is one line and the next account continues; an error of the file ends the command."""
     done: list[str] = []
 
     def work(account: Account, error: WxDatacubeError) -> int:
@@ -159,7 +162,7 @@ def test_one_accounts_error_is_a_line_and_the_files_ends_all(capsys: pytest.Capt
 
 
 def test_status_and_doctor_are_about_all(it: DagsterEnv, both: Company, run: Said) -> None:
-    """One whose settings are wrong is said to be; what can be said of the others is."""
+    """If one account has a wrong setting, `status` and `doctor` report it and show the others."""
     it.configure(**both.settings(START="2024-03-01", SHOP_SECRET="with a blank"))
 
     code, out, err = run("status", "--json")
@@ -177,7 +180,7 @@ def test_status_and_doctor_are_about_all(it: DagsterEnv, both: Company, run: Sai
 
 @pytest.mark.long
 def test_history_may_begin_on_different_days(it: DagsterEnv, both: Company, run: Said) -> None:
-    """`--end` before the first day of one account is no mistake as long as there is something of another."""
+    """`--end` before an account's first day is an error only if it is before every account's."""
     it.configure(**both.settings(START="2024-03-01", SHOP_START="2024-04-01"))
     assert run("backfill", *CHOSEN)[0] == 0
     assert (stored(it, "shop"), stored(it, "news")) == (0, 10)
@@ -192,7 +195,7 @@ NOT_OF_AN_ACCOUNT = {"demo", "ui", "emulator", "init", "rename-account", "remove
 
 @pytest.mark.parametrize("name", sorted(commands.commands.commands.keys() - NOT_OF_AN_ACCOUNT))
 def test_every_command_can_be_about_one_account(name: str) -> None:
-    """But for those that take a name anyway, show everything, or know made-up data only."""
+    """Every command has `--account`, except those that take a name, show everything, or use emulated data."""
     options = [option for param in commands.commands.commands[name].params for option in param.opts]
 
     assert "--account" in options
@@ -200,7 +203,7 @@ def test_every_command_can_be_about_one_account(name: str) -> None:
 
 @pytest.mark.parametrize("errcode", BY_ERRCODE)
 def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
-    """Of several accounts no advice names a variable of a single one, which nothing reads."""
+    """Advice for one of several accounts names that account's variables."""
     advice = Account("shop", single=False).own(error_for(errcode, token_call=True).advice)
 
     assert re.findall(r"WX_DATACUBE_(?:APPID|SECRET|TOKEN_URL|START)\b", advice) == []
@@ -208,7 +211,7 @@ def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
 
 
 def test_what_needs_a_person_names_the_accounts_own_variables(it: DagsterEnv, both: Company, run: Said) -> None:
-    """In `status`, which goes by the ledger, and in the reason for which a schedule waits."""
+    """`status` and the skip message of a schedule name the account's own variables."""
     now = dt.datetime.now(BEIJING).replace(tzinfo=None)
     said = {"errcode": 40013, "errmsg": "invalid appid", "response": "{}"}
     daily = [endpoint for endpoint in ENDPOINTS if endpoint.period.adverb == "daily"]
@@ -228,7 +231,7 @@ def test_what_needs_a_person_names_the_accounts_own_variables(it: DagsterEnv, bo
 
 
 def tick(it: DagsterEnv, account: str) -> tuple[set[str], str]:
-    """The assets that the daily schedule of an account requests, and why it requests nothing."""
+    """Return the assets that an account's daily schedule requests, and its skip message."""
     now = dt.datetime.now(BEIJING).replace(tzinfo=None)
     schedule = build_defs(clock=lambda: now).resolve_schedule_def(f"{account}_daily")
     with project_instance(it.folder) as instance, dg.build_schedule_context(instance=instance) as given:
@@ -238,7 +241,7 @@ def tick(it: DagsterEnv, account: str) -> tuple[set[str], str]:
 
 
 def test_a_schedule_minds_its_own_account(it: DagsterEnv, both: Company) -> None:
-    """What stops one, the settings' fault or the quota, leaves that of the other alone."""
+    """A wrong setting of one account doesn't stop the other account's schedule."""
     it.configure(**both.settings(START="2024-03-01", SHOP_START="soon"))
     daily = {f"news/{endpoint.name}" for endpoint in ENDPOINTS if endpoint.period.adverb == "daily"}
 
@@ -249,7 +252,7 @@ def test_a_schedule_minds_its_own_account(it: DagsterEnv, both: Company) -> None
 
 
 def test_a_wrong_setting_for_all_takes_no_account_out_of_dagster(it: DagsterEnv, both: Company) -> None:
-    """Dagster forgets, after twelve hours, that a schedule it no longer finds was on: all are still there."""
+    """A wrong shared setting removes no schedule: after twelve hours Dagster would forget that it was on."""
     it.configure(**both.settings(CONCURRENCY="many"))
 
     defs = build_defs()
@@ -260,7 +263,7 @@ def test_a_wrong_setting_for_all_takes_no_account_out_of_dagster(it: DagsterEnv,
 
 
 def test_any_names_can_live_side_by_side(it: DagsterEnv) -> None:
-    """Names of ops, jobs, schedules and resources derive from the account's: no two are the same by accident."""
+    """Account names that could clash in names of ops, jobs, schedules or resources load together."""
     names = ["judge_a", "a__getupstreammsg", "a", "a_daily", "a_judge", "wechat_a", "duckdb", "report", "a__report"]
     it.configure(ACCOUNTS=",".join(names))
 
@@ -270,12 +273,12 @@ def test_any_names_can_live_side_by_side(it: DagsterEnv) -> None:
     assert len(defs.schedules or ()) == 4 * len(names)
 
 
-# --- another name, and no more ----------------------------------------------------------------------------------
+# --- renaming and removing accounts -----------------------------------------------------------------------------
 
 
 @pytest.mark.long
 def test_a_renamed_account_goes_on_at_no_call(it: DagsterEnv, both: Company, run: Said) -> None:
-    """Once `.env` says the new name, the next backfill materializes all under the new keys from what is stored."""
+    """After a renaming and the change of `.env`, a backfill materializes the new keys without a call."""
     assert run("backfill", *CHOSEN)[0] == 0
     calls = both.calls("news")
 
@@ -290,7 +293,7 @@ def test_a_renamed_account_goes_on_at_no_call(it: DagsterEnv, both: Company, run
         assert not instance.has_asset_key(dg.AssetKey(["news", DAYS.name]))
         assert instance.has_asset_key(dg.AssetKey(["shop", DAYS.name]))
 
-    # Before that, the old name asks for nothing: neither a tick nor a command.
+    # Until then the old name makes no call, neither by a tick nor by a command.
     assert "is stored as the account 'paper' in this database, not as 'news'" in tick(it, "news")[1]
     code, _, err = run("backfill", *CHOSEN, "--account", "news")
     assert (code, both.calls("news")) == (2, calls)
@@ -305,7 +308,7 @@ def test_a_renamed_account_goes_on_at_no_call(it: DagsterEnv, both: Company, run
 
 
 def test_status_says_that_what_is_stored_has_another_name(it: DagsterEnv, both: Company, run: Said) -> None:
-    """After a rename, until `.env` has the new name: nothing is missing, and a person has to write it."""
+    """After a renaming `status` needs a person until `.env` has the new name."""
     assert run("backfill", "--account", "shop", *CHOSEN)[0] == 0
     assert run("rename-account", "shop", "store")[0] == 0
     code, out, _ = run("status", "--account", "shop")
@@ -316,7 +319,7 @@ def test_status_says_that_what_is_stored_has_another_name(it: DagsterEnv, both: 
 
 @pytest.mark.long
 def test_a_single_account_becomes_one_of_several(it: DagsterEnv, both: Company, run: Said) -> None:
-    """The way from one to more: the name `default` may stay, or be changed; what to write is said."""
+    """A single account can be renamed to become one of several, and the output lists the changes to `.env`."""
     shop = both.members["shop"].options
     it.configure(API_URL=both.api_url, APPID=shop.appid, SECRET=shop.secret, START=START)
     assert run("backfill", *CHOSEN)[0] == 0
@@ -335,13 +338,13 @@ def test_a_single_account_becomes_one_of_several(it: DagsterEnv, both: Company, 
 
 
 def remove(it: DagsterEnv, name: str, answer: str) -> subprocess.CompletedProcess[str]:
-    """Remove an account in a process of its own, whose question is answered so."""
+    """Remove an account in another process and answer its question."""
     command = [sys.executable, "-m", "wx_datacube", "remove-account", name]
     return subprocess.run(command, cwd=it.folder, input=answer, capture_output=True, text=True, timeout=120)
 
 
 def test_a_removal_names_the_copies_that_still_hold_the_account(it: DagsterEnv, both: Company) -> None:
-    """The backup that was just made, and an older one; nothing else beside the file does."""
+    """After a removal the output lists the backups that still contain the account, old and new."""
     store(it, both)
     older = it.warehouse.back_up("upgrade")
 
@@ -357,7 +360,7 @@ def test_a_removal_names_the_copies_that_still_hold_the_account(it: DagsterEnv, 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""], ids=["no", "return", "nobody is there"])
 def test_without_a_yes_nothing_is_removed(it: DagsterEnv, both: Company, answer: str) -> None:
-    """It says what would go, and that nothing was changed; exit code 1. So where nobody can answer, as in cron."""
+    """Without the answer y, or without a terminal as in cron, nothing is removed and the exit code is 1."""
     store(it, both)
     before = it.warehouse.database.read_bytes()
 
@@ -372,7 +375,7 @@ def test_without_a_yes_nothing_is_removed(it: DagsterEnv, both: Company, answer:
 
 @pytest.mark.long
 def test_a_removed_account_is_gone_from_file_and_dagster(it: DagsterEnv, both: Company, run: Said) -> None:
-    """The other is as it was; what to take out of `.env` is said, and a run of it that is queued ends with a reason."""
+    """A removal deletes an account's rows, report and Dagster history, fails its queued runs, and keeps the others."""
     assert run("backfill", *CHOSEN)[0] == 0
     assert run("report")[0] == 0
     queued = [
@@ -402,7 +405,7 @@ def test_a_removed_account_is_gone_from_file_and_dagster(it: DagsterEnv, both: C
 
 
 def known_of(it: DagsterEnv, account: str) -> None:
-    """What is about an account beside the database: materializations, a report, and a trouble."""
+    """Create an account's traces outside the database: materializations, a report and an alert."""
     event = dg.AssetMaterialization(dg.AssetKey([account, DAYS.name]), partition=str(START))
     with project_instance(it.folder) as instance:
         instance.report_runless_asset_event(event)
@@ -412,7 +415,7 @@ def known_of(it: DagsterEnv, account: str) -> None:
 
 
 def is_known(it: DagsterEnv, account: str) -> list[bool]:
-    """Whether each of that is there."""
+    """Return whether each of those traces exists."""
     with project_instance(it.folder) as instance:
         history = instance.has_asset_key(dg.AssetKey([account, DAYS.name]))
     report = report_file(it.warehouse.database, account).exists()
@@ -420,7 +423,7 @@ def is_known(it: DagsterEnv, account: str) -> list[bool]:
 
 
 def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> None:
-    """As in other people's projects; an asset of theirs that only looks like ours stays."""
+    """A removal deletes history under key prefixes too, but not similar keys of the user's own assets."""
     ours = [
         ["news", "report"],
         ["wechat", "news", DAYS.name],
@@ -443,11 +446,11 @@ LEFT = "Nothing is stored as news any more. What is left of it is forgotten now:
 
 
 def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv, both: Company) -> None:
-    """The same command again asks nothing, since no figures are to go, and says what it does; then there is none."""
+    """If a removal was killed before the clean-up in Dagster, the same command finishes it without asking."""
     store(it, both)
     for account in both.members:
         known_of(it, account)
-    remove_account(it.warehouse, "news")  # and there the command is killed
+    remove_account(it.warehouse, "news")  # the command is killed here
 
     done = remove(it, "news", "")
 
@@ -462,7 +465,7 @@ def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv
 
 @pytest.mark.parametrize("trace", ["history", "report", "trouble"])
 def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: DagsterEnv, both: Company, run: Said) -> None:
-    """Wherever in forgetting it was cut off."""
+    """Any remaining trace lets the removal continue, wherever it was killed."""
     store(it, both)
     remove_account(it.warehouse, "news")
     known_of(it, "news")
@@ -479,10 +482,10 @@ def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: DagsterEnv, 
 
 
 def test_a_renaming_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv, both: Company, run: Said) -> None:
-    """With the name that it has now; another one stays the error that it is."""
+    """A killed renaming continues only with the same new name; another name is an error."""
     store(it, both)
     known_of(it, "news")
-    rename_account(it.warehouse, "news", "paper")  # and there the command is killed
+    rename_account(it.warehouse, "news", "paper")  # the command is killed here
 
     code, _, err = run("rename-account", "news", "gazette")
     assert (code, is_known(it, "news")) == (2, [True] * 3)
@@ -495,7 +498,7 @@ def test_a_renaming_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEn
 
 
 def test_figures_that_are_not_published_yet_are_no_trace(it: DagsterEnv, both: Company) -> None:
-    """An account's first run was killed before its figures were published: removing it asks for a yes."""
+    """If figures are stored but not yet published, a removal asks for confirmation."""
     it.warehouse.publish()
     with it.warehouse.writing() as con:
         store_calls(con, [answered(DAYS, START, None, row(START), account="news")])
@@ -508,7 +511,7 @@ def test_figures_that_are_not_published_yet_are_no_trace(it: DagsterEnv, both: C
 
 
 def store(it: DagsterEnv, both: Company) -> None:
-    """Store a day of each account, as if it had been fetched."""
+    """Store a day of each account, as if it was fetched."""
     with it.warehouse.writing() as con:
         for name, member in both.members.items():
             bind_account(con, name, member.options.appid, START, LATER)
@@ -517,7 +520,7 @@ def store(it: DagsterEnv, both: Company) -> None:
 
 
 def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: DagsterEnv, both: Company, run: Said) -> None:
-    """Its rows stay, `status` and `doctor` say that it is there; it can be exported and replayed."""
+    """An account removed from the settings stays in the file; it is reported and can be exported and replayed."""
     store(it, both)
     it.configure(**both.settings(ACCOUNTS="shop", START=START))
 
@@ -539,7 +542,7 @@ def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: DagsterEnv, 
 
 
 def test_a_replay_of_one_account_leaves_the_others_alone(it: DagsterEnv, both: Company, run: Said) -> None:
-    """Its tables are rebuilt from its calls; what another account's tables hold isn't touched."""
+    """A replay of one account doesn't change another account's tables."""
     store(it, both)
     with it.warehouse.writing() as con:
         con.execute("UPDATE datacube.getupstreammsg SET msg_user = 77")

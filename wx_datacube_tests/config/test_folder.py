@@ -1,4 +1,7 @@
-"""Project folders: what `wx-datacube init` makes, leaves and says. Add a test here for a file that it is to make."""
+"""Project folders: what `wx-datacube init` creates, leaves alone and prints.
+
+Add a test here when `init` creates another file. How a project folder is found is tested in `test_settings.py`.
+"""
 
 import os
 from pathlib import Path
@@ -12,14 +15,14 @@ from wx_datacube.config.folder import FILES, content
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that is no project folder, with nothing of ours or Dagster's in the environment."""
+    """Change to a folder that is no project folder, without variables of ours or Dagster's."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith(("WX_DATACUBE_", "DAGSTER_"))]:
         monkeypatch.delenv(name)
 
 
 def test_it_makes_a_folder_in_which_commands_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """DIR is made, with its four files, and is a project folder from then on; what comes next is said."""
+    """`init DIR` creates a project folder with its four files, and prints the next steps."""
     assert commands.run(["init", "new/project"]) == 0
     said = capsys.readouterr()
     folder = tmp_path / "new" / "project"
@@ -33,13 +36,13 @@ def test_it_makes_a_folder_in_which_commands_work(tmp_path: Path, capsys: pytest
 
 
 def test_it_makes_one_of_the_current_folder(tmp_path: Path) -> None:
-    """Without DIR."""
+    """`init` without DIR uses the current folder."""
     assert commands.run(["init"]) == 0
     assert {name: (tmp_path / name).read_text() for name in FILES} == {name: content(name) for name in FILES}
 
 
 def test_once_more_it_makes_what_is_lacking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is there and equal is left as it is, and nothing is wrong with that."""
+    """A second `init` creates only missing files, leaves equal ones alone, and succeeds."""
     commands.run(["init"])
     (tmp_path / ".env.example").unlink()
     before = (tmp_path / "dagster.yaml").stat()
@@ -53,7 +56,7 @@ def test_once_more_it_makes_what_is_lacking(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that says something else is left, and named on stderr with exit code 1; the others are made."""
+    """A file with other content is kept and named on stderr, with exit code 1; other files are created."""
     (tmp_path / "dagster.yaml").write_text("mine")
     (tmp_path / ".gitignore").mkdir()
 
@@ -68,7 +71,10 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_folder_in_use_is_not_told_to_begin_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Copying the example over a `.env` would lose the AppSecret; a .gitignore of one's own may hold more."""
+    """With a `.env` in place, the next steps don't advise to copy the example over it.
+
+    That would lose the AppSecret. A `.gitignore` with more lines than ours is accepted.
+    """
     monkeypatch.chdir(tmp_path)
     commands.run(["init"])
     (tmp_path / ".env").write_text("WX_DATACUBE_SECRET=kept")
@@ -83,7 +89,7 @@ def test_a_folder_in_use_is_not_told_to_begin_anew(
 def test_a_gitignore_that_lets_secrets_through_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With what it lacks, `.env` first."""
+    """The entries that a `.gitignore` lacks are printed, `.env` first."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".gitignore").write_text("*.pyc\ndata/\n")
 
@@ -105,7 +111,7 @@ def test_a_gitignore_that_lets_secrets_through_is_named(
 def test_the_code_of_another_project_stays_in_sight(
     name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A workspace.yaml with our code location alone would hide it."""
+    """In another Dagster project no workspace.yaml is created, as it would hide that project's code."""
     (tmp_path / name).write_text(text)
 
     assert commands.run(["init"]) == 0
@@ -115,7 +121,7 @@ def test_the_code_of_another_project_stays_in_sight(
 
 @pytest.mark.parametrize("folder", ["", "a file", "a file/below", "/proc/1/wx_datacube"])
 def test_what_can_not_be_a_folder_is_refused(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line and exit code 2."""
+    """A path that can't be a folder is an error of one line, with exit code 2."""
     (tmp_path / "a file").touch()
 
     assert commands.run(["init", folder]) == 2
@@ -126,7 +132,7 @@ def test_what_can_not_be_a_folder_is_refused(folder: str, tmp_path: Path, capsys
 def test_another_folder_in_dagster_home_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Commands would go by it, so it is said; the same folder there is well."""
+    """If DAGSTER_HOME is another folder, `init` warns, as commands would use that one."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     assert commands.run(["init"]) == 0
     assert capsys.readouterr().err == ""

@@ -1,4 +1,7 @@
-"""Settings: every variable is read, checked and named in its error; no secret is ever shown."""
+"""Settings: every variable is read and checked, its errors name it, and no secret is ever shown.
+
+Add a test here when a variable is added or gets other limits. What `init` writes is in `test_folder.py`.
+"""
 
 import copy
 import dataclasses
@@ -20,29 +23,29 @@ HIDDEN = "5ec2e70123456789abcdef0123456789"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project folder."""
+    """Create a project folder."""
     (tmp_path / "dagster.yaml").touch()
     return tmp_path.resolve()
 
 
 def load(project: Path, **fields: str) -> Settings:
-    """Settings of a project from `WX_DATACUBE_` fields, on 24 November 2026 at noon."""
+    """Load the settings of a project from `WX_DATACUBE_` fields, on 24 November 2026 at noon."""
     environ = {f"WX_DATACUBE_{name}": value for name, value in fields.items()}
     return load_settings(environ, project, clock=lambda: dt.datetime(2026, 11, 24, 12))
 
 
 def refusal(project: Path, **fields: str) -> str:
-    """The error of wrong settings, as a line."""
+    """Return the error of wrong settings as one line."""
     with pytest.raises(SettingsError) as caught:
         load(project, **fields)
     return str(caught.value)
 
 
 class TestDefaults:
-    """What holds when nothing is set."""
+    """Settings without variables, and each variable's field."""
 
     def test_nothing_needs_to_be_set(self, project: Path) -> None:
-        """No credentials are needed where nothing must be asked."""
+        """Every setting has a default; credentials are needed only for calls."""
         settings = load(project)
 
         assert settings == Settings(project, project / "data/wx_datacube.duckdb")
@@ -52,11 +55,11 @@ class TestDefaults:
         assert not settings.account().can_call
 
     def test_blank_counts_as_unset(self, project: Path) -> None:
-        """`KEY=` in a file is how people switch a setting off."""
+        """A blank value counts as unset, as people write `KEY=` to turn a setting off."""
         assert load(project, APPID="", SECRET="  ", START="", CONCURRENCY="", DATABASE=" ", ACCOUNT="") == load(project)
 
     def test_all_settings_are_read(self, project: Path) -> None:
-        """Each variable reaches its field."""
+        """Each variable sets its field."""
         settings = load(
             project,
             APPID="wx0123456789abcdef",
@@ -77,17 +80,17 @@ class TestDefaults:
 
 
 class TestProject:
-    """Where the project folder is."""
+    """How the project folder is found."""
 
     def test_the_nearest_folder_with_a_dagster_yaml(self, project: Path) -> None:
-        """From anywhere inside the project."""
+        """The project folder is the nearest one upwards with a dagster.yaml."""
         deep = project / "a" / "b"
         deep.mkdir(parents=True)
 
         assert find_project({}, deep) == project
 
     def test_dagster_home_comes_first(self, project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-        """As for Dagster itself."""
+        """DAGSTER_HOME takes precedence, as for Dagster itself, unless it is blank."""
         other = tmp_path_factory.mktemp("other").resolve()
 
         assert find_project({"DAGSTER_HOME": str(other)}, project) == other
@@ -95,17 +98,20 @@ class TestProject:
 
     @pytest.mark.parametrize("home", ["relative", "/does/not/exist"])
     def test_a_wrong_dagster_home_is_an_error(self, project: Path, home: str) -> None:
-        """Dagster wants an absolute path; a folder that isn't there would be made in silence."""
+        """DAGSTER_HOME must be an absolute path of an existing folder.
+
+        Dagster requires an absolute path; a missing folder would be created silently.
+        """
         with pytest.raises(SettingsError, match="DAGSTER_HOME"):
             find_project({"DAGSTER_HOME": home}, project)
 
     def test_outside_a_project_the_way_in_is_said(self, tmp_path: Path) -> None:
-        """Somebody who types the command in the wrong folder learns what to do."""
+        """Outside a project folder the error says how to get one."""
         with pytest.raises(SettingsError, match="change to the folder that you cloned, or make one: wx-datacube init"):
             load_settings({}, tmp_path)
 
     def test_settings_hold_without_a_project_folder(self, tmp_path: Path) -> None:
-        """A container that gets variables only: a folder is needed only where a path is relative."""
+        """Variables alone are enough, as in a container; a folder is needed only for relative paths."""
         environ = {"WX_DATACUBE_ACCOUNTS": "shop,news", "WX_DATACUBE_START": "2026-11-01"}
 
         with pytest.raises(SettingsError, match="Set DAGSTER_HOME, or make WX_DATACUBE_DATABASE absolute"):
@@ -121,16 +127,16 @@ class TestProject:
             settings.require_project()
 
     def test_windows_itself_is_refused(self, project: Path) -> None:
-        """File locks and renames differ there; WSL 2 works."""
+        """Windows is refused, as file locks and renames differ there; WSL 2 works."""
         with pytest.raises(SettingsError, match="WSL 2"):
             load_settings({}, project, platform="win32")
 
 
 class TestDotenv:
-    """The file `.env`: the nearest from the current folder upwards, otherwise the project folder's."""
+    """The file `.env`: the nearest one from the current folder upwards, otherwise the project folder's."""
 
     def test_the_nearest_one_upwards_counts(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Also with `DAGSTER_HOME` elsewhere, as in other Dagster projects; its own counts where there is no other."""
+        """The nearest `.env` upwards wins over that of DAGSTER_HOME, which is the fallback."""
         home, code = project / "home", project / "code"
         for folder, account in ((home, "of_home"), (code, "of_code")):
             folder.mkdir()
@@ -144,14 +150,17 @@ class TestDotenv:
         assert (fallback.account().name, fallback.dotenv) == ("of_home", home / ".env")
 
     def test_it_may_name_the_project_folder(self, project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-        """Dagster reads `DAGSTER_HOME` from it, too."""
+        """`.env` may set DAGSTER_HOME, as for Dagster itself."""
         home = tmp_path_factory.mktemp("home").resolve()
         (project / ".env").write_text(f"DAGSTER_HOME={home}\n")
 
         assert load_settings(cwd=project).database == home / "data/wx_datacube.duckdb"
 
     def test_a_process_started_elsewhere_keeps_it(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The runs of a backfill have the project folder as their current folder."""
+        """A process started in another folder keeps the same `.env`.
+
+        A backfill's runs have the project folder as their current folder.
+        """
         code, other = project / "code", project / "other"
         for folder in (code, other):
             folder.mkdir()
@@ -164,7 +173,7 @@ class TestDotenv:
         assert load_settings(cwd=other).account().name == "shop"
 
     def test_env_file_wins_over_the_environment(self, project: Path) -> None:
-        """As everywhere in Dagster, blanks included."""
+        """`.env` overrides the environment, blank values included, as in Dagster."""
         (project / ".env").write_text("WX_DATACUBE_ACCOUNT=shop\nWX_DATACUBE_START=\nexport A='b c' # d\nBARE\n")
         environ = {"WX_DATACUBE_ACCOUNT": "news", "WX_DATACUBE_START": "2020-01-01", "PATH": "/bin", "BARE": "kept"}
 
@@ -177,7 +186,7 @@ class TestDotenv:
         }
 
     def test_env_file_is_read_when_no_environment_is_given(self, project: Path) -> None:
-        """The way in which every command reads its settings."""
+        """Without an explicit environment, as in every command, `.env` is read."""
         (project / ".env").write_text(f"WX_DATACUBE_ACCOUNT=from_the_file\nWX_DATACUBE_SECRET={HIDDEN}\n")
         (project / ".env").chmod(0o600)
 
@@ -187,14 +196,14 @@ class TestDotenv:
         assert not settings.warnings
 
     def test_an_env_file_in_another_encoding_is_an_error(self, project: Path) -> None:
-        """Neither a traceback nor settings lost without a word."""
+        """A `.env` that isn't UTF-8 is an error, not a traceback or lost settings."""
         (project / ".env").write_bytes(b"A=\xff\xfe\n")
 
         with pytest.raises(SettingsError, match="UTF-8"):
             effective_environ({}, project / ".env")
 
     def test_a_byte_order_mark_does_no_harm(self, project: Path) -> None:
-        """Some editors put one in front."""
+        """A byte order mark, as some editors write, is ignored."""
         (project / ".env").write_bytes(b"\xef\xbb\xbfWX_DATACUBE_ACCOUNT=shop\n")
 
         assert effective_environ({}, project / ".env") == {"WX_DATACUBE_ACCOUNT": "shop"}
@@ -210,7 +219,7 @@ class TestDotenv:
     def test_lines_that_say_nothing_change_no_other(
         self, text: str, lines: str, project: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """All else is as Dagster reads it, and one warning, of ours, says where they are."""
+        """Invalid lines get one warning with their numbers; all others are read as Dagster reads them."""
         env = project / ".env"
         env.write_bytes(text.encode())
         env.chmod(0o600)
@@ -222,7 +231,7 @@ class TestDotenv:
         assert values == {key: value for key, value in dotenv_values(env).items() if value is not None}
 
     def test_an_env_file_that_others_can_read_draws_a_warning(self, project: Path) -> None:
-        """It may hold the AppSecret."""
+        """A `.env` that others can read gets a warning, as it may hold the AppSecret."""
         env = project / ".env"
         env.touch()
         env.chmod(0o640)
@@ -233,29 +242,29 @@ class TestDotenv:
 
 
 class TestWrongValues:
-    """A wrong value is a clear error that names the variable, and never shows a secret."""
+    """A wrong value is an error that names the variable and never shows a secret."""
 
     @pytest.mark.parametrize("value", ["2014-11-30", "2026-11-25", "2020-13-01", "20200101", "2020-W01-1", "soon"])
     def test_a_start_must_be_a_day_of_history(self, project: Path, value: str) -> None:
-        """From 2014-12-01 to today, in one notation."""
+        """START is a date YYYY-MM-DD from 2014-12-01 to today."""
         assert "WX_DATACUBE_START is wrong. It should hold a date YYYY-MM-DD from 2014-12-01" in refusal(
             project, START=value
         )
 
     def test_the_first_and_the_present_day_can_be_the_start(self, project: Path) -> None:
-        """Both ends count."""
+        """START may be 2014-12-01 or today."""
         assert load(project, START="2014-12-01").account().start == dt.date(2014, 12, 1)
         assert load(project, START="2026-11-24").account().start == dt.date(2026, 11, 24)
 
     @pytest.mark.parametrize("value", ["Shop", "1shop", "a" * 33, "a-b", "shop;drop table", "läden", "a,b"])
     def test_an_account_name_is_plain(self, project: Path, value: str) -> None:
-        """It becomes part of asset keys, file names and variables."""
+        """An account's name is plain, since it is part of asset keys, file names and variables."""
         assert "WX_DATACUBE_ACCOUNT is wrong" in refusal(project, ACCOUNT=value)
 
     @pytest.mark.parametrize("field", ["CONCURRENCY", "DAILY_CALLS"])
     @pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "99999999999999"])
     def test_numbers_are_whole_and_positive(self, project: Path, field: str, value: str) -> None:
-        """Neither no call nor endless ones."""
+        """CONCURRENCY and DAILY_CALLS are positive whole numbers with an upper limit."""
         assert f"WX_DATACUBE_{field} is wrong. It should hold a whole number from 1" in refusal(
             project, **{field: value}
         )
@@ -280,18 +289,18 @@ class TestWrongValues:
         ],
     )
     def test_plain_http_goes_to_this_machine_only(self, project: Path, value: str) -> None:
-        """The token is in every call."""
+        """Plain http to another host is refused, as every call carries the token."""
         assert "WX_DATACUBE_API_URL is wrong" in refusal(project, API_URL=value)
 
     @pytest.mark.parametrize(
         "value", ["http://localhost:1", "http://127.9.9.9", "http://[::1]:80/x", "HTTPS://a.example"]
     )
     def test_addresses_that_are_fine(self, project: Path, value: str) -> None:
-        """This machine, or https."""
+        """API_URL may be https, or http to this machine."""
         assert load(project, API_URL=value).api_url == value
 
     def test_a_database_is_a_file(self, project: Path) -> None:
-        """A folder, something inside a file, services, and what DuckDB misreads are refused before anything is made."""
+        """Folders, paths inside a file, services and paths that DuckDB misreads are refused."""
         (project / "folder").mkdir()
         (project / "file").touch()
 
@@ -299,14 +308,14 @@ class TestWrongValues:
             assert "WX_DATACUBE_DATABASE is wrong" in refusal(project, DATABASE=value)
 
     def test_a_database_path_belongs_to_the_project(self, project: Path) -> None:
-        """Relative ones are relative to it, not to the current folder."""
+        """A relative path is relative to the project folder, not to the current one."""
         (project / "sub").mkdir()
 
         assert load(project / "sub", DATABASE="x/../y.duckdb").database == project / "y.duckdb"
         assert load(project, DATABASE="/tmp/y.duckdb").database == Path("/tmp/y.duckdb")
 
     def test_a_link_to_the_database_is_followed(self, project: Path) -> None:
-        """Everything is beside the real file; one that is still to be made, too."""
+        """A link to the database is resolved, even to a missing file, so other files lie beside the real one."""
         (project / "disk").mkdir()
         (project / "data").mkdir()
         link = project / "data" / "wx_datacube.duckdb"
@@ -317,7 +326,7 @@ class TestWrongValues:
         assert load(project).database == project / "disk" / "real.duckdb"
 
     def test_a_folder_that_is_a_link_may_be_one(self, project: Path) -> None:
-        """Its name stays as people know it."""
+        """A folder that is a link keeps its name in the path."""
         (project / "disk").mkdir()
         (project / "data").symlink_to("disk")
 
@@ -325,7 +334,7 @@ class TestWrongValues:
 
     @pytest.mark.parametrize(("link", "to"), [("data", "mnt"), ("data/wx_datacube.duckdb", "/none/real.duckdb")])
     def test_a_link_to_a_disk_that_is_not_mounted_is_named(self, project: Path, link: str, to: str) -> None:
-        """Of the file, or of a folder above it: nothing could be made there."""
+        """A link of the file or a folder above it that leads nowhere is an error that names it."""
         (project / link).parent.mkdir(exist_ok=True)
         (project / link).symlink_to(to)
 
@@ -334,13 +343,13 @@ class TestWrongValues:
         assert refusal(project, DATABASE=str(project / "data" / "wx_datacube.duckdb")).startswith(said)
 
     def test_a_link_to_itself_is_an_error(self, project: Path) -> None:
-        """Neither a traceback nor an endless loop."""
+        """A link to itself is an error, not a traceback or an endless loop."""
         (project / "data").symlink_to("data")
 
         assert "wx_datacube.duckdb can't be reached: Too many levels of symbolic links." in refusal(project)
 
     def test_a_folder_that_may_not_be_entered_is_an_error(self) -> None:
-        """What is in it can't be known, so that it is not taken for empty."""
+        """A folder that may not be entered is an error, as it must not be taken for empty."""
         with anybody() as folder:
             (folder / "dagster.yaml").touch()
             (folder / "data").mkdir(mode=0)
@@ -351,7 +360,7 @@ class TestWrongValues:
         "fields", [{"APPID": HIDDEN}, {"APPID": "gh_1234567890ab"}, {"SECRET": f"{HIDDEN} {HIDDEN}"}]
     )
     def test_wrong_credentials_are_named_and_not_shown(self, project: Path, fields: dict[str, str]) -> None:
-        """Somebody who swaps AppID and AppSecret must not see the secret in a log."""
+        """The error of a wrong AppID or AppSecret doesn't show its value, as the two may be swapped."""
         line = refusal(project, **fields)
 
         assert line.startswith(f"WX_DATACUBE_{next(iter(fields))} is wrong.")
@@ -359,11 +368,11 @@ class TestWrongValues:
 
 
 class TestTokenServer:
-    """The address of a central token server."""
+    """The URL of a central token server."""
 
     @pytest.mark.parametrize("value", ["https://tokens.example/wx?key=s3cr3t", "https://user:s3cr3t@tokens.example/"])
     def test_https_is_fine(self, project: Path, value: str) -> None:
-        """Whatever else is in the address."""
+        """Any https URL is accepted."""
         settings = load(project, TOKEN_URL=value)
 
         assert settings.account().token_url == Secret(value)
@@ -372,7 +381,7 @@ class TestTokenServer:
 
     @pytest.mark.parametrize("host", ["10.1.2.3", "user:s3cr3t@10.1.2.3", "192.168.0.9:8080", "127.0.0.1", "[fd00::1]"])
     def test_http_to_a_private_address_draws_a_warning(self, project: Path, host: str) -> None:
-        """Allowed, since such servers have no certificate, but not in silence."""
+        """Plain http to a private address is accepted with a warning, as such servers have no certificate."""
         settings = load(project, TOKEN_URL=f"http://{host}/?key=s3cr3t")
 
         assert "WX_DATACUBE_TOKEN_URL uses http" in settings.warnings[0]
@@ -380,7 +389,7 @@ class TestTokenServer:
 
     @pytest.mark.parametrize("host", ["tokens.example", "203.0.113.5", "172.32.0.1", "8.8.8.8", "10.0.0.1.example"])
     def test_http_to_anywhere_else_is_refused(self, project: Path, host: str) -> None:
-        """A token in plain sight on the internet; the address is not shown."""
+        """Plain http to a public host would expose the token, and is an error that doesn't show the URL."""
         line = refusal(project, TOKEN_URL=f"http://{host}/?key=s3cr3t")
 
         assert line.startswith("WX_DATACUBE_TOKEN_URL is wrong.")
@@ -389,11 +398,11 @@ class TestTokenServer:
 
 
 class TestWebhook:
-    """The address of a chat's robot."""
+    """The URL of a chat's robot."""
 
     @pytest.mark.parametrize("value", ["https://chat.example/robot/send?access_token=s3cr3t", "http://10.1.2.3/s3cr3t"])
     def test_https_or_a_private_address_is_fine(self, project: Path, value: str) -> None:
-        """What is sent there is no credential."""
+        """https, or http to a private address, is accepted without a warning, as no credential is sent there."""
         settings = load(project, WEBHOOK=value)
 
         assert settings.webhook == Secret(value)
@@ -402,7 +411,7 @@ class TestWebhook:
 
     @pytest.mark.parametrize("value", ["http://chat.example/s3cr3t", "chat.example/s3cr3t", "s3cr3t", "ftp://a/s3cr3t"])
     def test_anything_else_is_refused(self, project: Path, value: str) -> None:
-        """By its name, before any call, and without being shown."""
+        """Any other URL is an error that names the variable and doesn't show the URL."""
         line = refusal(project, WEBHOOK=value)
 
         assert line.startswith("WX_DATACUBE_WEBHOOK is wrong. It should hold the address of your chat's robot")
@@ -413,7 +422,7 @@ class TestAccounts:
     """Several accounts in one database."""
 
     def test_each_account_has_its_own_variables(self, project: Path) -> None:
-        """Credentials are never taken from another account; the start may be shared."""
+        """Credentials are per account and never shared; START may be shared."""
         settings = load(
             project,
             ACCOUNTS="shop, news",
@@ -431,12 +440,12 @@ class TestAccounts:
         assert settings.warnings == ()
 
     def test_with_several_accounts_one_must_be_chosen(self, project: Path) -> None:
-        """Nothing is done to an account that nobody named."""
+        """With several accounts one must be named."""
         with pytest.raises(SettingsError, match="--account"):
             load(project, ACCOUNTS="shop,news").account()
 
     def test_an_unknown_account_is_an_error(self, project: Path) -> None:
-        """Which names those that there are."""
+        """An unknown account is an error that lists the configured ones."""
         with pytest.raises(SettingsError, match="Configured: shop, news"):
             load(project, ACCOUNTS="shop,news").account("other")
 
@@ -444,14 +453,17 @@ class TestAccounts:
         "value", ["shop,shop", "shop,", "Shop,news", f"shop,{'a' * 33}", "shop;news", "_shop,news"]
     )
     def test_names_are_plain_and_different(self, project: Path, value: str) -> None:
-        """As for one."""
+        """The names in ACCOUNTS are plain and distinct."""
         assert refusal(project, ACCOUNTS=value) == (
             "WX_DATACUBE_ACCOUNTS is wrong. It should hold different names separated by commas, each up to 32 small"
             " letters, digits and _, a letter first, such as shop."
         )
 
     def test_what_is_wrong_with_one_account_is_its_own_fault(self, project: Path) -> None:
-        """The others can be used; whoever wants this one is told. Its partitions begin where they did."""
+        """A wrong variable of one account is an error only when that account is used.
+
+        The account keeps its start date, so its partitions don't change.
+        """
         settings = load(project, ACCOUNTS="shop,news", SHOP_APPID="gh_1", SHOP_START="2020-01-01", NEWS_APPID="wx2")
 
         assert settings.account("news").appid == "wx2"
@@ -461,7 +473,7 @@ class TestAccounts:
         assert (shop.appid, shop.can_call, shop.start) == (None, False, dt.date(2020, 1, 1))
 
     def test_two_accounts_with_one_appid_are_a_fault_of_both(self, project: Path) -> None:
-        """Both variables are named; a third account isn't concerned."""
+        """Two accounts with the same AppID are an error for both that names both variables."""
         settings = load(project, ACCOUNTS="shop,news,club", SHOP_APPID="wx1", NEWS_APPID="wx1", CLUB_APPID="wx3")
 
         for name in ("shop", "news"):
@@ -473,7 +485,10 @@ class TestAccounts:
         assert settings.account("club").appid == "wx3"
 
     def test_two_accounts_with_one_token_server_are_a_fault_of_both(self, project: Path) -> None:
-        """One address gives the token of one account; it is a secret, and not shown."""
+        """Two accounts with the same token server are an error for both that doesn't show the URL.
+
+        One URL provides the token of one account.
+        """
         address = "https://tokens.example/?key=s3cr3t"
         settings = load(project, ACCOUNTS="shop,news", SHOP_TOKEN_URL=address, NEWS_TOKEN_URL=address)
 
@@ -485,7 +500,10 @@ class TestAccounts:
 
     @pytest.mark.parametrize("fields", [{"ACCOUNT": "demo"}, {"ACCOUNTS": "demo,shop"}], ids=["one", "several"])
     def test_a_real_account_is_not_called_demo(self, project: Path, fields: dict[str, str]) -> None:
-        """Nobody takes made-up figures for WeChat's; with an emulator on this machine it is the demo's own name."""
+        """The name demo is refused for a real account; it is allowed with an emulator on this machine.
+
+        Otherwise made-up figures could be taken for WeChat's.
+        """
         own = "DEMO_" if "ACCOUNTS" in fields else ""
         given = fields | {f"{own}APPID": "wx1", f"{own}SECRET": HIDDEN}
 
@@ -495,13 +513,13 @@ class TestAccounts:
         assert not load(project, **fields).account("demo").can_call
 
     def test_no_variable_has_two_meanings(self) -> None:
-        """Whatever accounts are called: a field's name is the end of no other's, nor of a shared setting's."""
+        """No field's name is a suffix of another field or shared setting, whatever accounts are called."""
         for field in ACCOUNT_FIELDS:
             others = {*ACCOUNT_FIELDS, *SHARED_FIELDS} - {field}
             assert [other for other in others if other.endswith(f"_{field}")] == []
 
     def test_a_variable_of_no_account_draws_a_warning(self, project: Path) -> None:
-        """It says which account is not in the list; a slip in a name that is in it is taken for one."""
+        """A variable of an unlisted account gets a warning, with a suggestion if the name looks like a typo."""
         assert load(project, ACCOUNTS="shop,news", CLUB_APPID="wx1").warnings == (
             "WX_DATACUBE_CLUB_APPID is not a setting, nothing reads it: club is not in WX_DATACUBE_ACCOUNTS.",
         )
@@ -513,20 +531,20 @@ class TestAccounts:
         )
 
     def test_one_or_several_not_both(self, project: Path) -> None:
-        """Else it would be a guess which holds."""
+        """Setting both ACCOUNT and ACCOUNTS is an error, as either could be meant."""
         assert "Both WX_DATACUBE_ACCOUNT and WX_DATACUBE_ACCOUNTS are set" in refusal(
             project, ACCOUNTS="shop", ACCOUNT="shop"
         )
 
     def test_variables_carry_the_name_of_their_account(self, project: Path) -> None:
-        """Unless it is the only one."""
+        """With ACCOUNTS, an account's variables include its name."""
         assert variable(None, "APPID") == "WX_DATACUBE_APPID"
         assert variable("shop", "APPID") == "WX_DATACUBE_SHOP_APPID"
         assert load(project).account().variable("SECRET") == "WX_DATACUBE_SECRET"
         assert load(project, ACCOUNTS="shop").account().variable("SECRET") == "WX_DATACUBE_SHOP_SECRET"
 
     def test_a_slip_of_the_pen_draws_a_warning(self, project: Path) -> None:
-        """A variable that nothing reads would leave the setting at its default in silence."""
+        """A variable that nothing reads gets a warning; the setting would silently keep its default."""
         assert load(project, APP_ID="wx1").warnings == (
             "WX_DATACUBE_APP_ID is not a setting, nothing reads it; did you mean WX_DATACUBE_APPID?",
         )
@@ -536,10 +554,10 @@ class TestAccounts:
 
 
 class TestSecret:
-    """A secret shows itself to nobody."""
+    """A secret never shows its value."""
 
     def test_no_way_of_writing_it_shows_it(self, project: Path, caplog: pytest.LogCaptureFixture) -> None:
-        """repr, str, formats, containers, dataclasses, logs."""
+        """No repr, str, format, container, dataclass or log shows a secret."""
         secret = Secret(HIDDEN)
         settings = load(
             project,
@@ -565,12 +583,12 @@ class TestSecret:
         assert not any(HIDDEN in text for text in written)
 
     def test_it_does_not_leave_memory(self) -> None:
-        """A pickle would be a file or a pipe."""
+        """A secret can't be pickled, since a pickle goes into a file or a pipe."""
         with pytest.raises(TypeError, match="memory"):
             pickle.dumps(Account("shop", secret=Secret(HIDDEN)))
 
     def test_it_can_be_compared_and_copied(self) -> None:
-        """So that settings can."""
+        """Secrets can be compared, hashed and copied, so settings can too."""
         assert Secret("a") == Secret("a") != Secret("b")
         assert Secret("a") != "a"
         assert {Secret("a"), Secret("a")} == {Secret("a")}

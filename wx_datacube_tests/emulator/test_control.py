@@ -1,4 +1,4 @@
-"""The emulator's controls, options, clock and life as a process."""
+"""The emulator's controls, options and clock, and the emulator as a process."""
 
 import datetime as dt
 import json
@@ -62,24 +62,24 @@ OTHER = Options(
     latency=20,
     faults=(Fault.parse("getupstreammsg#3=-1"), Fault.parse("*@0.01=200:\udcff")),
 )
-"""Every option otherwise than by default."""
+"""Every option with a value other than its default."""
 
 
 @pytest.fixture
 def caller() -> Iterator[Caller]:
-    """A caller of an emulator whose clock stands at noon."""
+    """A caller of an emulator whose clock is frozen at noon."""
     with wechat(clock=NOON, frozen=True) as emulated, Caller(emulated) as caller:
         yield caller
 
 
 @pytest.fixture
 def control(caller: Caller) -> Control:
-    """Its controls."""
+    """The controls of that emulator."""
     return caller.emulated.control
 
 
 def test_the_journal_tells_every_call(caller: Caller, control: Control) -> None:
-    """What was asked and answered, in order, without token or secret."""
+    """The journal lists each call's request and answer in order, without token or secret."""
     caller.rows("getupstreammsg", "2026-11-20", YESTERDAY)
     caller.errcode("getupstreammsg", "2026-11-20", YESTERDAY, token="")
     caller.post("/datacube/nothing")
@@ -101,7 +101,7 @@ def test_the_journal_tells_every_call(caller: Caller, control: Control) -> None:
 
 
 def test_the_clock_can_be_set_while_it_runs(caller: Caller, control: Control) -> None:
-    """Frozen, moved, running, and back to the present."""
+    """The clock can be frozen, moved, started, and set back to the present."""
     assert control.now() == NOON
     control.set_clock("2026-11-23T12:00", frozen=True)
     assert control.now() == NOON - dt.timedelta(days=1)
@@ -118,7 +118,7 @@ def test_the_clock_can_be_set_while_it_runs(caller: Caller, control: Control) ->
 
 
 def test_a_clock_runs_from_its_moment_by_real_time() -> None:
-    """And stands still when told to."""
+    """A clock advances with real time from the moment it was set to, and stands still when frozen."""
     real = iter(NOON + dt.timedelta(seconds=n) for n in range(10))
     clock = SettableClock(dt.datetime(2020, 1, 1), real=lambda: next(real))
     assert clock() == dt.datetime(2020, 1, 1, 0, 0, 1)
@@ -129,13 +129,13 @@ def test_a_clock_runs_from_its_moment_by_real_time() -> None:
 
 
 def test_without_a_clock_it_is_now_in_beijing() -> None:
-    """The emulator's ordinary day is today."""
+    """Without a `clock` option the emulator uses the current Beijing time."""
     with wechat() as emulated:
         assert abs(emulated.control.now() - beijing_now()) < dt.timedelta(seconds=10)
 
 
 def test_quotas_can_be_changed_while_it_runs(caller: Caller, control: Control) -> None:
-    """For all endpoints, for one, and as used by others."""
+    """The quota can be changed for all endpoints or one, and calls of other programs can be counted."""
     control.set_quota(2)
     control.set_quota(1, "getupstreammsg")
     codes = [caller.errcode(name, YESTERDAY) for name in ("getupstreammsg", "getupstreammsgdist") for _ in range(3)]
@@ -151,7 +151,7 @@ def test_quotas_can_be_changed_while_it_runs(caller: Caller, control: Control) -
 
 
 def test_a_restated_day_answers_other_figures(caller: Caller, control: Control) -> None:
-    """In all its endpoints, equal to the world's."""
+    """After a restatement the day's endpoints return new figures, equal to the world's."""
     before = {name: caller.rows(name, YESTERDAY) for name in ("getupstreammsg", "getupstreammsghour")}
     assert control.restate(YESTERDAY, delta=10) == len(caller.emulated.world.messages(YESTERDAY))
     for name, rows in before.items():
@@ -164,7 +164,7 @@ def test_a_restated_day_answers_other_figures(caller: Caller, control: Control) 
 
 
 def test_reset_is_as_at_the_start(caller: Caller, control: Control) -> None:
-    """Options, clock, tokens, quotas, journal, restatements."""
+    """A reset restores options, clock, tokens, quotas, journal and figures."""
     token, before = caller.token, caller.rows("getupstreammsg", YESTERDAY)
     control.set(quota=0, clock="2020-01-01")
     control.restate(YESTERDAY, delta=10)
@@ -178,7 +178,7 @@ def test_reset_is_as_at_the_start(caller: Caller, control: Control) -> None:
 
 
 def test_every_option_can_be_changed_and_is_shown(control: Control) -> None:
-    """One model for Python, command line and HTTP: each option goes there and back as JSON and as text."""
+    """Every option survives a round trip as JSON and as text, and can be changed over HTTP."""
     names = [option.name for option in fields(Options)]
     changed = {name: getattr(OTHER, name) for name in names}
     assert all(getattr(Options(), name) != value for name, value in changed.items())
@@ -194,7 +194,7 @@ def test_every_option_can_be_changed_and_is_shown(control: Control) -> None:
 
 
 def test_every_option_is_one_of_the_command_line_too() -> None:
-    """A process that was started with all of them has all of them; repeatable ones are repeated."""
+    """A process started with all options on its command line has them all; those with several values are repeated."""
     words = [sys.executable, "-m", "wx_datacube", "emulator"]
     for name, value in OTHER.as_json().items():
         for text in value if isinstance(value, list) else [value]:
@@ -208,7 +208,7 @@ def test_every_option_is_one_of_the_command_line_too() -> None:
 
 
 def test_options_are_described_for_a_command_line() -> None:
-    """Each says what it takes, in words and in one word, helps in a sentence, and whether it may be repeated."""
+    """Each option describes its values, has a placeholder and a help sentence, and says whether it is repeatable."""
     for option in fields(Options):
         kind = option.metadata["kind"]
         assert kind.takes
@@ -247,7 +247,7 @@ def test_options_are_described_for_a_command_line() -> None:
     ],
 )
 def test_a_wrong_option_is_refused_by_name_and_changes_nothing(control: Control, name: str, value: object) -> None:
-    """In Python and over HTTP alike, in one line."""
+    """A wrong value is refused with one line that names the option, in Python and over HTTP."""
     with pytest.raises(ValueError, match=f"^{name} takes ") as refused:
         Options().changed({name: value})
     assert "\n" not in str(refused.value)
@@ -258,7 +258,7 @@ def test_a_wrong_option_is_refused_by_name_and_changes_nothing(control: Control,
 
 
 def test_an_unknown_option_is_refused(control: Control) -> None:
-    """The message lists those that there are."""
+    """The error for an unknown option lists the existing ones."""
     with pytest.raises(ValueError, match="no such option: quotas; there are appid, "), wechat(quotas=1):
         pass
     with pytest.raises(ValueError, match="no such option"):
@@ -266,7 +266,7 @@ def test_an_unknown_option_is_refused(control: Control) -> None:
 
 
 def test_controls_need_no_token_and_refuse_nonsense_with_400(caller: Caller) -> None:
-    """And unknown controls are 404."""
+    """Wrong values are answered with 400, unknown controls with 404."""
     for method, name in ACTS:
         answer = caller.session.request(method, f"{caller.emulated.api_url}/_emulator/{name}", json=[1], timeout=30)
         assert answer.status_code in (200, 400)
@@ -280,7 +280,7 @@ def test_controls_need_no_token_and_refuse_nonsense_with_400(caller: Caller) -> 
 
 
 def test_emulators_stand_side_by_side_and_leave_no_thread() -> None:
-    """Each on a port of its own, each with its own state; ports are free afterwards."""
+    """Two emulators have their own ports and states, and leave no thread and no open port."""
     threads = threading.active_count()
     with wechat(quota=1) as one, wechat(quota=2) as other:
         assert one.api_url != other.api_url
@@ -292,7 +292,7 @@ def test_emulators_stand_side_by_side_and_leave_no_thread() -> None:
 
 
 def test_it_stops_while_answers_are_still_dripping() -> None:
-    """Within seconds, whatever the callers are waiting for."""
+    """The emulator stops within seconds even if callers are waiting for answers."""
     with wechat(faults=["*=drip:60"]) as emulated, Caller(emulated) as caller:
         path = caller.path("getupstreammsg")
         connection = HTTPConnection(emulated.api_url.removeprefix("http://"), timeout=10)
@@ -315,7 +315,7 @@ print("stopped")
 
 @contextmanager
 def served() -> Iterator[tuple["subprocess.Popen[str]", str, float]]:
-    """An emulator in a process of its own, its URL, and the seconds that it took to start."""
+    """Run an emulator in its own process; yield the process, its URL, and the seconds that it took to start."""
     began = time.monotonic()
     command = [sys.executable, "-c", SERVE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -329,7 +329,7 @@ def served() -> Iterator[tuple["subprocess.Popen[str]", str, float]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_served_emulator_starts_at_once_and_stops_on_a_signal(number: signal.Signals) -> None:
-    """It tells when it listens, on a free port of the loopback interface, and ends without a traceback."""
+    """The emulator reports when it listens, on a free loopback port, and exits without a traceback."""
     with served() as (process, url, seconds):
         assert seconds < 5
         assert requests.get(url + "/_emulator/state", timeout=10).json()["calls"] == 0
@@ -339,13 +339,13 @@ def test_a_served_emulator_starts_at_once_and_stops_on_a_signal(number: signal.S
 
 
 def test_a_taken_port_is_an_oserror() -> None:
-    """For the command line to explain."""
+    """A port in use raises `OSError`, which the command line explains."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         serve(Options(), port=taken.getsockname()[1])
 
 
 def answers_a_second(url: str, token: str, threads: int, calls: int) -> float:
-    """Speed of kept-alive connections that ask for hours of the same hundred days."""
+    """Return how many calls per second are answered over persistent connections, all for the same hundred days."""
     days = [(dt.date(2024, 1, 1) + dt.timedelta(days=n)).isoformat() for n in range(100)]
 
     def ask(count: int) -> None:
@@ -366,13 +366,13 @@ def answers_a_second(url: str, token: str, threads: int, calls: int) -> float:
 
 
 def processor_of_children() -> float:
-    """Seconds of processor that processes used which this one started and which have ended."""
+    """Return the CPU seconds of child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def test_a_warm_emulator_answers_thousands_of_calls_a_second() -> None:
-    """Of its own processor's seconds, since others use the machine too; and none waits 40 ms for Nagle's algorithm."""
+    """CPU time per call is low (others share the machine), and no call waits 40 ms for Nagle's algorithm."""
     before = processor_of_children()
     with served() as (_, url, _):
         asked = {"grant_type": "client_credential", "appid": Options().appid, "secret": Options().secret}
@@ -385,7 +385,7 @@ def test_a_warm_emulator_answers_thousands_of_calls_a_second() -> None:
 
 
 def reaches(url: str, address: str) -> bool:
-    """Whether the port of a URL can be reached at another address of this machine."""
+    """Return whether the port of a URL accepts connections at another address of this machine."""
     try:
         with socket.create_connection((address, urlsplit(url).port), timeout=5):
             return True
@@ -395,7 +395,7 @@ def reaches(url: str, address: str) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only loopback address")
 def test_it_listens_on_one_loopback_address_unless_told_otherwise() -> None:
-    """Nobody else reaches it by accident: from Python, as a process, and by the default of the command."""
+    """By default the emulator listens on 127.0.0.1 only: from Python, as a process, and by the command's default."""
     with wechat() as emulated, served() as (_, url, _):
         for each in (emulated.api_url, url):
             assert urlsplit(each).hostname == "127.0.0.1"

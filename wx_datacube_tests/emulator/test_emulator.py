@@ -1,6 +1,6 @@
-"""The emulator's statistics endpoints, asked over a real socket: what is answered when, and what is refused how.
+"""The emulator's statistics endpoints over a real socket: what they answer and when, and what they refuse.
 
-Tokens, faults and controls have files of their own.
+Tests of tokens, faults and controls are in other files.
 """
 
 import datetime as dt
@@ -28,7 +28,7 @@ each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.nam
 
 @pytest.fixture
 def start(emulators: Emulators) -> Iterator[Started]:
-    """Starts emulators at noon unless told otherwise."""
+    """Starts emulators, by default at noon."""
     with ExitStack() as used:
         yield lambda **options: emulators.start(used, **{"clock": NOON, "frozen": True, "silent_share": 0, **options})
 
@@ -42,7 +42,7 @@ def caller() -> Iterator[Caller]:
 
 @each_endpoint
 def test_the_newest_rows_are_those_of_the_world(caller: Caller, endpoint: Endpoint) -> None:
-    """Every endpoint answers the world's rows as WeChat writes them: compact JSON, nothing but the list."""
+    """Every endpoint returns the world's rows in WeChat's format: compact JSON with only the list."""
     label = NEWEST[endpoint.period]
     answer = caller.call(endpoint.name, label)
     assert answer.status_code == 200
@@ -54,7 +54,7 @@ def test_the_newest_rows_are_those_of_the_world(caller: Caller, endpoint: Endpoi
 
 @each_endpoint
 def test_a_window_may_span_as_many_days_as_the_catalog_says(caller: Caller, endpoint: Endpoint) -> None:
-    """Span N is N days inclusive; one more is 61501."""
+    """Span N means N days inclusive; one more day is refused with 61501."""
     begin = YESTERDAY - dt.timedelta(days=endpoint.max_span_days - 1)
     rows = caller.rows(endpoint.name, begin, YESTERDAY)
     assert {row["ref_date"] for row in rows} == {
@@ -68,20 +68,20 @@ def test_a_window_may_span_as_many_days_as_the_catalog_says(caller: Caller, endp
 
 @each_endpoint
 def test_today_and_reversed_windows_are_refused(caller: Caller, endpoint: Endpoint) -> None:
-    """`end_date` is at most yesterday in Beijing, and not before `begin_date`."""
+    """`end_date` must not be after yesterday in Beijing, nor before `begin_date`."""
     assert caller.errcode(endpoint.name, TODAY) == 61501
     assert caller.errcode(endpoint.name, YESTERDAY, YESTERDAY - dt.timedelta(days=1)) == 61501
 
 
 def test_yesterday_is_meant_in_beijing(start: Started) -> None:
-    """At 00:30 in Beijing, when London still has the day before, yesterday may be asked for."""
+    """At 00:30 Beijing time yesterday can be requested, although that day isn't over in London."""
     caller = start(clock="2026-11-24T00:30", publish_at="00:00")
     assert caller.rows("getupstreammsg", YESTERDAY)
 
 
 @pytest.mark.parametrize("day", [None, 20261123, "", "2026-1-1", "20261123", "2026-02-30", "2026-11-23T00:00", "昨天"])
 def test_dates_of_another_form_are_refused(caller: Caller, day: object) -> None:
-    """61500 for a date that is missing or not `YYYY-MM-DD`, on either side."""
+    """A date that is missing or not `YYYY-MM-DD` is refused with 61500, as begin or as end."""
     for window in ({"begin_date": day, "end_date": "2026-11-23"}, {"begin_date": "2026-11-23", "end_date": day}):
         answer = caller.post(caller.path("getupstreammsg"), json=window).json()
         assert answer["errcode"] == 61500
@@ -89,12 +89,12 @@ def test_dates_of_another_form_are_refused(caller: Caller, day: object) -> None:
 
 @each_endpoint
 def test_an_empty_answer_is_an_empty_list(start: Started, endpoint: Endpoint) -> None:
-    """A silent account answers exactly `{"list":[]}`."""
+    """An account without messages gets exactly `{"list":[]}`."""
     assert start(silent_share=1).call(endpoint.name, NEWEST[endpoint.period]).text == '{"list":[]}'
 
 
 def test_silent_days_leave_gaps(start: Started) -> None:
-    """Seven days asked, fewer dates back."""
+    """A request for seven days returns only the days that have messages."""
     caller = start(silent_share=0.6)
     dates = {row["ref_date"] for row in caller.rows("getupstreammsg", "2026-11-17", YESTERDAY)}
     heard = {day for day in (YESTERDAY - dt.timedelta(days=n) for n in range(7)) if caller.emulated.world.messages(day)}
@@ -104,7 +104,7 @@ def test_silent_days_leave_gaps(start: Started) -> None:
 
 @each_endpoint
 def test_yesterday_is_published_after_eight(start: Started, endpoint: Endpoint) -> None:
-    """Before, days, weeks and months that have just ended are empty; older labels of the same window are there."""
+    """Days, weeks and months that have just ended are empty before 08:00 and have rows after it."""
     caller, label = start(clock="2026-12-01T07:59:59"), dt.date(2026, 11, 30)
     first_of = {Period.DAY: label, Period.WEEK: dt.date(2026, 11, 23), Period.MONTH: dt.date(2026, 11, 1)}
     if endpoint.period is Period.WEEK:
@@ -115,13 +115,13 @@ def test_yesterday_is_published_after_eight(start: Started, endpoint: Endpoint) 
 
 
 def test_a_partial_window_shows_what_is_published(start: Started) -> None:
-    """The day before yesterday is there at seven, yesterday not."""
+    """At 07:00 a window returns the day before yesterday but not yesterday."""
     caller = start(clock="2026-11-24T07:00")
     assert {row["ref_date"] for row in caller.rows("getupstreammsg", "2026-11-22", YESTERDAY)} == {"2026-11-22"}
 
 
 def test_publication_may_be_late(start: Started) -> None:
-    """`publish_at` moves it."""
+    """`publish_at` changes the time of publication."""
     caller = start(clock="2026-11-24T10:29", publish_at="10:30")
     assert caller.rows("getupstreammsg", YESTERDAY) == []
     caller.emulated.control.set(publish_at="10:00")
@@ -129,7 +129,7 @@ def test_publication_may_be_late(start: Started) -> None:
 
 
 def test_unpublished_windows_may_be_refused(start: Started) -> None:
-    """`refuse_unpublished`: 61503 in place of the empty list; older windows answer."""
+    """With `refuse_unpublished`, unpublished windows get 61503 instead of an empty list; older ones get rows."""
     caller = start(clock="2026-11-24T07:00", refuse_unpublished=True)
     assert caller.errcode("getupstreammsg", "2026-11-17", YESTERDAY) == 61503
     assert caller.rows("getupstreammsg", "2026-11-22")
@@ -138,7 +138,7 @@ def test_unpublished_windows_may_be_refused(start: Started) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "dist"])
 def test_weeks_and_months_exist_once_they_have_ended(start: Started, suffix: str) -> None:
-    """A running period has no row; its label alone selects it, the end of the window doesn't matter."""
+    """A current week or month has no row, and only its label selects it: the window may end anywhere."""
     caller = start(clock="2026-11-30T23:59", token_lifetime=100_000)
     week, month = f"getupstreammsg{suffix}week", f"getupstreammsg{suffix}month"
     assert caller.rows(month, "2026-11-01", "2026-11-05") == []
@@ -155,7 +155,7 @@ def test_weeks_and_months_exist_once_they_have_ended(start: Started, suffix: str
 
 
 def test_windows_of_several_labels_may_be_refused(start: Started) -> None:
-    """`one_label`: weeks and months one at a time; days are not concerned."""
+    """With `one_label`, a window may contain one week or month only; windows of days are not affected."""
     caller = start(one_label=True)
     assert caller.errcode("getupstreammsgweek", "2026-11-09", "2026-11-16") == 61501
     assert caller.errcode("getupstreammsgdistmonth", "2026-10-01", "2026-10-30") is None
@@ -164,7 +164,7 @@ def test_windows_of_several_labels_may_be_refused(start: Started) -> None:
 
 
 def test_windows_of_several_labels_may_bring_the_oldest_only(start: Started) -> None:
-    """`partial`: what else a window of weeks or months holds is left out; days are not concerned."""
+    """With `partial`, a window of several weeks or months returns the oldest only; days are not affected."""
     caller = start(partial=True)
     weeks = {row["ref_date"] for row in caller.rows("getupstreammsgweek", "2026-11-09", "2026-11-16")}
     days = {row["ref_date"] for row in caller.rows("getupstreammsg", "2026-11-17", YESTERDAY)}
@@ -174,7 +174,7 @@ def test_windows_of_several_labels_may_bring_the_oldest_only(start: Started) -> 
 
 @each_endpoint
 def test_older_rows_may_stray_in(start: Started, endpoint: Endpoint) -> None:
-    """`stray_rows`: a one-day window brings other labels too, at most two years older, always the same."""
+    """With `stray_rows`, a one-day window also returns other labels, up to two years older and always the same."""
     caller, label = start(stray_rows=True), NEWEST[endpoint.period]
     rows = caller.rows(endpoint.name, label)
     dates = [dt.date.fromisoformat(row["ref_date"]) for row in rows]
@@ -192,14 +192,14 @@ def test_older_rows_may_stray_in(start: Started, endpoint: Endpoint) -> None:
 
 @each_endpoint
 def test_dates_before_december_2014_are_empty(caller: Caller, endpoint: Endpoint) -> None:
-    """Not refused: there is nothing."""
+    """Dates before December 2014 return an empty list instead of an error."""
     assert caller.rows(endpoint.name, label_of(dt.date(2014, 11, 24), endpoint.period)) == []
     assert caller.rows(endpoint.name, "2001-02-03") == []
 
 
 @each_endpoint
 def test_dirty_rows_may_come_from_before_december_2014(start: Started, endpoint: Endpoint) -> None:
-    """`dirty_rows`: asked for or not, with early December; later windows are clean."""
+    """With `dirty_rows`, windows in early December 2014 also return older rows; later windows don't."""
     caller = start(dirty_rows=True)
     before = label_of(HISTORY_START - dt.timedelta(days=1), endpoint.period)
     (asked,) = caller.rows(endpoint.name, before)
@@ -214,7 +214,7 @@ def test_dirty_rows_may_come_from_before_december_2014(start: Started, endpoint:
 
 
 def test_errors_have_status_200_a_text_and_a_new_rid_each_time(caller: Caller) -> None:
-    """`rid` is what WeChat's support asks for: the second in hexadecimal and two groups."""
+    """Each error has a new `rid`, which WeChat's support asks for: the time in hexadecimal seconds and two groups."""
     answers = [caller.call("getupstreammsg", TODAY) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     first, second = (answer.json() for answer in answers)
@@ -230,7 +230,7 @@ def test_errors_have_status_200_a_text_and_a_new_rid_each_time(caller: Caller) -
     ["/datacube", "/datacube/", "/datacube/getnothing", "/cgi-bin/datacube/getupstreammsg", "/cgi-bin/user/info"],
 )
 def test_unknown_paths_are_404_without_a_body(caller: Caller, path: str) -> None:
-    """Whatever the token; no redirect to a path with or without a slash either."""
+    """Unknown paths get 404 with any token, and no redirect adds or removes a slash."""
     answer = caller.post(path, json={})
     assert (answer.status_code, answer.content) == (404, b"")
 
@@ -238,13 +238,13 @@ def test_unknown_paths_are_404_without_a_body(caller: Caller, path: str) -> None
 def asked(
     caller: Caller, token: str | None = None, method: str = "POST", name: str = "getupstreammsg", **kw: Any
 ) -> int:
-    """The errcode of any request, 0 for a success."""
+    """Return the errcode for a request, 0 if it succeeds."""
     url = caller.emulated.api_url + caller.path(name, token)
     return caller.session.request(method, url, timeout=30, **kw).json().get("errcode", 0)
 
 
 def test_requests_that_are_none_are_refused(caller: Caller) -> None:
-    """GET, no body, broken JSON, and JSON that is no object."""
+    """GET, a missing body, broken JSON, and JSON other than an object are refused."""
     assert asked(caller, method="GET") == 43002
     assert asked(caller) == 44002
     assert asked(caller, data=b" ") == 44002
@@ -253,7 +253,7 @@ def test_requests_that_are_none_are_refused(caller: Caller) -> None:
 
 
 def test_checks_come_in_wechats_order(start: Started) -> None:
-    """Token, permission, quota, method, body, retired, form of the dates, range of the dates."""
+    """Checks run in this order: token, permission, quota, method, body, retired, date format, date range."""
     caller = start(denied=["getupstreammsghour"], endpoint_quota={"getupstreammsgweek": 0}, retired=["getupstreammsg"])
     everything_wrong = {"method": "GET", "name": "getupstreammsghour"}
     assert asked(caller, token="", **everything_wrong) == 41001
@@ -269,19 +269,19 @@ def test_checks_come_in_wechats_order(start: Started) -> None:
 
 
 def test_endpoints_that_wechat_took_offline_say_so(caller: Caller) -> None:
-    """47009, not 404: they are known."""
+    """Retired endpoints are known: they get 47009, not 404."""
     assert caller.errcode("getarticlesummary", YESTERDAY) == 47009
 
 
 def test_uncertified_accounts_are_denied(start: Started) -> None:
-    """48001 of every endpoint; denied calls don't use up quota."""
+    """Every endpoint refuses an account without permission with 48001, at no cost in quota."""
     caller = start(denied="*")
     assert {caller.errcode(name, YESTERDAY) for name in BY_NAME} == {48001}
     assert caller.emulated.control.used("getupstreammsg") == 0
 
 
 def test_each_endpoint_has_its_own_daily_quota_until_midnight_in_beijing(start: Started) -> None:
-    """45009 after the last call allowed, also refused ones; others go on; the next day starts anew."""
+    """Beyond its quota, which refused calls count towards, an endpoint answers 45009 until midnight; others don't."""
     caller = start(quota=3, clock="2026-11-24T23:59:59")
     codes = [caller.errcode("getupstreammsg", day) for day in (YESTERDAY, TODAY, YESTERDAY, YESTERDAY, YESTERDAY)]
     assert codes == [None, 61501, None, 45009, 45009]
@@ -291,7 +291,7 @@ def test_each_endpoint_has_its_own_daily_quota_until_midnight_in_beijing(start: 
 
 
 def test_an_ordinary_day_allows_a_thousand_calls_of_each_endpoint(start: Started) -> None:
-    """What operators plan with; the thousand-and-first is refused."""
+    """By default the thousand-and-first call of a day to an endpoint is refused."""
     caller = start()
     caller.emulated.control.use_quota("getupstreammsg", 999)
     assert [caller.errcode("getupstreammsg", YESTERDAY) for _ in range(2)] == [None, 45009]
@@ -299,19 +299,19 @@ def test_an_ordinary_day_allows_a_thousand_calls_of_each_endpoint(start: Started
 
 
 def test_calls_with_a_wrong_token_use_up_no_quota(start: Started) -> None:
-    """The token is checked first."""
+    """The token is checked before the quota, so a wrong token costs no quota."""
     caller = start()
     assert caller.errcode("getupstreammsg", YESTERDAY, token="nonsense") == 40014
     assert caller.emulated.control.used("getupstreammsg") == 0
 
 
 def quota_of(caller: Caller, path: str) -> dict[str, Any]:
-    """The answer of `/cgi-bin/openapi/quota/get`."""
+    """Return the answer of `/cgi-bin/openapi/quota/get`."""
     return caller.post(f"/cgi-bin/openapi/quota/get?access_token={caller.token}", json={"cgi_path": path}).json()
 
 
 def test_the_quota_can_be_asked_for(start: Started) -> None:
-    """Limit, used and remaining calls; asking costs nothing; other programs' calls count."""
+    """The quota call returns limit, used and remaining calls, including other programs' calls, and costs no quota."""
     caller = start(quota=5)
     caller.rows("getupstreammsg", YESTERDAY)
     caller.emulated.control.use_quota("getupstreammsg", 2)
@@ -327,7 +327,7 @@ def test_the_quota_can_be_asked_for(start: Started) -> None:
 
 
 def test_too_many_calls_a_minute_wait_for_the_next(start: Started) -> None:
-    """45011 by endpoint and minute of the emulator's clock; such calls don't use up the day's quota."""
+    """45011 applies per endpoint and minute of the emulator's clock, and costs no daily quota."""
     caller = start(rate_limit=2, clock="2026-11-24T12:00:30")
     codes = [caller.errcode("getupstreammsg", YESTERDAY) for _ in range(4)]
     assert codes == [None, None, 45011, 45011]

@@ -1,4 +1,4 @@
-"""The emulator's faults: each reaches the caller as it should, when it should, and again when asked the same way."""
+"""The emulator's faults: each reaches the caller as specified, at the right call, and reproducibly."""
 
 import datetime as dt
 import time
@@ -26,7 +26,7 @@ def start(emulators: Emulators) -> Iterator[Started]:
 
 
 def test_the_third_call_answers_busy(start: Started) -> None:
-    """The sentence of the documentation, as an option."""
+    """The example of the documentation works: only the third call is answered with -1."""
     caller = start(faults=["getupstreammsg#3=-1"])
     codes = [caller.errcode("getupstreammsg", YESTERDAY) for _ in range(4)]
     assert codes == [None, None, -1, None]
@@ -34,7 +34,7 @@ def test_the_third_call_answers_busy(start: Started) -> None:
 
 
 def test_a_script_counts_calls_from_when_it_was_set_up(start: Started) -> None:
-    """One call after the other, ranges, and the same script again."""
+    """A script can hit one call or a range, and can be set again."""
     caller = start()
     control = caller.emulated.control
     caller.rows("getupstreammsg", YESTERDAY)
@@ -48,7 +48,7 @@ def test_a_script_counts_calls_from_when_it_was_set_up(start: Started) -> None:
 
 
 def test_any_answer_can_be_given(start: Started) -> None:
-    """Status and body, bytes that are not UTF-8 included."""
+    """A fault can set status and body, including bytes that are not UTF-8."""
     caller = start()
     for answer, status, body in (
         ('200:{"list":[{"ref_date":"2026-11-23"}]}', 200, b'{"list":[{"ref_date":"2026-11-23"}]}'),
@@ -66,7 +66,7 @@ def test_any_answer_can_be_given(start: Started) -> None:
 
 @pytest.mark.parametrize("errcode", sorted(MESSAGES))
 def test_every_errcode_can_be_given_on_request(start: Started, errcode: int) -> None:
-    """Also those that no rule of the emulator leads to, -1 and 61007: with status 200, words and a `rid`."""
+    """Every errcode has status 200, a message and a `rid`, also -1 and 61007, which no rule of the emulator returns."""
     caller = start(faults=[f"*#1={errcode}"])
     answer = caller.call("getupstreammsg", YESTERDAY)
     assert (answer.status_code, answer.json()["errcode"]) == (200, errcode)
@@ -79,7 +79,7 @@ def test_every_errcode_can_be_given_on_request(start: Started, errcode: int) -> 
 
 @pytest.mark.parametrize("status", [500, 502])
 def test_gateways_answer_with_a_page(start: Started, status: int) -> None:
-    """HTML with a 5xx status; the call never reached WeChat and used no quota."""
+    """A 5xx status has an HTML page; the call never reached WeChat, so it costs no quota."""
     caller = start(faults=[f"*#1={status}"])
     answer = caller.call("getupstreammsg", YESTERDAY)
     assert answer.status_code == status
@@ -88,26 +88,26 @@ def test_gateways_answer_with_a_page(start: Started, status: int) -> None:
 
 
 def test_busy_answers_use_up_quota(start: Started) -> None:
-    """They did reach WeChat."""
+    """A -1 answer costs quota, because the call reached WeChat."""
     caller = start(faults=["*#1=-1"])
     caller.call("getupstreammsg", YESTERDAY)
     assert caller.emulated.control.used("getupstreammsg") == 1
 
 
 def test_a_web_page_may_come_with_status_200(start: Started) -> None:
-    """As from a captive portal."""
+    """A fault can return a web page with status 200, like a captive portal."""
     answer = start(faults=["*#1=html"]).call("getupstreammsg", YESTERDAY)
     assert (answer.status_code, answer.text[:9]) == (200, "<!DOCTYPE")
 
 
 def test_redirects_name_another_place(start: Started) -> None:
-    """302 and the address."""
+    """A redirect has status 302 and the address."""
     answer = start(faults=["*#1=redirect:https://example.org/datacube?a=b"]).call("getupstreammsg", YESTERDAY)
     assert (answer.status_code, answer.headers["location"]) == (302, "https://example.org/datacube?a=b")
 
 
 def test_a_dropped_connection_answers_nothing(start: Started) -> None:
-    """The caller sees a closed connection; the next call works."""
+    """A dropped call ends in a closed connection, and the next call works."""
     caller = start(faults=["*#1=drop"])
     with pytest.raises(requests.ConnectionError):
         caller.call("getupstreammsg", YESTERDAY)
@@ -116,7 +116,7 @@ def test_a_dropped_connection_answers_nothing(start: Started) -> None:
 
 
 def test_a_cut_answer_ends_in_the_middle(start: Started) -> None:
-    """The length was promised, half of it arrives."""
+    """Half of the announced length arrives before the connection closes."""
     caller = start(faults=["*#1=cut"])
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         caller.call("getupstreammsg", YESTERDAY)
@@ -124,7 +124,7 @@ def test_a_cut_answer_ends_in_the_middle(start: Started) -> None:
 
 
 def test_a_dripping_answer_takes_its_time_byte_by_byte(start: Started) -> None:
-    """It is right in the end; a caller who goes away ends it."""
+    """A slow answer is complete in the end, and stops when the caller disconnects."""
     caller = start(silent_share=1, faults=["*#1=drip:0.01", "*#2=drip:5"])
     began = time.monotonic()
     assert caller.call("getupstreammsg", YESTERDAY).text == '{"list":[]}'
@@ -135,7 +135,7 @@ def test_a_dripping_answer_takes_its_time_byte_by_byte(start: Started) -> None:
 
 
 def test_an_answer_may_come_late(start: Started) -> None:
-    """The answer itself is the usual one."""
+    """A delayed answer has the usual content."""
     caller = start(faults=["*#1=delay:0.2"])
     began = time.monotonic()
     assert caller.rows("getupstreammsg", YESTERDAY)
@@ -143,7 +143,7 @@ def test_an_answer_may_come_late(start: Started) -> None:
 
 
 def test_a_token_may_be_revoked_in_the_middle(start: Started) -> None:
-    """The call answers 40001, and so do all others with that token."""
+    """The call that revokes tokens, and all later ones with the same token, get 40001."""
     caller = start(faults=["getupstreammsg#2=revoke"])
     codes = [caller.errcode("getupstreammsg", YESTERDAY) for _ in range(3)]
     assert codes == [None, 40001, 40001]
@@ -151,7 +151,7 @@ def test_a_token_may_be_revoked_in_the_middle(start: Started) -> None:
 
 
 def test_token_calls_can_fail_too(start: Started) -> None:
-    """By their names, or everything at once."""
+    """Faults can target token and quota calls by name, or all calls."""
     caller = start(faults=["stable_token#1=45009", "token#1=-1", "quota#1=40001"])
     assert caller.stable_token()["errcode"] == 45009
     assert caller.plain_token()["errcode"] == -1
@@ -163,14 +163,14 @@ def test_token_calls_can_fail_too(start: Started) -> None:
 
 
 def struck(caller: Caller, days: list[dt.date], attempts: int = 2) -> set[tuple[str, int]]:
-    """Windows and attempts that were answered busy."""
+    """Return the windows and attempts that were answered with -1."""
     return {
         (day.isoformat(), n) for n in range(attempts) for day in days if caller.errcode("getupstreammsg", day) == -1
     }
 
 
 def test_faults_by_chance_are_the_same_whatever_the_order_of_calls(start: Started) -> None:
-    """Drawn from seed, endpoint, window and attempt; about as often as asked for."""
+    """Random faults depend on seed, endpoint, window and attempt only, and are about as frequent as requested."""
     forwards, backwards = (start(faults=["*@0.3=-1"]) for _ in range(2))
     first = struck(forwards, DAYS)
     assert first == struck(backwards, DAYS[::-1])
@@ -180,7 +180,7 @@ def test_faults_by_chance_are_the_same_whatever_the_order_of_calls(start: Starte
 
 
 def test_the_first_fault_that_applies_wins(start: Started) -> None:
-    """Faults are a list, not a set; one that loses has still seen the call."""
+    """If several faults hit a call, the first in the list applies, and the others still count the call."""
     caller = start(faults=["getupstreammsg#1=48001", "*#1-2=-1"])
     assert [caller.errcode("getupstreammsg", YESTERDAY) for _ in range(3)] == [48001, -1, None]
 
@@ -201,7 +201,7 @@ def test_the_first_fault_that_applies_wins(start: Started) -> None:
     ],
 )
 def test_a_fault_is_its_text(text: str) -> None:
-    """What is read can be written again."""
+    """A fault that was parsed from text can be written as the same text."""
     assert Fault.parse(str(Fault.parse(text))) == Fault.parse(text)
     assert str(Fault.parse(text)).replace("@0.050000", "@0.05").replace("@0.500000", "@0.5") == text
 
@@ -227,14 +227,14 @@ def test_a_fault_is_its_text(text: str) -> None:
     ],
 )
 def test_what_is_no_fault_is_refused(text: str) -> None:
-    """With one line that says how faults are written."""
+    """A malformed fault is refused with one line that explains the syntax."""
     with pytest.raises(ValueError, match="fault") as refused:
         Fault.parse(text)
     assert "\n" not in str(refused.value)
 
 
 def test_latency_overlaps_between_concurrent_calls(start: Started) -> None:
-    """Eight calls of 200 ms take little more than one; the journal saw them together."""
+    """Seven concurrent calls of 200 ms take little longer than one, and the journal counts them as concurrent."""
     caller = start(latency=200)
     token = caller.token
 

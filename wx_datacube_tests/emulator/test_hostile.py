@@ -1,6 +1,6 @@
-"""Odd requests: whatever is sent to the emulator, it answers, and none of its answers is its own failure.
+"""Odd requests: the emulator answers whatever it receives, and never with status 500, which would be its own failure.
 
-Status 500 would be one. Add an odd request here when one has brought it down.
+Add a request here if it made the emulator fail.
 """
 
 import datetime as dt
@@ -48,13 +48,13 @@ bodies = windows.map(json.dumps).map(str.encode) | json_values.map(json.dumps).m
 
 @pytest.fixture(scope="module")
 def caller() -> Iterator[Caller]:
-    """One emulator for everything that changes nothing for long."""
+    """One emulator for all tests of this file."""
     with wechat(clock=CLOCK, messages_per_day=20, quota=10**9, dirty_rows=True) as emulated, Caller(emulated) as caller:
         yield caller
 
 
 def asked(caller: Caller, method: str, target: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-    """Status and body of an answer, over a connection of its own, which accepts any target."""
+    """Return status and body of an answer, over a new connection that allows any target."""
     connection = http.client.HTTPConnection(urlsplit(caller.emulated.api_url).netloc, timeout=20)
     try:
         connection.request(method, target, body, headers)
@@ -65,7 +65,7 @@ def asked(caller: Caller, method: str, target: str, body: bytes = b"", **headers
 
 
 def is_well(caller: Caller) -> None:
-    """It still answers, and nothing is left in flight."""
+    """Assert that the emulator still answers and that no call is in flight."""
     assert caller.rows("getupstreammsg", "2026-11-17", YESTERDAY)
     caller.emulated.control.wait_until_idle()
 
@@ -75,7 +75,7 @@ def is_well(caller: Caller) -> None:
 def test_any_body_by_any_method_is_answered(
     caller: Caller, method: str, path: str, body: bytes, with_token: bool
 ) -> None:
-    """Rows, or an error as WeChat writes it; never status 500."""
+    """Any body with any method gets rows or an error in WeChat's format, never status 500."""
     status, answer = asked(caller, method, f"{path}?access_token={caller.token}" if with_token else path, body)
     assert status in ALLOWED
     if status == 200 and path != "/" and method != "HEAD":
@@ -86,7 +86,7 @@ def test_any_body_by_any_method_is_answered(
 @many
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc", "Zs"]), max_size=60), st.binary(max_size=30))
 def test_any_path_and_query_is_answered(caller: Caller, path: str, body: bytes) -> None:
-    """Percent signs, slashes, dots, question marks and hashes where nobody expects them."""
+    """Unexpected percent signs, slashes, dots, question marks and hashes in paths and queries get an answer."""
     for prefix in ("/", "/datacube/", "/datacube/getupstreammsg?access_token=", "/_emulator/", "/cgi-bin/token?appid="):
         status, _ = asked(caller, "POST", prefix + path, body)
         assert status in ALLOWED
@@ -97,7 +97,7 @@ def test_any_path_and_query_is_answered(caller: Caller, path: str, body: bytes) 
 def test_any_window_is_answered_with_every_option_on(
     caller: Caller, window: dict[str, Any], name: str, stray: bool, strict: bool
 ) -> None:
-    """Rows before history, strays, and the strict rule; dates from year 1 to 9999."""
+    """Windows from year 1 to 9999 get an answer, also with dirty rows, stray rows and the strict rules."""
     caller.emulated.account.configure({"stray_rows": stray, "one_label": strict, "refuse_unpublished": strict})
     answer = caller.post(caller.path(name), data=json.dumps(window))
     assert answer.status_code == 200
@@ -117,7 +117,7 @@ options = st.dictionaries(st.sampled_from(list(Options.__slots__)), json_values 
 def test_any_control_is_answered_and_a_refused_one_changes_nothing(
     caller: Caller, act: tuple[str, str], values: Any, deeply: bool
 ) -> None:
-    """Status 200 or 400; after a reset all is as before."""
+    """A control call gets 200 or 400, and a refused one leaves the options unchanged."""
     method, name = act
     body = b'{"faults":' + b"[" * 50_000 if deeply else json.dumps(values).encode()
     before = caller.emulated.account.options
@@ -135,7 +135,7 @@ def test_any_control_is_answered_and_a_refused_one_changes_nothing(
 @many
 @given(st.sampled_from(sorted(KINDS)), st.text(max_size=20) | st.integers(0, 10**6).map(str), st.text(max_size=10))
 def test_any_fault_is_refused_or_reaches_the_caller(caller: Caller, kind: str, value: str, body: str) -> None:
-    """As its kind says: an answer or a closed connection, but nothing that the emulator stumbles over."""
+    """Any fault is refused, or has its effect: an answer or a closed connection."""
     control = caller.emulated.control
     slow = kind in ("delay", "drip")
     answers = (f"{kind}:{'0.001' if slow else value}", f"{value}:{body}", f"{200 + len(value)}:{body}", "204:x", "304")
@@ -154,7 +154,7 @@ def test_any_fault_is_refused_or_reaches_the_caller(caller: Caller, kind: str, v
 
 
 def test_odd_bytes_on_the_socket_leave_it_well(caller: Caller) -> None:
-    """No HTTP at all, half a request, a body that never comes, a connection that closes at once."""
+    """The emulator survives bytes that aren't HTTP, half a request, a missing body, and a connection closed at once."""
     url = urlsplit(caller.emulated.api_url)
     half = b"POST /datacube/getupstreammsg HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
     for sent in (b"", b"\x00\xff\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /", half, b"\r\n" * 1000, b"A" * 200_000):
@@ -164,7 +164,7 @@ def test_odd_bytes_on_the_socket_leave_it_well(caller: Caller) -> None:
 
 
 def test_odd_headers_are_answered(caller: Caller) -> None:
-    """Hosts, lengths, encodings and upgrades that nobody means."""
+    """Meaningless hosts, content types, encodings and upgrades get an answer."""
     for headers in (
         {"Host": "\xff\xfe"},
         {"Host": "'; rm -rf ~ #"},
@@ -179,7 +179,7 @@ def test_odd_headers_are_answered(caller: Caller) -> None:
 
 
 def test_hundreds_of_calls_at_once_are_all_answered(caller: Caller) -> None:
-    """Of everything that there is, from sixteen threads: rows are the same as one by one, and every call is counted."""
+    """Sixteen threads get the same rows as single calls do, and every call is counted."""
     token, days = caller.token, [YESTERDAY - dt.timedelta(days=n) for n in range(60)]
     expected = [caller.rows("getupstreammsghour", day) for day in days]
     caller.emulated.control.clear_calls()

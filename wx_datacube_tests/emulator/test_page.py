@@ -1,4 +1,4 @@
-"""The emulator's page at `/`: it tells what is going on, what it says to type works, and it is safe and readable."""
+"""The emulator's page at `/`: it shows the state, its commands work, and it is safe and accessible."""
 
 import datetime as dt
 import re
@@ -24,7 +24,7 @@ EMPTY = {"meta", "link", "input", "br"}
 
 
 class Page(HTMLParser):
-    """A page as a browser reads it: its elements in order, and its text."""
+    """A page as a browser parses it: its elements in order, and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -34,32 +34,32 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """An element begins."""
+        """Record the start of an element."""
         self.elements.append((tag, dict(attrs)))
         self.open += [] if tag in EMPTY else [tag]
 
     def handle_endtag(self, tag: str) -> None:
-        """It ends, and was the one opened last."""
+        """Check that the element that ends is the one opened last."""
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Text of an element."""
+        """Record text."""
         self.text += "" if "style" in self.open else data
 
     def values(self, attribute: str) -> list[str | None]:
-        """All values of an attribute."""
+        """Return all values of an attribute."""
         return [attrs[attribute] for _, attrs in self.elements if attribute in attrs]
 
 
 @pytest.fixture
 def start(emulators: Emulators) -> Iterator[Started]:
-    """Starts emulators at noon, with a clock that stands still."""
+    """Starts emulators whose clock is frozen at noon."""
     with ExitStack() as used:
         yield lambda **options: emulators.start(used, **{"clock": "2026-11-24T12:00", "frozen": True, **options})
 
 
 def page_of(caller: Caller, **headers: str) -> Page:
-    """The page as it is now."""
+    """Return the current page."""
     answer = caller.session.get(caller.emulated.api_url + "/", headers=headers, timeout=30)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -69,7 +69,7 @@ def page_of(caller: Caller, **headers: str) -> Page:
 
 
 def test_it_tells_credentials_clock_quota_and_the_last_calls(start: Started) -> None:
-    """What a person wants to know who runs a client against it."""
+    """The page shows credentials, clock, quota and the last calls, newest first, but no token."""
     caller = start(endpoint_quota={"getupstreammsghour": 1}, faults=["getupstreammsgdist#1=502"])
     assert "None yet." in page_of(caller).text
     caller.rows("getupstreammsg", "2026-11-20", YESTERDAY)
@@ -88,7 +88,7 @@ def test_it_tells_credentials_clock_quota_and_the_last_calls(start: Started) -> 
 
 
 def test_a_refused_endpoint_is_seen_at_a_glance(start: Started) -> None:
-    """Calls that were answered otherwise than with rows, and quotas that are used up, are marked."""
+    """Calls that weren't answered with rows, and exhausted quotas, are highlighted."""
     caller = start(quota=1)
     assert "wrong" not in page_of(caller).values("class")
     caller.rows("getupstreammsg", YESTERDAY)
@@ -99,7 +99,7 @@ def test_a_refused_endpoint_is_seen_at_a_glance(start: Started) -> None:
 
 @pytest.mark.parametrize("moment", ["2026-11-24T07:00", "2026-11-24T08:00", "2026-12-01T00:00", "2024-03-01T09:00"])
 def test_what_it_says_to_type_works(start: Started, moment: str) -> None:
-    """A token, then rows of every endpoint, whatever the hour; the lines have their quotes where a shell needs them."""
+    """The page's commands fetch a token and rows of every endpoint at any time of day, with correct shell quoting."""
     caller = start(clock=moment, silent_share=0)
     url, token = caller.emulated.api_url, ""
     lines = re.findall(
@@ -130,13 +130,13 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_callers_send_is_shown_as_text(start: Started, text: str) -> None:
-    """Dates of a body, texts of a fault, the name of the host: nothing of it becomes an element."""
+    """Dates in a body, texts of a fault and host names never become HTML elements."""
     caller = start(quota=10**6)
     usual = [tag for tag, _ in page_of(caller).elements]
     caller.rows("getupstreammsg", YESTERDAY)
     with_a_call = {tag for tag, _ in page_of(caller).elements}
     caller.post(caller.path("getupstreammsg"), json={"begin_date": text, "end_date": text})
-    if text != "\ud800":  # half a character is no body
+    if text != "\ud800":  # a fault's body can't contain this surrogate
         caller.emulated.control.script("getupstreammsg", f"200:{text}")
     caller.call("getupstreammsg", YESTERDAY)
     found = page_of(caller, Host=text.encode("latin-1", "replace").decode("latin-1").replace("\x00", ""))
@@ -149,7 +149,7 @@ def test_what_callers_send_is_shown_as_text(start: Started, text: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_browser_that_names_no_host_is_shown_the_sockets_own(host: str) -> None:
-    """As in HTTP/1.0, or where the name is nonsense: the address that it came to."""
+    """Without a host name, as in HTTP/1.0, or with a malformed one, the page shows the socket's address."""
     if host == "::1" and not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
     with serving(Account(Options()), host) as url:
@@ -161,7 +161,7 @@ def test_a_browser_that_names_no_host_is_shown_the_sockets_own(host: str) -> Non
 
 
 def test_nothing_is_loaded_from_elsewhere(start: Started) -> None:
-    """No script, no font, no picture, no sheet: and the browser is told to refuse them."""
+    """The page loads no script, font, image or style sheet, and its headers forbid the browser to."""
     caller = start()
     found = page_of(caller)
     assert not {tag for tag, _ in found.elements} & {"script", "img", "iframe", "form", "object"}
@@ -173,7 +173,7 @@ def test_nothing_is_loaded_from_elsewhere(start: Started) -> None:
 
 
 def test_it_can_be_read_aloud_and_on_a_phone(start: Started) -> None:
-    """Language, width, one heading of the page, labelled sections, tables with headings of rows and columns."""
+    """The page has a language, a viewport, one main heading, labelled sections, and tables with headers."""
     caller = start()
     caller.rows("getupstreammsg", YESTERDAY)
     found = page_of(caller)
@@ -189,7 +189,7 @@ def test_it_can_be_read_aloud_and_on_a_phone(start: Started) -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """Of two colours, by the rule of the Web Content Accessibility Guidelines."""
+    """Return the contrast of two colours by the formula of the Web Content Accessibility Guidelines."""
 
     def light(colour: str) -> float:
         digits = colour if len(colour) == 6 else "".join(2 * digit for digit in colour)
@@ -202,7 +202,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_its_colours_can_be_told_apart_in_light_and_dark() -> None:
-    """Every colour of text on both grounds at least 4.5 to 1."""
+    """Every text colour has a contrast of at least 4.5 to 1 on both backgrounds."""
     schemes = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
     assert len(schemes) == 2
     for scheme in schemes:
@@ -213,7 +213,7 @@ def test_its_colours_can_be_told_apart_in_light_and_dark() -> None:
 
 
 def test_it_costs_no_quota_and_is_no_call(start: Started) -> None:
-    """Looking changes nothing: the journal stays empty, and before any history there is a page too."""
+    """Loading the page costs no quota and isn't in the journal; it also works on the first day of history."""
     caller = start(clock=dt.datetime.combine(HISTORY_START, dt.time()))
     page_of(caller)
     assert caller.emulated.control.calls() == []

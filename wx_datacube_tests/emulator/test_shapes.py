@@ -1,9 +1,9 @@
-"""Shapes: bodies as WeChat's pages and other people's test suites print them go through client and loader, and what the
-emulator serves looks like them, field by field.
+"""Shapes: response bodies in WeChat's documentation and in other projects' test suites pass through client and loader,
+and the emulator's responses have the same fields.
 
-The bodies here are written for this test. Where a folder `shared/fixtures` lies beside the project, with bodies from
-public test suites in files called after the endpoints, those are taken too. Add a body here when WeChat is seen to
-answer in another shape.
+The bodies here were written for this test. If a folder `shared/fixtures` lies beside the project, its bodies from
+public test suites, in files named after the endpoints, are tested too. Add a body here when WeChat is seen to answer
+in another shape.
 """
 
 import datetime as dt
@@ -31,7 +31,7 @@ PRINTED = {
     '      "msg_user": 12,\n      "msg_count": 15\n    }\n  ]\n}\n',
     Family.SENDERS: '{\n"list": [\n{\n"ref_date": "%s",\n"count_interval": 1,\n"msg_user": 187\n}\n]\n}',
 }
-"""Spread over lines and without `user_source`, as in documentation."""
+"""Spread over several lines and without `user_source`, as in documentation."""
 
 LIVE = {
     Family.MESSAGES: '{"list":[{"ref_date":"%s","user_source":0,"msg_type":1,"msg_user":231,"msg_count":640}]}',
@@ -46,13 +46,13 @@ SUNDAY = dt.date(2014, 12, 7)
 
 
 def endpoint_of(name: str) -> Endpoint | None:
-    """The endpoint that a file's name is about: `…_getupstreammsgdist.json`, `…_upstreamMessageDistWeekly.json`."""
+    """Return the endpoint in a file's name: `…_getupstreammsgdist.json`, `…_upstreamMessageDistWeekly.json`."""
     words = name.lower().removesuffix(".json").rpartition("_")[2].replace("upstreammessage", "getupstreammsg")
     return BY_NAME.get(re.sub("|".join(WORDS), lambda word: WORDS[word[0]], words))
 
 
 def bodies() -> Iterator[Any]:
-    """Endpoint and body, of this file and of the folder."""
+    """Yield endpoint and body, from this file and from the folder."""
     for endpoint in ENDPOINTS:
         for shape, texts in (("printed", PRINTED), ("live", LIVE)):
             for day in (label_of(dt.date(2015, 3, 11), endpoint.period), SUNDAY):
@@ -64,9 +64,7 @@ def bodies() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("endpoint", "body"), list(bodies()))
 def test_a_published_body_goes_through_client_and_loader(con: Connection, endpoint: Endpoint, body: str) -> None:
-    """Its row is in the table, or set apart where its date is none that WeChat vouches for, as in some printed samples:
-    no Monday, no 1st, or before December 2014.
-    """
+    """The row is stored, or rejected if its date is no Monday, no 1st, or before December 2014, as in some samples."""
     (row,) = json.loads(body)["list"]
     day, ledger = dt.date.fromisoformat(row["ref_date"]), Ledger()
     with (
@@ -98,9 +96,9 @@ def caller() -> Iterator[Caller]:
 def test_what_the_emulator_serves_has_the_shape_of_a_published_body(
     caller: Caller, endpoint: Endpoint, body: str
 ) -> None:
-    """The same outermost object, and in each row the same fields with the same kinds of value in the same order.
+    """The outer object has the same keys, and each row the same fields with the same types in the same order.
 
-    `user_source`, which printed samples leave out, stands where live answers have it.
+    `user_source`, which documentation leaves out, is where live answers have it.
     """
     found = caller.call(endpoint.name, *whole_span(endpoint)).json()
     (theirs,), whole = json.loads(body)["list"], json.loads(LIVE[endpoint.family])["list"][0]
@@ -115,7 +113,7 @@ def test_what_the_emulator_serves_has_the_shape_of_a_published_body(
 
 
 def test_a_file_is_taken_for_the_endpoint_that_it_is_called_after() -> None:
-    """By either way of naming; other files are left alone."""
+    """Both naming styles are recognised, and other files are ignored."""
     assert endpoint_of("wechatpy__datacube_getupstreammsgdistweek.json") == BY_NAME["getupstreammsgdistweek"]
     assert endpoint_of("easyswoole__Client_upstreamMessageDistMonthly.json") == BY_NAME["getupstreammsgdistmonth"]
     assert endpoint_of("easyswoole__Client_upstreamMessageSummary.json") == BY_NAME["getupstreammsg"]

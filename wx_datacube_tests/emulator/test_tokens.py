@@ -1,4 +1,4 @@
-"""The emulator's access tokens: both kinds, how they age, push each other out, and who gets none."""
+"""The emulator's access tokens: both kinds, how they expire and replace each other, and who is refused one."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ MINUTE = dt.timedelta(minutes=1)
 
 @pytest.fixture
 def start(emulators: Emulators) -> Iterator[Started]:
-    """Starts emulators at noon, with a clock that stands still."""
+    """Starts emulators whose clock is frozen at noon."""
     with ExitStack() as used:
         yield lambda **options: emulators.start(used, **{"clock": "2026-11-24T12:00", "frozen": True, **options})
 
 
 def state(caller: Caller, token: str) -> int | None:
-    """What a statistics call answers to a token: an errcode, None when the token is good."""
+    """Return the errcode of a statistics call with this token; None if the token is valid."""
     return caller.errcode("getupstreammsg", YESTERDAY, token=token)
 
 
 def test_a_stable_token_stays_the_same_until_its_last_five_minutes(start: Started) -> None:
-    """`expires_in` counts down; the new one comes early; the old one works to its end and answers 42001 after it."""
+    """`expires_in` counts down; a new token comes early, and the old one works until it expires, then gets 42001."""
     caller = start()
     first = caller.stable_token()
     assert list(first) == ["access_token", "expires_in"]
@@ -43,7 +43,7 @@ def test_a_stable_token_stays_the_same_until_its_last_five_minutes(start: Starte
 
 
 def test_a_token_looks_like_wechats(start: Started) -> None:
-    """A number, an underscore and more than a hundred letters and digits."""
+    """A token is a number, an underscore and more than a hundred letters and digits."""
     number, _, rest = start().stable_token()["access_token"].partition("_")
     assert number.isdigit()
     assert rest.isalnum()
@@ -51,7 +51,7 @@ def test_a_token_looks_like_wechats(start: Started) -> None:
 
 
 def test_forcing_replaces_the_stable_token_at_once(start: Started) -> None:
-    """The old one answers 40001; within 30 seconds forcing does nothing."""
+    """After a forced refresh the old token gets 40001; another one within 30 seconds has no effect."""
     caller = start()
     first = caller.stable_token()["access_token"]
     second = caller.stable_token(force_refresh=True)["access_token"]
@@ -64,7 +64,7 @@ def test_forcing_replaces_the_stable_token_at_once(start: Started) -> None:
 
 
 def test_forcing_is_allowed_twenty_times_a_day(start: Started) -> None:
-    """45009 after that, while the ordinary way still works."""
+    """The 21st forced refresh of a day gets 45009, while ordinary token calls still work."""
     caller = start()
     for _ in range(20):
         assert "access_token" in caller.stable_token(force_refresh=True)
@@ -76,7 +76,7 @@ def test_forcing_is_allowed_twenty_times_a_day(start: Started) -> None:
 
 
 def test_each_plain_token_ends_the_one_before_after_five_minutes(start: Started) -> None:
-    """Two programs with `/cgi-bin/token` kick each other out."""
+    """Two programs that use `/cgi-bin/token` invalidate each other's tokens."""
     caller = start()
     first, second = (caller.plain_token()["access_token"] for _ in range(2))
     assert first != second
@@ -89,7 +89,7 @@ def test_each_plain_token_ends_the_one_before_after_five_minutes(start: Started)
 
 
 def test_the_two_kinds_of_token_do_not_disturb_each_other(start: Started) -> None:
-    """Stable tokens survive any number of plain ones, and forcing leaves the plain ones alone."""
+    """Plain tokens don't replace stable ones, and a forced refresh doesn't replace plain ones."""
     caller = start()
     stable = caller.stable_token()["access_token"]
     plain = [caller.plain_token()["access_token"] for _ in range(3)][-1]
@@ -104,7 +104,7 @@ def test_the_two_kinds_of_token_do_not_disturb_each_other(start: Started) -> Non
     [("", 41001), ("abc", 40014), ("57_" + "ä" * 120, 40014), ("57_" + "a" * 134, 40001)],
 )
 def test_tokens_that_were_never_given_out_are_refused(start: Started, token: str, errcode: int) -> None:
-    """Missing, malformed, and well-formed but unknown."""
+    """Missing, malformed and unknown tokens are refused."""
     caller = start()
     assert state(caller, token) == errcode
     answer = caller.post("/datacube/getupstreammsg", json={})
@@ -112,7 +112,7 @@ def test_tokens_that_were_never_given_out_are_refused(start: Started, token: str
 
 
 def test_revoked_tokens_are_replaced_by_the_next_fetch(start: Started) -> None:
-    """As after somebody else's forced refresh."""
+    """The next token call returns a valid token, as after another program's forced refresh."""
     caller = start()
     caller.emulated.control.revoke_tokens()
     first, plain = caller.stable_token()["access_token"], caller.plain_token()["access_token"]
@@ -122,7 +122,7 @@ def test_revoked_tokens_are_replaced_by_the_next_fetch(start: Started) -> None:
 
 
 def test_sticky_revocation_needs_force(start: Started) -> None:
-    """`stable_token` goes on giving out the worthless token until a new one is forced."""
+    """`stable_token` returns the revoked token until a refresh is forced."""
     caller = start()
     first = caller.stable_token()["access_token"]
     caller.emulated.control.revoke_tokens(sticky=True)
@@ -144,7 +144,7 @@ def test_sticky_revocation_needs_force(start: Started) -> None:
     ],
 )
 def test_wrong_credentials_get_no_token(start: Started, fields: dict[str, str], errcode: int) -> None:
-    """Of either kind; status 200, with a `rid`, and without the secret."""
+    """Both token calls refuse wrong credentials with status 200 and a `rid`, and don't repeat the secret."""
     caller = start()
     for answer in (caller.stable_token(**fields), caller.plain_token(**fields)):
         assert answer["errcode"] == errcode
@@ -153,7 +153,7 @@ def test_wrong_credentials_get_no_token(start: Started, fields: dict[str, str], 
 
 
 def test_stable_token_must_be_posted_with_a_body(start: Started) -> None:
-    """GET 43002, nothing 44002, no JSON 47001."""
+    """GET is refused with 43002, an empty body with 44002, and broken JSON with 47001."""
     caller = start()
     url = caller.emulated.api_url + "/cgi-bin/stable_token"
     assert caller.session.get(url, timeout=30).json()["errcode"] == 43002
@@ -162,7 +162,7 @@ def test_stable_token_must_be_posted_with_a_body(start: Started) -> None:
 
 
 def test_addresses_outside_the_whitelist_get_no_token_and_are_named(start: Started) -> None:
-    """40164 names the caller's address; once it is entered, tokens come."""
+    """40164 names the caller's address, and adding it to the whitelist helps."""
     caller = start(whitelist="203.0.113.7")
     for answer in (caller.stable_token(), caller.plain_token()):
         assert answer["errcode"] == 40164
@@ -172,12 +172,12 @@ def test_addresses_outside_the_whitelist_get_no_token_and_are_named(start: Start
 
 
 def test_a_frozen_secret_gets_no_token(start: Started) -> None:
-    """40243."""
+    """A frozen AppSecret is refused with 40243."""
     assert start(secret_frozen=True).stable_token()["errcode"] == 40243
 
 
 def test_token_calls_have_a_quota_too(start: Started) -> None:
-    """45009 of the token call itself, until midnight."""
+    """Each token call answers 45009 beyond its own quota, until midnight."""
     caller = start(token_quota=2)
     assert ["access_token" in caller.stable_token() for _ in range(2)] == [True, True]
     assert caller.stable_token()["errcode"] == 45009
@@ -187,7 +187,7 @@ def test_token_calls_have_a_quota_too(start: Started) -> None:
 
 
 def test_stable_token_may_be_called_ten_thousand_times_a_minute(start: Started) -> None:
-    """45011 beyond."""
+    """The 10,001st call of `stable_token` in a minute gets 45011."""
     caller = start()
     account = caller.emulated.account
     for _ in range(9_999):
@@ -197,7 +197,7 @@ def test_stable_token_may_be_called_ten_thousand_times_a_minute(start: Started) 
 
 
 def test_appid_and_secret_can_be_chosen(start: Started) -> None:
-    """And have the form of WeChat's by default."""
+    """AppID and AppSecret can be set, and by default have the format of WeChat's."""
     caller = start(appid="wx1234567890abcdef", secret="s3cret")
     assert (caller.emulated.appid, caller.emulated.secret) == ("wx1234567890abcdef", "s3cret")
     assert "access_token" in caller.stable_token()
@@ -206,7 +206,7 @@ def test_appid_and_secret_can_be_chosen(start: Started) -> None:
 
 
 def test_the_lifetime_of_tokens_can_be_chosen(start: Started) -> None:
-    """Shorter than five minutes, each fetch brings another."""
+    """With a lifetime below five minutes, each token call returns a new token."""
     caller = start(token_lifetime=60)
     first, second = (caller.stable_token() for _ in range(2))
     assert first["expires_in"] == 60

@@ -1,7 +1,7 @@
-"""wechatpy against the emulator: a client that knows nothing of this project, with its own idea of WeChat.
+"""wechatpy against the emulator: a client with its own assumptions about WeChat, independent of this project.
 
-Only addresses are given to it, by the class attribute and the method that it has for them. Another client in Python
-goes into a file of its own; those of npm are in `node/`.
+Only its addresses are changed, through the class attribute and the method that it provides for this. Put another
+Python client into its own file; npm clients are in `node/`.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ YESTERDAY = dt.date(2026, 11, 23)
 
 
 def client_of(emulated: Emulated) -> WeChatClient:
-    """wechatpy's own client, at the emulator's address."""
+    """Return wechatpy's own client with the emulator's address."""
 
     class DataCube(WeChatDataCube):
         API_BASE_URL = f"{emulated.api_url}/datacube/"
@@ -46,7 +46,7 @@ def running() -> Iterator[Emulated]:
 
 @pytest.fixture
 def emulated(running: Emulated) -> Emulated:
-    """The emulator, as it was when it started."""
+    """The emulator in its initial state."""
     running.control.reset()
     return running
 
@@ -59,7 +59,7 @@ def it(emulated: Emulated) -> WeChatClient:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_every_endpoint_gives_the_rows_of_the_world(emulated: Emulated, it: WeChatClient, endpoint: Endpoint) -> None:
-    """Over as many days as it allows."""
+    """Every endpoint returns the world's rows over its longest window."""
     window = whole_span(endpoint)
     rows = getattr(it.datacube, snake(METHODS[endpoint.name]))(*window)
     assert rows == published_rows(emulated, endpoint, window) != []
@@ -67,14 +67,14 @@ def test_every_endpoint_gives_the_rows_of_the_world(emulated: Emulated, it: WeCh
 
 
 def test_a_silent_day_is_an_empty_list(emulated: Emulated, it: WeChatClient) -> None:
-    """Not an error, and nothing that has to be told from one."""
+    """A day without messages is an empty list, not an error."""
     emulated.control.set(silent_share=1)
     assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY) == []
 
 
 @pytest.mark.parametrize("errcode", [61500, 61501, 48001])
 def test_a_refusal_is_an_exception_with_its_errcode(emulated: Emulated, it: WeChatClient, errcode: int) -> None:
-    """A date that is none, a window that is too long, an account without permission."""
+    """A malformed date, a window that is too long, and a missing permission raise an exception with the errcode."""
     emulated.control.set(denied=["getupstreammsgdist"])
     asked = {
         61500: (it.datacube.get_upstream_msg, "yesterday"),
@@ -89,7 +89,7 @@ def test_a_refusal_is_an_exception_with_its_errcode(emulated: Emulated, it: WeCh
 
 
 def test_a_used_up_quota_is_the_limit_that_it_knows(emulated: Emulated, it: WeChatClient) -> None:
-    """45009 has an exception of its own there."""
+    """45009 raises wechatpy's own exception for it."""
     emulated.control.set_quota(1)
     assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
     with pytest.raises(APILimitedException):
@@ -97,7 +97,7 @@ def test_a_used_up_quota_is_the_limit_that_it_knows(emulated: Emulated, it: WeCh
 
 
 def test_wrong_credentials_give_no_token(emulated: Emulated, it: WeChatClient) -> None:
-    """The token call's own errcode comes through."""
+    """The errcode of the token call reaches the user."""
     emulated.control.set(secret="another")
     with pytest.raises(WeChatClientException) as refused:
         it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
@@ -106,7 +106,7 @@ def test_wrong_credentials_give_no_token(emulated: Emulated, it: WeChatClient) -
 
 @pytest.mark.parametrize("reason", ["replaced", "expired"])
 def test_a_token_that_has_ended_is_renewed(emulated: Emulated, it: WeChatClient, reason: str) -> None:
-    """40001 and 42001 make the client fetch another, with which it gets the rows."""
+    """On 40001 and 42001 the client fetches a new token and then gets the rows."""
     assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
     if reason == "replaced":
         emulated.control.revoke_tokens()
@@ -118,7 +118,7 @@ def test_a_token_that_has_ended_is_renewed(emulated: Emulated, it: WeChatClient,
 
 
 def test_two_clients_kick_each_other_out_and_come_back(emulated: Emulated, it: WeChatClient) -> None:
-    """The trouble that users of all libraries report: each fetch ends the other's token after five minutes."""
+    """Two clients end each other's tokens after five minutes, as users of all libraries report, and recover."""
     other = client_of(emulated)
     assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY) == other.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
     emulated.control.advance(dt.timedelta(minutes=5))

@@ -1,4 +1,4 @@
-"""The made-up world: its figures agree with the messages behind them, and it is the same everywhere."""
+"""The made-up world: its figures agree with its messages, and it is the same on every machine."""
 
 import datetime as dt
 import json
@@ -23,17 +23,17 @@ FEBRUARY = dt.date(2024, 2, 1)
 
 
 def days(first: dt.date, end: dt.date) -> Iterator[dt.date]:
-    """Days from the first up to, not including, the end."""
+    """Yield the days from `first` up to, but not including, `end`."""
     return (first + dt.timedelta(days=n) for n in range((end - first).days))
 
 
 def messages_of(world: World, label: dt.date, period: Period) -> list[Message]:
-    """All messages of a period."""
+    """Return all messages of a period."""
     return [message for day in days(label, due_on(label, period)) for message in world.messages(day)]
 
 
 def by_type(messages: Iterable[Message]) -> dict[int, tuple[int, int]]:
-    """Users and messages by type, counted one message at a time."""
+    """Return users and messages by type, counted one message at a time."""
     users: dict[int, set[int]] = {}
     counts: dict[int, int] = {}
     for message in messages:
@@ -43,7 +43,7 @@ def by_type(messages: Iterable[Message]) -> dict[int, tuple[int, int]]:
 
 
 def by_interval(messages: Iterable[Message]) -> dict[int, int]:
-    """Users by how many messages they sent, counted one user at a time."""
+    """Return users by how many messages they sent, counted one user at a time."""
     sent: dict[int, int] = {}
     for message in messages:
         sent[message.user] = sent.get(message.user, 0) + 1
@@ -68,7 +68,7 @@ def world() -> World:
     ],
 )
 def test_messages_by_type_are_those_that_people_sent(world: World, endpoint: str, label: dt.date) -> None:
-    """Days, weeks and months count distinct users and all messages of each type."""
+    """Days, weeks and months count the distinct users and all messages of each type."""
     rows = world.rows(endpoint, label)
     found = {row["msg_type"]: (row["msg_user"], row["msg_count"]) for row in rows}
     assert found == by_type(messages_of(world, label, BY_NAME[endpoint].period))
@@ -82,13 +82,13 @@ def test_messages_by_type_are_those_that_people_sent(world: World, endpoint: str
 def test_distributions_count_the_messages_of_each_user_over_the_whole_period(
     world: World, endpoint: str, label: dt.date
 ) -> None:
-    """A user with three messages on each day of a week is one with more than ten in that week."""
+    """A user with three messages on each day of a week is in the interval above ten for that week."""
     found = {row["count_interval"]: row["msg_user"] for row in world.rows(endpoint, label)}
     assert found == by_interval(messages_of(world, label, BY_NAME[endpoint].period))
 
 
 def test_hours_are_those_that_people_sent(world: World) -> None:
-    """Each hour of a day counts its own users and messages, `ref_hour` being the hour times 100."""
+    """Each hour of a day counts its own users and messages; `ref_hour` is the hour times 100."""
     found = {
         (row["ref_hour"], row["msg_type"]): (row["msg_user"], row["msg_count"])
         for row in world.rows("getupstreammsghour", NEW_YEAR)
@@ -102,7 +102,7 @@ def test_hours_are_those_that_people_sent(world: World) -> None:
 
 
 def test_hours_add_up_to_days_and_days_to_weeks_and_months(world: World) -> None:
-    """`msg_count` is additive; over a month, for every type."""
+    """`msg_count` is additive for every type."""
 
     def counts(endpoint: str, labels: Iterable[dt.date]) -> Counter[int]:
         total: Counter[int] = Counter()
@@ -118,7 +118,7 @@ def test_hours_add_up_to_days_and_days_to_weeks_and_months(world: World) -> None
 
 
 def test_users_overlap_between_types_hours_and_days(world: World) -> None:
-    """`msg_user` can't be added up: people send several types, at several hours, on several days."""
+    """`msg_user` can't be summed: the same people send several types, at several hours, on several days."""
     sent = [{message.user for message in world.messages(day)} for day in days(MONDAY, MONDAY + dt.timedelta(days=7))]
     week = sum(int(row["msg_user"]) for row in world.rows("getupstreammsgdistweek", MONDAY))
     assert week == len(set().union(*sent)) < sum(map(len, sent))
@@ -127,7 +127,7 @@ def test_users_overlap_between_types_hours_and_days(world: World) -> None:
 
 
 def test_rows_have_the_fields_of_real_answers_in_their_order(world: World) -> None:
-    """The date first, then the hour, `user_source` 0, the key, the figures."""
+    """Fields are in the order date, hour, `user_source` (0), key, figures."""
     for endpoint in ENDPOINTS:
         (first, *_) = world.rows(endpoint, label_of(NEW_YEAR, endpoint.period))
         keys = [column.name for column in endpoint.key if column.name != "ref_date"]
@@ -141,7 +141,7 @@ def test_rows_have_the_fields_of_real_answers_in_their_order(world: World) -> No
 
 
 def test_a_silent_day_has_no_rows_at_all() -> None:
-    """Silence is absence: no zeros in days, hours or distribution."""
+    """A silent day has no rows, not rows with zeros, in any endpoint."""
     world = World(silent_share=1.0)
     assert world.messages(NEW_YEAR) == []
     assert not any(world.rows(endpoint, label_of(NEW_YEAR, endpoint.period)) for endpoint in ENDPOINTS)
@@ -149,14 +149,14 @@ def test_a_silent_day_has_no_rows_at_all() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.2])
 def test_the_share_of_silent_days_is_as_asked_for(share: float) -> None:
-    """Over three years; without silent days, even the smallest account gets a message every day."""
+    """`silent_share` holds over three years; at 0, even the smallest account has a message every day."""
     world = World(messages_per_day=3, silent_share=share)
     silent = sum(not world.messages(day) for day in days(dt.date(2020, 1, 1), dt.date(2023, 1, 1)))
     assert silent / 1096 == pytest.approx(share, abs=0.04 if share else 0)
 
 
 def test_nothing_happens_before_the_account_starts() -> None:
-    """Neither before WeChat's history nor before an account's own first day; the week of the start is partial."""
+    """There are no messages before WeChat's history or the account's first day; the first week is partial."""
     world = World(start=dt.date(2024, 2, 8), silent_share=0)
     assert World().messages(HISTORY_START - dt.timedelta(days=1)) == world.messages(dt.date(2024, 2, 7)) == []
     assert World(silent_share=0).messages(HISTORY_START)
@@ -166,12 +166,12 @@ def test_nothing_happens_before_the_account_starts() -> None:
 
 
 def volume(world: World, first: dt.date, length: int) -> float:
-    """The median number of messages a day."""
+    """Return the median number of messages per day."""
     return statistics.median(len(world.messages(day)) for day in days(first, first + dt.timedelta(days=length)))
 
 
 def test_the_audience_grows_to_the_size_asked_for() -> None:
-    """A third at the beginning, about `messages_per_day` after five years, a little more later."""
+    """Volume is a third at the beginning, about `messages_per_day` after five years, and slightly higher later."""
     world = World(messages_per_day=1000, silent_share=0)
     young, grown, old = (volume(world, dt.date(year, 12, 1), 20) for year in (2014, 2020, 2025))
     assert young < 500 < 800 < grown < 1250
@@ -179,7 +179,7 @@ def test_the_audience_grows_to_the_size_asked_for() -> None:
 
 
 def test_followers_come_and_go_and_regulars_return(world: World) -> None:
-    """A year apart, some senders are the same people, most are not, and new numbers are larger."""
+    """A year apart, some senders are the same people, most are not, and new users have higher numbers."""
     before, after = (
         {message.user for day in days(first, first + dt.timedelta(days=30)) for message in world.messages(day)}
         for first in (dt.date(2022, 3, 1), dt.date(2023, 3, 1))
@@ -189,7 +189,7 @@ def test_followers_come_and_go_and_regulars_return(world: World) -> None:
 
 
 def test_nights_are_quiet_weekends_slower_and_the_eve_of_the_new_year_is_loud() -> None:
-    """The patterns that a chart should show."""
+    """Nights, weekends and the eve of the Chinese New Year differ enough to see in a chart."""
     world = World(messages_per_day=2000, silent_share=0)
     hours = Counter(
         message.hour for day in days(dt.date(2024, 3, 1), dt.date(2024, 4, 1)) for message in world.messages(day)
@@ -208,7 +208,7 @@ def test_nights_are_quiet_weekends_slower_and_the_eve_of_the_new_year_is_loud() 
 
 
 def test_spring_festivals_fall_between_21_january_and_20_february_about_a_lunar_year_apart() -> None:
-    """A typing mistake in the list of dates would break one of the two."""
+    """The list of dates has no typing mistake that would break one of these two rules."""
     assert all((1, 21) <= (day.month, day.day) <= (2, 20) for day in SPRING_FESTIVALS)
     gaps = {(after - before).days for before, after in pairwise(SPRING_FESTIVALS)}
     assert gaps <= {353, 354, 355, 383, 384, 385}
@@ -216,13 +216,13 @@ def test_spring_festivals_fall_between_21_january_and_20_february_about_a_lunar_
 
 
 def test_a_table_draws_in_the_given_proportions() -> None:
-    """256 entries, each value with its share."""
+    """A table has 256 entries, and each value has its share of them."""
     assert len(table({7: 3, 9: 1})) == 256
     assert Counter(table({7: 3, 9: 1})) == {7: 192, 9: 64}
 
 
 def test_restating_a_day_changes_it_and_everything_that_contains_it() -> None:
-    """Hours, distribution, week and month follow; the days beside it stay."""
+    """Hours, distribution, week and month of the day change; other days don't."""
     world, before = World(), World()
     endpoints = {endpoint.name: label_of(NEW_YEAR, endpoint.period) for endpoint in ENDPOINTS}
     assert world.json(ENDPOINTS[0], NEW_YEAR) == before.json(ENDPOINTS[0], NEW_YEAR)
@@ -237,7 +237,7 @@ def test_restating_a_day_changes_it_and_everything_that_contains_it() -> None:
 
 
 def test_restating_keeps_the_messages_that_stay() -> None:
-    """More messages are added, fewer are the first of those that there were."""
+    """A restatement appends messages or drops the last ones."""
     world = World()
     before = world.messages(NEW_YEAR)
     world.restate(NEW_YEAR, delta=5)
@@ -249,7 +249,7 @@ def test_restating_keeps_the_messages_that_stay() -> None:
 
 
 def test_a_restatement_by_a_factor_always_changes_something() -> None:
-    """Also where the rounded number would stay; and a silent day can be given messages."""
+    """A factor changes the number even if rounding would not, and a silent day can get messages."""
     world = World(messages_per_day=3, silent_share=0)
     before = len(world.messages(NEW_YEAR))
     assert world.restate(NEW_YEAR, factor=1.01) == before + 1
@@ -276,7 +276,7 @@ DIGEST = "248a3dadb77bab402cb8a94fc19115ae6078d8ba9d8dddc63f43dbc6232f1ddb"
 
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_a_seed_gives_the_same_world_in_every_process(hash_seed: str) -> None:
-    """A pinned digest: changing it changes every figure that somebody may have written down."""
+    """The figures have a fixed digest: a new digest means that every figure that users noted has changed."""
     command = [sys.executable, "-W", "error", "-c", DIGESTED]
     path = ":".join(filter(None, sys.path))
     done = subprocess.run(
@@ -286,7 +286,7 @@ def test_a_seed_gives_the_same_world_in_every_process(hash_seed: str) -> None:
 
 
 def test_a_day_is_the_same_alone_and_after_others() -> None:
-    """Nothing is carried over from day to day, and caches don't leak."""
+    """A day doesn't depend on the days computed before it, and caches don't leak."""
     wandered = World()
     for day in days(dt.date(2024, 1, 1), NEW_YEAR):
         wandered.messages(day)
@@ -294,20 +294,20 @@ def test_a_day_is_the_same_alone_and_after_others() -> None:
 
 
 def test_another_seed_is_another_world() -> None:
-    """Figures differ, the pattern doesn't."""
+    """Another seed gives other figures."""
     one, other = World(seed=1), World(seed=2)
     assert one.rows("getupstreammsg", NEW_YEAR) != other.rows("getupstreammsg", NEW_YEAR)
 
 
 def seconds(world: World, endpoint: str, label: dt.date) -> float:
-    """How much processor time the rows of a label take that nobody asked for before."""
+    """Return the CPU time to compute a label's rows for the first time."""
     began = time.process_time()
     assert world.rows(endpoint, label)
     return time.process_time() - began
 
 
 def test_any_day_of_a_large_account_is_made_at_once() -> None:
-    """Cold: 1,000 messages a day within 20 ms, 100,000 far within a second."""
+    """Uncached, a day of 1,000 messages takes 20 ms at most, and one of 100,000 less than a second."""
     labels = [dt.date(year, 3, 4) for year in range(2015, 2026)]
     for messages, within, days in ((1_000, 0.02, labels), (100_000, 0.8, labels[-3:])):
         world = World(messages_per_day=messages, silent_share=0)
@@ -315,14 +315,14 @@ def test_any_day_of_a_large_account_is_made_at_once() -> None:
 
 
 def test_a_month_of_a_large_account_takes_seconds() -> None:
-    """Three million messages, cold, in a time that clients wait, and the other view of them in less."""
+    """Three million uncached messages take less than a client's timeout, and a second view of them takes less."""
     world = World(messages_per_day=100_000, silent_share=0)
     assert seconds(world, "getupstreammsgmonth", FEBRUARY) < 8
     assert seconds(world, "getupstreammsgdistmonth", FEBRUARY) < 4
 
 
 def test_what_was_made_once_is_kept() -> None:
-    """The second answer costs a fraction of the first."""
+    """The second request for the same rows takes a fraction of the first one's time."""
     world = World(messages_per_day=20_000, silent_share=0)
     endpoint = BY_NAME["getupstreammsgmonth"]
     began = time.perf_counter()

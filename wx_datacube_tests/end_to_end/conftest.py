@@ -1,4 +1,4 @@
-"""Order: what waits for Dagster's own clocks is begun before all else in this folder and looked at after it."""
+"""Test order: tests that wait for Dagster's own intervals start their work first and check it last."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ BEGINS, WAITS = {"backfill", "launched", "ticking"}, {"finished", "ticked"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that begin something go first and tests that wait for its end last; the others fill the time."""
+    """Run tests that start something first and tests that wait for it last; the others run in between."""
     places = [place for place, item in enumerate(items) if item.path.is_relative_to(Path(__file__).parent)]
     for place, item in zip(places, sorted((items[place] for place in places), key=_turn), strict=True):
         items[place] = item

@@ -1,10 +1,9 @@
-"""Deadly: processes that kill themselves by SIGKILL at a chosen call of a chosen function.
+"""Crash injection: processes that kill themselves by SIGKILL at a chosen call of a chosen function.
 
     project.started(project.command("backfill"), **deadly("before the rename", folder))
 
-Python imports `sitecustomize` before anything else; the one that `deadly` puts into a folder arms the process.
-Everything runs as it is up to the chosen call: functions are called through, none is replaced. Add a moment to
-`MOMENTS`; nothing here knows what must be left.
+Python imports `sitecustomize` before anything else; `deadly` writes one that arms the process. Up to the chosen call
+all functions run unchanged. Add a moment to `MOMENTS`; this module doesn't know what must hold afterwards.
 """
 
 import functools
@@ -25,26 +24,26 @@ Act = Callable[..., None]
 
 
 def die(*_: Any, **__: Any) -> None:
-    """Be killed at once."""
+    """Kill this process at once."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_with_parent(*_: Any, **__: Any) -> None:
-    """Be killed together with the process that fetches."""
+    """Kill this process and its parent, which fetches."""
     os.kill(os.getppid(), signal.SIGKILL)
     die()
 
 
 def die_half_way(source: Path, target: Path, *_: Any) -> None:
-    """Be killed after half of a file was copied."""
+    """Copy half of a file, then kill this process."""
     content = source.read_bytes()
     target.write_bytes(content[: len(content) // 2])
     die()
 
 
-def die_once_it_changes(crew: Any) -> None:
-    """Be killed as soon as DuckDB has begun to write into the writer's file itself, that is, to checkpoint."""
-    path, before = crew.warehouse.writer, crew.warehouse.writer.stat().st_mtime_ns
+def die_once_it_changes(pool: Any) -> None:
+    """Kill this process when DuckDB starts to write to the writer's file itself, which is a checkpoint."""
+    path, before = pool.warehouse.writer, pool.warehouse.writer.stat().st_mtime_ns
 
     def watch() -> None:
         while path.stat().st_mtime_ns == before:
@@ -71,7 +70,10 @@ def _at(
     after: bool = False,
     dagster: bool = False,
 ) -> Callable[[], None]:
-    """Let `act` happen at a call of `module:name`, the `number`th of those meant, in one of both processes."""
+    """Return a function that arms this process to call `act` at the `number`th matching call of `module:name`.
+
+    Only the process that fetches is armed, or with `dagster` only the one that runs Dagster.
+    """
 
     def arm() -> None:
         if (_DAGSTER in sys.orig_argv) != dagster:
@@ -113,11 +115,11 @@ MOMENTS = {
         "dagster._core.storage.sql:stamp_alembic_rev", 2, dagster=True
     ),
 }
-"""By the moment's name, what arms a process to be killed then."""
+"""The function that arms a process, by the moment at which the process is killed."""
 
 
 def deadly(moment: str, folder: Path) -> dict[str, str]:
-    """What a process needs in its environment to be killed at a moment; `folder` is scratch space."""
+    """Return the environment that makes a process kill itself at a moment; `folder` is for temporary files."""
     assert moment in MOMENTS
     top = Path(__file__).parent.parent.parent
     folder.mkdir(exist_ok=True)
@@ -128,6 +130,6 @@ def deadly(moment: str, folder: Path) -> dict[str, str]:
 
 
 def arm(moment: str) -> None:
-    """Arm this process, if it is one of `wx-datacube backfill`."""
+    """Arm this process if it belongs to `wx-datacube backfill`."""
     if "wx_datacube" in sys.orig_argv or _DAGSTER in sys.orig_argv:
         MOMENTS[moment]()

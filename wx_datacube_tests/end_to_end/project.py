@@ -1,7 +1,7 @@
-"""Project folders in scratch space, and the processes that run in them: commands, `dagster dev`, anything.
+"""Project folders in temporary space, and the processes that run in them: commands, `dagster dev`, anything.
 
-Add here what starts, asks and stops processes of a project folder. Every process gets a session of its own, and at the
-end nothing of that session is left. Nothing here knows what a test expects.
+Add here what starts, queries and stops processes of a project folder. Every process gets its own session, which is
+killed completely at the end. Expectations belong in the tests.
 """
 
 import json
@@ -37,18 +37,18 @@ query($id: String!) {
   partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {status runs(limit: 20) {status}} }
 }"""
 PATIENCE = 120.0
-"""Seconds that a process may take on a busy machine before a test gives up on it."""
+"""Timeout in seconds for processes, long enough for a busy machine."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project folder with what `git clone` brings that matters to Dagster, and a `.env`."""
+    """A project folder with a `.env` and the files of a clone that matter to Dagster."""
 
     folder: Path
 
     @classmethod
     def make(cls, folder: Path, **settings: object) -> "Project":
-        """A fresh folder; `settings` are `WX_DATACUBE_*` without the prefix, written to `.env` if there are any."""
+        """Create a fresh folder; write `settings`, which are `WX_DATACUBE_*` without the prefix, to `.env` if given."""
         folder.mkdir(parents=True)
         for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
             shutil.copy(TOP / name, folder)
@@ -59,37 +59,37 @@ class Project:
 
     @classmethod
     def on(cls, folder: Path, emulated: Emulated, **settings: object) -> "Project":
-        """A fresh folder whose account is the emulator's."""
+        """Create a fresh folder for the emulator's account."""
         account = {"API_URL": emulated.api_url, "APPID": emulated.appid, "SECRET": emulated.secret}
         return cls.make(folder, **(account | settings))
 
     def set(self, **settings: object) -> None:
-        """Write `.env` anew."""
+        """Overwrite `.env`."""
         env = self.folder / ".env"
         env.write_text("".join(f"WX_DATACUBE_{name}={value}\n" for name, value in settings.items()))
         env.chmod(0o600)
 
     @property
     def database(self) -> Path:
-        """The published file, at its default place."""
+        """The published file, at its default path."""
         return self.folder / "data" / "wx_datacube.duckdb"
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of the published file, as any reader gets them."""
+        """Query the published file as any reader does."""
         with duckdb.connect(str(self.database), read_only=True) as con:
             return con.execute(sql).fetchall()
 
     def environ(self, **more: str) -> dict[str, str]:
-        """The environment of a process in this folder: nothing of ours or Dagster's but what is given."""
+        """Return the environment of a process in this folder: without the caller's variables of ours or of Dagster."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("WX_DATACUBE_", "DAGSTER_"))}
         return kept | {"PYTHONPATH": str(TOP)} | more
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run `wx-datacube` in the folder to its end."""
+        """Run `wx-datacube` in the folder until it ends."""
         return self.call([sys.executable, "-m", "wx_datacube", *arguments], **more)
 
     def call(self, command: Sequence[str], **more: str) -> subprocess.CompletedProcess[str]:
-        """Run any command in the folder to its end."""
+        """Run any command in the folder until it ends."""
         with self.started(command, **more) as process:
             out, err = process.communicate(timeout=PATIENCE)
             return subprocess.CompletedProcess(command, process.returncode, out, err)
@@ -98,9 +98,9 @@ class Project:
     def started(
         self, command: Sequence[str], log: IO[str] | None = None, **more: str
     ) -> Iterator[subprocess.Popen[str]]:
-        """Start a command in the folder; at the end nothing that it started is left.
+        """Start a command in the folder; at the end, kill everything that it started.
 
-        What it prints goes to `log`; without one to pipes, for commands that print little.
+        Its output goes to `log`, or by default to pipes, which suit commands that print little.
         """
         with interruptible():
             process = subprocess.Popen(
@@ -119,16 +119,16 @@ class Project:
             end(process)
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line of `wx-datacube` in this Python."""
+        """Return the command line of `wx-datacube` in this Python."""
         return [sys.executable, "-m", "wx_datacube", *arguments]
 
     def program(self, name: str) -> str:
-        """A program that is installed beside this Python, such as `dagster`."""
+        """Return the path of a program installed beside this Python, such as `dagster`."""
         return str(Path(sys.executable).with_name(name))
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """Ask a process to end, then kill whatever is left of its session."""
+    """Interrupt a process, then kill the rest of its session."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
@@ -142,12 +142,12 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def session(leader: int) -> list[int]:
-    """The processes of a session, as far as the system has /proc."""
+    """Return the running processes of a session; empty on systems without /proc."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # ended meanwhile
+        except OSError:  # the process has ended
             continue
         if int(fields[3]) == leader and fields[0] != "Z":
             found.append(int(stat.parent.name))
@@ -155,14 +155,14 @@ def session(leader: int) -> list[int]:
 
 
 def free_port() -> int:
-    """A port of this machine on which nobody listens."""
+    """Return an unused local port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_until(happened: Callable[[], Any], timeout: float = PATIENCE, every: float = 0.2) -> Any:
-    """What `happened` returns once that is true; an AssertionError if it doesn't come true in time."""
+    """Wait until `happened` returns a true value and return it; raise AssertionError after the timeout."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if found := happened():
@@ -173,12 +173,12 @@ def wait_until(happened: Callable[[], Any], timeout: float = PATIENCE, every: fl
 
 @dataclass(frozen=True)
 class Ui:
-    """Dagster's webserver, to be asked by GraphQL."""
+    """A client of Dagster's webserver, which uses GraphQL."""
 
     port: int
 
     def ask(self, query: str, **variables: object) -> Any:
-        """The data of an answer."""
+        """Return the data of a query."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
@@ -189,7 +189,7 @@ class Ui:
         return found["data"]
 
     def launch(self, ranges: Mapping[tuple[str, ...], Sequence[tuple[str, str]]]) -> str:
-        """Launch a backfill of these ranges of each asset, as the UI launches it; its id."""
+        """Launch a backfill of these ranges of each asset, as the UI does, and return its id."""
         chosen = [
             {
                 "assetKey": {"path": path},
@@ -200,7 +200,7 @@ class Ui:
         return str(self.ask(LAUNCH, chosen=chosen)["launchPartitionBackfill"]["backfillId"])
 
     def ended(self, backfill: str) -> Any:
-        """A backfill, once it has come to an end."""
+        """Wait until a backfill has ended and return it."""
 
         def found() -> Any:
             it = self.ask(BACKFILL, id=backfill)["partitionBackfillOrError"]
@@ -209,7 +209,7 @@ class Ui:
         return wait_until(found)
 
     def is_there(self) -> bool:
-        """Whether it answers already."""
+        """Return whether the webserver responds yet."""
         try:
             return bool(self.ask("{version}"))
         except (urllib.error.URLError, OSError):
@@ -218,7 +218,7 @@ class Ui:
 
 @contextmanager
 def dagster_dev(project: Project, *options: str) -> Iterator[Ui]:
-    """`dagster dev` in the folder, once it answers."""
+    """Run `dagster dev` in the folder, and wait until it responds."""
     ui = Ui(free_port())
     command = [project.program("dagster"), "dev", "--port", str(ui.port), *options]
     with project.folder.with_suffix(".log").open("w") as log, project.started(command, log):

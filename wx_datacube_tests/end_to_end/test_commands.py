@@ -1,4 +1,7 @@
-"""Commands as processes: how they end when all goes well, when it doesn't, and when somebody ends them."""
+"""Commands as processes: how they end after success, failure, signals and kills.
+
+Add a test here if it needs a real process. Everything else about commands is in `cli`.
+"""
 
 import datetime as dt
 import os
@@ -31,35 +34,35 @@ CHOSEN = (*ONE, "--endpoint", "getupstreammsghour")
 
 @pytest.fixture
 def emulated() -> Iterator[Emulated]:
-    """An ordinary account."""
+    """Provide an ordinary account."""
     with wechat() as running:
         yield running
 
 
 @pytest.fixture
 def project(emulated: Emulated, tmp_path: Path) -> Project:
-    """A fresh project folder, configured for it."""
+    """Provide a fresh project folder for that account."""
     return Project.on(tmp_path / "project", emulated, START=START)
 
 
 def windows(emulated: Emulated) -> Counter[tuple[str, str | None, str | None]]:
-    """How often each window was asked for."""
+    """Return how often each window was requested."""
     return Counter((call.endpoint, call.begin, call.end) for call in emulated.control.statistics_calls())
 
 
 def runs(project: Project) -> set[str]:
-    """The statuses of all Dagster runs of the project."""
+    """Return the statuses of all Dagster runs of the project."""
     database = project.folder / ".dagster/history/runs.db"
-    with closing(sqlite3.connect(database)) as con, suppress(sqlite3.OperationalError):  # not yet set up
+    with closing(sqlite3.connect(database)) as con, suppress(sqlite3.OperationalError):  # the tables don't exist yet
         return {status for (status,) in con.execute("SELECT status FROM runs")}
     return set()
 
 
-# --- a backfill, to its end and not -----------------------------------------------------------------------------
+# --- completed and interrupted backfills ------------------------------------------------------------------------
 
 
 def test_a_backfill_ends_at_the_quota_and_goes_on_the_next_day(project: Project, emulated: Emulated) -> None:
-    """Exit code 3 with when and how it goes on; the next day the same command brings in the rest: exit code 0."""
+    """At the quota a backfill exits with 3 and says when to continue; the next day the same command does."""
     emulated.control.set_quota(8)
 
     stopped = project.run("backfill", *CHOSEN)
@@ -78,12 +81,12 @@ def test_a_backfill_ends_at_the_quota_and_goes_on_the_next_day(project: Project,
 
 
 def fetching(project: Project, emulated: Emulated) -> bool:
-    """Whether calls are in flight."""
+    """Return whether calls are being made."""
     return len(emulated.control.statistics_calls()) > 4
 
 
 def materializing(project: Project, emulated: Emulated) -> bool:
-    """Whether Dagster runs have begun: the interruption comes while one is under way, or between two of them."""
+    """Return whether Dagster runs have started; the signal then comes during a run or between two."""
     return (project.folder / ".dagster/history/runs.db").exists() and bool(runs(project) & {"STARTED", "SUCCESS"})
 
 
@@ -99,7 +102,7 @@ def materializing(project: Project, emulated: Emulated) -> bool:
 def test_ctrl_c_ends_a_backfill(
     moment: Callable[[Project, Emulated], bool], ending: signal.Signals, emulated: Emulated, tmp_path: Path
 ) -> None:
-    """Exit code 130 in a few seconds, one line; what was answered is in the ledger. So do `kill` and a hang-up."""
+    """Ctrl-C, SIGTERM and SIGHUP end a backfill with 130 in seconds; responses received so far are in the ledger."""
     project = Project.on(tmp_path / "project", emulated, START=START, CONCURRENCY=2)
     emulated.control.set_latency(500)
     with project.started(project.command("backfill", *CHOSEN)) as process:
@@ -134,7 +137,7 @@ with getattr(warehouse, sys.argv[1])() as con:
 
 @pytest.mark.parametrize("way", ["writing", "reading"])
 def test_ctrl_c_while_a_query_runs_is_no_fault(way: str, tmp_path: Path) -> None:
-    """DuckDB would make a RuntimeError of it, which Dagster takes for a failed step and goes on after."""
+    """Ctrl-C during a query is a KeyboardInterrupt; DuckDB's RuntimeError would be a failed step for Dagster."""
     with Project.make(tmp_path / "project").started([sys.executable, "-c", QUERY, way]) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -147,7 +150,7 @@ def test_ctrl_c_while_a_query_runs_is_no_fault(way: str, tmp_path: Path) -> None
 
 @pytest.mark.long
 def test_a_killed_backfill_loses_no_more_than_the_last_second(project: Project, emulated: Emulated) -> None:
-    """After kill -9 the same command finishes the work; what had been committed is not asked again."""
+    """After `kill -9` the same command completes the work and requests nothing again that was committed."""
     emulated.control.set_latency(200)
     with project.started(project.command("backfill", *CHOSEN)) as process:
         wait_until(project.database.exists)
@@ -165,13 +168,13 @@ def test_a_killed_backfill_loses_no_more_than_the_last_second(project: Project, 
 
 @pytest.mark.long
 def test_a_backfill_whose_dagster_is_killed_says_so(project: Project, emulated: Emulated) -> None:
-    """Exit code 1 and how to go on; what was answered is stored, and the same command finishes the work."""
+    """If Dagster's process is killed, a backfill exits with 1; responses are stored, and the same command continues."""
     emulated.control.set_latency(300)
     with project.started(project.command("backfill", *CHOSEN)) as process:
         wait_until(lambda: len(emulated.control.statistics_calls()) > 8)
         name = b"wx_datacube.orchestration.materialize"
         dagster = [pid for pid in session(process.pid) if name in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        os.kill(min(dagster), signal.SIGKILL)  # what it starts in turn comes later
+        os.kill(min(dagster), signal.SIGKILL)  # its own child processes started later
         _, err = process.communicate(timeout=PATIENCE)
     emulated.control.set_latency(0)
     again = project.run("backfill", *CHOSEN)
@@ -187,7 +190,7 @@ def test_a_backfill_whose_dagster_is_killed_says_so(project: Project, emulated: 
 
 @pytest.mark.long
 def test_a_dead_host_ends_a_backfill_within_a_minute(tmp_path: Path) -> None:
-    """Nobody listens there: exit code 1, one reason, and how to go on."""
+    """If the port is closed, a backfill exits with 1, names one reason and says how to continue."""
     dead = Project.make(
         tmp_path / "project", API_URL=f"http://127.0.0.1:{free_port()}", APPID="wx5eed0fda7acbe011", SECRET="s3cret" * 5
     )
@@ -203,7 +206,7 @@ def test_a_dead_host_ends_a_backfill_within_a_minute(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_host_that_never_answers_ends_a_backfill_within_a_minute(tmp_path: Path) -> None:
-    """It takes connections and says nothing: exit code 1 within a minute all the same."""
+    """If the server accepts connections but never responds, a backfill exits with 1 within a minute."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         dead = Project.make(tmp_path / "project", API_URL=url, APPID="wx5eed0fda7acbe011", SECRET="s3cret" * 5)
@@ -211,7 +214,7 @@ def test_a_host_that_never_answers_ends_a_backfill_within_a_minute(tmp_path: Pat
         found = dead.run("backfill")
 
     assert found.returncode == 1
-    assert time.monotonic() - began < 65  # a minute of asking; starting and ending take a few seconds
+    assert time.monotonic() - began < 65  # a minute of requests; starting and ending take a few seconds
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------
@@ -219,7 +222,7 @@ def test_a_host_that_never_answers_ends_a_backfill_within_a_minute(tmp_path: Pat
 
 @contextmanager
 def token_server(emulated: Emulated) -> Iterator[str]:
-    """A company's token server, which hands out the emulator's token; its URL, which is the secret."""
+    """Run a token server that returns the emulator's token, and yield its URL, which is secret."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -244,14 +247,14 @@ def token_server(emulated: Emulated) -> Iterator[str]:
 
 
 def leaks(project: Project, said: str, secrets: list[str]) -> list[str]:
-    """Where a secret is to be found that should be in `.env` only."""
+    """Return where a secret occurs that should be only in `.env`."""
     files = [path for path in project.folder.rglob("*") if path.is_file() and path.name != ".env"]
     found = [str(path) for path in files if any(secret.encode() in path.read_bytes() for secret in secrets)]
     return found + [secret for secret in secrets if secret in said]
 
 
 def test_a_token_server_serves_instead_of_the_secret(emulated: Emulated, tmp_path: Path) -> None:
-    """No token is fetched from WeChat; the URL, a secret too, is said and written nowhere."""
+    """With a token server no token is fetched from WeChat, and the secret URL is neither printed nor stored."""
     with token_server(emulated) as url:
         project = Project.make(tmp_path / "project", API_URL=emulated.api_url, TOKEN_URL=url, START=START)
         done = project.run("backfill", *ONE)
@@ -266,7 +269,7 @@ def test_a_token_server_serves_instead_of_the_secret(emulated: Emulated, tmp_pat
 
 
 def test_the_emulator_says_its_settings_first_and_ends_on_ctrl_c(tmp_path: Path) -> None:
-    """Three lines for `.env`, then it serves; Ctrl-C ends it with exit code 0 and no word."""
+    """The emulator prints three lines for `.env`, then serves; Ctrl-C ends it with exit code 0 and no message."""
     project = Project.make(tmp_path / "project")
     with project.started(project.command("emulator", "--quota", "7")) as process:
         assert process.stdout is not None
@@ -285,7 +288,7 @@ def test_the_emulator_says_its_settings_first_and_ends_on_ctrl_c(tmp_path: Path)
 
 
 def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:
-    """The emulator doesn't take another port than the one asked for: exit code 2, one line."""
+    """If the port is in use, the emulator exits with 2 and one line instead of using another port."""
     project = Project.make(tmp_path / "project")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -298,7 +301,7 @@ def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:
 
 @contextmanager
 def demo_ui(folder: Path) -> Iterator[tuple[Project, Ui, subprocess.Popen[str]]]:
-    """`ui` where nothing is configured, once it shows its pages."""
+    """Run `ui` without settings, and wait until it responds."""
     project, ui = Project.make(folder), Ui(free_port())
     with (
         folder.with_suffix(".log").open("w") as log,
@@ -310,7 +313,7 @@ def demo_ui(folder: Path) -> Iterator[tuple[Project, Ui, subprocess.Popen[str]]]
 
 @pytest.mark.long
 def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> None:
-    """Nothing is configured: the demo's seven assets on the given port; then no process and no listener is left."""
+    """Without settings `ui` shows the demo's assets; after Ctrl-C no process and no listener is left."""
     with demo_ui(tmp_path / "project") as (project, ui, process):
         found = ui.ask("{assetNodes {assetKey {path}}}")["assetNodes"]
         started = session(process.pid)
@@ -333,7 +336,7 @@ def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> 
 @pytest.mark.long
 @pytest.mark.parametrize("who", ["ui", "dagster dev"])
 def test_of_a_killed_ui_nothing_stays_behind(tmp_path: Path, who: str) -> None:
-    """A daemon that went on would start runs beside the next one's; one UI a folder, for the same reason."""
+    """A killed `ui` leaves no daemon that could start runs beside the next one; a second `ui` is refused."""
     with demo_ui(tmp_path / "project") as (project, _, process):
         second = project.run("ui")
         leaders = {pid for pid in session(process.pid) if os.getpgid(pid) == pid}
@@ -347,7 +350,7 @@ def test_of_a_killed_ui_nothing_stays_behind(tmp_path: Path, who: str) -> None:
 
 
 def test_a_history_that_can_not_be_kept_is_said_in_one_line(project: Project, emulated: Emulated) -> None:
-    """The folder of root, a full disk: what landed stays, and all goes on once that is mended. Here, something else."""
+    """If Dagster's history can't be written, `backfill` exits with 2 and one line, and continues once that is fixed."""
     folder, history = project.folder / ".dagster", project.folder / ".dagster/history/runs.db"
     folder.write_text("")
     first = project.run("backfill", *ONE)
@@ -368,7 +371,7 @@ FULL = Path("/dev/full")
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 def test_a_log_on_a_full_disk_stops_no_backfill(project: Project) -> None:
-    """What cron appends to a file must not be why nothing is fetched; that it is lost is said where it can be."""
+    """A log on a full disk doesn't stop a backfill; `status` reports output that couldn't be written."""
     with FULL.open("w") as full, project.started(project.command("backfill", *ONE), full) as process:
         process.wait(PATIENCE)
     with FULL.open("w") as full:
@@ -382,7 +385,7 @@ def test_a_log_on_a_full_disk_stops_no_backfill(project: Project) -> None:
 
 
 def test_a_reader_that_leaves_stops_no_backfill(project: Project) -> None:
-    """`backfill | head -1` brings in everything, and says that it went well."""
+    """`backfill | head -1` fetches everything and exits with 0."""
     with project.started(project.command("backfill", *ONE)) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -394,7 +397,7 @@ def test_a_reader_that_leaves_stops_no_backfill(project: Project) -> None:
     assert (process.returncode, said) == (0, "")
 
 
-# --- many at once -----------------------------------------------------------------------------------------------
+# --- concurrent processes ---------------------------------------------------------------------------------------
 
 
 OPEN = """
@@ -407,7 +410,7 @@ with project_instance(Path.cwd()) as instance:
 
 @pytest.mark.long
 def test_eight_processes_may_meet_a_fresh_history(tmp_path: Path) -> None:
-    """None of them falls over Dagster's own set-up of its databases."""
+    """Eight processes can set up Dagster's databases at the same time."""
     project = Project.make(tmp_path / "project")
     with ExitStack() as stack:
         processes = [stack.enter_context(project.started([sys.executable, "-c", OPEN])) for _ in range(8)]
@@ -418,7 +421,7 @@ def test_eight_processes_may_meet_a_fresh_history(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_two_backfills_at_once_ask_once(project: Project, emulated: Emulated) -> None:
-    """Whoever comes second waits, plans again and finds everything there: all end well, no window is asked twice."""
+    """Two simultaneous backfills succeed: the second waits and plans again, and no window is requested twice."""
     with ExitStack() as stack:
         command = project.command("backfill", *CHOSEN, "--endpoint", "getupstreammsg")
         processes = [stack.enter_context(project.started(command)) for _ in range(2)]

@@ -1,6 +1,7 @@
-"""Crowds: many runs, readers and an intruder at the same files at once.
+"""Crowds: many runs, readers and a foreign writer use the same files at once.
 
-Nobody asks twice or falls over another one, every read sees one whole state, and nothing foreign gets in.
+No label is requested twice, no process fails because of another, every read sees a consistent state, and no foreign
+change survives.
 """
 
 import datetime as dt
@@ -47,7 +48,7 @@ for line in sys.stdin:
         assert not report.unresolved, report.errors
     print("done", flush=True)
 """
-"""Runs over the labels between two days, one for each line, which names the endpoints too; without Dagster."""
+"""Runs, without Dagster, over the labels between two days: one per input line, which also names the endpoints."""
 
 READ = """
 import json, re, sys, time, duckdb
@@ -68,7 +69,7 @@ while not Path("stop").exists():
     found["calls"] = calls
 print(json.dumps(found))
 """
-"""Reads in a loop until it is told to stop; says how often, and by which processes it found the file held."""
+"""Reads in a loop until a file `stop` exists; prints the number of reads and the processes that held the file."""
 
 STATE = """
 WITH asked AS (SELECT account, endpoint, unnest(asked) AS label FROM datacube.api_calls),
@@ -83,7 +84,7 @@ odd AS ((SELECT endpoint, label FROM asked ANTI JOIN datacube.label_answers USIN
     UNION ALL (SELECT endpoint, label FROM datacube.label_answers ANTI JOIN datacube.api_calls USING (call_id)))
 SELECT (SELECT count(*) FROM datacube.api_calls), (SELECT count(*) FROM datacube.label_answers),
     (SELECT count(*) FROM odd)"""
-"""How many calls and answers there are, and in how many labels ledger, tables and coverage disagree."""
+"""The number of calls, of label answers, and of labels for which ledger, tables and coverage disagree."""
 
 INTRUDE = """
 import sys, time, duckdb
@@ -99,7 +100,7 @@ con.execute("CREATE OR REPLACE TABLE intruder AS SELECT 1; INSERT INTO datacube.
 print("ready", flush=True)
 sys.stdin.readline()
 """
-"""Opens the published file read-write as soon as no reader is in it, changes it, and holds it until it is killed."""
+"""Opens the published file read-write once no reader has it open, changes it, and holds it until it is killed."""
 
 FOREIGN = (
     "SELECT (SELECT count(*) FROM datacube.meta), (FROM duckdb_tables() SELECT count(*) WHERE table_name ~ 'intr')"
@@ -117,19 +118,19 @@ GROUP BY ALL HAVING count(*) > 1"""
 
 @pytest.fixture
 def emulated() -> Iterator[Emulated]:
-    """An account whose answers take a moment, so that runs meet."""
+    """Provide an account with slow responses, so that runs overlap."""
     with wechat(latency=50) as started:
         yield started
 
 
 @pytest.fixture
 def project(emulated: Emulated, tmp_path: Path) -> Project:
-    """A fresh project folder, configured for it."""
+    """Provide a fresh project folder for that account."""
     return Project.on(tmp_path / "project", emulated, START=START)
 
 
 def run(process: subprocess.Popen[str], first: dt.date, last: dt.date, names: Iterable[str]) -> None:
-    """Let a process that is `RUN` make one run, to its end."""
+    """Make a `RUN` process do one run, and wait until it is done."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(f"{first} {last} {' '.join(names)}\n")
@@ -138,18 +139,18 @@ def run(process: subprocess.Popen[str], first: dt.date, last: dt.date, names: It
 
 
 def backfill(project: Project, first: dt.date, last: dt.date) -> list[str]:
-    """The command line of a run with all that belongs to it."""
+    """Return the command line of a complete backfill."""
     return project.command("backfill", "--start", str(first), "--end", str(last))
 
 
 def day(number: int) -> dt.date:
-    """So many days after the first."""
+    """Return the day that is `number` days after the first."""
     return START + dt.timedelta(days=number)
 
 
 @contextmanager
 def readers(project: Project) -> Iterator[list[dict[str, Any]]]:
-    """Three processes read the published file in a loop; what they say at the end is in the list."""
+    """Run three processes that read the published file in a loop, and yield a list that receives their results."""
     found: list[dict[str, Any]] = []
     command = [sys.executable, "-c", f"{NO_TERMINAL}{READ}", str(project.database), STATE]
     with ExitStack() as stack:
@@ -163,7 +164,7 @@ def readers(project: Project) -> Iterator[list[dict[str, Any]]]:
 
 
 def check(project: Project, emulated: Emulated) -> None:
-    """No label was asked for twice, no row is doubled, no revision invented, and nothing foreign is in the file."""
+    """Assert that no label was requested twice, no row is duplicated, and there is no revision or foreign change."""
     assert project.query(ASKED_AGAIN) == []
     assert project.query("SELECT count(*) FROM datacube.api_calls") == [(len(emulated.control.statistics_calls()),)]
     assert project.query(DOUBLED) == []
@@ -174,12 +175,12 @@ def check(project: Project, emulated: Emulated) -> None:
 
 
 def replaced(project: Project, before: int) -> bool:
-    """Whether the published file is another one than before."""
+    """Return whether the published file has been replaced."""
     return project.database.stat().st_ino != before
 
 
 def intrude(project: Project, started: Sequence[subprocess.Popen[str]], stack: ExitStack) -> set[int]:
-    """Twice somebody changes the published file and is killed; a third holds it to the end. Their process ids."""
+    """Run two foreign writers that are killed and a third one that stays, and return their process ids."""
     pids, before = set(), project.database.stat().st_ino
     for holds in (False, False, True):
         intruder = stack.enter_context(running(INTRUDE, project.database))
@@ -194,7 +195,7 @@ def intrude(project: Project, started: Sequence[subprocess.Popen[str]], stack: E
 
 
 def test_eight_runs_three_readers_and_an_intruder_at_once(project: Project, emulated: Emulated) -> None:
-    """Eight backfills over overlapping ranges: all end well, and so does every read."""
+    """Eight backfills over overlapping ranges all succeed, and so does every read."""
     with ExitStack() as stack:
         publish_something(project)
         held = stack.enter_context(running(HOLD.replace("1])", "1], read_only=True)"), project.database))
@@ -213,7 +214,7 @@ def test_eight_runs_three_readers_and_an_intruder_at_once(project: Project, emul
 
 
 def test_two_hundred_runs_eight_at_a_time(project: Project, emulated: Emulated) -> None:
-    """In eight processes, of ranges that overlap and of two endpoints, every fortieth a `backfill`: all end well."""
+    """Two hundred runs with overlapping ranges in eight processes, every fortieth a `backfill`, all succeed."""
     chance = random.Random(200)
     starts = [chance.randrange(500) for _ in range(200)]
     spans = [(day(start), day(start + chance.randrange(60))) for start in starts]
@@ -225,7 +226,7 @@ def test_two_hundred_runs_eight_at_a_time(project: Project, emulated: Emulated) 
     def work() -> int:
         made = 0
         with running(RUN, project.folder) as process:
-            for number, span in pending_labels:  # each takes the next one: `enumerate` is one step
+            for number, span in pending_labels:  # each thread takes the next one: `enumerate` is atomic
                 if number % 40 == 0:
                     found = project.call(backfill(project, *span))
                     assert (found.returncode, found.stderr) == (0, "")
@@ -244,6 +245,6 @@ def test_two_hundred_runs_eight_at_a_time(project: Project, emulated: Emulated) 
 
 
 def publish_something(project: Project) -> None:
-    """So that readers have something to read."""
+    """Publish a few labels for the readers."""
     with running(RUN, project.folder) as process:
         run(process, day(0), day(1), BY_NAME)

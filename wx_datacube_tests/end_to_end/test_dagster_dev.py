@@ -1,7 +1,7 @@
-"""Dagster as its users run it: `dagster dev`, backfills of the UI, its commands, a daemon; and readers all the while.
+"""Dagster as its users run it: `dagster dev`, backfills in the UI, commands and a daemon, with a reader at all times.
 
-One `dagster dev` and one daemon serve all tests of this file. Backfills and ticks come by Dagster's own clocks, half a
-minute and a minute, so they are begun first and looked at last: see `conftest`.
+One `dagster dev` and one daemon serve all tests of this file. Dagster starts backfills after up to half a minute and
+ticks after a minute, so they are started first and checked last (see `conftest`).
 """
 
 import json
@@ -36,7 +36,7 @@ MIX = {
     "getupstreammsgmonth": ("2024-02-01", "2024-03-01"),
 }
 GAPS = [("2024-02-03", "2024-02-05"), ("2024-02-12", "2024-02-14"), ("2024-02-20", "2024-02-22")]
-"""What *Failed and missing* chooses of days, hours and distributions where three ranges are missing."""
+"""The ranges that *Failed and missing* selects for days, hours and distributions if three ranges are missing."""
 THEIRS = """
 import dagster as dg
 from dagster_duckdb import DuckDBResource
@@ -50,7 +50,7 @@ def busiest_day(duckdb: DuckDBResource) -> dg.MaterializeResult:
 figures = DuckDBResource(database="data/wx_datacube.duckdb", connection_config={"access_mode": "READ_ONLY"})
 defs = dg.Definitions(assets=[busiest_day], resources={"duckdb": figures})
 """
-"""A second code location in the same workspace, of somebody else's."""
+"""A user's own code location in the same workspace."""
 
 ASSET = """
 query($key: AssetKeyInput!) {
@@ -69,14 +69,14 @@ LOCATION = """
 
 @pytest.fixture(scope="session")
 def emulated() -> Iterator[Emulated]:
-    """An ordinary account, a little slow, so that runs last a while."""
+    """Provide an ordinary account with slow responses, so that runs last a while."""
     with wechat(latency=20) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def project(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Its project folder, into which `dagster asset materialize` has brought ten days, refreshing them."""
+    """Provide a project folder in which `dagster asset materialize` has refreshed ten days."""
     found = Project.on(tmp_path_factory.mktemp("dev") / "project", emulated, START="2024-02-01")
     (found.folder / "theirs.py").write_text(THEIRS)
     with (found.folder / "workspace.yaml").open("a") as workspace:
@@ -91,7 +91,7 @@ def project(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 @pytest.fixture(scope="session")
 def ticking(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A daemon over a location of somebody else's, whose weekly schedule is on and ticks every minute."""
+    """Run a daemon on a user's code location whose weekly schedule is on and ticks every minute."""
     project = Project.on(tmp_path_factory.mktemp("daemon") / "project", emulated, START="2024-10-01")
     (project.folder / "theirs.py").write_text(
         "import datetime as dt\n"
@@ -112,7 +112,7 @@ def ticking(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="session")
 def ticked(ticking: Project) -> Project:
-    """That daemon's project, once six weeks have come in."""
+    """Return the daemon's project once six weeks are stored."""
 
     def weeks(name: str) -> int:
         return int(ticking.query(f"SELECT count(DISTINCT ref_date) FROM datacube.{name}")[0][0])
@@ -124,14 +124,14 @@ def ticked(ticking: Project) -> Project:
 
 @pytest.fixture(scope="session")
 def ui(project: Project, ticking: Project) -> Iterator[Ui]:
-    """`dagster dev` in the project folder, on the workspace with both locations."""
+    """Run `dagster dev` in the project folder, on the workspace with both locations."""
     with dagster_dev(project, "-w", "workspace.yaml") as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def reads(project: Project) -> Iterator[Path]:
-    """What a process says that opens the published file, asks and closes it, over and over."""
+    """Run a process that opens, queries and closes the published file in a loop, and yield its log."""
     log = project.folder.with_suffix(".reads")
     with log.open("w") as out, project.started([sys.executable, "-c", READER, str(project.database)], out):
         yield log
@@ -139,19 +139,19 @@ def reads(project: Project) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def backfill(ui: Ui, reads: Path) -> str:
-    """A backfill of days, hours, weeks and months."""
+    """Launch a backfill of days, hours, weeks and months, and return its id."""
     return ui.launch({("default", name): [ends] for name, ends in MIX.items()})
 
 
 @pytest.fixture(scope="session")
 def gaps(ui: Ui, backfill: str) -> str:
-    """Another one beside it, of three ranges of days, hours and distributions each: three runs at once."""
+    """Launch a second backfill of three ranges of days, hours and distributions each, and return its id."""
     return ui.launch({("default", f"getupstreammsg{suffix}"): GAPS for suffix in ("", "hour", "dist")})
 
 
 @pytest.fixture(scope="session")
 def launched(project: Project, ui: Ui) -> str:
-    """A run that `dagster job launch` has put into the queue of the daemon; the asset that only it brings in."""
+    """Queue a run with `dagster job launch`, and return the endpoint that only this run fetches."""
     tags = {
         f"dagster/asset_partition_range_{end}": day for end, day in (("start", "2024-02-01"), ("end", "2024-03-01"))
     }
@@ -164,24 +164,24 @@ def launched(project: Project, ui: Ui) -> str:
 
 @pytest.fixture(scope="session")
 def finished(ui: Ui, backfill: str, gaps: str) -> Any:
-    """The backfill of the mix, once both have come to an end."""
+    """Return the first backfill once both have ended."""
     ui.ended(gaps)
     return ui.ended(backfill)
 
 
 def location(ui: Ui, name: str = "wx_datacube") -> Any:
-    """What the UI knows of a code location."""
+    """Return what the UI knows of a code location."""
     (found,) = [node for node in ui.ask(LOCATION)["repositoriesOrError"]["nodes"] if node["location"]["name"] == name]
     return found
 
 
 def asset(ui: Ui, name: str) -> Any:
-    """What the UI shows of an asset."""
+    """Return what the UI shows of an asset."""
     return ui.ask(ASSET, key={"path": ["default", name]})["assetNodeOrError"]
 
 
 def test_the_location_shows_seven_assets_a_report_and_four_schedules(ui: Ui, backfill: str) -> None:
-    """Under the name `wx_datacube`, all schedules off."""
+    """The location `wx_datacube` shows seven assets, a report and four schedules, which are off."""
     ours = location(ui)
 
     assert {"/".join(node["assetKey"]["path"]) for node in ours["assetNodes"]} == {
@@ -193,7 +193,7 @@ def test_the_location_shows_seven_assets_a_report_and_four_schedules(ui: Ui, bac
 
 
 def test_the_location_holds_no_credentials(ui: Ui, emulated: Emulated) -> None:
-    """Its resources name environment variables."""
+    """The location's resources name environment variables and contain no credentials."""
     (ours,) = [each for each in location(ui)["allTopLevelResourceDetails"] if each["name"] == "wechat_default"]
 
     found = {each["key"]: (each["value"], each["type"]) for each in ours["configuredValues"]}
@@ -203,7 +203,7 @@ def test_the_location_holds_no_credentials(ui: Ui, emulated: Emulated) -> None:
 
 
 def test_dagster_asset_materialize_takes_a_range_and_a_refresh(project: Project, ui: Ui) -> None:
-    """`--partition-range` from the command line, with run configuration: ten partitions, one call, a refresh."""
+    """`dagster asset materialize --partition-range` with `refresh: true` makes one call for ten partitions."""
     assert asset(ui, "getupstreammsgdist")["partitionStats"]["numMaterialized"] == 10
     assert project.query(
         "SELECT count(*), bool_and(refresh) FROM datacube.api_calls WHERE endpoint = 'getupstreammsgdist'"
@@ -211,7 +211,7 @@ def test_dagster_asset_materialize_takes_a_range_and_a_refresh(project: Project,
 
 
 def test_dg_launch_takes_a_range(project: Project, ui: Ui, backfill: str) -> None:
-    """`dg` reads [tool.dg] and loads the same assets; a run of its own lands in the same history."""
+    """`dg launch` loads the same assets through [tool.dg] and writes to the same history."""
     wanted = ["--assets", "default/getupstreammsgdistweek", "--partition-range", "2024-02-26...2024-03-18"]
     ran = project.call([project.program("dg"), "launch", *wanted])
 
@@ -220,12 +220,12 @@ def test_dg_launch_takes_a_range(project: Project, ui: Ui, backfill: str) -> Non
 
 
 def test_dagster_job_launch_takes_a_range(ui: Ui, launched: str, finished: Any) -> None:
-    """Of a job, which is what a schedule launches: the daemon runs it."""
+    """The daemon executes a job over a range that `dagster job launch` queued."""
     wait_until(lambda: asset(ui, launched)["partitionStats"]["numMaterialized"] == 2)
 
 
 def test_another_location_reads_what_ours_wrote(project: Project, ui: Ui, finished: Any) -> None:
-    """An asset of another code location in the same workspace hangs below ours, and reads the published file."""
+    """An asset of another code location depends on ours and reads the published file."""
     command = [project.program("dagster"), "asset", "materialize", "-f", "theirs.py", "--select", "busiest_day"]
     ran = project.call(command, DAGSTER_HOME=str(project.folder))
 
@@ -237,7 +237,7 @@ def test_another_location_reads_what_ours_wrote(project: Project, ui: Ui, finish
 
 
 def test_dg_lists_the_same_assets(project: Project) -> None:
-    """[tool.dg] leads to the same code as workspace.yaml; that both give it one name, `test_house` sees."""
+    """`dg list defs` finds the same assets through [tool.dg]; `test_packaging` checks that the names agree."""
     listed = project.call([project.program("dg"), "list", "defs", "--json"])
 
     assert listed.returncode == 0, listed.stderr
@@ -245,7 +245,7 @@ def test_dg_lists_the_same_assets(project: Project) -> None:
 
 
 def test_a_backfill_of_days_hours_weeks_and_months_completes(ui: Ui, finished: Any) -> None:
-    """One run for each asset, all partitions materialized."""
+    """A backfill makes one run per asset and materializes all partitions."""
     assert finished["status"] == "COMPLETED_SUCCESS"
     assert [run["status"] for run in finished["runs"]] == ["SUCCESS"] * len(MIX)
     counts = {name: asset(ui, name)["partitionStats"] for name in MIX}
@@ -255,7 +255,7 @@ def test_a_backfill_of_days_hours_weeks_and_months_completes(ui: Ui, finished: A
 
 
 def test_three_ranges_of_three_assets_complete_side_by_side(project: Project, ui: Ui, gaps: str) -> None:
-    """No run waits for what another one brings in."""
+    """Three ranges of three assets each are completed by three runs at the same time."""
     found = ui.ended(gaps)
     days = ", ".join(f"('{first}', '{last}')" for first, last in GAPS)
 
@@ -269,19 +269,19 @@ def test_three_ranges_of_three_assets_complete_side_by_side(project: Project, ui
 
 
 def test_readers_are_never_disturbed(project: Project, finished: Any, reads: Path) -> None:
-    """Another process opened, asked and closed the file all the time that runs wrote it: each read was answered."""
+    """Every read succeeds while runs write."""
     time.sleep(0.5)
     found = [tuple(map(int, line.split())) for line in reads.read_text().splitlines() if line[:1].isdigit()]
 
     assert "Error" not in reads.read_text()
     assert len(found) > 20
-    assert found == sorted(found)  # nothing is ever lost again
+    assert found == sorted(found)  # no read sees less than an earlier one
     assert found[-1][1] > found[0][1]
     assert found[-1][2] == project.query("SELECT count(*) FROM datacube.api_calls")[0][0]
 
 
 def test_the_ui_explains_an_asset(ui: Ui, finished: Any) -> None:
-    """Description in two languages, table, columns, and a partition's figures as numbers."""
+    """The UI shows the description in two languages, the table, its columns, and a partition's figures as numbers."""
     found = asset(ui, "getupstreammsg")
     metadata = {entry["label"]: entry for entry in found["metadataEntries"]}
     figures = {each["label"]: each.get("intValue") for each in found["assetMaterializations"][0]["metadataEntries"]}
@@ -299,13 +299,13 @@ def test_the_ui_explains_an_asset(ui: Ui, finished: Any) -> None:
 
 
 def test_a_schedule_brings_in_what_is_missing(ticked: Project) -> None:
-    """A real daemon's tick launched a run for each endpoint over the whole gap, and later ones none."""
+    """A daemon's tick launches one run per endpoint over the whole gap, and later ticks launch none."""
     launched = ticked.query("SELECT endpoint, count(DISTINCT run_id) FROM datacube.api_calls GROUP BY ALL ORDER BY 1")
     assert launched == [("getupstreammsgdistweek", 1), ("getupstreammsgweek", 1)]
 
 
 def test_no_file_holds_a_secret(project: Project, finished: Any, emulated: Emulated) -> None:
-    """Neither the database nor Dagster's history nor any log: AppSecret and token are in `.env` and memory only."""
+    """No database, history or log contains the AppSecret or a token."""
     token = emulated.account.tokens.stable(emulated.control.now(), False).text
 
     files = [path for path in project.folder.parent.rglob("*") if path.is_file() and path.name != ".env"]

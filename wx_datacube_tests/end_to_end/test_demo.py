@@ -1,4 +1,7 @@
-"""The demo: a newcomer's first command does the whole way, twice, in a folder of its own, and touches nothing else."""
+"""The demo: a newcomer's first command, run twice in its own folder, changes nothing else in a project in use.
+
+Add a test here when `demo` prints or writes something else.
+"""
 
 import datetime as dt
 import re
@@ -33,14 +36,14 @@ class Demo(NamedTuple):
     second: subprocess.CompletedProcess[str]
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
-        """Rows of the demo's own file."""
+        """Query the demo's own file."""
         with duckdb.connect(str(self.project.folder / "demo/data/wx_datacube.duckdb"), read_only=True) as con:
             return con.execute(sql).fetchall()
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """A project that is in use: settings, a database, a history of Dagster's; and the demo run in it twice."""
+    """Run the demo twice in a project with settings, a database and a Dagster history."""
     project = Project.make(tmp_path_factory.mktemp("demo") / "clone", **CONFIGURED)
     for name in ("data/mine.duckdb", ".dagster/history/runs/index.db"):
         path = project.folder / name
@@ -53,20 +56,20 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Bytes and time of every file of a project, the demo's own left out."""
+    """Return contents and modification time of every file of a project except the demo's own."""
     files = [path for path in folder.rglob("*") if path.is_file() and "demo" not in path.relative_to(folder).parts]
     return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 def calls(run: subprocess.CompletedProcess[str]) -> int:
-    """The number of calls that a demo says it took."""
+    """Return the number of calls that a demo reports."""
     said = re.search(r"It took ([\d,]+) calls\.", run.stdout)
     assert said, run.stdout
     return int(said[1].replace(",", ""))
 
 
 def fewest(labels: list[dt.date], span: int) -> int:
-    """The fewest calls over labels, where one covers `span` days."""
+    """Return the fewest calls for the labels if a call covers `span` days."""
     count = 0
     while labels:
         labels = [label for label in labels if label > labels[0] + dt.timedelta(span - 1)]
@@ -75,7 +78,7 @@ def fewest(labels: list[dt.date], span: int) -> int:
 
 
 def test_it_ends_well_and_shows_what_landed(demo: Demo) -> None:
-    """Exit code 0, a row for each endpoint with nothing missing, and the last seven days of figures."""
+    """The demo exits with 0, lists each endpoint with nothing missing, and shows figures of the last seven days."""
     assert demo.first.returncode == 0, demo.first.stderr
     for endpoint in ENDPOINTS:
         assert re.search(rf"^ ?{endpoint.name} +\d+ +\d+ +\d+ +0 *$", demo.first.stdout, re.MULTILINE)
@@ -83,13 +86,13 @@ def test_it_ends_well_and_shows_what_landed(demo: Demo) -> None:
 
 
 def test_it_says_nothing_on_stderr(demo: Demo) -> None:
-    """No warning of a library and no log line disturbs the first impression."""
+    """The demo prints no warnings and no log lines."""
     assert (demo.first.stderr, demo.second.stderr) == ("", "")
 
 
 def test_it_takes_the_fewest_calls(demo: Demo) -> None:
-    """As many calls as the spans allow, less what silent days save: each a call for hours, at times one more."""
-    # What is missing is due and not settled yet, as yesterday in the morning, and not asked for.
+    """The demo makes the fewest calls; each silent day saves one or two of them."""
+    # Missing labels are due but not yet settled, as yesterday is in the morning, and are not requested.
     asked = "datacube.coverage WHERE state <> 'missing'"
     states = dict(demo.query(f"SELECT endpoint, list(label ORDER BY label) FROM {asked} GROUP BY endpoint"))
     silent = demo.query(f"SELECT count(*) FROM {asked} AND endpoint = 'getupstreammsg' AND state = 'empty'")[0][0]
@@ -99,12 +102,12 @@ def test_it_takes_the_fewest_calls(demo: Demo) -> None:
 
 
 def test_the_ledger_holds_as_many_calls_as_it_says(demo: Demo) -> None:
-    """What the emulator counted is what the ledger kept: none was made twice, none got lost."""
+    """The ledger has exactly the reported number of calls."""
     assert demo.query("SELECT count(*) FROM datacube.api_calls") == [(calls(demo.first),)]
 
 
 def test_once_more_it_makes_no_call(demo: Demo) -> None:
-    """A stored label costs no call: the second demo shows the same figures and asks for nothing."""
+    """The second demo makes no call and shows the same figures."""
     assert demo.second.returncode == 0
     assert calls(demo.second) == 0
     assert (
@@ -114,7 +117,7 @@ def test_once_more_it_makes_no_call(demo: Demo) -> None:
 
 
 def test_it_leaves_the_configured_account_alone(demo: Demo) -> None:
-    """Neither `.env` nor exported settings are read; database and Dagster's history stay as they were."""
+    """The demo reads neither `.env` nor exported settings, and changes neither the database nor Dagster's history."""
     assert contents(demo.project.folder) == demo.before
     assert demo.query("SELECT DISTINCT account FROM datacube.api_calls") == [("demo",)]
 
@@ -125,7 +128,7 @@ MORE_HOURS = ["2026-11-24T08:30", "2026-11-24T12:00", "2026-11-23T00:01", "2026-
 
 @pytest.mark.parametrize("text", [*HOURS, *(pytest.param(hour, marks=pytest.mark.long) for hour in MORE_HOURS)])
 def test_it_works_at_any_hour(text: str, tmp_path: Path) -> None:
-    """Whatever the time, everything that the demo asks for is there to be had: nothing is left missing."""
+    """At any time of day, all labels that the demo requests are available."""
     now = dt.datetime.fromisoformat(text)
     end = newest_settled_day(now)
     scope = Scope(end=end)
@@ -149,7 +152,7 @@ def test_it_works_at_any_hour(text: str, tmp_path: Path) -> None:
 
 
 def test_outside_a_project_it_says_what_to_do(tmp_path: Path) -> None:
-    """Without a dagster.yaml here or above, one line and exit code 2."""
+    """Without a dagster.yaml here or above, the demo exits with 2 and one line."""
     nowhere = Project(tmp_path)
 
     found = nowhere.run("demo")

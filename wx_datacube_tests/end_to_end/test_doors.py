@@ -1,7 +1,7 @@
-"""Dagster's other doors: what its own commands do to a project's history, and what our runs make of it.
+"""Dagster's own commands that change a project's history, and how our runs and ticks continue afterwards.
 
-`dagster asset materialize`, `dg launch`, `dagster job launch` and the UI's own doors are in `test_dagster_dev`, which
-has a daemon. Add here a command of Dagster's that needs none.
+`dagster asset materialize`, `dg launch`, `dagster job launch` and the UI are tested in `test_dagster_dev`, which runs a
+daemon. Add commands of Dagster here that don't need one.
 """
 
 import json
@@ -30,7 +30,7 @@ with project_instance(Path.cwd()) as instance:
 ends = ["dagster/asset_partition_range_start", "dagster/asset_partition_range_end"]
 print(json.dumps([[r.asset_selection[0].path[-1], *[r.tags[end] for end in ends]] for r in found.run_requests or ()]))
 """
-"""What the weekly schedule requests on a morning after six weeks, as endpoint with first and last label."""
+"""Prints what the weekly schedule requests on a morning after six weeks: endpoint, first and last label."""
 
 WEEKS = ["backfill", "--endpoint", "getupstreammsgweek", "--endpoint", "getupstreammsgdistweek", "--end", "2024-11-10"]
 FIRST, LAST = "2024-09-30", "2024-11-04"
@@ -38,14 +38,14 @@ FIRST, LAST = "2024-09-30", "2024-11-04"
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Emulated]:
-    """An ordinary account."""
+    """Provide an ordinary account."""
     with wechat() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def project(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Its project folder, with six weeks of two endpoints stored and materialized."""
+    """Provide a project folder with six weeks of two endpoints stored and materialized."""
     found = Project.on(tmp_path_factory.mktemp("doors") / "project", emulated, START="2024-10-01")
     assert found.run(*WEEKS).returncode == 0
     assert tick(found) == []
@@ -53,21 +53,21 @@ def project(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 
 def tick(project: Project) -> Any:
-    """What a tick requests."""
+    """Return what a tick requests."""
     ran = project.call([sys.executable, "-c", TICK])
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout.splitlines()[-1])
 
 
 def dagster(project: Project, *arguments: str) -> str:
-    """What a command of Dagster's says that ends well."""
+    """Run a Dagster command that must succeed, and return its output."""
     ran = project.call([project.program("dagster"), *arguments], DAGSTER_HOME=str(project.folder))
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
 
 def test_what_was_wiped_is_materialized_again_at_no_call(project: Project, emulated: Emulated) -> None:
-    """`dagster asset wipe` empties Dagster's history of an asset: the next tick asks for it, and no call is made."""
+    """After `dagster asset wipe` the next tick requests the asset again, and the run makes no call."""
     dagster(project, "asset", "wipe", "default/getupstreammsgweek", "--noprompt")
 
     assert tick(project) == [["getupstreammsgweek", FIRST, LAST]]
@@ -79,7 +79,7 @@ def test_what_was_wiped_is_materialized_again_at_no_call(project: Project, emula
 
 
 def test_dagsters_history_survives_its_own_migration(project: Project) -> None:
-    """`dagster instance migrate`, as after an upgrade: all that was materialized still is."""
+    """After `dagster instance migrate` everything is still materialized."""
     assert "BatchedSqliteEventLogStorage" in dagster(project, "instance", "migrate")
 
     assert tick(project) == []

@@ -1,7 +1,7 @@
-"""A guest in somebody else's Dagster project: one made by `create-dagster` and `dg`, with our wheel and their assets.
+"""Our wheel in another project: one made by `create-dagster` and `dg`, with assets of its own.
 
-Packages come from the package index. `dg dev` runs beside the commands of each situation, since its daemon takes half a
-minute to see a backfill. Add a test here for what must work beside other people's code.
+Packages come from the package index. `dg dev` runs during the commands of each test, since its daemon takes half a
+minute to start a backfill. Add a test here for what must work beside other people's code.
 """
 
 import json
@@ -39,7 +39,7 @@ mutation($schedule: ScheduleSelector!, $now: Float!) {
     ... on PythonError {message}
   }
 }"""
-"""As the UI's *Test schedule* does it: in the code server of the project."""
+"""Evaluates a schedule in the project's code server, as the UI's *Test schedule* does."""
 
 RUN = """
 query($tags: [ExecutionTag!]) {
@@ -48,7 +48,7 @@ query($tags: [ExecutionTag!]) {
   } } }
 }"""
 START = "mutation($schedule: ScheduleSelector!) { startSchedule(scheduleSelector: $schedule) { __typename } }"
-"""As the UI's switch does it."""
+"""Switches a schedule on, as the UI does."""
 
 THEIR_ASSETS = """
 import dagster as dg
@@ -78,7 +78,7 @@ COMPONENTS = {"shop": "accounts: shop", "news": "accounts: [news]\n  key_prefix:
 
 @dataclass(frozen=True)
 class Guest:
-    """A folder, and the commands that are typed in it with a venv of its own and nothing of the caller's settings."""
+    """A folder and the commands run in it, with its own venv and without the caller's settings."""
 
     folder: Path
     venv: Path
@@ -91,21 +91,21 @@ class Guest:
         return kept | {"PATH": path, "VIRTUAL_ENV": str(self.venv), **self.environ}
 
     def type_in(self, line: str) -> subprocess.CompletedProcess[str]:
-        """Run a line by bash."""
+        """Run a line in bash."""
         command = ["bash", "-c", line]
         return subprocess.run(
             command, cwd=self.folder, env=self._environ, capture_output=True, text=True, timeout=SECONDS, check=False
         )
 
     def must(self, line: str) -> str:
-        """Run a line that has to succeed; all that it said."""
+        """Run a line that must succeed, and return its output."""
         done = self.type_in(line)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
     @contextmanager
     def dev(self) -> Iterator[Ui]:
-        """`dg dev` in the folder, once it answers: webserver, daemon and the project's code server."""
+        """Run `dg dev` (webserver, daemon and code server) in the folder, and wait until it responds."""
         ui, log = Ui(free_port()), self.folder.with_suffix(".log")
         with log.open("w") as out, interruptible():
             process = subprocess.Popen(
@@ -126,7 +126,7 @@ class Guest:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the checkout."""
+    """Build the wheel from a copy of the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     shutil.copytree(TOP / "wx_datacube", source / "wx_datacube", ignore=shutil.ignore_patterns("__pycache__"))
@@ -139,7 +139,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fresh_venv(folder: Path, *packages: str) -> Path:
-    """A venv with pip and these packages."""
+    """Create a venv with pip and these packages."""
     subprocess.run([UV, "venv", "--quiet", "--seed", "--python", sys.executable, folder], check=True, timeout=SECONDS)
     install = [UV, "pip", "install", "--quiet", "--python", folder / "bin" / "python", *packages]
     subprocess.run(install, check=True, timeout=SECONDS)
@@ -148,24 +148,24 @@ def fresh_venv(folder: Path, *packages: str) -> Path:
 
 @pytest.fixture(scope="module")
 def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A venv with the wheel, its extras and Dagster's commands for making projects."""
+    """Provide a venv with the wheel, its extras and `create-dagster`."""
     return fresh_venv(tmp_path_factory.mktemp("venv") / "venv", "create-dagster", f"{wheel}[ui,report]")
 
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Emulated]:
-    """WeChat, where everything that is due is published."""
+    """Provide an account for which everything due is published."""
     with wechat(publish_at="00:00", silent_share=0) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def theirs(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Their project, as Dagster's own commands make it: two components of ours, and a `build_defs` beside an asset."""
+    """Create a project with Dagster's commands, with two of our components and a `build_defs` beside an asset."""
     above = tmp_path_factory.mktemp("company")
     Guest(above, venv, {}).must("create-dagster project theirs --no-uv-sync")
     project = Guest(above / "theirs", venv, {})
-    # The template names create-dagster's own version of Dagster, which other packages of Dagster's may lag behind.
+    # The template pins create-dagster's own version of Dagster, which other Dagster packages may not support yet.
     project.must("uv pip install --quiet --no-deps --editable .")
     for name, fields in COMPONENTS.items():
         project.must(f"dg scaffold defs wx_datacube.MessageAnalysis {name}")
@@ -177,7 +177,7 @@ def theirs(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(emulated: Emulated) -> dict[str, str]:
-    """Two accounts, of which one has credentials."""
+    """Return the settings of two accounts, of which one has credentials."""
     return {
         "WX_DATACUBE_ACCOUNTS": "shop,news",
         "WX_DATACUBE_START": "2026-11-01",
@@ -189,7 +189,7 @@ def settings(emulated: Emulated) -> dict[str, str]:
 
 @pytest.fixture
 def dotenv(theirs: Path, settings: dict[str, str]) -> Iterator[Path]:
-    """Their `.env`, beside their code."""
+    """Write the settings to a `.env` beside the project's code."""
     path = theirs / ".env"
     path.touch(0o600)
     path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
@@ -202,12 +202,12 @@ LAUNCH = f"dg launch --assets {UNDER_A_PREFIX} --partition-range 2026-11-03...20
 
 
 def backfill(ui: Ui) -> str:
-    """Launch a backfill of two days of the component's asset, as the UI does; its id."""
+    """Launch a backfill of two days of the component's asset, as the UI does, and return its id."""
     return ui.launch({("shop", "getupstreammsg"): [("2026-11-01", "2026-11-02")]})
 
 
 def run_of(ui: Ui, backfill: str) -> Any:
-    """The one run of a backfill, once it has ended; the daemon notes half a minute later that the backfill has."""
+    """Return the single run of a backfill once it has ended; the backfill itself ends half a minute later."""
 
     def found() -> Any:
         runs = ui.ask(RUN, tags=[{"key": "dagster/backfill", "value": backfill}])["runsOrError"]["results"]
@@ -218,12 +218,12 @@ def run_of(ui: Ui, backfill: str) -> Any:
 
 
 def schedule(name: str) -> dict[str, str]:
-    """Where a schedule is."""
+    """Return the selector of a schedule."""
     return {"repositoryLocationName": "theirs", "repositoryName": "__repository__", "scheduleName": name}
 
 
 def tick(ui: Ui, name: str) -> tuple[int, str]:
-    """How many runs a schedule requests now, and what it says if it requests none."""
+    """Return how many runs a schedule requests now, and its skip message."""
     found = ui.ask(TICK, schedule=schedule(name), now=time.time())["scheduleDryRun"]["evaluationResult"]
     assert found["error"] is None, found
     return len(found["runRequests"] or ()), found["skipReason"] or ""
@@ -231,7 +231,7 @@ def tick(ui: Ui, name: str) -> tuple[int, str]:
 
 @pytest.mark.usefixtures("dotenv")
 def test_nothing_is_exported(theirs: Path, venv: Path) -> None:
-    """As `create-dagster` leaves it: it loads with what is set, and all say alike what a relative path needs."""
+    """Without DAGSTER_HOME the project loads; runs, ticks and commands give the same advice on relative paths."""
     project = Guest(theirs, venv, {})
 
     with project.dev() as ui:
@@ -252,7 +252,7 @@ def test_nothing_is_exported(theirs: Path, venv: Path) -> None:
 
 
 def test_variables_only(theirs: Path, venv: Path, settings: dict[str, str], tmp_path: Path) -> None:
-    """As in a container: with an absolute path, no folder is needed but for what looks into Dagster's history."""
+    """With variables only and an absolute database path, only commands that need Dagster's history fail."""
     database = tmp_path / "figures" / "wechat.duckdb"
     project = Guest(theirs, venv, settings | {"WX_DATACUBE_DATABASE": str(database)})
 
@@ -273,7 +273,7 @@ def test_variables_only(theirs: Path, venv: Path, settings: dict[str, str], tmp_
 
 @pytest.mark.usefixtures("dotenv")
 def test_dagster_home(theirs: Path, venv: Path, tmp_path: Path) -> None:
-    """Figures and history are there; commands and Dagster show the same accounts, from the `.env` beside the code."""
+    """With DAGSTER_HOME, commands and Dagster use the `.env` beside the code and show the same accounts."""
     project = Guest(theirs, venv, {"DAGSTER_HOME": str(tmp_path)})
 
     with project.dev() as ui:
@@ -297,7 +297,7 @@ def test_dagster_home(theirs: Path, venv: Path, tmp_path: Path) -> None:
 
 
 def blocks(language: str) -> list[str]:
-    """The blocks of that language in the README's section."""
+    """Return the code blocks of a language in the README's section."""
     return [textwrap.dedent(found) for found in re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)]
 
 
@@ -305,7 +305,7 @@ def blocks(language: str) -> list[str]:
 def test_the_readme_can_be_typed_word_by_word(
     installer: str, wheel: Path, emulated: Emulated, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    """In an empty folder with the wheel in it, beside a Dagster: each command succeeds, and that Dagster stays."""
+    """The README's commands succeed beside an installed Dagster, whose version stays the same."""
     shutil.copy(wheel, tmp_path)
     dagster = fresh_venv(tmp_path_factory.mktemp("theirs") / "venv", "dagster", "dagster-webserver")
     account = {"API_URL": emulated.api_url, "APPID": emulated.appid, "SECRET": emulated.secret}
@@ -318,7 +318,7 @@ def test_the_readme_can_be_typed_word_by_word(
 
     guest.must("\n".join(["set -e", *(by_pip if installer == "pip" else by_uv)]))
     lines = [line for block in others for line in block]
-    # What is installed is the same, so one way is followed to its end.
+    # Both installers install the same packages, so only one continues to the end.
     said = guest.must("\n".join(["set -e", *(lines if installer == "pip" else lines[:2])]))
 
     assert guest.must(f"uv {ours}") == before

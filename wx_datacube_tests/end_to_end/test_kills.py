@@ -1,7 +1,8 @@
-"""Kills: `kill -9` wherever it comes, what is left of it, and the run after it.
+"""Kills: `kill -9` at any moment, what it leaves behind, and the run after it.
 
 A `CrashScenario` is a project whose backfill is killed repeatedly. After each kill the test checks everything that a
-kill might break. After the last kill, the same command fetches the rest, and the result equals an undisturbed run.
+kill might break. After the last kill, the same command fetches the rest, and the result equals an undisturbed run. Add
+moments to `crash_injection`.
 """
 
 import datetime as dt
@@ -33,13 +34,13 @@ pytestmark = pytest.mark.long
 
 LATENCY, IN_FLIGHT = 250, 4
 A_SECOND = IN_FLIGHT * 1000 // LATENCY
-"""Answers that come in a second."""
+"""Responses per second."""
 PAID_TWICE = IN_FLIGHT + A_SECOND
-"""Calls that a kill may cost: those in flight, and the answers of the last second."""
+"""Calls that a kill may waste: those in flight and the responses of the last second."""
 AT_ONCE = 15.0
-"""Seconds to the first call on a busy machine; whoever waits for a lock waits longer, and says so."""
+"""Seconds until the first call on a busy machine; waiting for a lock takes longer and prints a message."""
 BUSY = 2.0
-"""How much longer a commit may take, in seconds, on a machine that is busy with other tests."""
+"""Extra seconds that a commit may take on a machine that is busy with other tests."""
 
 LEDGER = """
 SELECT call_id, endpoint, begin_date, end_date, requested_at, md5(response) FROM datacube.api_calls ORDER BY call_id"""
@@ -47,7 +48,7 @@ SELECT call_id, endpoint, begin_date, end_date, requested_at, md5(response) FROM
 TORN = """
 SELECT endpoint, label FROM (SELECT account, endpoint, unnest(asked) AS label FROM datacube.api_calls) AS asked
 ANTI JOIN datacube.label_answers USING (account, endpoint, label)"""
-"""Labels that the ledger has an answer for and the tables have not."""
+"""Labels that have a response in the ledger but not in the tables."""
 
 ASKED_AGAIN = """
 SELECT endpoint, label FROM (SELECT endpoint, unnest(asked) AS label FROM datacube.api_calls)
@@ -57,7 +58,7 @@ STATES = "SELECT endpoint, state, count(*) FROM datacube.coverage GROUP BY ALL O
 
 
 def all_rows(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
-    """Every figure of the seven tables, without the call that brought it."""
+    """Return every figure of the seven tables, without the call that it came from."""
     columns = {each.name: ", ".join(column.name for column in each.columns) for each in ENDPOINTS}
     return {
         name: con.execute(f"SELECT {names} FROM datacube.{name} ORDER BY ALL").fetchall()
@@ -67,7 +68,7 @@ def all_rows(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]
 
 @dataclass
 class CrashScenario:
-    """A project whose processes are killed, and what is known of it from before."""
+    """A project whose processes are killed, and its state after the previous kill."""
 
     project: Project
     emulated: Emulated
@@ -81,7 +82,10 @@ class CrashScenario:
     kills: int = 0
 
     def backfill(self, calls: int = 1, **environ: str) -> subprocess.Popen[str]:
-        """A backfill that has made so many calls: the first at once, whatever the one before has left behind."""
+        """Start a backfill and wait until it has made this many calls.
+
+        The first call must come at once, whatever the previous backfill has left behind.
+        """
         before = len(self.emulated.control.statistics_calls())
         command = self.project.command("backfill", "--end", self.end)
         process = self.stack.enter_context(self.project.started(command, **environ))
@@ -92,14 +96,14 @@ class CrashScenario:
         return process
 
     def kill(self, process: subprocess.Popen[str], pid: int) -> None:
-        """Kill a process of a backfill while calls are in flight, and wait for the end of the backfill."""
+        """Kill a process of a backfill while calls are in flight, and wait until the backfill has ended."""
         wait_until(lambda: self.emulated.control.state()["in_flight"] or process.poll() is not None, every=0.001)
         assert process.poll() is None, process.communicate()
         os.kill(pid, signal.SIGKILL)
         self.look(process, killed=pid == process.pid)
 
     def look(self, process: subprocess.Popen[str], *, killed: bool) -> None:
-        """What holds after each kill; of the process that fetches, if that was `killed`."""
+        """Assert what must hold after each kill; `killed` is True if the fetching process was killed."""
         process.wait(PATIENCE)
         at = beijing_now()
         self.kills += 1
@@ -117,7 +121,7 @@ class CrashScenario:
         self._status()
 
     def _files(self) -> list[tuple[Any, ...]]:
-        """Both files open, hold all that they held before, and hold no half of anything."""
+        """Assert that both files open, keep everything that they had, and contain nothing partial."""
         if not self.project.database.exists():
             return self._writers_file()
         with duckdb.connect(str(self.project.database), read_only=True) as con:
@@ -142,7 +146,7 @@ class CrashScenario:
         return ledger
 
     def _status(self) -> None:
-        """`status` says of each endpoint what the published file holds, which a run of Dagster's may still replace."""
+        """Assert that `status` agrees with the published file; retry if a Dagster run replaces the file meanwhile."""
         while self.project.database.exists():
             states = self.project.query(STATES)
             said = self.project.run("status", "--json")
@@ -154,7 +158,7 @@ class CrashScenario:
                 return
 
     def finish(self) -> None:
-        """The same command once more: complete, nothing doubled, no label asked twice, and no process is left."""
+        """Run the command again: the result is complete, without duplicates or repeated calls; no process is left."""
         self.emulated.control.set_latency(0)
         done, again = (self.project.run("backfill", "--end", self.end) for _ in range(2))
         assert (done.returncode, done.stderr) == (0, "")
@@ -178,7 +182,7 @@ class CrashScenario:
         assert left == {"wx_datacube.duckdb", "wx_datacube.writer.duckdb", "wx_datacube.locks"}
 
     def undisturbed(self) -> dict[str, list[tuple[Any, ...]]]:
-        """The figures of the same labels, brought in by nobody who was killed."""
+        """Fetch the same labels without a kill, and return the figures."""
         calm = Project.make(self.project.folder.with_name("calm"))
         account = {"API_URL": self.emulated.api_url, "APPID": self.emulated.appid, "SECRET": self.emulated.secret}
         given = {f"WX_DATACUBE_{name}": value for name, value in (account | {"START": self.start}).items()}
@@ -194,45 +198,45 @@ class CrashScenario:
 
 @contextmanager
 def victim(folder: Path, start: str, end: str) -> Iterator[CrashScenario]:
-    """A fresh project over the days from `start` to `end`, at an emulator that takes its time."""
+    """Provide a fresh project over the days from `start` to `end`, with a slow emulator."""
     with wechat(latency=LATENCY, quota=10_000) as emulated, ExitStack() as stack:
         project = Project.on(folder / "project", emulated, START=start, CONCURRENCY=IN_FLIGHT)
         yield CrashScenario(project, emulated, start, end, stack)
 
 
 def kill_at(victim: CrashScenario, moment: str, folder: Path) -> None:
-    """Let a backfill be killed at a moment, and look at what is left."""
+    """Let a backfill kill itself at a moment, and check what is left."""
     process = victim.backfill(**deadly(moment, folder / f"deadly {victim.kills}"))
     victim.look(process, killed=not moment.endswith("Dagster alone"))
 
 
 def kill_at_random(victim: CrashScenario, chance: random.Random) -> None:
-    """Kill a backfill at any of its calls, and look at what is left."""
+    """Kill a backfill at a random call, and check what is left."""
     process = victim.backfill(calls=chance.randrange(1, 60))
     victim.kill(process, process.pid)
 
 
 def kill_dagster_at_random(victim: CrashScenario, chance: random.Random) -> None:
-    """Kill the process that runs Dagster alone: fetching goes on until something is to be materialized."""
+    """Kill only Dagster's process; fetching continues until something has to be materialized."""
     process = victim.backfill(calls=chance.randrange(1, 60))
     (dagster,) = [pid for pid in session(process.pid) if "wx_datacube.orchestration.materialize" in command_of(pid)]
     victim.kill(process, dagster)
 
 
 def command_of(pid: int) -> list[str]:
-    """The command line of a process; empty where it has ended."""
+    """Return the command line of a process; empty if it has ended."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     return []
 
 
 FRESH = ["while Dagster's history is set up, Dagster alone"]
-"""What happens in a fresh folder only, and not after the first kill of another kind."""
+"""The moments that occur only in a fresh folder, and not after another kill."""
 
 
 @pytest.mark.parametrize("moments", [FRESH, [each for each in MOMENTS if each not in FRESH]], ids=["fresh", "any"])
 def test_a_kill_at_any_chosen_moment_loses_the_last_second_only(moments: list[str], tmp_path: Path) -> None:
-    """All moments that are known to matter, one after the other, in one project."""
+    """A kill at any of the critical moments, one after another in one project, loses at most the last second."""
     with victim(tmp_path, "2022-06-01", "2024-02-29") as it:
         for moment in moments:
             kill_at(it, moment, tmp_path)
@@ -241,7 +245,7 @@ def test_a_kill_at_any_chosen_moment_loses_the_last_second_only(moments: list[st
 
 @pytest.mark.parametrize("seed", range(2))
 def test_kills_at_random_moments_lose_the_last_second_only(seed: int, tmp_path: Path) -> None:
-    """Thirty in all, with calls in flight, two of them of Dagster's process alone."""
+    """Fifteen kills at random calls, one of them of Dagster's process only, lose at most the last second each."""
     chance = random.Random(seed)
     with victim(tmp_path, "2022-06-01", "2024-02-29") as it:
         for _ in range(14):

@@ -1,4 +1,7 @@
-"""Three mornings with a real daemon: an ordinary one, one on which nothing gets through, and the one after."""
+"""Three mornings with a real daemon: an ordinary one, one on which all calls fail, and the one after.
+
+Simulated mornings with other failures are in `test_month.py`; they are much faster.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -24,20 +27,20 @@ from wx_datacube_tests.same_clock import ByTheSameClock
 account = ByTheSameClock(account="default")
 defs = build_defs(cron_schedule="* * * * *", clock=Control("{url}").now, resources={{"wechat_default": account}})
 """
-"""The schedules tick every minute, at whatever time it is in the emulator."""
+"""A location whose schedules tick every minute and use the emulator's time."""
 PATIENCE = 300.0
 
 
 @pytest.fixture
 def emulated() -> Iterator[Emulated]:
-    """An account without silent days, on a Monday morning."""
+    """Provide an account without silent days, on a Monday morning."""
     with wechat(silent_share=0, clock="2024-06-10T08:30", frozen=True) as running:
         yield running
 
 
 @pytest.fixture
 def project(tmp_path: Path, emulated: Emulated, receiver: Receiver) -> Iterator[Project]:
-    """A project with three weeks of history whose daemon runs, with the three schedules on."""
+    """Provide a project with three weeks of history, the three schedules on, and a running daemon."""
     found = Project.on(tmp_path / "project", emulated, START="2024-05-20", WEBHOOK=receiver.url())
     (found.folder / "mornings.py").write_text(LOCATION.format(url=emulated.api_url))
     home = {"DAGSTER_HOME": str(found.folder), "PYTHONPATH": str(TOP)}
@@ -51,7 +54,7 @@ def project(tmp_path: Path, emulated: Emulated, receiver: Receiver) -> Iterator[
 
 
 def is_there(project: Project, day: dt.date) -> bool:
-    """Whether everything due on `day` is there in the published file."""
+    """Return whether everything due on `day` is in the published file and nothing is being fetched."""
     if not project.database.exists():
         return False
     ((missing, newest),) = project.query(
@@ -63,12 +66,12 @@ def is_there(project: Project, day: dt.date) -> bool:
 
 
 def at_rest(project: Project) -> bool:
-    """Whether nobody fetches just now."""
+    """Return whether nothing is being fetched."""
     return not Warehouse(project.database).is_fetching("default")
 
 
 def judge(project: Project, emulated: Emulated, day: dt.date) -> None:
-    """Let it be 12:35, and put the job of the checks into the daemon's queue, as its schedule does."""
+    """Set the clock to 12:35 and execute the job of the checks."""
     wait_until(lambda: at_rest(project), PATIENCE)
     emulated.control.set_clock(dt.datetime.combine(day, dt.time(12, 35)), frozen=True)
     home = {"DAGSTER_HOME": str(project.folder), "PYTHONPATH": str(TOP)}
@@ -78,7 +81,7 @@ def judge(project: Project, emulated: Emulated, day: dt.date) -> None:
 
 
 def needs_person(project: Project, emulated: Emulated, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What `status` says at the emulator's time that a person has to see to."""
+    """Return what `status` says needs a person, at the emulator's time."""
     monkeypatch.chdir(project.folder)
     settings = load_settings()
     (status,) = read_status(settings, settings.accounts, emulated.control.now)
@@ -88,7 +91,7 @@ def needs_person(project: Project, emulated: Emulated, monkeypatch: pytest.Monke
 def test_three_mornings(
     project: Project, emulated: Emulated, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is told anything; then that it is tried again, and at 12:35 what is missing; then nothing any more."""
+    """An ordinary morning sends no alert; a failed one sends a retry alert and one at 12:35; the next sends none."""
     first, second, third = (dt.date(2024, 6, day) for day in (10, 11, 12))
     wait_until(lambda: is_there(project, first), PATIENCE)
     judge(project, emulated, first)

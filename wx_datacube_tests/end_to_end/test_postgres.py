@@ -1,4 +1,7 @@
-"""Dagster on PostgreSQL, as `docs/scale.md` says: the same history as on SQLite, by every door."""
+"""Dagster on PostgreSQL, as in `docs/scale.md`: the same history as on SQLite, by our commands and Dagster's own.
+
+Add a test here when something depends on Dagster's storage.
+"""
 
 import datetime as dt
 import json
@@ -37,7 +40,7 @@ with project_instance(Path.cwd()) as instance:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server of its own."""
+    """Run a PostgreSQL server for these tests."""
     if (programs := find_programs()) is None:
         if "CI" in os.environ or "CI_RUN_MARK" in os.environ:
             pytest.fail("CI has to have PostgreSQL's server: .ci/run installs it")
@@ -48,14 +51,14 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Emulated]:
-    """An account without a silent day, whose figures are there at any hour."""
+    """Provide an account without silent days, whose figures are published at midnight."""
     with wechat(silent_share=0, publish_at="00:00") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def project(server: Server, emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project folder whose `dagster.yaml` is changed as documented, but for the port; thirty days are brought in."""
+    """Provide a project whose `dagster.yaml` is changed as documented (with another port) and thirty days fetched."""
     start = beijing_now().date() - dt.timedelta(days=30)
     found = Project.on(tmp_path_factory.mktemp("postgres") / "project", emulated, START=start)
     file = found.folder / "dagster.yaml"
@@ -66,7 +69,7 @@ def project(server: Server, emulated: Emulated, tmp_path_factory: pytest.TempPat
 
 
 def on_postgres(file: Path, port: int) -> str:
-    """What `docs/scale.md` makes of a `dagster.yaml`: three sections go, one comes."""
+    """Return a `dagster.yaml` changed as `docs/scale.md` says: one section replaces three."""
     page = (TOP / "docs" / "scale.md").read_text()
     (given,) = re.findall(r"```yaml\n(storage:.*?)```", page, re.DOTALL)
     kept = yaml.safe_load(file.read_text())
@@ -76,7 +79,7 @@ def on_postgres(file: Path, port: int) -> str:
 
 
 def test_a_backfill_is_in_its_history_and_a_tick_asks_for_the_rest(project: Project, server: Server) -> None:
-    """Every partition once, two runs that ended well, no file of SQLite's; only hours are left."""
+    """A backfill stores every partition and two successful runs in PostgreSQL, and a tick requests only the hours."""
     materialized = "SELECT count(DISTINCT partition) FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
     for endpoint in ("getupstreammsg", "getupstreammsgdist"):
         assert server.query(f"{materialized} AND asset_key LIKE '%\"{endpoint}\"%'") == "30"
@@ -90,7 +93,7 @@ def test_a_backfill_is_in_its_history_and_a_tick_asks_for_the_rest(project: Proj
 
 
 def test_dagsters_own_command_runs_on_it(project: Project, emulated: Emulated, server: Server) -> None:
-    """`dagster asset materialize` over a range: a run that ends well, and no call for what is stored."""
+    """`dagster asset materialize` over a stored range makes a successful run and no call."""
     last = beijing_now().date() - dt.timedelta(days=1)
     span = f"{last - dt.timedelta(days=9)}...{last}"
     before, _ = server.query("SELECT count(*) FROM runs"), emulated.control.clear_calls()

@@ -1,4 +1,7 @@
-"""Secrets: after all that can go well or wrong, token, AppSecret and token URL are in no file but `.env`."""
+"""Secrets: after successes and failures of all kinds, token, AppSecret and token URL are only in `.env`.
+
+Add a test here for another secret, or for another way in which one could be written.
+"""
 
 import base64
 import os
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.long
 
 DAY = ("--start", "2026-10-01", "--end", "2026-10-01", "--endpoint", "getupstreammsg")
 MET_BY = ("getupstreammsg", "getupstreammsgmonth", "getupstreammsgdistmonth")
-"""Endpoints that have a label on that day and hang on no other one."""
+"""Endpoints that have a label on that day and don't depend on another endpoint."""
 CONSEQUENCES = (
     "40001",
     "61503",
@@ -36,11 +39,11 @@ CONSEQUENCES = (
     "html",
     "redirect:http://example.org/",
 )
-"""An answer for every class of error, but for those that it takes minutes of retries to meet."""
+"""A response for every class of error, except those that cause minutes of retries."""
 
 
 class Used(NamedTuple):
-    """A project with its account, all that its processes printed, and the secrets that they had."""
+    """A project with its account, everything that its processes printed, and the secrets that they used."""
 
     project: Project
     emulated: Emulated
@@ -50,7 +53,7 @@ class Used(NamedTuple):
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
-    """A project that saw success, errors, a kill and Dagster's UI."""
+    """Provide a project that went through success, errors, a kill and Dagster's UI."""
     with wechat(publish_at="00:00") as emulated, receiving() as chat:
         folder = tmp_path_factory.mktemp("used") / "project"
         project = Project.on(folder, emulated, START="2026-10-01", WEBHOOK=chat.url())
@@ -60,7 +63,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
         for place in range(0, len(CONSEQUENCES), len(MET_BY)):
             for name, answer in zip(MET_BY, CONSEQUENCES[place:], strict=False):
                 emulated.control.script(name, answer, last=9)
-            chat.status = 500 - chat.status + 200  # it takes a message, and doesn't take the next
+            chat.status = 500 - chat.status + 200  # alternately accepts and refuses messages
             chosen = [part for name in MET_BY for part in ("--endpoint", name)]
             said.append(project.run("backfill", *DAY[:4], *chosen, "--refresh", **debug))
             emulated.control.clear_faults()
@@ -88,7 +91,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
 
 
 def texts(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """The content of every file by name: of databases each value, of what is compressed the original as well."""
+    """Yield the contents of every file by name, of databases each value, decompressed where necessary."""
     for path in [*folder.rglob("*"), folder.with_suffix(".log")]:
         if not path.is_file() or path.name == ".env":
             continue
@@ -101,7 +104,7 @@ def texts(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def sqlite_values(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Every value of every table; Dagster compresses its snapshots."""
+    """Yield every value of every table; Dagster compresses its snapshots."""
     with closing(sqlite3.connect(path)) as con:
         for (table,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             for row in con.execute(f'SELECT * FROM "{table}"'):
@@ -116,7 +119,7 @@ def sqlite_values(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def duckdb_values(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Every row of every table."""
+    """Yield every row of every table."""
     with duckdb.connect(str(path), read_only=True) as con:
         tables = con.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall()
         for schema, table in tables:
@@ -125,7 +128,7 @@ def duckdb_values(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def disguises(secret: str) -> set[bytes]:
-    """A secret as it may occur: as it is, in a URL, in JSON, in base64 wherever that begins, in hexadecimal."""
+    """Return the possible forms of a secret: plain, URL-quoted, in JSON, in base64 at any offset, hexadecimal."""
     raw = secret.encode()
     coded = {base64.b64encode(b"x" * shift + raw)[4 if shift else 0 : -4] for shift in range(3)}
     plain = {raw, quote(secret, safe="").encode(), secret.replace("/", "\\/").encode(), raw.hex().encode()}
@@ -133,19 +136,19 @@ def disguises(secret: str) -> set[bytes]:
 
 
 def found(project: Project, said: str, *secrets: str) -> list[str]:
-    """Where any of the secrets is, in whatever disguise."""
+    """Return where any of the secrets occurs, in any form."""
     needles = set().union(*map(disguises, secrets))
     places = [*texts(project.folder), ("printed", said.encode())]
     return sorted({name for name, body in places for needle in needles if needle in body})
 
 
 def token_of(emulated: Emulated) -> str:
-    """The token that is valid now, which has been sent with every call."""
+    """Return the valid token, which every call sends."""
     return emulated.account.tokens.stable(emulated.account.clock(), False).text
 
 
 def test_the_search_finds_what_is_there(used: Used) -> None:
-    """Else it would say nothing: a word of the ledger, one of a compressed snapshot, one that was printed."""
+    """The search finds words in the ledger, in a compressed snapshot and in the output, so a negative result counts."""
     project, emulated, said, _ = used
 
     assert any(name.endswith("api_calls") for name in found(project, said, "getupstreammsghour"))
@@ -155,13 +158,13 @@ def test_the_search_finds_what_is_there(used: Used) -> None:
 
 
 def test_no_secret_is_anywhere(used: Used) -> None:
-    """Success, every consequence an error can have, a kill, Dagster's UI and its snapshots: nothing tells a secret."""
+    """No secret is written or printed in successes, errors of every class, a kill, or Dagster's UI and snapshots."""
     assert "61500" in used.said
     assert found(used.project, used.said, *used.secrets) == []
 
 
 def test_no_token_url_is_anywhere(used: Used, tmp_path: Path) -> None:
-    """The URL of a token server that works, and of one that is not there, is a secret as a whole."""
+    """No part of a token server's URL is written or printed, whether the server works or not."""
     emulated = used.emulated
     path = "/t0ps3cret?key=k3yk3yk3y"
     with token_server(emulated) as url:

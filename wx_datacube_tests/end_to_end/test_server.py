@@ -1,7 +1,7 @@
-"""A server as `docs/deploy.md` sets it up: a folder by `init`, the line for cron, a move, and the two services.
+"""A server set up as in `docs/deploy.md`: a folder made by `init`, the cron line, a move, and the two services.
 
-What the pages tell to type is taken from the English one and typed, with its folder replaced by a scratch one. systemd
-does not run here: what it would do by the unit files is done by hand, and `systemd-analyze` reads them.
+The commands are taken from the English page and run with a temporary folder in place of the page's. systemd doesn't run
+here: the tests do what it would do with the unit files, and `systemd-analyze` checks the files.
 """
 
 import datetime as dt
@@ -24,7 +24,7 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import PATIENCE, TOP, Project, Ui, end, free_port, wait_until
 
 PAGE = (TOP / "docs" / "deploy.md").read_text()
-UNITS = TOP / "wx_datacube" / "project"
+UNITS = TOP / "wx_datacube" / "config" / "project"
 THERE = "/srv/wx_datacube"
 """The project folder in the pages and the unit files."""
 DAYS = 3
@@ -38,13 +38,13 @@ WORKSPACE = "load_from:\n  - python_file: {relative_path: minutely.py, location_
 
 
 def typed(beginning: str) -> str:
-    """The command line of the page that begins so; there is only one."""
+    """Return the only command line of the page that starts with `beginning`."""
     (line,) = re.findall(rf"^ *(?:\$ |[\d*/ -]+ )({re.escape(beginning)}.*?)(?: +#.*)?$", PAGE, re.MULTILINE)
     return str(line)
 
 
 def made(folder: Path, emulated: Emulated, **settings: object) -> Project:
-    """A project folder made by `init`, with the settings of an account that began some days ago, and with `.venv`."""
+    """Make a project folder by `init`, with settings of an account that started some days ago, and a `.venv`."""
     ran = Project(folder.parent).run("init", folder.name)
     assert (ran.returncode, ran.stderr) == (0, "")
     project = Project(folder)
@@ -55,27 +55,27 @@ def made(folder: Path, emulated: Emulated, **settings: object) -> Project:
 
 
 def type_in(project: Project, line: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a line by `sh`, in the project folder and with the little environment that cron gives."""
+    """Run a line by `sh` in the project folder, with the minimal environment of cron."""
     environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(project.folder), "SHELL": "/bin/sh"} | more
     command = ["sh", "-c", line.replace(THERE, str(project.folder))]
     return subprocess.run(command, cwd=project.folder, env=environ, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def states(project: Project) -> Counter[str]:
-    """How many labels are in each state."""
+    """Return how many labels are in each state."""
     return Counter(dict(project.query("SELECT state, count(*) FROM datacube.coverage GROUP BY state")))
 
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Emulated]:
-    """WeChat, with everything that is due at any time of the day, and messages every day."""
+    """Provide an account with messages every day, whose figures are published at midnight."""
     with wechat(publish_at="00:00", silent_share=0) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def by_cron(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A folder made by `init`, in which cron has run the page's line once."""
+    """Provide a folder made by `init`, in which the page's cron line has run once."""
     project = made(tmp_path_factory.mktemp("cron") / "project", emulated)
     ran = type_in(project, typed(f"cd {THERE} && .venv/bin/wx-datacube backfill"))
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", ""), (project.folder / "backfill.log").read_text()
@@ -87,7 +87,7 @@ def by_cron(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 @pytest.mark.long
 def test_the_line_for_cron_brings_in_the_figures(by_cron: Project, emulated: Emulated) -> None:
-    """In a folder without a clone around it, with nothing in the environment: all that is due, and a log."""
+    """The cron line fetches everything due and writes a log, without a clone and with cron's environment."""
     assert list(states(by_cron)) == ["landed"]
     assert by_cron.query("SELECT count(*) FROM totals_daily") == [(DAYS,)]
     assert len(emulated.control.statistics_calls()) == by_cron.query("SELECT count(*) FROM datacube.api_calls")[0][0]
@@ -96,7 +96,7 @@ def test_the_line_for_cron_brings_in_the_figures(by_cron: Project, emulated: Emu
 
 @pytest.mark.long
 def test_run_again_it_makes_no_call(by_cron: Project, emulated: Emulated) -> None:
-    """As at each of the hours after the one that found everything."""
+    """The cron line makes no call if everything is stored."""
     emulated.control.clear_calls()
     ran = type_in(by_cron, typed(f"cd {THERE} && .venv/bin/wx-datacube backfill"))
 
@@ -107,7 +107,7 @@ def test_run_again_it_makes_no_call(by_cron: Project, emulated: Emulated) -> Non
 
 @pytest.mark.long
 def test_the_line_for_mails_says_something_only_when_a_person_is_needed(by_cron: Project) -> None:
-    """Cron mails what is printed: nothing while all is well; what is wrong, once it isn't."""
+    """The `status` line for cron prints something, which cron mails, only if a person is needed."""
     line = typed(f"cd {THERE} && .venv/bin/wx-datacube status")
     well = type_in(by_cron, line)
     wrong = type_in(by_cron, line.replace("&&", "&& WX_DATACUBE_CONCURRENCY=none"))
@@ -118,12 +118,12 @@ def test_the_line_for_mails_says_something_only_when_a_person_is_needed(by_cron:
 
 @pytest.mark.long
 def test_a_backup_goes_on_on_another_machine(by_cron: Project, emulated: Emulated, tmp_path: Path) -> None:
-    """Backed up by cron's line, put into another folder: its Dagster learns of all that is there, at no call.
+    """Dagster in a new folder learns from a restored backup what is stored, without a call.
 
-    And does so again when its history is thrown away.
+    The same holds after its history was deleted.
     """
     backup = typed(f"cp -f {THERE}/data/wx_datacube.duckdb").replace("\\%", "%")
-    for _ in range(2):  # the same week day comes again
+    for _ in range(2):  # the same weekday comes again
         assert type_in(by_cron, backup.replace("/backup", str(tmp_path))).returncode == 0
     (copy,) = tmp_path.glob("*.duckdb")
     theirs = made(tmp_path / "project", emulated)
@@ -143,13 +143,13 @@ def test_a_backup_goes_on_on_another_machine(by_cron: Project, emulated: Emulate
 
 
 def unit(name: str, folder: Path) -> dict[str, str]:
-    """What a unit file says, with a folder in place of its own."""
+    """Return the settings of a unit file, for another folder."""
     text = (UNITS / f"wx-datacube-{name}.service").read_text().replace(THERE, str(folder))
     return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
 
 
 def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
-    """`systemd-analyze verify` knows every line of them and finds what they start; they are where the page says."""
+    """`systemd-analyze verify` accepts the unit files at the page's paths."""
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         if "CI" in os.environ or "CI_RUN_MARK" in os.environ:
@@ -168,7 +168,7 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
 
 
 def test_the_ui_is_reached_by_the_tunnel_only(tmp_path: Path) -> None:
-    """It listens on this machine alone, on the port at which the page's tunnel ends; both share the runs' sockets."""
+    """The UI listens only locally, on the port of the page's tunnel; both services share /tmp for the runs' sockets."""
     webserver, daemon = unit("webserver", tmp_path), unit("daemon", tmp_path)
     (port,) = re.findall(r" --host 127\.0\.0\.1 --port (\d+)$", webserver["ExecStart"])
 
@@ -179,7 +179,7 @@ def test_the_ui_is_reached_by_the_tunnel_only(tmp_path: Path) -> None:
 
 @contextmanager
 def service(name: str, project: Project, port: int = 0) -> Iterator[subprocess.Popen[str]]:
-    """What a unit starts, as it says; at the end nothing of it is left."""
+    """Run what a unit starts, as the unit says, and kill all of it at the end."""
     says = unit(name, project.folder)
     variable, value = says["Environment"].split("=")
     environ = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME": says["WorkingDirectory"]}
@@ -202,7 +202,7 @@ def service(name: str, project: Project, port: int = 0) -> Iterator[subprocess.P
 
 
 def stop(process: subprocess.Popen[str]) -> int:
-    """Stop a service as systemd does with KillMode=mixed: SIGTERM for the one it started, then SIGKILL for the rest."""
+    """Stop a service as systemd does with KillMode=mixed: SIGTERM to the main process, then SIGKILL to the rest."""
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=PATIENCE)
     end(process)
@@ -210,19 +210,19 @@ def stop(process: subprocess.Popen[str]) -> int:
 
 
 def run_statuses(project: Project) -> Counter[str]:
-    """How many of Dagster's runs are in which state."""
+    """Return how many Dagster runs are in each state."""
     with closing(sqlite3.connect(project.folder / ".dagster/history/runs.db")) as con:
         return Counter(dict(con.execute("SELECT status, count(*) FROM runs GROUP BY status")))
 
 
 @pytest.mark.long
 def test_two_services_bring_in_what_is_missing_and_a_restart_cuts_no_run_short(tmp_path: Path) -> None:
-    """The schedules are switched on by the page's line; the daemon is restarted while a run makes its calls."""
+    """Schedules fetch everything missing, and a restart of the daemon during a run doesn't interrupt the run."""
     with wechat(publish_at="00:00", silent_share=0, latency=300) as emulated:
         project = made(tmp_path / "project", emulated, CONCURRENCY=1)
         (project.folder / "minutely.py").write_text(MINUTELY)
         (project.folder / "workspace.yaml").write_text(WORKSPACE)
-        assert type_in(project, typed(".venv/bin/wx-datacube doctor")).returncode == 0  # sets up Dagster's databases
+        assert type_in(project, typed(".venv/bin/wx-datacube doctor")).returncode == 0  # creates Dagster's databases
         ui = Ui(free_port())
         with service("webserver", project, ui.port) as webserver:
             with service("daemon", project) as daemon:
@@ -234,7 +234,7 @@ def test_two_services_bring_in_what_is_missing_and_a_restart_cuts_no_run_short(t
             assert set(run_statuses(project)) <= {"SUCCESS", "QUEUED"}
             with service("daemon", project) as daemon:
                 wait_until(lambda: list(states(project)) == ["landed"] and list(run_statuses(project)) == ["SUCCESS"])
-                # One run brings everything in, perhaps before this daemon has begun to listen to signals.
+                # A single run fetches everything, possibly before this daemon handles signals.
                 assert stop(daemon) in (0, -signal.SIGTERM)
             assert stop(webserver) in (0, -signal.SIGTERM)
 

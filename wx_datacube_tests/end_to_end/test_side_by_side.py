@@ -1,7 +1,7 @@
-"""Side by side: runs, commands and containers on one folder at once, and what is left of those that were killed.
+"""Side by side: runs, commands and containers on one folder at once, and what killed ones leave behind.
 
-Each of these stood still for ever once: a run waited for another one that waited, too, or that was dead where nobody
-could see it. Add here what two processes can do to each other. Every process is a real one.
+Each of these situations once caused a deadlock: a run waited for another run that waited too, or that was dead in a
+place where nobody could see it. Add here what two processes can do to each other. All processes are real.
 """
 
 import datetime as dt
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.long
 TODAY = beijing_now().date()
 START = TODAY - dt.timedelta(days=46)
 BOUND = 60.0
-"""Seconds after a kill within which the next command must be through."""
+"""Seconds after a kill within which the next command must end."""
 THREE = "default/getupstreammsg,default/getupstreammsghour,default/getupstreammsgdist"
 
 RUNS = """
@@ -52,38 +52,38 @@ def theirs() -> None:
 
 defs = dg.Definitions.merge(build_defs(), dg.Definitions(assets=[theirs]))
 """
-"""Somebody's own code location, with Dagster's default executor: a process for each step."""
+"""A user's own code location, with Dagster's default executor, which starts a process for each step."""
 
 
 @pytest.fixture
 def emulated() -> Iterator[Emulated]:
-    """An ordinary account, a little slow, so that runs last a while."""
+    """Provide an ordinary account with slow responses, so that runs last a while."""
     with wechat(latency=100, publish_at="00:00") as running:
         yield running
 
 
 @pytest.fixture
 def project(tmp_path: Path, emulated: Emulated) -> Project:
-    """A folder with six weeks of history, nothing of it asked for yet."""
+    """Provide a folder with six weeks of history, of which nothing has been requested."""
     return Project.on(tmp_path / "project", emulated, START=START)
 
 
 def materialize(
     project: Project, assets: str, first: str, last: str, module: str = "wx_datacube.definitions"
 ) -> list[str]:
-    """The command line of `dagster asset materialize` over a range."""
+    """Return the command line of `dagster asset materialize` over a range."""
     source = ["-f", module] if module.endswith(".py") else ["-m", module]
     command = [project.program("dagster"), "asset", "materialize", "--select", assets]
     return [*command, "--partition-range", f"{first}...{last}", *source]
 
 
 def day(number: int) -> str:
-    """A day of the history by its number."""
+    """Return a day of the history by its number."""
     return str(START + dt.timedelta(days=number))
 
 
 def in_container(host: str, command: list[str]) -> list[str]:
-    """A command under another host name, in a PID namespace of its own, as in a container."""
+    """Return a command that runs under another host name and in its own PID namespace, as in a container."""
     rights = [] if os.geteuid() == 0 else ["--map-root-user"]
     script = 'hostname "$0" && exec "$@"'
     return [
@@ -103,21 +103,21 @@ def in_container(host: str, command: list[str]) -> list[str]:
 
 
 def statuses(project: Project) -> dict[str, str]:
-    """The runs of the folder's Dagster instance, by id."""
+    """Return the statuses of the Dagster instance's runs, by id."""
     found: dict[str, str] = json.loads(project.call([sys.executable, "-c", RUNS]).stdout)
     return found
 
 
 def kill(process_id: int) -> None:
-    """`kill -9` of everything that a process started, itself included."""
+    """Send SIGKILL to a process and everything that it started."""
     for pid in session(process_id):
         os.kill(pid, signal.SIGKILL)
 
 
 def test_runs_over_the_same_days_do_not_wait_for_each_other(project: Project, emulated: Emulated) -> None:
-    """Three runs of days, hours and distributions, and a backfill beside them: all end, and no hour costs two calls."""
+    """Three runs and a backfill over the same days all succeed, and no call for an hour is repeated."""
     ranges = [(day(0), day(9)), (day(14), day(19)), (day(24), day(40))]
-    # Processes that meet a folder without a history fail in Dagster's own set-up of its databases.
+    # Processes that start in a folder without a history fail when Dagster sets up its databases.
     assert project.run("backfill", "--endpoint", "getupstreammsgmonth").returncode == 0
     began = time.monotonic()
     commands = [materialize(project, THREE, *each) for each in ranges] + [project.command("backfill")]
@@ -136,7 +136,7 @@ def test_runs_over_the_same_days_do_not_wait_for_each_other(project: Project, em
 
 
 def test_a_run_that_was_killed_in_a_container_holds_nobody_up(project: Project, emulated: Emulated) -> None:
-    """`kill -9` in one container, then a backfill in another: it is through within a minute; so is a third one."""
+    """After `kill -9` in one container, backfills in two others each succeed within a minute."""
     if shutil.which("unshare") is None:
         pytest.fail("this test needs unshare of util-linux")
     emulated.control.set(latency=1000)
@@ -156,7 +156,7 @@ def test_a_run_that_was_killed_in_a_container_holds_nobody_up(project: Project, 
 
 
 def test_a_run_with_a_process_for_each_step_is_not_marked_failed(project: Project) -> None:
-    """Its step of ours is over and its process gone, while the user's own asset still runs."""
+    """A run stays STARTED while the user's own step runs, although our step's process has ended."""
     (project.folder / "location.py").write_text(DOWNSTREAM.replace("{start}", day(0)))
     command = materialize(project, "default/getupstreammsg,theirs", day(0), day(4), "location.py")
     with (project.folder / "run.log").open("w") as log, project.started(command, log) as process:
@@ -172,7 +172,7 @@ def test_a_run_with_a_process_for_each_step_is_not_marked_failed(project: Projec
 
 
 def test_a_run_whose_worker_was_killed_is_ended_by_the_next_command(project: Project, emulated: Emulated) -> None:
-    """With a process for each step, too: the worker is dead, and proven to be."""
+    """With a process for each step, the next command ends a run whose worker is proven dead."""
     (project.folder / "location.py").write_text(DOWNSTREAM.replace("{start}", day(0)))
     command = materialize(project, "default/getupstreammsg,theirs", day(0), day(4), "location.py")
     with (project.folder / "run.log").open("w") as log, project.started(command, log) as process:
@@ -184,7 +184,7 @@ def test_a_run_whose_worker_was_killed_is_ended_by_the_next_command(project: Pro
 
 
 def test_the_child_of_a_killed_backfill_ends_with_it(project: Project, emulated: Emulated) -> None:
-    """Also where it is stopped in the middle of something: half a minute later nothing is left of it."""
+    """The child of a killed backfill ends within a minute, even in the middle of something."""
     emulated.control.set(latency=1000)
     with project.started(project.command("backfill")) as process:
         wait_until(lambda: len(session(process.pid)) > 1 and len(emulated.control.statistics_calls()) > 3)
@@ -194,7 +194,7 @@ def test_the_child_of_a_killed_backfill_ends_with_it(project: Project, emulated:
 
 
 def test_ctrl_c_ends_a_backfill_beside_a_run(project: Project, emulated: Emulated) -> None:
-    """It waits for what the other run fetches; told to stop, it stops."""
+    """Ctrl-C ends a backfill that waits for what another run is fetching."""
     emulated.control.set(latency=2000)
     with project.started(materialize(project, THREE, day(0), day(40))):
         wait_until(lambda: len(emulated.control.statistics_calls()) > 3)

@@ -1,7 +1,7 @@
-"""Hostile answers: whatever a server says, no traceback, no wrong figure, and every body in the ledger.
+"""Hostile answers: whatever a server sends, there is no traceback, no wrong figure, and every body is in the ledger.
 
-Bodies come over a socket to the real client and go from there into the tables, which must be what an independent
-reading of those bodies makes of them. See `hostile` for what is drawn.
+Bodies go over a socket to the real client and into the tables, which must equal an independent reading of the bodies.
+`hostile.py` draws them. Add an answer to `HOSTILE` when a whole run must survive it.
 """
 
 import gzip
@@ -52,19 +52,19 @@ few = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped
 
 @dataclass
 class Server:
-    """A WeChat that gives tokens, and `says` next whatever a test wants."""
+    """A WeChat that issues tokens and answers other requests with `says`."""
 
     says: RawAnswer = b""
     url: str = field(default="")
 
     def answer(self, request: Request) -> RawAnswer:
-        """What it sends."""
+        """Return the answer to a request."""
         return token() if request.path == "/cgi-bin/stable_token" else self.says
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """One for all bodies."""
+    """Run one server for all bodies."""
     made = Server()
     with StandIn(made.answer) as stand_in:
         made.url = stand_in.url
@@ -72,7 +72,7 @@ def server() -> Iterator[Server]:
 
 
 def bring_in(con: Connection, server: Server, all_sent: list[Sent]) -> list[Sent]:
-    """Ask once for each body and store what came of it, in one commit; what each attempt got, in their order."""
+    """Make one call for each body and store the attempts in one commit; return the body of each attempt, in order."""
     got, calls = [], []
     with client(server.url, limits=ONCE) as it:
         for sent in all_sent:
@@ -93,7 +93,7 @@ def bring_in(con: Connection, server: Server, all_sent: list[Sent]) -> list[Sent
 
 
 def holds_what_was_sent(con: Connection, server: Server, all_sent: list[Sent]) -> None:
-    """Ledger and tables are what an independent reading of the bodies says."""
+    """Assert that ledger and tables equal an independent reading of the bodies."""
     empty(con)
     got = bring_in(con, server, all_sent)
     reference = Reference()
@@ -113,7 +113,7 @@ def holds_what_was_sent(con: Connection, server: Server, all_sent: list[Sent]) -
 def test_a_thousand_bodies_end_in_the_ledger_and_in_no_wrong_figure(
     con: Connection, server: Server, all_sent: list[Sent]
 ) -> None:
-    """Nearly valid ones: never a traceback, every body kept, and tables that an independent reading agrees with."""
+    """A thousand nearly valid bodies cause no traceback, are all kept, and give an independent reading's tables."""
     holds_what_was_sent(con, server, all_sent)
 
 
@@ -123,7 +123,7 @@ def test_a_thousand_bodies_end_in_the_ledger_and_in_no_wrong_figure(
 def test_ten_thousand_bodies_end_in_the_ledger_and_in_no_wrong_figure(
     con: Connection, server: Server, all_sent: list[Sent]
 ) -> None:
-    """The same with many more bodies."""
+    """The same holds for ten thousand bodies."""
     holds_what_was_sent(con, server, all_sent)
 
 
@@ -135,7 +135,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 def endless(first: bytes, piece: bytes, pause: float = 0.0) -> Callable[[socket.socket], None]:
-    """Sends `first`, and then the same piece for a minute, or until the client has hung up."""
+    """Return an answer that sends `first`, then `piece` again and again for a minute or until the client hangs up."""
 
     def send(connection: socket.socket) -> None:
         connection.sendall(first)
@@ -167,7 +167,7 @@ HOSTILE: dict[str, tuple[RawAnswer, str]] = {
 
 
 def run(warehouse: Warehouse, server: Server) -> Report:
-    """Bring in the 4th, as a Dagster run or a command would."""
+    """Fetch the 4th, as a Dagster run or a command does."""
     clock = Time()
     account = Account("shop", APPID, Secret(SECRET), start=day(4))
     ingest = Ingest(warehouse, account, lambda _: client(server.url, clock, bounds=QUICK, limits=ONCE), clock=clock)
@@ -178,7 +178,7 @@ def run(warehouse: Warehouse, server: Server) -> Report:
 def test_a_hostile_answer_is_reported_and_kept_and_a_later_run_goes_on(
     warehouse: Warehouse, server: Server, name: str
 ) -> None:
-    """The run ends in time with one line, no table has a row, the ledger has what came, and all is well afterwards."""
+    """The run ends in time with a one-line error, only the ledger has the answer, and the next run succeeds."""
     server.says, kept = HOSTILE[name]
     began = time.monotonic()
     (label,) = run(warehouse, server).labels

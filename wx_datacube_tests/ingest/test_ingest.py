@@ -1,4 +1,8 @@
-"""Ingest: what is asked, what is not, and what the report says, against an emulator on a clock of its own."""
+"""Ingest: which labels are requested, which are not, and what the report says, against an emulator with its own clock.
+
+Add a test here when a rule decides whether or when to call: states of labels, probes, quota, refreshes and runs that
+end early. How windows are planned is in `test_windows.py`; how a running fetch behaves is in `test_pool.py`.
+"""
 
 import datetime as dt
 import json
@@ -46,14 +50,14 @@ Start = Callable[..., Shop]
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Emulated]:
-    """One emulator for all tests, each of which begins with it anew."""
+    """Run one emulator for all tests, each of which resets it."""
     with wechat() as emulated:
         yield emulated
 
 
 @pytest.fixture
 def start(folder: Path, emulated: Emulated) -> Iterator[Start]:
-    """Starts an emulated account whose history begins on 1 November 2026, with a message on every day."""
+    """Return a function that starts an emulated account from 1 November 2026 on, with messages on every day."""
     with ExitStack() as shops:
         yield lambda **options: shops.enter_context(
             shop(folder, **{"start": day(1), "silent_share": 0, "running": emulated, **options})
@@ -61,22 +65,22 @@ def start(folder: Path, emulated: Emulated) -> Iterator[Start]:
 
 
 def state_of(report: Report) -> dict[int, State]:
-    """States by day of the month."""
+    """Return the states by day of the month."""
     return {each.label.day: each.coverage.state for each in report.labels}
 
 
 def only(report: Report) -> LabelReport:
-    """The one label of a report."""
+    """Return the only label of a report."""
     (found,) = report.labels
     return found
 
 
-# --- what is asked ----------------------------------------------------------------------------------------------
+# --- which labels are requested ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 def test_what_is_missing_lands(start: Start, endpoint: Endpoint) -> None:
-    """All labels, in the fewest calls, with the figures of the world; what was stored is not asked again."""
+    """All missing labels land in the fewest calls, with the emulator's figures; a second run makes no call."""
     made = start(start=dt.date(2026, 9, 1))
     report = made.fetch_missing(endpoint)
     expected = {"getupstreammsg": 12, "getupstreammsghour": 84, "getupstreammsgdist": 6}
@@ -99,7 +103,7 @@ def test_what_is_missing_lands(start: Start, endpoint: Endpoint) -> None:
 
 
 def test_a_stored_label_costs_no_call_whoever_asks(start: Start) -> None:
-    """A part of what is stored, together with one new day: only that is asked."""
+    """If some labels are stored, only the new one is requested."""
     made = start()
     made.fetch_missing(HOURS, [day(1), day(2), day(3)])
     report = made.fetch_missing(HOURS, [day(2), day(3), day(4)])
@@ -109,7 +113,7 @@ def test_a_stored_label_costs_no_call_whoever_asks(start: Start) -> None:
 
 
 def test_the_newest_label_is_asked_first(start: Start) -> None:
-    """One call at a time: from yesterday back to the start."""
+    """With one call at a time, windows are requested from yesterday back to the start."""
     made = start(concurrency=1)
     made.fetch_missing(MESSAGES)
 
@@ -119,7 +123,7 @@ def test_the_newest_label_is_asked_first(start: Start) -> None:
 
 
 def test_calls_in_flight_are_bounded(start: Start) -> None:
-    """As many at once as the setting says, and no more."""
+    """The number of calls in flight reaches the setting's limit, and doesn't exceed it."""
     made = start(concurrency=3, latency=20)
     made.fetch_missing(HOURS)
 
@@ -127,7 +131,7 @@ def test_calls_in_flight_are_bounded(start: Start) -> None:
 
 
 def test_a_look_back_comes_along(start: Start) -> None:
-    """Yesterday's call is widened over the stored days before it: a correction of last week is seen, at no cost."""
+    """Yesterday's call is widened over the stored days before it, which finds a revision at no cost."""
     made = start(clock=AFTERNOON - DAY)
     made.fetch_missing(MESSAGES)
     made.emulated.control.restate(day(18), factor=2)
@@ -140,7 +144,7 @@ def test_a_look_back_comes_along(start: Start) -> None:
 
 
 def test_labels_that_are_not_due_are_not_asked(start: Start) -> None:
-    """Today and tomorrow, this week and this month: no call, and the report says that there is nothing yet."""
+    """Labels that aren't due make no call; the report says `NotReady`."""
     made = start()
     for endpoint, labels in ((MESSAGES, [day(24), day(25)]), (WEEKS, [YESTERDAY]), (MONTHS, [day(1)])):
         report = made.fetch_missing(endpoint, labels)
@@ -151,7 +155,7 @@ def test_labels_that_are_not_due_are_not_asked(start: Start) -> None:
 
 
 def test_no_labels_make_no_call(start: Start) -> None:
-    """Nothing wanted, nothing done; a publication is made all the same."""
+    """Without labels no call is made, but the file is published all the same."""
     made = start()
     report = made.fetch_missing(MESSAGES, [])
 
@@ -160,18 +164,21 @@ def test_no_labels_make_no_call(start: Start) -> None:
 
 
 def test_labels_before_the_start_may_be_wanted(start: Start) -> None:
-    """WX_DATACUBE_START is where commands begin; who asks for an older day gets it."""
+    """A label before WX_DATACUBE_START can be requested; commands only begin there by default."""
     made = start(start=day(10))
     report = made.fetch_missing(MESSAGES, [day(5)])
 
     assert only(report).coverage.state is State.EMPTY
 
 
-# --- silence ----------------------------------------------------------------------------------------------------
+# --- empty answers ----------------------------------------------------------------------------------------------
 
 
 def test_an_empty_answer_before_noon_is_not_ready(start: Start) -> None:
-    """Yesterday is not published at nine: unknown, said so, and asked again; the days before it land."""
+    """An empty answer before noon leaves yesterday missing, with `NotReady`; older days land.
+
+    The next run requests it again.
+    """
     made = start(clock=MORNING, publish_at="10:00")
     report = made.fetch_missing(MESSAGES, [day(21), day(22), YESTERDAY])
 
@@ -183,7 +190,7 @@ def test_an_empty_answer_before_noon_is_not_ready(start: Start) -> None:
 
 
 def test_an_empty_answer_after_noon_is_empty(start: Start) -> None:
-    """At noon nothing means nothing, and is never asked again."""
+    """From noon on an empty answer makes the label empty, and it is not requested again."""
     made = start(clock=MORNING, silent_share=1)
     assert only(made.fetch_missing(MESSAGES, [YESTERDAY])).coverage.state is State.MISSING
     made.at(NOON)
@@ -196,7 +203,7 @@ def test_an_empty_answer_after_noon_is_empty(start: Start) -> None:
 
 @pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
 def test_silent_days_are_not_asked_for_hours_and_distribution(start: Start, endpoint: Endpoint) -> None:
-    """They are implied by the empty day: no client is even made."""
+    """Hours and distribution of empty days are implied, and not even a client is created for them."""
     made = start(silent_share=1)
     made.fetch_missing(MESSAGES)
     report = made.fetch_missing(endpoint)
@@ -207,7 +214,7 @@ def test_silent_days_are_not_asked_for_hours_and_distribution(start: Start, endp
 
 
 def test_a_third_of_the_days_costs_a_third_of_the_hours(start: Start) -> None:
-    """Hours are asked for days with messages only."""
+    """Hours are requested only for days with messages."""
     made = start(silent_share=0.66, start=dt.date(2026, 9, 1))
     landed = sum(each.coverage.state is State.LANDED for each in made.fetch_missing(MESSAGES).labels)
     report = made.fetch_missing(HOURS)
@@ -217,7 +224,7 @@ def test_a_third_of_the_days_costs_a_third_of_the_hours(start: Start) -> None:
 
 
 def test_a_day_that_turns_out_to_have_messages_is_asked_for_its_hours(start: Start) -> None:
-    """The look-back of the next day shows messages: what was implied is missing, and is brought in."""
+    """If a look-back finds messages of an empty day, its hours are no longer implied and are fetched."""
     made = start(silent_share=1, clock=AFTERNOON - DAY)
     made.bring_everything_in()
     made.emulated.control.restate(day(20), delta=5)
@@ -230,7 +237,7 @@ def test_a_day_that_turns_out_to_have_messages_is_asked_for_its_hours(start: Sta
 
 
 def test_hours_that_are_empty_against_their_day_stay_missing(start: Start) -> None:
-    """An empty answer never settles against stored evidence: the report calls it late, a later run asks again."""
+    """Hours that are empty although their day has messages stay missing; a later run requests them again."""
     made = start()
     made.fetch_missing(MESSAGES)
     made.emulated.control.script("getupstreammsghour", '200:{"list":[]}', last=2)
@@ -245,7 +252,7 @@ def test_hours_that_are_empty_against_their_day_stay_missing(start: Start) -> No
 
 
 def test_rows_set_apart_leave_their_label_missing(start: Start) -> None:
-    """What came instead of figures is kept, with the reason; the report says where."""
+    """A rejected row leaves its label missing; the error refers to `datacube.rejected_rows`."""
     made = start()
     body = '{"list":[{"ref_date":"2026-11-20","user_source":0,"msg_type":1,"msg_user":"many","msg_count":3}]}'
     made.emulated.control.script("getupstreammsg", f"200:{body}")
@@ -257,7 +264,7 @@ def test_rows_set_apart_leave_their_label_missing(start: Start) -> None:
 
 
 def test_dirty_rows_before_history_are_set_apart(start: Start) -> None:
-    """The first week of history lands although WeChat adds rows of the days before."""
+    """The first week of history lands although WeChat adds rows of earlier days, which are rejected."""
     first = dt.date(2014, 12, 1)
     made = start(start=first, dirty_rows=True)
     report = made.fetch_missing(MESSAGES, [first + number * DAY for number in range(7)])
@@ -268,7 +275,7 @@ def test_dirty_rows_before_history_are_set_apart(start: Start) -> None:
 
 
 def test_stray_rows_are_set_apart(start: Start) -> None:
-    """As in August 2022: rows of older weeks in a one-day window overwrite nothing."""
+    """Rows of older weeks in a one-day window, as in August 2022, are rejected and overwrite nothing."""
     made = start(start=dt.date(2025, 1, 1), stray_rows=True)
     report = made.fetch_missing(WEEKS, [day(16)])
 
@@ -281,7 +288,7 @@ def test_stray_rows_are_set_apart(start: Start) -> None:
 
 
 def test_a_refusal_because_of_yesterday_keeps_no_older_label_back(start: Start) -> None:
-    """61503 for a window with yesterday in it: yesterday is not ready, the others are asked without it."""
+    """After 61503 for a window with yesterday in it, the older labels are requested without it."""
     made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=True)
     report = made.fetch_missing(MESSAGES, [day(20), day(21), day(22), YESTERDAY])
 
@@ -292,7 +299,7 @@ def test_a_refusal_because_of_yesterday_keeps_no_older_label_back(start: Start) 
 
 
 def test_a_day_that_is_late_keeps_no_settled_one_back(start: Start) -> None:
-    """WeChat has yesterday at 18:00 only: all before it is there at 15:00, in every endpoint of several days."""
+    """If yesterday is still not ready at 15:00, all earlier days land, for each endpoint with windows of days."""
     made = start(publish_at="18:00", refuse_unpublished=True)
     for endpoint in (MESSAGES, SENDERS):
         report = made.fetch_missing(endpoint, [day(20), day(21), day(22), YESTERDAY])
@@ -300,7 +307,7 @@ def test_a_day_that_is_late_keeps_no_settled_one_back(start: Start) -> None:
 
 
 def test_a_refused_look_back_is_not_asked_again(start: Start) -> None:
-    """With the older days stored there is nothing else to ask for."""
+    """After 61503 for a window whose older labels are stored, no second call is made."""
     made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=True)
     made.fetch_missing(MESSAGES, [day(21), day(22)])
     report = made.fetch_missing(MESSAGES, [YESTERDAY])
@@ -315,7 +322,7 @@ MONDAYS = [dt.date(2026, 8, 31) + number * 7 * DAY for number in range(12)]
 
 
 def test_the_first_window_of_several_weeks_goes_alone(start: Start) -> None:
-    """Until it has been accepted no other is made; then all go at once, and the ledger knows."""
+    """No other window is requested until one of several weeks has been accepted; then all are."""
     made = start(start=MONDAYS[0], latency=30, concurrency=8)
     most: list[int] = []
     report = made.fetch_missing(
@@ -329,7 +336,7 @@ def test_the_first_window_of_several_weeks_goes_alone(start: Start) -> None:
 
 @pytest.mark.parametrize("endpoint", [WEEKS, MONTHS], ids=["weeks", "months"])
 def test_one_label_a_call_where_wechat_refuses_more(start: Start, endpoint: Endpoint) -> None:
-    """One refusal, then each label alone; the next run knows from the ledger and meets none."""
+    """After one refusal each label is requested alone; the next run learns it from the ledger, without a refusal."""
     made = start(start=dt.date(2025, 12, 1), one_label=True, concurrency=8)
     wanted = made.labels(endpoint)
     said: list[str] = []
@@ -339,6 +346,7 @@ def test_one_label_a_call_where_wechat_refuses_more(start: Start, endpoint: Endp
     assert report.calls == len(wanted) + 1
     assert [call.errcode for call in made.emulated.control.calls(endpoint.name)].count(61501) == 1
     period = endpoint.period.value
+    period = endpoint.period.value
     assert said == [f"{endpoint.name}: WeChat accepts one {period} per call; continuing with single {period}s."]
 
     again = made.fetch_missing(endpoint, wanted[-5:], refresh=True)
@@ -347,7 +355,7 @@ def test_one_label_a_call_where_wechat_refuses_more(start: Start, endpoint: Endp
 
 
 def test_the_lesson_lasts_into_the_next_month(start: Start) -> None:
-    """New weeks are asked one by one, without another refusal, however many there are by then."""
+    """A refusal of several labels is remembered: next month's weeks are requested one by one without another."""
     made = start(start=MONDAYS[0], one_label=True)
     made.fetch_missing(WEEKS)
     made.at(AFTERNOON + 30 * DAY)
@@ -357,7 +365,10 @@ def test_the_lesson_lasts_into_the_next_month(start: Start) -> None:
 
 
 def test_a_refusal_teaches_nothing_unless_its_labels_then_come_alone(start: Start) -> None:
-    """At midnight the clocks disagree: WeChat refuses a window and then a single week; the next run tries again."""
+    """A refused window counts only if its labels are then accepted alone; else the next run tries again.
+
+    At midnight WeChat's clock may differ from ours, so that it refuses a window and then the single newest week too.
+    """
     made = start(start=MONDAYS[0], concurrency=1)
     made.emulated.control.script("getupstreammsgweek", "61501", last=2)
     report = made.fetch_missing(WEEKS, MONDAYS[-2:])
@@ -375,7 +386,7 @@ def test_a_refusal_teaches_nothing_unless_its_labels_then_come_alone(start: Star
 
 
 def test_a_lesson_that_was_wrong_is_unlearned(start: Start) -> None:
-    """An accepted window of several weeks counts for more than an older refusal."""
+    """An accepted window of several weeks overrides an older refusal."""
     made = start(start=MONDAYS[0])
     made.emulated.control.script("getupstreammsgweek", "61501")
     made.fetch_missing(WEEKS, MONDAYS[-2:])
@@ -388,7 +399,7 @@ def test_a_lesson_that_was_wrong_is_unlearned(start: Start) -> None:
 
 
 def test_a_probe_that_fails_otherwise_is_followed_by_another(start: Start) -> None:
-    """A busy WeChat says nothing about windows: the next one goes alone too, and there is one refusal in all."""
+    """A probe that fails as "system busy" says nothing about windows, so the next window is a probe too."""
     made = start(start=dt.date(2026, 1, 1), one_label=True, concurrency=8)
     made.emulated.control.script("getupstreammsgweek", "-1", last=4)
     report = made.fetch_missing(WEEKS)
@@ -398,7 +409,7 @@ def test_a_probe_that_fails_otherwise_is_followed_by_another(start: Start) -> No
 
 
 def test_days_need_no_probe(start: Start) -> None:
-    """Windows of several days were never in doubt."""
+    """Windows of several days are requested in parallel at once, without a probe."""
     made = start(latency=100, start=dt.date(2026, 9, 1), concurrency=8)
     made.fetch_missing(MESSAGES)
 
@@ -406,14 +417,14 @@ def test_days_need_no_probe(start: Start) -> None:
 
 
 def only_the_first(made: Shop, endpoint: Endpoint, *firsts: dt.date) -> None:
-    """Let the next calls of an endpoint be answered with the first label of their window alone."""
+    """Script the next answers of an endpoint to hold only these first labels of their windows."""
     for call, first in enumerate(firsts, 1):
         body = json.dumps({"list": made.emulated.world.rows(endpoint, first)}, default=str)
         made.emulated.control.script(endpoint.name, f"200:{body}", call=call)
 
 
 def test_labels_that_an_answer_left_out_are_asked_alone(start: Start) -> None:
-    """Their days have messages, so they can't be empty: all is there with the next run, and no window repeated."""
+    """Labels left out of an answer, whose days have messages, are requested alone by the next run."""
     made = start(start=MONDAYS[0], concurrency=1)
     made.fetch_missing(MESSAGES)
     only_the_first(made, WEEKS, MONDAYS[7], MONDAYS[2], MONDAYS[0])
@@ -430,7 +441,7 @@ def test_labels_that_an_answer_left_out_are_asked_alone(start: Start) -> None:
 
 
 def test_no_window_reaches_over_a_label_that_was_left_out(start: Start) -> None:
-    """Else the same answer would leave it out again, and say that it had vanished."""
+    """No later window includes a label that was left out, whose row would otherwise seem to vanish."""
     made = start(start=MONDAYS[0], concurrency=1)
     made.fetch_missing(MESSAGES)
     only_the_first(made, WEEKS, MONDAYS[5])
@@ -447,7 +458,7 @@ def test_no_window_reaches_over_a_label_that_was_left_out(start: Start) -> None:
 
 
 def test_the_habit_of_several_labels_a_call_is_unlearned(start: Start) -> None:
-    """What a window left out and a call alone then brought shows that windows can't be relied on."""
+    """Once a label that a window left out lands alone, all labels are requested alone."""
     made = start(start=MONDAYS[0], concurrency=1)
     made.fetch_missing(MESSAGES)
     only_the_first(made, WEEKS, MONDAYS[7])
@@ -462,7 +473,7 @@ def test_the_habit_of_several_labels_a_call_is_unlearned(start: Start) -> None:
 
 
 def test_distributions_of_days_that_were_left_out_are_asked_alone(start: Start) -> None:
-    """A window of fifteen days, answered with its first."""
+    """Days left out of a distribution's window of fifteen are requested alone."""
     made = start(start=day(9), concurrency=1)
     made.fetch_missing(MESSAGES)
     only_the_first(made, SENDERS, day(9))
@@ -477,7 +488,10 @@ def test_distributions_of_days_that_were_left_out_are_asked_alone(start: Start) 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 def test_an_endpoint_that_is_not_granted_costs_one_call(start: Start, endpoint: Endpoint) -> None:
-    """Until its first answer one window goes alone; so again once it is refused after it was granted."""
+    """Until an endpoint's first success, and after a refusal, one window is requested alone.
+
+    A missing permission then costs one call.
+    """
     made = start(start=dt.date(2026, 6, 1), denied=["*"], concurrency=8, latency=20)
     report = made.fetch_missing(endpoint)
     assert (report.calls, {type(error) for error in report.errors}) == (1, {NeedsPerson})
@@ -491,7 +505,7 @@ def test_an_endpoint_that_is_not_granted_costs_one_call(start: Start, endpoint: 
 
 
 def test_a_busy_wechat_says_nothing_of_permissions(start: Start) -> None:
-    """The next window goes alone, too."""
+    """After a "system busy" the next window is requested alone too, as the permission is still unknown."""
     made = start(start=dt.date(2026, 6, 1), denied=["*"], concurrency=8)
     made.emulated.control.script(HOURS.name, "-1", last=4)
 
@@ -508,7 +522,10 @@ def test_a_busy_wechat_says_nothing_of_permissions(start: Start) -> None:
 def test_what_hangs_on_days_that_failed_in_this_run_is_not_asked(
     start: Start, endpoint: Endpoint, answer: str, kind: type[WeChatError]
 ) -> None:
-    """They may be silent; another run, which has not asked for the days, spends the calls."""
+    """Hours and distributions of days that failed in the same run aren't requested, as the days may be empty.
+
+    Their error is that of the days. Another run, which has not requested the days, makes the calls.
+    """
     made = start(concurrency=1)
     made.fetch_missing(MESSAGES, [day(22)], run_id="before")
     made.emulated.control.fault(MESSAGES.name, answer)
@@ -526,7 +543,7 @@ def test_what_hangs_on_days_that_failed_in_this_run_is_not_asked(
 
 @pytest.mark.parametrize("refuse", [True, False], ids=["61503", "empty"])
 def test_what_hangs_on_a_day_that_is_late_is_not_asked(start: Start, refuse: bool) -> None:
-    """The others are, in one call: no second one without the day."""
+    """The distribution of a day that isn't ready is left out, so the other days take one call, not two."""
     made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=refuse)
     made.fetch_missing(MESSAGES, [day(22), YESTERDAY])
     report = made.fetch_missing(SENDERS, [day(22), YESTERDAY])
@@ -536,7 +553,7 @@ def test_what_hangs_on_a_day_that_is_late_is_not_asked(start: Start, refuse: boo
 
 
 def test_hours_of_a_day_whose_rows_were_set_apart_are_asked(start: Start) -> None:
-    """It has messages, whatever they are."""
+    """Hours of a day with rejected rows are requested, since the day has messages."""
     made = start()
     body = '{"list":[{"ref_date":"2026-11-20","user_source":0,"msg_type":1,"msg_user":"many","msg_count":3}]}'
     made.emulated.control.script(MESSAGES.name, f"200:{body}")
@@ -549,7 +566,7 @@ def test_hours_of_a_day_whose_rows_were_set_apart_are_asked(start: Start) -> Non
 
 
 def test_a_used_up_quota_stops_every_run_until_midnight(start: Start) -> None:
-    """What landed stays; the rest says when it goes on; no later run asks before midnight, and then it does."""
+    """What landed stays, other labels' error names midnight, and runs make no call before it but do after."""
     made = start(quota=5, concurrency=1)
     report = made.fetch_missing(HOURS, made.labels(HOURS)[-9:])
     assert sum(each.is_stored for each in report.labels) == 5
@@ -568,7 +585,7 @@ def test_a_used_up_quota_stops_every_run_until_midnight(start: Start) -> None:
 
 
 def test_other_endpoints_go_on(start: Start) -> None:
-    """The quota is an endpoint's own."""
+    """A used-up quota stops only its own endpoint."""
     made = start(endpoint_quota={"getupstreammsghour": 1})
     made.fetch_missing(HOURS, made.labels(HOURS)[-5:])
 
@@ -576,7 +593,7 @@ def test_other_endpoints_go_on(start: Start) -> None:
 
 
 def test_a_run_by_hand_asks_whether_quota_is_left(start: Start) -> None:
-    """Once; while nothing is, it makes no call, and what remains lifts the stop."""
+    """A manual run queries the quota once: without quota it makes no call, with quota it goes on."""
     made = start(quota=2, concurrency=1)
     made.fetch_missing(HOURS, made.labels(HOURS)[-3:])
     made.emulated.control.clear_calls()
@@ -591,7 +608,7 @@ def test_a_run_by_hand_asks_whether_quota_is_left(start: Start) -> None:
 
 @pytest.mark.parametrize(("minute", "calls"), [(5, 1), (15, 0)])
 def test_a_refusal_just_after_midnight_stops_its_own_run_only(start: Start, minute: int, calls: int) -> None:
-    """Within ten minutes it may have been meant for yesterday; later it holds for the day."""
+    """A quota refusal in the first ten minutes of a day may be yesterday's, so later runs try again."""
     made = start(clock=dt.datetime(2026, 11, 24, 0, minute))
     made.emulated.control.script("getupstreammsghour", "45009")
     assert isinstance(only(made.fetch_missing(HOURS, [day(20)])).error, QuotaExhausted)
@@ -603,7 +620,7 @@ def test_a_refusal_just_after_midnight_stops_its_own_run_only(start: Start, minu
 
 
 def test_a_large_fetch_asks_first_what_is_left(start: Start) -> None:
-    """More than ten calls: the quota is asked, and no attempt is wasted on a refusal."""
+    """A fetch of more than ten calls queries the quota first, and makes no call beyond it."""
     made = start()
     made.emulated.control.use_quota("getupstreammsghour", 997)
     report = made.fetch_missing(HOURS)
@@ -614,7 +631,7 @@ def test_a_large_fetch_asks_first_what_is_left(start: Start) -> None:
 
 
 def test_a_refused_question_for_the_quota_keeps_nobody_from_asking(start: Start) -> None:
-    """Without it a large fetch goes on, and says so."""
+    """If the quota can't be queried, a large fetch goes on and notifies."""
     made = start()
     made.emulated.control.script("quota", "48001", last=99)
     told: list[str] = []
@@ -624,7 +641,7 @@ def test_a_refused_question_for_the_quota_keeps_nobody_from_asking(start: Start)
 
 
 def test_daily_calls_keep_a_reserve(start: Start) -> None:
-    """As many attempts a day and endpoint as the setting allows, over all runs of the day, failed ones included."""
+    """WX_DATACUBE_DAILY_CALLS limits the attempts per day and endpoint, over all runs, failed ones included."""
     made = start(daily_calls=5)
     made.emulated.control.script("getupstreammsghour", "-1", call=2)
     report = made.fetch_missing(HOURS)
@@ -640,7 +657,7 @@ def test_daily_calls_keep_a_reserve(start: Start) -> None:
 
 
 def test_a_used_up_token_quota_stops_everything(start: Start) -> None:
-    """45009 for the token: nothing can be asked, and the error says that it concerns all endpoints."""
+    """If the token quota is used up, no call is made, and the error names the token call."""
     made = start(token_quota=0)
     report = made.fetch_missing(MESSAGES)
 
@@ -654,7 +671,7 @@ def test_a_used_up_token_quota_stops_everything(start: Start) -> None:
 
 
 def test_three_windows_that_failed_in_a_row_end_the_run(start: Start) -> None:
-    """Each after its four attempts; the labels that were not tried say why, too, and a later run finds them."""
+    """Three failed windows in a row, of four attempts each, end the run; all labels get the reason."""
     made = start(concurrency=1)
     made.emulated.control.fault("getupstreammsghour", "-1")
     report = made.fetch_missing(HOURS)
@@ -667,7 +684,7 @@ def test_three_windows_that_failed_in_a_row_end_the_run(start: Start) -> None:
 
 
 def test_failures_with_successes_between_them_end_nothing(start: Start) -> None:
-    """Two windows fail, one lands, two fail: the run goes on to its end."""
+    """Two failures, a success and two failures don't end the run."""
     made = start(concurrency=1)
     for first in (1, 10):
         made.emulated.control.script("getupstreammsghour", "-1", call=first, last=first + 7)
@@ -678,7 +695,7 @@ def test_failures_with_successes_between_them_end_nothing(start: Start) -> None:
 
 
 def test_a_dead_host_ends_the_run(start: Start) -> None:
-    """Nothing gets through: after less than a minute of the clock the run is over, with advice."""
+    """A dead host ends the run within a minute of the clock."""
     made = start(latency=0)
     made.emulated.control.fault("getupstreammsghour", "drop")
     began = made.now
@@ -694,7 +711,7 @@ def test_a_dead_host_ends_the_run(start: Start) -> None:
     [(48001, NeedsPerson), (61007, NeedsPerson), (61500, RequestRefused), (99999, UnexpectedAnswer)],
 )
 def test_what_cannot_help_is_not_tried_again(start: Start, errcode: int, kind: type) -> None:
-    """One attempt; where a person must act the other labels are not even tried."""
+    """Errors that a retry can't help cost one attempt; if a person must act, no other label is tried."""
     made = start(concurrency=1)
     made.emulated.control.fault("getupstreammsghour", str(errcode))
     report = made.fetch_missing(HOURS, [day(number) for number in range(10, 15)])
@@ -705,7 +722,7 @@ def test_what_cannot_help_is_not_tried_again(start: Start, errcode: int, kind: t
 
 
 def test_answers_that_are_none_are_not_asked_for_without_end(start: Start) -> None:
-    """A web page instead of figures, ten windows in a row: there is no use in going on."""
+    """Ten unexpected answers in a row end the run."""
     made = start(concurrency=1)
     made.emulated.control.fault("getupstreammsghour", "200:[]")
     report = made.fetch_missing(HOURS)
@@ -716,7 +733,7 @@ def test_answers_that_are_none_are_not_asked_for_without_end(start: Start) -> No
 
 @pytest.mark.parametrize("answer", ["html", "200:", "200:{", "200:[]", "200:{}", '200:{"list":0}', "502", "404", "-1"])
 def test_broken_answers_are_kept_as_they_came(start: Start, answer: str) -> None:
-    """Each attempt is a row of the ledger, with its body; nothing of it is in a table, and the label is missing."""
+    """Each attempt is in the ledger with its body, no table has a row, and the label is missing."""
     made = start()
     made.emulated.control.fault("getupstreammsg", answer)
     report = made.fetch_missing(MESSAGES, [day(20)])
@@ -733,7 +750,7 @@ def test_broken_answers_are_kept_as_they_came(start: Start, answer: str) -> None
 
 
 def test_every_attempt_is_in_the_ledger(start: Start) -> None:
-    """With what was asked, when, for whom and by which run; failures with their code and rid."""
+    """Each attempt is in the ledger with window, labels, time, account and run; failed ones have errcode and rid."""
     made = start()
     made.emulated.control.script("getupstreammsg", "-1")
     made.fetch_missing(MESSAGES, [day(20), day(22)], run_id="run-7")
@@ -748,7 +765,7 @@ def test_every_attempt_is_in_the_ledger(start: Start) -> None:
 
 
 def test_a_window_that_fails_keeps_nothing_else_back(start: Start) -> None:
-    """The other windows of the run land."""
+    """The other windows of a run land when one fails."""
     made = start(concurrency=1)
     made.emulated.control.script("getupstreammsghour", "-1", call=2, last=5)
     report = made.fetch_missing(HOURS, [day(20), day(21), day(22)])
@@ -758,7 +775,7 @@ def test_a_window_that_fails_keeps_nothing_else_back(start: Start) -> None:
 
 
 def test_reasons_are_told_once_each_the_most_frequent_first(start: Start) -> None:
-    """A report of many labels is a few sentences."""
+    """A report lists each distinct error once, the most frequent first, so that it stays short."""
     made = start(concurrency=1)
     made.emulated.control.script("getupstreammsghour", "99999", call=1)
     made.emulated.control.script("getupstreammsghour", "61500", call=2, last=3)
@@ -772,7 +789,7 @@ def test_reasons_are_told_once_each_the_most_frequent_first(start: Start) -> Non
 
 
 def test_a_refresh_asks_again_and_replaces(start: Start) -> None:
-    """Changed figures overwrite, vanished rows are removed, and both are noted."""
+    """A refresh overwrites changed figures, removes vanished rows, and records both."""
     made = start(messages_per_day=200)
     made.fetch_missing(MESSAGES, [day(20), day(21)])
     made.emulated.control.restate(day(20), delta=-(10**6))
@@ -789,7 +806,7 @@ def test_a_refresh_asks_again_and_replaces(start: Start) -> None:
 
 
 def test_a_refresh_of_silence_asks_again(start: Start) -> None:
-    """Empty labels too; what follows from silence is not asked."""
+    """A refresh requests empty labels again."""
     made = start(silent_share=1)
     made.fetch_missing(MESSAGES, [day(20)])
 
@@ -797,7 +814,7 @@ def test_a_refresh_of_silence_asks_again(start: Start) -> None:
 
 
 def test_a_refresh_that_fails_says_so_and_keeps_what_is_there(start: Start) -> None:
-    """The label stays landed; that it was not asked again is in the report."""
+    """After a failed refresh the label stays landed, and the report has the error."""
     made = start()
     made.fetch_missing(MESSAGES, [day(20)])
     made.emulated.control.fault("getupstreammsg", "48001")
@@ -809,7 +826,10 @@ def test_a_refresh_that_fails_says_so_and_keeps_what_is_there(start: Start) -> N
 
 
 def test_a_refresh_that_was_cut_off_goes_on_with_what_is_left(start: Start) -> None:
-    """Only the very same refresh, and not after a month; what it has asked of an endpoint that is done stays asked."""
+    """A repeated refresh continues an interrupted one of the same range, within a month.
+
+    Labels already requested by it, also of endpoints that are done, are not requested again.
+    """
     made = start(silent_share=0)
     wanted = {HOURS: made.labels(HOURS)[-4:], MESSAGES: made.labels(MESSAGES)[-4:]}
     first, last = wanted[HOURS][0], wanted[HOURS][-1]
@@ -824,7 +844,7 @@ def test_a_refresh_that_was_cut_off_goes_on_with_what_is_left(start: Start) -> N
         made.fetch_missing(endpoint, [wanted[endpoint][place] for place in places], refresh=again)
 
     assert begin() == (wanted[HOURS], wanted[MESSAGES])
-    made.fetch_missing(HOURS, wanted[HOURS][1:2])  # missing, so asked, but not again: this is no part of a refresh
+    made.fetch_missing(HOURS, wanted[HOURS][1:2])  # fetched because it is missing, not as part of the refresh
     ask(HOURS, 2, 3)
     ask(MESSAGES, 0, 1, 2, 3)
     assert begin() == (wanted[HOURS][:2], [])
@@ -845,7 +865,7 @@ def test_a_refresh_that_was_cut_off_goes_on_with_what_is_left(start: Start) -> N
 
 
 def test_two_refreshes_at_once_ask_once(start: Start) -> None:
-    """Both set out to ask the same; the second finds it asked once it may fetch."""
+    """Of two equal refreshes at once, the second finds every label already requested."""
     made = start(silent_share=0)
     wanted = made.labels(HOURS)[-3:]
     both = [made.ingest.begin_refresh({HOURS: wanted}, None, None)[HOURS] for _ in range(2)]
@@ -854,7 +874,7 @@ def test_two_refreshes_at_once_ask_once(start: Start) -> None:
 
 
 def test_what_silence_implies_is_no_part_of_a_refresh(start: Start) -> None:
-    """It would never be done."""
+    """A refresh leaves out implied labels, as they would never be done."""
     made = start(silent_share=1)
     made.fetch_missing(MESSAGES, [day(20)])
 
@@ -865,7 +885,7 @@ def test_what_silence_implies_is_no_part_of_a_refresh(start: Start) -> None:
 
 
 def test_credentials_are_needed_only_to_ask(start: Start, folder: Path) -> None:
-    """What is stored is reported without them; a label that must be asked for names the variables."""
+    """Without credentials stored labels are reported; requesting another raises an error that names the variables."""
     made = start()
     made.fetch_missing(MESSAGES, [day(20)])
     settings = Settings(project=folder, database=made.warehouse.database, api_url=made.emulated.api_url)
@@ -876,7 +896,7 @@ def test_credentials_are_needed_only_to_ask(start: Start, folder: Path) -> None:
 
 
 def test_settings_make_an_ingest(start: Start, folder: Path) -> None:
-    """URL, credentials, database, concurrency and reserve are those of the settings."""
+    """`Ingest.of` takes URL, credentials, database, concurrency and daily calls from the settings."""
     made = start(start=dt.date(2016, 1, 1))
     account = Account("other", made.emulated.appid, Secret(made.emulated.secret))
     settings = Settings(folder, folder / "other.duckdb", made.emulated.api_url, 3, 7, (account,))
@@ -888,7 +908,7 @@ def test_settings_make_an_ingest(start: Start, folder: Path) -> None:
 
 
 def test_another_appid_under_a_name_is_refused_before_any_call(start: Start) -> None:
-    """The name belongs to the first one; nothing changes."""
+    """Another AppID under a stored account's name is an error before any call, and changes nothing."""
     made = start()
     made.fetch_missing(MESSAGES, [day(20)])
     other = made.with_(account=Account("shop", "wx0000000000000000", Secret("0" * 32), start=day(1)))
@@ -905,7 +925,7 @@ def test_another_appid_under_a_name_is_refused_before_any_call(start: Start) -> 
 
 @contextmanager
 def interrupted_after(made: Shop, calls: int, seconds: float = 0) -> Iterator[None]:
-    """Ctrl-C once the emulator has got so many calls, and some time later; the block has to end by it."""
+    """Send SIGINT `seconds` after the emulator's call number `calls`, and expect it to end the block."""
 
     def interrupt() -> None:
         while made.calls() < calls:
@@ -921,7 +941,7 @@ def interrupted_after(made: Shop, calls: int, seconds: float = 0) -> Iterator[No
 
 
 def test_an_interrupted_run_keeps_what_came(start: Start) -> None:
-    """Ctrl-C while calls are in flight: they end, what they brought is stored and published, nothing is lost."""
+    """After Ctrl-C the calls in flight end, and all answers are stored and published."""
     made = start(latency=100, concurrency=2)
     with interrupted_after(made, 6):
         made.fetch_missing(HOURS)
@@ -934,9 +954,9 @@ def test_an_interrupted_run_keeps_what_came(start: Start) -> None:
 
 
 def test_an_interruption_when_the_last_calls_are_under_way_ends_too(start: Start) -> None:
-    """Some workers have already ended when it comes: nobody waits for them for ever, and their answers are kept."""
+    """Ctrl-C ends a run whose first workers have already ended, and keeps all answers."""
     made = start(concurrency=2)
-    made.fetch_missing(HOURS, [day(19)])  # the first call of an endpoint goes alone
+    made.fetch_missing(HOURS, [day(19)])  # an endpoint's first call is made alone
     made.emulated.control.script("getupstreammsghour", "delay:0.8")
     with interrupted_after(made, 3, 0.2):
         made.fetch_missing(HOURS, [day(20), day(21)])
@@ -946,7 +966,7 @@ def test_an_interruption_when_the_last_calls_are_under_way_ends_too(start: Start
 
 
 def test_an_error_while_reporting_progress_keeps_what_came(start: Start) -> None:
-    """Whatever a progress bar does: the calls that it was to be told of are committed once."""
+    """If the progress callback raises, the calls are committed once all the same."""
     made = start(concurrency=1)
 
     def fail(progress: Progress) -> None:
@@ -959,7 +979,7 @@ def test_an_error_while_reporting_progress_keeps_what_came(start: Start) -> None
 
 
 def test_progress_tells_of_every_window_once(start: Start) -> None:
-    """In the order of commits; calls add up, and nothing is left at the end."""
+    """Progress reports each window once, in the order of commits, and the total of calls."""
     made = start()
     told: list[Progress] = []
     report = made.fetch_missing(HOURS, progress=told.append)
@@ -972,7 +992,7 @@ def test_progress_tells_of_every_window_once(start: Start) -> None:
 
 
 def test_a_fault_of_ours_leaves_no_window_without_a_reason(start: Start) -> None:
-    """An error that nobody foresaw in the middle of a fetch: the run ends, every label says so."""
+    """An unforeseen error ends the run, and each label has an error that names it."""
     made = start(concurrency=1)
 
     class Broken:
@@ -991,11 +1011,11 @@ def test_a_fault_of_ours_leaves_no_window_without_a_reason(start: Start) -> None
     assert "ZeroDivisionError" in str(report.errors[0])
 
 
-# --- midnight, clocks, and others -------------------------------------------------------------------------------
+# --- midnight, clocks, and other runs ---------------------------------------------------------------------------
 
 
 def test_today_is_read_once_a_run(start: Start) -> None:
-    """Midnight passes during a run: what became due meanwhile is for the next one."""
+    """A label that becomes due during a run, at midnight, is left to the next run."""
     made = start(clock=dt.datetime(2026, 11, 24, 23, 59, 59), concurrency=1)
     wanted = [day(22), day(23), day(24)]
     report = made.fetch_missing(HOURS, wanted, progress=lambda _: made.at(dt.datetime(2026, 11, 25, 0, 0, 1)))
@@ -1005,7 +1025,7 @@ def test_today_is_read_once_a_run(start: Start) -> None:
 
 
 def test_a_clock_that_jumps_back_loses_nothing(start: Start) -> None:
-    """A day earlier: what is stored stays stored, and is known again once its day has come."""
+    """After the clock jumps back stored labels stay, and are known again once they are due."""
     made = start()
     made.fetch_missing(MESSAGES)
     made.at(AFTERNOON - 3 * DAY)
@@ -1041,7 +1061,7 @@ print(report.calls, len(report.unresolved), flush=True)
 
 
 def test_two_runs_at_once_make_no_call_twice(start: Start) -> None:
-    """Two processes over overlapping days: whoever comes second waits, plans again, and asks for the rest."""
+    """Of two processes with overlapping days, the second waits, plans again, and requests only the rest."""
     made = start(latency=200)
     emulated = made.emulated
     common = (emulated.api_url, emulated.appid, emulated.secret, made.warehouse.database)
@@ -1062,7 +1082,7 @@ def test_two_runs_at_once_make_no_call_twice(start: Start) -> None:
 
 
 def test_whoever_waited_in_vain_asks_for_nothing(start: Start) -> None:
-    """Two threads want the same days: one fetches them, the other finds them."""
+    """Of two threads that want the same days, one fetches them and the other finds them stored, without a call."""
     made = start(latency=20)
     reports: list[Report] = []
     threads = [threading.Thread(target=lambda: reports.append(made.fetch_missing(HOURS))) for _ in range(2)]
@@ -1076,7 +1096,7 @@ def test_whoever_waited_in_vain_asks_for_nothing(start: Start) -> None:
 
 
 def test_a_user_source_other_than_zero_is_told(start: Start) -> None:
-    """The row is kept, since nobody knows what it means, and whoever looks at the run is told."""
+    """A row with an unknown `user_source` is stored, and the run notifies."""
     made, said = start(), list[str]()
     body = '{"list":[{"ref_date":"2026-11-20","user_source":17,"msg_type":1,"msg_user":2,"msg_count":3}]}'
     made.emulated.control.script(MESSAGES.name, f"200:{body}")
@@ -1089,7 +1109,7 @@ def test_a_user_source_other_than_zero_is_told(start: Start) -> None:
 
 
 def test_two_accounts_share_a_database(start: Start, folder: Path) -> None:
-    """Each has its own figures and its own calls; neither waits for the other."""
+    """Two accounts in one database have their own figures and calls."""
     made = start()
     news = made.with_(account=Account("news", "wx02", start=day(1)))
     made.fetch_missing(MESSAGES, [day(20)])
@@ -1111,7 +1131,7 @@ with Warehouse(Path(sys.argv[1])).fetching("shop", "getupstreammsghour", print):
 
 
 def test_what_another_run_stored_meanwhile_is_not_asked(start: Start) -> None:
-    """Another process is fetching: whoever waits for it says so, and makes its plan anew."""
+    """A run that waits for another process notifies, then plans again, and makes no call for stored labels."""
     made = start()
     with running(BE_FETCHING, made.warehouse.database) as other:
 
@@ -1127,7 +1147,7 @@ def test_what_another_run_stored_meanwhile_is_not_asked(start: Start) -> None:
 
 
 def test_a_fetcher_that_was_killed_holds_nobody_up(start: Start) -> None:
-    """Its lock dies with it."""
+    """A killed process releases its lock, so the next run doesn't wait."""
     made = start()
     with running(BE_FETCHING, made.warehouse.database) as other:
         other.kill()

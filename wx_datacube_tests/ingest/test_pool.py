@@ -1,4 +1,8 @@
-"""FetchPool: the order of things in a running fetch, with a client that does what a test says instead of calling."""
+"""FetchPool: order, commits and stops of a running fetch, with a fake client that makes no calls.
+
+Add a test here when an error should stop the pool, or when commits or publications change. What is fetched, and what
+is left out, is decided in `test_ingest.py`.
+"""
 
 import datetime as dt
 import threading
@@ -44,26 +48,26 @@ Act = Callable[[Window], None]
 
 
 def window(*numbers: int) -> Window:
-    """A window over these days of November 2026."""
+    """Return a window over these days of November 2026."""
     days = tuple(map(day, numbers))
     return Window(days[0], days[-1], days)
 
 
 def windows(*numbers: int) -> list[Window]:
-    """Windows of one day each."""
+    """Return windows of one day each."""
     return [window(number) for number in numbers]
 
 
 @dataclass
 class Acting:
-    """A client whose every call is an attempt with an empty answer, unless `act` raises; it notes what was asked."""
+    """A client whose attempts have empty answers unless `act` raises; it records the days requested."""
 
     act: Act = lambda window: None
     asked: list[int] = field(default_factory=list)
     attempts: int = 1
 
     def fetch(self, endpoint: str, begin: dt.date, end: dt.date, journal: Journal) -> Answer:
-        """As `Client.fetch`, without a call."""
+        """Act as `Client.fetch`, without a call."""
         for number in range(self.attempts):
             journal.permit()
             self.asked.append(end.day)
@@ -81,14 +85,14 @@ class Acting:
 
 @dataclass
 class Working:
-    """A pool in a folder of its own."""
+    """A fetch pool with a warehouse of its own."""
 
     warehouse: Warehouse
     told: list[Progress] = field(default_factory=list)
     stop_event: threading.Event = field(default_factory=threading.Event)
 
     def pool(self, client: Any, *, concurrency: int = 1, budget: int | None = None, **fields: Any) -> FetchPool:
-        """A pool with this client."""
+        """Return a fetch pool with this client."""
         given = {
             "warehouse": self.warehouse,
             "client": client,
@@ -104,7 +108,7 @@ class Working:
         return FetchPool(**given | fields)
 
     def ledger(self) -> list[int]:
-        """The days that were asked for, by the ledger."""
+        """Return the days that were requested, by the ledger."""
         with self.warehouse.writing() as con:
             found = con.execute("SELECT end_date FROM datacube.api_calls ORDER BY call_id").fetchall()
         return [date.day for (date,) in found]
@@ -112,12 +116,12 @@ class Working:
 
 @pytest.fixture
 def working(folder: Path) -> Working:
-    """A warehouse to work in, that waits a second for others."""
+    """Provide an empty warehouse with a timeout of a second."""
     return Working(Warehouse(folder / "figures.duckdb", timeout=1))
 
 
 def failing(*numbers: int, error: type[WeChatError] = TryAgain, **fields: Any) -> Act:
-    """Fail on these days."""
+    """Return an `act` that raises on these days."""
 
     def act(window: Window) -> None:
         if window.end.day in numbers:
@@ -130,7 +134,7 @@ def failing(*numbers: int, error: type[WeChatError] = TryAgain, **fields: Any) -
 
 
 def test_windows_are_fetched_in_their_order(working: Working) -> None:
-    """With one worker strictly so; each is in the ledger, and told of as stored."""
+    """With one worker, windows are requested, stored and reported in their order."""
     client = Acting()
     pool = working.pool(client)
     pool.run(windows(9, 8, 7))
@@ -141,14 +145,14 @@ def test_windows_are_fetched_in_their_order(working: Working) -> None:
 
 
 def test_nothing_to_fetch_starts_nothing(working: Working) -> None:
-    """No thread, no commit."""
+    """Without windows nothing is committed or reported."""
     working.pool(Acting()).run([])
 
     assert working.told == []
 
 
 def test_a_pool_can_run_again(working: Working) -> None:
-    """As after a first window that went alone: calls and errors add up."""
+    """A pool can be used again, as after a probe, and adds up calls and errors."""
     pool = working.pool(Acting(failing(9)))
     pool.run(windows(9))
     pool.run(windows(8))
@@ -157,7 +161,7 @@ def test_a_pool_can_run_again(working: Working) -> None:
 
 
 def test_commits_come_about_once_a_second(working: Working) -> None:
-    """While calls go on: a killed process loses no more than the answers of the last second."""
+    """Answers are committed about once a second, so a killed process loses no more than that."""
     began = time.monotonic()
     working.pool(Acting(lambda window: time.sleep(0.25))).run(windows(*range(10, 20)))
     took = time.monotonic() - began
@@ -170,7 +174,7 @@ def test_commits_come_about_once_a_second(working: Working) -> None:
 
 @pytest.mark.long
 def test_a_long_run_is_published_on_the_way(working: Working) -> None:
-    """Readers see news every few seconds, not only at the end."""
+    """A long run publishes every few seconds, not only at its end."""
     seen: list[int] = []
 
     def look(window: Window) -> None:
@@ -201,7 +205,7 @@ def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
 
 @pytest.mark.parametrize("error", [QuotaExhausted, NeedsPerson, HostDown, TokenRejected])
 def test_some_errors_stop_at_once(working: Working, error: type[WeChatError]) -> None:
-    """What is left is not asked, and has the same reason."""
+    """Some errors stop the pool at once; windows not requested get the same error."""
     client = Acting(failing(8, error=error))
     pool = working.pool(client)
     pool.run(windows(9, 8, 7, 6))
@@ -215,7 +219,10 @@ def test_some_errors_stop_at_once(working: Working, error: type[WeChatError]) ->
     [(TryAgain, 3), (RateLimited, 3), (UnexpectedAnswer, 10), (RequestRefused, 12), (NotReady, 12)],
 )
 def test_others_stop_after_some_in_a_row(working: Working, error: type[WeChatError], tried: int) -> None:
-    """Three that used up their attempts, ten that nobody understands; what is about one label stops nothing."""
+    """Other errors stop the pool after some in a row: 3 of `TryAgain`, 10 of `UnexpectedAnswer`.
+
+    Errors about a single label never stop it.
+    """
     client = Acting(failing(*range(1, 13), error=error))
     pool = working.pool(client)
     pool.run(windows(*range(1, 13)))
@@ -226,7 +233,7 @@ def test_others_stop_after_some_in_a_row(working: Working, error: type[WeChatErr
 
 
 def test_a_success_ends_the_row(working: Working) -> None:
-    """Two failures, a success, two failures: nothing stops."""
+    """A success between failures resets the count."""
     client = Acting(failing(1, 2, 4, 5))
     working.pool(client).run(windows(1, 2, 3, 4, 5, 6))
 
@@ -234,7 +241,7 @@ def test_a_success_ends_the_row(working: Working) -> None:
 
 
 def test_all_workers_stop(working: Working) -> None:
-    """The calls in flight end; no worker begins another."""
+    """Once the pool stops, calls in flight end, and no worker starts another."""
     client = Acting(lambda window: (time.sleep(0.1), failing(*range(1, 24), error=NeedsPerson)(window)))  # type: ignore[arg-type]
     pool = working.pool(client, concurrency=4)
     pool.run(windows(*range(1, 24)))
@@ -244,7 +251,7 @@ def test_all_workers_stop(working: Working) -> None:
 
 
 def test_a_budget_counts_attempts(working: Working) -> None:
-    """Each attempt costs quota, not only each window; the one that would be too many is not made."""
+    """The budget counts attempts, each of which uses quota, and none is made beyond it."""
     client = Acting(attempts=2)
     pool = working.pool(client, budget=5)
     pool.run(windows(9, 8, 7, 6))
@@ -255,7 +262,7 @@ def test_a_budget_counts_attempts(working: Working) -> None:
 
 
 def test_no_budget_is_no_call(working: Working) -> None:
-    """Nothing is left, or somebody else used up more than that."""
+    """A budget of 0 or less allows no call."""
     for budget in (0, -3):
         client = Acting()
         pool = working.pool(client, budget=budget)
@@ -265,7 +272,7 @@ def test_no_budget_is_no_call(working: Working) -> None:
 
 
 def test_a_halt_ends_the_run(working: Working) -> None:
-    """Set from outside while calls are in flight: they end and are kept, no other begins."""
+    """When `stop_event` is set, calls in flight end and are stored, and no other starts."""
     client = Acting(lambda window: working.stop_event.set())
     pool = working.pool(client)
     pool.run(windows(9, 8, 7))
@@ -280,7 +287,10 @@ def test_a_halt_ends_the_run(working: Working) -> None:
 
 
 def test_the_rest_of_a_window_that_is_not_ready_is_asked(working: Working) -> None:
-    """Without its newest label, and before everything else; with the look-back, as far as it reaches."""
+    """The rest of a window that isn't ready is requested next, without its newest label.
+
+    It keeps the window's look-back.
+    """
     asked: list[Window] = []
 
     def refuse_yesterday(window: Window) -> None:
@@ -295,7 +305,10 @@ def test_the_rest_of_a_window_that_is_not_ready_is_asked(working: Working) -> No
 
 
 def test_figures_that_are_late_keep_no_older_ones_back(working: Working) -> None:
-    """In the afternoon, and for some days, 61503 may still be about the newest label alone, or the newest two."""
+    """61503 for recent labels may concern the newest one or two only, so older ones are requested without them.
+
+    This holds for seven days after noon of the newest label's due day.
+    """
     client = Acting(failing(22, 23, error=NotReady))
     pool = working.pool(client, endpoint=MESSAGES)
     pool.run([window(20, 21, 22, 23)])
@@ -305,7 +318,10 @@ def test_figures_that_are_late_keep_no_older_ones_back(working: Working) -> None
 
 
 def test_a_window_of_older_labels_that_is_not_ready_fails_as_a_whole(working: Working) -> None:
-    """After a week nobody is late: label by label a history would cost as many calls as it has days."""
+    """A window older than a week fails as a whole on 61503.
+
+    Label by label, a history would cost as many calls as it has days.
+    """
     client = Acting(failing(16, error=NotReady))
     pool = working.pool(client, endpoint=MESSAGES)
     pool.run([window(15, 16)])
@@ -318,7 +334,7 @@ def test_a_window_of_older_labels_that_is_not_ready_fails_as_a_whole(working: Wo
 
 
 def test_answers_that_could_not_be_stored_are_stored_with_the_last_ones(working: Working) -> None:
-    """Somebody holds the writer's file: the run ends with an error that says so, but no paid answer is lost."""
+    """If another process holds the file, the run fails, but its answers are stored once the file is free."""
     working.ledger()
     with running(HOLD, working.warehouse.writer) as holder:
 
@@ -337,13 +353,13 @@ def test_answers_that_could_not_be_stored_are_stored_with_the_last_ones(working:
 
 
 class Interrupted(Warehouse):
-    """Files on which Ctrl-C comes between a commit and everything that follows it, once."""
+    """A warehouse whose first commit is followed by a KeyboardInterrupt."""
 
     committed = 0
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """As ever, with the interruption after the commit."""
+        """Commit, then raise the interruption once."""
         with super().writing() as con:
             yield con
         self.committed += 1
@@ -352,7 +368,7 @@ class Interrupted(Warehouse):
 
 
 def test_an_interruption_right_after_a_commit_stores_nothing_twice(working: Working) -> None:
-    """Nobody knew yet that the answers were in the ledger; those in flight are kept with no other."""
+    """An interruption just after a commit stores no answer twice, and loses none that was in flight."""
     working.ledger()
     files = Interrupted(working.warehouse.database, timeout=1)
     with pytest.raises(KeyboardInterrupt):
@@ -364,7 +380,7 @@ def test_an_interruption_right_after_a_commit_stores_nothing_twice(working: Work
 
 
 def test_a_fault_of_the_program_leaves_its_place_in_the_log(working: Working, caplog: pytest.LogCaptureFixture) -> None:
-    """Where it came from, so that it can be reported, and nothing of its text: who knows what that holds."""
+    """A bug's location is logged for a report, but not its text, which may hold secrets."""
 
     def fail(window: Window) -> None:
         raise KeyError(str(window.end) * 2)
@@ -379,7 +395,7 @@ def test_a_fault_of_the_program_leaves_its_place_in_the_log(working: Working, ca
 
 
 def test_an_unforeseen_error_ends_the_run_with_a_reason(working: Working) -> None:
-    """A fault of this program: no label without a reason, no thread left, no endless wait."""
+    """An unforeseen error ends the run with a reason for each label, and leaves no thread waiting."""
 
     def fail(window: Window) -> None:
         if window.end.day == 8:

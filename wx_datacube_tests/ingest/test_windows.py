@@ -1,4 +1,8 @@
-"""Windows: every label once, no window too long, as few as an exhaustive search finds, widened for free only."""
+"""Windows: each label is in one window, none is too long, their number is minimal, and widening costs nothing.
+
+Add a test here when an endpoint limits what one call may cover. An exhaustive search checks that the number of
+windows is minimal. Which labels are requested, and in which order calls are made, is in `test_ingest.py`.
+"""
 
 import datetime as dt
 from dataclasses import replace
@@ -24,25 +28,25 @@ CALLS_FOR_HISTORY = {
     "getupstreammsgdistweek": 125,
     "getupstreammsgdistmonth": 131,
 }
-"""Rule 2 of the design, for a history without a silent day; 14,664 calls one by one."""
+"""Calls for a history with messages on every day (rule 2 of the design); one call per label would make 14,664."""
 
 SPANS = st.sampled_from([1, 7, 15, 30])
 PERIODS = st.sampled_from(Period)
 
 
 def days(*numbers: int) -> list[dt.date]:
-    """Days of November 2026 by their number."""
+    """Return days of November 2026 by number."""
     return [dt.date(2026, 11, 1) + (number - 1) * DAY for number in numbers]
 
 
 def an_endpoint(period: Period, span: int) -> Endpoint:
-    """An endpoint of any period and span."""
+    """Return an endpoint of any period and span."""
     return replace(MESSAGES, period=period, max_span_days=span)
 
 
 @st.composite
 def labels(draw: st.DrawFn, period: Period, most: int) -> list[dt.date]:
-    """Distinct labels of a period, in any order, crowded enough that windows can hold several."""
+    """Draw distinct labels of a period in any order, dense enough that windows can hold several."""
     reach = {Period.DAY: 60, Period.WEEK: 150, Period.MONTH: 500}[period]
     numbers = draw(st.lists(st.integers(0, reach), max_size=most))
     return list(dict.fromkeys(label_of(dt.date(2019, 12, 2) + number * DAY, period) for number in numbers))
@@ -50,7 +54,7 @@ def labels(draw: st.DrawFn, period: Period, most: int) -> list[dt.date]:
 
 @lru_cache(100_000)
 def fewest(left: tuple[dt.date, ...], span: int) -> int:
-    """The least number of windows over sorted labels: every place where the first window may begin is tried."""
+    """Return the least number of windows over sorted labels, trying every begin of the first window."""
     if not left:
         return 0
     ends = {left[0] - back * DAY + (span - 1) * DAY for back in range(span)}
@@ -59,7 +63,7 @@ def fewest(left: tuple[dt.date, ...], span: int) -> int:
 
 @given(st.data(), PERIODS, SPANS)
 def test_windows_are_counted_without_their_labels(data: st.DataObject, period: Period, span: int) -> None:
-    """From the gaps alone, as `status` does, there are as many as are planned."""
+    """Counting windows from the gaps alone, as `status` does, gives the number that is planned."""
     endpoint, asked = an_endpoint(period, span), sorted(data.draw(labels(period, 40)))
     due = due_labels(period, asked[0], dt.date(2026, 11, 24)) if asked else []
 
@@ -68,7 +72,7 @@ def test_windows_are_counted_without_their_labels(data: st.DataObject, period: P
 
 @given(st.data(), PERIODS, SPANS)
 def test_windows_cover_every_label_exactly_once(data: st.DataObject, period: Period, span: int) -> None:
-    """Each label asked for is in `asked` of one window, and within the days of that window alone."""
+    """Each wanted label is in `asked` of one window, and within the dates of that window only."""
     wanted, stored = data.draw(labels(period, 40)), data.draw(labels(period, 40))
     windows = plan_windows(an_endpoint(period, span), wanted, stored)
 
@@ -81,7 +85,7 @@ def test_windows_cover_every_label_exactly_once(data: st.DataObject, period: Per
 def test_no_window_is_longer_than_its_endpoint_allows(
     data: st.DataObject, period: Period, span: int, one_label: bool
 ) -> None:
-    """`end - begin < span`, widened or not; begin, end and all that is asked lie in this order."""
+    """`end - begin < span`, widened or not, and begin, asked labels and end are in this order."""
     wanted, stored = data.draw(labels(period, 40)), data.draw(labels(period, 40))
     for window in plan_windows(an_endpoint(period, span), wanted, stored, one_label=one_label):
         assert (window.end - window.begin).days < (1 if one_label else span)
@@ -93,7 +97,7 @@ def test_no_window_is_longer_than_its_endpoint_allows(
 def test_their_number_is_the_least_that_an_exhaustive_search_finds(
     data: st.DataObject, period: Period, span: int
 ) -> None:
-    """No way of laying windows over a few labels needs fewer."""
+    """No other set of windows over a few labels is smaller."""
     wanted = data.draw(labels(period, 9))
 
     assert len(plan_windows(an_endpoint(period, span), wanted, ())) == fewest(tuple(sorted(wanted)), span)
@@ -101,7 +105,7 @@ def test_their_number_is_the_least_that_an_exhaustive_search_finds(
 
 @given(st.data(), PERIODS, SPANS)
 def test_widening_adds_stored_labels_only_and_costs_nothing(data: st.DataObject, period: Period, span: int) -> None:
-    """Before the oldest label asked for come stored labels without a gap, up to the span or the first unknown one."""
+    """Widening adds the stored labels just before the oldest asked one, up to the span or a gap."""
     endpoint = an_endpoint(period, span)
     wanted, stored = data.draw(labels(period, 30)), data.draw(labels(period, 60))
     bare, widened = plan_windows(endpoint, wanted), plan_windows(endpoint, wanted, stored)
@@ -116,7 +120,7 @@ def test_widening_adds_stored_labels_only_and_costs_nothing(data: st.DataObject,
 
 @given(st.data(), PERIODS, SPANS)
 def test_the_newest_labels_come_first(data: st.DataObject, period: Period, span: int) -> None:
-    """What people look at arrives first."""
+    """Windows are planned newest first, as people look at the newest figures."""
     ends = [window.end for window in plan_windows(an_endpoint(period, span), data.draw(labels(period, 40)))]
 
     assert ends == sorted(ends, reverse=True)
@@ -124,7 +128,7 @@ def test_the_newest_labels_come_first(data: st.DataObject, period: Period, span:
 
 @given(st.data(), PERIODS, SPANS)
 def test_one_label_a_call_where_wechat_insists(data: st.DataObject, period: Period, span: int) -> None:
-    """The form that every edition of WeChat's page allows: begin and end are the label, nothing is added."""
+    """With `one_label` each window is one label, which every edition of WeChat's page allows."""
     wanted, stored = data.draw(labels(period, 20)), data.draw(labels(period, 20))
     windows = plan_windows(an_endpoint(period, span), wanted, stored, one_label=True)
 
@@ -134,7 +138,7 @@ def test_one_label_a_call_where_wechat_insists(data: st.DataObject, period: Peri
 
 @pytest.mark.parametrize(("begin", "end", "one"), [(3, 3, True), (2, 3, False)])
 def test_a_window_of_several_days_does_not_hold_one_label(begin: int, end: int, one: bool) -> None:
-    """By this `ingest` finds the windows that are tried label by label; equal days are enough, whoever made them."""
+    """A window holds one label if its begin equals its end; `ingest` probes with windows that hold more."""
     first, last = days(begin, end)
 
     assert Window(first, last, (last,)).holds_one_label() is one
@@ -142,14 +146,14 @@ def test_a_window_of_several_days_does_not_hold_one_label(begin: int, end: int, 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 def test_the_whole_history_takes_the_calls_of_the_design(endpoint: Endpoint) -> None:
-    """2014-12-01 to 2026-11-23 without a silent day: the exact number of calls, endpoint by endpoint."""
+    """2014-12-01 to 2026-11-23, with messages on every day, takes the design's number of calls per endpoint."""
     start, today = map(dt.date.fromisoformat, HISTORY)
 
     assert len(plan_windows(endpoint, due_labels(endpoint.period, start, today))) == CALLS_FOR_HISTORY[endpoint.name]
 
 
 def test_the_whole_history_takes_5806_calls_for_14664_labels() -> None:
-    """The sum over the seven endpoints, against one call a label."""
+    """The seven endpoints together take 5,806 calls, instead of one per label."""
     start, today = map(dt.date.fromisoformat, HISTORY)
 
     assert sum(len(due_labels(endpoint.period, start, today)) for endpoint in ENDPOINTS) == 14_664
@@ -158,7 +162,7 @@ def test_the_whole_history_takes_5806_calls_for_14664_labels() -> None:
 
 @pytest.mark.parametrize(("name", "labels_seen"), [("getupstreammsg", 7), ("getupstreammsgdist", 15)])
 def test_yesterday_brings_a_look_back(name: str, labels_seen: int) -> None:
-    """With all days before stored, yesterday's call shows seven days of messages, and fifteen of the distribution."""
+    """If all earlier days are stored, yesterday's call covers 7 days of messages and 15 of the distribution."""
     known = due_labels(Period.DAY, HISTORY_START, dt.date(2026, 11, 23))
     (window,) = plan_windows(BY_NAME[name], [dt.date(2026, 11, 23)], known)
 
@@ -167,7 +171,7 @@ def test_yesterday_brings_a_look_back(name: str, labels_seen: int) -> None:
 
 
 def test_a_week_brings_five_mondays() -> None:
-    """Thirty days hold five Mondays: four older weeks come along with the newest."""
+    """Thirty days hold five Mondays, so the newest week's call covers four older weeks too."""
     known = due_labels(Period.WEEK, HISTORY_START, dt.date(2026, 11, 16))
     (window,) = plan_windows(BY_NAME["getupstreammsgweek"], [dt.date(2026, 11, 16)], known)
 
@@ -175,7 +179,7 @@ def test_a_week_brings_five_mondays() -> None:
 
 
 def test_months_come_two_at_a_time_only_over_february() -> None:
-    """Thirty days reach from one 1st to the next only where a month has no more than 29."""
+    """Two months fit into 30 days only if the first has at most 29 days."""
     leap, common = ([dt.date(year, 2, 1), dt.date(year, 3, 1)] for year in (2024, 2026))
     ordinary = [dt.date(2026, 4, 1), dt.date(2026, 5, 1)]
     month = BY_NAME["getupstreammsgmonth"]
@@ -184,24 +188,24 @@ def test_months_come_two_at_a_time_only_over_february() -> None:
 
 
 def test_a_gap_is_not_widened_across() -> None:
-    """Days 1 to 3 are stored, 4 is not: the call for 6 begins with 5, which is."""
+    """A window isn't widened across a label that isn't stored."""
     (window,) = plan_windows(MESSAGES, days(6), days(1, 2, 3, 5))
 
     assert [window.begin, window.end] == days(5, 6)
 
 
 def test_nothing_before_the_first_stored_label_is_touched() -> None:
-    """The start of history is never passed, since nothing before it can be stored."""
+    """A window isn't widened before the start of history, as nothing before it is stored."""
     (window,) = plan_windows(MESSAGES, [HISTORY_START + DAY], [HISTORY_START])
 
     assert window.begin == HISTORY_START
 
 
 def test_a_label_asked_for_twice_is_asked_once() -> None:
-    """Doubles among the labels make no second call."""
+    """Duplicate labels are requested once."""
     assert plan_windows(MESSAGES, [*days(3, 2), *days(2, 3)]) == [Window(*days(2, 3), tuple(days(2, 3)))]
 
 
 def test_no_labels_need_no_call() -> None:
-    """Nothing to ask, no window."""
+    """Without labels there is no window."""
     assert plan_windows(MESSAGES, [], days(1, 2)) == []

@@ -1,4 +1,4 @@
-"""Accounts: which lines of `.env` follow from a renaming or a removal, in the words that a person copies."""
+"""Accounts: the changes to `.env` that a renaming or a removal requires, in text that a person can copy."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ LINES = {
 
 
 def settings(folder: Path, accounts: tuple[Account, ...]) -> Settings:
-    """Settings whose `.env` holds some of the accounts' own variables."""
+    """Return settings whose `.env` sets some of the accounts' own variables."""
     (folder / ".env").write_text(LINES[accounts])
     return Settings(folder, folder / "figures.duckdb", accounts=accounts, dotenv=folder / ".env")
 
@@ -46,12 +46,12 @@ def settings(folder: Path, accounts: tuple[Account, ...]) -> Settings:
     ids=["the only one", "one of several", "one that is not configured"],
 )
 def test_after_a_renaming_variables_follow(tmp_path: Path, accounts: tuple[Account, ...], old: str, said: str) -> None:
-    """Those that hold something are named, with what they become."""
+    """After a renaming the message names each variable that is set, with its new name."""
     assert after_renaming(settings(tmp_path, accounts), old, "paper") == said
 
 
 def test_where_the_settings_have_the_new_name_nothing_follows(tmp_path: Path) -> None:
-    """Who changes `.env` first is not told to change it."""
+    """If `.env` has the new name already, the message doesn't ask to change it."""
     assert after_renaming(settings(tmp_path, SEVERAL), "club", "news") == "The settings name news already."
 
 
@@ -66,12 +66,12 @@ def test_where_the_settings_have_the_new_name_nothing_follows(tmp_path: Path) ->
 def test_a_removed_account_would_be_brought_in_anew(
     tmp_path: Path, accounts: tuple[Account, ...], name: str, lines: str
 ) -> None:
-    """Unless its lines go."""
+    """After a removal the message lists the lines of `.env` to delete, or the next run fetches the account again."""
     said = after_removal(settings(tmp_path, accounts), name)
     assert said == f"Take out of .env, or the next run brings everything in anew: {lines}"
 
 
 def test_of_an_account_that_is_not_configured_no_line_goes(tmp_path: Path) -> None:
-    """It was taken out before."""
+    """For an account that isn't configured no line of `.env` has to be deleted."""
     said = after_removal(settings(tmp_path, SEVERAL), "club")
     assert said == "club is not configured: nothing is to be changed in .env."

@@ -1,4 +1,8 @@
-"""Backfill: everything that is to do and nothing else, in the order in which people want it, and an honest end."""
+"""Backfill: it fetches everything pending and nothing else, newest first, and reports how it ended.
+
+Add a test here for a rule about order, refresh, replay or exit codes. Tests that need real processes belong in
+`end_to_end`.
+"""
 
 import datetime as dt
 import time
@@ -40,51 +44,51 @@ DAILY = (DAYS, SENDERS, HOURS)
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """A fresh project and instance."""
+    """Provide a fresh project and instance."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
 def emulated(it: DagsterEnv) -> Iterator[Emulated]:
-    """An account with silent days, which the project is configured for."""
+    """Configure the project for an account with silent days."""
     with wechat(silent_share=0.2, seed=5) as running:
         it.use(running, START=START)
         yield running
 
 
 def backfill(it: DagsterEnv, **scope: object) -> Backfill:
-    """A backfill of ten days of March 2024, unless `scope` says otherwise."""
+    """Return a backfill of ten days of March 2024, unless `scope` differs."""
     given = {"start": START, "end": END, "endpoints": DAILY} | scope
     return backfill_in(it.instance, it, Scope(**given))  # type: ignore[arg-type]
 
 
 def backfill_in(instance: dg.DagsterInstance, it: DagsterEnv, scope: Scope) -> Backfill:
-    """A backfill with its runs in this process, in an instance in memory; `run_backfill` has a process for them."""
+    """Return a backfill whose Dagster runs are in this process; `run_backfill` uses another process for them."""
     settings, account, now = it.settings, it.settings.account(), beijing_now()
     runs = DagsterRuns(instance, settings, account, scope, now)
     return Backfill(runs, Ingest.of(settings, account), scope, now, RecordingListener())
 
 
 def fetching(it: DagsterEnv, **scope: object) -> Backfill:
-    """The same without Dagster's runs."""
+    """Return the same backfill without Dagster runs."""
     given = {"start": START, "end": END, "endpoints": DAILY} | scope
     return it.fetching(Scope(**given))  # type: ignore[arg-type]
 
 
 def told(done: Backfill) -> RecordingListener:
-    """What a backfill told."""
+    """Return the listener that recorded a backfill."""
     assert isinstance(done.watch, RecordingListener)
     return done.watch
 
 
 def asked(emulated: Emulated) -> int:
-    """The statistics calls so far."""
+    """Return the number of statistics calls so far."""
     return len(emulated.control.statistics_calls())
 
 
 def test_everything_due_is_there_and_materialized(it: DagsterEnv, emulated: Emulated) -> None:
-    """Each label of each endpoint is landed, empty or implied, and a partition of Dagster's; the plan held."""
+    """Every due label is landed, empty or implied, and materialized; the plan was enough."""
     done = backfill(it, endpoints=ENDPOINTS)
     states = done.run()
 
@@ -98,7 +102,7 @@ def test_everything_due_is_there_and_materialized(it: DagsterEnv, emulated: Emul
 
 
 def test_the_same_again_does_nothing(it: DagsterEnv, emulated: Emulated) -> None:
-    """No call and no run for what is there."""
+    """The same backfill again makes no call and no run."""
     backfill(it).run()
     calls, runs = asked(emulated), it.instance.get_runs_count()
 
@@ -112,7 +116,7 @@ def test_the_same_again_does_nothing(it: DagsterEnv, emulated: Emulated) -> None
 def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A disk that isn't mounted would have everything paid once more without a word; `doctor` says it, too."""
+    """`backfill` and `doctor` warn if Dagster knows more partitions than the file holds, as with an unmounted disk."""
     with project_instance(it.folder) as instance:
         backfill_in(instance, it, Scope(START, END, [DAYS, SENDERS])).run()
         it.use(emulated, START=START, DATABASE="elsewhere/figures.duckdb")
@@ -131,7 +135,7 @@ def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
 def test_keys_with_a_prefix_are_materialized_under_it(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In other people's projects: under each prefix of Dagster's history, and under none if it has only others."""
+    """A backfill materializes under each key prefix in Dagster's history, and under no other key."""
     keys = [dg.AssetKey([*prefix, "default", DAYS.name]) for prefix in (["wechat"], ["a", "b"])]
     with project_instance(it.folder) as instance:
         for key in keys:
@@ -152,7 +156,7 @@ def test_keys_with_a_prefix_are_materialized_under_it(
 def test_another_start_is_seen_by_readers_though_nothing_is_to_do(
     it: DagsterEnv, emulated: Emulated, start: dt.date
 ) -> None:
-    """`coverage` and `status` say the same of the same history, also where all that is asked for is there."""
+    """A changed WX_DATACUBE_START reaches `coverage` and `status` even if nothing is pending."""
     fetching(it).run()
     calls = asked(emulated)
     it.use(emulated, START=start)
@@ -165,7 +169,7 @@ def test_another_start_is_seen_by_readers_though_nothing_is_to_do(
 
 
 def test_the_newest_comes_first_and_hours_last(it: DagsterEnv, emulated: Emulated) -> None:
-    """One call of each endpoint before anything older; the cheap endpoints before the hours."""
+    """Each endpoint makes its newest call before any older one; then the cheap endpoints go before the hours."""
     emulated.control.set(silent_share=0)
     it.configure(API_URL=emulated.api_url, APPID=emulated.appid, SECRET=emulated.secret, START=START, CONCURRENCY=1)
     fetching(it, end=dt.date(2024, 4, 5), endpoints=ENDPOINTS).run()
@@ -180,24 +184,24 @@ def test_the_newest_comes_first_and_hours_last(it: DagsterEnv, emulated: Emulate
 
 
 def test_fetching_does_not_wait_for_dagster(it: DagsterEnv, emulated: Emulated) -> None:
-    """However long that takes; then there is one run for all that has landed of an endpoint."""
+    """Fetching goes on while Dagster is slow; then one run per endpoint materializes everything fetched so far."""
     done = backfill(it)
 
     @dataclass
     class Slow:
-        """Dagster's side, which wakes up when everything is fetched."""
+        """Dagster's side, which blocks until everything is fetched."""
 
         runs: Runs
 
         def backlog(self) -> Backlog:
-            """Only then."""
+            """Wait until everything is fetched."""
             while len({report.endpoint for report in done.reports if report.labels[0].label == START}) < len(DAILY):
                 time.sleep(0.05)
             time.sleep(0.2)
             return self.runs.backlog()
 
         def materialize(self, landed: Batch) -> Iterator[Run]:
-            """As ever."""
+            """Delegate to the real runs."""
             return self.runs.materialize(landed)
 
     done.runs = Slow(done.runs)
@@ -209,7 +213,7 @@ def test_fetching_does_not_wait_for_dagster(it: DagsterEnv, emulated: Emulated) 
 
 
 def test_silent_days_are_not_asked_for_their_hours(it: DagsterEnv, emulated: Emulated) -> None:
-    """Days are asked before what a silent one makes superfluous."""
+    """Days are requested first, so that hours of silent days are not requested."""
     states = fetching(it).run()
     silent = [label for label, state in states[DAYS].items() if state is State.EMPTY]
 
@@ -222,7 +226,7 @@ def test_silent_days_are_not_asked_for_their_hours(it: DagsterEnv, emulated: Emu
 def test_hours_of_days_that_could_not_be_asked_wait_for_them(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The days may be silent: their hours and distributions are not asked before that is known."""
+    """Hours and distributions wait until it is known whether their day is silent."""
     emulated.control.set_quota(1, DAYS.name)
 
     code, _ = ended(it, capsys)
@@ -239,7 +243,7 @@ def test_hours_of_days_that_could_not_be_asked_wait_for_them(
 
 @pytest.mark.parametrize("denied", [[DAYS.name], [HOURS.name], [WEEKS.name], ["*"]], ids=lambda denied: denied[0])
 def test_an_endpoint_that_is_not_granted_costs_one_call(it: DagsterEnv, emulated: Emulated, denied: list[str]) -> None:
-    """Its newest labels show it; for the older ones no call is made, nor for what hangs on days that failed."""
+    """A refused endpoint makes one call, and none for older labels or for endpoints that depend on failed days."""
     emulated.control.set(denied=denied, silent_share=0)
     done = fetching(it, end=dt.date(2024, 5, 12), endpoints=ENDPOINTS)
     done.run()
@@ -256,7 +260,7 @@ def test_an_endpoint_that_is_not_granted_costs_one_call(it: DagsterEnv, emulated
 
 
 def test_what_is_not_asked_because_of_days_says_nothing_of_the_host(it: DagsterEnv, emulated: Emulated) -> None:
-    """WeChat is busy where days are asked for, and nowhere else: weeks and months land."""
+    """If only calls for days fail, weeks and months still land: skipped dependent calls aren't host failures."""
     emulated.control.set(silent_share=0, faults=[f"{DAYS.name}=-1"])
     done = fetching(it, start=dt.date(2024, 3, 31), end=dt.date(2024, 4, 1), endpoints=ENDPOINTS)
     states = done.run()
@@ -270,7 +274,7 @@ _HANG_ON_DAYS = {endpoint.name for endpoint in ENDPOINTS if endpoint.implied_by_
 
 
 def test_an_interrupted_refresh_is_materialized_as_a_whole(it: DagsterEnv, emulated: Emulated) -> None:
-    """Also what had been asked again before the interruption, which Dagster had no time for."""
+    """After an interrupted refresh the next one also materializes what was refreshed before the interruption."""
     fetching(it, endpoints=[HOURS]).run()
     ingest = Ingest.of(it.settings, it.settings.account())
     again = ingest.begin_refresh({HOURS: labels(HOURS, START, END)}, START, END)[HOURS]
@@ -286,7 +290,7 @@ def test_an_interrupted_refresh_is_materialized_as_a_whole(it: DagsterEnv, emula
 
 
 def test_only_what_is_wanted_is_done(it: DagsterEnv, emulated: Emulated) -> None:
-    """Endpoints and dates as given; weeks and months by their label."""
+    """A backfill covers only the given endpoints and dates; weeks and months are selected by label."""
     states = backfill(it, endpoints=[SENDERS]).run()
 
     assert list(states) == [SENDERS]
@@ -295,7 +299,7 @@ def test_only_what_is_wanted_is_done(it: DagsterEnv, emulated: Emulated) -> None
 
 
 def test_what_is_stored_and_not_materialized_costs_no_call(it: DagsterEnv, emulated: Emulated) -> None:
-    """A Dagster history that was lost is made again from the file."""
+    """A lost Dagster history is restored from the file without calls."""
     backfill(it).run()
     calls = asked(emulated)
 
@@ -306,7 +310,7 @@ def test_what_is_stored_and_not_materialized_costs_no_call(it: DagsterEnv, emula
 
 
 def test_a_refresh_asks_for_everything_again(it: DagsterEnv, emulated: Emulated) -> None:
-    """What WeChat changed since lands, and is materialized anew; the runs say that they were a refresh."""
+    """A refresh stores and materializes what WeChat changed, and its runs have the reason `refresh`."""
     backfill(it).run()
     calls = asked(emulated)
     restated = emulated.control.restate(END, delta=777)
@@ -323,7 +327,7 @@ def test_a_refresh_asks_for_everything_again(it: DagsterEnv, emulated: Emulated)
 def test_replay_rebuilds_the_same_tables(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From what the ledger holds, without a call."""
+    """A replay rebuilds the same tables from the ledger, without a call."""
     fetching(it).run()
     tables = [f"FROM datacube.{name} ORDER BY ALL" for name in (*BY_NAME, "coverage", "revisions", "rejected_rows")]
     with it.warehouse.reading() as con:
@@ -339,7 +343,7 @@ def test_replay_rebuilds_the_same_tables(
 def test_replay_sets_apart_what_can_not_be_read(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The rest is replayed; it says which calls were left out, and the next backfill asks for their days again."""
+    """A replay skips and names unreadable calls, and the next backfill requests their days again."""
     fetching(it, endpoints=[HOURS]).run()
     calls = asked(emulated)
     with it.warehouse.writing() as con:
@@ -360,11 +364,11 @@ def test_replay_sets_apart_what_can_not_be_read(
     assert sorted(row[:-1] for row in again) == sorted(row[:-1] for row in before)
 
 
-# --- how it ends, as the command says it ------------------------------------------------------------------------
+# --- exit codes and messages ------------------------------------------------------------------------------------
 
 
 def ended(it: DagsterEnv, capsys: pytest.CaptureFixture[str], **scope: object) -> tuple[int, str]:
-    """Exit code and stderr of the command, in the project's own instance."""
+    """Return exit code and stderr of the command, in the project's own instance."""
     given = {"start": START, "end": END, "endpoints": DAILY} | scope
     settings = it.settings
     capsys.readouterr()
@@ -375,7 +379,7 @@ def ended(it: DagsterEnv, capsys: pytest.CaptureFixture[str], **scope: object) -
 def test_it_says_when_the_first_message_was(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An account that was silent at first: which WX_DATACUBE_START saves the rest; with it nothing more is asked."""
+    """For an account that was silent at first, the output suggests a WX_DATACUBE_START; it causes no further call."""
     emulated.control.set(silent_share=1)
     emulated.control.restate(dt.date(2024, 3, 5), delta=7)
     settings = it.settings
@@ -395,7 +399,7 @@ def test_it_says_when_the_first_message_was(
 def test_a_refresh_that_the_quota_stops_ends_with_3(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Everything is stored, yet not everything was asked again: that is not 0."""
+    """A refresh that the quota stops exits with 3, although every label is stored."""
     ended(it, capsys, endpoints=[DAYS])
     emulated.control.set_quota(emulated.control.used(DAYS.name) + 1, DAYS.name)
 
@@ -409,7 +413,7 @@ def test_a_refresh_that_the_quota_stops_ends_with_3(
 def test_a_refresh_of_several_days_goes_on_where_it_stopped(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same command, day after day, asks for each label once; then it is done, and a next one begins anew."""
+    """The same command on the following days refreshes each label once; after it is done, the next one starts over."""
     ended(it, capsys, endpoints=[HOURS])
     first = emulated.control.used(HOURS.name)
     emulated.control.set_quota(first + 4, HOURS.name)
@@ -437,7 +441,7 @@ def test_a_refresh_of_several_days_goes_on_where_it_stopped(
 def test_what_needs_a_person_ends_it_with_1(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One endpoint is not granted: it says what to do about that, and the others come in."""
+    """If one endpoint isn't granted, the command says what to do and exits with 1, and the others are fetched."""
     emulated.control.set(denied=[SENDERS.name])
 
     code, said = ended(it, capsys, endpoints=[DAYS, SENDERS])
@@ -449,7 +453,7 @@ def test_what_needs_a_person_ends_it_with_1(
 
 
 def test_a_wrong_secret_is_tried_once(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a token no endpoint can be asked: it is not tried for each of them."""
+    """A refused token call isn't repeated for every endpoint."""
     emulated.control.set(whitelist=["203.0.113.7"])
 
     code, said = ended(it, capsys, endpoints=ENDPOINTS)
@@ -461,7 +465,7 @@ def test_a_wrong_secret_is_tried_once(it: DagsterEnv, emulated: Emulated, capsys
 
 
 def test_credentials_are_asked_for_only_where_something_is_missing(it: DagsterEnv, emulated: Emulated) -> None:
-    """What is stored can be materialized without any."""
+    """Credentials are required only if a label must be requested."""
     backfill(it, endpoints=[DAYS]).run()
     it.configure(START=START)
     settings = it.settings
@@ -474,7 +478,7 @@ def test_credentials_are_asked_for_only_where_something_is_missing(it: DagsterEn
 
 
 def test_a_fault_while_fetching_is_not_swallowed(it: DagsterEnv, emulated: Emulated) -> None:
-    """Fetching runs in threads of its own; what ends it ends the backfill, with its own words."""
+    """An error in a fetching thread ends the backfill with its own message."""
     done = backfill(it, endpoints=[DAYS])
     it.warehouse.publish()
     it.warehouse.database.unlink()

@@ -1,4 +1,7 @@
-"""Doctor: it names what stands in the way and what to do, and makes no more than one call an endpoint."""
+"""Doctor: it reports each problem and what to do, and makes at most one call per endpoint.
+
+Add a test here when `doctor` checks something else.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -20,28 +23,28 @@ from wx_datacube_tests.wechat_stand_in import StandIn, token
 
 DAY = dt.timedelta(days=1)
 WEEK_AGO = beijing_now().date() - 8 * DAY
-"""Since then a few labels are due."""
+"""A few labels are due since then."""
 LAST_MONTH = beijing_now().date().replace(day=1) - 7 * DAY
-"""Since then labels of every endpoint are due."""
+"""Labels of every endpoint are due since then."""
 
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """A fresh project, with nothing configured."""
+    """Provide a fresh project without any settings."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
 def emulated(it: DagsterEnv) -> Iterator[Emulated]:
-    """An ordinary account, which the project is configured for."""
+    """Configure the project for an ordinary account."""
     with wechat() as running:
         it.use(running, START="2024-03-01")
         yield running
 
 
 def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[str]]:
-    """Exit code, what is well, and what is not."""
+    """Return exit code, passed checks and failed checks."""
     capsys.readouterr()
     code = commands.run(["doctor"])
     lines = capsys.readouterr().out.splitlines()
@@ -50,7 +53,7 @@ def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[s
 
 
 def test_all_is_well(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
-    """Folder, credentials, token, each endpoint with its quota, Dagster and schedules; exit code 0."""
+    """If all checks pass, the endpoints, Dagster's instance and the schedules are listed, and the exit code is 0."""
     code, wells, ills = examined(capsys)
 
     assert (code, ills) == (0, [])
@@ -63,7 +66,7 @@ def test_all_is_well(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureF
 
 
 def test_its_calls_are_not_wasted(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
-    """At most one an endpoint, kept in the ledger, and of figures that were missing."""
+    """Doctor calls each endpoint at most once, for missing figures, and stores the responses."""
     examined(capsys)
 
     called = [call.endpoint for call in emulated.control.statistics_calls()]
@@ -77,7 +80,7 @@ def test_its_calls_are_not_wasted(it: DagsterEnv, emulated: Emulated, capsys: py
 def test_a_permission_is_seen_by_a_call(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], stored: bool
 ) -> None:
-    """An account may lose its certification after years; what has no label yet is not said to be granted."""
+    """Doctor tests permissions with calls, even if everything is stored, so it notices a lost permission."""
     it.use(emulated, START=LAST_MONTH)
     if stored:
         it.fetching(Scope()).run()
@@ -92,7 +95,7 @@ def test_a_permission_is_seen_by_a_call(
 
 
 def everything_kept(it: DagsterEnv) -> dict[str, list[tuple[object, ...]]]:
-    """All figures, with the state of each label, and how far refreshes are."""
+    """Return all figures, the state of each label, and the progress of refreshes."""
     tables = [*(endpoint.name for endpoint in ENDPOINTS), "refreshes"]
     with it.warehouse.reading() as con:
         found = {name: con.execute(f"FROM datacube.{name} ORDER BY ALL").fetchall() for name in tables}
@@ -101,7 +104,7 @@ def everything_kept(it: DagsterEnv) -> dict[str, list[tuple[object, ...]]]:
 
 
 def test_it_only_looks(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
-    """With everything stored it asks for the newest label, and an empty answer takes nothing away: no refresh."""
+    """With everything stored, doctor requests the newest label, and an empty response changes nothing."""
     emulated.control.set(silent_share=0)
     it.use(emulated, START=LAST_MONTH)
     it.fetching(Scope()).run()
@@ -121,7 +124,7 @@ def test_it_only_looks(it: DagsterEnv, emulated: Emulated, capsys: pytest.Captur
 def test_it_costs_no_progress_of_a_refresh(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One that the quota cut off goes on where it stopped, whatever was examined in between."""
+    """Doctor doesn't affect the progress of a refresh that the quota stopped."""
     emulated.control.set(silent_share=0)
     it.use(emulated, START=WEEK_AGO)
     it.fetching(Scope(endpoints=[HOURS])).run()
@@ -142,7 +145,7 @@ def test_it_costs_no_progress_of_a_refresh(
 def test_it_makes_no_file_where_nothing_is_stored(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], wrong: str
 ) -> None:
-    """So `status` has nothing to be mistaken about."""
+    """Doctor creates no database if nothing is stored, so that `status` still says so."""
     if wrong == "nothing configured":
         it.configure()
     elif wrong == "a wrong secret":
@@ -160,7 +163,7 @@ def test_it_makes_no_file_where_nothing_is_stored(
 def test_what_it_found_mended_needs_nobody_any_more(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], cause: str
 ) -> None:
-    """The trouble of a backfill too: `status` says so before anything else has run."""
+    """A successful `doctor` resolves the alerts of an earlier backfill."""
     it.use(emulated, START=WEEK_AGO)
     it.fetching(Scope()).run()
     whitelist = emulated.control.options().whitelist
@@ -182,7 +185,7 @@ def test_what_it_found_mended_needs_nobody_any_more(
 def test_a_fault_of_the_program_is_not_found_mended(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing that it looks at shows that."""
+    """Doctor doesn't resolve the alert of an unexpected error, which none of its checks covers."""
     troubles = Alerts(it.settings.database)
     it.settings.database.with_name(f"{it.settings.database.stem}.locks").mkdir(parents=True)
     troubles.note("default", Source.RUNS, [DAYS.name], alerts_of([ZeroDivisionError()], DAYS.name))
@@ -194,7 +197,7 @@ def test_a_fault_of_the_program_is_not_found_mended(
 def test_a_token_that_is_refused_costs_one_call_an_endpoint(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Another program has replaced it between two of its calls: somebody at a terminal is told so."""
+    """Doctor calls each endpoint once even if another program replaces the token in between."""
     for endpoint in ENDPOINTS:
         emulated.control.script(endpoint.name, "revoke")
 
@@ -205,7 +208,7 @@ def test_a_token_that_is_refused_costs_one_call_an_endpoint(
 def test_of_what_is_not_due_nothing_is_asked(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first month of an account's history has not ended: whether its figures are granted, nobody knows."""
+    """Doctor calls no endpoint without due labels, and doesn't say whether it is granted."""
     it.use(emulated, START=beijing_now().date())
     emulated.control.set(denied=["*"])
 
@@ -220,7 +223,7 @@ def test_of_what_is_not_due_nothing_is_asked(
 def test_it_asks_each_endpoint_once_whatever_comes(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], answer: str
 ) -> None:
-    """Somebody waits for it at a terminal, and the day's calls are for figures."""
+    """Doctor calls each endpoint once whatever the response, since a user is waiting and calls are limited."""
     for endpoint in ENDPOINTS:
         emulated.control.fault(endpoint.name, answer)
 
@@ -231,7 +234,7 @@ def test_it_asks_each_endpoint_once_whatever_comes(
 def test_an_address_that_is_not_whitelisted_is_named(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """40164: the address to enter, and that nobody must reset the AppSecret; exit code 1."""
+    """For 40164 doctor names the address to whitelist, advises against resetting the AppSecret, and exits with 1."""
     emulated.control.set(whitelist=["203.0.113.7"])
 
     code, _, ills = examined(capsys)
@@ -246,7 +249,7 @@ def test_an_address_that_is_not_whitelisted_is_named(
 def test_an_endpoint_that_is_not_granted_is_named(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """48001 of one endpoint: what certification has to do with it; the others are well."""
+    """For 48001 doctor names the endpoint and explains certification; the other endpoints pass."""
     emulated.control.set(denied=["getupstreammsgdist"])
 
     code, wells, ills = examined(capsys)
@@ -259,7 +262,7 @@ def test_an_endpoint_that_is_not_granted_is_named(
 
 
 def test_a_wrong_secret_is_told_apart(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
-    """40125: which variable to set, and not to reset the AppSecret; the secret itself is not said."""
+    """For 40125 doctor names the variable and advises against resetting the AppSecret, without showing the secret."""
     emulated.control.set(secret="f" * 32)
 
     code, _, ills = examined(capsys)
@@ -275,7 +278,7 @@ def test_a_wrong_secret_is_told_apart(it: DagsterEnv, emulated: Emulated, capsys
 def test_of_a_token_server_no_more_is_said_than_was_seen(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It gives out tokens; only WeChat's answer to a call with one shows whether they are any good."""
+    """A token server passes if it returns a token, but only a call to WeChat shows whether the token is valid."""
     with StandIn(lambda _: token("made_up_by_somebody")) as server:
         it.configure(API_URL=emulated.api_url, TOKEN_URL=server.url, START="2024-03-01")
         code, wells, ills = examined(capsys)
@@ -289,7 +292,7 @@ def test_of_a_token_server_no_more_is_said_than_was_seen(
 
 
 def test_a_used_up_quota_is_said(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is left of an endpoint's calls today: that is not well, but not a matter of permission."""
+    """A used-up quota fails the check of the endpoint, as a quota problem."""
     emulated.control.set_quota(0, "getupstreammsghour")
 
     code, _, ills = examined(capsys)
@@ -301,7 +304,7 @@ def test_a_used_up_quota_is_said(it: DagsterEnv, emulated: Emulated, capsys: pyt
 
 
 def test_with_nothing_configured_it_says_where_to_begin(it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where AppID and AppSecret are found, whom not to disturb, and where both are written; no call, exit code 1."""
+    """Without settings, doctor says where to find and to set the credentials, makes no call and exits with 1."""
     code, _, ills = examined(capsys)
 
     assert code == 1
@@ -311,7 +314,10 @@ def test_with_nothing_configured_it_says_where_to_begin(it: DagsterEnv, capsys: 
 
 
 def test_the_first_message_is_told_once_all_before_is_known(it: DagsterEnv, emulated: Emulated) -> None:
-    """With the setting that saves what is missing before it; a silent week is proof for its days."""
+    """Doctor names the first message's day once all days before it are known, and suggests WX_DATACUBE_START.
+
+    A silent week proves that its days are silent.
+    """
     emulated.control.set(silent_share=1)
     first = dt.date(2024, 3, 5)
     ingest = Ingest.of(it.settings, it.settings.account())
@@ -324,7 +330,7 @@ def test_the_first_message_is_told_once_all_before_is_known(it: DagsterEnv, emul
         return [each.text for each in found if "first message" in each.text]
 
     assert told() == []
-    assert told() == [  # the first examination asked for the week
+    assert told() == [  # the first examination requested the week
         "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls for what is before."
     ]
     ingest.fetch_missing(DAYS, [dt.date(2024, 3, 1), dt.date(2024, 3, 2)], run_id="run")
@@ -334,7 +340,7 @@ def test_the_first_message_is_told_once_all_before_is_known(it: DagsterEnv, emul
 def test_an_account_of_another_appid_is_said(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The name belongs to another AppID in this database: said once, and no call is made that could not be kept."""
+    """If the account is bound to another AppID, doctor says so once and makes no call, which it couldn't store."""
     examined(capsys)
     it.configure(API_URL=emulated.api_url, APPID="wxanother", SECRET=emulated.secret, START="2024-03-01")
     emulated.control.set(appid="wxanother")
@@ -352,7 +358,7 @@ def test_an_account_of_another_appid_is_said(
 def test_a_disk_that_is_full_is_said_once(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever was written before: no endpoint is asked for an answer that would be lost."""
+    """With a full disk doctor says so once and makes no call, whose response would be lost."""
     examined(capsys)
     made = len(emulated.control.statistics_calls())
 

@@ -1,4 +1,7 @@
-"""Heal: one command makes what a restated day left behind right again, at the fewest calls, and no check fails."""
+"""Heal: one command refreshes what a restated day left inconsistent, with the fewest calls; then all checks pass.
+
+Add a test here when another check can be healed by a refresh.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -23,33 +26,33 @@ from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, asset
 
 _LAST_MONTH = label_of(beijing_now().date().replace(day=1) - dt.timedelta(days=1), ENDPOINTS[3].period)
 DAY = _LAST_MONTH + dt.timedelta(days=13 - _LAST_MONTH.weekday())
-"""A Sunday: its week, which lies in the last month as a whole, is due."""
+"""A Sunday whose week is due and lies entirely in the last month."""
 
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """A fresh project."""
+    """Provide a fresh project."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
 def emulated(it: DagsterEnv) -> Iterator[Emulated]:
-    """An account with a month of history, which the project is configured for."""
+    """Configure the project for an account with a month of history."""
     with wechat(seed=5) as running:
         it.use(running, START=_LAST_MONTH)
         yield running
 
 
 def asked(emulated: Emulated) -> dict[str, int]:
-    """The statistics calls since this was asked last, by endpoint."""
+    """Return the statistics calls since the last call of this function, by endpoint."""
     calls = [call.endpoint for call in emulated.control.statistics_calls()]
     emulated.control.clear_calls()
     return {name: calls.count(name) for name in BY_NAME if name in calls}
 
 
 def flagged(it: DagsterEnv) -> set[str]:
-    """The checks that fail in Dagster, as `endpoint: check`."""
+    """Return the checks that fail in Dagster, as `endpoint: check`."""
     with project_instance(it.folder) as instance:
         keys = {
             dg.AssetCheckKey(asset_key(endpoint), check.name): f"{endpoint.name}: {check.name}"
@@ -69,12 +72,12 @@ def flagged(it: DagsterEnv) -> set[str]:
 def test_a_day_that_turned_out_changed_is_healed_by_one_command(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A later day's call shows it: the day is confirmed, and what was fetched before is asked once more."""
+    """If a later day's call reveals a change, `heal` confirms the day and refreshes what was fetched before."""
     before = DAY - dt.timedelta(days=1)
     it.fetching(Scope(end=DAY)).run()
     emulated.control.restate(DAY, factor=10)
     emulated.control.restate(before, factor=10)
-    it.fetching(Scope(end=DAY + dt.timedelta(days=5))).run()  # five days, and in their window two that are stored
+    it.fetching(Scope(end=DAY + dt.timedelta(days=5))).run()  # five days, whose window includes two stored ones
     judge_now(it.settings, "default")  # at 12:35
     assert f"{DAYS.name}: figures_were_not_revised" in flagged(it)
     asked(emulated)
@@ -95,7 +98,7 @@ def test_a_day_that_turned_out_changed_is_healed_by_one_command(
 def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
     it: DagsterEnv, emulated: Emulated, endpoint: Endpoint
 ) -> None:
-    """One endpoint has the old figures and the others the new ones, which their sums show."""
+    """If one endpoint was fetched before a restatement and others after, their sums differ, and `heal` fixes it."""
     it.fetching(Scope(endpoints=[endpoint])).run()
     emulated.control.restate(DAY, factor=10)
     it.fetching(Scope()).run()
@@ -106,7 +109,7 @@ def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
     assert commands.run(["heal"]) == 0
     if endpoint is not DAYS:
         assert asked(emulated) == {endpoint.name: 1}
-    else:  # which of the month's days is old its sum does not say
+    else:  # the month's sum doesn't show which day is outdated
         weeks = -(-((DAY.replace(day=28) + dt.timedelta(days=4)).replace(day=1) - _LAST_MONTH).days // 7)
         assert asked(emulated) == {each.name: weeks if each is DAYS else 1 for each in ENDPOINTS}
     assert flagged(it) == set()
@@ -119,7 +122,7 @@ def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
 
 
 def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: DagsterEnv, emulated: Emulated) -> None:
-    """Two that began at once found the same labels: who comes second makes no call for them."""
+    """If two heals start at once, the second makes no call for labels that the first refreshed."""
     wanted = {DAYS.name: frozenset({DAY})}
     it.fetching(Scope(endpoints=[DAYS])).run()
     with it.warehouse.reading() as con:
@@ -132,7 +135,7 @@ def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: DagsterEnv,
 
 
 def test_a_check_that_asking_again_does_not_heal_is_named(it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 2, with the checks that it heals."""
+    """A check that a refresh can't heal exits with 2 and lists those that it can."""
     assert commands.run(["heal", "--check", "due_labels_are_there"]) == 2
     assert "figures_were_not_revised" in capsys.readouterr().err
     assert commands.run(["heal"]) == 2
@@ -142,7 +145,7 @@ def test_a_check_that_asking_again_does_not_heal_is_named(it: DagsterEnv, capsys
 def test_it_says_first_that_a_project_folder_is_needed(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before it says what it is about to ask."""
+    """A missing project folder is reported before the planned calls."""
     it.warehouse.publish()
     it.patch.setenv("WX_DATACUBE_DATABASE", str(it.settings.database))
     (it.folder / "dagster.yaml").unlink()

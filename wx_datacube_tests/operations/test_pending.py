@@ -1,4 +1,7 @@
-"""To do: one rule for ticks and commands, and the ranges that a run each is made of."""
+"""Pending labels: one rule for ticks and commands, and the ranges that become runs.
+
+Add a test here when another rule decides what is pending.
+"""
 
 import datetime as dt
 import itertools
@@ -31,7 +34,7 @@ STATES = st.sampled_from(State)
     ],
 )
 def test_missing_labels_are_asked_and_others_materialized_once(state: State, materialized: bool, seen_to: bool) -> None:
-    """Missing is to do in any case; what is stored or implied, unless it is materialized."""
+    """A missing label is always pending; any other label only until it is materialized."""
     label = DUE[0]
 
     assert pending_labels({label: state}, [label] if materialized else []) == [label] * seen_to
@@ -39,7 +42,7 @@ def test_missing_labels_are_asked_and_others_materialized_once(state: State, mat
 
 @given(st.lists(STATES, max_size=60), st.sets(st.integers(0, 59)))
 def test_what_is_to_do_is_due_and_oldest_first(states: list[State], done: set[int]) -> None:
-    """Only due labels are seen to, in their order, whatever else is materialized."""
+    """Only due labels are pending, oldest first, whatever else is materialized."""
     known = dict(reversed(list(zip(DUE, states, strict=False))))
     found = pending_labels(known, [DUE[number] for number in done])
 
@@ -52,7 +55,7 @@ def test_what_is_to_do_is_due_and_oldest_first(states: list[State], done: set[in
 
 @given(st.sets(st.integers(0, len(DUE) - 1)), st.data())
 def test_ranges_cover_everything_and_merge_small_gaps_only(chosen: set[int], data: st.DataObject) -> None:
-    """Newest first; each label in one range; between two ranges lie at least 30 labels, within one fewer."""
+    """Ranges are newest first and at least 30 labels apart; each label is in one, and gaps within are smaller."""
     labels = [DUE[number] for number in chosen]
     states = {label: data.draw(STATES) if label in labels else State.LANDED for label in DUE}
     found = ranges(labels, states)
@@ -71,25 +74,25 @@ def test_ranges_cover_everything_and_merge_small_gaps_only(chosen: set[int], dat
 
 @pytest.mark.parametrize(("between", "count"), [(0, 1), (29, 1), (30, 2), (31, 2)])
 def test_thirty_labels_between_make_two_ranges(between: int, count: int) -> None:
-    """Fewer than 30 labels between two of them don't justify a run of their own."""
+    """A gap of 30 labels splits a range; a smaller one doesn't."""
     assert len(ranges([DUE[0], DUE[between + 1]], LANDED)) == count
 
 
 def test_a_range_says_how_much_is_to_be_asked() -> None:
-    """Labels that only have to be materialized cost no call."""
+    """A range counts the missing labels separately, since labels that only need materializing cost no call."""
     states = LANDED | {DUE[3]: State.MISSING, DUE[4]: State.MISSING}
 
     assert ranges(DUE[:6], states) == [Range(DUE[0], DUE[5], 6, 2)]
 
 
 def test_nothing_to_do_makes_no_range() -> None:
-    """No label, no run."""
+    """Without pending labels there is no range."""
     assert ranges([], LANDED) == []
     assert pending_labels({}, DUE) == []
 
 
 def test_weeks_are_counted_in_weeks() -> None:
-    """Ranges are of consecutive due labels, of whatever length: 29 weeks between are merged, as 29 days are."""
+    """Gaps are counted in labels of any length: 29 weeks are merged, as 29 days are."""
     weeks = due_labels(Period.WEEK, dt.date(2025, 1, 1), dt.date(2026, 7, 1))
     landed = dict.fromkeys(weeks, State.LANDED)
 

@@ -1,6 +1,6 @@
-"""The report: its figures against the emulator's world, its words, and what it says where there is little to draw.
+"""The report: its figures compared with the emulator's world, its texts, and what it shows if there is little data.
 
-How it looks and behaves in a browser is tested in `browser/test_report.py`.
+Tests of its look and behaviour in a browser are in `browser/test_report.py`.
 """
 
 import datetime as dt
@@ -36,7 +36,7 @@ DAYS, HOURS, SENDERS = (
 
 @pytest.fixture(scope="module")
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """An account of four months with everything that is due stored."""
+    """Provide an account of four months with everything due stored."""
     with shop(tmp_path_factory.mktemp("report"), start=FIRST, messages_per_day=60) as made:
         made.bring_everything_in()
         made.warehouse.publish()
@@ -50,19 +50,19 @@ def figures_of(
     first: dt.date | None = None,
     last: dt.date | None = None,
 ) -> Figures:
-    """The figures of `shop`."""
+    """Return the figures of `shop`."""
     with warehouse.reading() as con:
         return read_figures(con, "shop", start, now, first, last)
 
 
 def text_of(figures: Figures, language: str = "en", now: dt.datetime = TODAY) -> str:
-    """The words of a report, without the script, its data and the style."""
+    """Return the text of a report, without script, data and style."""
     made = page.render(figures, language, Path("figures.duckdb"), now)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<(script|style)>.*?</\1>", "", made)))
 
 
 def counted(world: World, first: dt.date, last: dt.date) -> Value:
-    """Distinct users and messages from one day to another, message by message."""
+    """Count distinct users and messages in a range of days, message by message."""
     sent = [message for count in range((last - first).days + 1) for message in world.messages(first + count * DAY)]
     return Value(len({message.user for message in sent}), len(sent))
 
@@ -71,7 +71,7 @@ def counted(world: World, first: dt.date, last: dt.date) -> Value:
 
 
 def test_key_figures_are_the_worlds(it: Shop) -> None:
-    """Of the last day, week and month, and of those they are compared with; users are distinct ones."""
+    """The key figures of day, week and month, and those they are compared with, match the world; users are distinct."""
     day, week, month = figures_of(it.warehouse).keys
     world = it.emulated.world
 
@@ -87,8 +87,8 @@ def test_key_figures_are_the_worlds(it: Shop) -> None:
 
 
 def test_absurd_figures_do_not_break_the_report(warehouse: Warehouse) -> None:
-    """The largest that a column holds, several of them in a week: the page is made, and so is its chart."""
-    huge, start = 2**63 - 1, dt.date(2026, 7, 1)  # by weeks, whose sums are larger
+    """The report is rendered even if figures have the largest value of their column."""
+    huge, start = 2**63 - 1, dt.date(2026, 7, 1)  # shown by week, whose sums are larger
     days = [day(1) + count * DAY for count in range(23)]
     with warehouse.writing() as con:
         for begin in days[::7]:
@@ -109,7 +109,7 @@ def test_absurd_figures_do_not_break_the_report(warehouse: Warehouse) -> None:
 
 @pytest.mark.parametrize("month", range(1, 12))
 def test_a_month_is_compared_with_the_month_before(month: int, tmp_path: Path) -> None:
-    """Whatever its length: thirty days before March lies in January."""
+    """A month is compared with the month before, whatever its length: thirty days before March is in January."""
     warehouse = years(tmp_path, start=dt.date(2025, 1, 1))
     last = dt.date(2026, month, 1) - DAY
 
@@ -123,7 +123,7 @@ def test_a_month_is_compared_with_the_month_before(month: int, tmp_path: Path) -
 
 
 def test_every_day_of_the_trend_is_the_worlds(it: Shop) -> None:
-    """Silent days are zeros, and there is no other."""
+    """The trend has exactly the days of the world; silent days are zeros."""
     found = figures_of(it.warehouse)
 
     expected = [counted(it.emulated.world, FIRST + count * DAY, FIRST + count * DAY) for count in range(115)]
@@ -132,7 +132,7 @@ def test_every_day_of_the_trend_is_the_worlds(it: Shop) -> None:
 
 
 def test_types_hours_and_senders_are_the_worlds(it: Shop) -> None:
-    """Each message once; hours are averages over the days of which hours are known."""
+    """Each message is counted once; hours are averages over the days whose hours are known."""
     found, world = figures_of(it.warehouse), it.emulated.world
     sent = [(FIRST + count * DAY, message) for count in range(115) for message in world.messages(FIRST + count * DAY)]
     names = {1: "text", 2: "image", 3: "voice", 4: "video", 6: "link"}
@@ -155,7 +155,7 @@ def test_types_hours_and_senders_are_the_worlds(it: Shop) -> None:
 
 
 def test_a_chosen_time_is_kept_to(it: Shop) -> None:
-    """`--from` and `--to`: nothing of other days is in any figure."""
+    """With `--from` and `--to`, no figure includes other days."""
     first, last = dt.date(2026, 9, 7), dt.date(2026, 9, 20)
     found = figures_of(it.warehouse, first=first, last=last)
 
@@ -173,7 +173,7 @@ def test_a_chosen_time_is_kept_to(it: Shop) -> None:
 
 @pytest.mark.parametrize("hour", [9, 15], ids=["before noon", "after noon"])
 def test_the_calendar_tells_missing_from_not_settled(hour: int, tmp_path: Path) -> None:
-    """Yesterday may still come until noon; a label of an endpoint that was never asked is missing, and named."""
+    """Yesterday is unsettled until noon; a label that was never requested is missing and named."""
     with shop(tmp_path, start=dt.date(2026, 11, 20), silent_share=0) as made:
         made.fetch_missing(DAYS, [dt.date(2026, 11, 20), dt.date(2026, 11, 21)])
         made.fetch_missing(HOURS, [dt.date(2026, 11, 20)])
@@ -193,7 +193,7 @@ def test_the_calendar_tells_missing_from_not_settled(hour: int, tmp_path: Path) 
 
 
 def test_a_bar_that_is_not_whole_is_marked(tmp_path: Path) -> None:
-    """A week at the edge of the range, or with a day that isn't stored, is not taken for one with few messages."""
+    """A bar is marked as partial if its week crosses the edge of the range or has a missing day."""
     start = dt.date(2026, 6, 3)  # a Wednesday
     found = figures_of(years(tmp_path, start=start, gap=(dt.date(2026, 7, 1), dt.date(2026, 7, 1))), start)
 
@@ -203,7 +203,7 @@ def test_a_bar_that_is_not_whole_is_marked(tmp_path: Path) -> None:
 
 
 def test_the_calendar_shows_what_was_revised_and_what_was_set_apart(tmp_path: Path) -> None:
-    """A figure that WeChat changed, and an answer with a row that can't be right."""
+    """The calendar marks a day whose figures WeChat changed and a day with a rejected row."""
     first = dt.date(2026, 11, 20)
     with shop(tmp_path, start=first, silent_share=0) as made:
         made.bring_everything_in()
@@ -228,12 +228,12 @@ def test_the_calendar_shows_what_was_revised_and_what_was_set_apart(tmp_path: Pa
     assert "Everything that is due is there." in text
 
 
-# --- in words, where there is little to draw --------------------------------------------------------------------
+# --- little or no data ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", "Nothing is stored yet"), ("zh", "还没有任何数据")])
 def test_no_data_yet(language: str, said: str, tmp_path: Path) -> None:
-    """Said in words, with the command that changes it; no chart and no script."""
+    """Without data the report says so, with the command to run, and has no chart or script."""
     made = page.render(figures_of(Warehouse(tmp_path / "none.duckdb")), language, Path("none.duckdb"), TODAY)
 
     assert said in made
@@ -243,17 +243,17 @@ def test_no_data_yet(language: str, said: str, tmp_path: Path) -> None:
 
 
 def test_one_day_of_data(tmp_path: Path) -> None:
-    """Its figures are shown; what it is compared with is not stored, and a trend needs two days."""
+    """With one day of data its figures are shown, comparisons are "not stored", and there is no trend."""
     warehouse = years(tmp_path, start=dt.date(2026, 11, 23))
     text = text_of(figures_of(warehouse, dt.date(2026, 11, 23)))
 
     assert "A trend needs two days with data." in text
-    assert text.count("not stored") == 9  # three figures against three days
+    assert text.count("not stored") == 9  # three figures, three days each
     assert "Everything that is due is there." in text
 
 
 def test_a_silent_day_is_zero_and_a_missing_one_is_not() -> None:
-    """Messages a user of nobody are zero, of something unknown unknown."""
+    """Messages per user are 0 if there are no users, and None if a value is unknown."""
     assert [Value(0, 0).per_user, Value(2, 5).per_user, Value(None, 5).per_user, Value(2).per_user] == [
         0,
         2.5,
@@ -269,7 +269,7 @@ def test_a_silent_day_is_zero_and_a_missing_one_is_not() -> None:
 
 
 def test_a_gap_of_months_is_a_gap(tmp_path: Path) -> None:
-    """Its days have no value, which is not zero; the table names it; the line breaks."""
+    """Days of a gap have no value rather than zero, and the table lists the gap."""
     gap = (dt.date(2026, 2, 3), dt.date(2026, 7, 9))
     found = figures_of(years(tmp_path, start=dt.date(2026, 1, 1), gap=gap), dt.date(2026, 1, 1))
 
@@ -280,7 +280,7 @@ def test_a_gap_of_months_is_a_gap(tmp_path: Path) -> None:
 
 
 def test_a_column_of_zeros(tmp_path: Path) -> None:
-    """Nobody wrote: said in words instead of an empty frame."""
+    """If nobody sent a message, the report says so instead of drawing empty charts."""
     with shop(tmp_path, start=dt.date(2026, 11, 1), silent_share=1) as made:
         made.bring_everything_in()
         made.warehouse.publish()
@@ -292,7 +292,7 @@ def test_a_column_of_zeros(tmp_path: Path) -> None:
 
 
 def test_a_hundred_thousand_messages_a_day(tmp_path: Path) -> None:
-    """Are written with separators, and no figure is cut."""
+    """Large figures have thousands separators and aren't truncated."""
     text = text_of(figures_of(years(tmp_path, start=dt.date(2026, 9, 1), messages=100_000), dt.date(2026, 9, 1)))
 
     assert "100,000" in text
@@ -300,7 +300,7 @@ def test_a_hundred_thousand_messages_a_day(tmp_path: Path) -> None:
 
 
 def test_an_old_file_says_so(tmp_path: Path) -> None:
-    """Whoever opens a report months after the last answer reads of which day its figures are."""
+    """The report of an outdated file says which day is the newest."""
     found = figures_of(years(tmp_path, start=dt.date(2026, 9, 1)), dt.date(2026, 9, 1), TODAY + 60 * DAY)
 
     text = text_of(found, now=TODAY + 60 * DAY)
@@ -308,14 +308,14 @@ def test_an_old_file_says_so(tmp_path: Path) -> None:
 
 
 def test_a_time_without_data_says_so(it: Shop) -> None:
-    """Before the first message, say."""
+    """For a time without data the report says so."""
     found = figures_of(it.warehouse, dt.date(2026, 1, 1), first=dt.date(2026, 2, 1), last=dt.date(2026, 2, 3))
 
     assert "Nothing is stored between 2026-02-01 and 2026-02-03." in text_of(found)
 
 
 def test_a_kind_that_wechat_adds_is_shown(tmp_path: Path) -> None:
-    """As `other`, with its code, in both languages, after the known ones."""
+    """An unknown message type is shown as `other` with its code, after the known ones, in both languages."""
     warehouse = years(tmp_path, start=dt.date(2026, 11, 1))
     with warehouse.writing() as con:
         con.execute("UPDATE datacube.getupstreammsg SET msg_type = 9 WHERE msg_type = 6")
@@ -332,13 +332,13 @@ def test_a_kind_that_wechat_adds_is_shown(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def twelve_years(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """Everything since 2014-12-01."""
+    """Provide a file with everything since 2014-12-01."""
     return years(tmp_path_factory.mktemp("years"))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_twelve_years_are_one_small_file_within_ten_seconds(language: str, twelve_years: Warehouse) -> None:
-    """At most 2.5 MB; the time is the processor's."""
+    """A report of twelve years takes less than ten seconds of processor time and 2.5 MB."""
     begun = time.process_time()
     made = page.render(figures_of(twelve_years, HISTORY_START), language, twelve_years.database, TODAY)
 
@@ -348,7 +348,7 @@ def test_twelve_years_are_one_small_file_within_ten_seconds(language: str, twelv
 
 
 def test_every_view_answers_at_once(twelve_years: Warehouse) -> None:
-    """Over twelve years, by the processor's clock: by month over everything, the newest rows, the last weeks."""
+    """Typical queries of every view over twelve years take less than 0.1 s of processor time."""
     with twelve_years.reading() as con:
         views = con.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal").fetchall()
         slow = {}
@@ -377,7 +377,7 @@ def _took(con: Any, sql: str) -> float:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_loads_nothing(language: str, it: Shop) -> None:
-    """No address to load from outside the script's own texts, and a policy that forbids it."""
+    """The page loads nothing external, and its policy forbids it."""
     made = page.render(figures_of(it.warehouse), language, it.warehouse.database, TODAY)
 
     assert "default-src 'none'" in made
@@ -387,17 +387,17 @@ def test_the_page_loads_nothing(language: str, it: Shop) -> None:
 
 
 def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
-    """A file name is text, and so is whatever WeChat sends."""
+    """A file name is escaped in the page."""
     made = page.render(figures_of(Warehouse(tmp_path / "n.duckdb")), "en", Path("<b>&.duckdb"), TODAY)
 
     assert "&lt;b&gt;&amp;.duckdb" in made
 
 
-# --- words ------------------------------------------------------------------------------------------------------
+# --- texts ------------------------------------------------------------------------------------------------------
 
 
 def test_both_languages_have_every_text_with_the_same_blanks() -> None:
-    """So that no report is half in one language, and none fails in one only."""
+    """Every text exists in both languages, with the same placeholders."""
 
     def blanks(text: str) -> set[str | None]:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
@@ -411,7 +411,7 @@ def test_both_languages_have_every_text_with_the_same_blanks() -> None:
 
 
 def test_every_text_is_used() -> None:
-    """A text that nobody shows is not kept."""
+    """Every text is used."""
     folder = Path(page.__file__).parent
     used = "".join(folder.joinpath(name).read_text("utf-8") for name in ("page.html", "page.py", "charts.py"))
     made_up = ("unit_", "type_", "weekday_", "interval_", "mark_", "key_", "before_", "last_")

@@ -1,4 +1,7 @@
-"""Status: what is there, missing, and called today, by the published file alone."""
+"""Status: what is stored, what is missing and today's calls, read only from the published file.
+
+Add a test here when `status` shows something else. When missing labels need a person is in `alerts/test_attention.py`.
+"""
 
 import json
 from collections.abc import Iterator
@@ -17,13 +20,13 @@ from wx_datacube_tests.ingesting import AFTERNOON, Shop, shop
 
 @pytest.fixture
 def made(folder: Path) -> Iterator[Shop]:
-    """An account whose history begins on 1 November 2026."""
+    """Provide an account whose history begins on 1 November 2026."""
     with shop(folder, start=day(1), silent_share=0) as running:
         yield running
 
 
 def status(made: Shop, **given: Any) -> AccountStatus:
-    """The status of the account, by the emulator's clock."""
+    """Return the status of the account, by the emulator's clock."""
     account = made.ingest.account
     settings = Settings(made.warehouse.database.parent, made.warehouse.database, accounts=(account,), **given)
     (found,) = read_status(settings, [account], made.emulated.account.clock)
@@ -31,12 +34,12 @@ def status(made: Shop, **given: Any) -> AccountStatus:
 
 
 def apart_from_overdue(made: Shop) -> list[str]:
-    """What else needs a person than labels that are missing: how those are judged is told in `test_attention.py`."""
+    """Return what needs a person apart from missing labels, which `test_attention.py` covers."""
     return [text for text in status(made).needs_person if "wx-datacube backfill" not in text]
 
 
 def test_before_the_first_run_everything_is_missing(tmp_path: Path) -> None:
-    """No file is needed, and none is made; a person has to begin."""
+    """Without a file all labels are missing and need a person, and no file is created."""
     account = Account("shop", "wx01", start=day(1))
     settings = Settings(tmp_path, tmp_path / "data" / "figures.duckdb", accounts=(account,))
     (found,) = read_status(settings, [account], lambda: AFTERNOON)
@@ -60,7 +63,7 @@ def test_before_the_first_run_everything_is_missing(tmp_path: Path) -> None:
 
 
 def test_labels_are_counted_by_state(made: Shop) -> None:
-    """Batch, empty, implied and missing make up what is due; gaps are named by their first and last label."""
+    """Landed, empty, implied and missing labels add up to the due ones; gaps have a first and a last label."""
     made.emulated.control.restate(day(20), delta=-(10**6))
     made.fetch_missing(MESSAGES)
     made.fetch_missing(HOURS, [day(10), day(11), day(15), day(23)])
@@ -84,7 +87,7 @@ def test_labels_are_counted_by_state(made: Shop) -> None:
 
 
 def test_the_first_message_is_named(made: Shop) -> None:
-    """What WX_DATACUBE_START could be set to."""
+    """The day of the first message, a candidate for WX_DATACUBE_START, is shown."""
     made.emulated.control.restate(day(1), delta=-(10**6))
     made.fetch_missing(MESSAGES)
 
@@ -92,7 +95,7 @@ def test_the_first_message_is_named(made: Shop) -> None:
 
 
 def test_calls_are_those_of_the_beijing_day(made: Shop) -> None:
-    """At midnight the count begins anew."""
+    """Calls are counted per day in Beijing time."""
     made.fetch_missing(HOURS, [day(10), day(11)])
     made.at(AFTERNOON.replace(hour=23, minute=59))
     assert status(made).endpoints[1].calls_today == 2
@@ -101,7 +104,7 @@ def test_calls_are_those_of_the_beijing_day(made: Shop) -> None:
 
 
 def test_the_days_that_the_quota_takes_are_counted(made: Shop) -> None:
-    """With 1,000 calls a day and endpoint, or what WX_DATACUBE_DAILY_CALLS leaves; what is left of today counts."""
+    """The days needed follow from 1,000 calls per endpoint per day or WX_DATACUBE_DAILY_CALLS, minus today's calls."""
 
     def days(**settings: int) -> list[int]:
         return [each.days_needed for each in status(made, **settings).endpoints[:2]]
@@ -116,7 +119,7 @@ def test_the_days_that_the_quota_takes_are_counted(made: Shop) -> None:
 
 
 def test_what_only_a_person_can_mend_is_said(made: Shop) -> None:
-    """The last word of WeChat for each endpoint; once it answers again, nothing is said."""
+    """The latest permanent error of an endpoint needs a person until a call succeeds."""
     made.emulated.control.set(denied=["getupstreammsghour"])
     made.fetch_missing(HOURS, [day(10)])
     made.fetch_missing(MESSAGES, [day(10)])
@@ -129,7 +132,7 @@ def test_what_only_a_person_can_mend_is_said(made: Shop) -> None:
 
 
 def test_what_passes_by_itself_needs_nobody(made: Shop) -> None:
-    """A used-up quota, a busy WeChat and a refused window are no matter for a person."""
+    """A used-up quota, a busy WeChat and a rejected window don't need a person."""
     for errcode in ("45009", "-1", "61501"):
         made.emulated.control.script("getupstreammsghour", errcode, last=4)
         made.fetch_missing(HOURS, [day(10)])
@@ -138,7 +141,7 @@ def test_what_passes_by_itself_needs_nobody(made: Shop) -> None:
 
 
 def test_accounts_are_apart(made: Shop) -> None:
-    """Another account in the same file has a status of its own."""
+    """Another account in the same file has its own status."""
     made.fetch_missing(MESSAGES)
     other = replace(made, ingest=replace(made.ingest, account=Account("news", start=day(20))))
     found = status(other)
@@ -148,7 +151,7 @@ def test_accounts_are_apart(made: Shop) -> None:
 
 
 def test_json_has_the_fields_of_the_contract(made: Shop) -> None:
-    """By endpoint, with dates as text."""
+    """The JSON lists the contract's fields by endpoint, with dates as text."""
     made.fetch_missing(MESSAGES, [day(22)])
     whole = json.loads(json.dumps(status(made).as_json(), default=str))
 
@@ -172,7 +175,7 @@ def test_json_has_the_fields_of_the_contract(made: Shop) -> None:
 
 
 def test_status_makes_no_call(made: Shop) -> None:
-    """Nor a file."""
+    """Status makes no call and creates no file."""
     before = {path.name for path in made.warehouse.database.parent.iterdir()}
     status(made)
 

@@ -1,4 +1,7 @@
-"""Telling: what a run of Dagster, a backfill or the checks of 12:35 tell the chat of, and what they don't."""
+"""Alert hooks: which alerts a Dagster run, a backfill and the checks of 12:35 send to the chat.
+
+Add a test here when a run or a command starts to send another alert, or to withhold one.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -25,26 +28,26 @@ NOON = dt.datetime(2024, 6, 10, 12, 35)
 
 @pytest.fixture
 def emulated() -> Iterator[Emulated]:
-    """An account without silent days."""
+    """Provide an account without silent days."""
     with wechat(silent_share=0) as running:
         yield running
 
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated, receiver: Receiver) -> Iterator[DagsterEnv]:
-    """An account with a week of history, whose troubles are told to the receiver."""
+    """Provide an account with a week of history, whose alerts go to the receiver."""
     with orchestra(tmp_path, monkeypatch) as found:
         found.use(emulated, START=START, WEBHOOK=receiver.url())
         yield found
 
 
 def headings(receiver: Receiver) -> list[str]:
-    """What a person sees first of each message: what it asks of them."""
+    """Return the part of each message's first line that says what is required of the reader."""
     return [text.split("\n")[0].split(" · ")[2] for text in receiver.texts]
 
 
 def judge(it: DagsterEnv, now: dt.datetime = NOON) -> dg.ExecuteInProcessResult:
-    """Run the job `default_checks` at a moment."""
+    """Run the job `default_checks` at a given time."""
     job = build_defs(clock=lambda: now).resolve_job_def("default_checks")
     return job.execute_in_process(instance=it.instance, run_config=QUIET, raise_on_error=False)
 
@@ -53,7 +56,7 @@ def judge(it: DagsterEnv, now: dt.datetime = NOON) -> dg.ExecuteInProcessResult:
 
 
 def test_what_needs_a_person_is_told_once(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
-    """However often it is met; when another endpoint meets it, and once it was mended and comes back, again."""
+    """An alert is sent once per endpoint, and again when the problem returns after it was resolved."""
     emulated.control.set(denied=["*"])
     for endpoint in (DAYS, DAYS, SENDERS, DAYS):
         assert not it.run(endpoint, START, LAST, reason=Reason.SCHEDULE).success
@@ -72,7 +75,7 @@ def test_what_needs_a_person_is_told_once(it: DagsterEnv, emulated: Emulated, re
 
 
 def test_a_wrong_secret_is_over_with_the_first_token(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
-    """It is the account's trouble, not the endpoint's that met it: any call, or `doctor`, ends it."""
+    """A wrong secret is an alert of the account, which any successful call or `doctor` resolves."""
     secret = emulated.secret
     for heal in ("a run", "doctor"):
         emulated.control.set(secret="f" * 32)
@@ -90,7 +93,7 @@ def test_a_wrong_secret_is_over_with_the_first_token(it: DagsterEnv, emulated: E
 
 
 def test_a_used_up_quota_waits_till_tomorrow(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
-    """A run by schedule is green and a run by hand is not: both say the same, once."""
+    """A used-up quota sends one alert, although the scheduled run succeeds and the manual run fails."""
     emulated.control.set_quota(0)
     assert it.run(DAYS, START, LAST, reason=Reason.SCHEDULE).success
     assert not it.run(DAYS, START, LAST).success
@@ -99,7 +102,7 @@ def test_a_used_up_quota_waits_till_tomorrow(it: DagsterEnv, emulated: Emulated,
 
 
 def test_figures_that_are_not_published_are_no_trouble(it: DagsterEnv, receiver: Receiver) -> None:
-    """A silent morning is silent."""
+    """Figures that WeChat hasn't published yet send no alert."""
     with wechat(clock="2024-06-10T07:00", frozen=True, refuse_unpublished=True) as early:
         it.use(early, START=START, WEBHOOK=receiver.url())
         assert it.run(DAYS, LAST, LAST, reason=Reason.SCHEDULE).success
@@ -109,7 +112,7 @@ def test_figures_that_are_not_published_are_no_trouble(it: DagsterEnv, receiver:
 
 
 def test_what_is_wrong_with_the_files_is_told_once(it: DagsterEnv, receiver: Receiver) -> None:
-    """Dagster's hook tells what WeChat has not said; a run that goes well ends it."""
+    """A damaged file sends one alert, which a successful run resolves."""
     assert it.run(DAYS, START, LAST).success
     whole = it.warehouse.writer.read_bytes()
     it.warehouse.writer.write_bytes(whole[:5000])
@@ -126,15 +129,15 @@ def test_what_is_wrong_with_the_files_is_told_once(it: DagsterEnv, receiver: Rec
 
 
 class Broken:
-    """A resource with a fault, whose words hold what nobody should read."""
+    """A resource that fails with a message that contains a secret."""
 
     def ingest(self, settings: object) -> None:
-        """Fail as a program does that has a fault."""
+        """Raise an unexpected error."""
         raise RuntimeError(f"at https://example.com/?key={KEY}")
 
 
 def test_a_fault_of_the_program_is_told_by_its_name(it: DagsterEnv, receiver: Receiver) -> None:
-    """An operator can't mend it, but has to know; its text may hold anything, and stays in Dagster's log."""
+    """For an unexpected error the alert has only its class, since its message may contain anything."""
     resources = {"wechat_default": dg.ResourceDefinition.hardcoded_resource(Broken())}
     job = build_defs(resources=resources).resolve_implicit_job_def_def_for_assets([asset_key(DAYS)])
     assert job is not None
@@ -155,7 +158,7 @@ def test_a_fault_of_the_program_is_told_by_its_name(it: DagsterEnv, receiver: Re
 
 @pytest.mark.parametrize("broken", ["refuses", "is gone"])
 def test_a_dead_receiver_changes_no_run(it: DagsterEnv, emulated: Emulated, receiver: Receiver, broken: str) -> None:
-    """A good run stays good, and one that waits by schedule stays green."""
+    """A webhook that fails neither makes a successful run fail nor turns a waiting scheduled run red."""
     if broken == "is gone":
         it.patch.setenv("WX_DATACUBE_WEBHOOK", "http://127.0.0.1:9/robot/send")
     receiver.body = b'{"errcode": 93000}'
@@ -169,7 +172,7 @@ def test_a_dead_receiver_changes_no_run(it: DagsterEnv, emulated: Emulated, rece
 
 
 def test_at_noon_it_is_told_that_nothing_ran(it: DagsterEnv, receiver: Receiver) -> None:
-    """In one message, with what is missing of every endpoint and the command that brings it in; once."""
+    """At 12:35 one message lists what is missing for every endpoint, with the backfill command, and is sent once."""
     for _ in range(2):
         assert judge(it).success
 
@@ -183,7 +186,7 @@ def test_at_noon_it_is_told_that_nothing_ran(it: DagsterEnv, receiver: Receiver)
 
 
 def test_at_noon_nothing_is_told_where_nothing_is_flagged(it: DagsterEnv, receiver: Receiver) -> None:
-    """All of it came in the morning; a day later there is the next day to tell of."""
+    """At 12:35 no message is sent if nothing is missing; a day later the next day's labels are reported."""
     for endpoint in ENDPOINTS:
         if endpoint.period is not Period.MONTH:
             last = LAST if endpoint.period is Period.DAY else START
@@ -201,7 +204,7 @@ def test_at_noon_nothing_is_told_where_nothing_is_flagged(it: DagsterEnv, receiv
 
 @pytest.mark.long
 def test_an_address_that_is_not_whitelisted(tmp_path: Path, emulated: Emulated, receiver: Receiver) -> None:
-    """`backfill` tells it once, and what is missing for it; `status` says it until a call has gone through."""
+    """`backfill` reports the cause and what is missing once; `status` shows it until a call succeeds."""
     project = Project.on(tmp_path / "project", emulated, START="2026-11-20", WEBHOOK=receiver.url())
     emulated.control.set(whitelist=["203.0.113.7"])
     backfill = ("backfill", "--endpoint", DAYS.name, "--end", "2026-11-23")
@@ -220,11 +223,11 @@ def test_an_address_that_is_not_whitelisted(tmp_path: Path, emulated: Emulated, 
     assert project.run(*backfill).returncode == 0
     status = project.run("status")
     assert "is not whitelisted" not in status.stdout
-    assert len(receiver.texts) == 2  # what is still missing was told before
+    assert len(receiver.texts) == 2  # the missing labels were reported before
 
 
 def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiver) -> None:
-    """By cron nobody reads stderr: what keeps it from its work, and then what is missing for that reason."""
+    """A backfill without credentials alerts about that and what is missing, since nobody reads cron's stderr."""
     project = Project.make(tmp_path / "project", WEBHOOK=receiver.url(), START="2026-11-20")
     for _ in range(2):
         assert project.run("backfill").returncode == 2
@@ -236,7 +239,7 @@ def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiv
 
 
 def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: DagsterEnv, emulated: Emulated) -> None:
-    """Schedules may have gone on since: `status` would need a person until somebody types `backfill` again."""
+    """A successful run resolves what stopped a backfill, so that `status` doesn't require another `backfill`."""
     it.configure(API_URL=emulated.api_url, START=START)
     assert commands.run(["backfill"]) == 2
     (standing,) = Alerts(it.warehouse.database).standing("default")

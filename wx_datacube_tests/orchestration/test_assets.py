@@ -1,4 +1,7 @@
-"""Assets: what a run leaves behind in Dagster, whether all, some or nothing of it came in."""
+"""Assets: what a run records in Dagster when it fetched all, some or none of its labels.
+
+Add a test here when runs get another outcome or another piece of metadata.
+"""
 
 import datetime as dt
 import json
@@ -35,37 +38,37 @@ SILENT_WORLD = {"silent_share": 0.5, "seed": 3}
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """A fresh project and instance."""
+    """Provide a fresh project and instance."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
 def emulated(it: DagsterEnv) -> Iterator[Emulated]:
-    """An ordinary account, which the project is configured for."""
+    """Configure the project for an ordinary account."""
     with wechat() as running:
         it.use(running, START=FIRST)
         yield running
 
 
 def asked(emulated: Emulated) -> int:
-    """The statistics calls so far."""
+    """Return the number of statistics calls so far."""
     return len(emulated.control.statistics_calls())
 
 
 def status(it: DagsterEnv, first: dt.date, last: dt.date) -> dict[str, str | None]:
-    """How Dagster shows each day of a range: MATERIALIZED, FAILED or, never touched, None."""
+    """Return how Dagster shows each day of a range: MATERIALIZED, FAILED, or None if it was never touched."""
     keys = [label.isoformat() for label in labels(DAYS, first, last)]
     definition = dg.DailyPartitionsDefinition(start_date=FIRST.isoformat(), timezone="Asia/Shanghai")
     found = it.instance.get_status_by_partition(asset_key(DAYS), keys, definition) or {}
     return {key: value.name if value else None for key, value in found.items()}
 
 
-# --- what is there ----------------------------------------------------------------------------------------------
+# --- fetched labels ---------------------------------------------------------------------------------------------
 
 
 def test_every_partition_shows_its_figures(it: DagsterEnv, emulated: Emulated) -> None:
-    """Rows, messages and users as numbers, which the UI plots; state and call as text, of which a plot says nothing."""
+    """Rows, messages and users are numbers, which the UI plots; state and call are text."""
     it.run(SENDERS, FIRST, LAST)
     it.run(DAYS, FIRST, LAST)
     it.run(WEEKS, dt.date(2024, 3, 4), dt.date(2024, 3, 4))
@@ -96,7 +99,7 @@ def test_every_partition_shows_its_figures(it: DagsterEnv, emulated: Emulated) -
 
 
 def test_silent_days_are_materialized_with_no_row(it: DagsterEnv) -> None:
-    """An empty day and the hours it implies are there, with 0 rows, and the hours of it were not asked for."""
+    """An empty day and its implied hours are materialized with 0 rows, and the hours are not requested."""
     with wechat(**SILENT_WORLD) as emulated:
         it.use(emulated, START=FIRST)
         it.run(DAYS, FIRST, LAST)
@@ -116,7 +119,7 @@ def test_silent_days_are_materialized_with_no_row(it: DagsterEnv) -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_every_asset_brings_its_endpoint_in(endpoint: Endpoint, it: DagsterEnv, emulated: Emulated) -> None:
-    """A range of each of the seven, in one run, and each partition of it shown as materialized."""
+    """A run of any asset fetches a range of labels and materializes every partition."""
     first = {"day": FIRST, "week": dt.date(2024, 3, 4), "month": FIRST}[endpoint.period.value]
     wanted = labels(endpoint, first, dt.date(2024, 4, 2))
 
@@ -125,7 +128,7 @@ def test_every_asset_brings_its_endpoint_in(endpoint: Endpoint, it: DagsterEnv, 
 
 
 def test_a_stored_label_costs_no_call(it: DagsterEnv, emulated: Emulated) -> None:
-    """However often it is materialized; only what is missing of a range is asked for."""
+    """A run makes no call for stored labels and requests only what is missing of a range."""
     it.run(DAYS, FIRST, FIRST + dt.timedelta(6))
     before = asked(emulated)
 
@@ -136,7 +139,7 @@ def test_a_stored_label_costs_no_call(it: DagsterEnv, emulated: Emulated) -> Non
 
 
 def test_a_refresh_asks_again(it: DagsterEnv, emulated: Emulated) -> None:
-    """Run configuration `refresh: true`: the changed figure lands, the ledger says that it was a refresh."""
+    """With `refresh: true` the changed figure is stored, and the ledger marks the call as a refresh."""
     it.run(DAYS, FIRST, LAST)
     before = asked(emulated)
     restated = emulated.control.restate(LAST, delta=1000)
@@ -149,7 +152,7 @@ def test_a_refresh_asks_again(it: DagsterEnv, emulated: Emulated) -> None:
 
 
 def test_a_refresh_that_the_quota_stops_goes_on_in_the_next_run(it: DagsterEnv, emulated: Emulated) -> None:
-    """The same range with `refresh: true` again asks only for what is left; then all of it is materialized."""
+    """The same refresh started again requests only the remaining labels and materializes the whole range."""
     it.run(HOURS, FIRST, LAST)
     first = emulated.control.used(HOURS.name)
     emulated.control.set_quota(first + 2, HOURS.name)
@@ -165,18 +168,18 @@ def test_a_refresh_that_the_quota_stops_goes_on_in_the_next_run(it: DagsterEnv, 
 
 
 def test_runs_say_where_they_run(it: DagsterEnv, emulated: Emulated) -> None:
-    """A tag names the process of the executor, by which a run whose process is gone is found."""
+    """A tag names the executor's process, so that a run whose process died can be found."""
     run = it.instance.get_run_by_id(it.run(DAYS, FIRST, FIRST).run_id)
 
     assert run is not None
     assert Worker.of_run(run) == Worker.of(os.getpid())
 
 
-# --- what is not there ------------------------------------------------------------------------------------------
+# --- missing labels and failures --------------------------------------------------------------------------------
 
 
 def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: DagsterEnv, emulated: Emulated) -> None:
-    """It fails and says so; landed partitions are green, those of earlier runs too; the next day brings the rest."""
+    """The run fails and keeps the stored partitions materialized; the next day's run fetches the rest."""
     it.use(emulated, START=FIRST, CONCURRENCY=1)
     it.run(DAYS, FIRST, FIRST)
     emulated.control.set_quota(2)
@@ -197,7 +200,7 @@ def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: DagsterEnv, em
 
 @pytest.mark.parametrize("reason", Reason)
 def test_a_run_of_ours_that_the_quota_stops_ends_well(reason: Reason, it: DagsterEnv, emulated: Emulated) -> None:
-    """Schedules and commands come back for the rest by themselves: nothing turns red."""
+    """Runs of schedules and commands succeed, since the next one continues."""
     it.use(emulated, START=FIRST, CONCURRENCY=1)
     emulated.control.set_quota(1)
 
@@ -206,7 +209,7 @@ def test_a_run_of_ours_that_the_quota_stops_ends_well(reason: Reason, it: Dagste
 
 
 def test_a_silent_morning_is_not_red(it: DagsterEnv) -> None:
-    """A scheduled run that finds figures not published yet ends well and materializes nothing; one by hand fails."""
+    """A scheduled run that finds nothing published succeeds without materializing anything; a manual one fails."""
     day = dt.date(2024, 3, 4)
     with wechat(clock="2024-03-05T07:00", frozen=True, refuse_unpublished=True) as emulated:
         it.use(emulated, START=FIRST)
@@ -220,7 +223,7 @@ def test_a_silent_morning_is_not_red(it: DagsterEnv) -> None:
 
 @pytest.mark.parametrize("dead", ["45009", "-1"])
 def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: DagsterEnv, emulated: Emulated) -> None:
-    """A schedule's run holds days, hours and distributions: on a dead morning, the attempts for the days are all."""
+    """If the days fail, a scheduled run makes no calls for the hours and distributions that depend on them."""
     emulated.control.set(faults=[f"{DAYS.name}={dead}"])
     job = build_defs().resolve_job_def("default_daily")
     ends = {"dagster/asset_partition_range_start": "2024-03-04", "dagster/asset_partition_range_end": "2024-03-10"}
@@ -241,7 +244,7 @@ def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: D
 def test_what_needs_a_person_fails_and_says_what_to_do(
     reason: Reason | None, it: DagsterEnv, emulated: Emulated
 ) -> None:
-    """An endpoint that is not granted: the run fails with the advice, whoever launched it, and nothing is retried."""
+    """A run for an endpoint that isn't granted fails with the advice, however it was launched, and doesn't retry."""
     emulated.control.set(denied=[DAYS.name])
 
     result = it.run(DAYS, FIRST, LAST, reason=reason)
@@ -253,7 +256,7 @@ def test_what_needs_a_person_fails_and_says_what_to_do(
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
-    """What the failed step of a run says."""
+    """Return the error message of the failed step."""
     errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     assert errors[0] is not None
     return errors[0].message
@@ -271,7 +274,7 @@ EXPECTED: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("options", EXPECTED.values(), ids=EXPECTED)
 def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: DagsterEnv, emulated: Emulated) -> None:
-    """Step and run fail in words: how much is there, what stopped it, how it goes on."""
+    """Step and run fail with a message: how much is stored, what stopped it, how it continues."""
     emulated.control.set(**options)
 
     result = it.run(DAYS, FIRST, LAST)
@@ -282,14 +285,14 @@ def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: Dags
     assert (step.error.stack, step.error.cause) == ([], None)
     assert step.error.message.startswith(
         tuple(f"{there} of 20 days there" for there in (0, 6, 7))
-    )  # of windows of 7, 7, 6
+    )  # the windows have 7, 7 and 6 days
     assert "Failed and missing" in step.error.message
     assert run.first_step_failure_event is not None
     assert run.first_step_failure_event.step_failure_data.error == step.error
 
 
 def test_a_run_logs_a_line_a_batch(it: DagsterEnv, emulated: Emulated) -> None:
-    """What it stored, calls and rows so far, rate, what is left: a line a commit and not a call, also as fields."""
+    """A run logs one line per commit: what was stored, calls and rows so far, rate, remaining calls."""
     result = it.run(HOURS, FIRST, LAST)
     with it.warehouse.reading() as con:
         rows = con.execute(f"SELECT count(*) FROM datacube.{HOURS.name}").fetchall()[0][0]
@@ -304,7 +307,7 @@ def test_a_run_logs_a_line_a_batch(it: DagsterEnv, emulated: Emulated) -> None:
 
 
 def test_wrong_settings_fail_the_run_before_any_call(it: DagsterEnv, emulated: Emulated) -> None:
-    """Settings are checked when a run starts: the variable is named."""
+    """A run checks the settings first and names the wrong variable."""
     it.use(emulated, START="2014-11-30")
 
     result = it.run(DAYS, FIRST, FIRST)
@@ -315,7 +318,7 @@ def test_wrong_settings_fail_the_run_before_any_call(it: DagsterEnv, emulated: E
 
 
 def test_missing_credentials_fail_only_what_must_be_asked(it: DagsterEnv, emulated: Emulated) -> None:
-    """What is stored is materialized without any; what is missing names the variables."""
+    """Without credentials a run still materializes stored labels; for missing ones it fails and names the variable."""
     it.run(DAYS, FIRST, FIRST)
     it.configure(START=FIRST)
 
@@ -331,7 +334,7 @@ DIRTY, BEGINNING = "no_data_before_2014_12_01", dt.date(2014, 12, 1)
 
 
 def test_rows_from_before_history_warn_until_a_clean_answer(it: DagsterEnv) -> None:
-    """The check fails as a warning and tells how to heal it; a refresh with a clean answer heals it."""
+    """Rows from before history fail the check as a warning, with the command to heal it; a clean refresh heals it."""
     with wechat(dirty_rows=True, silent_share=0) as emulated:
         it.use(emulated)
         assert it.run(DAYS, BEGINNING, BEGINNING + dt.timedelta(6)).success
@@ -348,9 +351,9 @@ def test_rows_from_before_history_warn_until_a_clean_answer(it: DagsterEnv) -> N
 
 
 def test_checks_are_logged_when_the_run_fails(it: DagsterEnv) -> None:
-    """A run that ends in failure has still judged what is stored."""
+    """A failed run still records check results."""
     with wechat(dirty_rows=True, silent_share=0) as emulated:
-        it.use(emulated, CONCURRENCY=1)  # so that the newest window gets the bad answer, not the one with dirty rows
+        it.use(emulated, CONCURRENCY=1)  # the newest window gets the bad response, not the one with dirty rows
         emulated.control.script(DAYS.name, "200:{}")
         result = it.run(DAYS, BEGINNING, BEGINNING + dt.timedelta(13))
 
@@ -360,7 +363,7 @@ def test_checks_are_logged_when_the_run_fails(it: DagsterEnv) -> None:
 
 
 def test_a_key_that_comes_twice_is_an_error_until_a_clean_answer(it: DagsterEnv, emulated: Emulated) -> None:
-    """The first row is stored, the second set apart; the check fails as an error; a clean answer heals it."""
+    """The first row is stored and the second rejected; the check fails as an error until a clean response."""
     row = {"ref_date": FIRST.isoformat(), "user_source": 0, "msg_type": 1, "msg_user": 5, "msg_count": 9}
     emulated.control.script(DAYS.name, "200:" + json.dumps({"list": [row, row | {"msg_count": 8}]}))
     it.run(DAYS, FIRST, FIRST)
@@ -372,7 +375,7 @@ def test_a_key_that_comes_twice_is_an_error_until_a_clean_answer(it: DagsterEnv,
 
 
 def test_every_check_of_every_asset_is_evaluated(it: DagsterEnv, emulated: Emulated) -> None:
-    """A run leaves none of its asset's checks without a result. One finds that the newest days are missing."""
+    """A run evaluates every check of its asset; here one reports that the newest days are missing."""
     result = it.run(DAYS, FIRST, FIRST)
 
     passed = {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
@@ -381,5 +384,5 @@ def test_every_check_of_every_asset_is_evaluated(it: DagsterEnv, emulated: Emula
     heal = str(it.check(DAYS, "due_labels_are_there").metadata["how to heal"].value)
     command, _, rest = heal.partition(" --start ")
     assert command == "wx-datacube backfill --account default --endpoint getupstreammsg"
-    # What lies between is history that has only just been begun.
+    # The labels between are history whose backfill has only begun, which the check doesn't flag.
     assert dt.date.fromisoformat(rest[:10]) >= beijing_now().date() - dt.timedelta(days=3)

@@ -1,4 +1,7 @@
-"""Definitions: what the code location holds, for this project and inside others, whatever is configured."""
+"""Definitions: what the code location contains, here and in other projects, under various settings.
+
+Add a test here when `build_defs` gets another argument or the location another object.
+"""
 
 import datetime as dt
 import subprocess
@@ -23,18 +26,18 @@ from wx_datacube_tests.dagster_environment import TOP, DagsterEnv, asset_key, or
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """A fresh project, with nothing configured."""
+    """Provide a fresh project without any settings."""
     with orchestra(tmp_path, monkeypatch) as found:
         yield found
 
 
 def spec(defs: dg.Definitions, endpoint: Endpoint) -> dg.AssetSpec:
-    """The spec of the endpoint's asset of the account `default`."""
+    """Return the spec of an endpoint's asset for the account `default`."""
     return defs.resolve_asset_graph().get(asset_key(endpoint)).to_asset_spec()
 
 
 def keys(defs: dg.Definitions) -> set[str]:
-    """All asset keys, with slashes."""
+    """Return all asset keys, joined with slashes."""
     return {key.to_user_string() for key in defs.resolve_all_asset_keys()}
 
 
@@ -48,7 +51,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("configured", SETTINGS)
 def test_the_location_loads_whatever_is_configured(configured: str, it: DagsterEnv) -> None:
-    """Seven assets and the report, four schedules and the resources; what is wrong is said by the runs."""
+    """The location loads with any settings and has all its objects; only runs report wrong settings."""
     it.configure(**SETTINGS[configured])
 
     defs = build_defs()
@@ -63,7 +66,7 @@ def test_the_location_loads_whatever_is_configured(configured: str, it: DagsterE
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_an_asset_explains_its_table(endpoint: Endpoint, it: DagsterEnv) -> None:
-    """What a row means in two languages, the table, its columns with type and meaning, and the code behind it."""
+    """An asset shows its meaning in two languages, its table, columns with type and meaning, and links to its code."""
     found = spec(build_defs(), endpoint)
     schema = found.metadata["dagster/column_schema"]
     with it.warehouse.reading() as con:
@@ -75,7 +78,7 @@ def test_an_asset_explains_its_table(endpoint: Endpoint, it: DagsterEnv) -> None
     assert found.description is not None
     assert found.description.startswith(f"{endpoint.en}\n\n{endpoint.zh}\n\n")
     assert [Path(each.file_path).name for each in found.metadata["dagster/code_references"].code_references] == [
-        "catalog.py",
+        "endpoints.py",
         "assets.py",
     ]
     assert found.metadata["dagster/table_name"] == f"datacube.{endpoint.name}"
@@ -85,7 +88,7 @@ def test_an_asset_explains_its_table(endpoint: Endpoint, it: DagsterEnv) -> None
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_an_asset_is_found_by_group_kind_and_pool(endpoint: Endpoint, it: DagsterEnv) -> None:
-    """Group and pool carry the account; the kind says where the table is; every check belongs to the asset."""
+    """Group and pool name the account, the kind is `duckdb`, and the asset has all its checks."""
     defs = build_defs()
     found = spec(defs, endpoint)
     checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key == found.key}
@@ -98,7 +101,7 @@ def test_an_asset_is_found_by_group_kind_and_pool(endpoint: Endpoint, it: Dagste
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_an_asset_is_overdue_after_the_last_tick_of_the_morning_it_is_due(endpoint: Endpoint, it: DagsterEnv) -> None:
-    """At 12:35 Beijing time of the day after its period; whatever was materialized that day is fresh."""
+    """Assets are due by 12:35 Beijing time on the day after the period; materializations of that day are fresh."""
     policy = spec(build_defs(), endpoint).freshness_policy
     due = {Period.DAY: "* * *", Period.WEEK: "* * 1", Period.MONTH: "1 * *"}[endpoint.period]
 
@@ -116,7 +119,7 @@ PARTITIONS = {
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_partitions_are_labels_from_the_first_day_on(endpoint: Endpoint, it: DagsterEnv) -> None:
-    """Weeks and months begin with the one that contains WX_DATACUBE_START; all of it is one run."""
+    """Weeks and months begin with the one that contains WX_DATACUBE_START; a backfill of any range is one run."""
     it.configure(START="2024-03-01")
 
     found = build_defs().resolve_assets_def(asset_key(endpoint))
@@ -127,7 +130,7 @@ def test_partitions_are_labels_from_the_first_day_on(endpoint: Endpoint, it: Dag
 
 
 def test_several_accounts_are_kept_apart(it: DagsterEnv) -> None:
-    """Each has its assets, group, schedules, resource and first day."""
+    """Each account has its own assets, group, pool, schedules, resource and first day."""
     it.configure(ACCOUNTS="shop,news", START="2020-01-01")
     it.patch.setenv("WX_DATACUBE_NEWS_START", "2022-02-02")
 
@@ -145,7 +148,7 @@ def test_several_accounts_are_kept_apart(it: DagsterEnv) -> None:
 
 
 def test_a_job_holds_its_own_accounts_resource_only(it: DagsterEnv) -> None:
-    """With every account's in every job, loading a hundred accounts would take three times as long."""
+    """A job has only its own account's resource; otherwise loading a hundred accounts takes three times as long."""
     it.configure(ACCOUNTS="shop,news")
     repository = build_defs().get_repository_def()
 
@@ -156,7 +159,7 @@ def test_a_job_holds_its_own_accounts_resource_only(it: DagsterEnv) -> None:
 
 
 def test_another_project_takes_the_assets_its_own_way(it: DagsterEnv) -> None:
-    """Prefix, group, owners, times of the schedules, and its own resources."""
+    """Another project can set the key prefix, group, owners, cron schedule and resources."""
 
     class Recorded:
         def ingest(self, settings: Settings) -> Ingest:
@@ -194,7 +197,7 @@ def test_another_project_takes_the_assets_its_own_way(it: DagsterEnv) -> None:
 
 
 def test_several_parts_load_together(it: DagsterEnv) -> None:
-    """An account each, and one account under two prefixes, beside a job of the user's that has our name for one."""
+    """Definitions of several accounts and prefixes merge, beside a user's job with one of our names."""
     it.configure(ACCOUNTS="shop,news", START="2026-11-01", **{"NEWS_APPID": "wx5eed0fda7acbe011"})
 
     @dg.job(name="paper_daily")
@@ -233,7 +236,7 @@ def defs() -> dg.Definitions:
 
 
 def test_resources_of_their_own_stand_beside_a_component(it: DagsterEnv) -> None:
-    """As README.md says: an account in a Python file of `defs/`, and another one in a `defs.yaml`."""
+    """As in README.md, a Python file in `defs/` adds an account with its own resource beside a `defs.yaml`."""
     it.configure(ACCOUNTS="shop,news")
     (it.folder / "pyproject.toml").write_text('[tool.dg]\ndirectory_type = "project"\nproject.root_module = "parts"\n')
     component = it.folder / "parts" / "defs" / "shop"
@@ -251,7 +254,7 @@ def test_resources_of_their_own_stand_beside_a_component(it: DagsterEnv) -> None
 
 
 def test_parts_over_different_files_are_an_error(it: DagsterEnv) -> None:
-    """One key can't stand for two files: the error names it, and `duckdb_key` tells them apart."""
+    """Merging parts with different files under one resource key is an error; `duckdb_key` resolves it."""
     first = build_defs(key_prefix="first")
     it.configure(DATABASE="other.duckdb")
 
@@ -262,7 +265,7 @@ def test_parts_over_different_files_are_an_error(it: DagsterEnv) -> None:
 
 @pytest.mark.parametrize("accounts", [["shp"], ["Shop"], ["shop-x"], [], ""], ids=str)
 def test_accounts_are_checked_where_they_are_given(accounts: list[str] | str, it: DagsterEnv) -> None:
-    """With the names that are configured; none at all does not mean all."""
+    """Unknown account names and empty lists are refused, with the configured names in the message."""
     it.configure(ACCOUNTS="shop,news")
 
     with pytest.raises(SettingsError, match="Configured: shop, news"):
@@ -270,7 +273,7 @@ def test_accounts_are_checked_where_they_are_given(accounts: list[str] | str, it
 
 
 def test_a_prefix_is_one_name_or_a_list_of_names(it: DagsterEnv) -> None:
-    """As in Dagster's own API, a string is not taken apart, and a slash is an error."""
+    """As in Dagster's API, a string is one name, and a slash in it is an error."""
     assert keys(build_defs(key_prefix="wechat")) == keys(build_defs(key_prefix=["wechat"]))
     for wrong in ("a/b", ["a", ""], ""):
         with pytest.raises(SettingsError, match="key_prefix"):
@@ -280,7 +283,7 @@ def test_a_prefix_is_one_name_or_a_list_of_names(it: DagsterEnv) -> None:
 def test_dagster_and_commands_show_the_same_accounts(
     it: DagsterEnv, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With `.env` beside the code and `DAGSTER_HOME` elsewhere, as in other people's projects."""
+    """Dagster and the commands read the same `.env` beside the code, even if `DAGSTER_HOME` is elsewhere."""
     home = tmp_path_factory.mktemp("home")
     (it.folder / ".env").write_text("WX_DATACUBE_ACCOUNT=shop\nWX_DATACUBE_START=2026-11-01\n")
     it.patch.setenv("DAGSTER_HOME", str(home))
@@ -293,7 +296,7 @@ def test_dagster_and_commands_show_the_same_accounts(
 
 
 def test_settings_are_not_lost_where_a_folder_is_missing(it: DagsterEnv, caplog: pytest.LogCaptureFixture) -> None:
-    """The location loads with the accounts and days that are set; loading and runs say alike what is missing."""
+    """Without a project folder the location loads with its settings, and loading and runs show the same advice."""
     (it.folder / "dagster.yaml").unlink()
     it.configure(ACCOUNTS="shop,news", START="2026-11-01")
 
@@ -316,7 +319,7 @@ def test_settings_are_not_lost_where_a_folder_is_missing(it: DagsterEnv, caplog:
 
 
 def test_an_asset_can_be_called_in_a_unit_test(it: DagsterEnv) -> None:
-    """Without a run, by Dagster's own `build_asset_context`: it brings a day in, and raises what a run would."""
+    """With `build_asset_context` an asset fetches a day without a run, and raises the same errors as a run."""
 
     def call(day: str) -> list[object]:
         asset = build_defs().resolve_assets_def(asset_key(BY_NAME["getupstreammsg"]))
@@ -340,7 +343,7 @@ def test_an_asset_can_be_called_in_a_unit_test(it: DagsterEnv) -> None:
 
 
 def test_downstream_assets_read_the_published_file(it: DagsterEnv) -> None:
-    """An asset of anybody's queries the tables through the `duckdb` resource, read-only."""
+    """A downstream asset queries the tables through the `duckdb` resource, which is read-only."""
     it.warehouse.publish()
 
     @dg.asset(deps=[dg.AssetKey(["default", "getupstreammsg"])], required_resource_keys={"duckdb"})
@@ -365,7 +368,7 @@ def test_downstream_assets_read_the_published_file(it: DagsterEnv) -> None:
 
 
 def test_the_resource_loads_no_extensions_by_itself(it: DagsterEnv) -> None:
-    """Nor downloads them: as for every connection of ours."""
+    """The `duckdb` resource neither loads nor downloads extensions, like all of our connections."""
     it.warehouse.publish()
     resource = (build_defs().resources or {})["duckdb"]
 
@@ -388,7 +391,7 @@ def test_credentials_are_named_not_held(it: DagsterEnv) -> None:
 
 
 def test_importing_the_definitions_has_no_effect(it: DagsterEnv) -> None:
-    """Nothing is opened, made or read from the environment until Dagster asks for the definitions."""
+    """An import opens no file, starts no thread and doesn't read the environment."""
     code = "import wx_datacube.definitions, threading; print(threading.active_count())"
     found = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,7 @@
-"""The batched event log against the stock one: the same events, the same states, from several processes, and faster."""
+"""The batched event log compared with the stock one: same events and states, from several processes, and faster.
+
+Add a test here when the batched storage overrides another method of Dagster's.
+"""
 
 import datetime as dt
 import multiprocessing
@@ -39,13 +42,13 @@ telemetry: {{enabled: false}}
 
 
 class Landing(dg.Config):
-    """How many partitions of the range the asset brings in; the others make it fail."""
+    """How many partitions of the range the asset materializes before it fails; by default all."""
 
     landed: int = 10**6
 
 
 def open_instance(folder: Path, storage: tuple[str, str]) -> dg.DagsterInstance:
-    """The instance of `folder`, as a dagster.yaml that names `storage` configures it."""
+    """Open an instance in `folder` whose dagster.yaml names `storage`."""
     folder.mkdir(exist_ok=True)
     text = DAGSTER_YAML.format(dir=folder / "history", module=storage[0], cls=storage[1])
     (folder / "dagster.yaml").write_text(text, encoding="utf-8")
@@ -81,7 +84,7 @@ DEFINITIONS = dg.Definitions(assets=[_asset(MESSAGES), _asset(HOURS)], executor=
 
 
 def run(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey], start: str, end: str, **config: int) -> str:
-    """Run assets over a range of partitions, as `dagster asset materialize` does; the run's id."""
+    """Run assets over a range of partitions, as `dagster asset materialize` does, and return the run's id."""
     job = DEFINITIONS.resolve_implicit_job_def_def_for_assets(keys)
     assert job is not None
     result = job.execute_in_process(
@@ -98,7 +101,7 @@ def run(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey], start: str, e
 
 
 def live_through(instance: dg.DagsterInstance) -> list[str]:
-    """A history with every kind of event: two assets whole, one cut off, one asked for again."""
+    """Record a history with every kind of event: complete runs, a run that fails midway, a repeated one."""
     return [
         run(instance, [MESSAGES, HOURS], "2024-03-01", "2024-03-08"),
         run(instance, [MESSAGES], "2024-03-05", "2024-03-12", landed=5),
@@ -111,7 +114,7 @@ def live_through(instance: dg.DagsterInstance) -> list[str]:
 def histories(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, tuple[Path, dg.DagsterInstance, list[str]]]]:
-    """The same history written by the stock storage and by the batched one."""
+    """Provide the same history, written by the stock storage and by the batched one."""
     with pytest.MonkeyPatch.context() as environment:
         environment.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
         lived = {}
@@ -131,7 +134,7 @@ def _rows(folder: Path, shard: str, table: str, columns: str) -> Counter[tuple[A
 
 @pytest.mark.parametrize("table", TABLES)
 def test_the_index_holds_the_same_rows_as_stock(table: str, histories: Any) -> None:
-    """Every table of the shared index that events are written to has the same rows."""
+    """Every table of the shared index that events are written to has the same rows as with stock."""
     stock, batched = (_rows(histories[name][0], "index", table, TABLES[table]) for name in ("stock", "batched"))
 
     assert stock == batched
@@ -139,7 +142,7 @@ def test_the_index_holds_the_same_rows_as_stock(table: str, histories: Any) -> N
 
 
 def test_each_run_reads_the_same_event_by_event(histories: Any) -> None:
-    """The log of every run has the same events, in the same order, with the same words and metadata."""
+    """Each run's log has the same events in the same order, with the same messages and metadata."""
 
     def log(name: str) -> list[tuple[Any, ...]]:
         _, instance, runs = histories[name]
@@ -162,7 +165,7 @@ def _told(entry: dg.EventLogEntry) -> tuple[Any, ...]:
 
 
 def test_partitions_have_the_same_status_as_stock(histories: Any) -> None:
-    """What landed is green, what a failed run left is red, and both storages agree on every partition."""
+    """Materialized partitions are green, those of a failed run red, and both storages agree."""
 
     def statuses(name: str) -> list[Any]:
         instance: dg.DagsterInstance = histories[name][1]
@@ -183,7 +186,7 @@ def test_partitions_have_the_same_status_as_stock(histories: Any) -> None:
 
 
 def test_the_newest_materialization_is_the_same_as_in_stock(histories: Any) -> None:
-    """The catalog's latest materialization is the last of the last run, with its metadata."""
+    """The catalog's latest materialization is the last of the latest run, with its metadata."""
 
     def newest(name: str) -> list[Any]:
         _, instance, runs = histories[name]
@@ -197,7 +200,7 @@ def test_the_newest_materialization_is_the_same_as_in_stock(histories: Any) -> N
 
 
 def test_the_index_points_at_the_events_that_it_names(histories: Any) -> None:
-    """The id stored with a tag, a check or the latest materialization is that of its own event."""
+    """The event ids stored with tags and checks refer to the right events."""
     with sqlite3.connect(histories["batched"][0] / "history" / "index.db") as index:
         strays = index.execute(
             "SELECT count(*) FROM asset_event_tags t LEFT JOIN event_logs e ON e.id = t.event_id "
@@ -212,7 +215,7 @@ def test_the_index_points_at_the_events_that_it_names(histories: Any) -> None:
 
 
 def test_checks_read_as_in_stock_and_take_a_fraction_of_the_space(histories: Any) -> None:
-    """A planned check is in the log once, and not once more for each partition; one that was judged has its event."""
+    """A planned check is stored once rather than once per partition; the check history is the same as with stock."""
 
     def executions(name: str) -> Counter[tuple[Any, ...]]:
         storage = histories[name][1].event_log_storage
@@ -235,7 +238,7 @@ def test_checks_read_as_in_stock_and_take_a_fraction_of_the_space(histories: Any
 
 
 def test_metadata_given_at_once_is_what_dagster_makes_of_it_one_by_one() -> None:
-    """`add_metadata` makes the materializations of `add_asset_metadata` a partition, common metadata included."""
+    """`add_metadata` has the result of `add_asset_metadata` per partition, including common metadata."""
 
     @dg.asset(partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
     def at_once(context: dg.AssetExecutionContext) -> None:
@@ -261,7 +264,7 @@ def test_metadata_given_at_once_is_what_dagster_makes_of_it_one_by_one() -> None
 
 
 class Untested(BatchedSqliteEventLogStorage):
-    """The same storage, had it been tested with another Dagster only."""
+    """The batched storage as if it had been tested only with another Dagster version."""
 
     tested_minor = "0.7"
 
@@ -269,7 +272,7 @@ class Untested(BatchedSqliteEventLogStorage):
 def test_on_another_dagster_it_says_so_and_behaves_as_stock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line names both versions, no batch size is set, and the events of a run are the same."""
+    """With an untested Dagster version one warning names both versions, and the storage behaves like stock."""
     monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
 
     with open_instance(tmp_path, (__name__, "Untested")) as instance:
@@ -289,7 +292,7 @@ def test_on_another_dagster_it_says_so_and_behaves_as_stock(
 
 
 class Refusing(BatchedSqliteEventLogStorage):
-    """A storage whose disk refuses the events of one partition, once the batch is half written."""
+    """A storage that fails on the events of one partition when the batch is half written."""
 
     def _store_asset_event_tags(self, conn: Any, events: Sequence[dg.EventLogEntry], event_ids: Sequence[int]) -> None:
         if len(events) > 1 and any(e.get_dagster_event().partition == "2024-03-03" for e in events):
@@ -298,7 +301,7 @@ class Refusing(BatchedSqliteEventLogStorage):
 
 
 def test_a_batch_that_fails_leaves_nothing_behind_and_is_stored_one_by_one(tmp_path: Path) -> None:
-    """No event is lost and none is there twice after a batch that failed half-way."""
+    """After a batch that failed midway, every event is stored exactly once."""
     with open_instance(tmp_path, (__name__, "Refusing")) as instance:
         whole = run(instance, [MESSAGES], "2024-03-01", "2024-03-05")
         part = run(instance, [MESSAGES], "2024-03-01", "2024-03-05", landed=4)
@@ -313,7 +316,7 @@ def test_a_batch_that_fails_leaves_nothing_behind_and_is_stored_one_by_one(tmp_p
 
 @pytest.mark.parametrize("fails", ["index", "run"])
 def test_a_commit_that_fails_doubles_no_event(fails: str, tmp_path: Path) -> None:
-    """The batch is two files. Whichever can't be committed, its events are stored one by one, and once."""
+    """If the commit of the index or of the run's file fails, the batch's events are stored singly and only once."""
     refused = []
 
     def refuse(connection: sqlalchemy.engine.Connection) -> None:
@@ -324,7 +327,7 @@ def test_a_commit_that_fails_doubles_no_event(fails: str, tmp_path: Path) -> Non
             raise OSError("the disk is full")
 
     with open_instance(tmp_path, BATCHED) as instance:
-        run(instance, [MESSAGES], "2024-03-01", "2024-03-01")  # sets both databases up
+        run(instance, [MESSAGES], "2024-03-01", "2024-03-01")  # creates both databases
         sqlalchemy.event.listen(sqlalchemy.engine.Engine, "commit", refuse)
         try:
             again = run(instance, [MESSAGES], "2024-03-01", "2024-03-05")
@@ -355,7 +358,7 @@ with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
 
 
 def test_a_dagster_whose_storage_has_moved_is_no_reason_to_fail(tmp_path: Path) -> None:
-    """Other people's projects load our assets, and a dagster.yaml that names our class goes on working."""
+    """If Dagster moves its storage class, our assets still load and a dagster.yaml with our class still works."""
     with open_instance(tmp_path, BATCHED):
         pass
     found = subprocess.run(
@@ -366,7 +369,7 @@ def test_a_dagster_whose_storage_has_moved_is_no_reason_to_fail(tmp_path: Path) 
 
 
 def test_a_batch_that_fails_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """On a full disk Dagster says that it failed, and not every event of it: a line of ours says what to do."""
+    """When a batch fails, stderr has one line about it and not every event."""
     with open_instance(tmp_path, BATCHED) as instance:
         run(instance, [MESSAGES], "2024-03-01", "2024-03-05")
         with closing(sqlite3.connect(tmp_path / "history" / "index.db")) as con:
@@ -394,8 +397,8 @@ def _one_of_several(folder: Path, month: int, ready: Connection) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("folder_is", ["fresh", "existing"])
 def test_several_processes_write_at_once(folder_is: str, tmp_path: Path) -> None:
-    """Three processes that start at the same moment lose and double nothing, in a fresh folder as in an old one."""
-    open_instance(tmp_path, BATCHED).dispose()  # the run and schedule storages are stock, and race when they are fresh
+    """Three processes that start simultaneously lose or duplicate no event, in a fresh or an existing folder."""
+    open_instance(tmp_path, BATCHED).dispose()  # the run and schedule storages are stock, and race in a fresh folder
     if folder_is == "fresh":
         for database in (tmp_path / "history").glob("index.db*"):
             database.unlink()
@@ -425,9 +428,9 @@ def test_several_processes_write_at_once(folder_is: str, tmp_path: Path) -> None
 
 
 def test_a_long_range_costs_a_fraction_of_stock(histories: Any) -> None:
-    """Side by side, the events of 100 partitions take less than a fifth of the commits that stock makes."""
+    """For 100 partitions, the batched storage makes less than a fifth of stock's commits."""
     commits: list[object] = []
-    note = commits.append  # one object: each look at a method makes another, and the listener is found by it
+    note = commits.append  # bound once: each access makes a new method object; `remove` needs the registered one
     sqlalchemy.event.listen(sqlalchemy.engine.Engine, "commit", note)
     try:
         first, last = "2024-06-01", (dt.date(2024, 6, 1) + dt.timedelta(99)).isoformat()

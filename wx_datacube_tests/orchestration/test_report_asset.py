@@ -1,4 +1,7 @@
-"""The report as an asset: what it makes and shows, when it is made again, and what it says when it can't be."""
+"""The report asset: what it writes and shows, when it is materialized again, and how it fails.
+
+Tests of the report's contents belong in `operations/test_report.py`.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -20,21 +23,21 @@ REPORT = dg.AssetKey(["default", "report"])
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Emulated]:
-    """WeChat, on an afternoon."""
+    """Provide an account on a fixed afternoon."""
     with wechat(clock=NOW, frozen=True, silent_share=0) as running:
         yield running
 
 
 @pytest.fixture
 def it(emulated: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """A fresh project on that account, which began a week ago."""
+    """Provide a fresh project for that account; its history began a week ago."""
     with orchestra(tmp_path, monkeypatch) as found:
         found.use(emulated, START="2026-11-17")
         yield found
 
 
 def make_report(it: DagsterEnv, lang: str | None = None) -> dg.ExecuteInProcessResult:
-    """Materialize it alone."""
+    """Materialize only the report."""
     job = build_defs(clock=lambda: NOW).resolve_implicit_job_def_def_for_assets([REPORT])
     assert job is not None
     config: dict[str, Any] = {"ops": {"default__report": {"config": {"lang": lang}}}} if lang else {}
@@ -44,7 +47,7 @@ def make_report(it: DagsterEnv, lang: str | None = None) -> dg.ExecuteInProcessR
 
 
 def test_it_stands_downstream_of_all_seven(it: DagsterEnv) -> None:
-    """Unpartitioned, in the group of its account, and out of the pool that limits fetching."""
+    """The report depends on all seven assets, is unpartitioned, in the account's group and outside its pool."""
     graph = build_defs().resolve_asset_graph()
     node = graph.get(REPORT)
 
@@ -58,7 +61,7 @@ def test_it_stands_downstream_of_all_seven(it: DagsterEnv) -> None:
 def test_it_writes_the_file_and_shows_its_key_figures(
     lang: str | None, title: str, it: DagsterEnv, emulated: Emulated
 ) -> None:
-    """In Chinese unless told otherwise; numbers, so that Dagster plots them."""
+    """The report is in Chinese by default, and its key figures are numbers, which Dagster plots."""
     for endpoint in (DAYS, SENDERS, HOURS):
         assert it.run(endpoint, dt.date(2026, 11, 17), LAST).success
 
@@ -81,7 +84,7 @@ def test_it_writes_the_file_and_shows_its_key_figures(
 
 
 def test_before_anything_is_stored_it_says_so(it: DagsterEnv) -> None:
-    """In the file, and without failing."""
+    """Before any figures are stored, the run succeeds and the report says that there are none."""
     result = make_report(it)
 
     assert result.success
@@ -89,7 +92,7 @@ def test_before_anything_is_stored_it_says_so(it: DagsterEnv) -> None:
 
 
 def test_an_unknown_language_is_refused_in_words(it: DagsterEnv) -> None:
-    """Without a stack trace."""
+    """An unknown language fails the run with a message."""
     result = make_report(it, "fr")
 
     (failure,) = [event for event in result.all_events if event.event_type_value == "STEP_FAILURE"]
@@ -99,7 +102,7 @@ def test_an_unknown_language_is_refused_in_words(it: DagsterEnv) -> None:
 
 
 def test_it_is_made_again_when_figures_change_and_not_otherwise(it: DagsterEnv) -> None:
-    """Though nearly all partitions upstream are missing, which keeps `eager()` from ever acting; once a change."""
+    """A change of figures requests the report once, even with missing upstream partitions, which block `eager()`."""
     defs = build_defs(clock=lambda: NOW)
 
     def requested(cursor: Any = None) -> Any:
@@ -119,7 +122,7 @@ def test_it_is_made_again_when_figures_change_and_not_otherwise(it: DagsterEnv) 
 
 
 def test_other_projects_give_its_reader_another_key(it: DagsterEnv) -> None:
-    """Where they have a resource `duckdb` of their own."""
+    """Projects that already have a resource `duckdb` can set another key."""
     defs = build_defs(duckdb_key="wechat_figures", key_prefix=["wechat"])
 
     graph = defs.resolve_asset_graph()

@@ -1,4 +1,7 @@
-"""Judging: all checks in one run, by the published file, when nothing else has run."""
+"""Scheduled checks: the job that evaluates all checks on the published file, even when nothing else has run.
+
+Add a test here when the job or its schedule changes. Tests of a single check belong in `warehouse/test_checks.py`.
+"""
 
 import datetime as dt
 import os
@@ -21,46 +24,46 @@ from wx_datacube_tests.receiver import receiving
 
 START, LAST = dt.date(2024, 6, 3), dt.date(2024, 6, 9)
 AFTERNOON = dt.datetime(2024, 6, 10, 12, 35)
-"""A Monday: seven days and one week have just been settled; the month of June runs."""
+"""A Monday: seven days and one week have just been settled; June isn't over."""
 
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Emulated]:
-    """An account without silent days."""
+    """Provide an account without silent days."""
     with wechat(silent_share=0) as running:
         yield running
 
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated) -> Iterator[DagsterEnv]:
-    """An account with a week of history, nothing of it asked for yet."""
+    """Provide an account with a week of history, of which nothing has been requested."""
     with orchestra(tmp_path, monkeypatch) as found:
         found.use(emulated, START=START)
         yield found
 
 
 def judge(it: DagsterEnv, now: dt.datetime = AFTERNOON) -> dg.ExecuteInProcessResult:
-    """Run the job `default_checks` at a moment."""
+    """Run the job `default_checks` at a given time."""
     job = build_defs(clock=lambda: now).resolve_job_def("default_checks")
     return job.execute_in_process(instance=it.instance, run_config=QUIET, raise_on_error=False)
 
 
 def flagged(it: DagsterEnv) -> set[tuple[str, str]]:
-    """Endpoint and check of what the newest evaluations flag."""
+    """Return endpoint and check of every newest evaluation that didn't pass."""
     every = {(each.name, check.name) for each in ENDPOINTS for check in checks_of(each)}
     by_name = {each.name: each for each in ENDPOINTS}
     return {(name, check) for name, check in every if not it.check(by_name[name], check).passed}
 
 
 def bring_everything_in(it: DagsterEnv) -> None:
-    """Materialize all that is due on the afternoon."""
+    """Materialize everything that is due on the afternoon."""
     for endpoint in ENDPOINTS:
         if labels := due_labels(endpoint.period, START, AFTERNOON.date()):
             assert it.run(endpoint, labels[0], labels[-1]).success
 
 
 def test_it_is_noticed_that_nothing_ran(it: DagsterEnv, emulated: Emulated) -> None:
-    """Every check of every asset is judged, without a call; what is due and missing is flagged, in a green run."""
+    """The job evaluates every check without a call, flags what is due and missing, and succeeds."""
     before = len(emulated.control.calls())
     result = judge(it)
 
@@ -70,7 +73,7 @@ def test_it_is_noticed_that_nothing_ran(it: DagsterEnv, emulated: Emulated) -> N
 
 
 def test_what_is_whole_is_not_flagged(it: DagsterEnv) -> None:
-    """On the afternoon of the day on which the last of it was settled; a day later the next is missing."""
+    """Nothing is flagged while everything due is stored; a day later the next day is."""
     bring_everything_in(it)
     judge(it)
     assert flagged(it) == set()
@@ -86,7 +89,7 @@ def test_what_is_whole_is_not_flagged(it: DagsterEnv) -> None:
 
 
 def test_a_published_file_that_somebody_changed_is_flagged(it: DagsterEnv) -> None:
-    """On the asset whose table it is, with the command that publishes again."""
+    """A modified published file is flagged on the asset of the changed table, with the command to publish again."""
     bring_everything_in(it)
     it.settings.database.chmod(0o644)
     with duckdb.connect(str(it.settings.database)) as foreign:
@@ -102,7 +105,7 @@ def test_a_published_file_that_somebody_changed_is_flagged(it: DagsterEnv) -> No
 
 
 def test_history_that_is_still_to_come_is_said_where_it_passes(it: DagsterEnv) -> None:
-    """Somebody has begun a back-fill of years: the check says how far it is."""
+    """While a backfill of older history is running, the check passes and says how far it has come."""
     bring_everything_in(it)
     it.patch.setenv("WX_DATACUBE_START", "2024-05-06")
     judge(it)
@@ -114,7 +117,7 @@ def test_history_that_is_still_to_come_is_said_where_it_passes(it: DagsterEnv) -
 
 
 def test_wrong_settings_end_it_with_the_reason(it: DagsterEnv) -> None:
-    """What can't be judged isn't green."""
+    """With wrong settings the job fails and names the variable."""
     it.configure(START="soon")
     result = judge(it)
 
@@ -124,7 +127,7 @@ def test_wrong_settings_end_it_with_the_reason(it: DagsterEnv) -> None:
 
 
 def test_its_runs_can_be_told_and_ended(it: DagsterEnv) -> None:
-    """They say which process they are, as all our runs do, and that a schedule wanted them."""
+    """The job's runs have the tags of a scheduled run and of their process."""
     schedule = build_defs(clock=lambda: AFTERNOON).resolve_schedule_def("default_checks")
     noon = AFTERNOON.replace(tzinfo=BEIJING)
     with dg.build_schedule_context(instance=it.instance, scheduled_execution_time=noon) as context:
@@ -138,7 +141,7 @@ def test_its_runs_can_be_told_and_ended(it: DagsterEnv) -> None:
 
 
 def test_the_schedule_is_off_and_ticks_at_12_35_in_beijing(it: DagsterEnv) -> None:
-    """After noon, by which figures are settled, and after the last tick that asks for them; in two languages."""
+    """The schedule is off by default, bilingual, and runs after noon and after the last scheduled fetch."""
     schedule = build_defs().resolve_schedule_def("default_checks")
 
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
@@ -148,7 +151,7 @@ def test_the_schedule_is_off_and_ticks_at_12_35_in_beijing(it: DagsterEnv) -> No
 
 
 def test_what_was_being_fetched_at_12_35_is_told_an_hour_later(it: DagsterEnv) -> None:
-    """A fetch that was under way then and brought nothing in is no excuse for the whole day; nobody runs for it."""
+    """An alert held back at 12:35 by a running fetch is sent at a later tick, without a run."""
     with receiving() as receiver:
         it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
         bring_everything_in(it)
@@ -165,7 +168,7 @@ def test_what_was_being_fetched_at_12_35_is_told_an_hour_later(it: DagsterEnv) -
 
 
 def test_what_the_chat_did_not_take_at_12_35_is_told_the_same_day(it: DagsterEnv) -> None:
-    """As soon as it is back, by the next tick."""
+    """An alert that the chat refused at 12:35 is sent by the next tick of the day."""
     with receiving() as receiver:
         it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
         receiver.status = 500
@@ -179,7 +182,7 @@ def test_what_the_chat_did_not_take_at_12_35_is_told_the_same_day(it: DagsterEnv
 
 @pytest.mark.parametrize("late", [dt.timedelta(hours=1), dt.timedelta(hours=17)], ids=["an hour", "a night"])
 def test_a_tick_that_the_machine_slept_through_tells_nobody(it: DagsterEnv, late: dt.timedelta) -> None:
-    """Dagster makes up for it when the machine wakes, just as what is missing begins to be fetched."""
+    """A tick that Dagster makes up for after the machine slept sends no alert, since fetching is just starting."""
     with receiving() as receiver:
         it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
         meant = AFTERNOON.replace(hour=15, minute=35)
@@ -190,7 +193,7 @@ def test_a_tick_that_the_machine_slept_through_tells_nobody(it: DagsterEnv, late
 
 
 def looked_again(it: DagsterEnv, now: dt.datetime, meant: dt.datetime | None = None) -> Any:
-    """A tick of the schedule after 12:35, on time unless it was `meant` earlier."""
+    """Evaluate a later tick of the schedule, which was on time unless it was `meant` for an earlier time."""
     schedule = build_defs(clock=lambda: now).resolve_schedule_def("default_checks")
     moment = (meant or now).replace(tzinfo=BEIJING)
     with dg.build_schedule_context(instance=it.instance, scheduled_execution_time=moment) as context:
@@ -198,7 +201,7 @@ def looked_again(it: DagsterEnv, now: dt.datetime, meant: dt.datetime | None = N
 
 
 def test_every_account_has_one(it: DagsterEnv) -> None:
-    """Over its own assets, with their prefix."""
+    """Every account has its own job, which evaluates only the assets with its prefix."""
     it.configure(ACCOUNTS="shop,news", START=START)
     defs = build_defs(key_prefix=["marketing"], clock=lambda: AFTERNOON)
     result = defs.resolve_job_def("marketing__news_checks").execute_in_process(instance=it.instance, run_config=QUIET)

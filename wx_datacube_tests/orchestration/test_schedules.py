@@ -1,4 +1,7 @@
-"""Schedules: what a tick requests, by what the file and the instance hold, and when it leaves well alone."""
+"""Schedules: which runs a tick requests, given the file and the instance, and when it requests none.
+
+Add a test here when a tick gets another reason to request or to skip. What runs then do is in `test_assets.py`.
+"""
 
 import datetime as dt
 import os
@@ -29,7 +32,7 @@ Ran = Callable[..., dg.DagsterRun]
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    """An instance on disk: a tick opens it by its reference."""
+    """Provide an instance on disk, since a tick opens it by its reference."""
     folder = tmp_path_factory.mktemp("instance")
     ours = {"module": BatchedSqliteEventLogStorage.__module__, "class": BatchedSqliteEventLogStorage.__name__}
     storage = ours | {"config": {"base_dir": str(folder / "events")}}
@@ -39,7 +42,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance) -> Iterator[DagsterEnv]:
-    """An account with half a year of history, nothing of it asked for yet."""
+    """Provide an account with half a year of history, of which nothing has been requested."""
     instance.wipe()
     with orchestra(tmp_path, monkeypatch, instance) as found:
         found.configure(START=START)
@@ -48,7 +51,7 @@ def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInst
 
 @pytest.fixture
 def ran(it: DagsterEnv) -> Ran:
-    """Put a run of an endpoint's asset into the instance, with any status and tags."""
+    """Return a function that adds a run of an endpoint's asset to the instance, with any status and worker tag."""
 
     def put(
         endpoint: Endpoint, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED, worker: str = ""
@@ -65,13 +68,13 @@ def ran(it: DagsterEnv) -> Ran:
 def tick(
     it: DagsterEnv, period: Period = Period.DAY, now: dt.datetime = NOW
 ) -> tuple[list[tuple[str, dt.date, dt.date]], str]:
-    """What a tick requests, as endpoint with first and last label; and why it requests nothing."""
+    """Return the (endpoint, first label, last label) that a tick requests, and its skip message."""
     requests, skipped = whole_tick(it, period, now)
     return [one for request in requests for one in ranges_of(request)], skipped
 
 
 def whole_tick(it: DagsterEnv, period: Period, now: dt.datetime) -> tuple[list[dg.RunRequest], str]:
-    """The requests of a tick as they are, and why there are none."""
+    """Return the run requests of a tick and its skip message."""
     schedule = build_defs(clock=lambda: now).resolve_schedule_def(f"default_{period.adverb}")
     with dg.build_schedule_context(instance=it.instance, scheduled_execution_time=now.replace(tzinfo=BEIJING)) as given:
         found = schedule.evaluate_tick(given)
@@ -79,7 +82,7 @@ def whole_tick(it: DagsterEnv, period: Period, now: dt.datetime) -> tuple[list[d
 
 
 def ranges_of(request: dg.RunRequest) -> list[tuple[str, dt.date, dt.date]]:
-    """Each endpoint of a request, with its first and last label."""
+    """Return each endpoint of a request with its first and last label."""
     first, last = (
         dt.date.fromisoformat(request.tags[f"dagster/asset_partition_range_{end}"]) for end in ("start", "end")
     )
@@ -87,7 +90,7 @@ def ranges_of(request: dg.RunRequest) -> list[tuple[str, dt.date, dt.date]]:
 
 
 def store(it: DagsterEnv, endpoint: Endpoint, days: list[dt.date], **how: object) -> None:
-    """Store an answer with a row for each day, or an error, as if it had come that morning."""
+    """Store a response with a row for each day, or an error, as if it was received that morning."""
     row = '{"ref_date":"%s","msg_type":1,"count_interval":1,"ref_hour":900,"user_source":0,"msg_user":1,"msg_count":1}'
     answer = {"http_status": 200, "errcode": None, "errmsg": None, "requested_at": NOW - dt.timedelta(minutes=55)} | how
     rows = ",".join(row % day for day in days)
@@ -100,7 +103,7 @@ def store(it: DagsterEnv, endpoint: Endpoint, days: list[dt.date], **how: object
 
 
 def materialize(it: DagsterEnv, endpoint: Endpoint, days: list[dt.date]) -> None:
-    """Let the instance hold these partitions as materialized."""
+    """Report these partitions as materialized."""
     with stored_together(it.instance):
         for day in days:
             it.instance.report_runless_asset_event(
@@ -109,21 +112,21 @@ def materialize(it: DagsterEnv, endpoint: Endpoint, days: list[dt.date]) -> None
 
 
 def all_but(*gaps: dt.date) -> list[dt.date]:
-    """Every due day but these."""
+    """Return every due day except these."""
     return [day for day in DUE if day not in gaps]
 
 
 def names(period: Period) -> list[str]:
-    """The endpoints of a period."""
+    """Return the names of a period's endpoints."""
     return [endpoint.name for endpoint in ENDPOINTS if endpoint.period is period]
 
 
-# --- what is requested ------------------------------------------------------------------------------------------
+# --- requested runs ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("period", Period, ids=lambda period: period.adverb)
 def test_over_an_empty_file_the_whole_history_is_requested(period: Period, it: DagsterEnv) -> None:
-    """One run over all labels that are due since START, of every endpoint of the period."""
+    """A tick over an empty file requests one run for all labels since START, of every endpoint of the period."""
     due = due_labels(period, START, NOW.date())
 
     requests, skipped = tick(it, period)
@@ -134,7 +137,7 @@ def test_over_an_empty_file_the_whole_history_is_requested(period: Period, it: D
 
 
 def test_requests_can_be_told_apart_and_say_why_they_came(it: DagsterEnv) -> None:
-    """Each has a key of its own, which another tick doesn't repeat, and the reason as a tag."""
+    """Each request has a unique run key and the reason as a tag."""
     requests = whole_tick(it, Period.DAY, NOW)[0]
     later = whole_tick(it, Period.DAY, NOW + dt.timedelta(hours=1))[0]
 
@@ -144,7 +147,7 @@ def test_requests_can_be_told_apart_and_say_why_they_came(it: DagsterEnv) -> Non
 
 
 def test_only_what_is_to_do_is_requested(it: DagsterEnv) -> None:
-    """Missing labels, and stored ones that this instance hasn't materialized; nothing else."""
+    """A tick requests only missing labels and stored ones that this instance hasn't materialized."""
     store(it, DAYS, all_but(DUE[-1]))
     materialize(it, DAYS, all_but(DUE[-1], DUE[3]))
 
@@ -155,7 +158,7 @@ def test_only_what_is_to_do_is_requested(it: DagsterEnv) -> None:
 
 
 def test_labels_near_each_other_are_one_run(it: DagsterEnv) -> None:
-    """Ranges with fewer than thirty labels between are merged; a gap further back is a run of its own."""
+    """Ranges with fewer than thirty labels between them are merged into one run."""
     gaps = [DUE[2], DUE[100], DUE[120], DUE[-1]]
     store(it, DAYS, all_but(*gaps))
     materialize(it, DAYS, all_but(*gaps))
@@ -168,7 +171,7 @@ def test_labels_near_each_other_are_one_run(it: DagsterEnv) -> None:
 
 
 def test_a_tick_requests_the_ten_newest_ranges_at_most(it: DagsterEnv) -> None:
-    """A history may hold hundreds of gaps: the newest ten ranges of all endpoints now, the next at the next tick."""
+    """A tick requests the ten newest ranges of all endpoints; older ones follow at later ticks."""
     start = dt.date(2023, 1, 1)
     it.configure(START=start)
     due = due_labels(Period.DAY, start, NOW.date())
@@ -186,11 +189,11 @@ def test_a_tick_requests_the_ten_newest_ranges_at_most(it: DagsterEnv) -> None:
     assert requests[0][2] == gaps[-1]
 
 
-# --- when nothing is requested ----------------------------------------------------------------------------------
+# --- skipped ticks ----------------------------------------------------------------------------------------------
 
 
 def test_nothing_to_do_is_said(it: DagsterEnv) -> None:
-    """All that is due is stored and materialized: no run."""
+    """A tick requests no run and says so if everything due is stored and materialized."""
     for endpoint in (DAYS, SENDERS, HOURS):
         store(it, endpoint, DUE)
         materialize(it, endpoint, DUE)
@@ -203,7 +206,7 @@ UNFINISHED = ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 
 @pytest.mark.parametrize("status", UNFINISHED)
 def test_an_endpoint_waits_for_a_run_that_is_alive(status: str, it: DagsterEnv, ran: Ran) -> None:
-    """Whoever launched it; the other endpoints go on."""
+    """A tick skips an endpoint while any run of it is alive, and requests the others."""
     ran(DAYS, dg.DagsterRunStatus[status], this_process())
 
     requests = tick(it)[0]
@@ -212,7 +215,7 @@ def test_an_endpoint_waits_for_a_run_that_is_alive(status: str, it: DagsterEnv, 
 
 
 def test_an_endpoint_waits_for_a_queued_run(it: DagsterEnv) -> None:
-    """Dagster is about to start it."""
+    """A tick skips an endpoint with a queued run, which Dagster is about to start."""
     location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("any"), "any")
     queued = dg.DagsterRun(
         job_name="any",
@@ -227,19 +230,19 @@ def test_an_endpoint_waits_for_a_queued_run(it: DagsterEnv) -> None:
 
 @pytest.mark.parametrize("status", UNFINISHED)
 def test_no_tick_waits_for_a_run_that_is_not_proven_alive(status: str, it: DagsterEnv, ran: Ran) -> None:
-    """It was killed in another container, say: the fetch lock decides, and Dagster's monitoring ends it."""
+    """A tick doesn't wait for a possibly dead run: the fetch lock decides, and Dagster's run monitoring ends it."""
     for worker in ("", f"{OTHER_BOOT} pid:[1] 17 3", f"{this_boot()} pid:[1] 17 3"):
         run = ran(DAYS, dg.DagsterRunStatus[status], worker)
 
         assert {each[0] for each in tick(it)[0]} == set(names(Period.DAY))
-        if OTHER_BOOT not in worker:  # an instance on SQLite is of this machine, which was restarted, then
+        if OTHER_BOOT not in worker:  # with SQLite the run was on this machine, so another boot id proves it dead
             found = it.instance.get_run_by_id(run.run_id)
             assert found is not None
             assert found.status is dg.DagsterRunStatus[status]
 
 
 def test_all_under_way_is_said(it: DagsterEnv, ran: Ran) -> None:
-    """The reason names each endpoint."""
+    """The skip message names each endpoint with a run in progress."""
     for endpoint in (DAYS, SENDERS, HOURS):
         ran(endpoint, worker=this_process())
 
@@ -250,7 +253,7 @@ def test_all_under_way_is_said(it: DagsterEnv, ran: Ran) -> None:
 
 
 def test_after_the_quota_it_waits_for_midnight(it: DagsterEnv) -> None:
-    """45009 this morning stops that endpoint for the day, and no longer; others go on."""
+    """A quota error (45009) stops only that endpoint, until midnight."""
     store(it, DAYS, [DUE[-1]], errcode=45009, errmsg="reach max api daily quota limit")
 
     assert {each[0] for each in tick(it)[0]} == {HOURS.name, SENDERS.name}
@@ -258,14 +261,14 @@ def test_after_the_quota_it_waits_for_midnight(it: DagsterEnv) -> None:
 
 
 def test_a_refusal_just_after_midnight_stops_nothing(it: DagsterEnv) -> None:
-    """At 00:05 WeChat may have meant yesterday's quota."""
+    """A quota error at 00:05 is ignored, since WeChat may have counted it for the day before."""
     store(it, DAYS, [DUE[-1]], errcode=45009, requested_at=NOW.replace(hour=0, minute=5))
 
     assert {each[0] for each in tick(it)[0]} == set(names(Period.DAY))
 
 
 def test_our_own_limit_stops_an_endpoint_too(it: DagsterEnv) -> None:
-    """WX_DATACUBE_DAILY_CALLS used up: no run that could do nothing."""
+    """A tick requests no run for an endpoint whose WX_DATACUBE_DAILY_CALLS are used up."""
     store(it, DAYS, [DUE[-1]])
     it.configure(START=START, DAILY_CALLS=1)
 
@@ -273,7 +276,7 @@ def test_our_own_limit_stops_an_endpoint_too(it: DagsterEnv) -> None:
 
 
 def test_what_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None:
-    """48001 this morning: the endpoint is left alone till tomorrow, and the reason says what is wrong."""
+    """After 48001 the endpoint is skipped until the next day, and the skip message gives the reason."""
     for endpoint in (DAYS, SENDERS, HOURS):
         store(it, endpoint, [DUE[-1]], errcode=48001)
 
@@ -285,7 +288,7 @@ def test_what_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None:
 
 
 def test_what_was_answered_with_nothing_is_asked_for_once_a_day(it: DagsterEnv) -> None:
-    """Hours that can't be empty, since their day has messages: tomorrow's first tick asks for them again."""
+    """Hours that WeChat left out although their day has messages are requested again at the next day's first tick."""
     for endpoint in (DAYS, SENDERS, HOURS):
         store(it, endpoint, all_but(DUE[50]) if endpoint is HOURS else DUE)
         materialize(it, endpoint, all_but(DUE[50]) if endpoint is HOURS else DUE)
@@ -298,7 +301,7 @@ def test_what_was_answered_with_nothing_is_asked_for_once_a_day(it: DagsterEnv) 
 
 
 def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: DagsterEnv) -> None:
-    """The newest answer counts: by hand, or by `doctor`, a call got through after the refusal."""
+    """A success by a manual run or `doctor` after the refusal counts: the next tick requests the endpoint."""
     store(it, DAYS, [DUE[-1]], errcode=48001)
     store(it, DAYS, [DUE[-2]], requested_at=NOW - dt.timedelta(minutes=5))
 
@@ -306,7 +309,7 @@ def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: Dagster
 
 
 def test_a_token_that_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None:
-    """40164 comes from the token call, which is in no ledger; it is over as soon as a token was had."""
+    """A refused token (40164) isn't in the ledger; it skips all endpoints until the next day or the next token."""
     refused = alerts_of([error_for(40164, endpoint="stable_token", token_call=True)], DAYS.name)
     troubles = Alerts(it.settings.database, clock=lambda: NOW - dt.timedelta(hours=1))
     troubles.note("default", Source.CALLS, [TOKEN], refused)
@@ -323,7 +326,7 @@ def test_a_token_that_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None
 
 @pytest.mark.parametrize("settings", [{"START": "soon"}, {"ACCOUNT": "other", "START": "2024-01-01"}])
 def test_wrong_settings_are_the_reason_of_a_skip(settings: dict[str, str], it: DagsterEnv) -> None:
-    """A tick never fails on what a person has to mend: it says so."""
+    """A tick never fails on wrong settings: the skip message names the variable."""
     defs = build_defs(accounts=["default"], clock=lambda: NOW)
     it.configure(**settings)
     with dg.build_schedule_context(instance=it.instance) as given:
@@ -333,32 +336,32 @@ def test_wrong_settings_are_the_reason_of_a_skip(settings: dict[str, str], it: D
     assert "WX_DATACUBE_" in (found.skip_message or "")
 
 
-# --- runs whose process is gone ---------------------------------------------------------------------------------
+# --- dead runs --------------------------------------------------------------------------------------------------
 
 OTHER_BOOT = "00000000-0000-4000-8000-000000000000"
 
 
 def this_process() -> str:
-    """How a tag names this process."""
+    """Return the worker tag's value for this process."""
     return worker_of(os.getpid())
 
 
 def worker_of(pid: int) -> str:
-    """How a tag names a process."""
+    """Return the worker tag's value for a process."""
     return worker_tags("run", pid)[WORKER_TAG].removeprefix("run ")
 
 
 def this_boot() -> str:
-    """The boot id of this machine."""
+    """Return the boot id of this machine."""
     return this_process().split()[0]
 
 
 @pytest.mark.parametrize("status", UNFINISHED)
 def test_a_dead_run_is_ended_by_the_next_tick(status: str, it: DagsterEnv, ran: Ran) -> None:
-    """The process of a run was killed, at whatever moment: the run is marked failed and its endpoint goes on."""
+    """A tick marks a run as failed whose process was killed, and requests its endpoint again."""
     with running("print('ready', flush=True); input()") as process:
         run = ran(DAYS, dg.DagsterRunStatus[status], worker_of(process.pid))
-        assert end_dead_runs(it.instance) == []  # as long as it lives
+        assert end_dead_runs(it.instance) == []  # while its process is alive
         process.kill()
         process.wait()
 
@@ -371,7 +374,7 @@ def test_a_dead_run_is_ended_by_the_next_tick(status: str, it: DagsterEnv, ran: 
 
 
 def test_a_zombie_is_dead(it: DagsterEnv, ran: Ran) -> None:
-    """A killed process stays in the table until its parent looks: a code server may not for long."""
+    """A run whose process is a zombie counts as dead: a code server may not reap it for a long time."""
     with running("print('ready', flush=True); input()") as process:
         run = ran(DAYS, worker=worker_of(process.pid))
         process.kill()
@@ -381,7 +384,7 @@ def test_a_zombie_is_dead(it: DagsterEnv, ran: Ran) -> None:
 
 
 def test_a_later_process_with_the_same_number_does_not_keep_a_run_alive(it: DagsterEnv, ran: Ran) -> None:
-    """After a restart of the machine the boot id is another, after one of a container the start of the process."""
+    """A reused PID doesn't keep a run alive: the boot id or the start time of the process differs."""
     boot, namespace, pid, started = this_process().split()
     alive = ran(DAYS, worker=this_process())
     later = ran(DAYS, worker=f"{boot} {namespace} {pid} {int(started) - 1}")
@@ -394,7 +397,7 @@ def test_a_later_process_with_the_same_number_does_not_keep_a_run_alive(it: Dags
 
 
 def test_a_run_that_may_be_alive_is_left_alone(it: DagsterEnv, ran: Ran) -> None:
-    """Without a tag, in another PID namespace, or with the tag of the run that it was copied from."""
+    """A run is left alone if its tag is missing, invalid, from another PID namespace, or copied from another run."""
     for worker in ("", "nonsense", f"{this_boot()} pid:[1] 1 1"):
         ran(DAYS, worker=worker)
     boot, namespace, _, _ = this_process().split()
@@ -405,7 +408,7 @@ def test_a_run_that_may_be_alive_is_left_alone(it: DagsterEnv, ran: Ran) -> None
 
 
 def test_on_a_shared_database_another_boot_proves_nothing(ran: Ran, it: DagsterEnv) -> None:
-    """With PostgreSQL the run may be on another machine."""
+    """With PostgreSQL a run with another boot id may be on another machine, so it is left alone."""
     with dg.DagsterInstance.ephemeral() as shared:
         run_id = str(uuid4())
         tags = {WORKER_TAG: f"{run_id} {OTHER_BOOT} pid:[1] 1 1"}
@@ -414,12 +417,12 @@ def test_on_a_shared_database_another_boot_proves_nothing(ran: Ran, it: DagsterE
         assert end_dead_runs(shared) == []
 
 
-# --- how they are shown -----------------------------------------------------------------------------------------
+# --- definitions ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("period", Period, ids=lambda period: period.adverb)
 def test_schedules_are_off_and_tick_every_morning_in_beijing(period: Period, it: DagsterEnv) -> None:
-    """Until somebody switches them on; then from 08:30 to 12:30, and their description says what that brings."""
+    """Schedules are off by default, run every morning in Beijing time, and describe what switching them on does."""
     schedule = build_defs().resolve_schedule_def(f"default_{period.adverb}")
 
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED

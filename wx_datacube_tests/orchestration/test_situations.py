@@ -1,7 +1,7 @@
-"""Situations: whatever an account gets into, what the chat is told of it, in order, and what `status` says.
+"""Situations: which alerts an account's problems send, in order, and what `status` says.
 
-The clock is the emulator's. A tick asks for all that is missing, as the schedules do; at 12:35 the checks are judged by
-Dagster. Add a row to `SITUATIONS` for another situation.
+The clock is the emulator's. A tick requests everything that is missing, as the schedules do; at 12:35 Dagster evaluates
+the checks. Add a row to `SITUATIONS` for another situation.
 """
 
 import datetime as dt
@@ -27,14 +27,14 @@ from wx_datacube_tests.ingesting import Shop, shop
 from wx_datacube_tests.receiver import Receiver, receiving
 
 TODAY = dt.datetime(2026, 11, 26, 8, 30)
-"""The first tick of a Thursday: yesterday's figures are due. All before came the day before."""
+"""The first tick of a Thursday: yesterday's figures are due; all older ones are stored."""
 
 ACCOUNT: dict[str, Any] = {"start": day(16), "clock": TODAY - DAY, "silent_share": 0}
 
 
 @dataclass
 class Morning:
-    """An account whose troubles are told to a receiver, and its Dagster."""
+    """An account whose alerts go to a receiver, and its Dagster instance."""
 
     made: Shop
     it: DagsterEnv
@@ -43,15 +43,15 @@ class Morning:
 
     @property
     def wechat(self) -> Emulated:
-        """The account's WeChat."""
+        """The emulator of the account."""
         return self.made.emulated
 
     def at(self, hour: int, minute: int = 30, later: int = 0) -> None:
-        """Move the clock to an hour of today, or of as many days later."""
+        """Set the clock to an hour of today, or `later` days after."""
         self.made.at(TODAY.replace(hour=hour, minute=minute) + later * DAY)
 
     def ticks(self, *hours: int, later: int = 0) -> None:
-        """Ask for what is missing at these hours, as the schedules do; first tell what the chat has not taken yet."""
+        """Request what is missing at these hours, as the schedules do; first deliver pending alerts."""
         for hour in hours:
             self.at(hour, later=later)
             self.alerts.deliver()
@@ -60,43 +60,43 @@ class Morning:
                     self.made.fetch_missing(endpoint, missing)
 
     def judge(self, later: int = 0) -> None:
-        """Judge the checks at 12:35."""
+        """Evaluate the checks at 12:35."""
         self.at(12, 35, later)
         job = build_defs(clock=self.wechat.account.clock).resolve_job_def("shop_checks")
         assert job.execute_in_process(instance=self.it.instance, run_config=QUIET).success
 
     def whole_day(self, later: int = 0) -> None:
-        """The first and the last tick, and the checks."""
+        """Run the first and the last tick, and the checks."""
         self.ticks(8, 12, later=later)
         self.judge(later)
 
     @property
     def alerts(self) -> Alerts:
-        """What is kept of the account's troubles."""
+        """The account's stored alerts."""
         return Alerts(self.it.settings.database, self.it.settings.webhook, self.wechat.account.clock)
 
     def status(self) -> AccountStatus:
-        """What `status` says now."""
+        """Return what `status` says now."""
         settings = self.it.settings
         (found,) = read_status(settings, settings.accounts, self.wechat.account.clock)
         return found
 
     def told(self) -> list[tuple[str, str]]:
-        """What the chat took: the first words of a message's heading, and each of its lines."""
+        """Return each line of every accepted message, with the urgency from the message's heading."""
         messages = [text.split("\n") for text in self.receiver.texts]
         return [(heading.split(" · ")[2], line) for heading, *lines in messages for line in lines]
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Emulated]:
-    """An emulator that every test uses from its beginning."""
+    """Provide an emulator that every test resets."""
     with wechat() as emulated:
         yield emulated
 
 
 @pytest.fixture(scope="module")
 def yesterday(tmp_path_factory: pytest.TempPathFactory, running: Emulated) -> Path:
-    """Files with all that was due on the day before; history begins on 16 November."""
+    """Provide files with everything that was due the day before; history begins on 16 November."""
     folder = tmp_path_factory.mktemp("yesterday")
     with shop(folder, running=running, **ACCOUNT) as made:
         made.bring_everything_in()
@@ -105,7 +105,7 @@ def yesterday(tmp_path_factory: pytest.TempPathFactory, running: Emulated) -> Pa
 
 @pytest.fixture
 def morning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Emulated, yesterday: Path) -> Iterator[Morning]:
-    """An account of which all is there that was due on the day before."""
+    """Provide an account for which everything that was due the day before is stored."""
     shutil.copytree(yesterday, tmp_path, dirs_exist_ok=True)
     with (
         receiving() as receiver,
@@ -118,46 +118,46 @@ def morning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Emulated, 
         yield Morning(made.with_(webhook=Secret(receiver.url())), it, receiver, under_way)
 
 
-# --- situations: what happens ------------------------------------------------------------------------------------
+# --- situations: events ------------------------------------------------------------------------------------------
 
 
 def all_there(it: Morning) -> None:
-    """An ordinary morning."""
+    """Nothing goes wrong."""
     it.whole_day()
 
 
 def late_before_noon(it: Morning) -> None:
-    """WeChat has published nothing by eleven."""
+    """WeChat has published nothing by 11:00."""
     it.wechat.control.set(publish_at="13:00", refuse_unpublished=True)
     it.ticks(8, 11)
 
 
 def late_after_noon(it: Morning) -> None:
-    """WeChat publishes at one o'clock."""
+    """WeChat publishes at 13:00."""
     it.wechat.control.set(publish_at="13:00", refuse_unpublished=True)
     it.whole_day()
 
 
 def late_and_there_in_the_end(it: Morning) -> None:
-    """WeChat publishes at half past twelve, and the last tick finds it."""
+    """WeChat publishes at 12:30, and the last tick finds the figures."""
     it.wechat.control.set(publish_at="12:30", refuse_unpublished=True)
     it.whole_day()
 
 
 def dead_host(it: Morning) -> None:
-    """Nothing gets through all morning."""
+    """WeChat is unreachable all morning."""
     it.wechat.control.fault("*", "503")
     it.whole_day()
 
 
 def dead_host_for_two_days(it: Morning) -> None:
-    """Nor on the next."""
+    """WeChat is unreachable on the next morning too."""
     dead_host(it)
     it.whole_day(later=1)
 
 
 def busy_host_that_recovers(it: Morning) -> None:
-    """WeChat says that it is busy, until noon."""
+    """WeChat is busy until noon."""
     it.wechat.control.fault("*", "busy")
     it.ticks(8)
     it.wechat.control.clear_faults()
@@ -166,7 +166,7 @@ def busy_host_that_recovers(it: Morning) -> None:
 
 
 def our_own_limit(it: Morning) -> None:
-    """WX_DATACUBE_DAILY_CALLS was used up by a refresh of the small hours."""
+    """A refresh in the night used up WX_DATACUBE_DAILY_CALLS."""
     it.it.patch.setenv("WX_DATACUBE_DAILY_CALLS", "1")
     it.at(7)
     for endpoint in (MESSAGES, HOURS, SENDERS):
@@ -176,63 +176,63 @@ def our_own_limit(it: Morning) -> None:
 
 
 def quota_taken(it: Morning) -> None:
-    """Another program of the account has used the quota up."""
+    """Another program of the account has used up the quota."""
     it.wechat.control.set_quota(0)
     it.whole_day()
 
 
 def quota_taken_for_two_days(it: Morning) -> None:
-    """Every day."""
+    """Another program uses up the quota on both days."""
     quota_taken(it)
     it.whole_day(later=1)
 
 
 def not_whitelisted(it: Morning) -> None:
-    """This machine's address is not on the list."""
+    """This machine's address is not whitelisted."""
     it.wechat.control.set(whitelist=["203.0.113.7"])
     it.wechat.control.revoke_tokens()
     it.whole_day()
 
 
 def not_granted(it: Morning) -> None:
-    """The account may not ask for hours any more."""
+    """The account may no longer request hours."""
     it.wechat.control.set(denied=[HOURS.name])
     it.whole_day()
 
 
 def not_granted_and_another(it: Morning) -> None:
-    """Nor for distributions on the next day."""
+    """The next day it may no longer request distributions either."""
     not_granted(it)
     it.wechat.control.set(denied=[HOURS.name, SENDERS.name])
     it.whole_day(later=1)
 
 
 def granted_again(it: Morning) -> None:
-    """An administrator has mended it by the next day."""
+    """An administrator grants the endpoint again by the next day."""
     not_granted(it)
     it.wechat.control.set(denied=[])
     it.whole_day(later=1)
 
 
 def off_for_six_days(it: Morning) -> None:
-    """The machine comes back at noon, and no schedule has run yet but that of the checks."""
+    """The machine comes back after six days at noon, and only the schedule of the checks has run."""
     it.judge(later=5)
 
 
 def backfill_under_way(it: Morning) -> None:
-    """Somebody runs `wx-datacube backfill`, which is at the hours."""
+    """A `wx-datacube backfill` is fetching the hours."""
     it.under_way.enter_context(it.made.warehouse.fetching("shop", HOURS.name, lambda holder: None))
     it.judge()
 
 
 def restated(it: Morning) -> None:
-    """WeChat changes a day of last week; the call for yesterday looks back on it."""
+    """WeChat changes a day of last week, which is in the window of the call for yesterday."""
     it.wechat.control.restate(day(20), factor=2)
     it.whole_day()
 
 
 def restated_and_healed(it: Morning) -> None:
-    """All that the checks name is asked for again, once."""
+    """Everything that the checks name is refreshed once."""
     restated(it)
     it.at(14, 0)
     for endpoint in (MESSAGES, HOURS, SENDERS):
@@ -243,7 +243,7 @@ def restated_and_healed(it: Morning) -> None:
 
 
 def stolen_token(it: Morning) -> None:
-    """Another program fetches tokens of its own, and ours end, with the first that is asked."""
+    """Another program fetches tokens, which invalidates ours at the first call."""
     it.wechat.control.fault("*", "revoke")
     for hour in (8, 12):
         it.at(hour)
@@ -252,7 +252,7 @@ def stolen_token(it: Morning) -> None:
 
 
 def webhook_down_until_noon(it: Morning) -> None:
-    """The robot is back when the checks are judged."""
+    """The webhook works again before the checks are evaluated."""
     it.receiver.status = 500
     it.wechat.control.set(denied=[HOURS.name])
     it.ticks(8, 9)
@@ -263,13 +263,13 @@ def webhook_down_until_noon(it: Morning) -> None:
 
 
 def never_begun(it: Morning) -> None:
-    """Of the schedules only that of the checks was switched on."""
+    """Only the schedule of the checks was switched on."""
     it.made.warehouse.database.unlink()
     it.made.warehouse.writer.unlink()
     it.judge()
 
 
-# --- situations: what is said ------------------------------------------------------------------------------------
+# --- situations: expected alerts and status ----------------------------------------------------------------------
 
 PERSON, TOMORROW, LATER = "需要您处理", "等到明天，无需处理", "稍后自动重试"
 ALL = "getupstreammsg, getupstreammsghour, getupstreammsgdist"
@@ -288,9 +288,9 @@ EVERYTHING = f"{ALL} 2026-11-25; + history that nobody is bringing in: + Nothing
 
 @dataclass(frozen=True)
 class Situation:
-    """What happens; each message, by its heading and what it says; what `status` says that needs a person.
+    """What happens, the expected messages (heading, words), and what `status` says that needs a person.
 
-    A text holds all the words of what it says, apart by " + ". Nothing else is said.
+    A string lists all words that the text contains, separated by " + ". Nothing else is sent or shown.
     """
 
     happens: Callable[[Morning], None]
@@ -349,13 +349,13 @@ SITUATIONS = (
 
 
 def says(words: str, text: str) -> bool:
-    """Whether a text holds all of the words."""
+    """Return whether a text contains all of the words."""
     return all(each in text for each in words.split(" + "))
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda each: each.happens.__name__)
 def test_status_and_alerts_say_the_same(situation: Situation, morning: Morning) -> None:
-    """Each message and each line of `status` is the right word, there is no other, and both name the same."""
+    """The alerts and the lines of `status` are exactly the expected ones, and both agree."""
     situation.happens(morning)
     told, status = morning.told(), morning.status()
 

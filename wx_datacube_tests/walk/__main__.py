@@ -2,7 +2,7 @@
 
     python -m wx_datacube_tests.walk --level core --seed 7 --steps 300
 
-A walk that fails is printed, and shortened to as few steps as can be found within the time that is given.
+If a walk fails, it is printed, then shortened to as few steps as can be found in the time given by `--shorten`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ LEVELS = {"core": core, "system": system}
 
 
 def main() -> int:
-    """Walk; 1 where something did not hold."""
+    """Walk; return 1 if an invariant failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--level", choices=LEVELS, default="core")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the first seed")

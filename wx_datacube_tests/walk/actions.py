@@ -1,7 +1,8 @@
-"""Actions: what people, machines and WeChat do, as data. A walk is a list of them, with what was drawn for each.
+"""Actions: what people, machines and WeChat do, as data. A walk is a list of actions with their drawn arguments.
 
-Add an entry to `ACTIONS`, or a kind of weather to `WEATHERS`. `draw` gives what JSON can hold; `do` gets it, and may
-yield what did not hold. Days are drawn as days before the present, so that every part of a walk is a walk.
+Add an entry to `ACTIONS`, or a kind of weather to `WEATHERS`. `draw` returns arguments that JSON can represent. `do`
+takes them, and may yield invariants that failed. Days are drawn relative to the current day, so that every part of a
+walk is a walk.
 """
 
 import datetime as dt
@@ -27,7 +28,7 @@ DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Action:
-    """Something that happens; the larger its `weight`, the more often."""
+    """Something that can happen; the probability is proportional to `weight`."""
 
     name: str
     weight: int
@@ -36,15 +37,15 @@ class Action:
     levels: tuple[str, ...] = (CORE, SYSTEM)
 
 
-# --- the weather at WeChat ---------------------------------------------------------------------------------------
+# --- weather at WeChat -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Weather:
     """How WeChat behaves until it changes: options of the emulator and faults.
 
-    `lies` says that it answers what isn't true. After `heals` mornings everything due is there all the same; None
-    where that can't be.
+    `lies`: it gives wrong answers. `heals`: the number of mornings after which no label is overdue nevertheless; None
+    if that isn't guaranteed.
     """
 
     name: str
@@ -90,7 +91,7 @@ _ORDINARY: Drawn = {
 
 
 def _weather(life: Life, member: int, weather: str, mornings: int) -> Iterator[str]:
-    """Another weather, from now on; for so many mornings nobody does anything about it."""
+    """Change the weather; then let some mornings pass without anyone doing anything."""
     _change(life, life.member(member), next(each for each in WEATHERS if each.name == weather))
     for _ in range(mornings):
         yield from _morning(life)
@@ -111,11 +112,11 @@ def _drawn_weather(chance: random.Random) -> Drawn:
     return {"member": chance.randrange(2), "weather": weather.name, "mornings": mornings}
 
 
-# --- WeChat, at one moment ---------------------------------------------------------------------------------------
+# --- single events at WeChat -------------------------------------------------------------------------------------
 
 
 def _restate(life: Life, member: int, ago: int, factor: float) -> None:
-    """WeChat changes a day."""
+    """WeChat restates a day."""
     name, day = life.member(member), life.now.date() - ago * DAY
     life.take_ledger()
     life.emulated(name).world.restate(day, factor)
@@ -126,7 +127,7 @@ def _restate(life: Life, member: int, ago: int, factor: float) -> None:
 
 
 def _revoke(life: Life, member: int, sticky: bool) -> None:
-    """Another program asks for a token in the old way, by which ours ends."""
+    """Another program's token call invalidates ours."""
     account = life.emulated(life.member(member))
     account.tokens.revoke(account.clock(), sticky=sticky)
 
@@ -141,7 +142,7 @@ def _use_quota(life: Life, member: int, endpoint: int, calls: int) -> None:
 
 
 def _backfill(life: Life, member: int, endpoints: list[int], ago: int, days: int, refresh: bool) -> Iterator[str]:
-    """Somebody types `wx-datacube backfill`."""
+    """A person runs `wx-datacube backfill`."""
     drawn = {"member": member, "endpoints": endpoints, "ago": ago, "days": days, "refresh": refresh}
     name, chosen, first, last, _ = _asked_of(life, drawn)
     before = life.missing_in(name, chosen, first, last), life.calls(name)
@@ -163,12 +164,12 @@ def _drawn_backfill(chance: random.Random) -> Drawn:
 
 
 def _doctor(life: Life, member: int) -> None:
-    """Somebody types `wx-datacube doctor`, which only looks."""
+    """A person runs `wx-datacube doctor`, which changes nothing."""
     life.doctor(life.member(member))
 
 
 def _look_around(life: Life, member: int) -> Iterator[str]:
-    """Somebody looks at what is there."""
+    """A person looks at the data."""
     name = life.member(member)
     before = life.calls(name)
     life.look_around(name)
@@ -177,35 +178,35 @@ def _look_around(life: Life, member: int) -> Iterator[str]:
 
 
 def _replay(life: Life) -> None:
-    """Somebody rebuilds the tables."""
+    """A person rebuilds the tables."""
     life.replay()
 
 
 def _rename(life: Life, member: int, new: str) -> None:
-    """Somebody calls an account otherwise."""
+    """A person renames an account."""
     if new not in life.names.values():
         life.rename(life.member(member), new)
 
 
 def _chat(life: Life, status: int) -> None:
-    """The chat's robot is down, or back."""
+    """The chat's robot goes down, or comes back."""
     life.take_messages()
     life.receiver.status = status
     life.chat_down_on.add(life.now.date())
 
 
 def _schedules(life: Life, on: bool) -> None:
-    """The machine, with its schedules, is switched on or off."""
+    """The machine with its schedules is turned on or off."""
     if on and not life.scheduled:
         life.scheduled_since = life.now
     life.scheduled = on
 
 
-# --- Dagster's UI, and what befalls processes --------------------------------------------------------------------
+# --- Dagster's UI, and failures of processes ---------------------------------------------------------------------
 
 
 def _ui_backfill(life: "System", member: int, assets: list[dict[str, Any]], settle: bool) -> None:
-    """Somebody launches a backfill in the UI, over ranges with gaps; it may still run when the next thing happens."""
+    """A person launches a backfill in the UI over ranges with gaps; it may still run during the next action."""
     today, ranges = life.now.date(), {}
     for each in assets:
         endpoint = ENDPOINTS[each["endpoint"]]
@@ -223,7 +224,7 @@ def _ui_backfill(life: "System", member: int, assets: list[dict[str, Any]], sett
 
 
 def _drawn_ranges(chance: random.Random) -> list[list[int]]:
-    """Ranges of days before the present, the oldest first, with days between them."""
+    """Draw ranges of days before the current one, oldest first, with days between them."""
     ends = sorted(chance.sample(range(1, 21), 2 * chance.randint(1, 3)), reverse=True)
     return [[first, first - last] for first, last in zip(ends[::2], ends[1::2], strict=True)]
 
@@ -231,13 +232,13 @@ def _drawn_ranges(chance: random.Random) -> list[list[int]]:
 def _drawn_ui_backfill(chance: random.Random) -> Drawn:
     endpoints = sorted(chance.sample(range(len(ENDPOINTS)), chance.randint(1, len(ENDPOINTS))))
     same = _drawn_ranges(chance)
-    alike = chance.random() < 0.7  # as *Failed and missing* chooses them
+    alike = chance.random() < 0.7  # as with *Failed and missing*
     assets = [{"endpoint": each, "ranges": same if alike else _drawn_ranges(chance)} for each in endpoints]
     return {"member": chance.randrange(2), "assets": assets, "settle": chance.random() < 0.6}
 
 
 def _failed_and_missing(life: "System", member: int) -> None:
-    """Somebody launches *Failed and missing* of all assets."""
+    """A person launches *Failed and missing* for all assets."""
     name, ranges = life.member(member), {}
     held = life.materialized(name)
     for endpoint in ENDPOINTS:
@@ -250,7 +251,7 @@ def _failed_and_missing(life: "System", member: int) -> None:
 
 
 def _materialize(life: "System", member: int, endpoint: int, ago: int, days: int) -> None:
-    """Somebody types `dagster asset materialize`."""
+    """A person runs `dagster asset materialize`."""
     chosen = ENDPOINTS[endpoint]
     due = due_labels(chosen.period, life.start, life.now.date())
     first = life.now.date() - ago * DAY
@@ -259,12 +260,12 @@ def _materialize(life: "System", member: int, endpoint: int, ago: int, days: int
 
 
 def _side_by_side(life: "System", one: Drawn, other: Drawn) -> None:
-    """Two backfills at once."""
+    """Two backfills run at the same time."""
     life.side_by_side([_asked_of(life, each) for each in (one, other)])
 
 
 def _asked_of(life: Life, drawn: Drawn) -> tuple[str, list[Endpoint], dt.date, dt.date, bool]:
-    """Account, endpoints, first and last day of a backfill, and whether it is a refresh, which is taken down."""
+    """Return account, endpoints, first and last day of a backfill, and whether it is a refresh; record a refresh."""
     name = life.member(drawn["member"])
     first = max(life.now.date() - drawn["ago"] * DAY, life.start)
     last = min(first + drawn["days"] * DAY, life.now.date() - DAY)
@@ -277,18 +278,18 @@ def _asked_of(life: Life, drawn: Drawn) -> tuple[str, list[Endpoint], dt.date, d
 
 
 def _stopped_backfill(life: "System", backfill: Drawn, after: float, how: str, victim: int, where: str) -> None:
-    """A backfill of which a process is killed, interrupted or suspended; whoever comes next goes on."""
+    """A process of a backfill is killed, interrupted or suspended; the next backfill continues."""
     life.stopped_backfill(_asked_of(life, backfill), after, how, victim, where)
 
 
 def _kill(life: "System", victim: int) -> None:
-    """`kill -9` of a process of `dagster dev` or of a run."""
+    """A process of `dagster dev` or of a run gets `kill -9`."""
     life.start_dev()
     life.hit(life.processes(), victim, signal.SIGKILL)
 
 
 def _suspend(life: "System", minutes: int) -> None:
-    """The machine sleeps, with all that runs on it."""
+    """The machine is suspended with all its processes."""
     life.suspend(dt.timedelta(minutes=minutes))
 
 
@@ -306,7 +307,7 @@ def _drawn_stop(chance: random.Random) -> Drawn:
 
 
 def _morning(life: Life) -> Iterator[str]:
-    """The next day until 12:40, and a look at what people were told."""
+    """Time passes until 12:40 of the next day, when messages and `status` are checked."""
     yield from _until_the_next_look(life)
     for member in life.members():
         facts = life.facts[member]
@@ -326,7 +327,7 @@ def _until_the_next_look(life: Life) -> Iterator[str]:
 
 
 def _quiet(life: Life) -> Iterator[str]:
-    """A morning on which nothing goes wrong, and a look at everything."""
+    """A morning without failures passes, then everything is checked."""
     for member in life.members():
         _change(life, member, CLEAR)
     _chat(life, 200)

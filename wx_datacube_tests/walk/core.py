@@ -1,7 +1,7 @@
-"""Core: a life without Dagster, in this process, whose days take less than a second.
+"""Core: a life in this process, without Dagster; a day takes less than a second.
 
-What a schedule's tick requests is done here as Dagster's runs would do it; the rest is the program itself, with the
-emulator's clock. No pause takes any time.
+This module does what Dagster's runs would do for the requests of a schedule's tick. The rest is the program's own code
+with the emulator's clock. Pauses take no time.
 """
 
 import datetime as dt
@@ -43,7 +43,7 @@ LATER_LOOKS = [dt.time(13, 35), dt.time(15, 35)]
 
 @dataclass
 class InMemory:
-    """Dagster's side of a backfill: which labels are materialized, in a dictionary."""
+    """Dagster's part of a backfill: a dictionary of the materialized labels."""
 
     held: dict[tuple[str, str], set[dt.date]]
     states: dict[Endpoint, dict[dt.date, State]]
@@ -53,13 +53,13 @@ class InMemory:
     now: dt.datetime
 
     def backlog(self) -> Backlog:
-        """What is to do in scope."""
+        """Return the number of pending labels in scope, and of those already materialized."""
         held = {each: self._held(each) & labels.keys() for each, labels in self.states.items()}
         labels = sum(len(pending_labels(states, held[endpoint])) for endpoint, states in self.states.items())
         return Backlog(labels, sum(map(len, held.values())))
 
     def materialize(self, landed: Batch) -> Iterator[Run]:
-        """Take down what is stored."""
+        """Record the stored labels of a batch as materialized."""
         with self.warehouse.writing() as con:
             found = known.states(con, self.account.name, self.account.start, self.now, landed.endpoint)
         states = self.scope.within(landed.endpoint, found[landed.endpoint.name])
@@ -94,11 +94,11 @@ class Core(Life):
         return self.settings.database
 
     def clock(self) -> dt.datetime:
-        """The present."""
+        """Return the current time."""
         return self.now
 
     def ingest(self, name: str) -> Ingest:
-        """Ingestion at the time of the emulator."""
+        """Return an account's `Ingest` with the emulator's clock."""
         account = self.settings.account(name)
         return Ingest.of(self.settings, account, clock=self.clock, sleep=lambda seconds: None)
 
@@ -106,11 +106,11 @@ class Core(Life):
 
     @property
     def now(self) -> dt.datetime:
-        """The present, which stands still."""
+        """The current time, which stands still."""
         return self._now
 
     def set_clocks(self, moment: dt.datetime) -> None:
-        """Let it be that time, at WeChat too."""
+        """Set the time, here and at WeChat."""
         self._now = moment
         for account in self.company.members.values():
             account.clock.set(moment, frozen=True)
@@ -144,14 +144,14 @@ class Core(Life):
         try:
             plan = plan_tick(self.settings, name, ENDPOINTS, (), held, self.now, lambda message: None)
         except WxDatacubeError:
-            return  # as the schedule does, which says why it made no run
+            return  # the schedule does the same, and reports why it requested no run
         for (first, last), wanted in plan.wanted:
             self.runs += 1
             for endpoint in wanted:
                 self._run(name, endpoint, first, last, publishing=endpoint is wanted[-1])
 
     def _run(self, name: str, endpoint: Endpoint, first: dt.date, last: dt.date, publishing: bool) -> None:
-        """A step of a run, with what its hooks note; the last one publishes, for the sake of speed."""
+        """Execute a step of a run and note its alerts as the hooks do; only the last step publishes, to save time."""
         ingest = replace(self.ingest(name), publishing=publishing)
         labels = due_labels(endpoint.period, self.start, self.now.date())
         troubles: list[Exception] = []
@@ -184,7 +184,7 @@ class Core(Life):
     def backfill(
         self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date, refresh: bool
     ) -> None:
-        """As the command does it."""
+        """Run a backfill as the command does."""
         name, scope = self.names[member], Scope(first, last, endpoints, refresh)
         account, ingest = self.settings.account(name), self.ingest(name)
         troubles: list[Exception] = []
@@ -204,26 +204,26 @@ class Core(Life):
         self.take_messages()
 
     def doctor(self, member: str) -> None:
-        """All that it examines of WeChat and files."""
+        """Run doctor's examinations of WeChat and files."""
         for _ in examine(self.settings, self.settings.account(self.names[member]), self.clock):
             pass
         self.take_messages()
 
     def look_around(self, member: str) -> None:
-        """`status` and `export`."""
+        """Run `status` and `export`."""
         self.needs_person(member)
         if self.database.exists():
             export_views(Warehouse(self.database), self.folder / "export", "csv", self.names[member])
 
     def replay(self) -> None:
-        """Rebuild the tables, of all accounts."""
+        """Rebuild the tables of all accounts."""
         warehouse = Warehouse(self.database, clock=self.clock)
         with warehouse.writing() as con:
             replay(con)
         warehouse.publish()
 
     def rename(self, member: str, new: str) -> None:
-        """In the file, then in the settings."""
+        """Rename the account in the file, then in the settings."""
         old = self.names[member]
         if self.ledger:
             rename_account(Warehouse(self.database, clock=self.clock), old, new)
@@ -233,11 +233,11 @@ class Core(Life):
         self.settings = self._configured()
 
     def materialized(self, member: str) -> dict[str, set[dt.date]]:
-        """What runs and backfills have taken down."""
+        """Return the labels that runs and backfills have recorded."""
         return {each.name: self.held.get((self.names[member], each.name), set()) for each in ENDPOINTS}
 
     def needs_person(self, member: str) -> list[str]:
-        """By `status`."""
+        """Return what `status` reports."""
         if not self.database.exists():
             return []
         (found,) = read_status(self.settings, [self.settings.account(self.names[member])], self.clock)
@@ -249,7 +249,7 @@ _MEMORY = Path("/dev/shm")
 
 @contextmanager
 def core(seed: int) -> Iterator[Life]:
-    """A life in this process, in memory where that can be."""
+    """Begin a life in this process, with its files in memory if possible."""
     parent = _MEMORY if _MEMORY.is_dir() else None
     with _no_pandas(), born(seed, parent, clock=BEGINNING, frozen=True) as (folder, accounts, receiver):
         yield Core(folder, accounts, receiver)
@@ -257,7 +257,7 @@ def core(seed: int) -> Iterator[Life]:
 
 @contextmanager
 def _no_pandas() -> Iterator[None]:
-    """Say once that pandas isn't here: DuckDB looks for it with every query, a tenth of a walk's time."""
+    """Mark pandas as not installed: DuckDB looks for it in every query, which takes a tenth of a walk's time."""
     absent = "pandas" not in sys.modules
     if absent:
         sys.modules["pandas"] = None  # type: ignore[assignment]

@@ -1,9 +1,9 @@
-"""Defects: what once was wrong, put back one at a time, to see that the walk finds it.
+"""Defects: former bugs, which can be put back one at a time to see whether the walk finds them.
 
     python -m wx_datacube_tests.walk --level core --defect "doctor makes a refresh" --seeds 20
 
-Each replaces as little of the program as the defect was, in this process and, by `sitecustomize`, in those that a walk
-of the whole system starts. Nothing of the program knows of it.
+Each replaces as little of the program as the bug affected: in this process and, through `sitecustomize`, in the
+processes that a system walk starts. The program itself contains nothing of this.
 """
 
 import os
@@ -27,7 +27,7 @@ VARIABLE = "WALK_DEFECT"
 
 
 def _runs_wait_for_each_other() -> None:
-    """Hours and distributions of a run wait until no other run selects the days (15.1)."""
+    """A run of hours or distributions waits while another run includes the daily messages (15.1)."""
     import dagster as dg
 
     from wx_datacube.orchestration import assets
@@ -54,7 +54,7 @@ def _unfinished() -> list[Any]:
 
 
 def _another_host_is_alive() -> None:
-    """A run is over only if this host has no such process; of one elsewhere it waits for the end (15.2)."""
+    """A run on another host always counts as alive, so other runs wait until it ends (15.2)."""
     import dagster as dg
 
     from wx_datacube.orchestration import materialize, runs
@@ -73,12 +73,13 @@ def _another_host_is_alive() -> None:
         host, _, pid = run.tags.get("walk/host", "").partition(" ")
         return bool(host) and (host != socket.gethostname() or Path(f"/proc/{pid}").exists())
 
+    # In `runs` too: `python -m …materialize` imports from there.
     runs.worker_tags = materialize.worker_tags = with_host
-    materialize.end_dead_runs = waits
+    runs.end_dead_runs = materialize.end_dead_runs = waits
 
 
 def _live_runs_are_failed() -> None:
-    """A run is judged by the process of its step, which ends before the run does (15.3)."""
+    """A run is considered dead when the process of its step has ended, which happens before the run ends (15.3)."""
     from wx_datacube.orchestration import assets, runs, scheduled_checks
 
     def tag_step(instance: Any, run_id: str) -> None:
@@ -100,7 +101,7 @@ def _doctor_refreshes() -> None:
 
 
 def _partial_answers_never_heal() -> None:
-    """What an answer left out is asked in the same window for ever (15.7)."""
+    """Labels that an answer left out are requested in the same window forever (15.7)."""
     coverage.silent_answers = lambda *_: frozenset()
     coverage.asked_in_vain = lambda *_: frozenset()
     plan._window_support = lambda con, account, endpoint: plan._WindowSupport.SEVERAL
@@ -112,7 +113,7 @@ def _status_knows_what_was_noted() -> None:
 
 
 def _long_outages_are_silent() -> None:
-    """Overdue labels are not told while any trouble of a call stands (16.2)."""
+    """Overdue labels are not reported while any alert about calls is open (16.2)."""
     original = attention.look
 
     def look(con: Any, settings: Any, accounts: Any, now: Any) -> Any:
@@ -126,7 +127,7 @@ def _long_outages_are_silent() -> None:
 
 
 def _first_figures_are_revisions() -> None:
-    """The first figures of a label that was answered with nothing, or not understood, count as revised (16.8)."""
+    """A label's first figures count as revised if an earlier answer was empty or could not be parsed (16.8)."""
     original = load._revisions
     load._revisions = lambda *about: original(*about).replace("known_before", "previous_call_id IS NOT NULL")
 
@@ -141,17 +142,20 @@ DEFECTS: dict[str, Callable[[], None]] = {
     "long outages are silent": _long_outages_are_silent,
     "first figures are revisions": _first_figures_are_revisions,
 }
-"""Those of the issues on ends and mornings that the walk has to find, by name."""
+"""The bugs that the walk has to find, by name; the numbers refer to the issues about endings and mornings."""
 
 
 def put_back(defect: str, folder: Path) -> dict[str, str]:
-    """Put a defect back in this process; what the environment of others needs for it, `folder` being scratch space."""
+    """Put a defect back in this process; return the environment variables that put it back in others.
+
+    `folder` is scratch space.
+    """
     DEFECTS[defect]()
     top = Path(__file__).parent.parent.parent
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(
         "import os, sys\n"
-        # Runs are processes of multiprocessing, whose command line names nothing of Dagster's.
+        # Runs are multiprocessing processes, so their command line doesn't show that they belong to Dagster.
         "if not any('resource_tracker' in each for each in sys.orig_argv):\n"
         "    from wx_datacube_tests.walk.defects import DEFECTS, VARIABLE\n"
         "    DEFECTS[os.environ[VARIABLE]]()\n"

@@ -1,7 +1,7 @@
-"""Invariants: what holds whatever happens, as data. Each yields in words what does not hold.
+"""Invariants: what holds whatever happens, as data. Each yields a text for everything that does not hold.
 
-Add an entry to `INVARIANTS`, with the moments at which it is looked at. None of them asks the program for its opinion
-on what is true: that comes from the emulator, from the published file and from the rules in plain Python.
+Add an entry to `INVARIANTS`, with the moments when it is checked. None of them relies on the program's own judgement:
+the truth comes from the emulator, from the published file and from the rules in plain Python.
 """
 
 import datetime as dt
@@ -23,7 +23,7 @@ CHECKS = {check.name for endpoint in ENDPOINTS for check in checks_of(endpoint)}
 
 
 class Moment(Enum):
-    """When an invariant is looked at."""
+    """When an invariant is checked."""
 
     ACTION = "after every action"
     LOOK = "at 12:40, after the checks of a morning"
@@ -41,7 +41,7 @@ class Invariant:
 
 
 def broken(life: Life, moment: Moment) -> list[str]:
-    """What does not hold just now, each with the invariant's name before a colon."""
+    """Return what does not hold now, each item with the invariant's name before a colon."""
     life.take_ledger()
     complaints, life.complaints = life.complaints, []
     found = [f"{each.name}: {problem}" for each in INVARIANTS if moment in each.when for problem in each.holds(life)]
@@ -110,7 +110,7 @@ def _figures_are_true(life: Life) -> Iterator[str]:
 
 
 def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str | None:
-    """Why figures must be true that are not; None where nobody can know."""
+    """Return why the stored figures must be true although they aren't; None if that can't be known."""
     facts, answer = life.facts[member], life.answer_of(member, endpoint, label)
     of = endpoint.name, label
     if of in facts.restated:
@@ -123,7 +123,7 @@ def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str 
     return None
 
 
-# --- what is there -----------------------------------------------------------------------------------------------
+# --- completeness ------------------------------------------------------------------------------------------------
 
 
 def _everything_is_there(life: Life) -> Iterator[str]:
@@ -133,13 +133,13 @@ def _everything_is_there(life: Life) -> Iterator[str]:
             yield f"{member} {name} lacks {labels[0]} … {labels[-1]} ({len(labels)})"
 
 
-# --- what people are told ----------------------------------------------------------------------------------------
+# --- alerts and status -------------------------------------------------------------------------------------------
 
 
 def _said(life: Life, member: str) -> list[str]:
-    """What `status` says that a person has to see to, without what a check found where WeChat contradicted itself.
+    """Return what `status` reports as needing a person; without findings of checks if WeChat contradicted itself.
 
-    Whether those findings are right is looked at in `_checks_find_what_happened`.
+    `_checks_find_what_happened` checks whether those findings are right.
     """
     said = life.needs_person(member)
     if life.facts[member].contradicted:
@@ -148,7 +148,7 @@ def _said(life: Life, member: str) -> list[str]:
 
 
 def _people_know(life: Life) -> Iterator[str]:
-    """What lasts is told, by `status` and in the chat; nobody is called for nothing."""
+    """`status` and the chat report what lasts, and nobody is alerted without a reason."""
     midnight = midnight_of(life.now)
     for member in life.members():
         missing, said = life.missing(member), _said(life, member)
@@ -165,7 +165,7 @@ def _people_know(life: Life) -> Iterator[str]:
 
 
 def _nobody_is_called_for_nothing(life: Life) -> Iterator[str]:
-    """What the chat is told was so when it was told; a message that it did not take may come the next morning."""
+    """What the chat reports was true then; a message that it did not accept may arrive the next morning."""
     members = {name: member for member, name in life.names.items()}
     for each in life.heard:
         member = members.get(each.account) if each.at.date() == life.now.date() and PERSON in each.heading else None
@@ -188,7 +188,7 @@ def _status_is_at_ease(life: Life) -> Iterator[str]:
 
 
 def _checks_find_what_happened(life: Life) -> Iterator[str]:
-    """A check flags nothing but what WeChat has restated, or answered wrongly."""
+    """A check flags only what WeChat has restated or answered wrongly."""
     for member in life.members():
         facts, name = life.facts[member], life.names[member]
         days = {day for of, label in facts.contradicted for day in days_of(label, BY_NAME[of].period)}

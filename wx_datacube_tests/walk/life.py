@@ -1,8 +1,8 @@
-"""Life: accounts at an emulated WeChat, one database, a chat, and what has happened to them so far.
+"""Life: accounts at an emulated WeChat, one database, a group chat, and what has happened to them so far.
 
-Both levels of the walk are lives: `core.Core` in this process, `system.System` in real processes. Add a verb here when
-an action needs one that both levels can do; how they do it is theirs. `Facts` is what the invariants know, taken down
-from what the emulator was told to do and from the published file, and not from the program's own opinion.
+There are two levels of the walk: `core.Core` in this process, and `system.System` in real processes. Add a method here
+when an action needs one that both levels can implement. `Facts` is what the invariants know. It comes from what the
+emulator was told to do and from the published file, never from the program's own judgement.
 """
 
 import datetime as dt
@@ -30,16 +30,16 @@ from wx_datacube_tests.reference import Label, Reference
 BEGINNING = dt.datetime(2025, 3, 3, 14)
 """When every life begins: a Monday afternoon."""
 HISTORY = dt.timedelta(days=20)
-"""What lies before it."""
+"""How far the accounts' history goes back at that time."""
 LOOK = dt.time(12, 40)
-"""When it is looked at what people were told."""
+"""The time of day when messages and `status` are checked."""
 PERSON, MISSING = "需要您处理", "数据缺失"
-"""What the heading of a message says that calls somebody, and its text where labels are missing."""
+"""In a message, the heading that calls for a person, and the text that reports missing labels."""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A message of the chat."""
+    """A message of the group chat."""
 
     at: dt.datetime
     account: str
@@ -49,46 +49,46 @@ class Heard:
 
 @dataclass
 class Facts:
-    """What is known of one account's past, whatever the program thinks of it."""
+    """The known facts about one account's past, independent of the program."""
 
     lies_since: dt.datetime | None = None
-    """Since when the weather makes WeChat answer what isn't true, until it changes."""
+    """Since when the current weather makes WeChat give wrong answers; None if it doesn't."""
     doubtful: dict[tuple[str, dt.date], dt.datetime] = field(default_factory=dict)
-    """Labels, by endpoint, of which something else may be stored than is true, and since when."""
+    """Labels, by endpoint, whose stored figures may differ from the true ones, and since when."""
     restated: set[tuple[str, dt.date]] = field(default_factory=set)
-    """Those of them that were restated: until they are asked again, some of their old rows may be stored."""
+    """Those of them that were restated; some of their old rows may be stored until they are requested again."""
     contradicted: set[tuple[str, dt.date]] = field(default_factory=set)
-    """Labels that had landed before WeChat said something else of them."""
+    """Labels that had landed before WeChat gave a different answer for them."""
     landed: set[tuple[str, dt.date]] = field(default_factory=set)
     """Labels that have landed."""
     refreshed: set[tuple[str, dt.date]] = field(default_factory=set)
-    """Labels that somebody has asked to have asked again."""
+    """Labels that a person has refreshed."""
     whole_from: dt.date | None = None
-    """The day on which everything due was there for the first time."""
+    """The first day on which no label was overdue."""
     errcodes: dict[str, int] = field(default_factory=dict)
-    """Of each endpoint the errcode of the last answer, where it was one."""
+    """The errcode of each endpoint's last answer, if it was an error."""
     wrong: bool = False
-    """Whether something was wrong since it was last looked at what people were told."""
+    """Whether anything was wrong since the messages were last checked."""
     weather_since: dt.datetime = BEGINNING
     heals: int | None = 1
-    """After so many mornings of this weather everything is there; None where it need not be."""
+    """The number of mornings in this weather after which no label is overdue; None if that isn't guaranteed."""
 
 
 class Life(ABC):
-    """Two accounts, from `BEGINNING` on."""
+    """One or two accounts, from `BEGINNING` on."""
 
     def __init__(self, folder: Path, company: Company, receiver: Receiver) -> None:
         self.folder, self.company, self.receiver = folder, company, receiver
         self.start = (BEGINNING - HISTORY).date()
         self.names = {member: member for member in company.members}
-        """What each account is called, which may change."""
+        """The current name of each account."""
         self.facts = {member: Facts() for member in company.members}
         self.reference = Reference()
         self.heard: list[Heard] = []
         self.complaints: list[str] = []
-        """What did not hold within an action."""
+        """Invariants that failed during an action."""
         self.failed = False
-        """Whether an invariant was broken."""
+        """Whether an invariant has failed."""
         self.chat_down_on: set[dt.date] = set()
         self.judged_on: set[dt.date] = set()
         """Days on which the schedules were on at 12:35."""
@@ -97,46 +97,46 @@ class Life(ABC):
         self.ledger = 0
         self.ledger_hash = 0
 
-    # --- verbs of both levels
+    # --- methods that each level implements
 
     @property
     @abstractmethod
     def now(self) -> dt.datetime:
-        """The present, in Beijing and at WeChat."""
+        """The current time, in Beijing and at WeChat."""
 
     @abstractmethod
     def materialized(self, member: str) -> dict[str, set[dt.date]]:
-        """The labels that are materialized, by endpoint."""
+        """Return the labels that are materialized, by endpoint."""
 
     @abstractmethod
     def pass_until(self, moment: dt.datetime) -> None:
-        """Let time pass; where the schedules are on, they tick."""
+        """Let time pass; schedules tick if they are on."""
 
     @abstractmethod
     def backfill(
         self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date, refresh: bool
     ) -> None:
-        """`wx-datacube backfill` by hand."""
+        """Run a manual `wx-datacube backfill`."""
 
     @abstractmethod
     def doctor(self, member: str) -> None:
-        """`wx-datacube doctor`."""
+        """Run `wx-datacube doctor`."""
 
     @abstractmethod
     def look_around(self, member: str) -> None:
-        """`status`, `report` and `export`: none of them may change anything."""
+        """Run `status`, `report` and `export`, none of which may change anything."""
 
     @abstractmethod
     def replay(self) -> None:
-        """`wx-datacube replay`."""
+        """Run `wx-datacube replay`."""
 
     @abstractmethod
     def rename(self, member: str, new: str) -> None:
-        """`wx-datacube rename-account`, and the settings that follow."""
+        """Run `wx-datacube rename-account`, and change the settings accordingly."""
 
     @abstractmethod
     def needs_person(self, member: str) -> list[str]:
-        """What `status` says that a person has to see to."""
+        """Return what `status` reports as needing a person."""
 
     @property
     @abstractmethod
@@ -144,26 +144,26 @@ class Life(ABC):
         """The published file."""
 
     def mend(self) -> None:
-        """Put right what only a person can: after a refusal that is mended, somebody runs `doctor`."""
+        """Do what only a person can: run `doctor` after the cause of a refusal has been removed."""
         for member in self.members():
             self.doctor(member)
 
-    # --- the world
+    # --- accounts and settings
 
     def members(self) -> list[str]:
-        """The accounts, by the names that they were born with."""
+        """Return the accounts by their original names."""
         return list(self.company.members)
 
     def member(self, place: int) -> str:
-        """One of the accounts."""
+        """Return one of the accounts."""
         return self.members()[place % len(self.members())]
 
     def emulated(self, member: str) -> Account:
-        """The account at WeChat."""
+        """Return the account at WeChat."""
         return self.company.members[member]
 
     def configuration(self) -> dict[str, object]:
-        """The settings, without their prefix, by the names that the accounts have now."""
+        """Return the settings, without their prefix, for the accounts' current names."""
         found: dict[str, object] = {
             "API_URL": self.company.api_url,
             "ACCOUNTS": ",".join(self.names.values()),
@@ -176,12 +176,12 @@ class Life(ABC):
         return found
 
     def labels_of_day(self, day: dt.date) -> Iterator[tuple[str, dt.date]]:
-        """Every label that counts a day, with the name of its endpoint."""
+        """Yield the endpoint's name and the label of every period that contains a day."""
         for endpoint in ENDPOINTS:
             yield endpoint.name, label_of(day, endpoint.period)
 
     def take_messages(self) -> None:
-        """Take down what the chat took since the last time."""
+        """Record the messages that the chat has accepted since the last time."""
         got, self.receiver.got = self.receiver.got, []
         if self.receiver.status != 200:
             return
@@ -190,16 +190,16 @@ class Life(ABC):
             _, account, what = heading.split(" · ", 2)
             self.heard.append(Heard(self.now, account, what, text))
 
-    # --- what is published
+    # --- the published file
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The published file, as any reader opens it."""
+        """Open the published file as any reader does."""
         with duckdb.connect(str(self.database), read_only=True) as con:
             yield con
 
     def take_ledger(self) -> None:
-        """Take down the calls that were published since the last time; complain of those that are gone."""
+        """Record the calls published since the last time; complain if earlier ones are gone."""
         if not self.database.exists():
             if self.ledger:
                 self.complaints.append("nothing that was committed is gone: the published file is")
@@ -241,7 +241,7 @@ class Life(ABC):
         self.reference.take(call_id, replace(call, account=member))
 
     def doubt(self, member: str, endpoint: str, label: dt.date, since: dt.datetime) -> None:
-        """Take down that something else may be stored of a label than is true."""
+        """Record that a label's stored figures may differ from the true ones."""
         self.facts[member].doubtful[endpoint, label] = since
         self._contradict(member, endpoint, label)
 
@@ -251,11 +251,11 @@ class Life(ABC):
             facts.contradicted.add((endpoint, label))
 
     def states(self, member: str) -> dict[str, dict[dt.date, str]]:
-        """The state of every label that is due, by the rules in plain Python."""
+        """Return the state of every due label, computed by the rules in plain Python."""
         return self.reference.states(member, self.start, self.now)
 
     def overdue(self, member: str) -> list[tuple[str, dt.date]]:
-        """The labels that should be there by now and aren't, oldest first within an endpoint."""
+        """Return the labels that are settled but missing, oldest first within an endpoint."""
         return [
             (name, label)
             for name, labels in self.states(member).items()
@@ -264,14 +264,14 @@ class Life(ABC):
         ]
 
     def missing(self, member: str) -> set[tuple[str, dt.date]]:
-        """What is overdue of what was due after everything had been there once."""
+        """Return the overdue labels that became due after `whole_from`."""
         whole = self.facts[member].whole_from
         if whole is None:
             return set()
         return {(name, label) for name, label in self.overdue(member) if due_on(label, BY_NAME[name].period) > whole}
 
     def missing_in(self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date) -> int:
-        """How many due labels from `first` to `last` are missing."""
+        """Return how many due labels from `first` to `last` are missing."""
         self.take_ledger()
         states = self.states(member)
         return sum(
@@ -281,11 +281,11 @@ class Life(ABC):
         )
 
     def calls(self, member: str) -> int:
-        """The statistics calls so far."""
+        """Return the number of statistics calls so far."""
         return sum(call.endpoint in BY_NAME for call in self.emulated(member).journal.calls)
 
     def refused(self, member: str) -> set[str]:
-        """The endpoints of which the last answer was a refusal that only a person can mend; `token` for all."""
+        """Return the endpoints whose last answer only a person can resolve; `token` stands for the token call."""
         found = {name for name, code in self.facts[member].errcodes.items() if needs_person(code)}
         tokens = [call for call in self.emulated(member).journal.calls if call.endpoint == "stable_token"]
         if tokens and tokens[-1].errcode and needs_person(tokens[-1].errcode):
@@ -293,20 +293,20 @@ class Life(ABC):
         return found
 
     def something_is_wrong(self, member: str) -> bool:
-        """Whether WeChat refuses, or something that should be there is missing."""
+        """Return whether WeChat refuses calls or a label is overdue."""
         return bool(self.refused(member) or self.overdue(member))
 
     def answer_of(self, member: str, endpoint: Endpoint, label: dt.date) -> Any:
-        """What the last answer for a label was worth; None without one."""
+        """Return the reference's assessment of a label's last answer; None without an answer."""
         return self.reference.answers.get(Label(member, endpoint.name, label))
 
     def stored(self, member: str, endpoint: Endpoint, label: dt.date) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-        """The figures that are stored of a label, by key."""
+        """Return the stored figures of a label, by key."""
         rows = self.reference.stored.get(Label(member, endpoint.name, label), {})
         return {key: values for key, (values, _) in rows.items()}
 
     def truth(self, member: str, endpoint: Endpoint, label: dt.date) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-        """The figures that WeChat has of a label, by key."""
+        """Return WeChat's figures of a label, by key."""
         rows = self.emulated(member).world.rows(endpoint, label)
         return {
             tuple(row[column.name] for column in endpoint.key[1:]): tuple(
@@ -327,22 +327,22 @@ FROM datacube.api_calls WHERE call_id <= ?"""
 
 
 def _labels(call: Call) -> list[dt.date]:
-    """The labels in a call's window."""
+    """Return the labels in a call's window."""
     period = BY_NAME[call.endpoint].period
     until = takewhile(lambda label: label <= call.end_date, labels_from(label_of(call.begin_date, period), period))
     return [label for label in until if label >= call.begin_date]
 
 
 def days_of(label: dt.date, period: Period) -> list[dt.date]:
-    """The days that a label counts."""
+    """Return the days of a label's period."""
     return due_labels(Period.DAY, label, due_on(label, period))
 
 
 @contextmanager
 def born(seed: int, parent: Path | None = None, **clock: object) -> Iterator[tuple[Path, Company, Receiver]]:
-    """What a life begins with: scratch space in `parent`, its accounts, two with an odd seed, and a chat.
+    """Provide what a life begins with: a temporary folder in `parent`, the accounts, and a chat.
 
-    `clock` are options of the emulator.
+    There is one account, or two if the seed is odd. `clock` has options of the emulator.
     """
     folder = Path(mkdtemp(prefix="walk-", dir=parent))
     names = ["shop", "news"][: 1 + seed % 2]

@@ -1,7 +1,7 @@
-"""Steps: a walk as data. It is drawn from a seed, played on a level, and shortened when it fails.
+"""Steps: a walk as data. It is drawn from a seed, played on a level, and shortened if it fails.
 
-A step is the name of an action and what was drawn for it, so that a walk can be printed, replayed and cut: every
-subset of its steps is a walk too. What the actions are is in `actions`, what must hold in `invariants`.
+A step is an action's name and its drawn arguments, so a walk can be printed, replayed and cut: every subset of its
+steps is a walk too. The actions are in `actions`, the invariants in `invariants`.
 """
 
 import json
@@ -17,12 +17,12 @@ from wx_datacube_tests.walk.invariants import Moment, broken
 from wx_datacube_tests.walk.life import Life
 
 Level = Callable[[int], AbstractContextManager[Life]]
-"""Begins the life of a seed, and ends all that it started."""
+"""Begins the life of a seed; at the end it stops everything that it started."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """An action with what was drawn for it."""
+    """An action with its drawn arguments."""
 
     action: Action
     drawn: dict[str, Any]
@@ -33,7 +33,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Failure:
-    """What did not hold after which step of a walk."""
+    """The invariants that failed, and the steps up to the failure."""
 
     seed: int
     steps: Sequence[Step]
@@ -45,7 +45,7 @@ class Failure:
 
 
 def draw(seed: int, count: int, level: str) -> list[Step]:
-    """The first steps of the walk that a seed stands for; the last one is a quiet day with everything looked at."""
+    """Return the first steps of a seed's walk; the last step is a quiet day on which all invariants are checked."""
     chance = random.Random(f"{seed} {level}")
     possible = [action for action in ACTIONS if level in action.levels]
     chosen = chance.choices(possible, [action.weight for action in possible], k=count)
@@ -56,7 +56,7 @@ def draw(seed: int, count: int, level: str) -> list[Step]:
 def play(
     level: Level, seed: int, steps: Sequence[Step], notify: Callable[[str], None] = lambda line: None
 ) -> Failure | None:
-    """Play steps from the beginning of a life; what did not hold, first of all, or None."""
+    """Play steps from the beginning of a life; return the first failure, or None."""
     with level(seed) as life:
         for number, step in enumerate(steps, 1):
             notify(f"{number:4} {life.now:%Y-%m-%d %H:%M} {step}")
@@ -70,9 +70,9 @@ def play(
 
 
 def shorten(level: Level, failure: Failure, deadline: float, notify: Callable[[str], None]) -> Failure:
-    """The same failure by as few steps as can be found until `deadline` (of `time.monotonic`).
+    """Return the same failure with as few steps as can be found until `deadline` (of `time.monotonic`).
 
-    Halves of the steps are left out first, then quarters, and single steps in the end.
+    It leaves out halves of the steps first, then quarters, down to single steps.
     """
     wanted = _kind(failure)
     size = max(len(failure.steps) // 2, 1)

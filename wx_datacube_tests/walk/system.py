@@ -1,8 +1,7 @@
-"""System: a life of real processes: `dagster dev`, the commands, DuckDB readers, at an emulator on a socket.
+"""System: a life of real processes: `dagster dev`, the commands and DuckDB readers, with an emulator on a socket.
 
-Their clock is moved by libfaketime (Debian: faketime), so that mornings pass as fast as they are worked through: each
-process reads how far it is off from a file. What is asked of Dagster here is asked of its instance; what a person
-does in its UI goes to the webserver.
+libfaketime (Debian: faketime) moves the processes' clock, so that time between events is skipped: each process reads
+its offset from a file. Questions to Dagster go to its instance; what a person does in the UI goes to the webserver.
 """
 
 import datetime as dt
@@ -34,15 +33,15 @@ from wx_datacube_tests.walk.defects import VARIABLE
 from wx_datacube_tests.walk.life import BEGINNING, Life, born
 
 TICKS = (dt.time(8, 30), dt.time(12, 30), dt.time(12, 35))
-"""The ticks of a morning that are waited for; those between them are late ones, as after a suspend."""
+"""The morning's ticks to wait for; skipped ticks between them come late, as after a suspend."""
 ANY = range(-64, 256)
-"""Every exit code, a signal's too."""
+"""Every exit code, including those of signals."""
 WORKED = (0, 1, 3)
-"""The exit codes of a backfill that could do its work, whatever WeChat answered."""
+"""Exit codes of a backfill that did its work, whatever WeChat answered."""
 BOUND = 180.0
-"""Seconds that a command, a tick or a run may take on a busy machine."""
+"""Timeout in seconds of a command, a tick or a run on a busy machine."""
 GOES_ON = 90.0
-"""Seconds in which whatever was killed is over, for those that come after it."""
+"""Timeout in seconds of the command that follows a killed one."""
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -67,7 +66,7 @@ def busiest_day() -> None:
 
 defs = dg.Definitions.merge(build_defs(), dg.Definitions(assets=[busiest_day]))
 """
-"""Somebody's own project around ours, with Dagster's default executor and a slow asset below ours."""
+"""A user's own project that includes ours, with Dagster's default executor and a slow asset downstream of ours."""
 
 SCHEDULES = """
 { repositoriesOrError { ... on RepositoryConnection { nodes { name location {name} schedules {name} } } } }"""
@@ -95,7 +94,7 @@ class System(Life):
         super().__init__(folder, company, receiver)
         self.stack = stack
         self.guest = seed % 3 == 2
-        """Whether ours is a part of somebody's own project."""
+        """Whether ours is part of a user's own project."""
         self._shift_file = folder / "shift"
         self.set_clocks(BEGINNING)
         self.project = Project.make(folder / "project")
@@ -103,9 +102,9 @@ class System(Life):
         self.dev: subprocess.Popen[str] | None = None
         self.ui = Ui(0)
         self.hits: list[dt.datetime] = []
-        """When a process was killed, or a run ended, by us."""
+        """When we signalled a process or terminated a run."""
         self.judged: set[str] = set()
-        """Failed runs that were looked at."""
+        """Failed runs that have been examined."""
         self._switched_on: set[str] = set()
         self.open_instance()
         self.start_dev()
@@ -114,7 +113,7 @@ class System(Life):
 
     @property
     def now(self) -> dt.datetime:
-        """The present of all processes."""
+        """The current time of all processes."""
         return beijing_now() + self.shift
 
     @now.setter
@@ -122,7 +121,7 @@ class System(Life):
         self.shift = moment - beijing_now()
 
     def set_clocks(self, moment: dt.datetime) -> None:
-        """Let it be that time, and go on from there, for all processes."""
+        """Set the time of all processes and of WeChat; the clocks run on from there."""
         self.now = moment
         part = self._shift_file.with_suffix(".part")
         part.write_text(f"{self.shift.total_seconds():+.3f}\n")
@@ -131,7 +130,7 @@ class System(Life):
             account.clock.set(moment, frozen=False)
 
     def environ(self) -> dict[str, str]:
-        """What a process needs to live at this time."""
+        """Return the environment variables that give a process this time."""
         if not _LIBRARIES:
             raise RuntimeError("A walk of the whole system moves the clock by libfaketime: apt install faketime")
         (library, *_) = _LIBRARIES
@@ -146,8 +145,8 @@ class System(Life):
         }
 
     def pass_until(self, moment: dt.datetime) -> None:
-        """Let time pass; ticks that come are waited for, and the runs that they request."""
-        self.settle()  # a run takes no hours, unless `suspend` lets it
+        """Let time pass; wait for the ticks on the way and for the runs that they request."""
+        self.settle()  # a run doesn't take hours, unless `suspend` makes it
         day = self.now.date()
         while day <= moment.date():
             for tick in TICKS:
@@ -163,7 +162,7 @@ class System(Life):
 
     def _tick(self, at: dt.datetime) -> None:
         self.set_clocks(at - dt.timedelta(seconds=4))
-        time.sleep(2)  # until then a code process that the leap ends has ended
+        time.sleep(2)  # by then, a code process that the jump made exit is gone
         self.start_dev()
         checks = at.time() == TICKS[-1]
         schedules = {
@@ -188,7 +187,7 @@ class System(Life):
         self.take_messages()
 
     def wait(self, happened: Callable[[], bool], seconds: float, every: float = 0.3) -> bool:
-        """Whether it happened within so many seconds."""
+        """Return whether it happened within `seconds`."""
         deadline = time.monotonic() + seconds
         while not happened():
             if time.monotonic() > deadline:
@@ -199,13 +198,13 @@ class System(Life):
     # --- Dagster
 
     def open_instance(self) -> None:
-        """Look at the project's instance from this process."""
+        """Open the project's Dagster instance in this process."""
         before = Path.cwd()
         self.instance = self.stack.enter_context(project_instance(self.project.folder))
         os.chdir(before)
 
     def start_dev(self) -> None:
-        """`dagster dev`, where it doesn't run, with the schedules on."""
+        """Start `dagster dev` if it isn't running, and turn the schedules on."""
         if self.dev is not None and self.dev.poll() is None and self.ui.is_there() and self._has_code():
             return
         self.stop_dev()
@@ -219,9 +218,9 @@ class System(Life):
             self._switch_schedules_on()
 
     def _has_code(self) -> bool:
-        """Whether the code server has the process that loads the code; Dagster starts no other in its place.
+        """Return whether the code server still has the process that loads the code; Dagster doesn't restart it.
 
-        It ends by itself where the clock leaps between two of its heartbeats, once in thirty leaps: docs/why.md.
+        It exits if the clock jumps between two of its heartbeats, about once in thirty jumps: see docs/why.md.
         """
         return any("\0api\0grpc" in _command_of(pid) for pid in self.processes())
 
@@ -246,13 +245,13 @@ class System(Life):
         return ["-f", "theirs.py"]
 
     def stop_dev(self) -> None:
-        """End it, as Ctrl-C does."""
+        """Stop it as Ctrl-C does."""
         if self.dev is not None:
             end(self.dev)
             self.dev = None
 
     def unfinished(self) -> list[dg.DagsterRun]:
-        """The runs that have not ended."""
+        """Return the runs that have not ended."""
         return list(self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)))
 
     def settle(self) -> None:
@@ -270,7 +269,7 @@ class System(Life):
         self._judge_failures()
 
     def _judge_failures(self) -> None:
-        """A run fails for a reason that its log names, or since we ended something."""
+        """Complain about failed runs whose log gives no reason and that we didn't hit."""
         for record in self.instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])):
             run_id = record.dagster_run.run_id
             if run_id in self.judged:
@@ -282,13 +281,13 @@ class System(Life):
                 self.complaints.append(f"runs fail for a reason: {run_id} {[each.user_message for each in logs][:2]}")
 
     def _was_hit(self, record: dg.RunRecord) -> bool:
-        """Whether we killed something from shortly before a run was made, its code server perhaps, until it ended."""
+        """Return whether we hit a process, perhaps the code server, in a run's lifetime or the ten minutes before."""
         made, end = record.create_timestamp.timestamp(), record.end_time or record.update_timestamp.timestamp()
         hits = [each.replace(tzinfo=BEIJING).timestamp() for each in self.hits]
         return any(made - 600 <= hit <= end + 1 for hit in hits)
 
     def launch(self, member: str, ranges: dict[Endpoint, list[tuple[dt.date, dt.date]]]) -> None:
-        """A backfill in the UI."""
+        """Launch a backfill in the UI."""
         self.start_dev()
         chosen = {
             (self.names[member], endpoint.name): [(str(first), str(last)) for first, last in each]
@@ -296,30 +295,30 @@ class System(Life):
         }
         if self.guest and member == self.members()[0] and ENDPOINTS[0] in ranges:
             chosen["busiest_day",] = chosen[self.names[member], ENDPOINTS[0].name]
-        with suppress(OSError):  # a webserver that was killed: the next action starts another
+        with suppress(OSError):  # the webserver was killed: the next action starts another
             self.ui.launch(chosen)
 
     def terminate(self, place: int) -> None:
-        """Terminate a run that is under way, if there is one, as in the UI."""
+        """Terminate a started run in the UI, if there is one."""
         if runs := [run for run in self.unfinished() if run.status is dg.DagsterRunStatus.STARTED]:
             self.hits.append(self.now)
             self._asked(TERMINATE, id=runs[place % len(runs)].run_id)
 
     def execute_again(self) -> None:
-        """Re-execute the newest run that failed or was ended, as in the UI."""
+        """Re-execute the newest failed or canceled run in the UI."""
         over = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
         for run in self.instance.get_runs(dg.RunsFilter(statuses=over), limit=1):
             self._asked(AGAIN, id=run.run_id)
 
     def _asked(self, query: str, **variables: Any) -> None:
-        with suppress(OSError):  # a webserver that was killed: the next action starts another
+        with suppress(OSError):  # the webserver was killed: the next action starts another
             found = self.ui.ask(query, **variables)
             (kind,) = [each["__typename"] for each in found.values()]
             if kind == "PythonError":
                 self.complaints.append(f"the UI launches what is asked of it: {found}"[:500])
 
     def materialized(self, member: str) -> dict[str, set[dt.date]]:
-        """The labels that Dagster holds as materialized, by endpoint."""
+        """Return the labels that Dagster has as materialized, by endpoint."""
         found = {}
         for endpoint in ENDPOINTS:
             keys = self.instance.get_materialized_partitions(dg.AssetKey([self.names[member], endpoint.name]))
@@ -329,12 +328,12 @@ class System(Life):
     # --- commands
 
     def call(self, command: Sequence[str], bound: float = BOUND, codes: Collection[int] = ANY) -> Ended:
-        """Run a command to its end; complain where it doesn't come, leaves processes or has another exit code."""
+        """Run a command until it ends; complain about a timeout, processes it leaves, or an unexpected exit code."""
         with self.project.started(command, **self.environ()) as process:
             return self.outcome(process, bound, codes)
 
     def outcome(self, process: subprocess.Popen[str], bound: float = BOUND, codes: Collection[int] = ANY) -> Ended:
-        """The end of a command that was started."""
+        """Wait for a started command to end, and complain as `call` does."""
         name = " ".join(map(str, process.args[1:])) if isinstance(process.args, list) else str(process.args)
         try:
             out, err = process.communicate(timeout=bound)
@@ -350,13 +349,13 @@ class System(Life):
         return Ended(process.returncode, out, err)
 
     def command(self, *arguments: str, codes: Collection[int] = ANY) -> Ended:
-        """Run `wx-datacube` to its end."""
+        """Run `wx-datacube` until it ends."""
         return self.call(self.project.command(*arguments), codes=codes)
 
     def backfill_command(
         self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date, refresh: bool
     ) -> list[str]:
-        """The command line of a backfill."""
+        """Return the command line of a backfill."""
         chosen = [argument for each in endpoints for argument in ("--endpoint", each.name)]
         asked = ["--account", self.names[member], "--start", str(first), "--end", str(last), *chosen]
         return self.project.command("backfill", *asked, *(["--refresh"] if refresh else []))
@@ -364,29 +363,29 @@ class System(Life):
     def backfill(
         self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date, refresh: bool
     ) -> None:
-        """By the command; its exit code tells the truth."""
+        """Run the command; complain if it exits with 0 although labels are missing."""
         ended = self.call(self.backfill_command(member, endpoints, first, last, refresh), codes=WORKED)
         if ended.code == 0 and (missing := self.missing_in(member, endpoints, first, last)):
             self.complaints.append(f"exit codes tell the truth: backfill ended with 0, and {missing} are missing")
         self.take_messages()
 
     def doctor(self, member: str) -> None:
-        """By the command."""
+        """Run the command."""
         self.command("doctor", "--account", self.names[member])
 
     def look_around(self, member: str) -> None:
-        """`status`, `report` and `export`."""
+        """Run `status`, `report` and `export`."""
         self.needs_person(member)
         if self.database.exists():
             for what in (["report"], ["export", "--output", str(self.folder / "export")]):
                 self.command(*what, "--account", self.names[member], codes=(0, 1))
 
     def replay(self) -> None:
-        """By the command."""
+        """Run the command."""
         self.command("replay", codes=(0, 2))
 
     def rename(self, member: str, new: str) -> None:
-        """By the command, while nothing of Dagster runs, as it says."""
+        """Stop Dagster, as `rename-account` requires, then run the command and change the settings."""
         self.stop_dev()
         old = self.names[member]
         if self.database.exists() and self.command("rename-account", old, new, codes=(0,)).code != 0:
@@ -398,7 +397,7 @@ class System(Life):
         self.project.set(**self.configuration())
 
     def needs_person(self, member: str) -> list[str]:
-        """By `status`, whose exit code says the same."""
+        """Run `status`; complain if its exit code contradicts its output."""
         if not self.database.exists():
             return []
         ended = self.command("status", "--json", "--account", self.names[member], codes=(0, 1))
@@ -414,10 +413,10 @@ class System(Life):
         """The published file."""
         return self.project.database
 
-    # --- what befalls processes
+    # --- failures of processes
 
     def processes(self) -> list[int]:
-        """The processes of `dagster dev` and of its runs."""
+        """Return the processes of `dagster dev` and of its runs."""
         return session(self.dev.pid) if self.dev is not None else []
 
     def hit(self, pids: Sequence[int], place: int, how: signal.Signals) -> None:
@@ -428,7 +427,7 @@ class System(Life):
                 os.kill(pids[place % len(pids)], how)
 
     def suspend(self, span: dt.timedelta) -> None:
-        """Stop all processes, let time pass, and let them go on."""
+        """Stop all processes, let time pass, and continue them."""
         for how in (signal.SIGSTOP, signal.SIGCONT):
             for pid in self.processes():
                 with suppress(ProcessLookupError):
@@ -436,10 +435,10 @@ class System(Life):
             if how is signal.SIGSTOP:
                 time.sleep(2)
                 self.set_clocks(self.now + span)
-        self.hits.append(self.now)  # a run that was starting for longer than Dagster allows is failed by it
+        self.hits.append(self.now)  # Dagster fails a run that is starting for too long
 
     def materialize(self, member: str, endpoint: Endpoint, first: dt.date, last: dt.date) -> None:
-        """`dagster asset materialize`."""
+        """Run `dagster asset materialize`."""
         key = f"{self.names[member]}/{endpoint.name}"
         wanted = ["--select", key, "--partition-range", f"{first}...{last}"]
         location = ["-f", "theirs.py"] if self.guest else ["-m", "wx_datacube.definitions"]
@@ -447,7 +446,7 @@ class System(Life):
         self.call([self.project.program("dagster"), "asset", "materialize", *location, *wanted])
 
     def side_by_side(self, asked: Sequence[tuple[str, list[Endpoint], dt.date, dt.date, bool]]) -> None:
-        """Backfills that begin at once."""
+        """Run backfills at the same time."""
         with ExitStack() as stack:
             started = [
                 stack.enter_context(self.project.started(self.backfill_command(*each), **self.environ()))
@@ -459,7 +458,7 @@ class System(Life):
     def stopped_backfill(
         self, asked: tuple[str, list[Endpoint], dt.date, dt.date, bool], after: float, how: str, victim: int, where: str
     ) -> None:
-        """Hit one of a backfill's processes after some seconds; then the same again is over in time."""
+        """Send a signal to one of a backfill's processes after some seconds; then repeat it, which must end in time."""
         command = [*_WHERE[where], *self.backfill_command(*asked)]
         with self.project.started(command, **self.environ()) as process:
             if where != "here":  # on this machine a run is seen to be dead; elsewhere one that was cut off must be met
@@ -468,7 +467,7 @@ class System(Life):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(after)
             if process.poll() is None:
-                # Ctrl-C goes to all of a terminal's processes, and here to the command.
+                # In a terminal, Ctrl-C reaches all processes; here SIGINT goes to the command only.
                 pids = session(process.pid)
                 ours = [pid for pid in pids if "wx_datacube" in _command_of(pid)]
                 self.hit([ours[0]] if how == "SIGINT" and ours else pids, victim, signal.Signals[how])
@@ -479,16 +478,16 @@ class System(Life):
                             os.kill(pid, signal.SIGCONT)
             if where == "here" or how != "SIGKILL":
                 self.outcome(process)
-            else:  # the others in the container are nobody's children any more
+            else:  # the other processes in the container have lost their parent
                 process.wait()
-        # What was killed is in nobody's way.
+        # The killed backfill doesn't block the next one.
         name, endpoints, first, last, _ = asked
         self.call(self.backfill_command(name, endpoints, first, last, False), GOES_ON, WORKED)
 
-    # --- what befalls files
+    # --- changes of files
 
     def foreign_file(self) -> Iterator[str]:
-        """Somebody's own DuckDB file in the place of ours, with rows that are in its WAL only: nothing changes it."""
+        """Replace our file with a user's own DuckDB file, some rows only in its WAL; no command may change it."""
         if not self.database.exists():
             return
         self.settle()
@@ -509,13 +508,13 @@ class System(Life):
             aside.rename(self.database)
 
     def intruder(self) -> None:
-        """Somebody writes a table of their own into the published file."""
+        """Write a user's own table into the published file."""
         if self.database.exists():
-            with suppress(duckdb.IOException), duckdb.connect(str(self.database)) as con:  # unless a run is at it
+            with suppress(duckdb.IOException), duckdb.connect(str(self.database)) as con:  # unless a run is writing it
                 con.execute("CREATE OR REPLACE TABLE main.notes AS SELECT range AS note FROM range(1000)")
 
     def reader(self) -> Iterator[str]:
-        """Somebody holds the published file open while a backfill runs."""
+        """Keep the published file open while a backfill runs."""
         if not self.database.exists():
             return
         with duckdb.connect(str(self.database), read_only=True) as con:
@@ -525,7 +524,7 @@ class System(Life):
                 yield "readers are never disturbed: calls are gone"
 
     def full_disk(self) -> None:
-        """No file may grow by more than a little, for a backfill: it says so, and nothing is lost."""
+        """Run a backfill with a file size limit just above the largest file; its exit code must be a documented one."""
         limit = max(path.stat().st_size for path in [*self.database.parent.glob("*.duckdb"), Path(__file__)])
         self.call(["prlimit", f"--fsize={limit + 4096}", *self.project.command("backfill")], codes=(*WORKED, 2))
 
@@ -535,7 +534,7 @@ _WHERE = {
     "another host": ["unshare", "--uts", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"],
     "a container": ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"],
 }
-"""What a command begins with that runs there."""
+"""Command prefixes, by the place where a command runs."""
 
 _FOREIGN = """
 import os, sys, duckdb
@@ -566,7 +565,7 @@ _UNDER_WAY = ("REQUESTED", "CANCELING", "FAILING")
 
 @contextmanager
 def system(seed: int) -> Iterator[Life]:
-    """A life of processes; whatever it started is ended. Of one that fails the log of `dagster dev` is kept."""
+    """Begin a life of processes and stop all of them at the end; if it fails, keep the log of `dagster dev`."""
     with born(seed) as (folder, accounts, receiver), ExitStack() as stack:
         life = System(folder, accounts, receiver, seed, stack)
         yield life

@@ -1,4 +1,8 @@
-"""Accounts in one file: one is renamed or removed, and nothing of the others changes."""
+"""Renaming and removing an account: nothing of the other accounts in the file changes.
+
+Add a test here when a table stores something else of an account, or when another command changes an account.
+Whether a removed account's bytes are gone from the files is tested in `test_removed.py`.
+"""
 
 import datetime as dt
 import shutil
@@ -30,7 +34,7 @@ Rows = dict[str, list[tuple[Any, ...]]]
 
 
 def calls_of(account: str, number: int) -> list[Any]:
-    """Calls that leave something of the account in every table that answers fill."""
+    """Return calls that add something of the account to every table that answers fill."""
     good, bad = row(day(number), 5, 9), row(day(number), -1)
     return [
         answered(MESSAGES, day(number), None, row(day(number)), bad, account=account),
@@ -42,7 +46,7 @@ def calls_of(account: str, number: int) -> list[Any]:
 
 @pytest.fixture
 def company(folder: Path) -> Warehouse:
-    """A published file of two accounts whose calls came by turns, each with something in every table."""
+    """Publish a file with the interleaved calls of two accounts, each with rows in every table."""
     warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW, timeout=0.5)
     with warehouse.writing() as con:
         for number, (account, appid) in enumerate({"shop": "wx01", "news": "wx02"}.items(), 4):
@@ -56,13 +60,13 @@ def company(folder: Path) -> Warehouse:
 
 
 def tables_of(con: Connection) -> list[str]:
-    """Every table of the file with a column `account`."""
+    """Return the names of all tables with a column `account`."""
     found = con.execute("SELECT table_name FROM duckdb_tables() WHERE sql LIKE '%account VARCHAR%' ORDER BY 1")
     return [name for (name,) in found.fetchall()]
 
 
 def rows_of(warehouse: Warehouse, account: str) -> Rows:
-    """All that readers see of an account, table by table, without its name."""
+    """Return all published rows of an account by table, without its name."""
     with warehouse.reading() as con:
         return {
             table: con.execute(
@@ -73,12 +77,12 @@ def rows_of(warehouse: Warehouse, account: str) -> Rows:
 
 
 def backups(warehouse: Warehouse) -> list[Path]:
-    """The copies that were kept."""
+    """Return the backups that were kept."""
     return sorted(warehouse.database.parent.glob("figures.before-*"))
 
 
 def test_every_table_holds_something_of_both(company: Warehouse) -> None:
-    """Else the tests here could not fail."""
+    """The fixture has rows of both accounts in every table; otherwise the tests here could not fail."""
     for account in ("shop", "news"):
         assert [table for table, rows in rows_of(company, account).items() if not rows] == [
             endpoint.name
@@ -91,7 +95,7 @@ def test_every_table_holds_something_of_both(company: Warehouse) -> None:
 
 
 def test_a_renamed_account_keeps_all_it_had(company: Warehouse) -> None:
-    """Every row of every table is there under the new name and none under the old; the other account is as it was."""
+    """Every row moves to the new name, and the other account's rows don't change."""
     shop, news = rows_of(company, "shop"), rows_of(company, "news")
 
     rename_account(company, "shop", "store")
@@ -113,7 +117,7 @@ def test_a_renamed_account_keeps_all_it_had(company: Warehouse) -> None:
     ],
 )
 def test_a_new_name_is_a_valid_and_unused_one(company: Warehouse, name: str, said: str) -> None:
-    """Two accounts never become one; no file changes, and none is made."""
+    """An invalid or used name is an error, so two accounts never merge, and no file changes or is created."""
     before = company.database.read_bytes()
 
     with pytest.raises(SettingsError, match=said):
@@ -126,7 +130,7 @@ def test_a_new_name_is_a_valid_and_unused_one(company: Warehouse, name: str, sai
 
 
 def test_a_removed_account_leaves_nothing_but_numbers(company: Warehouse) -> None:
-    """No row of any table has its name, AppID or answers; what is left of its calls is that they were made."""
+    """No row keeps its name, AppID or answers; its calls keep their numbers, and all else of them is NULL."""
     remove_account(company, "shop")
 
     assert not any(rows_of(company, "shop").values())
@@ -139,7 +143,7 @@ def test_a_removed_account_leaves_nothing_but_numbers(company: Warehouse) -> Non
 
 
 def test_nothing_of_another_account_changes(company: Warehouse) -> None:
-    """Not a column of a row, the numbers of its calls included, to which Dagster's pages and revisions point."""
+    """The other account's rows don't change, including the call numbers that Dagster's pages and revisions refer to."""
     news = rows_of(company, "news")
 
     remove_account(company, "shop")
@@ -156,7 +160,7 @@ changed = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 
 @changed
 def test_a_table_that_is_added_is_not_forgotten(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
-    """Which tables know accounts is asked of the file: one that nobody here knows is seen to as well."""
+    """The tables with an account are read from the file, so a table added later is handled too."""
     with company.writing() as con:
         con.execute("CREATE TABLE datacube.latest (x INTEGER, account VARCHAR)")
         con.execute("INSERT INTO datacube.latest VALUES (1, 'shop'), (2, 'news')")
@@ -170,7 +174,7 @@ def test_a_table_that_is_added_is_not_forgotten(company: Warehouse, change: Call
 
 @changed
 def test_tables_are_still_a_function_of_the_ledger(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
-    """A replay afterwards ends in the same tables, and new calls are stored as ever."""
+    """A later replay gives the same tables, and new calls are stored as usual."""
     change(company)
     before = [rows_of(company, account) for account in ("shop", "store", "news")]
     with company.writing() as con:
@@ -188,7 +192,7 @@ def test_tables_are_still_a_function_of_the_ledger(company: Warehouse, change: C
 def test_the_file_as_it_was_is_kept_and_can_be_put_back(
     company: Warehouse, change: Callable[[Warehouse], Path]
 ) -> None:
-    """Beside the database, read-only, named for the account and the time; as every backup it is the whole."""
+    """The whole file is kept as a read-only backup, named after account and time, and can be restored."""
     before = company.database.read_bytes()
 
     backup = change(company)
@@ -204,7 +208,7 @@ def test_the_file_as_it_was_is_kept_and_can_be_put_back(
 
 @changed
 def test_what_was_not_yet_published_is_in_the_backup(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
-    """A run had committed more than readers could see."""
+    """The backup includes commits that were not published yet."""
     with company.writing() as con:
         store_calls(con, calls_of("shop", 20))
 
@@ -214,7 +218,7 @@ def test_what_was_not_yet_published_is_in_the_backup(company: Warehouse, change:
 
 @changed
 def test_a_backup_that_does_not_fit_changes_nothing(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
-    """Where no copy can be made, nothing is renamed or removed; one line says why."""
+    """If the backup can't be written, nothing is renamed or removed, and the error says why."""
     for what in ("rename", "remove"):
         (company.database.parent / f"figures.before-{what}-shop.20261125-213000.duckdb.part").mkdir()
     shop = rows_of(company, "shop")
@@ -227,7 +231,7 @@ def test_a_backup_that_does_not_fit_changes_nothing(company: Warehouse, change: 
 
 
 def test_half_a_backup_is_swept_away(company: Warehouse) -> None:
-    """Of a command that was killed while it copied nothing is left that takes space."""
+    """The partial backup of a killed command is deleted by the next publication."""
     half = company.database.with_name("figures.before-remove-shop.20261125-213000.duckdb.part")
     half.write_bytes(b"half")
     with company.writing() as con:
@@ -251,7 +255,10 @@ with Warehouse(Path(sys.argv[1])).fetching(sys.argv[2], "getupstreammsghour", pr
 def test_while_somebody_fetches_for_it_nothing_is_changed(
     company: Warehouse, change: Callable[[Warehouse], Path]
 ) -> None:
-    """The process is named, nobody waits, and no file is changed or made; fetching for another account is no matter."""
+    """A process that fetches for the account is an error that names it, without a wait or a changed file.
+
+    A process that fetches for another account doesn't matter.
+    """
     before = company.database.read_bytes()
     with (
         running(FETCH, company.database, "shop") as process,
@@ -269,7 +276,7 @@ def test_while_somebody_fetches_for_it_nothing_is_changed(
 def test_an_account_that_is_not_there_is_said_so(
     company: Warehouse, change: Callable[[Warehouse], Path], name: str
 ) -> None:
-    """With the names that are; no lock, backup or file of that name is made."""
+    """An unknown account is an error that lists the stored names; no lock, backup or file is created."""
     locks = sorted(company.database.parent.rglob("*"))
 
     for asked in (lambda: remove_account(company, name), lambda: rename_account(company, name, "store")):
@@ -280,7 +287,7 @@ def test_an_account_that_is_not_there_is_said_so(
 
 
 def test_of_a_file_that_does_not_exist_none_is_made(warehouse: Warehouse) -> None:
-    """Nothing is stored yet."""
+    """If nothing is stored yet, the command raises `SettingsError` and creates no file."""
     with pytest.raises(SettingsError, match="Nothing is stored there yet"):
         remove_account(warehouse, "shop")
 
@@ -310,7 +317,7 @@ COMMANDS = {"renamed": ("rename_account", "shop", "store"), "removed": ("remove_
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_kill_before_it_is_published_loses_nothing(company: Warehouse, command: tuple[str, ...]) -> None:
-    """What was committed is published by the next run, or by the same command, which says so; nothing else changed."""
+    """After a kill before publication, repeating the command publishes the commit and reports that it was cut off."""
     news = rows_of(company, "news")
     with running(KILLED, company.database, *command) as process:
         process.wait()
@@ -325,7 +332,7 @@ def test_a_kill_before_it_is_published_loses_nothing(company: Warehouse, command
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_after_a_kill_an_ordinary_run_goes_on(company: Warehouse, command: tuple[str, ...]) -> None:
-    """The next commit of anybody, and its publication: no file is refused, none has to be deleted."""
+    """After a kill, the next ordinary commit and publication work, without a file to delete."""
     with running(KILLED, company.database, *command) as process:
         process.wait()
     with company.writing() as con:

@@ -1,6 +1,7 @@
-"""Checks of single answers: each finds what it is for, says what to ask again, and is healed by a clean answer.
+"""Checks of single answers: what each check finds, which labels it names for a refresh, and what resolves the finding.
 
-Those that hold several tables against each other, or wait for something, are in `test_trust.py`.
+Add a test here when a check reads the answers of one endpoint, or compares an answer with an earlier one.
+Checks that compare several tables, or that wait for a deadline, are in `test_trust.py`.
 """
 
 import datetime as dt
@@ -40,7 +41,7 @@ Found = Callable[..., list[Finding]]
 
 @pytest.fixture
 def found(con: Connection) -> Found:
-    """Runs a check for an account's endpoint."""
+    """Return a function that runs one check for an endpoint of an account."""
     by_name = {check.name: check for check in CHECKS}
 
     def find(name: str, endpoint: Endpoint = MESSAGES, account: str = "shop") -> list[Finding]:
@@ -51,7 +52,7 @@ def found(con: Connection) -> Found:
 
 
 def test_the_checks_are_those_of_the_contract() -> None:
-    """One is grave: keys that occur twice. Each says what it guards, and what heals it, in both languages."""
+    """Only `keys_are_unique` is grave, and every check has a description and advice in English and in Chinese."""
     assert [(check.name, check.grave) for check in CHECKS] == [
         ("no_data_before_2014_12_01", False),
         ("figures_were_not_revised", False),
@@ -67,7 +68,7 @@ def test_the_checks_are_those_of_the_contract() -> None:
 
 
 def test_every_check_has_its_endpoints() -> None:
-    """Sums belong to what is added up, the distribution to itself, all others to every endpoint."""
+    """The sum check covers hours, weeks and months, the distribution check its endpoints, and the rest cover all."""
     concerned = {check.name: {each.name for each in ENDPOINTS if check in checks_of(each)} for check in CHECKS}
 
     assert concerned.pop("messages_add_up") == {HOURS.name, WEEKS.name, MONTHS.name}
@@ -79,14 +80,14 @@ def test_every_check_has_its_endpoints() -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 def test_an_empty_warehouse_has_nothing_wrong(found: Found, endpoint: Endpoint) -> None:
-    """Every check of every endpoint runs, and of an empty warehouse only says that everything is missing."""
+    """On an empty warehouse every check runs, and only `due_labels_are_there` has findings."""
     wrong = {check.name for check in checks_of(endpoint) if found(check.name, endpoint)}
 
     assert wrong == {"due_labels_are_there"}
 
 
 def test_clean_figures_pass(con: Connection, found: Found) -> None:
-    """Also when they are answered for again, by a look-back or a refresh."""
+    """Clean answers pass every check, and still do when a look-back or a refresh requests them again."""
     for refresh in (False, True):
         store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(3)), row(day(4), msg_type=2), refresh=refresh)])
         store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), msg_type=2), refresh=refresh)])
@@ -99,7 +100,7 @@ def test_clean_figures_pass(con: Connection, found: Found) -> None:
 
 
 def test_rows_before_history_are_found(con: Connection, found: Found) -> None:
-    """With the row, and the window that brought it."""
+    """A finding for a row before 2014-12-01 shows the row and the window of the request that returned it."""
     store_calls(con, [answered(MESSAGES, FIRST, FIRST + DAY, DIRTY, row(FIRST))])
     (finding,) = found("no_data_before_2014_12_01")
 
@@ -111,7 +112,7 @@ def test_rows_before_history_are_found(con: Connection, found: Found) -> None:
 
 
 def test_a_clean_refresh_of_the_window_heals_it(con: Connection, found: Found) -> None:
-    """Once no answer in force has such rows, the check passes; the rows stay where they are set apart."""
+    """The check passes once no answer in force has such rows; the rows stay in `rejected_rows`."""
     store_calls(con, [answered(MESSAGES, FIRST, FIRST + DAY, DIRTY, row(FIRST))])
     store_calls(con, [answered(MESSAGES, FIRST, FIRST + DAY, row(FIRST), refresh=True, asked=[FIRST, FIRST + DAY])])
 
@@ -120,7 +121,7 @@ def test_a_clean_refresh_of_the_window_heals_it(con: Connection, found: Found) -
 
 
 def test_a_refresh_that_is_dirty_again_heals_nothing(con: Connection, found: Found) -> None:
-    """The answer in force is what counts, however often it was asked for; it is found once."""
+    """Only the answer in force counts, so a row that a refresh returns again is one finding."""
     for refresh in (False, True):
         store_calls(con, [answered(MESSAGES, FIRST, None, DIRTY, row(FIRST), refresh=refresh)])
 
@@ -131,7 +132,7 @@ def test_a_refresh_that_is_dirty_again_heals_nothing(con: Connection, found: Fou
 
 
 def test_doubled_keys_are_found(con: Connection, found: Found) -> None:
-    """Each row that was set apart because its key was there already."""
+    """Each row that was rejected because its key already occurred is a finding."""
     store_calls(con, [answered(SENDERS, day(3), day(5), senders_row(day(4), 1), senders_row(day(4), 2))])
     (finding,) = found("keys_are_unique", SENDERS)
 
@@ -141,7 +142,7 @@ def test_doubled_keys_are_found(con: Connection, found: Found) -> None:
 
 
 def test_a_clean_answer_for_the_label_heals_it(con: Connection, found: Found) -> None:
-    """Of the window that brought the double, only the day that has it must be answered for again."""
+    """A clean answer for the affected day resolves the finding; the window's other days don't matter."""
     store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(4), 1), row(day(4), 2))])
     store_calls(con, [answered(MESSAGES, day(3), None, row(day(3)))])
     assert len(found("keys_are_unique")) == 1
@@ -151,8 +152,11 @@ def test_a_clean_answer_for_the_label_heals_it(con: Connection, found: Found) ->
 
 
 def test_a_key_that_is_twice_in_a_table_is_found(con: Connection, found: Found) -> None:
-    """Which the loader never lets happen: here somebody else wrote into the table, beside the row or at its end."""
-    for number in (3, 5, 4):  # newest first, as a back-fill comes, is no double
+    """A duplicate that another program wrote into the table is found, at the end of the table or elsewhere.
+
+    The loader itself never stores a key twice.
+    """
+    for number in (3, 5, 4):  # the order of a backfill must not look like duplicates
         store_calls(con, [answered(HOURS, day(number), None, *(hour_row(day(number), hour) for hour in (9, 8)))])
     assert found("keys_are_unique", HOURS) == []
     doubled = (
@@ -171,7 +175,7 @@ def test_a_key_that_is_twice_in_a_table_is_found(con: Connection, found: Found) 
 
 
 def test_revised_figures_are_found_until_they_are_answered_for_again(con: Connection, found: Found) -> None:
-    """Changed, new and vanished: what the answer in force changed; the next one that confirms it heals."""
+    """Changed, new and vanished rows are findings until another answer confirms the figures."""
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2), row(day(4), msg_type=2))])
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 3), row(day(4), msg_type=3))])
     assert sorted(each.what for each in found("figures_were_not_revised")) == [
@@ -187,7 +191,10 @@ def test_revised_figures_are_found_until_they_are_answered_for_again(con: Connec
 
 
 def test_a_revision_that_a_refresh_brought_is_history(con: Connection, found: Found) -> None:
-    """Whoever asks again for a restated day has seen the change: it asks for no other refresh."""
+    """A revision that a refresh found needs no other refresh, because the person who asked for it has seen it.
+
+    Revisions of days that the refresh did not ask for are still findings.
+    """
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2))])
     refreshed = {"asked": [day(4)], "refresh": True}
     store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(4), 1, 3), **refreshed)])
@@ -205,7 +212,7 @@ def test_a_revision_that_a_refresh_brought_is_history(con: Connection, found: Fo
 def test_a_revised_day_makes_what_depends_on_it_suspect(
     con: Connection, found: Found, endpoint: Endpoint, label: dt.date
 ) -> None:
-    """Its hours, distribution, week and month, as far as they were fetched before; asking for them again heals."""
+    """A revision makes hours, distribution, week and month fetched before it a finding until they are refetched."""
     later = dt.datetime(2026, 12, 2, 15)
     again = answered(endpoint, label, None, at=later)
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2)), again])
@@ -222,7 +229,7 @@ def test_a_revised_day_makes_what_depends_on_it_suspect(
 
 
 def test_what_was_not_fetched_yet_is_not_suspect(con: Connection, found: Found) -> None:
-    """Nor what was fetched after the revision, nor other days."""
+    """Labels not fetched yet, labels fetched after the revision, and other days are no findings."""
     store_calls(con, [answered(HOURS, day(5), None, hour_row(day(5)))])
     for count in (1, 2):
         store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, count))])
@@ -233,7 +240,7 @@ def test_what_was_not_fetched_yet_is_not_suspect(con: Connection, found: Found) 
 
 
 def test_the_newest_finding_comes_first(con: Connection, found: Found) -> None:
-    """What people look at."""
+    """Findings are sorted by date, newest first, because people look at those."""
     store_calls(con, [answered(MESSAGES, day(3), day(9), *(row(day(number), 1) for number in (3, 9, 6)))])
     store_calls(con, [answered(MESSAGES, day(3), day(9), *(row(day(number), 2) for number in (3, 9, 6)))])
 
@@ -241,7 +248,7 @@ def test_the_newest_finding_comes_first(con: Connection, found: Found) -> None:
     assert dates == ["2026-11-09", "2026-11-06", "2026-11-03"]
 
 
-# --- words that nobody knows ------------------------------------------------------------------------------------
+# --- unknown codes and fields -----------------------------------------------------------------------------------
 
 KNOWN = "codes_and_fields_are_known"
 
@@ -260,7 +267,7 @@ KNOWN = "codes_and_fields_are_known"
 def test_what_the_catalog_has_no_word_for_is_found(
     con: Connection, found: Found, endpoint: Endpoint, odd: Row, what: str
 ) -> None:
-    """A code, a source or a field; a clean answer heals it. What may be absent is no oddity."""
+    """An unknown code, source or field is a finding until a clean answer; a missing optional field is none."""
     store_calls(con, [answered(endpoint, day(4), None, odd)])
     assert [(each.what, each.ref_date) for each in found(KNOWN, endpoint)] == [(what, "2026-11-04")]
     code = endpoint.key[-1].name
@@ -271,7 +278,7 @@ def test_what_the_catalog_has_no_word_for_is_found(
 
 
 def test_a_field_beside_the_list_is_found(con: Connection, found: Found) -> None:
-    """Such as a page number; WeChat's own "errcode":0 beside data is none."""
+    """An unknown field next to `list`, such as a page number, is a finding; WeChat's `"errcode":0` is not."""
     for extra in ({"errcode": 0, "errmsg": "ok"}, {"next_page": 2}):
         response = json.dumps({"list": [row(day(4))]} | extra)
         store_calls(con, [answered(MESSAGES, day(4), response=response)])
@@ -280,7 +287,7 @@ def test_a_field_beside_the_list_is_found(con: Connection, found: Found) -> None
 
 
 def test_fields_are_looked_for_in_the_newest_answers_only(con: Connection, found: Found) -> None:
-    """Of ten answers: twelve years of bodies are not read again each morning."""
+    """Only the ten newest answers are searched for fields, so that 12 years of bodies aren't read each morning."""
     store_calls(con, [answered(MESSAGES, day(1), None, row(day(1), msg_mood=1))])
     store_calls(con, [answered(MESSAGES, day(number), None, row(day(number))) for number in range(2, 11)])
     assert len(found(KNOWN)) == 1

@@ -1,4 +1,8 @@
-"""Coverage: each due label in exactly one state, and what else the file knows of labels, accounts and calls."""
+"""Coverage: every due label has exactly one state, and what the file knows about labels, accounts and calls.
+
+Add a test here when a rule for `landed`, `empty`, `implied` or `missing` changes, or a query of `warehouse.coverage`.
+How an answer changes rows is in `test_load.py`; which missing labels need a person is in `test_overdue.py`.
+"""
 
 import datetime as dt
 
@@ -47,12 +51,12 @@ OCTOBER = dt.date(2026, 10, 1)
 
 
 def state(con: Connection, endpoint: Endpoint, label: dt.date, now: dt.datetime = LATER) -> State:
-    """The state of one label."""
+    """Return the state of one label."""
     return states(con, "shop", OCTOBER, now, endpoint)[endpoint.name][label]
 
 
 def made(endpoint: Endpoint, label: dt.date) -> dict[str, object]:
-    """A row of any endpoint."""
+    """Return a row for any endpoint."""
     found = hour_row(label) if endpoint is HOURS else row(label) if endpoint.counts_messages else senders_row(label)
     return {column.name: found[column.name] for column in endpoint.columns}
 
@@ -65,7 +69,7 @@ each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.nam
 
 @each_endpoint
 def test_every_due_label_is_missing_at_first(con: Connection, endpoint: Endpoint) -> None:
-    """From the label that contains the start to the newest due one, oldest first; nothing is known of any."""
+    """Without answers, every label from the start's to the newest due one is missing, oldest first."""
     found = states(con, "shop", day(11), LATER)
 
     assert list(found[endpoint.name]) == due_labels(endpoint.period, day(11), LATER.date())
@@ -74,7 +78,7 @@ def test_every_due_label_is_missing_at_first(con: Connection, endpoint: Endpoint
 
 @each_endpoint
 def test_a_label_with_a_row_is_landed(con: Connection, endpoint: Endpoint) -> None:
-    """At whatever time it was asked for."""
+    """A label with a row is landed, even before noon."""
     label = due_labels(endpoint.period, OCTOBER, MORNING.date())[-1]
     store_calls(con, [answered(endpoint, label, None, made(endpoint, label), at=MORNING)])
 
@@ -86,7 +90,7 @@ def test_a_label_with_a_row_is_landed(con: Connection, endpoint: Endpoint) -> No
 def test_silence_counts_once_it_is_settled(
     con: Connection, endpoint: Endpoint, at: dt.datetime, expected: State
 ) -> None:
-    """The newest label, answered with nothing before noon of the day it is due, is unknown; after noon it is empty."""
+    """An empty answer for the newest label counts as empty from noon of its due day on; before, it is missing."""
     label = {Period.DAY: day(23), Period.WEEK: day(16), Period.MONTH: OCTOBER}[endpoint.period]
     due = {Period.DAY: day(24), Period.WEEK: day(23), Period.MONTH: day(1)}[endpoint.period]
     store_calls(con, [answered(endpoint, label, None, at=dt.datetime.combine(due, at.time()))])
@@ -96,7 +100,7 @@ def test_silence_counts_once_it_is_settled(
 
 @each_endpoint
 def test_silence_with_a_row_set_apart_is_not_empty(con: Connection, endpoint: Endpoint) -> None:
-    """The row that can't be trusted may be all there is."""
+    """A label whose only row was rejected is missing, since that row may be all its data."""
     label = {Period.DAY: day(20), Period.WEEK: day(16), Period.MONTH: OCTOBER}[endpoint.period]
     store_calls(con, [answered(endpoint, label, None, made(endpoint, label) | {"msg_user": "many"})])
 
@@ -105,7 +109,7 @@ def test_silence_with_a_row_set_apart_is_not_empty(con: Connection, endpoint: En
 
 @pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
 def test_a_silent_day_implies_its_hours_and_distribution(con: Connection, endpoint: Endpoint) -> None:
-    """They need not be asked; when they were, and were empty too, they are empty by themselves."""
+    """An empty day implies its hours and distribution; once they are requested and empty too, they are empty."""
     store_calls(con, [answered(MESSAGES, day(20))])
     assert state(con, endpoint, day(20)) is State.IMPLIED
     assert state(con, endpoint, day(19)) is State.MISSING
@@ -116,7 +120,7 @@ def test_a_silent_day_implies_its_hours_and_distribution(con: Connection, endpoi
 
 @pytest.mark.parametrize("endpoint", [WEEKS, MONTHS, SENDERS_OF_WEEKS, SENDERS_OF_MONTHS], ids=lambda each: each.name)
 def test_silent_days_imply_no_week_and_no_month(con: Connection, endpoint: Endpoint) -> None:
-    """Those are few; they are asked."""
+    """Empty days imply no week and no month; those are few enough to be requested."""
     for begin in range(0, 31, 7):
         store_calls(con, [answered(MESSAGES, OCTOBER + begin * DAY, OCTOBER + (begin + 6) * DAY)])
 
@@ -125,7 +129,7 @@ def test_silent_days_imply_no_week_and_no_month(con: Connection, endpoint: Endpo
 
 @pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
 def test_a_day_that_is_silent_no_more_implies_nothing(con: Connection, endpoint: Endpoint) -> None:
-    """A look-back shows messages of a day that was empty: its hours and distribution are to be asked."""
+    """If a look-back finds messages of an empty day, its hours and distribution are missing."""
     store_calls(con, [answered(MESSAGES, day(20))])
     store_calls(con, [answered(MESSAGES, day(19), day(21), row(day(20)))])
 
@@ -149,7 +153,7 @@ def test_a_day_that_is_silent_no_more_implies_nothing(con: Connection, endpoint:
 def test_nothing_is_empty_against_stored_messages(
     con: Connection, endpoint: Endpoint, label: dt.date, first: str
 ) -> None:
-    """Hours or distribution of a day with messages, or a week or month that contains one: whichever came first."""
+    """Hours, distribution, week and month are missing if they are empty but their days have messages, in any order."""
     talked = OCTOBER + 30 * DAY if endpoint.period is Period.MONTH else day(14)
     calls = [answered(MESSAGES, talked, None, row(talked)), answered(endpoint, label)]
     store_calls(con, calls if first == "day" else calls[::-1])
@@ -158,7 +162,7 @@ def test_nothing_is_empty_against_stored_messages(
 
 
 def test_messages_beside_a_period_contradict_nothing(con: Connection) -> None:
-    """A week and a month are empty although the days before and after them are not."""
+    """Messages on the days before and after a week or month don't keep it from being empty."""
     for talked in (day(8), day(16), OCTOBER - DAY, day(1)):
         store_calls(con, [answered(MESSAGES, talked, None, row(talked))])
     store_calls(con, [answered(WEEKS, day(9)), answered(MONTHS, OCTOBER)])
@@ -168,7 +172,7 @@ def test_messages_beside_a_period_contradict_nothing(con: Connection) -> None:
 
 
 def test_a_day_with_rows_but_no_messages_contradicts_nothing(con: Connection) -> None:
-    """Rows that count zero messages are stored, and say that the hours were silent."""
+    """Rows with zero messages are stored, and don't keep the hours from being empty."""
     store_calls(con, [answered(MESSAGES, day(20), None, row(day(20), 0, 0)), answered(HOURS, day(20))])
 
     assert state(con, MESSAGES, day(20)) is State.LANDED
@@ -176,7 +180,7 @@ def test_a_day_with_rows_but_no_messages_contradicts_nothing(con: Connection) ->
 
 
 def test_another_account_settles_nothing(con: Connection) -> None:
-    """Neither rows nor silence of one account count for another."""
+    """Rows and empty answers of one account don't count for another."""
     store_calls(con, [answered(MESSAGES, day(19), day(20), row(day(19)), account="news")])
 
     assert set(states(con, "shop", day(18), LATER, MESSAGES)["getupstreammsg"].values()) == {State.MISSING}
@@ -184,7 +188,7 @@ def test_another_account_settles_nothing(con: Connection) -> None:
 
 
 def test_a_label_is_due_from_midnight_on(con: Connection) -> None:
-    """At 23:59 yesterday is not due; at 00:00 it is, and so is the week whose Sunday it was."""
+    """Yesterday, and the week that it ended, are due from 00:00 on, and not at 23:59."""
     before, after = dt.datetime(2026, 11, 22, 23, 59, 59), dt.datetime(2026, 11, 23)
 
     assert day(22) not in states(con, "shop", OCTOBER, before, MESSAGES)["getupstreammsg"]
@@ -197,7 +201,7 @@ def test_a_label_is_due_from_midnight_on(con: Connection) -> None:
 @pytest.mark.parametrize("start", ["2014-12-01", "2016-02-29", "2023-10-31"])
 @each_endpoint
 def test_due_labels_in_sql_are_those_of_periods(con: Connection, endpoint: Endpoint, start: str, now: str) -> None:
-    """The file and the planner agree on what is due, across ends of months and leap years."""
+    """SQL and Python agree on the due labels, across ends of months and leap years."""
     first, moment = dt.date.fromisoformat(start), dt.datetime.fromisoformat(now)
 
     found = states(con, "shop", first, moment, endpoint)[endpoint.name]
@@ -208,7 +212,7 @@ def test_due_labels_in_sql_are_those_of_periods(con: Connection, endpoint: Endpo
 
 
 def test_the_view_shows_what_ingestion_goes_by(con: Connection) -> None:
-    """`datacube.coverage` has each due label of each account once, in the state that `states` says."""
+    """`datacube.coverage` has each due label of each account once, in the state that `states` returns."""
     today = beijing_now().date()
     begin = today - 12 * DAY
     for name, start in (("shop", begin), ("news", today - 40 * DAY)):
@@ -218,7 +222,7 @@ def test_the_view_shows_what_ingestion_goes_by(con: Connection) -> None:
         calls += [answered(SENDERS, begin, begin + 5 * DAY, senders_row(begin), account=name, at=at)]
         store_calls(con, calls)
 
-    for _ in range(2):  # a second time if midnight passed between the two
+    for _ in range(2):  # repeated if midnight passes between the two queries
         now = beijing_now()
         shown = rows_of(con, "SELECT account, endpoint, label, state FROM datacube.coverage ORDER BY ALL")
         if beijing_now().date() == now.date():
@@ -234,7 +238,7 @@ def test_the_view_shows_what_ingestion_goes_by(con: Connection) -> None:
 
 
 def test_the_view_names_the_last_call_that_covered_a_label(con: Connection) -> None:
-    """Also where that was a look-back and the rows came with an earlier one."""
+    """The view names the last successful call that covered a label, even if an earlier call returned its rows."""
     bind_account(con, "shop", None, day(19), LATER)
     store_calls(con, [answered(MESSAGES, day(19), None, row(day(19)))])
     store_calls(con, [answered(MESSAGES, day(18), day(20), row(day(19)), at=LATER + DAY)])
@@ -252,7 +256,7 @@ def test_the_view_names_the_last_call_that_covered_a_label(con: Connection) -> N
 
 
 def test_a_labels_users_are_those_of_its_own_endpoint(con: Connection) -> None:
-    """A distribution adds up to all users; those of types and hours overlap, so that they are at least the most."""
+    """A distribution's users are summed; those of types and hours overlap, so the maximum is reported."""
     store_calls(con, [answered(MESSAGES, day(20), None, row(day(20), 5, 9), row(day(20), 3, 4, msg_type=2))])
     (found,) = coverage(con, "shop", MESSAGES, [day(20)], LATER)
     assert (found.rows, found.messages, found.users) == (2, 13, 5)
@@ -263,7 +267,7 @@ def test_a_labels_users_are_those_of_its_own_endpoint(con: Connection) -> None:
 
 
 def test_labels_are_described_in_the_order_asked_for(con: Connection) -> None:
-    """A label that is not due yet is left out; one without anything has zeros."""
+    """Labels come in the order requested; one that isn't due is left out, and one without data has zeros."""
     store_calls(con, [answered(MESSAGES, day(20), None, row(day(20)))])
     found = coverage(con, "shop", MESSAGES, [day(20), day(19), day(30)], LATER)
 
@@ -279,7 +283,7 @@ def test_labels_are_described_in_the_order_asked_for(con: Connection) -> None:
 
 
 def test_an_account_is_bound_to_its_first_appid(con: Connection) -> None:
-    """Another AppID under the name is refused with what to do; none at all is not another one."""
+    """Another AppID for the same account is an error with a remedy; no AppID is accepted."""
     bind_account(con, "shop", "wx01", day(1), LATER)
     bind_account(con, "shop", None, day(1), LATER)
     bind_account(con, "shop", "wx01", day(1), LATER)
@@ -290,7 +294,7 @@ def test_an_account_is_bound_to_its_first_appid(con: Connection) -> None:
 
 
 def test_an_appid_has_one_name(con: Connection) -> None:
-    """Under another one everything would be fetched once more: it says the name that it is stored under."""
+    """A second name for a stored AppID is an error that gives the first; all would otherwise be fetched again."""
     bind_account(con, "shop", "wx01", day(1), LATER)
     with pytest.raises(SettingsError, match=r"AppID wx01 is stored as the account 'shop' .*rename-account shop store"):
         bind_account(con, "store", "wx01", day(1), LATER)
@@ -299,7 +303,7 @@ def test_an_appid_has_one_name(con: Connection) -> None:
 
 
 def test_an_account_without_appid_is_bound_later(con: Connection) -> None:
-    """With a token server alone there may be no AppID at first."""
+    """An account without AppID, as with a token server, can be bound to one later."""
     bind_account(con, "shop", None, day(1), LATER)
     bind_account(con, "shop", "wx01", day(1), LATER)
 
@@ -307,7 +311,7 @@ def test_an_account_without_appid_is_bound_later(con: Connection) -> None:
 
 
 def test_the_start_of_history_may_be_moved(con: Connection) -> None:
-    """The file follows the setting; the day of the first use stays."""
+    """The start date follows the setting; the time of the first use stays."""
     bind_account(con, "shop", "wx01", day(9), LATER)
     bind_account(con, "shop", "wx01", day(2), LATER + DAY)
 
@@ -318,7 +322,7 @@ def test_the_start_of_history_may_be_moved(con: Connection) -> None:
 
 
 def test_calls_of_a_day_are_counted_by_endpoint(con: Connection) -> None:
-    """Every attempt of the account since midnight, whatever came of it."""
+    """Every attempt of the account since midnight counts, whatever its result."""
     midnight = LATER.replace(hour=0)
     moments = [midnight - dt.timedelta(seconds=1), midnight, LATER]
     store_calls(con, [answered(MESSAGES, day(20), at=moment, errcode=-1) for moment in moments])
@@ -329,7 +333,7 @@ def test_calls_of_a_day_are_counted_by_endpoint(con: Connection) -> None:
 
 
 def test_errors_that_stand_are_known_by_their_times(con: Connection) -> None:
-    """The newest of each kind, by the time of the call, of each account and endpoint; broken connections are none."""
+    """Each account and endpoint reports the newest call of each errcode, by time; broken connections don't count."""
     assert standing_errors(con) == {}
     store_calls(con, [answered(MESSAGES, day(20), errcode=45009, at=at) for at in (LATER, LATER - DAY)])
     store_calls(con, [answered(MESSAGES, day(20), errcode=48001, at=LATER - 2 * DAY)])
@@ -344,7 +348,7 @@ def test_errors_that_stand_are_known_by_their_times(con: Connection) -> None:
 
 @pytest.mark.parametrize("through", [{}, {"errcode": 61503}], ids=["figures", "not ready"])
 def test_errors_are_outdated_by_a_later_call_that_got_through(con: Connection, through: dict[str, int]) -> None:
-    """Of the same account and endpoint; a call that was made before and came back later says nothing."""
+    """A later call of the same account and endpoint clears errors; one made earlier but stored later doesn't."""
     store_calls(con, [answered(each, day(20), errcode=48001) for each in (MESSAGES, HOURS)])
     store_calls(con, [answered(MESSAGES, day(20), at=LATER - DAY, **through)])
     store_calls(con, [answered(HOURS, day(20), account="news", **through), answered(MESSAGES, day(20), errcode=-1)])
@@ -355,7 +359,7 @@ def test_errors_are_outdated_by_a_later_call_that_got_through(con: Connection, t
 
 
 def test_past_calls_are_listed_newest_first(con: Connection) -> None:
-    """Answers with data, and errors of the kinds asked for."""
+    """Past calls are listed newest first: those with data, and those with one of the given errcodes."""
     store_calls(con, [answered(WEEKS, day(2), day(9), asked=[day(2), day(9)], errcode=61501, errmsg="out of range")])
     store_calls(con, [answered(WEEKS, day(2), errcode=-1, errmsg="busy"), answered(WEEKS, day(9))])
     store_calls(con, [answered(WEEKS, day(9), errmsg="cut on the way")])
@@ -368,7 +372,7 @@ def test_past_calls_are_listed_newest_first(con: Connection) -> None:
 
 
 def test_the_first_message_is_known(con: Connection) -> None:
-    """The oldest day that has any, of each account."""
+    """The first message of each account is its oldest day with messages."""
     assert first_messages(con) == {}
     store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(3), 0, 0), row(day(5)), row(day(4)))])
 
@@ -378,7 +382,7 @@ def test_the_first_message_is_known(con: Connection) -> None:
 
 
 def test_accounts_are_summed_up_together_as_each_alone(con: Connection) -> None:
-    """Counts, the newest landed label and every gap are those of the labels' states, whatever else is in the file."""
+    """A summary's counts, newest landed label and gaps equal those computed from the states, account by account."""
     starts = {"shop": OCTOBER, "news": day(2), "cafe": day(20)}
     for name in ("shop", "news", "other"):
         talked = [row(day(number)) for number in (5, 6, 8)]
@@ -403,7 +407,7 @@ def test_accounts_are_summed_up_together_as_each_alone(con: Connection) -> None:
 
 
 def test_an_unknown_endpoint_is_named(con: Connection) -> None:
-    """With those that there are."""
+    """An unknown endpoint is an error that lists the known ones."""
     assert endpoint_named("getupstreammsg") is MESSAGES
     with pytest.raises(SettingsError, match=r"no endpoint 'getusersummary'.*getupstreammsgdistmonth"):
         endpoint_named("getusersummary")

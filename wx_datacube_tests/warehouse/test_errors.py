@@ -1,7 +1,8 @@
-"""Faults: full disks, damaged files and files of older versions end in one clear line, and nothing is lost.
+"""Errors: full disks, damaged files, missing rights and older versions end in one clear line, and no data is lost.
 
-Space runs out on a file system of a few megabytes where one may be mounted, and else by the limit on a file's size.
-Damage is made as disks make it: some bytes of a file become others, anywhere.
+A full disk is a mounted file system of a few megabytes where the tests may mount one, and otherwise a limit on the
+size of files. Damage overwrites random bytes of a file. Add a test here when a file of ours can fail in another way;
+files that aren't ours are in `test_foreign.py`.
 """
 
 import os
@@ -31,7 +32,7 @@ OURS = {"figures.duckdb", "figures.writer.duckdb"}
 
 @pytest.fixture(params=[mounted, limited])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
-    """A disk that can be full."""
+    """Provide a disk that can be filled up."""
     folder = tmp_path / "disk"
     folder.mkdir()
     with request.param(folder) as found:
@@ -39,14 +40,14 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
 
 
 def store(warehouse: Warehouse, number: int, size: int = 0) -> None:
-    """Commit a call for a day, with an answer that is `size` characters longer than it need be."""
+    """Commit a call for a day, with an answer padded by `size` characters."""
     noise = "".join(random.Random(number).choices(string.ascii_letters, k=size))
     with warehouse.writing() as con:
         store_calls(con, [answered(MESSAGES, day(number), None, response=body(row(day(number), noise=noise)))])
 
 
 def days_in(warehouse: Warehouse) -> list[int]:
-    """The days in the published file, of which everything is read."""
+    """Return the days in the published file, after reading every table."""
     with warehouse.reading() as con:
         for name in (*TABLES, *BY_NAME):
             con.execute(f"FROM datacube.{name}").fetchall()
@@ -55,7 +56,7 @@ def days_in(warehouse: Warehouse) -> list[int]:
 
 
 def fails(use: Callable[[], None]) -> str:
-    """What an operation says when it fails, which must be one line of ours; empty when it works."""
+    """Return the message of the error that an operation raises, which must be one line, or "" if it works."""
     said = ""
     try:
         use()
@@ -70,7 +71,10 @@ def fails(use: Callable[[], None]) -> str:
 
 @pytest.mark.parametrize("left", [0, 8, 400, 1000, 1800, 2600])
 def test_a_full_disk_loses_nothing_that_was_committed(disk: Disk, left: int) -> None:
-    """Wherever space ends, in a commit, a checkpoint or a copy: one line, readers as before, and then all goes on."""
+    """Wherever the disk fills up, the error is one line, readers keep what they had, and work goes on after.
+
+    The sizes let it fill up in a commit, in a checkpoint or in a copy.
+    """
     warehouse = Warehouse(disk.folder / "figures.duckdb", timeout=0.5)
     store(warehouse, 1)
     warehouse.publish()
@@ -94,7 +98,7 @@ def test_a_full_disk_loses_nothing_that_was_committed(disk: Disk, left: int) -> 
 
 
 def test_a_copy_that_does_not_fit_takes_no_space_from_commits(disk: Disk) -> None:
-    """What can't be published can still be stored, and is there for readers once there is space."""
+    """Calls are still committed when the copy doesn't fit, and are published once there is space."""
     warehouse = Warehouse(disk.folder / "figures.duckdb", timeout=0.5)
     store(warehouse, 1, 300_000)
     warehouse.publish()
@@ -109,7 +113,7 @@ def test_a_copy_that_does_not_fit_takes_no_space_from_commits(disk: Disk) -> Non
 
 
 def test_nothing_is_asked_whose_answer_would_find_no_room(disk: Disk) -> None:
-    """On a full disk every further run would pay for calls and lose their answers."""
+    """On a full disk no call is made, because each would use quota and lose its answer."""
     with shop(disk.folder, start=day(1)) as made:
         made.fetch_missing(MESSAGES, [day(1)])
         disk.leave(KIB * KIB)
@@ -127,7 +131,7 @@ def test_nothing_is_asked_whose_answer_would_find_no_room(disk: Disk) -> None:
 
 @pytest.fixture
 def published(folder: Path) -> Warehouse:
-    """A warehouse with six days, all of them published."""
+    """Publish a warehouse with six days."""
     warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
     for number in range(1, 7):
         store(warehouse, number, 1000)
@@ -136,7 +140,7 @@ def published(folder: Path) -> Warehouse:
 
 
 def damage(path: Path, seed: int) -> None:
-    """Overwrite some bytes of a file, in its head or anywhere."""
+    """Overwrite some bytes of a file, at its start or anywhere."""
     chance = random.Random(seed)
     data = bytearray(path.read_bytes())
     at = chance.choice([chance.randrange(3 * 4096), chance.randrange(len(data))])
@@ -147,7 +151,7 @@ def damage(path: Path, seed: int) -> None:
 
 
 def damaged_writers_file_is_never_published(published: Warehouse, seed: int) -> None:
-    """Words that fit, a whole published file, and a way on that works."""
+    """Assert that errors name the damage, the published file is whole, and the advised remedy works."""
     damage(published.writer, seed)
     said = [fails(lambda: store(published, 7)), fails(published.publish)]
 
@@ -164,20 +168,20 @@ def damaged_writers_file_is_never_published(published: Warehouse, seed: int) -> 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_damaged_writers_file_is_never_published(published: Warehouse, seed: int) -> None:
-    """Wherever the damage is: it is called damage, readers have what they had, and the advice helps."""
+    """Wherever the damage is, it is reported as damage, readers keep what they had, and the advice works."""
     damaged_writers_file_is_never_published(published, seed)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(12, 72))
 def test_a_damaged_writers_file_is_never_published_at_length(published: Warehouse, seed: int) -> None:
-    """The same with many more places."""
+    """A damaged writer's file is never published, for many more places of damage."""
     damaged_writers_file_is_never_published(published, seed)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_damaged_published_file_is_made_again(published: Warehouse, seed: int) -> None:
-    """Readers and runs say so in one line; once it is deleted, the next publication puts a whole one there."""
+    """A damaged published file is reported in one line; after its deletion the next publication creates a whole one."""
     damage(published.database, seed)
     said = [fails(lambda: [days_in(published)].clear()), fails(published.publish)]
     assert all(f"{published.database} can't be read" in words and "delete it" in words for words in said if words)
@@ -189,7 +193,7 @@ def test_a_damaged_published_file_is_made_again(published: Warehouse, seed: int)
 
 
 def test_a_damaged_file_without_the_other_asks_for_a_backup(published: Warehouse) -> None:
-    """Nothing is made empty in its place: a backup, put there as the README says, is what helps."""
+    """If the only file is damaged, the error asks for a backup, no empty file replaces it, and the backup works."""
     backup = published.database.read_bytes()
     published.writer.unlink()
     os.truncate(published.database, 5000)
@@ -208,7 +212,7 @@ def test_a_damaged_file_without_the_other_asks_for_a_backup(published: Warehouse
 
 @pytest.mark.parametrize("which", ["database", "writer"])
 def test_an_empty_file_is_called_empty(published: Warehouse, which: str) -> None:
-    """Of no bytes, as a copy leaves it that failed: the other file is named as the way, and deleting this one helps."""
+    """A file of 0 bytes, as a failed copy leaves it, is reported as empty; deleting it is the remedy, and works."""
     path: Path = getattr(published, which)
     path.unlink()
     path.touch()
@@ -224,7 +228,7 @@ def test_an_empty_file_is_called_empty(published: Warehouse, which: str) -> None
 
 
 def test_of_two_empty_files_neither_is_the_way(published: Warehouse) -> None:
-    """A backup is; and then the writer's file may go."""
+    """If both files are empty, the error asks for a backup; with it in place, the writer's file may be deleted."""
     backup = published.database.read_bytes()
     for path in (published.database, published.writer):
         path.unlink()
@@ -242,7 +246,7 @@ def test_of_two_empty_files_neither_is_the_way(published: Warehouse) -> None:
 
 
 def test_the_only_file_that_is_empty_asks_for_a_backup(folder: Path) -> None:
-    """Whichever of the two it is; nothing empty is made of it."""
+    """If the only file is empty, either of the two, the error asks for a backup."""
     warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
     warehouse.database.unlink()
     warehouse.database.touch()
@@ -258,7 +262,7 @@ def test_the_only_file_that_is_empty_asks_for_a_backup(folder: Path) -> None:
 
 @pytest.fixture
 def denied() -> Iterator[Warehouse]:
-    """A published warehouse in a folder that everybody may enter, owned by whoever runs the tests."""
+    """Publish a warehouse in a folder that everybody may enter, owned by the user who runs the tests."""
     with anybody() as folder:
         warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
         store(warehouse, 1)
@@ -267,14 +271,14 @@ def denied() -> Iterator[Warehouse]:
 
 
 def everybodys(warehouse: Warehouse) -> None:
-    """Let everybody do everything with a warehouse."""
+    """Give everybody all rights to a warehouse."""
     warehouse.database.parent.chmod(0o777)
     for path in warehouse.database.parent.rglob("*"):
         path.chmod(0o777)
 
 
 def test_a_published_file_that_may_not_be_read_is_to_be_given(denied: Warehouse) -> None:
-    """Whoever moved it away, or set another path, would be without the history."""
+    """If the published file may not be read, the advice is to grant the right, as moving it away would lose history."""
     everybodys(denied)
     denied.database.chmod(0)
     nobody_special()
@@ -285,7 +289,7 @@ def test_a_published_file_that_may_not_be_read_is_to_be_given(denied: Warehouse)
 
 
 def test_a_published_file_that_may_not_be_read_is_replaced(denied: Warehouse) -> None:
-    """By the next publication, which reads all of its copy instead of what is new; nobody is to delete anything."""
+    """A publication replaces a published file that may not be read; it verifies its whole copy, and nobody must act."""
     store(denied, 2)
     everybodys(denied)
     denied.database.chmod(0)
@@ -296,7 +300,10 @@ def test_a_published_file_that_may_not_be_read_is_replaced(denied: Warehouse) ->
 
 
 def test_a_writers_file_that_may_not_be_written_is_to_be_given(denied: Warehouse) -> None:
-    """As after a run of root's; a run says it, and so does a publication."""
+    """If the writer's file may not be written, a run and a publication advise to grant the right.
+
+    Root leaves such a file after a run of its own.
+    """
     everybodys(denied)
     denied.writer.chmod(0o444)
     nobody_special()
@@ -307,14 +314,14 @@ def test_a_writers_file_that_may_not_be_written_is_to_be_given(denied: Warehouse
 
 
 def replayed(warehouse: Warehouse) -> None:
-    """What `wx-datacube replay` does."""
+    """Do what `wx-datacube replay` does."""
     with warehouse.writing() as con:
         replay(con)
     warehouse.publish()
 
 
 def test_the_folder_that_can_not_be_written_is_named(denied: Warehouse) -> None:
-    """The one of the files, with whose it is, in a commit and in a publication."""
+    """If the data folder may not be written, a commit and a publication name it and its owner."""
     data = denied.database.parent
     store(denied, 2)
     everybodys(denied)
@@ -322,12 +329,12 @@ def test_the_folder_that_can_not_be_written_is_named(denied: Warehouse) -> None:
     nobody_special()
     assert fails(lambda: store(denied, 3)).startswith(f"{data} can't be written: Permission denied. It is ")
     said = fails(denied.publish)
-    assert "chown" not in said  # of a folder that may hold other things
+    assert "chown" not in said  # the folder may hold other files
     assert said.endswith(" Or set WX_DATACUBE_DATABASE to a place that is this user's.")
 
 
 def test_the_folder_of_locks_that_can_not_be_written_is_named(denied: Warehouse) -> None:
-    """Left by another user, with what is in it: free space would not help, nor would the folder that it is in."""
+    """If the folder of locks may not be written, the error names it and the missing right, not a lack of space."""
     locks = denied.database.with_name("figures.locks")
     everybodys(denied)
     for path in locks.iterdir():
@@ -341,7 +348,7 @@ def test_the_folder_of_locks_that_can_not_be_written_is_named(denied: Warehouse)
 
 
 def test_a_file_in_the_place_of_the_locks_is_to_be_moved_away(published: Warehouse) -> None:
-    """It is named, and nobody is told to free space."""
+    """A file in place of the folder of locks is named, and the advice is to move it away, not to free space."""
     locks = published.database.with_name("figures.locks")
     shutil.rmtree(locks)
     locks.touch()
@@ -361,7 +368,7 @@ STEP = ("ALTER TABLE datacube.accounts ADD COLUMN remark VARCHAR", "UPDATE datac
 
 
 def age(path: Path, version: int = SCHEMA_VERSION - 1) -> None:
-    """Make a file one of an older version, with an account in it."""
+    """Give a file an older schema version, with an account in it."""
     mode = path.stat().st_mode
     path.chmod(0o644)
     with duckdb.connect(str(path)) as con:
@@ -372,24 +379,24 @@ def age(path: Path, version: int = SCHEMA_VERSION - 1) -> None:
 
 @pytest.fixture
 def aged(published: Warehouse) -> Warehouse:
-    """A warehouse of the version before the present one, and a program that knows the step between them."""
+    """Provide a warehouse of the previous schema version, with the migration from it."""
     for path in (published.writer, published.database):
         age(path)
     return Warehouse(published.database, timeout=0.5, migrations={SCHEMA_VERSION - 1: STEP})
 
 
 def backup_of(warehouse: Warehouse) -> Path:
-    """Where the older file is kept."""
+    """Return the path of the backup that a migration keeps."""
     return warehouse.writer.with_name(f"{warehouse.writer.name}.schema-{SCHEMA_VERSION - 1}")
 
 
 def test_every_older_version_has_a_step(published: Warehouse) -> None:
-    """Whoever raises SCHEMA_VERSION says how a file of the version before becomes one."""
+    """Every older schema version has a migration, so whoever raises SCHEMA_VERSION must add one."""
     assert list(MIGRATIONS) == list(range(1, SCHEMA_VERSION))
 
 
 def test_an_older_file_is_brought_up_to_date(aged: Warehouse) -> None:
-    """At its first use by a run: steps applied, calls and rows kept, published with the next publication."""
+    """The first write migrates the file with its calls and rows, keeps a backup, and the next publication shows it."""
     before = aged.writer.read_bytes()
     store(aged, 7)
     aged.publish()
@@ -403,7 +410,7 @@ def test_an_older_file_is_brought_up_to_date(aged: Warehouse) -> None:
 
 
 def test_the_backup_of_an_older_file_is_that_file(aged: Warehouse) -> None:
-    """Put back in the writer's place, it is an older file again: whole, and read-only until then."""
+    """The migration's backup is a whole file of the older version, and can be put back."""
     store(aged, 7)
     backup_of(aged).replace(aged.writer)
     with duckdb.connect(str(aged.writer), read_only=True) as con:
@@ -412,7 +419,7 @@ def test_the_backup_of_an_older_file_is_that_file(aged: Warehouse) -> None:
 
 
 def test_a_step_that_fails_changes_nothing(aged: Warehouse) -> None:
-    """All of it is rolled back, and the error names the copy; the next try, by a mended program, works."""
+    """A failed migration is rolled back, its error names the backup, and a corrected program can migrate the file."""
     broken = Warehouse(aged.database, timeout=0.5, migrations={SCHEMA_VERSION - 1: (*STEP, "SELECT 'x'::INTEGER")})
     said = fails(lambda: store(broken, 7))
     assert f"from schema {SCHEMA_VERSION - 1} to {SCHEMA_VERSION}" in said
@@ -427,7 +434,7 @@ def test_a_step_that_fails_changes_nothing(aged: Warehouse) -> None:
 
 
 def test_an_older_file_without_a_step_is_left_alone(aged: Warehouse) -> None:
-    """It says which version it is; neither it nor a copy of it is written."""
+    """Without a migration the error names the version, and neither the file nor a backup is written."""
     before = aged.writer.read_bytes()
     ignorant = Warehouse(aged.database, timeout=0.5, migrations={})
     assert f"older wx_datacube (schema {SCHEMA_VERSION - 1})" in fails(lambda: store(ignorant, 7))
@@ -437,7 +444,7 @@ def test_an_older_file_without_a_step_is_left_alone(aged: Warehouse) -> None:
 
 
 def test_readers_of_an_older_published_file_are_told_what_to_do(aged: Warehouse) -> None:
-    """What `status` shows: replay, which opens the writer's file, and publishes."""
+    """Reading an older published file is an error that advises `wx-datacube replay`, which migrates it."""
     assert "`wx-datacube replay`" in fails(lambda: [days_in(aged)].clear())
 
     with aged.writing() as con:
@@ -447,7 +454,7 @@ def test_readers_of_an_older_published_file_are_told_what_to_do(aged: Warehouse)
 
 
 def test_a_lost_writers_file_is_made_from_an_older_published_one(aged: Warehouse) -> None:
-    """And brought up to date like any other."""
+    """A lost writer's file is copied from an older published file, then migrated."""
     aged.writer.unlink()
     store(aged, 7)
     aged.publish()

@@ -1,4 +1,8 @@
-"""Files: one is written, a copy of it is read; each is made from the other, and nothing foreign is ever touched."""
+"""Files: the writer's file, its published copy, how each is created from the other, and files that get in the way.
+
+Add a test here when writing, publishing, reading, snapshots or the file's layout changes. Full disks and damaged files
+are in `test_errors.py`, foreign files in `test_foreign.py`, locks in `test_locks.py`.
+"""
 
 import datetime as dt
 import os
@@ -32,13 +36,13 @@ PUBLISHED = "figures.duckdb"
 
 
 def store(warehouse: Warehouse, number: int = 4) -> None:
-    """Commit a call with a row of that day."""
+    """Commit a call with a row for that day."""
     with warehouse.writing() as con:
         store_calls(con, [answered(MESSAGES, day(number), None, row(day(number)))])
 
 
 def days_in(warehouse: Warehouse) -> list[int]:
-    """The days that the published file has rows of."""
+    """Return the days with rows in the published file."""
     with warehouse.reading() as con:
         return [
             date.day for (date,) in con.execute("SELECT ref_date FROM datacube.getupstreammsg ORDER BY 1").fetchall()
@@ -47,7 +51,7 @@ def days_in(warehouse: Warehouse) -> list[int]:
 
 @pytest.fixture
 def published(folder: Path) -> Warehouse:
-    """A warehouse in which a row of the 4th has been stored and published; it waits half a second for others."""
+    """Publish a warehouse with a row for the 4th and a timeout of half a second."""
     warehouse = Warehouse(folder / PUBLISHED, timeout=0.5)
     store(warehouse)
     warehouse.publish()
@@ -58,7 +62,7 @@ def published(folder: Path) -> Warehouse:
 
 
 def test_the_first_use_makes_folder_and_files(warehouse: Warehouse) -> None:
-    """The writer's file lies beside the published one, under its name; only publishing makes that."""
+    """Writing creates the folder and the writer's file; only publishing creates the published file beside it."""
     store(warehouse)
     assert warehouse.writer == warehouse.database.with_name(WRITER)
     assert (warehouse.writer.exists(), warehouse.database.exists()) == (True, False)
@@ -68,7 +72,7 @@ def test_the_first_use_makes_folder_and_files(warehouse: Warehouse) -> None:
 
 
 def test_the_published_file_can_only_be_read(published: Warehouse) -> None:
-    """Its mode is 0444, after each publication."""
+    """The published file has mode 0444 after each publication."""
     for number in (5, 6):
         assert stat.S_IMODE(published.database.stat().st_mode) == 0o444
         store(published, number)
@@ -81,7 +85,7 @@ def test_no_temporary_file_is_left(published: Warehouse) -> None:
 
 
 def test_nothing_new_is_not_published_again(published: Warehouse) -> None:
-    """Copying is not free: the file stays the same where nothing was written."""
+    """If nothing was written, publishing doesn't copy the file again."""
     before = published.database.stat()
     published.publish()
     with published.writing() as con:
@@ -95,7 +99,7 @@ def test_nothing_new_is_not_published_again(published: Warehouse) -> None:
 
 
 class Asking(Warehouse):
-    """One that tells when it has asked what was published last."""
+    """A warehouse that signals when it has read the note of the last publication."""
 
     def __init__(self, database: Path) -> None:
         super().__init__(database)
@@ -109,7 +113,7 @@ class Asking(Warehouse):
 
 @pytest.mark.parametrize("mask", [0o027, 0o002, 0o077])
 def test_a_writers_file_has_the_rights_of_a_new_file(published: Warehouse, mask: int) -> None:
-    """Made anew from the published file or empty: as the umask says."""
+    """A new writer's file, empty or copied from the published one, gets its mode from the umask."""
     before = os.umask(mask)
     try:
         published.writer.unlink()
@@ -123,7 +127,7 @@ def test_a_writers_file_has_the_rights_of_a_new_file(published: Warehouse, mask:
 
 
 def test_what_gets_a_name_is_on_the_disk(published: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before a backup, a publication or a new writer's file is relied on, its bytes and its folder are synchronized."""
+    """A backup, a publication and a new writer's file are synced to disk, with their folder."""
     synchronized: set[int] = set()
     fsync = os.fsync
 
@@ -140,21 +144,21 @@ def test_what_gets_a_name_is_on_the_disk(published: Warehouse, monkeypatch: pyte
 
 
 def _changed(warehouse: Warehouse) -> Path:
-    """The published file, published anew."""
+    """Publish a change; return the published file."""
     store(warehouse, 5)
     warehouse.publish()
     return warehouse.database
 
 
 def _lost(warehouse: Warehouse) -> Path:
-    """The writer's file, made anew."""
+    """Create the writer's file again; return it."""
     warehouse.writer.unlink()
     store(warehouse, 6)
     return warehouse.writer
 
 
 def test_of_those_who_wait_one_publishes_for_all(published: Warehouse) -> None:
-    """Who finds that what it wanted published has been has nothing to do, whatever was committed since."""
+    """A process that waited to publish does nothing if its calls have been published meanwhile."""
     store(published, 5)
     late = Asking(published.database)
     with ThreadPoolExecutor(1) as pool:
@@ -171,7 +175,7 @@ def test_of_those_who_wait_one_publishes_for_all(published: Warehouse) -> None:
 
 
 class Interrupted(Warehouse):
-    """One in which a day is stored by another while the copy is read."""
+    """A warehouse for which another process commits a day while the copy is verified."""
 
     def _require_whole(self, copy: Path) -> None:
         store(Warehouse(self.database, timeout=0.5), 6)
@@ -179,7 +183,7 @@ class Interrupted(Warehouse):
 
 
 def test_commits_wait_only_while_the_file_is_copied(published: Warehouse) -> None:
-    """Reading the copy takes longest, and keeps nobody from writing; what came meanwhile is published next."""
+    """Commits don't wait while the copy is verified, which takes longest; they are published next."""
     store(published, 5)
     Interrupted(published.database).publish()
     assert days_in(published) == [4, 5]
@@ -190,7 +194,7 @@ def test_commits_wait_only_while_the_file_is_copied(published: Warehouse) -> Non
 
 
 def test_an_error_rolls_everything_back(published: Warehouse) -> None:
-    """A transaction is stored whole or not at all, and the next one works."""
+    """An exception rolls the whole transaction back, and the next one works."""
 
     def fail_half_way() -> None:
         with published.writing() as con:
@@ -206,7 +210,7 @@ def test_an_error_rolls_everything_back(published: Warehouse) -> None:
 
 
 def test_an_error_in_sql_rolls_everything_back(published: Warehouse) -> None:
-    """DuckDB's own errors too."""
+    """An error of DuckDB rolls the whole transaction back."""
 
     def fail_half_way() -> None:
         with published.writing() as con:
@@ -221,7 +225,7 @@ def test_an_error_in_sql_rolls_everything_back(published: Warehouse) -> None:
 
 
 def test_before_the_first_publication_there_is_an_empty_warehouse(warehouse: Warehouse) -> None:
-    """Readers get all tables and views, without rows, and no file is made."""
+    """Before the first publication readers get empty tables and views, and no file is created."""
     with warehouse.reading() as con:
         assert con.execute("SELECT count(*) FROM datacube.coverage").fetchall() == [(0,)]
 
@@ -230,7 +234,7 @@ def test_before_the_first_publication_there_is_an_empty_warehouse(warehouse: War
 
 @pytest.mark.parametrize("name", ["it's; DROP TABLE x; --", 'a "b" c', "公众号 数据", "[1]*%s$HOME", "a.b.c", "#x&y=1"])
 def test_a_path_may_hold_any_characters(tmp_path: Path, name: str) -> None:
-    """A folder and a file called so are used like any other, and nothing is left beside them."""
+    """Folders and files with any characters in their names work, and nothing is left beside them."""
     warehouse = Warehouse(tmp_path / name / f"{name}.duckdb", timeout=0.5)
     store(warehouse)
     left_over = warehouse.database.with_name(f".{warehouse.database.name}.1.publishing")
@@ -250,7 +254,7 @@ def test_a_path_may_hold_any_characters(tmp_path: Path, name: str) -> None:
 
 
 def test_a_reader_keeps_what_it_opened(published: Warehouse) -> None:
-    """A connection sees the file as it was; a new one, once that is closed, sees the news."""
+    """An open connection sees the file as it was; a new one, after it is closed, sees the changes."""
     with duckdb.connect(str(published.database), read_only=True) as con:
         store(published, 5)
         published.publish()
@@ -275,7 +279,10 @@ print("saw", seen, flush=True)
 
 
 def test_another_thread_that_looks_is_waited_for(tmp_path: Path) -> None:
-    """It sees whether the files are ours before it has a lock, and DuckDB opens a file in one way at a time."""
+    """Writing waits for a thread that still inspects the file.
+
+    A thread checks whether files are ours before it holds a lock, and DuckDB opens a file in one mode at a time.
+    """
     warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=20)
     with warehouse.writing():
         pass
@@ -290,7 +297,7 @@ def test_another_thread_that_looks_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_threads_may_begin_together(tmp_path: Path) -> None:
-    """In a folder where nothing is yet: each makes its change."""
+    """Four threads that start in an empty folder all commit."""
     warehouse, failures = Warehouse(tmp_path / "figures.duckdb", timeout=20), []
     together = threading.Barrier(4)
 
@@ -316,7 +323,7 @@ def test_threads_may_begin_together(tmp_path: Path) -> None:
 
 
 def test_readers_and_writer_never_meet(published: Warehouse) -> None:
-    """Two processes read in a loop, a third holds the file open, while this one commits and publishes."""
+    """Two processes read in a loop and a third keeps the file open, while this one commits and publishes."""
     with (
         running(READ, published.database, 10) as one,
         running(READ, published.database, 10) as other,
@@ -332,7 +339,7 @@ def test_readers_and_writer_never_meet(published: Warehouse) -> None:
 
 
 def test_a_reader_needs_no_writer(published: Warehouse) -> None:
-    """The published file alone is everything: a copy of it, anywhere, opens and answers."""
+    """A copy of the published file alone can be opened anywhere, and has everything."""
     copy = published.database.parent.parent / "backup.duckdb"
     shutil.copy(published.database, copy)
     with duckdb.connect(str(copy), read_only=True) as con:
@@ -346,7 +353,7 @@ def test_a_reader_needs_no_writer(published: Warehouse) -> None:
 
 
 def test_a_lost_writers_file_is_made_from_the_published_one(published: Warehouse) -> None:
-    """Also where a WAL of the lost file is left over, which belongs to nothing any more."""
+    """A lost writer's file is created from the published one, even if its old WAL is left over."""
     published.writer.unlink()
     published.writer.with_name(f"{WRITER}.wal").write_bytes(b"left over")
     store(published, 5)
@@ -356,7 +363,7 @@ def test_a_lost_writers_file_is_made_from_the_published_one(published: Warehouse
 
 
 def test_a_lost_published_file_is_made_from_the_writers(published: Warehouse) -> None:
-    """At the next publication, whether anything is new or not."""
+    """A lost published file is created by the next publication, even without new calls."""
     published.database.unlink()
     published.publish()
 
@@ -364,7 +371,7 @@ def test_a_lost_published_file_is_made_from_the_writers(published: Warehouse) ->
 
 
 def test_a_backup_is_restored(published: Warehouse) -> None:
-    """Put it back and delete the writer's file: what came since is gone, and all goes on from there."""
+    """After a backup is put back and the writer's file deleted, later calls are gone and work goes on."""
     backup = published.database.read_bytes()
     store(published, 5)
     published.publish()
@@ -378,7 +385,7 @@ def test_a_backup_is_restored(published: Warehouse) -> None:
 
 
 def test_an_emptier_file_never_replaces_a_fuller_one(published: Warehouse) -> None:
-    """A writer's file from an old backup is refused; both files stay as they are, and the advice works."""
+    """A writer's file from an old backup is refused, both files stay unchanged, and the advice works."""
     old = published.writer.read_bytes()
     store(published, 5)
     published.publish()
@@ -397,7 +404,7 @@ def test_an_emptier_file_never_replaces_a_fuller_one(published: Warehouse) -> No
 
 
 def test_a_fuller_published_file_from_elsewhere_is_not_replaced(published: Warehouse, tmp_path: Path) -> None:
-    """Somebody put a fuller file there: the emptier one that was written here must not take its place."""
+    """A published file with more calls than the writer's is not replaced."""
     fuller = Warehouse(tmp_path / "other" / PUBLISHED)
     for number in (5, 6):
         store(fuller, number)
@@ -410,7 +417,7 @@ def test_a_fuller_published_file_from_elsewhere_is_not_replaced(published: Wareh
 
 
 def test_a_writers_file_that_was_cut_off_is_never_published(published: Warehouse) -> None:
-    """The published file, which is whole, stays; once the damaged one is deleted, all goes on."""
+    """A truncated writer's file is not published; after its deletion work goes on."""
     for number in range(5, 9):
         store(published, number)
     os.truncate(published.writer, published.writer.stat().st_size // 2)
@@ -426,7 +433,7 @@ def test_a_writers_file_that_was_cut_off_is_never_published(published: Warehouse
 
 
 def test_a_published_file_that_was_cut_off_is_an_error_for_readers(published: Warehouse) -> None:
-    """A line that says what to do; the next publication puts a whole one in its place."""
+    """Reading a truncated published file raises an error with advice; the next publication replaces it."""
     os.truncate(published.database, published.database.stat().st_size // 2)
     with pytest.raises(WarehouseError, match=rf"{PUBLISHED} can't be read: .*delete it"), published.reading() as con:
         [con.execute(f"FROM datacube.{name}").fetchall() for name in (*TABLES, *BY_NAME)]
@@ -437,7 +444,7 @@ def test_a_published_file_that_was_cut_off_is_an_error_for_readers(published: Wa
 
 @pytest.mark.parametrize("note", ["", "[]", "{", '{"files": {}, "calls": 0}', "\0"])
 def test_a_note_of_the_last_publication_that_is_wrong_does_no_harm(published: Warehouse, note: str) -> None:
-    """It only saves a copy: without a good one the file is published again."""
+    """An invalid note of the last publication only costs another copy."""
     (published.database.parent / "figures.locks" / "published").write_text(note)
     store(published, 5)
     published.publish()
@@ -446,7 +453,7 @@ def test_a_note_of_the_last_publication_that_is_wrong_does_no_harm(published: Wa
 
 
 def test_left_overs_of_killed_processes_are_swept_away(published: Warehouse) -> None:
-    """Half a copy, half a new file, half a backup and what DuckDB spilled to the disk, of whatever process."""
+    """Partial copies, files and backups, and DuckDB's spilled files, of any process, are deleted."""
     folder = published.database.parent
     left = [folder / f".{PUBLISHED}.1.publishing", folder / f".{WRITER}.1.making", folder / f"{WRITER}.schema-1.part"]
     spilled = [folder / f"{WRITER}.tmp" / "storage-0.tmp", folder / f".{PUBLISHED}.1.publishing.tmp/1"]
@@ -460,7 +467,10 @@ def test_left_overs_of_killed_processes_are_swept_away(published: Warehouse) -> 
 
 
 def test_a_foreign_programs_changes_are_never_published(published: Warehouse) -> None:
-    """As root one can open the published file read-write; what a killed process leaves in a WAL is thrown away."""
+    """A WAL that a killed foreign program left beside the published file is deleted, not published.
+
+    Root can open the published file for writing, whatever its mode.
+    """
     statement = "CREATE TABLE intruder AS SELECT 1; INSERT INTO datacube.meta SELECT 1, NULL"
     published.database.chmod(0o644)
     with running(HOLD, published.database, statement) as process:
@@ -493,7 +503,10 @@ CHANGES = {
 def test_whoever_writes_into_the_published_file_stops_no_run(
     published: Warehouse, change: str, killed: bool, saved: str
 ) -> None:
-    """Held open or left behind, changed or spoiled, saved or not: a run replaces the file, and readers get ours."""
+    """Whatever a foreign program does to the published file, a run replaces it and readers get ours.
+
+    The program may still hold the file or be dead, and its change may be in the file or in the WAL.
+    """
     published.database.chmod(0o644)
     with running(HOLD, published.database, CHANGES[change] + saved) as process:
         if killed:
@@ -519,7 +532,7 @@ sys.stdin.readline()
 
 
 def test_what_is_written_after_the_file_was_replaced_is_not_read(published: Warehouse) -> None:
-    """Its WAL appears beside the new file, onto which DuckDB would replay it."""
+    """A WAL written for the replaced file is ignored; DuckDB would replay it onto the new file beside it."""
     published.database.chmod(0o644)
     with running(HOLD_AND_WRITE_LATE, published.database) as process:
         assert process.stdin is not None
@@ -535,7 +548,7 @@ def test_what_is_written_after_the_file_was_replaced_is_not_read(published: Ware
 
 
 def test_a_killed_writer_loses_only_what_it_had_not_committed(published: Warehouse) -> None:
-    """A transaction that was open when its process died never happened; the file opens at once."""
+    """A killed process loses only its open transaction, and the file opens at once."""
     statement = "BEGIN; INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)"
     with running(HOLD, published.writer, statement) as process:
         process.kill()
@@ -548,7 +561,7 @@ def test_a_killed_writer_loses_only_what_it_had_not_committed(published: Warehou
 
 
 def test_a_holder_of_the_writers_file_is_named(published: Warehouse) -> None:
-    """Another program has it open: after a bounded wait the error names the process, and the next try works."""
+    """If another program has the writer's file open, the error names it after the timeout."""
     with running(HOLD, published.writer) as process:
         began = time.monotonic()
         with pytest.raises(WarehouseError, match=rf"Process {process.pid} .*kill {process.pid}"):
@@ -574,7 +587,7 @@ with Warehouse(Path(sys.argv[1])).writing():
 
 
 def test_a_run_that_keeps_the_write_lock_is_named(published: Warehouse) -> None:
-    """One of ours that hangs in a transaction: the same bounded wait; its death sets the lock free."""
+    """If a run of ours hangs in a transaction, the error names it after the timeout; its death frees the lock."""
     store(published, 6)
     with running(LOCK, published.database) as process:
         with pytest.raises(WarehouseError, match=rf"Process {process.pid} "):
@@ -586,7 +599,7 @@ def test_a_run_that_keeps_the_write_lock_is_named(published: Warehouse) -> None:
 
 
 def test_runs_wait_for_each_other(published: Warehouse) -> None:
-    """A lock that is held for a moment only is no error."""
+    """A lock that is held briefly is waited for, without an error."""
     patient = Warehouse(published.database, timeout=20)
     with running(LOCK, published.database) as process:
         assert process.stdin is not None
@@ -599,7 +612,7 @@ def test_runs_wait_for_each_other(published: Warehouse) -> None:
 
 
 def test_a_reader_of_a_file_that_is_being_written_is_told(published: Warehouse) -> None:
-    """Somebody has the published file open read-write: an error of ours that names the process."""
+    """If another process has the published file open for writing, a reader's error names it."""
     published.database.chmod(0o644)
     with (
         running(HOLD, published.database) as process,
@@ -614,30 +627,30 @@ def test_a_reader_of_a_file_that_is_being_written_is_told(published: Warehouse) 
 
 
 def foreign_duckdb(path: Path) -> None:
-    """Somebody's own DuckDB file."""
+    """Create a foreign DuckDB file."""
     with duckdb.connect(str(path)) as con:
         con.execute("CREATE TABLE mine AS SELECT 1 AS a")
 
 
 def similar_duckdb(path: Path) -> None:
-    """Somebody's own DuckDB file, in which there happens to be a datacube.meta."""
+    """Create a foreign DuckDB file that happens to have a table datacube.meta."""
     with duckdb.connect(str(path)) as con:
         con.execute("CREATE SCHEMA datacube; CREATE TABLE datacube.meta AS SELECT 1 AS a")
 
 
 def no_duckdb(path: Path) -> None:
-    """A file that is no database."""
+    """Create a file that is no database."""
     path.write_text("quarterly figures\n" * 1000)
 
 
 def truncated(path: Path) -> None:
-    """A database of which the end is missing."""
+    """Create a truncated database."""
     foreign_duckdb(path)
     os.truncate(path, 5000)
 
 
 def from_the_future(path: Path) -> None:
-    """A warehouse of a version that is not out yet."""
+    """Create a warehouse of a newer schema version."""
     warehouse = Warehouse(path.with_name("future.duckdb"))
     with warehouse.writing() as con:
         con.execute("UPDATE datacube.meta SET schema_version = schema_version + 1")
@@ -647,7 +660,7 @@ def from_the_future(path: Path) -> None:
 @pytest.mark.parametrize("which", ["database", "writer"])
 @pytest.mark.parametrize("make", [foreign_duckdb, similar_duckdb, no_duckdb, truncated, from_the_future])
 def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, make: type, which: str) -> None:
-    """In the place of either file: a clear error from every use, and not a byte changed."""
+    """A foreign file in place of either of ours is an error for every use, and doesn't change."""
     warehouse = Warehouse(tmp_path / PUBLISHED, timeout=0.5)
     path: Path = getattr(warehouse, which)
     make(path)
@@ -684,7 +697,7 @@ for use in (warehouse.reading, warehouse.writing):
 
 
 def test_for_an_sqlite_file_nothing_is_downloaded(tmp_path: Path) -> None:
-    """DuckDB would fetch an extension for it, into the user's home; it is no DuckDB file, and that is said."""
+    """An SQLite file is reported as no DuckDB file; DuckDB downloads no extension for it into the home folder."""
     home, database = tmp_path / "home", tmp_path / PUBLISHED
     home.mkdir()
     with closing(sqlite3.connect(database)) as con:
@@ -699,7 +712,7 @@ def test_for_an_sqlite_file_nothing_is_downloaded(tmp_path: Path) -> None:
 
 
 def test_no_connection_loads_extensions_by_itself(warehouse: Warehouse) -> None:
-    """Neither that of a run nor a reader's, before the first publication and after it."""
+    """Neither writers nor readers load extensions automatically, before and after the first publication."""
     asked = "SELECT current_setting('autoinstall_known_extensions'), current_setting('autoload_known_extensions')"
     for use in (warehouse.reading, warehouse.writing, warehouse.reading):
         with use() as con:
@@ -709,7 +722,7 @@ def test_no_connection_loads_extensions_by_itself(warehouse: Warehouse) -> None:
 
 
 def test_a_newer_schema_is_refused_with_its_number(tmp_path: Path) -> None:
-    """It says which version the file has and which this program knows."""
+    """The error of a newer schema names the file's version and ours."""
     from_the_future(tmp_path / PUBLISHED)
     with (
         pytest.raises(WarehouseError, match=rf"schema {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION}"),
@@ -719,7 +732,7 @@ def test_a_newer_schema_is_refused_with_its_number(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
-    """Reading and writing say so; the folder stays."""
+    """A folder in place of the file is an error, and stays."""
     (tmp_path / PUBLISHED).mkdir()
     warehouse = Warehouse(tmp_path / PUBLISHED)
     for use in (warehouse.writing, warehouse.reading):
@@ -730,7 +743,7 @@ def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    """Here since a part of the path is a file, which is named."""
+    """If a part of the path is a file, the error names it."""
     (tmp_path / "file").write_text("")
     warehouse = Warehouse(tmp_path / "file" / "data" / PUBLISHED)
     for use in (lambda: store(warehouse), warehouse.publish, lambda: warehouse.fetching("a", "b", print).__enter__()):
@@ -741,7 +754,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_read_only_is_an_error(published: Warehouse) -> None:
-    """The published file can still be read."""
+    """In a read-only folder writing is an error, but the published file can be read."""
     with anybody() as folder:
         warehouse = Warehouse(folder / published.database.name)
         shutil.copyfile(published.database, warehouse.database)
@@ -756,7 +769,7 @@ def test_a_folder_that_is_read_only_is_an_error(published: Warehouse) -> None:
 
 
 def test_everything_in_the_file_is_explained(published: Warehouse) -> None:
-    """Each table, each view, and each of their columns carries a comment."""
+    """Every table, view and column has a comment."""
     with published.reading() as con:
         found = con.execute(
             """
@@ -771,7 +784,7 @@ def test_everything_in_the_file_is_explained(published: Warehouse) -> None:
 
 
 def test_the_file_has_the_tables_and_views_of_the_contract(published: Warehouse) -> None:
-    """An endpoint's table each, the ledger and what belongs to it, and the views for people."""
+    """The file has a table per endpoint, the ledger's tables, and the views for people."""
     people = {f"{kind}_{period.adverb}" for kind in ("messages", "senders", "totals") for period in Period}
     with published.reading() as con:
         tables = con.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
@@ -799,12 +812,12 @@ COLUMNS = {
     "senders_monthly": "account VARCHAR, date DATE, messages_sent VARCHAR, users BIGINT",
     "totals_daily": "account VARCHAR, date DATE, users BIGINT, messages BIGINT, messages_per_user DOUBLE",
 }
-"""The contract's columns, in its order."""
+"""The contract's columns, in order."""
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_columns_are_those_of_the_contract(published: Warehouse, name: str) -> None:
-    """Names, types and order, which people's own SQL relies on."""
+    """Columns have the contract's names, types and order, as people's own SQL depends on them."""
     with published.reading() as con:
         found = con.execute(
             "SELECT column_name || ' ' || data_type FROM duckdb_columns() WHERE table_name = $name"
@@ -816,7 +829,7 @@ def test_columns_are_those_of_the_contract(published: Warehouse, name: str) -> N
 
 
 def test_the_catalog_is_in_the_file(published: Warehouse) -> None:
-    """`datacube.endpoints` says what each endpoint is, in both languages."""
+    """`datacube.endpoints` describes each endpoint in both languages."""
     with published.reading() as con:
         found = con.execute("FROM datacube.endpoints").fetchall()
 
@@ -824,7 +837,7 @@ def test_the_catalog_is_in_the_file(published: Warehouse) -> None:
 
 
 def test_the_file_knows_its_version_and_age(tmp_path: Path) -> None:
-    """The schema's version, and when the warehouse was made by the clock given."""
+    """`datacube.meta` has the schema version and the time of creation, by the given clock."""
     noon = dt.datetime(2026, 11, 24, 12)
     warehouse = Warehouse(tmp_path / PUBLISHED, clock=lambda: noon)
     warehouse.publish()
@@ -833,7 +846,7 @@ def test_the_file_knows_its_version_and_age(tmp_path: Path) -> None:
 
 
 def test_the_file_is_readable_from_duckdb_1_2_on(published: Warehouse) -> None:
-    """Both files are of the storage version that was asked for, and the published one has no WAL."""
+    """Both files have storage version 1.2.0, and the published one has no WAL."""
     for path in (published.database, published.writer):
         with duckdb.connect(str(path), config={"access_mode": "READ_ONLY"}) as con:
             ((tags,),) = con.execute("SELECT tags FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
@@ -845,19 +858,22 @@ def test_the_file_is_readable_from_duckdb_1_2_on(published: Warehouse) -> None:
 
 
 def calls_in(con: duckdb.DuckDBPyConnection) -> int:
-    """How many calls a connection sees."""
+    """Return how many calls a connection sees."""
     ((found,),) = con.execute("SELECT count(*) FROM datacube.api_calls").fetchall()
     return int(found)
 
 
 def test_a_snapshot_is_the_published_file_where_that_is_current(published: Warehouse) -> None:
-    """Nothing is copied, and no lock is taken."""
+    """If the published file is current, a snapshot reads it without a lock."""
     with locked(published.database.parent / "figures.locks" / "write"), published.snapshot() as con:
         assert calls_in(con) == 1
 
 
 def test_a_snapshot_has_what_was_committed_last_and_keeps_nobody_waiting(published: Warehouse) -> None:
-    """Others commit and publish while it is used, which it doesn't see; it leaves no file behind."""
+    """A snapshot has the last commit, is read-only, and blocks no commit or publication.
+
+    It doesn't see later commits, and leaves no file.
+    """
     store(published, 5)
     before = sorted(published.database.parent.iterdir())
     with published.snapshot() as con:
@@ -872,7 +888,7 @@ def test_a_snapshot_has_what_was_committed_last_and_keeps_nobody_waiting(publish
 
 
 def test_snapshots_in_one_process_are_each_of_their_moment(published: Warehouse) -> None:
-    """DuckDB shares one database among connections to one path."""
+    """Each snapshot has the commits of its moment, though DuckDB shares a database between connections to a path."""
     store(published, 5)
     with published.snapshot() as one:
         store(published, 6)
@@ -881,7 +897,7 @@ def test_snapshots_in_one_process_are_each_of_their_moment(published: Warehouse)
 
 
 def test_before_anything_is_published_a_snapshot_has_what_was_committed(warehouse: Warehouse) -> None:
-    """And where there is no file at all, an empty warehouse: none is made."""
+    """Before the first publication a snapshot has the commits, or nothing if there is no file."""
     with warehouse.snapshot() as con:
         assert calls_in(con) == 0
     assert not warehouse.database.parent.exists()
@@ -902,7 +918,7 @@ with Warehouse(Path(sys.argv[1])).snapshot():
 
 
 def test_a_killed_snapshot_leaves_nothing_behind(published: Warehouse) -> None:
-    """Its copy has no name while it is used; one that was cut off while it was made is swept away."""
+    """A snapshot's copy has no name while in use, and a partial copy of a killed process is deleted."""
     store(published, 5)
     before = sorted(published.database.parent.iterdir())
     with running(SNAPSHOT, published.database) as process:

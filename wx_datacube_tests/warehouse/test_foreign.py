@@ -1,4 +1,8 @@
-"""Files of other people in the place of ours: no command changes a byte of them, nor of the WAL beside them."""
+"""Foreign files in place of ours: no command changes a byte of them, or of the WAL beside them.
+
+Add a test here when a command or an operation opens, replaces or deletes a file that may belong to somebody else.
+Damaged and outdated files of our own are in `test_errors.py`.
+"""
 
 import hashlib
 import json
@@ -34,7 +38,7 @@ os._exit(0)  # no checkpoint: the rows are in the WAL only
 
 
 def foreign(path: Path) -> None:
-    """Somebody's own DuckDB file at `path`; its 1,000 rows are committed and only in its WAL."""
+    """Create a foreign DuckDB file at `path`, whose 1,000 committed rows are only in its WAL."""
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)
     subprocess.run([sys.executable, "-c", NO_TERMINAL + FOREIGN, str(path)], check=True)
@@ -42,31 +46,31 @@ def foreign(path: Path) -> None:
 
 
 def wal(path: Path) -> Path:
-    """The WAL of a DuckDB file."""
+    """Return the path of a DuckDB file's WAL."""
     return path.with_name(f"{path.name}.wal")
 
 
 def rows(path: Path) -> int:
-    """The rows of somebody's own file, its WAL included."""
+    """Count the rows of a foreign file, including those in its WAL."""
     with duckdb.connect(str(path), read_only=True) as con:
         ((found,),) = con.execute("SELECT count(*) FROM mine").fetchall()
     return int(found)
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file and WAL in a folder."""
+    """Return the SHA-256 of every file in a folder, by name."""
     files = [path for path in folder.iterdir() if path.is_file()]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def store(warehouse: Warehouse, number: int = 4) -> None:
-    """Commit a call with a row of that day."""
+    """Commit a call with a row for that day."""
     with warehouse.writing() as con:
         store_calls(con, [answered(MESSAGES, day(number), None, row(day(number)))])
 
 
 def published(folder: Path) -> Warehouse:
-    """A warehouse of ours with a row of the 4th, published."""
+    """Create a warehouse with a row for the 4th, and publish it."""
     warehouse = Warehouse(folder / NAME, timeout=0.5)
     store(warehouse)
     warehouse.publish()
@@ -77,19 +81,19 @@ def published(folder: Path) -> Warehouse:
 
 
 def at_the_database(data: Path) -> Path:
-    """Nothing of ours is there."""
+    """Put a foreign file at the path of the published file, with none of our files beside it."""
     foreign(data / NAME)
     return data / NAME
 
 
 def at_the_writer(data: Path) -> Path:
-    """Nothing of ours is there."""
+    """Put a foreign file at the path of the writer's file, with none of our files beside it."""
     foreign(data / "figures.writer.duckdb")
     return data / "figures.writer.duckdb"
 
 
 def instead_of_ours(data: Path) -> Path:
-    """Our published file was deleted; many file systems give its inode number to the next file."""
+    """Replace our published file by a foreign one; many file systems reuse the inode number for it."""
     foreign(published(data).database)
     return data / NAME
 
@@ -108,7 +112,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Emulated]:
-    """An emulator with a short history."""
+    """Run an emulator with a short history."""
     with wechat(start="2026-11-20", clock="2026-11-24T15:00", frozen=True) as found:
         yield found
 
@@ -118,7 +122,7 @@ def emulated() -> Iterator[Emulated]:
 def test_no_command_changes_a_foreign_file(
     command: str, place: Callable[[Path], Path], tmp_path: Path, emulated: Emulated
 ) -> None:
-    """As a process of its own: file and WAL have the same bytes afterwards, and one line says whose file it is not."""
+    """Each command, run as a process, leaves file and WAL unchanged and names the file in its output."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(TOP / name, tmp_path)
     settings = {
@@ -151,12 +155,12 @@ def test_no_command_changes_a_foreign_file(
     assert not (tmp_path / "exported").exists()
 
 
-# --- what is proved, and how ------------------------------------------------------------------------------------
+# --- how a foreign file is recognized ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", [at_the_database, at_the_writer])
 def test_nothing_is_made_beside_a_foreign_file(tmp_path: Path, place: Callable[[Path], Path]) -> None:
-    """Not even the folder of locks."""
+    """Nothing is created beside a foreign file, not even the folder of locks."""
     path = place(tmp_path)
     warehouse = Warehouse(tmp_path / NAME, timeout=0.5)
     before = sorted(tmp_path.iterdir())
@@ -172,7 +176,7 @@ def test_nothing_is_made_beside_a_foreign_file(tmp_path: Path, place: Callable[[
 
 @pytest.mark.parametrize("receipt", [None, "{}", "not JSON"], ids=["lost", "empty", "spoiled"])
 def test_a_wal_is_kept_where_it_is_not_known_whose_file_it_belongs_to(tmp_path: Path, receipt: str | None) -> None:
-    """The note of the last publication is lost: reading shows what DuckDB makes of both, and changes neither."""
+    """Without a valid note of the last publication, reading shows file and WAL together and changes neither."""
     warehouse = published(tmp_path)
     note = tmp_path / "figures.locks" / "published"
     note.unlink()
@@ -190,7 +194,7 @@ def test_a_wal_is_kept_where_it_is_not_known_whose_file_it_belongs_to(tmp_path: 
 
 
 def test_a_wal_that_a_foreign_program_left_beside_our_file_is_put_aside(tmp_path: Path) -> None:
-    """What it wrote into the published file is not shown, and not lost without a word either: it is kept beside it."""
+    """A foreign program's WAL beside the published file is not shown to readers; it is renamed and kept."""
     warehouse = published(tmp_path)
     warehouse.database.chmod(0o644)
     insert = "INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)"
@@ -205,7 +209,7 @@ def test_a_wal_that_a_foreign_program_left_beside_our_file_is_put_aside(tmp_path
 
 
 def test_a_restored_file_keeps_its_wal(tmp_path: Path) -> None:
-    """A copy of our file is ours by its contents, but not the file that was published here: its WAL is not foreign."""
+    """The WAL of a restored copy is applied: the copy is ours, but it is not the file that was published here."""
     warehouse = published(tmp_path / "old")
     restored = Warehouse(tmp_path / "new" / NAME, timeout=0.5)
     shutil.copytree(tmp_path / "old", tmp_path / "new")
@@ -221,7 +225,10 @@ def test_a_restored_file_keeps_its_wal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [NAME, "figures.writer.duckdb"])
 def test_a_wal_without_its_file_is_set_aside(tmp_path: Path, name: str) -> None:
-    """It would be replayed onto the file that we make there, and may be all that is left of somebody's rows."""
+    """A WAL without its file is renamed and kept, as it may hold the only copy of somebody's rows.
+
+    DuckDB would otherwise replay it onto the file that we create there.
+    """
     path = tmp_path / name
     foreign(path)
     left = wal(path).read_bytes()
@@ -237,7 +244,7 @@ def test_a_wal_without_its_file_is_set_aside(tmp_path: Path, name: str) -> None:
 
 
 def test_what_others_left_beside_a_foreign_file_is_not_swept(tmp_path: Path) -> None:
-    """DuckDB's own folder of a file that is not ours may be in use."""
+    """The temporary folder of a foreign DuckDB file is not cleaned up, as it may be in use."""
     path = at_the_writer(tmp_path)
     spilled = tmp_path / f"{path.name}.tmp" / "duckdb_temp_storage-0.tmp"
     spilled.parent.mkdir()
@@ -255,7 +262,7 @@ def test_what_others_left_beside_a_foreign_file_is_not_swept(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["write", "publishing", "shop.getupstreammsg", "shop.call.0"])
 def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path, name: str) -> None:
-    """What it points to stays as it is, and one line says what is in the way."""
+    """A lock file that is a symbolic link is an error; the link's target stays unchanged."""
     warehouse = published(tmp_path)
     precious = tmp_path / "precious.txt"
     precious.write_text("quarterly figures")
@@ -278,7 +285,7 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path, name: str) -
 
 @pytest.mark.parametrize("text", [b"my notes\n", b"\xff\xfe\x00binary", b"2026 was a good year"])
 def test_a_lock_file_with_foreign_text_is_left_as_it_is(tmp_path: Path, text: bytes) -> None:
-    """It can be locked all the same; whoever waits is not told a PID that is none."""
+    """A lock file with foreign text can be locked and keeps its text; the holder's PID is reported as unknown."""
     path = tmp_path / "write"
     path.write_bytes(text)
     with locked(path, timeout=0):
@@ -289,7 +296,7 @@ def test_a_lock_file_with_foreign_text_is_left_as_it_is(tmp_path: Path, text: by
 
 
 def test_copies_and_notes_follow_no_link(tmp_path: Path) -> None:
-    """Where a temporary file is to be written, a link to somebody's file is replaced, not written through."""
+    """A symbolic link at the path of a temporary file is replaced; its target is not written."""
     warehouse = published(tmp_path)
     precious = tmp_path / "precious.txt"
     precious.write_text("quarterly figures")
@@ -303,7 +310,7 @@ def test_copies_and_notes_follow_no_link(tmp_path: Path) -> None:
 
 
 def test_troubles_are_noted_through_no_link(tmp_path: Path) -> None:
-    """They are kept in the folder of locks, in a file that is written in place."""
+    """The file of alerts in the folder of locks, which is written in place, is not written through a link."""
     published(tmp_path)
     precious = tmp_path / "precious.txt"
     precious.write_text("quarterly figures")

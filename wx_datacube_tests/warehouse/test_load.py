@@ -1,4 +1,8 @@
-"""Load: what becomes of the rows of an answer, and of the figures that were stored before."""
+"""Load: what an answer's rows become, and how they change the figures stored before.
+
+Add a test here when a rule of the contract changes: which rows are rejected and why, revisions, refreshes, and which
+labels an answer covers. That these rules hold in any order and any batches is tested in `test_replay.py`.
+"""
 
 import datetime as dt
 import json
@@ -36,29 +40,30 @@ from wx_datacube_tests.answers import (
 from wx_datacube_tests.conftest import empty
 
 MORNING = dt.datetime(2026, 11, 4, 9)
-"""A moment at which the 3rd of November is due and not settled."""
+"""A time at which 3 November is due but not settled."""
 
-# --- rows that are set apart ------------------------------------------------------------------------------------
+# --- rejected rows ----------------------------------------------------------------------------------------------
 
 WINDOW = day(3), day(5)
 
 
 def with_fields(**fields: Any) -> str:
-    """A row of messages of the 4th with other fields, as JSON."""
+    """Return a messages row of the 4th with these fields changed, as JSON."""
     return json.dumps(row(day(4)) | fields)
 
 
 def without(name: str, **fields: Any) -> str:
-    """A row of messages of the 4th that lacks a field."""
+    """Return a messages row of the 4th without a field, as JSON."""
     return json.dumps({key: value for key, value in (row(day(4)) | fields).items() if key != name})
 
 
 def repeated(name: str, value: str) -> str:
-    """A row of messages of the 4th with a field given twice."""
+    """Return a messages row of the 4th with a field given twice, as JSON."""
     return with_fields()[:-1] + f', "{name}": {value}}}'
 
 
-# What stands before a reason's own fault must not hide it: each later row of a group has later faults too.
+# Reasons are in the order in which they apply. The "and …" rows also have a fault of a later reason, which must not
+# replace the first.
 REJECTED = {
     "missing_field": {
         "no date": without("ref_date"),
@@ -154,13 +159,13 @@ CASES = [(reason, name, made) for reason, group in REJECTED.items() for name, ma
 
 
 def one(text: str, account: str, endpoint: Endpoint = MESSAGES) -> Call:
-    """A call that brought this row alone."""
+    """Return a call that returned this row only."""
     return answered(endpoint, *WINDOW, account=account, response='{"list":[' + text + "]}")
 
 
 @pytest.fixture(scope="module")
 def judged() -> Iterator[Connection]:
-    """All single rows of the tables above, each brought by a call of an account that is named after it."""
+    """Store every row of the two tables above, each in a call of an account named after it."""
     with duckdb.connect() as con:
         for statement in create_statements():
             con.execute(statement)
@@ -171,7 +176,7 @@ def judged() -> Iterator[Connection]:
 
 @pytest.mark.parametrize(("reason", "name", "made"), CASES, ids=[f"{reason}: {name}" for reason, name, _ in CASES])
 def test_a_row_that_cannot_be_trusted_is_set_apart(judged: Connection, reason: str, name: str, made: str) -> None:
-    """It is kept whole with the first reason that applies, and is in no table."""
+    """A rejected row is kept whole with the first reason that applies, and is in no table."""
     account = f"{reason}: {name}"
     kept = rows_of(
         judged, "SELECT endpoint, row::VARCHAR, reason FROM datacube.rejected_rows WHERE account = $a", a=account
@@ -184,7 +189,7 @@ def test_a_row_that_cannot_be_trusted_is_set_apart(judged: Connection, reason: s
 
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_a_row_that_can_be_trusted_is_stored(judged: Connection, name: str) -> None:
-    """Unknown codes and fields, no source, and figures up to the last that a BIGINT holds."""
+    """Unknown codes and fields, a missing source, and figures up to the largest BIGINT are stored."""
     figures = ACCEPTED[name][1]
     found = rows_of(
         judged,
@@ -197,7 +202,7 @@ def test_a_row_that_can_be_trusted_is_stored(judged: Connection, name: str) -> N
 
 
 def test_the_cases_name_the_contracts_reasons_in_its_order() -> None:
-    """The groups above are the contract's, up to the two that other tests show."""
+    """The cases cover the contract's reasons in its order, except two that other tests cover."""
     contract = "missing_field, wrong_type, bad_value, before_2014_12_01, outside_window, wrong_label, duplicate_key"
     assert [*REJECTED, "wrong_label", "duplicate_key"] == contract.split(", ")
 
@@ -221,7 +226,7 @@ def test_the_cases_name_the_contracts_reasons_in_its_order() -> None:
 def test_hours_and_intervals_have_bounds_of_their_own(
     con: Connection, endpoint: Endpoint, made: dict[str, Any], reason: str | None
 ) -> None:
-    """`ref_hour` is 0, 100, … 2300; any `count_interval` is kept; each endpoint wants its own key."""
+    """`ref_hour` is 0, 100, … 2300; any `count_interval` is kept; each endpoint requires its own key."""
     store_calls(con, [answered(endpoint, day(4), None, made)])
 
     assert rows_of(con, "SELECT reason FROM datacube.rejected_rows") == ([(reason,)] if reason else [])
@@ -244,7 +249,7 @@ def test_hours_and_intervals_have_bounds_of_their_own(
 def test_weeks_and_months_are_dated_on_their_first_day(
     con: Connection, endpoint: Endpoint, window: tuple[dt.date, dt.date], date: dt.date, reason: str | None
 ) -> None:
-    """A week's row carries its Monday and a month's its 1st; any other date in the window is a wrong label."""
+    """A week's row has its Monday and a month's row its 1st; another date in the window is `wrong_label`."""
     made = row(date) if endpoint.counts_messages else senders_row(date)
     store_calls(con, [answered(endpoint, *window, made)])
 
@@ -253,7 +258,7 @@ def test_weeks_and_months_are_dated_on_their_first_day(
 
 
 def test_of_two_rows_with_one_key_the_first_is_stored(con: Connection) -> None:
-    """Later ones in the same answer are set apart, even if they are equal; source and figures don't tell keys apart."""
+    """Later rows with the same key are rejected, even equal ones; source and figures are not part of the key."""
     first, second, third = row(day(4), 1), row(day(4), 2, user_source=1), row(day(4), 1)
     store_calls(con, [answered(MESSAGES, *WINDOW, first, row(day(5), 9), second, third)])
 
@@ -266,14 +271,14 @@ def test_of_two_rows_with_one_key_the_first_is_stored(con: Connection) -> None:
 
 
 def test_a_row_with_a_fault_doubles_nothing(con: Connection) -> None:
-    """A row that is set apart for its own fault doesn't make a good one with the same key a duplicate."""
+    """A row rejected for another reason doesn't make a good row with the same key a duplicate."""
     store_calls(con, [answered(MESSAGES, *WINDOW, row(day(4), -1), row(day(4), 3))])
 
     assert [figures[3] for figures in stored(con, MESSAGES)] == [3]
 
 
 def test_the_same_key_on_other_days_hours_and_types_is_another(con: Connection) -> None:
-    """Only the whole natural key counts."""
+    """Rows are duplicates only if their whole natural key is equal."""
     store_calls(con, [answered(MESSAGES, *WINDOW, row(day(3)), row(day(4)), row(day(4), msg_type=2))])
     store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), 1), hour_row(day(4), 2))])
 
@@ -281,7 +286,7 @@ def test_the_same_key_on_other_days_hours_and_types_is_another(con: Connection) 
     assert rows_of(con, "FROM datacube.rejected_rows") == []
 
 
-# --- answers that are none --------------------------------------------------------------------------------------
+# --- failed calls -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -311,7 +316,7 @@ def test_the_same_key_on_other_days_hours_and_types_is_another(con: Connection) 
     ids=str,
 )
 def test_what_is_no_answer_says_nothing(con: Connection, fields: dict[str, Any]) -> None:
-    """It stays in the ledger as it came and changes nothing else, not even with rows that look right."""
+    """A failed call stays in the ledger as received and changes nothing else, even if its body has valid rows."""
     store_calls(con, [answered(MESSAGES, *WINDOW, row(day(4)))])
     before = everything(con)
     failed = replace(answered(MESSAGES, *WINDOW, row(day(4), 9), refresh=True, asked=[day(4)]), **fields)
@@ -323,7 +328,7 @@ def test_what_is_no_answer_says_nothing(con: Connection, fields: dict[str, Any])
 
 
 def test_an_answer_may_carry_more_than_its_list(con: Connection) -> None:
-    """Unknown fields beside the list, an errcode of 0 among them, and white space, don't matter."""
+    """Unknown fields beside `list`, an errcode of 0, and white space don't matter."""
     text = ' \n{"errcode": 0, "errmsg": "ok", "page": 1, "page": 2, "list": [ ] }\r\n'
     store_calls(con, [answered(MESSAGES, *WINDOW, response=text)])
 
@@ -333,7 +338,7 @@ def test_an_answer_may_carry_more_than_its_list(con: Connection) -> None:
 
 
 def test_every_endpoint_loads_wechats_own_samples(con: Connection) -> None:
-    """The rows of WeChat's page, whose samples lack `user_source`, land in all seven tables."""
+    """The samples of WeChat's page, which lack `user_source`, are stored in all seven tables."""
     monday, first, sample = dt.date(2014, 12, 8), dt.date(2014, 12, 1), dt.date(2014, 12, 7)
     dates = {"day": sample, "week": monday, "month": first}
     for endpoint in ENDPOINTS:
@@ -361,7 +366,7 @@ odd_rows = st.builds(lambda good, odd: good | odd, st.just(row(day(4))), st.dict
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(odd_rows | anything, max_size=6))
 def test_any_json_is_either_stored_or_set_apart(con: Connection, rows: list[Any]) -> None:
-    """Whatever stands in the list: no error, no row lost, and no figure in a table that the answer didn't have."""
+    """Any JSON in the list is stored or rejected: no error, no lost row, and no figure that wasn't in the answer."""
     empty(con)
     store_calls(con, [answered(MESSAGES, *WINDOW, *rows)])
     kept = rows_of(con, "SELECT ref_date, msg_type, user_source, msg_user, msg_count FROM datacube.getupstreammsg")
@@ -380,18 +385,18 @@ def test_any_json_is_either_stored_or_set_apart(con: Connection, rows: list[Any]
 
 
 def changes(con: Connection) -> list[tuple[Any, ...]]:
-    """Revisions of messages: type, field, old, new, and the calls between which it changed."""
+    """Return the revisions of messages: type, field, old, new, and the calls of the old and the new value."""
     sql = "SELECT msg_type, field, old, new, old_call_id, new_call_id FROM datacube.revisions ORDER BY 6, 1, 2"
     return rows_of(con, sql)
 
 
 def notify(con: Connection, *rows: dict[str, Any], **fields: Any) -> None:
-    """WeChat says this of the 4th."""
+    """Store an answer for the 4th with these rows."""
     store_calls(con, [answered(MESSAGES, day(4), None, *rows, **fields)])
 
 
 def test_storing_the_same_answer_twice_changes_nothing(con: Connection) -> None:
-    """Only the label's answer is newer; rows keep the call that brought them."""
+    """The same answer again only updates the label's newest answer; rows keep the call that first returned them."""
     notify(con, row(day(4)))
     notify(con, row(day(4)))
 
@@ -401,7 +406,7 @@ def test_storing_the_same_answer_twice_changes_nothing(con: Connection) -> None:
 
 
 def test_a_changed_figure_replaces_the_old_one_which_is_noted(con: Connection) -> None:
-    """Only the field that changed, with both calls; when it is said again, nothing is noted again."""
+    """Only the changed field is a revision, with both calls; the same figure again is none."""
     notify(con, row(day(4), 5, 10))
     for _ in range(2):
         notify(con, row(day(4), 5, 11))
@@ -414,7 +419,7 @@ def test_a_changed_figure_replaces_the_old_one_which_is_noted(con: Connection) -
 
 
 def test_a_new_row_of_a_known_label_is_noted(con: Connection) -> None:
-    """The label was answered for before without this row: old is NULL for each of its figures."""
+    """A new row of a label that was answered without it is a revision from NULL for each figure."""
     notify(con, row(day(4), 5, 10))
     notify(con, row(day(4), 5, 10), row(day(4), 1, 2, msg_type=2))
 
@@ -422,7 +427,7 @@ def test_a_new_row_of_a_known_label_is_noted(con: Connection) -> None:
 
 
 def test_the_first_rows_of_a_label_are_no_revision(con: Connection) -> None:
-    """Neither after nothing, nor after an empty answer that came before noon."""
+    """The first rows of a label are no revision, also after an empty answer before noon."""
     notify(con, at=dt.datetime(2026, 11, 5, 9))
     notify(con, row(day(4)))
 
@@ -430,7 +435,7 @@ def test_the_first_rows_of_a_label_are_no_revision(con: Connection) -> None:
 
 
 def test_rows_after_settled_silence_are_no_revision(con: Connection) -> None:
-    """The day counted as empty since its figures came late: nothing that was shown before has changed."""
+    """Rows that come late, after the label counted as empty, are no revision, as no shown figure changed."""
     notify(con)
     notify(con, row(day(4)))
     assert changes(con) == []
@@ -440,7 +445,10 @@ def test_rows_after_settled_silence_are_no_revision(con: Connection) -> None:
 
 
 def test_a_revision_names_the_call_that_brought_the_old_value(con: Connection) -> None:
-    """Not one that only confirmed it; of a new row, the last that answered without it."""
+    """A revision refers to the call that returned the old value, not to one that confirmed it.
+
+    For a new row it refers to the last call that answered without it.
+    """
     for count in (1, 1, 2):
         notify(con, row(day(4), 1, count))
     notify(con, row(day(4), 1, 2), row(day(4), msg_type=2))
@@ -449,7 +457,7 @@ def test_a_revision_names_the_call_that_brought_the_old_value(con: Connection) -
 
 
 def test_several_answers_in_one_commit_count_one_after_the_other(con: Connection) -> None:
-    """Settled silence, rows, silence, a refresh, and rows again: as if each had been committed alone."""
+    """Several answers in one commit have the same effect as if each were committed alone."""
     rows = [[], [row(day(4))], [], [], [row(day(4), 1, 3)]]
     store_calls(con, [answered(MESSAGES, day(4), None, *each, refresh=n == 3) for n, each in enumerate(rows)])
 
@@ -461,14 +469,14 @@ def test_several_answers_in_one_commit_count_one_after_the_other(con: Connection
 
 
 def test_silence_in_the_same_commit_removes_nothing(con: Connection) -> None:
-    """Absence doesn't overwrite presence within a commit either."""
+    """An empty answer doesn't remove a row of the same commit."""
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4))), answered(MESSAGES, day(4))])
 
     assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 1)]
 
 
 def test_a_row_that_vanished_is_noted_once_and_kept(con: Connection) -> None:
-    """Absence never overwrites presence: the table goes on showing it, with the call that brought it."""
+    """A vanished row is recorded once as a revision, and stays in the table with its call."""
     notify(con, row(day(4), 5, 10), row(day(4), 1, 1, msg_type=2))
     for _ in range(3):
         notify(con, row(day(4), 5, 10))
@@ -478,7 +486,7 @@ def test_a_row_that_vanished_is_noted_once_and_kept(con: Connection) -> None:
 
 
 def test_a_row_that_vanished_and_came_back_is_noted_twice(con: Connection) -> None:
-    """Gone, and there again: two changes, each once; unchanged figures keep their first call."""
+    """A row that vanishes and returns is two revisions; if unchanged, it keeps its first call."""
     for rows in ([row(day(4))], [], [], [row(day(4))], [row(day(4))]):
         notify(con, *rows)
 
@@ -492,7 +500,7 @@ def test_a_row_that_vanished_and_came_back_is_noted_twice(con: Connection) -> No
 
 
 def test_a_row_that_came_back_changed_shows_the_new_figures(con: Connection) -> None:
-    """What WeChat said last is in the table."""
+    """A row that vanishes and returns changed has the new figures."""
     for rows in ([row(day(4), 1, 2)], [], [row(day(4), 3, 4)]):
         notify(con, *rows)
 
@@ -501,7 +509,7 @@ def test_a_row_that_came_back_changed_shows_the_new_figures(con: Connection) -> 
 
 
 def test_a_source_that_changed_is_noted(con: Connection) -> None:
-    """`user_source` is a value like the others, also where it was not there before."""
+    """A changed `user_source` is a revision, also from NULL."""
     notify(con, {key: value for key, value in row(day(4)).items() if key != "user_source"})
     notify(con, row(day(4), user_source=0))
     notify(con, row(day(4), user_source=1))
@@ -510,7 +518,7 @@ def test_a_source_that_changed_is_noted(con: Connection) -> None:
 
 
 def test_figures_that_go_back_are_noted_both_ways(con: Connection) -> None:
-    """Each change, and its reversal, with the call that brought what was replaced."""
+    """A change and its reversal are two revisions, each with the call of the replaced value."""
     for count in (1, 2, 1):
         notify(con, row(day(4), 1, count))
 
@@ -518,7 +526,7 @@ def test_figures_that_go_back_are_noted_both_ways(con: Connection) -> None:
 
 
 def test_the_silence_of_an_answer_with_faulty_rows_says_nothing(con: Connection) -> None:
-    """A row was set apart: it may be the very row that seems to be missing."""
+    """A row missing from an answer with rejected rows hasn't vanished: a rejected row may be that row."""
     notify(con, row(day(4)), row(day(4), msg_type=2))
     notify(con, row(day(4)), row(day(4), "1", msg_type=2))
 
@@ -527,7 +535,7 @@ def test_the_silence_of_an_answer_with_faulty_rows_says_nothing(con: Connection)
 
 
 def test_revisions_carry_the_key_of_their_endpoint(con: Connection) -> None:
-    """Hour and type, or interval; NULL for what the endpoint doesn't have."""
+    """A revision has its endpoint's key, and NULL in the key columns of other endpoints."""
     for users in (1, 2):
         store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), 7, msg_user=users))])
         store_calls(con, [answered(SENDERS, day(4), None, senders_row(day(4), users, 3))])
@@ -540,7 +548,7 @@ def test_revisions_carry_the_key_of_their_endpoint(con: Connection) -> None:
 
 
 def test_a_clean_and_settled_refresh_removes_what_vanished(con: Connection) -> None:
-    """The row is gone from the table; its end is noted."""
+    """A clean, settled refresh removes a vanished row and records a revision."""
     notify(con, row(day(4)), row(day(4), msg_type=2))
     notify(con, row(day(4)), refresh=True)
 
@@ -549,7 +557,7 @@ def test_a_clean_and_settled_refresh_removes_what_vanished(con: Connection) -> N
 
 
 def test_a_refresh_removes_what_had_vanished_before(con: Connection) -> None:
-    """That it vanished was noted then, and is not noted again."""
+    """A refresh removes a row that vanished earlier, without a second revision."""
     notify(con, row(day(4)))
     notify(con)
     notify(con, refresh=True)
@@ -559,7 +567,7 @@ def test_a_refresh_removes_what_had_vanished_before(con: Connection) -> None:
 
 
 def test_a_removed_row_may_come_back(con: Connection) -> None:
-    """It is stored as new, and noted as such."""
+    """A removed row that returns is stored as new, with a revision."""
     notify(con, row(day(4), 1, 2))
     notify(con, refresh=True)
     notify(con, row(day(4), 1, 2))
@@ -569,7 +577,7 @@ def test_a_removed_row_may_come_back(con: Connection) -> None:
 
 
 def test_a_refresh_before_noon_removes_nothing(con: Connection) -> None:
-    """Figures may not be published yet again: absence means nothing before the label is settled."""
+    """A refresh before the label is settled removes nothing, as figures may not be published yet."""
     store_calls(con, [answered(MESSAGES, day(3), None, row(day(3)), at=MORNING)])
     store_calls(con, [answered(MESSAGES, day(3), None, at=MORNING, refresh=True)])
 
@@ -578,7 +586,7 @@ def test_a_refresh_before_noon_removes_nothing(con: Connection) -> None:
 
 @pytest.mark.parametrize("fault", [row(day(4), "1"), row(day(4), ref_date="soon"), 7], ids=["its own", "any", "none"])
 def test_a_refresh_with_faulty_rows_removes_nothing(con: Connection, fault: Any) -> None:
-    """A row of the label, or one that may belong to any label, was set apart: the answer is not clean."""
+    """A refresh removes nothing if a rejected row is of the label, or may be."""
     notify(con, row(day(4), msg_type=2))
     notify(con, fault, refresh=True)
 
@@ -587,7 +595,7 @@ def test_a_refresh_with_faulty_rows_removes_nothing(con: Connection, fault: Any)
 
 @pytest.mark.parametrize("written", ["2026/11/05", "2026-11-5", "99999-01-01", '2026-11-05","ref_date":"2026-11-04'])
 def test_a_row_whose_date_is_not_clear_may_be_of_any_label(con: Connection, written: str) -> None:
-    """In another form than WeChat's, or there twice: no label of the window is empty by such an answer."""
+    """A rejected row with an unclear date may belong to any label, so no label of the window is empty."""
     spoilt = json.dumps({"list": [row("DATE")]}).replace("DATE", written)
     store_calls(con, [answered(MESSAGES, *WINDOW, response=spoilt)])
 
@@ -595,7 +603,7 @@ def test_a_row_whose_date_is_not_clear_may_be_of_any_label(con: Connection, writ
 
 
 def test_faulty_rows_of_another_label_do_no_harm(con: Connection) -> None:
-    """Cleanness is judged label by label."""
+    """A rejected row of one label doesn't keep a refresh from removing rows of other labels."""
     store_calls(con, [answered(MESSAGES, *WINDOW, row(day(3)), row(day(4)))])
     again = answered(MESSAGES, *WINDOW, row(day(3), -1), refresh=True, asked=[day(3), day(4), day(5)])
     store_calls(con, [again])
@@ -604,7 +612,7 @@ def test_faulty_rows_of_another_label_do_no_harm(con: Connection) -> None:
 
 
 def test_a_look_back_of_a_refresh_removes_nothing(con: Connection) -> None:
-    """Only the labels that the refresh was for; what the window showed beside them is noted as always."""
+    """A refresh removes rows only of the labels in `asked`; vanished rows of other labels are only recorded."""
     store_calls(con, [answered(MESSAGES, *WINDOW, row(day(3)), row(day(5)))])
     store_calls(con, [answered(MESSAGES, *WINDOW, refresh=True, asked=[day(5)])])
 
@@ -619,7 +627,7 @@ def test_a_look_back_of_a_refresh_removes_nothing(con: Connection) -> None:
 
 
 def test_an_answer_covers_the_labels_in_its_window(con: Connection) -> None:
-    """A week by its Monday lying between begin and end, both included."""
+    """An answer covers a week if its Monday lies between begin and end, both included."""
     store_calls(con, [answered(WEEKS, day(3), day(16), row(day(9)))])
 
     found = rows_of(con, "SELECT label, shown FROM datacube.label_answers ORDER BY label")
@@ -627,7 +635,7 @@ def test_an_answer_covers_the_labels_in_its_window(con: Connection) -> None:
 
 
 def test_an_answer_covers_no_label_before_history(con: Connection) -> None:
-    """Nor does it store anything of those days."""
+    """An answer covers no label before 2014-12-01, and stores no row of it."""
     begin, end = HISTORY_START - 3 * DAY, HISTORY_START + DAY
     store_calls(con, [answered(MESSAGES, begin, end, row(begin), row(HISTORY_START))])
 
@@ -639,7 +647,7 @@ def test_an_answer_covers_no_label_before_history(con: Connection) -> None:
 
 
 def test_an_answer_covers_no_label_whose_period_goes_on(con: Connection) -> None:
-    """Whatever a clock that jumped made somebody ask: figures of a day that isn't over are not taken."""
+    """An answer covers no label whose period hasn't ended, as a clock that jumped may have requested it."""
     store_calls(con, [answered(MESSAGES, day(3), day(4), row(day(3)), row(day(4)), at=MORNING)])
     store_calls(con, [answered(WEEKS, day(2), None, row(day(2)), at=MORNING)])
 
@@ -649,7 +657,7 @@ def test_an_answer_covers_no_label_whose_period_goes_on(con: Connection) -> None
 
 
 def test_settled_is_judged_label_by_label_by_the_time_of_the_call(con: Connection) -> None:
-    """At nine in the morning yesterday is not settled, the day before is; at noon both are."""
+    """At 9:00 yesterday isn't settled but the day before is; at 12:00 both are."""
     for at in (MORNING, MORNING.replace(hour=12)):
         store_calls(con, [answered(MESSAGES, day(2), day(3), at=at)])
         found = rows_of(con, "SELECT label, settled FROM datacube.label_answers ORDER BY label")
@@ -657,7 +665,7 @@ def test_settled_is_judged_label_by_label_by_the_time_of_the_call(con: Connectio
 
 
 def test_accounts_do_not_mix(con: Connection) -> None:
-    """Two accounts in one database: figures, answers and revisions of each are its own."""
+    """Figures, answers and revisions of two accounts in one database stay separate."""
     notify(con, row(day(4), 1), account="shop")
     notify(con, row(day(4), 2), account="news")
     notify(con, account="news", refresh=True)
@@ -670,7 +678,7 @@ def test_accounts_do_not_mix(con: Connection) -> None:
 
 
 def test_calls_are_numbered_in_the_order_of_commits(con: Connection) -> None:
-    """From 1 on, without gaps, whatever time they were made at."""
+    """Calls are numbered from 1 in the order of commits, without gaps, whatever their times."""
     store_calls(con, [answered(MESSAGES, day(4), at=LATER), answered(HOURS, day(4), at=LATER - DAY)])
     store_calls(con, [answered(SENDERS, day(4))])
 
@@ -682,7 +690,7 @@ def test_calls_are_numbered_in_the_order_of_commits(con: Connection) -> None:
 
 
 def test_a_call_is_kept_field_by_field(con: Connection) -> None:
-    """Every field of a call is a column of the ledger, with the body as it came."""
+    """Every field of a call is a column of the ledger, with the body as received."""
     call = Call(
         *("run-1", "shop", "getupstreammsg", day(3), day(5), (day(3), day(5)), True, LATER, 81, 200, -1, "busy; «忙»"),
         *("608a6564-495fb669", '{"errcode":-1,\r\n "errmsg":"busy; \\u00ab忙»\\u0000"}'),
@@ -695,14 +703,14 @@ def test_a_call_is_kept_field_by_field(con: Connection) -> None:
 
 
 def test_no_calls_change_nothing(con: Connection) -> None:
-    """An empty commit is one."""
+    """Storing no calls works, and changes nothing."""
     store_calls(con, [])
 
     assert rows_of(con, "FROM datacube.api_calls") == []
 
 
 def test_names_and_texts_cannot_inject(con: Connection) -> None:
-    """Whatever stands in an account's name, a text or a row is data."""
+    """SQL in an account's name, a text or a row is stored as data."""
     nasty = "'; DROP TABLE datacube.api_calls; --"
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), **{nasty: nasty}), nasty, account=nasty, rid=nasty)])
 
@@ -714,7 +722,7 @@ def test_names_and_texts_cannot_inject(con: Connection) -> None:
 
 @pytest.mark.parametrize("date", ["2026-11-04'; DROP TABLE datacube.api_calls; --", "2026-11-04' OR ref_date <> '"])
 def test_dates_and_hours_cannot_inject(con: Connection, date: str) -> None:
-    """A date or an hour that is a statement is set apart as what it is: text."""
+    """SQL in a date or an hour is rejected, and kept as text."""
     store_calls(con, [answered(HOURS, day(4), None, hour_row(date), hour_row(day(4), ref_hour=date))])
 
     assert rows_of(con, "SELECT row->>'ref_date', row->>'ref_hour' FROM datacube.rejected_rows") == [

@@ -1,4 +1,8 @@
-"""Locks: they end with their holder, name it to whoever waits, and gates let in as many as they have places."""
+"""Locks: they end with their holder, a waiter learns the holder's PID, and a semaphore admits a fixed number.
+
+Add a test here when a rule of `warehouse.locks` changes. Hung holders are simulated by processes that are stopped
+with SIGSTOP. What the locks protect is tested in `test_files.py` and `test_foreign.py`.
+"""
 
 import os
 import signal
@@ -28,7 +32,7 @@ with locked(Path(sys.argv[1])):
 
 
 def test_a_lock_excludes_others(tmp_path: Path) -> None:
-    """Other threads of the process too; patience is bounded, and the error is the holder's PID."""
+    """A lock excludes other threads too; the wait ends at the timeout, with the holder's PID as the error's text."""
     path = tmp_path / "locks" / "write"
     told: list[str] = []
     with locked(path):
@@ -40,7 +44,7 @@ def test_a_lock_excludes_others(tmp_path: Path) -> None:
 
 
 def test_a_free_lock_is_taken_at_once(tmp_path: Path) -> None:
-    """RefreshPlan and again, also with no patience at all; nobody is told of waiting."""
+    """A free lock is acquired repeatedly with a timeout of 0, and `waiting` is not called."""
     told: list[str] = []
     for _ in range(3):
         with locked(tmp_path / "write", timeout=0, waiting=told.append):
@@ -49,7 +53,7 @@ def test_a_free_lock_is_taken_at_once(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_released_on_errors(tmp_path: Path) -> None:
-    """However its block ends."""
+    """A lock is released when its block raises."""
     with pytest.raises(ZeroDivisionError), locked(tmp_path / "write"):
         raise ZeroDivisionError
     with locked(tmp_path / "write", timeout=0):
@@ -57,7 +61,7 @@ def test_a_lock_is_released_on_errors(tmp_path: Path) -> None:
 
 
 def test_a_killed_holder_releases_its_lock(tmp_path: Path) -> None:
-    """The kernel does it: no orphan ever holds a lock. While it lived, its PID was told."""
+    """The kernel releases a killed holder's lock; while the holder lived, the timeout error named its PID."""
     path = tmp_path / "write"
     with running(HOLDER, path) as process:
         with pytest.raises(TimeoutError, match=f"^{process.pid}$"), locked(path, timeout=0.1):
@@ -69,7 +73,7 @@ def test_a_killed_holder_releases_its_lock(tmp_path: Path) -> None:
 
 
 def test_whoever_waits_comes_next(tmp_path: Path) -> None:
-    """As soon as the holder is gone."""
+    """A waiter acquires the lock as soon as the holder is gone."""
     path = tmp_path / "write"
     with running(HOLDER, path) as process:
         threading.Timer(0.3, process.kill).start()
@@ -88,7 +92,10 @@ with locked(Path(sys.argv[1]), timeout=1.5):
 
 
 def test_while_one_is_stopped_one_does_not_wait(tmp_path: Path) -> None:
-    """Ctrl-Z stops a backfill and its Dagster process, which may hold the lock: neither gives up on the other."""
+    """Time during which the waiter itself is stopped (Ctrl-Z) doesn't count towards its timeout.
+
+    Ctrl-Z stops a backfill together with its Dagster process, which may hold the lock. Neither may time out.
+    """
     path = tmp_path / "write"
     with ExitStack() as stack:
         with locked(path):
@@ -103,14 +110,14 @@ def test_while_one_is_stopped_one_does_not_wait(tmp_path: Path) -> None:
 
 
 def test_a_lock_file_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    """Of the system, for the caller to translate."""
+    """A lock file that can't be created raises `OSError`, which the caller translates."""
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"), locked(tmp_path / "file" / "write"):
         pass
 
 
 def test_a_gate_lets_in_as_many_as_it_has_places(tmp_path: Path) -> None:
-    """Threads that come later wait until one leaves; all get in."""
+    """At most three of twelve threads hold the semaphore at once, and all twelve get it."""
     semaphore = ProcessSemaphore(tmp_path / "locks", "shop.call", 3)
     inside, most, lock = [0], [0], threading.Lock()
 
@@ -143,7 +150,7 @@ with ProcessSemaphore(Path(sys.argv[1]), "shop.call", 1).acquire():
 
 
 def test_a_gate_holds_over_processes(tmp_path: Path) -> None:
-    """A place that another process has is taken until that process leaves or dies; other gates stay open."""
+    """A place stays taken until the other process leaves or dies; semaphores of other names stay free."""
     with running(IN_GATE, tmp_path) as process:
         passed = threading.Event()
 
@@ -160,7 +167,7 @@ def test_a_gate_holds_over_processes(tmp_path: Path) -> None:
         thread.join()
 
 
-# --- holders that do nothing any more -----------------------------------------------------------------------------
+# --- hung holders -----------------------------------------------------------------------------------------------
 
 FETCH = """
 import sys
@@ -173,7 +180,7 @@ with Warehouse(Path(sys.argv[1])).fetching("shop", "getupstreammsg", print):
 
 
 def test_a_fetching_process_is_waited_for_while_it_lives(tmp_path: Path) -> None:
-    """It may work for hours: it is waited for much longer than a silent one would be."""
+    """A waiter waits past the timeout for a process that shows signs of life, since a fetch may take hours."""
     warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=0.6)  # 1.2 seconds of silence
     with running(FETCH, warehouse.database) as process:
         timer = threading.Timer(4, process.kill)
@@ -185,7 +192,7 @@ def test_a_fetching_process_is_waited_for_while_it_lives(tmp_path: Path) -> None
 
 
 def test_a_suspended_process_is_not_waited_for_without_a_bound(tmp_path: Path) -> None:
-    """It shows no sign of life: the error names it and what to do. Once it goes on, so does whoever waits."""
+    """A suspended process shows no sign of life, so the wait ends with an error that names it and the remedy."""
     warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=0.6)
     told: list[str] = []
     with running(FETCH, warehouse.database) as process:
@@ -205,7 +212,7 @@ def test_a_suspended_process_is_not_waited_for_without_a_bound(tmp_path: Path) -
 
 
 def test_a_suspended_process_that_holds_the_gate_fails_the_call(tmp_path: Path) -> None:
-    """All places are held by it: after a bounded wait the error names it, and a call may be tried again."""
+    """If a suspended process holds every place, the wait times out with `TryAgain`, which names the process."""
     with running(IN_GATE, tmp_path) as process:
         process.send_signal(signal.SIGSTOP)
         semaphore = ProcessSemaphore(tmp_path, "shop.call", 1, timeout=0.5)
@@ -220,7 +227,7 @@ def test_a_suspended_process_that_holds_the_gate_fails_the_call(tmp_path: Path) 
 
 
 def test_an_interruption_ends_the_wait_at_the_gate(tmp_path: Path) -> None:
-    """Ctrl-C doesn't wait for somebody else's calls."""
+    """An interruption (Ctrl-C) ends the wait for the semaphore with `TryAgain`."""
     halted = threading.Event()
     with running(IN_GATE, tmp_path):
         threading.Timer(0.2, halted.set).start()
@@ -233,7 +240,10 @@ def test_an_interruption_ends_the_wait_at_the_gate(tmp_path: Path) -> None:
 def test_a_process_that_hangs_while_it_sets_dagster_up_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever opens the same folder waits for a minute, here for less, and is told which process and file it is."""
+    """If another process hangs during set-up, opening the folder times out and names the process and the lock file.
+
+    The timeout is a minute, shortened here.
+    """
     monkeypatch.setattr(locks, "SET_UP", 0.3)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dagster.yaml").write_text("")
@@ -267,7 +277,7 @@ sys.stdin.readline()
 
 @pytest.mark.parametrize("end", ["released", "killed"])
 def test_a_forked_child_keeps_no_lock(tmp_path: Path, end: str) -> None:
-    """It has its parent's files, and would hold their locks until it ends too."""
+    """A forked child inherits its parent's open files but doesn't keep their locks."""
     with running(FORKING, tmp_path) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -283,7 +293,7 @@ def test_a_forked_child_keeps_no_lock(tmp_path: Path, end: str) -> None:
 
 
 def test_a_longer_pid_leaves_nothing_behind(tmp_path: Path) -> None:
-    """What the last holder wrote is replaced as a whole."""
+    """A new holder's PID replaces the whole text of the lock file, even a longer one."""
     path = tmp_path / "write"
     path.write_text("1234567890")
     with locked(path, timeout=0):

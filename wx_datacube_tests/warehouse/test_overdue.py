@@ -1,4 +1,8 @@
-"""Overdue: which missing labels a person has to see to, and which only wait."""
+"""Overdue labels: which missing labels need a person, and which only wait.
+
+Add a test here when a missing label gets another reason to wait, or when the noon deadline changes.
+How the check reports overdue labels is tested in `test_trust.py`.
+"""
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
@@ -21,36 +25,36 @@ DAYS = due_labels(Period.DAY, START, NOW.date())
 
 @pytest.fixture
 def con(tmp_path: Path) -> Iterator[Connection]:
-    """An empty warehouse."""
+    """Open an empty warehouse for writing."""
     with Warehouse(tmp_path / "figures.duckdb").writing() as opened:
         yield opened
 
 
 def found(con: Connection, now: dt.datetime = NOW, endpoint: Endpoint = MESSAGES, **given: object) -> list[Overdue]:
-    """What is overdue of an endpoint."""
+    """Return what is overdue for one endpoint of the account `shop`."""
     every = find_overdue(con, {"shop": START}, now, **given)["shop"]  # type: ignore[arg-type]
     return [each for each in every if each.endpoint is endpoint]
 
 
 def landed(con: Connection, days: Sequence[dt.date], at: dt.datetime = MORNING) -> None:
-    """Store a good answer with a row for each day, asked for all of them."""
+    """Store an answer with a row for each day, from a request for all of them."""
     store_calls(con, [answered(MESSAGES, days[0], days[-1], *map(row, days), at=at, asked=days)])
 
 
 def refused(con: Connection, label: dt.date, at: dt.datetime, errcode: int = 45009) -> None:
-    """Store an answer that the quota is used up."""
+    """Store an answer with an error: the quota is used up, unless another code is given."""
     store_calls(con, [answered(MESSAGES, label, at=at, asked=[label], errcode=errcode, errmsg="no", response="{}")])
 
 
 def test_nothing_is_overdue_where_all_is_there(con: Connection) -> None:
-    """Nor before noon, when yesterday's figures may still come."""
+    """Nothing is overdue when every label is stored, or before noon, when yesterday's figures may still come."""
     landed(con, DAYS)
     assert found(con) == []
     assert found(con, NOW.replace(hour=11, minute=59) + dt.timedelta(days=1)) == []
 
 
 def test_a_missing_day_is_overdue_from_noon_on(con: Connection) -> None:
-    """And stays so the next morning, with the moment from which it should have been there."""
+    """A missing day is overdue from noon on, also the next morning, and `since` is that noon."""
     landed(con, DAYS[:-1])
 
     assert found(con, NOW.replace(hour=11, minute=59)) == []
@@ -61,7 +65,7 @@ def test_a_missing_day_is_overdue_from_noon_on(con: Connection) -> None:
 
 
 def test_gaps_are_apart_and_oldest_first(con: Connection) -> None:
-    """The machine was off twice."""
+    """Two separate outages are two gaps, the oldest first."""
     landed(con, DAYS[:3], at=MORNING - dt.timedelta(days=15))
     landed(con, DAYS[6:9], at=MORNING - dt.timedelta(days=9))
 
@@ -70,7 +74,10 @@ def test_gaps_are_apart_and_oldest_first(con: Connection) -> None:
 
 
 def test_a_hole_in_history_that_comes_in_is_history(con: Connection) -> None:
-    """Threads take the last calls of a day's quota in any order; two days later it is a gap like any other."""
+    """A hole in a running backfill counts as history; two days later it is an ordinary gap.
+
+    Threads use the last calls of a day's quota in any order, which leaves such holes.
+    """
     landed(con, DAYS[10:])
     landed(con, DAYS[5:9])
     (hole,) = (each for each in found(con) if each.gaps[-1] == (DAYS[9], DAYS[9]))
@@ -81,7 +88,7 @@ def test_a_hole_in_history_that_comes_in_is_history(con: Connection) -> None:
 
 
 def test_of_todays_quota_nobody_has_to_act(con: Connection) -> None:
-    """As long as only today's label waits for it; one that was missing yesterday does not wait any more."""
+    """Only a label that is new today may wait for today's quota; one that was missing yesterday may not."""
     landed(con, DAYS[:-1], at=MORNING - dt.timedelta(days=1))
     refused(con, DAYS[-1], MORNING)
     (today,) = found(con)
@@ -94,7 +101,7 @@ def test_of_todays_quota_nobody_has_to_act(con: Connection) -> None:
 
 
 def test_what_waits_for_its_days_waits_for_their_quota(con: Connection) -> None:
-    """Hours of a day are not asked for before its messages; those of a day that is there have no such reason."""
+    """Hours whose day is missing wait for that day's quota; hours whose day is stored don't."""
     refused(con, DAYS[-1], MORNING)
     assert {each.waits for each in found(con, endpoint=HOURS)} == {"Today's quota is used up."}
 
@@ -105,7 +112,7 @@ def test_what_waits_for_its_days_waits_for_their_quota(con: Connection) -> None:
 
 
 def test_a_good_answer_after_the_refusal_ends_the_wait(con: Connection) -> None:
-    """The quota was raised: what is still missing is not the quota's matter."""
+    """A good answer after the refusal shows that the quota was raised, so missing labels no longer wait for it."""
     refused(con, DAYS[-1], MORNING)
     landed(con, DAYS[:-1], at=MORNING + dt.timedelta(minutes=5))
 
@@ -114,7 +121,7 @@ def test_a_good_answer_after_the_refusal_ends_the_wait(con: Connection) -> None:
 
 
 def test_our_own_limit_is_a_quota(con: Connection) -> None:
-    """WX_DATACUBE_DAILY_CALLS."""
+    """The limit WX_DATACUBE_DAILY_CALLS counts as a quota."""
     landed(con, DAYS[:-1])
 
     assert [each.waits for each in found(con, daily_calls=1)] == ["Today's quota is used up."]
@@ -122,7 +129,7 @@ def test_our_own_limit_is_a_quota(con: Connection) -> None:
 
 
 def test_history_that_is_being_brought_in_needs_nobody(con: Connection) -> None:
-    """Newest first, over days; from the second day without any of it a person has to see to it."""
+    """History that a backfill brings in, newest first, waits; after a day without progress it needs a person."""
     landed(con, DAYS[9:])
     (coming,) = found(con)
     assert (coming.history, coming.waits, coming.gaps) == (
@@ -131,13 +138,13 @@ def test_history_that_is_being_brought_in_needs_nobody(con: Connection) -> None:
         ((DAYS[0], DAYS[8]),),
     )
 
-    landed(con, [day(20), day(21)], at=MORNING + dt.timedelta(days=2))  # only what is new is asked for
+    landed(con, [day(20), day(21)], at=MORNING + dt.timedelta(days=2))  # only new labels are requested
     (left,) = found(con, NOW + dt.timedelta(days=2))
     assert (left.history, left.waits) == (True, "")
 
 
 def test_history_without_a_start_is_a_persons_matter(con: Connection) -> None:
-    """Nothing was ever asked for: the newest label is late, and nobody brings in the rest."""
+    """If nothing was ever requested, both the newest label and the rest of history need a person."""
     late, history = found(con)
 
     assert (late.gaps, late.waits) == (((DAYS[-1], DAYS[-1]),), "")
@@ -145,7 +152,7 @@ def test_history_without_a_start_is_a_persons_matter(con: Connection) -> None:
 
 
 def test_quota_that_another_program_takes_every_day(con: Connection) -> None:
-    """The first day waits; on the second, without one good answer, somebody has to look."""
+    """Labels wait for the quota on the first day; after a second day without a good answer they need a person."""
     refused(con, DAYS[-1], MORNING)
     assert {each.waits for each in found(con)} == {"Today's quota is used up."}
 
@@ -155,14 +162,14 @@ def test_quota_that_another_program_takes_every_day(con: Connection) -> None:
 
 
 def test_what_is_being_fetched_now_needs_nobody(con: Connection) -> None:
-    """A backfill is under way for the account, whichever endpoint it is at."""
+    """While a backfill of the account runs, all of its endpoints wait."""
     assert {each.waits for each in found(con, under_way=lambda account: account == "shop")} == {
         "It is being fetched now."
     }
 
 
 def test_a_busy_host_is_no_excuse(con: Connection) -> None:
-    """It may pass by itself; past noon somebody should know."""
+    """ "System busy" (errcode -1) is no reason to wait after noon, although it may pass by itself."""
     landed(con, DAYS[:-1])
     refused(con, DAYS[-1], NOW, errcode=-1)
 
@@ -170,7 +177,7 @@ def test_a_busy_host_is_no_excuse(con: Connection) -> None:
 
 
 def test_endpoints_are_judged_apart(con: Connection) -> None:
-    """The hours of a day may be missing alone."""
+    """The hours of a day may be overdue while its messages are not."""
     landed(con, DAYS)
     store_calls(con, [answered(HOURS, each, None, hour_row(each), at=MORNING, asked=[each]) for each in DAYS[:-1]])
 

@@ -1,4 +1,8 @@
-"""A removed account: its name, AppID, rows and answers are in no block of either file, not in a freed one either."""
+"""Removing an account: no block of either file, not even a freed one, holds its name, AppID, rows or answers.
+
+DuckDB leaves deleted rows in freed blocks, so these tests search the bytes of the files, and read them with the
+older of DuckDB's two headers too. What the command does to tables and backups is tested in `test_accounts.py`.
+"""
 
 import hashlib
 import shutil
@@ -23,7 +27,7 @@ MARKERS = {"shop": "MarkerOfTheShop", "news": "MarkerOfTheNews"}
 
 
 def calls_of(account: str, number: int) -> list[Any]:
-    """Calls of an account, with its marker in the answers, and a row that is rejected."""
+    """Return calls of an account, with its marker in the answers and in a rejected row."""
     marked = body(row(day(number), note=f"{MARKERS[account]} {hashlib.sha256(str(number).encode()).hexdigest()}"))
     return [
         answered(MESSAGES, day(number), None, account=account, response=marked),
@@ -34,7 +38,7 @@ def calls_of(account: str, number: int) -> list[Any]:
 
 @pytest.fixture
 def company(folder: Path) -> Warehouse:
-    """Two accounts whose calls came by turns, stored and published several times, so that blocks were freed too."""
+    """Publish the interleaved calls of two accounts several times, so that blocks are freed."""
     warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
     with warehouse.writing() as con:
         for account in BOTH:
@@ -51,7 +55,7 @@ def company(folder: Path) -> Warehouse:
 
 
 def overlaid(file: Path, folder: Path) -> Iterator[Path]:
-    """The file as it is, and as its older header describes it: DuckDB keeps two, the second and third 4 KiB."""
+    """Yield copies of a file: as it is, and with each of the two headers that DuckDB keeps in the 2nd and 3rd 4 KiB."""
     content = file.read_bytes()
     for name, source, target in (("as-it-is", 1, 1), ("first", 1, 2), ("second", 2, 1)):
         header = content[source * HEADER : (source + 1) * HEADER]
@@ -61,7 +65,7 @@ def overlaid(file: Path, folder: Path) -> Iterator[Path]:
 
 
 def found_in(file: Path, folder: Path, account: str) -> set[str]:
-    """What the bytes of a file, or what DuckDB reads with either header, still tell of an account."""
+    """Return the traces of an account in a file's bytes, and in what DuckDB reads with either header."""
     content = file.read_bytes()
     traces = (account, APPIDS[account], MARKERS[account])
     found = {f"bytes: {trace}" for trace in traces if trace.encode() in content}
@@ -72,7 +76,7 @@ def found_in(file: Path, folder: Path, account: str) -> set[str]:
                     text = str(con.execute(f"FROM datacube.{table}").fetchall())
                     found |= {f"{each.name} {table}: {trace}" for trace in traces if trace in text}
         except duckdb.Error:
-            continue  # an older header may point to blocks that are in use for something else now
+            continue  # an older header may point to blocks that have been reused
     return found
 
 
@@ -90,7 +94,7 @@ OTHERS = {
 
 
 def of_others(file: Path) -> dict[str, Any]:
-    """Everything in a file but the rows of `shop`."""
+    """Return everything in a file except the rows of `shop`."""
     with duckdb.connect(str(file), read_only=True) as con:
         found: dict[str, Any] = {name: con.execute(sql).fetchall() for name, sql in OTHERS.items()}
         found["rows"] = {
@@ -102,7 +106,7 @@ def of_others(file: Path) -> dict[str, Any]:
 
 
 def test_the_search_finds_what_is_there(company: Warehouse, tmp_path: Path) -> None:
-    """Else the tests below could not fail."""
+    """The search finds the account before it is removed; otherwise the tests below could not fail."""
     for file in (company.database, company.writer):
         found = found_in(file, tmp_path, "shop")
         assert {f"as-it-is.{file.name} accounts: {APPIDS['shop']}", f"bytes: {APPIDS['shop']}"} <= found
@@ -110,7 +114,7 @@ def test_the_search_finds_what_is_there(company: Warehouse, tmp_path: Path) -> N
 
 
 def test_nothing_of_a_removed_account_is_in_any_block(company: Warehouse, tmp_path: Path) -> None:
-    """In neither file, with neither header; everything else is as it was, and both files have old tools' version."""
+    """No trace is left in either file; all else, including the storage version, doesn't change."""
     before = {file: of_others(file) for file in (company.database, company.writer)}
 
     remove_account(company, "shop")
@@ -123,7 +127,7 @@ def test_nothing_of_a_removed_account_is_in_any_block(company: Warehouse, tmp_pa
 
 
 def test_a_removed_account_leaves_gapless_numbers(company: Warehouse) -> None:
-    """The fuller file is told by them; the next call gets the next number."""
+    """Call numbers stay without gaps, since they tell which file is fuller, and the next call gets the next one."""
     remove_account(company, "shop")
     with company.writing() as con:
         store_calls(con, calls_of("news", 23))
@@ -133,14 +137,14 @@ def test_a_removed_account_leaves_gapless_numbers(company: Warehouse) -> None:
 
 
 def test_the_rights_of_the_writers_file_are_kept(company: Warehouse) -> None:
-    """A group that may write it may still do so."""
+    """The writer's file keeps its mode, so that a group may still write it."""
     company.writer.chmod(0o660)
     remove_account(company, "shop")
     assert company.writer.stat().st_mode & 0o777 == 0o660
 
 
 def test_copies_that_still_hold_it_are_named(company: Warehouse) -> None:
-    """The backup just made, an older one under another name, and one of a migration; not one of another account."""
+    """All copies that may hold the account are listed, also renamed, migrated and damaged ones, but no others."""
     folder = company.database.parent
     renamed = rename_account(company, "shop", "store")
     migrated = folder / f"{company.writer.name}.schema-0"
@@ -190,7 +194,7 @@ accounts.remove_account(Dying(Path(sys.argv[1])), "shop")
     "moment", ["after the backup", "before the new file", "after the new file", "before it is published"]
 )
 def test_after_a_kill_the_same_command_goes_on(company: Warehouse, tmp_path: Path, moment: str) -> None:
-    """At any point: the account is there as it was, or it is in no block of the writer's file."""
+    """After a kill at any point the account is unchanged or fully removed; repeating the command completes it."""
     news = of_others(company.database)
     with running(KILLED, company.database, moment) as process:
         process.wait()

@@ -1,6 +1,7 @@
-"""Replay: the tables are a function of the ledger, whatever came in which batches, and equal to the rules in Python.
+"""Replay: the tables depend on the ledger only, not on how it was committed, and match the rules in plain Python.
 
-Sequences of answers are drawn at random: windows that overlap, refreshes, errors, garbage and rows with every fault.
+Hypothesis draws sequences of answers: overlapping windows, refreshes, errors, garbage and rows with every fault.
+Add a fault or a failure to the lists here when the loader learns to handle one; the rules are in `reference.py`.
 """
 
 import datetime as dt
@@ -23,7 +24,7 @@ from wx_datacube_tests.reference import Reference, parsed
 NOW = dt.datetime(2014, 12, 17, 15)
 few = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
-# --- random answers: few keys and few values, so that everything meets everything --------------------------------
+# --- random answers: few keys and few values, so that they collide often ----------------------------------------
 
 FAULTS: list[dict[str, Any]] = [
     {"msg_user": None},
@@ -46,7 +47,7 @@ GARBAGE = ["", "<html>", "null", "[]", "{}", '{"list":{}}', '{"list":[', '{"list
 
 @st.composite
 def rows(draw: st.DrawFn, endpoint: Endpoint, dates: list[dt.date]) -> Any:
-    """A row that mostly fits into the window and into the endpoint."""
+    """Draw a row that mostly fits the window and the endpoint."""
     if draw(st.integers(0, 40)) == 40:
         return draw(st.sampled_from([None, 7, "row", [], {}]))
     made = row(draw(st.sampled_from(dates)), draw(st.integers(1, 3)), draw(st.integers(0, 1)))
@@ -61,20 +62,20 @@ def rows(draw: st.DrawFn, endpoint: Endpoint, dates: list[dt.date]) -> Any:
 
 
 def key_of(made: Any) -> str:
-    """What must not occur twice in an answer."""
+    """Return the fields that must be unique within an answer, as text."""
     return repr([made.get(name) for name in ("ref_date", "msg_type")]) if isinstance(made, dict) else repr(made)
 
 
 @st.composite
 def calls(draw: st.DrawFn) -> Call:
-    """A call of one of two accounts in the first days of history, and what came of it."""
+    """Draw a call of one of two accounts in the first days of history, with its answer."""
     endpoint = draw(st.sampled_from([MESSAGES, MESSAGES, MESSAGES, HOURS, SENDERS, WEEKS, MONTHS]))
     begin = HISTORY_START + draw(st.integers(0, 2)) * DAY
     days = draw(st.integers(0, min(2, endpoint.max_span_days - 1)))
     if endpoint.period is not Period.DAY:
         begin, days = HISTORY_START + draw(st.sampled_from([-1, 0, 0, 0, 7])) * DAY, draw(st.sampled_from([0, 7]))
     window = [begin + number * DAY for number in range(days + 1)]
-    # Rows of weeks and months are mostly of the window's ends, which may be labels.
+    # Weekly and monthly rows mostly have the window's first or last day, which may be labels.
     dates = window if endpoint.period is Period.DAY else [*[window[0], window[-1]] * 10, *window]
     dates = [*dates * 10, HISTORY_START - DAY, window[-1] + DAY]
     at = draw(st.sampled_from([NOW, NOW + 40 * DAY])) - draw(st.integers(0, 24 * 14)) * dt.timedelta(hours=1)
@@ -102,17 +103,17 @@ ledgers = st.lists(calls(), max_size=20)
 
 
 def comparable(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[str]]:
-    """Rows as text, in one order."""
+    """Return each table's rows as text, sorted."""
     return {name: sorted(map(repr, found)) for name, found in tables.items()}
 
 
 def understood(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
-    """Tables with rejected rows as what they mean, not as they are written."""
+    """Parse the JSON of rejected rows, so that only its meaning is compared."""
     return tables | {"rejected_rows": [(*start, parsed(text), why) for *start, text, why in tables["rejected_rows"]]}
 
 
 def in_pieces(con: Connection, pieces: Iterable[list[Call]]) -> dict[str, list[tuple[Any, ...]]]:
-    """The tables after these commits on an empty warehouse."""
+    """Commit these batches to an empty warehouse, and return its tables."""
     empty(con)
     for piece in pieces:
         store_calls(con, piece)
@@ -120,7 +121,7 @@ def in_pieces(con: Connection, pieces: Iterable[list[Call]]) -> dict[str, list[t
 
 
 def by_the_rules(ledger: list[Call]) -> Reference:
-    """The rules in Python, after the whole ledger."""
+    """Apply the rules in Python to the whole ledger."""
     reference = Reference()
     for number, call in enumerate(ledger, 1):
         reference.take(number, call)
@@ -128,7 +129,7 @@ def by_the_rules(ledger: list[Call]) -> Reference:
 
 
 def agrees_with_the_rules(con: Connection, ledger: list[Call]) -> None:
-    """Tables and states are what the rules in Python say."""
+    """Assert that tables and states equal those of the rules in Python."""
     reference = by_the_rules(ledger)
     assert comparable(understood(in_pieces(con, [ledger]))) == comparable(reference.tables())
     for now in (NOW - 9 * DAY, NOW, NOW + 50 * DAY):
@@ -137,7 +138,10 @@ def agrees_with_the_rules(con: Connection, ledger: list[Call]) -> None:
 
 
 def is_the_same_in_any_batches(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
-    """One by one, all at once, cut anywhere, and replayed in batches of 1, 2 and 10,000: equal tables."""
+    """Assert that every way to commit or to replay the ledger gives equal tables.
+
+    Commits: one call each, all at once, and cut at `cuts`. Replays: batches of 1, 2 and 10,000.
+    """
     ends = [*sorted(cut for cut in cuts if cut < len(ledger)), len(ledger)]
     whole = in_pieces(con, [ledger])
     assert in_pieces(con, [ledger[first:last] for first, last in pairwise([0, *ends])]) == whole
@@ -160,7 +164,7 @@ def test_tables_follow_the_rules(con: Connection, ledger: list[Call]) -> None:
 @settings(few, max_examples=4)
 @given(ledger=ledgers, cuts=st.sets(st.integers(1, 19)))
 def test_tables_do_not_depend_on_batches(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
-    """However the ledger is cut into commits, and however it is replayed, all tables are equal."""
+    """All tables are equal, however the ledger is cut into commits and however it is replayed."""
     is_the_same_in_any_batches(con, ledger, cuts)
 
 
@@ -168,7 +172,7 @@ def test_tables_do_not_depend_on_batches(con: Connection, ledger: list[Call], cu
 @settings(few, max_examples=100)
 @given(ledger=ledgers)
 def test_tables_follow_the_rules_at_length(con: Connection, ledger: list[Call]) -> None:
-    """The same with many more sequences."""
+    """The tables follow the rules for many more sequences."""
     agrees_with_the_rules(con, ledger)
 
 
@@ -176,5 +180,5 @@ def test_tables_follow_the_rules_at_length(con: Connection, ledger: list[Call]) 
 @settings(few, max_examples=15)
 @given(ledger=ledgers, cuts=st.sets(st.integers(1, 19)))
 def test_tables_do_not_depend_on_batches_at_length(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
-    """The same with many more sequences."""
+    """The tables don't depend on batches for many more sequences."""
     is_the_same_in_any_batches(con, ledger, cuts)

@@ -1,4 +1,8 @@
-"""Checks of what must agree and what must be there: sums, distributions, due labels, and the published file."""
+"""Checks that compare tables or wait for a deadline: sums, distributions, due labels, and the published file.
+
+Add a test here when a check compares two endpoints, the two files, or what is stored with what is due.
+Checks of single answers are in `test_checks.py`.
+"""
 
 import datetime as dt
 from collections.abc import Callable
@@ -45,7 +49,7 @@ START, OCTOBER = day(2), dt.date(2026, 10, 1)
 
 @pytest.fixture
 def found(con: Connection) -> Found:
-    """Runs a check for an endpoint of the account `shop`, whose first day is 2 November."""
+    """Return a function that runs a check for an endpoint of the account `shop`, whose first day is 2 November."""
 
     def find(name: str, endpoint: Endpoint, start: dt.date = START, now: dt.datetime = LATER) -> list[Finding]:
         overdue = find_overdue(con, {"shop": start}, now)["shop"]
@@ -60,19 +64,19 @@ SUMS = "messages_add_up"
 
 
 def days_of(label: dt.date, endpoint: Endpoint) -> list[dt.date]:
-    """The days of a day, week or month."""
+    """Return the days of a day, week or month."""
     return [label + number * DAY for number in range({HOURS: 1, WEEKS: 7, MONTHS: 31}[endpoint])]
 
 
 def notify(con: Connection, endpoint: Endpoint, label: dt.date, count: int) -> None:
-    """An answer for a label of the hours, the weeks or the months, with so many messages."""
+    """Store an answer with `count` messages for a label of hours, weeks or months."""
     made = hour_row if endpoint is HOURS else row
     last = days_of(label, endpoint)[-1] if endpoint is not HOURS else None
     store_calls(con, [answered(endpoint, label, last, made(label, count=count))])
 
 
 def say_days(con: Connection, days: list[dt.date], count: int = 2) -> None:
-    """An answer for each day; the first has all messages, the others are silent."""
+    """Store an answer for each day: the first has all messages, the others are empty."""
     store_calls(con, [answered(MESSAGES, days[0], None, row(days[0], count=count))])
     store_calls(con, [answered(MESSAGES, silent) for silent in days[1:]])
 
@@ -86,7 +90,7 @@ each_sum = pytest.mark.parametrize(
 def test_messages_that_do_not_add_up_are_found(
     con: Connection, found: Found, endpoint: Endpoint, label: dt.date
 ) -> None:
-    """With both figures; silent days count as known. Once the older of the two is fetched again, it passes."""
+    """A wrong sum is a finding with both figures until the older answer is refetched; empty days count as known."""
     notify(con, endpoint, label, 3)
     say_days(con, days_of(label, endpoint), 2)
     expected = f"msg_type 1: getupstreammsg says 2 messages, {endpoint.name} 3"
@@ -100,7 +104,7 @@ def test_messages_that_do_not_add_up_are_found(
 def test_days_fetched_before_are_the_ones_to_ask_again(
     con: Connection, found: Found, endpoint: Endpoint, label: dt.date
 ) -> None:
-    """All days of the week or month; if they still differ, it is the other's turn."""
+    """If the days were fetched first, the finding names them all; if sums still differ, it names the other endpoint."""
     days = days_of(label, endpoint)
     say_days(con, days)
     notify(con, endpoint, label, 3)
@@ -113,7 +117,7 @@ def test_days_fetched_before_are_the_ones_to_ask_again(
 
 @each_sum
 def test_a_type_that_one_side_lacks_is_found(con: Connection, found: Found, endpoint: Endpoint, label: dt.date) -> None:
-    """It counts as none; the other types agree."""
+    """A message type that one side lacks counts as zero there."""
     notify(con, endpoint, label, 2)
     store_calls(con, [answered(MESSAGES, label, None, row(label), row(label, msg_type=2, count=7))])
     store_calls(con, [answered(MESSAGES, other) for other in days_of(label, endpoint)[1:]])
@@ -125,7 +129,7 @@ def test_a_type_that_one_side_lacks_is_found(con: Connection, found: Found, endp
 
 @each_sum
 def test_half_a_sum_is_no_sum(con: Connection, found: Found, endpoint: Endpoint, label: dt.date) -> None:
-    """A period of which a day is missing, or which has not landed itself, is not judged."""
+    """A period's sum is not checked while one of its days, or the period itself, has not landed."""
     days = days_of(label, endpoint)
     if len(days) > 1:
         notify(con, endpoint, label, 3)
@@ -136,7 +140,7 @@ def test_half_a_sum_is_no_sum(con: Connection, found: Found, endpoint: Endpoint,
 
 
 def test_users_are_never_added(con: Connection, found: Found) -> None:
-    """Five users in each of two hours may be five in the day."""
+    """Users are not summed, since five users in each of two hours may be the same five."""
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 5, 10))])
     store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), 9, msg_user=5, msg_count=5),
                                hour_row(day(4), 10, msg_user=5, msg_count=5))])  # fmt: skip
@@ -160,7 +164,10 @@ SPREAD = "distribution_covers_users"
 def test_a_distribution_lies_between_the_largest_type_and_all_of_them(
     con: Connection, found: Found, messages: Endpoint, senders: Endpoint, label: dt.date, users: int, what: str
 ) -> None:
-    """Five users sent texts and three images: five to eight sent something; who sent nothing is not counted."""
+    """The users of a distribution lie between the largest type and the sum of all types.
+
+    If five users sent texts and three sent images, five to eight users sent something. Interval 0 isn't counted.
+    """
     last = {SENDERS: label, SENDERS_OF_WEEKS: label + 6 * DAY, SENDERS_OF_MONTHS: label + 30 * DAY}[senders]
     store_calls(con, [answered(messages, label, last, row(label, 5, 9), row(label, 3, 9, msg_type=2))])
     spread = [senders_row(label, users - 1), senders_row(label, 1, 2), senders_row(label, 1000, 0)]
@@ -174,7 +181,7 @@ def test_a_distribution_lies_between_the_largest_type_and_all_of_them(
 
 
 def test_a_distribution_alone_is_not_judged(con: Connection, found: Found) -> None:
-    """Nor messages without one."""
+    """A distribution without messages, or messages without a distribution, are not checked."""
     store_calls(con, [answered(SENDERS, day(4), None, senders_row(day(4), 9))])
     store_calls(con, [answered(MESSAGES, day(5), None, row(day(5), 5))])
 
@@ -187,17 +194,17 @@ DUE = "due_labels_are_there"
 
 
 def bring(con: Connection, *days: dt.date, at: dt.datetime = LATER) -> None:
-    """An answer for each day."""
+    """Store an answer for each day."""
     store_calls(con, [answered(MESSAGES, each, None, row(each), at=at) for each in days])
 
 
 def told(findings: list[Finding]) -> list[tuple[str, str, bool]]:
-    """Dates, what is said, and whether it fails nothing."""
+    """Return each finding's date and text, and whether it is informational."""
     return [(each.ref_date, each.what, each.informational) for each in findings]
 
 
 def test_what_is_whole_passes(con: Connection, found: Found) -> None:
-    """Silent days included."""
+    """A history without gaps passes, including empty days."""
     bring(con, *(day(number) for number in range(2, 23)))
     store_calls(con, [answered(MESSAGES, day(23))])
 
@@ -205,7 +212,7 @@ def test_what_is_whole_passes(con: Connection, found: Found) -> None:
 
 
 def test_a_gap_is_found_with_its_bounds_and_heals(con: Connection, found: Found) -> None:
-    """One finding for each unbroken run of labels, newest first."""
+    """Each unbroken run of missing labels is one finding, newest first, until it is filled."""
     bring(con, *(day(number) for number in range(2, 19) if number not in (7, 8, 9)), at=LATER - dt.timedelta(days=4))
     bring(con, *map(day, (19, 21, 22, 23)))
     assert told(found(DUE, MESSAGES)) == [
@@ -218,7 +225,7 @@ def test_a_gap_is_found_with_its_bounds_and_heals(con: Connection, found: Found)
 
 
 def test_a_label_has_until_noon(con: Connection, found: Found) -> None:
-    """Of the day after its period ended: figures may not be there before."""
+    """A label is missing only from noon of the day after its period, since figures may not be published before."""
     bring(con, *(day(number) for number in range(2, 23)))
 
     assert found(DUE, MESSAGES, now=dt.datetime(2026, 11, 24, 11, 59)) == []
@@ -233,7 +240,7 @@ def test_a_label_has_until_noon(con: Connection, found: Found) -> None:
 def test_weeks_and_months_are_due_as_well(
     con: Connection, found: Found, endpoint: Endpoint, first: dt.date, newest: str
 ) -> None:
-    """The newest that ended is missing; all before are there."""
+    """The newest week or month is a finding when it is missing."""
     made = senders_row if endpoint is SENDERS_OF_MONTHS else row
     *others, _ = due_labels(endpoint.period, first, LATER.date())
     store_calls(con, [answered(endpoint, each, due_on(each, endpoint.period) - DAY, made(each)) for each in others])
@@ -242,13 +249,13 @@ def test_weeks_and_months_are_due_as_well(
 
 
 def test_history_that_is_being_brought_in_is_told_and_fails_nothing(con: Connection, found: Found) -> None:
-    """Newest first, over days of quota; once it is left alone for a day, it is missing."""
+    """A running backfill is an informational finding; after a day without progress the check fails."""
     bring(con, *(day(number) for number in range(11, 24)))
     assert told(found(DUE, MESSAGES)) == [
         ("2026-11-02", "missing, up to 2026-11-10. History is being brought in, newest first", True)
     ]
     tomorrow = LATER + 2 * DAY
-    bring(con, day(24), day(25), at=tomorrow)  # as a morning does, which asks for nothing old
+    bring(con, day(24), day(25), at=tomorrow)  # like a daily run, which requests no old labels
 
     assert told(found(DUE, MESSAGES, now=tomorrow)) == [
         ("2026-11-02", "missing, up to 2026-11-10. Nobody has asked for it since yesterday morning", False)
@@ -256,7 +263,7 @@ def test_history_that_is_being_brought_in_is_told_and_fails_nothing(con: Connect
 
 
 def test_an_account_that_never_got_anything_is_noticed(found: Found) -> None:
-    """All of its history, and its newest label by itself."""
+    """An account without data has two findings: its newest label, and the rest of its history."""
     assert [(each.ref_date, each.end, each.informational) for each in found(DUE, MESSAGES)] == [
         ("2026-11-23", "2026-11-23", False),
         ("2026-11-02", "2026-11-22", False),
@@ -271,7 +278,7 @@ CURRENT = "published_file_is_current"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Warehouse:
-    """A warehouse of two endpoints, published; its clock stands on the afternoon of the answers, half an hour on."""
+    """Publish a warehouse with two endpoints, half an hour after the answers."""
     made = Warehouse(tmp_path / "figures.duckdb", clock=lambda: LATER + dt.timedelta(minutes=30))
     with made.writing() as con:
         store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2))])
@@ -281,20 +288,20 @@ def file(tmp_path: Path) -> Warehouse:
 
 
 def by_readers(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
-    """What the check finds when it is judged by the published file."""
+    """Return what the check finds when readers of the published file run it."""
     with check_context_of_readers(file, "shop", day(4), list(ENDPOINTS)) as evidence:
         return [finding.what for finding in run_check(BY_CHECK[CURRENT], evidence, endpoint)]
 
 
 def by_a_run(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
-    """What the check finds when a run judges it."""
+    """Return what the check finds when a run runs it."""
     with evidence_of_a_run(file, "shop", day(4), endpoint) as evidence:
         return [finding.what for finding in run_check(BY_CHECK[CURRENT], evidence, endpoint)]
 
 
 @pytest.mark.parametrize("judged", [by_readers, by_a_run])
 def test_what_was_published_passes(file: Warehouse, judged: Callable[[Warehouse], list[str]]) -> None:
-    """Also where there is no other file to compare with."""
+    """A published file passes, also for readers without the writer's file."""
     assert judged(file) == []
     file.writer.unlink()
     assert by_readers(file) == []
@@ -303,7 +310,7 @@ def test_what_was_published_passes(file: Warehouse, judged: Callable[[Warehouse]
 
 @pytest.mark.parametrize("judged", [by_readers, by_a_run])
 def test_what_a_foreign_program_changed_is_found(file: Warehouse, judged: Callable[..., list[str]]) -> None:
-    """In the table of which it is; the next publication heals it."""
+    """A change by a foreign program is a finding of the changed table, until the next publication."""
     file.database.chmod(0o644)
     with duckdb.connect(str(file.database)) as foreign:
         foreign.execute("UPDATE datacube.getupstreammsg SET msg_count = 3")
@@ -317,7 +324,7 @@ def test_what_a_foreign_program_changed_is_found(file: Warehouse, judged: Callab
 
 @pytest.mark.parametrize("judged", [by_readers, by_a_run])
 def test_what_was_never_published_is_found(file: Warehouse, judged: Callable[[Warehouse], list[str]]) -> None:
-    """Once it should have been: a run publishes every few seconds, and at its end."""
+    """Calls unpublished for over ten minutes are a finding, as a run publishes every few seconds and at its end."""
     with file.writing() as con:
         store_calls(con, [answered(MESSAGES, day(5), None, row(day(5)), at=file.clock() - dt.timedelta(minutes=9))])
     assert judged(file) == []
@@ -332,7 +339,7 @@ def test_what_was_never_published_is_found(file: Warehouse, judged: Callable[[Wa
 @pytest.mark.parametrize("by", ["readers", "a run"])
 @pytest.mark.parametrize("is_current", [True, False])
 def test_while_checks_are_judged_others_commit_and_publish(file: Warehouse, by: str, is_current: bool) -> None:
-    """No lock is held, and what comes meanwhile is no finding: both files are looked at as they were at one moment."""
+    """Checks hold no lock and compare both files as of one moment, so concurrent commits are no finding."""
     other = Warehouse(file.database, clock=file.clock, timeout=0.2)
     if not is_current:
         bring_in(other, 5)
@@ -347,13 +354,13 @@ def test_while_checks_are_judged_others_commit_and_publish(file: Warehouse, by: 
 
 
 def bring_in(file: Warehouse, number: int) -> None:
-    """Commit a call, made just now."""
+    """Commit a call that was made just now."""
     with file.writing() as con:
         store_calls(con, [answered(MESSAGES, day(number), None, row(day(number)), at=file.clock())])
 
 
 def test_a_published_file_that_can_not_be_read_is_a_finding_of_a_run(file: Warehouse) -> None:
-    """It says why; the run's figures are in the other file, and publishing mends it."""
+    """For a run, a published file that can't be read is a finding with the reason, until the next publication."""
     file.database.chmod(0o644)
     file.database.write_bytes(b"no database")
 
@@ -367,7 +374,7 @@ def test_a_published_file_that_can_not_be_read_is_a_finding_of_a_run(file: Wareh
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_no_check_finds_anything_in_a_coherent_world(seed: int, tmp_path: Path) -> None:
-    """Whatever the emulator makes up, silent days included, from a day within a week and a month on."""
+    """On the emulator's figures, with empty days and a start within a week and a month, no check has findings."""
     options = {"seed": seed, "silent_share": 0.3, "messages_per_day": 40}
     with shop(tmp_path, start=dt.date(2026, 9, 16), **options) as made:
         made.bring_everything_in()

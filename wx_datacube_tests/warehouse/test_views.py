@@ -1,4 +1,8 @@
-"""Views: every figure that people see equals the emulator's world, counted here message by message."""
+"""Views: every figure that people see equals the emulator's world, counted here message by message.
+
+Add a test here when a view is added, or shows a figure in another way. Two years come in from the emulator once for
+the module; situations that the emulator doesn't produce are stored directly, at the end of the file.
+"""
 
 import datetime as dt
 from collections import defaultdict
@@ -24,7 +28,7 @@ DAILY, HOURLY, WEEKLY, MONTHLY = "daily", "hourly", "weekly", "monthly"
 
 
 class Counted:
-    """The world of two years, counted with sets of people and plain sums, period by period."""
+    """Two years of the emulator's messages, counted per period with sets of users and plain sums."""
 
     def __init__(self, world: World) -> None:
         self.people: dict[Any, set[int]] = defaultdict(set)
@@ -46,12 +50,12 @@ class Counted:
         self.messages[HOURLY, date, hour, kind] += 1
 
     def by_type(self, adverb: str) -> list[tuple[Any, ...]]:
-        """Date, [hour,] type, users, messages."""
+        """Return (date, [hour,] type, users, messages), sorted."""
         found = [(*key[1:], len(users), self.messages[key]) for key, users in self.people.items() if key[0] == adverb]
         return sorted(whole(found, adverb))
 
     def by_messages_sent(self, adverb: str) -> list[tuple[Any, ...]]:
-        """Date, interval, users."""
+        """Return (date, interval, users), sorted."""
         found: dict[tuple[dt.date, int], int] = defaultdict(int)
         for (kind, label), users in self.sent.items():
             for count in users.values() if kind == adverb else ():
@@ -59,7 +63,7 @@ class Counted:
         return sorted(whole([(*key, number) for key, number in found.items()], adverb))
 
     def totals(self, adverb: str) -> list[tuple[Any, ...]]:
-        """Date, users, messages, messages a user."""
+        """Return (date, users, messages, messages per user), sorted."""
         found = [
             (label, len(users), sum(users.values()), sum(users.values()) / len(users))
             for (kind, label), users in self.sent.items()
@@ -69,13 +73,13 @@ class Counted:
 
 
 def whole(found: list[tuple[Any, ...]], adverb: str) -> list[tuple[Any, ...]]:
-    """What belongs to periods that have ended: the last days of 2025 are in a week that has not."""
+    """Return the rows of periods that have ended: the last days of 2025 belong to a week that hasn't."""
     return [each for each in found if adverb != WEEKLY or each[0] + dt.timedelta(days=6) <= LAST]
 
 
 @pytest.fixture(scope="module")
 def two_years(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, list[Report]]]:
-    """Two years with their festivals, and a silent day in ten, brought in from the emulator."""
+    """Fetch two years from the emulator, with their festivals, and one day in ten without messages."""
     new_year = dt.datetime(2026, 1, 1, 13)
     options: dict[str, Any] = {"quota": 10_000, "silent_share": 0.1, "messages_per_day": 60, "concurrency": 8}
     with shop(tmp_path_factory.mktemp("years"), start=FIRST, clock=new_year, **options) as made:
@@ -84,12 +88,12 @@ def two_years(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, 
 
 @pytest.fixture(scope="module")
 def counted(two_years: tuple[Shop, list[Report]]) -> Counted:
-    """The same two years, counted."""
+    """Count the same two years."""
     return Counted(two_years[0].emulated.world)
 
 
 def test_two_years_come_in_whole(two_years: tuple[Shop, list[Report]], counted: Counted) -> None:
-    """Nothing is missing; every label without messages is silent, its hours and distribution implied."""
+    """No label is missing; those without messages are empty, and their hours and distributions are implied."""
     made, reports = two_years
     for report in reports:
         assert report.unresolved == ()
@@ -99,7 +103,7 @@ def test_two_years_come_in_whole(two_years: tuple[Shop, list[Report]], counted: 
             each.label for each in report.labels
         }
         silent = {each.coverage.state for each in report.labels if each.label not in talked}
-        # A window of the distribution spans silent days between others, at no cost, and then shows them to be empty.
+        # A window of the distribution covers empty days between others at no cost, so those are empty, not implied.
         assert silent <= {Family.HOURS: {"implied"}, Family.MESSAGES: {"empty"}}.get(report.endpoint.family, NO_ROWS)
     assert sum(each.coverage.state == "empty" for each in reports[0].labels) > 50
     assert made.rows("SELECT count(*) FROM datacube.rejected_rows") == [(0,)]
@@ -107,7 +111,7 @@ def test_two_years_come_in_whole(two_years: tuple[Shop, list[Report]], counted: 
 
 
 def test_two_years_take_the_fewest_calls(two_years: tuple[Shop, list[Report]], counted: Counted) -> None:
-    """Days by seven, weeks by five, months by one or two; hours of days with messages only, each once."""
+    """The number of calls is minimal: 7 days, 5 weeks or 1 to 2 months a call, and each day with messages for hours."""
     made, reports = two_years
     by_name = {report.endpoint.name: report.calls for report in reports}
 
@@ -122,7 +126,7 @@ def test_two_years_take_the_fewest_calls(two_years: tuple[Shop, list[Report]], c
 def test_every_figure_of_the_tables_is_the_worlds(
     two_years: tuple[Shop, list[Report]], counted: Counted, endpoint: Any
 ) -> None:
-    """All rows of the endpoint's table, against counting the messages of its labels."""
+    """Every row of an endpoint's table equals the counted messages."""
     columns = [column.name for column in endpoint.columns if column.name != "user_source"]
     found = two_years[0].rows(f"SELECT {', '.join(columns)} FROM datacube.{endpoint.name} ORDER BY ALL")
     adverb = endpoint.period.adverb
@@ -139,7 +143,7 @@ def test_every_figure_of_the_tables_is_the_worlds(
 
 @pytest.mark.parametrize("adverb", [HOURLY, *(period.adverb for period in Period)])
 def test_messages_are_shown_by_type(two_years: tuple[Shop, list[Report]], counted: Counted, adverb: str) -> None:
-    """`messages_hourly|daily|weekly|monthly`: types in words, hours from 0 to 23."""
+    """`messages_hourly|daily|weekly|monthly` show types in words and hours from 0 to 23."""
     hour = "hour, " if adverb == HOURLY else ""
     shown = two_years[0].rows(f"SELECT date, {hour}type, users, messages FROM messages_{adverb}")
     expected = [(*found[:-3], TYPES[found[-3]], *found[-2:]) for found in counted.by_type(adverb)]
@@ -151,7 +155,7 @@ def test_messages_are_shown_by_type(two_years: tuple[Shop, list[Report]], counte
 def test_senders_are_shown_by_how_much_they_sent(
     two_years: tuple[Shop, list[Report]], counted: Counted, adverb: str
 ) -> None:
-    """`senders_daily|weekly|monthly`: intervals in words."""
+    """`senders_daily|weekly|monthly` show intervals in words."""
     found = two_years[0].rows(f"SELECT date, messages_sent, users FROM senders_{adverb}")
     expected = [(date, RANGES[interval - 1][1], users) for date, interval, users in counted.by_messages_sent(adverb)]
 
@@ -160,14 +164,14 @@ def test_senders_are_shown_by_how_much_they_sent(
 
 @pytest.mark.parametrize("adverb", [period.adverb for period in Period])
 def test_totals_add_messages_but_not_users(two_years: tuple[Shop, list[Report]], counted: Counted, adverb: str) -> None:
-    """`totals_daily|weekly|monthly`: distinct users of the whole period, and messages a user."""
+    """`totals_daily|weekly|monthly` show the distinct users of the whole period, and messages per user."""
     found = two_years[0].rows(f"SELECT date, users, messages, messages_per_user FROM totals_{adverb} ORDER BY date")
 
     assert found == counted.totals(adverb)
 
 
 def test_no_check_finds_anything_in_two_years(two_years: tuple[Shop, list[Report]]) -> None:
-    """Sums, distributions and all else that is checked agree wherever the world does, of every endpoint."""
+    """No check of any endpoint has findings, as the emulator's figures are coherent."""
     made = two_years[0]
     made.warehouse.publish()
     with check_context_of_readers(made.warehouse, "shop", FIRST, list(ENDPOINTS)) as evidence:
@@ -178,7 +182,7 @@ def test_no_check_finds_anything_in_two_years(two_years: tuple[Shop, list[Report
 
 
 def test_replay_ends_in_the_same_tables(two_years: tuple[Shop, list[Report]]) -> None:
-    """Two years rebuilt from the ledger, without a call: row for row the same."""
+    """A replay rebuilds the same rows of two years from the ledger without a call."""
     made = two_years[0]
     calls = made.calls()
     before = {each.name: made.rows(f"FROM datacube.{each.name} ORDER BY ALL") for each in ENDPOINTS}
@@ -188,11 +192,11 @@ def test_replay_ends_in_the_same_tables(two_years: tuple[Shop, list[Report]]) ->
     assert made.calls() == calls
 
 
-# --- what the world doesn't have --------------------------------------------------------------------------------
+# --- what the emulator doesn't produce --------------------------------------------------------------------------
 
 
 def test_codes_that_wechat_never_explained_are_shown_by_number(con: Connection) -> None:
-    """`other (N)`, for types and for intervals."""
+    """Unknown types and intervals are shown as `other (N)`."""
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), msg_type=9), row(day(4), msg_type=-1))])
     store_calls(
         con, [answered(SENDERS, day(4), None, senders_row(day(4), interval=8), senders_row(day(4), interval=0))]
@@ -203,7 +207,7 @@ def test_codes_that_wechat_never_explained_are_shown_by_number(con: Connection) 
 
 
 def test_totals_show_what_is_there(con: Connection) -> None:
-    """Messages without a distribution, and a distribution without messages: the other figure is NULL, not zero."""
+    """If messages or the distribution are missing, their figure is NULL, not zero."""
     store_calls(con, [answered(MONTHS, dt.date(2026, 10, 1), None, row("2026-10-01", 5, 9))])
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 5, 9), row(day(4), 5, 9, msg_type=2))])
     store_calls(con, [answered(SENDERS, day(5), None, senders_row(day(5), 3), senders_row(day(5), 4, 2))])
@@ -216,7 +220,7 @@ def test_totals_show_what_is_there(con: Connection) -> None:
 
 
 def test_users_who_sent_nothing_are_not_counted(con: Connection) -> None:
-    """WeChat's interval 0 is of users without a message: they are no senders."""
+    """WeChat's interval 0, users without a message, is not counted as senders."""
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 5, 9))])
     store_calls(con, [answered(SENDERS, day(4), None, senders_row(day(4), 3), senders_row(day(4), 100, 0))])
 
@@ -224,7 +228,7 @@ def test_users_who_sent_nothing_are_not_counted(con: Connection) -> None:
 
 
 def test_sums_beyond_what_a_column_holds_are_unknown(con: Connection) -> None:
-    """Two absurd figures don't break the view for all others."""
+    """A sum that overflows BIGINT is NULL and doesn't break the view for other days."""
     huge = [row(day(4), 1, 2**63 - 1), row(day(4), 1, 2**63 - 1, msg_type=2)]
     store_calls(con, [answered(MESSAGES, day(4), day(5), *huge, row(day(5)))])
 
@@ -232,7 +236,7 @@ def test_sums_beyond_what_a_column_holds_are_unknown(con: Connection) -> None:
 
 
 def test_accounts_are_shown_apart(con: Connection) -> None:
-    """Each row of each view carries its account."""
+    """Each row of each view has its account."""
     for account, users in (("shop", 1), ("news", 2)):
         store_calls(con, [answered(MESSAGES, day(4), None, row(day(4)), account=account)])
         store_calls(con, [answered(SENDERS, day(4), None, senders_row(day(4), users), account=account)])
@@ -241,7 +245,7 @@ def test_accounts_are_shown_apart(con: Connection) -> None:
 
 
 def replay_and_publish(warehouse: Warehouse) -> None:
-    """What `wx-datacube replay` does."""
+    """Do what `wx-datacube replay` does."""
     with warehouse.writing() as con:
         replay(con)
     warehouse.publish()

@@ -1,4 +1,8 @@
-"""Answers: whatever a body holds, it is understood or set apart, and never a traceback."""
+"""Answers: every body is parsed into a ledger row, with an error or a success, and never raises anything else.
+
+Add a test here when the client interprets a body in another way. How bytes arrive is tested in `test_transport.py`,
+retries in `test_client.py`, and how rows are stored in `warehouse/test_load.py`.
+"""
 
 import json
 from typing import Any
@@ -28,14 +32,14 @@ JSON = st.recursive(
 
 
 def read(body: bytes | str, status: int = 200) -> tuple[Answer, WeChatError | None]:
-    """The parsed body, and its error."""
+    """Return the ledger row of a body, and its error."""
     response = Response(status, body.encode() if isinstance(body, str) else body)
     answer = parse_response(response, SPEC, NOON)
     return answer, answer.error
 
 
 class TestSuccess:
-    """What counts as an answer."""
+    """Bodies that are answers."""
 
     @pytest.mark.parametrize(
         "body",
@@ -53,7 +57,7 @@ class TestSuccess:
         ],
     )
     def test_an_object_with_a_list_is_an_answer(self, body: str) -> None:
-        """Whatever else is in it; the rows are judged by the warehouse."""
+        """An object with a `list` is an answer, whatever else it has; the warehouse checks the rows."""
         answer, error = read(body)
 
         assert error is None
@@ -62,17 +66,17 @@ class TestSuccess:
         assert answer.response == body.removeprefix("\ufeff")
 
     def test_the_charset_of_the_header_does_not_matter(self) -> None:
-        """JSON is UTF-8; many libraries take it for Latin-1 when the header says text/plain."""
+        """A body is UTF-8, whatever the header says; many libraries read text/plain as Latin-1."""
         answer, _ = read('{"list":["微信"]}')
         assert answer.response == '{"list":["微信"]}'
 
 
 class TestErrcode:
-    """WeChat's errors come with status 200."""
+    """WeChat's errors, which come with status 200."""
 
     @pytest.mark.parametrize("code", ["45009", '"45009"', "45009.0", '" 45009 "', '"+45009"'])
     def test_an_errcode_is_read_as_a_number_or_a_string(self, code: str) -> None:
-        """Gateways turn numbers into strings."""
+        """An errcode may be a string, as some gateways turn numbers into strings."""
         answer, error = read(f'{{"errcode":{code},"errmsg":"reach max rid: 1-2"}}')
 
         assert answer.errcode == 45009
@@ -83,7 +87,7 @@ class TestErrcode:
         "code", ['"busy"', "true", "[]", "{}", "1.5", "99999999999", '""', '"４５００９"', "1e999"]
     )
     def test_an_errcode_that_is_none_is_unexpected(self, code: str) -> None:
-        """It is neither success nor any known error."""
+        """An invalid errcode is neither a success nor a known error."""
         answer, error = read(f'{{"errcode":{code},"list":[]}}')
 
         assert type(error) is UnexpectedAnswer
@@ -91,13 +95,13 @@ class TestErrcode:
         assert not answer.ok
 
     def test_an_error_with_a_list_is_an_error(self) -> None:
-        """The errcode wins."""
+        """A body with an errcode and a list is an error."""
         answer, error = read('{"list":[],"errcode":-1}')
         assert type(error) is TryAgain
         assert not answer.ok
 
     def test_an_errcode_among_garbled_characters_counts(self) -> None:
-        """A message in GBK must not hide that a token was rejected."""
+        """The errcode is read even if the message is in GBK, which must not hide a rejected token."""
         answer, error = read('{"errcode":40001,"errmsg":"凭证无效 rid: 1-2"}'.encode("gbk"))
 
         assert type(error) is TokenRejected
@@ -107,7 +111,7 @@ class TestErrcode:
 
     @pytest.mark.parametrize("errmsg", [None, 5, [], {}, "a\x00b\n\tc", "\ud800", "x" * 100_000])
     def test_any_errmsg_can_be_stored(self, errmsg: Any) -> None:
-        """As one line of bounded length."""
+        """Any errmsg is stored as one line of bounded length."""
         answer, error = read(json.dumps({"errcode": 48001, "errmsg": errmsg}))
 
         assert type(error) is NeedsPerson
@@ -117,7 +121,7 @@ class TestErrcode:
         assert duckdb.sql("SELECT ?", params=[answer.errmsg]).fetchall() == [(answer.errmsg,)]
 
     def test_an_unknown_errcode_quotes_wechats_words_without_addresses(self) -> None:
-        """Somebody has to find out; but no URL gets into a message."""
+        """The error of an unknown errcode quotes the errmsg without URLs."""
         _, error = read('{"errcode":12345,"errmsg":"no luck, see https://mmbizurl.cn/s/JtxxFh33r rid: 1-2"}')
         assert type(error) is UnexpectedAnswer
         assert "no luck, see rid: 1-2" in str(error)
@@ -125,11 +129,11 @@ class TestErrcode:
 
 
 class TestUnexpected:
-    """What is neither an answer nor an error of WeChat."""
+    """Bodies that are neither an answer nor an error of WeChat."""
 
     @pytest.mark.parametrize("body", ["null", "[]", "5", '"list"', "{}", '{"list":null}', '{"list":{}}', '{"List":[]}'])
     def test_json_of_another_shape_is_not_asked_for_again(self, body: str) -> None:
-        """It came whole; another attempt brings the same."""
+        """JSON of another shape is not retried, as it arrived whole."""
         answer, error = read(body)
 
         assert isinstance(error, UnexpectedAnswer)
@@ -142,7 +146,7 @@ class TestUnexpected:
         ['{"list":1,"list":[]}', '{"list":[],"l\\u0069st":[]}', '{"errcode":45009,"list":[],"errcode":0}'],
     )
     def test_an_object_that_contradicts_itself_is_no_answer(self, body: str) -> None:
-        """Of two lists, or two errcodes, nobody can say which one is meant."""
+        """An object with two lists or two errcodes is ambiguous, and no answer."""
         answer, error = read(body)
 
         assert isinstance(error, UnexpectedAnswer)
@@ -169,7 +173,7 @@ class TestUnexpected:
         ],
     )
     def test_what_is_not_json_may_have_been_garbled_on_its_way(self, body: bytes) -> None:
-        """So it is asked for again; and kept as text that DuckDB takes."""
+        """A body that isn't JSON is retried, and kept as text that DuckDB can store."""
         answer, error = read(body)
 
         assert isinstance(error, UnexpectedAnswer)
@@ -179,14 +183,14 @@ class TestUnexpected:
 
     @pytest.mark.parametrize(("status", "kind"), [(500, TryAgain), (503, TryAgain), (599, TryAgain)])
     def test_gateways_that_are_out_of_order_may_recover(self, status: int, kind: type[WeChatError]) -> None:
-        """What they say in their body doesn't matter: it isn't WeChat's."""
+        """A 5xx status is retried; its body is ignored, as it isn't WeChat's."""
         answer, error = read('{"errcode":45009}', status)
         assert type(error) is kind
         assert answer.errcode is None
 
     @pytest.mark.parametrize("status", [100, 201, 204, 302, 400, 401, 403, 404, 418, 429, 600])
     def test_any_other_status_is_unexpected(self, status: int) -> None:
-        """WeChat answers 200, or 404 for a path that doesn't exist."""
+        """Any other status is unexpected: WeChat answers 200, or 404 for an unknown path."""
         answer, error = read('{"list":[]}', status)
         assert isinstance(error, UnexpectedAnswer)
         assert not error.transient
@@ -195,12 +199,12 @@ class TestUnexpected:
 
 
 class TestAnyBody:
-    """Hostile bodies, by the thousand."""
+    """Thousands of random bodies."""
 
     @given(st.binary() | st.text().map(str.encode))
     @example(b"\xef\xbb\xbf")
     def test_any_bytes_are_understood_and_stored(self, body: bytes) -> None:
-        """Never an exception; always a text that DuckDB takes."""
+        """Any bytes are parsed without an exception, into text that DuckDB can store."""
         answer, error = read(body)
 
         assert error is None or isinstance(error, WeChatError)
@@ -210,7 +214,7 @@ class TestAnyBody:
 
     @given(st.fixed_dictionaries({}, optional={"errcode": JSON, "errmsg": JSON, "list": JSON, "x": JSON}))
     def test_any_json_is_understood(self, data: dict[str, Any]) -> None:
-        """A success is an object with a list that DuckDB reads as JSON; all else has an error."""
+        """A success is an object whose list DuckDB reads as JSON; everything else has an error."""
         answer, error = read(json.dumps(data))
 
         assert answer.ok is (error is None)
@@ -221,7 +225,7 @@ class TestAnyBody:
 
     @given(st.text())
     def test_parsing_is_at_least_as_strict_as_duckdb(self, text: str) -> None:
-        """What the client calls JSON, the warehouse can load."""
+        """Whatever the client accepts as JSON, DuckDB can load."""
         text = to_text(json.dumps({"list": [text]}).encode())
         try:
             parse(text)
@@ -231,7 +235,7 @@ class TestAnyBody:
 
 
 class TestSecrets:
-    """A body that quotes the token is kept without it."""
+    """Bodies that quote the token are stored without it."""
 
     @pytest.mark.parametrize(
         "written",
@@ -244,15 +248,15 @@ class TestSecrets:
         ],
     )
     def test_a_secret_is_blanked_out_however_it_is_written(self, written: str) -> None:
-        """Error pages of gateways quote the URL that they were asked for."""
+        """A secret is redacted in every encoding in which a gateway's error page may quote the URL."""
         assert redact(f"x={written}.", ["a/b+c d&e<0123"]) == "x=***."
 
     def test_an_error_page_that_quotes_the_token_is_kept_without_it(self) -> None:
-        """In the response and in the errmsg."""
+        """The token is redacted in the response and in the errmsg."""
         answer, _ = read(f'{{"errcode":-1,"errmsg":"POST /x?access_token={TOKEN} failed"}}')
         assert TOKEN not in f"{answer.response}{answer.errmsg}"
         assert answer.errmsg == "POST /x?access_token=*** failed"
 
     def test_short_strings_are_not_blanked_out(self) -> None:
-        """A token "1" would destroy every figure."""
+        """Short strings are not redacted: a token "1" would destroy every figure."""
         assert redact("1 1 1", ["1"]) == "1 1 1"

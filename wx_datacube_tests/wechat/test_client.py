@@ -1,4 +1,8 @@
-"""The WeChat client: asked again where that helps, never where it doesn't, and each attempt in the journal."""
+"""The WeChat client: it retries where that helps and only there, and records each attempt in the journal.
+
+Add a test here when an errcode, a token rule or a limit on retries changes. Bodies are interpreted in
+`test_answers.py`, and the wire is tested in `test_transport.py`.
+"""
 
 import datetime as dt
 import socket
@@ -50,22 +54,22 @@ RETRIED = (TryAgain, RateLimited, TokenRejected)
 
 
 def ask(it: Client, ledger: Ledger | None = None) -> object:
-    """One call for a week of days."""
+    """Make one call, for a week of days."""
     return it.fetch("getupstreammsg", DAY, DAY + dt.timedelta(6), ledger or Ledger())
 
 
 def failure(it: Client, ledger: Ledger | None = None) -> WeChatError:
-    """The error of one call."""
+    """Return the error of one call."""
     with pytest.raises(WeChatError) as caught:
         ask(it, ledger)
     return caught.value
 
 
 class TestOneCall:
-    """A call that succeeds."""
+    """Single calls."""
 
     def test_a_call_is_made_as_wechat_wants_it(self) -> None:
-        """POST, the token in the query, two dates in a JSON body."""
+        """A call is a POST with the token in the query and two dates in a JSON body."""
         with wechat(rows()) as server, client(server.url) as it:
             ask(it)
 
@@ -82,7 +86,7 @@ class TestOneCall:
         assert call.headers["content-type"] == "application/json"
 
     def test_an_answer_is_returned_and_recorded_as_it_came(self) -> None:
-        """The ledger's row and the result are the same attempt."""
+        """The attempt returned is the one recorded, with the body as received."""
         body = '{ "list": [{"ref_date":"2026-11-01","msg_user":1.50, "neu": "字"}] }'
         ledger = Ledger()
         with wechat(http(body)) as server, client(server.url) as it:
@@ -96,7 +100,7 @@ class TestOneCall:
         assert 0 <= answer.elapsed_ms < 10_000
 
     def test_every_attempt_is_permitted_and_recorded(self) -> None:
-        """Also those that fail."""
+        """Each attempt, failed ones too, is permitted before and recorded after."""
         ledger = Ledger()
         with wechat(errcode(-1), http("", 502), rows()) as server, client(server.url) as it:
             ask(it, ledger)
@@ -111,7 +115,7 @@ class TestOneCall:
         assert ledger.answers[1].errmsg == "WeChat failed with HTTP 502."
 
     def test_a_journal_that_refuses_ends_the_call(self) -> None:
-        """A limit of one's own, or a stop, holds before each attempt."""
+        """The journal may refuse any attempt, for a limit of our own or a stop, which ends the call."""
 
         class Refusing(Ledger):
             def permit(self) -> None:
@@ -124,7 +128,7 @@ class TestOneCall:
         assert len(server.asked(PATH)) == 1
 
     def test_the_quota_of_an_endpoint_can_be_asked(self) -> None:
-        """Its answer has errcode 0, and it is no statistics call."""
+        """Querying the quota is no statistics call, and its answer has errcode 0."""
         answer = {"errcode": 0, "errmsg": "ok", "quota": {"daily_limit": 1000, "used": 3, "remain": 997}}
         with wechat(errcode(-1), http(answer)) as server, client(server.url) as it:
             assert it.quota("getupstreammsg") == Quota(1000, 3, 997)
@@ -133,7 +137,7 @@ class TestOneCall:
 
     @pytest.mark.parametrize("quota", [{}, {"daily_limit": "a", "used": 1, "remain": 1}, []])
     def test_a_quota_without_numbers_is_unexpected(self, quota: object) -> None:
-        """Never a KeyError."""
+        """An answer without valid numbers raises `UnexpectedAnswer`, never `KeyError`."""
         answer = http({"errcode": 0, "quota": quota})
         with wechat(answer) as server, client(server.url) as it, pytest.raises(UnexpectedAnswer) as caught:
             it.quota("getupstreammsg")
@@ -141,7 +145,10 @@ class TestOneCall:
 
     @pytest.mark.parametrize("answer", [errcode(4711), http("<html>"), http("[]"), http("", 403), http({})])
     def test_only_of_a_statistics_call_it_is_said_that_the_answer_is_kept(self, answer: bytes) -> None:
-        """That of the quota, and of either call for a token, is in no ledger."""
+        """Only a statistics call's error says that the answer is in the ledger.
+
+        The answers of the quota call, of `stable_token` and of a token server aren't stored.
+        """
         with wechat(answer) as server, client(server.url) as it:
             assert "kept in datacube.api_calls" in str(failure(it))
             with pytest.raises(UnexpectedAnswer) as caught:
@@ -156,7 +163,7 @@ class TestOneCall:
         assert [said for said in others if "kept" in said or "api_calls" in said] == []
 
     def test_without_credentials_there_is_a_clear_error_and_no_call(self) -> None:
-        """Also for a client made for a configured account."""
+        """Missing credentials are a `SettingsError` that names the variable, and no call is made."""
         with wechat(rows()) as server, client(server.url, secret=None) as it:
             with pytest.raises(SettingsError, match="WX_DATACUBE_SECRET"):
                 ask(it)
@@ -165,7 +172,7 @@ class TestOneCall:
         assert not server.requests
 
     def test_a_client_can_be_made_for_an_account(self) -> None:
-        """From the settings as they are."""
+        """`Client.of` creates a client from an account's settings."""
         with wechat(rows()) as server, Client.of(Account("shop", APPID, Secret(SECRET)), server.url) as it:
             it.check_credentials()
             ask(it)
@@ -173,11 +180,11 @@ class TestOneCall:
 
 
 class TestRetry:
-    """When it is asked again, and when not."""
+    """Which errors are retried, and how often."""
 
     @pytest.mark.parametrize("code", [code for code, each in BY_ERRCODE.items() if not issubclass(each.kind, RETRIED)])
     def test_what_a_retry_can_not_help_is_not_retried(self, code: int) -> None:
-        """One call, one answer, no wait."""
+        """An error that a retry can't help costs one call and no wait."""
         time = Time()
         with wechat(errcode(code)) as server, client(server.url, time) as it:
             error = failure(it)
@@ -189,7 +196,7 @@ class TestRetry:
         assert time.slept == []
 
     def test_a_busy_wechat_is_asked_four_times(self) -> None:
-        """With growing waits between, then it is over."""
+        """ "System busy" is tried four times in all, with growing waits."""
         time, ledger = Time(), Ledger()
         with wechat(errcode(-1)) as server, client(server.url, time) as it:
             error = failure(it, ledger)
@@ -201,20 +208,20 @@ class TestRetry:
 
     @pytest.mark.parametrize("answer", [http("", 500), http("x", 503), errcode(-1), errcode("-1"), http('{"list":[')])
     def test_what_may_pass_is_asked_again(self, answer: bytes) -> None:
-        """And then all is well."""
+        """An error that may pass is retried, and the call succeeds."""
         with wechat(answer, rows()) as server, client(server.url) as it:
             ask(it)
         assert len(server.asked(PATH)) == 2
 
     def test_too_many_calls_a_minute_wait_for_the_next_minute(self) -> None:
-        """From 12:00:20 that is 40 s and a little."""
+        """After 45011 the client waits until just after the minute: from 12:00:20, 40.5 s."""
         time = Time(NOON + dt.timedelta(seconds=20))
         with wechat(errcode(45011), rows()) as server, client(server.url, time) as it:
             ask(it)
         assert time.slept == [40.5]
 
     def test_too_many_calls_a_minute_are_not_waited_for_for_ever(self) -> None:
-        """Three pauses."""
+        """After three waits for the rate limit the call fails."""
         time = Time()
         with wechat(errcode(45011)) as server, client(server.url, time) as it:
             error = failure(it)
@@ -224,7 +231,7 @@ class TestRetry:
         assert len(server.asked(PATH)) == 4
 
     def test_all_threads_pause_when_one_is_told_to(self) -> None:
-        """The minute's quota is the account's."""
+        """All calls of the account wait for a rate limit that one of them met."""
         time = Time()
         with wechat(errcode(45011), rows()) as server, client(server.url, time) as it:
             it.check_credentials()
@@ -235,19 +242,19 @@ class TestRetry:
         assert time.slept == [50.5]
 
     def test_figures_that_are_not_ready_are_for_later(self) -> None:
-        """61503 is neither an empty answer nor a fault."""
+        """61503 is neither an empty answer nor a fault, but `NotReady`."""
         with wechat(errcode(61503)) as server, client(server.url) as it:
             assert type(failure(it)) is NotReady
 
     def test_a_refused_window_keeps_its_code(self) -> None:
-        """So that it can be split on 61501."""
+        """The error of a refused window has its errcode, so that the caller can split the window on 61501."""
         with wechat(errcode(61501)) as server, client(server.url) as it:
             error = failure(it)
         assert type(error) is RequestRefused
         assert error.errcode == 61501
 
     def test_the_used_up_quota_of_one_endpoint_leaves_the_others(self) -> None:
-        """Only the token call's stops everything."""
+        """The error of a used-up quota names the endpoint; only the token call's stops everything."""
         with wechat(errcode(45009)) as server, client(server.url) as it:
             error = failure(it)
         assert isinstance(error, QuotaExhausted)
@@ -258,7 +265,7 @@ class TestDeadHost:
     """A host that can't be reached ends the run within a minute."""
 
     def test_a_host_that_refuses_is_down_within_a_minute(self) -> None:
-        """Call after call, as a run makes them; afterwards there is no further attempt."""
+        """Calls to a host that refuses connections end in `HostDown` within a minute; no attempt follows."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             url = f"http://127.0.0.1:{free.getsockname()[1]}"
         time = Time()
@@ -274,11 +281,11 @@ class TestDeadHost:
         assert "Check the network" in str(errors[-1])
 
     def test_a_host_that_hangs_is_down_within_a_minute(self) -> None:
-        """Each attempt takes its time-out, here on the clock of the test."""
+        """Calls that time out end in `HostDown` within a minute too; the test's clock simulates their duration."""
         time = Time()
 
         def hang(connection: socket.socket) -> None:
-            time.sleep(10)  # what the attempt would have taken
+            time.sleep(10)  # the attempt's simulated duration
             connection.recv(1)
 
         with StandIn(lambda _: hang) as server, client(server.url, time, bounds=Bounds(read=0.05)) as it:
@@ -288,7 +295,7 @@ class TestDeadHost:
         assert (time() - NOON).total_seconds() < 60
 
     def test_any_answer_of_the_host_ends_the_series(self) -> None:
-        """A host that now and then answers is not down."""
+        """A host that answers now and then is not down."""
         time = Time()
         answers = [errcode(-1), errcode(-1), errcode(-1), rows()] * 20
         with wechat(*answers) as server, client(server.url, time) as it:
@@ -297,7 +304,7 @@ class TestDeadHost:
         assert (time() - NOON).total_seconds() > 60
 
     def test_a_host_that_was_down_long_ago_gets_another_chance(self) -> None:
-        """A client may live longer than an outage."""
+        """Failures that are long apart don't count, as a client may outlive an outage."""
         time = Time()
         with wechat(*[errcode(-1)] * 40, rows()) as server, client(server.url, time) as it:
             while type(failure(it)) is not HostDown:
@@ -310,7 +317,7 @@ class TestDeadHost:
             ask(it)
 
     def test_a_dead_host_leaves_an_attempt_less_time(self) -> None:
-        """The last one must end before the minute does."""
+        """An attempt's timeout shrinks, so that the last one ends within the minute."""
         time = Time()
         watch = CircuitBreaker("WeChat", time.seconds, Limits())
         assert watch.seconds_left() == 58
@@ -320,7 +327,10 @@ class TestDeadHost:
         assert watch.seconds_left() == 19
 
     def test_a_machine_that_was_suspended_says_nothing_of_the_host(self) -> None:
-        """The lid was closed during an attempt: the clock goes on for hours, the attempts go on as they were."""
+        """Suspending the machine during an attempt doesn't count as an outage.
+
+        The wall clock advances by hours, while the clock that measures attempts stands still.
+        """
         time = Time()
 
         def sleep_over(connection: socket.socket) -> None:
@@ -332,7 +342,7 @@ class TestDeadHost:
 
 
 class Account40001:
-    """A WeChat whose tokens can be stolen: `steal()` makes all that were given out invalid."""
+    """A WeChat whose tokens can be stolen: `steal()` invalidates all tokens issued so far."""
 
     def __init__(self, *, ours_again: bool = False) -> None:
         self.lock = threading.Lock()
@@ -341,11 +351,11 @@ class Account40001:
         self.ours_again = ours_again
 
     def steal(self) -> None:
-        """Another program has replaced the token."""
+        """Act as another program that replaces the token."""
         self.stolen = self.given
 
     def __call__(self, request: Request) -> RawAnswer:
-        """Tokens of our own making, valid until stolen."""
+        """Answer with numbered tokens that are valid until stolen."""
         with self.lock:
             if request.path == "/cgi-bin/stable_token":
                 fresh = self.given == self.stolen and (not self.ours_again or self.given == 0)
@@ -356,16 +366,16 @@ class Account40001:
 
 
 class TestTokens:
-    """One token for all threads, and a rejected one answered once."""
+    """One token for all threads, and one reaction to a rejected token."""
 
     def test_one_token_serves_all_threads(self) -> None:
-        """Eight threads that all need one at the same time."""
+        """Eight threads that need a token at the same time fetch one."""
         with StandIn(Account40001()) as server, client(server.url) as it, ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: ask(it), range(40)))
         assert len(server.asked("/cgi-bin/stable_token")) == 1
 
     def test_a_stolen_token_is_replaced_once(self) -> None:
-        """However many threads meet the rejection, WeChat gives out one more token."""
+        """However many threads meet the rejection, the client fetches one new token."""
         account = Account40001()
         barrier = threading.Barrier(8)
         with StandIn(account) as server, client(server.url) as it, ThreadPoolExecutor(8) as pool:
@@ -380,7 +390,7 @@ class TestTokens:
         assert len(server.asked("/cgi-bin/stable_token")) == 2
 
     def test_the_same_token_again_is_replaced_by_force(self) -> None:
-        """WeChat gives out the token that it rejects: one forced call, not a loop."""
+        """If WeChat returns the rejected token again, one forced call follows, not a loop."""
         account = Account40001(ours_again=True)
         with StandIn(account) as server, client(server.url) as it:
             ask(it)
@@ -391,7 +401,10 @@ class TestTokens:
 
     @pytest.mark.parametrize("code", [40001, 40014, 42001])
     def test_a_rejected_token_is_answered_once(self, code: int) -> None:
-        """A fresh token, one more call, the end: the 137 fetches of a popular SDK can't happen."""
+        """A rejected token leads to a new token and one more call; then the call fails.
+
+        A popular SDK has made 137 token fetches in this situation.
+        """
         time, ledger = Time(), Ledger()
         with wechat(errcode(code)) as server, client(server.url, time) as it:
             error = failure(it, ledger)
@@ -402,7 +415,7 @@ class TestTokens:
         assert time.slept == []
 
     def test_many_calls_against_a_thief_cost_few_tokens(self) -> None:
-        """Twenty calls in a row, each rejected: no more than two fetches each, and at most five forced ones."""
+        """Twenty rejected calls make at most two token fetches each, and at most five forced ones in all."""
         time = Time()
         with wechat(errcode(40001)) as server, client(server.url, time) as it:
             for _ in range(20):
@@ -413,14 +426,17 @@ class TestTokens:
         assert len(asked) <= 1 + 20 + 5
 
     def test_forced_tokens_are_thirty_seconds_apart(self) -> None:
-        """WeChat's own limit; it would answer with an error."""
+        """Forced fetches are at least 30 s apart, as WeChat's own limit demands."""
         with wechat(errcode(40001)) as server, client(server.url) as it:
             for _ in range(3):
                 assert type(failure(it)) is TokenRejected
         assert sum(request.json()["force_refresh"] for request in server.asked("/cgi-bin/stable_token")) == 1
 
     def test_a_token_is_renewed_before_its_time_is_over(self) -> None:
-        """`expires_in` counts down and isn't always 7200; without a proper one, a token is used until rejected."""
+        """A token is renewed before it expires; one without a valid `expires_in` is used until rejected.
+
+        `expires_in` counts down, so it isn't always 7200.
+        """
         time = Time()
         tokens = [token("first", expires_in=600), token("second", expires_in="7200"), token("third", expires_in=0)]
 
@@ -441,7 +457,7 @@ class TestTokens:
         [(40001, NeedsPerson), (40013, NeedsPerson), (40125, NeedsPerson), (40164, NeedsPerson), (40243, NeedsPerson)],
     )
     def test_refused_credentials_need_a_person_and_are_asked_once(self, code: int, kind: type[WeChatError]) -> None:
-        """By forty calls in eight threads: WeChat locks accounts that hammer at it."""
+        """Forty calls in eight threads make one token call, as WeChat locks accounts that keep trying."""
         words = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 1-2-3"
         with (
             StandIn(lambda _: errcode(code, words)) as server,
@@ -459,7 +475,7 @@ class TestTokens:
             assert "203.0.113.7" in str(errors[0])
 
     def test_a_refusal_is_asked_about_again_after_a_minute(self) -> None:
-        """Somebody may have acted."""
+        """After a minute refused credentials are tried again, as somebody may have fixed them."""
         time = Time()
         answers = [errcode(40164), token(), rows()]
         with StandIn(lambda _: answers.pop(0)) as server, client(server.url, time) as it:
@@ -469,7 +485,7 @@ class TestTokens:
         assert len(server.requests) == 3
 
     def test_the_used_up_quota_of_tokens_stops_everything(self) -> None:
-        """No call of the account can be made any more."""
+        """The error of a used-up token quota names the token call, as no call of the account is possible."""
         with StandIn(lambda _: errcode(45009)) as server, client(server.url) as it:
             error = failure(it)
         assert isinstance(error, QuotaExhausted)
@@ -477,7 +493,7 @@ class TestTokens:
         assert len(server.requests) == 1
 
     def test_a_busy_token_call_is_asked_again_within_the_same_bounds(self) -> None:
-        """Four times, not four times four."""
+        """A busy token call is tried four times in all, not four times per attempt."""
         ledger = Ledger()
         with StandIn(lambda _: errcode(-1)) as server, client(server.url) as it:
             assert type(failure(it, ledger)) is TryAgain
@@ -487,7 +503,7 @@ class TestTokens:
 
     @pytest.mark.parametrize("value", ["", "a b", "a\r\nHost: evil", "a\x00", "字", "x" * 5000, 5, None, ["a"]])
     def test_what_can_not_be_a_token_is_not_used(self, value: object) -> None:
-        """Nothing gets into a request line that doesn't belong there."""
+        """An invalid token raises `UnexpectedAnswer` and never gets into a request line."""
         with StandIn(lambda _: http({"access_token": value, "expires_in": 7200})) as server, client(server.url) as it:
             assert isinstance(failure(it), UnexpectedAnswer)
         assert not server.asked(PATH)
@@ -497,7 +513,7 @@ class TestTokenServer:
     """A central token server (中控)."""
 
     def test_tokens_come_from_the_server_and_never_from_wechat(self) -> None:
-        """GET, no secret; even where one is set."""
+        """Tokens come from the server by GET, even if an AppSecret is set."""
         with (
             StandIn(lambda _: http({"access_token": TOKEN})) as central,
             wechat(rows()) as server,
@@ -511,7 +527,7 @@ class TestTokenServer:
 
     @pytest.mark.parametrize("given", [["old-token", "new-token"], ["same-token", "same-token"]])
     def test_the_server_is_asked_once_more_after_a_rejection(self, given: list[str]) -> None:
-        """Then the call is made once more, even with the same token: only the server knows better."""
+        """After a rejection the server is asked once more; the call is retried even with the same token."""
         left = list(given)
         with (
             StandIn(lambda _: token(left.pop(0))) as central,
@@ -525,7 +541,7 @@ class TestTokenServer:
 
     @pytest.mark.parametrize("answer", [errcode(40001), errcode(500), http("", 403), http("<html>"), http({})])
     def test_an_error_of_the_server_is_not_taken_for_wechats(self, answer: bytes) -> None:
-        """Its own codes, a status, HTML: look at the server."""
+        """Codes, statuses and HTML of the token server are reported as its own errors."""
         with (
             StandIn(lambda _: answer) as central,
             wechat(rows()) as server,
@@ -539,7 +555,7 @@ class TestTokenServer:
         assert not server.requests
 
     def test_a_dead_token_server_is_not_a_dead_wechat(self) -> None:
-        """The message names the right one."""
+        """If the token server can't be reached, the error names it, not WeChat."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             url = f"http://127.0.0.1:{free.getsockname()[1]}/k3y"
         with wechat(rows()) as server, client(server.url, token_url=url) as it:

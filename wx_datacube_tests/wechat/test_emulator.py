@@ -1,4 +1,8 @@
-"""The client against the emulator: the same behaviour as against WeChat, faults included."""
+"""The client against the emulator, which behaves like WeChat, faults included.
+
+Add a test here when the emulator learns a fault or a rule of WeChat's. Behaviour that needs a server with scripted
+bytes is in `test_client.py` and `test_transport.py`.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -26,21 +30,21 @@ FIRST = dt.date(2026, 6, 1)
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Emulated]:
-    """An emulator for all tests of this module."""
+    """Run one emulator for all tests of this module."""
     with wechat(clock="2026-11-24T13:00") as emulated:
         yield emulated
 
 
 @pytest.fixture
 def emulated(running: Emulated) -> Emulated:
-    """The emulator, as it was when it started."""
+    """Reset the emulator to its initial state."""
     running.control.reset()
     return running
 
 
 @pytest.fixture
 def it(emulated: Emulated) -> Iterator[Client]:
-    """A client of the emulator that doesn't really wait."""
+    """Return a client of the emulator whose waits are simulated."""
     time = Time(dt.datetime(2026, 11, 24, 13))
     bounds = Bounds(read=2, total=2)
     with Client(
@@ -56,7 +60,7 @@ def it(emulated: Emulated) -> Iterator[Client]:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_every_endpoint_answers_over_its_whole_span(endpoint: Endpoint, it: Client) -> None:
-    """As many days as the catalog says, and not one more."""
+    """Each endpoint accepts as many days as the catalog says, and refuses one more."""
     end = FIRST + dt.timedelta(endpoint.max_span_days - 1)
 
     answer = it.fetch(endpoint.name, FIRST, end, Ledger())
@@ -73,7 +77,7 @@ def test_every_endpoint_answers_over_its_whole_span(endpoint: Endpoint, it: Clie
     [("-1", 2), ("502", 2), ("cut", 2), ("drop", 2), ("html", 2), ("45011", 2), ("revoke", 2), ("delay:0.1", 1)],
 )
 def test_what_passes_is_survived(emulated: Emulated, it: Client, fault: str, calls: int) -> None:
-    """One fault, one more call, the answer."""
+    """After one transient fault, one more call gets the answer."""
     emulated.control.script("getupstreammsg", fault)
 
     assert it.fetch("getupstreammsg", FIRST, FIRST, Ledger()).ok
@@ -96,7 +100,7 @@ def test_what_passes_is_survived(emulated: Emulated, it: Client, fault: str, cal
 def test_what_stays_is_given_up(
     emulated: Emulated, it: Client, fault: str, kind: type[WeChatError], calls: int
 ) -> None:
-    """After as many calls as made sense."""
+    """A lasting fault raises its error after the number of attempts that makes sense for it."""
     ledger = Ledger()
     emulated.control.fault("getupstreammsg", fault)
 
@@ -106,7 +110,7 @@ def test_what_stays_is_given_up(
 
 
 def test_a_stolen_token_costs_one_more(emulated: Emulated, it: Client) -> None:
-    """For eight threads."""
+    """When a token is revoked, eight threads together fetch one new token."""
     it.check_credentials()
     emulated.control.revoke_tokens()
 
@@ -119,7 +123,7 @@ def test_a_stolen_token_costs_one_more(emulated: Emulated, it: Client) -> None:
 
 
 def test_the_quota_is_wechats(emulated: Emulated, it: Client) -> None:
-    """Asking for it costs none; beyond it there is no answer."""
+    """Querying the quota uses none; beyond it a call raises `QuotaExhausted`, and other endpoints go on."""
     emulated.control.set_quota(2)
     it.fetch("getupstreammsg", FIRST, FIRST, Ledger())
     assert (it.quota("getupstreammsg").daily_limit, it.quota("getupstreammsg").remain) == (2, 1)
@@ -131,7 +135,7 @@ def test_the_quota_is_wechats(emulated: Emulated, it: Client) -> None:
 
 
 def test_wrong_credentials_need_a_person(emulated: Emulated) -> None:
-    """And it is said which of the two is wrong."""
+    """The error says which of AppID and AppSecret is wrong."""
     for appid, secret, errcode in ((emulated.appid, "0" * 32, 40125), ("wx0000000000000000", emulated.secret, 40013)):
         with Client(api_url=emulated.api_url, appid=appid, secret=secret) as it, pytest.raises(NeedsPerson) as caught:
             it.check_credentials()

@@ -1,4 +1,8 @@
-"""Secrets: token, AppSecret and token URL stay in memory, whatever goes wrong and whoever listens."""
+"""Secrets: no token, AppSecret or token URL gets into exceptions, logs, the ledger or the terminal.
+
+Add an answer to `ANSWERS` here when the client learns to handle one: every answer is tested for leaks, with all
+debug logging on.
+"""
 
 import base64
 import http.client
@@ -58,7 +62,7 @@ ANSWERS: dict[str, RawAnswer] = {
 
 @pytest.fixture
 def loud(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
-    """Debug logging of everything, the HTTP library and its wire included."""
+    """Turn on debug logging of everything, including the HTTP library and its wire."""
     monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
     with caplog.at_level(logging.DEBUG):
         for name in ("urllib3", "urllib3.connectionpool", "requests", "wx_datacube"):
@@ -67,7 +71,7 @@ def loud(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def chain(error: BaseException | None) -> Iterator[str]:
-    """All that an exception and everything that hangs on it can say."""
+    """Yield every text of an exception and of all exceptions attached to it."""
     if error is None:
         return
     yield from (str(error), repr(error), repr(error.args), repr(vars(error)))
@@ -78,7 +82,7 @@ def chain(error: BaseException | None) -> Iterator[str]:
 
 
 def said(it: Client) -> tuple[list[str], Ledger]:
-    """Everything that one call says: its result, or its error with all that hangs on it; and its ledger."""
+    """Return the texts of one call, its result or its error with all that is attached, and its ledger."""
     ledger = Ledger()
     try:
         return [repr(it.fetch("getupstreammsg", DAY, DAY, ledger))], ledger
@@ -90,7 +94,7 @@ def said(it: Client) -> tuple[list[str], Ledger]:
 
 
 def leaks(it: Client, texts: list[str], ledger: Ledger) -> list[str]:
-    """The hidden strings that are to be seen; a body may hold addresses, and the client knows its own."""
+    """Return the secrets that are visible. A body may hold addresses, and the client itself knows its own."""
     bodies = [f"{answer.response} {answer.errmsg}" for answer in ledger.answers]
     everything = [*texts, *bodies, repr(it), repr(vars(it)), repr(vars(it).values())]
     secrets = [hidden for hidden in SECRETS if any(hidden in text for text in everything)]
@@ -101,7 +105,7 @@ def leaks(it: Client, texts: list[str], ledger: Ledger) -> list[str]:
 def test_no_statistics_call_tells_a_secret(
     name: str, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither exceptions nor logs nor the ledger nor the terminal; whatever WeChat, or a gateway, answers."""
+    """A statistics call leaks no secret, whatever WeChat or a gateway answers."""
 
     def answer(request: Request) -> RawAnswer:
         return token() if request.path == "/cgi-bin/stable_token" else ANSWERS[name]
@@ -118,7 +122,7 @@ def test_no_statistics_call_tells_a_secret(
 def test_no_token_call_tells_a_secret(
     name: str, central: bool, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The AppSecret is in its body, or the address itself is the secret."""
+    """A token call leaks no secret, whether it is the AppSecret in its body or the URL itself."""
     with StandIn(lambda _: ANSWERS[name]) as server:
         url = f"{server.url.replace('//', f'//somebody:{KEY}@')}/{KEY}?key={KEY}" if central else None
         with client(server.url, token_url=url, bounds=Bounds(read=1, size=1024 * 1024)) as it:
@@ -135,7 +139,7 @@ def test_no_token_call_tells_a_secret(
 def test_no_failing_connection_tells_a_secret(
     scheme: str, host: str, central: bool, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Refused, not found, not even an address: the library's own words quote the URL, ours don't."""
+    """A failed connection leaks no secret: the HTTP library's messages quote the URL, ours don't."""
     url = f"{scheme}://{host}"
     token_url = f"{scheme}://somebody:{KEY}@{host}/{KEY}?key={KEY}" if central else None
     with client("http://127.0.0.1:9" if central else url, token_url=token_url, limits=Limits(attempts=1)) as it:
@@ -145,7 +149,7 @@ def test_no_failing_connection_tells_a_secret(
 
 
 def test_eight_threads_tell_no_secret(loud: pytest.LogCaptureFixture) -> None:
-    """The silence is kept per thread."""
+    """Logging of the HTTP library is suppressed in each of eight threads."""
 
     def answer(request: Request) -> RawAnswer:
         return token() if request.path == "/cgi-bin/stable_token" else rows()
@@ -156,7 +160,7 @@ def test_eight_threads_tell_no_secret(loud: pytest.LogCaptureFixture) -> None:
 
 
 def test_other_users_of_the_http_library_can_still_log(loud: pytest.LogCaptureFixture) -> None:
-    """We keep our own calls out of its log, not theirs."""
+    """The HTTP library still logs requests that aren't ours."""
     with StandIn(lambda _: rows()) as server, client(server.url):
         requests.get(f"{server.url}/theirs", timeout=5)
     assert "/theirs" in loud.text

@@ -1,4 +1,8 @@
-"""Transport: whatever a server does to us on the wire, an exchange ends in time, within bounds, and in the ledger."""
+"""Transport: whatever a server does on the wire, an exchange ends in bounded time and size, and is recorded.
+
+Servers here are real sockets that send scripted bytes. Add a test when a server can misbehave in another way, or
+when TLS, proxies or redirects change. Bodies are interpreted in `test_answers.py`.
+"""
 
 import base64
 import datetime as dt
@@ -23,7 +27,7 @@ from wx_datacube_tests.wechat_stand_in import DAY, TOKEN, Ledger, RawAnswer, Sta
 
 PATH = "/datacube/getupstreammsg"
 FULL = b'{"list":[{"ref_date":"2026-11-01","msg_user":1}]}'
-# Made for this test, trusted by nobody.
+# Self-signed, made for this test.
 CERTIFICATE = """\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgVyQ6V+wAWvnsqXzr
@@ -48,7 +52,7 @@ QUICK = Bounds(connect=1, read=0.3, total=0.6, size=1024 * 1024)
 
 
 def exchange(answer: RawAnswer, bounds: Bounds = QUICK) -> tuple[Answer, WeChatError | None]:
-    """What one attempt leaves in the ledger, and its error."""
+    """Return what one attempt records in the ledger, and its error."""
     ledger = Ledger()
     with wechat(answer) as server, client(server.url, bounds=bounds, limits=ONCE) as it:
         try:
@@ -60,27 +64,27 @@ def exchange(answer: RawAnswer, bounds: Bounds = QUICK) -> tuple[Answer, WeChatE
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A file with the certificate of a server on this machine, and its key."""
+    """Create a file with the key and certificate of a server on this machine."""
     path = tmp_path / "certificate.pem"
     path.write_text(CERTIFICATE)
     return path
 
 
 def server_side(certificate: Path) -> ssl.SSLContext:
-    """What a server needs to speak TLS."""
+    """Return the TLS context of a server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
 
 
 def head(**fields: object) -> bytes:
-    """The head of an answer with status 200."""
+    """Return the head of a response with status 200."""
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode()
 
 
 def drip(data: bytes, first: bytes = b"", pause: float = 0.05) -> RawAnswer:
-    """Sends `first` at once and the rest byte by byte, each sooner than the read time-out, without an end."""
+    """Send `first` at once and the rest byte by byte, each within the read timeout, without end."""
 
     def send(connection: socket.socket) -> None:
         connection.sendall(first)
@@ -93,7 +97,7 @@ def drip(data: bytes, first: bytes = b"", pause: float = 0.05) -> RawAnswer:
 
 
 class TestTime:
-    """An exchange is bounded in time, however slowly the bytes come."""
+    """An exchange is bounded in time, however slowly bytes arrive."""
 
     @pytest.mark.parametrize(
         "answer",
@@ -109,7 +113,7 @@ class TestTime:
         ids=["body", "body-without-length", "chunks", "chunk-size", "headers", "status-line", "endless-continue"],
     )
     def test_slow_bytes_are_cut_off_by_the_total_time_out(self, answer: RawAnswer) -> None:
-        """Each byte comes in time, but all of them never would."""
+        """The total timeout ends an answer whose bytes each arrive in time, but never end."""
         began = time.monotonic()
         answer, error = exchange(answer)
 
@@ -120,7 +124,7 @@ class TestTime:
 
     @pytest.mark.parametrize("first", [b"", head(Content_Length=100) + b"{"])
     def test_a_silent_server_is_left_after_the_read_time_out(self, first: bytes) -> None:
-        """Before it says anything, and in the middle."""
+        """The read timeout ends a wait before the first byte and between bytes."""
 
         def fall_silent(connection: socket.socket) -> None:
             connection.sendall(first)
@@ -131,7 +135,7 @@ class TestTime:
         assert answer.errmsg == "WeChat was silent for 0.2 s."
 
     def test_the_socket_is_free_again_after_a_cut(self) -> None:
-        """The next call goes through."""
+        """After a timeout the retry succeeds."""
         with (
             wechat(drip(b" ", head(Content_Length=100)), rows()) as server,
             client(server.url, bounds=QUICK) as it,
@@ -140,11 +144,11 @@ class TestTime:
 
 
 class TestSize:
-    """An answer is bounded in size, packed or not."""
+    """An answer is bounded in size, compressed or not."""
 
     @pytest.mark.parametrize("fields", [{"Content_Length": 50_000_000}, {}])
     def test_a_huge_body_is_cut_off_and_its_head_kept(self, fields: dict[str, int]) -> None:
-        """Its length may be announced or not."""
+        """A body above the limit is cut, with or without Content-Length, and its first 64 KiB are kept."""
 
         def send(connection: socket.socket) -> None:
             connection.sendall(head(**fields))
@@ -160,7 +164,7 @@ class TestSize:
 
     @pytest.mark.parametrize("layers", [1, 2])
     def test_a_gzip_bomb_does_not_unfold(self, layers: int) -> None:
-        """200 MB in 200 kB; packed twice it would be smaller still."""
+        """A gzip bomb, 200 MB in 200 kB or compressed twice, uses less than 20 MB of memory."""
         packer = zlib.compressobj(9, zlib.DEFLATED, 31)
         bomb = b"".join(packer.compress(b" " * 1_000_000) for _ in range(200)) + packer.flush()
         if layers == 2:
@@ -179,7 +183,7 @@ class TestSize:
         assert len(answer.response) < 1_000_000
 
     def test_a_body_of_just_the_size_is_taken(self) -> None:
-        """The limit itself is allowed."""
+        """A body of exactly the limit is accepted, one byte more is not."""
         body = FULL + b" " * (1024 * 1024 - len(FULL))
 
         answer, error = exchange(http(body))
@@ -191,10 +195,10 @@ class TestSize:
 
 
 class TestCompression:
-    """Gzip was offered, nothing else."""
+    """Gzip, the only coding that requests accept."""
 
     def test_gzip_is_unpacked(self) -> None:
-        """In one member or several."""
+        """Gzip is decompressed, in one member or several."""
         for packed in (gzip.compress(FULL), gzip.compress(FULL[:9]) + gzip.compress(FULL[9:])):
             answer, error = exchange(http(packed, Content_Encoding="gzip"))
             assert error is None
@@ -203,24 +207,24 @@ class TestCompression:
     @pytest.mark.parametrize(
         "packed",
         [gzip.compress(FULL)[:-9], b"not gzip at all", gzip.compress(FULL) + b"rubbish"],
-        ids=["cut off", "no gzip", "rubbish after it"],  # by themselves they would name the second of their making
+        ids=["cut off", "no gzip", "rubbish after it"],  # default ids would hold the gzip timestamp
     )
     def test_broken_gzip_is_a_broken_body(self, packed: bytes) -> None:
-        """Cut off, or rubbish: worth another attempt."""
+        """Truncated or invalid gzip is retried."""
         answer, error = exchange(http(packed, Content_Encoding="gzip"))
         assert type(error) is TryAgain
         assert answer.http_status is None
 
     @pytest.mark.parametrize("coding", ["br", "zstd", "deflate", "gzip, gzip", "nonsense"])
     def test_a_coding_that_was_not_asked_for_is_unexpected(self, coding: str) -> None:
-        """What can't be read is kept, not guessed at."""
+        """Another content coding is unexpected, and the body is kept as received."""
         answer, error = exchange(http(FULL, Content_Encoding=coding))
         assert type(error) is UnexpectedAnswer
         assert answer.response == FULL.decode()
 
 
 class TestBrokenConnections:
-    """Every way in which a connection can end too early."""
+    """Connections that end too early."""
 
     @pytest.mark.parametrize(
         ("raw", "kept"),
@@ -238,7 +242,7 @@ class TestBrokenConnections:
         ],
     )
     def test_half_an_answer_is_no_answer(self, raw: bytes, kept: str | None) -> None:
-        """Even when what came looks whole; it is kept, and the row can't be taken for a success."""
+        """A partial response is kept, but is never a success, even if its body looks whole."""
         answer, error = exchange(raw)
 
         assert type(error) in (TryAgain, UnexpectedAnswer)
@@ -248,13 +252,13 @@ class TestBrokenConnections:
         assert answer.response == kept or answer.http_status == 200
 
     def test_a_cut_body_without_a_length_is_asked_for_again(self) -> None:
-        """Only its JSON shows that it is cut."""
+        """A cut body without a length is recognized by its invalid JSON, and retried."""
         with wechat(head() + FULL[:-5], rows()) as server, client(server.url) as it:
             it.fetch("getupstreammsg", DAY, DAY, Ledger())
         assert len(server.asked(PATH)) == 2
 
     def test_a_reset_connection_is_a_broken_one(self) -> None:
-        """RST in the middle of the body."""
+        """A reset (RST) in the middle of the body may be retried."""
 
         def reset(connection: socket.socket) -> None:
             connection.sendall(head(Content_Length=100) + b"{")
@@ -265,7 +269,7 @@ class TestBrokenConnections:
         assert answer.http_status is None
 
     def test_a_name_that_does_not_resolve_is_said_so(self) -> None:
-        """`.invalid` never does."""
+        """A host name that doesn't resolve is an error that says so, without the name."""
         with (
             client("https://wechat.invalid", limits=ONCE) as it,
             pytest.raises(TryAgain, match="its name can't be resolved") as caught,
@@ -274,7 +278,7 @@ class TestBrokenConnections:
         assert ".invalid" not in str(caught.value)
 
     def test_no_tls_is_no_connection(self) -> None:
-        """A server that speaks plain text where TLS is due."""
+        """A server that speaks plain text instead of TLS is an error that says so."""
         with wechat(rows()) as server:
             url = server.url.replace("http://", "https://")
             with client(url, limits=ONCE) as it, pytest.raises(TryAgain, match="no TLS connection"):
@@ -282,13 +286,13 @@ class TestBrokenConnections:
 
 
 class TestTls:
-    """TLS is always verified."""
+    """TLS certificates are always verified."""
 
     @pytest.mark.parametrize("bundle", [None, ""])
     def test_a_certificate_that_nobody_trusts_is_refused(
         self, bundle: str | None, certificate: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """No setting of the environment switches that off; WeChat gets neither secret nor token."""
+        """An untrusted certificate is refused, whatever the environment sets, before any request is sent."""
         if bundle is not None:
             monkeypatch.setenv("CURL_CA_BUNDLE", bundle)
             monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
@@ -298,7 +302,7 @@ class TestTls:
             assert not server.requests
 
     def test_a_company_may_trust_its_own(self, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """By the variable that requests knows; then calls go through, and slow ones are cut off as without TLS."""
+        """REQUESTS_CA_BUNDLE adds a trusted certificate; timeouts work with TLS too."""
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
         slow = drip(b" ", head(Content_Length=1000))
         with (
@@ -315,7 +319,7 @@ class TestElsewhere:
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_redirects_are_not_followed(self, status: int) -> None:
-        """Neither with the token nor without, and what they carry isn't unpacked."""
+        """Redirects are not followed, and their bodies are not decompressed."""
         with StandIn(lambda _: rows()) as other:
             bomb = gzip.compress(b" " * 50_000_000)
             answer = http(bomb, status, Location=f"{other.url}/stolen", Content_Encoding="gzip")
@@ -327,14 +331,14 @@ class TestElsewhere:
         assert not other.requests
 
     def test_cookies_are_not_kept(self) -> None:
-        """Nobody can mark us."""
+        """Cookies are not sent back, so servers can't track the client."""
         with wechat(http(FULL, Set_Cookie="a=b; Path=/"), rows()) as server, client(server.url) as it:
             it.fetch("getupstreammsg", DAY, DAY, Ledger())
             it.fetch("getupstreammsg", DAY, DAY, Ledger())
         assert not any("cookie" in request.headers for request in server.requests)
 
     def test_plain_http_does_not_go_through_a_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A proxy of the environment would see the token; nor are credentials of `.netrc` sent."""
+        """Plain http bypasses the environment's proxies, which would see the token."""
         with StandIn(lambda _: rows()) as proxy:
             for name in ("http_proxy", "https_proxy", "all_proxy"):
                 monkeypatch.setenv(name, proxy.url)
@@ -347,7 +351,7 @@ class TestElsewhere:
         assert not proxy.requests
 
     def test_https_goes_through_the_proxy_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As a tunnel, so that the proxy sees no token; one that refuses is named as such."""
+        """https uses the proxy as a tunnel, so it sees no token; a proxy that refuses is named."""
         with StandIn(lambda _: http("", 403)) as proxy:
             monkeypatch.setenv("https_proxy", proxy.url)
             monkeypatch.delenv("no_proxy", raising=False)
@@ -359,7 +363,7 @@ class TestElsewhere:
         assert TOKEN not in proxy.requests[0].target
 
     def test_direct_are_plain_http_and_this_machine(self) -> None:
-        """Everything else is up to the environment."""
+        """Plain http and this machine bypass proxies; other hosts follow the environment."""
         assert is_direct("http://10.0.0.1/")
         assert is_direct("https://localhost/")
         assert is_direct("https://127.0.0.1/")
@@ -367,7 +371,7 @@ class TestElsewhere:
 
 
 def test_credentials_in_a_url_are_sent_as_http_basic() -> None:
-    """As `https://user:pw@host/…` of a token server; any characters, and nothing where there are none."""
+    """Credentials in a token server's URL, of any characters, are sent as HTTP Basic."""
     with StandIn(lambda _: http("{}")) as server:
         transport = Transport("The token server", Bounds(), deadline_session)
         host = server.url.removeprefix("http://")
@@ -383,13 +387,13 @@ def test_credentials_in_a_url_are_sent_as_http_basic() -> None:
 
 @pytest.mark.parametrize("fault", [TypeError, KeyError, AssertionError])
 def test_a_fault_of_ours_is_raised(fault: type[Exception]) -> None:
-    """It says nothing of the host, and asking again can't help."""
+    """A bug of ours is raised as it is, since a retry can't help and the host isn't at fault."""
 
     class Faulty(requests.Session):
-        """A session with a mistake in it."""
+        """A session with a bug."""
 
         def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-            """Fail."""
+            """Raise the error."""
             raise fault("a mistake")
 
     transport = Transport("WeChat", Bounds(), Faulty)
@@ -399,7 +403,7 @@ def test_a_fault_of_ours_is_raised(fault: type[Exception]) -> None:
 
 
 def test_no_thread_is_left_behind() -> None:
-    """After good and bad exchanges."""
+    """No thread is left after good and bad exchanges."""
     before = threading.enumerate()
     for answer in (rows(), b"", drip(b" ", head(Content_Length=100)), http(b"x" * 2_000_000)):
         exchange(answer)
@@ -410,7 +414,7 @@ def test_no_thread_is_left_behind() -> None:
 
 
 def test_the_elapsed_time_is_that_of_the_attempt() -> None:
-    """In milliseconds, by a clock that is never set."""
+    """The elapsed time is in milliseconds, by a monotonic clock."""
 
     def late(connection: socket.socket) -> None:
         time.sleep(0.1)

@@ -1,8 +1,8 @@
-"""Charts: what a report draws, as Vega-Lite made by altair.
+"""Charts: the charts of a report, as Vega-Lite made by altair.
 
-Add a chart here as a function of the words; the data go into the page once, by name, and a chart refers to them. All
-dates are drawn as UTC, since a day of Beijing must not become the day before in a browser elsewhere. The colours are
-those of Okabe and Ito, which colour-blind people can tell apart. See https://altair-viz.github.io.
+Add a chart here as a function of the words. The page contains each data set once, and charts refer to it by name.
+Dates are drawn as UTC, so that a Beijing day doesn't move to the previous day in a browser in another time zone. The
+colours are Okabe and Ito's, which colour-blind people can tell apart. See https://altair-viz.github.io.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,10 +37,11 @@ _WEEK, _MILLISECONDS = 7, 86_400_000
 
 
 def trend(words: Words) -> dict[str, Any]:
-    """Messages and users a day over the time that is brushed, and over as many days before it.
+    """Return the chart of messages and users per day in the selected range, and in the range of equal length before it.
 
-    Data `days`: `d` the date, `m` messages, `u` users, null where nothing is stored; `a` where that is so on both sides
-    of a day, which no line can show. Data `all`: the same with earlier days, of which only the dashed line is.
+    Data `days`: `d` date, `m` messages, `u` users, null if nothing is stored. `a` is 1 on a day between two days
+    without data, because a line can't show a single point. Data `all`: the same with earlier days, which only the
+    dashed line shows.
     """
     brush = alt.selection_interval(name="brush", encodings=["x"])
     days = alt.Chart(alt.NamedData("days")).transform_calculate(t="toDate(datum.d)")
@@ -58,7 +59,7 @@ def trend(words: Words) -> dict[str, Any]:
 
 
 _DATES = {"year": "%Y", "quarter": "%Y-%m", "month": "%Y-%m", "week": "%m-%d", "date": "%m-%d", "hours": " "}
-"""How an axis writes a moment, by what it is the beginning of; within a day nothing begins."""
+"""Axis format of a moment, by the unit that begins there; no unit begins within a day."""
 _BREAK: Literal["break-paths-show-domains"] = "break-paths-show-domains"
 
 
@@ -75,7 +76,7 @@ def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, titl
     here, before = words("this_period"), words("previous_period")
     which = alt.Scale(domain=[here, before], range=[BLUE, ORANGE])
     dashes = alt.Scale(domain=[here, before], range=[[1, 0], [4, 3]])
-    # The days before, moved to the right by the length of the brushed time.
+    # The previous range, shifted right by the length of the selected range.
     length = f"(brush.t ? ceil((brush.t[1] - brush.t[0]) / {_MILLISECONDS}) * {_MILLISECONDS} : 0)"
     moved = alt.Chart(alt.NamedData("all")).transform_calculate(
         t=f"toNumber(toDate(datum.d)) + {length}", which=f"'{before}'"
@@ -102,10 +103,10 @@ def _panel(days: alt.Chart, brush: alt.Parameter, field: str, words: Words, titl
 
 
 def types(words: Words, names: Sequence[str]) -> dict[str, Any]:
-    """Messages by time and type, of which `names` has those of the views, in the order of the bars.
+    """Return the chart of messages over time by type; `names` are the types' names in the views, in the bars' order.
 
-    Data `types`: `d` the date, `e` the day after, `p` 1 where it isn't whole, `k` the type in words, `m` messages,
-    `o` its order.
+    Data `types`: `d` date, `e` end date (exclusive), `p` 1 if the period is incomplete, `k` type as text, `m` messages,
+    `o` position of the type.
     """
     order = [words.type(name) for name in names]
     return _spec(
@@ -116,9 +117,9 @@ def types(words: Words, names: Sequence[str]) -> dict[str, Any]:
 
 
 def senders(words: Words, names: Sequence[str]) -> dict[str, Any]:
-    """Share of the users by how many messages they sent; `names` as for `types`.
+    """Return the chart of the shares of users by how many messages they sent; `names` as for `types`.
 
-    Data `senders`: `d`, `e` and `p` as above, `k` the interval in words, `u` users, `s` share, `o` its order.
+    Data `senders`: `d`, `e` and `p` as for `types`, `k` interval as text, `u` users, `s` share, `o` position.
     """
     order = [words.interval(name) for name in names]
     share = alt.Y("u:Q", title=None, stack="normalize", axis=alt.Axis(format="%", tickCount=5))
@@ -136,7 +137,10 @@ def senders(words: Words, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _stacked(data: str, y: alt.Y, legend: str, order: Sequence[str]) -> Any:
-    """Bars, each as wide as its time, coloured by kind, in that order; what WeChat may add one day is grey."""
+    """Return stacked bars, each as wide as its period and coloured by kind in the given order.
+
+    Kinds beyond the known ones, which WeChat may add, are grey.
+    """
     colours = [*_KINDS, *[GREY] * len(order)][: len(order)]
     return (
         alt.Chart(alt.NamedData(data))
@@ -158,7 +162,10 @@ def _labelled(words: Words, kind: str) -> list[alt.Tooltip]:
 
 
 def hours(words: Words) -> dict[str, Any]:
-    """Messages an hour by weekday. Data `hours`: `w` the weekday in words, `h` the hour, `m` messages on average."""
+    """Return the heat map of messages per hour by weekday.
+
+    Data `hours`: `w` weekday as text, `h` hour, `m` average number of messages.
+    """
     return _spec(
         alt.Chart(alt.NamedData("hours"))
         .mark_rect()
@@ -177,13 +184,13 @@ def hours(words: Words) -> dict[str, Any]:
 
 
 def calendar(words: Words, marks: Iterable[Mark]) -> dict[str, Any]:
-    """A square a day, a row of weeks a year.
+    """Return the coverage calendar: one square per day, one row of weeks per year.
 
-    Data `calendar`: `d` the date, `y` its year, `c` the week's place in the year, `w` the weekday in words, `k` the
-    state in words, `n` the endpoints concerned.
+    Data `calendar`: `d` date, `y` year, `c` position of the week in the year, `w` weekday as text, `k` state as text,
+    `n` the endpoints concerned.
     """
     shown = [mark for mark in Mark if mark in set(marks)]
-    # Weeks in which months begin, near enough in every year to say where one is.
+    # Weeks in which months begin: approximate, but close enough in every year for axis labels.
     begins = {round(month * 30.44 / _WEEK): month + 1 for month in range(12)}
     label = " : ".join(f"datum.value == {week} ? '{month}'" for week, month in begins.items()) + " : ''"
     months = alt.Axis(
@@ -213,7 +220,7 @@ _TITLE = {"titleColor": "#45504b", "titleFontSize": 12, "titleFontWeight": "norm
 
 
 def _spec(chart: Any) -> dict[str, Any]:
-    """Vega-Lite; the page gives it its width, and says in words what it shows."""
+    """Return the chart as Vega-Lite; the page sets its width and describes it in words."""
     spec: dict[str, Any] = (
         chart.configure(font=FONT, aria=False, background="transparent")
         .configure_axis(gridColor="#e6ebe8", domainColor="#b9c3be", tickColor="#b9c3be", **_TEXT, **_TITLE)

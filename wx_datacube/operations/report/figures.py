@@ -1,8 +1,8 @@
-"""Figures: everything that a report shows, read from the published file once.
+"""Figures: everything that a report shows, read once from the published file.
 
-Add a figure here, with what it is when nothing is stored: a label that is `missing` has no value, one that is `empty`
-has zeros, and the two are never taken for each other. Users are distinct users of a period, which can't be added, so
-those of weeks and months come from their own endpoints.
+Add a figure here, and define its value when nothing is stored: a `missing` label has no value (None), an `empty` one
+has zeros; never mix the two. Users are distinct users of a period and can't be summed, so the users of weeks and
+months come from their own endpoints.
 """
 
 import datetime as dt
@@ -15,22 +15,22 @@ from wx_datacube.catalog.periods import gaps, label_of, settled_at
 from wx_datacube.warehouse.coverage import Connection, State, states
 
 DAYS_BEFORE = {Period.DAY: (1, 7, 30), Period.WEEK: (7,), Period.MONTH: (30,)}
-"""What a label is compared with, as in WeChat's own console; 30 days before a month means the month before it."""
+"""What a label is compared with, as in WeChat's own console; for a month, 30 days before means the previous month."""
 _DAY = dt.timedelta(days=1)
 _HEAT_DAYS = 364
-"""The heat map is of the newest 52 weeks: every weekday as often, and habits change over years."""
+"""The heat map covers the newest 52 weeks: each weekday occurs equally often, and habits change over the years."""
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """Distinct users and messages of one label; None where nothing is stored."""
+    """Distinct users and messages of one label; None if nothing is stored."""
 
     users: int | None = None
     messages: int | None = None
 
     @property
     def per_user(self) -> float | None:
-        """Messages a user who sent any, zero where nobody did; None where either is not stored."""
+        """Messages per user who sent any; zero if there are no users, None if either figure is not stored."""
         if self.users is None or self.messages is None:
             return None
         return self.messages / self.users if self.users else 0.0
@@ -38,7 +38,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class KeyFigure:
-    """The newest label of a period that is known, and the values so many days before it."""
+    """The newest label of a period that has data; `before` has earlier values, by the number of days before it."""
 
     period: Period
     label: dt.date
@@ -47,7 +47,7 @@ class KeyFigure:
 
 
 class Mark(StrEnum):
-    """What the coverage calendar shows of a day: the first that applies to one of its endpoints."""
+    """What the coverage calendar shows for a day: the first of these that applies to one of its endpoints."""
 
     MISSING = "missing"
     REJECTED = "rejected"
@@ -59,7 +59,7 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day of the calendar and of the trend; `endpoints` are those that the mark is about, if it is about trouble."""
+    """A day of the calendar and of the trend; `endpoints` cause the mark, none if it is `landed` or `empty`."""
 
     date: dt.date
     value: Value
@@ -69,7 +69,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class EndpointCoverage:
-    """How many labels of an endpoint are there, and the first and last of each gap."""
+    """Counts of an endpoint's labels by state, and the first and last label of each gap."""
 
     endpoint: Endpoint
     due: int
@@ -84,11 +84,11 @@ class EndpointCoverage:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All that a report of one account shows, from `first` to `last`, both included.
+    """Everything that a report of one account shows, from `first` to `last` inclusive.
 
-    `earlier` are the days before `first`, as many as there are in the range, for comparison. `by_type` are (date, type,
-    messages), `senders` (date, interval, users), each by `unit`; `hours` are (ISO weekday, hour, messages on such a day
-    on average) of the days from `hours_first` to `last`.
+    `earlier`: as many days before `first` as the range has, for comparison. `by_type`: (date, type, messages), and
+    `senders`: (date, interval, users), both per `unit`. `hours`: (ISO weekday, hour, average number of messages), over
+    the days from `hours_first` to `last`.
     """
 
     account: str
@@ -109,21 +109,21 @@ class Figures:
 
     @property
     def known(self) -> list[Day]:
-        """The days of which it is known how many messages they had, oldest first."""
+        """The days whose number of messages is known, oldest first."""
         return [day for day in self.days if day.value.messages is not None]
 
     @property
     def silent(self) -> bool:
-        """Whether nobody sent a message on any day that is known."""
+        """Whether no known day has a message."""
         return not any(day.value.messages for day in self.known)
 
 
 def read_figures(
     con: Connection, account: str, start: dt.date, now: dt.datetime, first: dt.date | None, last: dt.date | None
 ) -> Figures:
-    """The figures of an account whose history begins on `start`, by the published file at the moment `now`.
+    """Read the figures of an account whose history begins on `start` from the published file, as of `now`.
 
-    Without `first`, from `start` on; without `last`, to the newest day that is due.
+    `first` defaults to `start`, `last` to the newest day that is due.
     """
     first = max(first or start, HISTORY_START)
     last = min(last or now.date() - _DAY, now.date() - _DAY)
@@ -161,19 +161,19 @@ def read_figures(
 
 
 def _unit(span: dt.timedelta) -> Period:
-    """The period by which a stretch of time is drawn, so that it takes at most some hundred steps."""
+    """Return the period to draw a range by, so that even twelve years have only about 150 steps."""
     if span <= dt.timedelta(days=92):
         return Period.DAY
     return Period.WEEK if span <= dt.timedelta(days=2 * 366) else Period.MONTH
 
 
 def _before(label: dt.date, days: int, period: Period) -> dt.date:
-    """The label so many days before another; months differ in length, so of a month it is the one before it."""
+    """Return the label `days` days before another; for a month, the previous month, since months differ in length."""
     return label_of(label - _DAY, period) if period is Period.MONTH else label - days * _DAY
 
 
 class _Found:
-    """What the file knows of an account; figures of labels by the states of the endpoints that they come from."""
+    """The stored data of an account; the value of a label depends on the states of its endpoints."""
 
     def __init__(
         self, con: Connection, account: str, known: dict[str, dict[dt.date, State]], first: dt.date, last: dt.date
@@ -187,21 +187,21 @@ class _Found:
         self.revised = self._labels("SELECT DISTINCT endpoint, ref_date FROM datacube.revisions WHERE true")
 
     def begins(self, endpoint: str) -> dt.date:
-        """The first label of which anything is known; the first of the range where there is none."""
+        """Return the first label that is not missing; the first day of the range if there is none."""
         return min(
             (label for label, state in self.known[endpoint].items() if state is not State.MISSING), default=self._first
         )
 
     def rows(self, sql: str) -> list:  # type: ignore[type-arg]  # rows of any columns
-        """Rows of a query by `$account`, `$first` and `$last`, in their order."""
+        """Return the ordered rows of a query with the parameters `$account`, `$first` and `$last`."""
         return self._con.execute(f"{sql} ORDER BY ALL", self._range).fetchall()
 
     def within(self, label: dt.date, period: Period = Period.DAY) -> bool:
-        """Whether a label is of a period that lies, at least in part, in the report's range."""
+        """Return whether the period of a label lies, at least in part, in the report's range."""
         return label_of(self._first, period) <= label <= self._last
 
     def _values(self, period: Period) -> dict[dt.date, Value]:
-        """The value of every due label of the period."""
+        """Return the value of every due label of the period."""
         of = {each.family: each.name for each in ENDPOINTS if each.period is period}
         found = self._con.execute(
             f"SELECT date, users, messages FROM totals_{period.adverb} WHERE account = $account",
@@ -226,7 +226,7 @@ class _Found:
         return found
 
     def key_figure(self, period: Period) -> KeyFigure | None:
-        """The newest label of the period that is known; None where there is none in the range."""
+        """Return the key figure of the newest label in the range that has data; None if there is none."""
         values = self.values[period]
         known = [label for label, value in values.items() if self.within(label, period) and value != Value()]
         if not known:
@@ -236,7 +236,7 @@ class _Found:
         return KeyFigure(period, label, values[label], before)
 
     def hours(self, first: dt.date, last: dt.date) -> list[tuple[int, int, float]]:
-        """Messages by ISO weekday and hour, on average over the days of which hours are known."""
+        """Return the average number of messages by ISO weekday and hour, over the days whose hours are known."""
         counted = self.known[_BY_DAY[Family.HOURS]]
         days = {
             weekday: sum(
@@ -261,7 +261,7 @@ class _Found:
         ]
 
     def day(self, date: dt.date, now: dt.datetime) -> Day:
-        """A day of the calendar."""
+        """Return a day of the calendar."""
         value = self.values[Period.DAY].get(date, Value())
         states_of = {name: self.known[name].get(date, State.MISSING) for name in _BY_DAY.values()}
         missing = [name for name, state in states_of.items() if state is State.MISSING]
@@ -275,7 +275,7 @@ class _Found:
         return Day(date, value, Mark.LANDED if State.LANDED in states_of.values() else Mark.EMPTY, [])
 
     def coverage(self, endpoint: Endpoint, now: dt.datetime) -> EndpointCoverage:
-        """What is there of an endpoint in the range; a label not settled yet is no gap."""
+        """Return the coverage of an endpoint in the range; labels that are not settled yet don't count as gaps."""
         due = {
             label: state for label, state in self.known[endpoint.name].items() if self.within(label, endpoint.period)
         }

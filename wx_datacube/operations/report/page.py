@@ -1,7 +1,7 @@
-"""Page: figures, charts and words put together as one HTML file that needs nothing else.
+"""Page: renders figures, charts and words as one self-contained HTML file.
 
-Add a section to `page.html`, and what it shows here. Every text is escaped by Jinja, data go in as JSON, and the page
-may load nothing: its Content-Security-Policy tells the browser so.
+Add a section to `page.html`, and its data here. Jinja escapes every text, and data is embedded as JSON. The page's
+Content-Security-Policy forbids the browser to load anything.
 """
 
 import datetime as dt
@@ -30,7 +30,7 @@ _Numbers = Callable[[Value], float | None]
 
 
 def render(figures: Figures, language: str, database: Path, now: dt.datetime) -> str:
-    """The report as HTML, in that language, made at `now` from the file `database`."""
+    """Return the report as HTML in the given language, made at `now` from the file `database`."""
     words = Words(language)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"number": _number, "average": lambda value: _number(value, ".2f")}
@@ -58,13 +58,13 @@ def render(figures: Figures, language: str, database: Path, now: dt.datetime) ->
 
 @cache
 def _script() -> str:
-    """Vega, Vega-Lite and vega-embed of the version that altair writes for, which vl-convert carries."""
+    """Return Vega, Vega-Lite and vega-embed from vl-convert, in the version that altair writes for."""
     major, minor, *_ = alt.SCHEMA_VERSION.removeprefix("v").split(".")
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=f"{major}.{minor}")
     return bundle.replace("</script", "<\\/script")
 
 
-# --- in words ---------------------------------------------------------------------------------------------------
+# --- texts ------------------------------------------------------------------------------------------------------
 
 
 def _number(value: float | None, form: str = ",") -> str:
@@ -72,7 +72,7 @@ def _number(value: float | None, form: str = ",") -> str:
 
 
 def _notice(figures: Figures, words: Words, now: dt.datetime) -> str:
-    """What a reader must know before any figure; empty where there is nothing."""
+    """Return the warning to show above all figures; empty if there is none."""
     account = figures.account
     if figures.asked_at is None:
         return words("nothing", account=account)
@@ -82,14 +82,14 @@ def _notice(figures: Figures, words: Words, now: dt.datetime) -> str:
         return words("no_messages", first=figures.first, last=figures.last)
     newest = figures.known[-1].date
     days = (now.date() - newest).days
-    # A range that somebody chose ends where it ends.
+    # No warning if the user chose a range that ends here.
     if days > _STALE_DAYS and figures.last > newest:
         return words("stale", newest=newest, days=days, account=account)
     return ""
 
 
 def _absent(figures: Figures, words: Words, drawn: dict[str, Any]) -> dict[str, str]:
-    """For each chart that is not drawn, why."""
+    """Return the reason for each chart that is not drawn."""
     known = len(figures.known)
     silent = known > 0 and figures.silent
     why = words("no_messages", first=figures.first, last=figures.last) if silent else words("not_yet")
@@ -100,7 +100,7 @@ def _absent(figures: Figures, words: Words, drawn: dict[str, Any]) -> dict[str, 
 
 
 def _key(key: KeyFigure, words: Words) -> dict[str, Any]:
-    """A table of a period's three figures with their changes."""
+    """Return a table of a period's three figures with their changes."""
     date = f"{key.label:%Y-%m}" if key.period is Period.MONTH else key.label.isoformat()
     numbers: tuple[tuple[str, _Numbers, str], ...] = (
         ("users", lambda value: value.users, ","),
@@ -127,7 +127,7 @@ def _than(period: Period, days: int, words: Words) -> str:
 
 
 def _change(now: float | None, before: float | None, words: Words) -> str:
-    """By how much of a hundred a figure changed; arrows, not colours, since more is not always better."""
+    """Return the change of a figure in percent; with arrows instead of colours, since more is not always better."""
     if now is None or before is None:
         return words("not_stored")
     if now == before:
@@ -139,7 +139,7 @@ def _change(now: float | None, before: float | None, words: Words) -> str:
 
 
 def _shares(figures: Figures, words: Words) -> list[tuple[str, int, float]]:
-    """Every type, the messages of the range and their share, most first."""
+    """Return every type with its messages in the range and their share, most messages first."""
     sums: dict[str, int] = {}
     for _, name, messages in figures.by_type:
         sums[name] = sums.get(name, 0) + messages
@@ -168,7 +168,7 @@ def _coverage(figures: Figures) -> list[dict[str, Any]]:
 
 
 def _lacking(figures: Figures, words: Words) -> str:
-    """Whether all is there, and what brings in what isn't."""
+    """Return whether data is missing, and the command that fetches it."""
     missing = sum(each.missing for each in figures.coverage)
     unsettled = sum(each.unsettled for each in figures.coverage)
     said = words("whole")
@@ -179,11 +179,11 @@ def _lacking(figures: Figures, words: Words) -> str:
     return f"{said} {words('waiting', unsettled=unsettled)}" if unsettled else said
 
 
-# --- to draw ----------------------------------------------------------------------------------------------------
+# --- charts -----------------------------------------------------------------------------------------------------
 
 
 def _charts(figures: Figures, words: Words) -> dict[str, Any]:
-    """The charts for which there is something to draw."""
+    """Return the charts that have data."""
     drawn: dict[str, Any] = {}
     if len(figures.known) > 1 and not figures.silent:
         drawn["trend"] = charts.trend(words)
@@ -199,13 +199,13 @@ def _charts(figures: Figures, words: Words) -> dict[str, Any]:
 
 
 def _names(rows: Iterable[tuple[dt.date, str, int]], known: Iterable[str]) -> list[str]:
-    """The names that occur: those of the catalog in its order, then what WeChat has added since."""
+    """Return the names that occur: those of the catalog in its order, then any that WeChat has added since."""
     there = {name for _, name, _ in rows}
     return [name for name in known if name in there] + sorted(there - set(known))
 
 
 def _data(figures: Figures, words: Words) -> dict[str, Any]:
-    """What the charts refer to by name; short keys, since twelve years of days have many."""
+    """Return the data sets of the charts; keys are short because twelve years of days repeat them often."""
     types = _names(figures.by_type, MESSAGE_TYPES.values())
     intervals = _names(figures.senders, COUNT_INTERVALS.values())
     partial = _partial(figures)
@@ -216,7 +216,7 @@ def _data(figures: Figures, words: Words) -> dict[str, Any]:
     sent = [place for place in known if figures.days[place].value.messages]
     trend = [(day.date, day.value) for day in figures.days[sent[0] : known[-1] + 1]] if sent else []
     return {
-        # From the first message to the newest day that is known, whatever the range around them may be.
+        # From the first message to the newest known day, even if the range is wider.
         "days": _points(trend),
         "all": _points([*figures.earlier, *trend]) if figures.earlier else [],
         "types": [
@@ -251,12 +251,12 @@ def _points(days: Sequence[tuple[dt.date, Value]]) -> list[dict[str, Any]]:
 
 
 def _stretch(label: dt.date, unit: Period, partial: Collection[dt.date] = ()) -> dict[str, Any]:
-    """From when to when a bar is, and whether it is whole."""
+    """Return the start and the end (exclusive) of a bar, and whether it is incomplete."""
     return {"d": label.isoformat(), "e": due_on(label, unit).isoformat(), "p": int(label in partial)}
 
 
 def _partial(figures: Figures) -> set[dt.date]:
-    """The labels of bars that are added up from days, of which some aren't known or are outside the range."""
+    """Return the labels of bars that are sums over days of which some are unknown or outside the range."""
     known = {day.date for day in figures.known}
     labels = {date for date, *_ in figures.by_type}
     return {
@@ -279,7 +279,7 @@ def _square(day: Day, words: Words) -> dict[str, Any]:
 
 
 def save(figures: Figures, language: str, database: Path, now: dt.datetime, output: Path) -> None:
-    """Write the report to `output` in one step; raises `WarehouseError` where that can't be written."""
+    """Write the report to `output` atomically; raise `WarehouseError` if it can't be written."""
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -292,7 +292,7 @@ def save(figures: Figures, language: str, database: Path, now: dt.datetime, outp
 
 
 def key_figures(figures: Figures) -> dict[str, float]:
-    """The newest figures as numbers, by a name that says what they are; what is not stored is left out."""
+    """Return the newest figures that are stored, by a descriptive name."""
     return {
         f"{name} of the last {key.period.value}": value
         for key in figures.keys

@@ -1,7 +1,7 @@
 """Words: every text of the report, in Chinese and in English.
 
-Add a text here and use it by its key; none stands anywhere else, so that no report is half in one language. `{…}`
-are filled in by whoever uses it. The Chinese names of the figures are those of WeChat's own console.
+Add a text here and use it by its key. Don't write texts anywhere else, or a report mixes languages. The caller fills
+in the `{…}`. The Chinese names of the figures are those of WeChat's own console.
 """
 
 from collections.abc import Mapping
@@ -148,7 +148,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "{missing} labels are missing. Bring them in:"
         " wx-datacube backfill --account {account} --start {first} --end {last}",
     ),
-    # In words, where there is nothing to draw
+    # Shown instead of charts that have no data
     "nothing": (
         "还没有任何数据。先取数：wx-datacube backfill --account {account}",
         "Nothing is stored yet. Bring figures in: wx-datacube backfill --account {account}",
@@ -178,16 +178,16 @@ class Words:
         self._place = LANGUAGES.index(language)
 
     def __call__(self, key: str, **filled: object) -> str:
-        """The text of that key, with its blanks filled in."""
+        """Return the text of a key, with its placeholders filled in."""
         text = _WORDS[key][self._place]
         return text.format(**filled) if filled else text
 
     def type(self, name: str) -> str:
-        """A message type of the views."""
+        """Return the text for a message type of the views."""
         return self._of("type", name)
 
     def interval(self, name: str) -> str:
-        """An interval of the views."""
+        """Return the text for an interval of the views."""
         return self._of("interval", name)
 
     def _of(self, kind: str, name: str) -> str:
