@@ -6,7 +6,7 @@ time: it advances the emulator's clock.
 
 import datetime as dt
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,15 +18,20 @@ from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.plan import RefreshPlan
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.report import LabelReport, Report
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill import Run
 from wx_datacube.warehouse.coverage import Refresh, State, note_refresh, states
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client
+from wx_datacube_tests.answers import day
 
 AFTERNOON = dt.datetime(2026, 11, 24, 15)
 """The current time in most tests: a Tuesday on which everything up to yesterday is settled."""
+MORNING = AFTERNOON.replace(hour=9)
+NINE, NOON = MORNING, MORNING.replace(hour=12)
+YESTERDAY = day(23)
+TALKATIVE = {"silent_share": 0}
 
 
 @dataclass
@@ -168,3 +173,18 @@ def shop(
         account = Account("shop", emulated.appid, Secret(emulated.secret), start=start)
         warehouse = Warehouse(folder / "figures.duckdb", clock=ticking, timeout=10)
         yield Shop(emulated, Ingest(warehouse, account, connect, concurrency, daily_calls, ticking), clients)
+
+
+Start = Callable[..., Shop]
+"""The fixture `start`: starts an emulated account; the arguments are those of `shop`."""
+
+
+def state_of(report: Report) -> dict[int, State]:
+    """Return the states by day of the month."""
+    return {each.label.day: each.coverage.state for each in report.labels}
+
+
+def only(report: Report) -> LabelReport:
+    """Return the only label of a report."""
+    (found,) = report.labels
+    return found
