@@ -31,11 +31,13 @@ _SHORTEST_SECRET = 8
 _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
-_ADVICE_PROXY = "Check WX_DATACUBE_API_URL, and what may answer in WeChat's place (a proxy, a network's log-in page)."
-ADVICE_NOT_IN_LEDGER = (
-    "Run the same again later; if that is answered again, report it with the errcode and rid, where there are any."
+_ADVICE_PROXY = (
+    "Check WX_DATACUBE_API_URL, and whether something answers in WeChat's place (a proxy, a network's log-in page)."
 )
-_TOKEN_SERVER = "See what the token server, whose address is in WX_DATACUBE_TOKEN_URL, says about it in its own log."
+ADVICE_NOT_IN_LEDGER = (
+    "Run the same again later; if the answer is the same, report it with its errcode and rid, if any."
+)
+_TOKEN_SERVER = "See the log of the token server (WX_DATACUBE_TOKEN_URL)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def _parse_object(data: dict[str, Any], answer: Answer, spec: ReplySpec) -> Answ
         error = _wechat_error(errcode, errmsg, spec)
         return replace(answer, errcode=errcode, errmsg=errmsg or error.message, rid=_rid(errmsg), error=error)
     if not isinstance(data.get(spec.field), spec.field_type):
-        return answer.failed(_unexpected(f"sent an object without a proper `{spec.field}`.", spec))
+        return answer.failed(_unexpected(f"sent an object without a valid `{spec.field}`.", spec))
     return replace(answer, data=data)
 
 

@@ -62,4 +62,4 @@ class Received:
         """Return a sentence that says what is wrong with a body that arrived in full; None if nothing is."""
         if self._too_large:
             return f"{who} sent more than {self._limit // MIB} MiB; only the head of it is kept."
-        return f"{who} sent a content coding that was not asked for." if self._coding else None
+        return f"{who} sent a content coding that was not requested." if self._coding else None

@@ -186,6 +186,6 @@ def _quota(data: dict[str, object]) -> Quota:
     whole = [number for number in numbers if isinstance(number, int) and not isinstance(number, bool)]
     if len(whole) < len(numbers):
         raise UnexpectedAnswer(
-            "WeChat sent a quota without proper numbers.", advice=ADVICE_NOT_IN_LEDGER, endpoint=QUOTA_CALL
+            "WeChat sent a quota without valid numbers.", advice=ADVICE_NOT_IN_LEDGER, endpoint=QUOTA_CALL
         )
     return Quota(*whole)

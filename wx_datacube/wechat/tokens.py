@@ -163,7 +163,7 @@ class NoToken:
 def no_credentials(appid: str, secret: str, token_url: str) -> SettingsError:
     """Return the error of an account that can't fetch a token; the arguments are names of variables."""
     return SettingsError(
-        "There are no credentials to ask WeChat with.",
+        "The credentials for WeChat are missing.",
         advice=f"Set {appid} and {secret}, or {token_url}, in .env.",
     )
 

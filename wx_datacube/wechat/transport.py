@@ -137,8 +137,8 @@ _TRANSIT_ERRORS = (requests.RequestException, lib.HTTPError, http.client.HTTPExc
 """What the HTTP library raises for failures in transit. Any other exception is a bug in this package."""
 _FAULT_MESSAGES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((lib.NameResolutionError, socket.gaierror), "can't be reached: its name can't be resolved."),
-    ((lib.ProxyError,), "can't be reached: the proxy of this machine's environment does not let us through."),
-    ((ssl.SSLCertVerificationError,), "shows a TLS certificate that is not to be trusted: is there a proxy between?"),
+    ((lib.ProxyError,), "can't be reached: this machine's proxy (http_proxy, https_proxy) refuses the connection."),
+    ((ssl.SSLCertVerificationError,), "presents an untrusted TLS certificate; a proxy may intercept the connection."),
     ((lib.SSLError, ssl.SSLError), "can't be reached: there is no TLS connection to it."),
     ((ConnectionRefusedError,), "can't be reached: the connection is refused."),
     ((lib.IncompleteRead, http.client.IncompleteRead, EOFError), "was cut off in the middle of its answer."),
@@ -146,8 +146,8 @@ _FAULT_MESSAGES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((lib.NewConnectionError,), "can't be reached: {reason}."),
     ((lib.ConnectTimeoutError,), "can't be reached: no connection within {connect:g} s."),
     ((TimeoutError,), "was silent for {read:g} s."),
-    ((http.client.RemoteDisconnected, ConnectionError), "closed the connection before it had answered."),
-    ((zlib.error,), "sent a body whose compression is broken."),
+    ((http.client.RemoteDisconnected, ConnectionError), "closed the connection without an answer."),
+    ((zlib.error,), "sent a body with broken compression."),
     ((http.client.HTTPException, lib.ProtocolError), "sent something that is not HTTP."),
 )
 

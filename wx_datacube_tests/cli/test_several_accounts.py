@@ -104,7 +104,7 @@ TROUBLES = {
         {},
         {"SHOP_APPID": ""},
         2,
-        "wx-datacube: shop: There are no credentials to ask WeChat with. Set ",
+        "wx-datacube: shop: The credentials for WeChat are missing. Set ",
     ),
     "a wrong setting": ({}, {"SHOP_START": "soon"}, 2, "wx-datacube: shop: WX_DATACUBE_SHOP_START is wrong. It should"),
 }

@@ -66,12 +66,12 @@ def test_all_is_well(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureF
 
 
 def test_its_calls_are_not_wasted(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
-    """Doctor calls each endpoint at most once, for missing figures, and stores the responses."""
+    """Doctor calls each endpoint at most once, for missing figures, and publishes the responses."""
     examined(capsys)
 
     called = [call.endpoint for call in emulated.control.statistics_calls()]
     assert sorted(called) == sorted(endpoint.name for endpoint in ENDPOINTS)
-    with it.warehouse.writing() as con:
+    with it.warehouse.reading() as con:
         landed = con.execute("SELECT count(DISTINCT endpoint) FROM datacube.coverage WHERE state <> 'missing'")
         assert landed.fetchall() == [(len(ENDPOINTS),)]
 

@@ -233,9 +233,9 @@ def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiv
         assert project.run("backfill").returncode == 2
 
     cause, missing = receiver.texts
-    assert "There are no credentials to ask WeChat with." in cause
+    assert "The credentials for WeChat are missing." in cause
     assert "history that nobody is bringing in: getupstreammsg, " in missing
-    assert "why: There are no credentials to ask WeChat with." in missing
+    assert "why: The credentials for WeChat are missing." in missing
 
 
 def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: DagsterEnv, emulated: Emulated) -> None:
