@@ -44,7 +44,7 @@ TIMES = 3
 def ingest(warehouse: Warehouse, emulated: Emulator, name: str) -> Ingest:
     """Return an `Ingest` of the emulated account under another name."""
 
-    def connect(halted: threading.Event) -> Client:
+    def connect(stop_event: threading.Event) -> Client:
         return Client(api_url=emulated.api_url, appid=emulated.appid, secret=emulated.secret)
 
     return Ingest(warehouse, Account(name), connect)  # no AppID: a file allows one name per AppID
@@ -162,8 +162,8 @@ def a_day(warehouse: Warehouse, emulated: Emulator, name: str, place: int) -> Co
     began = now()
     for endpoint in ENDPOINTS:
         label = due_labels(endpoint.period, first, last)[-1 - place]
-        report = it.bring_in(endpoint, [label], run_id="bench")
-        assert not report.undone
+        report = it.fetch_missing(endpoint, [label], run_id="bench")
+        assert not report.unresolved
         with check_context_of_run(it.warehouse, name, first, endpoint) as evidence:
             for check in checks_of(endpoint):
                 run_check(check, evidence, endpoint)
@@ -297,7 +297,7 @@ def main() -> None:
         seed = Warehouse(Path(scratch, "seed", "seed.duckdb"))
         for endpoint in ENDPOINTS:
             labels = due_labels(endpoint.period, HISTORY_START, today)
-            ingest(seed, emulated, names[0]).bring_in(endpoint, labels, run_id="seed")
+            ingest(seed, emulated, names[0]).fetch_missing(endpoint, labels, run_id="seed")
         folders = [Path(scratch, "alone"), Path(scratch, "all")]
         files = []
         for folder, some in zip(folders, (names[:1], names), strict=True):

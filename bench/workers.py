@@ -31,8 +31,8 @@ def work(database: Path, emulated: Emulator, name: str) -> None:
     today = beijing_now().date()
     labels = [today - dt.timedelta(days=back) for back in range(1, DAYS + 1)]
     it = ingest(Warehouse(database), emulated, name)
-    report = it.bring_in(BY_NAME["getupstreammsghour"], labels, run_id=name)
-    assert not report.undone, report.errors
+    report = it.fetch_missing(BY_NAME["getupstreammsghour"], labels, run_id=name)
+    assert not report.unresolved, report.errors
 
 
 def at_once(folder: Path) -> Iterator[str]:

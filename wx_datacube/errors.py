@@ -34,7 +34,7 @@ def one_line(text: str) -> str:
 def describe_bug(error: BaseException) -> str:
     """Return an unforeseen error for a log: its class and traceback, without its text, which may hold secrets."""
     places = "".join(traceback.format_tb(error.__traceback__))
-    return f"A bug in wx_datacube: {type(error).__name__}.\n{places}"
+    return f"Bug in wx_datacube: {type(error).__name__}.\n{places}"
 
 
 class WxDatacubeError(Exception):

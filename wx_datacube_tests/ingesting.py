@@ -6,7 +6,7 @@ time: it advances the emulator's clock.
 
 import datetime as dt
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,16 +16,23 @@ from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.ingest.plan import RefreshPlan
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.service import Ingest, RefreshPlan, Report
+from wx_datacube.ingest.report import LabelReport, Report
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill_protocol import Run
 from wx_datacube.warehouse.coverage import State, states
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.past_calls import Refresh, record_refresh
 from wx_datacube.wechat import Client
+from wx_datacube_tests.answers import day
 
 AFTERNOON = dt.datetime(2026, 11, 24, 15)
 """The current time in most tests: a Tuesday on which everything up to yesterday is settled."""
+MORNING = AFTERNOON.replace(hour=9)
+NINE, NOON = MORNING, MORNING.replace(hour=12)
+YESTERDAY = day(23)
+TALKATIVE = {"silent_share": 0}
 
 
 @dataclass
@@ -84,7 +91,7 @@ class Shop:
         """Return all labels that are due."""
         return due_labels(endpoint.period, self.ingest.account.start, self.now.date())
 
-    def bring_in(
+    def fetch_missing(
         self,
         endpoint: Endpoint,
         labels: Iterable[dt.date] | None = None,
@@ -95,7 +102,7 @@ class Shop:
         """Ingest labels, by default all that are due; with `refresh`, request each of them again."""
         wanted = self.labels(endpoint) if labels is None else list(labels)
         again = RefreshPlan(frozenset(wanted), self.begin_refresh(endpoint)) if refresh is True else refresh or None
-        return self.ingest.bring_in(endpoint, wanted, **{"run_id": "run", "refresh": again, **options})
+        return self.ingest.fetch_missing(endpoint, wanted, **{"run_id": "run", "refresh": again, **options})
 
     def begin_refresh(self, endpoint: Endpoint) -> Refresh:
         """Record the start of a refresh."""
@@ -104,7 +111,7 @@ class Shop:
 
     def bring_everything_in(self) -> list[Report]:
         """Ingest all endpoints, in catalog order: calls for days may make later calls unnecessary."""
-        return [self.bring_in(endpoint) for endpoint in ENDPOINTS]
+        return [self.fetch_missing(endpoint) for endpoint in ENDPOINTS]
 
     def windows(self, endpoint: Endpoint) -> list[tuple[str, str]]:
         """Return the begin and end of every call that the emulator received for the endpoint, oldest first."""
@@ -148,7 +155,7 @@ def shop(
             emulated.account.configure(chosen)
         ticking, clients = emulated.account.clock, []
 
-        def connect(halted: threading.Event) -> Client:
+        def connect(stop_event: threading.Event) -> Client:
             def sleep(seconds: float) -> None:
                 ticking.advance(dt.timedelta(seconds=seconds))
 
@@ -159,7 +166,7 @@ def shop(
                 clock=ticking,
                 sleep=sleep,
                 stopwatch=lambda: ticking().timestamp(),
-                chance=lambda: 0.5,
+                jitter=lambda: 0.5,
             )
             clients.append(client)
             return client
@@ -167,3 +174,18 @@ def shop(
         account = Account("shop", emulated.appid, Secret(emulated.secret), start=start)
         warehouse = Warehouse(folder / "figures.duckdb", clock=ticking, timeout=10)
         yield Shop(emulated, Ingest(warehouse, account, connect, concurrency, daily_calls, ticking), clients)
+
+
+Start = Callable[..., Shop]
+"""The fixture `start`: starts an emulated account; the arguments are those of `shop`."""
+
+
+def state_of(report: Report) -> dict[int, State]:
+    """Return the states by day of the month."""
+    return {each.label.day: each.coverage.state for each in report.labels}
+
+
+def only(report: Report) -> LabelReport:
+    """Return the only label of a report."""
+    (found,) = report.labels
+    return found

@@ -45,7 +45,7 @@ def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 
 def publish(it: Shop, days: int) -> None:
     """Ingest the newest days and publish."""
-    it.bring_in(ENDPOINTS[0], it.labels(ENDPOINTS[0])[-days:])
+    it.fetch_missing(ENDPOINTS[0], it.labels(ENDPOINTS[0])[-days:])
     it.warehouse.publish()
 
 

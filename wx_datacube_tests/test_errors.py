@@ -251,7 +251,7 @@ def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
 
 @pytest.mark.parametrize("told", [False, True])
 def test_what_an_error_was_told_is_kept_in_copies_and_nothing_more(told: bool) -> None:
-    """A copy keeps `passing`, which is False by default."""
+    """A copy keeps `transient`, which is False by default."""
     error = UnexpectedAnswer("Odd.", transient=True) if told else UnexpectedAnswer("Odd.")
 
     assert copy.copy(error).transient is told

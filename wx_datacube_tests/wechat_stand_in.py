@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from wx_datacube.wechat import Attempt, Client
+from wx_datacube.wechat import Answer, Client
 
 NOON = dt.datetime(2026, 11, 24, 12)
 DAY = dt.date(2026, 11, 1)
@@ -50,7 +50,7 @@ class Request:
         return json.loads(self.body)
 
 
-Answer = bytes | Callable[[socket.socket], None]
+RawAnswer = bytes | Callable[[socket.socket], None]
 
 
 def http(body: bytes | str | dict[str, Any], status: int = 200, **headers: str) -> bytes:
@@ -81,7 +81,7 @@ def errcode(number: int | str, errmsg: str = "some words rid: 608a6564-495fb669-
 class StandIn:
     """A local server on a free port: `answer(request)` returns its response; `requests` lists what it received."""
 
-    def __init__(self, answer: Callable[[Request], Answer], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, answer: Callable[[Request], RawAnswer], tls: ssl.SSLContext | None = None) -> None:
         self._answer, self._tls = answer, tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._open: set[socket.socket] = set()
@@ -150,14 +150,14 @@ class StandIn:
         return request
 
 
-def wechat(*answers: Answer, tls: ssl.SSLContext | None = None) -> StandIn:
+def wechat(*answers: RawAnswer, tls: ssl.SSLContext | None = None) -> StandIn:
     """Return a stand-in that issues tokens and responds to the n-th statistics call with the n-th answer.
 
     The last answer is repeated.
     """
     left = list(answers)
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> RawAnswer:
         if request.path == "/cgi-bin/stable_token":
             return token()
         return left.pop(0) if len(left) > 1 else left[0]
@@ -193,16 +193,16 @@ class Time:
 class Ledger:
     """A journal that keeps every attempt."""
 
-    attempts: list[Attempt] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     permitted: int = 0
 
     def permit(self) -> None:
         """Allow the attempt."""
         self.permitted += 1
 
-    def record(self, attempt: Attempt) -> None:
-        """Keep the attempt."""
-        self.attempts.append(attempt)
+    def record(self, answer: Answer) -> None:
+        """Keep the answer."""
+        self.answers.append(answer)
 
 
 def client(url: str, time: Time | None = None, **options: Any) -> Client:
@@ -214,6 +214,6 @@ def client(url: str, time: Time | None = None, **options: Any) -> Client:
         "clock": time,
         "sleep": time.sleep,
         "stopwatch": time.seconds,
-        "chance": lambda: 0.5,
+        "jitter": lambda: 0.5,
     } | options
     return Client(api_url=url, **given)

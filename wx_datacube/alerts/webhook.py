@@ -99,11 +99,11 @@ def post(webhook: Secret, text: str) -> str | None:
         reply = transport.send(url, json.dumps(chat.body(_truncated(chat.escape(text), chat.max_bytes))).encode())
     except Exception as error:  # a bug in this package
         log.error("%s", describe_bug(error))
-        return f"A bug in wx_datacube: {type(error).__name__}."
+        return f"Bug in wx_datacube: {type(error).__name__}."
     finally:
         transport.close()
-    if reply.fault is not None or reply.status is None:
-        return reply.fault or "The webhook did not answer."
+    if reply.problem is not None or reply.status is None:
+        return reply.problem or "The webhook did not answer."
     if not 200 <= reply.status < 300:
         moved = ", which is not followed" if 300 <= reply.status < 400 else ""
         return f"The webhook answered with status {reply.status}{moved}."

@@ -67,11 +67,11 @@ def due_labels(period: Period, start: dt.date, today: dt.date) -> list[dt.date]:
 
 def gaps(missing: Iterable[dt.date], due: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
     """Return the first and last label of every run of consecutive due labels that are missing, oldest first."""
-    lacking = frozenset(missing)
+    missing_set = frozenset(missing)
     found: list[tuple[dt.date, dt.date]] = []
-    follows = False
+    previous_missing = False
     for label in sorted(due):
-        if label in lacking:
-            found[-1:] = [(found[-1][0], label)] if follows else [*found[-1:], (label, label)]
-        follows = label in lacking
+        if label in missing_set:
+            found[-1:] = [(found[-1][0], label)] if previous_missing else [*found[-1:], (label, label)]
+        previous_missing = label in missing_set
     return found

@@ -21,7 +21,8 @@ from wx_datacube.cli.processes import signals_as_interrupt
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, WeChatError, WxDatacubeError
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.service import Ingest, Report
+from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill import Backfill, check_account
 from wx_datacube.operations.backfill_protocol import Run, Scope
@@ -166,7 +167,7 @@ def _unfinished(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, S
     }
     if backfill.scope.refresh:
         for report in backfill.reports:
-            unfinished[report.endpoint] |= {each.label for each in report.undone}
+            unfinished[report.endpoint] |= {each.label for each in report.unresolved}
     return {endpoint: labels for endpoint, labels in unfinished.items() if labels}
 
 

@@ -1,5 +1,6 @@
 """Ingest: fetch missing labels and store their figures, without Dagster.
 
-`windows` plans the fewest calls, `pool` runs them in parallel, `service` decides which labels to request, stores the
-answers and reports the state of each label. Scheduling and printing belong to the layers above.
+`service` is the entry point. `plan` decides which labels to request, `windows` covers them with the fewest calls,
+`fetch` and `pool` make the calls and store the answers, and `report` gives the outcome of each label. Scheduling and
+printing belong to the layers above.
 """

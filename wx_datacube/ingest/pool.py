@@ -1,8 +1,7 @@
 """FetchPool: threads that fetch windows, and the commits of their answers.
 
-`FetchPool.work` controls a running fetch: newest window first, a commit about once a second, a publication every few
-seconds, and when to stop. Add a rule about these here. `ingest.service` decides what to fetch, `wechat` makes the
-calls.
+`FetchPool.run` controls a running fetch: newest window first, a commit about once a second, a publication every few
+seconds, and when to stop. Add a rule about these here. `plan` decides what to fetch, `wechat` makes the calls.
 """
 
 import datetime as dt
@@ -34,7 +33,7 @@ from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import Call, last_call, store_calls
 from wx_datacube.warehouse.locks import ProcessSemaphore
-from wx_datacube.wechat import Attempt, Client
+from wx_datacube.wechat import Answer, Client
 
 COMMIT_SECONDS = 1.0
 """Seconds between commits. A killed process loses at most the answers of this time, and the calls in flight."""
@@ -42,10 +41,10 @@ PUBLISH_SECONDS = 5.0
 """Seconds between publications in a long run. Publishing copies the whole file, so not every commit is published."""
 PUBLISH_SHARE = 10
 """If publishing is slow, the pause before the next publication is this many times as long as the last one took."""
-FAILURES_IN_A_ROW = {TryAgain: 3, UnexpectedAnswer: 10}
+MAX_CONSECUTIVE_FAILURES = {TryAgain: 3, UnexpectedAnswer: 10}
 """Consecutive failed windows after which the fetch stops, by class of error."""
 
-_LATE = dt.timedelta(days=7)
+_LATE_FOR = dt.timedelta(days=7)
 """Until this long after its newest label settles, a window that isn't ready is requested again without that label.
 
 Later, the whole window fails.
@@ -53,7 +52,7 @@ Later, the whole window fails.
 
 log = logging.getLogger("wx_datacube.ingest.pool")
 
-_STOPS_AT_ONCE = (QuotaExhausted, NeedsPerson, HostDown, TokenRejected)
+_FATAL_ERRORS = (QuotaExhausted, NeedsPerson, HostDown, TokenRejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class RunContext:
 
 @dataclass(slots=True)
 class FetchPool:
-    """The fetch of one endpoint. After `work`, `errors` holds failures by label and `calls` the number of attempts.
+    """The fetch of one endpoint. After `run`, `errors` holds failures by label and `calls` the number of attempts.
 
     `budget` is the number of attempts allowed today; None means no limit.
     """
@@ -91,11 +90,11 @@ class FetchPool:
     warehouse: Warehouse
     client: Client
     endpoint: Endpoint
-    stamp: RunContext
+    context: RunContext
     now: dt.datetime
     concurrency: int
     semaphore: ProcessSemaphore
-    halted: threading.Event
+    stop_event: threading.Event
     budget: int | None
     progress: Callable[[Progress], None]
     errors: dict[dt.date, WeChatError] = field(default_factory=dict)
@@ -105,16 +104,16 @@ class FetchPool:
     _stop: WeChatError | None = None
     _failures: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _news: "queue.SimpleQueue[Call | Window | None]" = field(default_factory=queue.SimpleQueue)
+    _events: "queue.SimpleQueue[Call | Window | None]" = field(default_factory=queue.SimpleQueue)
     """Messages from the workers: an attempt, an answered window, or None when a worker ends."""
-    _heard: "list[Call | Window]" = field(default_factory=list)
+    _pending: "list[Call | Window]" = field(default_factory=list)
     """Messages received and not yet committed."""
     _batch: tuple[int, Sequence[Call]] = (0, ())
     """The calls of the last commit that was tried, and the call id of the first."""
     _running: int = 0
     _began: float = field(default_factory=time.monotonic)
 
-    def work(self, windows: Iterable[Window]) -> None:
+    def run(self, windows: Iterable[Window]) -> None:
         """Fetch the windows in the given order; return once each is stored, failed or given up."""
         self._windows.extend(windows)
         threads = min(self.concurrency, len(self._windows))
@@ -134,7 +133,7 @@ class FetchPool:
         due = time.monotonic() + PUBLISH_SECONDS
         try:
             while self._running:
-                self._gather()
+                self._receive_for_interval()
                 self._store()
                 if self._running and (began := time.monotonic()) > due:
                     self.warehouse.publish()
@@ -142,30 +141,30 @@ class FetchPool:
                     due = ended + max(PUBLISH_SECONDS, PUBLISH_SHARE * (ended - began))
         except BaseException:
             # Interrupted, or the file can't be written: wait for the calls in flight and try to commit them.
-            self.halted.set()
+            self.stop_event.set()
             wait(workers)
-            while not self._news.empty():
-                self._hear(0)
+            while not self._events.empty():
+                self._receive(0)
             self._store()
             raise
 
-    def _gather(self) -> None:
+    def _receive_for_interval(self) -> None:
         """Receive messages for one commit interval, or until every worker has ended."""
         deadline = time.monotonic() + COMMIT_SECONDS
         with suppress(queue.Empty):
             while self._running:
-                self._hear(max(0.0, deadline - time.monotonic()))
+                self._receive(max(0.0, deadline - time.monotonic()))
 
-    def _hear(self, seconds: float) -> None:
-        news = self._news.get(timeout=seconds)
-        if news is None:
+    def _receive(self, seconds: float) -> None:
+        event = self._events.get(timeout=seconds)
+        if event is None:
             self._running -= 1
         else:
-            self._heard.append(news)
+            self._pending.append(event)
 
     def _store(self) -> None:
         """Commit the received messages; they are kept for another try until a commit succeeds."""
-        calls = [each for each in self._heard if isinstance(each, Call)]
+        calls = [each for each in self._pending if isinstance(each, Call)]
         if calls:
             with self.warehouse.transaction() as con:
                 # If the last try was interrupted just after its commit, its calls are in the ledger already.
@@ -173,8 +172,8 @@ class FetchPool:
                 self._batch = (last_call(con) + 1, fresh)
                 rows = store_calls(con, fresh)
             self._rows += rows
-        windows = tuple(each for each in self._heard if isinstance(each, Window))
-        self._heard.clear()
+        windows = tuple(each for each in self._pending if isinstance(each, Window))
+        self._pending.clear()
         self.calls += len(calls)
         if calls or windows:
             seconds = time.monotonic() - self._began
@@ -201,13 +200,13 @@ class FetchPool:
             while window := self._next():
                 self._fetch(window)
         finally:
-            self._news.put(None)
+            self._events.put(None)
 
     def _next(self) -> Window | None:
         with self._lock:
             if not self._windows:
                 return None
-            self._look_for_halt()
+            self._check_halted()
             if self._stop is None:
                 return self._windows.popleft()
             for window in self._windows:
@@ -215,13 +214,13 @@ class FetchPool:
             self._windows.clear()
             return None
 
-    def _look_for_halt(self) -> None:
-        if self.halted.is_set():
+    def _check_halted(self) -> None:
+        if self.stop_event.is_set():
             self._stop = self._stop or TryAgain("The run was interrupted.")
 
     def _fetch(self, window: Window) -> None:
         try:
-            with self.semaphore.acquire(self.halted):
+            with self.semaphore.acquire(self.stop_event):
                 self.client.fetch(self.endpoint.name, window.begin, window.end, _Journal(self, window))
         except WeChatError as error:
             with self._lock:
@@ -230,30 +229,30 @@ class FetchPool:
             log.error("%s", describe_bug(error))
             with self._lock:
                 self._stop = self._stop or UnexpectedAnswer(
-                    f"A bug in wx_datacube: {type(error).__name__}.",
-                    advice="What has landed stays; please report it, with the traceback in the log of this run.",
+                    f"Bug in wx_datacube: {type(error).__name__}.",
+                    advice="Stored figures are kept; please report this, with the traceback in the log of this run.",
                 )
                 self._failed(window, self._stop)
         else:
             self._failures = 0
-            self._news.put(window)
+            self._events.put(window)
 
     def _failed(self, window: Window, error: WeChatError) -> None:
         newest = window.end
-        if isinstance(error, NotReady) and self.now < settled_at(newest, self.endpoint.period) + _LATE:
+        if isinstance(error, NotReady) and self.now < settled_at(newest, self.endpoint.period) + _LATE_FOR:
             self.errors[newest] = error
-            self._ask_for_the_rest(window)
+            self._requeue_without_newest(window)
             return
         self.errors.update(dict.fromkeys(window.asked, error))
-        for kind, limit in FAILURES_IN_A_ROW.items():
+        for kind, limit in MAX_CONSECUTIVE_FAILURES.items():
             if isinstance(error, kind):
                 self._failures += 1
                 if self._failures >= limit:
                     self._stop = self._stop or error
-        if isinstance(error, _STOPS_AT_ONCE):
+        if isinstance(error, _FATAL_ERRORS):
             self._stop = self._stop or error
 
-    def _ask_for_the_rest(self, window: Window) -> None:
+    def _requeue_without_newest(self, window: Window) -> None:
         """Request a window again without its newest label.
 
         A label that is not published yet (61503), as late as noon or later, must not block older ones.
@@ -266,49 +265,48 @@ class FetchPool:
     def permit(self) -> None:
         """Raise unless one more attempt is within the budget and the run has not been stopped."""
         with self._lock:
-            self._look_for_halt()
+            self._check_halted()
             if self._stop is not None:
                 raise self._stop
             if self.budget is not None:
                 if self.budget <= 0:
                     raise QuotaExhausted(
-                        "As many calls were made today as WeChat's quota or WX_DATACUBE_DAILY_CALLS allows.",
+                        "Today's limit of calls is reached (WeChat's quota or WX_DATACUBE_DAILY_CALLS).",
                         endpoint=self.endpoint.name,
                     )
                 self.budget -= 1
 
-    def record(self, attempt: Attempt, window: Window) -> None:
-        """Queue an attempt for the next commit."""
-        stamp = self.stamp
-        self._news.put(
+    def record(self, answer: Answer, window: Window) -> None:
+        """Queue the answer of an attempt for the next commit."""
+        self._events.put(
             Call(
-                stamp.run_id,
-                stamp.account,
-                self.endpoint.name,
-                window.begin,
-                window.end,
-                window.asked,
-                stamp.refresh,
-                attempt.requested_at,
-                attempt.elapsed_ms,
-                attempt.http_status,
-                attempt.errcode,
-                attempt.errmsg,
-                attempt.rid,
-                attempt.response,
+                run_id=self.context.run_id,
+                account=self.context.account,
+                endpoint=self.endpoint.name,
+                begin_date=window.begin,
+                end_date=window.end,
+                asked=window.asked,
+                refresh=self.context.refresh,
+                requested_at=answer.requested_at,
+                elapsed_ms=answer.elapsed_ms,
+                http_status=answer.http_status,
+                errcode=answer.errcode,
+                errmsg=answer.errmsg,
+                rid=answer.rid,
+                response=answer.response,
             )
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Journal:
-    """Receives the client's attempts for one window and passes them to the pool."""
+    """Receives the client's answers for one window and passes them to the pool."""
 
-    crew: FetchPool
+    pool: FetchPool
     window: Window
 
     def permit(self) -> None:
-        self.crew.permit()
+        self.pool.permit()
 
-    def record(self, attempt: Attempt) -> None:
-        self.crew.record(attempt, self.window)
+    def record(self, answer: Answer) -> None:
+        self.pool.record(answer, self.window)

@@ -34,27 +34,27 @@ def plan_windows(
     stored: Collection[dt.date] = (),
     *,
     one_label: bool = False,
-    alone: Collection[dt.date] = (),
+    isolated: Collection[dt.date] = (),
 ) -> list[Window]:
     """Return the fewest windows that cover the labels `asked`, newest first.
 
     The plan is greedy from the newest label backwards: each window takes every label within its span, so the number of
     windows is minimal. Each window is then widened backwards over labels in `stored`. That costs no call and brings in
-    figures that WeChat has changed since. With `one_label`, every label gets a window of its own. A label in `alone`
+    figures that WeChat has changed since. With `one_label`, every label gets a window of its own. A label in `isolated`
     always does, and no other window covers it.
     """
     span = dt.timedelta(days=0 if one_label else endpoint.max_span_days - 1)
     left = sorted(set(asked))
-    known, apart = frozenset(stored), sorted(alone)
+    known, barriers = frozenset(stored), sorted(isolated)
     windows = []
     while left:
         end = left[-1]
-        place = bisect_right(apart, end)
-        barrier = apart[place - 1] if place else dt.date.min
+        place = bisect_right(barriers, end)
+        barrier = barriers[place - 1] if place else dt.date.min
         earliest = end if barrier == end else max(end - span, barrier + _DAY)
         taken = tuple(label for label in left[-endpoint.max_span_days :] if label >= earliest)
         del left[-len(taken) :]
-        windows.append(Window(_widened(taken[0], earliest, endpoint, known), end, taken))
+        windows.append(Window(_widen_begin(taken[0], earliest, endpoint, known), end, taken))
     return windows
 
 
@@ -75,7 +75,7 @@ def count_windows(endpoint: Endpoint, gaps: Iterable[tuple[dt.date, dt.date]]) -
     return count
 
 
-def _widened(begin: dt.date, earliest: dt.date, endpoint: Endpoint, stored: frozenset[dt.date]) -> dt.date:
+def _widen_begin(begin: dt.date, earliest: dt.date, endpoint: Endpoint, stored: frozenset[dt.date]) -> dt.date:
     """Return the oldest begin, not before `earliest`, that adds only labels in `stored`."""
     while (before := label_of(begin - _DAY, endpoint.period)) in stored and before >= earliest:
         begin = before

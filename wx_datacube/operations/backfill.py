@@ -12,7 +12,9 @@ from pathlib import Path
 
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.config.settings import Account, Settings
-from wx_datacube.ingest.service import Ingest, RefreshPlan, Report
+from wx_datacube.ingest.plan import RefreshPlan
+from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill_fetch import BackgroundFetch
 from wx_datacube.operations.backfill_protocol import Listener, Run, Runs, Scope, States
@@ -113,7 +115,7 @@ class Backfill:
         if not self.scope.refresh:
             return {}
         if self.scope.labels is not None:
-            return self.ingest.ask_again(states, self.scope.after_call_id)
+            return self.ingest.unrecorded_refresh(states, self.scope.after_call_id)
         return self.ingest.begin_refresh(states, self.scope.start, self.scope.end, self.listener.message)
 
     def _record_run(self, run: Run) -> None:

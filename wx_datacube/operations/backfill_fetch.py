@@ -14,8 +14,10 @@ from uuid import uuid4
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family
 from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
+from wx_datacube.ingest.plan import RefreshPlan
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.service import Ingest, LabelReport, RefreshPlan, Report
+from wx_datacube.ingest.report import LabelReport, Report
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill_protocol import Batch, Listener, Scope
 from wx_datacube.warehouse.coverage import Coverage
@@ -63,7 +65,7 @@ class BackgroundFetch:
             for future in futures:
                 future.result()
         except BaseException:
-            self.ingest.halted.set()
+            self.ingest.stop_event.set()
             raise
         finally:
             pool.shutdown(cancel_futures=True)
@@ -105,7 +107,7 @@ class BackgroundFetch:
                 undone = tuple(LabelReport(Coverage.unknown(label), refused) for label in labels)
                 self.reports.append(Report(endpoint, undone))
                 return
-            report = self.ingest.bring_in(
+            report = self.ingest.fetch_missing(
                 endpoint,
                 labels,
                 run_id=self._run_id,

@@ -6,9 +6,10 @@ the newest stored one. The answer is kept like any other. Dagster's part is in `
 Dagster.
 """
 
+import datetime as dt
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wx_datacube.alerts.alert import TOKEN, Source
 from wx_datacube.alerts.store import Alerts
@@ -16,7 +17,8 @@ from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now, settled_at
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WeChatError, WxDatacubeError
-from wx_datacube.ingest.service import Ingest, Report
+from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
@@ -63,8 +65,7 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             yield Examined(False, "No endpoint was called: its response could not be stored (see above).")
             return
         alerts.resolve(account.name, SettingsError)
-        for endpoint in ENDPOINTS:
-            yield _endpoint(client, settings, account, endpoint, clock)
+        yield from _endpoints(client, settings, account, clock)
 
 
 def sources(settings: Settings) -> str:
@@ -116,11 +117,24 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Exa
         yield Examined(False, f"{settings.project} can't be written: Dagster keeps its history there (.dagster/).")
 
 
-def _endpoint(client: Client, settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Examined:
+def _endpoints(client: Client, settings: Settings, account: Account, clock: Clock) -> Iterator[Examined]:
+    """Examine quota and permission of each endpoint. The answers are published once, after the last call."""
+    try:
+        ingest = Ingest.of(settings, account, clock=clock, limits=Limits(attempts=1, pauses=0))
+        ingest = replace(ingest, publishing=False)
+        for endpoint in ENDPOINTS:
+            yield _endpoint(client, ingest, endpoint, clock())
+        if ingest.warehouse.writer.exists():
+            ingest.warehouse.publish()
+    except WxDatacubeError as error:
+        yield Examined(False, str(error))
+
+
+def _endpoint(client: Client, ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> Examined:
     try:
         quota = client.quota(endpoint.name)
         left = f"{quota.remain:,} of {quota.daily_limit:,} calls are left today"
-        report = _one_call(settings, account, endpoint, clock)
+        report = _one_call(ingest, endpoint, now)
     except WxDatacubeError as failure:
         return Examined(False, str(failure))
     if report is None:
@@ -130,13 +144,13 @@ def _endpoint(client: Client, settings: Settings, account: Account, endpoint: En
     return Examined(quota.remain > 0, f"{endpoint.name} is granted; {left}.")
 
 
-def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: Clock) -> Report | None:
+def _one_call(ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> Report | None:
     """Request the newest settled label that is missing, or else the newest stored one; return None if there is none.
 
     Only an answer shows whether the endpoint is permitted.
     """
-    now = clock()
-    with Warehouse(settings.database, clock=clock).reading_committed() as con:
+    account = ingest.account
+    with ingest.warehouse.reading_committed() as con:
         states = known.states(con, account.name, account.start, now, endpoint)[endpoint.name]
     settled = {label: state for label, state in states.items() if now >= settled_at(label, endpoint.period)}
     missing = [label for label, state in settled.items() if state is State.MISSING]
@@ -144,5 +158,4 @@ def _one_call(settings: Settings, account: Account, endpoint: Endpoint, clock: C
     labels = (missing or stored)[-1:]
     if not labels:
         return None
-    ingest = Ingest.of(settings, account, clock=clock, limits=Limits(attempts=1, pauses=0))
-    return ingest.look(endpoint, labels[0], run_id="doctor")
+    return ingest.fetch_one(endpoint, labels[0], run_id="doctor")

@@ -1,7 +1,7 @@
 """Assets: one factory for all endpoints. An asset is a catalog entry, not code.
 
-Add here what every run of an asset does around `Ingest.bring_in`: its metadata, its events, its outcome. Nothing about
-calls, windows or rows belongs here. See https://docs.dagster.io/guides/build/assets.
+Add here what every run of an asset does around `Ingest.fetch_missing`: its metadata, its events, its outcome. Nothing
+about calls, windows or rows belongs here. See https://docs.dagster.io/guides/build/assets.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.service import LabelReport, Report
+from wx_datacube.ingest.report import LabelReport, Report
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
 from wx_datacube.orchestration.checks import check_results, check_specs, to_evaluation
 from wx_datacube.orchestration.dagster_internals import add_metadata
@@ -126,12 +126,12 @@ class _Materialization:
             rows = {"dagster/row_count": known.rows_stored(evidence.con, self._account, self._endpoint)}
         passed = [str(each.check_name) for each in checks if each.passed]
         Alerts(settings.database).note_passed_checks(self._account, self._endpoint.name, passed)
-        if not report.undone:
+        if not report.unresolved:
             yield from self._complete_events(report, rows, checks)
         else:
             with batched_events(self._context.instance):
                 for done in report.labels:
-                    if done.there:
+                    if done.is_stored:
                         self._context.log_event(self._materialization(done, rows))
             yield from self._incomplete_events(report, checks)
 
@@ -157,7 +157,7 @@ class _Materialization:
             if self._refresh:
                 wanted = {self._endpoint: labels}
                 again = ingest.begin_refresh(wanted, labels[0], labels[-1], self._context.log.info)[self._endpoint]
-            return settings, ingest.bring_in(
+            return settings, ingest.fetch_missing(
                 self._endpoint,
                 labels,
                 run_id=self._run.run_id if self._run else "direct call",
@@ -186,7 +186,7 @@ class _Materialization:
         We retry if a schedule or one of our commands launched the run (it has a `Reason`), and every undone label only
         waits for WeChat to publish it or for tomorrow's quota.
         """
-        if self._reason in list(Reason) and all(isinstance(each.error, _RETRIED_LATER) for each in report.undone):
+        if self._reason in list(Reason) and all(isinstance(each.error, _RETRIED_LATER) for each in report.unresolved):
             self._context.log.info(f"{_summary(report)} {report.errors[0]}")
             yield from checks
             return
@@ -199,8 +199,8 @@ class _Materialization:
             error,
             f"{_summary(report)} {error} {_HOW_TO_CONTINUE}",
             {
-                "there": len(report.labels) - len(report.undone),
-                "not done": len(report.undone),
+                "there": len(report.labels) - len(report.unresolved),
+                "not done": len(report.unresolved),
                 "calls": report.calls,
                 **({"other reasons": " / ".join(others)} if others else {}),
             },
@@ -241,7 +241,7 @@ def _run_of(context: dg.AssetExecutionContext) -> dg.DagsterRun | None:
 
 
 def _summary(report: Report) -> str:
-    there = len(report.labels) - len(report.undone)
+    there = len(report.labels) - len(report.unresolved)
     calls = "1 call" if report.calls == 1 else f"{report.calls:,} calls"
     return f"{there:,} of {_counted(len(report.labels), report.endpoint)} stored, {calls}."
 

@@ -6,8 +6,8 @@ needs; nothing here knows Dagster, the warehouse or the planning of calls. Sourc
 (获取稳定版接口调用凭据) and data interfaces (数据统计接口), and live answers that users published.
 """
 
-from wx_datacube.wechat.answers import Attempt
+from wx_datacube.wechat.answers import Answer
 from wx_datacube.wechat.client import QUOTA_CALL, Client, Journal, Quota
 from wx_datacube.wechat.retry import Limits
 
-__all__ = ["QUOTA_CALL", "Attempt", "Client", "Journal", "Limits", "Quota"]
+__all__ = ["QUOTA_CALL", "Answer", "Client", "Journal", "Limits", "Quota"]

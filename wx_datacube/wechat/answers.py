@@ -1,4 +1,4 @@
-"""Answers: parse the bytes of a reply, and make the ledger row of an attempt.
+"""Answers: parse the response of one attempt.
 
 Add a rule here when WeChat has another form of answer that must be distinguished. Everything is pure: no socket, no
 clock. WeChat reports errors in the body of an HTTP 200, so the status says little; `errors` defines the errcodes.
@@ -9,8 +9,9 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
+from typing import Any, Self
 from urllib.parse import quote, quote_plus
 
 from wx_datacube.errors import (
@@ -22,7 +23,7 @@ from wx_datacube.errors import (
     error_for,
     one_line,
 )
-from wx_datacube.wechat.transport import Reply
+from wx_datacube.wechat.transport import Response
 
 _SHORTEST_SECRET = 8
 """Shorter strings are not redacted: that could destroy figures, and WeChat issues no secret this short."""
@@ -30,183 +31,160 @@ _SHORTEST_SECRET = 8
 _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
-_IN_BETWEEN = "Check WX_DATACUBE_API_URL, and what may answer in WeChat's place (a proxy, a network's log-in page)."
-NOT_KEPT = (
-    "Run the same again later; if that is answered again, report it with the errcode and rid, where there are any."
+_ADVICE_PROXY = (
+    "Check WX_DATACUBE_API_URL, and whether something answers in WeChat's place (a proxy, a network's log-in page)."
 )
-_TOKEN_SERVER = "See what the token server, whose address is in WX_DATACUBE_TOKEN_URL, says about it in its own log."
+ADVICE_NOT_IN_LEDGER = (
+    "Run the same again later; if the answer is the same, report it with its errcode and rid, if any."
+)
+_TOKEN_SERVER = "See the log of the token server (WX_DATACUBE_TOKEN_URL)."
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt of a statistics call: a row of the ledger.
+class ReplySpec:
+    """What a call expects, and how to report it.
 
-    `requested_at` is Beijing time. The attempt succeeded if and only if `http_status` is 200 and both `errcode` and
-    `errmsg` are None; then `response` is a JSON object with an array `list`. Otherwise `errmsg` is WeChat's, or a
-    sentence of ours if WeChat sent none. If `http_status` is None, no complete response arrived, and `response` is the
-    part that did.
-    """
-
-    endpoint: str
-    begin: dt.date
-    end: dt.date
-    requested_at: dt.datetime
-    elapsed_ms: int
-    http_status: int | None = None
-    errcode: int | None = None
-    errmsg: str | None = None
-    rid: str | None = None
-    response: str | None = field(default=None, repr=False)
-
-    @property
-    def ok(self) -> bool:
-        """Whether WeChat answered with the requested data."""
-        return self.http_status == 200 and self.errcode is None and self.errmsg is None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where an answer comes from: its name in messages, what was requested, the field it must hold, and what to redact.
-
-    `kept` says that the answer goes into the ledger, which is so for statistics calls only.
+    `who` is the name of the other side in messages, `endpoint` that of the call. The answer must be an object whose
+    `field` is a `field_type`. `secrets` are redacted. `in_ledger` says that the answer goes into the ledger; only those
+    of statistics calls do.
     """
 
     who: str
     endpoint: str
-    wanted: str
-    kind: type
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    field: str
+    field_type: type
+    secrets: tuple[str, ...] = dataclass_field(default=(), repr=False)
     token_call: bool = False
     own_server: bool = False
-    kept: bool = False
+    in_ledger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A parsed reply: its text without secrets, WeChat's errcode and errmsg, and either `data` or an `error`."""
+class Answer:
+    """The parsed response of one attempt: what the ledger stores of it, and either `data` or an `error`.
 
-    text: str | None = field(repr=False)
-    data: dict[str, Any] | None = field(default=None, repr=False)
+    `requested_at` is Beijing time. `response` is the body as text without secrets. If `http_status` is None, no
+    complete response arrived, and `response` is the part that did. `errmsg` is WeChat's, or the message of `error` if
+    WeChat sent none. It is None only for a success: the status is 200, and `response` is a JSON object with the field.
+    """
+
+    requested_at: dt.datetime
+    elapsed_ms: int = 0
+    http_status: int | None = None
     errcode: int | None = None
     errmsg: str | None = None
     rid: str | None = None
+    response: str | None = dataclass_field(default=None, repr=False)
+    data: dict[str, Any] | None = dataclass_field(default=None, repr=False)
     error: WeChatError | None = None
 
+    @property
+    def ok(self) -> bool:
+        """Whether WeChat answered with the requested data."""
+        return self.error is None
 
-def to_attempt(
-    finding: Finding, reply: Reply, endpoint: str, begin: dt.date, end: dt.date, requested_at: dt.datetime
-) -> Attempt:
-    """Return the ledger row of a reply."""
-    return Attempt(
-        endpoint=endpoint,
-        begin=begin,
-        end=end,
-        requested_at=requested_at,
-        elapsed_ms=reply.elapsed_ms,
-        http_status=reply.status,
-        errcode=finding.errcode,
-        errmsg=finding.errmsg or (finding.error.message if finding.error else None),
-        rid=finding.rid,
-        response=finding.text,
-    )
+    def failed(self, error: WeChatError) -> Self:
+        """Return this answer with an error of ours."""
+        return replace(self, error=error, errmsg=error.message)
 
 
-def parse_reply(reply: Reply, source: Source) -> Finding:
-    """Return what a reply means. Never raises: whatever is wrong is in the finding's `error`."""
-    text = redact(to_text(reply.body), source.secrets) if reply.body or reply.status is not None else None
-    problem = _http_problem(reply, source)
-    if problem:
-        return Finding(text, error=problem)
+def parse_response(response: Response, spec: ReplySpec, requested_at: dt.datetime) -> Answer:
+    """Return what a response means. Never raises: whatever is wrong is in the answer's `error`."""
+    complete = response.status is not None
+    text = redact(to_text(response.body), spec.secrets) if response.body or complete else None
+    answer = Answer(requested_at, response.elapsed_ms, response.status, response=text)
+    if error := _http_error(response, spec):
+        return answer.failed(error)
     try:
-        _require_text(reply.body)
+        _require_text(response.body)
         data = parse(text or "")
-        twice = isinstance(data, dict) and _contradicts_itself(text or "", source.wanted)
+        duplicate = isinstance(data, dict) and _has_duplicate_fields(text or "", spec.field)
     except ValueError:
-        return _garbled(reply, text, source)
+        return _parse_leniently(response.body, answer, spec)
     if not isinstance(data, dict):
-        return Finding(text, error=_unexpected("sent JSON that is not an object.", source))
-    if twice:
-        return Finding(text, error=_unexpected(f"sent two `errcode`s, or two `{source.wanted}`s, in one.", source))
-    return _business(data, text, source)
+        return answer.failed(_unexpected("sent JSON that is not an object.", spec))
+    if duplicate:
+        return answer.failed(_unexpected(f"sent JSON with a duplicate `errcode` or `{spec.field}`.", spec))
+    return _parse_object(data, answer, spec)
 
 
-def _contradicts_itself(text: str, wanted: str) -> bool:
-    """Return whether the object has `errcode` or the wanted field twice.
+def _has_duplicate_fields(text: str, field: str) -> bool:
+    """Return whether the object has `errcode` or the requested field twice.
 
     A search of the text is enough to rule that out for most bodies.
     """
-    if "\\u" not in text and all(text.count(f'"{name}"') < 2 for name in ("errcode", wanted)):
+    if "\\u" not in text and all(text.count(f'"{name}"') < 2 for name in ("errcode", field)):
         return False
     names = [name for name, _ in _load(text, strict=True, pairs=list)]
-    return any(names.count(name) > 1 for name in ("errcode", wanted))
+    return any(names.count(name) > 1 for name in ("errcode", field))
 
 
-def _http_problem(reply: Reply, source: Source) -> WeChatError | None:
-    """Return the error of a reply whose body need not be read, else None."""
-    if reply.status is None:
-        return TryAgain(reply.fault or f"{source.who} did not answer.", endpoint=source.endpoint)
-    if 500 <= reply.status <= 599:
-        return TryAgain(f"{source.who} is out of order (HTTP {reply.status}).", endpoint=source.endpoint)
-    if 300 <= reply.status <= 399:
-        return _unexpected(f"sends us elsewhere (HTTP {reply.status}); redirects are not followed.", source)
-    if reply.status != 200:
-        return _unexpected(f"answered HTTP {reply.status} where 200 is due.", source)
-    return UnexpectedAnswer(reply.fault, advice=_advice(source), endpoint=source.endpoint) if reply.fault else None
+def _http_error(response: Response, spec: ReplySpec) -> WeChatError | None:
+    """Return the error of a response whose body need not be read, else None."""
+    status, problem = response.status, response.problem
+    if status is None:
+        return TryAgain(problem or f"{spec.who} did not answer.", endpoint=spec.endpoint)
+    if 500 <= status <= 599:
+        return TryAgain(f"{spec.who} failed with HTTP {status}.", endpoint=spec.endpoint)
+    if 300 <= status <= 399:
+        return _unexpected(f"answered with a redirect (HTTP {status}), which is not followed.", spec)
+    if status != 200:
+        return _unexpected(f"answered HTTP {status}; expected 200.", spec)
+    return UnexpectedAnswer(problem, advice=_advice(spec), endpoint=spec.endpoint) if problem else None
 
 
-def _garbled(reply: Reply, text: str | None, source: Source) -> Finding:
-    """Return the finding of a body that is not valid JSON; an errcode among garbled characters still counts."""
+def _parse_leniently(body: bytes, answer: Answer, spec: ReplySpec) -> Answer:
+    """Return the answer for a body that is not valid JSON; an errcode among garbled characters still counts."""
     try:
-        lenient = _load(reply.body.decode("utf-8-sig", "replace"), strict=False)
+        lenient = _load(body.decode("utf-8-sig", "replace"), strict=False)
     except ValueError:
         lenient = None
     if isinstance(lenient, dict):
-        finding = _business(lenient, text, source)
-        if finding.errcode is not None:
-            return finding
-    return Finding(text, error=_unexpected("sent something that is not JSON.", source, transient=True))
+        parsed = _parse_object(lenient, answer, spec)
+        if parsed.errcode is not None:
+            return parsed
+    return answer.failed(_unexpected("sent something that is not JSON.", spec, transient=True))
 
 
-def _business(data: dict[str, Any], text: str | None, source: Source) -> Finding:
-    """Return the finding of a JSON object: WeChat's error, or the requested data."""
+def _parse_object(data: dict[str, Any], answer: Answer, spec: ReplySpec) -> Answer:
+    """Return the answer with the content of a JSON object: WeChat's error, or the requested data."""
     try:
         errcode = _errcode(data.get("errcode"))
     except ValueError:
-        return Finding(text, error=_unexpected("sent an errcode that is not a number.", source))
+        return answer.failed(_unexpected("sent an errcode that is not a number.", spec))
     if errcode is not None:
-        errmsg = _errmsg(data.get("errmsg"), source)
-        return Finding(text, None, errcode, errmsg, _rid(errmsg), _wechat_error(errcode, errmsg, source))
-    if not isinstance(data.get(source.wanted), source.kind):
-        return Finding(text, error=_unexpected(f"sent an object without a proper `{source.wanted}`.", source))
-    return Finding(text, data)
+        errmsg = _errmsg(data.get("errmsg"), spec)
+        error = _wechat_error(errcode, errmsg, spec)
+        return replace(answer, errcode=errcode, errmsg=errmsg or error.message, rid=_rid(errmsg), error=error)
+    if not isinstance(data.get(spec.field), spec.field_type):
+        return answer.failed(_unexpected(f"sent an object without a valid `{spec.field}`.", spec))
+    return replace(answer, data=data)
 
 
-def _wechat_error(errcode: int, errmsg: str, source: Source) -> WeChatError:
-    rid, at_wechat = _rid(errmsg), source.token_call and not source.own_server
-    error = error_for(errcode, errmsg, rid=rid, endpoint=source.endpoint, token_call=at_wechat)
-    if source.own_server and not isinstance(error, TryAgain) and errcode != 40164:
-        words = f"{source.who} answered with errcode {errcode} instead of a token."
-        return NeedsPerson(words, advice=_TOKEN_SERVER, errcode=errcode, rid=rid, endpoint=source.endpoint)
-    if errcode not in BY_ERRCODE and not source.kept:
-        error.advice = NOT_KEPT
-    if errcode not in BY_ERRCODE and not source.token_call:
+def _wechat_error(errcode: int, errmsg: str, spec: ReplySpec) -> WeChatError:
+    rid, at_wechat = _rid(errmsg), spec.token_call and not spec.own_server
+    error = error_for(errcode, errmsg, rid=rid, endpoint=spec.endpoint, token_call=at_wechat)
+    if spec.own_server and not isinstance(error, TryAgain) and errcode != 40164:
+        message = f"{spec.who} answered with errcode {errcode} instead of a token."
+        return NeedsPerson(message, advice=_TOKEN_SERVER, errcode=errcode, rid=rid, endpoint=spec.endpoint)
+    if errcode not in BY_ERRCODE and not spec.in_ledger:
+        error.advice = ADVICE_NOT_IN_LEDGER
+    if errcode not in BY_ERRCODE and not spec.token_call:
         error.message += " " + re.sub(r"https?:\S+", "", errmsg)[:200]
     return error
 
 
-def _unexpected(what: str, source: Source, *, transient: bool = False) -> UnexpectedAnswer:
-    return UnexpectedAnswer(
-        f"{source.who} {what}", advice=_advice(source), endpoint=source.endpoint, transient=transient
-    )
+def _unexpected(what: str, spec: ReplySpec, *, transient: bool = False) -> UnexpectedAnswer:
+    return UnexpectedAnswer(f"{spec.who} {what}", advice=_advice(spec), endpoint=spec.endpoint, transient=transient)
 
 
-def _advice(source: Source) -> str | None:
+def _advice(spec: ReplySpec) -> str | None:
     """Return what to do about an unexpected answer; None for the class's own advice, which is about the ledger."""
-    if source.own_server:
+    if spec.own_server:
         return _TOKEN_SERVER
-    if source.token_call:
-        return _IN_BETWEEN
-    return None if source.kept else NOT_KEPT
+    if spec.token_call:
+        return _ADVICE_PROXY
+    return None if spec.in_ledger else ADVICE_NOT_IN_LEDGER
 
 
 def to_text(body: bytes) -> str:
@@ -270,9 +248,9 @@ def _errcode(value: object) -> int | None:
     return value
 
 
-def _errmsg(value: object, source: Source) -> str:
+def _errmsg(value: object, spec: ReplySpec) -> str:
     """Return WeChat's errmsg as one line of at most 1000 characters that DuckDB accepts; empty if there is none."""
-    text = redact(value, source.secrets) if isinstance(value, str) else ""
+    text = redact(value, spec.secrets) if isinstance(value, str) else ""
     return one_line(text[:5000]).encode("utf-8", "backslashreplace").decode()[:1000]
 
 

@@ -58,8 +58,8 @@ class Received:
         """Return the body, or only its head if it is too large."""
         return bytes(self._body[:HEAD_BYTES] if self._too_large else self._body)
 
-    def fault(self, who: str) -> str | None:
+    def problem(self, who: str) -> str | None:
         """Return a sentence that says what is wrong with a body that arrived in full; None if nothing is."""
         if self._too_large:
             return f"{who} sent more than {self._limit // MIB} MiB; only the head of it is kept."
-        return f"{who} sent a content coding that was not asked for." if self._coding else None
+        return f"{who} sent a content coding that was not requested." if self._coding else None

@@ -1,7 +1,8 @@
 """Client: statistics and quota of one account, shared by threads.
 
 Add a method here for another call of the API. How bytes are sent, what they mean and when to retry belong to the other
-modules. A statistics call returns `{"list": […]}`. Every attempt is recorded in a journal, which `ingest` stores.
+modules. A statistics call returns `{"list": […]}`. The answer of every attempt
+is recorded in a journal, which `ingest` stores.
 """
 
 import datetime as dt
@@ -20,11 +21,11 @@ import requests
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import API_URL, Account, Secret
 from wx_datacube.errors import UnexpectedAnswer, WeChatError
-from wx_datacube.wechat.answers import NOT_KEPT, Attempt, Finding, Source, parse_reply, to_attempt
+from wx_datacube.wechat.answers import ADVICE_NOT_IN_LEDGER, Answer, ReplySpec, parse_response
 from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.retry import Limits, Retry
 from wx_datacube.wechat.tokens import Fetcher, NoToken, StableToken, Tokens, TokenServer, no_credentials
-from wx_datacube.wechat.transport import Bounds, Reply, Transport
+from wx_datacube.wechat.transport import Bounds, Transport
 
 QUOTA_CALL = "quota/get"
 """The endpoint name in errors of `Client.quota`."""
@@ -39,8 +40,8 @@ class Journal(Protocol):
         """Called right before every attempt; raises if it must not be made, for example `QuotaExhausted`."""
         ...
 
-    def record(self, attempt: Attempt) -> None:
-        """Called after every permitted attempt, whatever its outcome."""
+    def record(self, answer: Answer) -> None:
+        """Called with the answer of every permitted attempt, whatever its outcome."""
         ...
 
 
@@ -57,7 +58,7 @@ class Client:
     """The API for one account.
 
     `bounds` limits one attempt: seconds to connect, between two bytes, and in total. `sleep` may return early, as
-    `Event.wait` does. The journal's `permit` runs before each attempt and raises to stop the call.
+    `Event.wait` does. `name_variables` replaces the names of variables in an error's advice by the account's own.
     """
 
     def __init__(
@@ -69,26 +70,26 @@ class Client:
         token_url: Secret | str | None = None,
         clock: Clock = beijing_now,
         sleep: Callable[[float], object] = time.sleep,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
         session_factory: Callable[[], requests.Session] = deadline_session,
         bounds: Bounds = Bounds(),  # noqa: B008 - frozen
         limits: Limits = Limits(),  # noqa: B008 - frozen
         stopwatch: Callable[[], float] = time.monotonic,
-        own: Callable[[str], str] = str,
+        name_variables: Callable[[str], str] = str,
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._clock = clock
-        self._own = own
+        self._name_variables = name_variables
         self._secrets = tuple(_hidden(each) for each in (secret, token_url) if each)
-        waits: dict[str, Any] = {"sleep": sleep, "chance": chance, "limits": limits, "stopwatch": stopwatch}
+        waits: dict[str, Any] = {"sleep": sleep, "jitter": jitter, "limits": limits, "stopwatch": stopwatch}
         self._retry = Retry("WeChat", clock=clock, **waits)
         self._transport = Transport("WeChat", bounds, session_factory)
-        self._others: list[Transport] = []
+        self._token_transports: list[Transport] = []
         fetcher: Fetcher = NoToken()
         if token_url:
             retry = Retry("the token server", clock=clock, **waits)
-            self._others = [Transport("The token server", bounds, session_factory)]
-            fetcher = TokenServer(_hidden(token_url), self._others[0], retry, clock)
+            self._token_transports = [Transport("The token server", bounds, session_factory)]
+            fetcher = TokenServer(_hidden(token_url), self._token_transports[0], retry, clock)
         elif appid and secret:
             fetcher = StableToken(self._api_url, appid, _hidden(secret), self._transport, self._retry, clock)
         self._tokens = Tokens(fetcher, clock)
@@ -101,7 +102,7 @@ class Client:
         """
         if not account.checked().can_call:
             raise no_credentials(account.variable("APPID"), account.variable("SECRET"), account.variable("TOKEN_URL"))
-        options = {"own": account.with_own_variables, **options}
+        options = {"name_variables": account.with_own_variables, **options}
         return cls(api_url=api_url, appid=account.appid, secret=account.secret, token_url=account.token_url, **options)
 
     def __repr__(self) -> str:
@@ -113,25 +114,23 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def fetch(self, endpoint: str, begin: dt.date, end: dt.date, journal: Journal) -> Attempt:
-        """Request a statistics endpoint for the days `begin` to `end`, both included; return the successful attempt.
+    def fetch(self, endpoint: str, begin: dt.date, end: dt.date, journal: Journal) -> Answer:
+        """Request a statistics endpoint for the days `begin` to `end`, both included; return the answer with the data.
 
-        Raises `WeChatError` if none succeeds, `SettingsError` without credentials, and whatever the journal raises.
+        Raises `WeChatError` if no attempt succeeds, `SettingsError` without credentials, and what the journal raises.
         """
         body = json.dumps({"begin_date": begin.isoformat(), "end_date": end.isoformat()}).encode()
 
-        def once(token: str) -> Attempt:
-            asked = self._clock()
-            finding, reply = self._call(endpoint, f"/datacube/{endpoint}", body, token, "list", list)
-            attempt = to_attempt(finding, reply, endpoint, begin, end, asked)
-            log.debug("%s %s..%s: HTTP %s, %s ms", endpoint, begin, end, reply.status, reply.elapsed_ms)
-            journal.record(attempt)
-            if finding.error:
-                raise finding.error
-            return attempt
+        def attempt(token: str) -> Answer:
+            answer = self._call(endpoint, f"/datacube/{endpoint}", body, token, "list", list)
+            log.debug("%s %s..%s: HTTP %s, %s ms", endpoint, begin, end, answer.http_status, answer.elapsed_ms)
+            journal.record(answer)
+            if answer.error:
+                raise answer.error
+            return answer
 
-        with self._named():
-            return self._retry.run(once, tokens=self._tokens, permit=journal.permit)
+        with self._with_own_variables():
+            return self._retry.run(attempt, tokens=self._tokens, permit=journal.permit)
 
     def quota(self, endpoint: str) -> Quota:
         """Return the day's quota of a statistics endpoint.
@@ -140,41 +139,42 @@ class Client:
         """
         body = json.dumps({"cgi_path": f"/datacube/{endpoint}"}).encode()
 
-        def once(token: str) -> Quota:
-            finding, _ = self._call(QUOTA_CALL, "/cgi-bin/openapi/quota/get", body, token, "quota", dict)
-            if finding.error:
-                raise finding.error
-            return _quota((finding.data or {})["quota"])
+        def attempt(token: str) -> Quota:
+            answer = self._call(QUOTA_CALL, "/cgi-bin/openapi/quota/get", body, token, "quota", dict)
+            if answer.error:
+                raise answer.error
+            return _quota((answer.data or {})["quota"])
 
-        with self._named():
-            return self._retry.run(once, tokens=self._tokens)
+        with self._with_own_variables():
+            return self._retry.run(attempt, tokens=self._tokens)
 
     def check_credentials(self) -> None:
         """Fetch a token and make no other call. Raises `WeChatError` or `SettingsError`."""
-        with self._named():
+        with self._with_own_variables():
             self._tokens.current()
 
     def close(self) -> None:
         """Close all connections."""
-        for transport in (self._transport, *self._others):
+        for transport in (self._transport, *self._token_transports):
             transport.close()
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def _with_own_variables(self) -> Iterator[None]:
         """Make the advice of an error name the account's own variables: each of several accounts has its own."""
         try:
             yield
         except WeChatError as error:
-            error.advice = self._own(error.advice)
+            error.advice = self._name_variables(error.advice)
             raise
 
-    def _call(self, name: str, path: str, body: bytes, token: str, wanted: str, kind: type) -> tuple[Finding, Reply]:
+    def _call(self, name: str, path: str, body: bytes, token: str, field: str, field_type: type) -> Answer:
         """Make one attempt of a call with a token. The token is sent to the API's host only."""
         url = f"{self._api_url}{path}?access_token={quote(token, safe='')}"
-        reply = self._transport.send(url, body, seconds=self._retry.host.seconds_left())
+        asked = self._clock()
+        response = self._transport.send(url, body, seconds=self._retry.host.seconds_left())
         secrets = (token, *(each.reveal() for each in self._secrets))
-        source = Source("WeChat", name, wanted, kind, secrets, kept=name != QUOTA_CALL)
-        return parse_reply(reply, source), reply
+        spec = ReplySpec("WeChat", name, field, field_type, secrets, in_ledger=name != QUOTA_CALL)
+        return parse_response(response, spec, asked)
 
 
 def _hidden(value: Secret | str) -> Secret:
@@ -185,5 +185,7 @@ def _quota(data: dict[str, object]) -> Quota:
     numbers = [data.get(name) for name in ("daily_limit", "used", "remain")]
     whole = [number for number in numbers if isinstance(number, int) and not isinstance(number, bool)]
     if len(whole) < len(numbers):
-        raise UnexpectedAnswer("WeChat sent a quota without proper numbers.", advice=NOT_KEPT, endpoint=QUOTA_CALL)
+        raise UnexpectedAnswer(
+            "WeChat sent a quota without valid numbers.", advice=ADVICE_NOT_IN_LEDGER, endpoint=QUOTA_CALL
+        )
     return Quota(*whole)

@@ -24,34 +24,34 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 POOL_SIZE = 64
 
 
-class Guard:
+class Deadline:
     """The total timeout of one exchange: when it expires, the socket is shut down while the exchange waits for it.
 
-    While a guard is active in a thread, the HTTP library logs nothing there.
+    While a deadline is active in a thread, the HTTP library logs nothing there.
     """
 
     def __init__(self, seconds: float) -> None:
         self.expired = False
-        self._deadline = time.monotonic() + seconds
+        self._ends_at = time.monotonic() + seconds
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
 
     def __enter__(self) -> Self:
-        self._before = _GUARD.set(self)
+        self._before = _DEADLINE.set(self)
         _WATCHDOG.add(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         _WATCHDOG.remove(self)
-        _GUARD.reset(self._before)
+        _DEADLINE.reset(self._before)
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Shut the exchange down if its time is over."""
-        if now >= self._deadline and not self.expired:
-            self._cut()
+        if now >= self._ends_at and not self.expired:
+            self._shut_down()
 
-    def watch(self, connection: HTTPConnection) -> None:
-        """Take charge of a connection; raise TimeoutError if the time is already over.
+    def attach(self, connection: HTTPConnection) -> None:
+        """Attach a connection to this deadline; raise TimeoutError if the time is already over.
 
         The socket is remembered because the library drops it once the head of the response is read.
         """
@@ -60,7 +60,7 @@ class Guard:
         self._connection = connection
         self._socket = connection.sock or self._socket
 
-    def _cut(self) -> None:
+    def _shut_down(self) -> None:
         self.expired = True
         for sock in (self._socket, self._connection and self._connection.sock):
             with suppress(OSError, ValueError, AttributeError, TypeError):
@@ -74,78 +74,78 @@ class _Watchdog:
     INTERVAL = 0.1
 
     def __init__(self) -> None:
-        self._guards: set[Guard] = set()
+        self._deadlines: set[Deadline] = set()
         self._busy = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def add(self, guard: Guard) -> None:
+    def add(self, deadline: Deadline) -> None:
         with self._busy:
-            self._guards.add(guard)
+            self._deadlines.add(deadline)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="wx_datacube watchdog", daemon=True)
                 self._thread.start()
-            elif len(self._guards) == 1:
+            elif len(self._deadlines) == 1:
                 self._busy.notify()
 
-    def remove(self, guard: Guard) -> None:
+    def remove(self, deadline: Deadline) -> None:
         with self._busy:
-            self._guards.discard(guard)
+            self._deadlines.discard(deadline)
 
     def _watch(self) -> None:
         while True:
             with self._busy:
-                while not self._guards:
+                while not self._deadlines:
                     self._busy.wait()
-                guards = list(self._guards)
+                deadlines = list(self._deadlines)
             now = time.monotonic()
-            for guard in guards:
-                guard.look(now)
+            for deadline in deadlines:
+                deadline.check(now)
             time.sleep(self.INTERVAL)
 
 
 _WATCHDOG = _Watchdog()
-_GUARD: ContextVar[Guard | None] = ContextVar("wx_datacube_guard", default=None)
+_DEADLINE: ContextVar[Deadline | None] = ContextVar("wx_datacube_deadline", default=None)
 
 
-def _quiet(record: logging.LogRecord) -> bool:
+def _not_our_exchange(record: logging.LogRecord) -> bool:
     """Logging filter: return whether a record of the HTTP library comes from no exchange of ours."""
-    return _GUARD.get() is None
+    return _DEADLINE.get() is None
 
 
 def silence_http_log() -> None:
     """Keep the HTTP library from logging our exchanges: its records carry the host and the whole path."""
     for name in list(logging.root.manager.loggerDict):
         if name.split(".")[0] in ("urllib3", "requests"):
-            logging.getLogger(name).addFilter(_quiet)
+            logging.getLogger(name).addFilter(_not_our_exchange)
 
 
-class _Watched:
-    """Mixin of a connection: registers it with the guard of its exchange, and turns debug output (`debuglevel`) off."""
+class _DeadlineConnection:
+    """Mixin of a connection: attaches it to the deadline of its exchange, and turns debug output (`debuglevel`) off."""
 
     debuglevel = 0
 
     def connect(self) -> None:
-        _watch(self)
+        _attach(self)
         super().connect()  # type: ignore[misc]
-        _watch(self)
+        _attach(self)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _watch(self)
+        _attach(self)
         super().request(*args, **kwargs)  # type: ignore[misc]
-        _watch(self)
+        _attach(self)
 
 
-def _watch(connection: Any) -> None:
-    guard = _GUARD.get()
-    if guard is not None:
-        guard.watch(connection)
+def _attach(connection: Any) -> None:
+    deadline = _DEADLINE.get()
+    if deadline is not None:
+        deadline.attach(connection)
 
 
-class _PlainConnection(_Watched, HTTPConnection):
+class _PlainConnection(_DeadlineConnection, HTTPConnection):
     pass
 
 
-class _TlsConnection(_Watched, HTTPSConnection):
+class _TlsConnection(_DeadlineConnection, HTTPSConnection):
     pass
 
 
@@ -158,7 +158,7 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Adapter whose connections obey the guard of their exchange. It retries nothing by itself."""
+    """Adapter whose connections obey the deadline of their exchange. It retries nothing by itself."""
 
     def __init__(self) -> None:
         super().__init__(pool_connections=4, pool_maxsize=POOL_SIZE, max_retries=0)
@@ -166,20 +166,20 @@ class DeadlineAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Create the pools of direct connections."""
         super().init_poolmanager(*args, **kwargs)
-        _guard_pools(self.poolmanager)
+        _use_deadline_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Create the pools of connections through `proxy`.
 
-        A SOCKS proxy has pools of its own, which the guard can't watch.
+        A SOCKS proxy has pools of its own, to which no deadline is attached.
         """
         manager = super().proxy_manager_for(proxy, **kwargs)
         if type(manager) is ProxyManager:
-            _guard_pools(manager)
+            _use_deadline_pools(manager)
         return manager
 
 
-def _guard_pools(manager: PoolManager) -> None:
+def _use_deadline_pools(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
 
 
@@ -190,7 +190,7 @@ def _authorized(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def deadline_session() -> requests.Session:
-    """Return a session with guarded connections and without credentials from `.netrc`."""
+    """Return a session whose connections obey deadlines, without credentials from `.netrc`."""
     session = requests.Session()
     session.auth = _authorized
     for scheme in ("http://", "https://"):

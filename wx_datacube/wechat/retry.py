@@ -96,7 +96,7 @@ class CircuitBreaker:
 
 
 @dataclass(slots=True)
-class _Tally:
+class _Usage:
     """How much of its limits one call has used."""
 
     asked: int = 0
@@ -115,21 +115,25 @@ class Retry:
         clock: Clock,
         sleep: Callable[[float], object],
         limits: Limits,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
         stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self.host = CircuitBreaker(who, stopwatch, limits)
-        self._stopwatch, self._clock, self._sleep, self._limits, self._chance = stopwatch, clock, sleep, limits, chance
+        self._stopwatch, self._clock, self._sleep, self._limits, self._jitter = stopwatch, clock, sleep, limits, jitter
         self._resume_at = dt.datetime.min
 
     def run(
-        self, once: Callable[[str], T], *, tokens: TokenSource | None = None, permit: Callable[[], None] = lambda: None
+        self,
+        attempt: Callable[[str], T],
+        *,
+        tokens: TokenSource | None = None,
+        permit: Callable[[], None] = lambda: None,
     ) -> T:
-        """Return the result of `once(token)`, tried again as often as that may help; otherwise raise its last error.
+        """Return the result of `attempt(token)`, tried again as often as that may help; otherwise raise its last error.
 
         `permit` is called right before every attempt and may raise. Errors of `tokens` and `permit` end the call.
         """
-        tally = _Tally()
+        usage = _Usage()
         while True:
             self._wait()
             self.host.check()
@@ -137,56 +141,56 @@ class Retry:
             permit()
             started, at = self._stopwatch(), self._clock()
             try:
-                result = once(token)
+                result = attempt(token)
             except WeChatError as caught:
                 error = caught
             else:
                 self.host.note(started, None)
                 return result
             self.host.note(started, error)
-            self._recover(error, tally, at)
+            self._recover(error, usage, at)
             if isinstance(error, TokenRejected):
-                self._renew(error, tally, tokens, token)
+                self._renew(error, usage, tokens, token)
 
-    def _recover(self, error: WeChatError, tally: _Tally, at: dt.datetime) -> None:
+    def _recover(self, error: WeChatError, usage: _Usage, at: dt.datetime) -> None:
         """Wait as long as the error requires; raise it if a retry can't help or the limits are used up."""
-        tally.asked += 1
+        usage.asked += 1
         if isinstance(error, RateLimited):
-            self._pause(error, tally, at)
+            self._pause(error, usage, at)
         elif _worth_retrying(error):
-            self._back_off(error, tally)
+            self._back_off(error, usage)
         elif not isinstance(error, TokenRejected):
-            raise error.with_attempts(tally.asked)
+            raise error.with_attempts(usage.asked)
 
-    def _renew(self, error: TokenRejected, tally: _Tally, tokens: TokenSource | None, token: str) -> None:
+    def _renew(self, error: TokenRejected, usage: _Usage, tokens: TokenSource | None, token: str) -> None:
         """Replace a rejected token, once per call; raise the error after that, or if only one attempt is allowed."""
-        if tokens is None or tally.renewed or self._limits.attempts == 1:
-            raise error.with_attempts(tally.asked)
-        tally.renewed = True
+        if tokens is None or usage.renewed or self._limits.attempts == 1:
+            raise error.with_attempts(usage.asked)
+        usage.renewed = True
         tokens.replace(token)
 
-    def _pause(self, error: RateLimited, tally: _Tally, at: dt.datetime) -> None:
+    def _pause(self, error: RateLimited, usage: _Usage, at: dt.datetime) -> None:
         """Make all threads wait for the minute after the one in which the call was made."""
-        tally.pauses += 1
-        if tally.pauses > self._limits.pauses:
-            raise error.with_attempts(tally.asked)
+        usage.pauses += 1
+        if usage.pauses > self._limits.pauses:
+            raise error.with_attempts(usage.asked)
         next_minute = at.replace(second=0, microsecond=0) + dt.timedelta(minutes=1)
         self._resume_at = max(self._resume_at, next_minute)
         log.info("too many calls a minute: waiting until %s", next_minute.time())
 
-    def _back_off(self, error: WeChatError, tally: _Tally) -> None:
+    def _back_off(self, error: WeChatError, usage: _Usage) -> None:
         """Wait about 1, 2, 4 s while attempts are left and the host is not down."""
-        tally.failed += 1
+        usage.failed += 1
         self.host.check()
-        if tally.failed >= self._limits.attempts:
-            raise error.with_attempts(tally.asked)
-        self._sleep(2 ** (tally.failed - 1) * (0.5 + self._chance()))
+        if usage.failed >= self._limits.attempts:
+            raise error.with_attempts(usage.asked)
+        self._sleep(2 ** (usage.failed - 1) * (0.5 + self._jitter()))
 
     def _wait(self) -> None:
         """Wait while all threads pause. Each adds a random delay, so that they don't all start at once."""
         left = (self._resume_at - self._clock()).total_seconds() if self._resume_at > self._clock() else 0.0
         if left > 0:
-            self._sleep(left + self._chance())
+            self._sleep(left + self._jitter())
 
 
 def _worth_retrying(error: WeChatError | None) -> bool:

@@ -23,20 +23,20 @@ from wx_datacube.errors import (
     WeChatError,
     error_for,
 )
-from wx_datacube.wechat.answers import Source, parse_reply
+from wx_datacube.wechat.answers import ReplySpec, parse_response
 from wx_datacube.wechat.retry import Retry
 from wx_datacube.wechat.transport import Transport
 
 FORCE_EVERY = dt.timedelta(seconds=30)
 """WeChat's minimum interval between two forced tokens; it allows 20 a day."""
 
-MOST_FORCED = 5
+MAX_FORCED = 5
 """The most forced tokens per client.
 
 If more are needed, another program keeps replacing the token, and other programs need some of the day's 20 too.
 """
 
-REFUSAL_HOLDS = dt.timedelta(seconds=60)
+REFUSAL_CACHED_FOR = dt.timedelta(seconds=60)
 """How long a `NeedsPerson` or `QuotaExhausted` error is raised to all callers without a new request."""
 
 
@@ -64,7 +64,7 @@ class Tokens:
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._failure: WeChatError | None = None
-        self._failure_holds = dt.datetime.min
+        self._failure_until = dt.datetime.min
         self._round = 0
 
     def current(self) -> str:
@@ -78,18 +78,18 @@ class Tokens:
     def _obtain(self, rejected: str | None) -> str:
         seen = self._round
         with self._lock:
-            if self._token and self._good(self._token, rejected):
+            if self._token and self._is_valid(self._token, rejected):
                 return self._token.value
             self._share_failure(seen)
             self._token = self._fetch(rejected)
             return self._token.value
 
-    def _good(self, token: Token, rejected: str | None) -> bool:
+    def _is_valid(self, token: Token, rejected: str | None) -> bool:
         return token.value != rejected and (token.until is None or self._clock() < token.until)
 
     def _share_failure(self, seen: int) -> None:
         """Raise the last fetch's error if that fetch ended while this caller waited, or if the error still holds."""
-        if self._failure and (self._round != seen or self._clock() < self._failure_holds):
+        if self._failure and (self._round != seen or self._clock() < self._failure_until):
             raise copy.copy(self._failure)
 
     def _fetch(self, rejected: str | None) -> Token:
@@ -99,7 +99,7 @@ class Tokens:
         except WeChatError as error:
             self._failure = copy.copy(error)
             lasting = isinstance(error, NeedsPerson | QuotaExhausted)
-            self._failure_holds = self._clock() + REFUSAL_HOLDS if lasting else dt.datetime.min
+            self._failure_until = self._clock() + REFUSAL_CACHED_FOR if lasting else dt.datetime.min
             raise
         finally:
             self._round += 1
@@ -124,17 +124,17 @@ class StableToken:
         token = self._ask(force=False)
         if token.value != rejected:
             return token
-        if self._forced >= MOST_FORCED or self._clock() - self._forced_at < FORCE_EVERY:
+        if self._forced >= MAX_FORCED or self._clock() - self._forced_at < FORCE_EVERY:
             raise error_for(40001, endpoint="stable_token")
         self._forced, self._forced_at = self._forced + 1, self._clock()
         return self._ask(force=True)
 
     def _ask(self, *, force: bool) -> Token:
         secret = self._secret.reveal()
-        call = {"grant_type": "client_credential", "appid": self._appid, "secret": secret, "force_refresh": force}
-        source = Source("WeChat", "stable_token", "access_token", str, (secret,), token_call=True)
-        body = json.dumps(call).encode()
-        return self._retry.run(lambda _: _token(self._transport, self._retry, source, self._url, body, self._clock))
+        fields = {"grant_type": "client_credential", "appid": self._appid, "secret": secret, "force_refresh": force}
+        spec = ReplySpec("WeChat", "stable_token", "access_token", str, (secret,), token_call=True)
+        body = json.dumps(fields).encode()
+        return self._retry.run(lambda _: _token(self._transport, self._retry, spec, self._url, body, self._clock))
 
 
 class TokenServer:
@@ -146,10 +146,10 @@ class TokenServer:
     def fetch(self, rejected: str | None) -> Token:
         """Return the server's token, even if it is the rejected one: only the server can replace it."""
         url = self._url.reveal()
-        source = Source(
+        spec = ReplySpec(
             "The token server", "token server", "access_token", str, (url,), token_call=True, own_server=True
         )
-        return self._retry.run(lambda _: _token(self._transport, self._retry, source, url, None, self._clock))
+        return self._retry.run(lambda _: _token(self._transport, self._retry, spec, url, None, self._clock))
 
 
 class NoToken:
@@ -163,23 +163,21 @@ class NoToken:
 def no_credentials(appid: str, secret: str, token_url: str) -> SettingsError:
     """Return the error of an account that can't fetch a token; the arguments are names of variables."""
     return SettingsError(
-        "No WeChat credentials are set.",
+        "The credentials for WeChat are missing.",
         advice=f"Set {appid} and {secret}, or {token_url}, in .env.",
     )
 
 
-def _token(transport: Transport, retry: Retry, source: Source, url: str, body: bytes | None, clock: Clock) -> Token:
+def _token(transport: Transport, retry: Retry, spec: ReplySpec, url: str, body: bytes | None, clock: Clock) -> Token:
     """Make one attempt of a token call."""
     asked = clock()
-    finding = parse_reply(transport.send(url, body, seconds=retry.host.seconds_left()), source)
-    if finding.error:
-        raise finding.error
-    data = finding.data or {}
+    answer = parse_response(transport.send(url, body, seconds=retry.host.seconds_left()), spec, asked)
+    if answer.error:
+        raise answer.error
+    data = answer.data or {}
     value = data["access_token"]
     if not value.isascii() or not value.isprintable() or " " in value or not 0 < len(value) <= 4096:
-        raise UnexpectedAnswer(
-            f"{source.who} sent something that can't be a token.", endpoint=source.endpoint, advice=""
-        )
+        raise UnexpectedAnswer(f"{spec.who} sent something that can't be a token.", endpoint=spec.endpoint, advice="")
     return Token(value, _until(data.get("expires_in"), asked))
 
 

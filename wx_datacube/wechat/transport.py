@@ -21,7 +21,7 @@ import urllib3.exceptions as lib
 
 from wx_datacube import __version__
 from wx_datacube.wechat.body import MIB, Received
-from wx_datacube.wechat.deadline import Guard, silence_http_log
+from wx_datacube.wechat.deadline import Deadline, silence_http_log
 
 _HEADERS = {
     "User-Agent": f"wx_datacube/{__version__}",
@@ -42,17 +42,17 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """The response: status and decompressed body.
 
-    `fault` is a sentence if the response can't be used as it is. If the status is None, no complete response arrived,
+    `problem` is a sentence if the response can't be used as it is. If the status is None, no complete response arrived,
     and a retry may help; `body` is then the part that arrived. Otherwise the body is too large (its head is kept) or
     has a content coding that was not requested.
     """
 
     status: int | None
     body: bytes = b""
-    fault: str | None = None
+    problem: str | None = None
     elapsed_ms: int = 0
 
 
@@ -80,26 +80,26 @@ class Transport:
         self._session.headers.update(_HEADERS)
         silence_http_log()
 
-    def send(self, url: str, body: bytes | None = None, *, seconds: float | None = None) -> Reply:
+    def send(self, url: str, body: bytes | None = None, *, seconds: float | None = None) -> Response:
         """POST `body` as JSON, or GET without one, within `seconds` (at most, and by default, the total timeout)."""
         started = time.monotonic()
         received = Received(self._bounds.size)
-        status, fault, failed = None, None, None
+        status, problem, failed = None, None, None
         limit = min(seconds or self._bounds.total, self._bounds.total)
-        with Guard(limit) as guard:
+        with Deadline(limit) as deadline:
             try:
                 status = self._exchange(url, body, received)
-            except _OF_THE_WIRE as error:
+            except _TRANSIT_ERRORS as error:
                 failed = error
             except Exception:  # a bug in this package, unless the deadline has shut the socket down meanwhile
-                if not guard.expired:
+                if not deadline.expired:
                     raise
         if failed:
-            fault = f"{self.who} {_sentence(failed, self._bounds)}"
-        if guard.expired:
-            status, fault = None, f"{self.who} did not answer in full within {limit:.3g} s."
+            problem = f"{self.who} {_sentence(failed, self._bounds)}"
+        if deadline.expired:
+            status, problem = None, f"{self.who} did not answer in full within {limit:.3g} s."
         elapsed = round((time.monotonic() - started) * 1000)
-        return Reply(status, received.kept(), fault or received.fault(self.who), elapsed)
+        return Response(status, received.kept(), problem or received.problem(self.who), elapsed)
 
     def close(self) -> None:
         """Close all connections."""
@@ -133,12 +133,12 @@ class Transport:
             yield response
 
 
-_OF_THE_WIRE = (requests.RequestException, lib.HTTPError, http.client.HTTPException, OSError, EOFError, zlib.error)
+_TRANSIT_ERRORS = (requests.RequestException, lib.HTTPError, http.client.HTTPException, OSError, EOFError, zlib.error)
 """What the HTTP library raises for failures in transit. Any other exception is a bug in this package."""
-_FAULTS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+_FAULT_MESSAGES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((lib.NameResolutionError, socket.gaierror), "can't be reached: its name can't be resolved."),
-    ((lib.ProxyError,), "can't be reached: the proxy of this machine's environment does not let us through."),
-    ((ssl.SSLCertVerificationError,), "shows a TLS certificate that is not to be trusted: is there a proxy between?"),
+    ((lib.ProxyError,), "can't be reached: this machine's proxy (http_proxy, https_proxy) refuses the connection."),
+    ((ssl.SSLCertVerificationError,), "presents an untrusted TLS certificate; a proxy may intercept the connection."),
     ((lib.SSLError, ssl.SSLError), "can't be reached: there is no TLS connection to it."),
     ((ConnectionRefusedError,), "can't be reached: the connection is refused."),
     ((lib.IncompleteRead, http.client.IncompleteRead, EOFError), "was cut off in the middle of its answer."),
@@ -146,8 +146,8 @@ _FAULTS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((lib.NewConnectionError,), "can't be reached: {reason}."),
     ((lib.ConnectTimeoutError,), "can't be reached: no connection within {connect:g} s."),
     ((TimeoutError,), "was silent for {read:g} s."),
-    ((http.client.RemoteDisconnected, ConnectionError), "closed the connection before it had answered."),
-    ((zlib.error,), "sent a body whose compression is broken."),
+    ((http.client.RemoteDisconnected, ConnectionError), "closed the connection without an answer."),
+    ((zlib.error,), "sent a body with broken compression."),
     ((http.client.HTTPException, lib.ProtocolError), "sent something that is not HTTP."),
 )
 
@@ -155,7 +155,7 @@ _FAULTS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
 def _sentence(error: BaseException, bounds: Bounds) -> str:
     """Return what an error of the HTTP library means in our words, without its own text, which carries the URL."""
     chain = list(_chain(error))
-    for kinds, sentence in _FAULTS:
+    for kinds, sentence in _FAULT_MESSAGES:
         if any(isinstance(link, kinds) for link in chain):
             return sentence.format(connect=bounds.connect, read=bounds.read, reason=_reason(chain))
     return f"can't be reached: {type(error).__name__}."

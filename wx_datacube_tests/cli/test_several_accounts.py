@@ -105,13 +105,7 @@ TROUBLES = {
         {},
         {"SHOP_APPID": ""},
         2,
-        "wx-datacube: shop: No WeChat credentials are set. Set ",
-    ),
-    "a wrong setting": (
-        {},
-        {"SHOP_START": "soon"},
-        2,
-        "wx-datacube: shop: WX_DATACUBE_SHOP_START is invalid. Expected:",
+        "wx-datacube: shop: The credentials for WeChat are missing. Set ",
     ),
 }
 

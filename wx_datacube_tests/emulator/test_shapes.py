@@ -71,10 +71,10 @@ def test_a_published_body_goes_through_client_and_loader(con: Connection, endpoi
         StandIn(lambda request: token() if "token" in request.path else http(body)) as stand_in,
         client(stand_in.url) as it,
     ):
-        attempt = it.fetch(endpoint.name, day, day, ledger)
-    assert attempt.ok
-    assert attempt.response == body
-    store_calls(con, [answered(endpoint, day, day, at=attempt.requested_at, response=attempt.response)])
+        answer = it.fetch(endpoint.name, day, day, ledger)
+    assert answer.ok
+    assert answer.response == body
+    store_calls(con, [answered(endpoint, day, day, at=answer.requested_at, response=answer.response)])
 
     trusted = label_of(day, endpoint.period) == day >= HISTORY_START
     keys = [row[column.name] for column in endpoint.key[1:]]

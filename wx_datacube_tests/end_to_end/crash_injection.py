@@ -41,9 +41,9 @@ def die_half_way(source: Path, target: Path, *_: Any) -> None:
     die()
 
 
-def die_once_it_changes(crew: Any) -> None:
+def die_once_it_changes(pool: Any) -> None:
     """Kill this process when DuckDB starts to write to the writer's file itself, which is a checkpoint."""
-    path, before = crew.warehouse.writer, crew.warehouse.writer.stat().st_mtime_ns
+    path, before = pool.warehouse.writer, pool.warehouse.writer.stat().st_mtime_ns
 
     def watch() -> None:
         while path.stat().st_mtime_ns == before:

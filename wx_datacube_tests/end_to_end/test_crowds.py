@@ -44,8 +44,8 @@ for line in sys.stdin:
     first, last, *names = line.split()
     for endpoint in [each for each in ENDPOINTS if each.name in names]:
         due = due_labels(endpoint.period, dt.date.fromisoformat(first), beijing_now().date())
-        report = ingest.bring_in(endpoint, [label for label in due if str(label) <= last], run_id="crowd")
-        assert not report.undone, report.errors
+        report = ingest.fetch_missing(endpoint, [label for label in due if str(label) <= last], run_id="crowd")
+        assert not report.unresolved, report.errors
     print("done", flush=True)
 """
 """Runs, without Dagster, over the labels between two days: one per input line, which also names the endpoints."""

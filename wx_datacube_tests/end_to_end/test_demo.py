@@ -143,10 +143,12 @@ def test_it_works_at_any_hour(text: str, tmp_path: Path) -> None:
         )
         with warehouse.transaction() as con:
             states = scope.of(known.states(con, "demo", account.start, now))
-        reports = [ingest.bring_in(endpoint, labels, run_id="demo") for endpoint, labels in states.items() if labels]
+        reports = [
+            ingest.fetch_missing(endpoint, labels, run_id="demo") for endpoint, labels in states.items() if labels
+        ]
 
     assert end in states[ENDPOINTS[0]]
-    assert [report.undone for report in reports] == [()] * len(reports)
+    assert [report.unresolved for report in reports] == [()] * len(reports)
 
 
 def test_outside_a_project_it_says_what_to_do(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ class CrashScenario:
         first, last = dt.date.fromisoformat(self.start), dt.date.fromisoformat(self.end)
         for endpoint in ENDPOINTS:
             labels = due_labels(endpoint.period, first, beijing_now().date())
-            ingest.bring_in(endpoint, [label for label in labels if label <= last], run_id="calm")
+            ingest.fetch_missing(endpoint, [label for label in labels if label <= last], run_id="calm")
         with ingest.warehouse.open_published() as con:
             return all_rows(con)
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.errors import WeChatError
-from wx_datacube.ingest.service import Ingest, Report
-from wx_datacube.warehouse.connections import Connection
-from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.service import Ingest
+from wx_datacube.warehouse.files import Connection, Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.wechat.retry import Limits
 from wx_datacube.wechat.transport import Bounds
@@ -32,8 +32,8 @@ from wx_datacube_tests.wechat_stand_in import (
     APPID,
     NOON,
     SECRET,
-    Answer,
     Ledger,
+    RawAnswer,
     Request,
     StandIn,
     Time,
@@ -54,10 +54,10 @@ few = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped
 class Server:
     """A WeChat that issues tokens and answers other requests with `says`."""
 
-    says: Answer = b""
+    says: RawAnswer = b""
     url: str = field(default="")
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> RawAnswer:
         """Return the answer to a request."""
         return token() if request.path == "/cgi-bin/stable_token" else self.says
 
@@ -81,14 +81,12 @@ def bring_in(con: Connection, server: Server, all_sent: list[Sent]) -> list[Sent
                 it.fetch(sent.endpoint.name, *sent.window, ledger)
             except WeChatError as caught:
                 error = caught
-            assert ledger.attempts
-            assert ledger.attempts[-1].ok is (error is None)
+            assert ledger.answers
+            assert ledger.answers[-1].ok is (error is None)
             assert "\n" not in str(error)
-            for attempt in ledger.attempts:
-                said = {
-                    name: getattr(attempt, name) for name in ("http_status", "errcode", "errmsg", "rid", "response")
-                }
-                calls.append(answered(sent.endpoint, *sent.window, at=attempt.requested_at, **said))
+            for answer in ledger.answers:
+                said = {name: getattr(answer, name) for name in ("http_status", "errcode", "errmsg", "rid", "response")}
+                calls.append(answered(sent.endpoint, *sent.window, at=answer.requested_at, **said))
                 got.append(sent)
     store_calls(con, calls)
     return got
@@ -150,7 +148,7 @@ def endless(first: bytes, piece: bytes, pause: float = 0.0) -> Callable[[socket.
     return send
 
 
-HOSTILE: dict[str, tuple[Answer, str]] = {
+HOSTILE: dict[str, tuple[RawAnswer, str]] = {
     "a log-in page": (http("<html>Log in to the network</html>"), "<html>Log in to the network</html>"),
     "a redirect": (http(GOOD, 302, Location="https://wechat.invalid/"), GOOD.decode()),
     "cut JSON": (http(GOOD[:-9]), GOOD[:-9].decode()),
@@ -173,7 +171,7 @@ def run(warehouse: Warehouse, server: Server) -> Report:
     clock = Time()
     account = Account("shop", APPID, Secret(SECRET), start=day(4))
     ingest = Ingest(warehouse, account, lambda _: client(server.url, clock, bounds=QUICK, limits=ONCE), clock=clock)
-    return ingest.bring_in(MESSAGES, [day(4)], run_id="run")
+    return ingest.fetch_missing(MESSAGES, [day(4)], run_id="run")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -195,6 +193,6 @@ def test_a_hostile_answer_is_reported_and_kept_and_a_later_run_goes_on(
         assert [name for name, found in everything(con).items() if found] == []
 
     server.says = rows(row(day(4), 7, 9))
-    assert [label.there for label in run(warehouse, server).labels] == [True]
+    assert [label.is_stored for label in run(warehouse, server).labels] == [True]
     with warehouse.open_published() as con:
         assert rows_of(con, "SELECT users, messages FROM messages_daily") == [(7, 9)]

@@ -28,11 +28,17 @@ from wx_datacube.errors import (
     WarehouseError,
     WeChatError,
 )
-from wx_datacube.ingest.pool import COMMIT_SECONDS, FAILURES_IN_A_ROW, PUBLISH_SECONDS, FetchPool, Progress, RunContext
+from wx_datacube.ingest.pool import (
+    COMMIT_SECONDS,
+    MAX_CONSECUTIVE_FAILURES,
+    PUBLISH_SECONDS,
+    FetchPool,
+    Progress,
+    RunContext,
+)
 from wx_datacube.ingest.windows import Window
-from wx_datacube.warehouse.connections import Connection
-from wx_datacube.warehouse.files import Warehouse
-from wx_datacube.wechat import Attempt, Journal
+from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.wechat import Answer, Journal
 from wx_datacube_tests.answers import HOURS, MESSAGES, day
 from wx_datacube_tests.processes import HOLD, running
 
@@ -60,7 +66,7 @@ class Acting:
     asked: list[int] = field(default_factory=list)
     attempts: int = 1
 
-    def fetch(self, endpoint: str, begin: dt.date, end: dt.date, journal: Journal) -> Attempt:
+    def fetch(self, endpoint: str, begin: dt.date, end: dt.date, journal: Journal) -> Answer:
         """Act as `Client.fetch`, without a call."""
         for number in range(self.attempts):
             journal.permit()
@@ -69,12 +75,12 @@ class Acting:
             try:
                 self.act(Window(begin, end, ()))
             except WeChatError as error:
-                journal.record(Attempt(endpoint, begin, end, AFTERNOON, 1, 200, -1, str(error)))
+                journal.record(Answer(AFTERNOON, 1, 200, -1, str(error)))
                 raise
-            words = (-1, "busy", None, "{}") if failed else (None, None, None, '{"list":[]}')
-            attempt = Attempt(endpoint, begin, end, AFTERNOON, 1, 200, *words)
-            journal.record(attempt)
-        return attempt
+            outcome = (-1, "busy", None, "{}") if failed else (None, None, None, '{"list":[]}')
+            answer = Answer(AFTERNOON, 1, 200, *outcome)
+            journal.record(answer)
+        return answer
 
 
 @dataclass
@@ -83,19 +89,19 @@ class Working:
 
     warehouse: Warehouse
     told: list[Progress] = field(default_factory=list)
-    halted: threading.Event = field(default_factory=threading.Event)
+    stop_event: threading.Event = field(default_factory=threading.Event)
 
-    def crew(self, client: Any, *, concurrency: int = 1, budget: int | None = None, **fields: Any) -> FetchPool:
+    def pool(self, client: Any, *, concurrency: int = 1, budget: int | None = None, **fields: Any) -> FetchPool:
         """Return a fetch pool with this client."""
         given = {
             "warehouse": self.warehouse,
             "client": client,
             "endpoint": HOURS,
-            "stamp": RunContext("run", "shop", False),
+            "context": RunContext("run", "shop", False),
             "now": AFTERNOON,
             "concurrency": concurrency,
             "semaphore": self.warehouse.semaphore("shop", concurrency),
-            "halted": self.halted,
+            "stop_event": self.stop_event,
             "budget": budget,
             "progress": self.told.append,
         }
@@ -130,34 +136,34 @@ def failing(*numbers: int, error: type[WeChatError] = TryAgain, **fields: Any) -
 def test_windows_are_fetched_in_their_order(working: Working) -> None:
     """With one worker, windows are requested, stored and reported in their order."""
     client = Acting()
-    crew = working.crew(client)
-    crew.work(windows(9, 8, 7))
+    pool = working.pool(client)
+    pool.run(windows(9, 8, 7))
 
     assert client.asked == working.ledger() == [9, 8, 7]
-    assert (crew.calls, crew.errors) == (3, {})
+    assert (pool.calls, pool.errors) == (3, {})
     assert [each.end.day for progress in working.told for each in progress.stored] == [9, 8, 7]
 
 
 def test_nothing_to_fetch_starts_nothing(working: Working) -> None:
     """Without windows nothing is committed or reported."""
-    working.crew(Acting()).work([])
+    working.pool(Acting()).run([])
 
     assert working.told == []
 
 
-def test_a_crew_can_work_again(working: Working) -> None:
+def test_a_pool_can_run_again(working: Working) -> None:
     """A pool can be used again, as after a probe, and adds up calls and errors."""
-    crew = working.crew(Acting(failing(9)))
-    crew.work(windows(9))
-    crew.work(windows(8))
+    pool = working.pool(Acting(failing(9)))
+    pool.run(windows(9))
+    pool.run(windows(8))
 
-    assert (crew.calls, list(crew.errors)) == (2, [day(9)])
+    assert (pool.calls, list(pool.errors)) == (2, [day(9)])
 
 
 def test_commits_come_about_once_a_second(working: Working) -> None:
     """Answers are committed about once a second, so a killed process loses no more than that."""
     began = time.monotonic()
-    working.crew(Acting(lambda window: time.sleep(0.25))).work(windows(*range(10, 20)))
+    working.pool(Acting(lambda window: time.sleep(0.25))).run(windows(*range(10, 20)))
     took = time.monotonic() - began
 
     assert COMMIT_SECONDS == 1
@@ -176,7 +182,7 @@ def test_a_long_run_is_published_on_the_way(working: Working) -> None:
         with working.warehouse.open_published() as con:
             seen.extend(con.execute("SELECT count(*) FROM datacube.api_calls").fetchall()[0])
 
-    working.crew(Acting(look)).work(windows(*range(1, 23)))
+    working.pool(Acting(look)).run(windows(*range(1, 23)))
 
     assert PUBLISH_SECONDS == 5
     assert 2 <= len(set(seen)) <= 4
@@ -185,7 +191,7 @@ def test_a_long_run_is_published_on_the_way(working: Working) -> None:
 def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
     """The ledger has the window, the labels it was made for, and the run's context."""
     widened = Window(day(3), day(9), (day(8), day(9)))
-    working.crew(Acting(), endpoint=MESSAGES, stamp=RunContext("run-7", "news", True)).work([widened])
+    working.pool(Acting(), endpoint=MESSAGES, context=RunContext("run-7", "news", True)).run([widened])
     with working.warehouse.transaction() as con:
         found = con.execute(
             "SELECT run_id, account, endpoint, begin_date, end_date, asked, refresh FROM datacube.api_calls"
@@ -201,11 +207,11 @@ def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
 def test_some_errors_stop_at_once(working: Working, error: type[WeChatError]) -> None:
     """Some errors stop the pool at once; windows not requested get the same error."""
     client = Acting(failing(8, error=error))
-    crew = working.crew(client)
-    crew.work(windows(9, 8, 7, 6))
+    pool = working.pool(client)
+    pool.run(windows(9, 8, 7, 6))
 
     assert client.asked == [9, 8]
-    assert {label.day: type(reason) for label, reason in crew.errors.items()} == dict.fromkeys([8, 7, 6], error)
+    assert {label.day: type(reason) for label, reason in pool.errors.items()} == dict.fromkeys([8, 7, 6], error)
 
 
 @pytest.mark.parametrize(
@@ -218,18 +224,18 @@ def test_others_stop_after_some_in_a_row(working: Working, error: type[WeChatErr
     Errors about a single label never stop it.
     """
     client = Acting(failing(*range(1, 13), error=error))
-    crew = working.crew(client)
-    crew.work(windows(*range(1, 13)))
+    pool = working.pool(client)
+    pool.run(windows(*range(1, 13)))
 
     assert client.asked == list(range(1, tried + 1))
-    assert len(crew.errors) == 12
-    assert {TryAgain: 3, UnexpectedAnswer: 10} == FAILURES_IN_A_ROW
+    assert len(pool.errors) == 12
+    assert {TryAgain: 3, UnexpectedAnswer: 10} == MAX_CONSECUTIVE_FAILURES
 
 
 def test_a_success_ends_the_row(working: Working) -> None:
     """A success between failures resets the count."""
     client = Acting(failing(1, 2, 4, 5))
-    working.crew(client).work(windows(1, 2, 3, 4, 5, 6))
+    working.pool(client).run(windows(1, 2, 3, 4, 5, 6))
 
     assert client.asked == [1, 2, 3, 4, 5, 6]
 
@@ -237,42 +243,42 @@ def test_a_success_ends_the_row(working: Working) -> None:
 def test_all_workers_stop(working: Working) -> None:
     """Once the pool stops, calls in flight end, and no worker starts another."""
     client = Acting(lambda window: (time.sleep(0.1), failing(*range(1, 24), error=NeedsPerson)(window)))  # type: ignore[arg-type]
-    crew = working.crew(client, concurrency=4)
-    crew.work(windows(*range(1, 24)))
+    pool = working.pool(client, concurrency=4)
+    pool.run(windows(*range(1, 24)))
 
     assert len(client.asked) == 4
-    assert len(crew.errors) == 23
+    assert len(pool.errors) == 23
 
 
 def test_a_budget_counts_attempts(working: Working) -> None:
     """The budget counts attempts, each of which uses quota, and none is made beyond it."""
     client = Acting(attempts=2)
-    crew = working.crew(client, budget=5)
-    crew.work(windows(9, 8, 7, 6))
+    pool = working.pool(client, budget=5)
+    pool.run(windows(9, 8, 7, 6))
 
     assert client.asked == [9, 9, 8, 8, 7]
-    assert (crew.calls, sorted(label.day for label in crew.errors)) == (5, [6, 7])
-    assert {type(error) for error in crew.errors.values()} == {QuotaExhausted}
+    assert (pool.calls, sorted(label.day for label in pool.errors)) == (5, [6, 7])
+    assert {type(error) for error in pool.errors.values()} == {QuotaExhausted}
 
 
 def test_no_budget_is_no_call(working: Working) -> None:
     """A budget of 0 or less allows no call."""
     for budget in (0, -3):
         client = Acting()
-        crew = working.crew(client, budget=budget)
-        crew.work(windows(9, 8))
+        pool = working.pool(client, budget=budget)
+        pool.run(windows(9, 8))
         assert client.asked == []
-        assert len(crew.errors) == 2
+        assert len(pool.errors) == 2
 
 
 def test_a_halt_ends_the_run(working: Working) -> None:
-    """When `halted` is set, calls in flight end and are stored, and no other starts."""
-    client = Acting(lambda window: working.halted.set())
-    crew = working.crew(client)
-    crew.work(windows(9, 8, 7))
+    """When `stop_event` is set, calls in flight end and are stored, and no other starts."""
+    client = Acting(lambda window: working.stop_event.set())
+    pool = working.pool(client)
+    pool.run(windows(9, 8, 7))
 
     assert client.asked == working.ledger() == [9]
-    assert {label.day: str(error) for label, error in crew.errors.items()} == dict.fromkeys(
+    assert {label.day: str(error) for label, error in pool.errors.items()} == dict.fromkeys(
         [8, 7], str(TryAgain("The run was interrupted."))
     )
 
@@ -291,11 +297,11 @@ def test_the_rest_of_a_window_that_is_not_ready_is_asked(working: Working) -> No
         asked.append(window)
         failing(23, error=NotReady)(window)
 
-    crew = working.crew(Acting(refuse_yesterday), endpoint=MESSAGES, now=MORNING)
-    crew.work([Window(day(17), day(23), (day(20), day(22), day(23))), window(10)])
+    pool = working.pool(Acting(refuse_yesterday), endpoint=MESSAGES, now=MORNING)
+    pool.run([Window(day(17), day(23), (day(20), day(22), day(23))), window(10)])
 
     assert [(each.begin.day, each.end.day) for each in asked] == [(17, 23), (17, 22), (10, 10)]
-    assert list(crew.errors) == [day(23)]
+    assert list(pool.errors) == [day(23)]
 
 
 def test_figures_that_are_late_keep_no_older_ones_back(working: Working) -> None:
@@ -304,11 +310,11 @@ def test_figures_that_are_late_keep_no_older_ones_back(working: Working) -> None
     This holds for seven days after noon of the newest label's due day.
     """
     client = Acting(failing(22, 23, error=NotReady))
-    crew = working.crew(client, endpoint=MESSAGES)
-    crew.work([window(20, 21, 22, 23)])
+    pool = working.pool(client, endpoint=MESSAGES)
+    pool.run([window(20, 21, 22, 23)])
 
     assert client.asked == [23, 22, 21]
-    assert sorted(label.day for label in crew.errors) == [22, 23]
+    assert sorted(label.day for label in pool.errors) == [22, 23]
 
 
 def test_a_window_of_older_labels_that_is_not_ready_fails_as_a_whole(working: Working) -> None:
@@ -317,11 +323,11 @@ def test_a_window_of_older_labels_that_is_not_ready_fails_as_a_whole(working: Wo
     Label by label, a history would cost as many calls as it has days.
     """
     client = Acting(failing(16, error=NotReady))
-    crew = working.crew(client, endpoint=MESSAGES)
-    crew.work([window(15, 16)])
+    pool = working.pool(client, endpoint=MESSAGES)
+    pool.run([window(15, 16)])
 
     assert client.asked == [16]
-    assert sorted(label.day for label in crew.errors) == [15, 16]
+    assert sorted(label.day for label in pool.errors) == [15, 16]
 
 
 # --- when the file is in the way --------------------------------------------------------------------------------
@@ -340,7 +346,7 @@ def test_answers_that_could_not_be_stored_are_stored_with_the_last_ones(working:
 
         client = Acting(let_go_at_last)
         with pytest.raises(WarehouseError, match=str(holder.pid)):
-            working.crew(client).work(windows(9, 8, 7))
+            working.pool(client).run(windows(9, 8, 7))
 
     assert client.asked == [9, 8]
     assert working.ledger() == [9, 8]
@@ -366,7 +372,7 @@ def test_an_interruption_right_after_a_commit_stores_nothing_twice(working: Work
     working.ledger()
     files = Interrupted(working.warehouse.database, timeout=1)
     with pytest.raises(KeyboardInterrupt):
-        working.crew(Acting(lambda window: time.sleep(0.4)), warehouse=files).work(windows(9, 8, 7, 6, 5))
+        working.pool(Acting(lambda window: time.sleep(0.4)), warehouse=files).run(windows(9, 8, 7, 6, 5))
 
     assert files.committed == 2
     assert len(working.ledger()) >= 3
@@ -379,11 +385,11 @@ def test_a_fault_of_the_program_leaves_its_place_in_the_log(working: Working, ca
     def fail(window: Window) -> None:
         raise KeyError(str(window.end) * 2)
 
-    crew = working.crew(Acting(fail))
-    crew.work(windows(9))
+    pool = working.pool(Acting(fail))
+    pool.run(windows(9))
 
-    assert "please report it" in str(crew.errors[day(9)])
-    assert "A bug in wx_datacube: KeyError." in caplog.text
+    assert "please report this" in str(pool.errors[day(9)])
+    assert "Bug in wx_datacube: KeyError." in caplog.text
     assert f'File "{__file__}", line' in caplog.text
     assert str(day(9)) * 2 not in caplog.text
 
@@ -396,10 +402,10 @@ def test_an_unforeseen_error_ends_the_run_with_a_reason(working: Working) -> Non
             raise ZeroDivisionError
         time.sleep(0.05)
 
-    crew = working.crew(Acting(fail), concurrency=2)
-    crew.work(windows(*range(9, 0, -1)))
+    pool = working.pool(Acting(fail), concurrency=2)
+    pool.run(windows(*range(9, 0, -1)))
 
-    reasons: Iterable[WeChatError] = crew.errors.values()
-    assert {str(reason).split(".")[0] for reason in reasons} == {"A bug in wx_datacube: ZeroDivisionError"}
-    assert day(1) in crew.errors
-    assert sorted([*working.ledger(), *(label.day for label in crew.errors)]) == list(range(1, 10))
+    reasons: Iterable[WeChatError] = pool.errors.values()
+    assert {str(reason).split(".")[0] for reason in reasons} == {"Bug in wx_datacube: ZeroDivisionError"}
+    assert day(1) in pool.errors
+    assert sorted([*working.ledger(), *(label.day for label in pool.errors)]) == list(range(1, 10))

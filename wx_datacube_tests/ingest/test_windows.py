@@ -1,7 +1,8 @@
 """Windows: each label is in one window, none is too long, their number is minimal, and widening costs nothing.
 
 Add a test here when an endpoint limits what one call may cover. An exhaustive search checks that the number of
-windows is minimal. Which labels are requested, and in which order calls are made, is in `test_ingest.py`.
+windows is minimal. Which labels are requested, and in which order calls are made, is in `test_ingest.py` and
+`test_refusals.py`.
 """
 
 import datetime as dt

@@ -254,7 +254,7 @@ def test_an_endpoint_that_is_not_granted_costs_one_call(it: DagsterEnv, emulated
         assert refused == Counter(set(BY_NAME) - {HOURS.name, SENDERS.name})
     else:
         assert refused == Counter(denied)
-    undone = {report.endpoint.name for report in done.reports if report.undone}
+    undone = {report.endpoint.name for report in done.reports if report.unresolved}
     assert undone == (
         {*BY_NAME} if denied == ["*"] else {*denied, *_HANG_ON_DAYS} if DAYS.name in denied else {*denied}
     )
@@ -279,7 +279,7 @@ def test_an_interrupted_refresh_is_materialized_as_a_whole(it: DagsterEnv, emula
     fetching(it, endpoints=[HOURS]).run()
     ingest = Ingest.of(it.settings, it.settings.account())
     again = ingest.begin_refresh({HOURS: labels(HOURS, START, END)}, START, END)[HOURS]
-    ingest.bring_in(HOURS, again.left[5:], run_id="interrupted", refresh=again)
+    ingest.fetch_missing(HOURS, again.left[5:], run_id="interrupted", refresh=again)
     calls, runs = asked(emulated), it.instance.get_runs_count()
 
     done = backfill(it, endpoints=[HOURS], refresh=True)

@@ -67,12 +67,12 @@ def test_all_is_well(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureF
 
 
 def test_its_calls_are_not_wasted(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
-    """Doctor calls each endpoint at most once, for missing figures, and stores the responses."""
+    """Doctor calls each endpoint at most once, for missing figures, and publishes the responses."""
     examined(capsys)
 
     called = [call.endpoint for call in emulated.control.statistics_calls()]
     assert sorted(called) == sorted(endpoint.name for endpoint in ENDPOINTS)
-    with it.warehouse.transaction() as con:
+    with it.warehouse.open_published() as con:
         landed = con.execute("SELECT count(DISTINCT endpoint) FROM datacube.coverage WHERE state <> 'missing'")
         assert landed.fetchall() == [(len(ENDPOINTS),)]
 
@@ -133,7 +133,7 @@ def test_it_costs_no_progress_of_a_refresh(
     emulated.control.set_quota(used + 5, HOURS.name)
     cut_off = it.fetching(Scope(endpoints=[HOURS], refresh=True))
     cut_off.run()
-    assert cut_off.reports[-1].undone
+    assert cut_off.reports[-1].unresolved
     emulated.control.set_quota(1000, HOURS.name)
     made = emulated.control.used(HOURS.name)
     assert examined(capsys)[0] == 0
@@ -322,9 +322,9 @@ def test_the_first_message_is_told_once_all_before_is_known(it: DagsterEnv, emul
     emulated.control.set(silent_share=1)
     first = dt.date(2024, 3, 5)
     ingest = Ingest.of(it.settings, it.settings.account())
-    ingest.bring_in(DAYS, [first - DAY, first - DAY * 2], run_id="run")
+    ingest.fetch_missing(DAYS, [first - DAY, first - DAY * 2], run_id="run")
     emulated.control.restate(first, delta=7)
-    ingest.bring_in(DAYS, [first], run_id="run")
+    ingest.fetch_missing(DAYS, [first], run_id="run")
 
     def told() -> list[str]:
         found = examine(it.settings, it.settings.account(), lambda: dt.datetime(2024, 3, 7, 15))
@@ -334,7 +334,7 @@ def test_the_first_message_is_told_once_all_before_is_known(it: DagsterEnv, emul
     assert told() == [  # the first examination requested the week
         "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls for the time before."
     ]
-    ingest.bring_in(DAYS, [dt.date(2024, 3, 1), dt.date(2024, 3, 2)], run_id="run")
+    ingest.fetch_missing(DAYS, [dt.date(2024, 3, 1), dt.date(2024, 3, 2)], run_id="run")
     assert told() == ["The first message was on 2024-03-05."]
 
 

@@ -175,9 +175,9 @@ def test_a_chosen_time_is_kept_to(it: Shop) -> None:
 def test_the_calendar_tells_missing_from_not_settled(hour: int, tmp_path: Path) -> None:
     """Yesterday is unsettled until noon; a label that was never requested is missing and named."""
     with shop(tmp_path, start=dt.date(2026, 11, 20), silent_share=0) as made:
-        made.bring_in(DAYS, [dt.date(2026, 11, 20), dt.date(2026, 11, 21)])
-        made.bring_in(HOURS, [dt.date(2026, 11, 20)])
-        made.bring_in(SENDERS, [dt.date(2026, 11, 20), dt.date(2026, 11, 21)])
+        made.fetch_missing(DAYS, [dt.date(2026, 11, 20), dt.date(2026, 11, 21)])
+        made.fetch_missing(HOURS, [dt.date(2026, 11, 20)])
+        made.fetch_missing(SENDERS, [dt.date(2026, 11, 20), dt.date(2026, 11, 21)])
         made.warehouse.publish()
         found = figures_of(made.warehouse, dt.date(2026, 11, 20), made.now.replace(hour=hour))
 
@@ -208,7 +208,7 @@ def test_the_calendar_shows_what_was_revised_and_what_was_set_apart(tmp_path: Pa
     with shop(tmp_path, start=first, silent_share=0) as made:
         made.bring_everything_in()
         made.emulated.control.restate(dt.date(2026, 11, 21), delta=7)
-        made.bring_in(DAYS, [dt.date(2026, 11, 21)], refresh=True)
+        made.fetch_missing(DAYS, [dt.date(2026, 11, 21)], refresh=True)
         body = {
             "ref_date": "2026-11-23",
             "ref_hour": 0,
@@ -218,7 +218,7 @@ def test_the_calendar_shows_what_was_revised_and_what_was_set_apart(tmp_path: Pa
             "msg_count": 1,
         }
         made.emulated.control.set(faults=[f"{HOURS.name}=200:{json.dumps({'list': [body]})}"])
-        made.bring_in(HOURS, [dt.date(2026, 11, 23)], refresh=True)
+        made.fetch_missing(HOURS, [dt.date(2026, 11, 23)], refresh=True)
         made.warehouse.publish()
         found = figures_of(made.warehouse, first, made.now)
 

@@ -65,8 +65,8 @@ def test_before_the_first_run_everything_is_missing(tmp_path: Path) -> None:
 def test_labels_are_counted_by_state(made: Shop) -> None:
     """Landed, empty, implied and missing labels add up to the due ones; gaps have a first and a last label."""
     made.emulated.control.restate(day(20), delta=-(10**6))
-    made.bring_in(MESSAGES)
-    made.bring_in(HOURS, [day(10), day(11), day(15), day(23)])
+    made.fetch_missing(MESSAGES)
+    made.fetch_missing(HOURS, [day(10), day(11), day(15), day(23)])
     found = {each.endpoint: each for each in status(made).endpoints}
 
     messages, hours, senders = (found[endpoint.name] for endpoint in (MESSAGES, HOURS, SENDERS))
@@ -89,14 +89,14 @@ def test_labels_are_counted_by_state(made: Shop) -> None:
 def test_the_first_message_is_named(made: Shop) -> None:
     """The day of the first message, a candidate for WX_DATACUBE_START, is shown."""
     made.emulated.control.restate(day(1), delta=-(10**6))
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
 
     assert status(made).first_message == day(2)
 
 
 def test_calls_are_those_of_the_beijing_day(made: Shop) -> None:
     """Calls are counted per day in Beijing time."""
-    made.bring_in(HOURS, [day(10), day(11)])
+    made.fetch_missing(HOURS, [day(10), day(11)])
     made.at(AFTERNOON.replace(hour=23, minute=59))
     assert status(made).endpoints[1].calls_today == 2
     made.at(AFTERNOON.replace(hour=0, minute=0) + DAY)
@@ -112,22 +112,22 @@ def test_the_days_that_the_quota_takes_are_counted(made: Shop) -> None:
     missing = len(made.labels(HOURS))
     assert days() == [1, 1]
     assert days(daily_calls=5) == [1, -(-missing // 5)]
-    made.with_(daily_calls=5).bring_in(HOURS)
+    made.with_(daily_calls=5).fetch_missing(HOURS)
     assert days(daily_calls=5) == [1, -(-(missing - 5) // 5)]
-    made.bring_in(HOURS)
+    made.fetch_missing(HOURS)
     assert days(daily_calls=5) == [1, 0]
 
 
 def test_what_only_a_person_can_mend_is_said(made: Shop) -> None:
     """The latest permanent error of an endpoint needs a person until a call succeeds."""
     made.emulated.control.set(denied=["getupstreammsghour"])
-    made.bring_in(HOURS, [day(10)])
-    made.bring_in(MESSAGES, [day(10)])
+    made.fetch_missing(HOURS, [day(10)])
+    made.fetch_missing(MESSAGES, [day(10)])
     (said,) = apart_from_overdue(made)
     assert said.startswith("getupstreammsghour: The account may not call this endpoint. Only certified accounts")
 
     made.emulated.control.set(denied=[])
-    made.bring_in(HOURS, [day(10)])
+    made.fetch_missing(HOURS, [day(10)])
     assert apart_from_overdue(made) == []
 
 
@@ -135,14 +135,14 @@ def test_what_passes_by_itself_needs_nobody(made: Shop) -> None:
     """A used-up quota, a busy WeChat and a rejected window don't need a person."""
     for errcode in ("45009", "-1", "61501"):
         made.emulated.control.script("getupstreammsghour", errcode, last=4)
-        made.bring_in(HOURS, [day(10)])
+        made.fetch_missing(HOURS, [day(10)])
         assert apart_from_overdue(made) == []
         made.emulated.control.clear_faults()
 
 
 def test_accounts_are_apart(made: Shop) -> None:
     """Another account in the same file has its own status."""
-    made.bring_in(MESSAGES)
+    made.fetch_missing(MESSAGES)
     other = replace(made, ingest=replace(made.ingest, account=Account("news", start=day(20))))
     found = status(other)
 
@@ -152,7 +152,7 @@ def test_accounts_are_apart(made: Shop) -> None:
 
 def test_json_has_the_fields_of_the_contract(made: Shop) -> None:
     """The JSON lists the contract's fields by endpoint, with dates as text."""
-    made.bring_in(MESSAGES, [day(22)])
+    made.fetch_missing(MESSAGES, [day(22)])
     whole = json.loads(json.dumps(status(made).as_json(), default=str))
 
     assert list(whole["endpoints"]) == list(BY_NAME)

@@ -233,9 +233,9 @@ def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiv
         assert project.run("backfill").returncode == 2
 
     cause, missing = receiver.texts
-    assert "No WeChat credentials are set." in cause
-    assert "history that isn't being fetched: getupstreammsg, " in missing
-    assert "why: No WeChat credentials are set." in missing
+    assert "The credentials for WeChat are missing." in cause
+    assert "history that nobody is bringing in: getupstreammsg, " in missing
+    assert "why: The credentials for WeChat are missing." in missing
 
 
 def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: DagsterEnv, emulated: Emulated) -> None:

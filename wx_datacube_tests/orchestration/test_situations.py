@@ -57,7 +57,7 @@ class Morning:
             self.alerts.deliver()
             for endpoint in ENDPOINTS:
                 if missing := [each for each, state in self.made.states(endpoint).items() if state is State.MISSING]:
-                    self.made.bring_in(endpoint, missing)
+                    self.made.fetch_missing(endpoint, missing)
 
     def judge(self, later: int = 0) -> None:
         """Evaluate the checks at 12:35."""
@@ -170,7 +170,7 @@ def our_own_limit(it: Morning) -> None:
     it.it.patch.setenv("WX_DATACUBE_DAILY_CALLS", "1")
     it.at(7)
     for endpoint in (MESSAGES, HOURS, SENDERS):
-        it.made.bring_in(endpoint, [day(20)], refresh=True)
+        it.made.fetch_missing(endpoint, [day(20)], refresh=True)
     it.made = it.made.with_(daily_calls=1)
     it.whole_day()
 
@@ -236,9 +236,9 @@ def restated_and_healed(it: Morning) -> None:
     restated(it)
     it.at(14, 0)
     for endpoint in (MESSAGES, HOURS, SENDERS):
-        it.made.bring_in(endpoint, [day(20)], refresh=True)
+        it.made.fetch_missing(endpoint, [day(20)], refresh=True)
     for endpoint in (WEEKS, SENDERS_OF_WEEKS):
-        it.made.bring_in(endpoint, [day(16)], refresh=True)
+        it.made.fetch_missing(endpoint, [day(16)], refresh=True)
     it.judge()
 
 
@@ -247,7 +247,7 @@ def stolen_token(it: Morning) -> None:
     it.wechat.control.fault("*", "revoke")
     for hour in (8, 12):
         it.at(hour)
-        it.made.bring_in(MESSAGES, [day(25)])
+        it.made.fetch_missing(MESSAGES, [day(25)])
     it.judge()
 
 
@@ -276,7 +276,7 @@ ALL = "getupstreammsg, getupstreammsghour, getupstreammsgdist"
 SINCE = "missing since 2026-11-26 12:00: "
 YESTERDAY, TWO_DAYS = f"{SINCE}{ALL} 2026-11-25.", f"{SINCE}{ALL} 2026-11-25 … 2026-11-26."
 TAKEN = "does another program of the account take it"
-BUSY, DOWN, USED_UP = "WeChat is busy", "WeChat is out of order", "今天的调用配额已用完"
+BUSY, DOWN, USED_UP = "WeChat is busy", "WeChat failed with HTTP 503", "今天的调用配额已用完"
 DENIED, DENIED_TOO = "getupstreammsghour: The account may not", "getupstreammsgdist: The account may not"
 HOURS_YESTERDAY = f"{SINCE}getupstreammsghour 2026-11-25. + why: + {DENIED}"
 HOURS_AND_SENDERS = f"{SINCE}getupstreammsghour 2026-11-25 … 2026-11-26; getupstreammsgdist 2026-11-26. + why:"

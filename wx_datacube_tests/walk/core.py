@@ -19,9 +19,9 @@ from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.ingest.service import Ingest, Report
-from wx_datacube.operations.backfill import Backfill, check_account
-from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope
+from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.service import Ingest
+from wx_datacube.operations.backfill import Backfill, Backlog, Batch, Run, Scope, check_account
 from wx_datacube.operations.doctor import examine
 from wx_datacube.operations.export import export_views
 from wx_datacube.operations.pending import pending_labels, ranges
@@ -158,8 +158,8 @@ class Core(Life):
         errors: list[Exception] = []
         try:
             wanted = [label for label in labels if first <= label <= last]
-            report = ingest.bring_in(endpoint, wanted, run_id=f"run {self.runs}")
-            self.held[name, endpoint.name] |= {each.label for each in report.labels if each.there}
+            report = ingest.fetch_missing(endpoint, wanted, run_id=f"run {self.runs}")
+            self.held[name, endpoint.name] |= {each.label for each in report.labels if each.is_stored}
             self._believe(report)
         except WxDatacubeError as error:
             errors = [error]
@@ -168,7 +168,7 @@ class Core(Life):
 
     def _believe(self, report: Report) -> None:
         for each in report.labels:
-            if not each.there and each.error is None:
+            if not each.is_stored and each.error is None:
                 self.complaints.append(f"reports tell the truth: {report.endpoint.name} {each.label} without a reason")
 
     def _note_and_send(self, name: str, deliver: bool) -> None:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import wx_datacube.alerts.attention as attention
-import wx_datacube.ingest.service as ingest
+import wx_datacube.ingest.plan as plan
 import wx_datacube.operations.status as status
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import midnight_of
-from wx_datacube.warehouse import coverage, load, past_calls
+from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.service import Ingest
+from wx_datacube.warehouse import coverage, load
 
 VARIABLE = "WALK_DEFECT"
 
@@ -89,20 +91,20 @@ def _live_runs_are_failed() -> None:
 def _doctor_refreshes() -> None:
     """`doctor` makes its call as a refresh (15.6)."""
 
-    def look(self: ingest.Ingest, endpoint: Any, label: Any, *, run_id: str) -> ingest.Report:
+    def fetch_one(self: Ingest, endpoint: Any, label: Any, *, run_id: str) -> Report:
         with self.warehouse.transaction() as con:
-            begun = past_calls.record_refresh(con, self.account.name, endpoint, None, None, self.clock())
-        again = ingest.RefreshPlan(frozenset([label]), begun)
-        return self.bring_in(endpoint, [label], run_id=run_id, refresh=again)
+            begun = coverage.record_refresh(con, self.account.name, endpoint, None, None, self.clock())
+        refresh = plan.RefreshPlan(frozenset([label]), begun)
+        return self.fetch_missing(endpoint, [label], run_id=run_id, refresh=refresh)
 
-    ingest.Ingest.look = look  # type: ignore[method-assign]
+    Ingest.fetch_one = fetch_one  # type: ignore[method-assign]
 
 
 def _partial_answers_never_heal() -> None:
     """Labels that an answer left out are requested in the same window forever (15.7)."""
     coverage.empty_settled_labels = lambda *_: frozenset()
     coverage.labels_confirmed_empty = lambda *_: frozenset()
-    ingest._window_support = lambda con, account, endpoint: ingest._WindowSupport.SEVERAL
+    plan._window_support = lambda con, account, endpoint: plan._WindowSupport.SEVERAL
 
 
 def _status_knows_what_was_noted() -> None:

@@ -115,15 +115,15 @@ def test_a_copy_that_does_not_fit_takes_no_space_from_commits(disk: Disk) -> Non
 def test_nothing_is_asked_whose_answer_would_find_no_room(disk: Disk) -> None:
     """On a full disk no call is made, because each would use quota and lose its answer."""
     with shop(disk.folder, start=day(1)) as made:
-        made.bring_in(MESSAGES, [day(1)])
+        made.fetch_missing(MESSAGES, [day(1)])
         disk.leave(KIB * KIB)
-        said = fails(lambda: made.bring_in(MESSAGES))
+        said = fails(lambda: made.fetch_missing(MESSAGES))
         calls = made.calls()
         disk.free()
 
         assert "Free space" in said
         assert calls == 1
-        assert made.bring_in(MESSAGES).undone == ()
+        assert made.fetch_missing(MESSAGES).unresolved == ()
 
 
 # --- damage -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Family, Period
 from wx_datacube.emulator.world import World
-from wx_datacube.ingest.service import Report
+from wx_datacube.ingest.report import Report
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
@@ -97,7 +97,7 @@ def test_two_years_come_in_whole(two_years: tuple[Shop, list[Report]], counted: 
     """No label is missing; those without messages are empty, and their hours and distributions are implied."""
     made, reports = two_years
     for report in reports:
-        assert report.undone == ()
+        assert report.unresolved == ()
         adverb = report.endpoint.period.adverb
         talked = {label for kind, label, *_ in counted.people if kind == adverb}
         assert {each.label for each in report.labels if each.coverage.state == "landed"} == talked & {

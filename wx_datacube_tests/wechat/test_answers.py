@@ -20,22 +20,22 @@ from wx_datacube.errors import (
     UnexpectedAnswer,
     WeChatError,
 )
-from wx_datacube.wechat.answers import Attempt, Source, parse, parse_reply, redact, to_attempt, to_text
-from wx_datacube.wechat.transport import Reply
-from wx_datacube_tests.wechat_stand_in import DAY, NOON, TOKEN
+from wx_datacube.wechat.answers import Answer, ReplySpec, parse, parse_response, redact, to_text
+from wx_datacube.wechat.transport import Response
+from wx_datacube_tests.wechat_stand_in import NOON, TOKEN
 
-SOURCE = Source("WeChat", "getupstreammsg", "list", list, (TOKEN,))
+SPEC = ReplySpec("WeChat", "getupstreammsg", "list", list, (TOKEN,))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
 )
 
 
-def read(body: bytes | str, status: int = 200) -> tuple[Attempt, WeChatError | None]:
+def read(body: bytes | str, status: int = 200) -> tuple[Answer, WeChatError | None]:
     """Return the ledger row of a body, and its error."""
-    reply = Reply(status, body.encode() if isinstance(body, str) else body)
-    finding = parse_reply(reply, SOURCE)
-    return to_attempt(finding, reply, "getupstreammsg", DAY, DAY, NOON), finding.error
+    response = Response(status, body.encode() if isinstance(body, str) else body)
+    answer = parse_response(response, SPEC, NOON)
+    return answer, answer.error
 
 
 class TestSuccess:
@@ -58,17 +58,17 @@ class TestSuccess:
     )
     def test_an_object_with_a_list_is_an_answer(self, body: str) -> None:
         """An object with a `list` is an answer, whatever else it has; the warehouse checks the rows."""
-        attempt, error = read(body)
+        answer, error = read(body)
 
         assert error is None
-        assert attempt.ok
-        assert (attempt.http_status, attempt.errcode, attempt.errmsg) == (200, None, None)
-        assert attempt.response == body.removeprefix("\ufeff")
+        assert answer.ok
+        assert (answer.http_status, answer.errcode, answer.errmsg) == (200, None, None)
+        assert answer.response == body.removeprefix("\ufeff")
 
     def test_the_charset_of_the_header_does_not_matter(self) -> None:
         """A body is UTF-8, whatever the header says; many libraries read text/plain as Latin-1."""
-        attempt, _ = read('{"list":["微信"]}')
-        assert attempt.response == '{"list":["微信"]}'
+        answer, _ = read('{"list":["微信"]}')
+        assert answer.response == '{"list":["微信"]}'
 
 
 class TestErrcode:
@@ -77,10 +77,10 @@ class TestErrcode:
     @pytest.mark.parametrize("code", ["45009", '"45009"', "45009.0", '" 45009 "', '"+45009"'])
     def test_an_errcode_is_read_as_a_number_or_a_string(self, code: str) -> None:
         """An errcode may be a string, as some gateways turn numbers into strings."""
-        attempt, error = read(f'{{"errcode":{code},"errmsg":"reach max rid: 1-2"}}')
+        answer, error = read(f'{{"errcode":{code},"errmsg":"reach max rid: 1-2"}}')
 
-        assert attempt.errcode == 45009
-        assert (attempt.errmsg, attempt.rid) == ("reach max rid: 1-2", "1-2")
+        assert answer.errcode == 45009
+        assert (answer.errmsg, answer.rid) == ("reach max rid: 1-2", "1-2")
         assert type(error) is QuotaExhausted
 
     @pytest.mark.parametrize(
@@ -88,37 +88,37 @@ class TestErrcode:
     )
     def test_an_errcode_that_is_none_is_unexpected(self, code: str) -> None:
         """An invalid errcode is neither a success nor a known error."""
-        attempt, error = read(f'{{"errcode":{code},"list":[]}}')
+        answer, error = read(f'{{"errcode":{code},"list":[]}}')
 
         assert type(error) is UnexpectedAnswer
-        assert attempt.errcode is None
-        assert not attempt.ok
+        assert answer.errcode is None
+        assert not answer.ok
 
     def test_an_error_with_a_list_is_an_error(self) -> None:
         """A body with an errcode and a list is an error."""
-        attempt, error = read('{"list":[],"errcode":-1}')
+        answer, error = read('{"list":[],"errcode":-1}')
         assert type(error) is TryAgain
-        assert not attempt.ok
+        assert not answer.ok
 
     def test_an_errcode_among_garbled_characters_counts(self) -> None:
         """The errcode is read even if the message is in GBK, which must not hide a rejected token."""
-        attempt, error = read('{"errcode":40001,"errmsg":"凭证无效 rid: 1-2"}'.encode("gbk"))
+        answer, error = read('{"errcode":40001,"errmsg":"凭证无效 rid: 1-2"}'.encode("gbk"))
 
         assert type(error) is TokenRejected
-        assert (attempt.errcode, attempt.rid) == (40001, "1-2")
-        assert attempt.response is not None
-        assert "\\x" in attempt.response
+        assert (answer.errcode, answer.rid) == (40001, "1-2")
+        assert answer.response is not None
+        assert "\\x" in answer.response
 
     @pytest.mark.parametrize("errmsg", [None, 5, [], {}, "a\x00b\n\tc", "\ud800", "x" * 100_000])
     def test_any_errmsg_can_be_stored(self, errmsg: Any) -> None:
         """Any errmsg is stored as one line of bounded length."""
-        attempt, error = read(json.dumps({"errcode": 48001, "errmsg": errmsg}))
+        answer, error = read(json.dumps({"errcode": 48001, "errmsg": errmsg}))
 
         assert type(error) is NeedsPerson
-        assert attempt.errmsg is not None
-        assert "\n" not in attempt.errmsg
-        assert len(attempt.errmsg) <= 1000
-        assert duckdb.sql("SELECT ?", params=[attempt.errmsg]).fetchall() == [(attempt.errmsg,)]
+        assert answer.errmsg is not None
+        assert "\n" not in answer.errmsg
+        assert len(answer.errmsg) <= 1000
+        assert duckdb.sql("SELECT ?", params=[answer.errmsg]).fetchall() == [(answer.errmsg,)]
 
     def test_an_unknown_errcode_quotes_wechats_words_without_addresses(self) -> None:
         """The error of an unknown errcode quotes the errmsg without URLs."""
@@ -134,12 +134,12 @@ class TestUnexpected:
     @pytest.mark.parametrize("body", ["null", "[]", "5", '"list"', "{}", '{"list":null}', '{"list":{}}', '{"List":[]}'])
     def test_json_of_another_shape_is_not_asked_for_again(self, body: str) -> None:
         """JSON of another shape is not retried, as it arrived whole."""
-        attempt, error = read(body)
+        answer, error = read(body)
 
         assert isinstance(error, UnexpectedAnswer)
         assert not error.transient
-        assert attempt.response == body
-        assert attempt.errmsg == error.message
+        assert answer.response == body
+        assert answer.errmsg == error.message
 
     @pytest.mark.parametrize(
         "body",
@@ -147,11 +147,11 @@ class TestUnexpected:
     )
     def test_an_object_that_contradicts_itself_is_no_answer(self, body: str) -> None:
         """An object with two lists or two errcodes is ambiguous, and no answer."""
-        attempt, error = read(body)
+        answer, error = read(body)
 
         assert isinstance(error, UnexpectedAnswer)
-        assert "two `errcode`s, or two `list`s" in str(error)
-        assert (attempt.ok, attempt.errcode, attempt.response) == (False, None, body)
+        assert "a duplicate `errcode` or `list`" in str(error)
+        assert (answer.ok, answer.errcode, answer.response) == (False, None, body)
 
     @pytest.mark.parametrize(
         "body",
@@ -174,28 +174,28 @@ class TestUnexpected:
     )
     def test_what_is_not_json_may_have_been_garbled_on_its_way(self, body: bytes) -> None:
         """A body that isn't JSON is retried, and kept as text that DuckDB can store."""
-        attempt, error = read(body)
+        answer, error = read(body)
 
         assert isinstance(error, UnexpectedAnswer)
         assert error.transient
-        assert not attempt.ok
-        assert duckdb.sql("SELECT ?", params=[attempt.response]).fetchall() == [(attempt.response,)]
+        assert not answer.ok
+        assert duckdb.sql("SELECT ?", params=[answer.response]).fetchall() == [(answer.response,)]
 
     @pytest.mark.parametrize(("status", "kind"), [(500, TryAgain), (503, TryAgain), (599, TryAgain)])
     def test_gateways_that_are_out_of_order_may_recover(self, status: int, kind: type[WeChatError]) -> None:
         """A 5xx status is retried; its body is ignored, as it isn't WeChat's."""
-        attempt, error = read('{"errcode":45009}', status)
+        answer, error = read('{"errcode":45009}', status)
         assert type(error) is kind
-        assert attempt.errcode is None
+        assert answer.errcode is None
 
     @pytest.mark.parametrize("status", [100, 201, 204, 302, 400, 401, 403, 404, 418, 429, 600])
     def test_any_other_status_is_unexpected(self, status: int) -> None:
         """Any other status is unexpected: WeChat answers 200, or 404 for an unknown path."""
-        attempt, error = read('{"list":[]}', status)
+        answer, error = read('{"list":[]}', status)
         assert isinstance(error, UnexpectedAnswer)
         assert not error.transient
-        assert not attempt.ok
-        assert attempt.http_status == status
+        assert not answer.ok
+        assert answer.http_status == status
 
 
 class TestAnyBody:
@@ -205,23 +205,23 @@ class TestAnyBody:
     @example(b"\xef\xbb\xbf")
     def test_any_bytes_are_understood_and_stored(self, body: bytes) -> None:
         """Any bytes are parsed without an exception, into text that DuckDB can store."""
-        attempt, error = read(body)
+        answer, error = read(body)
 
         assert error is None or isinstance(error, WeChatError)
-        assert attempt.response is not None
-        assert "\x00" not in attempt.response
-        attempt.response.encode()
+        assert answer.response is not None
+        assert "\x00" not in answer.response
+        answer.response.encode()
 
     @given(st.fixed_dictionaries({}, optional={"errcode": JSON, "errmsg": JSON, "list": JSON, "x": JSON}))
     def test_any_json_is_understood(self, data: dict[str, Any]) -> None:
         """A success is an object whose list DuckDB reads as JSON; everything else has an error."""
-        attempt, error = read(json.dumps(data))
+        answer, error = read(json.dumps(data))
 
-        assert attempt.ok is (error is None)
-        assert attempt.errmsg is None or len(attempt.errmsg) <= 1000
-        if attempt.ok:
+        assert answer.ok is (error is None)
+        assert answer.errmsg is None or len(answer.errmsg) <= 1000
+        if answer.ok:
             assert isinstance(data["list"], list)
-            assert duckdb.sql("SELECT json_valid(?)", params=[attempt.response]).fetchall() == [(True,)]
+            assert duckdb.sql("SELECT json_valid(?)", params=[answer.response]).fetchall() == [(True,)]
 
     @given(st.text())
     def test_parsing_is_at_least_as_strict_as_duckdb(self, text: str) -> None:
@@ -253,9 +253,9 @@ class TestSecrets:
 
     def test_an_error_page_that_quotes_the_token_is_kept_without_it(self) -> None:
         """The token is redacted in the response and in the errmsg."""
-        attempt, _ = read(f'{{"errcode":-1,"errmsg":"POST /x?access_token={TOKEN} failed"}}')
-        assert TOKEN not in f"{attempt.response}{attempt.errmsg}"
-        assert attempt.errmsg == "POST /x?access_token=*** failed"
+        answer, _ = read(f'{{"errcode":-1,"errmsg":"POST /x?access_token={TOKEN} failed"}}')
+        assert TOKEN not in f"{answer.response}{answer.errmsg}"
+        assert answer.errmsg == "POST /x?access_token=*** failed"
 
     def test_short_strings_are_not_blanked_out(self) -> None:
         """Short strings are not redacted: a token "1" would destroy every figure."""

@@ -36,8 +36,8 @@ from wx_datacube_tests.wechat_stand_in import (
     NOON,
     SECRET,
     TOKEN,
-    Answer,
     Ledger,
+    RawAnswer,
     Request,
     StandIn,
     Time,
@@ -90,19 +90,14 @@ class TestOneCall:
         body = '{ "list": [{"ref_date":"2026-11-01","msg_user":1.50, "neu": "字"}] }'
         ledger = Ledger()
         with wechat(http(body)) as server, client(server.url) as it:
-            attempt = it.fetch("getupstreammsg", DAY, DAY, ledger)
+            answer = it.fetch("getupstreammsg", DAY, DAY, ledger)
 
-        assert ledger.attempts == [attempt]
-        assert attempt.ok
-        assert attempt.response == body
-        assert (attempt.endpoint, attempt.begin, attempt.end, attempt.requested_at) == (
-            "getupstreammsg",
-            DAY,
-            DAY,
-            NOON,
-        )
-        assert (attempt.http_status, attempt.errcode, attempt.errmsg, attempt.rid) == (200, None, None, None)
-        assert 0 <= attempt.elapsed_ms < 10_000
+        assert ledger.answers == [answer]
+        assert answer.ok
+        assert answer.response == body
+        assert answer.requested_at == NOON
+        assert (answer.http_status, answer.errcode, answer.errmsg, answer.rid) == (200, None, None, None)
+        assert 0 <= answer.elapsed_ms < 10_000
 
     def test_every_attempt_is_permitted_and_recorded(self) -> None:
         """Each attempt, failed ones too, is permitted before and recorded after."""
@@ -111,20 +106,20 @@ class TestOneCall:
             ask(it, ledger)
 
         assert ledger.permitted == 3
-        assert [(each.http_status, each.errcode, each.ok) for each in ledger.attempts] == [
+        assert [(each.http_status, each.errcode, each.ok) for each in ledger.answers] == [
             (200, -1, False),
             (502, None, False),
             (200, None, True),
         ]
-        assert ledger.attempts[0].rid == "608a6564-495fb669-6d56d31b"
-        assert ledger.attempts[1].errmsg == "WeChat is out of order (HTTP 502)."
+        assert ledger.answers[0].rid == "608a6564-495fb669-6d56d31b"
+        assert ledger.answers[1].errmsg == "WeChat failed with HTTP 502."
 
     def test_a_journal_that_refuses_ends_the_call(self) -> None:
         """The journal may refuse any attempt, for a limit of our own or a stop, which ends the call."""
 
         class Refusing(Ledger):
             def permit(self) -> None:
-                if self.attempts:
+                if self.answers:
                     raise QuotaExhausted("Enough for today.")
 
         ledger = Refusing()
@@ -208,7 +203,7 @@ class TestRetry:
 
         assert type(error) is TryAgain
         assert time.slept == [1, 2, 4]
-        assert len(server.asked(PATH)) == len(ledger.attempts) == 4
+        assert len(server.asked(PATH)) == len(ledger.answers) == 4
         assert str(error).endswith("[errcode -1, rid 608a6564-495fb669-6d56d31b, 4 attempts]")
 
     @pytest.mark.parametrize("answer", [http("", 500), http("x", 503), errcode(-1), errcode("-1"), http('{"list":[')])
@@ -359,7 +354,7 @@ class Account40001:
         """Act as another program that replaces the token."""
         self.stolen = self.given
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> RawAnswer:
         """Answer with numbered tokens that are valid until stolen."""
         with self.lock:
             if request.path == "/cgi-bin/stable_token":
@@ -415,7 +410,7 @@ class TestTokens:
             error = failure(it, ledger)
 
         assert type(error) is TokenRejected
-        assert len(server.asked(PATH)) == len(ledger.attempts) == 2
+        assert len(server.asked(PATH)) == len(ledger.answers) == 2
         assert len(server.asked("/cgi-bin/stable_token")) == 3
         assert time.slept == []
 
@@ -445,7 +440,7 @@ class TestTokens:
         time = Time()
         tokens = [token("first", expires_in=600), token("second", expires_in="7200"), token("third", expires_in=0)]
 
-        def answer(request: Request) -> Answer:
+        def answer(request: Request) -> RawAnswer:
             return tokens.pop(0) if request.path == "/cgi-bin/stable_token" else rows()
 
         with StandIn(answer) as server, client(server.url, time) as it:
@@ -503,7 +498,7 @@ class TestTokens:
         with StandIn(lambda _: errcode(-1)) as server, client(server.url) as it:
             assert type(failure(it, ledger)) is TryAgain
         assert len(server.requests) == 4
-        assert not ledger.attempts
+        assert not ledger.answers
         assert not ledger.permitted
 
     @pytest.mark.parametrize("value", ["", "a b", "a\r\nHost: evil", "a\x00", "字", "x" * 5000, 5, None, ["a"]])

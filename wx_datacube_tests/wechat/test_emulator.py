@@ -63,9 +63,9 @@ def test_every_endpoint_answers_over_its_whole_span(endpoint: Endpoint, it: Clie
     """Each endpoint accepts as many days as the catalog says, and refuses one more."""
     end = FIRST + dt.timedelta(endpoint.max_span_days - 1)
 
-    attempt = it.fetch(endpoint.name, FIRST, end, Ledger())
-    assert attempt.ok
-    assert '"ref_date":"2026-06-01"' in (attempt.response or "").replace(" ", "")
+    answer = it.fetch(endpoint.name, FIRST, end, Ledger())
+    assert answer.ok
+    assert '"ref_date":"2026-06-01"' in (answer.response or "").replace(" ", "")
 
     with pytest.raises(RequestRefused) as caught:
         it.fetch(endpoint.name, FIRST, end + dt.timedelta(1), Ledger())
@@ -77,7 +77,7 @@ def test_every_endpoint_answers_over_its_whole_span(endpoint: Endpoint, it: Clie
     [("-1", 2), ("502", 2), ("cut", 2), ("drop", 2), ("html", 2), ("45011", 2), ("revoke", 2), ("delay:0.1", 1)],
 )
 def test_what_passes_is_survived(emulated: Emulated, it: Client, fault: str, calls: int) -> None:
-    """After one passing fault, one more call gets the answer."""
+    """After one transient fault, one more call gets the answer."""
     emulated.control.script("getupstreammsg", fault)
 
     assert it.fetch("getupstreammsg", FIRST, FIRST, Ledger()).ok
@@ -102,11 +102,11 @@ def test_what_stays_is_given_up(
 ) -> None:
     """A lasting fault raises its error after the number of attempts that makes sense for it."""
     ledger = Ledger()
-    emulated.control.fault("getupstreammsg", fault)
+    emulated.control.settings_error("getupstreammsg", fault)
 
     with pytest.raises(kind):
         it.fetch("getupstreammsg", FIRST, FIRST, ledger)
-    assert len(ledger.attempts) == calls
+    assert len(ledger.answers) == calls
 
 
 def test_a_stolen_token_costs_one_more(emulated: Emulated, it: Client) -> None:
@@ -117,7 +117,7 @@ def test_a_stolen_token_costs_one_more(emulated: Emulated, it: Client) -> None:
     with ThreadPoolExecutor(8) as pool:
         attempts = list(pool.map(lambda _: it.fetch("getupstreammsg", FIRST, FIRST, Ledger()), range(16)))
 
-    assert all(attempt.ok for attempt in attempts)
+    assert all(answer.ok for answer in attempts)
     assert len(emulated.control.calls("stable_token")) == 2
     assert not emulated.control.calls("token")
 

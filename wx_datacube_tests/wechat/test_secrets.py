@@ -23,8 +23,8 @@ from wx_datacube_tests.wechat_stand_in import (
     DAY,
     SECRET,
     TOKEN,
-    Answer,
     Ledger,
+    RawAnswer,
     Request,
     StandIn,
     client,
@@ -42,7 +42,7 @@ ADDRESSES = (KEY, "access_token=7", "http://", "https://")
 ECHO = f"GET /x?access_token={TOKEN} {quote(SECRET, safe='')} http://elsewhere.example/{KEY}"
 BROKEN_HEADERS = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nno colon here\r\n\r\n" + b'{"list":[]}'
 
-ANSWERS: dict[str, Answer] = {
+ANSWERS: dict[str, RawAnswer] = {
     **{str(code): errcode(code, f"{ECHO} rid: 1-2") for code in BY_ERRCODE},
     "unknown errcode": errcode(12345, ECHO),
     "success": rows({"ref_date": "2026-11-01"}),
@@ -95,7 +95,7 @@ def said(it: Client) -> tuple[list[str], Ledger]:
 
 def leaks(it: Client, texts: list[str], ledger: Ledger) -> list[str]:
     """Return the secrets that are visible. A body may hold addresses, and the client itself knows its own."""
-    bodies = [f"{attempt.response} {attempt.errmsg}" for attempt in ledger.attempts]
+    bodies = [f"{answer.response} {answer.errmsg}" for answer in ledger.answers]
     everything = [*texts, *bodies, repr(it), repr(vars(it)), repr(vars(it).values())]
     secrets = [hidden for hidden in SECRETS if any(hidden in text for text in everything)]
     return secrets + [hidden for hidden in ADDRESSES if any(hidden in text for text in texts)]
@@ -107,13 +107,13 @@ def test_no_statistics_call_tells_a_secret(
 ) -> None:
     """A statistics call leaks no secret, whatever WeChat or a gateway answers."""
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> RawAnswer:
         return token() if request.path == "/cgi-bin/stable_token" else ANSWERS[name]
 
     with StandIn(answer) as server, client(server.url, bounds=Bounds(read=1, size=1024 * 1024)) as it:
         texts, ledger = said(it)
         assert leaks(it, [*texts, loud.text, *capfd.readouterr()], ledger) == []
-        assert ledger.attempts
+        assert ledger.answers
         assert "getupstreammsg 2026-11-01..2026-11-01: HTTP" in loud.text
 
 
@@ -130,7 +130,7 @@ def test_no_token_call_tells_a_secret(
         heard = [*texts, loud.text, *capfd.readouterr()]
         assert leaks(it, heard, ledger) == []
         assert base64.b64encode(f"somebody:{KEY}".encode()).decode() not in " ".join(heard)
-        assert not ledger.attempts
+        assert not ledger.answers
 
 
 @pytest.mark.parametrize("central", [False, True], ids=["stable_token", "token server"])
@@ -151,7 +151,7 @@ def test_no_failing_connection_tells_a_secret(
 def test_eight_threads_tell_no_secret(loud: pytest.LogCaptureFixture) -> None:
     """Logging of the HTTP library is suppressed in each of eight threads."""
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> RawAnswer:
         return token() if request.path == "/cgi-bin/stable_token" else rows()
 
     with StandIn(answer) as server, client(server.url) as it, ThreadPoolExecutor(8) as pool:

@@ -19,11 +19,11 @@ import pytest
 import requests
 
 from wx_datacube.errors import TryAgain, UnexpectedAnswer, WeChatError
-from wx_datacube.wechat import Attempt
+from wx_datacube.wechat import Answer
 from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.retry import Limits
 from wx_datacube.wechat.transport import Bounds, Transport, is_direct
-from wx_datacube_tests.wechat_stand_in import DAY, TOKEN, Answer, Ledger, StandIn, client, http, rows, wechat
+from wx_datacube_tests.wechat_stand_in import DAY, TOKEN, Ledger, RawAnswer, StandIn, client, http, rows, wechat
 
 PATH = "/datacube/getupstreammsg"
 FULL = b'{"list":[{"ref_date":"2026-11-01","msg_user":1}]}'
@@ -51,15 +51,15 @@ ONCE = Limits(attempts=1)
 QUICK = Bounds(connect=1, read=0.3, total=0.6, size=1024 * 1024)
 
 
-def exchange(answer: Answer, bounds: Bounds = QUICK) -> tuple[Attempt, WeChatError | None]:
+def exchange(answer: RawAnswer, bounds: Bounds = QUICK) -> tuple[Answer, WeChatError | None]:
     """Return what one attempt records in the ledger, and its error."""
     ledger = Ledger()
     with wechat(answer) as server, client(server.url, bounds=bounds, limits=ONCE) as it:
         try:
             it.fetch("getupstreammsg", DAY, DAY, ledger)
         except WeChatError as error:
-            return ledger.attempts[0], error
-    return ledger.attempts[0], None
+            return ledger.answers[0], error
+    return ledger.answers[0], None
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def head(**fields: object) -> bytes:
     return f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode()
 
 
-def drip(data: bytes, first: bytes = b"", pause: float = 0.05) -> Answer:
+def drip(data: bytes, first: bytes = b"", pause: float = 0.05) -> RawAnswer:
     """Send `first` at once and the rest byte by byte, each within the read timeout, without end."""
 
     def send(connection: socket.socket) -> None:
@@ -112,15 +112,15 @@ class TestTime:
         ],
         ids=["body", "body-without-length", "chunks", "chunk-size", "headers", "status-line", "endless-continue"],
     )
-    def test_slow_bytes_are_cut_off_by_the_total_time_out(self, answer: Answer) -> None:
+    def test_slow_bytes_are_cut_off_by_the_total_time_out(self, answer: RawAnswer) -> None:
         """The total timeout ends an answer whose bytes each arrive in time, but never end."""
         began = time.monotonic()
-        attempt, error = exchange(answer)
+        answer, error = exchange(answer)
 
         assert 0.5 < time.monotonic() - began < 3
         assert type(error) is TryAgain
-        assert attempt.http_status is None
-        assert not attempt.ok
+        assert answer.http_status is None
+        assert not answer.ok
 
     @pytest.mark.parametrize("first", [b"", head(Content_Length=100) + b"{"])
     def test_a_silent_server_is_left_after_the_read_time_out(self, first: bytes) -> None:
@@ -130,9 +130,9 @@ class TestTime:
             connection.sendall(first)
             connection.recv(1)
 
-        attempt, error = exchange(fall_silent, Bounds(read=0.2))
+        answer, error = exchange(fall_silent, Bounds(read=0.2))
         assert type(error) is TryAgain
-        assert attempt.errmsg == "WeChat was silent for 0.2 s."
+        assert answer.errmsg == "WeChat was silent for 0.2 s."
 
     def test_the_socket_is_free_again_after_a_cut(self) -> None:
         """After a timeout the retry succeeds."""
@@ -155,12 +155,12 @@ class TestSize:
             for _ in range(50):
                 connection.sendall(b"x" * 1_000_000)
 
-        attempt, error = exchange(send, Bounds(size=1024 * 1024))
+        answer, error = exchange(send, Bounds(size=1024 * 1024))
 
         assert type(error) is UnexpectedAnswer
-        assert attempt.http_status == 200
-        assert attempt.errmsg == "WeChat sent more than 1 MiB; only the head of it is kept."
-        assert attempt.response == "x" * 65536
+        assert answer.http_status == 200
+        assert answer.errmsg == "WeChat sent more than 1 MiB; only the head of it is kept."
+        assert answer.response == "x" * 65536
 
     @pytest.mark.parametrize("layers", [1, 2])
     def test_a_gzip_bomb_does_not_unfold(self, layers: int) -> None:
@@ -172,25 +172,25 @@ class TestSize:
         answer = http(bomb, Content_Encoding=", ".join(["gzip"] * layers))
         tracemalloc.start()
         try:
-            attempt, error = exchange(answer, Bounds(size=1024 * 1024))
+            answer, error = exchange(answer, Bounds(size=1024 * 1024))
             assert tracemalloc.get_traced_memory()[1] < 20_000_000
         finally:
             tracemalloc.stop()
 
         assert type(error) is UnexpectedAnswer
-        assert not attempt.ok
-        assert attempt.response is not None
-        assert len(attempt.response) < 1_000_000
+        assert not answer.ok
+        assert answer.response is not None
+        assert len(answer.response) < 1_000_000
 
     def test_a_body_of_just_the_size_is_taken(self) -> None:
         """A body of exactly the limit is accepted, one byte more is not."""
         body = FULL + b" " * (1024 * 1024 - len(FULL))
 
-        attempt, error = exchange(http(body))
+        answer, error = exchange(http(body))
         assert error is None
-        assert attempt.ok
+        assert answer.ok
 
-        attempt, error = exchange(http(body + b" "))
+        answer, error = exchange(http(body + b" "))
         assert type(error) is UnexpectedAnswer
 
 
@@ -200,9 +200,9 @@ class TestCompression:
     def test_gzip_is_unpacked(self) -> None:
         """Gzip is decompressed, in one member or several."""
         for packed in (gzip.compress(FULL), gzip.compress(FULL[:9]) + gzip.compress(FULL[9:])):
-            attempt, error = exchange(http(packed, Content_Encoding="gzip"))
+            answer, error = exchange(http(packed, Content_Encoding="gzip"))
             assert error is None
-            assert attempt.response == FULL.decode()
+            assert answer.response == FULL.decode()
 
     @pytest.mark.parametrize(
         "packed",
@@ -211,16 +211,16 @@ class TestCompression:
     )
     def test_broken_gzip_is_a_broken_body(self, packed: bytes) -> None:
         """Truncated or invalid gzip is retried."""
-        attempt, error = exchange(http(packed, Content_Encoding="gzip"))
+        answer, error = exchange(http(packed, Content_Encoding="gzip"))
         assert type(error) is TryAgain
-        assert attempt.http_status is None
+        assert answer.http_status is None
 
     @pytest.mark.parametrize("coding", ["br", "zstd", "deflate", "gzip, gzip", "nonsense"])
     def test_a_coding_that_was_not_asked_for_is_unexpected(self, coding: str) -> None:
         """Another content coding is unexpected, and the body is kept as received."""
-        attempt, error = exchange(http(FULL, Content_Encoding=coding))
+        answer, error = exchange(http(FULL, Content_Encoding=coding))
         assert type(error) is UnexpectedAnswer
-        assert attempt.response == FULL.decode()
+        assert answer.response == FULL.decode()
 
 
 class TestBrokenConnections:
@@ -243,13 +243,13 @@ class TestBrokenConnections:
     )
     def test_half_an_answer_is_no_answer(self, raw: bytes, kept: str | None) -> None:
         """A partial response is kept, but is never a success, even if its body looks whole."""
-        attempt, error = exchange(raw)
+        answer, error = exchange(raw)
 
         assert type(error) in (TryAgain, UnexpectedAnswer)
-        assert not attempt.ok
-        assert attempt.http_status is None or b"Content-Le" in raw
-        assert attempt.errmsg
-        assert attempt.response == kept or attempt.http_status == 200
+        assert not answer.ok
+        assert answer.http_status is None or b"Content-Le" in raw
+        assert answer.errmsg
+        assert answer.response == kept or answer.http_status == 200
 
     def test_a_cut_body_without_a_length_is_asked_for_again(self) -> None:
         """A cut body without a length is recognized by its invalid JSON, and retried."""
@@ -264,9 +264,9 @@ class TestBrokenConnections:
             connection.sendall(head(Content_Length=100) + b"{")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
-        attempt, error = exchange(reset)
+        answer, error = exchange(reset)
         assert type(error) is TryAgain
-        assert attempt.http_status is None
+        assert answer.http_status is None
 
     def test_a_name_that_does_not_resolve_is_said_so(self) -> None:
         """A host name that doesn't resolve is an error that says so, without the name."""
@@ -297,7 +297,7 @@ class TestTls:
             monkeypatch.setenv("CURL_CA_BUNDLE", bundle)
             monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
         with wechat(rows(), tls=server_side(certificate)) as server, client(server.url, limits=ONCE) as it:
-            with pytest.raises(TryAgain, match="TLS certificate that is not to be trusted"):
+            with pytest.raises(TryAgain, match="untrusted TLS certificate"):
                 it.check_credentials()
             assert not server.requests
 
@@ -323,11 +323,11 @@ class TestElsewhere:
         with StandIn(lambda _: rows()) as other:
             bomb = gzip.compress(b" " * 50_000_000)
             answer = http(bomb, status, Location=f"{other.url}/stolen", Content_Encoding="gzip")
-            attempt, error = exchange(answer)
+            answer, error = exchange(answer)
 
         assert type(error) is UnexpectedAnswer
         assert f"HTTP {status}" in str(error)
-        assert attempt.http_status == status
+        assert answer.http_status == status
         assert not other.requests
 
     def test_cookies_are_not_kept(self) -> None:
@@ -344,10 +344,10 @@ class TestElsewhere:
                 monkeypatch.setenv(name, proxy.url)
             monkeypatch.delenv("no_proxy", raising=False)
             monkeypatch.delenv("NO_PROXY", raising=False)
-            attempt, error = exchange(rows())
+            answer, error = exchange(rows())
 
         assert error is None
-        assert attempt.ok
+        assert answer.ok
         assert not proxy.requests
 
     def test_https_goes_through_the_proxy_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,6 +420,6 @@ def test_the_elapsed_time_is_that_of_the_attempt() -> None:
         time.sleep(0.1)
         connection.sendall(http(FULL))
 
-    attempt, _ = exchange(late, Bounds())
-    assert 100 <= attempt.elapsed_ms < 2000
-    assert attempt.requested_at == dt.datetime(2026, 11, 24, 12)
+    answer, _ = exchange(late, Bounds())
+    assert 100 <= answer.elapsed_ms < 2000
+    assert answer.requested_at == dt.datetime(2026, 11, 24, 12)

@@ -1,0 +1,203 @@
+"""Plan: which labels a run requests, in which windows, judged by the current state of the file.
+
+Add here what decides whether a label is requested. `windows` covers the labels with the fewest calls, `fetch` makes
+the calls. Nothing here makes a call.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.periods import midnight_of, settled_at
+from wx_datacube.config.settings import Account
+from wx_datacube.errors import NotReady, TryAgain, UnexpectedAnswer, WeChatError, error_for, needs_person
+from wx_datacube.ingest.windows import Window, plan_windows
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse import past_calls
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.past_calls import Refresh
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshPlan:
+    """A refresh of one endpoint: the `labels` to request again, and those of them already `done`."""
+
+    labels: frozenset[dt.date]
+    begun: Refresh | None
+    done: frozenset[dt.date] = frozenset()
+
+    @property
+    def left(self) -> list[dt.date]:
+        """The labels still to request, oldest first."""
+        return sorted(self.labels - self.done)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """What a caller asks for: the labels of one endpoint, oldest first, and those of them to refresh."""
+
+    account: Account
+    endpoint: Endpoint
+    labels: Sequence[dt.date]
+    now: dt.datetime
+    run_id: str
+    refresh: RefreshPlan | None = None
+    single: bool = False
+    """Whether to request the label even if it is stored, and no other label with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPlan:
+    """What to request for a `FetchRequest`: the windows, newest first, and what is known of WeChat's limits."""
+
+    windows: Sequence[Window] = ()
+    asked: Sequence[dt.date] = ()
+    calls_today: int = 0
+    quota_stop: bool = False
+    """Whether WeChat said today that the quota is used up."""
+    access_confirmed: bool = True
+    """Whether WeChat has answered this endpoint and has no standing error that needs a person.
+
+    If not, windows are sent one at a time, since WeChat may refuse them all.
+    """
+    probe: bool = False
+    """Whether the first window with several labels is sent alone, since WeChat may refuse such windows."""
+    waiting_for_days: dict[dt.date, WeChatError] = field(default_factory=dict)
+    """The labels that are not requested because of their days, with the reason."""
+
+    @classmethod
+    def of(cls, con: Connection, request: FetchRequest) -> "FetchPlan":
+        """Return what to request, judged by the current state of the file; binds the account's name to its AppID."""
+        account, endpoint, now = request.account, request.endpoint, request.now
+        known.bind_account(con, account.name, account.appid, account.start, now)
+        start = min([account.start, *request.labels])
+        states = known.states(con, account.name, start, now, endpoint)[endpoint.name]
+        to_refresh = _left_to_refresh(con, request)
+        asked = [label for label in request.labels if _needs_request(request, states.get(label), label in to_refresh)]
+        waiting = _waiting_for_days(con, request, asked)
+        asked = [label for label in asked if label not in waiting]
+        if not asked:
+            return cls(waiting_for_days=waiting)
+        window_support = _window_support(con, account.name, endpoint)
+        silent = known.empty_settled_labels(con, account.name, endpoint)
+        errors = past_calls.unresolved_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
+        answered = known.was_answered(con, account.name, endpoint)
+        stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
+        isolated = {label for label in silent.intersection(asked) if states[label] is State.MISSING}
+        one_label = request.single or window_support is _WindowSupport.ONE_LABEL
+        return cls(
+            windows=plan_windows(endpoint, asked, stored, one_label=one_label, isolated=isolated),
+            asked=asked,
+            calls_today=past_calls.calls_since(con, account.name, midnight_of(now))[endpoint.name],
+            quota_stop=_is_quota_used_up(errors.get(past_calls.QUOTA_USED_UP), now),
+            access_confirmed=answered and not any(map(needs_person, errors)),
+            probe=window_support is _WindowSupport.UNKNOWN,
+            waiting_for_days=waiting,
+        )
+
+
+def _left_to_refresh(con: Connection, request: FetchRequest) -> frozenset[dt.date]:
+    """Return the labels to refresh that no run has requested again since the refresh began.
+
+    Another run may be working on the same refresh.
+    """
+    if request.refresh is None or request.refresh.begun is None:
+        return frozenset()
+    after = request.refresh.begun.after_call_id
+    return request.refresh.labels - past_calls.refreshed_labels(con, request.account.name, request.endpoint, after)
+
+
+def _needs_request(request: FetchRequest, state: State | None, to_refresh: bool) -> bool:
+    if state is None:  # not due yet: nothing to request; the report says so
+        return False
+    return state is State.MISSING or request.single or (to_refresh and state is not State.IMPLIED)
+
+
+def _waiting_for_days(con: Connection, request: FetchRequest, asked: Sequence[dt.date]) -> dict[dt.date, WeChatError]:
+    """Return the labels not to request, with the reason.
+
+    In this same run, their days failed or are not published yet. Such a day may turn out to be silent, and a silent
+    day needs no call. Only the ledger is read; no run is waited for. A label whose day this run has not requested gets
+    its call.
+    """
+    if not request.endpoint.implied_by_silence or not asked or request.single:
+        return {}
+    account, days = request.account.name, ENDPOINTS[0]
+    outcomes = past_calls.outcomes_of_run(con, account, days, request.run_id)
+    if not outcomes:
+        return {}
+    states = known.states(con, account, min(asked), request.now, days)[days.name]
+    newest = {label: outcome for outcome in outcomes for label in outcome.asked}
+    # A day that has no outcome after a failure was given up because of that failure.
+    last = outcomes[-1]
+    given_up = None if last.good or last.errcode == past_calls.NOT_READY else last
+    waiting = {}
+    for label in asked:
+        outcome = newest.get(label) or given_up
+        if outcome is None or states.get(label) is not State.MISSING:
+            continue
+        if error := _why_day_is_unknown(outcome, label, request.endpoint):
+            waiting[label] = error
+    return waiting
+
+
+def _why_day_is_unknown(outcome: past_calls.CallOutcome, label: dt.date, endpoint: Endpoint) -> WeChatError | None:
+    """Return why a label waits for its day, by the last outcome of that day's call; None if it need not wait."""
+    if outcome.good and outcome.requested_at >= settled_at(label, Period.DAY):
+        return None  # rows were rejected, so the day is not silent
+    kind: type[WeChatError] = UnexpectedAnswer
+    if outcome.good:
+        kind = NotReady
+    elif outcome.errcode is not None:
+        kind = type(error_for(outcome.errcode))
+    elif outcome.http_status is None or outcome.http_status >= 500:
+        kind = TryAgain
+    return kind(
+        f"Not requested: {ENDPOINTS[0].name} is missing for the same days, and days without messages need no call.",
+        advice="Run the same again once it is there.",
+        endpoint=endpoint.name,
+    ).with_attempts(0)
+
+
+def _is_quota_used_up(refused: dt.datetime | None, now: dt.datetime) -> bool:
+    """Return whether WeChat said today that the quota is used up.
+
+    Just after midnight, such an answer may be about yesterday's quota, so it doesn't count.
+    """
+    return refused is not None and refused >= midnight_of(now) + past_calls.JUST_AFTER_MIDNIGHT
+
+
+# --- several labels per call ------------------------------------------------------------------------------------
+
+
+class _WindowSupport(Enum):
+    """Whether WeChat accepts windows of several weeks or months. Its pages disagree, so the ledger decides."""
+
+    SEVERAL = "several"
+    ONE_LABEL = "one label"
+    UNKNOWN = "unknown"
+
+
+def _window_support(con: Connection, account: str, endpoint: Endpoint) -> _WindowSupport:
+    """Return what the ledger shows, judged by the newest window of several labels.
+
+    A refusal counts once each of its labels has been answered alone. An answer counts as support unless it left out a
+    label for which a later call for that label alone brought rows.
+    """
+    if endpoint.period is Period.DAY:
+        return _WindowSupport.SEVERAL
+    answered: set[dt.date] = set()
+    shown: set[dt.date] = set()
+    for call in past_calls.last_calls(con, account, endpoint, (past_calls.RANGE_REFUSED,)):
+        if call.begin == call.end:
+            answered |= {call.begin} if call.errcode is None else set()
+            shown |= set(call.labels_in_answer)
+        elif call.errcode is None:
+            left_out = shown.intersection(call.asked) - set(call.labels_in_answer)
+            return _WindowSupport.ONE_LABEL if left_out else _WindowSupport.SEVERAL
+        else:
+            return _WindowSupport.ONE_LABEL if answered.issuperset(call.asked) else _WindowSupport.UNKNOWN
+    return _WindowSupport.UNKNOWN

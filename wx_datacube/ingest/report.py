@@ -1,0 +1,109 @@
+"""Report: the outcome of a run for each label, and the reason for each label that is not resolved.
+
+Add here what callers need to know about the labels they requested. Nothing here makes a call or opens a file. The
+texts of WeChat's own errors belong in `errors`.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.periods import settled_at
+from wx_datacube.errors import NotReady, UnexpectedAnswer, WeChatError
+from wx_datacube.ingest.plan import FetchRequest
+from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.coverage import Coverage, State
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """The outcome of one label.
+
+    `error` says why it is missing, or why a refresh could not request it again.
+    """
+
+    coverage: Coverage
+    error: WeChatError | None = None
+
+    @property
+    def label(self) -> dt.date:
+        """The day, the Monday of the week, or the 1st of the month."""
+        return self.coverage.label
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the label is landed, empty or implied."""
+        return self.coverage.state is not State.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of all labels requested, oldest first; `calls` counts attempts, each of which costs quota."""
+
+    endpoint: Endpoint
+    labels: tuple[LabelReport, ...]
+    calls: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        con: Connection,
+        request: FetchRequest,
+        waiting_for_days: Mapping[dt.date, WeChatError],
+        errors: Mapping[dt.date, WeChatError],
+        calls: int,
+    ) -> "Report":
+        """Return the state of every label as stored, with the reason for each that is missing.
+
+        `errors` are those of this run's calls, by label. `waiting_for_days` holds the labels that were not requested.
+        """
+        account, endpoint = request.account.name, request.endpoint
+        found = known.coverage(con, account, endpoint, request.labels, request.now)
+        rejected = known.labels_with_rejected_rows(con, account, endpoint, request.labels)
+        due = {coverage.label for coverage in found}
+        found += [Coverage.unknown(label) for label in request.labels if label not in due]
+        reports = []
+        for coverage in sorted(found, key=lambda coverage: coverage.label):
+            label, missing = coverage.label, coverage.state is State.MISSING
+            to_refresh = request.refresh is not None and label in request.refresh.labels
+            error = None
+            if label in waiting_for_days and (to_refresh or missing):
+                error = waiting_for_days[label]
+            elif label in errors and (to_refresh or request.single or missing):
+                error = errors[label]
+            elif missing:
+                error = _why_missing(request, label, label in rejected)
+            reports.append(LabelReport(coverage, error))
+        return cls(endpoint, tuple(reports), calls)
+
+    @property
+    def unresolved(self) -> tuple[LabelReport, ...]:
+        """The labels that are missing, or that a refresh should have requested again and did not."""
+        return tuple(report for report in self.labels if report.error is not None)
+
+    @property
+    def errors(self) -> tuple[WeChatError, ...]:
+        """The distinct reasons why labels are unresolved, most frequent first."""
+        reasons: dict[tuple[str, int | None], list[WeChatError]] = {}
+        for report in self.unresolved:
+            if error := report.error:
+                reasons.setdefault((error.message, error.errcode), []).append(error)
+        return tuple(found[0] for found in sorted(reasons.values(), key=len, reverse=True))
+
+
+def _why_missing(request: FetchRequest, label: dt.date, rejected: bool) -> WeChatError:
+    """Return why a label is missing that no call of this run failed for; `rejected` if its answer had invalid rows."""
+    name = request.endpoint.name
+    if rejected:
+        return UnexpectedAnswer(
+            f"WeChat's answer for {label} contains invalid rows; they are in datacube.rejected_rows.",
+            advice="A later run requests it again.",
+            endpoint=name,
+        )
+    if request.now < settled_at(label, request.endpoint.period):
+        advice = "Figures come after 08:00 and by noon Beijing time: run the same again later today."
+    else:
+        advice = "Its days have messages, so an empty answer is wrong; a later run requests it again."
+    return NotReady(f"WeChat has not published {label} yet.", advice=advice, endpoint=name)
