@@ -155,7 +155,7 @@ def labels(endpoint: Endpoint, first: dt.date, last: dt.date) -> list[dt.date]:
 
 
 @contextmanager
-def orchestra(
+def dagster_env(
     folder: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance | None = None
 ) -> Iterator[DagsterEnv]:
     """Provide a fresh project folder without any settings, and a fresh instance or the one given."""

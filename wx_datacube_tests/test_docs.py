@@ -31,7 +31,7 @@ from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.orchestration.component import MessageAnalysis
 from wx_datacube.warehouse.checks import CHECKS, checks_of
 from wx_datacube.warehouse.coverage import State
-from wx_datacube_tests.dagster_environment import DagsterEnv, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DagsterEnv, asset_key, dagster_env
 
 TOP = Path(__file__).parent.parent
 READMES = ("README.md", "README.zh-CN.md")
@@ -67,7 +67,7 @@ def blocks(text: str, language: str) -> list[str]:
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """Provide a fresh project with an empty published file."""
-    with orchestra(tmp_path, monkeypatch) as found:
+    with dagster_env(tmp_path, monkeypatch) as found:
         found.warehouse.publish()
         yield found
 

@@ -21,7 +21,7 @@ from wx_datacube.orchestration.assets import resource_key
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
 from wx_datacube.warehouse.checks import RemedyAction, check_context_of_readers, checks_of, labels_to_refresh, run_check
 from wx_datacube.warehouse.coverage import State, states
-from wx_datacube_tests.dagster_environment import HOURS, QUIET_RUN_CONFIG, SENDERS, DagsterEnv, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import HOURS, QUIET_RUN_CONFIG, SENDERS, DagsterEnv, asset_key, dagster_env
 from wx_datacube_tests.receiver import Receiver, receiving
 from wx_datacube_tests.same_clock import ByTheSameClock
 
@@ -223,7 +223,7 @@ def month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Month]:
         wechat(silent_share=0, clock="2024-06-03T08:00", frozen=True) as emulated,
         receiving() as receiver,
         dg.DagsterInstance.local_temp(str(home), overrides={"event_log_storage": storage}) as instance,
-        orchestra(tmp_path, monkeypatch, instance) as it,
+        dagster_env(tmp_path, monkeypatch, instance) as it,
     ):
         it.use(emulated, START=START, WEBHOOK=receiver.url())
         yield Month(it, emulated, receiver)

@@ -34,8 +34,8 @@ from wx_datacube_tests.dagster_environment import (
     WEEKS,
     DagsterEnv,
     asset_key,
+    dagster_env,
     labels,
-    orchestra,
 )
 from wx_datacube_tests.ingesting import RecordingListener
 
@@ -46,7 +46,7 @@ DAILY = (DAYS, SENDERS, HOURS)
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """Provide a fresh project and instance."""
-    with orchestra(tmp_path, monkeypatch) as found:
+    with dagster_env(tmp_path, monkeypatch) as found:
         yield found
 
 
@@ -77,7 +77,7 @@ def fetching(it: DagsterEnv, **scope: object) -> Backfill:
     return it.fetching(Scope(**given))  # type: ignore[arg-type]
 
 
-def told(done: Backfill) -> RecordingListener:
+def recorded(done: Backfill) -> RecordingListener:
     """Return the listener that recorded a backfill."""
     assert isinstance(done.listener, RecordingListener)
     return done.listener
@@ -93,7 +93,7 @@ def test_everything_due_is_there_and_materialized(it: DagsterEnv, emulated: Emul
     done = backfill(it, endpoints=ENDPOINTS)
     states = done.run()
 
-    ((todo, calls),) = told(done).plans
+    ((todo, calls),) = recorded(done).plans
     assert todo == sum(map(len, states.values()))
     assert asked(emulated) <= calls
     assert {state for found in states.values() for state in found.values()} == {"landed", "empty", "implied"}
@@ -110,7 +110,7 @@ def test_the_same_again_does_nothing(it: DagsterEnv, emulated: Emulated) -> None
     again = backfill(it)
     again.run()
 
-    assert told(again).plans == [(0, 0)]
+    assert recorded(again).plans == [(0, 0)]
     assert (asked(emulated), it.instance.get_runs_count()) == (calls, runs)
 
 
@@ -127,7 +127,7 @@ def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
         it.use(emulated, START=START, DATABASE="a third/figures.duckdb")
         assert commands.run(["doctor"]) == 1
 
-    (said,) = told(again).messages
+    (said,) = recorded(again).messages
     assert said.startswith("Dagster shows 20 partitions of default as materialized, but only 0 are in ")
     assert "a disk that is not mounted" in said
     assert "Dagster shows 20 partitions of default as materialized, but only " in capsys.readouterr().out
@@ -208,8 +208,8 @@ def test_fetching_does_not_wait_for_dagster(it: DagsterEnv, emulated: Emulated) 
     done.runs = Slow(done.runs)
     states = done.run()
 
-    assert sorted(run[0].name for run in told(done).runs) == sorted(endpoint.name for endpoint in DAILY)
-    assert {run[1:] for run in told(done).runs} == {(START, END)}
+    assert sorted(run[0].name for run in recorded(done).runs) == sorted(endpoint.name for endpoint in DAILY)
+    assert {run[1:] for run in recorded(done).runs} == {(START, END)}
     assert {state for found in states.values() for state in found.values()} <= {"landed", "empty", "implied"}
 
 
@@ -286,7 +286,7 @@ def test_an_interrupted_refresh_is_materialized_as_a_whole(it: DagsterEnv, emula
     done.run()
 
     assert asked(emulated) == calls + 5
-    assert told(done).runs == [(HOURS, START, END)]
+    assert recorded(done).runs == [(HOURS, START, END)]
     assert it.instance.get_runs_count() == runs + 1
 
 

@@ -18,7 +18,7 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.operations.doctor import examine
-from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, dagster_env
 from wx_datacube_tests.disks import limited
 from wx_datacube_tests.wechat_stand_in import StandIn, token
 
@@ -32,7 +32,7 @@ LAST_MONTH = beijing_now().date().replace(day=1) - 7 * DAY
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """Provide a fresh project without any settings."""
-    with orchestra(tmp_path, monkeypatch) as found:
+    with dagster_env(tmp_path, monkeypatch) as found:
         yield found
 
 
@@ -49,21 +49,23 @@ def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[s
     capsys.readouterr()
     code = commands.run(["doctor"])
     lines = capsys.readouterr().out.splitlines()
-    wells, ills = ([line[7:] for line in lines if line.startswith(mark)] for mark in ("  ok ", "  FAIL "))
-    return code, wells, ills
+    passed, failed = ([line[6:] for line in lines if line.startswith(mark)] for mark in ("  ok ", "  NO "))
+    return code, passed, failed
 
 
 def test_all_is_well(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """If all checks pass, the endpoints, Dagster's instance and the schedules are listed, and the exit code is 0."""
-    code, wells, ills = examined(capsys)
+    code, passed, failed = examined(capsys)
 
-    assert (code, ills) == (0, [])
-    assert [endpoint.name for endpoint in ENDPOINTS if not any(f"{endpoint.name} is granted" in w for w in wells)] == []
+    assert (code, failed) == (0, [])
+    assert [
+        endpoint.name for endpoint in ENDPOINTS if not any(f"{endpoint.name} is granted" in w for w in passed)
+    ] == []
     assert any(
-        "Schedules that are off: default_daily, default_weekly, default_monthly, default_checks" in well
-        for well in wells
+        "Schedules that are off: default_daily, default_weekly, default_monthly, default_checks" in text
+        for text in passed
     )
-    assert any("Dagster's instance" in well for well in wells)
+    assert any("Dagster's instance" in text for text in passed)
 
 
 def test_its_calls_are_not_wasted(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,11 +90,11 @@ def test_a_permission_is_seen_by_a_call(
     assert examined(capsys)[0] == 0
     emulated.control.set(denied=["*"])
 
-    code, wells, ills = examined(capsys)
+    code, passed, failed = examined(capsys)
 
     assert code == 1
-    assert len([ill for ill in ills if "errcode 48001" in ill]) == len(ENDPOINTS)
-    assert not [well for well in wells if "is granted" in well]
+    assert len([ill for ill in failed if "errcode 48001" in ill]) == len(ENDPOINTS)
+    assert not [text for text in passed if "is granted" in text]
 
 
 def everything_kept(it: DagsterEnv) -> dict[str, list[tuple[object, ...]]]:
@@ -213,10 +215,10 @@ def test_of_what_is_not_due_nothing_is_asked(
     it.use(emulated, START=beijing_now().date())
     emulated.control.set(denied=["*"])
 
-    _, wells, ills = examined(capsys)
+    _, passed, failed = examined(capsys)
 
-    assert len([well for well in wells if "nothing is due yet, so no call was made" in well]) == len(ENDPOINTS)
-    assert ills == []
+    assert len([text for text in passed if "nothing is due yet, so no call was made" in text]) == len(ENDPOINTS)
+    assert failed == []
     assert emulated.control.statistics_calls() == []
 
 
@@ -238,13 +240,13 @@ def test_an_address_that_is_not_whitelisted_is_named(
     """For 40164 doctor names the address to whitelist, advises against resetting the AppSecret, and exits with 1."""
     emulated.control.set(whitelist=["203.0.113.7"])
 
-    code, _, ills = examined(capsys)
+    code, _, failed = examined(capsys)
 
     assert code == 1
-    assert len(ills) == 1
-    assert "its address 127.0.0.1 is not whitelisted" in ills[0]
-    assert "IP白名单" in ills[0]
-    assert "Do not reset the AppSecret" in ills[0]
+    assert len(failed) == 1
+    assert "its address 127.0.0.1 is not whitelisted" in failed[0]
+    assert "IP白名单" in failed[0]
+    assert "Do not reset the AppSecret" in failed[0]
 
 
 def test_an_endpoint_that_is_not_granted_is_named(
@@ -253,26 +255,26 @@ def test_an_endpoint_that_is_not_granted_is_named(
     """For 48001 doctor names the endpoint and explains certification; the other endpoints pass."""
     emulated.control.set(denied=["getupstreammsgdist"])
 
-    code, wells, ills = examined(capsys)
+    code, passed, failed = examined(capsys)
 
     assert code == 1
-    assert len(ills) == 1
-    assert ills[0].startswith("getupstreammsgdist: ")
-    assert "微信认证" in ills[0]
-    assert sum("is granted" in well for well in wells) == len(ENDPOINTS) - 1
+    assert len(failed) == 1
+    assert failed[0].startswith("getupstreammsgdist: ")
+    assert "微信认证" in failed[0]
+    assert sum("is granted" in text for text in passed) == len(ENDPOINTS) - 1
 
 
 def test_a_wrong_secret_is_told_apart(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """For 40125 doctor names the variable and advises against resetting the AppSecret, without showing the secret."""
     emulated.control.set(secret="f" * 32)
 
-    code, _, ills = examined(capsys)
+    code, _, failed = examined(capsys)
 
     assert code == 1
-    assert len(ills) == 1
-    assert "WX_DATACUBE_SECRET" in ills[0]
-    assert "Do not reset the AppSecret" in ills[0]
-    assert emulated.secret not in ills[0]
+    assert len(failed) == 1
+    assert "WX_DATACUBE_SECRET" in failed[0]
+    assert "Do not reset the AppSecret" in failed[0]
+    assert emulated.secret not in failed[0]
     assert emulated.control.statistics_calls() == []
 
 
@@ -282,12 +284,12 @@ def test_of_a_token_server_no_more_is_said_than_was_seen(
     """A token server passes if it returns a token, but only a call to WeChat shows whether the token is valid."""
     with StandIn(lambda _: token("made_up_by_somebody")) as server:
         it.configure(API_URL=emulated.api_url, TOKEN_URL=server.url, START="2024-03-01")
-        code, wells, ills = examined(capsys)
+        code, passed, failed = examined(capsys)
 
     assert code == 1
-    assert "The token server returned a token; the calls below show whether WeChat accepts it." in wells
-    assert not [well for well in wells if "is allowed" in well or "is granted" in well]
-    refused = [ill for ill in ills if "errcode 40014" in ill]
+    assert "The token server returned a token; the calls below show whether WeChat accepts it." in passed
+    assert not [text for text in passed if "is allowed" in text or "is granted" in text]
+    refused = [ill for ill in failed if "errcode 40014" in ill]
     assert len(refused) == len(ENDPOINTS)
     assert all("see that the token server gives out the token in force" in ill for ill in refused)
 
@@ -296,22 +298,22 @@ def test_a_used_up_quota_is_said(it: DagsterEnv, emulated: Emulated, capsys: pyt
     """A used-up quota fails the check of the endpoint, as a quota problem."""
     emulated.control.set_quota(0, "getupstreammsghour")
 
-    code, _, ills = examined(capsys)
+    code, _, failed = examined(capsys)
 
     assert code == 1
-    assert len(ills) == 1
-    assert ills[0].startswith("getupstreammsghour")
-    assert "quota" in ills[0]
+    assert len(failed) == 1
+    assert failed[0].startswith("getupstreammsghour")
+    assert "quota" in failed[0]
 
 
 def test_with_nothing_configured_it_says_where_to_begin(it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
     """Without settings, doctor says where to find and to set the credentials, makes no call and exits with 1."""
-    code, _, ills = examined(capsys)
+    code, _, failed = examined(capsys)
 
     assert code == 1
-    assert len(ills) == 1
+    assert len(failed) == 1
     words = ("developers.weixin.qq.com", "do NOT reset it", "stable_token", ".env", "IP白名单")
-    assert all(word in ills[0] for word in words)
+    assert all(word in failed[0] for word in words)
 
 
 def test_the_first_message_is_told_once_all_before_is_known(it: DagsterEnv, emulated: Emulated) -> None:
@@ -347,10 +349,10 @@ def test_an_account_of_another_appid_is_said(
     emulated.control.set(appid="wxanother")
     made = len(emulated.control.statistics_calls())
 
-    code, _, ills = examined(capsys)
+    code, _, failed = examined(capsys)
 
     assert code == 1
-    other, unasked = ills
+    other, unasked = failed
     assert "belongs to the AppID" in other
     assert unasked == "No endpoint was called: its response could not be stored (see above)."
     assert len(emulated.control.statistics_calls()) == made
@@ -365,11 +367,11 @@ def test_a_disk_that_is_full_is_said_once(
 
     with limited(it.folder) as disk:
         disk.leave(1024 * 1024)
-        code, wells, ills = examined(capsys)
+        code, passed, failed = examined(capsys)
 
     assert code == 1
-    full, unasked = ills
+    full, unasked = failed
     assert "can't be written: File too large. Free space" in full
     assert unasked == "No endpoint was called: its response could not be stored (see above)."
-    assert any("Dagster's instance" in well for well in wells)
+    assert any("Dagster's instance" in text for text in passed)
     assert len(emulated.control.statistics_calls()) == made

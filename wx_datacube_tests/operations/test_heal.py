@@ -22,7 +22,7 @@ from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import run_checks_now
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube.warehouse.ledger import last_call
-from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, asset_key, dagster_env
 
 _LAST_MONTH = label_of(beijing_now().date().replace(day=1) - dt.timedelta(days=1), ENDPOINTS[3].period)
 DAY = _LAST_MONTH + dt.timedelta(days=13 - _LAST_MONTH.weekday())
@@ -32,7 +32,7 @@ DAY = _LAST_MONTH + dt.timedelta(days=13 - _LAST_MONTH.weekday())
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """Provide a fresh project."""
-    with orchestra(tmp_path, monkeypatch) as found:
+    with dagster_env(tmp_path, monkeypatch) as found:
         yield found
 
 

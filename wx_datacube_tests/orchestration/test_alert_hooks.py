@@ -17,7 +17,7 @@ from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.doctor import examine
 from wx_datacube.orchestration.runs import Reason
-from wx_datacube_tests.dagster_environment import DAYS, QUIET_RUN_CONFIG, SENDERS, DagsterEnv, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, QUIET_RUN_CONFIG, SENDERS, DagsterEnv, asset_key, dagster_env
 from wx_datacube_tests.end_to_end.project import Project
 from wx_datacube_tests.receiver import KEY, Receiver
 
@@ -36,7 +36,7 @@ def emulated() -> Iterator[Emulated]:
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated, receiver: Receiver) -> Iterator[DagsterEnv]:
     """Provide an account with a week of history, whose alerts go to the receiver."""
-    with orchestra(tmp_path, monkeypatch) as found:
+    with dagster_env(tmp_path, monkeypatch) as found:
         found.use(emulated, START=START, WEBHOOK=receiver.url())
         yield found
 

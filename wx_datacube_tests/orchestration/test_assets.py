@@ -28,8 +28,8 @@ from wx_datacube_tests.dagster_environment import (
     WEEKS,
     DagsterEnv,
     asset_key,
+    dagster_env,
     labels,
-    orchestra,
 )
 
 FIRST, LAST = dt.date(2024, 3, 1), dt.date(2024, 3, 20)
@@ -39,7 +39,7 @@ SILENT_WORLD = {"silent_share": 0.5, "seed": 3}
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """Provide a fresh project and instance."""
-    with orchestra(tmp_path, monkeypatch) as found:
+    with dagster_env(tmp_path, monkeypatch) as found:
         yield found
 
 

@@ -21,13 +21,13 @@ from wx_datacube.errors import SettingsError
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.orchestration.assets import FetchConfig
 from wx_datacube.warehouse.checks import checks_of
-from wx_datacube_tests.dagster_environment import TOP, DagsterEnv, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import TOP, DagsterEnv, asset_key, dagster_env
 
 
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """Provide a fresh project without any settings."""
-    with orchestra(tmp_path, monkeypatch) as found:
+    with dagster_env(tmp_path, monkeypatch) as found:
         yield found
 
 

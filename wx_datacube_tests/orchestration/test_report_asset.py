@@ -21,7 +21,7 @@ from wx_datacube_tests.dagster_environment import (
     SENDERS,
     DagsterEnv,
     asset_key,
-    orchestra,
+    dagster_env,
 )
 
 NOW = dt.datetime(2026, 11, 24, 15)
@@ -39,7 +39,7 @@ def emulated() -> Iterator[Emulated]:
 @pytest.fixture
 def it(emulated: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
     """Provide a fresh project for that account; its history began a week ago."""
-    with orchestra(tmp_path, monkeypatch) as found:
+    with dagster_env(tmp_path, monkeypatch) as found:
         found.use(emulated, START="2026-11-17")
         yield found
 

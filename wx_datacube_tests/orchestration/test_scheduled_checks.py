@@ -19,7 +19,7 @@ from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.orchestration.runs import REASON_TAG, Worker
 from wx_datacube.warehouse.checks import CHECKS, checks_of
-from wx_datacube_tests.dagster_environment import DAYS, HOURS, QUIET_RUN_CONFIG, DagsterEnv, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, QUIET_RUN_CONFIG, DagsterEnv, asset_key, dagster_env
 from wx_datacube_tests.receiver import receiving
 
 START, LAST = dt.date(2024, 6, 3), dt.date(2024, 6, 9)
@@ -37,7 +37,7 @@ def emulated() -> Iterator[Emulated]:
 @pytest.fixture
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: Emulated) -> Iterator[DagsterEnv]:
     """Provide an account with a week of history, of which nothing has been requested."""
-    with orchestra(tmp_path, monkeypatch) as found:
+    with dagster_env(tmp_path, monkeypatch) as found:
         found.use(emulated, START=START)
         yield found
 

@@ -23,7 +23,7 @@ from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, ba
 from wx_datacube.orchestration.runs import REASON_TAG, WORKER_TAG, end_dead_runs, worker_tags
 from wx_datacube.orchestration.schedules import MORNING_CRON
 from wx_datacube.warehouse.ledger import Call, store_calls
-from wx_datacube_tests.dagster_environment import DAYS, HOURS, SENDERS, DagsterEnv, asset_key, orchestra
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, SENDERS, DagsterEnv, asset_key, dagster_env
 from wx_datacube_tests.processes import running
 
 START, NOW = dt.date(2024, 1, 1), dt.datetime(2024, 7, 2, 9, 30)
@@ -45,7 +45,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance) -> Iterator[DagsterEnv]:
     """Provide an account with half a year of history, of which nothing has been requested."""
     instance.wipe()
-    with orchestra(tmp_path, monkeypatch, instance) as found:
+    with dagster_env(tmp_path, monkeypatch, instance) as found:
         found.configure(START=START)
         yield found
 

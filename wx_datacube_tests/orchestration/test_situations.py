@@ -22,7 +22,7 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.status import AccountStatus, read_status
 from wx_datacube.warehouse.coverage import State
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, SENDERS_OF_WEEKS, WEEKS, day
-from wx_datacube_tests.dagster_environment import QUIET_RUN_CONFIG, DagsterEnv, orchestra
+from wx_datacube_tests.dagster_environment import QUIET_RUN_CONFIG, DagsterEnv, dagster_env
 from wx_datacube_tests.ingesting import Shop, shop
 from wx_datacube_tests.receiver import Receiver, receiving
 
@@ -109,7 +109,7 @@ def morning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Emulated, 
     shutil.copytree(yesterday, tmp_path, dirs_exist_ok=True)
     with (
         receiving() as receiver,
-        orchestra(tmp_path, monkeypatch) as it,
+        dagster_env(tmp_path, monkeypatch) as it,
         shop(tmp_path, running=running, **ACCOUNT) as made,
         ExitStack() as under_way,
     ):
