@@ -419,7 +419,7 @@ def is_known(it: DagsterEnv, account: str) -> list[bool]:
     with project_instance(it.folder) as instance:
         history = instance.has_asset_key(dg.AssetKey([account, DAYS.name]))
     report = default_report_path(it.warehouse.database, account).exists()
-    return [history, report, bool(Alerts(it.warehouse.database).standing(account))]
+    return [history, report, bool(Alerts(it.warehouse.database).open_for_person(account))]
 
 
 def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> None:

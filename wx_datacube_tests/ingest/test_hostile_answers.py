@@ -19,7 +19,8 @@ from wx_datacube.config.settings import Account, Secret
 from wx_datacube.errors import WeChatError
 from wx_datacube.ingest.report import Report
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.wechat.retry import Limits
 from wx_datacube.wechat.transport import Bounds

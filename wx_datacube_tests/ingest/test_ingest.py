@@ -18,8 +18,9 @@ from wx_datacube.errors import (
 )
 from wx_datacube.ingest.report import LabelReport
 from wx_datacube.ingest.service import Ingest
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, MONTHS, SENDERS, WEEKS, day
 from wx_datacube_tests.ingesting import AFTERNOON, MORNING, NOON, YESTERDAY, Start, only, state_of
 

@@ -37,7 +37,8 @@ from wx_datacube.ingest.pool import (
     RunContext,
 )
 from wx_datacube.ingest.windows import Window
-from wx_datacube.warehouse.files import Connection, Warehouse
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Answer, Journal
 from wx_datacube_tests.answers import HOURS, MESSAGES, day
 from wx_datacube_tests.processes import HOLD, running

@@ -131,7 +131,7 @@ def test_a_used_up_token_quota_stops_everything(start: Start) -> None:
 def test_three_windows_that_failed_in_a_row_end_the_run(start: Start) -> None:
     """Three failed windows in a row, of four attempts each, end the run; all labels get the reason."""
     made = start(concurrency=1)
-    made.emulated.control.settings_error("getupstreammsghour", "-1")
+    made.emulated.control.fault("getupstreammsghour", "-1")
     report = made.fetch_missing(HOURS)
 
     assert report.calls == 12
@@ -155,7 +155,7 @@ def test_failures_with_successes_between_them_end_nothing(start: Start) -> None:
 def test_a_dead_host_ends_the_run(start: Start) -> None:
     """A dead host ends the run within a minute of the clock."""
     made = start(latency=0)
-    made.emulated.control.settings_error("getupstreammsghour", "drop")
+    made.emulated.control.fault("getupstreammsghour", "drop")
     began = made.now
     report = made.fetch_missing(HOURS)
 
@@ -171,7 +171,7 @@ def test_a_dead_host_ends_the_run(start: Start) -> None:
 def test_what_cannot_help_is_not_tried_again(start: Start, errcode: int, kind: type) -> None:
     """Errors that a retry can't help cost one attempt; if a person must act, no other label is tried."""
     made = start(concurrency=1)
-    made.emulated.control.settings_error("getupstreammsghour", str(errcode))
+    made.emulated.control.fault("getupstreammsghour", str(errcode))
     report = made.fetch_missing(HOURS, [day(number) for number in range(10, 15)])
 
     assert report.calls == (1 if kind is NeedsPerson else 5)
@@ -182,7 +182,7 @@ def test_what_cannot_help_is_not_tried_again(start: Start, errcode: int, kind: t
 def test_answers_that_are_none_are_not_asked_for_without_end(start: Start) -> None:
     """Ten unexpected answers in a row end the run."""
     made = start(concurrency=1)
-    made.emulated.control.settings_error("getupstreammsghour", "200:[]")
+    made.emulated.control.fault("getupstreammsghour", "200:[]")
     report = made.fetch_missing(HOURS)
 
     assert report.calls == 10
@@ -193,7 +193,7 @@ def test_answers_that_are_none_are_not_asked_for_without_end(start: Start) -> No
 def test_broken_answers_are_kept_as_they_came(start: Start, answer: str) -> None:
     """Each attempt is in the ledger with its body, no table has a row, and the label is missing."""
     made = start()
-    made.emulated.control.settings_error("getupstreammsg", answer)
+    made.emulated.control.fault("getupstreammsg", answer)
     report = made.fetch_missing(MESSAGES, [day(20)])
 
     assert only(report).coverage.state is State.MISSING

@@ -87,7 +87,7 @@ def test_a_wrong_secret_is_over_with_the_first_token(it: DagsterEnv, emulated: E
             assert it.run(SENDERS, START, LAST, refresh=True).success
         else:
             assert all(each.ok for each in examine(it.settings, it.settings.account()))
-        assert Alerts(it.warehouse.database).standing("default") == []
+        assert Alerts(it.warehouse.database).open_for_person("default") == []
 
     assert headings(receiver) == ["需要您处理"] * 2
 

@@ -21,7 +21,8 @@ from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.ingest.report import Report
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.operations.backfill import Backfill, Backlog, Batch, Run, Scope, check_account
+from wx_datacube.operations.backfill import Backfill, check_account
+from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope
 from wx_datacube.operations.doctor import examine
 from wx_datacube.operations.export import export_views
 from wx_datacube.operations.pending import pending_labels, ranges

@@ -21,7 +21,7 @@ from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.ingest.report import Report
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.warehouse import coverage, load
+from wx_datacube.warehouse import coverage, load, past_calls
 
 VARIABLE = "WALK_DEFECT"
 
@@ -93,7 +93,7 @@ def _doctor_refreshes() -> None:
 
     def fetch_one(self: Ingest, endpoint: Any, label: Any, *, run_id: str) -> Report:
         with self.warehouse.transaction() as con:
-            begun = coverage.record_refresh(con, self.account.name, endpoint, None, None, self.clock())
+            begun = past_calls.record_refresh(con, self.account.name, endpoint, None, None, self.clock())
         refresh = plan.RefreshPlan(frozenset([label]), begun)
         return self.fetch_missing(endpoint, [label], run_id=run_id, refresh=refresh)
 
