@@ -267,7 +267,7 @@ def test_what_hangs_on_days_that_failed_in_this_run_is_not_asked(
     """
     made = start(concurrency=1)
     made.fetch_missing(MESSAGES, [day(22)], run_id="before")
-    made.emulated.control.settings_error(MESSAGES.name, answer)
+    made.emulated.control.fault(MESSAGES.name, answer)
     assert made.fetch_missing(MESSAGES, run_id="this").unresolved != ()
     report = made.fetch_missing(endpoint, run_id="this")
 
