@@ -61,7 +61,7 @@ def test_a_refresh_that_fails_says_so_and_keeps_what_is_there(start: Start) -> N
     """After a failed refresh the label stays landed, and the report has the error."""
     made = start()
     made.fetch_missing(MESSAGES, [day(20)])
-    made.emulated.control.settings_error("getupstreammsg", "48001")
+    made.emulated.control.fault("getupstreammsg", "48001")
     report = made.fetch_missing(MESSAGES, [day(20)], refresh=True)
 
     assert only(report).coverage.state is State.LANDED

@@ -102,7 +102,7 @@ def test_what_stays_is_given_up(
 ) -> None:
     """A lasting fault raises its error after the number of attempts that makes sense for it."""
     ledger = Ledger()
-    emulated.control.settings_error("getupstreammsg", fault)
+    emulated.control.fault("getupstreammsg", fault)
 
     with pytest.raises(kind):
         it.fetch("getupstreammsg", FIRST, FIRST, ledger)
