@@ -84,7 +84,7 @@ def test_a_fuller_published_file_from_elsewhere_is_not_replaced(published: Wareh
         store(fuller, number)
     fuller.publish()
     fuller.database.replace(published.database)
-    with pytest.raises(WarehouseError, match="holds 1 calls"):
+    with pytest.raises(WarehouseError, match="has 1 calls"):
         published.publish()
 
     assert days_in(published) == [5, 6]
