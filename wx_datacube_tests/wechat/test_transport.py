@@ -358,7 +358,7 @@ class TestElsewhere:
             monkeypatch.delenv("NO_PROXY", raising=False)
             with (
                 client("https://wechat.invalid", limits=ONCE) as it,
-                pytest.raises(TryAgain, match="this machine.s proxy"),
+                pytest.raises(TryAgain, match="machine's proxy"),
             ):
                 it.check_credentials()
 
