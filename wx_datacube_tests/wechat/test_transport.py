@@ -356,7 +356,10 @@ class TestElsewhere:
             monkeypatch.setenv("https_proxy", proxy.url)
             monkeypatch.delenv("no_proxy", raising=False)
             monkeypatch.delenv("NO_PROXY", raising=False)
-            with client("https://wechat.invalid", limits=ONCE) as it, pytest.raises(TryAgain, match="the proxy"):
+            with (
+                client("https://wechat.invalid", limits=ONCE) as it,
+                pytest.raises(TryAgain, match="machine's proxy"),
+            ):
                 it.check_credentials()
 
         assert [request.method for request in proxy.requests] == ["CONNECT"]
