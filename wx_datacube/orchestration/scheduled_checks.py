@@ -32,7 +32,7 @@ def build_check_schedule(
     """Build the job and schedule `<stem>_checks` over the assets `keys` (by endpoint name); off by default."""
     name = f"{stem}_checks"
     description = (
-        "Runs all checks of the account's assets on the published file, so that you notice when no run happened. It"
+        "Runs all checks of the account's assets on the published file, so that you notice when nothing ran. It"
         " makes no call. A failed check is shown on its asset; this run succeeds all the same."
         " 对已发布的数据文件执行该账号的全部检查，没有任务运行时也能发现问题；不调用微信。"
         "未通过的检查显示在对应资产上，本次运行仍为成功。"
