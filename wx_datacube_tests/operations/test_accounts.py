@@ -40,7 +40,7 @@ def settings(folder: Path, accounts: tuple[Account, ...]) -> Settings:
         (
             SEVERAL,
             "club",
-            "paper is not configured: name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one) to go on with it.",
+            "paper is not configured. To fetch data for it, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one).",
         ),
     ],
     ids=["the only one", "one of several", "one that is not configured"],
@@ -52,13 +52,13 @@ def test_after_a_renaming_variables_follow(tmp_path: Path, accounts: tuple[Accou
 
 def test_where_the_settings_have_the_new_name_nothing_follows(tmp_path: Path) -> None:
     """If `.env` has the new name already, the message doesn't ask to change it."""
-    assert after_renaming(settings(tmp_path, SEVERAL), "club", "news") == "The settings name news already."
+    assert after_renaming(settings(tmp_path, SEVERAL), "club", "news") == "The settings already name news."
 
 
 @pytest.mark.parametrize(
     ("accounts", "name", "lines"),
     [
-        (ONE, "default", "WX_DATACUBE_ACCOUNT, where it is set, WX_DATACUBE_APPID, WX_DATACUBE_SECRET."),
+        (ONE, "default", "WX_DATACUBE_ACCOUNT, if it is set, WX_DATACUBE_APPID, WX_DATACUBE_SECRET."),
         (SEVERAL, "shop", "shop in WX_DATACUBE_ACCOUNTS, WX_DATACUBE_SHOP_APPID."),
     ],
     ids=["the only one", "one of several"],
