@@ -23,7 +23,18 @@ collect_ignore = [
 `make newest` installs neither.
 """
 
-LONGEST_FIRST = ("guest", "kills", "mornings", "crowds", "month", "server", "side_by_side", "commands", "heal")
+LONGEST_FIRST = (
+    "guest",
+    "system",
+    "kills",
+    "mornings",
+    "crowds",
+    "month",
+    "server",
+    "side_by_side",
+    "commands",
+    "heal",
+)
 """Files with long tests, in the order in which they start.
 
 If they start late, one worker is still busy with them when all others have finished.

@@ -24,7 +24,7 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import PATIENCE, TOP, Project, Ui, end, free_port, wait_until
 
 PAGE = (TOP / "docs" / "deploy.md").read_text()
-UNITS = TOP / "wx_datacube" / "project"
+UNITS = TOP / "wx_datacube" / "config" / "project"
 THERE = "/srv/wx_datacube"
 """The project folder in the pages and the unit files."""
 DAYS = 3

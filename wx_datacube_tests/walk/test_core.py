@@ -1,0 +1,17 @@
+"""Three seeds of the walk without Dagster. `make walk` plays others.
+
+Each defect that a walk finds gets a test of its own where it belongs.
+"""
+
+import pytest
+
+from wx_datacube_tests.walk.core import core
+from wx_datacube_tests.walk.steps import draw, play
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_core_keeps_its_invariants(seed: int) -> None:
+    """About two weeks, in this process."""
+    failure = play(core, seed, draw(seed, 20, "core"))
+    assert failure is None, f"\n{failure}"
