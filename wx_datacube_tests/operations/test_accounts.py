@@ -40,7 +40,8 @@ def settings(folder: Path, accounts: tuple[Account, ...]) -> Settings:
         (
             SEVERAL,
             "club",
-            "paper is not configured. To fetch data for it, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one).",
+            "paper is not configured. To fetch data for it, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for"
+            " one).",
         ),
     ],
     ids=["the only one", "one of several", "one that is not configured"],
