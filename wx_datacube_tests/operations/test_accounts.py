@@ -40,7 +40,8 @@ def settings(folder: Path, accounts: tuple[Account, ...]) -> Settings:
         (
             SEVERAL,
             "club",
-            "paper is not configured. To continue, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one).",
+            "paper is not configured. To fetch data for it, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for"
+            " one).",
         ),
     ],
     ids=["the only one", "one of several", "one that is not configured"],
@@ -58,7 +59,7 @@ def test_where_the_settings_have_the_new_name_nothing_follows(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("accounts", "name", "lines"),
     [
-        (ONE, "default", "WX_DATACUBE_ACCOUNT, if set, WX_DATACUBE_APPID, WX_DATACUBE_SECRET."),
+        (ONE, "default", "WX_DATACUBE_ACCOUNT, if it is set, WX_DATACUBE_APPID, WX_DATACUBE_SECRET."),
         (SEVERAL, "shop", "shop in WX_DATACUBE_ACCOUNTS, WX_DATACUBE_SHOP_APPID."),
     ],
     ids=["the only one", "one of several"],
