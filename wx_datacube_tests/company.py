@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from wx_datacube.emulator.account import Account, Reply, Request
+from wx_datacube.emulator.account import EmulatedAccount, Reply, Request
 from wx_datacube.emulator.errcodes import Refusal
 from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.server import serving
 
 
-class _Everybody(Account):
+class _Everybody(EmulatedAccount):
     """All accounts of the company behind one server; the AppID or token of a call selects the account."""
 
-    def __init__(self, members: dict[str, Account]) -> None:
+    def __init__(self, members: dict[str, EmulatedAccount]) -> None:
         super().__init__(Options())
         self._members = members
 
@@ -27,7 +27,7 @@ class _Everybody(Account):
         meant = (member for member in self._members.values() if self._is_meant(member, request))
         return next(meant, next(iter(self._members.values()))).handle(call, request)
 
-    def _is_meant(self, member: Account, request: Request) -> bool:
+    def _is_meant(self, member: EmulatedAccount, request: Request) -> bool:
         token = request.query.get("access_token")
         if token is None:
             return json.loads(request.body).get("appid") == member.options.appid
@@ -43,7 +43,7 @@ class Company:
     """The accounts by name, and the address of their server."""
 
     api_url: str
-    members: dict[str, Account]
+    members: dict[str, EmulatedAccount]
 
     def settings(self, **more: object) -> dict[str, object]:
         """Return the settings of all accounts, without the prefix `WX_DATACUBE_`; `more` adds or replaces settings."""
@@ -62,7 +62,7 @@ class Company:
 def company(*names: str, **options: object) -> Iterator[Company]:
     """Serve accounts with these names, each with its own world; the emulator's `options` apply to all of them."""
     members = {
-        name: Account(Options().changed({"appid": f"wx{number:016x}", "seed": number} | options))
+        name: EmulatedAccount(Options().changed({"appid": f"wx{number:016x}", "seed": number} | options))
         for number, name in enumerate(names, 1)
     }
     with serving(_Everybody(members)) as api_url:

@@ -15,11 +15,11 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.emulator.clock import SettableClock
 from wx_datacube.emulator.errcodes import Refusal, rids
 from wx_datacube.emulator.faults import Fault, Faults
-from wx_datacube.emulator.journal import Call, Journal
+from wx_datacube.emulator.journal import CallJournal, JournalEntry
 from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.quotas import Quotas
 from wx_datacube.emulator.statistics import answer, window_of
-from wx_datacube.emulator.tokens import Token, Tokens
+from wx_datacube.emulator.tokens import IssuedToken, TokenService
 from wx_datacube.emulator.world import World
 
 TOKEN_CALLS_A_DAY = {"token": 2_000, "stable_token": 500_000}
@@ -64,7 +64,7 @@ class Reply:
     fault: Fault | None = None
 
 
-class Account:
+class EmulatedAccount:
     """One Official Account as WeChat's servers see it."""
 
     def __init__(self, options: Options) -> None:
@@ -75,7 +75,7 @@ class Account:
         """Clear all state and restore the options that the emulator was started with."""
         self.options = self.initial
         self.clock = SettableClock(self.options.clock, self.options.frozen)
-        self.tokens, self.quotas, self.faults, self.journal = Tokens(), Quotas(), Faults(), Journal()
+        self.tokens, self.quotas, self.faults, self.journal = TokenService(), Quotas(), Faults(), CallJournal()
         self._rids = rids(self.options.seed, lambda: self.clock())
         self._settle(_WORLDLY)
 
@@ -110,7 +110,7 @@ class Account:
         reply = self._faulty(call, request, now, fault) if fault else self._reply(call, request, now)
         status = None if fault and fault.kind == "drop" else reply.status
         happened = (status, reply.errcode, str(fault) if fault else None)
-        self.journal.calls.append(Call(now, call, request.method, begin, end, attempt, *happened))
+        self.journal.calls.append(JournalEntry(now, call, request.method, begin, end, attempt, *happened))
         return reply
 
     def _reply(self, call: str, request: Request, now: dt.datetime) -> Reply:
@@ -211,14 +211,18 @@ class Account:
         return {call: {"limit": self._daily(call), "used": self.quotas.used(call, now)} for call in calls}
 
 
-_OTHER_CALLS = {"token": Account._token, "stable_token": Account._stable_token, "quota": Account._quota}
+_OTHER_CALLS = {
+    "token": EmulatedAccount._token,
+    "stable_token": EmulatedAccount._stable_token,
+    "quota": EmulatedAccount._quota,
+}
 
 
 def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _given(token: Token, now: dt.datetime) -> str:
+def _given(token: IssuedToken, now: dt.datetime) -> str:
     return _json({"access_token": token.text, "expires_in": int((token.expires - now).total_seconds())})
 
 

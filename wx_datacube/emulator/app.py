@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from wx_datacube.emulator.account import Account, Request
+from wx_datacube.emulator.account import EmulatedAccount, Request
 from wx_datacube.emulator.control import control_routes
 from wx_datacube.emulator.delivery import Delivery
 from wx_datacube.emulator.page import page_of
@@ -31,7 +31,7 @@ CALLS = {
 class _Call:
     """Answers one path of the API for any method; the call counts as in flight until the last byte is sent."""
 
-    account: Account
+    account: EmulatedAccount
     name: str = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +52,7 @@ class _Call:
         return Delivery(reply)
 
 
-def make_app(account: Account) -> Starlette:
+def make_app(account: EmulatedAccount) -> Starlette:
     """Return the API and the controls of one account.
 
     Serve it with uvicorn: other servers can't drop or cut connections.

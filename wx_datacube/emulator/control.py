@@ -14,14 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from wx_datacube.catalog.endpoints import BY_NAME
-from wx_datacube.emulator.account import Account
+from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.emulator.options import FIRST_DAY, LAST_DAY
 
 PREFIX = "/_emulator"
-Act = Callable[[Account, dict[str, Any]], object]
+Act = Callable[[EmulatedAccount, dict[str, Any]], object]
 
 
-def _state(account: Account, _asked: dict[str, Any]) -> object:
+def _state(account: EmulatedAccount, _asked: dict[str, Any]) -> object:
     journal = account.journal
     return {
         "now": account.clock().isoformat(),
@@ -33,17 +33,17 @@ def _state(account: Account, _asked: dict[str, Any]) -> object:
     }
 
 
-def _options(account: Account, asked: dict[str, Any]) -> object:
+def _options(account: EmulatedAccount, asked: dict[str, Any]) -> object:
     account.configure(asked)
     return account.options.as_json()
 
 
-def _script(account: Account, asked: dict[str, Any]) -> object:
+def _script(account: EmulatedAccount, asked: dict[str, Any]) -> object:
     account.configure({"faults": (*account.options.faults, *asked["faults"])})
     return _state(account, {})
 
 
-def _advance(account: Account, asked: dict[str, Any]) -> object:
+def _advance(account: EmulatedAccount, asked: dict[str, Any]) -> object:
     by = dt.timedelta(seconds=float(asked["seconds"]))
     if not FIRST_DAY <= (account.clock() + by).date() <= LAST_DAY:
         raise ValueError(f"the clock goes from {FIRST_DAY} to {LAST_DAY}")
@@ -51,38 +51,38 @@ def _advance(account: Account, asked: dict[str, Any]) -> object:
     return _state(account, {})
 
 
-def _use_quota(account: Account, asked: dict[str, Any]) -> object:
+def _use_quota(account: EmulatedAccount, asked: dict[str, Any]) -> object:
     if asked["endpoint"] not in account.limits():
         raise ValueError(f"no such endpoint: {asked['endpoint']}; there are {', '.join(BY_NAME)}")
     account.quotas.use(asked["endpoint"], account.clock(), int(asked["calls"]))
     return _state(account, {})
 
 
-def _restate(account: Account, asked: dict[str, Any]) -> object:
+def _restate(account: EmulatedAccount, asked: dict[str, Any]) -> object:
     day = dt.date.fromisoformat(asked["day"])
     factor, delta = asked.get("factor"), asked.get("delta")
     factor, delta = None if factor is None else float(factor), None if delta is None else int(delta)
     return {"messages": account.world.restate(day, factor, delta)}
 
 
-def _revoke(account: Account, asked: dict[str, Any]) -> object:
+def _revoke(account: EmulatedAccount, asked: dict[str, Any]) -> object:
     account.tokens.revoke(account.clock(), bool(asked.get("sticky")))
     return _state(account, {})
 
 
-def _journal(account: Account, asked: dict[str, Any]) -> object:
+def _journal(account: EmulatedAccount, asked: dict[str, Any]) -> object:
     endpoint = asked.get("endpoint")
     calls = list(account.journal.calls)[int(asked.get("since", 0)) :]
     return {"calls": [call.as_json() for call in calls if endpoint in (None, call.endpoint)]}
 
 
-def _forget(account: Account, _asked: dict[str, Any]) -> object:
+def _forget(account: EmulatedAccount, _asked: dict[str, Any]) -> object:
     account.journal.calls.clear()
     account.journal.most_in_flight = account.journal.in_flight
     return _state(account, {})
 
 
-def _reset(account: Account, _asked: dict[str, Any]) -> object:
+def _reset(account: EmulatedAccount, _asked: dict[str, Any]) -> object:
     account.reset()
     return _state(account, {})
 
@@ -103,7 +103,7 @@ ACTS: dict[tuple[str, str], Act] = {
 """The function for every control call, by HTTP method and name."""
 
 
-def control_routes(account: Account) -> list[Route]:
+def control_routes(account: EmulatedAccount) -> list[Route]:
     """Return a route for every action.
 
     A wrong value is answered with status 400 and `{"error": …}`, and changes nothing.
@@ -113,7 +113,7 @@ def control_routes(account: Account) -> list[Route]:
     ]
 
 
-def _endpoint(account: Account, act: Act) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(account: EmulatedAccount, act: Act) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             asked = await request.json() if await request.body() else dict(request.query_params)

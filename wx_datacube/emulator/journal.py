@@ -13,7 +13,7 @@ CALLS_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class JournalEntry:
     """One call to a statistics endpoint, `token`, `stable_token` or `quota`.
 
     `at` is the emulator's time. `begin` and `end` are as the caller sent them. `attempt` counts calls with the same
@@ -36,16 +36,16 @@ class Call:
         return {name: getattr(self, name) for name in self.__slots__} | {"at": self.at.isoformat()}
 
     @classmethod
-    def from_json(cls, entry: Mapping[str, Any]) -> "Call":
+    def from_json(cls, entry: Mapping[str, Any]) -> "JournalEntry":
         """Make a call from the result of `as_json`."""
         return cls(**{**entry, "at": dt.datetime.fromisoformat(entry["at"])})
 
 
 @dataclass(slots=True)
-class Journal:
+class CallJournal:
     """The last calls, oldest first, and the current and highest number of calls in flight."""
 
-    calls: deque[Call] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
+    calls: deque[JournalEntry] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
     in_flight: int = 0
     most_in_flight: int = 0
 

@@ -16,8 +16,8 @@ from starlette.responses import Response
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import due_on, label_of
-from wx_datacube.emulator.account import Account
-from wx_datacube.emulator.journal import Call
+from wx_datacube.emulator.account import EmulatedAccount
+from wx_datacube.emulator.journal import JournalEntry
 
 CALLS_SHOWN = 20
 HEADERS = {
@@ -116,7 +116,7 @@ the controls. Reload this page to update it.</p>
 """
 
 
-def page_of(account: Account, request: Request) -> Response:
+def page_of(account: EmulatedAccount, request: Request) -> Response:
     """Return the page for the current state."""
     now, options = account.clock(), account.options
     url = f"http://{_host_of(request)}"
@@ -168,7 +168,7 @@ def _quota(call: str, used: int, limit: int) -> str:
     )
 
 
-def _calls(newest: Iterable[Call], number: int) -> str:
+def _calls(newest: Iterable[JournalEntry], number: int) -> str:
     rows = "\n".join(map(_call, newest))
     if not rows:
         return '<p class="soft">None yet.</p>'
@@ -177,7 +177,7 @@ def _calls(newest: Iterable[Call], number: int) -> str:
     return f"<table><caption>{caption}</caption><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _call(call: Call) -> str:
+def _call(call: JournalEntry) -> str:
     answer = "none: closed" if call.status is None else f"status {call.status}" if call.status != 200 else "ok"
     answer = answer if call.errcode is None else f"errcode {call.errcode}"
     days = " to ".join(dict.fromkeys(day for day in (call.begin, call.end) if day is not None))
@@ -186,7 +186,7 @@ def _call(call: Call) -> str:
     return f"<tr{wrong}>" + "".join(f'<td class="code">{escape(text[:100])}</td>' for text in texts) + "</tr>"
 
 
-def _lines(account: Account, url: str, now: dt.datetime) -> Iterable[str]:
+def _lines(account: EmulatedAccount, url: str, now: dt.datetime) -> Iterable[str]:
     options = account.options
     asked = {"grant_type": "client_credential", "appid": options.appid, "secret": options.secret}
     token = f"curl -s {url}/cgi-bin/stable_token -d '{_json(asked)}' | sed 's/.*\"access_token\":\"//; s/\".*//'"

@@ -29,7 +29,7 @@ KIND_OF_A_SENDER = table({0: 46, 1: 11, 2: 11, 3: 8, 4: 8, 5: 6, 6: 5, 7: 5})
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DayMessages:
     """The messages of a day as columns of equal length: user, hour (0…23) and type."""
 
     users: "array[int]"
@@ -99,7 +99,7 @@ class People:
             for (first, step, size), draw in zip(map(ranges.__getitem__, kinds), draws, strict=True)
         ]
 
-    def day(self, day: dt.date, volume: int) -> Day:
+    def day(self, day: dt.date, volume: int) -> DayMessages:
         """Return the first `volume` messages of a day; a larger `volume` adds messages and changes none."""
         mood = mood_of(day)
         each = self._noise(day, "sizes", volume).translate(MESSAGES_OF_A_SENDER)
@@ -107,7 +107,7 @@ class People:
         senders, each = self._senders(day, visits), each[:visits]
         began = self._noise(day, "hours", visits).translate(mood.hours)
         drift = self._noise(day, "drift", volume).translate(DRIFT)
-        return Day(
+        return DayMessages(
             array("I", _spread(senders, each))[:volume],
             bytes(map(add, _spread(began, each), drift)).translate(LAST_HOUR),
             self._noise(day, "types", volume).translate(mood.types),

@@ -15,7 +15,7 @@ from urllib.parse import urlunsplit
 import uvicorn
 from starlette.types import ASGIApp
 
-from wx_datacube.emulator.account import Account
+from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.emulator.app import make_app
 from wx_datacube.emulator.options import Options
 
@@ -93,11 +93,11 @@ def serve(
     """
     listening = _listen(host, port)
     url = _url(listening)
-    _Server(make_app(Account(options)), lambda: ready(url)).run([listening])
+    _Server(make_app(EmulatedAccount(options)), lambda: ready(url)).run([listening])
 
 
 @contextlib.contextmanager
-def serving(account: Account, host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
+def serving(account: EmulatedAccount, host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
     """Serve from a thread of this process for the duration of the context; yield the API's URL."""
     listening, started = _listen(host, port), threading.Event()
     url = _url(listening)

@@ -36,7 +36,7 @@ def _date(value: object) -> dt.date:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RequestedWindow:
     """The dates that one call asks for, first and last day included."""
 
     endpoint: Endpoint
@@ -50,10 +50,10 @@ class Window:
         return (label for label in inside if label >= self.begin)
 
 
-def window_of(endpoint: Endpoint, asked: dict[str, object], today: dt.date, one_label: bool) -> Window:
+def window_of(endpoint: Endpoint, asked: dict[str, object], today: dt.date, one_label: bool) -> RequestedWindow:
     """Return the window in a request's body; refuse malformed dates (61500) and dates out of range (61501)."""
     begin, end = _date(asked.get("begin_date")), _date(asked.get("end_date"))
-    window = Window(endpoint, begin, end)
+    window = RequestedWindow(endpoint, begin, end)
     if end < begin or end >= today or (end - begin).days >= endpoint.max_span_days:
         raise Refusal(61501)
     if one_label and endpoint.period is not Period.DAY and len(list(window.labels())) > 1:
@@ -61,7 +61,7 @@ def window_of(endpoint: Endpoint, asked: dict[str, object], today: dt.date, one_
     return window
 
 
-def answer(window: Window, world: World, now: dt.datetime, options: Options) -> str:
+def answer(window: RequestedWindow, world: World, now: dt.datetime, options: Options) -> str:
     """Return the body of a successful reply; refuse unpublished windows with 61503 if the options say so."""
     published, period = [], window.endpoint.period
     labels = list(window.labels())
@@ -82,7 +82,7 @@ def _draw(parts: int, *of: object) -> int:
     return int.from_bytes(blake2b(repr(of).encode(), digest_size=8).digest(), "big") % parts
 
 
-def _stray_rows(window: Window, world: World, options: Options) -> list[str]:
+def _stray_rows(window: RequestedWindow, world: World, options: Options) -> list[str]:
     """Return rows of up to three older labels in a one-day window, as users saw for weeks in August 2022."""
     if not options.stray_rows or window.begin != window.end:
         return []
@@ -93,7 +93,7 @@ def _stray_rows(window: Window, world: World, options: Options) -> list[str]:
     return [world.json(window.endpoint, older) for older in sorted(labels)]
 
 
-def _dirty_rows(window: Window, options: Options) -> list[Row]:
+def _dirty_rows(window: RequestedWindow, options: Options) -> list[Row]:
     """Return rows from before history: those in the window, and those of the last label before history if the window
     reaches the start of history.
     """

@@ -22,9 +22,9 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
-from wx_datacube.emulator.account import Account
+from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.emulator.faults import Fault
-from wx_datacube.emulator.journal import Call
+from wx_datacube.emulator.journal import JournalEntry
 from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.server import serving
 from wx_datacube.emulator.world import World
@@ -119,15 +119,15 @@ class Control:
         """
         self._ask("POST", "revoke_tokens", sticky=sticky)
 
-    def calls(self, endpoint: str | None = None) -> list[Call]:
+    def calls(self, endpoint: str | None = None) -> list[JournalEntry]:
         """Return the calls so far, oldest first.
 
         `endpoint` is a statistics endpoint, `token`, `stable_token` or `quota`; None means all of them.
         """
         wanted = {} if endpoint is None else {"endpoint": endpoint}
-        return [Call.from_json(entry) for entry in self._ask("GET", "journal", **wanted)["calls"]]
+        return [JournalEntry.from_json(entry) for entry in self._ask("GET", "journal", **wanted)["calls"]]
 
-    def statistics_calls(self) -> list[Call]:
+    def statistics_calls(self) -> list[JournalEntry]:
         """Return the calls to statistics endpoints so far, oldest first."""
         return [call for call in self.calls() if call.endpoint in BY_NAME]
 
@@ -154,7 +154,7 @@ class Emulated:
 
     api_url: str
     control: Control
-    account: Account
+    account: EmulatedAccount
 
     @property
     def appid(self) -> str:
@@ -183,7 +183,7 @@ def wechat(**options: object) -> Iterator[Emulated]:
 
     Raise `ValueError` for an unknown option or a wrong value.
     """
-    account = Account(Options().changed(options))
+    account = EmulatedAccount(Options().changed(options))
     with serving(account) as api_url:
         yield Emulated(api_url, Control(api_url), account)
 

@@ -19,7 +19,7 @@ SHAPE = re.compile(r"\d{2}_[A-Za-z0-9_-]{100,509}")
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class IssuedToken:
     """An issued token: from `expires` on it is answered with 42001, from `replaced` on with 40001."""
 
     text: str
@@ -28,38 +28,38 @@ class Token:
 
 
 @dataclass(slots=True)
-class Tokens:
+class TokenService:
     """All tokens of one account."""
 
     seed: int = 0
     lifetime: dt.timedelta = dt.timedelta(hours=2)
-    _given: dict[str, Token] = field(default_factory=dict)
-    _stable: Token | None = None
-    _plain: Token | None = None
+    _given: dict[str, IssuedToken] = field(default_factory=dict)
+    _stable: IssuedToken | None = None
+    _plain: IssuedToken | None = None
     _made: int = 0
     _forced: list[dt.datetime] = field(default_factory=list)
     _sticky: bool = False
 
-    def _make(self, now: dt.datetime) -> Token:
+    def _make(self, now: dt.datetime) -> IssuedToken:
         self._made += 1
         text = f"{57 + self._made % 40}_" + shake_256(f"{self.seed}|token|{self._made}".encode()).hexdigest(67)
-        return self._keep(Token(text, now + self.lifetime))
+        return self._keep(IssuedToken(text, now + self.lifetime))
 
-    def _keep(self, token: Token) -> Token:
+    def _keep(self, token: IssuedToken) -> IssuedToken:
         self._given[token.text] = token
         return token
 
-    def _replace(self, token: Token | None, moment: dt.datetime) -> None:
+    def _replace(self, token: IssuedToken | None, moment: dt.datetime) -> None:
         if token is not None and moment < self._given[token.text].replaced:
             self._keep(replace(token, replaced=moment))
 
-    def plain(self, now: dt.datetime) -> Token:
+    def plain(self, now: dt.datetime) -> IssuedToken:
         """Issue a new token of `/cgi-bin/token`; the previous one stays valid for five minutes."""
         self._replace(self._plain, now + GRACE_OF_THE_OLD)
         self._plain = self._make(now)
         return self._plain
 
-    def stable(self, now: dt.datetime, force: bool = False) -> Token:
+    def stable(self, now: dt.datetime, force: bool = False) -> IssuedToken:
         """Return the token of `/cgi-bin/stable_token`.
 
         It is the same one until its last five minutes, unless a refresh is forced. A forced refresh replaces the old
@@ -73,7 +73,7 @@ class Tokens:
             self._stable, self._sticky = self._make(now), False
         return self._stable
 
-    def _lasts(self, token: Token, now: dt.datetime) -> bool:
+    def _lasts(self, token: IssuedToken, now: dt.datetime) -> bool:
         return now < token.expires - RENEWED_BEFORE_END and (self._sticky or now < self._given[token.text].replaced)
 
     def _may_force(self, now: dt.datetime) -> bool:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from wx_datacube.catalog.endpoints import BY_NAME, HISTORY_START, Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_on, label_of, labels_from
-from wx_datacube.emulator.people import Day, People
+from wx_datacube.emulator.people import DayMessages, People
 
 Row = dict[str, int | str]
 """A row in WeChat's format, with its fields in the order of real answers."""
@@ -43,7 +43,7 @@ def _users_of_keys(pairs: set[int]) -> Counter[int]:
     return Counter(map((255).__and__, pairs))
 
 
-def _marks(days: list[Day]) -> bytearray:
+def _marks(days: list[DayMessages]) -> bytearray:
     """Return a byte per user: a large account has millions of messages in a month, too many for sets."""
     return bytearray(max((max(day.users) for day in days if day.users), default=0) + 1)
 
@@ -52,7 +52,7 @@ def _marked(marks: bytearray) -> Counter[int]:
     return Counter(marks.translate(None, b"\0"))
 
 
-def _by_type(days: list[Day]) -> Iterator[dict[str, int]]:
+def _by_type(days: list[DayMessages]) -> Iterator[dict[str, int]]:
     sent = _marks(days)
     for day in days:
         for user, bit in zip(day.users, day.types.translate(BIT_OF_A_TYPE), strict=True):
@@ -64,7 +64,7 @@ def _by_type(days: list[Day]) -> Iterator[dict[str, int]]:
         yield {"user_source": 0, "msg_type": kind, **figures}
 
 
-def _by_hour(days: list[Day]) -> Iterator[dict[str, int]]:
+def _by_hour(days: list[DayMessages]) -> Iterator[dict[str, int]]:
     (day,) = days
     keys = bytes(map(add, map((8).__mul__, day.hours), day.types))
     counts, users = Counter(keys), _users_of_keys(set(_pairs(day.users, keys)))
@@ -73,7 +73,7 @@ def _by_hour(days: list[Day]) -> Iterator[dict[str, int]]:
         yield {"ref_hour": key // 8 * 100, "user_source": 0, "msg_type": key % 8, **figures}
 
 
-def _by_messages_sent(days: list[Day]) -> Iterator[dict[str, int]]:
+def _by_messages_sent(days: list[DayMessages]) -> Iterator[dict[str, int]]:
     sent = _marks(days)
     for day in days:
         for user in day.users:
@@ -86,7 +86,7 @@ def _by_messages_sent(days: list[Day]) -> Iterator[dict[str, int]]:
         yield {"user_source": 0, "count_interval": interval, "msg_user": users[interval]}
 
 
-_VIEWS: dict[Family, Callable[[list[Day]], Iterator[dict[str, int]]]] = {
+_VIEWS: dict[Family, Callable[[list[DayMessages]], Iterator[dict[str, int]]]] = {
     Family.MESSAGES: _by_type,
     Family.HOURS: _by_hour,
     Family.SENDERS: _by_messages_sent,
@@ -122,7 +122,7 @@ class World:
         restated = self._restated.get(day)
         return self._people.volume(day) if restated is None else restated
 
-    def _columns(self, day: dt.date) -> Day:
+    def _columns(self, day: dt.date) -> DayMessages:
         return self._day(day, self._volume(day))
 
     def messages(self, day: dt.date) -> list[Message]:

@@ -56,9 +56,7 @@ def plan_tick(
         states = known.states(con, account, configured.start, now)
         errors = past_calls.unresolved_errors(con, account)
         calls = {} if settings.daily_calls is None else past_calls.calls_since(con, account, midnight)
-        unanswered = {
-            endpoint: known.labels_confirmed_empty(con, account, endpoint, midnight) for endpoint in endpoints
-        }
+        left_out = {endpoint: known.labels_left_out(con, account, endpoint, midnight) for endpoint in endpoints}
     todo: dict[Endpoint, list[dt.date]] = {}
     reasons: list[str] = []
     for endpoint in endpoints:
@@ -70,7 +68,7 @@ def plan_tick(
             reasons.append(f"{endpoint.name}: {why}")
         else:
             # WeChat returned no rows for these labels, although they can't be empty: request them once a day.
-            tomorrow = {each for each in unanswered[endpoint] if states[endpoint.name].get(each) is State.MISSING}
+            tomorrow = {each for each in left_out[endpoint] if states[endpoint.name].get(each) is State.MISSING}
             if tomorrow:
                 why = f"WeChat returned no rows for {min(tomorrow)} today; tomorrow's first tick retries."
                 reasons.append(f"{endpoint.name}: {why}")

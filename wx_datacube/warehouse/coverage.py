@@ -247,10 +247,10 @@ def empty_settled_labels(con: Connection, account: str, endpoint: Endpoint) -> f
     return frozenset(label for (label,) in found.fetchall())
 
 
-def labels_confirmed_empty(con: Connection, account: str, endpoint: Endpoint, since: dt.datetime) -> frozenset[dt.date]:
-    """Return the settled labels for which a call for that label alone, made at `since` or later, returned no row.
+def labels_left_out(con: Connection, account: str, endpoint: Endpoint, since: dt.datetime) -> frozenset[dt.date]:
+    """Return the settled labels for which a call for that label alone, at `since` or later, returned no row.
 
-    If such a label is missing all the same, no other answer can be expected soon.
+    If such a label is missing nevertheless (its days have messages), asking again the same day makes no sense.
     """
     found = con.execute(
         "SELECT label FROM datacube.label_answers AS answer JOIN datacube.api_calls AS call USING (call_id)"

@@ -21,11 +21,11 @@ import requests
 
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.cli import commands
-from wx_datacube.emulator.account import Account
+from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.emulator.clock import SettableClock
 from wx_datacube.emulator.control import ACTS
 from wx_datacube.emulator.faults import Fault
-from wx_datacube.emulator.journal import Call
+from wx_datacube.emulator.journal import JournalEntry
 from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.server import serve, serving
 from wx_datacube.emulator.testing import Control, wechat
@@ -88,10 +88,10 @@ def test_the_journal_tells_every_call(caller: Caller, control: Control) -> None:
     window = {"begin": "2026-11-20", "end": "2026-11-23"}
     unasked = {"begin": None, "end": None, "attempt": 1, "errcode": None}
     assert control.calls() == [
-        Call(endpoint="stable_token", method="POST", **unasked, **common),
-        Call(endpoint="getupstreammsg", method="POST", **window, attempt=1, errcode=None, **common),
-        Call(endpoint="getupstreammsg", method="POST", **window, attempt=2, errcode=41001, **common),
-        Call(endpoint="token", method="GET", **unasked, **common),
+        JournalEntry(endpoint="stable_token", method="POST", **unasked, **common),
+        JournalEntry(endpoint="getupstreammsg", method="POST", **window, attempt=1, errcode=None, **common),
+        JournalEntry(endpoint="getupstreammsg", method="POST", **window, attempt=2, errcode=41001, **common),
+        JournalEntry(endpoint="token", method="GET", **unasked, **common),
     ]
     assert [call.errcode for call in control.calls("getupstreammsg")] == [None, 41001]
     assert control.statistics_calls() == control.calls("getupstreammsg")
@@ -403,5 +403,5 @@ def test_it_listens_on_one_loopback_address_unless_told_otherwise() -> None:
             assert not reaches(each, "127.0.0.2")
     (host,) = (param.default for param in commands.commands.commands["emulator"].params if param.name == "host")
     assert host == "127.0.0.1"
-    with serving(Account(Options()), host="0.0.0.0") as everywhere:
+    with serving(EmulatedAccount(Options()), host="0.0.0.0") as everywhere:
         assert reaches(everywhere, "127.0.0.2")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START
-from wx_datacube.emulator.account import Account
+from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.page import STYLE
 from wx_datacube.emulator.server import serving
@@ -152,7 +152,7 @@ def test_a_browser_that_names_no_host_is_shown_the_sockets_own(host: str) -> Non
     """Without a host name, as in HTTP/1.0, or with a malformed one, the page shows the socket's address."""
     if host == "::1" and not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
-    with serving(Account(Options()), host) as url:
+    with serving(EmulatedAccount(Options()), host) as url:
         for named in (b"", b"Host: <b>\r\n"):
             with socket.create_connection((host, urlsplit(url).port), timeout=20) as connection:
                 connection.sendall(b"GET / HTTP/1.0\r\n" + named + b"\r\n")

@@ -103,7 +103,7 @@ def _doctor_refreshes() -> None:
 def _partial_answers_never_heal() -> None:
     """Labels that an answer left out are requested in the same window forever (15.7)."""
     coverage.empty_settled_labels = lambda *_: frozenset()
-    coverage.labels_confirmed_empty = lambda *_: frozenset()
+    coverage.labels_left_out = lambda *_: frozenset()
     plan._window_support = lambda con, account, endpoint: plan._WindowSupport.SEVERAL
 
 

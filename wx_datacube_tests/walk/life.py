@@ -20,7 +20,7 @@ import duckdb
 
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import due_labels, due_on, label_of, labels_from, settled_at
-from wx_datacube.emulator.account import Account
+from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.errors import needs_person
 from wx_datacube.warehouse.ledger import Call
 from wx_datacube_tests.company import Company, company
@@ -158,7 +158,7 @@ class Life(ABC):
         """Return one of the accounts."""
         return self.members()[place % len(self.members())]
 
-    def emulated(self, member: str) -> Account:
+    def emulated(self, member: str) -> EmulatedAccount:
         """Return the account at WeChat."""
         return self.company.members[member]
 
