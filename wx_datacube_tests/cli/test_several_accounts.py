@@ -507,7 +507,7 @@ def test_figures_that_are_not_published_yet_are_no_trace(it: DagsterEnv, both: C
     done = remove(it, "news", "n\n")
 
     assert (done.returncode, is_known(it, "news")) == (1, [True] * 3)
-    assert "news: 1 calls with their answers" in done.stdout
+    assert "This deletes 1 calls with their answers" in done.stdout
 
 
 def store(it: DagsterEnv, both: Company) -> None:
