@@ -78,7 +78,7 @@ COUNT_INTERVAL = Column(
     "count_interval",
     "INTEGER",
     "How many messages each of these users sent in the period: 0 none, 1 for 1-5, 2 for 6-10, 3 for more than 10.",
-    "每位用户在该周期内发送的消息数区间：0 为 0 条，1 为 1-5 条，2 为 6-10 条，3 为 10 条以上。",
+    "每位用户在该周期内的消息发送次数区间：0 为 0次，1 为 1-5次，2 为 6-10次，3 为 10次以上。",
     key=True,
     low=-(2**31),
     high=2**31 - 1,
@@ -206,7 +206,7 @@ ENDPOINTS = (
         Family.SENDERS,
         15,
         "How many users sent 1-5, 6-10 or more than 10 messages on a day.",
-        "每日消息发送分布：当日发送 1-5 条、6-10 条、10 条以上消息的用户数。",
+        "每日消息发送分布：当日发送 1-5次、6-10次、10次以上消息的用户数。",
         _SENDERS,
     ),
     Endpoint(
@@ -215,7 +215,7 @@ ENDPOINTS = (
         Family.SENDERS,
         30,
         "How many users sent 1-5, 6-10 or more than 10 messages in a week; the date is the week's Monday.",
-        "消息发送分布周数据：一周内发送 1-5 条、6-10 条、10 条以上消息的用户数，日期为当周周一。",
+        "消息发送分布周数据：一周内发送 1-5次、6-10次、10次以上消息的用户数，日期为当周周一。",
         _SENDERS,
     ),
     Endpoint(
@@ -224,7 +224,7 @@ ENDPOINTS = (
         Family.SENDERS,
         30,
         "How many users sent 1-5, 6-10 or more than 10 messages in a month; the date is the month's 1st.",
-        "消息发送分布月数据：一个月内发送 1-5 条、6-10 条、10 条以上消息的用户数，日期为当月 1 日。",
+        "消息发送分布月数据：一个月内发送 1-5次、6-10次、10次以上消息的用户数，日期为当月 1 日。",
         _SENDERS,
     ),
 )
