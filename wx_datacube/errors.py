@@ -134,7 +134,7 @@ class NotReady(WeChatError):
 class QuotaExhausted(WeChatError):
     """The day's quota is used up (45009, or this program's own limit): no call before midnight in Beijing."""
 
-    advice = "It is reset at 00:00 Beijing time. Run the same again after that: it continues where it stopped."
+    advice = "It is reset at 00:00 Beijing time. Run the same command again after that: it continues where it stopped."
 
 
 class NeedsPerson(WeChatError):

@@ -157,7 +157,7 @@ def _why_day_is_unknown(outcome: past_calls.CallOutcome, label: dt.date, endpoin
         kind = TryAgain
     return kind(
         f"Not requested: {ENDPOINTS[0].name} is missing for the same days, and days without messages need no call.",
-        advice="Run the same again once it is there.",
+        advice="Run the same command again once it is there.",
         endpoint=endpoint.name,
     ).with_attempts(0)
 

@@ -103,7 +103,7 @@ def _why_missing(request: FetchRequest, label: dt.date, rejected: bool) -> WeCha
             endpoint=name,
         )
     if request.now < settled_at(label, request.endpoint.period):
-        advice = "Figures come after 08:00 and by noon Beijing time: run the same again later today."
+        advice = "Figures come after 08:00 and by noon Beijing time: run the same command again later today."
     else:
         advice = "Its days have messages, so an empty answer is wrong; a later run requests it again."
     return NotReady(f"WeChat has not published {label} yet.", advice=advice, endpoint=name)

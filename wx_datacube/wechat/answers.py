@@ -35,7 +35,7 @@ _ADVICE_PROXY = (
     "Check WX_DATACUBE_API_URL, and whether something answers in WeChat's place (a proxy, a network's log-in page)."
 )
 ADVICE_NOT_IN_LEDGER = (
-    "Run the same again later; if the answer is the same, report it with its errcode and rid, if any."
+    "Run the same command again later; if the answer is the same, report it with its errcode and rid, if any."
 )
 _TOKEN_SERVER = "See the log of the token server (WX_DATACUBE_TOKEN_URL)."
 

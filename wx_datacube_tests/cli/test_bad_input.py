@@ -35,7 +35,7 @@ def test_a_wrong_setting_ends_every_command_before_it_begins(case: str, command:
 
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
-    assert f"WX_DATACUBE_{next(iter(WRONG_SETTINGS[case]))} is wrong. It should hold " in err
+    assert f"WX_DATACUBE_{next(iter(WRONG_SETTINGS[case]))} is invalid. Expected: " in err
     assert "0123 4567" not in err
     assert folder.contents() == before
 
@@ -126,7 +126,7 @@ def _newer(path: Path) -> None:
 
 FILES = {
     "no DuckDB file": (lambda path: path.write_text("accounts of 2019\n" * 1000), "is not a DuckDB file. Move it away"),
-    "a DuckDB file of others": (_foreign, "not one of wx_datacube"),
+    "a DuckDB file of others": (_foreign, "that wx_datacube didn't create"),
     "a file of a newer version": (_newer, "newer wx_datacube"),
 }
 
@@ -192,7 +192,7 @@ def test_a_disk_that_is_not_mounted_is_asked_for(command: list[str], folder: Fol
 
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
-    assert "data is a link to /none, and nothing is there. Is its disk mounted?" in err
+    assert "data is a link to /none, which does not exist. Is its disk mounted?" in err
 
 
 def test_outside_a_project_every_command_says_so(folder: Folder) -> None:

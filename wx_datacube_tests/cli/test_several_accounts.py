@@ -526,7 +526,7 @@ def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: DagsterEnv, 
 
     code, out, err = run("status", "--json")
     assert (code, list(json.loads(out)["accounts"])) == (1, ["shop"])
-    assert "WX_DATACUBE_NEWS_APPID is not a setting, nothing reads it: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
+    assert "WX_DATACUBE_NEWS_APPID is not a setting and is ignored: news is not in WX_DATACUBE_ACCOUNTS.\n" in err
     assert "Stored but not configured: news." in run("doctor")[1]
     assert run("replay", "--account", "news")[:2] == (
         0,

@@ -201,7 +201,7 @@ def test_a_dead_host_ends_a_backfill_within_a_minute(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert time.monotonic() - began < 60
     assert found.stderr.count("WeChat can't be reached") == 1
-    assert "Run the same again" in found.stderr
+    assert "Run the same command again" in found.stderr
 
 
 @pytest.mark.long

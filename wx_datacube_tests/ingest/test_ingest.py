@@ -66,7 +66,7 @@ class Opened(Warehouse):
 
     times = 0
 
-    def writing(self) -> AbstractContextManager[Connection]:
+    def transaction(self) -> AbstractContextManager[Connection]:
         """Count and open."""
         self.times += 1
         return super().transaction()

@@ -49,7 +49,7 @@ def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[s
     capsys.readouterr()
     code = commands.run(["doctor"])
     lines = capsys.readouterr().out.splitlines()
-    passed, failed = ([line[6:] for line in lines if line.startswith(mark)] for mark in ("  ok ", "  NO "))
+    passed, failed = ([line[7:] for line in lines if line.startswith(mark)] for mark in ("  ok  ", "  FAIL"))
     return code, passed, failed
 
 

@@ -234,7 +234,7 @@ def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiv
 
     cause, missing = receiver.texts
     assert "The credentials for WeChat are missing." in cause
-    assert "history that nobody is bringing in: getupstreammsg, " in missing
+    assert "history that isn't being fetched: getupstreammsg, " in missing
     assert "why: The credentials for WeChat are missing." in missing
 
 
@@ -243,7 +243,7 @@ def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: DagsterEn
     it.configure(API_URL=emulated.api_url, START=START)
     assert commands.run(["backfill"]) == 2
     (standing,) = Alerts(it.warehouse.database).open_for_person("default")
-    assert "No WeChat credentials" in standing.text
+    assert "credentials for WeChat are missing" in standing.text
 
     it.use(emulated, START=START)
     assert it.run(DAYS, START, LAST).success
