@@ -291,7 +291,7 @@ def test_of_a_token_server_no_more_is_said_than_was_seen(
     assert not [text for text in passed if "is allowed" in text or "is granted" in text]
     refused = [ill for ill in failed if "errcode 40014" in ill]
     assert len(refused) == len(ENDPOINTS)
-    assert all("see that the token server gives out the token in force" in ill for ill in refused)
+    assert all("check that the token server returns the current token" in ill for ill in refused)
 
 
 def test_a_used_up_quota_is_said(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
