@@ -1,4 +1,4 @@
-"""Messages: the texts in which stored alerts are sent.
+"""Messages: lay out stored alerts as chat messages: headings, grouping and size.
 
 Add here what a message says besides the alerts' own texts. `webhook` knows the chats and posts to them. Nothing here
 does I/O.

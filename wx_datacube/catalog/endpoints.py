@@ -1,8 +1,10 @@
 """Catalog: the seven message-analysis endpoints of WeChat's datacube API as data.
 
-To add an endpoint, add an entry to `ENDPOINTS`: its table, asset, checks, commands and documentation derive from it.
-Code for a single endpoint belongs neither here nor anywhere else. Source of every number: WeChat's page "Message
-analysis data interface" (消息分析数据接口) and, where it is silent, live answers that users published.
+To add an endpoint of a known family, add an entry to `ENDPOINTS`: its table, asset, checks, commands and documentation
+derive from it. A new `Family` also needs its views in `warehouse.schema`, its place in `orchestration.assets` and its
+figures in `emulator.world`. The Chinese names of types are in `operations.report.words`. Source of every number:
+WeChat's page "Message analysis data interface" (消息分析数据接口) and, where it is silent, live answers that users
+published.
 """
 
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Command line: runs a command line, prints expected errors as one line, and returns the exit code.
+"""Entry point of `wx-datacube`: runs a command, prints an expected error as one line, and returns the exit code.
 
 Add a command to the module for its subject: `data_commands`, `account_commands` or `project_commands`. Each registers
 its commands on `group.commands`. Exit codes are listed in `outcomes`.

@@ -1,4 +1,4 @@
-"""FetchPool: threads that fetch windows, and the commits of their answers.
+"""FetchPool: threads that fetch windows, the commits of their answers, and publications during a long run.
 
 `FetchPool.run` controls a running fetch: newest window first, a commit about once a second, a publication every few
 seconds, and when to stop. Add a rule about these here. `plan` decides what to fetch, `wechat` makes the calls.

@@ -1,4 +1,4 @@
-"""Checks: the warehouse's checks as Dagster asset checks.
+"""Checks: the warehouse's checks as Dagster asset checks. New checks belong in `warehouse.checks`.
 
 A new check is an entry of `warehouse.checks.CHECKS`, not code here. Each check covers the whole table and is evaluated
 by its asset's own op: a partitioned check leaves its result on no partition, and a separate check is not evaluated if

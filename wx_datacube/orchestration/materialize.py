@@ -1,4 +1,4 @@
-"""Materialize: the Dagster runs over what a backfill has fetched, made in a process beside the one that fetches.
+"""Materialize: the second process of a backfill, which makes the Dagster runs while the first one fetches.
 
 In one process, fetching and Dagster's events would share an interpreter, and so a core. Add here what concerns those
 runs; what a run does is in `assets`. `backfill_process` starts this process and talks to it.
