@@ -7,11 +7,12 @@ act on. Nothing here opens the database: its connection is passed in.
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from wx_datacube.alerts.alert import Alert, Source, Urgency
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import Endpoint
-from wx_datacube.catalog.periods import due_on, midnight_of
+from wx_datacube.catalog.endpoints import BY_NAME, Endpoint
+from wx_datacube.catalog.periods import due_on, join_ranges, midnight_of
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary, doubtful_silent_days, summaries
@@ -129,17 +130,13 @@ def _merged_gaps(needs_person: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Ga
 
     A gap that is split between history and newer labels is joined, so that it stays the same when that boundary moves.
     """
-    before: tuple[Endpoint, Gap] | None = None
-    every = [(each.endpoint, gap) for each in needs_person for gap in each.gaps]
-    for endpoint, (first, last) in sorted(every, key=lambda each: (each[0].name, each[1])):
-        if before and before[0] is endpoint and due_on(before[1][1], endpoint.period) == first:
-            before = endpoint, (before[1][0], last)
-            continue
-        if before:
-            yield before
-        before = endpoint, (first, last)
-    if before:
-        yield before
+    gaps: dict[str, list[Gap]] = {}
+    for each in needs_person:
+        gaps.setdefault(each.endpoint.name, []).extend(each.gaps)
+    for name in sorted(gaps):
+        endpoint = BY_NAME[name]
+        for gap in join_ranges(gaps[name], partial(due_on, period=endpoint.period)):
+            yield endpoint, gap
 
 
 def _overdue_text(

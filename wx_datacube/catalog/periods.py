@@ -75,3 +75,16 @@ def gaps(missing: Iterable[dt.date], due: Iterable[dt.date]) -> list[tuple[dt.da
             found[-1:] = [(found[-1][0], label)] if previous_missing else [*found[-1:], (label, label)]
         previous_missing = label in missing_set
     return found
+
+
+def join_ranges(
+    ranges: Iterable[tuple[dt.date, dt.date]], following: Callable[[dt.date], dt.date]
+) -> list[tuple[dt.date, dt.date]]:
+    """Join ranges (first, last) that overlap or adjoin, oldest first; `following` gives the label after a label."""
+    joined: list[tuple[dt.date, dt.date]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= following(joined[-1][1]):
+            joined[-1] = joined[-1][0], max(joined[-1][1], last)
+        else:
+            joined.append((first, last))
+    return joined

@@ -14,6 +14,7 @@ from wx_datacube.catalog.periods import settled_at
 from wx_datacube.config.folder import DAGSTER_FILES, template
 from wx_datacube.config.settings import DEMO_ACCOUNT, PREFIX
 from wx_datacube.errors import SettingsError
+from wx_datacube.warehouse.copies import replacing_path
 
 DAYS = 90
 
@@ -47,10 +48,9 @@ def _write(path: Path, text: str) -> None:
 
     Dagster takes a half-written dagster.yaml for an empty one, and would keep its history elsewhere.
     """
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    half.touch(0o600)
-    half.write_text(text, "utf-8")
-    half.replace(path)
+    with replacing_path(path) as part:
+        part.touch(0o600)
+        part.write_text(text, "utf-8")
 
 
 def newest_settled_day(now: dt.datetime) -> dt.date:

@@ -3,7 +3,6 @@
 No view is named here. See https://duckdb.org/docs/stable/data/overview.
 """
 
-import os
 from pathlib import Path
 
 import duckdb
@@ -11,6 +10,7 @@ import duckdb
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.accounts import require_stored
 from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.copies import replacing_path
 from wx_datacube.warehouse.errors import unwritable
 from wx_datacube.warehouse.files import Warehouse
 
@@ -47,13 +47,9 @@ def _export_view(
         rows = rows.filter(duckdb.ColumnExpression("account") == duckdb.ConstantExpression(account))
     rows = rows.order("ALL")
     target = folder / f"{view}.{form}"
-    part = folder / f".{target.name}.{os.getpid()}.part"
-    try:
+    with replacing_path(target) as part:
         if form == "csv":
             rows.write_csv(str(part))
         else:
             rows.write_parquet(str(part))
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
     return target, rows.count("*").fetchall()[0][0]

@@ -11,7 +11,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +25,22 @@ def copy_file(source: Path, target: Path, mode: int | None = None) -> None:
     """
     with source.open("rb") as reader, replacing(target, mode) as writer:
         _copy(reader, writer)
+
+
+@contextmanager
+def replacing_path(target: Path) -> Iterator[Path]:
+    """Yield the path for a new file that replaces `target` atomically at the end; after an error it is deleted.
+
+    Its name holds the process number, so that two commands may write the same target.
+    """
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
 
 
 @contextmanager

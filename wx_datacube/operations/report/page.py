@@ -5,9 +5,7 @@ Content-Security-Policy forbids the browser to load anything.
 """
 
 import datetime as dt
-import os
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +20,7 @@ from wx_datacube.catalog.periods import due_on
 from wx_datacube.operations.report import charts
 from wx_datacube.operations.report.figures import Day, Figures, KeyFigure, Value
 from wx_datacube.operations.report.words import Words
+from wx_datacube.warehouse.copies import replacing_path
 from wx_datacube.warehouse.errors import unwritable
 
 _STALE_DAYS = 3
@@ -285,14 +284,11 @@ def _calendar_cell(day: Day, words: Words) -> dict[str, Any]:
 
 def save(figures: Figures, language: str, database: Path, now: dt.datetime, output: Path) -> None:
     """Write the report to `output` atomically; raise `WarehouseError` if it can't be written."""
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(render(figures, language, database, now), "utf-8")
-        part.replace(output)
+        with replacing_path(output) as part:
+            part.write_text(render(figures, language, database, now), "utf-8")
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise unwritable(output.parent, error, "name another file with --output") from None
 
 

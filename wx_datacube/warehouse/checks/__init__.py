@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Iterable
 
 from wx_datacube.catalog.endpoints import BY_NAME, Endpoint
-from wx_datacube.catalog.periods import due_labels, due_on, label_of
+from wx_datacube.catalog.periods import due_labels, due_on, join_ranges, label_of
 from wx_datacube.warehouse.checks.answers import (
     CODES_AND_FIELDS_ARE_KNOWN,
     FIGURES_WERE_NOT_REVISED,
@@ -72,15 +72,8 @@ def labels_to_refresh(findings: Iterable[Finding]) -> dict[Endpoint, set[dt.date
 
 def date_ranges(findings: Iterable[Finding]) -> list[str]:
     """Return the dates that the findings are about, as `first..last`, oldest first; adjacent ranges are merged."""
-    ranges: list[tuple[dt.date, dt.date]] = []
-    for first, last in sorted(
-        {(dt.date.fromisoformat(each.begin), dt.date.fromisoformat(each.end)) for each in findings}
-    ):
-        if ranges and first <= ranges[-1][1] + dt.timedelta(days=1):
-            ranges[-1] = ranges[-1][0], max(ranges[-1][1], last)
-        else:
-            ranges.append((first, last))
-    return [f"{first}..{last}" for first, last in ranges]
+    ranges = ((dt.date.fromisoformat(each.begin), dt.date.fromisoformat(each.end)) for each in findings)
+    return [f"{first}..{last}" for first, last in join_ranges(ranges, lambda day: day + dt.timedelta(days=1))]
 
 
 def run_check(check: Check, context: CheckContext, endpoint: Endpoint) -> list[Finding]:
