@@ -96,6 +96,6 @@ def test_a_silent_morning_stays_green(person: Person, unpublished: None) -> None
     (run, *_) = person.runs("minutely", "silent", DAYS.name)
     person.open(f"/runs/{run['id']}")
 
-    person.sees("0 of 1 day there")
+    person.sees("0 of 1 day stored")
     person.sees("Success")
     assert {person.stats("minutely", "silent", name)["numMaterialized"] for name in endpoints} == {0}
