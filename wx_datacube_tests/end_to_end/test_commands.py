@@ -346,7 +346,7 @@ def test_of_a_killed_ui_nothing_stays_behind(tmp_path: Path, who: str) -> None:
         wait_until(lambda: session(process.pid) == [])
 
     assert second.returncode == 2
-    assert f"already (process {process.pid})" in second.stderr
+    assert f"(process {process.pid})" in second.stderr
 
 
 def test_a_history_that_can_not_be_kept_is_said_in_one_line(project: Project, emulated: Emulated) -> None:
