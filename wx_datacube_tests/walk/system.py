@@ -26,6 +26,7 @@ from dagster._core.scheduler.instigation import TickStatus
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import BEIJING, beijing_now
 from wx_datacube.orchestration.instance import project_instance
+from wx_datacube.orchestration.runs import REASON_TAG, Reason
 from wx_datacube_tests.company import Company
 from wx_datacube_tests.end_to_end.project import Project, Ui, end, free_port, session
 from wx_datacube_tests.receiver import Receiver
@@ -101,6 +102,8 @@ class System(Life):
         self._configure()
         self.dev: subprocess.Popen[str] | None = None
         self.ui = Ui(0)
+        self.abandoned: set[str] = set()
+        """Runs killed in a container or on another host: nobody here can prove it, so Dagster ends them in 4 hours."""
         self.hits: list[dt.datetime] = []
         """When we signalled a process or terminated a run."""
         self.judged: set[str] = set()
@@ -252,7 +255,8 @@ class System(Life):
 
     def unfinished(self) -> list[dg.DagsterRun]:
         """Return the runs that have not ended."""
-        return list(self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)))
+        runs = self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+        return [run for run in runs if run.run_id not in self.abandoned]
 
     def settle(self) -> None:
         """Wait until every run and backfill has ended."""
@@ -480,6 +484,8 @@ class System(Life):
                 self.outcome(process)
             else:  # the other processes in the container have lost their parent
                 process.wait()
+                of_commands = [run for run in self.unfinished() if run.tags.get(REASON_TAG) in list(Reason)]
+                self.abandoned.update(run.run_id for run in of_commands)
         # The killed backfill doesn't block the next one.
         name, endpoints, first, last, _ = asked
         self.call(self.backfill_command(name, endpoints, first, last, False), GOES_ON, WORKED)
