@@ -120,9 +120,7 @@ class Ingest:
                 self.warehouse.require_space()
                 with self.warehouse.fetching(self.account.name, endpoint.name, notify_waiting):
                     # The process waited for may have stored some of the labels.
-                    plan, report = self._plan(fetch)
-                    if report is None:
-                        fetch.run(plan)
+                    plan, report = self._plan_and_run(fetch)
         finally:
             if self.publishing:
                 self.warehouse.publish()
@@ -138,9 +136,7 @@ class Ingest:
         fetch = self._fetch(request, True, _no_progress, _no_notify)
         self.warehouse.require_space()
         try:
-            plan, report = self._plan(fetch)
-            if report is None:
-                fetch.run(plan)
+            plan, report = self._plan_and_run(fetch)
         finally:
             if self.publishing:
                 self.warehouse.publish()
@@ -165,6 +161,12 @@ class Ingest:
             progress=progress,
             notify=notify,
         )
+
+    def _plan_and_run(self, fetch: Fetch) -> tuple[FetchPlan, Report | None]:
+        plan, report = self._plan(fetch)
+        if report is None:
+            fetch.run(plan)
+        return plan, report
 
     def _plan(self, fetch: Fetch) -> tuple[FetchPlan, Report | None]:
         """Return what to request, or the report if there is nothing to request: the file is opened once for both."""

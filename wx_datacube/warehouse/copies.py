@@ -28,37 +28,37 @@ def copy_file(source: Path, target: Path, mode: int | None = None) -> None:
 
 
 @contextmanager
-def replacing_path(target: Path) -> Iterator[Path]:
-    """Yield the path for a new file that replaces `target` atomically at the end; after an error it is deleted.
-
-    Its name holds the process number, so that two commands may write the same target.
-    """
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
-
-
-@contextmanager
 def replacing(target: Path, mode: int | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces `target` atomically at the end; after an error it is deleted.
 
     Without a `mode` the file gets the permissions of any new file.
     """
     part = target.with_name(f"{target.name}.part")
+    with _renamed(part, target, mode), open_new(part) as writer:
+        yield writer
+
+
+@contextmanager
+def replacing_path(target: Path) -> Iterator[Path]:
+    """Yield the path for a new file that replaces `target` atomically at the end; after an error it is deleted.
+
+    Its name holds the process number, so that two commands may write the same target.
+    """
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with _renamed(part, target):
+        yield part
+
+
+@contextmanager
+def _renamed(part: Path, target: Path, mode: int | None = None) -> Iterator[None]:
     try:
-        with open_new(part) as writer:
-            yield writer
+        yield
         if mode is not None:
             part.chmod(mode)
         part.replace(target)
     except BaseException:
         # On a full disk, half a file would take the space that the next commit needs.
-        if part.is_file():
+        with suppress(OSError):
             part.unlink()
         raise
 
