@@ -21,6 +21,8 @@ MESSAGES, HOURS, WEEKS, MONTHS, SENDERS, SENDERS_OF_WEEKS, SENDERS_OF_MONTHS = B
 DAY = dt.timedelta(days=1)
 LATER = dt.datetime(2026, 11, 24, 15)
 """An afternoon on which every label that the tests use is settled."""
+MORNING = dt.datetime(2026, 11, 4, 9)
+"""A time at which 3 November is due but not settled."""
 
 
 def day(number: int) -> dt.date:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
@@ -13,6 +14,9 @@ from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.schema import TABLES, create_statements
 from wx_datacube_tests.emulator_caller import Emulators
 from wx_datacube_tests.receiver import Receiver, receiving
+
+if TYPE_CHECKING:
+    from wx_datacube_tests.dagster_environment import DagsterEnv
 
 collect_ignore = [
     *([] if (Path(__file__).parent / "node" / "node_modules").is_dir() else ["node"]),
@@ -71,6 +75,15 @@ def emulators() -> Iterator[Emulators]:
     """Provide emulators that the tests of one file share."""
     with Emulators() as emulators:
         yield emulators
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[DagsterEnv]":
+    """Provide a fresh project and Dagster instance, without any settings."""
+    from wx_datacube_tests.dagster_environment import dagster_env  # tests without Dagster need not wait for it
+
+    with dagster_env(tmp_path, monkeypatch) as found:
+        yield found
 
 
 @pytest.fixture

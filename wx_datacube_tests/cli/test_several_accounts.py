@@ -30,18 +30,11 @@ from wx_datacube.warehouse.coverage import bind_account
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, LATER, answered, row
 from wx_datacube_tests.company import Company, company
-from wx_datacube_tests.dagster_environment import DAYS, DagsterEnv, dagster_env
+from wx_datacube_tests.dagster_environment import DAYS, DagsterEnv
 
 START = dt.date(2024, 3, 1)
 CHOSEN = ("--start", "2024-03-01", "--end", "2024-03-10", "--endpoint", DAYS.name)
 Said = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """Provide a fresh project and instance."""
-    with dagster_env(tmp_path, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -34,20 +33,12 @@ from wx_datacube_tests.dagster_environment import (
     WEEKS,
     DagsterEnv,
     asset_key,
-    dagster_env,
     labels,
 )
 from wx_datacube_tests.ingesting import RecordingListener
 
 START, END = dt.date(2024, 3, 1), dt.date(2024, 3, 10)
 DAILY = (DAYS, SENDERS, HOURS)
-
-
-@pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """Provide a fresh project and instance."""
-    with dagster_env(tmp_path, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Add a test here when `doctor` checks something else.
 
 import datetime as dt
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.operations.doctor import examine
-from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, dagster_env
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv
 from wx_datacube_tests.disks import limited
 from wx_datacube_tests.wechat_stand_in import StandIn, token
 
@@ -27,13 +26,6 @@ WEEK_AGO = beijing_now().date() - 8 * DAY
 """A few labels are due since then."""
 LAST_MONTH = beijing_now().date().replace(day=1) - 7 * DAY
 """Labels of every endpoint are due since then."""
-
-
-@pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """Provide a fresh project without any settings."""
-    with dagster_env(tmp_path, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

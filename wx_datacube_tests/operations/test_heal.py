@@ -5,7 +5,6 @@ Add a test here when another check can be healed by a refresh.
 
 import datetime as dt
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -22,18 +21,11 @@ from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.materialize import run_checks_now
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube.warehouse.ledger import last_call
-from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, asset_key, dagster_env
+from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, asset_key
 
 _LAST_MONTH = label_of(beijing_now().date().replace(day=1) - dt.timedelta(days=1), ENDPOINTS[3].period)
 DAY = _LAST_MONTH + dt.timedelta(days=13 - _LAST_MONTH.weekday())
 """A Sunday whose week is due and lies entirely in the last month."""
-
-
-@pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """Provide a fresh project."""
-    with dagster_env(tmp_path, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import datetime as dt
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -28,19 +27,11 @@ from wx_datacube_tests.dagster_environment import (
     WEEKS,
     DagsterEnv,
     asset_key,
-    dagster_env,
     labels,
 )
 
 FIRST, LAST = dt.date(2024, 3, 1), dt.date(2024, 3, 20)
 SILENT_WORLD = {"silent_share": 0.5, "seed": 3}
-
-
-@pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """Provide a fresh project and instance."""
-    with dagster_env(tmp_path, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

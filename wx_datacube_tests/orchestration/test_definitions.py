@@ -6,7 +6,6 @@ Add a test here when `build_defs` gets another argument or the location another 
 import datetime as dt
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -21,14 +20,7 @@ from wx_datacube.errors import SettingsError
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.orchestration.assets import FetchConfig
 from wx_datacube.warehouse.checks import checks_of
-from wx_datacube_tests.dagster_environment import TOP, DagsterEnv, asset_key, dagster_env
-
-
-@pytest.fixture
-def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
-    """Provide a fresh project without any settings."""
-    with dagster_env(tmp_path, monkeypatch) as found:
-        yield found
+from wx_datacube_tests.dagster_environment import TOP, DagsterEnv, asset_key
 
 
 def spec(defs: dg.Definitions, endpoint: Endpoint) -> dg.AssetSpec:

@@ -25,6 +25,7 @@ from wx_datacube_tests.answers import (
     LATER,
     MESSAGES,
     MONTHS,
+    MORNING,
     SENDERS,
     SENDERS_OF_MONTHS,
     WEEKS,
@@ -38,9 +39,6 @@ from wx_datacube_tests.answers import (
     stored,
 )
 from wx_datacube_tests.conftest import empty
-
-MORNING = dt.datetime(2026, 11, 4, 9)
-"""A time at which 3 November is due but not settled."""
 
 # --- rejected rows ----------------------------------------------------------------------------------------------
 

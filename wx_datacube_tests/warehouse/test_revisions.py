@@ -16,6 +16,7 @@ from wx_datacube_tests.answers import (
     HOURS,
     LATER,
     MESSAGES,
+    MORNING,
     SENDERS,
     answered,
     day,
@@ -26,8 +27,6 @@ from wx_datacube_tests.answers import (
     stored,
 )
 
-MORNING = dt.datetime(2026, 11, 4, 9)
-"""A time at which 3 November is due but not settled."""
 WINDOW = day(3), day(5)
 
 # --- revisions --------------------------------------------------------------------------------------------------
