@@ -50,9 +50,9 @@ def measured(warehouse: Warehouse, endpoint: Endpoint) -> tuple[float, int]:
     taken, found = [], 0
     for _ in range(TIMES):
         # Opening the file isn't measured: a run does it anyway.
-        with check_context_of_run(warehouse, "shop", HISTORY_START, endpoint) as evidence:
+        with check_context_of_run(warehouse, "shop", HISTORY_START, endpoint) as check_context:
             began = time.process_time()
-            found = sum(len(run_check(check, evidence, endpoint)) for check in checks_of(endpoint))
+            found = sum(len(run_check(check, check_context, endpoint)) for check in checks_of(endpoint))
             taken.append(time.process_time() - began)
     return min(taken), found
 
@@ -79,8 +79,8 @@ def main() -> None:
                 f"{endpoint.name}: {len(checks_of(endpoint))} checks, {stored:,} rows, {1000 * seconds:.0f} ms, {found}"
             )
         began = time.process_time()
-        with check_context_of_readers(warehouse, "shop", HISTORY_START, list(ENDPOINTS)) as evidence:
-            found = sum(len(run_check(check, evidence, each)) for each in ENDPOINTS for check in checks_of(each))
+        with check_context_of_readers(warehouse, "shop", HISTORY_START, list(ENDPOINTS)) as check_context:
+            found = sum(len(run_check(check, check_context, each)) for each in ENDPOINTS for check in checks_of(each))
         print(f"all of them by the published file: {1000 * (time.process_time() - began):.0f} ms, {found}")
 
 

@@ -115,13 +115,13 @@ def heals(month: Month) -> None:
     This does what `heal` does, but `heal` uses the machine's clock.
     """
     account = month.it.settings.account()
-    with check_context_of_readers(month.it.warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:
+    with check_context_of_readers(month.it.warehouse, account.name, account.start, list(ENDPOINTS)) as check_context:
         found = [
             finding
             for endpoint in ENDPOINTS
             for check in checks_of(endpoint)
             if check.remedy.action is RemedyAction.REFRESH
-            for finding in run_check(check, evidence, endpoint)
+            for finding in run_check(check, check_context, endpoint)
         ]
     for endpoint, labels in sorted(labels_to_refresh(found).items(), key=lambda each: ENDPOINTS.index(each[0])):
         for label in sorted(labels):

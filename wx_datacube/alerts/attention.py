@@ -67,18 +67,18 @@ def alerts_from(
     accounts: Sequence[Account],
     now: dt.datetime,
     found: Mapping[tuple[str, str], Summary],
-    lately: Mapping[tuple[str, str], RecentCalls],
+    recent: Mapping[tuple[str, str], RecentCalls],
 ) -> dict[str, Attention]:
-    """Return the same as `look`, for callers that have already read the summaries and calls."""
+    """Return the same as `find_alerts`, for callers that have already read the summaries and calls."""
     names = [each.name for each in accounts]
     warehouse, alerts = Warehouse(settings.database), Alerts(settings.database)
-    overdue = overdue_from(found, lately, names, now, settings.daily_calls, warehouse.is_fetching)
-    used_up = {of for of, calls in lately.items() if quota_is_used_up(calls, settings.daily_calls)}
-    refused = {of for of, calls in lately.items() if calls.not_ready}
+    overdue = overdue_from(found, recent, names, now, settings.daily_calls, warehouse.is_fetching)
+    used_up = {of for of, calls in recent.items() if quota_is_used_up(calls, settings.daily_calls)}
+    unpublished = {of for of, calls in recent.items() if calls.not_ready}
     last_calls, zeros = last_calls_at(con), doubtful_silent_days(con, names, now)
     return {
         name: Attention(
-            tuple(_overdue_alerts(name, overdue[name], last_calls.get(name), alerts, now, used_up, refused)),
+            tuple(_overdue_alerts(name, overdue[name], last_calls.get(name), alerts, now, used_up, unpublished)),
             tuple(Alert(LATE, f"{day}", Urgency.NOTE, _ZERO_DAY.format(day=day)) for day in zeros.get(name, ())),
         )
         for name in names
@@ -106,7 +106,7 @@ def _overdue_alerts(
     alerts: Alerts,
     now: dt.datetime,
     used_up: Collection[tuple[str, str]],
-    refused: Collection[tuple[str, str]],
+    unpublished: Collection[tuple[str, str]],
 ) -> list[Alert]:
     """Return one incident for everything that needs a person; each gap is a subject, so that growth is noticed."""
     needs_person = [each for each in overdue if not each.waiting_reason]
@@ -116,7 +116,7 @@ def _overdue_alerts(
     causes = alerts.recent_failures(account, yesterday)
     if any((account, each.endpoint.name) in used_up for each in needs_person):
         causes.append(_QUOTA_SHORT)
-    if any((account, each.endpoint.name) in refused for each in needs_person):
+    if any((account, each.endpoint.name) in unpublished for each in needs_person):
         causes.append(_UNPUBLISHED)
     text = _overdue_text(account, needs_person, last_call_at, causes, now)
     return [

@@ -64,13 +64,13 @@ def _examine(settings: Settings, account: Account) -> tuple[dict[str, list[Findi
     """Return each check's current findings, the labels that may be requested, and the newest call they are based on."""
     warehouse = Warehouse(settings.database)
     found: dict[str, list[Finding]] = {name: [] for name in HEALABLE}
-    with check_context_of_readers(warehouse, account.name, account.start, list(ENDPOINTS)) as evidence:
+    with check_context_of_readers(warehouse, account.name, account.start, list(ENDPOINTS)) as check_context:
         for endpoint in ENDPOINTS:
             for check in checks_of(endpoint):
                 if check.name in found:
-                    found[check.name] += run_check(check, evidence, endpoint)
-        states = known.states(evidence.con, account.name, account.start, evidence.now)
-        last = last_call(evidence.con)
+                    found[check.name] += run_check(check, check_context, endpoint)
+        states = known.states(check_context.con, account.name, account.start, check_context.now)
+        last = last_call(check_context.con)
     asked = ((name, label, state) for name, labels in states.items() for label, state in labels.items())
     return found, {(name, label) for name, label, state in asked if state is not State.IMPLIED}, last
 

@@ -47,7 +47,7 @@ def check_account(settings: Settings, account: Account, scope: Scope, now: dt.da
 
     Raises `SettingsError` for missing credentials or an AppID stored under another name, and `WarehouseError`.
     """
-    # `looking()` reads the writer's file: a foreign program may hold the published one open.
+    # `reading_committed()` reads the writer's file: a foreign program may hold the published one open.
     with Warehouse(settings.database).reading_committed() as con:
         states = scope.of(known.states(con, account.name, account.start, now))
         known.require_bound(con, account.name, account.appid)

@@ -68,8 +68,8 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
     now = clock()
     with Warehouse(settings.database).open_published() as con:
         found = known.summaries(con, {each.name: each.start for each in accounts}, now)
-        lately = past_calls.recent_calls(con, now)
-        attention = alerts_from(con, settings, accounts, now, found, lately)
+        recent = past_calls.recent_calls(con, now)
+        attention = alerts_from(con, settings, accounts, now, found, recent)
         appids, first_messages = known.accounts(con), known.first_messages(con)
         errors = past_calls.unresolved_errors(con)
         name_conflicts = {
@@ -86,7 +86,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
                     account.name,
                     each,
                     found.get((account.name, each.name), _NOTHING_DUE),
-                    lately.get((account.name, each.name), past_calls.RecentCalls()).today,
+                    recent.get((account.name, each.name), past_calls.RecentCalls()).today,
                     settings.daily_calls,
                 )
                 for each in ENDPOINTS

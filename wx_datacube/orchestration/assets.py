@@ -121,9 +121,11 @@ class _Materialization:
             tag_worker(self._context.instance, self._run.run_id)
         settings, report = self._fetch_labels()
         warehouse, start = Warehouse(settings.database, clock=self._clock), settings.account(self._account).start
-        with check_context_of_run(warehouse, self._account, start, self._endpoint, settings.daily_calls) as evidence:
-            checks = list(check_results(evidence, self._endpoint, self._context.asset_key))
-            rows = {"dagster/row_count": known.rows_stored(evidence.con, self._account, self._endpoint)}
+        with check_context_of_run(
+            warehouse, self._account, start, self._endpoint, settings.daily_calls
+        ) as check_context:
+            checks = list(check_results(check_context, self._endpoint, self._context.asset_key))
+            rows = {"dagster/row_count": known.rows_stored(check_context.con, self._account, self._endpoint)}
         passed = [str(each.check_name) for each in checks if each.passed]
         Alerts(settings.database).note_passed_checks(self._account, self._endpoint.name, passed)
         if not report.unresolved:

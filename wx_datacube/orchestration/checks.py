@@ -35,10 +35,10 @@ def check_specs(key: dg.AssetKey, endpoint: Endpoint) -> list[dg.AssetCheckSpec]
     return [dg.AssetCheckSpec(check.name, asset=key, description=check.description) for check in checks_of(endpoint)]
 
 
-def check_results(evidence: CheckContext, endpoint: Endpoint, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-    """Run every check of an asset on the check context `evidence`."""
+def check_results(check_context: CheckContext, endpoint: Endpoint, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+    """Run every check of an asset on a check context."""
     for check in checks_of(endpoint):
-        found = run_check(check, evidence, endpoint)
+        found = run_check(check, check_context, endpoint)
         findings = [each for each in found if not each.informational]
         yield dg.AssetCheckResult(
             passed=not findings,

@@ -97,9 +97,9 @@ def _evaluate_checks(
         warehouse = Warehouse(settings.database, clock=clock)
         with check_context_of_readers(
             warehouse, account, configured.start, endpoints, settings.daily_calls
-        ) as evidence:
-            found = [result for each in endpoints for result in check_results(evidence, each, keys[each.name])]
-            attention = note_and_send(evidence.con, settings, configured, evidence.now, notify)
+        ) as check_context:
+            found = [result for each in endpoints for result in check_results(check_context, each, keys[each.name])]
+            attention = note_and_send(check_context.con, settings, configured, check_context.now, notify)
     except WxDatacubeError as error:
         raise explained_failure(error) from None
     with batched_events(context.instance):
@@ -113,7 +113,7 @@ def _evaluate_checks(
     alerts = [
         Alert(str(result.check_name), subject, Urgency.PERSON, summary_line(result))
         for result in failed
-        # `tell` has already sent one alert for missing labels, with the reason, for all endpoints at once.
+        # `note_and_send` has already sent one alert for missing labels, with the reason, for all endpoints at once.
         if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name
         for subject in alert_subjects(result, names[result.asset_key])
     ]

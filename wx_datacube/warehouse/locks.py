@@ -111,20 +111,20 @@ class ProcessSemaphore:
         self._timeout = timeout
 
     @contextmanager
-    def acquire(self, halted: threading.Event | None = None) -> Iterator[None]:
+    def acquire(self, stop_event: threading.Event | None = None) -> Iterator[None]:
         """Hold one of the places.
 
-        Raises `TryAgain` if none becomes free in time, or once `halted` is set, and `NeedsPerson` if the lock files
+        Raises `TryAgain` if none becomes free in time, or once `stop_event` is set, and `NeedsPerson` if the lock files
         can't be used.
         """
         with self._here:
-            descriptor = self._take(halted or threading.Event())
+            descriptor = self._take(stop_event or threading.Event())
             try:
                 yield
             finally:
                 _close(descriptor)
 
-    def _take(self, halted: threading.Event) -> int:
+    def _take(self, stop_event: threading.Event) -> int:
         wait = Timeout(self._timeout)
         while True:
             holders = []
@@ -138,7 +138,7 @@ class ProcessSemaphore:
                 else:
                     _write_pid(descriptor)
                     return descriptor
-            if halted.wait(_POLL_SEMAPHORE):
+            if stop_event.wait(_POLL_SEMAPHORE):
                 raise TryAgain("The run was interrupted.")
             if wait.is_over():
                 raise _semaphore_timeout(holders, self._timeout)

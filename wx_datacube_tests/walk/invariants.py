@@ -194,10 +194,10 @@ def _checks_find_what_happened(life: Life) -> Iterator[str]:
         days = {day for of, label in facts.contradicted for day in days_of(label, BY_NAME[of].period)}
         with check_context_of_readers(
             Warehouse(life.database, clock=lambda: life.now), name, life.start, list(ENDPOINTS)
-        ) as evidence:
+        ) as check_context:
             for endpoint in ENDPOINTS:
                 for check in checks_of(endpoint):
-                    for finding in run_check(check, evidence, endpoint):
+                    for finding in run_check(check, check_context, endpoint):
                         about = dt.date.fromisoformat(finding.ref_date)
                         if not finding.informational and not days.intersection(days_of(about, endpoint.period)):
                             yield f"{member}: {check.name} finds {finding.what} in {endpoint.name} {about}"

@@ -44,7 +44,7 @@ def test_a_lock_excludes_others(tmp_path: Path) -> None:
 
 
 def test_a_free_lock_is_taken_at_once(tmp_path: Path) -> None:
-    """A free lock is acquired repeatedly with a timeout of 0, and `waiting` is not called."""
+    """A free lock is acquired repeatedly with a timeout of 0, and `on_wait` is not called."""
     told: list[str] = []
     for _ in range(3):
         with locked(tmp_path / "write", timeout=0, on_wait=told.append):
@@ -228,11 +228,14 @@ def test_a_suspended_process_that_holds_the_gate_fails_the_call(tmp_path: Path) 
 
 def test_an_interruption_ends_the_wait_at_the_gate(tmp_path: Path) -> None:
     """An interruption (Ctrl-C) ends the wait for the semaphore with `TryAgain`."""
-    halted = threading.Event()
+    stop_event = threading.Event()
     with running(IN_GATE, tmp_path):
-        threading.Timer(0.2, halted.set).start()
+        threading.Timer(0.2, stop_event.set).start()
         began = time.monotonic()
-        with pytest.raises(TryAgain, match="interrupted"), ProcessSemaphore(tmp_path, "shop.call", 1).acquire(halted):
+        with (
+            pytest.raises(TryAgain, match="interrupted"),
+            ProcessSemaphore(tmp_path, "shop.call", 1).acquire(stop_event),
+        ):
             pass
         assert time.monotonic() - began < 5
 
