@@ -145,10 +145,10 @@ def _backfill(life: Life, member: int, endpoints: list[int], ago: int, days: int
     """A person runs `wx-datacube backfill`."""
     drawn = {"member": member, "endpoints": endpoints, "ago": ago, "days": days, "refresh": refresh}
     name, chosen, first, last, _ = _asked_of(life, drawn)
-    before = life.missing_in(name, chosen, first, last), life.calls(name)
+    busy, missing, before = life.busy, life.missing_in(name, chosen, first, last), life.calls(name)
     life.backfill(name, chosen, first, last, refresh)
-    if not refresh and not before[0] and life.calls(name) != before[1]:
-        yield f"nothing is asked twice: nothing was missing, and it took {life.calls(name) - before[1]} calls"
+    if not (busy or refresh or missing) and life.calls(name) != before:
+        yield f"nothing is asked twice: nothing was missing, and it took {life.calls(name) - before} calls"
 
 
 def _drawn_backfill(chance: random.Random) -> Drawn:
@@ -171,9 +171,9 @@ def _doctor(life: Life, member: int) -> None:
 def _look_around(life: Life, member: int) -> Iterator[str]:
     """A person looks at the data."""
     name = life.member(member)
-    before = life.calls(name)
+    busy, before = life.busy, life.calls(name)
     life.look_around(name)
-    if life.calls(name) != before:
+    if not busy and life.calls(name) != before:
         yield "looking costs nothing: it took a call"
 
 

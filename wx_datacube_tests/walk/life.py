@@ -139,6 +139,11 @@ class Life(ABC):
         """Return what `status` reports as needing a person."""
 
     @property
+    def busy(self) -> bool:
+        """Whether runs are under way that make calls of their own."""
+        return False
+
+    @property
     @abstractmethod
     def database(self) -> Path:
         """The published file."""

@@ -165,7 +165,6 @@ class System(Life):
 
     def _tick(self, at: dt.datetime) -> None:
         self.set_clocks(at - dt.timedelta(seconds=4))
-        time.sleep(2)  # by then, a code process that the jump made exit is gone
         self.start_dev()
         checks = at.time() == TICKS[-1]
         schedules = {
@@ -176,6 +175,8 @@ class System(Life):
         stamp = at.replace(tzinfo=BEIJING).timestamp()
 
         def ticked() -> bool:
+            if not self._has_code():  # a jump of the clock can make it exit seconds later
+                self.start_dev()
             done = {
                 state.name
                 for state in self.instance.all_instigator_state()
@@ -258,14 +259,20 @@ class System(Life):
         runs = self.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
         return [run for run in runs if run.run_id not in self.abandoned]
 
+    def started(self) -> list[dg.DagsterRun]:
+        """Return the runs that are being executed."""
+        return [run for run in self.unfinished() if run.status is dg.DagsterRunStatus.STARTED]
+
+    @property
+    def busy(self) -> bool:
+        """Whether runs or backfills of the UI have not ended."""
+        backfills = self.instance.get_backfills()
+        return bool(self.unfinished()) or any(each.status.name in _UNDER_WAY for each in backfills)
+
     def settle(self) -> None:
         """Wait until every run and backfill has ended."""
 
-        def ended() -> bool:
-            backfills = self.instance.get_backfills()
-            return not self.unfinished() and all(each.status.name not in _UNDER_WAY for each in backfills)
-
-        if not self.wait(ended, BOUND):
+        if not self.wait(lambda: not self.busy, BOUND):
             left = [
                 f"{run.run_id[:8]} {run.status.name} {sorted(run.asset_selection or ())}" for run in self.unfinished()
             ]
@@ -282,7 +289,7 @@ class System(Life):
             steps = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
             if not steps and not self._was_hit(record):
                 logs = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-                self.complaints.append(f"runs fail for a reason: {run_id} {[each.user_message for each in logs][:2]}")
+                self.complaints.append(f"runs fail for a reason: {run_id} {[each.message for each in logs][:2]}")
 
     def _was_hit(self, record: dg.RunRecord) -> bool:
         """Return whether we hit a process, perhaps the code server, in a run's lifetime or the ten minutes before."""
@@ -301,10 +308,16 @@ class System(Life):
             chosen["busiest_day",] = chosen[self.names[member], ENDPOINTS[0].name]
         with suppress(OSError):  # the webserver was killed: the next action starts another
             self.ui.launch(chosen)
+            self.wait(self._is_in_the_middle, 60)  # Dagster looks for backfills every 30 s
+
+    def _is_in_the_middle(self) -> bool:
+        """Return whether a run has executed some of its steps."""
+        over = dg.DagsterEventType.STEP_SUCCESS
+        return any(self.instance.all_logs(run.run_id, of_type=over) for run in self.started())
 
     def terminate(self, place: int) -> None:
         """Terminate a started run in the UI, if there is one."""
-        if runs := [run for run in self.unfinished() if run.status is dg.DagsterRunStatus.STARTED]:
+        if runs := self.started():
             self.hits.append(self.now)
             self._asked(TERMINATE, id=runs[place % len(runs)].run_id)
 
