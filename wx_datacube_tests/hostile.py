@@ -5,7 +5,6 @@ corruption here. JSON is kept as text, so that duplicate keys, numbers of any si
 """
 
 import datetime as dt
-import gzip
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -49,13 +48,11 @@ ANSWERS = (
 
 @dataclass(frozen=True)
 class Sent:
-    """The response of the server to a call for the endpoint `name`: status and body, gzipped or not."""
+    """The response of the server to a call for the endpoint `name`: status and body."""
 
     name: str
     status: int = 200
     body: bytes = b""
-
-    packed: bool = False
 
     @property
     def endpoint(self) -> Endpoint:
@@ -70,8 +67,7 @@ class Sent:
     @property
     def raw(self) -> bytes:
         """The raw HTTP response."""
-        packed = {"Content_Encoding": "gzip"} if self.packed else {}
-        return http(gzip.compress(self.body, 1) if self.packed else self.body, self.status, **packed)
+        return http(self.body, self.status)
 
 
 def _row(draw: st.DrawFn, endpoint: Endpoint) -> Pairs:
@@ -159,7 +155,7 @@ def bodies(draw: st.DrawFn) -> Sent:
     body = _written(draw(st.permutations(around))).encode("utf-8", "surrogatepass")
     if raw:
         body = draw(st.sampled_from(ANSWERS)) if draw(st.integers(0, 9)) == 9 else _garble(draw, body)
-    return Sent(endpoint.name, status, body, draw(st.integers(0, 9)) == 9)
+    return Sent(endpoint.name, status, body)
 
 
 # --- the independent parser -------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import ipaddress
 import socket
 import ssl
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,30 +19,33 @@ import requests
 import urllib3.exceptions as lib
 
 from wx_datacube import __version__
-from wx_datacube.wechat.body import MIB, Received
 from wx_datacube.wechat.deadline import Deadline, silence_http_log
 
 _HEADERS = {
     "User-Agent": f"wx_datacube/{__version__}",
     "Accept": "application/json",
-    "Accept-Encoding": "gzip",
+    # No compression: a packed body of kilobytes may expand to gigabytes, and the answers are small.
+    "Accept-Encoding": "identity",
 }
-_PIECE = 64 * 1024
+_MIB = 1024 * 1024
+_PIECE_BYTES = 64 * 1024
+_HEAD_BYTES = 64 * 1024
+"""How much of an oversized body is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of one exchange: seconds to connect, between two bytes, and in total; bytes of the unpacked body."""
+    """Limits of one exchange: seconds to connect, between two bytes, and in total; bytes of the body."""
 
     connect: float = 5.0
     read: float = 10.0
     total: float = 30.0
-    size: int = 16 * MIB
+    size: int = 16 * _MIB
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The response: status and decompressed body.
+    """The response: status and body.
 
     `problem` is a sentence if the response can't be used as it is. If the status is None, no complete response arrived,
     and a retry may help; `body` is then the part that arrived. Otherwise the body is too large (its head is kept) or
@@ -83,12 +85,12 @@ class Transport:
     def send(self, url: str, body: bytes | None = None, *, seconds: float | None = None) -> Response:
         """POST `body` as JSON, or GET without one, within `seconds` (at most, and by default, the total timeout)."""
         started = time.monotonic()
-        received = Received(self._bounds.size)
+        received = bytearray()
         status, problem, failed = None, None, None
         limit = min(seconds or self._bounds.total, self._bounds.total)
         with Deadline(limit) as deadline:
             try:
-                status = self._exchange(url, body, received)
+                status, problem = self._exchange(url, body, received)
             except _TRANSIT_ERRORS as error:
                 failed = error
             except Exception:  # a bug in this package, unless the deadline has shut the socket down meanwhile
@@ -99,24 +101,28 @@ class Transport:
         if deadline.expired:
             status, problem = None, f"{self.who} did not answer in full within {limit:.3g} s."
         elapsed = round((time.monotonic() - started) * 1000)
-        return Response(status, received.kept(), problem or received.problem(self.who), elapsed)
+        return Response(status, bytes(received), problem, elapsed)
 
     def close(self) -> None:
         """Close all connections."""
         self._session.close()
 
-    def _exchange(self, url: str, body: bytes | None, received: "Received") -> int:
-        """Make one exchange and return the status.
+    def _exchange(self, url: str, body: bytes | None, received: bytearray) -> tuple[int, str | None]:
+        """Make one exchange; append the response's body to `received`; return the status and the response's problem.
 
         It bypasses `Session.send`, which stores cookies and reads the bodies of redirects.
         """
         with self._open(url, body) as response:
-            received.begin(response.headers.get("Content-Encoding", ""))
-            for piece in response.raw.stream(_PIECE, decode_content=False):
-                if not received.feed(piece):
-                    return response.status_code
-            received.finish()
-            return response.status_code
+            for piece in response.raw.stream(_PIECE_BYTES, decode_content=False):
+                received += piece
+                if len(received) > self._bounds.size:
+                    del received[_HEAD_BYTES:]
+                    limit = self._bounds.size // _MIB
+                    return response.status_code, f"{self.who} sent more than {limit} MiB; only the head of it is kept."
+            coding = response.headers.get("Content-Encoding", "").strip().lower()
+            requested = coding in ("", "identity")
+            problem = None if requested else f"{self.who} sent a content coding that was not requested."
+            return response.status_code, problem
 
     @contextmanager
     def _open(self, url: str, body: bytes | None) -> Iterator[requests.Response]:
@@ -133,7 +139,7 @@ class Transport:
             yield response
 
 
-_TRANSIT_ERRORS = (requests.RequestException, lib.HTTPError, http.client.HTTPException, OSError, EOFError, zlib.error)
+_TRANSIT_ERRORS = (requests.RequestException, lib.HTTPError, http.client.HTTPException, OSError)
 """What the HTTP library raises for failures in transit. Any other exception is a bug in this package."""
 _FAULT_MESSAGES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((lib.NameResolutionError, socket.gaierror), "can't be reached: its name can't be resolved."),
@@ -141,13 +147,12 @@ _FAULT_MESSAGES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ssl.SSLCertVerificationError,), "presents an untrusted TLS certificate; a proxy may intercept the connection."),
     ((lib.SSLError, ssl.SSLError), "can't be reached: there is no TLS connection to it."),
     ((ConnectionRefusedError,), "can't be reached: the connection is refused."),
-    ((lib.IncompleteRead, http.client.IncompleteRead, EOFError), "was cut off in the middle of its answer."),
+    ((lib.IncompleteRead, http.client.IncompleteRead), "was cut off in the middle of its answer."),
     ((lib.ReadTimeoutError,), "was silent for {read:g} s."),
     ((lib.NewConnectionError,), "can't be reached: {reason}."),
     ((lib.ConnectTimeoutError,), "can't be reached: no connection within {connect:g} s."),
     ((TimeoutError,), "was silent for {read:g} s."),
     ((http.client.RemoteDisconnected, ConnectionError), "closed the connection without an answer."),
-    ((zlib.error,), "sent a body with broken compression."),
     ((http.client.HTTPException, lib.ProtocolError), "sent something that is not HTTP."),
 )
 

@@ -155,7 +155,7 @@ HOSTILE: dict[str, tuple[RawAnswer, str]] = {
     "cut JSON": (http(GOOD[:-9]), GOOD[:-9].decode()),
     "a cut body": (HEAD + b"Content-Length: 999\r\n\r\n" + GOOD, GOOD.decode()),
     "100 MB": (endless(HEAD + b"Content-Length: 100000000\r\n\r\n" + GOOD[:-2], b" " * 65536), GOOD[:-2].decode()),
-    "a bomb": (http(gzip.compress(GOOD[:-2] + b" " * 50_000_000), Content_Encoding="gzip"), GOOD[:-2].decode()),
+    "a bomb": (http(gzip.compress(GOOD[:-2] + b" " * 50_000_000), Content_Encoding="gzip"), "\x1f\\x8b\x08"),
     "slow bytes": (endless(HEAD + b"Content-Length: 999\r\n\r\n" + GOOD, b" ", 0.05), GOOD.decode()),
     "another charset": (http(GOOD.decode().encode("utf-16")), "\\xff\\xfe{\\x00"),
     "an errcode in words": (http('{"errcode":"busy","list":[]}'), '{"errcode":"busy","list":[]}'),
