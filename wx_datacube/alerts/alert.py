@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
+from wx_datacube.catalog.periods import LAST_TICK
 from wx_datacube.errors import (
     TOKEN_CALLS,
     NeedsPerson,
@@ -27,9 +28,6 @@ TOKEN = "token"
 BACKFILL = "backfill"
 """The subject of alerts about a backfill as a whole. The next backfill resolves them, or any run that succeeds."""
 
-_LAST_TICK = dt.time(12, 30)
-"""The last tick of a morning: what fails from then on is retried the next morning."""
-
 
 class Urgency(Enum):
     """What an alert asks of a person; the value is the heading of its message."""
@@ -41,7 +39,7 @@ class Urgency(Enum):
 
     def heading(self, now: dt.time) -> str:
         """Return the heading of a message sent at that time of the day."""
-        if self is Urgency.LATER and now >= _LAST_TICK:
+        if self is Urgency.LATER and now >= LAST_TICK:
             return "明天早上自动重试 · retried tomorrow morning"
         return self.value
 

@@ -11,22 +11,20 @@ import functools
 import dagster as dg
 
 from wx_datacube.catalog.endpoints import Period
-from wx_datacube.catalog.periods import BEIJING
+from wx_datacube.catalog.periods import BEIJING, CHECK_TICK
 
-_DEADLINE_TIME = dt.time(12, 35)
-"""Figures are settled at noon, and the last tick of a morning is at 12:30."""
 _DAYS = {Period.DAY: "* * *", Period.WEEK: "* * 1", Period.MONTH: "1 * *"}
 
 
 def deadline(period: Period) -> str:
     """Return the time by which the figures of an ended period must be there, as a cron expression in Beijing time."""
-    return f"{_DEADLINE_TIME.minute} {_DEADLINE_TIME.hour} {_DAYS[period]}"
+    return f"{CHECK_TICK.minute} {CHECK_TICK.hour} {_DAYS[period]}"
 
 
 @functools.cache  # Dagster checks a cron expression by iterating over it: 10 ms each
 def freshness_of(period: Period) -> dg.FreshnessPolicy:
     """Return the policy: a materialization on the day a label is due is fresh until the next label's deadline."""
-    since_midnight = dt.timedelta(hours=_DEADLINE_TIME.hour, minutes=_DEADLINE_TIME.minute)
+    since_midnight = dt.timedelta(hours=CHECK_TICK.hour, minutes=CHECK_TICK.minute)
     return dg.FreshnessPolicy.cron(
         deadline_cron=deadline(period), lower_bound_delta=since_midnight, timezone=BEIJING.key
     )

@@ -14,7 +14,7 @@ from wx_datacube.alerts.alert import Alert, Source, Urgency
 from wx_datacube.alerts.attention import note_and_send
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import BY_NAME
-from wx_datacube.catalog.periods import BEIJING, SETTLED_HOUR, Clock
+from wx_datacube.catalog.periods import BEIJING, CHECK_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
@@ -55,7 +55,7 @@ def build_check_schedule(
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         planned, now = context.scheduled_execution_time.astimezone(BEIJING).replace(tzinfo=None), clock()
-        first = planned.hour == SETTLED_HOUR
+        first = planned.hour == CHECK_TICK.hour
         # Dagster catches up on the ticks of a machine that slept. What they would report as missing is about to be
         # fetched.
         if planned.date() < now.date() or (not first and now - planned > _STALE):
@@ -67,7 +67,7 @@ def build_check_schedule(
     return tick
 
 
-_CRON = "35 12-15 * * *"
+_CRON = f"{CHECK_TICK.minute} {CHECK_TICK.hour}-{CHECK_TICK.hour + 3} * * *"
 """Beijing time. The first tick runs the checks, after the last tick that fetches; see `freshness.deadline`."""
 _STALE = dt.timedelta(minutes=30)
 """How late a tick after the first may come; a later one is skipped."""

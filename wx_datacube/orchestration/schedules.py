@@ -12,14 +12,14 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
-from wx_datacube.catalog.periods import BEIJING, Clock
+from wx_datacube.catalog.periods import BEIJING, FIRST_TICK, LAST_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.operations.tick import plan_tick
 from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_in_progress, end_dead_runs
 
-MORNING_CRON = "30 8-12 * * *"
+MORNING_CRON = f"{LAST_TICK.minute} {FIRST_TICK.hour}-{LAST_TICK.hour} * * *"
 """Beijing time: figures are published after 08:00 and settled by noon."""
 
 
