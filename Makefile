@@ -36,7 +36,7 @@ test: install ## Everything a change must pass: lint, types, layers, the built w
 test-long: install ## The tests that take minutes
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m long -o faulthandler_timeout=1800 $(PYTEST)
 
-walk: install ## A year of people, machines and WeChat, by chance: SEED, STEPS, and LEVEL core or system (Debian: faketime)
+walk: install ## Weeks of people, machines and WeChat, at random: SEED, STEPS, and LEVEL core or system (Debian: faketime)
 	$(BIN)/python -m wx_datacube_tests.walk --level $(LEVEL) --seed $(SEED) --steps $(STEPS)
 
 browser: install ## Dagster's UI, clicked, and the report, brushed, in Chromium (Debian: chromium, fonts-noto-cjk)

@@ -188,8 +188,8 @@ class Reference:
 
 
 def parsed(text: str) -> Any:
-    """Parse JSON with objects as `Object`; raise `ValueError` for anything else."""
-    return json.loads(text, object_pairs_hook=Object, parse_int=_integer)
+    """Parse JSON with objects as `Object`; raise `ValueError` for anything else, `NaN` and `Infinity` included."""
+    return json.loads(text, object_pairs_hook=Object, parse_int=_integer, parse_constant=_integer)
 
 
 def _integer(digits: str) -> int:
@@ -197,19 +197,24 @@ def _integer(digits: str) -> int:
     return int(digits) if len(digits) <= 30 else int(digits[:30])
 
 
+def fields_of(text: str) -> dict[str, Any]:
+    """Return the fields of a JSON object; none for anything else, or if `list` or `errcode` is there twice."""
+    try:
+        found = parsed(text)
+        json.dumps(found, ensure_ascii=False).encode()  # fails for half a surrogate pair, which is no text
+    except (ValueError, RecursionError):
+        return {}
+    pairs = found if isinstance(found, Object) else Object()
+    names = [name for name, _ in pairs]
+    return dict(pairs) if names.count("list") < 2 and names.count("errcode") < 2 else {}
+
+
 def _list_of(call: Any) -> list[Any] | None:
     """Return the rows of a successful response (an object with one list and no error), or None."""
     if call.http_status != 200 or call.errcode or call.errmsg is not None or call.response is None:
         return None
-    try:
-        found = parsed(call.response)
-    except ValueError:
-        return None
-    if not isinstance(found, Object):
-        return None
-    said = [name for name, _ in found if name in ("list", "errcode")]
-    listed = dict(found).get("list")
-    return listed if isinstance(listed, list) and len(said) == len(set(said)) else None
+    listed = fields_of(call.response).get("list")
+    return listed if isinstance(listed, list) else None
 
 
 def _covered(call: Any, endpoint: Endpoint) -> Iterator[dt.date]:

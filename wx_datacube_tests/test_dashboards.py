@@ -56,7 +56,7 @@ def count(con: duckdb.DuckDBPyConnection, schema: str = "") -> int:
 
 
 @pytest.mark.parametrize(("tool", "tried"), TOOLS)
-def test_every_tool_is_told_of_in_the_same_shape(tool: str, tried: str) -> None:
+def test_every_tool_has_a_section_of_the_same_form(tool: str, tried: str) -> None:
     """Every section says, in two languages, how a tool connects, goes stale and is refreshed, and if it was tested."""
     marks = re.findall(r"^\*\*([^*]+?)\.?:?\*\*(.*?)(?=^\*\*[A-Z]|^```|\Z)", SECTIONS[tool], re.MULTILINE | re.DOTALL)
     shape = ["Connects", "Goes stale", "What to do"]
@@ -68,15 +68,15 @@ def test_every_tool_is_told_of_in_the_same_shape(tool: str, tried: str) -> None:
     assert mark == "Not tried here" or re.search(r" on 20\d\d-\d\d-\d\d[:,]", text)
 
 
-def test_every_tool_that_people_asked_for_is_there() -> None:
-    """Every tool that was asked for is in the table and has its own section."""
+def test_every_requested_tool_has_a_section() -> None:
+    """Every requested tool is in the table and has its own section."""
     names = [tool for tool, _ in TOOLS]
 
     assert names == list(SECTIONS)[1:-1]
     assert names == ["DBeaver", "Metabase", "Superset", "Notebooks", "Excel", "Power BI", "帆软 FineReport, FineBI"]
 
 
-def test_who_attached_the_file_sees_a_newer_one_when_they_attach_it_again(it: Shop) -> None:
+def test_an_attached_file_stays_old_until_it_is_attached_again(it: Shop) -> None:
     """An attached file stays whole and old until it is attached again."""
     attach, attach_again, _ = blocks("sql")
     with duckdb.connect() as con:
@@ -115,7 +115,7 @@ def test_the_function_for_notebooks_always_sees_the_newest_file(it: Shop) -> Non
         assert ask(DAYS.format("")) > [(before,)]
 
 
-def test_a_file_of_an_export_is_read_anew_by_each_question(it: Shop) -> None:
+def test_each_query_of_an_exported_file_reads_the_latest_export(it: Shop) -> None:
     """A query of an exported file reads the latest export, even on a connection that stays open."""
     *_, query = blocks("sql")
     with duckdb.connect() as con:
@@ -128,7 +128,7 @@ def test_a_file_of_an_export_is_read_anew_by_each_question(it: Shop) -> None:
         assert con.execute(query).fetchone() > max(before)
 
 
-def test_the_settings_that_are_told_make_it_read_only(it: Shop) -> None:
+def test_the_settings_of_the_page_open_the_file_read_only(it: Shop) -> None:
     """The page's settings for SQLAlchemy and for the JDBC URL open the file read-only."""
     (engine,) = map(json.loads, blocks("json"))
     urls = re.findall(r"^jdbc:duckdb:/.*/data/wx_datacube\.duckdb;(\w+)=(\w+)$", PAGE, re.MULTILINE)
@@ -142,7 +142,7 @@ def test_the_settings_that_are_told_make_it_read_only(it: Shop) -> None:
                 con.execute("CREATE TABLE mine (a INTEGER)")
 
 
-def test_what_is_said_to_who_opens_it_otherwise(it: Shop) -> None:
+def test_the_page_quotes_the_errors_of_opening_the_file_read_write(it: Shop) -> None:
     """The page quotes DuckDB's errors for opening the file read-write; root doesn't get the one about file mode."""
     said = re.sub(r"\s+", " ", PAGE)
     with duckdb.connect(FILE, read_only=True), pytest.raises(duckdb.ConnectionException) as beside:
@@ -154,7 +154,7 @@ def test_what_is_said_to_who_opens_it_otherwise(it: Shop) -> None:
         assert re.sub('".*"', '"…"', str(refused.value)).removeprefix("IO Error: ") in said
 
 
-def test_no_encoding_can_spoil_an_export(it: Shop) -> None:
+def test_an_exported_csv_is_ascii(it: Shop) -> None:
     """Exported CSV is pure ASCII, so Excel may read it as GBK; the page warns of values that Excel reads as dates."""
     it.bring_everything_in()
     it.warehouse.publish()

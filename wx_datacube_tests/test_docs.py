@@ -97,7 +97,7 @@ def test_every_endpoint_has_a_table_an_asset_its_checks_and_a_readme_row(endpoin
 
 
 @both
-def test_the_endpoints_are_all_that_the_readme_lists(readme: str) -> None:
+def test_the_readme_lists_all_endpoints_in_order(readme: str) -> None:
     """Each table about endpoints lists all of them, in the order of the catalog."""
     listed = [cells[0].strip("`") for cells in rows(TEXTS[readme], r"`getupstreammsg\w*`")]
 
@@ -128,7 +128,7 @@ def test_every_option_is_documented(readme: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_line_in_the_pages_can_be_given(page: str) -> None:
+def test_every_command_and_option_in_the_pages_exists(page: str) -> None:
     """Every command and option that a page uses exists."""
     for line in re.findall(r"wx-datacube ([a-z]+ ?[^`\n>#]*)", TEXTS[page]):
         name, *words = line.split()
@@ -327,7 +327,7 @@ def test_queries_on_the_command_line_run(readme: str, it: DagsterEnv) -> None:
 
 
 @both
-def test_the_run_configuration_is_taken(readme: str, it: DagsterEnv) -> None:
+def test_the_run_configuration_is_valid(readme: str, it: DagsterEnv) -> None:
     """The refresh example names the op and the option as Dagster knows them."""
     block, _ = blocks(TEXTS[readme], "yaml")
     name = re.findall(r"^  (\w+):$", block, re.MULTILINE)[0]
@@ -411,7 +411,7 @@ def test_both_languages_say_the_same(pages: tuple[str, str]) -> None:
     assert all(english)
 
 
-def test_the_calendar_of_a_twelve_year_history() -> None:
+def test_the_calls_per_day_of_a_twelve_year_history_match_the_plan() -> None:
     """The page's calls per day for a full history match the plan, at 1,000 calls per endpoint per day."""
     first, today = HISTORY_START, dt.date(2026, 11, 24)
     calls = [len(plan_windows(each, due_labels(each.period, first, today))) for each in ENDPOINTS]
@@ -421,7 +421,7 @@ def test_the_calendar_of_a_twelve_year_history() -> None:
         assert [int(number.replace(",", "")) for number in told] == days, page
 
 
-def test_help_says_what_the_readme_says_of_exit_codes() -> None:
+def test_help_names_every_exit_code() -> None:
     """The module docstring of the commands names the exit codes 0, 1, 2, 3 and 130."""
     assert re.findall(r"(\d+) [a-z]", outcomes.__doc__ or "") == ["0", "1", "2", "3", "130"]
     assert isinstance(commands.commands, click.Group)

@@ -135,13 +135,13 @@ def test_every_error_says_in_one_line_what_happened_and_what_to_do(errcode: int)
 
 
 @pytest.mark.parametrize(("name", "codes"), ADVICE_NAMES.items(), ids=ADVICE_NAMES)
-def test_advice_sends_nobody_to_the_wrong_place(name: str, codes: set[int]) -> None:
+def test_advice_names_what_to_change_only_where_it_helps(name: str, codes: set[int]) -> None:
     """Advice names what to change only where that helps: wrong advice may invalidate the token of other systems."""
     assert {code for code in BY_ERRCODE if name in error_for(code).advice} == codes
 
 
 @pytest.mark.parametrize(("words", "codes"), MESSAGE_NAMES.items(), ids=MESSAGE_NAMES)
-def test_messages_say_which_of_the_troubles_it_is(words: str, codes: set[int]) -> None:
+def test_messages_tell_similar_errcodes_apart(words: str, codes: set[int]) -> None:
     """Messages tell similar errcodes apart, such as AppID and AppSecret, or a day and an hour."""
     assert {code for code in BY_ERRCODE if words in error_for(code).message} == codes
 
@@ -188,7 +188,7 @@ def test_a_refused_address_is_kept_and_named() -> None:
     assert "Do not reset the AppSecret" in str(error)
 
 
-def test_a_refused_address_that_is_not_named_is_no_problem() -> None:
+def test_the_errcode_40164_is_enough_without_an_address() -> None:
     """The errcode 40164 is enough if WeChat's message has no address."""
     error = error_for(40164, "not in whitelist")
 
@@ -199,7 +199,7 @@ def test_a_refused_address_that_is_not_named_is_no_problem() -> None:
 
 
 @pytest.mark.parametrize("errcode", sorted(BY_ERRCODE.keys() - {40164}))
-def test_an_address_in_the_words_of_another_code_changes_nothing(errcode: int) -> None:
+def test_an_address_in_the_message_of_another_errcode_is_ignored(errcode: int) -> None:
     """Only 40164 uses an address in WeChat's message: other errcodes are not about the whitelist."""
     error, silent = error_for(errcode, REFUSED_IP), error_for(errcode)
 
@@ -213,13 +213,13 @@ def test_a_refused_address_is_in_the_repr_too() -> None:
 
 
 @pytest.mark.parametrize("errcode", [40125, 40164, 40243])
-def test_nobody_is_led_to_reset_the_secret(errcode: int) -> None:
+def test_no_advice_suggests_resetting_the_app_secret(errcode: int) -> None:
     """No advice suggests resetting the AppSecret, which would cut off every other system of the account at once."""
     assert "Do not reset the AppSecret" in error_for(errcode).advice
 
 
 @pytest.mark.parametrize("errcode", [40001, 40014, 42001])
-def test_a_token_call_has_no_token_to_reject(errcode: int) -> None:
+def test_a_rejected_token_in_a_token_call_means_wrong_credentials(errcode: int) -> None:
     """In a token call these errcodes mean that AppID and AppSecret don't match, which only a person can fix."""
     error = error_for(errcode, token_call=True)
 
@@ -250,7 +250,7 @@ def test_errors_can_be_copied(kind: type[WeChatError]) -> None:
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_what_an_error_was_told_is_kept_in_copies_and_nothing_more(told: bool) -> None:
+def test_a_copy_of_an_error_keeps_transient(told: bool) -> None:
     """A copy keeps `transient`, which is False by default."""
     error = UnexpectedAnswer("Odd.", transient=True) if told else UnexpectedAnswer("Odd.")
 
@@ -259,7 +259,7 @@ def test_what_an_error_was_told_is_kept_in_copies_and_nothing_more(told: bool) -
 
 
 @pytest.mark.parametrize(("attempts", "said"), [(1, False), (2, True)])
-def test_attempts_are_said_from_the_second_on(attempts: int, said: bool) -> None:
+def test_attempts_are_shown_from_the_second_on(attempts: int, said: bool) -> None:
     """The message shows the number of attempts from the second one on."""
     line = str(error_for(-1).with_attempts(attempts))
 
@@ -294,7 +294,7 @@ def test_the_first_address_in_a_text_is_found(text: str, address: str | None) ->
     assert address_in(text) == address
 
 
-def test_advice_of_ones_own_replaces_that_of_the_class() -> None:
+def test_explicit_advice_replaces_the_default() -> None:
     """Explicit advice replaces the default advice of the class."""
     assert str(QuotaExhausted("Enough for today.", advice="Go on tomorrow.")) == "Enough for today. Go on tomorrow."
     assert "00:00" in str(QuotaExhausted("Enough for today."))

@@ -296,7 +296,7 @@ def heard(month: Month) -> list[tuple[str, str]]:
 
 
 @pytest.mark.long
-def test_every_morning_has_the_right_word(month: Month) -> None:
+def test_every_morning_sends_the_right_alerts(month: Month) -> None:
     """Every morning sends the right alerts, `status` agrees with them, and in the end nothing is missing."""
     month.set(dt.datetime.combine(FIRST - dt.timedelta(days=1), dt.time(15)))
     for period in Period:

@@ -47,7 +47,7 @@ def requirements(extra: str | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize("extra", [None, *PROJECT["optional-dependencies"]])
-def test_the_lock_holds_everything_that_the_project_asks_for(extra: str | None) -> None:
+def test_the_lock_pins_every_requirement(extra: str | None) -> None:
     """Every requirement of the package and of its extras is pinned in requirements.lock."""
     assert set(requirements(extra)) <= {*PINS, PROJECT["name"]}
 
@@ -67,7 +67,7 @@ def test_every_pin_has_hashes() -> None:
     assert [name for name, pin in PINS.items() if "--hash=sha256:" not in pin["hashes"]] == []
 
 
-def test_the_lock_names_no_address() -> None:
+def test_the_lock_has_no_url() -> None:
     """The lock has no URL and no index: the machine decides where packages come from."""
     assert re.findall(r"\S*://\S*|^-.*", LOCK, re.MULTILINE) == []
 
@@ -86,7 +86,7 @@ def test_help_lists_every_command_of_the_makefile() -> None:
     assert phony[1].split() == re.findall(r"^make ([a-z-]+) +\S", shown, re.MULTILINE)
 
 
-def test_every_command_that_runs_something_of_the_project_sets_it_up_first() -> None:
+def test_every_make_target_that_uses_the_venv_depends_on_install() -> None:
     """Every Makefile target that uses .venv depends on `install`, directly or indirectly."""
     rules = re.findall(r"^([a-z-]+): ?([a-z -]*)##[^\n]*\n((?:\t.*\n)*)", (TOP / "Makefile").read_text(), re.MULTILINE)
 
@@ -142,7 +142,7 @@ def test_dg_and_dagster_load_the_same_code_under_the_same_name() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_that_the_package_makes_gets_the_files_of_this_one(name: str) -> None:
+def test_the_packages_copies_equal_the_project_files_at_the_top(name: str) -> None:
     """The package's copies of the project files equal those at the top; only the top's .gitignore has more lines."""
     ours = (TOP / name).read_text()
 
@@ -152,7 +152,7 @@ def test_a_folder_that_the_package_makes_gets_the_files_of_this_one(name: str) -
         assert template(name) == ours
 
 
-def test_what_commands_leave_in_a_project_folder_is_ignored(tmp_path: Path) -> None:
+def test_git_ignores_the_files_that_commands_create(tmp_path: Path) -> None:
     """In a folder made by `init`, git ignores data, history, settings and logs, but not the project files."""
     make_project(tmp_path)
     left = [".env", "data/x.duckdb", ".dagster/history/runs.db", ".venv/bin/python", "backfill.log", "status.txt"]
@@ -200,7 +200,7 @@ def test_the_version_is_in_the_changelog_once_it_is_released() -> None:
     )
 
 
-def test_no_file_names_a_folder_of_somebodys_machine() -> None:
+def test_no_file_contains_a_path_below_a_home_folder() -> None:
     """No file contains a path below a home or work folder, so that everything works in any folder."""
     path = re.compile(r"(?<![\w.$}/])/(?:home|root|Users|work|mnt|opt)/\w")
     texts = {file: file.read_text(errors="ignore") for file in tracked_files() if file.suffix not in {".png", ".lock"}}

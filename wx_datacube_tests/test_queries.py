@@ -50,7 +50,7 @@ def test_every_question_is_answered(number: int, it: Shop) -> None:
     assert empty == (["than a year before, in %"] if number == 7 else [])  # four months have no year to compare with
 
 
-def test_yesterday_is_compared_with_the_days_that_it_says(it: Shop) -> None:
+def test_yesterday_is_compared_with_1_7_and_30_days_before(it: Shop) -> None:
     """The first query compares yesterday with 1, 7 and 30 days before, as computed from the emulated messages."""
 
     def users(days_before: int) -> int:
@@ -99,7 +99,7 @@ def test_every_view_is_exported_and_replaced_in_one_step(form: str, it: Shop, tm
             assert (len(shown), read.order("ALL").fetchall()) == (rows, shown)
 
 
-def test_what_can_not_be_exported_is_said(it: Shop, tmp_path: Path) -> None:
+def test_a_failed_export_leaves_no_file(it: Shop, tmp_path: Path) -> None:
     """An export without a published file or to a folder that can't be written fails and leaves no file behind."""
     with pytest.raises(WarehouseError, match="nothing to export yet"):
         export_views(Warehouse(tmp_path / "none.duckdb"), tmp_path / "out", "csv")

@@ -1,7 +1,7 @@
 """Attention: the alerts about missing labels, in Chinese and English, for `status` and for the chat.
 
-Add here how a judgement is worded. `warehouse.overdue` decides which labels are overdue and which of them nobody has to
-act on. Nothing here opens the database: its connection is passed in.
+Add the wording of an alert about labels here. `warehouse.overdue` decides which labels are overdue and which of them
+need no action. Nothing here opens the database: its connection is passed in.
 """
 
 import datetime as dt
@@ -47,7 +47,7 @@ class Attention:
 
     @property
     def alerts(self) -> list[Alert]:
-        """All of them, as they are noted."""
+        """All alerts about the labels, `overdue` first."""
         return [*self.overdue, *self.late]
 
 

@@ -1,7 +1,7 @@
 """File: where the open alerts of a database are stored, in the folder of its locks.
 
-The folder of locks must be writable when the database isn't. The file has its full size from the start and is written
-in place: overwriting a block needs no space on a full disk. `stored_alert` defines what an entry holds.
+The folder of locks must be writable even if the database isn't. The file has its full size from the start and is
+written in place: overwriting a block needs no space on a full disk. `stored_alert` defines what an entry holds.
 """
 
 import json

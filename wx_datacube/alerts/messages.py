@@ -1,4 +1,4 @@
-"""Messages: lay out stored alerts as chat messages: headings, grouping and size.
+"""Messages: lay out stored alerts as chat messages, with headings, grouping and a size limit.
 
 Add here what a message says besides the alerts' own texts. `webhook` knows the chats and posts to them. Nothing here
 does I/O.
@@ -33,7 +33,7 @@ def _line(stored: StoredAlert) -> str:
 
 
 def _split_messages(stored: Sequence[StoredAlert], max_bytes: int) -> Iterator[list[StoredAlert]]:
-    """Yield the alerts of each message: as many as have lines of `max_bytes` bytes together, at least one."""
+    """Yield the alerts of each message: as many as fit into `max_bytes` bytes, but at least one."""
     message: list[StoredAlert] = []
     for each in stored:
         if message and sum(len(_line(one).encode()) + 1 for one in [*message, each]) > max_bytes:

@@ -79,7 +79,7 @@ class Alerts:
             self._change(lambda before: without_checks(before, account, endpoint, checks), account)
 
     def resolve(self, account: str, *errors: type[Exception]) -> None:
-        """Resolve the alerts that runs raised for these classes of errors: somebody has checked that all is well."""
+        """Resolve the alerts that runs raised for these classes of errors, after `doctor` found no such error."""
 
         def is_resolved(each: StoredAlert) -> bool:
             of_runs = (each["account"], each["source"]) == (account, Source.RUNS)

@@ -11,11 +11,11 @@ from typing import Any
 from wx_datacube.alerts.alert import Alert, Source, Urgency
 
 _CLAIM_HOLDS = dt.timedelta(minutes=1)
-"""How long no other process posts what one has claimed; the claimant may have been killed before it posted."""
+"""How long a claim lasts. Then another process may post the alert, since the claiming process may have been killed."""
 _GROUPING_TIME = dt.timedelta(minutes=3)
-"""How long a run's new alert isn't sent again because it grows.
+"""For this long, a run's new alert isn't sent again when it grows.
 
-Seven endpoints may hit the same error in a run. The first is sent at once, the others after this, by a tick or at
+Seven endpoints may hit the same error in a run. The first is sent at once, the others after this time, by a tick or at
 12:35.
 """
 
@@ -36,7 +36,7 @@ def upgraded(stored: StoredAlert) -> StoredAlert:
 
 
 def identity(stored: StoredAlert) -> tuple[str, str, str]:
-    """Return what tells an alert from all others."""
+    """Return the values that identify an alert."""
     return stored["account"], stored["source"], stored["cause"]
 
 

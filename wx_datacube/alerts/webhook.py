@@ -42,7 +42,7 @@ class Chat:
 def _full_width_brackets(text: str) -> str:
     """Disable tags such as `<at user_id="all">` or `<@all>`.
 
-    The brackets become full-width ones: no source says that these chats know an escaped bracket.
+    The brackets become full-width ones, since no source says that these chats support escaped brackets.
     """
     return text.replace("<", "＜").replace(">", "＞")
 
@@ -113,7 +113,7 @@ def post(webhook: Secret, text: str) -> str | None:
 
 
 def _truncated(text: str, max_bytes: int) -> str:
-    """Return the text in at most `most` bytes of UTF-8."""
+    """Return the text in at most `max_bytes` bytes of UTF-8."""
     encoded = text.encode()
     return text if len(encoded) <= max_bytes else encoded[: max_bytes - 3].decode(errors="ignore") + "…"
 

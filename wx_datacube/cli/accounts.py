@@ -71,7 +71,7 @@ def _was_interrupted(warehouse: Warehouse, account: str) -> bool:
 
 
 def _only_traces_left(settings: Settings, account: str, renamed: str | None = None) -> bool:
-    """Return whether nothing is stored of the account but traces of it are left.
+    """Return whether the database has nothing of the account, but traces of it are left elsewhere.
 
     This happens if a command was interrupted after it changed the database and before it deleted the traces. `renamed`
     is the account's new name, which must be stored in that case.

@@ -51,7 +51,7 @@ def format_number(value: int) -> str:
 
 
 def warn_no_login(host: str, may: str) -> None:
-    """Print a warning of what anybody who reaches `host` may do, unless only this machine can reach it."""
+    """Warn that anybody who can reach `host` can do what `may` says, unless only this machine can reach it."""
     if not is_loopback(host):
         click.echo(f"Warning: there is no login. Anyone who can reach {host} can {may}.", err=True)
 
@@ -68,7 +68,7 @@ def require_extra(extra: str) -> Iterator[None]:
 def how_to_install(*extras: str) -> str:
     """Return how to install extras.
 
-    The package is on no index, so nobody should install its name from one.
+    No index has the package, so the text must not say to install it from one.
     """
     return f"`make install` in a clone, or pip install 'wx_datacube-{__version__}-py3-none-any.whl[{','.join(extras)}]'"
 

@@ -151,7 +151,7 @@ def replay(account: str | None) -> int:
 def export(form: str, output: Path, account: str | None) -> int:
     """Write every view as a Parquet or CSV file. Makes no call.
 
-    For programs that would keep the database open.
+    For programs that keep a database open.
     """
     from wx_datacube.operations.export import export_views
 

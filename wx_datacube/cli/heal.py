@@ -31,7 +31,7 @@ from wx_datacube.warehouse.ledger import last_call
 HEALABLE = tuple(check.name for check in CHECKS if check.remedy.action is RemedyAction.REFRESH)
 """The checks that a new, clean answer heals."""
 _SHOWN = 8
-"""Findings listed at the end; the newest ones."""
+"""The most findings listed at the end; the newest are listed."""
 
 Labels = set[tuple[str, dt.date]]
 """Labels, each with the name of its endpoint."""

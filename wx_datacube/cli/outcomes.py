@@ -23,7 +23,7 @@ def exit_code(error: WxDatacubeError) -> int:
 _BY_SEVERITY = [0, 3, 1, 2]
 """Exit codes, least severe first.
 
-A used-up quota waits for midnight, a failure may need a person, a wrong setting always does.
+A used-up quota only needs waiting until midnight. A failure may need a person; a wrong setting always does.
 """
 
 

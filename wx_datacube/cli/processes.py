@@ -19,7 +19,7 @@ def run_module(module: str, arguments: Sequence[str], folder: Path, environ: Map
     """Run a module with Python's `flags` to its end; return its exit code, or 130 if interrupted.
 
     The child gets a process group of its own, so that Ctrl-C reaches it once, through us: interrupted twice, `dagster
-    dev` would leave its processes behind. If we are killed, the child notices (`cli.watchdog`). When the child has
+    dev` would leave its processes behind. If this process is killed, `cli.watchdog` ends the child. When the child has
     ended, what is left of its group is killed before this returns: a second Dagster daemon on the same folder would
     start runs a second time.
     """

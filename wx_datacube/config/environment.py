@@ -74,7 +74,7 @@ def effective_environ(environ: Mapping[str, str], dotenv: Path | None) -> dict[s
 def _with_dotenv(environ: Mapping[str, str], dotenv: Path | None) -> tuple[dict[str, str], list[int]]:
     """Return `effective_environ`, and the numbers of the lines of `.env` that set nothing.
 
-    Those lines are kept from python-dotenv: it would warn of each of them, repeatedly and without naming the file.
+    python-dotenv doesn't get those lines: it would warn about each of them, repeatedly and without naming the file.
     """
     statements = list(parse_stream(io.StringIO(_dotenv_text(dotenv) if dotenv else "")))
     valid_text = "".join(each.original.string for each in statements if not each.error)

@@ -20,7 +20,7 @@ ACCOUNT = "default"
 CONCURRENCY = 8
 
 DEMO_ACCOUNT = "demo"
-"""The demo's account. No real account may have this name, so that nobody takes made-up figures for WeChat's."""
+"""The demo's account. No real account may have this name, so that made-up figures are never mistaken for WeChat's."""
 
 SHARED_FIELDS = ("API_URL", "DATABASE", "CONCURRENCY", "DAILY_CALLS", "ACCOUNT", "ACCOUNTS", "WEBHOOK")
 ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START")

@@ -1,6 +1,6 @@
 """URLs: which URLs a setting may hold, and which hosts are private.
 
-Add a rule here when a URL has to be refused whichever variable holds it. Nothing here does I/O: no name is resolved.
+Add a rule here if it applies to the URLs of all variables. Nothing here does I/O: no name is resolved.
 """
 
 import ipaddress

@@ -281,7 +281,7 @@ _UNIQUE = {"APPID": "AppID", "TOKEN_URL": "URL"}
 
 
 def _with_unique_credentials(accounts: Sequence[Account]) -> Iterator[Account]:
-    """Yield the accounts; those that share an AppID or a token server's URL get a fault instead of credentials."""
+    """Yield the accounts; those that share an AppID or a token server's URL get an error instead of credentials."""
     holders: dict[object, list[str]] = {}
     for account in accounts:
         for field in _UNIQUE:

@@ -1,4 +1,4 @@
-"""Faults: deliberate failures, described as data, and the decision which calls they hit.
+"""Faults: deliberate failures, described as data, and the rule that decides which calls they hit.
 
 Add a kind of answer to `KINDS`; `delivery` decides how it is sent. A fault hits calls by their number since the fault
 was set, or with a probability. The random draw depends only on seed, endpoint, window and attempt, so the same calls

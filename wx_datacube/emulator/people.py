@@ -90,7 +90,7 @@ class People:
         return ranges
 
     def _senders(self, day: dt.date, count: int) -> list[int]:
-        """Return the user of each of `count` visits; the squared draw favours old regulars and newcomers."""
+        """Return the user of each of `count` visits, more often an early permanent follower or a newcomer."""
         ranges = self._ranges((day - self.start).days)
         kinds = self._noise(day, "kinds", count).translate(KIND_OF_A_SENDER)
         draws = struct.unpack(f"<{count}I", self._noise(day, "people", 4 * count))

@@ -22,7 +22,7 @@ class Quotas:
         return self._days[call, now.date()]
 
     def use(self, call: str, now: dt.datetime, calls: int = 1) -> None:
-        """Count calls, including those that other programs are meant to have made."""
+        """Count calls, including simulated calls of other programs."""
         self._days[call, now.date()] += calls
 
     def take(self, call: str, now: dt.datetime, daily: int, a_minute: int | None) -> None:

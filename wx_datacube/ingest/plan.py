@@ -131,7 +131,7 @@ def _waiting_for_days(con: Connection, request: FetchRequest, asked: Sequence[dt
         return {}
     states = known.states(con, account, min(asked), request.now, days)[days.name]
     newest = {label: outcome for outcome in outcomes for label in outcome.asked}
-    # A day that has no outcome after a failure was given up because of that failure.
+    # If a day has no outcome and the last call failed, the run gave up on the day because of that failure.
     last = outcomes[-1]
     given_up = None if last.good or last.errcode == past_calls.NOT_READY else last
     waiting = {}

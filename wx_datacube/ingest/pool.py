@@ -255,7 +255,7 @@ class FetchPool:
     def _requeue_without_newest(self, window: Window) -> None:
         """Request a window again without its newest label.
 
-        A label that is not published yet (61503), as late as noon or later, must not block older ones.
+        The newest label may be unpublished (61503) even at noon or later; it must not block older ones.
         """
         if rest := window.asked[:-1]:
             self._windows.appendleft(Window(min(window.begin, rest[0]), rest[-1], rest))

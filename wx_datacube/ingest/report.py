@@ -94,7 +94,7 @@ class Report:
 
 
 def _why_missing(request: FetchRequest, label: dt.date, rejected: bool) -> WeChatError:
-    """Return why a label is missing that no call of this run failed for; `rejected` if its answer had invalid rows."""
+    """Return why a label is missing although no call for it failed; `rejected` if its answer had invalid rows."""
     name = request.endpoint.name
     if rejected:
         return UnexpectedAnswer(

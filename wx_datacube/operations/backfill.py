@@ -1,7 +1,7 @@
 """Backfill: fetches everything pending as fast as the network allows, with Dagster runs over what has landed.
 
-`backfill_fetch` fetches in threads of this process. The Dagster runs make no call; another process makes them (`Runs`),
-so that neither commits nor Dagster's events leave the network idle. `operations.pending` decides what is pending,
+`backfill_fetch` fetches in threads of this process. Another process makes the Dagster runs (`Runs`), which make no
+call. So neither commits nor Dagster's events leave the network idle. `operations.pending` decides what is pending,
 `ingest` what to call; `cli.backfill` prints.
 """
 
@@ -27,10 +27,10 @@ from wx_datacube.wechat import Client
 def database_mismatch(
     materialized: int, states: Mapping[Endpoint, States], database: Path, account: Account
 ) -> str | None:
-    """Return a warning if the file can't be the one that Dagster's history is about, else None.
+    """Return a warning if Dagster's history seems to belong to another file, else None.
 
-    A few labels that were materialized may be missing again, such as one that was implied. So the file counts as
-    another one only if it holds fewer than half as many labels as Dagster.
+    A few labels that were materialized may be missing again, such as one that was implied. So the warning appears only
+    if the file holds fewer than half as many labels as Dagster.
     """
     stored = sum(state is not State.MISSING for labels in states.values() for state in labels.values())
     if stored >= materialized / 2:
@@ -78,8 +78,8 @@ class Backfill:
     def run(self) -> dict[Endpoint, States]:
         """Run the backfill; return the state of every label in scope afterwards.
 
-        Long fetches publish as they go, and everything is published at the end. The end of a single fetch doesn't
-        publish.
+        Long fetches publish as they go, and everything is published at the end. A single fetch doesn't publish when it
+        ends.
         """
         try:
             return self._run()

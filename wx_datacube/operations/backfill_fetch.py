@@ -23,7 +23,7 @@ from wx_datacube.operations.backfill_protocol import Batch, Listener, Scope
 from wx_datacube.warehouse.coverage import Coverage
 
 _BATCH_LABELS = 800
-"""Landed labels that get a Dagster run while more are coming, so that little is left to do at the end."""
+"""This many landed labels get a Dagster run while more are coming, so that little is left to do at the end."""
 
 _Labels = Mapping[Endpoint, Sequence[dt.date]]
 _Queue = queue.SimpleQueue[Batch]
@@ -42,7 +42,7 @@ class BackgroundFetch:
     reports: list[Report]
     refresh_plans: Mapping[Endpoint, RefreshPlan]
     fatal_error: WeChatError | None = None
-    """The error that made fetching stop, because every endpoint would meet it."""
+    """The error that stopped fetching, because it affects every endpoint."""
     _reached_host: bool = True
     _answered: dict[Endpoint, frozenset[dt.date]] = field(default_factory=dict)
     _run_id: str = field(default_factory=lambda: f"backfill {uuid4()}")
@@ -53,7 +53,7 @@ class BackgroundFetch:
 
     @contextmanager
     def batches(self, to_fetch: _Labels) -> Iterator[Iterator[Batch]]:
-        """Fetch in the background; yield an iterator with a batch each time an endpoint, or much of one, has landed."""
+        """Fetch in the background; yield an iterator of batches as endpoints, or large parts of them, land."""
         landed: _Queue = queue.SimpleQueue()
         # Two threads: while one commits its last answers and plans, the other keeps the network busy.
         pool = ThreadPoolExecutor(2, thread_name_prefix="ingest")
@@ -77,12 +77,11 @@ class BackgroundFetch:
         by_endpoint: dict[Endpoint, list[Future[None]]] = {endpoint: [] for endpoint in (*to_fetch, ENDPOINTS[0])}
         futures: list[Future[None]] = []
         for endpoint, labels in parts:
-            # The newest labels of every endpoint come before the rest of any. Days come before the endpoints that need
-            # no call for a silent day. Everything comes before most of the hours, which would take all calls from the
-            # others.
+            # The newest labels of all endpoints come first. Days come before the endpoints that need no call for a
+            # silent day. Most of the hours come last, since they would take all calls from the others.
             rest = bool(by_endpoint[endpoint])
             dependencies = [each for found in by_endpoint.values() for each in found[:1]] if rest else []
-            # When healing, a day that turns out changed makes everything suspect that was requested before it.
+            # When healing, a changed day makes everything suspect that was requested before it.
             dependencies += by_endpoint[ENDPOINTS[0]] if endpoint.implied_by_silence or healing else []
             dependencies += futures if rest and endpoint.family is Family.HOURS else []
             last = labels[0] == to_fetch[endpoint][0]
@@ -125,7 +124,7 @@ class BackgroundFetch:
                 landed.put(self._complete_batch(endpoint))
 
     def _refused(self, endpoint: Endpoint) -> WeChatError | None:
-        """Return the error, met by its newest labels, that a person has to fix before the endpoint is called again."""
+        """Return the endpoint's error that a person has to fix before the endpoint is called again."""
         errors = [error for report in self.reports if report.endpoint is endpoint for error in report.errors]
         return next((error for error in errors if isinstance(error, NeedsPerson)), None)
 
@@ -147,9 +146,9 @@ class BackgroundFetch:
         return report
 
     def _detect_fatal_error(self, report: Report) -> None:
-        """Stop fetching if no token can be had, the host is down, or two reports in a row didn't reach it.
+        """Stop fetching if no token can be fetched, the host is down, or two reports in a row didn't reach it.
 
-        Labels that were not requested prove nothing.
+        Labels that were not requested don't count.
         """
         error = next((error for error in report.errors if error.attempts), None)
         if error is None:  # no call failed
@@ -163,7 +162,7 @@ class BackgroundFetch:
 
 
 def _merge_batches(stored: Sequence[Batch], landed: _Queue, fetched: int) -> Iterator[Batch]:
-    """Yield the `stored` batches, then those in the queue until the complete ones of all `fetched` endpoints are there.
+    """Yield the `stored` batches, then those in the queue, until each of the `fetched` endpoints has a complete one.
 
     Batches of one endpoint that arrive in the meantime become one: a run costs half a second, whatever it holds.
     """

@@ -30,7 +30,7 @@ def demo_folder(project: Path) -> Path:
     if os.path.lexists(dotenv) and not (dotenv.is_file() and dotenv.read_bytes() == _DOTENV.encode()):
         raise SettingsError(
             f"{folder} contains a .env. The demo doesn't read one, so that it never calls the real WeChat.",
-            advice="Move it away; that of your own account belongs into the project folder.",
+            advice="Move it away. The .env of your own account belongs in the project folder.",
         )
     for name in DAGSTER_FILES:
         _write(folder / name, template(name))

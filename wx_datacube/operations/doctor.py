@@ -1,6 +1,6 @@
 """Doctor: examines what keeps this machine from fetching; each result says what to do.
 
-Add an examination where a newcomer got stuck. Doctor makes no file if nothing is stored. It makes at most one
+Add an examination where a newcomer got stuck. Doctor makes no database if nothing is stored. It makes at most one
 statistics call per endpoint: for the newest settled label that is missing, so that the call is not wasted, or else for
 the newest stored one. The answer is kept like any other. Dagster's part is in `orchestration.doctor`, which may import
 Dagster.

@@ -1,4 +1,4 @@
-"""Dagster internals: all that this package uses of Dagster without a promise from Dagster's documentation.
+"""Dagster internals: everything of Dagster that this package uses and Dagster's documentation doesn't promise.
 
 `dagster._…` is imported here and nowhere else. On a minor version of Dagster other than `TESTED_MINOR`, `is_tested`
 logs a warning, and rows b to d fall back to stock behaviour; row a falls back on any version. Rows from h on have no
@@ -28,15 +28,15 @@ b: `_connect`, `_event_to_row`, `prepare_insert_event`, `_store_asset_event`, `_
 
 Tests, in `wx_datacube_tests`:
 
-- a: `test_a_dagster_whose_storage_has_moved_is_no_reason_to_fail`
-- b: `test_on_another_dagster_it_says_so_and_behaves_as_stock`
-- c: `test_on_another_dagster_metadata_is_added_one_by_one`
-- d: `test_on_another_dagster_a_failure_has_a_stack_trace`
+- a: `test_assets_load_if_dagster_moves_its_storage_class`
+- b: `test_an_untested_dagster_draws_a_warning_and_behaves_like_stock`
+- c: `test_an_untested_dagster_adds_metadata_one_by_one`
+- d: `test_an_untested_dagster_keeps_the_stack_trace_of_a_failure`
 - f: `test_a_long_range_costs_a_fraction_of_stock`
 - g: `test_a_run_of_a_range_plans_it_in_one_event`
-- h, l: `test_every_partition_shows_its_figures`, `test_over_an_empty_file_the_whole_history_is_requested`
+- h, l: `test_every_partition_shows_its_figures`, `test_a_tick_over_an_empty_file_requests_the_whole_history`
 - i, m: `test_keys_with_a_prefix_are_materialized_under_it`
-- j, k, n: `test_a_dead_run_is_ended_by_the_next_tick`, `test_nothing_to_do_is_said`
+- j, k, n: `test_a_dead_run_is_ended_by_the_next_tick`, `test_a_tick_without_pending_labels_says_so`
 """
 
 import functools

@@ -3,7 +3,7 @@
 Stock storage opens, commits and closes two databases for every event: 75 s for the events of 4,018 partitions that take
 3 s to fetch (Dagster's issue #18789). Here both databases stay open for a batch, and stock code does the rest through
 them. Add here what makes storing events fast or safe; what events contain belongs to the assets. `dagster.yaml` names
-the class. What is used of Dagster's internals is listed in `dagster_internals`.
+the class. `dagster_internals` lists the internals of Dagster that it uses.
 """
 
 import logging

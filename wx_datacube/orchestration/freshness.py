@@ -1,6 +1,6 @@
 """Freshness: the time by which a run must have materialized an asset, which Dagster shows as a badge.
 
-Nothing else belongs here. The badge goes by the newest materialization, of whichever partition. Whether all labels are
+Nothing else belongs here. The badge depends on the newest materialization of any partition. Whether all labels are
 there is the subject of the check `due_labels_are_there`. See
 https://docs.dagster.io/guides/observe/asset-freshness-policies.
 """

@@ -2,7 +2,8 @@
 
 Dagster's default launcher doesn't notice that the process of a run was killed: the run stays started until Dagster's
 run monitoring ends it hours later. Add here what concerns runs as such. No run waits here for another. If two runs want
-the same labels, the fetch lock of the endpoint (`Warehouse.fetching`) orders them, and the lock dies with its holder.
+the same labels, the fetch lock of the endpoint (`Warehouse.fetching`) orders them; the lock ends with the process that
+holds it.
 """
 
 import functools
@@ -147,8 +148,7 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 def assets_in_progress(instance: dg.DagsterInstance) -> set[dg.AssetKey]:
     """Return the assets of runs that wait in Dagster's queue, or whose worker is proven alive.
 
-    A run that was killed where nobody can see it (in a container that is gone, say) is neither, so no tick waits for
-    it.
+    A run that was killed in a container that is gone, or on another machine, is neither. So no tick waits for it.
     """
     unfinished = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED, *_UNFINISHED]))
     return {key for run in unfinished if _is_in_progress(run) for key in run.asset_selection or ()}

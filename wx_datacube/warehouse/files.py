@@ -119,7 +119,7 @@ class Warehouse(DatabaseFiles):
                 yield con
         else:
             with duckdb.connect(config=NO_EXTENSIONS) as con:
-                create_tables(con, self.clock, comments=False)  # they take longer than all else, and nobody sees them
+                create_tables(con, self.clock, comments=False)  # comments take longest, and are never shown
                 yield con
 
     @contextmanager

@@ -23,8 +23,8 @@ Gap = tuple[dt.date, dt.date]
 class Overdue:
     """Settled labels of an endpoint that are missing, as gaps, oldest first.
 
-    `history` is true if no label that old had been answered for before yesterday. `waiting_reason` says why nobody has
-    to act; it is empty if a person has to act.
+    `history` is true if they are older than every label that had been answered for before yesterday. `waiting_reason`
+    says why no action is needed; it is empty if a person has to act.
     """
 
     endpoint: Endpoint
@@ -102,8 +102,8 @@ def _of_endpoint(
         return of_days if waiting else own
 
     midnight = midnight_of(now)
-    # Labels older than any that had been answered for before yesterday are history, which may have gaps while it is
-    # being fetched. The labels of today and yesterday aren't history, unless nothing was ever requested.
+    # Labels older than every label that had been answered for before yesterday are history, which may have gaps while
+    # it is being fetched. The labels of today and yesterday aren't history, unless nothing was ever requested.
     newest = _newest_due(endpoint, now.date())
     if own.oldest is not None and settled_at(_previous_label(endpoint, newest), endpoint.period) >= midnight - _DAY:
         newest = _previous_label(endpoint, newest)

@@ -1,8 +1,7 @@
 """Client: statistics and quota of one account, shared by threads.
 
 Add a method here for another call of the API. How bytes are sent, what they mean and when to retry belong to the other
-modules. A statistics call returns `{"list": […]}`. The answer of every attempt
-is recorded in a journal, which `ingest` stores.
+modules. A statistics call returns `{"list": […]}`. A journal records the answer of every attempt; `ingest` stores it.
 """
 
 import datetime as dt

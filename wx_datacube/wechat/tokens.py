@@ -33,7 +33,7 @@ FORCE_EVERY = dt.timedelta(seconds=30)
 MAX_FORCED = 5
 """The most forced tokens per client.
 
-If more are needed, another program keeps replacing the token, and other programs need some of the day's 20 too.
+If more are needed, another program keeps replacing the token. Other programs need some of the day's 20, too.
 """
 
 REFUSAL_CACHED_FOR = dt.timedelta(seconds=60)

@@ -80,7 +80,7 @@ def days(first: int, last: int) -> list[dt.date]:
     return [day(number) for number in range(first, last + 1)]
 
 
-def test_it_is_said_why_labels_are_missing(made: Shop) -> None:
+def test_an_alert_states_why_labels_are_missing(made: Shop) -> None:
     """The reason for missing labels is an error of calls or runs, not a failed check of stored figures."""
     made.landed(*days(1, 18))
     made.alerts.note("shop", Source.CALLS, None, [Alert("HostDown", MESSAGES.name, Urgency.LATER, "It is down.")])
@@ -90,7 +90,7 @@ def test_it_is_said_why_labels_are_missing(made: Shop) -> None:
     assert "It is wrong." not in made.said()
 
 
-def test_a_machine_that_is_off_is_not_explained_by_what_it_met_before(made: Shop) -> None:
+def test_an_idle_week_is_not_explained_by_an_older_error(made: Shop) -> None:
     """If nothing was requested for a week, that is the reason, not an older error."""
     made.landed(*days(1, 12), at=MORNING - 7 * DAY)
     made.now = NOON - 7 * DAY
@@ -101,7 +101,7 @@ def test_a_machine_that_is_off_is_not_explained_by_what_it_met_before(made: Shop
     assert "why:" not in made.said()
 
 
-def test_a_day_without_messages_is_probably_late(
+def test_a_day_without_messages_is_sent_once_for_information(
     made: Shop, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A day without messages after days that had some is sent once, for information, and shown by `status`."""
@@ -117,7 +117,7 @@ def test_a_day_without_messages_is_probably_late(
     assert "For your information: 2026-11-19 没有任何消息" in capsys.readouterr().out
 
 
-def test_what_grew_less_is_not_told_again(made: Shop, receiver: Receiver) -> None:
+def test_a_shrinking_gap_sends_no_second_alert(made: Shop, receiver: Receiver) -> None:
     """No second alert is sent when some missing labels land, only when more are missing."""
     made.landed()
     made.note_and_send()

@@ -74,7 +74,7 @@ def book(tmp_path: Path, receiver: Receiver) -> Book:
     return Book(tmp_path, receiver)
 
 
-def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -> None:
+def test_an_alert_is_sent_once_until_it_is_resolved(book: Book, receiver: Receiver) -> None:
     """An alert is sent once while it lasts, in a message that says what to do."""
     for _ in range(3):
         book.note(DENIED)
@@ -88,7 +88,7 @@ def test_a_trouble_is_told_once_while_it_lasts(book: Book, receiver: Receiver) -
     assert book.said == []
 
 
-def test_an_endpoint_that_joins_an_incident_is_told(book: Book, receiver: Receiver) -> None:
+def test_another_endpoint_with_the_same_error_sends_one_more_alert(book: Book, receiver: Receiver) -> None:
     """Another endpoint with the same error sends one more alert, which lists all; a recovery sends none."""
     book.note(DENIED)
     book.now += dt.timedelta(days=1)
@@ -104,7 +104,7 @@ def test_an_endpoint_that_joins_an_incident_is_told(book: Book, receiver: Receiv
     assert len(receiver.texts) == 2
 
 
-def test_what_a_run_meets_with_all_its_endpoints_is_told_twice_at_most(book: Book, receiver: Receiver) -> None:
+def test_a_run_whose_endpoints_all_fail_sends_at_most_two_alerts(book: Book, receiver: Receiver) -> None:
     """A run whose endpoints all fail sends at most two alerts.
 
     The first endpoint's is sent at once, the others' with the next tick.
@@ -120,7 +120,7 @@ def test_what_a_run_meets_with_all_its_endpoints_is_told_twice_at_most(book: Boo
     assert receiver.texts[1].endswith("(同样 · also: getupstreammsgdist, getupstreammsg)")
 
 
-def test_what_is_told_at_the_end_has_all_endpoints(book: Book, receiver: Receiver) -> None:
+def test_an_alert_at_the_end_of_a_command_lists_all_endpoints(book: Book, receiver: Receiver) -> None:
     """An alert sent at the end of a command, such as `backfill`, lists all endpoints."""
     book.note(DENIED)
     book.note(DENIED_TOO)
@@ -130,7 +130,7 @@ def test_what_is_told_at_the_end_has_all_endpoints(book: Book, receiver: Receive
     assert "(同样 · also: getupstreammsg)\n• 2026-11-24..2026-11-24 is missing." in text
 
 
-def test_how_far_it_goes_is_not_told_of_what_passes_by_itself(book: Book, receiver: Receiver) -> None:
+def test_an_alert_that_needs_no_person_is_not_sent_again_for_another_endpoint(book: Book, receiver: Receiver) -> None:
     """An alert that needs no person, such as a used-up quota, isn't sent again for another endpoint."""
     book.note(USED_UP)
     book.now += dt.timedelta(days=1)
@@ -139,7 +139,7 @@ def test_how_far_it_goes_is_not_told_of_what_passes_by_itself(book: Book, receiv
     assert len(receiver.texts) == 1
 
 
-def test_missing_labels_are_told_again_when_there_are_more(book: Book, receiver: Receiver) -> None:
+def test_missing_labels_are_sent_again_only_when_more_are_missing(book: Book, receiver: Receiver) -> None:
     """Missing labels are sent again only when more are missing, not when some landed or a gap split."""
     for found in ([missing(24)], [missing(24, 26)], [missing(24), missing(26)], [missing(26)], [missing(26, 27)]):
         book.now += dt.timedelta(days=1)
@@ -152,10 +152,10 @@ def test_missing_labels_are_told_again_when_there_are_more(book: Book, receiver:
     ]
 
 
-def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Receiver) -> None:
+def test_a_later_tick_sends_an_alert_that_the_chat_refused(book: Book, receiver: Receiver) -> None:
     """An alert that the chat refused is sent by a later tick, even if nothing new happened.
 
-    The tick that follows within ten minutes leaves the chat alone.
+    A tick within ten minutes of the refusal sends nothing.
     """
     receiver.status = 500
     book.note([*DENIED, *DENIED_TOO])
@@ -170,7 +170,7 @@ def test_what_the_chat_did_not_take_is_told_by_a_tick(book: Book, receiver: Rece
     assert receiver.texts[0] == receiver.texts[1]
 
 
-def test_who_was_killed_while_posting_has_told_nothing(book: Book, receiver: Receiver) -> None:
+def test_an_alert_claimed_by_a_killed_process_is_sent_by_another(book: Book, receiver: Receiver) -> None:
     """An alert claimed by a killed process is sent by another after a minute."""
     (claimed,) = book.alerts._change(
         lambda stored: updated(stored, "shop", Source.CALLS, None, DENIED, book.now), "shop"
@@ -184,7 +184,7 @@ def test_who_was_killed_while_posting_has_told_nothing(book: Book, receiver: Rec
     assert len(receiver.texts) == 1
 
 
-def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, receiver: Receiver) -> None:
+def test_a_hanging_receiver_blocks_no_other_command(book: Book, tmp_path: Path, receiver: Receiver) -> None:
     """No lock is held while an alert is posted, so another command records and reads alerts meanwhile."""
     receiver.delay = 3600
     posting = threading.Thread(target=book.note, args=(DENIED,))
@@ -205,7 +205,7 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(book: Book, tmp_path: Path, 
     assert "did not answer" in book.said[0] or "The alert was not sent" in book.said[0]
 
 
-def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Receiver) -> None:
+def test_alerts_beyond_the_size_limit_are_split_into_several_messages(book: Book, receiver: Receiver) -> None:
     """Alerts that exceed the 2,048 bytes of 企业微信 are sent in several messages, none of them cut."""
     found = [Alert(f"check {number}", "it", Urgency.PERSON, f"{number}{'无' * 300}.") for number in range(5)]
     book.note(found, source=Source.CHECKS)
@@ -216,7 +216,7 @@ def test_more_than_a_message_takes_is_told_in_several(book: Book, receiver: Rece
     assert {text.split("\n")[0] for text in receiver.texts} == {"wx_datacube · shop · 需要您处理 · action needed"}
 
 
-def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:
+def test_an_error_that_returns_after_it_was_resolved_is_sent_again(book: Book, receiver: Receiver) -> None:
     """An alert is sent again only if its error returns after it was resolved for every endpoint."""
     book.note([*DENIED, *DENIED_TOO])
     book.note([], "getupstreammsg")
@@ -228,7 +228,7 @@ def test_what_comes_back_is_told_again(book: Book, receiver: Receiver) -> None:
     assert len(receiver.texts) == 2
 
 
-def test_what_waits_is_apart_from_what_needs_somebody(book: Book, receiver: Receiver) -> None:
+def test_waiting_alerts_and_alerts_that_need_a_person_are_separate_messages(book: Book, receiver: Receiver) -> None:
     """Alerts that wait and alerts that need a person are sent in two messages with different headings."""
     book.note([*DENIED, *USED_UP])
 
@@ -251,8 +251,8 @@ def test_accounts_and_sources_are_kept_apart(book: Book, receiver: Receiver) -> 
     assert [text.split(" · ")[1] for text in receiver.texts] == ["shop", "news"]
 
 
-def test_what_needs_somebody_stands(book: Book) -> None:
-    """`standing` lists alerts that need a person, without missing labels, which `status` finds itself."""
+def test_open_for_person_lists_alerts_that_need_a_person(book: Book) -> None:
+    """`open_for_person` lists alerts that need a person, without missing labels, which `status` finds itself."""
     book.note([*DENIED, *USED_UP])
     book.note([FLAGGED], source=Source.CHECKS)
     book.note([missing(24)], source=Source.LABELS)
@@ -263,7 +263,7 @@ def test_what_needs_somebody_stands(book: Book) -> None:
     assert book.alerts.open_for_person("news") == []
 
 
-def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
+def test_a_passing_check_resolves_its_alert(book: Book, receiver: Receiver) -> None:
     """A check that passes in a run of its endpoint resolves its alert; a later failure is sent again.
 
     The alert doesn't wait for the scheduled checks at 12:35.
@@ -279,7 +279,7 @@ def test_a_check_that_passes_is_over(book: Book, receiver: Receiver) -> None:
     assert len(receiver.texts) == 2
 
 
-def test_what_a_dead_receiver_missed_is_told_the_next_time(book: Book, receiver: Receiver) -> None:
+def test_a_failed_post_is_reported_and_tried_again(book: Book, receiver: Receiver) -> None:
     """A failed post doesn't fail the run; it is reported without the URL, and tried again next time."""
     receiver.status = 500
     book.note(DENIED)
@@ -291,7 +291,7 @@ def test_what_a_dead_receiver_missed_is_told_the_next_time(book: Book, receiver:
     assert len(receiver.texts) == 2
 
 
-def test_nothing_is_told_where_nobody_is_to_be_told(tmp_path: Path) -> None:
+def test_alerts_are_recorded_without_a_webhook(tmp_path: Path) -> None:
     """Without a webhook alerts are recorded for `status`; without alerts no file is created."""
     book = Book(tmp_path, None)
     book.note([], "getupstreammsg")
@@ -302,7 +302,7 @@ def test_nothing_is_told_where_nobody_is_to_be_told(tmp_path: Path) -> None:
     assert book.said == []
 
 
-def test_what_was_met_before_there_was_a_webhook_is_told_by_the_first(tmp_path: Path, receiver: Receiver) -> None:
+def test_an_alert_from_before_the_webhook_is_sent_when_its_error_recurs(tmp_path: Path, receiver: Receiver) -> None:
     """An alert from before there was a webhook is sent when its error occurs again."""
     Book(tmp_path, None).note(DENIED)
     Book(tmp_path, receiver).note(DENIED)
@@ -310,7 +310,7 @@ def test_what_was_met_before_there_was_a_webhook_is_told_by_the_first(tmp_path: 
     assert len(receiver.texts) == 1
 
 
-def test_runs_at_the_same_time_tell_it_once(tmp_path: Path, receiver: Receiver) -> None:
+def test_simultaneous_runs_with_the_same_error_send_one_alert(tmp_path: Path, receiver: Receiver) -> None:
     """Seven runs that meet the same error within a second, such as an IP not whitelisted, send one alert."""
     receiver.delay = 0.2
     books = [Book(tmp_path, receiver) for _ in range(7)]
@@ -326,7 +326,7 @@ def test_runs_at_the_same_time_tell_it_once(tmp_path: Path, receiver: Receiver) 
     assert [each.said for each in books] == [[]] * 7
 
 
-def test_a_full_disk_is_told_once(tmp_path: Path, receiver: Receiver) -> None:
+def test_a_full_disk_sends_one_alert(tmp_path: Path, receiver: Receiver) -> None:
     """On a full disk an alert is sent once: its file reserves space at first use and is written in place."""
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -351,8 +351,8 @@ def test_a_full_disk_is_told_once(tmp_path: Path, receiver: Receiver) -> None:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_what_cannot_be_noted_is_told_nevertheless(tmp_path: Path, receiver: Receiver) -> None:
-    """An alert that can't be recorded is sent all the same: twice is better than never."""
+def test_an_alert_that_cannot_be_recorded_is_sent(tmp_path: Path, receiver: Receiver) -> None:
+    """An alert that can't be recorded is sent anyway: twice is better than never."""
     book = Book(tmp_path, receiver)
     (tmp_path / "figures.locks").write_text("a file where the folder should be")
     book.note(DENIED)
@@ -364,7 +364,7 @@ def test_what_cannot_be_noted_is_told_nevertheless(tmp_path: Path, receiver: Rec
 
 
 @pytest.mark.parametrize("half", [b"", b"[{", b"{}", b"\x00" * 100, b"null"])
-def test_a_torn_file_is_begun_anew(book: Book, receiver: Receiver, half: bytes) -> None:
+def test_a_damaged_file_is_replaced(book: Book, receiver: Receiver, half: bytes) -> None:
     """A damaged file, as after a power cut, is replaced, and lasting errors are recorded again."""
     book.path.write_bytes(half)
     book.note(DENIED)
@@ -422,12 +422,12 @@ def test_no_secret_is_kept(book: Book) -> None:
         (KeyError("a fault"), Urgency.PERSON),
     ],
 )
-def test_what_an_error_asks_of_a_person(error: Exception, asks: Urgency | None) -> None:
+def test_the_class_of_an_error_determines_its_urgency(error: Exception, asks: Urgency | None) -> None:
     """An error's class determines its urgency; `NotReady` sends no alert."""
     assert urgency_of(error) is asks
 
 
-def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
+def test_every_error_that_needs_a_person_has_a_chinese_text() -> None:
     """Every errcode that needs a person, and the used-up quota, has a Chinese text."""
     persons = {code for code, meaning in BY_ERRCODE.items() if meaning.kind is NeedsPerson}
 
@@ -438,14 +438,14 @@ def test_whatever_somebody_has_to_see_to_is_said_in_chinese_first() -> None:
     ("endpoint", "subject"),
     [("stable_token", TOKEN), ("token server", TOKEN), ("getupstreammsgweek", "getupstreammsg")],
 )
-def test_trouble_with_the_token_is_of_no_endpoint(endpoint: str, subject: str) -> None:
-    """A token error is one alert for all endpoints, and the next token resolves it."""
+def test_a_token_error_is_one_alert_for_all_endpoints(endpoint: str, subject: str) -> None:
+    """The subject of a token error is the token, not the endpoint that was called."""
     (alert,) = alerts_of([error_for(40164, endpoint=endpoint)], "getupstreammsg")
 
     assert alert.subject == subject
 
 
-def test_the_text_of_an_unexpected_error_is_not_told() -> None:
+def test_an_alert_omits_the_text_of_an_unexpected_error() -> None:
     """The alert of an unexpected error has its class, but not its text, which may hold secrets."""
     (alert,) = alerts_of([RuntimeError(f"at https://example.com/?key={KEY}")], "getupstreammsg")
 

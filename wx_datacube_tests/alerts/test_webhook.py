@@ -44,7 +44,7 @@ def said(receiver: Receiver, chat: str = "企业微信") -> str:
 
 
 @pytest.mark.parametrize("chat", PATHS)
-def test_the_path_says_which_chat_it_is(receiver: Receiver, chat: str) -> None:
+def test_the_path_determines_the_format(receiver: Receiver, chat: str) -> None:
     """Each chat gets its own format at the whole URL, and its success answer is recognized."""
     receiver.body = TAKEN[chat]
 
@@ -53,7 +53,7 @@ def test_the_path_says_which_chat_it_is(receiver: Receiver, chat: str) -> None:
 
 
 @pytest.mark.parametrize("chat", REFUSALS)
-def test_a_refusal_in_a_200_is_one(receiver: Receiver, chat: str) -> None:
+def test_a_refusal_with_status_200_is_an_error(receiver: Receiver, chat: str) -> None:
     """A refusal with status 200, as of a robot that was removed or requires a keyword, is an error."""
     receiver.body = REFUSALS[chat]
 
@@ -61,7 +61,7 @@ def test_a_refusal_in_a_200_is_one(receiver: Receiver, chat: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"errcode": "0"}', b"\xff", b"[" * 60_000])
-def test_an_answer_that_says_nothing_is_no_yes(receiver: Receiver, body: bytes) -> None:
+def test_an_answer_other_than_success_is_an_error(receiver: Receiver, body: bytes) -> None:
     """An answer that isn't the chat's success answer, such as a proxy's page, is an error."""
     receiver.body = body
 
@@ -69,7 +69,7 @@ def test_an_answer_that_says_nothing_is_no_yes(receiver: Receiver, body: bytes) 
 
 
 @pytest.mark.parametrize(("status", "words"), [(404, "status 404"), (500, "status 500"), (429, "status 429")])
-def test_a_status_that_is_an_error_is_told(receiver: Receiver, status: int, words: str) -> None:
+def test_an_error_status_is_reported(receiver: Receiver, status: int, words: str) -> None:
     """An error status, as from Slack or a gateway, is reported."""
     receiver.status = status
 
@@ -85,7 +85,7 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
         assert elsewhere.got == []
 
 
-def test_a_slow_receiver_is_not_waited_for(receiver: Receiver) -> None:
+def test_a_silent_receiver_times_out_within_seconds(receiver: Receiver) -> None:
     """A silent receiver is left after a timeout of a few seconds."""
     receiver.delay = 60
     began = time.monotonic()
@@ -94,7 +94,7 @@ def test_a_slow_receiver_is_not_waited_for(receiver: Receiver) -> None:
     assert time.monotonic() - began < BOUNDS.total + 2
 
 
-def test_a_receiver_that_is_not_there_is_told(receiver: Receiver) -> None:
+def test_a_refused_connection_is_reported_at_once(receiver: Receiver) -> None:
     """A refused connection is reported at once, in words."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -105,7 +105,7 @@ def test_a_receiver_that_is_not_there_is_told(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("chat", PATHS)
-def test_a_text_of_wechats_is_no_command_to_the_chat(receiver: Receiver, chat: str) -> None:
+def test_text_from_wechat_cannot_mention_users_or_add_links(receiver: Receiver, chat: str) -> None:
     """WeChat's text in an error can't mention everybody in the chat or show up as a link."""
     receiver.body = TAKEN[chat]
     words = 'errmsg <!channel> <at user_id="all">x</at> <@all> @all & <https://elsewhere.example|click>'
@@ -123,7 +123,7 @@ def test_a_text_of_wechats_is_no_command_to_the_chat(receiver: Receiver, chat: s
     assert text == expected.get(chat, words.replace("<", "＜").replace(">", "＞"))
 
 
-def test_a_long_text_is_cut_to_what_the_chat_takes(receiver: Receiver) -> None:
+def test_a_long_text_is_cut_to_the_chats_limit(receiver: Receiver) -> None:
     """A text is cut to the chat's limit, 2,048 bytes for 企业微信, and never within a character."""
     assert post(Secret(receiver.url()), "错" * 1000) is None
 

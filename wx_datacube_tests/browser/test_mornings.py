@@ -24,7 +24,7 @@ DAYS = BY_NAME["getupstreammsg"]
 # --- killed runs ------------------------------------------------------------------------------------------------
 
 
-def test_after_a_killed_run_a_backfill_still_starts(
+def test_a_backfill_starts_after_a_run_was_killed(
     person: Person, switched_on: None, emulated: Emulated, today: dt.date
 ) -> None:
     """After `kill -9` of a run, its code server marks it as failed, and the asset's next run succeeds."""
@@ -55,7 +55,7 @@ def test_after_a_killed_run_a_backfill_still_starts(
 # --- schedules --------------------------------------------------------------------------------------------------
 
 
-def test_a_schedule_requests_what_is_to_do_and_then_skips(person: Person, switched_on: None) -> None:
+def test_a_schedule_requests_pending_labels_and_then_skips(person: Person, switched_on: None) -> None:
     """All missing weeks of two endpoints are one run, and the next tick is skipped because nothing is missing."""
     person.open("/locations/minutely/schedules/minutely__weeks_weekly")
 
@@ -82,7 +82,7 @@ def unpublished(emulated: Emulated) -> Iterator[None]:
     emulated.control.clear_faults()
 
 
-def test_a_silent_morning_stays_green(person: Person, unpublished: None) -> None:
+def test_runs_before_publication_stay_green(person: Person, unpublished: None) -> None:
     """Before WeChat publishes, runs succeed without materializing anything, and the next tick tries again."""
     person.switch("minutely", "minutely__silent_daily")
     person.sees("1 run requested")

@@ -77,7 +77,9 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_it_is_drawn_offline_without_a_complaint(language: str, written: dict[str, Path], page: Page) -> None:
+def test_the_report_is_drawn_offline_without_console_errors(
+    language: str, written: dict[str, Path], page: Page
+) -> None:
     """Five charts are drawn, the console stays empty, and the only request is for the file itself."""
     reader = Reader(page, written[language])
 
@@ -104,7 +106,7 @@ def test_axe_finds_nothing(width: int, language: str, written: dict[str, Path], 
     assert max(widths) <= width
 
 
-def test_a_stretch_of_time_is_brushed(it: Shop, written: dict[str, Path], page: Page) -> None:
+def test_brushing_the_overview_selects_a_range(it: Shop, written: dict[str, Path], page: Page) -> None:
     """Dragging over the overview redraws both panels and updates the totals of the range and the one before."""
     reader = Reader(page, written["en"])
     assert reader.button("90 days").get_attribute("aria-pressed") == "true"
@@ -140,7 +142,7 @@ def test_a_stretch_of_time_is_brushed(it: Shop, written: dict[str, Path], page: 
     assert reader.complaints == []
 
 
-def test_a_stretch_of_time_is_chosen_by_keyboard(written: dict[str, Path], page: Page) -> None:
+def test_the_keyboard_selects_a_range(written: dict[str, Path], page: Page) -> None:
     """The Tab key reaches the buttons, and Enter selects a range."""
     reader = Reader(page, written["zh"])
     for _ in range(20):
@@ -157,7 +159,7 @@ def test_a_stretch_of_time_is_chosen_by_keyboard(written: dict[str, Path], page:
     assert reader.complaints == []
 
 
-def test_a_turned_phone_gets_charts_of_its_width(written: dict[str, Path], page: Page) -> None:
+def test_charts_fit_a_rotated_phone(written: dict[str, Path], page: Page) -> None:
     """After a phone is turned, charts have the new width and the selected range is kept."""
     page.set_viewport_size({"width": 390, "height": 800})
     reader = Reader(page, written["en"])
@@ -174,7 +176,7 @@ def test_a_turned_phone_gets_charts_of_its_width(written: dict[str, Path], page:
     assert reader.chosen == said
 
 
-def test_it_prints(written: dict[str, Path], page: Page, tmp_path: Path) -> None:
+def test_the_report_prints_on_a_few_pages(written: dict[str, Path], page: Page, tmp_path: Path) -> None:
     """The report prints on a few pages, without buttons."""
     Reader(page, written["zh"])
     page.emulate_media(media="print")

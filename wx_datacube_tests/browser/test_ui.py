@@ -33,7 +33,7 @@ def test_the_catalog_lists_seven_assets_and_what_they_are(person: Person) -> Non
 
 
 def test_lineage_shows_the_group_of_an_account(person: Person) -> None:
-    """An account's tables stand side by side, without dependencies, with their fill level and their checks."""
+    """An account's tables are shown side by side, without dependencies, with their fill level and their checks."""
     person.open("/locations/wx_datacube/asset-groups/wx_shop")
 
     for text in ("getupstreammsgdistweek", "Asset checks", "% filled", "WeChat", "DuckDB"):
@@ -112,7 +112,7 @@ def test_days_weeks_and_months_go_together(person: Person, together: str) -> Non
     assert {person.stats("shop", name)["numFailed"] for name in ("getupstreammsgweek", "getupstreammsgmonth")} == {0}
 
 
-def test_a_run_says_what_it_stored_in_a_line_a_batch(person: Person, thirty_days: str) -> None:
+def test_a_run_logs_one_line_per_batch(person: Person, thirty_days: str) -> None:
     """The log has one line per batch, not per call: labels, calls, rows, rate and the calls left."""
     run = person.ended(thirty_days)["runs"][0]["id"]
     person.open(f"/runs/{run}")
@@ -123,7 +123,7 @@ def test_a_run_says_what_it_stored_in_a_line_a_batch(person: Person, thirty_days
     assert person.page.get_by_text("getupstreammsg: stored").count() <= 2
 
 
-def test_a_backfill_that_the_quota_cuts_off_says_so(person: Person, cut_off: str) -> None:
+def test_a_backfill_stopped_by_the_quota_says_why(person: Person, cut_off: str) -> None:
     """Stored partitions are green; the run says why it stopped and how to continue, without a stack trace."""
     ended = person.ended(cut_off)
     person.open("/assets/shop/getupstreammsghour?view=partitions")
@@ -153,7 +153,7 @@ def gone_on(visit: Visit, cut_off: str, emulated: Emulated) -> str:
         return person.launch_backfill(dialog)
 
 
-def test_failed_and_missing_completes_it(person: Person, gone_on: str) -> None:
+def test_a_backfill_of_the_failed_partitions_completes_the_first(person: Person, gone_on: str) -> None:
     """The second backfill completes the first: no partition is left failed or missing."""
     ended = person.ended(gone_on)
     person.open("/assets/shop/getupstreammsghour?view=partitions")
@@ -192,7 +192,7 @@ def test_a_refresh_is_launched_from_the_launchpad(
 # --- checks -----------------------------------------------------------------------------------------------------
 
 
-def test_a_check_that_passes_says_so(person: Person, thirty_days: str) -> None:
+def test_a_passing_check_is_shown_as_passed(person: Person, thirty_days: str) -> None:
     """A check shows that it passed, and its description in two languages."""
     person.ended(thirty_days)
     person.open("/assets/shop/getupstreammsg?view=checks&checkDetail=no_data_before_2014_12_01")

@@ -79,7 +79,7 @@ def test_a_column_is_either_key_or_value(endpoint: Endpoint) -> None:
     assert [column.name for column in endpoint.measures] == ["msg_user", "msg_count"][: 1 + endpoint.counts_messages]
 
 
-def test_only_hours_and_distribution_of_days_follow_from_silence() -> None:
+def test_empty_days_imply_only_their_hours_and_distribution() -> None:
     """An empty day implies only its hours and distribution; weeks and months are always requested."""
     implied = [endpoint.name for endpoint in ENDPOINTS if endpoint.implied_by_silence]
 

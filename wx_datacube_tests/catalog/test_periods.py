@@ -107,7 +107,7 @@ def test_nothing_is_due_on_the_first_day(period: Period) -> None:
     assert due_labels(period, HISTORY_START, HISTORY_START - 400 * DAY) == []
 
 
-def test_labels_go_on_without_end() -> None:
+def test_labels_from_yields_labels_without_end() -> None:
     """`labels_from` yields the given label and each following one, without end."""
     months = labels_from(dt.date(2026, 11, 1), Period.MONTH)
 
@@ -115,7 +115,7 @@ def test_labels_go_on_without_end() -> None:
 
 
 @given(st.sets(st.integers(0, 30)), PERIODS)
-def test_gaps_hold_what_is_missing_and_nothing_twice(missing: set[int], period: Period) -> None:
+def test_gaps_cover_exactly_the_missing_labels(missing: set[int], period: Period) -> None:
     """Gaps cover exactly the missing labels, and no two gaps are adjacent."""
     due = list(itertools.islice(labels_from(dt.date(2026, 6, 1), period), 31))
     found = gaps((due[number] for number in missing), reversed(due))
@@ -166,7 +166,7 @@ def test_gaps_are_runs_of_missing_labels(missing: str, expected: str) -> None:
     assert " ".join(f"{first.day}-{last.day}" for first, last in found) == expected
 
 
-def test_gaps_go_by_due_labels_not_by_days() -> None:
+def test_consecutive_weeks_are_one_gap() -> None:
     """Two consecutive weeks are one gap, although their labels are seven days apart."""
     mondays = [dt.date(2026, 11, 2) + number * 7 * DAY for number in range(3)]
 

@@ -26,7 +26,7 @@ WRONG_SETTINGS = {
 
 @pytest.mark.parametrize("case", WRONG_SETTINGS)
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_a_wrong_setting_ends_every_command_before_it_begins(case: str, command: list[str], folder: Folder) -> None:
+def test_a_wrong_setting_ends_every_command_with_one_line(case: str, command: list[str], folder: Folder) -> None:
     """A wrong setting ends every command with exit code 2 and one line that names the variable, and changes no file."""
     folder.set(**WRONG_SETTINGS[case])
     before = folder.contents()
@@ -67,7 +67,7 @@ WRONG_USE = {
 
 
 @pytest.mark.parametrize("case", WRONG_USE)
-def test_wrong_use_is_one_clear_line(case: str, folder: Folder) -> None:
+def test_wrong_arguments_end_with_one_line(case: str, folder: Folder) -> None:
     """Wrong arguments exit with 2 and one line on stderr, and change no file."""
     arguments, said = WRONG_USE[case]
     folder.set(**CREDENTIALS)
@@ -81,7 +81,7 @@ def test_wrong_use_is_one_clear_line(case: str, folder: Folder) -> None:
     assert folder.contents() == before
 
 
-def test_without_credentials_a_backfill_says_which_variables_to_set(folder: Folder) -> None:
+def test_a_backfill_without_credentials_names_the_variables_to_set(folder: Folder) -> None:
     """A backfill without credentials exits with 2, names the variables and creates no file."""
     before = folder.contents()
 
@@ -133,7 +133,7 @@ FILES = {
 
 @pytest.mark.parametrize("case", FILES)
 @pytest.mark.parametrize("command", [["status"], ["backfill"], ["replay"]], ids=lambda command: command[0])
-def test_a_file_that_is_not_ours_is_left_alone(case: str, command: list[str], folder: Folder) -> None:
+def test_a_foreign_file_is_refused_and_unchanged(case: str, command: list[str], folder: Folder) -> None:
     """If the database path leads to a foreign file, commands exit with 2 and leave it unchanged."""
     make, said = FILES[case]
     folder.set(**CREDENTIALS)
@@ -152,7 +152,7 @@ def test_a_file_that_is_not_ours_is_left_alone(case: str, command: list[str], fo
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a folder in which nobody can write")
 @pytest.mark.parametrize("command", [["backfill"], ["replay"]], ids=lambda command: command[0])
-def test_a_database_that_cannot_be_written_is_said_so(command: list[str], folder: Folder) -> None:
+def test_a_database_in_a_read_only_folder_is_reported(command: list[str], folder: Folder) -> None:
     """A database in a read-only folder exits with 2 and one line."""
     folder.set(**CREDENTIALS, DATABASE="/proc/wx/x.duckdb")
 
@@ -163,7 +163,7 @@ def test_a_database_that_cannot_be_written_is_said_so(command: list[str], folder
     assert "/proc/wx can't be written" in err
 
 
-def test_who_reads_by_a_link_sees_what_is_published(folder: Folder) -> None:
+def test_a_symlink_to_the_database_is_kept(folder: Folder) -> None:
     """A database that is a symlink stays one, and its target is written."""
     folder.set(**CREDENTIALS)
     (folder.path / "data").mkdir()
@@ -183,7 +183,7 @@ def test_who_reads_by_a_link_sees_what_is_published(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_a_disk_that_is_not_mounted_is_asked_for(command: list[str], folder: Folder) -> None:
+def test_a_symlink_to_an_unmounted_disk_is_reported(command: list[str], folder: Folder) -> None:
     """A symlink to an unmounted disk exits with 2 and one line."""
     folder.set(**CREDENTIALS)
     (folder.path / "data").symlink_to("/none")
@@ -195,7 +195,7 @@ def test_a_disk_that_is_not_mounted_is_asked_for(command: list[str], folder: Fol
     assert "data is a link to /none, which does not exist. Is its disk mounted?" in err
 
 
-def test_outside_a_project_every_command_says_so(folder: Folder) -> None:
+def test_every_command_reports_a_missing_project_folder(folder: Folder) -> None:
     """Without a dagster.yaml here or above, every command exits with 2 and says what to do."""
     folder.path.joinpath("dagster.yaml").unlink()
 

@@ -58,7 +58,7 @@ def test_outcomes_become_exit_codes(
     assert capsys.readouterr().err.strip().count("\n") == 0
 
 
-def test_what_is_not_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unexpected error keeps its traceback: nothing catches all exceptions."""
 
     @click.command()
@@ -104,7 +104,7 @@ def test_help_fits_a_terminal_of_80_columns(command: str, folder: Folder, monkey
     assert [line for line in lines if len(line) > 80 or line.endswith("...")] == []
 
 
-def test_many_accounts_are_a_line_each(folder: Folder) -> None:
+def test_status_prints_one_line_per_account_if_there_are_many(folder: Folder) -> None:
     """With more than ten accounts `status` prints one line each; `--account` and `--json` give the details."""
     names = [f"shop{number}" for number in range(11)]
     folder.set(ACCOUNTS=",".join(names), START="2026-11-01")
@@ -118,7 +118,7 @@ def test_many_accounts_are_a_line_each(folder: Folder) -> None:
     assert list(json.loads(folder.run("status", "--json")[1])["accounts"]) == names
 
 
-def test_status_of_nothing_is_an_answer(folder: Folder) -> None:
+def test_status_without_settings_and_file_shows_all_of_history_as_missing(folder: Folder) -> None:
     """Without settings and file, `status` shows all of history as missing, exits with 1 and creates no file."""
     before = folder.contents()
 
@@ -153,7 +153,7 @@ def store_what_was_due(database: Path, start: dt.date, on: dt.date) -> None:
 
 
 @pytest.mark.parametrize(("off", "code"), [(0, 0), (6, 1)], ids=["this morning", "six days ago"])
-def test_status_is_a_watch_for_a_machine_that_does_nothing(off: int, code: int, folder: Folder) -> None:
+def test_status_reports_that_nothing_has_run_for_days(off: int, code: int, folder: Folder) -> None:
     """If nothing has run for days, `status` exits with 1 and says since when; otherwise it reports nothing."""
     ran = beijing_now().date() - off * DAY
     start = ran - 14 * DAY
@@ -261,7 +261,7 @@ def test_warnings_go_to_stderr(folder: Folder) -> None:
     assert err == "Warning: WX_DATACUBE_STRAT is not a setting and is ignored; did you mean WX_DATACUBE_START?\n"
 
 
-def test_a_line_of_env_that_says_nothing_is_told_once(folder: Folder) -> None:
+def test_invalid_lines_of_env_get_one_warning(folder: Folder) -> None:
     """Invalid lines of `.env` cause one warning with their numbers, without their contents."""
     folder.set(**CREDENTIALS)
     with (folder.path / ".env").open("a") as env:
@@ -274,7 +274,7 @@ def test_a_line_of_env_that_says_nothing_is_told_once(folder: Folder) -> None:
 
 @pytest.mark.parametrize(("make", "what"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe or a device")])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_an_env_that_is_no_file_is_said_so(
+def test_an_env_that_is_not_a_file_is_an_error(
     command: list[str], make: Callable[[Path], None], what: str, folder: Folder
 ) -> None:
     """A `.env` that is a folder or a pipe exits with 2 and one line, without blocking."""
@@ -287,7 +287,7 @@ def test_an_env_that_is_no_file_is_said_so(
     assert f"{folder.path / '.env'} is {what}, not a file." in err
 
 
-def test_replay_of_nothing_makes_an_empty_file(folder: Folder) -> None:
+def test_a_replay_without_calls_creates_an_empty_file(folder: Folder) -> None:
     """A replay without any calls creates a file with empty tables."""
     code, out, err = folder.run("replay")
 
@@ -323,7 +323,7 @@ def test_help_and_status_answer_at_once(command: str, folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("command", ["--help", "status"])
-def test_looking_loads_neither_dagster_nor_the_emulator(command: str, folder: Folder) -> None:
+def test_help_and_status_load_neither_dagster_nor_the_emulator(command: str, folder: Folder) -> None:
     """`--help` and `status` don't import packages that take seconds to load."""
     run = f"from wx_datacube.cli import commands; commands.run([{command!r}])"
     code = f"import sys; {run}; print(*sys.modules, file=sys.stderr)"
@@ -336,7 +336,7 @@ def test_looking_loads_neither_dagster_nor_the_emulator(command: str, folder: Fo
 # --- the report -------------------------------------------------------------------------------------------------
 
 
-def test_a_report_lies_beside_the_database_unless_told_otherwise(folder: Folder) -> None:
+def test_a_report_is_written_beside_the_database_by_default(folder: Folder) -> None:
     """By default the report is in Chinese and beside the database; a missing output folder is created."""
     folder.set(ACCOUNT="shop")
 
@@ -378,7 +378,7 @@ def test_several_accounts_have_a_report_each(folder: Folder) -> None:
     ],
     ids=" ".join,
 )
-def test_a_report_that_can_not_be_made_says_why(arguments: tuple[str, ...], named: str, folder: Folder) -> None:
+def test_report_refuses_invalid_options(arguments: tuple[str, ...], named: str, folder: Folder) -> None:
     """A report that can't be written exits with 2 and one line, and writes nothing."""
     before = folder.contents()
 
@@ -394,9 +394,7 @@ def test_a_report_that_can_not_be_made_says_why(arguments: tuple[str, ...], name
     [(("status",), 1), (("report",), 0), (("export", "--output", "files"), 0)],
     ids=["status", "report", "export"],
 )
-def test_a_published_file_that_was_deleted_is_not_taken_for_no_data(
-    command: tuple[str, ...], answers: int, folder: Folder
-) -> None:
+def test_a_deleted_published_file_is_an_error(command: tuple[str, ...], answers: int, folder: Folder) -> None:
     """If the published file was deleted, commands exit with 2 and name the command that publishes it again."""
     with Warehouse(folder.path / "data" / "wx_datacube.duckdb").transaction() as con:
         store_calls(con, [answered(MESSAGES, day(20), None, row(day(20)), account="default")])
@@ -412,7 +410,7 @@ def test_a_published_file_that_was_deleted_is_not_taken_for_no_data(
     assert folder.run(*command)[0] == answers
 
 
-def test_where_nothing_was_stored_nobody_is_told_otherwise(folder: Folder) -> None:
+def test_commands_say_that_nothing_is_stored_after_an_early_kill(folder: Folder) -> None:
     """If a run was killed before its first response, commands say that nothing is stored."""
     with Warehouse(folder.path / "data" / "wx_datacube.duckdb").transaction():
         pass
@@ -425,7 +423,7 @@ def test_where_nothing_was_stored_nobody_is_told_otherwise(folder: Folder) -> No
     assert folder.run("export", "--output", "files")[0] == 2
 
 
-def test_files_of_an_unset_variable_go_nowhere(folder: Folder) -> None:
+def test_an_empty_output_option_is_refused(folder: Folder) -> None:
     """An empty `--output`, as from an unset variable, is refused: it would mean the project folder."""
     folder.run("replay")
     before = folder.contents()
@@ -436,7 +434,7 @@ def test_files_of_an_unset_variable_go_nowhere(folder: Folder) -> None:
     assert folder.contents() == before
 
 
-def test_an_export_of_nothing_leaves_an_earlier_one_alone(folder: Folder) -> None:
+def test_an_export_without_a_database_keeps_earlier_files(folder: Folder) -> None:
     """An export without a database leaves earlier files as they are, for example if the disk isn't mounted."""
     files = folder.path / "files"
     files.mkdir()
@@ -449,7 +447,7 @@ def test_an_export_of_nothing_leaves_an_earlier_one_alone(folder: Folder) -> Non
     assert [path.read_text() for path in files.iterdir()] == ["good"]
 
 
-def test_a_port_that_is_taken_is_said_at_once(folder: Folder) -> None:
+def test_ui_reports_a_port_in_use_at_once(folder: Folder) -> None:
     """`ui` reports a port in use at once, instead of in Dagster's log."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -460,7 +458,7 @@ def test_a_port_that_is_taken_is_said_at_once(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("command", ["demo", "ui"])
-def test_the_demo_goes_by_no_settings(folder: Folder, command: str) -> None:
+def test_demo_and_ui_refuse_an_env_file_in_the_demo_folder(folder: Folder, command: str) -> None:
     """`demo` and `ui` refuse a `.env` in the demo's folder, which would send emulated calls to the real WeChat."""
     (folder.path / "demo").mkdir()
     (folder.path / "demo" / ".env").write_text("WX_DATACUBE_API_URL=http://127.0.0.1:9")
@@ -481,7 +479,7 @@ def test_a_second_ui_on_a_folder_is_refused(folder: Folder) -> None:
     assert f"Dagster's UI already runs on {folder.path} (process {os.getpid()})." in err
 
 
-def test_a_ui_that_others_can_reach_has_no_login(folder: Folder) -> None:
+def test_ui_on_a_public_address_warns_that_there_is_no_login(folder: Folder) -> None:
     """`ui` on a public address warns that there is no login."""
     folder.set(**CREDENTIALS)
     with locked(folder.path / ".dagster" / "ui.lock"):
@@ -492,7 +490,7 @@ def test_a_ui_that_others_can_reach_has_no_login(folder: Folder) -> None:
     assert "login" not in local
 
 
-def test_an_emulator_that_others_can_reach_has_no_login(folder: Folder) -> None:
+def test_emulator_on_a_public_address_warns_that_there_is_no_login(folder: Folder) -> None:
     """`emulator` on a public address warns that there is no login."""
     with socket.create_server(("0.0.0.0", 0)) as taken:
         code, _, err = folder.run("emulator", "--host", "0.0.0.0", "--port", str(taken.getsockname()[1]))
@@ -501,7 +499,7 @@ def test_an_emulator_that_others_can_reach_has_no_login(folder: Folder) -> None:
     assert err.startswith("Warning: there is no login. Anyone who can reach 0.0.0.0 can use the emulated account")
 
 
-def test_a_ui_whose_history_can_not_be_written_says_so(folder: Folder) -> None:
+def test_ui_reports_a_history_folder_that_cannot_be_written(folder: Folder) -> None:
     """`ui` reports a history folder that can't be written before Dagster starts."""
     folder.set(**CREDENTIALS)
     (folder.path / ".dagster").write_text("")
@@ -512,7 +510,7 @@ def test_a_ui_whose_history_can_not_be_written_says_so(folder: Folder) -> None:
     assert f"{folder.path / '.dagster'} can't be written: it must be a folder" in err
 
 
-def test_a_report_that_can_not_be_written_says_so(folder: Folder) -> None:
+def test_report_reports_a_file_in_place_of_its_folder(folder: Folder) -> None:
     """`report` with a file in place of its folder exits with 2 and one line."""
     folder.path.joinpath("taken").write_text("x")
 

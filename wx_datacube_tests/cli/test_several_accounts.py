@@ -69,7 +69,7 @@ def stored(it: DagsterEnv, account: str) -> int:
 # --- commands for all accounts ----------------------------------------------------------------------------------
 
 
-def test_a_backfill_brings_in_every_account(it: DagsterEnv, both: Company, run: Said) -> None:
+def test_a_backfill_fetches_every_account(it: DagsterEnv, both: Company, run: Said) -> None:
     """A backfill fetches every account with its own credentials and materializes it under its own keys."""
     assert run("backfill", *CHOSEN)[0] == 0
 
@@ -110,10 +110,10 @@ CALLING = ("no quota", "a wrong secret")
 @pytest.mark.parametrize(
     "trouble", [pytest.param(name, marks=[pytest.mark.long] * (name in CALLING)) for name in TROUBLES]
 )
-def test_what_is_wrong_with_one_account_keeps_no_other_back(
+def test_an_error_of_one_account_does_not_stop_the_others(
     trouble: str, it: DagsterEnv, both: Company, run: Said
 ) -> None:
-    """If one account fails, the others are fetched; a line names it, and the exit code tells how severe it is."""
+    """If one account fails, the others are fetched; a line names it, and the exit code shows how severe it is."""
     options, settings, expected, said = TROUBLES[trouble]
     both.members["shop"].configure(options)
     it.configure(**both.settings(START=START, **settings))
@@ -129,14 +129,14 @@ def test_what_is_wrong_with_one_account_keeps_no_other_back(
 @pytest.mark.parametrize(
     ("codes", "worst"), [([0, 0], 0), ([0, 3], 3), ([3, 1], 1), ([1, 3], 1), ([2, 1], 2), ([0, 2, 3], 2)]
 )
-def test_the_weightiest_exit_code_is_the_commands(codes: list[int], worst: int) -> None:
+def test_a_command_exits_with_the_most_severe_code(codes: list[int], worst: int) -> None:
     """The command exits with the most severe code: 2, then 1, then 3, then 0."""
     accounts = [Account(f"a{number}", single=False) for number in range(len(codes))]
 
     assert outcomes.for_each(accounts, lambda account: codes[int(account.name[1:])]) == worst
 
 
-def test_one_accounts_error_is_a_line_and_the_files_ends_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_account_errors_are_one_line_and_file_errors_end_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     """An error of one account is one line and the next account continues; an error of the file ends the command."""
     done: list[str] = []
 
@@ -154,7 +154,7 @@ def test_one_accounts_error_is_a_line_and_the_files_ends_all(capsys: pytest.Capt
     assert done == ["shop", "news", "shop"]
 
 
-def test_status_and_doctor_are_about_all(it: DagsterEnv, both: Company, run: Said) -> None:
+def test_status_and_doctor_cover_every_account(it: DagsterEnv, both: Company, run: Said) -> None:
     """If one account has a wrong setting, `status` and `doctor` report it and show the others."""
     it.configure(**both.settings(START="2024-03-01", SHOP_SECRET="with a blank"))
 
@@ -187,7 +187,7 @@ NOT_OF_AN_ACCOUNT = {"demo", "ui", "emulator", "init", "rename-account", "remove
 
 
 @pytest.mark.parametrize("name", sorted(commands.commands.commands.keys() - NOT_OF_AN_ACCOUNT))
-def test_every_command_can_be_about_one_account(name: str) -> None:
+def test_every_command_has_an_account_option(name: str) -> None:
     """Every command has `--account`, except those that take a name, show everything, or use emulated data."""
     options = [option for param in commands.commands.commands[name].params for option in param.opts]
 
@@ -203,7 +203,7 @@ def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
     assert Account("shop").with_own_variables(advice) == advice
 
 
-def test_what_needs_a_person_names_the_accounts_own_variables(it: DagsterEnv, both: Company, run: Said) -> None:
+def test_status_and_skip_messages_name_the_accounts_own_variables(it: DagsterEnv, both: Company, run: Said) -> None:
     """`status` and the skip message of a schedule name the account's own variables."""
     now = dt.datetime.now(BEIJING).replace(tzinfo=None)
     said = {"errcode": 40013, "errmsg": "invalid appid", "response": "{}"}
@@ -233,7 +233,7 @@ def tick(it: DagsterEnv, account: str) -> tuple[set[str], str]:
     return keys, found.skip_message or ""
 
 
-def test_a_schedule_minds_its_own_account(it: DagsterEnv, both: Company) -> None:
+def test_a_wrong_setting_of_one_account_does_not_stop_other_schedules(it: DagsterEnv, both: Company) -> None:
     """A wrong setting of one account doesn't stop the other account's schedule."""
     it.configure(**both.settings(START="2024-03-01", SHOP_START="soon"))
     daily = {f"news/{endpoint.name}" for endpoint in ENDPOINTS if endpoint.period.adverb == "daily"}
@@ -244,7 +244,7 @@ def test_a_schedule_minds_its_own_account(it: DagsterEnv, both: Company) -> None
     assert tick(it, "news") == (daily, "")
 
 
-def test_a_wrong_setting_for_all_takes_no_account_out_of_dagster(it: DagsterEnv, both: Company) -> None:
+def test_a_wrong_shared_setting_removes_no_schedule(it: DagsterEnv, both: Company) -> None:
     """A wrong shared setting removes no schedule: after twelve hours Dagster would forget that it was on."""
     it.configure(**both.settings(CONCURRENCY="many"))
 
@@ -255,7 +255,7 @@ def test_a_wrong_setting_for_all_takes_no_account_out_of_dagster(it: DagsterEnv,
     }
 
 
-def test_any_names_can_live_side_by_side(it: DagsterEnv) -> None:
+def test_account_names_cannot_collide(it: DagsterEnv) -> None:
     """Account names that could clash in names of ops, jobs, schedules or resources load together."""
     names = ["judge_a", "a__getupstreammsg", "a", "a_daily", "a_judge", "wechat_a", "duckdb", "report", "a__report"]
     it.configure(ACCOUNTS=",".join(names))
@@ -270,7 +270,7 @@ def test_any_names_can_live_side_by_side(it: DagsterEnv) -> None:
 
 
 @pytest.mark.long
-def test_a_renamed_account_goes_on_at_no_call(it: DagsterEnv, both: Company, run: Said) -> None:
+def test_a_backfill_of_a_renamed_account_makes_no_call(it: DagsterEnv, both: Company, run: Said) -> None:
     """After a renaming and the change of `.env`, a backfill materializes the new keys without a call."""
     assert run("backfill", *CHOSEN)[0] == 0
     calls = both.calls("news")
@@ -300,7 +300,7 @@ def test_a_renamed_account_goes_on_at_no_call(it: DagsterEnv, both: Company, run
         assert len(instance.get_materialized_partitions(dg.AssetKey(["paper", DAYS.name]))) == 10
 
 
-def test_status_says_that_what_is_stored_has_another_name(it: DagsterEnv, both: Company, run: Said) -> None:
+def test_status_reports_a_renamed_account_that_env_does_not_name(it: DagsterEnv, both: Company, run: Said) -> None:
     """After a renaming `status` needs a person until `.env` has the new name."""
     assert run("backfill", "--account", "shop", *CHOSEN)[0] == 0
     assert run("rename-account", "shop", "store")[0] == 0
@@ -352,7 +352,7 @@ def test_a_removal_names_the_copies_that_still_hold_the_account(it: DagsterEnv, 
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""], ids=["no", "return", "nobody is there"])
-def test_without_a_yes_nothing_is_removed(it: DagsterEnv, both: Company, answer: str) -> None:
+def test_nothing_is_removed_without_confirmation(it: DagsterEnv, both: Company, answer: str) -> None:
     """Without the answer y, or without a terminal as in cron, nothing is removed and the exit code is 1."""
     store(it, both)
     before = it.warehouse.database.read_bytes()
@@ -415,7 +415,7 @@ def is_known(it: DagsterEnv, account: str) -> list[bool]:
     return [history, report, bool(Alerts(it.warehouse.database).open_for_person(account))]
 
 
-def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> None:
+def test_a_removal_deletes_the_history_of_keys_with_a_prefix(it: DagsterEnv) -> None:
     """A removal deletes history under key prefixes too, but not similar keys of the user's own assets."""
     ours = [
         ["news", "report"],
@@ -438,7 +438,7 @@ def test_the_history_of_keys_with_a_prefix_is_forgotten_too(it: DagsterEnv) -> N
 LEFT = "Nothing is stored as news any more. Deleting what is left of it:"
 
 
-def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv, both: Company) -> None:
+def test_a_removal_killed_before_the_dagster_clean_up_can_be_finished(it: DagsterEnv, both: Company) -> None:
     """If a removal was killed before the clean-up in Dagster, the same command finishes it without asking."""
     store(it, both)
     for account in both.members:
@@ -457,7 +457,7 @@ def test_a_removal_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv
 
 
 @pytest.mark.parametrize("trace", ["history", "report", "trouble"])
-def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: DagsterEnv, both: Company, run: Said) -> None:
+def test_any_remaining_trace_lets_a_removal_continue(trace: str, it: DagsterEnv, both: Company, run: Said) -> None:
     """Any remaining trace lets the removal continue, wherever it was killed."""
     store(it, both)
     remove_account(it.warehouse, "news")
@@ -474,7 +474,7 @@ def test_any_trace_of_an_account_is_enough_to_go_on(trace: str, it: DagsterEnv, 
     assert is_known(it, "news") == [False] * 3
 
 
-def test_a_renaming_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEnv, both: Company, run: Said) -> None:
+def test_a_killed_renaming_continues_only_with_the_same_new_name(it: DagsterEnv, both: Company, run: Said) -> None:
     """A killed renaming continues only with the same new name; another name is an error."""
     store(it, both)
     known_of(it, "news")
@@ -490,7 +490,7 @@ def test_a_renaming_that_was_cut_off_before_dagster_forgot_goes_on(it: DagsterEn
     assert run("rename-account", "news", "paper")[0] == 2
 
 
-def test_figures_that_are_not_published_yet_are_no_trace(it: DagsterEnv, both: Company) -> None:
+def test_a_removal_of_unpublished_figures_asks_for_confirmation(it: DagsterEnv, both: Company) -> None:
     """If figures are stored but not yet published, a removal asks for confirmation."""
     it.warehouse.publish()
     with it.warehouse.transaction() as con:
@@ -534,7 +534,7 @@ def test_an_account_taken_out_of_the_settings_stays_in_the_file(it: DagsterEnv, 
         assert "wx-datacube: There is no account 'nobody' in" in err
 
 
-def test_a_replay_of_one_account_leaves_the_others_alone(it: DagsterEnv, both: Company, run: Said) -> None:
+def test_a_replay_of_one_account_does_not_change_the_others(it: DagsterEnv, both: Company, run: Said) -> None:
     """A replay of one account doesn't change another account's tables."""
     store(it, both)
     with it.warehouse.transaction() as con:

@@ -25,7 +25,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_it_makes_a_folder_in_which_commands_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_creates_a_project_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`init DIR` creates a project folder with its four files, and prints the next steps."""
     assert commands.run(["init", "new/project"]) == 0
     said = capsys.readouterr()
@@ -39,14 +39,14 @@ def test_it_makes_a_folder_in_which_commands_work(tmp_path: Path, capsys: pytest
     assert said.err == ""
 
 
-def test_it_makes_one_of_the_current_folder(tmp_path: Path) -> None:
+def test_init_without_dir_uses_the_current_folder(tmp_path: Path) -> None:
     """`init` without DIR uses the current folder."""
     assert commands.run(["init"]) == 0
     assert {name: (tmp_path / name).read_text() for name in FILES} == {name: template(name) for name in FILES}
 
 
-def test_once_more_it_makes_what_is_lacking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A second `init` creates only missing files, leaves equal ones alone, and succeeds."""
+def test_a_second_init_creates_only_missing_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second `init` creates only missing files, keeps equal ones, and succeeds."""
     commands.run(["init"])
     (tmp_path / ".env.example").unlink()
     before = (tmp_path / "dagster.yaml").stat()
@@ -59,7 +59,7 @@ def test_once_more_it_makes_what_is_lacking(tmp_path: Path, capsys: pytest.Captu
     assert f"Project folder {tmp_path}: nothing to make\n" in capsys.readouterr().out
 
 
-def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file with other content is kept and named on stderr, with exit code 1; other files are created."""
     (tmp_path / "dagster.yaml").write_text("mine")
     (tmp_path / ".gitignore").mkdir()
@@ -72,7 +72,7 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (tmp_path / "dagster.yaml").read_text() == "mine"
 
 
-def test_a_folder_in_use_is_not_told_to_begin_anew(
+def test_init_beside_an_env_file_does_not_advise_to_replace_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With a `.env` in place, the next steps don't advise to copy the example over it.
@@ -90,7 +90,7 @@ def test_a_folder_in_use_is_not_told_to_begin_anew(
     assert "cp .env.example .env" not in capsys.readouterr().out
 
 
-def test_a_gitignore_that_lets_secrets_through_is_named(
+def test_init_prints_the_entries_that_a_gitignore_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The entries that a `.gitignore` lacks are printed, `.env` first."""
@@ -112,7 +112,7 @@ def test_a_gitignore_that_lets_secrets_through_is_named(
     ],
     ids=["dg", "dagster", "workspace"],
 )
-def test_the_code_of_another_project_stays_in_sight(
+def test_init_creates_no_workspace_in_another_dagster_project(
     name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In another Dagster project no workspace.yaml is created, as it would hide that project's code."""
@@ -124,7 +124,9 @@ def test_the_code_of_another_project_stays_in_sight(
 
 
 @pytest.mark.parametrize("folder", ["", "a file", "a file/below", "/proc/1/wx_datacube"])
-def test_what_can_not_be_a_folder_is_refused(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_that_cannot_be_a_folder_is_refused(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A path that can't be a folder is an error of one line, with exit code 2."""
     (tmp_path / "a file").touch()
 
@@ -133,7 +135,7 @@ def test_what_can_not_be_a_folder_is_refused(folder: str, tmp_path: Path, capsys
     assert (said.out, said.err.count("\n")) == ("", 1)
 
 
-def test_another_folder_in_dagster_home_is_told(
+def test_init_warns_if_dagster_home_is_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If DAGSTER_HOME is another folder, `init` warns, as commands would use that one."""

@@ -82,7 +82,7 @@ class TestDefaults:
 class TestProject:
     """How the project folder is found."""
 
-    def test_the_nearest_folder_with_a_dagster_yaml(self, project: Path) -> None:
+    def test_the_project_folder_is_the_nearest_with_a_dagster_yaml(self, project: Path) -> None:
         """The project folder is the nearest one upwards with a dagster.yaml."""
         deep = project / "a" / "b"
         deep.mkdir(parents=True)
@@ -105,14 +105,14 @@ class TestProject:
         with pytest.raises(SettingsError, match="DAGSTER_HOME"):
             find_project({"DAGSTER_HOME": home}, project)
 
-    def test_outside_a_project_the_way_in_is_said(self, tmp_path: Path) -> None:
+    def test_the_error_outside_a_project_says_how_to_create_one(self, tmp_path: Path) -> None:
         """Outside a project folder the error says how to get one."""
         with pytest.raises(
             SettingsError, match="change to the folder that you cloned, or create a project folder: wx-datacube"
         ):
             load_settings({}, tmp_path)
 
-    def test_settings_hold_without_a_project_folder(self, tmp_path: Path) -> None:
+    def test_settings_are_read_without_a_project_folder(self, tmp_path: Path) -> None:
         """Variables alone are enough, as in a container; a folder is needed only for relative paths."""
         environ = {"WX_DATACUBE_ACCOUNTS": "shop,news", "WX_DATACUBE_START": "2026-11-01"}
 
@@ -137,7 +137,7 @@ class TestProject:
 class TestDotenv:
     """The file `.env`: the nearest one from the current folder upwards, otherwise the project folder's."""
 
-    def test_the_nearest_one_upwards_counts(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_nearest_env_file_upwards_is_read(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The nearest `.env` upwards wins over that of DAGSTER_HOME, which is the fallback."""
         home, code = project / "home", project / "code"
         for folder, account in ((home, "of_home"), (code, "of_code")):
@@ -151,14 +151,16 @@ class TestDotenv:
         assert (above.account().name, above.dotenv, above.project) == ("of_code", code / ".env", home)
         assert (fallback.account().name, fallback.dotenv) == ("of_home", home / ".env")
 
-    def test_it_may_name_the_project_folder(self, project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    def test_an_env_file_may_set_dagster_home(self, project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
         """`.env` may set DAGSTER_HOME, as for Dagster itself."""
         home = tmp_path_factory.mktemp("home").resolve()
         (project / ".env").write_text(f"DAGSTER_HOME={home}\n")
 
         assert load_settings(cwd=project).database == home / "data/wx_datacube.duckdb"
 
-    def test_a_process_started_elsewhere_keeps_it(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_process_started_in_another_folder_keeps_the_env_file(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A process started in another folder keeps the same `.env`.
 
         A backfill's runs have the project folder as their current folder.
@@ -218,7 +220,7 @@ class TestDotenv:
             ("\ufeff=\r\nA=1\r\n\r\n \r\n= s3cr3t\r\n", "1, 5"),
         ],
     )
-    def test_lines_that_say_nothing_change_no_other(
+    def test_invalid_lines_get_one_warning_and_change_no_other(
         self, text: str, lines: str, project: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Invalid lines get one warning with their numbers; all others are read as Dagster reads them."""
@@ -254,7 +256,7 @@ class TestWrongValues:
             project, START=value
         )
 
-    def test_the_first_and_the_present_day_can_be_the_start(self, project: Path) -> None:
+    def test_the_start_may_be_the_first_day_of_history_or_today(self, project: Path) -> None:
         """START may be 2014-12-01 or today."""
         assert load(project, START="2014-12-01").account().start == dt.date(2014, 12, 1)
         assert load(project, START="2026-11-24").account().start == dt.date(2026, 11, 24)
@@ -296,7 +298,7 @@ class TestWrongValues:
     @pytest.mark.parametrize(
         "value", ["http://localhost:1", "http://127.9.9.9", "http://[::1]:80/x", "HTTPS://a.example"]
     )
-    def test_addresses_that_are_fine(self, project: Path, value: str) -> None:
+    def test_api_url_may_be_https_or_http_to_this_machine(self, project: Path, value: str) -> None:
         """API_URL may be https, or http to this machine."""
         assert load(project, API_URL=value).api_url == value
 
@@ -308,7 +310,7 @@ class TestWrongValues:
         for value in ("folder", "new/", "file/in.duckdb", ":memory:", "md:mine", "a?b.duckdb", "a?/b.duckdb"):
             assert "WX_DATACUBE_DATABASE is invalid" in refusal(project, DATABASE=value)
 
-    def test_a_database_path_belongs_to_the_project(self, project: Path) -> None:
+    def test_a_relative_database_path_starts_at_the_project_folder(self, project: Path) -> None:
         """A relative path is relative to the project folder, not to the current one."""
         (project / "sub").mkdir()
 
@@ -326,7 +328,7 @@ class TestWrongValues:
         (project / "disk" / "real.duckdb").touch()
         assert load(project).database == project / "disk" / "real.duckdb"
 
-    def test_a_folder_that_is_a_link_may_be_one(self, project: Path) -> None:
+    def test_a_folder_that_is_a_link_keeps_its_name(self, project: Path) -> None:
         """A folder that is a link keeps its name in the path."""
         (project / "disk").mkdir()
         (project / "data").symlink_to("disk")
@@ -460,7 +462,7 @@ class TestAccounts:
             " letters, digits and _, starting with a letter, such as shop."
         )
 
-    def test_what_is_wrong_with_one_account_is_its_own_fault(self, project: Path) -> None:
+    def test_a_wrong_variable_of_one_account_is_an_error_only_for_it(self, project: Path) -> None:
         """A wrong variable of one account is an error only when that account is used.
 
         The account keeps its start date, so its partitions don't change.
@@ -473,7 +475,7 @@ class TestAccounts:
         shop = settings.accounts[0]
         assert (shop.appid, shop.can_call, shop.start) == (None, False, dt.date(2020, 1, 1))
 
-    def test_two_accounts_with_one_appid_are_a_fault_of_both(self, project: Path) -> None:
+    def test_two_accounts_with_one_appid_are_an_error_for_both(self, project: Path) -> None:
         """Two accounts with the same AppID are an error for both that names both variables."""
         settings = load(project, ACCOUNTS="shop,news,club", SHOP_APPID="wx1", NEWS_APPID="wx1", CLUB_APPID="wx3")
 
@@ -485,7 +487,7 @@ class TestAccounts:
             )
         assert settings.account("club").appid == "wx3"
 
-    def test_two_accounts_with_one_token_server_are_a_fault_of_both(self, project: Path) -> None:
+    def test_two_accounts_with_one_token_server_are_an_error_for_both(self, project: Path) -> None:
         """Two accounts with the same token server are an error for both that doesn't show the URL.
 
         One URL provides the token of one account.
@@ -531,7 +533,7 @@ class TestAccounts:
             "WX_DATACUBE_SHOP_APPID is not a setting and is ignored: shop is not in WX_DATACUBE_ACCOUNTS.",
         )
 
-    def test_one_or_several_not_both(self, project: Path) -> None:
+    def test_setting_both_account_and_accounts_is_an_error(self, project: Path) -> None:
         """Setting both ACCOUNT and ACCOUNTS is an error, as either could be meant."""
         assert "Both WX_DATACUBE_ACCOUNT and WX_DATACUBE_ACCOUNTS are set" in refusal(
             project, ACCOUNTS="shop", ACCOUNT="shop"
@@ -544,7 +546,7 @@ class TestAccounts:
         assert load(project).account().variable("SECRET") == "WX_DATACUBE_SECRET"
         assert load(project, ACCOUNTS="shop").account().variable("SECRET") == "WX_DATACUBE_SHOP_SECRET"
 
-    def test_a_slip_of_the_pen_draws_a_warning(self, project: Path) -> None:
+    def test_an_unknown_variable_draws_a_warning(self, project: Path) -> None:
         """A variable that nothing reads gets a warning; the setting would silently keep its default."""
         assert load(project, APP_ID="wx1").warnings == (
             "WX_DATACUBE_APP_ID is not a setting and is ignored; did you mean WX_DATACUBE_APPID?",
@@ -557,7 +559,7 @@ class TestAccounts:
 class TestSecret:
     """A secret never shows its value."""
 
-    def test_no_way_of_writing_it_shows_it(self, project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_no_string_form_shows_a_secret(self, project: Path, caplog: pytest.LogCaptureFixture) -> None:
         """No repr, str, format, container, dataclass or log shows a secret."""
         secret = Secret(HIDDEN)
         settings = load(
@@ -583,12 +585,12 @@ class TestSecret:
         assert secret.reveal() == HIDDEN
         assert not any(HIDDEN in text for text in written)
 
-    def test_it_does_not_leave_memory(self) -> None:
+    def test_a_secret_cannot_be_pickled(self) -> None:
         """A secret can't be pickled, since a pickle goes into a file or a pipe."""
         with pytest.raises(TypeError, match="memory"):
             pickle.dumps(Account("shop", secret=Secret(HIDDEN)))
 
-    def test_it_can_be_compared_and_copied(self) -> None:
+    def test_a_secret_can_be_compared_and_copied(self) -> None:
         """Secrets can be compared, hashed and copied, so settings can too."""
         assert Secret("a") == Secret("a") != Secret("b")
         assert Secret("a") != "a"

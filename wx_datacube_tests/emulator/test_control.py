@@ -78,7 +78,7 @@ def control(caller: Caller) -> Control:
     return caller.emulated.control
 
 
-def test_the_journal_tells_every_call(caller: Caller, control: Control) -> None:
+def test_the_journal_lists_every_call(caller: Caller, control: Control) -> None:
     """The journal lists each call's request and answer in order, without token or secret."""
     caller.rows("getupstreammsg", "2026-11-20", YESTERDAY)
     caller.errcode("getupstreammsg", "2026-11-20", YESTERDAY, token="")
@@ -117,8 +117,8 @@ def test_the_clock_can_be_set_while_it_runs(caller: Caller, control: Control) ->
     assert abs(control.now() - beijing_now()) < dt.timedelta(seconds=10)
 
 
-def test_a_clock_runs_from_its_moment_by_real_time() -> None:
-    """A clock advances with real time from the moment it was set to, and stands still when frozen."""
+def test_a_clock_advances_with_real_time_from_where_it_was_set() -> None:
+    """A clock advances with real time from the moment it was set to, and stops when frozen."""
     real = iter(NOON + dt.timedelta(seconds=n) for n in range(10))
     clock = SettableClock(dt.datetime(2020, 1, 1), real=lambda: next(real))
     assert clock() == dt.datetime(2020, 1, 1, 0, 0, 1)
@@ -128,7 +128,7 @@ def test_a_clock_runs_from_its_moment_by_real_time() -> None:
     assert clock() == clock() == dt.datetime(2021, 1, 1)
 
 
-def test_without_a_clock_it_is_now_in_beijing() -> None:
+def test_the_default_clock_is_the_current_beijing_time() -> None:
     """Without a `clock` option the emulator uses the current Beijing time."""
     with wechat() as emulated:
         assert abs(emulated.control.now() - beijing_now()) < dt.timedelta(seconds=10)
@@ -150,7 +150,7 @@ def test_quotas_can_be_changed_while_it_runs(caller: Caller, control: Control) -
         control.use_quota("nothing", 1)
 
 
-def test_a_restated_day_answers_other_figures(caller: Caller, control: Control) -> None:
+def test_a_restated_day_returns_new_figures(caller: Caller, control: Control) -> None:
     """After a restatement the day's endpoints return new figures, equal to the world's."""
     before = {name: caller.rows(name, YESTERDAY) for name in ("getupstreammsg", "getupstreammsghour")}
     assert control.restate(YESTERDAY, delta=10) == len(caller.emulated.world.messages(YESTERDAY))
@@ -163,7 +163,7 @@ def test_a_restated_day_answers_other_figures(caller: Caller, control: Control) 
         control.restate(YESTERDAY, factor=1e9)
 
 
-def test_reset_is_as_at_the_start(caller: Caller, control: Control) -> None:
+def test_a_reset_restores_the_initial_state(caller: Caller, control: Control) -> None:
     """A reset restores options, clock, tokens, quotas, journal and figures."""
     token, before = caller.token, caller.rows("getupstreammsg", YESTERDAY)
     control.set(quota=0, clock="2020-01-01")
@@ -193,7 +193,7 @@ def test_every_option_can_be_changed_and_is_shown(control: Control) -> None:
     assert OTHER.changed(dict.fromkeys(names)) == Options()
 
 
-def test_every_option_is_one_of_the_command_line_too() -> None:
+def test_every_option_is_also_a_command_line_option() -> None:
     """A process started with all options on its command line has them all; those with several values are repeated."""
     words = [sys.executable, "-m", "wx_datacube", "emulator"]
     for name, value in OTHER.as_json().items():
@@ -279,7 +279,7 @@ def test_controls_need_no_token_and_refuse_nonsense_with_400(caller: Caller) -> 
     assert caller.post("/_emulator/nothing").status_code == 404
 
 
-def test_emulators_stand_side_by_side_and_leave_no_thread() -> None:
+def test_two_emulators_are_independent_and_leave_no_thread() -> None:
     """Two emulators have their own ports and states, and leave no thread and no open port."""
     threads = threading.active_count()
     with wechat(quota=1) as one, wechat(quota=2) as other:
@@ -291,7 +291,7 @@ def test_emulators_stand_side_by_side_and_leave_no_thread() -> None:
         one.control.state()
 
 
-def test_it_stops_while_answers_are_still_dripping() -> None:
+def test_the_emulator_stops_while_callers_wait_for_answers() -> None:
     """The emulator stops within seconds even if callers are waiting for answers."""
     with wechat(faults=["*=drip:60"]) as emulated, Caller(emulated) as caller:
         path = caller.path("getupstreammsg")
@@ -394,7 +394,7 @@ def reaches(url: str, address: str) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only loopback address")
-def test_it_listens_on_one_loopback_address_unless_told_otherwise() -> None:
+def test_the_emulator_listens_on_one_loopback_address_by_default() -> None:
     """By default the emulator listens on 127.0.0.1 only: from Python, as a process, and by the command's default."""
     with wechat() as emulated, served() as (_, url, _):
         for each in (emulated.api_url, url):

@@ -73,14 +73,14 @@ def test_today_and_reversed_windows_are_refused(caller: Caller, endpoint: Endpoi
     assert caller.errcode(endpoint.name, YESTERDAY, YESTERDAY - dt.timedelta(days=1)) == 61501
 
 
-def test_yesterday_is_meant_in_beijing(start: Started) -> None:
+def test_yesterday_is_a_beijing_date(start: Started) -> None:
     """At 00:30 Beijing time yesterday can be requested, although that day isn't over in London."""
     caller = start(clock="2026-11-24T00:30", publish_at="00:00")
     assert caller.rows("getupstreammsg", YESTERDAY)
 
 
 @pytest.mark.parametrize("day", [None, 20261123, "", "2026-1-1", "20261123", "2026-02-30", "2026-11-23T00:00", "昨天"])
-def test_dates_of_another_form_are_refused(caller: Caller, day: object) -> None:
+def test_malformed_dates_are_refused(caller: Caller, day: object) -> None:
     """A date that is missing or not `YYYY-MM-DD` is refused with 61500, as begin or as end."""
     for window in ({"begin_date": day, "end_date": "2026-11-23"}, {"begin_date": "2026-11-23", "end_date": day}):
         answer = caller.post(caller.path("getupstreammsg"), json=window).json()
@@ -163,7 +163,7 @@ def test_windows_of_several_labels_may_be_refused(start: Started) -> None:
     assert caller.rows("getupstreammsg", "2026-11-17", YESTERDAY)
 
 
-def test_windows_of_several_labels_may_bring_the_oldest_only(start: Started) -> None:
+def test_windows_of_several_labels_may_return_the_oldest_only(start: Started) -> None:
     """With `partial`, a window of several weeks or months returns the oldest only; days are not affected."""
     caller = start(partial=True)
     weeks = {row["ref_date"] for row in caller.rows("getupstreammsgweek", "2026-11-09", "2026-11-16")}
@@ -173,7 +173,7 @@ def test_windows_of_several_labels_may_bring_the_oldest_only(start: Started) -> 
 
 
 @each_endpoint
-def test_older_rows_may_stray_in(start: Started, endpoint: Endpoint) -> None:
+def test_one_day_windows_may_return_stray_rows(start: Started, endpoint: Endpoint) -> None:
     """With `stray_rows`, a one-day window also returns other labels, up to two years older and always the same."""
     caller, label = start(stray_rows=True), NEWEST[endpoint.period]
     rows = caller.rows(endpoint.name, label)
@@ -243,7 +243,7 @@ def asked(
     return caller.session.request(method, url, timeout=30, **kw).json().get("errcode", 0)
 
 
-def test_requests_that_are_none_are_refused(caller: Caller) -> None:
+def test_malformed_requests_are_refused(caller: Caller) -> None:
     """GET, a missing body, broken JSON, and JSON other than an object are refused."""
     assert asked(caller, method="GET") == 43002
     assert asked(caller) == 44002
@@ -268,7 +268,7 @@ def test_checks_come_in_wechats_order(start: Started) -> None:
     assert asked(caller, json={"begin_date": "2026-11-24", "end_date": "2026-11-24"}) == 61501
 
 
-def test_endpoints_that_wechat_took_offline_say_so(caller: Caller) -> None:
+def test_retired_endpoints_answer_47009(caller: Caller) -> None:
     """Retired endpoints are known: they get 47009, not 404."""
     assert caller.errcode("getarticlesummary", YESTERDAY) == 47009
 
@@ -310,7 +310,7 @@ def quota_of(caller: Caller, path: str) -> dict[str, Any]:
     return caller.post(f"/cgi-bin/openapi/quota/get?access_token={caller.token}", json={"cgi_path": path}).json()
 
 
-def test_the_quota_can_be_asked_for(start: Started) -> None:
+def test_the_quota_can_be_queried(start: Started) -> None:
     """The quota call returns limit, used and remaining calls, including other programs' calls, and costs no quota."""
     caller = start(quota=5)
     caller.rows("getupstreammsg", YESTERDAY)
@@ -326,7 +326,7 @@ def test_the_quota_can_be_asked_for(start: Started) -> None:
     assert quota_of(caller, "/datacube/getupstreammsg")["quota"]["remain"] == 0
 
 
-def test_too_many_calls_a_minute_wait_for_the_next(start: Started) -> None:
+def test_the_rate_limit_applies_per_endpoint_and_minute(start: Started) -> None:
     """45011 applies per endpoint and minute of the emulator's clock, and costs no daily quota."""
     caller = start(rate_limit=2, clock="2026-11-24T12:00:30")
     codes = [caller.errcode("getupstreammsg", YESTERDAY) for _ in range(4)]

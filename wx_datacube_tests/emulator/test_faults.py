@@ -100,13 +100,13 @@ def test_a_web_page_may_come_with_status_200(start: Started) -> None:
     assert (answer.status_code, answer.text[:9]) == (200, "<!DOCTYPE")
 
 
-def test_redirects_name_another_place(start: Started) -> None:
+def test_redirects_have_a_location(start: Started) -> None:
     """A redirect has status 302 and the address."""
     answer = start(faults=["*#1=redirect:https://example.org/datacube?a=b"]).call("getupstreammsg", YESTERDAY)
     assert (answer.status_code, answer.headers["location"]) == (302, "https://example.org/datacube?a=b")
 
 
-def test_a_dropped_connection_answers_nothing(start: Started) -> None:
+def test_a_dropped_call_closes_the_connection(start: Started) -> None:
     """A dropped call ends in a closed connection, and the next call works."""
     caller = start(faults=["*#1=drop"])
     with pytest.raises(requests.ConnectionError):
@@ -123,7 +123,7 @@ def test_a_cut_answer_ends_in_the_middle(start: Started) -> None:
     assert caller.rows("getupstreammsg", YESTERDAY)
 
 
-def test_a_dripping_answer_takes_its_time_byte_by_byte(start: Started) -> None:
+def test_a_slow_answer_arrives_byte_by_byte(start: Started) -> None:
     """A slow answer is complete in the end, and stops when the caller disconnects."""
     caller = start(silent_share=1, faults=["*#1=drip:0.01", "*#2=drip:5"])
     began = time.monotonic()
@@ -142,7 +142,7 @@ def test_an_answer_may_come_late(start: Started) -> None:
     assert time.monotonic() - began >= 0.2
 
 
-def test_a_token_may_be_revoked_in_the_middle(start: Started) -> None:
+def test_a_fault_can_revoke_tokens(start: Started) -> None:
     """The call that revokes tokens, and all later ones with the same token, get 40001."""
     caller = start(faults=["getupstreammsg#2=revoke"])
     codes = [caller.errcode("getupstreammsg", YESTERDAY) for _ in range(3)]
@@ -169,7 +169,7 @@ def struck(caller: Caller, days: list[dt.date], attempts: int = 2) -> set[tuple[
     }
 
 
-def test_faults_by_chance_are_the_same_whatever_the_order_of_calls(start: Started) -> None:
+def test_random_faults_do_not_depend_on_the_order_of_calls(start: Started) -> None:
     """Random faults depend on seed, endpoint, window and attempt only, and are about as frequent as requested."""
     forwards, backwards = (start(faults=["*@0.3=-1"]) for _ in range(2))
     first = struck(forwards, DAYS)
@@ -200,7 +200,7 @@ def test_the_first_fault_that_applies_wins(start: Started) -> None:
         "*=revoke:sticky",
     ],
 )
-def test_a_fault_is_its_text(text: str) -> None:
+def test_a_parsed_fault_is_written_as_the_same_text(text: str) -> None:
     """A fault that was parsed from text can be written as the same text."""
     assert Fault.parse(str(Fault.parse(text))) == Fault.parse(text)
     assert str(Fault.parse(text)).replace("@0.050000", "@0.05").replace("@0.500000", "@0.5") == text
@@ -226,7 +226,7 @@ def test_a_fault_is_its_text(text: str) -> None:
         "*=200:\ud800",
     ],
 )
-def test_what_is_no_fault_is_refused(text: str) -> None:
+def test_a_malformed_fault_is_refused(text: str) -> None:
     """A malformed fault is refused with one line that explains the syntax."""
     with pytest.raises(ValueError, match="fault") as refused:
         Fault.parse(text)

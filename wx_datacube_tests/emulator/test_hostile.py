@@ -153,7 +153,7 @@ def test_any_fault_is_refused_or_reaches_the_caller(caller: Caller, kind: str, v
     is_well(caller)
 
 
-def test_odd_bytes_on_the_socket_leave_it_well(caller: Caller) -> None:
+def test_the_emulator_survives_invalid_bytes_on_the_socket(caller: Caller) -> None:
     """The emulator survives bytes that aren't HTTP, half a request, a missing body, and a connection closed at once."""
     url = urlsplit(caller.emulated.api_url)
     half = b"POST /datacube/getupstreammsg HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"

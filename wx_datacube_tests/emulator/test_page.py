@@ -68,7 +68,7 @@ def page_of(caller: Caller, **headers: str) -> Page:
     return found
 
 
-def test_it_tells_credentials_clock_quota_and_the_last_calls(start: Started) -> None:
+def test_the_page_shows_credentials_clock_quota_and_the_last_calls(start: Started) -> None:
     """The page shows credentials, clock, quota and the last calls, newest first, but no token."""
     caller = start(endpoint_quota={"getupstreammsghour": 1}, faults=["getupstreammsgdist#1=502"])
     assert "None yet." in page_of(caller).text
@@ -87,7 +87,7 @@ def test_it_tells_credentials_clock_quota_and_the_last_calls(start: Started) -> 
     assert caller.token not in text
 
 
-def test_a_refused_endpoint_is_seen_at_a_glance(start: Started) -> None:
+def test_refused_calls_and_exhausted_quotas_are_highlighted(start: Started) -> None:
     """Calls that weren't answered with rows, and exhausted quotas, are highlighted."""
     caller = start(quota=1)
     assert "wrong" not in page_of(caller).values("class")
@@ -98,7 +98,7 @@ def test_a_refused_endpoint_is_seen_at_a_glance(start: Started) -> None:
 
 
 @pytest.mark.parametrize("moment", ["2026-11-24T07:00", "2026-11-24T08:00", "2026-12-01T00:00", "2024-03-01T09:00"])
-def test_what_it_says_to_type_works(start: Started, moment: str) -> None:
+def test_the_commands_on_the_page_work(start: Started, moment: str) -> None:
     """The page's commands fetch a token and rows of every endpoint at any time of day, with correct shell quoting."""
     caller = start(clock=moment, silent_share=0)
     url, token = caller.emulated.api_url, ""
@@ -129,7 +129,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_what_callers_send_is_shown_as_text(start: Started, text: str) -> None:
+def test_input_from_callers_is_shown_as_text(start: Started, text: str) -> None:
     """Dates in a body, texts of a fault and host names never become HTML elements."""
     caller = start(quota=10**6)
     usual = [tag for tag, _ in page_of(caller).elements]
@@ -148,7 +148,7 @@ def test_what_callers_send_is_shown_as_text(start: Started, text: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_browser_that_names_no_host_is_shown_the_sockets_own(host: str) -> None:
+def test_the_page_shows_the_sockets_address_without_a_host_name(host: str) -> None:
     """Without a host name, as in HTTP/1.0, or with a malformed one, the page shows the socket's address."""
     if host == "::1" and not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
@@ -160,7 +160,7 @@ def test_a_browser_that_names_no_host_is_shown_the_sockets_own(host: str) -> Non
             assert f"<dt>API</dt><dd><code>{url}</code></dd>".encode() in answer
 
 
-def test_nothing_is_loaded_from_elsewhere(start: Started) -> None:
+def test_the_page_loads_no_other_resource(start: Started) -> None:
     """The page loads no script, font, image or style sheet, and its headers forbid the browser to."""
     caller = start()
     found = page_of(caller)
@@ -172,7 +172,7 @@ def test_nothing_is_loaded_from_elsewhere(start: Started) -> None:
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; ")
 
 
-def test_it_can_be_read_aloud_and_on_a_phone(start: Started) -> None:
+def test_the_page_is_accessible_and_fits_a_phone(start: Started) -> None:
     """The page has a language, a viewport, one main heading, labelled sections, and tables with headers."""
     caller = start()
     caller.rows("getupstreammsg", YESTERDAY)
@@ -201,7 +201,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_its_colours_can_be_told_apart_in_light_and_dark() -> None:
+def test_text_has_enough_contrast_in_light_and_dark() -> None:
     """Every text colour has a contrast of at least 4.5 to 1 on both backgrounds."""
     schemes = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
     assert len(schemes) == 2
@@ -212,7 +212,7 @@ def test_its_colours_can_be_told_apart_in_light_and_dark() -> None:
                 assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
 
 
-def test_it_costs_no_quota_and_is_no_call(start: Started) -> None:
+def test_loading_the_page_costs_no_quota_and_is_not_in_the_journal(start: Started) -> None:
     """Loading the page costs no quota and isn't in the journal; it also works on the first day of history."""
     caller = start(clock=dt.datetime.combine(HISTORY_START, dt.time()))
     page_of(caller)

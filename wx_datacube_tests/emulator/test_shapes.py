@@ -93,7 +93,7 @@ def caller() -> Iterator[Caller]:
 
 
 @pytest.mark.parametrize(("endpoint", "body"), list(bodies()))
-def test_what_the_emulator_serves_has_the_shape_of_a_published_body(
+def test_answers_of_the_emulator_have_the_shape_of_a_published_body(
     caller: Caller, endpoint: Endpoint, body: str
 ) -> None:
     """The outer object has the same keys, and each row the same fields with the same types in the same order.
@@ -112,7 +112,7 @@ def test_what_the_emulator_serves_has_the_shape_of_a_published_body(
     assert found["list"] == published_rows(caller.emulated, endpoint, whole_span(endpoint))
 
 
-def test_a_file_is_taken_for_the_endpoint_that_it_is_called_after() -> None:
+def test_the_name_of_a_file_determines_its_endpoint() -> None:
     """Both naming styles are recognised, and other files are ignored."""
     assert endpoint_of("wechatpy__datacube_getupstreammsgdistweek.json") == BY_NAME["getupstreammsgdistweek"]
     assert endpoint_of("easyswoole__Client_upstreamMessageDistMonthly.json") == BY_NAME["getupstreammsgdistmonth"]

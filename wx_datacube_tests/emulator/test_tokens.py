@@ -42,7 +42,7 @@ def test_a_stable_token_stays_the_same_until_its_last_five_minutes(start: Starte
     assert state(caller, second["access_token"]) is None
 
 
-def test_a_token_looks_like_wechats(start: Started) -> None:
+def test_a_token_has_the_format_of_wechats(start: Started) -> None:
     """A token is a number, an underscore and more than a hundred letters and digits."""
     number, _, rest = start().stable_token()["access_token"].partition("_")
     assert number.isdigit()
@@ -75,7 +75,7 @@ def test_forcing_is_allowed_twenty_times_a_day(start: Started) -> None:
     assert "access_token" in caller.stable_token(force_refresh=True)
 
 
-def test_each_plain_token_ends_the_one_before_after_five_minutes(start: Started) -> None:
+def test_a_new_plain_token_invalidates_the_previous_one_after_five_minutes(start: Started) -> None:
     """Two programs that use `/cgi-bin/token` invalidate each other's tokens."""
     caller = start()
     first, second = (caller.plain_token()["access_token"] for _ in range(2))

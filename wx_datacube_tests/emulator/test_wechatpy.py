@@ -88,7 +88,7 @@ def test_a_refusal_is_an_exception_with_its_errcode(emulated: Emulated, it: WeCh
     assert " rid: " in refused.value.errmsg
 
 
-def test_a_used_up_quota_is_the_limit_that_it_knows(emulated: Emulated, it: WeChatClient) -> None:
+def test_a_used_up_quota_raises_wechatpys_own_exception(emulated: Emulated, it: WeChatClient) -> None:
     """45009 raises wechatpy's own exception for it."""
     emulated.control.set_quota(1)
     assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
@@ -105,7 +105,7 @@ def test_wrong_credentials_give_no_token(emulated: Emulated, it: WeChatClient) -
 
 
 @pytest.mark.parametrize("reason", ["replaced", "expired"])
-def test_a_token_that_has_ended_is_renewed(emulated: Emulated, it: WeChatClient, reason: str) -> None:
+def test_a_rejected_token_is_renewed(emulated: Emulated, it: WeChatClient, reason: str) -> None:
     """On 40001 and 42001 the client fetches a new token and then gets the rows."""
     assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)
     if reason == "replaced":
@@ -117,7 +117,7 @@ def test_a_token_that_has_ended_is_renewed(emulated: Emulated, it: WeChatClient,
     assert codes == [None, 40001 if reason == "replaced" else 42001, None]
 
 
-def test_two_clients_kick_each_other_out_and_come_back(emulated: Emulated, it: WeChatClient) -> None:
+def test_two_clients_invalidate_each_others_tokens_and_recover(emulated: Emulated, it: WeChatClient) -> None:
     """Two clients end each other's tokens after five minutes, as users of all libraries report, and recover."""
     other = client_of(emulated)
     assert it.datacube.get_upstream_msg(YESTERDAY, YESTERDAY) == other.datacube.get_upstream_msg(YESTERDAY, YESTERDAY)

@@ -148,7 +148,7 @@ def test_a_silent_day_has_no_rows_at_all() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2])
-def test_the_share_of_silent_days_is_as_asked_for(share: float) -> None:
+def test_the_share_of_silent_days_follows_the_option(share: float) -> None:
     """`silent_share` holds over three years; at 0, even the smallest account has a message every day."""
     world = World(messages_per_day=3, silent_share=share)
     silent = sum(not world.messages(day) for day in days(dt.date(2020, 1, 1), dt.date(2023, 1, 1)))
@@ -170,7 +170,7 @@ def volume(world: World, first: dt.date, length: int) -> float:
     return statistics.median(len(world.messages(day)) for day in days(first, first + dt.timedelta(days=length)))
 
 
-def test_the_audience_grows_to_the_size_asked_for() -> None:
+def test_the_audience_grows_to_the_configured_size() -> None:
     """Volume is a third at the beginning, about `messages_per_day` after five years, and slightly higher later."""
     world = World(messages_per_day=1000, silent_share=0)
     young, grown, old = (volume(world, dt.date(year, 12, 1), 20) for year in (2014, 2020, 2025))
@@ -236,7 +236,7 @@ def test_restating_a_day_changes_it_and_everything_that_contains_it() -> None:
     assert found == by_type(messages_of(world, MONDAY, Period.WEEK))
 
 
-def test_restating_keeps_the_messages_that_stay() -> None:
+def test_a_restatement_appends_or_drops_only_the_last_messages() -> None:
     """A restatement appends messages or drops the last ones."""
     world = World()
     before = world.messages(NEW_YEAR)
@@ -276,7 +276,7 @@ DIGEST = "248a3dadb77bab402cb8a94fc19115ae6078d8ba9d8dddc63f43dbc6232f1ddb"
 
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_a_seed_gives_the_same_world_in_every_process(hash_seed: str) -> None:
-    """The figures have a fixed digest: a new digest means that every figure that users noted has changed."""
+    """The figures have a fixed digest: a new digest means that every figure that users wrote down has changed."""
     command = [sys.executable, "-W", "error", "-c", DIGESTED]
     path = ":".join(filter(None, sys.path))
     done = subprocess.run(
@@ -306,7 +306,7 @@ def seconds(world: World, endpoint: str, label: dt.date) -> float:
     return time.process_time() - began
 
 
-def test_any_day_of_a_large_account_is_made_at_once() -> None:
+def test_any_day_of_a_large_account_is_computed_within_a_second() -> None:
     """Uncached, a day of 1,000 messages takes 20 ms at most, and one of 100,000 less than a second."""
     labels = [dt.date(year, 3, 4) for year in range(2015, 2026)]
     for messages, within, days in ((1_000, 0.02, labels), (100_000, 0.8, labels[-3:])):
@@ -321,7 +321,7 @@ def test_a_month_of_a_large_account_takes_seconds() -> None:
     assert seconds(world, "getupstreammsgdistmonth", FEBRUARY) < 4
 
 
-def test_what_was_made_once_is_kept() -> None:
+def test_computed_rows_are_cached() -> None:
     """The second request for the same rows takes a fraction of the first one's time."""
     world = World(messages_per_day=20_000, silent_share=0)
     endpoint = BY_NAME["getupstreammsgmonth"]

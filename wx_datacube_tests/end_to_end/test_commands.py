@@ -61,7 +61,7 @@ def runs(project: Project) -> set[str]:
 # --- completed and interrupted backfills ------------------------------------------------------------------------
 
 
-def test_a_backfill_ends_at_the_quota_and_goes_on_the_next_day(project: Project, emulated: Emulated) -> None:
+def test_a_backfill_ends_at_the_quota_and_continues_the_next_day(project: Project, emulated: Emulated) -> None:
     """At the quota a backfill exits with 3 and says when to continue; the next day the same command does."""
     emulated.control.set_quota(8)
 
@@ -136,7 +136,7 @@ with getattr(warehouse, sys.argv[1])() as con:
 
 
 @pytest.mark.parametrize("way", ["transaction", "open_published"])
-def test_ctrl_c_while_a_query_runs_is_no_fault(way: str, tmp_path: Path) -> None:
+def test_ctrl_c_during_a_query_is_a_keyboard_interrupt(way: str, tmp_path: Path) -> None:
     """Ctrl-C during a query is a KeyboardInterrupt; DuckDB's RuntimeError would be a failed step for Dagster."""
     with Project.make(tmp_path / "project").started([sys.executable, "-c", QUERY, way]) as process:
         assert process.stdout is not None
@@ -167,7 +167,7 @@ def test_a_killed_backfill_loses_no_more_than_the_last_second(project: Project, 
 
 
 @pytest.mark.long
-def test_a_backfill_whose_dagster_is_killed_says_so(project: Project, emulated: Emulated) -> None:
+def test_a_backfill_whose_dagster_process_is_killed_exits_with_1(project: Project, emulated: Emulated) -> None:
     """If Dagster's process is killed, a backfill exits with 1; responses are stored, and the same command continues."""
     emulated.control.set_latency(300)
     with project.started(project.command("backfill", *CHOSEN)) as process:
@@ -253,7 +253,7 @@ def leaks(project: Project, said: str, secrets: list[str]) -> list[str]:
     return found + [secret for secret in secrets if secret in said]
 
 
-def test_a_token_server_serves_instead_of_the_secret(emulated: Emulated, tmp_path: Path) -> None:
+def test_a_token_server_replaces_the_app_secret(emulated: Emulated, tmp_path: Path) -> None:
     """With a token server no token is fetched from WeChat, and the secret URL is neither printed nor stored."""
     with token_server(emulated) as url:
         project = Project.make(tmp_path / "project", API_URL=emulated.api_url, TOKEN_URL=url, START=START)
@@ -268,7 +268,7 @@ def test_a_token_server_serves_instead_of_the_secret(emulated: Emulated, tmp_pat
 # --- servers ----------------------------------------------------------------------------------------------------
 
 
-def test_the_emulator_says_its_settings_first_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+def test_the_emulator_prints_its_settings_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     """The emulator prints three lines for `.env`, then serves; Ctrl-C ends it with exit code 0 and no message."""
     project = Project.make(tmp_path / "project")
     with project.started(project.command("emulator", "--quota", "7")) as process:
@@ -287,7 +287,7 @@ def test_the_emulator_says_its_settings_first_and_ends_on_ctrl_c(tmp_path: Path)
     assert (process.returncode, err) == (0, "")
 
 
-def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     """If the port is in use, the emulator exits with 2 and one line instead of using another port."""
     project = Project.make(tmp_path / "project")
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -312,7 +312,7 @@ def demo_ui(folder: Path) -> Iterator[tuple[Project, Ui, subprocess.Popen[str]]]
 
 
 @pytest.mark.long
-def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> None:
+def test_ui_shows_the_demo_and_leaves_no_process(tmp_path: Path) -> None:
     """Without settings `ui` shows the demo's assets; after Ctrl-C no process and no listener is left."""
     with demo_ui(tmp_path / "project") as (project, ui, process):
         found = ui.ask("{assetNodes {assetKey {path}}}")["assetNodes"]
@@ -335,7 +335,7 @@ def test_ui_shows_the_demo_and_ends_with_all_that_it_started(tmp_path: Path) -> 
 
 @pytest.mark.long
 @pytest.mark.parametrize("who", ["ui", "dagster dev"])
-def test_of_a_killed_ui_nothing_stays_behind(tmp_path: Path, who: str) -> None:
+def test_a_killed_ui_leaves_no_process(tmp_path: Path, who: str) -> None:
     """A killed `ui` leaves no daemon that could start runs beside the next one; a second `ui` is refused."""
     with demo_ui(tmp_path / "project") as (project, _, process):
         second = project.run("ui")
@@ -349,7 +349,7 @@ def test_of_a_killed_ui_nothing_stays_behind(tmp_path: Path, who: str) -> None:
     assert f"(process {process.pid})" in second.stderr
 
 
-def test_a_history_that_can_not_be_kept_is_said_in_one_line(project: Project, emulated: Emulated) -> None:
+def test_a_history_that_cannot_be_written_is_reported_in_one_line(project: Project, emulated: Emulated) -> None:
     """If Dagster's history can't be written, `backfill` exits with 2 and one line, and continues once that is fixed."""
     folder, history = project.folder / ".dagster", project.folder / ".dagster/history/runs.db"
     folder.write_text("")
@@ -384,7 +384,7 @@ def test_a_log_on_a_full_disk_stops_no_backfill(project: Project) -> None:
     assert status.stderr.decode() == "wx-datacube: Output could not be written: No space left on device.\n"
 
 
-def test_a_reader_that_leaves_stops_no_backfill(project: Project) -> None:
+def test_a_closed_pipe_stops_no_backfill(project: Project) -> None:
     """`backfill | head -1` fetches everything and exits with 0."""
     with project.started(project.command("backfill", *ONE)) as process:
         assert process.stdout is not None
@@ -409,7 +409,7 @@ with project_instance(Path.cwd()) as instance:
 
 
 @pytest.mark.long
-def test_eight_processes_may_meet_a_fresh_history(tmp_path: Path) -> None:
+def test_eight_processes_can_set_up_dagsters_history_at_once(tmp_path: Path) -> None:
     """Eight processes can set up Dagster's databases at the same time."""
     project = Project.make(tmp_path / "project")
     with ExitStack() as stack:
@@ -420,7 +420,7 @@ def test_eight_processes_may_meet_a_fresh_history(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_two_backfills_at_once_ask_once(project: Project, emulated: Emulated) -> None:
+def test_two_simultaneous_backfills_request_no_window_twice(project: Project, emulated: Emulated) -> None:
     """Two simultaneous backfills succeed: the second waits and plans again, and no window is requested twice."""
     with ExitStack() as stack:
         command = project.command("backfill", *CHOSEN, "--endpoint", "getupstreammsg")

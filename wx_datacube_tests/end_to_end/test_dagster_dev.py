@@ -298,7 +298,7 @@ def test_the_ui_explains_an_asset(ui: Ui, finished: Any) -> None:
     assert {"state", "answer"} < set(figures)
 
 
-def test_a_schedule_brings_in_what_is_missing(ticked: Project) -> None:
+def test_a_schedule_fetches_what_is_missing(ticked: Project) -> None:
     """A daemon's tick launches one run per endpoint over the whole gap, and later ticks launch none."""
     launched = ticked.query("SELECT endpoint, count(DISTINCT run_id) FROM datacube.api_calls GROUP BY ALL ORDER BY 1")
     assert launched == [("getupstreammsgdistweek", 1), ("getupstreammsgweek", 1)]

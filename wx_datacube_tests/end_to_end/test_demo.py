@@ -77,7 +77,7 @@ def fewest(labels: list[dt.date], span: int) -> int:
     return count
 
 
-def test_it_ends_well_and_shows_what_landed(demo: Demo) -> None:
+def test_the_demo_succeeds_and_shows_figures(demo: Demo) -> None:
     """The demo exits with 0, lists each endpoint with nothing missing, and shows figures of the last seven days."""
     assert demo.first.returncode == 0, demo.first.stderr
     for endpoint in ENDPOINTS:
@@ -85,12 +85,12 @@ def test_it_ends_well_and_shows_what_landed(demo: Demo) -> None:
     assert len(re.findall(r"^ ?\d{4}-\d\d-\d\d +\d+ +\d+ +\d+\.\d+ *$", demo.first.stdout, re.MULTILINE)) == 7
 
 
-def test_it_says_nothing_on_stderr(demo: Demo) -> None:
+def test_the_demo_prints_nothing_on_stderr(demo: Demo) -> None:
     """The demo prints no warnings and no log lines."""
     assert (demo.first.stderr, demo.second.stderr) == ("", "")
 
 
-def test_it_takes_the_fewest_calls(demo: Demo) -> None:
+def test_the_demo_makes_the_fewest_calls(demo: Demo) -> None:
     """The demo makes the fewest calls; each silent day saves one or two of them."""
     # Missing labels are due but not yet settled, as yesterday is in the morning, and are not requested.
     asked = "datacube.coverage WHERE state <> 'missing'"
@@ -101,12 +101,12 @@ def test_it_takes_the_fewest_calls(demo: Demo) -> None:
     assert minimum - 2 * silent <= calls(demo.first) <= minimum - silent
 
 
-def test_the_ledger_holds_as_many_calls_as_it_says(demo: Demo) -> None:
+def test_the_ledger_has_the_reported_number_of_calls(demo: Demo) -> None:
     """The ledger has exactly the reported number of calls."""
     assert demo.query("SELECT count(*) FROM datacube.api_calls") == [(calls(demo.first),)]
 
 
-def test_once_more_it_makes_no_call(demo: Demo) -> None:
+def test_a_second_demo_makes_no_call(demo: Demo) -> None:
     """The second demo makes no call and shows the same figures."""
     assert demo.second.returncode == 0
     assert calls(demo.second) == 0
@@ -116,7 +116,7 @@ def test_once_more_it_makes_no_call(demo: Demo) -> None:
     )
 
 
-def test_it_leaves_the_configured_account_alone(demo: Demo) -> None:
+def test_the_demo_does_not_touch_the_configured_account(demo: Demo) -> None:
     """The demo reads neither `.env` nor exported settings, and changes neither the database nor Dagster's history."""
     assert contents(demo.project.folder) == demo.before
     assert demo.query("SELECT DISTINCT account FROM datacube.api_calls") == [("demo",)]
@@ -127,7 +127,7 @@ MORE_HOURS = ["2026-11-24T08:30", "2026-11-24T12:00", "2026-11-23T00:01", "2026-
 
 
 @pytest.mark.parametrize("text", [*HOURS, *(pytest.param(hour, marks=pytest.mark.long) for hour in MORE_HOURS)])
-def test_it_works_at_any_hour(text: str, tmp_path: Path) -> None:
+def test_the_demo_works_at_any_hour(text: str, tmp_path: Path) -> None:
     """At any time of day, all labels that the demo requests are available."""
     now = dt.datetime.fromisoformat(text)
     end = newest_settled_day(now)
@@ -151,7 +151,7 @@ def test_it_works_at_any_hour(text: str, tmp_path: Path) -> None:
     assert [report.unresolved for report in reports] == [()] * len(reports)
 
 
-def test_outside_a_project_it_says_what_to_do(tmp_path: Path) -> None:
+def test_the_demo_reports_a_missing_project_folder(tmp_path: Path) -> None:
     """Without a dagster.yaml here or above, the demo exits with 2 and one line."""
     nowhere = Project(tmp_path)
 

@@ -66,7 +66,7 @@ def dagster(project: Project, *arguments: str) -> str:
     return ran.stdout
 
 
-def test_what_was_wiped_is_materialized_again_at_no_call(project: Project, emulated: Emulated) -> None:
+def test_a_wiped_asset_is_materialized_again_without_a_call(project: Project, emulated: Emulated) -> None:
     """After `dagster asset wipe` the next tick requests the asset again, and the run makes no call."""
     dagster(project, "asset", "wipe", "default/getupstreammsgweek", "--noprompt")
 

@@ -230,7 +230,7 @@ def tick(ui: Ui, name: str) -> tuple[int, str]:
 
 
 @pytest.mark.usefixtures("dotenv")
-def test_nothing_is_exported(theirs: Path, venv: Path) -> None:
+def test_without_dagster_home_runs_and_commands_give_the_same_advice(theirs: Path, venv: Path) -> None:
     """Without DAGSTER_HOME the project loads; runs, ticks and commands give the same advice on relative paths."""
     project = Guest(theirs, venv, {})
 
@@ -251,7 +251,9 @@ def test_nothing_is_exported(theirs: Path, venv: Path) -> None:
     assert ADVICE in json.dumps(run)
 
 
-def test_variables_only(theirs: Path, venv: Path, settings: dict[str, str], tmp_path: Path) -> None:
+def test_variables_are_enough_without_dagsters_history(
+    theirs: Path, venv: Path, settings: dict[str, str], tmp_path: Path
+) -> None:
     """With variables only and an absolute database path, only commands that need Dagster's history fail."""
     database = tmp_path / "figures" / "wechat.duckdb"
     project = Guest(theirs, venv, settings | {"WX_DATACUBE_DATABASE": str(database)})
@@ -272,7 +274,7 @@ def test_variables_only(theirs: Path, venv: Path, settings: dict[str, str], tmp_
 
 
 @pytest.mark.usefixtures("dotenv")
-def test_dagster_home(theirs: Path, venv: Path, tmp_path: Path) -> None:
+def test_commands_and_dagster_agree_with_dagster_home(theirs: Path, venv: Path, tmp_path: Path) -> None:
     """With DAGSTER_HOME, commands and Dagster use the `.env` beside the code and show the same accounts."""
     project = Guest(theirs, venv, {"DAGSTER_HOME": str(tmp_path)})
 
@@ -302,7 +304,7 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_the_readme_can_be_typed_word_by_word(
+def test_the_commands_of_the_readme_succeed_as_written(
     installer: str, wheel: Path, emulated: Emulated, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     """The README's commands succeed beside an installed Dagster, whose version stays the same."""

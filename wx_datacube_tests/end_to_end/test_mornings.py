@@ -88,7 +88,7 @@ def needs_person(project: Project, emulated: Emulated, monkeypatch: pytest.Monke
     return status.needs_person
 
 
-def test_three_mornings(
+def test_three_mornings_send_the_right_alerts(
     project: Project, emulated: Emulated, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An ordinary morning sends no alert; a failed one sends a retry alert and one at 12:35; the next sends none."""

@@ -78,7 +78,7 @@ def on_postgres(file: Path, port: int) -> str:
     return str(given.replace("port: 5432", f"port: {port}") + yaml.safe_dump(kept))
 
 
-def test_a_backfill_is_in_its_history_and_a_tick_asks_for_the_rest(project: Project, server: Server) -> None:
+def test_postgres_has_the_history_of_a_backfill_and_a_tick_requests_the_rest(project: Project, server: Server) -> None:
     """A backfill stores every partition and two successful runs in PostgreSQL, and a tick requests only the hours."""
     materialized = "SELECT count(DISTINCT partition) FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
     for endpoint in ("getupstreammsg", "getupstreammsgdist"):
@@ -92,7 +92,7 @@ def test_a_backfill_is_in_its_history_and_a_tick_asks_for_the_rest(project: Proj
     assert "nothing to do" in project.run(*DAYS, **ENVIRON).stdout
 
 
-def test_dagsters_own_command_runs_on_it(project: Project, emulated: Emulated, server: Server) -> None:
+def test_dagster_asset_materialize_runs_on_postgres(project: Project, emulated: Emulated, server: Server) -> None:
     """`dagster asset materialize` over a stored range makes a successful run and no call."""
     last = beijing_now().date() - dt.timedelta(days=1)
     span = f"{last - dt.timedelta(days=9)}...{last}"

@@ -147,7 +147,7 @@ def token_of(emulated: Emulated) -> str:
     return emulated.account.tokens.stable(emulated.account.clock(), False).text
 
 
-def test_the_search_finds_what_is_there(used: Used) -> None:
+def test_the_search_finds_existing_words(used: Used) -> None:
     """The search finds words in the ledger, in a compressed snapshot and in the output, so a negative result counts."""
     project, emulated, said, _ = used
 

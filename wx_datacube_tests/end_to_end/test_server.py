@@ -86,7 +86,7 @@ def by_cron(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 
 @pytest.mark.long
-def test_the_line_for_cron_brings_in_the_figures(by_cron: Project, emulated: Emulated) -> None:
+def test_the_cron_line_fetches_everything_due(by_cron: Project, emulated: Emulated) -> None:
     """The cron line fetches everything due and writes a log, without a clone and with cron's environment."""
     assert list(states(by_cron)) == ["landed"]
     assert by_cron.query("SELECT count(*) FROM totals_daily") == [(DAYS,)]
@@ -95,7 +95,7 @@ def test_the_line_for_cron_brings_in_the_figures(by_cron: Project, emulated: Emu
 
 
 @pytest.mark.long
-def test_run_again_it_makes_no_call(by_cron: Project, emulated: Emulated) -> None:
+def test_a_second_run_of_the_cron_line_makes_no_call(by_cron: Project, emulated: Emulated) -> None:
     """The cron line makes no call if everything is stored."""
     emulated.control.clear_calls()
     ran = type_in(by_cron, typed(f"cd {THERE} && .venv/bin/wx-datacube backfill"))
@@ -106,7 +106,7 @@ def test_run_again_it_makes_no_call(by_cron: Project, emulated: Emulated) -> Non
 
 
 @pytest.mark.long
-def test_the_line_for_mails_says_something_only_when_a_person_is_needed(by_cron: Project) -> None:
+def test_the_cron_line_for_mails_prints_only_when_a_person_is_needed(by_cron: Project) -> None:
     """The `status` line for cron prints something, which cron mails, only if a person is needed."""
     line = typed(f"cd {THERE} && .venv/bin/wx-datacube status")
     well = type_in(by_cron, line)
@@ -117,8 +117,10 @@ def test_the_line_for_mails_says_something_only_when_a_person_is_needed(by_cron:
 
 
 @pytest.mark.long
-def test_a_backup_goes_on_on_another_machine(by_cron: Project, emulated: Emulated, tmp_path: Path) -> None:
-    """Dagster in a new folder learns from a restored backup what is stored, without a call.
+def test_a_restored_backup_makes_no_call_on_another_machine(
+    by_cron: Project, emulated: Emulated, tmp_path: Path
+) -> None:
+    """Dagster in a new folder reads from a restored backup what is stored, without a call.
 
     The same holds after its history was deleted.
     """
@@ -148,7 +150,7 @@ def unit(name: str, folder: Path) -> dict[str, str]:
     return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
 
 
-def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     """`systemd-analyze verify` accepts the unit files at the page's paths."""
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
@@ -167,7 +169,7 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
-def test_the_ui_is_reached_by_the_tunnel_only(tmp_path: Path) -> None:
+def test_the_ui_listens_only_locally(tmp_path: Path) -> None:
     """The UI listens only locally, on the port of the page's tunnel; both services share /tmp for the runs' sockets."""
     webserver, daemon = unit("webserver", tmp_path), unit("daemon", tmp_path)
     (port,) = re.findall(r" --host 127\.0\.0\.1 --port (\d+)$", webserver["ExecStart"])
@@ -216,7 +218,7 @@ def run_statuses(project: Project) -> Counter[str]:
 
 
 @pytest.mark.long
-def test_two_services_bring_in_what_is_missing_and_a_restart_cuts_no_run_short(tmp_path: Path) -> None:
+def test_two_services_fetch_what_is_missing_and_a_restart_interrupts_no_run(tmp_path: Path) -> None:
     """Schedules fetch everything missing, and a restart of the daemon during a run doesn't interrupt the run."""
     with wechat(publish_at="00:00", silent_share=0, latency=300) as emulated:
         project = made(tmp_path / "project", emulated, CONCURRENCY=1)

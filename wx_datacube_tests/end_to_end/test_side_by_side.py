@@ -135,7 +135,7 @@ def test_runs_over_the_same_days_do_not_wait_for_each_other(project: Project, em
     assert project.query("SELECT count(*) FROM datacube.coverage WHERE state = 'missing'") == [(0,)]
 
 
-def test_a_run_that_was_killed_in_a_container_holds_nobody_up(project: Project, emulated: Emulated) -> None:
+def test_a_run_killed_in_a_container_blocks_no_other_run(project: Project, emulated: Emulated) -> None:
     """After `kill -9` in one container, backfills in two others each succeed within a minute."""
     if shutil.which("unshare") is None:
         pytest.fail("this test needs unshare of util-linux")

@@ -28,7 +28,7 @@ from wx_datacube_tests.ingesting import AFTERNOON, MORNING, NOON, YESTERDAY, Sta
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
-def test_what_is_missing_lands(start: Start, endpoint: Endpoint) -> None:
+def test_missing_labels_land_in_the_fewest_calls(start: Start, endpoint: Endpoint) -> None:
     """All missing labels land in the fewest calls, with the emulator's figures; a second run makes no call."""
     made = start(start=dt.date(2026, 9, 1))
     report = made.fetch_missing(endpoint)
@@ -51,7 +51,7 @@ def test_what_is_missing_lands(start: Start, endpoint: Endpoint) -> None:
     assert (again.calls, made.calls(), len(made.clients)) == (0, calls, 1)
 
 
-def test_a_stored_label_costs_no_call_whoever_asks(start: Start) -> None:
+def test_only_the_label_that_is_not_stored_is_requested(start: Start) -> None:
     """If some labels are stored, only the new one is requested."""
     made = start()
     made.fetch_missing(HOURS, [day(1), day(2), day(3)])
@@ -82,7 +82,7 @@ def test_a_run_with_nothing_to_request_opens_the_file_once(start: Start) -> None
     assert (report.calls, report.unresolved, files.times) == (0, (), 1)
 
 
-def test_the_newest_label_is_asked_first(start: Start) -> None:
+def test_the_newest_label_is_requested_first(start: Start) -> None:
     """With one call at a time, windows are requested from yesterday back to the start."""
     made = start(concurrency=1)
     made.fetch_missing(MESSAGES)
@@ -100,7 +100,7 @@ def test_calls_in_flight_are_bounded(start: Start) -> None:
     assert made.emulated.control.state()["most_in_flight"] == 3
 
 
-def test_a_look_back_comes_along(start: Start) -> None:
+def test_the_newest_call_includes_a_look_back(start: Start) -> None:
     """Yesterday's call is widened over the stored days before it, which finds a revision at no cost."""
     made = start(clock=AFTERNOON - DAY)
     made.fetch_missing(MESSAGES)
@@ -113,7 +113,7 @@ def test_a_look_back_comes_along(start: Start) -> None:
     assert {date for (date,) in made.rows("SELECT ref_date FROM datacube.revisions")} == {day(18)}
 
 
-def test_labels_that_are_not_due_are_not_asked(start: Start) -> None:
+def test_labels_that_are_not_due_are_not_requested(start: Start) -> None:
     """Labels that aren't due make no call; the report says `NotReady`."""
     made = start()
     for endpoint, labels in ((MESSAGES, [day(24), day(25)]), (WEEKS, [YESTERDAY]), (MONTHS, [day(1)])):
@@ -133,7 +133,7 @@ def test_no_labels_make_no_call(start: Start) -> None:
     assert made.warehouse.database.exists()
 
 
-def test_labels_before_the_start_may_be_wanted(start: Start) -> None:
+def test_labels_before_the_start_can_be_requested(start: Start) -> None:
     """A label before WX_DATACUBE_START can be requested; commands only begin there by default."""
     made = start(start=day(10))
     report = made.fetch_missing(MESSAGES, [day(5)])
@@ -172,7 +172,7 @@ def test_an_empty_answer_after_noon_is_empty(start: Start) -> None:
 
 
 @pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
-def test_silent_days_are_not_asked_for_hours_and_distribution(start: Start, endpoint: Endpoint) -> None:
+def test_hours_and_distribution_of_empty_days_are_not_requested(start: Start, endpoint: Endpoint) -> None:
     """Hours and distribution of empty days are implied, and not even a client is created for them."""
     made = start(silent_share=1)
     made.fetch_missing(MESSAGES)
@@ -193,7 +193,7 @@ def test_a_third_of_the_days_costs_a_third_of_the_hours(start: Start) -> None:
     assert report.unresolved == ()
 
 
-def test_a_day_that_turns_out_to_have_messages_is_asked_for_its_hours(start: Start) -> None:
+def test_hours_are_fetched_once_an_empty_day_turns_out_to_have_messages(start: Start) -> None:
     """If a look-back finds messages of an empty day, its hours are no longer implied and are fetched."""
     made = start(silent_share=1, clock=AFTERNOON - DAY)
     made.bring_everything_in()
@@ -206,7 +206,7 @@ def test_a_day_that_turns_out_to_have_messages_is_asked_for_its_hours(start: Sta
     assert (report.calls, state_of(report)[20], state_of(report)[19]) == (1, State.LANDED, State.IMPLIED)
 
 
-def test_hours_that_are_empty_against_their_day_stay_missing(start: Start) -> None:
+def test_empty_hours_of_a_day_with_messages_stay_missing(start: Start) -> None:
     """Hours that are empty although their day has messages stay missing; a later run requests them again."""
     made = start()
     made.fetch_missing(MESSAGES)
@@ -221,7 +221,7 @@ def test_hours_that_are_empty_against_their_day_stay_missing(start: Start) -> No
     assert made.fetch_missing(HOURS, [day(20)]).unresolved == ()
 
 
-def test_rows_set_apart_leave_their_label_missing(start: Start) -> None:
+def test_a_rejected_row_leaves_its_label_missing(start: Start) -> None:
     """A rejected row leaves its label missing; the error refers to `datacube.rejected_rows`."""
     made = start()
     body = '{"list":[{"ref_date":"2026-11-20","user_source":0,"msg_type":1,"msg_user":"many","msg_count":3}]}'
@@ -233,7 +233,7 @@ def test_rows_set_apart_leave_their_label_missing(start: Start) -> None:
     assert made.fetch_missing(MESSAGES, [day(20)]).unresolved == ()
 
 
-def test_dirty_rows_before_history_are_set_apart(start: Start) -> None:
+def test_dirty_rows_from_before_history_are_rejected(start: Start) -> None:
     """The first week of history lands although WeChat adds rows of earlier days, which are rejected."""
     first = dt.date(2014, 12, 1)
     made = start(start=first, dirty_rows=True)
@@ -244,7 +244,7 @@ def test_dirty_rows_before_history_are_set_apart(start: Start) -> None:
     assert made.rows("SELECT min(ref_date) FROM datacube.getupstreammsg") == [(first,)]
 
 
-def test_stray_rows_are_set_apart(start: Start) -> None:
+def test_stray_rows_are_rejected(start: Start) -> None:
     """Rows of older weeks in a one-day window, as in August 2022, are rejected and overwrite nothing."""
     made = start(start=dt.date(2025, 1, 1), stray_rows=True)
     report = made.fetch_missing(WEEKS, [day(16)])
@@ -257,7 +257,7 @@ def test_stray_rows_are_set_apart(start: Start) -> None:
 # --- settings ---------------------------------------------------------------------------------------------------
 
 
-def test_credentials_are_needed_only_to_ask(start: Start, folder: Path) -> None:
+def test_credentials_are_needed_only_for_calls(start: Start, folder: Path) -> None:
     """Without credentials stored labels are reported; requesting another raises an error that names the variables."""
     made = start()
     made.fetch_missing(MESSAGES, [day(20)])
@@ -268,7 +268,7 @@ def test_credentials_are_needed_only_to_ask(start: Start, folder: Path) -> None:
         without.fetch_missing(MESSAGES, [day(21)], run_id="run")
 
 
-def test_settings_make_an_ingest(start: Start, folder: Path) -> None:
+def test_an_ingest_is_created_from_settings(start: Start, folder: Path) -> None:
     """`Ingest.of` takes URL, credentials, database, concurrency and daily calls from the settings."""
     made = start(start=dt.date(2016, 1, 1))
     account = Account("other", made.emulated.appid, Secret(made.emulated.secret))

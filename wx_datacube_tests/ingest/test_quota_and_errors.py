@@ -42,7 +42,7 @@ def test_a_used_up_quota_stops_every_run_until_midnight(start: Start) -> None:
     assert made.fetch_missing(HOURS, [day(1)]).unresolved == ()
 
 
-def test_other_endpoints_go_on(start: Start) -> None:
+def test_a_used_up_quota_stops_only_its_own_endpoint(start: Start) -> None:
     """A used-up quota stops only its own endpoint."""
     made = start(endpoint_quota={"getupstreammsghour": 1})
     made.fetch_missing(HOURS, made.labels(HOURS)[-5:])
@@ -50,8 +50,8 @@ def test_other_endpoints_go_on(start: Start) -> None:
     assert made.fetch_missing(MESSAGES).unresolved == ()
 
 
-def test_a_run_by_hand_asks_whether_quota_is_left(start: Start) -> None:
-    """A manual run queries the quota once: without quota it makes no call, with quota it goes on."""
+def test_a_manual_run_queries_the_remaining_quota(start: Start) -> None:
+    """A manual run queries the quota once: without quota it makes no call, with quota it continues."""
     made = start(quota=2, concurrency=1)
     made.fetch_missing(HOURS, made.labels(HOURS)[-3:])
     made.emulated.control.clear_calls()
@@ -77,7 +77,7 @@ def test_a_refusal_just_after_midnight_stops_its_own_run_only(start: Start, minu
     assert len(report.unresolved) == 1 - calls
 
 
-def test_a_large_fetch_asks_first_what_is_left(start: Start) -> None:
+def test_a_large_fetch_queries_the_quota_first(start: Start) -> None:
     """A fetch of more than ten calls queries the quota first, and makes no call beyond it."""
     made = start()
     made.emulated.control.use_quota("getupstreammsghour", 997)
@@ -88,8 +88,8 @@ def test_a_large_fetch_asks_first_what_is_left(start: Start) -> None:
     assert [call.errcode for call in made.emulated.control.calls(HOURS.name)] == [None] * 3
 
 
-def test_a_refused_question_for_the_quota_keeps_nobody_from_asking(start: Start) -> None:
-    """If the quota can't be queried, a large fetch goes on and notifies."""
+def test_a_large_fetch_continues_if_the_quota_cannot_be_queried(start: Start) -> None:
+    """If the quota can't be queried, a large fetch continues and notifies."""
     made = start()
     made.emulated.control.script("quota", "48001", last=99)
     told: list[str] = []
@@ -141,7 +141,7 @@ def test_three_windows_that_failed_in_a_row_end_the_run(start: Start) -> None:
     assert made.fetch_missing(HOURS).unresolved == ()
 
 
-def test_failures_with_successes_between_them_end_nothing(start: Start) -> None:
+def test_failures_with_successes_between_them_do_not_end_the_run(start: Start) -> None:
     """Two failures, a success and two failures don't end the run."""
     made = start(concurrency=1)
     for first in (1, 10):
@@ -168,7 +168,7 @@ def test_a_dead_host_ends_the_run(start: Start) -> None:
     ("errcode", "kind"),
     [(48001, NeedsPerson), (61007, NeedsPerson), (61500, RequestRefused), (99999, UnexpectedAnswer)],
 )
-def test_what_cannot_help_is_not_tried_again(start: Start, errcode: int, kind: type) -> None:
+def test_errors_that_a_retry_cannot_help_cost_one_attempt(start: Start, errcode: int, kind: type) -> None:
     """Errors that a retry can't help cost one attempt; if a person must act, no other label is tried."""
     made = start(concurrency=1)
     made.emulated.control.fault("getupstreammsghour", str(errcode))
@@ -179,7 +179,7 @@ def test_what_cannot_help_is_not_tried_again(start: Start, errcode: int, kind: t
     assert {each.error.errcode for each in report.labels if isinstance(each.error, kind)} == {errcode}
 
 
-def test_answers_that_are_none_are_not_asked_for_without_end(start: Start) -> None:
+def test_ten_unexpected_answers_in_a_row_end_the_run(start: Start) -> None:
     """Ten unexpected answers in a row end the run."""
     made = start(concurrency=1)
     made.emulated.control.fault("getupstreammsghour", "200:[]")
@@ -190,7 +190,7 @@ def test_answers_that_are_none_are_not_asked_for_without_end(start: Start) -> No
 
 
 @pytest.mark.parametrize("answer", ["html", "200:", "200:{", "200:[]", "200:{}", '200:{"list":0}', "502", "404", "-1"])
-def test_broken_answers_are_kept_as_they_came(start: Start, answer: str) -> None:
+def test_broken_answers_are_kept_as_received(start: Start, answer: str) -> None:
     """Each attempt is in the ledger with its body, no table has a row, and the label is missing."""
     made = start()
     made.emulated.control.fault("getupstreammsg", answer)
@@ -222,7 +222,7 @@ def test_every_attempt_is_in_the_ledger(start: Start) -> None:
     assert made.rows("SELECT min(requested_at) FROM datacube.api_calls") == [(AFTERNOON,)]
 
 
-def test_a_window_that_fails_keeps_nothing_else_back(start: Start) -> None:
+def test_a_failed_window_does_not_stop_the_others(start: Start) -> None:
     """The other windows of a run land when one fails."""
     made = start(concurrency=1)
     made.emulated.control.script("getupstreammsghour", "-1", call=2, last=5)
@@ -232,7 +232,7 @@ def test_a_window_that_fails_keeps_nothing_else_back(start: Start) -> None:
     assert str(report.errors[0]).startswith("getupstreammsghour: WeChat is busy.")
 
 
-def test_reasons_are_told_once_each_the_most_frequent_first(start: Start) -> None:
+def test_a_report_lists_each_error_once_the_most_frequent_first(start: Start) -> None:
     """A report lists each distinct error once, the most frequent first, so that it stays short."""
     made = start(concurrency=1)
     made.emulated.control.script("getupstreammsghour", "99999", call=1)

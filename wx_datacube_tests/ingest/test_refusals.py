@@ -26,7 +26,7 @@ from wx_datacube_tests.ingesting import AFTERNOON, MORNING, YESTERDAY, Shop, Sta
 # --- 61503: not ready -------------------------------------------------------------------------------------------
 
 
-def test_a_refusal_because_of_yesterday_keeps_no_older_label_back(start: Start) -> None:
+def test_older_labels_are_requested_without_a_refused_yesterday(start: Start) -> None:
     """After 61503 for a window with yesterday in it, the older labels are requested without it."""
     made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=True)
     report = made.fetch_missing(MESSAGES, [day(20), day(21), day(22), YESTERDAY])
@@ -37,7 +37,7 @@ def test_a_refusal_because_of_yesterday_keeps_no_older_label_back(start: Start) 
     assert report.calls == 2
 
 
-def test_a_day_that_is_late_keeps_no_settled_one_back(start: Start) -> None:
+def test_a_late_day_does_not_hold_back_settled_days(start: Start) -> None:
     """If yesterday is still not ready at 15:00, all earlier days land, for each endpoint with windows of days."""
     made = start(publish_at="18:00", refuse_unpublished=True)
     for endpoint in (MESSAGES, SENDERS):
@@ -45,7 +45,7 @@ def test_a_day_that_is_late_keeps_no_settled_one_back(start: Start) -> None:
         assert [each.label for each in report.unresolved] == [YESTERDAY]
 
 
-def test_a_refused_look_back_is_not_asked_again(start: Start) -> None:
+def test_a_refused_look_back_is_not_repeated(start: Start) -> None:
     """After 61503 for a window whose older labels are stored, no second call is made."""
     made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=True)
     made.fetch_missing(MESSAGES, [day(21), day(22)])
@@ -60,7 +60,7 @@ def test_a_refused_look_back_is_not_asked_again(start: Start) -> None:
 MONDAYS = [dt.date(2026, 8, 31) + number * 7 * DAY for number in range(12)]
 
 
-def test_the_first_window_of_several_weeks_goes_alone(start: Start) -> None:
+def test_the_first_window_of_several_weeks_is_requested_alone(start: Start) -> None:
     """No other window is requested until one of several weeks has been accepted; then all are."""
     made = start(start=MONDAYS[0], latency=30, concurrency=8)
     most: list[int] = []
@@ -74,8 +74,8 @@ def test_the_first_window_of_several_weeks_goes_alone(start: Start) -> None:
 
 
 @pytest.mark.parametrize("endpoint", [WEEKS, MONTHS], ids=["weeks", "months"])
-def test_one_label_a_call_where_wechat_refuses_more(start: Start, endpoint: Endpoint) -> None:
-    """After one refusal each label is requested alone; the next run learns it from the ledger, without a refusal."""
+def test_labels_are_requested_alone_after_a_refusal_of_several(start: Start, endpoint: Endpoint) -> None:
+    """After one refusal each label is requested alone; the next run reads the refusal from the ledger."""
     made = start(start=dt.date(2025, 12, 1), one_label=True, concurrency=8)
     wanted = made.labels(endpoint)
     said: list[str] = []
@@ -93,7 +93,7 @@ def test_one_label_a_call_where_wechat_refuses_more(start: Start, endpoint: Endp
     assert all(begin == end for begin, end in made.windows(endpoint)[1:])
 
 
-def test_the_lesson_lasts_into_the_next_month(start: Start) -> None:
+def test_a_refusal_of_several_labels_is_remembered_in_the_next_month(start: Start) -> None:
     """A refusal of several labels is remembered: next month's weeks are requested one by one without another."""
     made = start(start=MONDAYS[0], one_label=True)
     made.fetch_missing(WEEKS)
@@ -103,8 +103,8 @@ def test_the_lesson_lasts_into_the_next_month(start: Start) -> None:
     assert (report.calls, report.unresolved) == (4, ())
 
 
-def test_a_refusal_teaches_nothing_unless_its_labels_then_come_alone(start: Start) -> None:
-    """A refused window counts only if its labels are then accepted alone; else the next run tries again.
+def test_a_refusal_counts_only_if_its_labels_are_then_accepted_alone(start: Start) -> None:
+    """A refused window counts only if its labels are then accepted alone; otherwise the next run tries again.
 
     At midnight WeChat's clock may differ from ours, so that it refuses a window and then the single newest week too.
     """
@@ -124,7 +124,7 @@ def test_a_refusal_teaches_nothing_unless_its_labels_then_come_alone(start: Star
     ]
 
 
-def test_a_lesson_that_was_wrong_is_unlearned(start: Start) -> None:
+def test_an_accepted_window_overrides_an_older_refusal(start: Start) -> None:
     """An accepted window of several weeks overrides an older refusal."""
     made = start(start=MONDAYS[0])
     made.emulated.control.script("getupstreammsgweek", "61501")
@@ -137,7 +137,7 @@ def test_a_lesson_that_was_wrong_is_unlearned(start: Start) -> None:
     assert made.windows(WEEKS) == [("2026-08-31", "2026-09-28")]
 
 
-def test_a_probe_that_fails_otherwise_is_followed_by_another(start: Start) -> None:
+def test_a_probe_that_fails_with_another_error_is_followed_by_another_probe(start: Start) -> None:
     """A probe that fails as "system busy" says nothing about windows, so the next window is a probe too."""
     made = start(start=dt.date(2026, 1, 1), one_label=True, concurrency=8)
     made.emulated.control.script("getupstreammsgweek", "-1", last=4)
@@ -162,7 +162,7 @@ def only_the_first(made: Shop, endpoint: Endpoint, *firsts: dt.date) -> None:
         made.emulated.control.script(endpoint.name, f"200:{body}", call=call)
 
 
-def test_labels_that_an_answer_left_out_are_asked_alone(start: Start) -> None:
+def test_labels_left_out_of_an_answer_are_requested_alone(start: Start) -> None:
     """Labels left out of an answer, whose days have messages, are requested alone by the next run."""
     made = start(start=MONDAYS[0], concurrency=1)
     made.fetch_missing(MESSAGES)
@@ -196,7 +196,7 @@ def test_no_window_reaches_over_a_label_that_was_left_out(start: Start) -> None:
     ]
 
 
-def test_the_habit_of_several_labels_a_call_is_unlearned(start: Start) -> None:
+def test_all_labels_are_requested_alone_once_a_left_out_label_lands_alone(start: Start) -> None:
     """Once a label that a window left out lands alone, all labels are requested alone."""
     made = start(start=MONDAYS[0], concurrency=1)
     made.fetch_missing(MESSAGES)
@@ -211,7 +211,7 @@ def test_the_habit_of_several_labels_a_call_is_unlearned(start: Start) -> None:
     assert all(begin == end for begin, end in made.windows(WEEKS))
 
 
-def test_distributions_of_days_that_were_left_out_are_asked_alone(start: Start) -> None:
+def test_left_out_days_of_a_distribution_are_requested_alone(start: Start) -> None:
     """Days left out of a distribution's window of fifteen are requested alone."""
     made = start(start=day(9), concurrency=1)
     made.fetch_missing(MESSAGES)
@@ -243,7 +243,7 @@ def test_an_endpoint_that_is_not_granted_costs_one_call(start: Start, endpoint: 
     assert made.fetch_missing(endpoint, refresh=True).calls == 1
 
 
-def test_a_busy_wechat_says_nothing_of_permissions(start: Start) -> None:
+def test_a_busy_error_leaves_the_permission_unknown(start: Start) -> None:
     """After a "system busy" the next window is requested alone too, as the permission is still unknown."""
     made = start(start=dt.date(2026, 6, 1), denied=["*"], concurrency=8)
     made.emulated.control.script(HOURS.name, "-1", last=4)
@@ -258,7 +258,7 @@ def test_a_busy_wechat_says_nothing_of_permissions(start: Start) -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"), [("-1", TryAgain), ("45009", QuotaExhausted), ("502", TryAgain), ("html", UnexpectedAnswer)]
 )
-def test_what_hangs_on_days_that_failed_in_this_run_is_not_asked(
+def test_hours_and_distributions_of_days_that_failed_are_not_requested(
     start: Start, endpoint: Endpoint, answer: str, kind: type[WeChatError]
 ) -> None:
     """Hours and distributions of days that failed in the same run aren't requested, as the days may be empty.
@@ -281,7 +281,7 @@ def test_what_hangs_on_days_that_failed_in_this_run_is_not_asked(
 
 
 @pytest.mark.parametrize("refuse", [True, False], ids=["61503", "empty"])
-def test_what_hangs_on_a_day_that_is_late_is_not_asked(start: Start, refuse: bool) -> None:
+def test_the_distribution_of_a_late_day_is_not_requested(start: Start, refuse: bool) -> None:
     """The distribution of a day that isn't ready is left out, so the other days take one call, not two."""
     made = start(clock=MORNING, publish_at="10:00", refuse_unpublished=refuse)
     made.fetch_missing(MESSAGES, [day(22), YESTERDAY])
@@ -291,7 +291,7 @@ def test_what_hangs_on_a_day_that_is_late_is_not_asked(start: Start, refuse: boo
     assert [type(error) for error in report.errors] == [NotReady]
 
 
-def test_hours_of_a_day_whose_rows_were_set_apart_are_asked(start: Start) -> None:
+def test_hours_of_a_day_with_rejected_rows_are_requested(start: Start) -> None:
     """Hours of a day with rejected rows are requested, since the day has messages."""
     made = start()
     body = '{"list":[{"ref_date":"2026-11-20","user_source":0,"msg_type":1,"msg_user":"many","msg_count":3}]}'

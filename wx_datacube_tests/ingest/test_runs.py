@@ -32,7 +32,7 @@ from wx_datacube_tests.processes import interruptible, running
 # --- refresh ----------------------------------------------------------------------------------------------------
 
 
-def test_a_refresh_asks_again_and_replaces(start: Start) -> None:
+def test_a_refresh_overwrites_changed_figures_and_removes_vanished_rows(start: Start) -> None:
     """A refresh overwrites changed figures, removes vanished rows, and records both."""
     made = start(messages_per_day=200)
     made.fetch_missing(MESSAGES, [day(20), day(21)])
@@ -49,7 +49,7 @@ def test_a_refresh_asks_again_and_replaces(start: Start) -> None:
     assert made.rows("SELECT refresh, asked FROM datacube.api_calls ORDER BY call_id")[-1] == (True, [day(20), day(21)])
 
 
-def test_a_refresh_of_silence_asks_again(start: Start) -> None:
+def test_a_refresh_requests_empty_labels_again(start: Start) -> None:
     """A refresh requests empty labels again."""
     made = start(silent_share=1)
     made.fetch_missing(MESSAGES, [day(20)])
@@ -57,7 +57,7 @@ def test_a_refresh_of_silence_asks_again(start: Start) -> None:
     assert made.fetch_missing(MESSAGES, [day(20)], refresh=True).calls == 1
 
 
-def test_a_refresh_that_fails_says_so_and_keeps_what_is_there(start: Start) -> None:
+def test_a_failed_refresh_is_reported_and_keeps_the_figures(start: Start) -> None:
     """After a failed refresh the label stays landed, and the report has the error."""
     made = start()
     made.fetch_missing(MESSAGES, [day(20)])
@@ -69,7 +69,7 @@ def test_a_refresh_that_fails_says_so_and_keeps_what_is_there(start: Start) -> N
     assert report.unresolved == report.labels
 
 
-def test_a_refresh_that_was_cut_off_goes_on_with_what_is_left(start: Start) -> None:
+def test_a_repeated_refresh_continues_an_interrupted_one(start: Start) -> None:
     """A repeated refresh continues an interrupted one of the same range, within a month.
 
     Labels already requested by it, also of endpoints that are done, are not requested again.
@@ -108,8 +108,8 @@ def test_a_refresh_that_was_cut_off_goes_on_with_what_is_left(start: Start) -> N
     assert len(told) == 2
 
 
-def test_two_refreshes_at_once_ask_once(start: Start) -> None:
-    """Of two equal refreshes at once, the second finds every label already requested."""
+def test_two_refreshes_begun_together_request_each_label_once(start: Start) -> None:
+    """Of two equal refreshes begun at the same time, the second finds every label already requested."""
     made = start(silent_share=0)
     wanted = made.labels(HOURS)[-3:]
     both = [made.ingest.begin_refresh({HOURS: wanted}, None, None)[HOURS] for _ in range(2)]
@@ -117,7 +117,7 @@ def test_two_refreshes_at_once_ask_once(start: Start) -> None:
     assert [made.fetch_missing(HOURS, wanted, refresh=again).calls for again in both] == [3, 0]
 
 
-def test_what_silence_implies_is_no_part_of_a_refresh(start: Start) -> None:
+def test_a_refresh_leaves_out_implied_labels(start: Start) -> None:
     """A refresh leaves out implied labels, as they would never be done."""
     made = start(silent_share=1)
     made.fetch_missing(MESSAGES, [day(20)])
@@ -145,7 +145,7 @@ def interrupted_after(made: Shop, calls: int, seconds: float = 0) -> Iterator[No
     thread.join()
 
 
-def test_an_interrupted_run_keeps_what_came(start: Start) -> None:
+def test_an_interrupted_run_keeps_its_answers(start: Start) -> None:
     """After Ctrl-C the calls in flight end, and all answers are stored and published."""
     made = start(latency=100, concurrency=2)
     with interrupted_after(made, 6):
@@ -170,7 +170,7 @@ def test_an_interruption_when_the_last_calls_are_under_way_ends_too(start: Start
     assert set(made.rows("SELECT begin_date FROM datacube.api_calls")) == {(day(number),) for number in (19, 20, 21)}
 
 
-def test_an_error_while_reporting_progress_keeps_what_came(start: Start) -> None:
+def test_an_error_in_the_progress_callback_loses_no_call(start: Start) -> None:
     """If the progress callback raises, the calls are committed once all the same."""
     made = start(concurrency=1)
 
@@ -183,8 +183,8 @@ def test_an_error_while_reporting_progress_keeps_what_came(start: Start) -> None
     assert made.rows("SELECT count(*), count(DISTINCT begin_date) FROM datacube.api_calls") == [(made.calls(),) * 2]
 
 
-def test_progress_tells_of_every_window_once(start: Start) -> None:
-    """Progress reports each window once, in the order of commits, and the total of calls."""
+def test_progress_reports_every_window_once(start: Start) -> None:
+    """Progress reports each window once, and the total of calls."""
     made = start()
     told: list[Progress] = []
     report = made.fetch_missing(HOURS, progress=told.append)
@@ -196,7 +196,7 @@ def test_progress_tells_of_every_window_once(start: Start) -> None:
     assert {progress.endpoint for progress in told} == {HOURS}
 
 
-def test_a_fault_of_ours_leaves_no_window_without_a_reason(start: Start) -> None:
+def test_an_unforeseen_error_is_the_error_of_every_label(start: Start) -> None:
     """An unforeseen error ends the run, and each label has an error that names it."""
     made = start(concurrency=1)
 
@@ -286,7 +286,7 @@ def test_two_runs_at_once_make_no_call_twice(start: Start) -> None:
     assert made.rows("SELECT count(*) FROM datacube.revisions") == [(0,)]
 
 
-def test_whoever_waited_in_vain_asks_for_nothing(start: Start) -> None:
+def test_a_thread_that_waited_makes_no_call_for_stored_days(start: Start) -> None:
     """Of two threads that want the same days, one fetches them and the other finds them stored, without a call."""
     made = start(latency=20)
     reports: list[Report] = []
@@ -300,7 +300,7 @@ def test_whoever_waited_in_vain_asks_for_nothing(start: Start) -> None:
     assert all(report.unresolved == () for report in reports)
 
 
-def test_a_user_source_other_than_zero_is_told(start: Start) -> None:
+def test_an_unknown_user_source_is_reported(start: Start) -> None:
     """A row with an unknown `user_source` is stored, and the run notifies."""
     made, said = start(), list[str]()
     body = '{"list":[{"ref_date":"2026-11-20","user_source":17,"msg_type":1,"msg_user":2,"msg_count":3}]}'
@@ -335,7 +335,7 @@ with Warehouse(Path(sys.argv[1])).fetching("shop", "getupstreammsghour", print):
 """
 
 
-def test_what_another_run_stored_meanwhile_is_not_asked(start: Start) -> None:
+def test_labels_that_another_run_stored_meanwhile_are_not_requested(start: Start) -> None:
     """A run that waits for another process notifies, then plans again, and makes no call for stored labels."""
     made = start()
     with running(BE_FETCHING, made.warehouse.database) as other:
@@ -351,7 +351,7 @@ def test_what_another_run_stored_meanwhile_is_not_asked(start: Start) -> None:
     assert (report.calls, only(report).coverage.state) == (0, State.LANDED)
 
 
-def test_a_fetcher_that_was_killed_holds_nobody_up(start: Start) -> None:
+def test_a_killed_fetcher_blocks_no_other_run(start: Start) -> None:
     """A killed process releases its lock, so the next run doesn't wait."""
     made = start()
     with running(BE_FETCHING, made.warehouse.database) as other:

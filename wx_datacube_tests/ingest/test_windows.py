@@ -95,9 +95,7 @@ def test_no_window_is_longer_than_its_endpoint_allows(
 
 
 @given(st.data(), PERIODS, SPANS)
-def test_their_number_is_the_least_that_an_exhaustive_search_finds(
-    data: st.DataObject, period: Period, span: int
-) -> None:
+def test_an_exhaustive_search_finds_no_smaller_set_of_windows(data: st.DataObject, period: Period, span: int) -> None:
     """No other set of windows over a few labels is smaller."""
     wanted = data.draw(labels(period, 9))
 
@@ -128,7 +126,7 @@ def test_the_newest_labels_come_first(data: st.DataObject, period: Period, span:
 
 
 @given(st.data(), PERIODS, SPANS)
-def test_one_label_a_call_where_wechat_insists(data: st.DataObject, period: Period, span: int) -> None:
+def test_one_label_plans_each_label_alone(data: st.DataObject, period: Period, span: int) -> None:
     """With `one_label` each window is one label, which every edition of WeChat's page allows."""
     wanted, stored = data.draw(labels(period, 20)), data.draw(labels(period, 20))
     windows = plan_windows(an_endpoint(period, span), wanted, stored, one_label=True)
@@ -162,7 +160,7 @@ def test_the_whole_history_takes_5806_calls_for_14664_labels() -> None:
 
 
 @pytest.mark.parametrize(("name", "labels_seen"), [("getupstreammsg", 7), ("getupstreammsgdist", 15)])
-def test_yesterday_brings_a_look_back(name: str, labels_seen: int) -> None:
+def test_the_window_of_yesterday_includes_a_look_back(name: str, labels_seen: int) -> None:
     """If all earlier days are stored, yesterday's call covers 7 days of messages and 15 of the distribution."""
     known = due_labels(Period.DAY, HISTORY_START, dt.date(2026, 11, 23))
     (window,) = plan_windows(BY_NAME[name], [dt.date(2026, 11, 23)], known)
@@ -171,7 +169,7 @@ def test_yesterday_brings_a_look_back(name: str, labels_seen: int) -> None:
     assert window.asked == (window.end,)
 
 
-def test_a_week_brings_five_mondays() -> None:
+def test_the_window_of_the_newest_week_covers_five_mondays() -> None:
     """Thirty days hold five Mondays, so the newest week's call covers four older weeks too."""
     known = due_labels(Period.WEEK, HISTORY_START, dt.date(2026, 11, 16))
     (window,) = plan_windows(BY_NAME["getupstreammsgweek"], [dt.date(2026, 11, 16)], known)
@@ -179,7 +177,7 @@ def test_a_week_brings_five_mondays() -> None:
     assert (window.begin.isoformat(), window.end.isoformat()) == ("2026-10-19", "2026-11-16")
 
 
-def test_months_come_two_at_a_time_only_over_february() -> None:
+def test_a_window_holds_two_months_only_over_february() -> None:
     """Two months fit into 30 days only if the first has at most 29 days."""
     leap, common = ([dt.date(year, 2, 1), dt.date(year, 3, 1)] for year in (2024, 2026))
     ordinary = [dt.date(2026, 4, 1), dt.date(2026, 5, 1)]
@@ -202,7 +200,7 @@ def test_nothing_before_the_first_stored_label_is_touched() -> None:
     assert window.begin == HISTORY_START
 
 
-def test_a_label_asked_for_twice_is_asked_once() -> None:
+def test_a_duplicate_label_is_requested_once() -> None:
     """Duplicate labels are requested once."""
     assert plan_windows(MESSAGES, [*days(3, 2), *days(2, 3)]) == [Window(*days(2, 3), tuple(days(2, 3)))]
 

@@ -37,7 +37,7 @@ def ask(emulated: Emulated, *calls: tuple[str, ...], secret: str | None = None) 
 
 
 def test_all_seven_endpoints_give_the_rows_of_the_world(emulated: Emulated) -> None:
-    """Over as many days as each allows, in one process and with one token of `/cgi-bin/token`."""
+    """Each endpoint returns its rows over its longest window, all with one token of `/cgi-bin/token`."""
     windows = [whole_span(endpoint) for endpoint in ENDPOINTS]
     calls = [(METHODS[endpoint.name], *map(str, window)) for endpoint, window in zip(ENDPOINTS, windows, strict=True)]
     expected = [published_rows(emulated, *each) for each in zip(ENDPOINTS, windows, strict=True)]
@@ -48,7 +48,7 @@ def test_all_seven_endpoints_give_the_rows_of_the_world(emulated: Emulated) -> N
 
 
 def test_a_refusal_is_an_error_with_its_errcode(emulated: Emulated) -> None:
-    """A window that is too long, today, an account without permission, a used-up quota, wrong credentials."""
+    """Refused dates, a missing permission, a used-up quota and wrong credentials are errors with their errcodes."""
     emulated.control.set(denied=["getupstreammsgdist"], endpoint_quota={"getupstreammsghour": 0})
     found = ask(
         emulated,
@@ -63,7 +63,7 @@ def test_a_refusal_is_an_error_with_its_errcode(emulated: Emulated) -> None:
 
 
 def test_a_replaced_token_is_renewed_by_the_client(emulated: Emulated) -> None:
-    """40001, which the client knows as the sign of a token that somebody else has replaced, and then the rows."""
+    """On 40001, after another program replaced the token, the client fetches a new one and then gets the rows."""
     emulated.control.script("getupstreammsgweek", "revoke")
     (found,) = ask(emulated, ("getUpstreamMsgWeek", "2026-11-16", "2026-11-16"))
     assert found == {"list": emulated.world.rows("getupstreammsgweek", dt.date(2026, 11, 16))}
@@ -71,8 +71,8 @@ def test_a_replaced_token_is_renewed_by_the_client(emulated: Emulated) -> None:
 
 
 @pytest.mark.parametrize("wrong", ['200:{"errcode":0,"errmsg":"ok"}', "200:{", "502", '200:{"list":[]}'])
-def test_a_wrong_answer_is_told_from_a_right_one(emulated: Emulated, wrong: str) -> None:
-    """These tests could fail: what the emulator answers is what the client gives back, or stumbles over."""
+def test_a_wrong_answer_is_not_taken_for_the_rows(emulated: Emulated, wrong: str) -> None:
+    """A wrong answer reaches the caller as it is or as an error, so the tests above can fail."""
     emulated.control.fault("getupstreammsg", wrong)
     (found,) = ask(emulated, ("getUpstreamMsg", "2026-11-23", "2026-11-23"))
     assert found != {"list": emulated.world.rows("getupstreammsg", dt.date(2026, 11, 23))}

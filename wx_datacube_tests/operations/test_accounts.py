@@ -46,12 +46,14 @@ def settings(folder: Path, accounts: tuple[Account, ...]) -> Settings:
     ],
     ids=["the only one", "one of several", "one that is not configured"],
 )
-def test_after_a_renaming_variables_follow(tmp_path: Path, accounts: tuple[Account, ...], old: str, said: str) -> None:
+def test_a_renaming_lists_the_variables_to_rename(
+    tmp_path: Path, accounts: tuple[Account, ...], old: str, said: str
+) -> None:
     """After a renaming the message names each variable that is set, with its new name."""
     assert after_renaming(settings(tmp_path, accounts), old, "paper") == said
 
 
-def test_where_the_settings_have_the_new_name_nothing_follows(tmp_path: Path) -> None:
+def test_a_renaming_lists_no_variable_if_env_has_the_new_name(tmp_path: Path) -> None:
     """If `.env` has the new name already, the message doesn't ask to change it."""
     assert after_renaming(settings(tmp_path, SEVERAL), "club", "news") == "The settings already name news."
 
@@ -64,7 +66,7 @@ def test_where_the_settings_have_the_new_name_nothing_follows(tmp_path: Path) ->
     ],
     ids=["the only one", "one of several"],
 )
-def test_a_removed_account_would_be_brought_in_anew(
+def test_a_removal_lists_the_lines_of_env_to_delete(
     tmp_path: Path, accounts: tuple[Account, ...], name: str, lines: str
 ) -> None:
     """After a removal the message lists the lines of `.env` to delete, or the next run fetches the account again."""
@@ -72,7 +74,7 @@ def test_a_removed_account_would_be_brought_in_anew(
     assert said == f"Remove from .env, or the next run fetches everything again: {lines}"
 
 
-def test_of_an_account_that_is_not_configured_no_line_goes(tmp_path: Path) -> None:
+def test_a_removal_of_an_unconfigured_account_lists_no_line(tmp_path: Path) -> None:
     """For an account that isn't configured no line of `.env` has to be deleted."""
     said = after_removal(settings(tmp_path, SEVERAL), "club")
     assert said == "club is not configured: .env needs no change."

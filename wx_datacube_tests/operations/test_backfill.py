@@ -79,7 +79,7 @@ def asked(emulated: Emulated) -> int:
     return len(emulated.control.statistics_calls())
 
 
-def test_everything_due_is_there_and_materialized(it: DagsterEnv, emulated: Emulated) -> None:
+def test_everything_due_is_stored_and_materialized(it: DagsterEnv, emulated: Emulated) -> None:
     """Every due label is landed, empty or implied, and materialized; the plan was enough."""
     done = backfill(it, endpoints=ENDPOINTS)
     states = done.run()
@@ -93,7 +93,7 @@ def test_everything_due_is_there_and_materialized(it: DagsterEnv, emulated: Emul
     assert done.failures == []
 
 
-def test_the_same_again_does_nothing(it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_repeated_backfill_does_nothing(it: DagsterEnv, emulated: Emulated) -> None:
     """The same backfill again makes no call and no run."""
     backfill(it).run()
     calls, runs = asked(emulated), it.instance.get_runs_count()
@@ -105,7 +105,7 @@ def test_the_same_again_does_nothing(it: DagsterEnv, emulated: Emulated) -> None
     assert (asked(emulated), it.instance.get_runs_count()) == (calls, runs)
 
 
-def test_it_is_said_that_the_file_is_not_the_one_of_dagsters_history(
+def test_a_file_that_lacks_partitions_of_dagsters_history_draws_a_warning(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`backfill` and `doctor` warn if Dagster knows more partitions than the file holds, as with an unmounted disk."""
@@ -145,7 +145,7 @@ def test_keys_with_a_prefix_are_materialized_under_it(
 
 
 @pytest.mark.parametrize("start", [dt.date(2024, 2, 20), dt.date(2024, 3, 5)], ids=["earlier", "later"])
-def test_another_start_is_seen_by_readers_though_nothing_is_to_do(
+def test_a_changed_start_reaches_readers_without_pending_labels(
     it: DagsterEnv, emulated: Emulated, start: dt.date
 ) -> None:
     """A changed WX_DATACUBE_START reaches `coverage` and `status` even if nothing is pending."""
@@ -160,7 +160,7 @@ def test_another_start_is_seen_by_readers_though_nothing_is_to_do(
     assert asked(emulated) == calls
 
 
-def test_the_newest_comes_first_and_hours_last(it: DagsterEnv, emulated: Emulated) -> None:
+def test_the_newest_labels_are_requested_first_and_hours_last(it: DagsterEnv, emulated: Emulated) -> None:
     """Each endpoint makes its newest call before any older one; then the cheap endpoints go before the hours."""
     emulated.control.set(silent_share=0)
     it.configure(API_URL=emulated.api_url, APPID=emulated.appid, SECRET=emulated.secret, START=START, CONCURRENCY=1)
@@ -176,7 +176,7 @@ def test_the_newest_comes_first_and_hours_last(it: DagsterEnv, emulated: Emulate
 
 
 def test_fetching_does_not_wait_for_dagster(it: DagsterEnv, emulated: Emulated) -> None:
-    """Fetching goes on while Dagster is slow; then one run per endpoint materializes everything fetched so far."""
+    """Fetching continues while Dagster is slow; then one run per endpoint materializes everything fetched so far."""
     done = backfill(it)
 
     @dataclass
@@ -204,7 +204,7 @@ def test_fetching_does_not_wait_for_dagster(it: DagsterEnv, emulated: Emulated) 
     assert {state for found in states.values() for state in found.values()} <= {"landed", "empty", "implied"}
 
 
-def test_silent_days_are_not_asked_for_their_hours(it: DagsterEnv, emulated: Emulated) -> None:
+def test_hours_of_silent_days_are_not_requested(it: DagsterEnv, emulated: Emulated) -> None:
     """Days are requested first, so that hours of silent days are not requested."""
     states = fetching(it).run()
     silent = [label for label, state in states[DAYS].items() if state is State.EMPTY]
@@ -215,7 +215,7 @@ def test_silent_days_are_not_asked_for_their_hours(it: DagsterEnv, emulated: Emu
 
 
 @pytest.mark.long
-def test_hours_of_days_that_could_not_be_asked_wait_for_them(
+def test_hours_wait_for_days_that_could_not_be_requested(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Hours and distributions wait until it is known whether their day is silent."""
@@ -251,7 +251,7 @@ def test_an_endpoint_that_is_not_granted_costs_one_call(it: DagsterEnv, emulated
     )
 
 
-def test_what_is_not_asked_because_of_days_says_nothing_of_the_host(it: DagsterEnv, emulated: Emulated) -> None:
+def test_skipped_dependent_calls_are_not_host_failures(it: DagsterEnv, emulated: Emulated) -> None:
     """If only calls for days fail, weeks and months still land: skipped dependent calls aren't host failures."""
     emulated.control.set(silent_share=0, faults=[f"{DAYS.name}=-1"])
     done = fetching(it, start=dt.date(2024, 3, 31), end=dt.date(2024, 4, 1), endpoints=ENDPOINTS)
@@ -281,7 +281,7 @@ def test_an_interrupted_refresh_is_materialized_as_a_whole(it: DagsterEnv, emula
     assert it.instance.get_runs_count() == runs + 1
 
 
-def test_only_what_is_wanted_is_done(it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_backfill_covers_only_the_given_endpoints_and_dates(it: DagsterEnv, emulated: Emulated) -> None:
     """A backfill covers only the given endpoints and dates; weeks and months are selected by label."""
     states = backfill(it, endpoints=[SENDERS]).run()
 
@@ -290,7 +290,7 @@ def test_only_what_is_wanted_is_done(it: DagsterEnv, emulated: Emulated) -> None
     assert it.materialized(SENDERS) == set(labels(SENDERS, START, END))
 
 
-def test_what_is_stored_and_not_materialized_costs_no_call(it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_lost_dagster_history_is_restored_without_calls(it: DagsterEnv, emulated: Emulated) -> None:
     """A lost Dagster history is restored from the file without calls."""
     backfill(it).run()
     calls = asked(emulated)
@@ -301,7 +301,7 @@ def test_what_is_stored_and_not_materialized_costs_no_call(it: DagsterEnv, emula
     assert asked(emulated) == calls
 
 
-def test_a_refresh_asks_for_everything_again(it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_refresh_requests_everything_again(it: DagsterEnv, emulated: Emulated) -> None:
     """A refresh stores and materializes what WeChat changed, and its runs have the reason `refresh`."""
     backfill(it).run()
     calls = asked(emulated)
@@ -332,7 +332,7 @@ def test_replay_rebuilds_the_same_tables(
     assert asked(emulated) == calls
 
 
-def test_replay_sets_apart_what_can_not_be_read(
+def test_replay_skips_and_names_unreadable_calls(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A replay skips and names unreadable calls, and the next backfill requests their days again."""
@@ -368,7 +368,7 @@ def ended(it: DagsterEnv, capsys: pytest.CaptureFixture[str], **scope: object) -
     return code, capsys.readouterr().err
 
 
-def test_it_says_when_the_first_message_was(
+def test_the_output_suggests_a_start_if_the_account_was_silent_at_first(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """For an account that was silent at first, the output suggests a WX_DATACUBE_START; it causes no further call."""
@@ -388,7 +388,7 @@ def test_it_says_when_the_first_message_was(
 
 
 @pytest.mark.long
-def test_a_refresh_that_the_quota_stops_ends_with_3(
+def test_a_refresh_that_the_quota_stops_exits_with_3(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A refresh that the quota stops exits with 3, although every label is stored."""
@@ -402,7 +402,7 @@ def test_a_refresh_that_the_quota_stops_ends_with_3(
 
 
 @pytest.mark.long
-def test_a_refresh_of_several_days_goes_on_where_it_stopped(
+def test_a_refresh_of_several_days_continues_where_it_stopped(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same command on the following days refreshes each label once; after it is done, the next one starts over."""
@@ -430,7 +430,7 @@ def test_a_refresh_of_several_days_goes_on_where_it_stopped(
     assert asked(emulated) == calls + 10
 
 
-def test_what_needs_a_person_ends_it_with_1(
+def test_an_error_that_needs_a_person_exits_with_1(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If one endpoint isn't granted, the command says what to do and exits with 1, and the others are fetched."""
@@ -444,7 +444,9 @@ def test_what_needs_a_person_ends_it_with_1(
     assert it.warehouse.database.exists()
 
 
-def test_a_wrong_secret_is_tried_once(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_token_call_is_not_repeated_for_every_endpoint(
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A refused token call isn't repeated for every endpoint."""
     emulated.control.set(whitelist=["203.0.113.7"])
 
@@ -456,7 +458,7 @@ def test_a_wrong_secret_is_tried_once(it: DagsterEnv, emulated: Emulated, capsys
     assert len(emulated.control.calls("stable_token")) <= 2  # two endpoints are fetched at a time
 
 
-def test_credentials_are_asked_for_only_where_something_is_missing(it: DagsterEnv, emulated: Emulated) -> None:
+def test_credentials_are_required_only_if_a_label_must_be_requested(it: DagsterEnv, emulated: Emulated) -> None:
     """Credentials are required only if a label must be requested."""
     backfill(it, endpoints=[DAYS]).run()
     it.configure(START=START)
@@ -469,7 +471,7 @@ def test_credentials_are_asked_for_only_where_something_is_missing(it: DagsterEn
         check_account(settings, settings.account(), Scope(START, END, [DAYS], refresh=True), beijing_now())
 
 
-def test_a_fault_while_fetching_is_not_swallowed(it: DagsterEnv, emulated: Emulated) -> None:
+def test_an_error_in_a_fetching_thread_ends_the_backfill(it: DagsterEnv, emulated: Emulated) -> None:
     """An error in a fetching thread ends the backfill with its own message."""
     done = backfill(it, endpoints=[DAYS])
     it.warehouse.publish()

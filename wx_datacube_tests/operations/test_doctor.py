@@ -45,7 +45,9 @@ def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[s
     return code, passed, failed
 
 
-def test_all_is_well(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_exits_with_0_if_all_checks_pass(
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
     """If all checks pass, the endpoints, Dagster's instance and the schedules are listed, and the exit code is 0."""
     code, passed, failed = examined(capsys)
 
@@ -60,7 +62,9 @@ def test_all_is_well(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureF
     assert any("Dagster's instance" in text for text in passed)
 
 
-def test_its_calls_are_not_wasted(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_publishes_the_responses_of_its_calls(
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Doctor calls each endpoint at most once, for missing figures, and publishes the responses."""
     examined(capsys)
 
@@ -72,7 +76,7 @@ def test_its_calls_are_not_wasted(it: DagsterEnv, emulated: Emulated, capsys: py
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["at first", "with everything stored"])
-def test_a_permission_is_seen_by_a_call(
+def test_doctor_tests_permissions_with_calls(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], stored: bool
 ) -> None:
     """Doctor tests permissions with calls, even if everything is stored, so it notices a lost permission."""
@@ -98,7 +102,9 @@ def everything_kept(it: DagsterEnv) -> dict[str, list[tuple[object, ...]]]:
     return found | {"coverage": states}
 
 
-def test_it_only_looks(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_response_to_doctor_changes_nothing(
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With everything stored, doctor requests the newest label, and an empty response changes nothing."""
     emulated.control.set(silent_share=0)
     it.use(emulated, START=LAST_MONTH)
@@ -116,7 +122,7 @@ def test_it_only_looks(it: DagsterEnv, emulated: Emulated, capsys: pytest.Captur
         assert con.execute("SELECT run_id FROM datacube.api_calls WHERE refresh").fetchall() == []
 
 
-def test_it_costs_no_progress_of_a_refresh(
+def test_doctor_does_not_affect_the_progress_of_a_refresh(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Doctor doesn't affect the progress of a refresh that the quota stopped."""
@@ -137,7 +143,7 @@ def test_it_costs_no_progress_of_a_refresh(
 
 
 @pytest.mark.parametrize("wrong", ["nothing configured", "a wrong secret", "nothing due"])
-def test_it_makes_no_file_where_nothing_is_stored(
+def test_doctor_creates_no_database_if_nothing_is_stored(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], wrong: str
 ) -> None:
     """Doctor creates no database if nothing is stored, so that `status` still says so."""
@@ -155,7 +161,7 @@ def test_it_makes_no_file_where_nothing_is_stored(
 
 
 @pytest.mark.parametrize("cause", ["credentials", "permission", "whitelist"])
-def test_what_it_found_mended_needs_nobody_any_more(
+def test_a_successful_doctor_resolves_alerts(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], cause: str
 ) -> None:
     """A successful `doctor` resolves the alerts of an earlier backfill."""
@@ -177,7 +183,7 @@ def test_what_it_found_mended_needs_nobody_any_more(
     assert "Needs a person" not in capsys.readouterr().out
 
 
-def test_a_fault_of_the_program_is_not_found_mended(
+def test_doctor_does_not_resolve_the_alert_of_an_unexpected_error(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Doctor doesn't resolve the alert of an unexpected error, which none of its checks covers."""
@@ -189,7 +195,7 @@ def test_a_fault_of_the_program_is_not_found_mended(
     assert [each.cause for each in alerts.open_for_person("default")] == ["ZeroDivisionError"]
 
 
-def test_a_token_that_is_refused_costs_one_call_an_endpoint(
+def test_a_rejected_token_costs_one_call_per_endpoint(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Doctor calls each endpoint once even if another program replaces the token in between."""
@@ -200,7 +206,7 @@ def test_a_token_that_is_refused_costs_one_call_an_endpoint(
     assert len(emulated.control.statistics_calls()) == len(ENDPOINTS)
 
 
-def test_of_what_is_not_due_nothing_is_asked(
+def test_doctor_calls_no_endpoint_without_due_labels(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Doctor calls no endpoint without due labels, and doesn't say whether it is granted."""
@@ -215,7 +221,7 @@ def test_of_what_is_not_due_nothing_is_asked(
 
 
 @pytest.mark.parametrize("answer", ["-1", "45011", "drop"])
-def test_it_asks_each_endpoint_once_whatever_comes(
+def test_doctor_calls_each_endpoint_once_whatever_the_response(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], answer: str
 ) -> None:
     """Doctor calls each endpoint once whatever the response, since a user is waiting and calls are limited."""
@@ -256,7 +262,7 @@ def test_an_endpoint_that_is_not_granted_is_named(
     assert sum("is granted" in text for text in passed) == len(ENDPOINTS) - 1
 
 
-def test_a_wrong_secret_is_told_apart(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_secret_is_named(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """For 40125 doctor names the variable and advises against resetting the AppSecret, without showing the secret."""
     emulated.control.set(secret="f" * 32)
 
@@ -270,7 +276,7 @@ def test_a_wrong_secret_is_told_apart(it: DagsterEnv, emulated: Emulated, capsys
     assert emulated.control.statistics_calls() == []
 
 
-def test_of_a_token_server_no_more_is_said_than_was_seen(
+def test_a_token_server_passes_if_it_returns_a_token(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A token server passes if it returns a token, but only a call to WeChat shows whether the token is valid."""
@@ -286,7 +292,9 @@ def test_of_a_token_server_no_more_is_said_than_was_seen(
     assert all("check that the token server returns the current token" in ill for ill in refused)
 
 
-def test_a_used_up_quota_is_said(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_used_up_quota_fails_the_check_of_its_endpoint(
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A used-up quota fails the check of the endpoint, as a quota problem."""
     emulated.control.set_quota(0, "getupstreammsghour")
 
@@ -298,7 +306,9 @@ def test_a_used_up_quota_is_said(it: DagsterEnv, emulated: Emulated, capsys: pyt
     assert "quota" in failed[0]
 
 
-def test_with_nothing_configured_it_says_where_to_begin(it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_without_settings_says_where_to_set_the_credentials(
+    it: DagsterEnv, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Without settings, doctor says where to find and to set the credentials, makes no call and exits with 1."""
     code, _, failed = examined(capsys)
 
@@ -308,7 +318,7 @@ def test_with_nothing_configured_it_says_where_to_begin(it: DagsterEnv, capsys: 
     assert all(word in failed[0] for word in words)
 
 
-def test_the_first_message_is_told_once_all_before_is_known(it: DagsterEnv, emulated: Emulated) -> None:
+def test_doctor_names_the_first_message_once_all_days_before_are_known(it: DagsterEnv, emulated: Emulated) -> None:
     """Doctor names the first message's day once all days before it are known, and suggests WX_DATACUBE_START.
 
     A silent week proves that its days are silent.
@@ -332,7 +342,7 @@ def test_the_first_message_is_told_once_all_before_is_known(it: DagsterEnv, emul
     assert told() == ["The first message was on 2024-03-05."]
 
 
-def test_an_account_of_another_appid_is_said(
+def test_an_account_bound_to_another_appid_is_reported(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If the account is bound to another AppID, doctor says so once and makes no call, which it couldn't store."""
@@ -350,9 +360,7 @@ def test_an_account_of_another_appid_is_said(
     assert len(emulated.control.statistics_calls()) == made
 
 
-def test_a_disk_that_is_full_is_said_once(
-    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_is_reported_once(it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]) -> None:
     """With a full disk doctor says so once and makes no call, whose response would be lost."""
     examined(capsys)
     made = len(emulated.control.statistics_calls())

@@ -61,7 +61,7 @@ def flagged(it: DagsterEnv) -> set[str]:
     return {name for name, each in passed.items() if not each}
 
 
-def test_a_day_that_turned_out_changed_is_healed_by_one_command(
+def test_one_command_heals_a_day_that_changed(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If a later day's call reveals a change, `heal` confirms the day and refreshes what was fetched before."""
@@ -87,7 +87,7 @@ def test_a_day_that_turned_out_changed_is_healed_by_one_command(
 
 @pytest.mark.long
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
-def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
+def test_heal_fixes_sums_that_differ_after_a_restatement(
     it: DagsterEnv, emulated: Emulated, endpoint: Endpoint
 ) -> None:
     """If one endpoint was fetched before a restatement and others after, their sums differ, and `heal` fixes it."""
@@ -113,7 +113,7 @@ def test_whatever_was_fetched_before_a_day_was_restated_is_healed(
     assert days == hours
 
 
-def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: DagsterEnv, emulated: Emulated) -> None:
+def test_two_simultaneous_heals_request_no_label_twice(it: DagsterEnv, emulated: Emulated) -> None:
     """If two heals start at once, the second makes no call for labels that the first refreshed."""
     wanted = {DAYS.name: frozenset({DAY})}
     it.fetching(Scope(endpoints=[DAYS])).run()
@@ -126,7 +126,7 @@ def test_what_another_one_has_asked_again_meanwhile_is_not_asked(it: DagsterEnv,
         assert asked(emulated) == calls
 
 
-def test_a_check_that_asking_again_does_not_heal_is_named(it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_that_a_refresh_cannot_heal_exits_with_2(it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
     """A check that a refresh can't heal exits with 2 and lists those that it can."""
     assert commands.run(["heal", "--check", "due_labels_are_there"]) == 2
     assert "figures_were_not_revised" in capsys.readouterr().err
@@ -134,7 +134,7 @@ def test_a_check_that_asking_again_does_not_heal_is_named(it: DagsterEnv, capsys
     assert "Nothing is stored yet" in capsys.readouterr().err
 
 
-def test_it_says_first_that_a_project_folder_is_needed(
+def test_a_missing_project_folder_is_reported_first(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A missing project folder is reported before the planned calls."""

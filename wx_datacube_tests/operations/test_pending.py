@@ -33,7 +33,9 @@ STATES = st.sampled_from(State)
         (State.IMPLIED, True, False),
     ],
 )
-def test_missing_labels_are_asked_and_others_materialized_once(state: State, materialized: bool, seen_to: bool) -> None:
+def test_missing_labels_are_always_pending_and_others_until_materialized(
+    state: State, materialized: bool, seen_to: bool
+) -> None:
     """A missing label is always pending; any other label only until it is materialized."""
     label = DUE[0]
 
@@ -41,7 +43,7 @@ def test_missing_labels_are_asked_and_others_materialized_once(state: State, mat
 
 
 @given(st.lists(STATES, max_size=60), st.sets(st.integers(0, 59)))
-def test_what_is_to_do_is_due_and_oldest_first(states: list[State], done: set[int]) -> None:
+def test_pending_labels_are_due_and_oldest_first(states: list[State], done: set[int]) -> None:
     """Only due labels are pending, oldest first, whatever else is materialized."""
     known = dict(reversed(list(zip(DUE, states, strict=False))))
     found = pending_labels(known, [DUE[number] for number in done])
@@ -78,7 +80,7 @@ def test_thirty_labels_between_make_two_ranges(between: int, count: int) -> None
     assert len(ranges([DUE[0], DUE[between + 1]], LANDED)) == count
 
 
-def test_a_range_says_how_much_is_to_be_asked() -> None:
+def test_a_range_counts_its_missing_labels() -> None:
     """A range counts the missing labels separately, since labels that only need materializing cost no call."""
     states = LANDED | {DUE[3]: State.MISSING, DUE[4]: State.MISSING}
 

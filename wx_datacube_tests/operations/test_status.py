@@ -103,7 +103,7 @@ def test_calls_are_those_of_the_beijing_day(made: Shop) -> None:
     assert status(made).endpoints[1].calls_today == 0
 
 
-def test_the_days_that_the_quota_takes_are_counted(made: Shop) -> None:
+def test_the_days_needed_follow_from_the_quota(made: Shop) -> None:
     """The days needed follow from 1,000 calls per endpoint per day or WX_DATACUBE_DAILY_CALLS, minus today's calls."""
 
     def days(**settings: int) -> list[int]:
@@ -118,7 +118,7 @@ def test_the_days_that_the_quota_takes_are_counted(made: Shop) -> None:
     assert days(daily_calls=5) == [1, 0]
 
 
-def test_what_only_a_person_can_mend_is_said(made: Shop) -> None:
+def test_a_permanent_error_needs_a_person_until_a_call_succeeds(made: Shop) -> None:
     """The latest permanent error of an endpoint needs a person until a call succeeds."""
     made.emulated.control.set(denied=["getupstreammsghour"])
     made.fetch_missing(HOURS, [day(10)])
@@ -131,7 +131,7 @@ def test_what_only_a_person_can_mend_is_said(made: Shop) -> None:
     assert apart_from_overdue(made) == []
 
 
-def test_what_passes_by_itself_needs_nobody(made: Shop) -> None:
+def test_transient_errors_do_not_need_a_person(made: Shop) -> None:
     """A used-up quota, a busy WeChat and a rejected window don't need a person."""
     for errcode in ("45009", "-1", "61501"):
         made.emulated.control.script("getupstreammsghour", errcode, last=4)
@@ -140,7 +140,7 @@ def test_what_passes_by_itself_needs_nobody(made: Shop) -> None:
         made.emulated.control.clear_faults()
 
 
-def test_accounts_are_apart(made: Shop) -> None:
+def test_each_account_has_its_own_status(made: Shop) -> None:
     """Another account in the same file has its own status."""
     made.fetch_missing(MESSAGES)
     other = replace(made, ingest=replace(made.ingest, account=Account("news", start=day(20))))

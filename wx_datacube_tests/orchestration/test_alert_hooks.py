@@ -55,7 +55,9 @@ def judge(it: DagsterEnv, now: dt.datetime = NOON) -> dg.ExecuteInProcessResult:
 # --- runs -------------------------------------------------------------------------------------------------------
 
 
-def test_what_needs_a_person_is_told_once(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
+def test_an_error_that_needs_a_person_sends_one_alert_per_endpoint(
+    it: DagsterEnv, emulated: Emulated, receiver: Receiver
+) -> None:
     """An alert is sent once per endpoint, and again when the problem returns after it was resolved."""
     emulated.control.set(denied=["*"])
     for endpoint in (DAYS, DAYS, SENDERS, DAYS):
@@ -74,7 +76,9 @@ def test_what_needs_a_person_is_told_once(it: DagsterEnv, emulated: Emulated, re
     assert headings(receiver) == ["需要您处理"] * 3
 
 
-def test_a_wrong_secret_is_over_with_the_first_token(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
+def test_a_successful_call_resolves_the_alert_of_a_wrong_secret(
+    it: DagsterEnv, emulated: Emulated, receiver: Receiver
+) -> None:
     """A wrong secret is an alert of the account, which any successful call or `doctor` resolves."""
     secret = emulated.secret
     for heal in ("a run", "doctor"):
@@ -92,7 +96,7 @@ def test_a_wrong_secret_is_over_with_the_first_token(it: DagsterEnv, emulated: E
     assert headings(receiver) == ["需要您处理"] * 2
 
 
-def test_a_used_up_quota_waits_till_tomorrow(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
+def test_a_used_up_quota_sends_one_alert(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
     """A used-up quota sends one alert, although the scheduled run succeeds and the manual run fails."""
     emulated.control.set_quota(0)
     assert it.run(DAYS, START, LAST, reason=Reason.SCHEDULE).success
@@ -101,7 +105,7 @@ def test_a_used_up_quota_waits_till_tomorrow(it: DagsterEnv, emulated: Emulated,
     assert headings(receiver) == ["等到明天，无需处理"]
 
 
-def test_figures_that_are_not_published_are_no_trouble(it: DagsterEnv, receiver: Receiver) -> None:
+def test_unpublished_figures_send_no_alert(it: DagsterEnv, receiver: Receiver) -> None:
     """Figures that WeChat hasn't published yet send no alert."""
     with wechat(clock="2024-06-10T07:00", frozen=True, refuse_unpublished=True) as early:
         it.use(early, START=START, WEBHOOK=receiver.url())
@@ -111,7 +115,7 @@ def test_figures_that_are_not_published_are_no_trouble(it: DagsterEnv, receiver:
     assert receiver.got == []
 
 
-def test_what_is_wrong_with_the_files_is_told_once(it: DagsterEnv, receiver: Receiver) -> None:
+def test_a_damaged_file_sends_one_alert(it: DagsterEnv, receiver: Receiver) -> None:
     """A damaged file sends one alert, which a successful run resolves."""
     assert it.run(DAYS, START, LAST).success
     whole = it.warehouse.writer.read_bytes()
@@ -136,7 +140,7 @@ class Broken:
         raise RuntimeError(f"at https://example.com/?key={KEY}")
 
 
-def test_a_fault_of_the_program_is_told_by_its_name(it: DagsterEnv, receiver: Receiver) -> None:
+def test_the_alert_of_an_unexpected_error_has_only_its_class(it: DagsterEnv, receiver: Receiver) -> None:
     """For an unexpected error the alert has only its class, since its message may contain anything."""
     resources = {"wechat_default": dg.ResourceDefinition.hardcoded_resource(Broken())}
     job = build_defs(resources=resources).resolve_implicit_job_def_def_for_assets([asset_key(DAYS)])
@@ -171,7 +175,7 @@ def test_a_dead_receiver_changes_no_run(it: DagsterEnv, emulated: Emulated, rece
 # --- the checks of 12:35 ----------------------------------------------------------------------------------------
 
 
-def test_at_noon_it_is_told_that_nothing_ran(it: DagsterEnv, receiver: Receiver) -> None:
+def test_at_12_35_one_message_lists_what_is_missing(it: DagsterEnv, receiver: Receiver) -> None:
     """At 12:35 one message lists what is missing for every endpoint, with the backfill command, and is sent once."""
     for _ in range(2):
         assert judge(it).success
@@ -185,7 +189,7 @@ def test_at_noon_it_is_told_that_nothing_ran(it: DagsterEnv, receiver: Receiver)
     assert all(name in text for name in late)
 
 
-def test_at_noon_nothing_is_told_where_nothing_is_flagged(it: DagsterEnv, receiver: Receiver) -> None:
+def test_at_12_35_no_message_is_sent_if_nothing_is_missing(it: DagsterEnv, receiver: Receiver) -> None:
     """At 12:35 no message is sent if nothing is missing; a day later the next day's labels are reported."""
     for endpoint in ENDPOINTS:
         if endpoint.period is not Period.MONTH:
@@ -203,7 +207,9 @@ def test_at_noon_nothing_is_told_where_nothing_is_flagged(it: DagsterEnv, receiv
 
 
 @pytest.mark.long
-def test_an_address_that_is_not_whitelisted(tmp_path: Path, emulated: Emulated, receiver: Receiver) -> None:
+def test_a_backfill_reports_an_address_that_is_not_whitelisted_once(
+    tmp_path: Path, emulated: Emulated, receiver: Receiver
+) -> None:
     """`backfill` reports the cause and what is missing once; `status` shows it until a call succeeds."""
     project = Project.on(tmp_path / "project", emulated, START="2026-11-20", WEBHOOK=receiver.url())
     emulated.control.set(whitelist=["203.0.113.7"])
@@ -226,8 +232,8 @@ def test_an_address_that_is_not_whitelisted(tmp_path: Path, emulated: Emulated, 
     assert len(receiver.texts) == 2  # the missing labels were reported before
 
 
-def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiver) -> None:
-    """A backfill without credentials alerts about that and what is missing, since nobody reads cron's stderr."""
+def test_a_backfill_without_credentials_sends_an_alert(tmp_path: Path, receiver: Receiver) -> None:
+    """A backfill without credentials alerts about that and what is missing, since cron's stderr is often not read."""
     project = Project.make(tmp_path / "project", WEBHOOK=receiver.url(), START="2026-11-20")
     for _ in range(2):
         assert project.run("backfill").returncode == 2
@@ -238,7 +244,7 @@ def test_a_backfill_without_credentials_is_told(tmp_path: Path, receiver: Receiv
     assert "why: The credentials for WeChat are missing." in missing
 
 
-def test_what_stopped_a_backfill_is_over_with_a_run_that_ends_well(it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_successful_run_resolves_what_stopped_a_backfill(it: DagsterEnv, emulated: Emulated) -> None:
     """A successful run resolves what stopped a backfill, so that `status` doesn't require another `backfill`."""
     it.configure(API_URL=emulated.api_url, START=START)
     assert commands.run(["backfill"]) == 2

@@ -109,7 +109,7 @@ def test_silent_days_are_materialized_with_no_row(it: DagsterEnv) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
-def test_every_asset_brings_its_endpoint_in(endpoint: Endpoint, it: DagsterEnv, emulated: Emulated) -> None:
+def test_every_asset_fetches_its_endpoint(endpoint: Endpoint, it: DagsterEnv, emulated: Emulated) -> None:
     """A run of any asset fetches a range of labels and materializes every partition."""
     first = {"day": FIRST, "week": dt.date(2024, 3, 4), "month": FIRST}[endpoint.period.value]
     wanted = labels(endpoint, first, dt.date(2024, 4, 2))
@@ -129,7 +129,7 @@ def test_a_stored_label_costs_no_call(it: DagsterEnv, emulated: Emulated) -> Non
     assert asked(emulated) == before + 1
 
 
-def test_a_refresh_asks_again(it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_refresh_requests_stored_labels_again(it: DagsterEnv, emulated: Emulated) -> None:
     """With `refresh: true` the changed figure is stored, and the ledger marks the call as a refresh."""
     it.run(DAYS, FIRST, LAST)
     before = asked(emulated)
@@ -142,7 +142,7 @@ def test_a_refresh_asks_again(it: DagsterEnv, emulated: Emulated) -> None:
         assert con.execute("SELECT count(*) FROM datacube.api_calls WHERE refresh").fetchall() == [(1,)]
 
 
-def test_a_refresh_that_the_quota_stops_goes_on_in_the_next_run(it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_refresh_that_the_quota_stops_continues_in_the_next_run(it: DagsterEnv, emulated: Emulated) -> None:
     """The same refresh started again requests only the remaining labels and materializes the whole range."""
     it.run(HOURS, FIRST, LAST)
     first = emulated.control.used(HOURS.name)
@@ -158,7 +158,7 @@ def test_a_refresh_that_the_quota_stops_goes_on_in_the_next_run(it: DagsterEnv, 
     assert it.materialized(HOURS) == set(days)
 
 
-def test_runs_say_where_they_run(it: DagsterEnv, emulated: Emulated) -> None:
+def test_runs_are_tagged_with_their_process(it: DagsterEnv, emulated: Emulated) -> None:
     """A tag names the executor's process, so that a run whose process died can be found."""
     run = it.instance.get_run_by_id(it.run(DAYS, FIRST, FIRST).run_id)
 
@@ -169,7 +169,7 @@ def test_runs_say_where_they_run(it: DagsterEnv, emulated: Emulated) -> None:
 # --- missing labels and failures --------------------------------------------------------------------------------
 
 
-def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_manual_run_that_the_quota_stops_keeps_what_landed(it: DagsterEnv, emulated: Emulated) -> None:
     """The run fails and keeps the stored partitions materialized; the next day's run fetches the rest."""
     it.use(emulated, START=FIRST, CONCURRENCY=1)
     it.run(DAYS, FIRST, FIRST)
@@ -190,7 +190,7 @@ def test_a_run_by_hand_that_the_quota_stops_keeps_what_landed(it: DagsterEnv, em
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_run_of_ours_that_the_quota_stops_ends_well(reason: Reason, it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_scheduled_run_that_the_quota_stops_succeeds(reason: Reason, it: DagsterEnv, emulated: Emulated) -> None:
     """Runs of schedules and commands succeed, since the next one continues."""
     it.use(emulated, START=FIRST, CONCURRENCY=1)
     emulated.control.set_quota(1)
@@ -199,7 +199,7 @@ def test_a_run_of_ours_that_the_quota_stops_ends_well(reason: Reason, it: Dagste
     assert it.materialized(DAYS) == set(labels(DAYS, LAST - dt.timedelta(6), LAST))
 
 
-def test_a_silent_morning_is_not_red(it: DagsterEnv) -> None:
+def test_a_scheduled_run_before_publication_succeeds(it: DagsterEnv) -> None:
     """A scheduled run that finds nothing published succeeds without materializing anything; a manual one fails."""
     day = dt.date(2024, 3, 4)
     with wechat(clock="2024-03-05T07:00", frozen=True, refuse_unpublished=True) as emulated:
@@ -213,7 +213,7 @@ def test_a_silent_morning_is_not_red(it: DagsterEnv) -> None:
 
 
 @pytest.mark.parametrize("dead", ["45009", "-1"])
-def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_run_makes_no_calls_that_depend_on_failed_days(dead: str, it: DagsterEnv, emulated: Emulated) -> None:
     """If the days fail, a scheduled run makes no calls for the hours and distributions that depend on them."""
     emulated.control.set(faults=[f"{DAYS.name}={dead}"])
     job = build_defs().resolve_job_def("default_daily")
@@ -232,7 +232,7 @@ def test_a_run_makes_no_call_for_what_hangs_on_days_that_failed(dead: str, it: D
 
 
 @pytest.mark.parametrize("reason", [None, Reason.SCHEDULE], ids=["by hand", "scheduled"])
-def test_what_needs_a_person_fails_and_says_what_to_do(
+def test_a_run_for_an_endpoint_that_is_not_granted_fails_with_advice(
     reason: Reason | None, it: DagsterEnv, emulated: Emulated
 ) -> None:
     """A run for an endpoint that isn't granted fails with the advice, however it was launched, and doesn't retry."""
@@ -264,7 +264,7 @@ EXPECTED: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("options", EXPECTED.values(), ids=EXPECTED)
-def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: DagsterEnv, emulated: Emulated) -> None:
+def test_an_expected_failure_has_no_stack_trace(options: dict[str, object], it: DagsterEnv, emulated: Emulated) -> None:
     """Step and run fail with a message: how much is stored, what stopped it, how it continues."""
     emulated.control.set(**options)
 
@@ -282,7 +282,7 @@ def test_an_expected_end_has_no_stack_trace(options: dict[str, object], it: Dags
     assert run.first_step_failure_event.step_failure_data.error == step.error
 
 
-def test_a_run_logs_a_line_a_batch(it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_run_logs_one_line_per_batch(it: DagsterEnv, emulated: Emulated) -> None:
     """A run logs one line per commit: what was stored, calls and rows so far, rate, remaining calls."""
     result = it.run(HOURS, FIRST, LAST)
     with it.warehouse.open_published() as con:
@@ -308,7 +308,7 @@ def test_wrong_settings_fail_the_run_before_any_call(it: DagsterEnv, emulated: E
     assert emulated.control.calls() == []
 
 
-def test_missing_credentials_fail_only_what_must_be_asked(it: DagsterEnv, emulated: Emulated) -> None:
+def test_missing_credentials_fail_only_runs_that_need_a_call(it: DagsterEnv, emulated: Emulated) -> None:
     """Without credentials a run still materializes stored labels; for missing ones it fails and names the variable."""
     it.run(DAYS, FIRST, FIRST)
     it.configure(START=FIRST)
@@ -353,7 +353,7 @@ def test_checks_are_logged_when_the_run_fails(it: DagsterEnv) -> None:
     assert it.check(DAYS, "keys_are_unique").passed
 
 
-def test_a_key_that_comes_twice_is_an_error_until_a_clean_answer(it: DagsterEnv, emulated: Emulated) -> None:
+def test_a_duplicate_key_is_an_error_until_a_clean_answer(it: DagsterEnv, emulated: Emulated) -> None:
     """The first row is stored and the second rejected; the check fails as an error until a clean response."""
     row = {"ref_date": FIRST.isoformat(), "user_source": 0, "msg_type": 1, "msg_user": 5, "msg_count": 9}
     emulated.control.script(DAYS.name, "200:" + json.dumps({"list": [row, row | {"msg_count": 8}]}))

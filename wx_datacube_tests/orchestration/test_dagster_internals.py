@@ -26,7 +26,7 @@ def another_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("another_dagster")
-def test_on_another_dagster_metadata_is_added_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_untested_dagster_adds_metadata_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """With an untested Dagster version, metadata of partitions goes through its public method."""
     public, calls = dg.AssetExecutionContext.add_asset_metadata, []
 
@@ -48,7 +48,7 @@ def test_on_another_dagster_metadata_is_added_one_by_one(monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("another_dagster")
-def test_on_another_dagster_a_failure_has_a_stack_trace() -> None:
+def test_an_untested_dagster_keeps_the_stack_trace_of_a_failure() -> None:
     """With an untested Dagster version, an expected failure keeps its text and cause but has a stack trace."""
     cause = QuotaExhausted("The quota is used up.")
 

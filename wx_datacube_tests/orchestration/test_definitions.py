@@ -150,7 +150,7 @@ def test_a_job_holds_its_own_accounts_resource_only(it: DagsterEnv) -> None:
             assert set(job.resource_defs) == {"io_manager", f"wechat_{name}"}
 
 
-def test_another_project_takes_the_assets_its_own_way(it: DagsterEnv) -> None:
+def test_another_project_can_configure_the_assets(it: DagsterEnv) -> None:
     """Another project can set the key prefix, group, owners, cron schedule and resources."""
 
     class Recorded:
@@ -188,7 +188,7 @@ def test_another_project_takes_the_assets_its_own_way(it: DagsterEnv) -> None:
     assert "it was this one" in failed.step_failure_data.error.message
 
 
-def test_several_parts_load_together(it: DagsterEnv) -> None:
+def test_definitions_of_several_accounts_merge(it: DagsterEnv) -> None:
     """Definitions of several accounts and prefixes merge, beside a user's job with one of our names."""
     it.configure(ACCOUNTS="shop,news", START="2026-11-01", **{"NEWS_APPID": "wx5eed0fda7acbe011"})
 
@@ -227,7 +227,7 @@ def defs() -> dg.Definitions:
 """
 
 
-def test_resources_of_their_own_stand_beside_a_component(it: DagsterEnv) -> None:
+def test_an_account_with_its_own_resource_loads_beside_a_component(it: DagsterEnv) -> None:
     """As in README.md, a Python file in `defs/` adds an account with its own resource beside a `defs.yaml`."""
     it.configure(ACCOUNTS="shop,news")
     (it.folder / "pyproject.toml").write_text('[tool.dg]\ndirectory_type = "project"\nproject.root_module = "parts"\n')
@@ -245,7 +245,7 @@ def test_resources_of_their_own_stand_beside_a_component(it: DagsterEnv) -> None
     dg.Definitions.validate_loadable(found)
 
 
-def test_parts_over_different_files_are_an_error(it: DagsterEnv) -> None:
+def test_merging_definitions_of_different_files_is_an_error(it: DagsterEnv) -> None:
     """Merging parts with different files under one resource key is an error; `duckdb_key` resolves it."""
     first = build_defs(key_prefix="first")
     it.configure(DATABASE="other.duckdb")
@@ -256,7 +256,7 @@ def test_parts_over_different_files_are_an_error(it: DagsterEnv) -> None:
 
 
 @pytest.mark.parametrize("accounts", [["shp"], ["Shop"], ["shop-x"], [], ""], ids=str)
-def test_accounts_are_checked_where_they_are_given(accounts: list[str] | str, it: DagsterEnv) -> None:
+def test_unknown_account_names_are_refused(accounts: list[str] | str, it: DagsterEnv) -> None:
     """Unknown account names and empty lists are refused, with the configured names in the message."""
     it.configure(ACCOUNTS="shop,news")
 

@@ -238,7 +238,7 @@ def test_checks_read_as_in_stock_and_take_a_fraction_of_the_space(histories: Any
     assert sizes[1] < sizes[0] / 3
 
 
-def test_metadata_given_at_once_is_what_dagster_makes_of_it_one_by_one() -> None:
+def test_add_metadata_equals_metadata_added_one_by_one() -> None:
     """`add_metadata` has the result of `add_asset_metadata` per partition, including common metadata."""
 
     @dg.asset(partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
@@ -270,7 +270,7 @@ class Untested(BatchedSqliteEventLogStorage):
     tested_minor = "0.7"
 
 
-def test_on_another_dagster_it_says_so_and_behaves_as_stock(
+def test_an_untested_dagster_draws_a_warning_and_behaves_like_stock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With an untested Dagster version one warning names both versions, and the storage behaves like stock."""
@@ -316,7 +316,7 @@ def test_a_batch_that_fails_leaves_nothing_behind_and_is_stored_one_by_one(tmp_p
 
 
 @pytest.mark.parametrize("fails", ["index", "run"])
-def test_a_commit_that_fails_doubles_no_event(fails: str, tmp_path: Path) -> None:
+def test_a_failed_commit_duplicates_no_event(fails: str, tmp_path: Path) -> None:
     """If the commit of the index or of the run's file fails, the batch's events are stored singly and only once."""
     refused = []
 
@@ -358,7 +358,7 @@ with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
 """
 
 
-def test_a_dagster_whose_storage_has_moved_is_no_reason_to_fail(tmp_path: Path) -> None:
+def test_assets_load_if_dagster_moves_its_storage_class(tmp_path: Path) -> None:
     """If Dagster moves its storage class, our assets still load and a dagster.yaml with our class still works."""
     with open_instance(tmp_path, BATCHED):
         pass

@@ -54,7 +54,7 @@ def make_report(it: DagsterEnv, lang: str | None = None) -> dg.ExecuteInProcessR
     )
 
 
-def test_it_stands_downstream_of_all_seven(it: DagsterEnv) -> None:
+def test_the_report_depends_on_all_seven_assets(it: DagsterEnv) -> None:
     """The report depends on all seven assets, is unpartitioned, in the account's group and outside its pool."""
     graph = build_defs().resolve_asset_graph()
     node = graph.get(REPORT)
@@ -66,7 +66,7 @@ def test_it_stands_downstream_of_all_seven(it: DagsterEnv) -> None:
 
 
 @pytest.mark.parametrize(("lang", "title"), [(None, "default 消息分析"), ("en", "Messages to default")])
-def test_it_writes_the_file_and_shows_its_key_figures(
+def test_the_report_is_written_and_its_key_figures_are_plotted(
     lang: str | None, title: str, it: DagsterEnv, emulated: Emulated
 ) -> None:
     """The report is in Chinese by default, and its key figures are numbers, which Dagster plots."""
@@ -91,7 +91,7 @@ def test_it_writes_the_file_and_shows_its_key_figures(
     }
 
 
-def test_before_anything_is_stored_it_says_so(it: DagsterEnv) -> None:
+def test_the_report_says_that_there_are_no_figures(it: DagsterEnv) -> None:
     """Before any figures are stored, the run succeeds and the report says that there are none."""
     result = make_report(it)
 
@@ -99,7 +99,7 @@ def test_before_anything_is_stored_it_says_so(it: DagsterEnv) -> None:
     assert "还没有任何数据" in it.settings.database.with_name("report_default.html").read_text("utf-8")
 
 
-def test_an_unknown_language_is_refused_in_words(it: DagsterEnv) -> None:
+def test_an_unknown_language_fails_the_run_with_a_message(it: DagsterEnv) -> None:
     """An unknown language fails the run with a message."""
     result = make_report(it, "fr")
 
@@ -109,7 +109,7 @@ def test_an_unknown_language_is_refused_in_words(it: DagsterEnv) -> None:
     assert "lang is 'fr'; it should be one of zh, en." in (failure.step_failure_data.error_display_string or str(error))
 
 
-def test_it_is_made_again_when_figures_change_and_not_otherwise(it: DagsterEnv) -> None:
+def test_the_report_is_requested_only_when_figures_change(it: DagsterEnv) -> None:
     """A change of figures requests the report once, even with missing upstream partitions, which block `eager()`."""
     defs = build_defs(clock=lambda: NOW)
 
@@ -129,7 +129,7 @@ def test_it_is_made_again_when_figures_change_and_not_otherwise(it: DagsterEnv) 
     assert after_senders.get_num_requested(REPORT) == 1
 
 
-def test_other_projects_give_its_reader_another_key(it: DagsterEnv) -> None:
+def test_other_projects_can_set_another_resource_key(it: DagsterEnv) -> None:
     """Projects that already have a resource `duckdb` can set another key."""
     defs = build_defs(duckdb_key="wechat_figures", key_prefix=["wechat"])
 

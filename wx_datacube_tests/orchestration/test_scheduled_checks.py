@@ -62,7 +62,7 @@ def bring_everything_in(it: DagsterEnv) -> None:
             assert it.run(endpoint, labels[0], labels[-1]).success
 
 
-def test_it_is_noticed_that_nothing_ran(it: DagsterEnv, emulated: Emulated) -> None:
+def test_the_job_flags_due_labels_that_are_missing(it: DagsterEnv, emulated: Emulated) -> None:
     """The job evaluates every check without a call, flags what is due and missing, and succeeds."""
     before = len(emulated.control.calls())
     result = judge(it)
@@ -72,7 +72,7 @@ def test_it_is_noticed_that_nothing_ran(it: DagsterEnv, emulated: Emulated) -> N
     assert flagged(it) == {(each.name, "due_labels_are_there") for each in ENDPOINTS if each.period is not Period.MONTH}
 
 
-def test_what_is_whole_is_not_flagged(it: DagsterEnv) -> None:
+def test_nothing_is_flagged_while_everything_due_is_stored(it: DagsterEnv) -> None:
     """Nothing is flagged while everything due is stored; a day later the next day is."""
     bring_everything_in(it)
     judge(it)
@@ -88,7 +88,7 @@ def test_what_is_whole_is_not_flagged(it: DagsterEnv) -> None:
     )
 
 
-def test_a_published_file_that_somebody_changed_is_flagged(it: DagsterEnv) -> None:
+def test_a_modified_published_file_is_flagged(it: DagsterEnv) -> None:
     """A modified published file is flagged on the asset of the changed table, with the command to publish again."""
     bring_everything_in(it)
     it.settings.database.chmod(0o644)
@@ -104,7 +104,7 @@ def test_a_published_file_that_somebody_changed_is_flagged(it: DagsterEnv) -> No
     assert flagged(it) == set()
 
 
-def test_history_that_is_still_to_come_is_said_where_it_passes(it: DagsterEnv) -> None:
+def test_the_check_passes_during_a_backfill_and_shows_its_progress(it: DagsterEnv) -> None:
     """While a backfill of older history is running, the check passes and says how far it has come."""
     bring_everything_in(it)
     it.patch.setenv("WX_DATACUBE_START", "2024-05-06")
@@ -116,7 +116,7 @@ def test_history_that_is_still_to_come_is_said_where_it_passes(it: DagsterEnv) -
     )
 
 
-def test_wrong_settings_end_it_with_the_reason(it: DagsterEnv) -> None:
+def test_wrong_settings_fail_the_job_and_are_named(it: DagsterEnv) -> None:
     """With wrong settings the job fails and names the variable."""
     it.configure(START="soon")
     result = judge(it)
@@ -126,7 +126,7 @@ def test_wrong_settings_end_it_with_the_reason(it: DagsterEnv) -> None:
     assert "WX_DATACUBE_START" in failed.step_failure_data.error.message
 
 
-def test_its_runs_can_be_told_and_ended(it: DagsterEnv) -> None:
+def test_runs_of_the_job_have_the_tags_of_a_scheduled_run(it: DagsterEnv) -> None:
     """The job's runs have the tags of a scheduled run and of their process."""
     schedule = build_defs(clock=lambda: AFTERNOON).resolve_schedule_def("default_checks")
     noon = AFTERNOON.replace(tzinfo=BEIJING)
@@ -150,7 +150,7 @@ def test_the_schedule_is_off_and_ticks_at_12_35_in_beijing(it: DagsterEnv) -> No
     assert "全部检查" in (schedule.description or "")
 
 
-def test_what_was_being_fetched_at_12_35_is_told_an_hour_later(it: DagsterEnv) -> None:
+def test_an_alert_held_back_at_12_35_is_sent_by_a_later_tick(it: DagsterEnv) -> None:
     """An alert held back at 12:35 by a running fetch is sent at a later tick, without a run."""
     with receiving() as receiver:
         it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
@@ -167,7 +167,7 @@ def test_what_was_being_fetched_at_12_35_is_told_an_hour_later(it: DagsterEnv) -
         assert len(receiver.texts) == 1
 
 
-def test_what_the_chat_did_not_take_at_12_35_is_told_the_same_day(it: DagsterEnv) -> None:
+def test_an_alert_that_the_chat_refused_at_12_35_is_sent_the_same_day(it: DagsterEnv) -> None:
     """An alert that the chat refused at 12:35 is sent by the next tick of the day."""
     with receiving() as receiver:
         it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
@@ -181,7 +181,7 @@ def test_what_the_chat_did_not_take_at_12_35_is_told_the_same_day(it: DagsterEnv
 
 
 @pytest.mark.parametrize("late", [dt.timedelta(hours=1), dt.timedelta(hours=17)], ids=["an hour", "a night"])
-def test_a_tick_that_the_machine_slept_through_tells_nobody(it: DagsterEnv, late: dt.timedelta) -> None:
+def test_a_tick_made_up_for_after_sleep_sends_no_alert(it: DagsterEnv, late: dt.timedelta) -> None:
     """A tick that Dagster makes up for after the machine slept sends no alert, since fetching is just starting."""
     with receiving() as receiver:
         it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
@@ -200,7 +200,7 @@ def looked_again(it: DagsterEnv, now: dt.datetime, meant: dt.datetime | None = N
         return schedule.evaluate_tick(context)
 
 
-def test_every_account_has_one(it: DagsterEnv) -> None:
+def test_every_account_has_its_own_job(it: DagsterEnv) -> None:
     """Every account has its own job, which evaluates only the assets with its prefix."""
     it.configure(ACCOUNTS="shop,news", START=START)
     defs = build_defs(key_prefix=["marketing"], clock=lambda: AFTERNOON)

@@ -126,7 +126,7 @@ def names(period: Period) -> list[str]:
 
 
 @pytest.mark.parametrize("period", Period, ids=lambda period: period.adverb)
-def test_over_an_empty_file_the_whole_history_is_requested(period: Period, it: DagsterEnv) -> None:
+def test_a_tick_over_an_empty_file_requests_the_whole_history(period: Period, it: DagsterEnv) -> None:
     """A tick over an empty file requests one run for all labels since START, of every endpoint of the period."""
     due = due_labels(period, START, NOW.date())
 
@@ -137,7 +137,7 @@ def test_over_an_empty_file_the_whole_history_is_requested(period: Period, it: D
     assert skipped == ""
 
 
-def test_requests_can_be_told_apart_and_say_why_they_came(it: DagsterEnv) -> None:
+def test_requests_have_a_unique_run_key_and_a_reason(it: DagsterEnv) -> None:
     """Each request has a unique run key and the reason as a tag."""
     requests = whole_tick(it, Period.DAY, NOW)[0]
     later = whole_tick(it, Period.DAY, NOW + dt.timedelta(hours=1))[0]
@@ -147,7 +147,7 @@ def test_requests_can_be_told_apart_and_say_why_they_came(it: DagsterEnv) -> Non
     assert {request.tags[REASON_TAG] for request in requests} == {"schedule"}
 
 
-def test_only_what_is_to_do_is_requested(it: DagsterEnv) -> None:
+def test_a_tick_requests_only_pending_labels(it: DagsterEnv) -> None:
     """A tick requests only missing labels and stored ones that this instance hasn't materialized."""
     store(it, DAYS, all_but(DUE[-1]))
     materialize(it, DAYS, all_but(DUE[-1], DUE[3]))
@@ -193,7 +193,7 @@ def test_a_tick_requests_the_ten_newest_ranges_at_most(it: DagsterEnv) -> None:
 # --- skipped ticks ----------------------------------------------------------------------------------------------
 
 
-def test_nothing_to_do_is_said(it: DagsterEnv) -> None:
+def test_a_tick_without_pending_labels_says_so(it: DagsterEnv) -> None:
     """A tick requests no run and says so if everything due is stored and materialized."""
     for endpoint in (DAYS, SENDERS, HOURS):
         store(it, endpoint, DUE)
@@ -242,7 +242,7 @@ def test_no_tick_waits_for_a_run_that_is_not_proven_alive(status: str, it: Dagst
             assert found.status is dg.DagsterRunStatus[status]
 
 
-def test_all_under_way_is_said(it: DagsterEnv, ran: Ran) -> None:
+def test_the_skip_message_names_endpoints_with_a_run_in_progress(it: DagsterEnv, ran: Ran) -> None:
     """The skip message names each endpoint with a run in progress."""
     for endpoint in (DAYS, SENDERS, HOURS):
         ran(endpoint, worker=this_process())
@@ -253,7 +253,7 @@ def test_all_under_way_is_said(it: DagsterEnv, ran: Ran) -> None:
     assert all(f"{name}: a run is in progress; the next tick checks again." in skipped for name in names(Period.DAY))
 
 
-def test_after_the_quota_it_waits_for_midnight(it: DagsterEnv) -> None:
+def test_a_quota_error_stops_its_endpoint_until_midnight(it: DagsterEnv) -> None:
     """A quota error (45009) stops only that endpoint, until midnight."""
     store(it, DAYS, [DUE[-1]], errcode=45009, errmsg="reach max api daily quota limit")
 
@@ -268,7 +268,7 @@ def test_a_refusal_just_after_midnight_stops_nothing(it: DagsterEnv) -> None:
     assert {each[0] for each in tick(it)[0]} == set(names(Period.DAY))
 
 
-def test_our_own_limit_stops_an_endpoint_too(it: DagsterEnv) -> None:
+def test_a_used_up_limit_of_daily_calls_stops_an_endpoint(it: DagsterEnv) -> None:
     """A tick requests no run for an endpoint whose WX_DATACUBE_DAILY_CALLS are used up."""
     store(it, DAYS, [DUE[-1]])
     it.configure(START=START, DAILY_CALLS=1)
@@ -276,7 +276,7 @@ def test_our_own_limit_stops_an_endpoint_too(it: DagsterEnv) -> None:
     assert {each[0] for each in tick(it)[0]} == {HOURS.name, SENDERS.name}
 
 
-def test_what_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None:
+def test_an_endpoint_that_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None:
     """After 48001 the endpoint is skipped until the next day, and the skip message gives the reason."""
     for endpoint in (DAYS, SENDERS, HOURS):
         store(it, endpoint, [DUE[-1]], errcode=48001)
@@ -288,7 +288,7 @@ def test_what_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None:
     assert len(tick(it, now=NOW + dt.timedelta(days=1))[0]) == 3
 
 
-def test_what_was_answered_with_nothing_is_asked_for_once_a_day(it: DagsterEnv) -> None:
+def test_labels_left_out_of_an_answer_are_requested_once_a_day(it: DagsterEnv) -> None:
     """Hours that WeChat left out although their day has messages are requested again at the next day's first tick."""
     for endpoint in (DAYS, SENDERS, HOURS):
         store(it, endpoint, all_but(DUE[50]) if endpoint is HOURS else DUE)
@@ -302,7 +302,7 @@ def test_what_was_answered_with_nothing_is_asked_for_once_a_day(it: DagsterEnv) 
     assert tick(it, now=NOW + dt.timedelta(days=1))[0][-1:] == wanted[0]
 
 
-def test_an_endpoint_that_was_granted_since_goes_on_at_the_next_tick(it: DagsterEnv) -> None:
+def test_the_next_tick_requests_an_endpoint_that_was_granted_since(it: DagsterEnv) -> None:
     """A success by a manual run or `doctor` after the refusal counts: the next tick requests the endpoint."""
     store(it, DAYS, [DUE[-1]], errcode=48001)
     store(it, DAYS, [DUE[-2]], requested_at=NOW - dt.timedelta(minutes=5))
@@ -385,7 +385,7 @@ def test_a_zombie_is_dead(it: DagsterEnv, ran: Ran) -> None:
         assert end_dead_runs(it.instance) == [run.run_id]
 
 
-def test_a_later_process_with_the_same_number_does_not_keep_a_run_alive(it: DagsterEnv, ran: Ran) -> None:
+def test_a_reused_pid_does_not_keep_a_run_alive(it: DagsterEnv, ran: Ran) -> None:
     """A reused PID doesn't keep a run alive: the boot id or the start time of the process differs."""
     boot, namespace, pid, started = this_process().split()
     alive = ran(DAYS, worker=this_process())
@@ -398,8 +398,8 @@ def test_a_later_process_with_the_same_number_does_not_keep_a_run_alive(it: Dags
     assert found.status is dg.DagsterRunStatus.STARTED
 
 
-def test_a_run_that_may_be_alive_is_left_alone(it: DagsterEnv, ran: Ran) -> None:
-    """A run is left alone if its tag is missing, invalid, from another PID namespace, or copied from another run."""
+def test_a_run_that_may_be_alive_is_not_ended(it: DagsterEnv, ran: Ran) -> None:
+    """A run is not ended if its tag is missing, invalid, from another PID namespace, or copied from another run."""
     for worker in ("", "nonsense", f"{this_boot()} pid:[1] 1 1"):
         ran(DAYS, worker=worker)
     boot, namespace, _, _ = this_process().split()
@@ -409,8 +409,8 @@ def test_a_run_that_may_be_alive_is_left_alone(it: DagsterEnv, ran: Ran) -> None
     assert end_dead_runs(it.instance) == []
 
 
-def test_on_a_shared_database_another_boot_proves_nothing(ran: Ran, it: DagsterEnv) -> None:
-    """With PostgreSQL a run with another boot id may be on another machine, so it is left alone."""
+def test_another_boot_id_on_a_shared_database_does_not_end_a_run(ran: Ran, it: DagsterEnv) -> None:
+    """With PostgreSQL a run with another boot id may be on another machine, so it is not ended."""
     with dg.DagsterInstance.ephemeral() as shared:
         run_id = str(uuid4())
         tags = {WORKER_TAG: f"{run_id} {OTHER_BOOT} pid:[1] 1 1"}

@@ -83,7 +83,7 @@ def backups(warehouse: Warehouse) -> list[Path]:
     return sorted(warehouse.database.parent.glob("figures.before-*"))
 
 
-def test_every_table_holds_something_of_both(company: Warehouse) -> None:
+def test_every_table_has_rows_of_both_accounts(company: Warehouse) -> None:
     """The fixture has rows of both accounts in every table; otherwise the tests here could not fail."""
     for account in ("shop", "news"):
         assert [table for table, rows in rows_of(company, account).items() if not rows] == [
@@ -191,7 +191,7 @@ def test_tables_are_still_a_function_of_the_ledger(company: Warehouse, change: C
 
 
 @changed
-def test_the_file_as_it_was_is_kept_and_can_be_put_back(
+def test_a_backup_of_the_whole_file_is_kept_and_can_be_restored(
     company: Warehouse, change: Callable[[Warehouse], Path]
 ) -> None:
     """The whole file is kept as a read-only backup, named after account and time, and can be restored."""
@@ -209,7 +209,7 @@ def test_the_file_as_it_was_is_kept_and_can_be_put_back(
 
 
 @changed
-def test_what_was_not_yet_published_is_in_the_backup(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
+def test_the_backup_includes_unpublished_commits(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
     """The backup includes commits that were not published yet."""
     with company.transaction() as con:
         store_calls(con, calls_of("shop", 20))
@@ -254,7 +254,7 @@ with Warehouse(Path(sys.argv[1])).fetching(sys.argv[2], "getupstreammsghour", pr
 
 
 @changed
-def test_while_somebody_fetches_for_it_nothing_is_changed(
+def test_an_account_is_not_changed_while_a_process_fetches_for_it(
     company: Warehouse, change: Callable[[Warehouse], Path]
 ) -> None:
     """A process that fetches for the account is an error that names it, without a wait or a changed file.
@@ -275,9 +275,7 @@ def test_while_somebody_fetches_for_it_nothing_is_changed(
 
 @changed
 @pytest.mark.parametrize("name", ["nobody", "", "../../shop", "'; DROP TABLE x; --"])
-def test_an_account_that_is_not_there_is_said_so(
-    company: Warehouse, change: Callable[[Warehouse], Path], name: str
-) -> None:
+def test_an_unknown_account_is_an_error(company: Warehouse, change: Callable[[Warehouse], Path], name: str) -> None:
     """An unknown account is an error that lists the stored names; no lock, backup or file is created."""
     locks = sorted(company.database.parent.rglob("*"))
 
@@ -288,7 +286,7 @@ def test_an_account_that_is_not_there_is_said_so(
     assert sorted(company.database.parent.rglob("*")) == locks
 
 
-def test_of_a_file_that_does_not_exist_none_is_made(warehouse: Warehouse) -> None:
+def test_no_file_is_created_if_nothing_is_stored(warehouse: Warehouse) -> None:
     """If nothing is stored yet, the command raises `SettingsError` and creates no file."""
     with pytest.raises(SettingsError, match="Nothing is stored there yet"):
         remove_account(warehouse, "shop")
@@ -318,7 +316,7 @@ COMMANDS = {"renamed": ("rename_account", "shop", "store"), "removed": ("remove_
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_kill_before_it_is_published_loses_nothing(company: Warehouse, command: tuple[str, ...]) -> None:
+def test_a_kill_before_publication_loses_nothing(company: Warehouse, command: tuple[str, ...]) -> None:
     """After a kill before publication, repeating the command publishes the commit and reports that it was cut off."""
     news = rows_of(company, "news")
     with running(KILLED, company.database, *command) as process:
@@ -333,7 +331,7 @@ def test_a_kill_before_it_is_published_loses_nothing(company: Warehouse, command
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_after_a_kill_an_ordinary_run_goes_on(company: Warehouse, command: tuple[str, ...]) -> None:
+def test_an_ordinary_run_works_after_a_kill(company: Warehouse, command: tuple[str, ...]) -> None:
     """After a kill, the next ordinary commit and publication work, without a file to delete."""
     with running(KILLED, company.database, *command) as process:
         process.wait()

@@ -52,7 +52,7 @@ def found(con: Connection) -> Found:
 
 
 def test_the_checks_are_those_of_the_contract() -> None:
-    """Only `keys_are_unique` is grave, and every check has a description and advice in English and in Chinese."""
+    """Only `keys_are_unique` is an error, and every check has a description and advice in English and in Chinese."""
     assert [(check.name, check.is_error) for check in CHECKS] == [
         ("no_data_before_2014_12_01", False),
         ("figures_were_not_revised", False),
@@ -79,7 +79,7 @@ def test_every_check_has_its_endpoints() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
-def test_an_empty_warehouse_has_nothing_wrong(found: Found, endpoint: Endpoint) -> None:
+def test_only_due_labels_are_findings_on_an_empty_warehouse(found: Found, endpoint: Endpoint) -> None:
     """On an empty warehouse every check runs, and only `due_labels_are_there` has findings."""
     wrong = {check.name for check in checks_of(endpoint) if found(check.name, endpoint)}
 
@@ -131,7 +131,7 @@ def test_a_refresh_that_is_dirty_again_heals_nothing(con: Connection, found: Fou
 # --- keys -------------------------------------------------------------------------------------------------------
 
 
-def test_doubled_keys_are_found(con: Connection, found: Found) -> None:
+def test_rejected_duplicates_are_found(con: Connection, found: Found) -> None:
     """Each row that was rejected because its key already occurred is a finding."""
     store_calls(con, [answered(SENDERS, day(3), day(5), senders_row(day(4), 1), senders_row(day(4), 2))])
     (finding,) = found("keys_are_unique", SENDERS)
@@ -151,7 +151,7 @@ def test_a_clean_answer_for_the_label_heals_it(con: Connection, found: Found) ->
     assert found("keys_are_unique") == []
 
 
-def test_a_key_that_is_twice_in_a_table_is_found(con: Connection, found: Found) -> None:
+def test_a_duplicate_key_in_a_table_is_found(con: Connection, found: Found) -> None:
     """A duplicate that another program wrote into the table is found, at the end of the table or elsewhere.
 
     The loader itself never stores a key twice.
@@ -174,7 +174,7 @@ def test_a_key_that_is_twice_in_a_table_is_found(con: Connection, found: Found) 
 # --- revisions --------------------------------------------------------------------------------------------------
 
 
-def test_revised_figures_are_found_until_they_are_answered_for_again(con: Connection, found: Found) -> None:
+def test_revised_figures_are_found_until_they_are_confirmed(con: Connection, found: Found) -> None:
     """Changed, new and vanished rows are findings until another answer confirms the figures."""
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2), row(day(4), msg_type=2))])
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 3), row(day(4), msg_type=3))])
@@ -190,10 +190,10 @@ def test_revised_figures_are_found_until_they_are_answered_for_again(con: Connec
     assert found("figures_were_not_revised") == []
 
 
-def test_a_revision_that_a_refresh_brought_is_history(con: Connection, found: Found) -> None:
-    """A revision that a refresh found needs no other refresh, because the person who asked for it has seen it.
+def test_a_revision_found_by_a_refresh_is_no_finding(con: Connection, found: Found) -> None:
+    """A revision that a refresh found needs no other refresh, because the person who requested it has seen it.
 
-    Revisions of days that the refresh did not ask for are still findings.
+    Revisions of days that the refresh did not request are still findings.
     """
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2))])
     refreshed = {"asked": [day(4)], "refresh": True}
@@ -228,7 +228,7 @@ def test_a_revised_day_makes_what_depends_on_it_suspect(
     assert found("figures_were_not_revised") == found("figures_were_not_revised", endpoint) == []
 
 
-def test_what_was_not_fetched_yet_is_not_suspect(con: Connection, found: Found) -> None:
+def test_labels_not_fetched_yet_are_not_suspect(con: Connection, found: Found) -> None:
     """Labels not fetched yet, labels fetched after the revision, and other days are no findings."""
     store_calls(con, [answered(HOURS, day(5), None, hour_row(day(5)))])
     for count in (1, 2):
@@ -264,7 +264,7 @@ KNOWN = "codes_and_fields_are_known"
     ],
     ids=["type", "type of an hour", "interval", "source", "field"],
 )
-def test_what_the_catalog_has_no_word_for_is_found(
+def test_unknown_codes_sources_and_fields_are_found(
     con: Connection, found: Found, endpoint: Endpoint, odd: Row, what: str
 ) -> None:
     """An unknown code, source or field is a finding until a clean answer; a missing optional field is none."""

@@ -83,7 +83,7 @@ def test_the_catalog_is_in_the_file(published: Warehouse) -> None:
     assert found == [(each.name, each.period.value, each.max_span_days, each.en, each.zh) for each in ENDPOINTS]
 
 
-def test_the_file_knows_its_version_and_age(tmp_path: Path) -> None:
+def test_meta_has_the_schema_version_and_the_time_of_creation(tmp_path: Path) -> None:
     """`datacube.meta` has the schema version and the time of creation, by the given clock."""
     noon = dt.datetime(2026, 11, 24, 12)
     warehouse = Warehouse(tmp_path / PUBLISHED, clock=lambda: noon)

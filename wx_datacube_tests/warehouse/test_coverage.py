@@ -85,7 +85,7 @@ def test_a_label_with_a_row_is_landed(con: Connection, endpoint: Endpoint) -> No
 
 @each_endpoint
 @pytest.mark.parametrize(("at", "expected"), [(MORNING, State.MISSING), (NOON, State.EMPTY)])
-def test_silence_counts_once_it_is_settled(
+def test_an_empty_answer_counts_once_the_label_is_settled(
     con: Connection, endpoint: Endpoint, at: dt.datetime, expected: State
 ) -> None:
     """An empty answer for the newest label counts as empty from noon of its due day on; before, it is missing."""
@@ -97,7 +97,7 @@ def test_silence_counts_once_it_is_settled(
 
 
 @each_endpoint
-def test_silence_with_a_row_set_apart_is_not_empty(con: Connection, endpoint: Endpoint) -> None:
+def test_a_label_whose_only_row_was_rejected_is_not_empty(con: Connection, endpoint: Endpoint) -> None:
     """A label whose only row was rejected is missing, since that row may be all its data."""
     label = {Period.DAY: day(20), Period.WEEK: day(16), Period.MONTH: OCTOBER}[endpoint.period]
     store_calls(con, [answered(endpoint, label, None, made(endpoint, label) | {"msg_user": "many"})])
@@ -126,7 +126,7 @@ def test_silent_days_imply_no_week_and_no_month(con: Connection, endpoint: Endpo
 
 
 @pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
-def test_a_day_that_is_silent_no_more_implies_nothing(con: Connection, endpoint: Endpoint) -> None:
+def test_a_day_that_is_no_longer_silent_implies_nothing(con: Connection, endpoint: Endpoint) -> None:
     """If a look-back finds messages of an empty day, its hours and distribution are missing."""
     store_calls(con, [answered(MESSAGES, day(20))])
     store_calls(con, [answered(MESSAGES, day(19), day(21), row(day(20)))])
@@ -148,7 +148,7 @@ def test_a_day_that_is_silent_no_more_implies_nothing(con: Connection, endpoint:
     ids=lambda each: getattr(each, "name", str(each)),
 )
 @pytest.mark.parametrize("first", ["day", "silence"])
-def test_nothing_is_empty_against_stored_messages(
+def test_no_label_is_empty_if_its_days_have_messages(
     con: Connection, endpoint: Endpoint, label: dt.date, first: str
 ) -> None:
     """Hours, distribution, week and month are missing if they are empty but their days have messages, in any order."""
@@ -159,7 +159,7 @@ def test_nothing_is_empty_against_stored_messages(
     assert state(con, endpoint, label) is State.MISSING
 
 
-def test_messages_beside_a_period_contradict_nothing(con: Connection) -> None:
+def test_messages_outside_a_period_do_not_keep_it_from_being_empty(con: Connection) -> None:
     """Messages on the days before and after a week or month don't keep it from being empty."""
     for talked in (day(8), day(16), OCTOBER - DAY, day(1)):
         store_calls(con, [answered(MESSAGES, talked, None, row(talked))])
@@ -169,7 +169,7 @@ def test_messages_beside_a_period_contradict_nothing(con: Connection) -> None:
     assert state(con, MONTHS, OCTOBER) is State.EMPTY
 
 
-def test_a_day_with_rows_but_no_messages_contradicts_nothing(con: Connection) -> None:
+def test_rows_with_zero_messages_do_not_keep_hours_from_being_empty(con: Connection) -> None:
     """Rows with zero messages are stored, and don't keep the hours from being empty."""
     store_calls(con, [answered(MESSAGES, day(20), None, row(day(20), 0, 0)), answered(HOURS, day(20))])
 
@@ -177,7 +177,7 @@ def test_a_day_with_rows_but_no_messages_contradicts_nothing(con: Connection) ->
     assert state(con, HOURS, day(20)) is State.EMPTY
 
 
-def test_another_account_settles_nothing(con: Connection) -> None:
+def test_answers_of_another_account_do_not_count(con: Connection) -> None:
     """Rows and empty answers of one account don't count for another."""
     store_calls(con, [answered(MESSAGES, day(19), day(20), row(day(19)), account="news")])
 
@@ -209,7 +209,7 @@ def test_due_labels_in_sql_are_those_of_periods(con: Connection, endpoint: Endpo
 # --- the view ---------------------------------------------------------------------------------------------------
 
 
-def test_the_view_shows_what_ingestion_goes_by(con: Connection) -> None:
+def test_the_coverage_view_agrees_with_ingestion(con: Connection) -> None:
     """`datacube.coverage` has each due label of each account once, in the state that `states` returns."""
     today = beijing_now().date()
     begin = today - 12 * DAY
@@ -330,7 +330,7 @@ def test_calls_of_a_day_are_counted_by_endpoint(con: Connection) -> None:
     assert found == {endpoint.name: 2 * (endpoint is MESSAGES) for endpoint in ENDPOINTS}
 
 
-def test_errors_that_stand_are_known_by_their_times(con: Connection) -> None:
+def test_unresolved_errors_have_the_time_of_their_newest_call(con: Connection) -> None:
     """Each account and endpoint reports the newest call of each errcode, by time; broken connections don't count."""
     assert unresolved_errors(con) == {}
     store_calls(con, [answered(MESSAGES, day(20), errcode=45009, at=at) for at in (LATER, LATER - DAY)])
@@ -345,7 +345,7 @@ def test_errors_that_stand_are_known_by_their_times(con: Connection) -> None:
 
 
 @pytest.mark.parametrize("through", [{}, {"errcode": 61503}], ids=["figures", "not ready"])
-def test_errors_are_outdated_by_a_later_call_that_got_through(con: Connection, through: dict[str, int]) -> None:
+def test_a_later_successful_call_clears_errors(con: Connection, through: dict[str, int]) -> None:
     """A later call of the same account and endpoint clears errors; one made earlier but stored later doesn't."""
     store_calls(con, [answered(each, day(20), errcode=48001) for each in (MESSAGES, HOURS)])
     store_calls(con, [answered(MESSAGES, day(20), at=LATER - DAY, **through)])
@@ -379,7 +379,7 @@ def test_the_first_message_is_known(con: Connection) -> None:
     assert first_messages(con) == {"shop": day(4), "news": day(2)}
 
 
-def test_accounts_are_summed_up_together_as_each_alone(con: Connection) -> None:
+def test_a_summary_of_all_accounts_equals_each_account_alone(con: Connection) -> None:
     """A summary's counts, newest landed label and gaps equal those computed from the states, account by account."""
     starts = {"shop": OCTOBER, "news": day(2), "cafe": day(20)}
     for name in ("shop", "news", "other"):

@@ -71,7 +71,7 @@ def fails(use: Callable[[], None]) -> str:
 
 @pytest.mark.parametrize("left", [0, 8, 400, 1000, 1800, 2600])
 def test_a_full_disk_loses_nothing_that_was_committed(disk: Disk, left: int) -> None:
-    """Wherever the disk fills up, the error is one line, readers keep what they had, and work goes on after.
+    """Wherever the disk fills up, the error is one line, readers keep what they had, and work continues afterwards.
 
     The sizes let it fill up in a commit, in a checkpoint or in a copy.
     """
@@ -112,7 +112,7 @@ def test_a_copy_that_does_not_fit_takes_no_space_from_commits(disk: Disk) -> Non
     assert days_in(warehouse) == [1, 2, 3]
 
 
-def test_nothing_is_asked_whose_answer_would_find_no_room(disk: Disk) -> None:
+def test_no_call_is_made_on_a_full_disk(disk: Disk) -> None:
     """On a full disk no call is made, because each would use quota and lose its answer."""
     with shop(disk.folder, start=day(1)) as made:
         made.fetch_missing(MESSAGES, [day(1)])
@@ -192,7 +192,7 @@ def test_a_damaged_published_file_is_made_again(published: Warehouse, seed: int)
     assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_a_damaged_file_without_the_other_asks_for_a_backup(published: Warehouse) -> None:
+def test_a_damaged_file_without_the_other_needs_a_backup(published: Warehouse) -> None:
     """If the only file is damaged, the error asks for a backup, no empty file replaces it, and the backup works."""
     backup = published.database.read_bytes()
     published.writer.unlink()
@@ -211,7 +211,7 @@ def test_a_damaged_file_without_the_other_asks_for_a_backup(published: Warehouse
 
 
 @pytest.mark.parametrize("which", ["database", "writer"])
-def test_an_empty_file_is_called_empty(published: Warehouse, which: str) -> None:
+def test_an_empty_file_is_reported_as_empty(published: Warehouse, which: str) -> None:
     """A file of 0 bytes, as a failed copy leaves it, is reported as empty; deleting it is the remedy, and works."""
     path: Path = getattr(published, which)
     path.unlink()
@@ -227,7 +227,7 @@ def test_an_empty_file_is_called_empty(published: Warehouse, which: str) -> None
     assert {1, 2, 3, 4, 5, 6, 8} <= set(days_in(published))
 
 
-def test_of_two_empty_files_neither_is_the_way(published: Warehouse) -> None:
+def test_two_empty_files_need_a_backup(published: Warehouse) -> None:
     """If both files are empty, the error asks for a backup; with it in place, the writer's file may be deleted."""
     backup = published.database.read_bytes()
     for path in (published.database, published.writer):
@@ -245,7 +245,7 @@ def test_of_two_empty_files_neither_is_the_way(published: Warehouse) -> None:
     assert days_in(published) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_the_only_file_that_is_empty_asks_for_a_backup(folder: Path) -> None:
+def test_an_empty_file_without_the_other_needs_a_backup(folder: Path) -> None:
     """If the only file is empty, either of the two, the error asks for a backup."""
     warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
     warehouse.database.unlink()
@@ -277,7 +277,7 @@ def everybodys(warehouse: Warehouse) -> None:
         path.chmod(0o777)
 
 
-def test_a_published_file_that_may_not_be_read_is_to_be_given(denied: Warehouse) -> None:
+def test_the_advice_for_an_unreadable_published_file_is_to_grant_access(denied: Warehouse) -> None:
     """If the published file may not be read, the advice is to grant the right, as moving it away would lose history."""
     everybodys(denied)
     denied.database.chmod(0)
@@ -289,7 +289,7 @@ def test_a_published_file_that_may_not_be_read_is_to_be_given(denied: Warehouse)
 
 
 def test_a_published_file_that_may_not_be_read_is_replaced(denied: Warehouse) -> None:
-    """A publication replaces a published file that may not be read; it verifies its whole copy, and nobody must act."""
+    """A publication replaces a published file that may not be read; it verifies its copy, and no action is needed."""
     store(denied, 2)
     everybodys(denied)
     denied.database.chmod(0)
@@ -299,7 +299,7 @@ def test_a_published_file_that_may_not_be_read_is_replaced(denied: Warehouse) ->
     assert days_in(denied) == [1, 2]
 
 
-def test_a_writers_file_that_may_not_be_written_is_to_be_given(denied: Warehouse) -> None:
+def test_the_advice_for_a_read_only_writers_file_is_to_grant_access(denied: Warehouse) -> None:
     """If the writer's file may not be written, a run and a publication advise to grant the right.
 
     Root leaves such a file after a run of its own.
@@ -347,7 +347,7 @@ def test_the_folder_of_locks_that_can_not_be_written_is_named(denied: Warehouse)
     assert "Free space" not in said
 
 
-def test_a_file_in_the_place_of_the_locks_is_to_be_moved_away(published: Warehouse) -> None:
+def test_a_file_in_place_of_the_folder_of_locks_is_named(published: Warehouse) -> None:
     """A file in place of the folder of locks is named, and the advice is to move it away, not to free space."""
     locks = published.database.with_name("figures.locks")
     shutil.rmtree(locks)
@@ -390,12 +390,12 @@ def backup_of(warehouse: Warehouse) -> Path:
     return warehouse.writer.with_name(f"{warehouse.writer.name}.schema-{SCHEMA_VERSION - 1}")
 
 
-def test_every_older_version_has_a_step(published: Warehouse) -> None:
+def test_every_older_version_has_a_migration(published: Warehouse) -> None:
     """Every older schema version has a migration, so whoever raises SCHEMA_VERSION must add one."""
     assert list(MIGRATIONS) == list(range(1, SCHEMA_VERSION))
 
 
-def test_an_older_file_is_brought_up_to_date(aged: Warehouse) -> None:
+def test_an_older_file_is_migrated(aged: Warehouse) -> None:
     """The first write migrates the file with its calls and rows, keeps a backup, and the next publication shows it."""
     before = aged.writer.read_bytes()
     store(aged, 7)
@@ -409,7 +409,7 @@ def test_an_older_file_is_brought_up_to_date(aged: Warehouse) -> None:
     assert {path.name for path in aged.database.parent.iterdir() if path.is_file()} == {*OURS, backup_of(aged).name}
 
 
-def test_the_backup_of_an_older_file_is_that_file(aged: Warehouse) -> None:
+def test_the_backup_of_a_migration_can_be_put_back(aged: Warehouse) -> None:
     """The migration's backup is a whole file of the older version, and can be put back."""
     store(aged, 7)
     backup_of(aged).replace(aged.writer)
@@ -418,7 +418,7 @@ def test_the_backup_of_an_older_file_is_that_file(aged: Warehouse) -> None:
         assert con.execute("SELECT count(*) FROM datacube.api_calls").fetchall() == [(6,)]
 
 
-def test_a_step_that_fails_changes_nothing(aged: Warehouse) -> None:
+def test_a_failed_migration_changes_nothing(aged: Warehouse) -> None:
     """A failed migration is rolled back, its error names the backup, and a corrected program can migrate the file."""
     broken = Warehouse(aged.database, timeout=0.5, migrations={SCHEMA_VERSION - 1: (*STEP, "SELECT 'x'::INTEGER")})
     said = fails(lambda: store(broken, 7))
@@ -433,7 +433,7 @@ def test_a_step_that_fails_changes_nothing(aged: Warehouse) -> None:
     assert days_in(aged) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_an_older_file_without_a_step_is_left_alone(aged: Warehouse) -> None:
+def test_an_older_file_without_a_migration_is_not_changed(aged: Warehouse) -> None:
     """Without a migration the error names the version, and neither the file nor a backup is written."""
     before = aged.writer.read_bytes()
     ignorant = Warehouse(aged.database, timeout=0.5, migrations={})
@@ -443,7 +443,7 @@ def test_an_older_file_without_a_step_is_left_alone(aged: Warehouse) -> None:
     assert not backup_of(aged).exists()
 
 
-def test_readers_of_an_older_published_file_are_told_what_to_do(aged: Warehouse) -> None:
+def test_reading_an_older_published_file_advises_a_replay(aged: Warehouse) -> None:
     """Reading an older published file is an error that advises `wx-datacube replay`, which migrates it."""
     assert "`wx-datacube replay`" in fails(lambda: [days_in(aged)].clear())
 

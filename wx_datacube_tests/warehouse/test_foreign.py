@@ -176,7 +176,7 @@ def test_nothing_is_made_beside_a_foreign_file(tmp_path: Path, place: Callable[[
 
 
 @pytest.mark.parametrize("receipt", [None, "{}", "not JSON"], ids=["lost", "empty", "spoiled"])
-def test_a_wal_is_kept_where_it_is_not_known_whose_file_it_belongs_to(tmp_path: Path, receipt: str | None) -> None:
+def test_a_wal_of_unknown_origin_is_kept(tmp_path: Path, receipt: str | None) -> None:
     """Without a valid note of the last publication, reading shows file and WAL together and changes neither."""
     warehouse = published(tmp_path)
     note = tmp_path / "figures.locks" / "published"
@@ -194,7 +194,7 @@ def test_a_wal_is_kept_where_it_is_not_known_whose_file_it_belongs_to(tmp_path: 
     assert digests(tmp_path) == before
 
 
-def test_a_wal_that_a_foreign_program_left_beside_our_file_is_put_aside(tmp_path: Path) -> None:
+def test_a_foreign_programs_wal_beside_our_file_is_renamed(tmp_path: Path) -> None:
     """A foreign program's WAL beside the published file is not shown to readers; it is renamed and kept."""
     warehouse = published(tmp_path)
     warehouse.database.chmod(0o644)
@@ -225,8 +225,8 @@ def test_a_restored_file_keeps_its_wal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [NAME, "figures.writer.duckdb"])
-def test_a_wal_without_its_file_is_set_aside(tmp_path: Path, name: str) -> None:
-    """A WAL without its file is renamed and kept, as it may hold the only copy of somebody's rows.
+def test_a_wal_without_its_file_is_renamed(tmp_path: Path, name: str) -> None:
+    """A WAL without its file is renamed and kept, as it may hold the only copy of another user's rows.
 
     DuckDB would otherwise replay it onto the file that we create there.
     """
@@ -244,7 +244,7 @@ def test_a_wal_without_its_file_is_set_aside(tmp_path: Path, name: str) -> None:
     assert rows(tmp_path / "moved.duckdb") == 1000
 
 
-def test_what_others_left_beside_a_foreign_file_is_not_swept(tmp_path: Path) -> None:
+def test_the_temporary_folder_of_a_foreign_file_is_not_deleted(tmp_path: Path) -> None:
     """The temporary folder of a foreign DuckDB file is not cleaned up, as it may be in use."""
     path = at_the_writer(tmp_path)
     spilled = tmp_path / f"{path.name}.tmp" / "duckdb_temp_storage-0.tmp"
@@ -285,7 +285,7 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize("text", [b"my notes\n", b"\xff\xfe\x00binary", b"2026 was a good year"])
-def test_a_lock_file_with_foreign_text_is_left_as_it_is(tmp_path: Path, text: bytes) -> None:
+def test_a_lock_file_with_foreign_text_keeps_its_text(tmp_path: Path, text: bytes) -> None:
     """A lock file with foreign text can be locked and keeps its text; the holder's PID is reported as unknown."""
     path = tmp_path / "write"
     path.write_bytes(text)
@@ -296,7 +296,7 @@ def test_a_lock_file_with_foreign_text_is_left_as_it_is(tmp_path: Path, text: by
     assert path.read_bytes() == text
 
 
-def test_copies_and_notes_follow_no_link(tmp_path: Path) -> None:
+def test_temporary_files_are_not_written_through_a_link(tmp_path: Path) -> None:
     """A symbolic link at the path of a temporary file is replaced; its target is not written."""
     warehouse = published(tmp_path)
     precious = tmp_path / "precious.txt"
@@ -310,7 +310,7 @@ def test_copies_and_notes_follow_no_link(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "figures.locks" / "published").read_text())["calls"] == 2
 
 
-def test_troubles_are_noted_through_no_link(tmp_path: Path) -> None:
+def test_alerts_are_not_written_through_a_link(tmp_path: Path) -> None:
     """The file of alerts in the folder of locks, which is written in place, is not written through a link."""
     published(tmp_path)
     precious = tmp_path / "precious.txt"

@@ -173,7 +173,7 @@ def judged() -> Iterator[Connection]:
 
 
 @pytest.mark.parametrize(("reason", "name", "made"), CASES, ids=[f"{reason}: {name}" for reason, name, _ in CASES])
-def test_a_row_that_cannot_be_trusted_is_set_apart(judged: Connection, reason: str, name: str, made: str) -> None:
+def test_a_row_that_cannot_be_trusted_is_rejected(judged: Connection, reason: str, name: str, made: str) -> None:
     """A rejected row is kept whole with the first reason that applies, and is in no table."""
     account = f"{reason}: {name}"
     kept = rows_of(
@@ -255,7 +255,7 @@ def test_weeks_and_months_are_dated_on_their_first_day(
     assert len(stored(con, endpoint)) == (reason is None)
 
 
-def test_of_two_rows_with_one_key_the_first_is_stored(con: Connection) -> None:
+def test_the_first_of_two_rows_with_one_key_is_stored(con: Connection) -> None:
     """Later rows with the same key are rejected, even equal ones; source and figures are not part of the key."""
     first, second, third = row(day(4), 1), row(day(4), 2, user_source=1), row(day(4), 1)
     store_calls(con, [answered(MESSAGES, *WINDOW, first, row(day(5), 9), second, third)])
@@ -268,14 +268,14 @@ def test_of_two_rows_with_one_key_the_first_is_stored(con: Connection) -> None:
     ]
 
 
-def test_a_row_with_a_fault_doubles_nothing(con: Connection) -> None:
+def test_a_rejected_row_makes_no_other_row_a_duplicate(con: Connection) -> None:
     """A row rejected for another reason doesn't make a good row with the same key a duplicate."""
     store_calls(con, [answered(MESSAGES, *WINDOW, row(day(4), -1), row(day(4), 3))])
 
     assert [figures[3] for figures in stored(con, MESSAGES)] == [3]
 
 
-def test_the_same_key_on_other_days_hours_and_types_is_another(con: Connection) -> None:
+def test_rows_are_duplicates_only_if_their_whole_key_is_equal(con: Connection) -> None:
     """Rows are duplicates only if their whole natural key is equal."""
     store_calls(con, [answered(MESSAGES, *WINDOW, row(day(3)), row(day(4)), row(day(4), msg_type=2))])
     store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), 1), hour_row(day(4), 2))])
@@ -313,7 +313,7 @@ def test_the_same_key_on_other_days_hours_and_types_is_another(con: Connection) 
     ],
     ids=str,
 )
-def test_what_is_no_answer_says_nothing(con: Connection, fields: dict[str, Any]) -> None:
+def test_a_failed_call_changes_only_the_ledger(con: Connection, fields: dict[str, Any]) -> None:
     """A failed call stays in the ledger as received and changes nothing else, even if its body has valid rows."""
     store_calls(con, [answered(MESSAGES, *WINDOW, row(day(4)))])
     before = everything(con)
@@ -325,7 +325,7 @@ def test_what_is_no_answer_says_nothing(con: Connection, fields: dict[str, Any])
     assert kept == [(failed.http_status, failed.errcode, failed.errmsg, failed.response)]
 
 
-def test_an_answer_may_carry_more_than_its_list(con: Connection) -> None:
+def test_unknown_fields_beside_the_list_do_not_matter(con: Connection) -> None:
     """Unknown fields beside `list`, an errcode of 0, and white space don't matter."""
     text = ' \n{"errcode": 0, "errmsg": "ok", "page": 1, "page": 2, "list": [ ] }\r\n'
     store_calls(con, [answered(MESSAGES, *WINDOW, response=text)])
@@ -363,7 +363,7 @@ odd_rows = st.builds(lambda good, odd: good | odd, st.just(row(day(4))), st.dict
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(odd_rows | anything, max_size=6))
-def test_any_json_is_either_stored_or_set_apart(con: Connection, rows: list[Any]) -> None:
+def test_any_json_is_either_stored_or_rejected(con: Connection, rows: list[Any]) -> None:
     """Any JSON in the list is stored or rejected: no error, no lost row, and no figure that wasn't in the answer."""
     empty(con)
     store_calls(con, [answered(MESSAGES, *WINDOW, *rows)])
@@ -402,7 +402,7 @@ def test_an_answer_covers_no_label_before_history(con: Connection) -> None:
     ]
 
 
-def test_an_answer_covers_no_label_whose_period_goes_on(con: Connection) -> None:
+def test_an_answer_covers_no_label_whose_period_has_not_ended(con: Connection) -> None:
     """An answer covers no label whose period hasn't ended, as a clock that jumped may have requested it."""
     store_calls(con, [answered(MESSAGES, day(3), day(4), row(day(3)), row(day(4)), at=MORNING)])
     store_calls(con, [answered(WEEKS, day(2), None, row(day(2)), at=MORNING)])
@@ -412,7 +412,7 @@ def test_an_answer_covers_no_label_whose_period_goes_on(con: Connection) -> None
     assert stored(con, WEEKS) == []
 
 
-def test_settled_is_judged_label_by_label_by_the_time_of_the_call(con: Connection) -> None:
+def test_the_time_of_the_call_decides_which_labels_are_settled(con: Connection) -> None:
     """At 9:00 yesterday isn't settled but the day before is; at 12:00 both are."""
     for at in (MORNING, MORNING.replace(hour=12)):
         store_calls(con, [answered(MESSAGES, day(2), day(3), at=at)])
@@ -458,7 +458,7 @@ def test_a_call_is_kept_field_by_field(con: Connection) -> None:
                     *(call.errmsg, call.rid, call.response))  # fmt: skip
 
 
-def test_no_calls_change_nothing(con: Connection) -> None:
+def test_storing_no_calls_changes_nothing(con: Connection) -> None:
     """Storing no calls works, and changes nothing."""
     store_calls(con, [])
 

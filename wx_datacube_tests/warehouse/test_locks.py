@@ -72,7 +72,7 @@ def test_a_killed_holder_releases_its_lock(tmp_path: Path) -> None:
             assert path.read_text() == str(os.getpid())
 
 
-def test_whoever_waits_comes_next(tmp_path: Path) -> None:
+def test_a_waiter_acquires_a_released_lock(tmp_path: Path) -> None:
     """A waiter acquires the lock as soon as the holder is gone."""
     path = tmp_path / "write"
     with running(HOLDER, path) as process:
@@ -91,7 +91,7 @@ with locked(Path(sys.argv[1]), timeout=1.5):
 """
 
 
-def test_while_one_is_stopped_one_does_not_wait(tmp_path: Path) -> None:
+def test_time_spent_stopped_does_not_count_towards_the_timeout(tmp_path: Path) -> None:
     """Time during which the waiter itself is stopped (Ctrl-Z) doesn't count towards its timeout.
 
     Ctrl-Z stops a backfill together with its Dagster process, which may hold the lock. Neither may time out.
@@ -116,7 +116,7 @@ def test_a_lock_file_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_a_gate_lets_in_as_many_as_it_has_places(tmp_path: Path) -> None:
+def test_a_semaphore_admits_as_many_holders_as_it_has_places(tmp_path: Path) -> None:
     """At most three of twelve threads hold the semaphore at once, and all twelve get it."""
     semaphore = ProcessSemaphore(tmp_path / "locks", "shop.call", 3)
     inside, most, lock = [0], [0], threading.Lock()
@@ -149,7 +149,7 @@ with ProcessSemaphore(Path(sys.argv[1]), "shop.call", 1).acquire():
 """
 
 
-def test_a_gate_holds_over_processes(tmp_path: Path) -> None:
+def test_a_semaphore_is_shared_by_processes(tmp_path: Path) -> None:
     """A place stays taken until the other process leaves or dies; semaphores of other names stay free."""
     with running(IN_GATE, tmp_path) as process:
         passed = threading.Event()
@@ -179,7 +179,7 @@ with Warehouse(Path(sys.argv[1])).fetching("shop", "getupstreammsg", print):
 """
 
 
-def test_a_fetching_process_is_waited_for_while_it_lives(tmp_path: Path) -> None:
+def test_the_wait_for_a_live_process_exceeds_the_timeout(tmp_path: Path) -> None:
     """A waiter waits past the timeout for a process that shows signs of life, since a fetch may take hours."""
     warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=0.6)  # 1.2 seconds of silence
     with running(FETCH, warehouse.database) as process:
@@ -191,7 +191,7 @@ def test_a_fetching_process_is_waited_for_while_it_lives(tmp_path: Path) -> None
         timer.join()
 
 
-def test_a_suspended_process_is_not_waited_for_without_a_bound(tmp_path: Path) -> None:
+def test_the_wait_for_a_suspended_process_times_out(tmp_path: Path) -> None:
     """A suspended process shows no sign of life, so the wait ends with an error that names it and the remedy."""
     warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=0.6)
     told: list[str] = []
@@ -211,7 +211,7 @@ def test_a_suspended_process_is_not_waited_for_without_a_bound(tmp_path: Path) -
         assert told == [str(process.pid)]
 
 
-def test_a_suspended_process_that_holds_the_gate_fails_the_call(tmp_path: Path) -> None:
+def test_the_wait_for_a_semaphore_of_a_suspended_process_times_out(tmp_path: Path) -> None:
     """If a suspended process holds every place, the wait times out with `TryAgain`, which names the process."""
     with running(IN_GATE, tmp_path) as process:
         process.send_signal(signal.SIGSTOP)
@@ -226,7 +226,7 @@ def test_a_suspended_process_that_holds_the_gate_fails_the_call(tmp_path: Path) 
             pass
 
 
-def test_an_interruption_ends_the_wait_at_the_gate(tmp_path: Path) -> None:
+def test_an_interruption_ends_the_wait_for_a_semaphore(tmp_path: Path) -> None:
     """An interruption (Ctrl-C) ends the wait for the semaphore with `TryAgain`."""
     stop_event = threading.Event()
     with running(IN_GATE, tmp_path):

@@ -45,7 +45,7 @@ def test_a_lost_published_file_is_made_from_the_writers(published: Warehouse) ->
 
 
 def test_a_backup_is_restored(published: Warehouse) -> None:
-    """After a backup is put back and the writer's file deleted, later calls are gone and work goes on."""
+    """After a backup is put back and the writer's file deleted, later calls are gone and work continues."""
     backup = published.database.read_bytes()
     store(published, 5)
     published.publish()
@@ -91,7 +91,7 @@ def test_a_fuller_published_file_from_elsewhere_is_not_replaced(published: Wareh
 
 
 def test_a_writers_file_that_was_cut_off_is_never_published(published: Warehouse) -> None:
-    """A truncated writer's file is not published; after its deletion work goes on."""
+    """A truncated writer's file is not published; after its deletion work continues."""
     for number in range(5, 9):
         store(published, number)
     os.truncate(published.writer, published.writer.stat().st_size // 2)
@@ -177,7 +177,7 @@ CHANGES = {
 @pytest.mark.parametrize("saved", ["", "; CHECKPOINT"], ids=["", "saved"])
 @pytest.mark.parametrize("killed", [False, True], ids=["held", "killed"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_whoever_writes_into_the_published_file_stops_no_run(
+def test_a_foreign_write_to_the_published_file_stops_no_run(
     published: Warehouse, change: str, killed: bool, saved: str
 ) -> None:
     """Whatever a foreign program does to the published file, a run replaces it and readers get ours.
@@ -208,7 +208,7 @@ sys.stdin.readline()
 """
 
 
-def test_what_is_written_after_the_file_was_replaced_is_not_read(published: Warehouse) -> None:
+def test_a_wal_written_for_the_replaced_file_is_ignored(published: Warehouse) -> None:
     """A WAL written for the replaced file is ignored; DuckDB would replay it onto the new file beside it."""
     published.database.chmod(0o644)
     with running(HOLD_AND_WRITE_LATE, published.database) as process:
@@ -270,7 +270,7 @@ def from_the_future(path: Path) -> None:
 
 @pytest.mark.parametrize("which", ["database", "writer"])
 @pytest.mark.parametrize("make", [foreign_duckdb, similar_duckdb, no_duckdb, truncated, from_the_future])
-def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, make: type, which: str) -> None:
+def test_a_foreign_file_is_refused_and_unchanged(tmp_path: Path, make: type, which: str) -> None:
     """A foreign file in place of either of ours is an error for every use, and doesn't change."""
     warehouse = Warehouse(tmp_path / PUBLISHED, timeout=0.5)
     path: Path = getattr(warehouse, which)
@@ -307,7 +307,7 @@ for use in (warehouse.open_published, warehouse.transaction):
 """
 
 
-def test_for_an_sqlite_file_nothing_is_downloaded(tmp_path: Path) -> None:
+def test_an_sqlite_file_causes_no_download(tmp_path: Path) -> None:
     """An SQLite file is reported as no DuckDB file; DuckDB downloads no extension for it into the home folder."""
     home, database = tmp_path / "home", tmp_path / PUBLISHED
     home.mkdir()

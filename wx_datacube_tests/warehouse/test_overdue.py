@@ -47,7 +47,7 @@ def refused(con: Connection, label: dt.date, at: dt.datetime, errcode: int = 450
     store_calls(con, [answered(MESSAGES, label, at=at, asked=[label], errcode=errcode, errmsg="no", response="{}")])
 
 
-def test_nothing_is_overdue_where_all_is_there(con: Connection) -> None:
+def test_nothing_is_overdue_if_every_label_is_stored(con: Connection) -> None:
     """Nothing is overdue when every label is stored, or before noon, when yesterday's figures may still come."""
     landed(con, DAYS)
     assert found(con) == []
@@ -65,7 +65,7 @@ def test_a_missing_day_is_overdue_from_noon_on(con: Connection) -> None:
         assert overdue.since == NOW.replace(minute=0)
 
 
-def test_gaps_are_apart_and_oldest_first(con: Connection) -> None:
+def test_separate_outages_are_separate_gaps_oldest_first(con: Connection) -> None:
     """Two separate outages are two gaps, the oldest first."""
     landed(con, DAYS[:3], at=MORNING - dt.timedelta(days=15))
     landed(con, DAYS[6:9], at=MORNING - dt.timedelta(days=9))
@@ -74,7 +74,7 @@ def test_gaps_are_apart_and_oldest_first(con: Connection) -> None:
     assert overdue.gaps == ((DAYS[3], DAYS[5]), (DAYS[9], DAYS[-1]))
 
 
-def test_a_hole_in_history_that_comes_in_is_history(con: Connection) -> None:
+def test_a_hole_in_a_running_backfill_counts_as_history(con: Connection) -> None:
     """A hole in a running backfill counts as history; two days later it is an ordinary gap.
 
     Threads use the last calls of a day's quota in any order, which leaves such holes.
@@ -88,7 +88,7 @@ def test_a_hole_in_history_that_comes_in_is_history(con: Connection) -> None:
     assert (DAYS[9], DAYS[9]) in next(each.gaps for each in found(con, later) if not each.history)
 
 
-def test_of_todays_quota_nobody_has_to_act(con: Connection) -> None:
+def test_only_a_new_label_may_wait_for_todays_quota(con: Connection) -> None:
     """Only a label that is new today may wait for today's quota; one that was missing yesterday may not."""
     landed(con, DAYS[:-1], at=MORNING - dt.timedelta(days=1))
     refused(con, DAYS[-1], MORNING)
@@ -101,7 +101,7 @@ def test_of_todays_quota_nobody_has_to_act(con: Connection) -> None:
     assert tomorrow.gaps == ((DAYS[-1], day(20)),)
 
 
-def test_what_waits_for_its_days_waits_for_their_quota(con: Connection) -> None:
+def test_hours_of_missing_days_wait_for_the_quota_of_the_days(con: Connection) -> None:
     """Hours whose day is missing wait for that day's quota; hours whose day is stored don't."""
     refused(con, DAYS[-1], MORNING)
     assert {each.waiting_reason for each in found(con, endpoint=HOURS)} == {"Today's quota is used up."}
@@ -121,7 +121,7 @@ def test_a_good_answer_after_the_refusal_ends_the_wait(con: Connection) -> None:
     assert overdue.waiting_reason == ""
 
 
-def test_our_own_limit_is_a_quota(con: Connection) -> None:
+def test_the_limit_of_daily_calls_counts_as_a_quota(con: Connection) -> None:
     """The limit WX_DATACUBE_DAILY_CALLS counts as a quota."""
     landed(con, DAYS[:-1])
 
@@ -129,8 +129,8 @@ def test_our_own_limit_is_a_quota(con: Connection) -> None:
     assert [each.waiting_reason for each in found(con, daily_calls=2)] == [""]
 
 
-def test_history_that_is_being_brought_in_needs_nobody(con: Connection) -> None:
-    """History that a backfill brings in, newest first, waits; after a day without progress it needs a person."""
+def test_history_that_a_backfill_fetches_needs_no_person(con: Connection) -> None:
+    """History that a backfill fetches, newest first, waits; after a day without progress it needs a person."""
     landed(con, DAYS[9:])
     (coming,) = found(con)
     assert (coming.history, coming.waiting_reason, coming.gaps) == (
@@ -144,7 +144,7 @@ def test_history_that_is_being_brought_in_needs_nobody(con: Connection) -> None:
     assert (left.history, left.waiting_reason) == (True, "")
 
 
-def test_history_without_a_start_is_a_persons_matter(con: Connection) -> None:
+def test_history_that_was_never_requested_needs_a_person(con: Connection) -> None:
     """If nothing was ever requested, both the newest label and the rest of history need a person."""
     late, history = found(con)
 
@@ -152,7 +152,7 @@ def test_history_without_a_start_is_a_persons_matter(con: Connection) -> None:
     assert (history.gaps, history.history, history.waiting_reason) == (((DAYS[0], DAYS[-2]),), True, "")
 
 
-def test_quota_that_another_program_takes_every_day(con: Connection) -> None:
+def test_labels_that_wait_for_the_quota_a_second_day_need_a_person(con: Connection) -> None:
     """Labels wait for the quota on the first day; after a second day without a good answer they need a person."""
     refused(con, DAYS[-1], MORNING)
     assert {each.waiting_reason for each in found(con)} == {"Today's quota is used up."}
@@ -162,14 +162,14 @@ def test_quota_that_another_program_takes_every_day(con: Connection) -> None:
     assert (history.history, history.waiting_reason) == (True, "")
 
 
-def test_what_is_being_fetched_now_needs_nobody(con: Connection) -> None:
+def test_labels_that_are_being_fetched_need_no_person(con: Connection) -> None:
     """While a backfill of the account runs, all of its endpoints wait."""
     assert {each.waiting_reason for each in found(con, is_fetching=lambda account: account == "shop")} == {
         "It is being fetched now."
     }
 
 
-def test_a_busy_host_is_no_excuse(con: Connection) -> None:
+def test_a_busy_host_is_no_reason_to_wait(con: Connection) -> None:
     """ "System busy" (errcode -1) is no reason to wait after noon, although it may pass by itself."""
     landed(con, DAYS[:-1])
     refused(con, DAYS[-1], NOW, errcode=-1)
@@ -177,7 +177,7 @@ def test_a_busy_host_is_no_excuse(con: Connection) -> None:
     assert [each.waiting_reason for each in found(con)] == [""]
 
 
-def test_endpoints_are_judged_apart(con: Connection) -> None:
+def test_endpoints_are_overdue_independently(con: Connection) -> None:
     """The hours of a day may be overdue while its messages are not."""
     landed(con, DAYS)
     store_calls(con, [answered(HOURS, each, None, hour_row(each), at=MORNING, asked=[each]) for each in DAYS[:-1]])

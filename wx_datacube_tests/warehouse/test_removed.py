@@ -106,7 +106,7 @@ def of_others(file: Path) -> dict[str, Any]:
         return found
 
 
-def test_the_search_finds_what_is_there(company: Warehouse, tmp_path: Path) -> None:
+def test_the_search_finds_the_account_before_its_removal(company: Warehouse, tmp_path: Path) -> None:
     """The search finds the account before it is removed; otherwise the tests below could not fail."""
     for file in (company.database, company.writer):
         found = found_in(file, tmp_path, "shop")
@@ -127,8 +127,8 @@ def test_nothing_of_a_removed_account_is_in_any_block(company: Warehouse, tmp_pa
     assert company.is_published
 
 
-def test_a_removed_account_leaves_gapless_numbers(company: Warehouse) -> None:
-    """Call numbers stay without gaps, since they tell which file is fuller, and the next call gets the next one."""
+def test_call_numbers_stay_without_gaps_after_a_removal(company: Warehouse) -> None:
+    """Call numbers stay without gaps, since they show which file is fuller, and the next call gets the next one."""
     remove_account(company, "shop")
     with company.transaction() as con:
         store_calls(con, calls_of("news", 23))
@@ -194,7 +194,7 @@ accounts.remove_account(Dying(Path(sys.argv[1])), "shop")
 @pytest.mark.parametrize(
     "moment", ["after the backup", "before the new file", "after the new file", "before it is published"]
 )
-def test_after_a_kill_the_same_command_goes_on(company: Warehouse, tmp_path: Path, moment: str) -> None:
+def test_the_same_command_completes_a_killed_removal(company: Warehouse, tmp_path: Path, moment: str) -> None:
     """After a kill at any point the account is unchanged or fully removed; repeating the command completes it."""
     news = of_others(company.database)
     with running(KILLED, company.database, moment) as process:

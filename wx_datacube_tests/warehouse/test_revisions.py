@@ -53,7 +53,7 @@ def test_storing_the_same_answer_twice_changes_nothing(con: Connection) -> None:
     assert rows_of(con, "SELECT call_id FROM datacube.label_answers") == [(2,)]
 
 
-def test_a_changed_figure_replaces_the_old_one_which_is_noted(con: Connection) -> None:
+def test_a_changed_figure_replaces_the_old_one_and_is_recorded(con: Connection) -> None:
     """Only the changed field is a revision, with both calls; the same figure again is none."""
     store_answer(con, row(day(4), 5, 10))
     for _ in range(2):
@@ -66,7 +66,7 @@ def test_a_changed_figure_replaces_the_old_one_which_is_noted(con: Connection) -
     ]
 
 
-def test_a_new_row_of_a_known_label_is_noted(con: Connection) -> None:
+def test_a_new_row_of_a_known_label_is_recorded(con: Connection) -> None:
     """A new row of a label that was answered without it is a revision from NULL for each figure."""
     store_answer(con, row(day(4), 5, 10))
     store_answer(con, row(day(4), 5, 10), row(day(4), 1, 2, msg_type=2))
@@ -82,7 +82,7 @@ def test_the_first_rows_of_a_label_are_no_revision(con: Connection) -> None:
     assert changes(con) == []
 
 
-def test_rows_after_settled_silence_are_no_revision(con: Connection) -> None:
+def test_rows_after_a_settled_empty_answer_are_no_revision(con: Connection) -> None:
     """Rows that come late, after the label counted as empty, are no revision, as no shown figure changed."""
     store_answer(con)
     store_answer(con, row(day(4)))
@@ -92,7 +92,7 @@ def test_rows_after_settled_silence_are_no_revision(con: Connection) -> None:
     assert [change[:2] for change in changes(con)] == [(2, "msg_count"), (2, "msg_user")]
 
 
-def test_a_revision_names_the_call_that_brought_the_old_value(con: Connection) -> None:
+def test_a_revision_names_the_call_that_returned_the_old_value(con: Connection) -> None:
     """A revision refers to the call that returned the old value, not to one that confirmed it.
 
     For a new row it refers to the last call that answered without it.
@@ -116,14 +116,14 @@ def test_several_answers_in_one_commit_count_one_after_the_other(con: Connection
     assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 3, 5)]
 
 
-def test_silence_in_the_same_commit_removes_nothing(con: Connection) -> None:
+def test_an_empty_answer_in_the_same_commit_removes_nothing(con: Connection) -> None:
     """An empty answer doesn't remove a row of the same commit."""
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4))), answered(MESSAGES, day(4))])
 
     assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 1)]
 
 
-def test_a_row_that_vanished_is_noted_once_and_kept(con: Connection) -> None:
+def test_a_row_that_vanished_is_recorded_once_and_kept(con: Connection) -> None:
     """A vanished row is recorded once as a revision, and stays in the table with its call."""
     store_answer(con, row(day(4), 5, 10), row(day(4), 1, 1, msg_type=2))
     for _ in range(3):
@@ -133,7 +133,7 @@ def test_a_row_that_vanished_is_noted_once_and_kept(con: Connection) -> None:
     assert changes(con) == [(2, "msg_count", 1, None, 1, 2), (2, "msg_user", 1, None, 1, 2)]
 
 
-def test_a_row_that_vanished_and_came_back_is_noted_twice(con: Connection) -> None:
+def test_a_row_that_vanished_and_returned_is_recorded_twice(con: Connection) -> None:
     """A row that vanishes and returns is two revisions; if unchanged, it keeps its first call."""
     for rows in ([row(day(4))], [], [], [row(day(4))], [row(day(4))]):
         store_answer(con, *rows)
@@ -156,7 +156,7 @@ def test_a_row_that_came_back_changed_shows_the_new_figures(con: Connection) -> 
     assert [change[2:4] for change in changes(con)] == [(2, None), (1, None), (None, 4), (None, 3)]
 
 
-def test_a_source_that_changed_is_noted(con: Connection) -> None:
+def test_a_changed_user_source_is_recorded(con: Connection) -> None:
     """A changed `user_source` is a revision, also from NULL."""
     store_answer(con, {key: value for key, value in row(day(4)).items() if key != "user_source"})
     store_answer(con, row(day(4), user_source=0))
@@ -165,7 +165,7 @@ def test_a_source_that_changed_is_noted(con: Connection) -> None:
     assert [change[1:4] for change in changes(con)] == [("user_source", None, 0), ("user_source", 0, 1)]
 
 
-def test_figures_that_go_back_are_noted_both_ways(con: Connection) -> None:
+def test_a_change_and_its_reversal_are_two_revisions(con: Connection) -> None:
     """A change and its reversal are two revisions, each with the call of the replaced value."""
     for count in (1, 2, 1):
         store_answer(con, row(day(4), 1, count))
@@ -173,7 +173,7 @@ def test_figures_that_go_back_are_noted_both_ways(con: Connection) -> None:
     assert changes(con) == [(1, "msg_count", 1, 2, 1, 2), (1, "msg_count", 2, 1, 2, 3)]
 
 
-def test_the_silence_of_an_answer_with_faulty_rows_says_nothing(con: Connection) -> None:
+def test_a_row_missing_from_an_answer_with_rejected_rows_has_not_vanished(con: Connection) -> None:
     """A row missing from an answer with rejected rows hasn't vanished: a rejected row may be that row."""
     store_answer(con, row(day(4)), row(day(4), msg_type=2))
     store_answer(con, row(day(4)), row(day(4), "1", msg_type=2))

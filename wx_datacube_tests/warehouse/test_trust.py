@@ -102,7 +102,7 @@ def test_messages_that_do_not_add_up_are_found(
 
 
 @each_sum
-def test_days_fetched_before_are_the_ones_to_ask_again(
+def test_the_finding_names_the_days_or_the_endpoint_to_refetch(
     con: Connection, found: Found, endpoint: Endpoint, label: dt.date
 ) -> None:
     """If the days were fetched first, the finding names them all; if sums still differ, it names the other endpoint."""
@@ -129,7 +129,9 @@ def test_a_type_that_one_side_lacks_is_found(con: Connection, found: Found, endp
 
 
 @each_sum
-def test_half_a_sum_is_no_sum(con: Connection, found: Found, endpoint: Endpoint, label: dt.date) -> None:
+def test_a_period_with_missing_days_is_not_checked(
+    con: Connection, found: Found, endpoint: Endpoint, label: dt.date
+) -> None:
     """A period's sum is not checked while one of its days, or the period itself, has not landed."""
     days = days_of(label, endpoint)
     if len(days) > 1:
@@ -140,7 +142,7 @@ def test_half_a_sum_is_no_sum(con: Connection, found: Found, endpoint: Endpoint,
     assert found(SUMS, endpoint) == []
 
 
-def test_users_are_never_added(con: Connection, found: Found) -> None:
+def test_users_are_never_summed(con: Connection, found: Found) -> None:
     """Users are not summed, since five users in each of two hours may be the same five."""
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 5, 10))])
     store_calls(con, [answered(HOURS, day(4), None, hour_row(day(4), 9, msg_user=5, msg_count=5),
@@ -181,7 +183,7 @@ def test_a_distribution_lies_between_the_largest_type_and_all_of_them(
     assert found(SPREAD, senders) == []
 
 
-def test_a_distribution_alone_is_not_judged(con: Connection, found: Found) -> None:
+def test_a_distribution_without_messages_is_not_checked(con: Connection, found: Found) -> None:
     """A distribution without messages, or messages without a distribution, are not checked."""
     store_calls(con, [answered(SENDERS, day(4), None, senders_row(day(4), 9))])
     store_calls(con, [answered(MESSAGES, day(5), None, row(day(5), 5))])
@@ -204,7 +206,7 @@ def told(findings: list[Finding]) -> list[tuple[str, str, bool]]:
     return [(each.ref_date, each.what, each.informational) for each in findings]
 
 
-def test_what_is_whole_passes(con: Connection, found: Found) -> None:
+def test_a_history_without_gaps_passes(con: Connection, found: Found) -> None:
     """A history without gaps passes, including empty days."""
     bring(con, *(day(number) for number in range(2, 23)))
     store_calls(con, [answered(MESSAGES, day(23))])
@@ -225,7 +227,7 @@ def test_a_gap_is_found_with_its_bounds_and_heals(con: Connection, found: Found)
     assert found(DUE, MESSAGES) == []
 
 
-def test_a_label_has_until_noon(con: Connection, found: Found) -> None:
+def test_a_label_is_missing_only_from_noon_on(con: Connection, found: Found) -> None:
     """A label is missing only from noon of the day after its period, since figures may not be published before."""
     bring(con, *(day(number) for number in range(2, 23)))
 
@@ -249,7 +251,7 @@ def test_weeks_and_months_are_due_as_well(
     assert told(found(DUE, endpoint, start=first)) == [(newest, "missing", False)]
 
 
-def test_history_that_is_being_brought_in_is_told_and_fails_nothing(con: Connection, found: Found) -> None:
+def test_a_running_backfill_is_an_informational_finding(con: Connection, found: Found) -> None:
     """A running backfill is an informational finding; after a day without progress the check fails."""
     bring(con, *(day(number) for number in range(11, 24)))
     assert told(found(DUE, MESSAGES)) == [
@@ -263,7 +265,7 @@ def test_history_that_is_being_brought_in_is_told_and_fails_nothing(con: Connect
     ]
 
 
-def test_an_account_that_never_got_anything_is_noticed(found: Found) -> None:
+def test_an_account_without_data_has_two_findings(found: Found) -> None:
     """An account without data has two findings: its newest label, and the rest of its history."""
     assert [(each.ref_date, each.end, each.informational) for each in found(DUE, MESSAGES)] == [
         ("2026-11-23", "2026-11-23", False),
@@ -301,7 +303,7 @@ def by_a_run(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
 
 
 @pytest.mark.parametrize("judged", [by_readers, by_a_run])
-def test_what_was_published_passes(file: Warehouse, judged: Callable[[Warehouse], list[str]]) -> None:
+def test_a_published_file_passes(file: Warehouse, judged: Callable[[Warehouse], list[str]]) -> None:
     """A published file passes, also for readers without the writer's file."""
     assert judged(file) == []
     file.writer.unlink()
@@ -310,7 +312,7 @@ def test_what_was_published_passes(file: Warehouse, judged: Callable[[Warehouse]
 
 
 @pytest.mark.parametrize("judged", [by_readers, by_a_run])
-def test_what_a_foreign_program_changed_is_found(file: Warehouse, judged: Callable[..., list[str]]) -> None:
+def test_a_change_by_a_foreign_program_is_found(file: Warehouse, judged: Callable[..., list[str]]) -> None:
     """A change by a foreign program is a finding of the changed table, until the next publication."""
     file.database.chmod(0o644)
     with duckdb.connect(str(file.database)) as foreign:
@@ -324,7 +326,7 @@ def test_what_a_foreign_program_changed_is_found(file: Warehouse, judged: Callab
 
 
 @pytest.mark.parametrize("judged", [by_readers, by_a_run])
-def test_what_was_never_published_is_found(file: Warehouse, judged: Callable[[Warehouse], list[str]]) -> None:
+def test_calls_that_stay_unpublished_are_found(file: Warehouse, judged: Callable[[Warehouse], list[str]]) -> None:
     """Calls unpublished for over ten minutes are a finding, as a run publishes every few seconds and at its end."""
     with file.transaction() as con:
         store_calls(con, [answered(MESSAGES, day(5), None, row(day(5)), at=file.clock() - dt.timedelta(minutes=9))])
@@ -339,7 +341,7 @@ def test_what_was_never_published_is_found(file: Warehouse, judged: Callable[[Wa
 
 @pytest.mark.parametrize("by", ["readers", "a run"])
 @pytest.mark.parametrize("is_current", [True, False])
-def test_while_checks_are_judged_others_commit_and_publish(file: Warehouse, by: str, is_current: bool) -> None:
+def test_processes_can_commit_and_publish_while_checks_run(file: Warehouse, by: str, is_current: bool) -> None:
     """Checks hold no lock and compare both files as of one moment, so concurrent commits are no finding."""
     other = Warehouse(file.database, clock=file.clock, timeout=0.2)
     if not is_current:

@@ -93,7 +93,7 @@ def counted(two_years: tuple[Shop, list[Report]]) -> Counted:
     return Counted(two_years[0].emulated.world)
 
 
-def test_two_years_come_in_whole(two_years: tuple[Shop, list[Report]], counted: Counted) -> None:
+def test_two_years_are_stored_without_gaps(two_years: tuple[Shop, list[Report]], counted: Counted) -> None:
     """No label is missing; those without messages are empty, and their hours and distributions are implied."""
     made, reports = two_years
     for report in reports:
@@ -124,7 +124,7 @@ def test_two_years_take_the_fewest_calls(two_years: tuple[Shop, list[Report]], c
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
-def test_every_figure_of_the_tables_is_the_worlds(
+def test_every_row_of_the_tables_equals_the_counted_messages(
     two_years: tuple[Shop, list[Report]], counted: Counted, endpoint: Any
 ) -> None:
     """Every row of an endpoint's table equals the counted messages."""
@@ -207,7 +207,7 @@ def test_codes_that_wechat_never_explained_are_shown_by_number(con: Connection) 
     assert rows_of(con, "SELECT messages_sent FROM senders_daily ORDER BY 1") == [("0",), ("other (8)",)]
 
 
-def test_totals_show_what_is_there(con: Connection) -> None:
+def test_totals_of_missing_data_are_null(con: Connection) -> None:
     """If messages or the distribution are missing, their figure is NULL, not zero."""
     store_calls(con, [answered(MONTHS, dt.date(2026, 10, 1), None, row("2026-10-01", 5, 9))])
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 5, 9), row(day(4), 5, 9, msg_type=2))])
@@ -228,7 +228,7 @@ def test_users_who_sent_nothing_are_not_counted(con: Connection) -> None:
     assert rows_of(con, "FROM totals_daily") == [("shop", day(4), 3, 9, 3.0)]
 
 
-def test_sums_beyond_what_a_column_holds_are_unknown(con: Connection) -> None:
+def test_a_sum_that_overflows_is_null(con: Connection) -> None:
     """A sum that overflows BIGINT is NULL and doesn't break the view for other days."""
     huge = [row(day(4), 1, 2**63 - 1), row(day(4), 1, 2**63 - 1, msg_type=2)]
     store_calls(con, [answered(MESSAGES, day(4), day(5), *huge, row(day(5)))])
@@ -236,7 +236,7 @@ def test_sums_beyond_what_a_column_holds_are_unknown(con: Connection) -> None:
     assert rows_of(con, "SELECT date, messages FROM totals_daily ORDER BY 1") == [(day(4), None), (day(5), 2)]
 
 
-def test_accounts_are_shown_apart(con: Connection) -> None:
+def test_every_row_of_a_view_has_its_account(con: Connection) -> None:
     """Each row of each view has its account."""
     for account, users in (("shop", 1), ("news", 2)):
         store_calls(con, [answered(MESSAGES, day(4), None, row(day(4)), account=account)])

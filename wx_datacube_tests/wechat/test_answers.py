@@ -86,7 +86,7 @@ class TestErrcode:
     @pytest.mark.parametrize(
         "code", ['"busy"', "true", "[]", "{}", "1.5", "99999999999", '""', '"４５００９"', "1e999"]
     )
-    def test_an_errcode_that_is_none_is_unexpected(self, code: str) -> None:
+    def test_an_invalid_errcode_is_unexpected(self, code: str) -> None:
         """An invalid errcode is neither a success nor a known error."""
         answer, error = read(f'{{"errcode":{code},"list":[]}}')
 
@@ -100,7 +100,7 @@ class TestErrcode:
         assert type(error) is TryAgain
         assert not answer.ok
 
-    def test_an_errcode_among_garbled_characters_counts(self) -> None:
+    def test_the_errcode_of_a_garbled_body_is_read(self) -> None:
         """The errcode is read even if the message is in GBK, which must not hide a rejected token."""
         answer, error = read('{"errcode":40001,"errmsg":"凭证无效 rid: 1-2"}'.encode("gbk"))
 
@@ -120,7 +120,7 @@ class TestErrcode:
         assert len(answer.errmsg) <= 1000
         assert duckdb.sql("SELECT ?", params=[answer.errmsg]).fetchall() == [(answer.errmsg,)]
 
-    def test_an_unknown_errcode_quotes_wechats_words_without_addresses(self) -> None:
+    def test_the_error_of_an_unknown_errcode_quotes_the_errmsg_without_urls(self) -> None:
         """The error of an unknown errcode quotes the errmsg without URLs."""
         _, error = read('{"errcode":12345,"errmsg":"no luck, see https://mmbizurl.cn/s/JtxxFh33r rid: 1-2"}')
         assert type(error) is UnexpectedAnswer
@@ -132,7 +132,7 @@ class TestUnexpected:
     """Bodies that are neither an answer nor an error of WeChat."""
 
     @pytest.mark.parametrize("body", ["null", "[]", "5", '"list"', "{}", '{"list":null}', '{"list":{}}', '{"List":[]}'])
-    def test_json_of_another_shape_is_not_asked_for_again(self, body: str) -> None:
+    def test_json_of_another_shape_is_not_retried(self, body: str) -> None:
         """JSON of another shape is not retried, as it arrived whole."""
         answer, error = read(body)
 
@@ -172,7 +172,7 @@ class TestUnexpected:
             b"{'list':[]}",
         ],
     )
-    def test_what_is_not_json_may_have_been_garbled_on_its_way(self, body: bytes) -> None:
+    def test_a_body_that_is_not_json_is_retried(self, body: bytes) -> None:
         """A body that isn't JSON is retried, and kept as text that DuckDB can store."""
         answer, error = read(body)
 
@@ -182,7 +182,7 @@ class TestUnexpected:
         assert duckdb.sql("SELECT ?", params=[answer.response]).fetchall() == [(answer.response,)]
 
     @pytest.mark.parametrize(("status", "kind"), [(500, TryAgain), (503, TryAgain), (599, TryAgain)])
-    def test_gateways_that_are_out_of_order_may_recover(self, status: int, kind: type[WeChatError]) -> None:
+    def test_a_5xx_status_is_retried(self, status: int, kind: type[WeChatError]) -> None:
         """A 5xx status is retried; its body is ignored, as it isn't WeChat's."""
         answer, error = read('{"errcode":45009}', status)
         assert type(error) is kind
@@ -203,7 +203,7 @@ class TestAnyBody:
 
     @given(st.binary() | st.text().map(str.encode))
     @example(b"\xef\xbb\xbf")
-    def test_any_bytes_are_understood_and_stored(self, body: bytes) -> None:
+    def test_any_bytes_are_parsed_into_text_that_can_be_stored(self, body: bytes) -> None:
         """Any bytes are parsed without an exception, into text that DuckDB can store."""
         answer, error = read(body)
 
@@ -213,7 +213,7 @@ class TestAnyBody:
         answer.response.encode()
 
     @given(st.fixed_dictionaries({}, optional={"errcode": JSON, "errmsg": JSON, "list": JSON, "x": JSON}))
-    def test_any_json_is_understood(self, data: dict[str, Any]) -> None:
+    def test_any_json_is_parsed(self, data: dict[str, Any]) -> None:
         """A success is an object whose list DuckDB reads as JSON; everything else has an error."""
         answer, error = read(json.dumps(data))
 
@@ -247,16 +247,16 @@ class TestSecrets:
             "a/b+c d&amp;e&lt;0123",
         ],
     )
-    def test_a_secret_is_blanked_out_however_it_is_written(self, written: str) -> None:
+    def test_a_secret_is_redacted_in_every_encoding(self, written: str) -> None:
         """A secret is redacted in every encoding in which a gateway's error page may quote the URL."""
         assert redact(f"x={written}.", ["a/b+c d&e<0123"]) == "x=***."
 
-    def test_an_error_page_that_quotes_the_token_is_kept_without_it(self) -> None:
+    def test_a_token_quoted_by_an_error_page_is_redacted(self) -> None:
         """The token is redacted in the response and in the errmsg."""
         answer, _ = read(f'{{"errcode":-1,"errmsg":"POST /x?access_token={TOKEN} failed"}}')
         assert TOKEN not in f"{answer.response}{answer.errmsg}"
         assert answer.errmsg == "POST /x?access_token=*** failed"
 
-    def test_short_strings_are_not_blanked_out(self) -> None:
+    def test_short_strings_are_not_redacted(self) -> None:
         """Short strings are not redacted: a token "1" would destroy every figure."""
         assert redact("1 1 1", ["1"]) == "1 1 1"

@@ -68,7 +68,7 @@ def failure(it: Client, ledger: Ledger | None = None) -> WeChatError:
 class TestOneCall:
     """Single calls."""
 
-    def test_a_call_is_made_as_wechat_wants_it(self) -> None:
+    def test_a_call_is_a_post_with_a_token_and_two_dates(self) -> None:
         """A call is a POST with the token in the query and two dates in a JSON body."""
         with wechat(rows()) as server, client(server.url) as it:
             ask(it)
@@ -85,7 +85,7 @@ class TestOneCall:
         assert call.json() == {"begin_date": "2026-11-01", "end_date": "2026-11-07"}
         assert call.headers["content-type"] == "application/json"
 
-    def test_an_answer_is_returned_and_recorded_as_it_came(self) -> None:
+    def test_an_answer_is_returned_and_recorded_as_received(self) -> None:
         """The attempt returned is the one recorded, with the body as received."""
         body = '{ "list": [{"ref_date":"2026-11-01","msg_user":1.50, "neu": "字"}] }'
         ledger = Ledger()
@@ -127,7 +127,7 @@ class TestOneCall:
             assert type(failure(it, ledger)) is QuotaExhausted
         assert len(server.asked(PATH)) == 1
 
-    def test_the_quota_of_an_endpoint_can_be_asked(self) -> None:
+    def test_the_quota_of_an_endpoint_can_be_queried(self) -> None:
         """Querying the quota is no statistics call, and its answer has errcode 0."""
         answer = {"errcode": 0, "errmsg": "ok", "quota": {"daily_limit": 1000, "used": 3, "remain": 997}}
         with wechat(errcode(-1), http(answer)) as server, client(server.url) as it:
@@ -144,7 +144,7 @@ class TestOneCall:
         assert "api_calls" not in str(caught.value)
 
     @pytest.mark.parametrize("answer", [errcode(4711), http("<html>"), http("[]"), http("", 403), http({})])
-    def test_only_of_a_statistics_call_it_is_said_that_the_answer_is_kept(self, answer: bytes) -> None:
+    def test_only_the_error_of_a_statistics_call_says_that_the_answer_is_stored(self, answer: bytes) -> None:
         """Only a statistics call's error says that the answer is in the ledger.
 
         The answers of the quota call, of `stable_token` and of a token server aren't stored.
@@ -162,7 +162,7 @@ class TestOneCall:
         assert [said.split(":")[0] for said in others] == ["quota/get", "stable_token", "token server"]
         assert [said for said in others if "kept" in said or "api_calls" in said] == []
 
-    def test_without_credentials_there_is_a_clear_error_and_no_call(self) -> None:
+    def test_missing_credentials_are_an_error_before_any_call(self) -> None:
         """Missing credentials are a `SettingsError` that names the variable, and no call is made."""
         with wechat(rows()) as server, client(server.url, secret=None) as it:
             with pytest.raises(SettingsError, match="WX_DATACUBE_SECRET"):
@@ -183,7 +183,7 @@ class TestRetry:
     """Which errors are retried, and how often."""
 
     @pytest.mark.parametrize("code", [code for code, each in BY_ERRCODE.items() if not issubclass(each.kind, RETRIED)])
-    def test_what_a_retry_can_not_help_is_not_retried(self, code: int) -> None:
+    def test_errors_that_a_retry_cannot_help_are_not_retried(self, code: int) -> None:
         """An error that a retry can't help costs one call and no wait."""
         time = Time()
         with wechat(errcode(code)) as server, client(server.url, time) as it:
@@ -195,7 +195,7 @@ class TestRetry:
         assert len(server.asked(PATH)) == 1
         assert time.slept == []
 
-    def test_a_busy_wechat_is_asked_four_times(self) -> None:
+    def test_a_busy_error_is_tried_four_times(self) -> None:
         """ "System busy" is tried four times in all, with growing waits."""
         time, ledger = Time(), Ledger()
         with wechat(errcode(-1)) as server, client(server.url, time) as it:
@@ -207,20 +207,20 @@ class TestRetry:
         assert str(error).endswith("[errcode -1, rid 608a6564-495fb669-6d56d31b, 4 attempts]")
 
     @pytest.mark.parametrize("answer", [http("", 500), http("x", 503), errcode(-1), errcode("-1"), http('{"list":[')])
-    def test_what_may_pass_is_asked_again(self, answer: bytes) -> None:
+    def test_transient_errors_are_retried(self, answer: bytes) -> None:
         """An error that may pass is retried, and the call succeeds."""
         with wechat(answer, rows()) as server, client(server.url) as it:
             ask(it)
         assert len(server.asked(PATH)) == 2
 
-    def test_too_many_calls_a_minute_wait_for_the_next_minute(self) -> None:
+    def test_a_rate_limited_call_waits_for_the_next_minute(self) -> None:
         """After 45011 the client waits until just after the minute: from 12:00:20, 40.5 s."""
         time = Time(NOON + dt.timedelta(seconds=20))
         with wechat(errcode(45011), rows()) as server, client(server.url, time) as it:
             ask(it)
         assert time.slept == [40.5]
 
-    def test_too_many_calls_a_minute_are_not_waited_for_for_ever(self) -> None:
+    def test_a_rate_limited_call_fails_after_three_waits(self) -> None:
         """After three waits for the rate limit the call fails."""
         time = Time()
         with wechat(errcode(45011)) as server, client(server.url, time) as it:
@@ -230,7 +230,7 @@ class TestRetry:
         assert len(time.slept) == 3
         assert len(server.asked(PATH)) == 4
 
-    def test_all_threads_pause_when_one_is_told_to(self) -> None:
+    def test_all_threads_wait_for_a_rate_limit_that_one_of_them_met(self) -> None:
         """All calls of the account wait for a rate limit that one of them met."""
         time = Time()
         with wechat(errcode(45011), rows()) as server, client(server.url, time) as it:
@@ -241,7 +241,7 @@ class TestRetry:
             ask(it)
         assert time.slept == [50.5]
 
-    def test_figures_that_are_not_ready_are_for_later(self) -> None:
+    def test_61503_raises_not_ready(self) -> None:
         """61503 is neither an empty answer nor a fault, but `NotReady`."""
         with wechat(errcode(61503)) as server, client(server.url) as it:
             assert type(failure(it)) is NotReady
@@ -253,8 +253,8 @@ class TestRetry:
         assert type(error) is RequestRefused
         assert error.errcode == 61501
 
-    def test_the_used_up_quota_of_one_endpoint_leaves_the_others(self) -> None:
-        """The error of a used-up quota names the endpoint; only the token call's stops everything."""
+    def test_the_error_of_a_used_up_quota_names_its_endpoint(self) -> None:
+        """The error of a used-up quota names the endpoint, so that callers stop only that one."""
         with wechat(errcode(45009)) as server, client(server.url) as it:
             error = failure(it)
         assert isinstance(error, QuotaExhausted)
@@ -294,7 +294,7 @@ class TestDeadHost:
         assert type(error) is HostDown
         assert (time() - NOON).total_seconds() < 60
 
-    def test_any_answer_of_the_host_ends_the_series(self) -> None:
+    def test_a_host_that_answers_now_and_then_is_not_down(self) -> None:
         """A host that answers now and then is not down."""
         time = Time()
         answers = [errcode(-1), errcode(-1), errcode(-1), rows()] * 20
@@ -326,10 +326,10 @@ class TestDeadHost:
         watch.check()
         assert watch.seconds_left() == 19
 
-    def test_a_machine_that_was_suspended_says_nothing_of_the_host(self) -> None:
+    def test_suspending_the_machine_does_not_count_as_an_outage(self) -> None:
         """Suspending the machine during an attempt doesn't count as an outage.
 
-        The wall clock advances by hours, while the clock that measures attempts stands still.
+        The wall clock advances by hours, while the clock that measures attempts stops.
         """
         time = Time()
 
@@ -389,7 +389,7 @@ class TestTokens:
             list(pool.map(work, range(8)))
         assert len(server.asked("/cgi-bin/stable_token")) == 2
 
-    def test_the_same_token_again_is_replaced_by_force(self) -> None:
+    def test_a_rejected_token_that_is_returned_again_is_replaced_by_force(self) -> None:
         """If WeChat returns the rejected token again, one forced call follows, not a loop."""
         account = Account40001(ours_again=True)
         with StandIn(account) as server, client(server.url) as it:
@@ -400,7 +400,7 @@ class TestTokens:
         assert asked == [False, False, True]
 
     @pytest.mark.parametrize("code", [40001, 40014, 42001])
-    def test_a_rejected_token_is_answered_once(self, code: int) -> None:
+    def test_a_call_fails_after_its_second_rejected_token(self, code: int) -> None:
         """A rejected token leads to a new token and one more call; then the call fails.
 
         A popular SDK has made 137 token fetches in this situation.
@@ -414,7 +414,7 @@ class TestTokens:
         assert len(server.asked("/cgi-bin/stable_token")) == 3
         assert time.slept == []
 
-    def test_many_calls_against_a_thief_cost_few_tokens(self) -> None:
+    def test_many_rejected_calls_fetch_few_tokens(self) -> None:
         """Twenty rejected calls make at most two token fetches each, and at most five forced ones in all."""
         time = Time()
         with wechat(errcode(40001)) as server, client(server.url, time) as it:
@@ -432,7 +432,7 @@ class TestTokens:
                 assert type(failure(it)) is TokenRejected
         assert sum(request.json()["force_refresh"] for request in server.asked("/cgi-bin/stable_token")) == 1
 
-    def test_a_token_is_renewed_before_its_time_is_over(self) -> None:
+    def test_a_token_is_renewed_before_it_expires(self) -> None:
         """A token is renewed before it expires; one without a valid `expires_in` is used until rejected.
 
         `expires_in` counts down, so it isn't always 7200.
@@ -456,7 +456,7 @@ class TestTokens:
         ("code", "kind"),
         [(40001, NeedsPerson), (40013, NeedsPerson), (40125, NeedsPerson), (40164, NeedsPerson), (40243, NeedsPerson)],
     )
-    def test_refused_credentials_need_a_person_and_are_asked_once(self, code: int, kind: type[WeChatError]) -> None:
+    def test_refused_credentials_are_tried_once(self, code: int, kind: type[WeChatError]) -> None:
         """Forty calls in eight threads make one token call, as WeChat locks accounts that keep trying."""
         words = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 1-2-3"
         with (
@@ -474,7 +474,7 @@ class TestTokens:
             assert errors[0].ip == "203.0.113.7"
             assert "203.0.113.7" in str(errors[0])
 
-    def test_a_refusal_is_asked_about_again_after_a_minute(self) -> None:
+    def test_refused_credentials_are_tried_again_after_a_minute(self) -> None:
         """After a minute refused credentials are tried again, as somebody may have fixed them."""
         time = Time()
         answers = [errcode(40164), token(), rows()]
@@ -484,7 +484,7 @@ class TestTokens:
             ask(it)
         assert len(server.requests) == 3
 
-    def test_the_used_up_quota_of_tokens_stops_everything(self) -> None:
+    def test_the_error_of_a_used_up_token_quota_names_the_token_call(self) -> None:
         """The error of a used-up token quota names the token call, as no call of the account is possible."""
         with StandIn(lambda _: errcode(45009)) as server, client(server.url) as it:
             error = failure(it)
@@ -492,7 +492,7 @@ class TestTokens:
         assert error.endpoint in TOKEN_CALLS
         assert len(server.requests) == 1
 
-    def test_a_busy_token_call_is_asked_again_within_the_same_bounds(self) -> None:
+    def test_a_busy_token_call_is_tried_four_times_in_all(self) -> None:
         """A busy token call is tried four times in all, not four times per attempt."""
         ledger = Ledger()
         with StandIn(lambda _: errcode(-1)) as server, client(server.url) as it:
@@ -502,7 +502,7 @@ class TestTokens:
         assert not ledger.permitted
 
     @pytest.mark.parametrize("value", ["", "a b", "a\r\nHost: evil", "a\x00", "字", "x" * 5000, 5, None, ["a"]])
-    def test_what_can_not_be_a_token_is_not_used(self, value: object) -> None:
+    def test_an_invalid_token_is_not_used(self, value: object) -> None:
         """An invalid token raises `UnexpectedAnswer` and never gets into a request line."""
         with StandIn(lambda _: http({"access_token": value, "expires_in": 7200})) as server, client(server.url) as it:
             assert isinstance(failure(it), UnexpectedAnswer)
@@ -526,8 +526,8 @@ class TestTokenServer:
         assert [each.path for each in server.requests] == [PATH, PATH]
 
     @pytest.mark.parametrize("given", [["old-token", "new-token"], ["same-token", "same-token"]])
-    def test_the_server_is_asked_once_more_after_a_rejection(self, given: list[str]) -> None:
-        """After a rejection the server is asked once more; the call is retried even with the same token."""
+    def test_the_token_server_is_called_once_more_after_a_rejection(self, given: list[str]) -> None:
+        """After a rejection the token server is called once more; the call is retried even with the same token."""
         left = list(given)
         with (
             StandIn(lambda _: token(left.pop(0))) as central,
@@ -540,7 +540,7 @@ class TestTokenServer:
         assert len(central.requests) == 2
 
     @pytest.mark.parametrize("answer", [errcode(40001), errcode(500), http("", 403), http("<html>"), http({})])
-    def test_an_error_of_the_server_is_not_taken_for_wechats(self, answer: bytes) -> None:
+    def test_an_error_of_the_token_server_is_reported_as_its_own(self, answer: bytes) -> None:
         """Codes, statuses and HTML of the token server are reported as its own errors."""
         with (
             StandIn(lambda _: answer) as central,
@@ -554,7 +554,7 @@ class TestTokenServer:
         assert "WX_DATACUBE_TOKEN_URL" in error.advice
         assert not server.requests
 
-    def test_a_dead_token_server_is_not_a_dead_wechat(self) -> None:
+    def test_the_error_of_an_unreachable_token_server_names_it(self) -> None:
         """If the token server can't be reached, the error names it, not WeChat."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             url = f"http://127.0.0.1:{free.getsockname()[1]}/k3y"

@@ -76,7 +76,7 @@ def test_every_endpoint_answers_over_its_whole_span(endpoint: Endpoint, it: Clie
     ("fault", "calls"),
     [("-1", 2), ("502", 2), ("cut", 2), ("drop", 2), ("html", 2), ("45011", 2), ("revoke", 2), ("delay:0.1", 1)],
 )
-def test_what_passes_is_survived(emulated: Emulated, it: Client, fault: str, calls: int) -> None:
+def test_a_transient_fault_costs_one_more_call(emulated: Emulated, it: Client, fault: str, calls: int) -> None:
     """After one transient fault, one more call gets the answer."""
     emulated.control.script("getupstreammsg", fault)
 
@@ -97,7 +97,7 @@ def test_what_passes_is_survived(emulated: Emulated, it: Client, fault: str, cal
         ("40001", TokenRejected, 2),
     ],
 )
-def test_what_stays_is_given_up(
+def test_a_lasting_fault_raises_its_error(
     emulated: Emulated, it: Client, fault: str, kind: type[WeChatError], calls: int
 ) -> None:
     """A lasting fault raises its error after the number of attempts that makes sense for it."""
@@ -109,7 +109,7 @@ def test_what_stays_is_given_up(
     assert len(ledger.answers) == calls
 
 
-def test_a_stolen_token_costs_one_more(emulated: Emulated, it: Client) -> None:
+def test_a_revoked_token_is_replaced_once_by_eight_threads(emulated: Emulated, it: Client) -> None:
     """When a token is revoked, eight threads together fetch one new token."""
     it.check_credentials()
     emulated.control.revoke_tokens()
@@ -122,8 +122,8 @@ def test_a_stolen_token_costs_one_more(emulated: Emulated, it: Client) -> None:
     assert not emulated.control.calls("token")
 
 
-def test_the_quota_is_wechats(emulated: Emulated, it: Client) -> None:
-    """Querying the quota uses none; beyond it a call raises `QuotaExhausted`, and other endpoints go on."""
+def test_a_call_beyond_the_quota_raises_quota_exhausted(emulated: Emulated, it: Client) -> None:
+    """Querying the quota uses none; beyond it a call raises `QuotaExhausted`, and other endpoints continue."""
     emulated.control.set_quota(2)
     it.fetch("getupstreammsg", FIRST, FIRST, Ledger())
     assert (it.quota("getupstreammsg").daily_limit, it.quota("getupstreammsg").remain) == (2, 1)
@@ -134,7 +134,7 @@ def test_the_quota_is_wechats(emulated: Emulated, it: Client) -> None:
     assert it.fetch("getupstreammsghour", FIRST, FIRST, Ledger()).ok
 
 
-def test_wrong_credentials_need_a_person(emulated: Emulated) -> None:
+def test_the_error_says_which_credential_is_wrong(emulated: Emulated) -> None:
     """The error says which of AppID and AppSecret is wrong."""
     for appid, secret, errcode in ((emulated.appid, "0" * 32, 40125), ("wx0000000000000000", emulated.secret, 40013)):
         with Client(api_url=emulated.api_url, appid=appid, secret=secret) as it, pytest.raises(NeedsPerson) as caught:

@@ -102,7 +102,7 @@ def leaks(it: Client, texts: list[str], ledger: Ledger) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_no_statistics_call_tells_a_secret(
+def test_no_statistics_call_leaks_a_secret(
     name: str, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A statistics call leaks no secret, whatever WeChat or a gateway answers."""
@@ -119,7 +119,7 @@ def test_no_statistics_call_tells_a_secret(
 
 @pytest.mark.parametrize("name", [name for name in ANSWERS if not name.startswith("success")])
 @pytest.mark.parametrize("central", [False, True], ids=["stable_token", "token server"])
-def test_no_token_call_tells_a_secret(
+def test_no_token_call_leaks_a_secret(
     name: str, central: bool, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A token call leaks no secret, whether it is the AppSecret in its body or the URL itself."""
@@ -136,7 +136,7 @@ def test_no_token_call_tells_a_secret(
 @pytest.mark.parametrize("central", [False, True], ids=["stable_token", "token server"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "tokens.invalid", "127.0.0.1:99999", "[::1", "a" * 70 + ".invalid"])
-def test_no_failing_connection_tells_a_secret(
+def test_no_failed_connection_leaks_a_secret(
     scheme: str, host: str, central: bool, loud: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A failed connection leaks no secret: the HTTP library's messages quote the URL, ours don't."""
@@ -148,7 +148,7 @@ def test_no_failing_connection_tells_a_secret(
     assert host not in " ".join([*texts, loud.text])
 
 
-def test_eight_threads_tell_no_secret(loud: pytest.LogCaptureFixture) -> None:
+def test_eight_threads_leak_no_secret(loud: pytest.LogCaptureFixture) -> None:
     """Logging of the HTTP library is suppressed in each of eight threads."""
 
     def answer(request: Request) -> RawAnswer:

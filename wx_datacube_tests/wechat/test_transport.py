@@ -134,7 +134,7 @@ class TestTime:
         assert type(error) is TryAgain
         assert answer.errmsg == "WeChat was silent for 0.2 s."
 
-    def test_the_socket_is_free_again_after_a_cut(self) -> None:
+    def test_a_retry_after_a_timeout_succeeds(self) -> None:
         """After a timeout the retry succeeds."""
         with (
             wechat(drip(b" ", head(Content_Length=100)), rows()) as server,
@@ -162,7 +162,7 @@ class TestSize:
         assert answer.errmsg == "WeChat sent more than 1 MiB; only the head of it is kept."
         assert answer.response == "x" * 65536
 
-    def test_a_body_of_just_the_size_is_taken(self) -> None:
+    def test_a_body_of_exactly_the_limit_is_accepted(self) -> None:
         """A body of exactly the limit is accepted, one byte more is not."""
         body = FULL + b" " * (1024 * 1024 - len(FULL))
 
@@ -178,13 +178,13 @@ class TestCompression:
     """Requests accept no compression, so a small body can't expand to a large one."""
 
     @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate", "gzip, gzip", "nonsense"])
-    def test_a_coding_that_was_not_asked_for_is_unexpected(self, coding: str) -> None:
+    def test_a_compressed_body_is_unexpected(self, coding: str) -> None:
         """A compressed body is unexpected, and kept as received."""
         answer, error = exchange(http(FULL, Content_Encoding=coding))
         assert type(error) is UnexpectedAnswer
         assert answer.response == FULL.decode()
 
-    def test_a_gzip_bomb_does_not_unfold(self) -> None:
+    def test_a_gzip_bomb_is_not_decompressed(self) -> None:
         """A gzip bomb, 200 MB in 200 kB, is kept as it is."""
         packer = zlib.compressobj(9, zlib.DEFLATED, 31)
         bomb = b"".join(packer.compress(b" " * 1_000_000) for _ in range(200)) + packer.flush()
@@ -199,7 +199,7 @@ class TestCompression:
         assert answer.response is not None
         assert len(answer.response) < 2_000_000
 
-    def test_no_compression_is_asked_for(self) -> None:
+    def test_no_compression_is_requested(self) -> None:
         """The request tells the server not to compress."""
         with wechat(rows()) as server, client(server.url) as it:
             assert it.fetch("getupstreammsg", DAY, DAY, Ledger()).ok
@@ -224,7 +224,7 @@ class TestBrokenConnections:
             (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000 + b"\r\n\r\n", None),
         ],
     )
-    def test_half_an_answer_is_no_answer(self, raw: bytes, kept: str | None) -> None:
+    def test_a_partial_response_is_not_a_success(self, raw: bytes, kept: str | None) -> None:
         """A partial response is kept, but is never a success, even if its body looks whole."""
         answer, error = exchange(raw)
 
@@ -234,13 +234,13 @@ class TestBrokenConnections:
         assert answer.errmsg
         assert answer.response == kept or answer.http_status == 200
 
-    def test_a_cut_body_without_a_length_is_asked_for_again(self) -> None:
+    def test_a_cut_body_without_a_length_is_retried(self) -> None:
         """A cut body without a length is recognized by its invalid JSON, and retried."""
         with wechat(head() + FULL[:-5], rows()) as server, client(server.url) as it:
             it.fetch("getupstreammsg", DAY, DAY, Ledger())
         assert len(server.asked(PATH)) == 2
 
-    def test_a_reset_connection_is_a_broken_one(self) -> None:
+    def test_a_reset_connection_may_be_retried(self) -> None:
         """A reset (RST) in the middle of the body may be retried."""
 
         def reset(connection: socket.socket) -> None:
@@ -251,7 +251,7 @@ class TestBrokenConnections:
         assert type(error) is TryAgain
         assert answer.http_status is None
 
-    def test_a_name_that_does_not_resolve_is_said_so(self) -> None:
+    def test_a_host_name_that_does_not_resolve_is_an_error(self) -> None:
         """A host name that doesn't resolve is an error that says so, without the name."""
         with (
             client("https://wechat.invalid", limits=ONCE) as it,
@@ -260,7 +260,7 @@ class TestBrokenConnections:
             it.check_credentials()
         assert ".invalid" not in str(caught.value)
 
-    def test_no_tls_is_no_connection(self) -> None:
+    def test_a_server_without_tls_is_an_error(self) -> None:
         """A server that speaks plain text instead of TLS is an error that says so."""
         with wechat(rows()) as server:
             url = server.url.replace("http://", "https://")
@@ -272,7 +272,7 @@ class TestTls:
     """TLS certificates are always verified."""
 
     @pytest.mark.parametrize("bundle", [None, ""])
-    def test_a_certificate_that_nobody_trusts_is_refused(
+    def test_an_untrusted_certificate_is_refused(
         self, bundle: str | None, certificate: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """An untrusted certificate is refused, whatever the environment sets, before any request is sent."""
@@ -284,7 +284,9 @@ class TestTls:
                 it.check_credentials()
             assert not server.requests
 
-    def test_a_company_may_trust_its_own(self, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_requests_ca_bundle_adds_a_trusted_certificate(
+        self, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """REQUESTS_CA_BUNDLE adds a trusted certificate; timeouts work with TLS too."""
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
         slow = drip(b" ", head(Content_Length=1000))
@@ -348,7 +350,7 @@ class TestElsewhere:
         assert [request.method for request in proxy.requests] == ["CONNECT"]
         assert TOKEN not in proxy.requests[0].target
 
-    def test_direct_are_plain_http_and_this_machine(self) -> None:
+    def test_plain_http_and_this_machine_bypass_proxies(self) -> None:
         """Plain http and this machine bypass proxies; other hosts follow the environment."""
         assert is_direct("http://10.0.0.1/")
         assert is_direct("https://localhost/")
@@ -372,7 +374,7 @@ def test_credentials_in_a_url_are_sent_as_http_basic() -> None:
 
 
 @pytest.mark.parametrize("fault", [TypeError, KeyError, AssertionError])
-def test_a_fault_of_ours_is_raised(fault: type[Exception]) -> None:
+def test_a_bug_of_ours_is_raised(fault: type[Exception]) -> None:
     """A bug of ours is raised as it is, since a retry can't help and the host isn't at fault."""
 
     class Faulty(requests.Session):

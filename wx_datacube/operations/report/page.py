@@ -260,7 +260,7 @@ def _bar_extent(label: dt.date, unit: Period, partial: Collection[dt.date] = ())
 
 
 def _partial(figures: Figures) -> set[dt.date]:
-    """Return the labels of bars that are sums over days of which some are unknown or outside the range."""
+    """Return the labels of incomplete bars: some of their days are unknown or outside the range."""
     known = {day.date for day in figures.known_days}
     labels = {date for date, *_ in figures.by_type}
     return {

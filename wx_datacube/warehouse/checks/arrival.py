@@ -15,7 +15,7 @@ _PUBLISH_GRACE = dt.timedelta(minutes=10)
 
 
 def _missing(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    """Find the endpoint's overdue labels; those for which nobody has to act are informational."""
+    """Find the endpoint's overdue labels; those that need no action are informational."""
     return [
         _gap(endpoint, gap, overdue)
         for overdue in context.overdue

@@ -1,6 +1,6 @@
 """Context: read from the files what checks need, in a run and when nothing ran.
 
-Add here what several checks need and no SELECT returns. Nothing here decides whether a check passes.
+Add here what several checks need and can't read with their SELECT. Nothing here decides whether a check passes.
 """
 
 import datetime as dt
