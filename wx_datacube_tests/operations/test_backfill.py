@@ -441,7 +441,9 @@ def test_an_error_that_needs_a_person_exits_with_1(
     assert code == 1
     assert said.count("微信认证") == 1
     assert "getupstreammsgdist: " in said.splitlines()[-2]
-    assert it.warehouse.database.exists()
+    with it.warehouse.open_published() as con:
+        stored = "SELECT DISTINCT endpoint FROM datacube.coverage WHERE state = 'landed'"
+        assert con.execute(stored).fetchall() == [(DAYS.name,)]
 
 
 def test_a_refused_token_call_is_not_repeated_for_every_endpoint(
