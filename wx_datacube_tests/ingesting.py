@@ -16,9 +16,9 @@ from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.ingest.fetch_report import FetchReport, LabelReport
 from wx_datacube.ingest.plan import RefreshPlan
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.report import LabelReport, Report
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill_protocol import Run
 from wx_datacube.warehouse.coverage import State, states
@@ -98,7 +98,7 @@ class Shop:
         *,
         refresh: RefreshPlan | bool = False,
         **options: Any,
-    ) -> Report:
+    ) -> FetchReport:
         """Ingest labels, by default all that are due; with `refresh`, request each of them again."""
         wanted = self.labels(endpoint) if labels is None else list(labels)
         again = RefreshPlan(frozenset(wanted), self.begin_refresh(endpoint)) if refresh is True else refresh or None
@@ -109,7 +109,7 @@ class Shop:
         with self.warehouse.transaction() as con:
             return record_refresh(con, self.ingest.account.name, endpoint, None, None, self.now)
 
-    def bring_everything_in(self) -> list[Report]:
+    def bring_everything_in(self) -> list[FetchReport]:
         """Ingest all endpoints, in catalog order: calls for days may make later calls unnecessary."""
         return [self.fetch_missing(endpoint) for endpoint in ENDPOINTS]
 
@@ -180,12 +180,12 @@ Start = Callable[..., Shop]
 """The fixture `start`: starts an emulated account; the arguments are those of `shop`."""
 
 
-def state_of(report: Report) -> dict[int, State]:
+def state_of(report: FetchReport) -> dict[int, State]:
     """Return the states by day of the month."""
     return {each.label.day: each.coverage.state for each in report.labels}
 
 
-def only(report: Report) -> LabelReport:
+def only(report: FetchReport) -> LabelReport:
     """Return the only label of a report."""
     (found,) = report.labels
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wx_datacube.alerts.alert import TOKEN, Alert, Source, Urgency
 from wx_datacube.alerts.file import AlertFile
-from wx_datacube.alerts.messages import messages
+from wx_datacube.alerts.layout import messages
 from wx_datacube.alerts.stored_alert import (
     StoredAlert,
     after_sending,

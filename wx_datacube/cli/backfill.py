@@ -20,8 +20,8 @@ from wx_datacube.cli.console import console, format_number, table
 from wx_datacube.cli.processes import signals_as_interrupt
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import NeedsPerson, NotReady, QuotaExhausted, WeChatError, WxDatacubeError
+from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.report import Report
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill import Backfill, check_account
@@ -146,7 +146,7 @@ def _print_remaining(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.da
 _RETRIED_LATER = (QuotaExhausted, NotReady)
 
 
-def _errors(reports: Sequence[Report]) -> dict[Endpoint, list[WeChatError]]:
+def _errors(reports: Sequence[FetchReport]) -> dict[Endpoint, list[WeChatError]]:
     errors: dict[Endpoint, list[WeChatError]] = {}
     for report in reports:
         errors.setdefault(report.endpoint, []).extend(report.errors)

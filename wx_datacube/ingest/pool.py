@@ -1,4 +1,4 @@
-"""FetchPool: threads that fetch windows, the commits of their answers, and publications during a long run.
+"""FetchPool: threads that fetch windows, and the commits of their answers.
 
 `FetchPool.run` controls a running fetch: newest window first, a commit about once a second, a publication every few
 seconds, and when to stop. Add a rule about these here. `plan` decides what to fetch, `wechat` makes the calls.
@@ -33,14 +33,11 @@ from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import Call, last_call, store_calls
 from wx_datacube.warehouse.locks import ProcessSemaphore
+from wx_datacube.warehouse.publication import PublicationTimer
 from wx_datacube.wechat import Answer, Client
 
 COMMIT_SECONDS = 1.0
 """Seconds between commits. A killed process loses at most the answers of this time, and the calls in flight."""
-PUBLISH_SECONDS = 5.0
-"""Seconds between publications in a long run. Publishing copies the whole file, so not every commit is published."""
-PUBLISH_SHARE = 10
-"""If publishing is slow, the pause before the next publication is this many times as long as the last one took."""
 MAX_CONSECUTIVE_FAILURES = {TryAgain: 3, UnexpectedAnswer: 10}
 """Consecutive failed windows after which the fetch stops, by class of error."""
 
@@ -130,15 +127,13 @@ class FetchPool:
     # --- the main thread: from the workers' messages to the file
 
     def _store_until_done(self, workers: "list[Future[None]]") -> None:
-        due = time.monotonic() + PUBLISH_SECONDS
+        publications = PublicationTimer(self.warehouse)
         try:
             while self._running:
                 self._receive_for_interval()
                 self._store()
-                if self._running and (began := time.monotonic()) > due:
-                    self.warehouse.publish()
-                    ended = time.monotonic()
-                    due = ended + max(PUBLISH_SECONDS, PUBLISH_SHARE * (ended - began))
+                if self._running:
+                    publications.publish_if_due()
         except BaseException:
             # Interrupted, or the file can't be written: wait for the calls in flight and try to commit them.
             self.stop_event.set()

@@ -18,9 +18,9 @@ from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.ingest.fetch import Fetch
+from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.plan import FetchPlan, FetchRequest, RefreshPlan
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.report import Report
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.connections import Connection
@@ -100,7 +100,7 @@ class Ingest:
         manual: bool = False,
         progress: Callable[[Progress], None] = _no_progress,
         notify: Callable[[str], None] = _no_notify,
-    ) -> Report:
+    ) -> FetchReport:
         """Make the labels landed, empty or implied with the fewest calls, and report on each.
 
         Labels in `refresh` are requested once more even if they are stored. With `manual`, a run may query WeChat's
@@ -126,7 +126,7 @@ class Ingest:
                 self.warehouse.publish()
         return self._report_and_note(fetch, plan, report)
 
-    def fetch_one(self, endpoint: Endpoint, label: dt.date, *, run_id: str) -> Report:
+    def fetch_one(self, endpoint: Endpoint, label: dt.date, *, run_id: str) -> FetchReport:
         """Make one call for a due label, whether or not it is stored, and store the answer like any other.
 
         It doesn't wait for another process that fetches the same endpoint. It isn't a refresh: an empty answer deletes
@@ -162,25 +162,25 @@ class Ingest:
             notify=notify,
         )
 
-    def _plan_and_run(self, fetch: Fetch) -> tuple[FetchPlan, Report | None]:
+    def _plan_and_run(self, fetch: Fetch) -> tuple[FetchPlan, FetchReport | None]:
         plan, report = self._plan(fetch)
         if report is None:
             fetch.run(plan)
         return plan, report
 
-    def _plan(self, fetch: Fetch) -> tuple[FetchPlan, Report | None]:
+    def _plan(self, fetch: Fetch) -> tuple[FetchPlan, FetchReport | None]:
         """Return what to request, or the report if there is nothing to request: the file is opened once for both."""
         with self.warehouse.transaction() as con:
             plan = FetchPlan.of(con, fetch.request)
             return plan, None if plan.windows else self._report(con, fetch, plan)
 
-    def _report(self, con: Connection, fetch: Fetch, plan: FetchPlan) -> Report:
+    def _report(self, con: Connection, fetch: Fetch, plan: FetchPlan) -> FetchReport:
         endpoint, labels = fetch.request.endpoint, fetch.request.labels
         if odd := known.count_unknown_sources(con, self.account.name, endpoint, labels):
             fetch.notify(f"{endpoint.name}: {odd:,} rows have an undocumented user_source other than 0.")
-        return Report.of(con, fetch.request, plan.waiting_for_days, fetch.errors, fetch.calls)
+        return FetchReport.of(con, fetch.request, plan.waiting_for_days, fetch.errors, fetch.calls)
 
-    def _report_and_note(self, fetch: Fetch, plan: FetchPlan, report: Report | None) -> Report:
+    def _report_and_note(self, fetch: Fetch, plan: FetchPlan, report: FetchReport | None) -> FetchReport:
         """Return the report of a fetch, and note the alerts of its calls."""
         if report is None:
             with self.warehouse.transaction() as con:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.config.settings import Account, Settings
+from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.plan import RefreshPlan
-from wx_datacube.ingest.report import Report
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill_fetch import BackgroundFetch
@@ -64,7 +64,7 @@ class Backfill:
     scope: Scope
     now: dt.datetime
     listener: Listener
-    reports: list[Report] = field(default_factory=list)
+    reports: list[FetchReport] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

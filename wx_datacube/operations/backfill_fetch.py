@@ -14,9 +14,9 @@ from uuid import uuid4
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family
 from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
+from wx_datacube.ingest.fetch_report import FetchReport, LabelReport
 from wx_datacube.ingest.plan import RefreshPlan
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.report import LabelReport, Report
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill_protocol import Batch, Listener, Scope
@@ -39,7 +39,7 @@ class BackgroundFetch:
     ingest: Ingest
     scope: Scope
     listener: Listener
-    reports: list[Report]
+    reports: list[FetchReport]
     refresh_plans: Mapping[Endpoint, RefreshPlan]
     fatal_error: WeChatError | None = None
     """The error that stopped fetching, because it affects every endpoint."""
@@ -104,7 +104,7 @@ class BackgroundFetch:
                 return
             if refused := self._refused(endpoint):
                 undone = tuple(LabelReport(Coverage.unknown(label), refused) for label in labels)
-                self.reports.append(Report(endpoint, undone))
+                self.reports.append(FetchReport(endpoint, undone))
                 return
             report = self.ingest.fetch_missing(
                 endpoint,
@@ -145,7 +145,7 @@ class BackgroundFetch:
 
         return report
 
-    def _detect_fatal_error(self, report: Report) -> None:
+    def _detect_fatal_error(self, report: FetchReport) -> None:
         """Stop fetching if no token can be fetched, the host is down, or two reports in a row didn't reach it.
 
         Labels that were not requested don't count.

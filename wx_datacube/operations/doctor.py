@@ -17,7 +17,7 @@ from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now, settled_at
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WeChatError, WxDatacubeError
-from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
@@ -144,7 +144,7 @@ def _endpoint(client: Client, ingest: Ingest, endpoint: Endpoint, now: dt.dateti
     return Examined(quota.remain > 0, f"{endpoint.name} is granted; {left}.")
 
 
-def _one_call(ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> Report | None:
+def _one_call(ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> FetchReport | None:
     """Request the newest settled label that is missing, or else the newest stored one; return None if there is none.
 
     Only an answer shows whether the endpoint is permitted.

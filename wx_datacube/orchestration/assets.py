@@ -19,8 +19,8 @@ from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
+from wx_datacube.ingest.fetch_report import FetchReport, LabelReport
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.report import LabelReport, Report
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
 from wx_datacube.orchestration.checks import check_results, check_specs, to_evaluation
 from wx_datacube.orchestration.dagster_internals import add_metadata
@@ -147,7 +147,7 @@ class _Materialization:
             return False
         return Worker.of_run(self._run) == Worker.of(os.getpid()) is not None
 
-    def _fetch_labels(self) -> tuple[Settings, Report]:
+    def _fetch_labels(self) -> tuple[Settings, FetchReport]:
         try:
             settings = load_settings()
             for warning in settings.warnings:
@@ -172,7 +172,7 @@ class _Materialization:
             raise explained_failure(error) from None
 
     def _complete_events(
-        self, report: Report, rows: dict[str, int], checks: list[dg.AssetCheckResult]
+        self, report: FetchReport, rows: dict[str, int], checks: list[dg.AssetCheckResult]
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         self._context.log.info(_summary(report))
         if self._run is None:  # outside a run, Dagster doesn't look for checks inside a result
@@ -182,7 +182,9 @@ class _Materialization:
         add_metadata(self._context, {done.label.isoformat(): _partition_metadata(done) for done in report.labels})
         yield dg.MaterializeResult(metadata=rows, check_results=checks)
 
-    def _incomplete_events(self, report: Report, checks: list[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
+    def _incomplete_events(
+        self, report: FetchReport, checks: list[dg.AssetCheckResult]
+    ) -> Iterator[dg.AssetCheckResult]:
         """Fail the step because labels are undone; if they are retried automatically, yield the checks and don't fail.
 
         They are retried if a schedule or one of our commands launched the run (it has a `Reason`), and every undone
@@ -242,7 +244,7 @@ def _run_of(context: dg.AssetExecutionContext) -> dg.DagsterRun | None:
         return None
 
 
-def _summary(report: Report) -> str:
+def _summary(report: FetchReport) -> str:
     there = len(report.labels) - len(report.unresolved)
     calls = "1 call" if report.calls == 1 else f"{report.calls:,} calls"
     return f"{there:,} of {_counted(len(report.labels), report.endpoint)} stored, {calls}."

@@ -1,8 +1,8 @@
 """Database files: the writer's file and the published file of a database, and how each is opened, made and replaced.
 
 DuckDB replays any WAL that it finds beside a file and changes the file when it opens it for writing. So nothing here
-opens or replaces a file before it is known to be ours. Add a rule about the two files here. Transactions, snapshots and
-publications are in `files`, options of DuckDB in `connections`.
+opens or replaces a file before it is known to be ours. Add a rule about the two files here. Transactions and snapshots
+are in `files`, publications in `publication`, options of DuckDB in `connections`.
 """
 
 import glob

@@ -1,13 +1,11 @@
-"""Files: transactions, snapshots and publications of a database.
+"""Files: transactions and snapshots of a database.
 
 DuckDB allows either one writer or many readers per file. Runs therefore write to `<name>.writer.duckdb`, which they
 hold for one short transaction at a time, and publish copies of it, which readers may keep open for as long as they
-like. Add here a way to use these files. How they are opened and replaced belongs in `database_files`, tables and
-queries in `schema`, `load` and `coverage`.
+like. Add here a way to use these files. How they are opened and replaced belongs in `database_files`, how they are
+published in `publication`, tables and queries in `schema`, `load` and `coverage`.
 """
 
-import glob
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,32 +25,24 @@ from wx_datacube.warehouse.connections import (
     create_tables,
     restore_interrupts,
 )
-from wx_datacube.warehouse.copies import copy_file, flush_to_disk, read_all, read_changed
-from wx_datacube.warehouse.database_files import READABLE, DatabaseFiles
-from wx_datacube.warehouse.errors import (
-    damaged_writer,
-    heartbeat_timeout,
-    is_file_fault,
-)
-from wx_datacube.warehouse.ledger import last_call
+from wx_datacube.warehouse.copies import copy_file
+from wx_datacube.warehouse.database_files import READABLE
+from wx_datacube.warehouse.errors import heartbeat_timeout, is_file_fault
 from wx_datacube.warehouse.locks import ProcessSemaphore, is_held, locked
-from wx_datacube.warehouse.migrate import (
-    outdated,
-)
-from wx_datacube.warehouse.receipt import file_state, wal_of
+from wx_datacube.warehouse.migrate import outdated
+from wx_datacube.warehouse.publication import Publication
+from wx_datacube.warehouse.receipt import wal_of
 from wx_datacube.warehouse.schema import SCHEMA_VERSION
 from wx_datacube.warehouse.sql import quoted
 
 _REQUIRED_BYTES = 4 * 1024 * 1024
 """Free bytes required before the first call: enough for some seconds of answers and what DuckDB writes with them."""
-_PUBLISH_TIMEOUT_FACTOR = 10
-"""Multiple of the transaction timeout to wait for another process that publishes: its time grows with the file."""
 _HEARTBEAT_TIMEOUT_FACTOR = 2
 """Multiple of the timeout to wait for another process that fetches. It may work for hours, so the wait counts from its
 last heartbeat."""
 
 
-class Warehouse(DatabaseFiles):
+class Warehouse(Publication):
     """The DuckDB files of one database: `database` is the published file, `writer` the file that runs write to.
 
     `timeout` is the number of seconds to wait for another process that holds the writer's file.
@@ -205,85 +195,3 @@ class Warehouse(DatabaseFiles):
     def semaphore(self, account: str, places: int) -> ProcessSemaphore:
         """Return the semaphore that limits the account's calls in flight to `places`, over all processes."""
         return ProcessSemaphore(self._locks, f"{account}.call", places)
-
-    def publish(self) -> None:
-        """Replace the published file with a copy of the writer's file, atomically; readers of the old file keep it.
-
-        Does nothing if the published file is the last copy made and the writer's file hasn't changed since, or if
-        another process has meanwhile published everything that was committed before this call. So when several
-        processes wait to publish, one publishes for all. Commits wait while the file is copied, but not while the copy
-        is verified.
-        """
-        with self._translating_errors():
-            begun = self._receipt.read().get("begun", 0)
-            with locked(self._lock("publishing"), timeout=_PUBLISH_TIMEOUT_FACTOR * self._timeout):
-                if not self.is_published and self._receipt.read().get("published", 0) <= begun:
-                    self._publish(self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing"))
-
-    def _publish(self, copy: Path) -> None:
-        with self._write_lock():
-            self._delete_leftovers()
-            with self._open_writer() as con:
-                con.execute("CHECKPOINT")
-                calls = last_call(con)
-            receipt = self._receipt.read()
-            number = receipt.get("begun", 0) + 1
-            self._receipt.write(receipt | {"begun": number})
-            copy_file(self.writer, copy, READABLE)
-            copied = file_state(self.writer)
-        try:
-            flush_to_disk(copy)
-            self._require_undamaged(copy)
-            with self._write_lock():
-                self._require_no_lost_calls(calls)
-                self._clear_wal(self.database)
-                copy.replace(self.database)
-                flush_to_disk(self.database)
-                files = copied | file_state(self.database)
-                self._receipt.write({"files": files, "calls": calls, "begun": number, "published": number})
-        finally:
-            copy.unlink(missing_ok=True)
-
-    def back_up(self, before: str) -> Path:
-        """Copy the published file to a backup beside it, named for the operation `before` and the time.
-
-        The caller holds the write lock. Returns the backup's path.
-        """
-        name = f"{self.database.stem}.before-{before}.{self.clock():%Y%m%d-%H%M%S}.duckdb"
-        backup = self.database.with_name(name)
-        with self._translating_errors():
-            copy_file(self.database, backup, READABLE)
-            flush_to_disk(backup)
-        return backup
-
-    def copies(self) -> list[Path]:
-        """Return the backups, copies of older schema versions and left-over WALs beside the two files."""
-        folder, writer = self.database.parent, glob.escape(self.writer.name)
-        stem = glob.escape(self.database.stem)
-        patterns = (f"{stem}.before-*.duckdb", f"{writer}.schema-*", f"{stem}*.duckdb.wal.left-over-*")
-        return [path for pattern in patterns for path in folder.glob(pattern)]
-
-    @property
-    def is_published(self) -> bool:
-        """Whether the published file is the last copy made, and the writer's file hasn't changed since."""
-        return self._receipt.read().get("files") == file_state(self.writer) | file_state(self.database)
-
-    def _require_undamaged(self, copy: Path) -> None:
-        """Reject a copy that is damaged, before it is published.
-
-        Blocks that are the same in the last published copy are not read again.
-        """
-        last = self._receipt.read().get("files", {}).get(self.database.name)
-        try:
-            with self._connect(copy, READ_ONLY) as con:
-                if last is not None and last == file_state(self.database).get(self.database.name):
-                    try:
-                        read_changed(con, copy, self.database)
-                    except PermissionError:  # this user may not read the last published copy, which is being replaced
-                        read_all(con)
-                else:
-                    read_all(con)
-        except (OSError, duckdb.Error, WarehouseError) as error:
-            if not is_file_fault(error) and not isinstance(error, WarehouseError):
-                raise
-            raise damaged_writer(self.writer, self.database, error) from None

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.errors import WeChatError
-from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
@@ -167,7 +167,7 @@ HOSTILE: dict[str, tuple[RawAnswer, str]] = {
 }
 
 
-def run(warehouse: Warehouse, server: Server) -> Report:
+def run(warehouse: Warehouse, server: Server) -> FetchReport:
     """Fetch the 4th, as a Dagster run or a command does."""
     clock = Time()
     account = Account("shop", APPID, Secret(SECRET), start=day(4))

@@ -16,7 +16,7 @@ from wx_datacube.errors import (
     NotReady,
     SettingsError,
 )
-from wx_datacube.ingest.report import LabelReport
+from wx_datacube.ingest.fetch_report import LabelReport
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State

@@ -5,11 +5,13 @@ is left out, is decided in `test_ingest.py`.
 """
 
 import datetime as dt
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,6 @@ from wx_datacube.errors import (
 from wx_datacube.ingest.pool import (
     COMMIT_SECONDS,
     MAX_CONSECUTIVE_FAILURES,
-    PUBLISH_SECONDS,
     FetchPool,
     Progress,
     RunContext,
@@ -39,12 +40,15 @@ from wx_datacube.ingest.pool import (
 from wx_datacube.ingest.windows import Window
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.publication import PUBLISH_SECONDS
 from wx_datacube.wechat import Answer, Journal
 from wx_datacube_tests.answers import HOURS, MESSAGES, day
 from wx_datacube_tests.processes import HOLD, running
 
 AFTERNOON = dt.datetime(2026, 11, 24, 15)
 MORNING = AFTERNOON.replace(hour=9)
+PATIENCE = 60
+"""Seconds to wait for an event before a test fails."""
 Act = Callable[[Window], None]
 
 
@@ -162,13 +166,20 @@ def test_a_pool_can_run_again(working: Working) -> None:
 
 
 def test_commits_come_about_once_a_second(working: Working) -> None:
-    """Answers are committed about once a second, so a killed process loses no more than that."""
-    began = time.monotonic()
-    working.pool(Acting(lambda window: time.sleep(0.25))).run(windows(*range(10, 20)))
-    took = time.monotonic() - began
+    """Answers are committed a second later while the next call is in flight, so a kill loses no more than that."""
+    committed = threading.Event()
 
-    assert COMMIT_SECONDS == 1
-    assert took - 2 <= len(working.told) <= took + 1
+    def wait_for_a_commit(window: Window) -> None:
+        assert window.end.day < 13 or committed.wait(PATIENCE)
+
+    def note(progress: Progress) -> None:
+        working.told.append(progress)
+        committed.set()
+
+    working.pool(Acting(wait_for_a_commit), progress=note).run(windows(*range(10, 20)))
+
+    assert COMMIT_SECONDS == 1 <= working.told[0].seconds
+    assert working.ledger() == list(range(10, 20))
     assert [progress.calls for progress in working.told] == sorted(progress.calls for progress in working.told)
     assert working.told[-1].left == 0
 
@@ -176,17 +187,24 @@ def test_commits_come_about_once_a_second(working: Working) -> None:
 @pytest.mark.long
 def test_a_long_run_is_published_on_the_way(working: Working) -> None:
     """A long run publishes every few seconds, not only at its end."""
-    seen: list[int] = []
+    publications: queue.SimpleQueue[float] = queue.SimpleQueue()
+    moments, seen = [time.monotonic()], []
+
+    class Publishing(Warehouse):
+        def publish(self) -> None:
+            super().publish()
+            publications.put(time.monotonic())
 
     def look(window: Window) -> None:
-        time.sleep(0.5)
+        moments.append(publications.get(timeout=PATIENCE))
         with working.warehouse.open_published() as con:
             seen.extend(con.execute("SELECT count(*) FROM datacube.api_calls").fetchall()[0])
 
-    working.pool(Acting(look)).run(windows(*range(1, 23)))
+    working.pool(Acting(look), warehouse=Publishing(working.warehouse.database)).run(windows(1, 2))
 
     assert PUBLISH_SECONDS == 5
-    assert 2 <= len(set(seen)) <= 4
+    assert seen == [0, 1]
+    assert all(later - earlier >= PUBLISH_SECONDS for earlier, later in pairwise(moments))
 
 
 def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
@@ -243,7 +261,13 @@ def test_a_success_ends_the_row(working: Working) -> None:
 
 def test_all_workers_stop(working: Working) -> None:
     """Once the pool stops, calls in flight end, and no worker starts another."""
-    client = Acting(lambda window: (time.sleep(0.1), failing(*range(1, 24), error=NeedsPerson)(window)))  # type: ignore[arg-type]
+    in_flight = threading.Barrier(4)
+
+    def fail_together(window: Window) -> None:
+        in_flight.wait(PATIENCE)
+        raise NeedsPerson("It went wrong.")
+
+    client = Acting(fail_together)
     pool = working.pool(client, concurrency=4)
     pool.run(windows(*range(1, 24)))
 
@@ -341,7 +365,7 @@ def test_answers_that_could_not_be_stored_are_stored_with_the_last_ones(working:
 
         def let_go_at_last(window: Window) -> None:
             if window.end.day == 8:
-                time.sleep(3)
+                assert working.stop_event.wait(PATIENCE)  # set once a commit has failed
                 holder.kill()
                 holder.wait()
 
@@ -370,14 +394,16 @@ class Interrupted(Warehouse):
 
 def test_an_interruption_right_after_a_commit_stores_nothing_twice(working: Working) -> None:
     """An interruption just after a commit stores no answer twice, and loses none that was in flight."""
-    working.ledger()
+
+    def wait_for_the_interruption(window: Window) -> None:
+        assert window.end.day == 9 or working.stop_event.wait(PATIENCE)
+
     files = Interrupted(working.warehouse.database, timeout=1)
     with pytest.raises(KeyboardInterrupt):
-        working.pool(Acting(lambda window: time.sleep(0.4)), warehouse=files).run(windows(9, 8, 7, 6, 5))
+        working.pool(Acting(wait_for_the_interruption), warehouse=files).run(windows(9, 8, 7))
 
     assert files.committed == 2
-    assert len(working.ledger()) >= 3
-    assert working.ledger() == [9, 8, 7, 6, 5][: len(working.ledger())]
+    assert working.ledger() == [9, 8]
 
 
 def test_a_fault_of_the_program_leaves_its_place_in_the_log(working: Working, caplog: pytest.LogCaptureFixture) -> None:
@@ -397,16 +423,19 @@ def test_a_fault_of_the_program_leaves_its_place_in_the_log(working: Working, ca
 
 def test_an_unforeseen_error_ends_the_run_with_a_reason(working: Working) -> None:
     """An unforeseen error ends the run with a reason for each label, and leaves no thread waiting."""
+    in_flight = threading.Barrier(2)
 
     def fail(window: Window) -> None:
-        if window.end.day == 8:
+        if window.end.day < 9:
+            in_flight.wait(PATIENCE)
             raise ZeroDivisionError
-        time.sleep(0.05)
 
-    pool = working.pool(Acting(fail), concurrency=2)
+    client = Acting(fail)
+    pool = working.pool(client, concurrency=2)
     pool.run(windows(*range(9, 0, -1)))
 
     reasons: Iterable[WeChatError] = pool.errors.values()
     assert {str(reason).split(".")[0] for reason in reasons} == {"Bug in wx_datacube: ZeroDivisionError"}
-    assert day(1) in pool.errors
-    assert sorted([*working.ledger(), *(label.day for label in pool.errors)]) == list(range(1, 10))
+    assert sorted(client.asked) == [7, 8, 9]
+    assert working.ledger() == [9]
+    assert sorted(label.day for label in pool.errors) == list(range(1, 9))

@@ -21,8 +21,8 @@ from wx_datacube.errors import (
     NeedsPerson,
     UnexpectedAnswer,
 )
+from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.pool import Progress
-from wx_datacube.ingest.report import Report
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, answered, day, hour_row
@@ -289,7 +289,7 @@ def test_two_runs_at_once_make_no_call_twice(start: Start) -> None:
 def test_a_thread_that_waited_makes_no_call_for_stored_days(start: Start) -> None:
     """Of two threads that want the same days, one fetches them and the other finds them stored, without a call."""
     made = start(latency=20)
-    reports: list[Report] = []
+    reports: list[FetchReport] = []
     threads = [threading.Thread(target=lambda: reports.append(made.fetch_missing(HOURS))) for _ in range(2)]
     for thread in threads:
         thread.start()

@@ -19,7 +19,7 @@ from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill import Backfill, check_account
 from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope
@@ -167,7 +167,7 @@ class Core(Life):
         of = [endpoint.name] if errors else [endpoint.name, BACKFILL]
         ingest.alerts.note(name, Source.RUNS, of, alerts_of(errors, endpoint.name))
 
-    def _believe(self, report: Report) -> None:
+    def _believe(self, report: FetchReport) -> None:
         for each in report.labels:
             if not each.is_stored and each.error is None:
                 self.complaints.append(f"reports tell the truth: {report.endpoint.name} {each.label} without a reason")

@@ -19,7 +19,7 @@ import wx_datacube.operations.status as status
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import midnight_of
-from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse import coverage, load, past_calls
 
@@ -91,7 +91,7 @@ def _live_runs_are_failed() -> None:
 def _doctor_refreshes() -> None:
     """`doctor` makes its call as a refresh (15.6)."""
 
-    def fetch_one(self: Ingest, endpoint: Any, label: Any, *, run_id: str) -> Report:
+    def fetch_one(self: Ingest, endpoint: Any, label: Any, *, run_id: str) -> FetchReport:
         with self.warehouse.transaction() as con:
             begun = past_calls.record_refresh(con, self.account.name, endpoint, None, None, self.clock())
         refresh = plan.RefreshPlan(frozenset([label]), begun)

@@ -13,7 +13,7 @@ import pytest
 
 from wx_datacube.catalog.endpoints import ENDPOINTS, Family, Period
 from wx_datacube.emulator.world import World
-from wx_datacube.ingest.report import Report
+from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
@@ -79,7 +79,7 @@ def whole(found: list[tuple[Any, ...]], adverb: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def two_years(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, list[Report]]]:
+def two_years(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, list[FetchReport]]]:
     """Fetch two years from the emulator, with their festivals, and one day in ten without messages."""
     new_year = dt.datetime(2026, 1, 1, 13)
     options: dict[str, Any] = {"quota": 10_000, "silent_share": 0.1, "messages_per_day": 60, "concurrency": 8}
@@ -88,12 +88,12 @@ def two_years(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, 
 
 
 @pytest.fixture(scope="module")
-def counted(two_years: tuple[Shop, list[Report]]) -> Counted:
+def counted(two_years: tuple[Shop, list[FetchReport]]) -> Counted:
     """Count the same two years."""
     return Counted(two_years[0].emulated.world)
 
 
-def test_two_years_are_stored_without_gaps(two_years: tuple[Shop, list[Report]], counted: Counted) -> None:
+def test_two_years_are_stored_without_gaps(two_years: tuple[Shop, list[FetchReport]], counted: Counted) -> None:
     """No label is missing; those without messages are empty, and their hours and distributions are implied."""
     made, reports = two_years
     for report in reports:
@@ -111,7 +111,7 @@ def test_two_years_are_stored_without_gaps(two_years: tuple[Shop, list[Report]],
     assert made.rows("SELECT count(*) FROM datacube.revisions") == [(0,)]
 
 
-def test_two_years_take_the_fewest_calls(two_years: tuple[Shop, list[Report]], counted: Counted) -> None:
+def test_two_years_take_the_fewest_calls(two_years: tuple[Shop, list[FetchReport]], counted: Counted) -> None:
     """The number of calls is minimal: 7 days, 5 weeks or 1 to 2 months a call, and each day with messages for hours."""
     made, reports = two_years
     by_name = {report.endpoint.name: report.calls for report in reports}
@@ -125,7 +125,7 @@ def test_two_years_take_the_fewest_calls(two_years: tuple[Shop, list[Report]], c
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 def test_every_row_of_the_tables_equals_the_counted_messages(
-    two_years: tuple[Shop, list[Report]], counted: Counted, endpoint: Any
+    two_years: tuple[Shop, list[FetchReport]], counted: Counted, endpoint: Any
 ) -> None:
     """Every row of an endpoint's table equals the counted messages."""
     columns = [column.name for column in endpoint.columns if column.name != "user_source"]
@@ -143,7 +143,7 @@ def test_every_row_of_the_tables_equals_the_counted_messages(
 
 
 @pytest.mark.parametrize("adverb", [HOURLY, *(period.adverb for period in Period)])
-def test_messages_are_shown_by_type(two_years: tuple[Shop, list[Report]], counted: Counted, adverb: str) -> None:
+def test_messages_are_shown_by_type(two_years: tuple[Shop, list[FetchReport]], counted: Counted, adverb: str) -> None:
     """`messages_hourly|daily|weekly|monthly` show types in words and hours from 0 to 23."""
     hour = "hour, " if adverb == HOURLY else ""
     shown = two_years[0].rows(f"SELECT date, {hour}type, users, messages FROM messages_{adverb}")
@@ -154,7 +154,7 @@ def test_messages_are_shown_by_type(two_years: tuple[Shop, list[Report]], counte
 
 @pytest.mark.parametrize("adverb", [period.adverb for period in Period])
 def test_senders_are_shown_by_how_much_they_sent(
-    two_years: tuple[Shop, list[Report]], counted: Counted, adverb: str
+    two_years: tuple[Shop, list[FetchReport]], counted: Counted, adverb: str
 ) -> None:
     """`senders_daily|weekly|monthly` show intervals in words."""
     found = two_years[0].rows(f"SELECT date, messages_sent, users FROM senders_{adverb}")
@@ -164,14 +164,16 @@ def test_senders_are_shown_by_how_much_they_sent(
 
 
 @pytest.mark.parametrize("adverb", [period.adverb for period in Period])
-def test_totals_add_messages_but_not_users(two_years: tuple[Shop, list[Report]], counted: Counted, adverb: str) -> None:
+def test_totals_add_messages_but_not_users(
+    two_years: tuple[Shop, list[FetchReport]], counted: Counted, adverb: str
+) -> None:
     """`totals_daily|weekly|monthly` show the distinct users of the whole period, and messages per user."""
     found = two_years[0].rows(f"SELECT date, users, messages, messages_per_user FROM totals_{adverb} ORDER BY date")
 
     assert found == counted.totals(adverb)
 
 
-def test_no_check_finds_anything_in_two_years(two_years: tuple[Shop, list[Report]]) -> None:
+def test_no_check_finds_anything_in_two_years(two_years: tuple[Shop, list[FetchReport]]) -> None:
     """No check of any endpoint has findings, as the emulator's figures are coherent."""
     made = two_years[0]
     made.warehouse.publish()
@@ -182,7 +184,7 @@ def test_no_check_finds_anything_in_two_years(two_years: tuple[Shop, list[Report
     assert {key: found for key, found in findings.items() if found} == {}
 
 
-def test_replay_ends_in_the_same_tables(two_years: tuple[Shop, list[Report]]) -> None:
+def test_replay_ends_in_the_same_tables(two_years: tuple[Shop, list[FetchReport]]) -> None:
     """A replay rebuilds the same rows of two years from the ledger without a call."""
     made = two_years[0]
     calls = made.calls()

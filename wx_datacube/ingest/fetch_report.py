@@ -1,4 +1,4 @@
-"""Report: the outcome of a run for each label, and the reason for each label that is not resolved.
+"""Fetch report: the outcome of a fetch for each label, and the reason for each label that is not resolved.
 
 Add here what callers need to know about the labels they requested. Nothing here makes a call or opens a file. The
 texts of WeChat's own errors belong in `errors`.
@@ -39,7 +39,7 @@ class LabelReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class FetchReport:
     """The outcome of all labels requested, oldest first; `calls` counts attempts, each of which costs quota."""
 
     endpoint: Endpoint
@@ -54,7 +54,7 @@ class Report:
         waiting_for_days: Mapping[dt.date, WeChatError],
         errors: Mapping[dt.date, WeChatError],
         calls: int,
-    ) -> "Report":
+    ) -> "FetchReport":
         """Return the state of every label as stored, with the reason for each that is missing.
 
         `errors` are those of this run's calls, by label. `waiting_for_days` holds the labels that were not requested.

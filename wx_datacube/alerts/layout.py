@@ -1,4 +1,4 @@
-"""Messages: lay out stored alerts as chat messages, with headings, grouping and a size limit.
+"""Layout: lay out stored alerts as chat messages, with headings, grouping and a size limit.
 
 Add here what a message says besides the alerts' own texts. `webhook` knows the chats and posts to them. Nothing here
 does I/O.
