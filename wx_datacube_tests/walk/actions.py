@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
-from wx_datacube.catalog.periods import due_labels, gaps
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from wx_datacube.catalog.periods import due_labels, due_on, gaps
 from wx_datacube.emulator.faults import Fault
 from wx_datacube_tests.walk.invariants import Moment, broken
 from wx_datacube_tests.walk.life import LOOK, Life
@@ -310,11 +310,21 @@ def _morning(life: Life) -> Iterator[str]:
     """Time passes until 12:40 of the next day, when messages and `status` are checked."""
     yield from _until_the_next_look(life)
     for member in life.members():
-        facts = life.facts[member]
-        if facts.heals is not None and life.scheduled:
-            mornings = (life.now.date() - max(facts.weather_since, life.scheduled_since).date()).days
-            if mornings > facts.heals and (missing := life.overdue(member)):
-                yield f"everything comes in by itself: {member} lacks {missing[0]}, {len(missing)} labels in all"
+        if life.scheduled and (missing := list(_not_healed(life, member))):
+            yield f"everything comes in by itself: {member} lacks {missing[0]}, {len(missing)} labels in all"
+
+
+def _not_healed(life: Life, member: str) -> Iterator[tuple[str, dt.date]]:
+    """Yield the labels that are still overdue although the weather gave them enough mornings."""
+    facts = life.facts[member]
+    if facts.heals is None:
+        return
+    began = max(facts.weather_since, life.scheduled_since).date()
+    for name, label in life.overdue(member):
+        # In clear weather a label must be there on the day it is due.
+        since = max(began, due_on(label, BY_NAME[name].period) - 2 * DAY)
+        if (life.now.date() - since).days > facts.heals:
+            yield name, label
 
 
 def _until_the_next_look(life: Life) -> Iterator[str]:
