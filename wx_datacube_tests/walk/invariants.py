@@ -11,8 +11,8 @@ from enum import Enum
 from itertools import groupby
 from operator import itemgetter
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint
-from wx_datacube.catalog.periods import midnight_of, settled_at
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint, Period
+from wx_datacube.catalog.periods import label_of, midnight_of, settled_at
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.answers import everything
@@ -199,8 +199,13 @@ def _checks_find_what_happened(life: Life) -> Iterator[str]:
                 for check in checks_of(endpoint):
                     for finding in run_check(check, check_context, endpoint):
                         about = dt.date.fromisoformat(finding.ref_date)
-                        if not finding.informational and not days.intersection(days_of(about, endpoint.period)):
+                        if not finding.informational and not days.intersection(_days_about(about)):
                             yield f"{member}: {check.name} finds {finding.what} in {endpoint.name} {about}"
+
+
+def _days_about(label: dt.date) -> set[dt.date]:
+    """Return the days of every period with this label: a check of days may also find a week or a month."""
+    return {day for period in Period if label_of(label, period) == label for day in days_of(label, period)}
 
 
 def _dagster_agrees(life: Life) -> Iterator[str]:
