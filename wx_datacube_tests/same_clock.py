@@ -11,5 +11,5 @@ class ByTheSameClock(WeChatAccount):
 
     def ingest(self, settings: Settings) -> Ingest:
         """Return an ingestion that makes its calls at the emulator's time."""
-        clock = Control(settings.api_url).now
-        return Ingest.of(settings, self._account(settings), clock=clock, sleep=lambda seconds: None)
+        account, clock = super().ingest(settings).account, Control(settings.api_url).now
+        return Ingest.of(settings, account, clock=clock, sleep=lambda seconds: None)

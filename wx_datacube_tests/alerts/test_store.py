@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from wx_datacube.alerts.alert import CHINESE, TOKEN, Alert, Source, Urgency, alerts_of, urgency_of
+from wx_datacube.alerts.file import AlertFile
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.alerts.stored_alert import updated
 from wx_datacube.config.settings import Secret
 from wx_datacube.errors import (
     BY_ERRCODE,
@@ -53,13 +53,10 @@ class Book:
     def __init__(self, folder: Path, receiver: Receiver | None) -> None:
         webhook = Secret(receiver.url()) if receiver else None
         self.now = dt.datetime(2026, 11, 24, 8, 30)
-        self.alerts = Alerts(folder / "figures.duckdb", webhook, lambda: self.now)
+        self.database = folder / "figures.duckdb"
+        self.alerts = Alerts(self.database, webhook, lambda: self.now)
+        self.path = AlertFile(self.database).path
         self.said: list[str] = []
-
-    @property
-    def path(self) -> Path:
-        """Return the path of the file."""
-        return self.alerts._file.path
 
     def note(self, found: list[Alert], *checked: str, account: str = "shop", source: Source = Source.CALLS) -> None:
         """Record what was found for these subjects, or, without any, for the subjects of `found`."""
@@ -172,10 +169,13 @@ def test_a_later_tick_sends_an_alert_that_the_chat_refused(book: Book, receiver:
 
 def test_an_alert_claimed_by_a_killed_process_is_sent_by_another(book: Book, receiver: Receiver) -> None:
     """An alert claimed by a killed process is sent by another after a minute."""
-    (claimed,) = book.alerts._change(
-        lambda stored: updated(stored, "shop", Source.CALLS, None, DENIED, book.now), "shop"
-    )
-    assert claimed["claimed"]
+
+    def now_until_claimed() -> dt.datetime:
+        assert not book.path.exists(), "killed"  # the claim is stored, and the post comes next
+        return book.now
+
+    with pytest.raises(AssertionError, match="killed"):
+        Alerts(book.database, Secret(receiver.url()), now_until_claimed).note("shop", Source.CALLS, None, DENIED)
     book.note(DENIED)
     assert receiver.texts == []
 

@@ -100,6 +100,7 @@ def _at(
 
 _EVENTS = "wx_datacube.orchestration.event_log:BatchedSqliteEventLogStorage._store_asset_event_tags"
 
+# A private name stands where nothing public is called at that moment.
 MOMENTS = {
     "while the writer's file is made": _at("pathlib:Path.replace", 1, of=_named(".making")),
     "between ledger and table": _at("wx_datacube.warehouse.ledger:load_calls", 3),

@@ -101,10 +101,12 @@ def holds_what_was_sent(con: Connection, server: Server, all_sent: list[Sent]) -
     for number, sent in enumerate(got, 1):
         reference.take(number, noted(sent, NOON))
 
-    ledger = rows_of(con, "SELECT http_status, response, errcode FROM datacube.api_calls ORDER BY call_id")
-    assert [(status, body) for status, body, _ in ledger] == [(sent.status, as_text(sent.body)) for sent in got]
+    ledger = rows_of(con, "SELECT http_status, response, errmsg, errcode FROM datacube.api_calls ORDER BY call_id")
+    assert [(*kept, errmsg is None) for *kept, errmsg, _ in ledger] == [
+        (sent.status, as_text(sent.body), sent.status == 200 and errcode_of(sent.body) == 0) for sent in got
+    ]
     assert comparable(understood(everything(con))) == comparable(reference.tables())
-    for sent, (status, _, code) in zip(got, ledger, strict=True):
+    for sent, (status, *_, code) in zip(got, ledger, strict=True):
         if status == 200 and (expected := errcode_of(sent.body)) is not None:
             assert code == (expected or None)
 

@@ -10,6 +10,7 @@ import string
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ import pytest
 from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Family, Period
 from wx_datacube.emulator.world import World
 from wx_datacube.operations.report import page, words
-from wx_datacube.operations.report.figures import Figures, Mark, Value, read_figures
+from wx_datacube.operations.report.figures import Figures, KeyFigure, Mark, Value, read_figures
 from wx_datacube.operations.report.words import LANGUAGES, Words
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
-from wx_datacube_tests.answers import LATER, answered, day, hour_row, row, senders_row
+from wx_datacube_tests.answers import LATER, answered, body, day, hour_row, row, senders_row
 from wx_datacube_tests.ingesting import Shop, shop
 from wx_datacube_tests.years import TODAY, years
 
@@ -61,6 +62,13 @@ def text_of(figures: Figures, language: str = "en", now: dt.datetime = TODAY) ->
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<(script|style)>.*?</\1>", "", made)))
 
 
+def bars_of(figures: Figures) -> list[dict[str, Any]]:
+    """Return the bars of the chart of types in a report, with the keys that `charts.types` describes."""
+    (data,) = re.findall(r" data = (\{.*\});", page.render(figures, "en", Path("figures.duckdb"), TODAY))
+    bars: list[dict[str, Any]] = json.loads(data)["types"]
+    return bars
+
+
 def counted(world: World, first: dt.date, last: dt.date) -> Value:
     """Count distinct users and messages in a range of days, message by message."""
     sent = [message for count in range((last - first).days + 1) for message in world.messages(first + count * DAY)]
@@ -79,10 +87,8 @@ def test_key_figures_are_the_worlds(it: Shop) -> None:
     assert day.before == {days: counted(world, LAST - days * DAY, LAST - days * DAY) for days in (1, 7, 30)}
     assert (week.label, week.value) == (LAST - 7 * DAY, counted(world, LAST - 7 * DAY, LAST - DAY))
     assert week.before == {7: counted(world, LAST - 14 * DAY, LAST - 8 * DAY)}
-    assert (month.label, month.value) == (
-        dt.date(2026, 10, 1),
-        counted(world, dt.date(2026, 10, 1), dt.date(2026, 10, 31)),
-    )
+    october = dt.date(2026, 10, 1)
+    assert (month.label, month.value) == (october, counted(world, october, dt.date(2026, 10, 31)))
     assert month.before == {30: counted(world, dt.date(2026, 9, 1), dt.date(2026, 9, 30))}
 
 
@@ -198,7 +204,7 @@ def test_a_bar_that_is_not_whole_is_marked(tmp_path: Path) -> None:
     found = figures_of(years(tmp_path, start=start, gap=(dt.date(2026, 7, 1), dt.date(2026, 7, 1))), start)
 
     assert found.unit is Period.WEEK
-    assert page._partial(found) == {dt.date(2026, 6, 1), dt.date(2026, 6, 29), dt.date(2026, 11, 23)}
+    assert {bar["d"] for bar in bars_of(found) if bar["p"]} == {"2026-06-01", "2026-06-29", "2026-11-23"}
     assert "Pale bars are incomplete" in text_of(found)
 
 
@@ -209,15 +215,7 @@ def test_the_calendar_shows_what_was_revised_and_what_was_set_apart(tmp_path: Pa
         made.bring_everything_in()
         made.emulated.control.restate(dt.date(2026, 11, 21), delta=7)
         made.fetch_missing(DAYS, [dt.date(2026, 11, 21)], refresh=True)
-        body = {
-            "ref_date": "2026-11-23",
-            "ref_hour": 0,
-            "user_source": 0,
-            "msg_type": 1,
-            "msg_user": -1,
-            "msg_count": 1,
-        }
-        made.emulated.control.set(faults=[f"{HOURS.name}=200:{json.dumps({'list': [body]})}"])
+        made.emulated.control.set(faults=[f"{HOURS.name}=200:{body(hour_row('2026-11-23', msg_user=-1))}"])
         made.fetch_missing(HOURS, [dt.date(2026, 11, 23)], refresh=True)
         made.warehouse.publish()
         found = figures_of(made.warehouse, first, made.now)
@@ -254,18 +252,16 @@ def test_one_day_of_data(tmp_path: Path) -> None:
 
 def test_a_silent_day_is_zero_and_a_missing_one_is_not() -> None:
     """Messages per user are 0 if there are no users, and None if a value is unknown."""
-    assert [Value(0, 0).per_user, Value(2, 5).per_user, Value(None, 5).per_user, Value(2).per_user] == [
-        0,
-        2.5,
-        None,
-        None,
-    ]
-    english = Words("en")
-    changes = [
-        page._change(now, before, english)
-        for now, before in ((3, 2), (2, 4), (1, 1), (9999, 10_000), (1, 0), (1, None))
-    ]
-    assert changes == ["▲ 50.0%", "▼ 50.0%", "unchanged", "▼ <0.1%", "previously 0", "not stored"]
+    assert [Value(*each).per_user for each in ((0, 0), (2, 5), (None, 5), (2, None))] == [0, 2.5, None, None]
+
+
+def test_changes_are_in_percent(it: Shop) -> None:
+    """A figure is compared in percent with earlier ones, in words where that is impossible or says nothing."""
+    before = [Value(None, messages) for messages in (6666, 19_998, 9999, 10_000, 0, None)]
+    key = KeyFigure(Period.WEEK, LAST, Value(None, 9999), dict(enumerate(before)))
+    text = text_of(replace(figures_of(it.warehouse), keys=[key]))
+
+    assert "Messages sent 9,999 ▲ 50.0% ▼ 50.0% unchanged ▼ &lt;0.1% previously 0 not stored" in text
 
 
 def test_a_gap_of_months_is_a_gap(tmp_path: Path) -> None:
@@ -324,7 +320,7 @@ def test_a_kind_that_wechat_adds_is_shown(tmp_path: Path) -> None:
 
     assert "other (9)" in text_of(found, "en")
     assert "其他（9）" in text_of(found, "zh")
-    assert page._names(found.by_type, ["text", "image", "voice", "video", "link"])[-1] == "other (9)"
+    assert max(bars_of(found), key=lambda bar: bar["o"])["k"] == "other (9)"
 
 
 # --- the file ---------------------------------------------------------------------------------------------------
@@ -402,7 +398,7 @@ def test_both_languages_have_every_text_with_the_same_blanks() -> None:
     def blanks(text: str) -> set[str | None]:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
-    table = words._WORDS
+    table = words._WORDS  # private: `Words` gives single texts, and has no list of them
     assert {key: texts for key, texts in table.items() if blanks(texts[0]) != blanks(texts[1])} == {}
     assert [
         key for key, (chinese, _) in table.items() if key != "lang" and not re.search(r"[\u4e00-\u9fff{]", chinese)

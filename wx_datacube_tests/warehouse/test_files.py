@@ -10,9 +10,8 @@ import shutil
 import stat
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
@@ -21,7 +20,6 @@ from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.locks import locked
-from wx_datacube.warehouse.receipt import Receipt
 from wx_datacube_tests.answers import MESSAGES, answered, day, row
 from wx_datacube_tests.processes import HOLD, running
 from wx_datacube_tests.warehouse.publishing import PUBLISHED, WRITER, days_in, store
@@ -64,29 +62,6 @@ def test_nothing_new_is_not_published_again(published: Warehouse) -> None:
     store(published, 5)
     published.publish()
     assert published.database.stat().st_ino != before.st_ino
-
-
-class AskedReceipt(Receipt):
-    """A receipt that signals when it has been read."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.asked = threading.Event()
-
-    def read(self) -> dict[str, Any]:
-        """Read the receipt and signal it."""
-        found = super().read()
-        self.asked.set()
-        return found
-
-
-class Asking(Warehouse):
-    """A warehouse that signals when it has read the receipt of the last publication."""
-
-    def __init__(self, database: Path) -> None:
-        super().__init__(database)
-        self._receipt = receipt = AskedReceipt(self._locks)
-        self.asked = receipt.asked
 
 
 @pytest.mark.parametrize("mask", [0o027, 0o002, 0o077])
@@ -135,17 +110,31 @@ def _lost(warehouse: Warehouse) -> Path:
     return warehouse.writer
 
 
+class Hooked(Warehouse):
+    """A warehouse that calls `hook` when its publication holds the lock, before it looks whether it is needed."""
+
+    def __init__(self, database: Path, hook: Callable[[], object]) -> None:
+        super().__init__(database)
+        self.hook, self.asked = hook, threading.Event()
+
+    def _lock(self, name: str) -> Path:  # private: a publication calls nothing public before it waits for the lock
+        self.asked.set()
+        return super()._lock(name)
+
+    @property
+    def is_published(self) -> bool:
+        """Call `hook`, then answer."""
+        self.hook()
+        return super().is_published
+
+
 def test_of_those_who_wait_one_publishes_for_all(published: Warehouse) -> None:
     """A process that waited to publish does nothing if its calls have been published meanwhile."""
     store(published, 5)
-    late = Asking(published.database)
-    with ThreadPoolExecutor(1) as pool:
-        with locked(published.database.parent / "figures.locks" / "publishing"):
-            waiting = pool.submit(late.publish)
-            assert late.asked.wait(30)
-            published._publish(published.database.with_name(".copy"))
-            store(published, 6)
-        waiting.result()
+    late = Hooked(published.database, lambda: store(published, 6))
+    waiting = threading.Thread(target=late.publish)
+    Hooked(published.database, lambda: (waiting.start(), late.asked.wait(30))).publish()
+    waiting.join()
     assert days_in(published) == [4, 5]
 
     published.publish()
@@ -155,7 +144,7 @@ def test_of_those_who_wait_one_publishes_for_all(published: Warehouse) -> None:
 class Interrupted(Warehouse):
     """A warehouse for which another process commits a day while the copy is verified."""
 
-    def _require_undamaged(self, copy: Path) -> None:
+    def _require_undamaged(self, copy: Path) -> None:  # private: nothing public is called meanwhile
         store(Warehouse(self.database, timeout=0.5), 6)
         super()._require_undamaged(copy)
 
@@ -345,9 +334,6 @@ def test_a_holder_of_the_writers_file_is_named(published: Warehouse) -> None:
 
 LOCK = """
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from wx_datacube.warehouse.files import Warehouse
 with Warehouse(Path(sys.argv[1])).transaction():

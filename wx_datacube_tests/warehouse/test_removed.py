@@ -164,36 +164,36 @@ def test_copies_that_still_hold_it_are_named(company: Warehouse) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from wx_datacube.warehouse import accounts, files
+from wx_datacube.warehouse.accounts import remove_account
 from wx_datacube.warehouse.files import Warehouse
 
-def die(*arguments):
-    os.kill(os.getpid(), signal.SIGKILL)
+def die_at(moment):
+    if moment == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def replace(made, target, original=Path.replace):  # .making: the new writer's file
+    die_at(f"before {made.suffix}")
+    original(made, target)
+    die_at(f"after {made.suffix}")
 
 class Dying(Warehouse):
     published = 0
-    def _replace_writer(self, made):
-        if sys.argv[2] == "before the new file":
-            die()
-        super()._replace_writer(made)
-        if sys.argv[2] == "after the new file":
-            die()
+    def back_up(self, before):
+        super().back_up(before)
+        die_at("after the backup")
     def publish(self):
         Dying.published += 1
-        if Dying.published == 2 and sys.argv[2] == "before it is published":
-            die()
+        if Dying.published == 2:
+            die_at("before it is published")
         super().publish()
 
 print("ready", flush=True)
-if sys.argv[2] == "after the backup":
-    accounts._copy_without = die
-accounts.remove_account(Dying(Path(sys.argv[1])), "shop")
+Path.replace = replace
+remove_account(Dying(Path(sys.argv[1])), "shop")
 """
 
 
-@pytest.mark.parametrize(
-    "moment", ["after the backup", "before the new file", "after the new file", "before it is published"]
-)
+@pytest.mark.parametrize("moment", ["after the backup", "before .making", "after .making", "before it is published"])
 def test_the_same_command_completes_a_killed_removal(company: Warehouse, tmp_path: Path, moment: str) -> None:
     """After a kill at any point the account is unchanged or fully removed; repeating the command completes it."""
     news = of_others(company.database)
