@@ -12,8 +12,8 @@ from wx_datacube_tests.walk.system import system
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("seed", "steps"), [(241, 1), (8, 2), (30, 2)])
-def test_a_system_keeps_its_invariants(seed: int, steps: int) -> None:
-    """Up to three days with `dagster dev`, the commands and a clock that is moved."""
-    failure = play(system, seed, draw(seed, steps, "system"))
+@pytest.mark.parametrize("seed", [241, 216, 470])
+def test_a_system_keeps_its_invariants(seed: int) -> None:
+    """A day with `dagster dev`, the commands and a clock that is moved; 470 is a user's own project that includes ours."""
+    failure = play(system, seed, draw(seed, 1, "system"))
     assert failure is None, f"\n{failure}"
