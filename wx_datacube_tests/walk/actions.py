@@ -148,7 +148,7 @@ def _backfill(life: Life, member: int, endpoints: list[int], ago: int, days: int
     busy, missing, before = life.busy, life.missing_in(name, chosen, first, last), life.calls(name)
     life.backfill(name, chosen, first, last, refresh)
     if not (busy or refresh or missing) and life.calls(name) != before:
-        yield f"nothing is asked twice: nothing was missing, and it took {life.calls(name) - before} calls"
+        yield f"nothing is asked twice: nothing was missing, and it took {(life.calls(name) - before).total()} calls"
 
 
 def _drawn_backfill(chance: random.Random) -> Drawn:
@@ -327,11 +327,17 @@ def _not_healed(life: Life, member: str) -> Iterator[tuple[str, dt.date]]:
             yield name, label
 
 
-def _until_the_next_look(life: Life) -> Iterator[str]:
+def _next_look(life: Life) -> dt.datetime:
     day = life.now.date() + DAY if life.now.time() >= dt.time(8) else life.now.date()
+    return dt.datetime.combine(day, LOOK)
+
+
+def _until_the_next_look(life: Life) -> Iterator[str]:
+    look = _next_look(life)
+    day = look.date()
     if life.receiver.status != 200:
         life.chat_down_on.add(day)
-    life.pass_until(dt.datetime.combine(day, LOOK))
+    life.pass_until(look)
     yield from broken(life, Moment.LOOK)
     life.pass_until(dt.datetime.combine(day, dt.time(16)))
 
@@ -342,9 +348,15 @@ def _quiet(life: Life) -> Iterator[str]:
         _change(life, member, CLEAR)
     _chat(life, 200)
     _schedules(life, on=True)
+    busy, look = life.busy, _next_look(life)
+    before = {member: (life.calls(member), life.most_calls(member, look)) for member in life.members()}
     life.mend()
     yield from _until_the_next_look(life)
     yield from broken(life, Moment.QUIET)
+    for member, (calls, most) in before.items() if not busy else ():
+        for name, made in (life.calls(member) - calls).items():
+            if made > most[name]:
+                yield f"calls are bounded: {member} {name} took {made} on a quiet day, {most[name]} are enough"
 
 
 ACTIONS = (

@@ -8,6 +8,7 @@ emulator was told to do and from the published file, never from the program's ow
 import datetime as dt
 import shutil
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -285,9 +286,22 @@ class Life(ABC):
             for label, state in states[endpoint.name].items()
         )
 
-    def calls(self, member: str) -> int:
-        """Return the number of statistics calls so far."""
-        return sum(call.endpoint in BY_NAME for call in self.emulated(member).journal.calls)
+    def calls(self, member: str) -> Counter[str]:
+        """Return the number of statistics calls so far, by endpoint."""
+        return Counter(call.endpoint for call in self.emulated(member).journal.calls if call.endpoint in BY_NAME)
+
+    def most_calls(self, member: str, until: dt.datetime) -> dict[str, int]:
+        """Return how many calls of each endpoint are enough until then, if WeChat answers everything.
+
+        A label that is missing takes at most three: one at each tick, until noon settles an empty answer. A label whose
+        day may have been answered wrongly may turn out to be missing. Two more are for `doctor` and for a token that
+        was revoked.
+        """
+        suspects = {label for _, label in self.facts[member].doubtful}
+        return {
+            name: 2 + 3 * sum(state == "missing" or label in suspects for label, state in labels.items())
+            for name, labels in self.reference.states(member, self.start, until).items()
+        }
 
     def refused(self, member: str) -> set[str]:
         """Return the endpoints whose last answer only a person can resolve; `token` stands for the token call."""
