@@ -116,6 +116,8 @@ def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str 
     if of in facts.restated:
         return None
     since = facts.doubtful.get(of)
+    if since is None and endpoint.implied_by_silence and answer is None:
+        since = facts.doubtful.get((ENDPOINTS[0].name, label))  # what is implied is as doubtful as its day
     if since is None:
         return ""
     if answer is not None and answer.clean and answer.settled and answer.fetched_at > since:
