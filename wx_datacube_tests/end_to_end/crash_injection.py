@@ -107,7 +107,7 @@ MOMENTS = {
     "before the commit": _at("wx_datacube.ingest.pool:store_calls", 3, after=True),
     "after the commit": _at("wx_datacube.ingest.pool:FetchPool._store", 4, after=True),
     "in the checkpoint": _at("wx_datacube.ingest.pool:FetchPool._store", 3, die_once_it_changes),
-    "in the copy": _at("wx_datacube.warehouse.files:copy_file", 2, die_half_way, of=_named(".writer.duckdb")),
+    "in the copy": _at("wx_datacube.warehouse.publication:copy_file", 2, die_half_way, of=_named(".writer.duckdb")),
     "before the rename": _at("pathlib:Path.replace", 2, of=_named(".publishing")),
     "after the rename": _at("pathlib:Path.replace", 2, of=_named(".publishing"), after=True),
     "while Dagster writes its events": _at(_EVENTS, 2, die_with_parent, dagster=True),
