@@ -69,7 +69,7 @@ WEATHERS = (
     Weather("rows outside the window", 1, {"stray_rows": True}, lies=True),
     Weather("down", 2, faults=("all=drop",)),
     Weather("busy", 2, faults=("*=-1",)),
-    Weather("one in five fails", 2, faults=("*@0.2=502",), heals=2),
+    Weather("one in five fails, one in five is slow", 2, faults=("*@0.2=502", "*@0.2=delay:0.5"), heals=2),
     Weather("tokens are refused", 1, {"secret_frozen": True}),
     Weather("this address is not allowed", 1, {"whitelist": ["198.51.100.7"]}),
     Weather("hours are not granted", 1, {"denied": [ENDPOINTS[1].name]}),

@@ -206,9 +206,18 @@ class Core(Life):
         self.take_messages()
 
     def doctor(self, member: str) -> None:
-        """Run doctor's examinations of WeChat and files."""
-        for _ in examine(self.settings, self.settings.account(self.names[member]), self.clock):
-            pass
+        """Run doctor's examinations of WeChat and files; complain if they contradict what WeChat does."""
+        found = list(examine(self.settings, self.settings.account(self.names[member]), self.clock))
+        wrong = [each.text for each in found if not each.ok]
+        options = self.emulated(member).options
+        refuses = bool(options.denied or options.whitelist or options.secret_frozen)
+        if refuses and not wrong:
+            self.complaints.append(f"doctor tells the truth: WeChat refuses {member} something, and all is well")
+        if not refuses and not options.faults and self.facts[member].lies_since is None:
+            # Other programs may have used the quota or revoked the token.
+            allowed = ("quota", "calls are left", "token")
+            unfounded = [text for text in wrong if not any(word in text for word in allowed)]
+            self.complaints += [f"doctor tells the truth: nothing is wrong, and it says {text}" for text in unfounded]
         self.take_messages()
 
     def look_around(self, member: str) -> None:
