@@ -100,7 +100,7 @@ def project(folder: Path, emulated: Emulator, start: dt.date) -> Path:
     """Make a project folder that uses the emulator."""
     folder.mkdir()
     for name in ("dagster.yaml", "workspace.yaml"):
-        folder.joinpath(name).write_text(files("wx_datacube").joinpath("project", name).read_text())
+        folder.joinpath(name).write_text(files("wx_datacube.config").joinpath("project", name).read_text())
     lines = (
         f"WX_DATACUBE_API_URL={emulated.api_url}",
         f"WX_DATACUBE_APPID={emulated.appid}",
