@@ -104,7 +104,7 @@ def urgency_of(error: Exception) -> Urgency | None:
 def alerts_of(errors: Iterable[Exception], subject: str) -> list[Alert]:
     """Return the alerts for errors; the same error of several endpoints is one incident.
 
-    Of an unforeseen exception only the class name is used, since its text may hold anything.
+    An unforeseen exception is named by its class only, since its text may hold anything.
     """
     found = []
     for error in errors:

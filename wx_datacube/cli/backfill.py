@@ -45,7 +45,7 @@ def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
         alerts.note(account.name, Source.RUNS, [BACKFILL], alerts_of([error], BACKFILL), display.message)
         raise
     finally:
-        # Send alerts for missing labels too: under cron, nobody reads what this prints.
+        # Send alerts for missing labels too: a backfill run by cron has no reader for its output.
         with suppress(WxDatacubeError), Warehouse(settings.database).open_published() as con:
             note_and_send(con, settings, account, beijing_now(), display.message)
 
