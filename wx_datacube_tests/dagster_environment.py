@@ -7,7 +7,7 @@ Add a helper here when several of those tests need it. Settings are exported as 
 import datetime as dt
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,8 +86,8 @@ class DagsterEnv:
 
     def fetching(self, scope: Scope) -> Backfill:
         """Return a backfill that fetches and stores but creates no Dagster runs."""
-        ingest = Ingest.of(self.settings, self.settings.account())
-        return Backfill(nullcontext(NoRuns()), ingest, scope, beijing_now(), RecordingListener())
+        settings = self.settings
+        return Backfill(NoRuns(), Ingest.of(settings, settings.account()), scope, beijing_now(), RecordingListener())
 
     def run(
         self,

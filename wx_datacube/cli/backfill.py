@@ -4,9 +4,8 @@ Add here only what a person reads; `operations.backfill` does the work.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -26,8 +25,9 @@ from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill import Backfill, check_account
-from wx_datacube.operations.backfill_protocol import Run, Runs, Scope, States
+from wx_datacube.operations.backfill_protocol import Run, Scope
 from wx_datacube.operations.doctor import start_hint
+from wx_datacube.orchestration.backfill_process import DagsterProcess
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.coverage import State
@@ -53,9 +53,9 @@ def run_backfill(settings: Settings, account: Account, scope: Scope) -> int:
 def _run(settings: Settings, account: Account, scope: Scope, display: "_Display") -> int:
     now = beijing_now()
     check_account(settings, account, scope, now)
-    backfill = Backfill(_dagster_runs(settings, account, scope, now), Ingest.of(settings, account), scope, now, display)
-    with signals_as_interrupt(), display.live():
-        states = _run_in_thread(backfill)
+    with signals_as_interrupt(), DagsterProcess(settings, account, scope, now) as runs, display.live():
+        backfill = Backfill(runs, Ingest.of(settings, account), scope, now, display)
+        states = backfill.run()
     _show_outcome(display.console, states)
     if backfill.reports:
         with Warehouse(settings.database).transaction() as con:
@@ -65,29 +65,6 @@ def _run(settings: Settings, account: Account, scope: Scope, display: "_Display"
         if beginning and (beginning.saves_calls or beginning.day in stored):
             display.console.print(start_hint(account, beginning))
     return _print_remaining(backfill, states)
-
-
-@contextmanager
-def _dagster_runs(settings: Settings, account: Account, scope: Scope, now: dt.datetime) -> Iterator[Runs]:
-    from wx_datacube.orchestration.materialize import dagster_runs
-
-    with dagster_runs(settings, account, scope, now) as runs:
-        yield runs
-
-
-def _run_in_thread(backfill: Backfill) -> dict[Endpoint, States]:
-    """Run a backfill in a thread, which Ctrl-C stops after the calls in flight and the current Dagster run.
-
-    In the main thread Dagster would handle the signals itself: it cancels its run, and loses a signal that comes while
-    it writes the last events.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="backfill") as pool:
-        running = pool.submit(backfill.run)
-        try:
-            return running.result()
-        except KeyboardInterrupt:
-            backfill.stop()
-            raise
 
 
 class _Display:

@@ -1,15 +1,13 @@
 """Backfill: fetches everything pending as fast as the network allows, with Dagster runs over what has landed.
 
-`backfill_fetch` fetches in threads of its own, while the Dagster runs (`Runs`), which make no call, are made beside
-them. So neither commits nor Dagster's events leave the network idle. `operations.pending` decides what is pending,
+`backfill_fetch` fetches in threads of this process. Another process makes the Dagster runs (`Runs`), which make no
+call. So neither commits nor Dagster's events leave the network idle. `operations.pending` decides what is pending,
 `ingest` what to call; `cli.backfill` prints.
 """
 
 import datetime as dt
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 
 from wx_datacube.catalog.endpoints import Endpoint
@@ -59,12 +57,9 @@ def check_account(settings: Settings, account: Account, scope: Scope, now: dt.da
 
 @dataclass(slots=True)
 class Backfill:
-    """One account's backfill; `reports` and `failures` hold its results.
+    """One account's backfill; `reports` and `failures` hold its results."""
 
-    `runs` is entered once fetching has begun, since importing Dagster takes seconds.
-    """
-
-    runs: AbstractContextManager[Runs]
+    runs: Runs
     ingest: Ingest
     scope: Scope
     now: dt.datetime
@@ -79,10 +74,6 @@ class Backfill:
     def account(self) -> Account:
         """The account to backfill."""
         return self.ingest.account
-
-    def stop(self) -> None:
-        """End `run` soon, from another thread: after the calls in flight and the current Dagster run."""
-        self.ingest.stop_event.set()
 
     def run(self) -> dict[Endpoint, States]:
         """Run the backfill; return the state of every label in scope afterwards.
@@ -101,17 +92,16 @@ class Backfill:
         to_fetch = {endpoint: plan.left for endpoint, plan in plans.items()} if self.scope.refresh else _missing(states)
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in to_fetch.items())
         fetch = BackgroundFetch(self.ingest, self.scope, self.listener, self.reports, plans)
-        with fetch.batches(to_fetch) as batches, self.runs as runs:
-            backlog = runs.backlog()
+        with fetch.batches(to_fetch) as batches:  # begin now: Dagster takes a while to report the backlog
+            backlog = self.runs.backlog()
             database = self.ingest.warehouse.database
             if warning := database_mismatch(backlog.materialized, states, database, self.account):
                 self.listener.message(warning)
             pending = sum(len(plan.labels) for plan in plans.values()) if self.scope.refresh else backlog.labels
             self.listener.planned(pending, calls)
-            for run in chain.from_iterable(map(runs.materialize, batches if pending else ())):
-                self._record_run(run)
-                if self.ingest.stop_event.is_set():
-                    break
+            for batch in batches if pending else ():
+                for run in self.runs.materialize(batch):
+                    self._record_run(run)
         return self._states()
 
     def _states(self) -> dict[Endpoint, States]:

@@ -100,7 +100,7 @@ class BackgroundFetch:
         """Fetch labels after `dependencies` have ended; after the `last` part, queue the endpoint's complete batch."""
         try:
             wait(dependencies)
-            if self.fatal_error or self.ingest.stop_event.is_set():
+            if self.fatal_error:
                 return
             if refused := self._refused(endpoint):
                 undone = tuple(LabelReport(Coverage.unknown(label), refused) for label in labels)

@@ -1,6 +1,7 @@
 """Backfill protocol: what a backfill covers, and what it exchanges with Dagster's side and with the display.
 
-Add here only what passes between a backfill and Dagster's side, or what the CLI receives. Nothing here does the work.
+Add here only what crosses the pipe to the process that makes the Dagster runs, or what the CLI receives. Nothing here
+does the work.
 """
 
 import datetime as dt

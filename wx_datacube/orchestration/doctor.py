@@ -59,6 +59,7 @@ def _database_mismatch(
             states = scope.of(known.states(con, account.name, account.start, now))
     except WarehouseError:
         return  # `operations.doctor` reports it
-    materialized = DagsterRuns(instance, settings, account, scope, now, prefixes).materialized(states)
+    runs = [DagsterRuns(instance, settings, account, scope, now, prefix) for prefix in prefixes]
+    materialized = max(sum(map(len, each.materialized(states).values())) for each in runs)
     if warning := database_mismatch(materialized, states, settings.database, account):
         yield Examined(False, warning)

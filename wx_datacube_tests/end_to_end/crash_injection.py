@@ -18,12 +18,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+_DAGSTER = "wx_datacube.orchestration.materialize"
+
 Act = Callable[..., None]
 
 
 def die(*_: Any, **__: Any) -> None:
     """Kill this process at once."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_with_parent(*_: Any, **__: Any) -> None:
+    """Kill this process and its parent, which fetches."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    die()
 
 
 def die_half_way(source: Path, target: Path, *_: Any) -> None:
@@ -60,10 +68,16 @@ def _at(
     *,
     of: Callable[..., bool] = _any,
     after: bool = False,
+    dagster: bool = False,
 ) -> Callable[[], None]:
-    """Return a function that arms this process to call `act` at the `number`th matching call of `module:name`."""
+    """Return a function that arms this process to call `act` at the `number`th matching call of `module:name`.
+
+    Only the process that fetches is armed, or with `dagster` only the one that runs Dagster.
+    """
 
     def arm() -> None:
+        if (_DAGSTER in sys.orig_argv) != dagster:
+            return
         module, _, path = place.partition(":")
         *owners, name = path.split(".")
         owner: Any = functools.reduce(getattr, owners, import_module(module))
@@ -96,8 +110,11 @@ MOMENTS = {
     "in the copy": _at("wx_datacube.warehouse.publication:copy_file", 2, die_half_way, of=_named(".writer.duckdb")),
     "before the rename": _at("pathlib:Path.replace", 2, of=_named(".publishing")),
     "after the rename": _at("pathlib:Path.replace", 2, of=_named(".publishing"), after=True),
-    "while Dagster writes its events": _at(_EVENTS, 2),
-    "while Dagster's history is set up": _at("dagster._core.storage.sql:stamp_alembic_rev", 2),
+    "while Dagster writes its events": _at(_EVENTS, 2, die_with_parent, dagster=True),
+    "while Dagster writes its events, Dagster alone": _at(_EVENTS, 2, dagster=True),
+    "while Dagster's history is set up, Dagster alone": _at(
+        "dagster._core.storage.sql:stamp_alembic_rev", 2, dagster=True
+    ),
 }
 """The function that arms a process, by the moment at which the process is killed."""
 
@@ -115,5 +132,5 @@ def deadly(moment: str, folder: Path) -> dict[str, str]:
 
 def arm(moment: str) -> None:
     """Arm this process if it belongs to `wx-datacube backfill`."""
-    if "wx_datacube" in sys.orig_argv:
+    if "wx_datacube" in sys.orig_argv or _DAGSTER in sys.orig_argv:
         MOMENTS[moment]()

@@ -157,13 +157,35 @@ def test_a_killed_backfill_loses_no_more_than_the_last_second(project: Project, 
         wait_until(lambda: len(emulated.control.statistics_calls()) > 8)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        assert session(process.pid) == []
+        wait_until(lambda: not session(process.pid), timeout=30)  # Dagster's process ends by itself
     emulated.control.set_latency(0)
     again = project.run("backfill", *CHOSEN)
 
     assert again.returncode == 0, again.stderr
     assert sum(count - 1 for count in windows(emulated).values()) <= 16
     assert runs(project) <= {"SUCCESS", "FAILURE"}
+
+
+@pytest.mark.long
+def test_a_backfill_whose_dagster_process_is_killed_exits_with_1(project: Project, emulated: Emulated) -> None:
+    """If Dagster's process is killed, a backfill exits with 1; responses are stored, and the same command continues."""
+    emulated.control.set_latency(300)
+    with project.started(project.command("backfill", *CHOSEN)) as process:
+        wait_until(lambda: len(emulated.control.statistics_calls()) > 8)
+        name = b"wx_datacube.orchestration.materialize"
+        dagster = [pid for pid in session(process.pid) if name in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(min(dagster), signal.SIGKILL)  # its own child processes started later
+        _, err = process.communicate(timeout=PATIENCE)
+    emulated.control.set_latency(0)
+    again = project.run("backfill", *CHOSEN)
+
+    assert process.returncode == 1
+    assert err.strip() == (
+        "wx-datacube: The process that runs Dagster ended with -9 before it was done. What has landed stays; run"
+        " the same command again to continue."
+    )
+    assert again.returncode == 0, again.stderr
+    assert set(windows(emulated).values()) == {1}
 
 
 @pytest.mark.long

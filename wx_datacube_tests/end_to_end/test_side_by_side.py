@@ -183,6 +183,16 @@ def test_a_run_whose_worker_was_killed_is_ended_by_the_next_command(project: Pro
     assert sorted(statuses(project).values()) == ["FAILURE", "SUCCESS"]
 
 
+def test_the_child_of_a_killed_backfill_ends_with_it(project: Project, emulated: Emulated) -> None:
+    """The child of a killed backfill ends within a minute, even in the middle of something."""
+    emulated.control.set(latency=1000)
+    with project.started(project.command("backfill")) as process:
+        wait_until(lambda: len(session(process.pid)) > 1 and len(emulated.control.statistics_calls()) > 3)
+        (child,) = [pid for pid in session(process.pid) if pid != process.pid]
+        os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: child not in session(process.pid), BOUND)
+
+
 def test_ctrl_c_ends_a_backfill_beside_a_run(project: Project, emulated: Emulated) -> None:
     """Ctrl-C ends a backfill that waits for what another run is fetching."""
     emulated.control.set(latency=2000)

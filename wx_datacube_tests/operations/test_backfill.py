@@ -8,7 +8,6 @@ import datetime as dt
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import dagster as dg
@@ -57,10 +56,10 @@ def backfill(it: DagsterEnv, **scope: object) -> Backfill:
 
 
 def backfill_in(instance: dg.DagsterInstance, it: DagsterEnv, scope: Scope) -> Backfill:
-    """Return a backfill whose Dagster runs are in a given instance."""
+    """Return a backfill whose Dagster runs are in this process; `run_backfill` uses another process for them."""
     settings, account, now = it.settings, it.settings.account(), beijing_now()
     runs = DagsterRuns(instance, settings, account, scope, now)
-    return Backfill(nullcontext(runs), Ingest.of(settings, account), scope, now, RecordingListener())
+    return Backfill(runs, Ingest.of(settings, account), scope, now, RecordingListener())
 
 
 def fetching(it: DagsterEnv, **scope: object) -> Backfill:
@@ -197,7 +196,7 @@ def test_fetching_does_not_wait_for_dagster(it: DagsterEnv, emulated: Emulated) 
             """Delegate to the real runs."""
             return self.runs.materialize(batch)
 
-    done.runs = nullcontext(Slow(done.runs.__enter__()))
+    done.runs = Slow(done.runs)
     states = done.run()
 
     assert sorted(run[0].name for run in recorded(done).runs) == sorted(endpoint.name for endpoint in DAILY)

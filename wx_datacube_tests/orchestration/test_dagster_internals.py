@@ -12,8 +12,8 @@ import pytest
 
 from wx_datacube.errors import QuotaExhausted
 from wx_datacube.orchestration import dagster_internals
+from wx_datacube.orchestration.backfill_process import PLANNED_EVENTS
 from wx_datacube.orchestration.failure import explained_failure
-from wx_datacube.orchestration.materialize import PLANNED_EVENTS
 
 DAILY = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_date="2025-01-01", timezone="Asia/Shanghai")
 RANGE = {"dagster/asset_partition_range_start": "2024-01-30", "dagster/asset_partition_range_end": "2024-02-02"}
@@ -71,7 +71,7 @@ def test_an_untested_dagster_keeps_the_stack_trace_of_a_failure() -> None:
 
 
 def test_a_run_of_a_range_plans_it_in_one_event(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With the variable that a backfill sets, Dagster logs one planned event for a run over four days."""
+    """With the variable that a backfill's process sets, Dagster logs one planned event for a run over four days."""
     for name, value in PLANNED_EVENTS.items():
         monkeypatch.setenv(name, value)
 

@@ -7,7 +7,7 @@ with the emulator's clock. Pauses take no time.
 import datetime as dt
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -195,7 +195,7 @@ class Core(Life):
             with ingest.warehouse.transaction() as con:
                 states = scope.of(known.states(con, name, account.start, self.now))
             runs = InMemory(self.held, states, ingest.warehouse, account, scope, self.now)
-            done = Backfill(nullcontext(runs), ingest, scope, self.now, RecordingListener())
+            done = Backfill(runs, ingest, scope, self.now, RecordingListener())
             done.run()
             for report in done.reports:
                 self._believe(report)

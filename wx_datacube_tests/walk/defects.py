@@ -73,7 +73,9 @@ def _another_host_is_alive() -> None:
         host, _, pid = run.tags.get("walk/host", "").partition(" ")
         return bool(host) and (host != socket.gethostname() or Path(f"/proc/{pid}").exists())
 
-    materialize.worker_tags, materialize.end_dead_runs = with_host, waits
+    # In `runs` too: `python -m …materialize` imports from there.
+    runs.worker_tags = materialize.worker_tags = with_host
+    runs.end_dead_runs = materialize.end_dead_runs = waits
 
 
 def _live_runs_are_failed() -> None:
