@@ -1,10 +1,12 @@
 """Fixtures that several files share: an empty warehouse in memory and one on disk, emulators and a webhook receiver."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import duckdb
 import pytest
@@ -52,6 +54,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the tests marked `long` in the order of `LONGEST_FIRST`; all other tests come first, in their own order."""
     places = {f"test_{name}": place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)) if item.get_closest_marker("long") else -1)
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """Restore the environment after each test: commands set variables for the rest of their process."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="session")

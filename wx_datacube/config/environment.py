@@ -21,7 +21,7 @@ from wx_datacube.config.variables import Reader
 from wx_datacube.errors import SettingsError
 
 _CHOSEN_DOTENV = "_WX_DATACUBE_DOTENV"
-"""The `.env` of the parent process that started this one in another folder; blank if the parent has none."""
+"""The `.env` that was chosen in another working directory, by this process or its parent; blank if there is none."""
 
 
 def process_environment() -> dict[str, str]:
@@ -108,8 +108,13 @@ def _dotenv_text(path: Path) -> str:
 
 
 def adopt_dotenv() -> None:
-    """Override this process's environment with its `.env`, as `dagster dev` does: `dg.EnvVar` reads the environment."""
-    os.environ.update(_reader(None, Path.cwd(), dt.date.max).values)
+    """Override this process's environment with its `.env`, as `dagster dev` does: `dg.EnvVar` reads the environment.
+
+    That `.env` remains this process's, even in another working directory.
+    """
+    reader = _reader(None, Path.cwd(), dt.date.max)
+    os.environ.update(reader.values)
+    os.environ[_CHOSEN_DOTENV] = str(reader.dotenv or "")
 
 
 def load_settings(

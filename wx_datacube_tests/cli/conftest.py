@@ -1,8 +1,10 @@
 """A project folder in which a test runs commands in this process."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -30,7 +32,8 @@ class Folder:
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Run a command and return its exit code, stdout and stderr."""
         self._capfd.readouterr()
-        code = commands.run(arguments)
+        with mock.patch.dict(os.environ):  # a command leaves the environment of the next one as it was
+            code = commands.run(arguments)
         out, err = self._capfd.readouterr()
         return code, out, err
 

@@ -7,13 +7,21 @@ import copy
 import dataclasses
 import datetime as dt
 import logging
+import os
 import pickle
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from dotenv import dotenv_values
 
-from wx_datacube.config.environment import child_environment, effective_environ, find_project, load_settings
+from wx_datacube.config.environment import (
+    adopt_dotenv,
+    child_environment,
+    effective_environ,
+    find_project,
+    load_settings,
+)
 from wx_datacube.config.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Account, Secret, Settings, variable
 from wx_datacube.errors import SettingsError
 from wx_datacube_tests.rights import anybody, nobody_special
@@ -161,9 +169,9 @@ class TestDotenv:
     def test_a_process_started_in_another_folder_keeps_the_env_file(
         self, project: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A process started in another folder keeps the same `.env`.
+        """A process keeps its `.env` in another working directory, and so does its child process.
 
-        A backfill's runs have the project folder as their current folder.
+        The runs of a backfill have the project folder as their working directory.
         """
         code, other = project / "code", project / "other"
         for folder in (code, other):
@@ -171,10 +179,14 @@ class TestDotenv:
         (code / ".env").write_text("WX_DATACUBE_ACCOUNT=shop\n")
         (other / ".env").write_text("WX_DATACUBE_ACCOUNT=wrong\n")
 
-        for name, value in child_environment(load_settings(cwd=code)).items():
-            monkeypatch.setenv(name, value)
-
-        assert load_settings(cwd=other).account().name == "shop"
+        child = child_environment(load_settings(cwd=code))
+        with mock.patch.dict(os.environ, child, clear=True):
+            assert load_settings(cwd=other).account().name == "shop"
+        with mock.patch.dict(os.environ):
+            monkeypatch.chdir(code)
+            adopt_dotenv()
+            monkeypatch.chdir(other)
+            assert load_settings().account().name == "shop"
 
     def test_env_file_wins_over_the_environment(self, project: Path) -> None:
         """`.env` overrides the environment, blank values included, as in Dagster."""
