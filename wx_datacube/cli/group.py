@@ -29,7 +29,7 @@ def commands() -> None:
 
 
 class _Date(click.DateTime):
-    """A date as YYYY-MM-DD; rejects dates that don't exist with a message of its own."""
+    """A date as YYYY-MM-DD; has its own message for dates that don't exist."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert the value to its day, at midnight."""

@@ -16,7 +16,7 @@ from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State, states
 
 DAYS_BEFORE = {Period.DAY: (1, 7, 30), Period.WEEK: (7,), Period.MONTH: (30,)}
-"""What a label is compared with, as in WeChat's own console; for a month, 30 days before means the previous month."""
+"""The days to compare a label with, as in WeChat's own console; for a month, 30 days before is the previous month."""
 _DAY = dt.timedelta(days=1)
 _HEAT_DAYS = 364
 """The heat map covers the newest 52 weeks: each weekday occurs equally often, and habits change over the years."""
