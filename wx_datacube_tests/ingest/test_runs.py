@@ -158,7 +158,7 @@ def test_an_interrupted_run_keeps_its_answers(start: Start) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("wechat")]
 
 
-def test_an_interruption_when_the_last_calls_are_under_way_ends_too(start: Start) -> None:
+def test_an_interruption_during_the_last_calls_ends_the_run(start: Start) -> None:
     """Ctrl-C ends a run whose first workers have already ended, and keeps all answers."""
     made = start(concurrency=2)
     made.fetch_missing(HOURS, [day(19)])  # an endpoint's first call is made alone
@@ -219,7 +219,7 @@ def test_an_unforeseen_error_is_the_error_of_every_label(start: Start) -> None:
 # --- midnight, clocks, and other runs ---------------------------------------------------------------------------
 
 
-def test_today_is_read_once_a_run(start: Start) -> None:
+def test_a_run_reads_the_date_once(start: Start) -> None:
     """A label that becomes due during a run, at midnight, is left to the next run."""
     made = start(clock=dt.datetime(2026, 11, 24, 23, 59, 59), concurrency=1)
     wanted = [day(22), day(23), day(24)]
