@@ -1,6 +1,6 @@
 """Console: how the output of all commands looks, and which stream it goes to.
 
-Add here what several commands need for their output. What a single command prints belongs to its own module.
+Add here what several commands need for their output. Output of a single command belongs to the command's own module.
 """
 
 import sys

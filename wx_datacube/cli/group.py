@@ -1,7 +1,7 @@
 """Group: the click group of all commands, with the options, settings and checks that several commands share.
 
-What a single command needs belongs to the module that defines it. Nothing here imports Dagster, DuckDB or the emulator
-at the top, so that `--help` and `status` respond at once.
+Code that only one command needs belongs to the module that defines the command. Nothing here imports Dagster, DuckDB or
+the emulator at the top, so that `--help` and `status` respond at once.
 """
 
 import re

@@ -37,7 +37,7 @@ class RefreshPlan:
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """What a caller asks for: the labels of one endpoint, oldest first, and those of them to refresh."""
+    """A caller's request: labels of one endpoint, oldest first, and those of them to refresh."""
 
     account: Account
     endpoint: Endpoint
@@ -51,7 +51,7 @@ class FetchRequest:
 
 @dataclass(frozen=True, slots=True)
 class FetchPlan:
-    """What to request for a `FetchRequest`: the windows, newest first, and what is known of WeChat's limits."""
+    """The plan for a `FetchRequest`: the windows, newest first, and the known limits of WeChat."""
 
     windows: Sequence[Window] = ()
     asked: Sequence[dt.date] = ()

@@ -22,7 +22,7 @@ from wx_datacube.warehouse.coverage import Summary
 from wx_datacube.warehouse.files import Warehouse
 
 DAILY_QUOTA = 1000
-"""Calls per endpoint per day that operators plan with. WeChat documents no number; `doctor` asks for the account's."""
+"""Calls per endpoint per day that operators plan with. WeChat documents no number; `doctor` queries the account's."""
 
 
 @dataclass(frozen=True, slots=True)

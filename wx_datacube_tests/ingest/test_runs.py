@@ -109,7 +109,7 @@ def test_a_repeated_refresh_continues_an_interrupted_one(start: Start) -> None:
 
 
 def test_two_refreshes_begun_together_request_each_label_once(start: Start) -> None:
-    """Of two equal refreshes begun at the same time, the second finds every label already requested."""
+    """If two equal refreshes begin at the same time, the second finds every label already requested."""
     made = start(silent_share=0)
     wanted = made.labels(HOURS)[-3:]
     both = [made.ingest.begin_refresh({HOURS: wanted}, None, None)[HOURS] for _ in range(2)]
@@ -266,7 +266,7 @@ print(report.calls, len(report.unresolved), flush=True)
 
 
 def test_two_runs_at_once_make_no_call_twice(start: Start) -> None:
-    """Of two processes with overlapping days, the second waits, plans again, and requests only the rest."""
+    """If two processes want overlapping days, the second waits, plans again, and requests only the rest."""
     made = start(latency=200)
     emulated = made.emulated
     common = (emulated.api_url, emulated.appid, emulated.secret, made.warehouse.database)
@@ -287,7 +287,7 @@ def test_two_runs_at_once_make_no_call_twice(start: Start) -> None:
 
 
 def test_a_thread_that_waited_makes_no_call_for_stored_days(start: Start) -> None:
-    """Of two threads that want the same days, one fetches them and the other finds them stored, without a call."""
+    """If two threads want the same days, one fetches them and the other finds them stored, without a call."""
     made = start(latency=20)
     reports: list[FetchReport] = []
     threads = [threading.Thread(target=lambda: reports.append(made.fetch_missing(HOURS))) for _ in range(2)]

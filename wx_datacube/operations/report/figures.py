@@ -48,7 +48,7 @@ class KeyFigure:
 
 
 class Mark(StrEnum):
-    """What the coverage calendar shows for a day: the first of these that applies to one of its endpoints."""
+    """The mark of a day in the coverage calendar: the first of these that applies to one of its endpoints."""
 
     MISSING = "missing"
     REJECTED = "rejected"
