@@ -1,4 +1,4 @@
-# Every command of the project. The README shows what each of them runs, for those without make.
+# Every command of the project. The README shows what each of them runs, for users without make.
 #
 # PYTHON  the interpreter that .venv is made with     make install PYTHON=python3.13
 # VENV    where it is made                            make test VENV=.venv313
@@ -21,9 +21,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(VENV)/.installed ## Set up .venv from requirements.lock, hashes checked; at once when nothing changed
+install: $(VENV)/.installed ## Set up .venv from requirements.lock, hashes checked; does nothing if nothing changed
 
-demo: install ## Made-up account, seven assets, one DuckDB file: the whole way in two minutes
+demo: install ## Fetch a made-up account into seven assets and one DuckDB file, in two minutes
 	@$(BIN)/wx-datacube demo
 
 ui: install ## Dagster's UI on your account; without one, on the demo
@@ -36,13 +36,13 @@ test: install ## Everything a change must pass: lint, types, layers, the built w
 test-long: install ## The tests that take minutes
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m long -o faulthandler_timeout=1800 $(PYTEST)
 
-walk: install ## Weeks of people, machines and WeChat, at random: SEED, STEPS, and LEVEL core or system (Debian: faketime)
+walk: install ## Simulate random weeks of people, machines and WeChat: SEED, STEPS, and LEVEL core or system (Debian: faketime)
 	$(BIN)/python -m wx_datacube_tests.walk --level $(LEVEL) --seed $(SEED) --steps $(STEPS)
 
-browser: install ## Dagster's UI, clicked, and the report, brushed, in Chromium (Debian: chromium, fonts-noto-cjk)
+browser: install ## The tests of Dagster's UI and of the report in Chromium (Debian: chromium, fonts-noto-cjk)
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m browser $(PYTEST)
 
-lint: install ## Ruff, mypy --strict and the layers of the imports
+lint: install ## Ruff, mypy --strict and the import layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -51,20 +51,20 @@ lint: install ## Ruff, mypy --strict and the layers of the imports
 pytest: install ## The tests alone
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
-smoke: install ## Build the wheel and try it, without extras, in a venv of its own
+smoke: install ## Build the wheel and try it, without extras, in its own venv
 	@scripts/smoke_wheel.sh $(BIN)/python
 
 clients: install ## Another client of WeChat's API, from npm, against the emulator; needs node and npm
 	npm install --no-package-lock --ignore-scripts --no-audit --no-fund --prefix wx_datacube_tests/node
 	$(BIN)/pytest wx_datacube_tests/node
 
-newest-duckdb: install ## The tests of what touches DuckDB, with the newest 2.x instead of the locked one
+newest-duckdb: install ## The tests that use DuckDB, with the newest 2.x instead of the locked version
 	rm -rf $(VENV)/newest-duckdb
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
 	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST) wx_datacube_tests/warehouse \
 		wx_datacube_tests/operations/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py
 
-# The package index decides what is newest, so these two are no part of `make test`. PYTEST chooses the tests.
+# The result depends on the package index, so these two are not part of `make test`. PYTEST selects the tests.
 TEST_TOOLS := pytest pytest-xdist hypothesis 'wechatpy[cryptography]'
 
 lowest: install ## The tests, commands included, with the lowest versions that pyproject.toml allows
@@ -76,11 +76,11 @@ lowest: install ## The tests, commands included, with the lowest versions that p
 	$(BIN)/uv pip check --python $(VENV)/lowest/bin/python
 	$(VENV)/lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
-# Dagster warns of such a pair, in every process; one test wants a process that says nothing.
+# Dagster warns about such a pair of versions in every process; one test needs a process that prints nothing.
 MISMATCH := 'ignore:Found version mismatch:UserWarning'
 SILENT := wx_datacube_tests/orchestration/test_definitions.py::test_importing_the_definitions_has_no_effect
 
-# As README.md says for other Dagster projects: a Dagster that is newer than the one dagster-duckdb names stays.
+# As README.md says for other Dagster projects: keep a Dagster that is newer than the one that dagster-duckdb requires.
 # --no-config: without the constraints of the lock.
 newest: install ## The tests, commands included, with the newest versions, and Dagster newer than dagster-duckdb's
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(VENV)/newest
@@ -97,7 +97,7 @@ coverage: install ## The tests once more, with the lines and branches that they 
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --show-missing
 
-audit: install ## Known weaknesses of the locked packages, by pip-audit in a venv of its own; asks the package index
+audit: install ## Known vulnerabilities of the locked packages, by pip-audit in its own venv; queries the package index
 	$(BIN)/python -m pip check
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip install --quiet pip-audit
@@ -114,11 +114,11 @@ clean: ## Remove .venv, caches and build files; no data
 	rm -rf $(VENV) wx_datacube_tests/node/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find wx_datacube wx_datacube_tests -name __pycache__ -prune -exec rm -rf {} +
 
-# The lock installs into an empty venv, so that nothing is in it which the lock doesn't name. --no-deps: the lock is
+# The lock installs into an empty venv, so that it contains only what the lock names. --no-deps: the lock is
 # complete (`pip check` says so), and the pip that comes with Python 3.11 fails on extras when it checks hashes.
 $(VENV)/.locked: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
-		{ echo "wx_datacube needs Python 3.11 to 3.14, and $(PYTHON) is none of them. Name one: make install PYTHON=python3.13" >&2; exit 2; }
+		{ echo "wx_datacube needs Python 3.11 to 3.14, and $(PYTHON) is another version. Name a suitable one: make install PYTHON=python3.13" >&2; exit 2; }
 	@echo "Setting up $(VENV) from requirements.lock: about a minute, once."
 	@$(PYTHON) -m venv $$(test ! -f $(VENV)/pyvenv.cfg || echo --clear) $(VENV)
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock

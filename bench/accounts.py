@@ -288,8 +288,8 @@ def events(scratch: Path, emulated: Emulator) -> Iterator[str]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.accounts", description=__doc__)
-    parser.add_argument("number", type=int, nargs="?", default=100, help="of accounts")
-    parser.add_argument("--interleaved", type=int, default=1, help="years of which accounts lie day by day")
+    parser.add_argument("number", type=int, nargs="?", default=100, help="number of accounts")
+    parser.add_argument("--interleaved", type=int, default=1, help="years at the end that are stored day by day")
     chosen = parser.parse_args()
     today, names = beijing_now().date(), [f"a{number:03}" for number in range(chosen.number)]
     since, cut = today - dt.timedelta(days=round(365.25 * chosen.interleaved)), today - LEFT_OUT

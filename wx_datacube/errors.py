@@ -105,7 +105,10 @@ TOKEN_CALLS = ("stable_token", "token server")
 
 
 class TokenRejected(WeChatError):
-    """The access token is invalid or expired (40001, 40014, 42001); callers see it once a fresh one is rejected too."""
+    """The access token is invalid or expired (40001, 40014, 42001).
+
+    Callers get this error once a fresh token is rejected too.
+    """
 
 
 class TryAgain(WeChatError):
@@ -115,7 +118,7 @@ class TryAgain(WeChatError):
 
 
 class RateLimited(TryAgain):
-    """Too many calls per minute (45011), also after pauses until the next minute."""
+    """Too many calls per minute (45011), even after pauses until the next minute."""
 
 
 class HostDown(TryAgain):

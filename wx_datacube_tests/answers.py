@@ -1,7 +1,6 @@
 """Test data: response bodies as WeChat writes them, and the ledger rows that hold them.
 
-Add a helper here when several tests of the warehouse need it to build an API response. Tests and rules don't belong
-here.
+Add a helper here when several tests of the warehouse need it to build an API response. Nothing here tests anything.
 """
 
 import datetime as dt

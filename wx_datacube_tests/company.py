@@ -1,7 +1,7 @@
 """Several accounts of the emulated WeChat behind one address, and the settings of a project for all of them.
 
 Add a helper here when several tests need it for more than one account. Each account has its own AppID, tokens, quotas,
-faults and journal. As at WeChat, a call goes to the account whose AppID or token it carries.
+faults and journal. As at WeChat, the AppID or token of a call determines its account.
 """
 
 import json

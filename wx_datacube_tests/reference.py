@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass
 class Reference:
-    """What the tables must hold after the calls that were taken."""
+    """The expected contents of the tables after the calls applied so far."""
 
     answers: dict[Label, Answer] = field(default_factory=dict)
     stored: dict[Label, dict[tuple[Any, ...], tuple[tuple[Any, ...], int]]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """docs/dashboards.md: its snippets and settings, with a file that is published again while it is being read.
 
 Anything that needs a program other than DuckDB is tested manually, and the page says with which version and when. Add a
-test here when the page states something about reading the file or an export that DuckDB alone can show.
+test here when the page makes a statement about reading the file or an export that can be tested with DuckDB alone.
 """
 
 import datetime as dt

@@ -358,7 +358,7 @@ def test_the_component_loads(readme: str, it: DagsterEnv) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
+def test_relative_links_lead_to_existing_targets(page: str) -> None:
     """Every relative link leads to an existing file and, if it has an anchor, to an existing heading."""
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", TEXTS[page]):
         path, _, anchor = target.partition("#")

@@ -1,7 +1,7 @@
 """A simulated month: schedules, the checks of 12:35 and `status`, each morning, while WeChat fails in various ways.
 
 Every morning states what happens, which alerts are sent when, and whether `status` needs a person after noon. Add a
-morning for every situation that a user met in production. `pytest -s` prints the month as a table.
+morning for every situation that a user has met in production. `pytest -s` prints the month as a table.
 """
 
 import datetime as dt
@@ -148,14 +148,14 @@ MORNING_CRON = (
         wechat_is(publish_at="14:00", refuse_unpublished=False),
         told=(("12:35", NOTE, "2024-06-04"),),
     ),
-    Morning("they are there", recovers),
+    Morning("all figures are available", recovers),
     Morning(
         "figures come at 14:00; until then WeChat refuses them",
         wechat_is(publish_at="14:00", refuse_unpublished=True),
         told=(("12:35", PERSON, "61503"),),
         person=True,
     ),
-    Morning("they are there", recovers),
+    Morning("all figures are available", recovers),
     Morning(
         "nothing gets through to the host",
         fails("all", "drop"),
@@ -165,8 +165,8 @@ MORNING_CRON = (
     Morning("still nothing", told=(("12:35", PERSON, "2024-06-08 … 2024-06-09"),), person=True),
     Morning("the host is back", recovers),
     Morning("another program uses the quota up", uses_quota_up, told=(("08:30", TOMORROW, "45009"),)),
-    Morning("and again", uses_quota_up, told=(("12:35", PERSON, "2024-06-11"),), person=True),
-    Morning("the quota is ours"),
+    Morning("it uses the quota up again", uses_quota_up, told=(("12:35", PERSON, "2024-06-11"),), person=True),
+    Morning("no other program uses the quota"),
     Morning(
         "the machine's address left the whitelist",
         wechat_is(whitelist=["198.51.100.7"]),
@@ -174,7 +174,7 @@ MORNING_CRON = (
         person=True,
     ),
     Morning(
-        "it was put back at ten, and nobody ran doctor",
+        "the address was added again at ten, but doctor was not run",
         at_ten=recovers,
         told=(("12:35", PERSON, "2024-06-14 … 2024-06-15"),),
         person=True,
@@ -186,7 +186,7 @@ MORNING_CRON = (
         person=True,
     ),
     Morning(
-        "and that to read distributions",
+        "the right to read distributions is taken away too",
         wechat_is(denied=[HOURS.name, SENDERS.name]),
         told=(("08:30", PERSON, SENDERS.name), ("12:35", PERSON, SENDERS.name)),
         person=True,
@@ -206,8 +206,12 @@ MORNING_CRON = (
         person=True,
     ),
     Morning("it is granted again", recovers, person=True),
-    Morning("all tokens are stolen", lambda month: month.emulated.control.revoke_tokens(sticky=True), person=True),
-    Morning("what the checks flag is asked again", heals),
+    Morning(
+        "another program revokes the tokens",
+        lambda month: month.emulated.control.revoke_tokens(sticky=True),
+        person=True,
+    ),
+    Morning("the labels that checks flag are requested again", heals),
     Morning("an ordinary Sunday"),
 )
 

@@ -1,6 +1,6 @@
 """Packaging: pyproject, lock file, Makefile, settings example, changelog and project files agree with each other.
 
-Add a test here when two files must agree that no code imports. Tests of what a module shows to users belong beside that
+Add a test here when two files that no code imports must agree. Tests of what a module shows to users belong beside that
 module.
 """
 

@@ -30,7 +30,7 @@ BACKFILL = "backfill"
 
 
 class Urgency(Enum):
-    """What an alert asks of a person; the value is the heading of its message."""
+    """The action that an alert asks for; the value is the heading of its message."""
 
     PERSON = "需要您处理 · action needed"
     TOMORROW = "等到明天，无需处理 · resumes tomorrow, no action needed"
@@ -86,12 +86,12 @@ CHINESE: dict[int, str] = {
     89506: "管理员已两次拒绝本机调用，请一天后再试，或把本机 IP 加入白名单。",
     89507: "管理员拒绝了本机调用，请一小时后再试，或把本机 IP 加入白名单。",
 }
-"""What a person reads first in the chat; the full error follows."""
+"""The text that comes first in the chat; the full error follows."""
 _UNEXPECTED = "It failed with an unexpected error ({}): see the run in Dagster, and please report it."
 
 
 def urgency_of(error: Exception) -> Urgency | None:
-    """Return what an error asks of a person; None for figures not published yet, which are no alert."""
+    """Return the urgency of an error; None for figures that are not published yet, which cause no alert."""
     if isinstance(error, NotReady):
         return None
     if isinstance(error, QuotaExhausted):

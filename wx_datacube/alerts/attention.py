@@ -25,7 +25,7 @@ OVERDUE = "overdue"
 LATE = "zero day"
 """The cause of alerts about a day without messages whose figures are probably late."""
 _STALE = dt.timedelta(days=1)
-"""If no call was made for this long, nothing runs: schedules, daemon or cron are off."""
+"""If no call was made for this long, nothing is running: schedules, daemon or cron are off."""
 _QUOTA_SHORT = (
     "配额不止一天不够用：请确认是否有其他程序占用，或调高 WX_DATACUBE_DAILY_CALLS。"
     " The quota ran out on more than one day: does another program use it, or is WX_DATACUBE_DAILY_CALLS too low?"

@@ -38,10 +38,10 @@ class AlertFile:
             return []
 
     def change(self, change: Callable[[list[StoredAlert]], list[StoredAlert]]) -> None:
-        """Replace the stored alerts by what `change` makes of them, under the lock.
+        """Replace the stored alerts by the result of `change`, under the lock.
 
-        If that can't be written, they stay as they were. Raises `TimeoutError`, whose text is the PID of the lock's
-        holder, and `OSError` if the folder can't be written or the file can't be read.
+        If the result can't be written, they stay as they were. Raises `TimeoutError`, whose text is the PID of the
+        lock's holder, and `OSError` if the folder can't be written or the file can't be read.
         """
         with locked(self.lock, timeout=_LOCK_TIMEOUT):
             before = self._read()

@@ -35,8 +35,8 @@ class Alerts:
     """The alerts of all accounts of a database, and the chat they are sent to (None: nothing is sent).
 
     An alert is noted when an error occurs, and resolved when its subject works again. It is sent once, and again
-    whenever it grows by an endpoint or a missing label, unless it resolves by itself. What the chat did not accept is
-    sent with the next note or tick.
+    whenever it grows by an endpoint or a missing label, unless it resolves by itself. An alert that the chat did not
+    accept is sent with the next note or tick.
 
     The file's lock is never held during a post: a process marks what it is about to post as claimed.
     """
@@ -89,7 +89,7 @@ class Alerts:
             self._change(lambda before: [each for each in before if not is_resolved(each)], account)
 
     def forget(self, account: str) -> None:
-        """Drop the alerts of an account that was renamed or removed."""
+        """Delete the alerts of an account that was renamed or removed."""
         if self._file.exists():
             self._change(lambda before: [each for each in before if each["account"] != account], account)
 

@@ -41,7 +41,10 @@ def identity(stored: StoredAlert) -> tuple[str, str, str]:
 
 
 def needs_sending(stored: StoredAlert) -> bool:
-    """Return whether it was never sent, or has grown since. The growth of one that resolves by itself isn't sent."""
+    """Return whether the alert was never sent, or has grown since.
+
+    An alert that resolves by itself isn't sent again when it grows.
+    """
     if stored["told"] and stored["urgency"] in (Urgency.TOMORROW.name, Urgency.LATER.name):
         return False
     return not all(any(_covers(told, subject) for told in stored["told"]) for subject in stored["subjects"])

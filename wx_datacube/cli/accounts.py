@@ -1,7 +1,7 @@
 """Accounts: the commands that rename and remove an account.
 
-They show what will be deleted before they ask for confirmation, and afterwards what to change manually. Stored data
-belongs to `warehouse.accounts`, Dagster's history to `orchestration.cleanup`.
+They show what will be deleted before they ask for confirmation, and afterwards what to change manually.
+`warehouse.accounts` changes stored data, `orchestration.cleanup` Dagster's history.
 """
 
 import click

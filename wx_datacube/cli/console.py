@@ -1,6 +1,6 @@
 """Console: how the output of all commands looks, and which stream it goes to.
 
-Add here what several commands need for their output. What a single command prints belongs to its own module.
+Add here what several commands need for their output. Output of a single command belongs to the command's own module.
 """
 
 import sys
@@ -51,7 +51,7 @@ def format_number(value: int) -> str:
 
 
 def warn_no_login(host: str, may: str) -> None:
-    """Warn that anybody who can reach `host` can do what `may` says, unless only this machine can reach it."""
+    """Warn that anyone who can reach `host` can do what `may` says; no warning if only this machine can reach it."""
     if not is_loopback(host):
         click.echo(f"Warning: there is no login. Anyone who can reach {host} can {may}.", err=True)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DemoAccount:
-    """The made-up account while its WeChat is emulated: its folder, its last day, its processes' environment."""
+    """The made-up account while WeChat is emulated for it: its folder, its last day, its processes' environment."""
 
     folder: Path
     end: dt.date

@@ -1,7 +1,7 @@
 """Group: the click group of all commands, with the options, settings and checks that several commands share.
 
-What a single command needs belongs to the module that defines it. Nothing here imports Dagster, DuckDB or the emulator
-at the top, so that `--help` and `status` respond at once.
+Code that only one command needs belongs to the module that defines the command. Nothing here imports Dagster, DuckDB or
+the emulator at the top, so that `--help` and `status` respond at once.
 """
 
 import re
@@ -29,7 +29,7 @@ def commands() -> None:
 
 
 class _Date(click.DateTime):
-    """A date as YYYY-MM-DD; rejects dates that don't exist with a message of its own."""
+    """A date as YYYY-MM-DD; has its own message for dates that don't exist."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert the value to its day, at midnight."""

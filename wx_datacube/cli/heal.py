@@ -1,6 +1,6 @@
 """Heal: requests again the labels that failing checks name, in the fewest calls, until the checks pass.
 
-The same command follows up on what the new answers show: a day that turns out changed makes its hours, distribution,
+The same command then follows up on the new answers: a day that turns out to have changed makes its hours, distribution,
 week and month suspect. No label is requested twice.
 """
 

@@ -1,6 +1,6 @@
 """Output: the streams that commands print to. A failed write never stops the work.
 
-A write fails if the disk under a log is full, or if the reader has left. Nothing else belongs here.
+A write fails if the disk under a log is full, or if the reader has closed the pipe. Nothing else belongs here.
 """
 
 import io
@@ -39,7 +39,7 @@ class Output:
         return io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=by_line)
 
     def write_error(self) -> OSError | None:
-        """Return why something was not written; a reader that left (`| head`) doesn't count."""
+        """Return why something was not written; a closed pipe (`| head`) doesn't count."""
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()

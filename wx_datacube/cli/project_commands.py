@@ -1,7 +1,7 @@
 """Project commands: those that make a project folder or start a server: the demo, Dagster's UI, the emulator.
 
-Add a command here if it needs no stored data. What does the work is imported inside each function, so that `--help`
-and `status` respond at once.
+Add a command here if it needs no stored data. The code that does the work is imported inside each function, so that
+`--help` and `status` respond at once.
 """
 
 import sys

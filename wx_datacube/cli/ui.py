@@ -44,7 +44,7 @@ class _Listening(NamedTuple):
 def _free_port(host: str, port: int | None) -> int:
     """Return the requested port; by default Dagster's 3000, or a free one if 3000 is taken.
 
-    If a port is taken, Dagster only logs it and goes on without serving its pages.
+    If a port is taken, Dagster only logs it and continues without serving its pages.
     """
     try:
         return _try_port(host, _DAGSTERS_PORT if port is None else port)

@@ -145,7 +145,7 @@ class Settings:
             if account.name == name:
                 return account.checked()
         raise SettingsError(
-            f"There is no account of the name {name[:32]!r}.",
+            f"There is no account named {name[:32]!r}.",
             advice=f"Configured: {names} (WX_DATACUBE_ACCOUNT or WX_DATACUBE_ACCOUNTS).",
         )
 

@@ -1,4 +1,4 @@
-"""Journal: the calls that the emulator received and how it answered them, for tests to check.
+"""Journal: the calls that the emulator received and its answers, for tests to check.
 
 Add a field here when a test needs to know more about a call. Entries must not contain a token or a secret.
 """

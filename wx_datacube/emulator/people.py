@@ -78,7 +78,7 @@ class People:
         return max(1, (exact + self._share(day, "rounding", 10**9)) // 10**9)
 
     def _ranges(self, age: int) -> list[tuple[int, int, int]]:
-        """Return for each kind of follower the number of the first to draw, the step to the next, and their count."""
+        """Return, for each kind of follower, the number of the first one to draw, the step to the next, and a count."""
         joined = self.joined(age)
         ranges: list[tuple[int, int, int]] = []
         for kind, stay in enumerate(FOLLOWS_FOR):
@@ -90,7 +90,7 @@ class People:
         return ranges
 
     def _senders(self, day: dt.date, count: int) -> list[int]:
-        """Return the user of each of `count` visits, more often an early permanent follower or a newcomer."""
+        """Return the user of each of `count` visits; early permanent followers and newcomers occur more often."""
         ranges = self._ranges((day - self.start).days)
         kinds = self._noise(day, "kinds", count).translate(KIND_OF_A_SENDER)
         draws = struct.unpack(f"<{count}I", self._noise(day, "people", 4 * count))

@@ -1,6 +1,6 @@
 """Statistics: the rows that a request for a window returns at a given moment, or why it is refused.
 
-Add a rule about dates here, with its source. Tokens, quotas and faults are handled before; nothing here reads a clock.
+Add a rule about dates here, with its source. Tokens, quotas and faults are handled earlier; nothing here reads a clock.
 Sources: WeChat's documentation (span, closed periods, publication), and what users observed in addition.
 """
 

@@ -63,8 +63,8 @@ class TokenService:
         """Return the token of `/cgi-bin/stable_token`.
 
         It is the same one until its last five minutes, unless a refresh is forced. A forced refresh replaces the old
-        token at once. It does nothing within 30 seconds of the previous one, and is refused with 45009 after 20 in a
-        Beijing day.
+        token at once, but does nothing within 30 seconds of the previous forced refresh. After 20 in a Beijing day it
+        is refused with 45009.
         """
         if force and self._may_force(now):
             self._replace(self._stable, now)

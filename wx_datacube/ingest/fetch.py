@@ -1,4 +1,4 @@
-"""Fetch: send the windows of a plan within today's quota, first those that show what WeChat accepts.
+"""Fetch: send the windows of a plan within today's quota, beginning with those that show what WeChat accepts.
 
 Add here what is decided before or between the calls of one endpoint. `plan` says what to request, `pool` runs the calls
 in parallel.

@@ -37,7 +37,7 @@ class RefreshPlan:
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """What a caller asks for: the labels of one endpoint, oldest first, and those of them to refresh."""
+    """A caller's request: labels of one endpoint, oldest first, and those of them to refresh."""
 
     account: Account
     endpoint: Endpoint
@@ -51,7 +51,7 @@ class FetchRequest:
 
 @dataclass(frozen=True, slots=True)
 class FetchPlan:
-    """What to request for a `FetchRequest`: the windows, newest first, and what is known of WeChat's limits."""
+    """The plan for a `FetchRequest`: the windows, newest first, and the known limits of WeChat."""
 
     windows: Sequence[Window] = ()
     asked: Sequence[dt.date] = ()
@@ -119,9 +119,9 @@ def _needs_request(request: FetchRequest, state: State | None, to_refresh: bool)
 def _waiting_for_days(con: Connection, request: FetchRequest, asked: Sequence[dt.date]) -> dict[dt.date, WeChatError]:
     """Return the labels not to request, with the reason.
 
-    In this same run, their days failed or are not published yet. Such a day may turn out to be silent, and a silent
-    day needs no call. Only the ledger is read; no run is waited for. A label whose day this run has not requested gets
-    its call.
+    Their days were requested in this same run, and failed or are not published yet. Such a day may turn out to be
+    silent, and a silent day needs no call. Only the ledger is read; no run is waited for. A label whose day this run
+    has not requested gets its call.
     """
     if not request.endpoint.implied_by_silence or not asked or request.single:
         return {}

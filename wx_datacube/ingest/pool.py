@@ -70,7 +70,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What the ledger stores with every call of a run."""
+    """The values that the ledger stores with every call of a run."""
 
     run_id: str
     account: str

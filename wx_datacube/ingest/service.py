@@ -31,7 +31,7 @@ from wx_datacube.warehouse.past_calls import Refresh
 from wx_datacube.wechat import Client
 
 _REFRESH_LASTS = dt.timedelta(days=30)
-"""A refresh interrupted longer ago than this starts over: WeChat may have changed figures it had already requested."""
+"""A refresh interrupted longer ago than this starts over: WeChat may have changed the first figures since."""
 
 
 def _no_progress(progress: Progress) -> None:

@@ -1,6 +1,6 @@
-"""Doctor: examines what keeps this machine from fetching; each result says what to do.
+"""Doctor: looks for problems that keep this machine from fetching; each result says what to do.
 
-Add an examination where a newcomer got stuck. Doctor makes no database if nothing is stored. It makes at most one
+Add an examination where a newcomer got stuck. Doctor creates no database if nothing is stored. It makes at most one
 statistics call per endpoint: for the newest settled label that is missing, so that the call is not wasted, or else for
 the newest stored one. The answer is kept like any other. Dagster's part is in `orchestration.doctor`, which may import
 Dagster.
@@ -27,7 +27,7 @@ from wx_datacube.wechat import Client, Limits
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One thing examined: whether it is ok, and a text that says what to do if it isn't."""
+    """The result of one examination: whether it is ok, and a text that says what to do if it isn't."""
 
     ok: bool
     text: str

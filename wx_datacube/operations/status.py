@@ -1,4 +1,4 @@
-"""Status: what is there, what is missing and what was called today, for every account and endpoint. It makes no call.
+"""Status: what is stored, what is missing and today's calls, for every account and endpoint. It makes no call.
 
 Add a figure of `wx-datacube status` here. It reads only the published file, so it is as fresh as the last publication,
 and it needs neither Dagster nor credentials.
@@ -22,7 +22,7 @@ from wx_datacube.warehouse.coverage import Summary
 from wx_datacube.warehouse.files import Warehouse
 
 DAILY_QUOTA = 1000
-"""Calls per endpoint per day that operators plan with. WeChat documents no number; `doctor` asks for the account's."""
+"""Calls per endpoint per day that operators plan with. WeChat documents no number; `doctor` queries the account's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class EndpointStatus:
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """All endpoints of an account, what only a person can fix (with overdue labels), and what is worth knowing."""
+    """The endpoints of an account, the problems that need a person (overdue labels included), and the notes."""
 
     account: str
     appid: str | None

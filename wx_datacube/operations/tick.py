@@ -26,7 +26,7 @@ _RETRY_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What a tick requests: ranges of labels, by first and last, each with its endpoints; and why other labels wait."""
+    """The labels that a tick requests, as ranges (first, last) with their endpoints; and why other labels wait."""
 
     requests: Sequence[tuple[tuple[dt.date, dt.date], Sequence[Endpoint]]]
     reasons: Sequence[str]

@@ -114,8 +114,8 @@ class _Materialization:
     def events(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Fetch the run's partitions and yield the asset's events.
 
-        If any label is undone, only the stored labels are materialized, and the step fails unless the rest is retried
-        automatically (see `_incomplete_events`).
+        If any label is unresolved, only the stored labels are materialized, and the step fails unless the rest is
+        retried automatically (see `_incomplete_events`).
         """
         if self._run:
             tag_worker(self._context.instance, self._run.run_id)
@@ -185,9 +185,9 @@ class _Materialization:
     def _incomplete_events(
         self, report: FetchReport, checks: list[dg.AssetCheckResult]
     ) -> Iterator[dg.AssetCheckResult]:
-        """Fail the step because labels are undone; if they are retried automatically, yield the checks and don't fail.
+        """Fail the step because labels are unresolved; if they are retried automatically, yield checks and don't fail.
 
-        They are retried if a schedule or one of our commands launched the run (it has a `Reason`), and every undone
+        They are retried if a schedule or one of our commands launched the run (it has a `Reason`), and every unresolved
         label only waits for WeChat to publish it or for tomorrow's quota.
         """
         if self._reason in list(Reason) and all(isinstance(each.error, _RETRIED_LATER) for each in report.unresolved):

@@ -1,4 +1,4 @@
-"""Cleanup: removes what Dagster's instance still holds of an account that was renamed or removed.
+"""Cleanup: removes the traces of a renamed or removed account from Dagster's instance.
 
 The account's assets have no definition any more, but Dagster lists them as long as they have a history. A queued run of
 the account would fail because its code is gone. Runs that have ended are left as they are.

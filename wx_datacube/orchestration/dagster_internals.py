@@ -1,4 +1,4 @@
-"""Dagster internals: everything of Dagster that this package uses and Dagster's documentation doesn't promise.
+"""Dagster internals: the parts of Dagster that this package uses and Dagster's documentation doesn't promise.
 
 `dagster._…` is imported here and nowhere else. On a minor version of Dagster other than `TESTED_MINOR`, `is_tested`
 logs a warning, and rows b to d fall back to stock behaviour; row a falls back on any version. Rows from h on have no
@@ -126,7 +126,7 @@ _F = TypeVar("_F", bound=dg.Failure)
 def without_stack_trace(kind: type[_F], description: str, metadata: Mapping[str, Any] | None) -> _F:
     """Return a failure of this kind that Dagster shows without a stack trace and doesn't retry.
 
-    Dagster adds no stack trace to an error that another process described, so the failure poses as one.
+    Dagster adds no stack trace to an error that another process described, so the failure looks like such an error.
     """
     if not is_tested():
         return kind(description, metadata, allow_retries=False)

@@ -1,6 +1,6 @@
 """Failure: ends a run for an expected reason, with a message and without a stack trace.
 
-Dagster adds the stack of its own functions to whatever fails a step, and again to the run: thirty lines that say
+Dagster adds the stack of its own functions to any error that fails a step, and again to the run: thirty lines that say
 nothing about a used-up quota. Nothing else belongs here.
 """
 

@@ -1,4 +1,4 @@
-"""Instance: the Dagster instance of a project folder, the one that `dagster dev` started there uses.
+"""Instance: the Dagster instance of a project folder, which `dagster dev` uses too if it is started there.
 
 Nothing else belongs here. See https://docs.dagster.io/deployment/oss/dagster-yaml.
 """

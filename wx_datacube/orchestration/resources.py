@@ -21,7 +21,7 @@ from wx_datacube.warehouse.connections import READ_ONLY
 class WeChatAccount(dg.ConfigurableResource[None]):
     """One Official Account. Credentials may be missing: they are needed only when a call is due.
 
-    Give `appid`, `secret` and `token_url` as `dg.EnvVar`. Whatever is not given comes from the settings.
+    Give `appid`, `secret` and `token_url` as `dg.EnvVar`. A field that is not given comes from the settings.
     """
 
     account: str

@@ -74,7 +74,7 @@ _STALE = dt.timedelta(minutes=30)
 
 
 def _recheck_missing(context: dg.ScheduleEvaluationContext, account: str, now: dt.datetime) -> dg.SkipReason:
-    """Send alerts for what became overdue since 12:35 and those that the chat did not accept then; start no run."""
+    """Send alerts for labels that became overdue after 12:35, and those that the chat refused then; start no run."""
     notify = context.log.warning
     try:
         settings = load_settings()

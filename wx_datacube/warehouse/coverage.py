@@ -302,7 +302,7 @@ class HistoryStart:
     """The first day that may have had messages: all days before it are known to be silent.
 
     `landed` says whether that day had messages. `saves_calls` says whether labels that end before that day are still
-    missing: to set WX_DATACUBE_START to it would save their calls.
+    missing: setting WX_DATACUBE_START to it would save their calls.
     """
 
     day: dt.date

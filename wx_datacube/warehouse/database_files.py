@@ -50,7 +50,7 @@ from wx_datacube.warehouse.receipt import Receipt, file_state, wal_of
 from wx_datacube.warehouse.schema import SCHEMA_VERSION
 
 READABLE = 0o444
-"""The mode of files that nobody may write to."""
+"""The mode of read-only files."""
 
 
 class DatabaseFiles:
@@ -234,7 +234,7 @@ class DatabaseFiles:
         """Make sure that no WAL is replayed onto the file that is about to be put at `path`.
 
         A WAL of the writer's file that was noted is ours and is deleted. Any other WAL is kept under another name: it
-        may be the only copy of somebody's rows.
+        may hold the only copy of another user's rows.
         """
         wal = wal_of(path)
         if not wal.exists():

@@ -1,7 +1,7 @@
 """Errors: faults of the two files, as errors that say which file, why, and what to do about it.
 
 Add another way in which a file can't be used here. DuckDB has one class for a full disk, a damaged file, a file that
-may not be read and a file that is no database, so they are told apart by its error text. Nothing here opens a file.
+may not be read and a file that is no database; the error text distinguishes them. Nothing here opens a file.
 """
 
 import errno
@@ -137,7 +137,7 @@ def _permission_command(place: Path, what: str, owner: int, user: int) -> str:
 def _denied_path(path: Path, what: str) -> Path:
     """Return what this user lacks permission for: the file, or the folder in which it can't be created or reached.
 
-    If neither the file nor its folder can be written, the folder is returned: all of it belongs to somebody else.
+    If neither the file nor its folder can be written, the folder is returned: all of it belongs to another user.
     """
     there = [place for place in (path, *path.parents) if _may(place, os.F_OK)]
     place = next((place for place in there if not _may_use(place)), there[0])

@@ -2,8 +2,8 @@
 
 `load_calls` folds the answers of an endpoint into the tables, in the order of their `call_id`. So any split of the
 ledger into batches ends in the same tables, including a replay of everything at once. Bodies are read as JSON text and
-cast field by field: typed `from_json` rounds 5.5 to 6 and turns values that don't fit into NULL. Add a rule about rows
-here. Which labels are due or covered belongs in `label_states`.
+cast field by field, since typed `from_json` rounds 5.5 to 6 and turns values that don't fit into NULL. Add a rule about
+rows here. Which labels are due or covered belongs in `label_states`.
 """
 
 from collections.abc import Iterator

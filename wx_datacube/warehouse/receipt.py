@@ -1,4 +1,4 @@
-"""Receipt: what the two database files looked like after the last publication.
+"""Receipt: the recorded state of the two database files after the last publication.
 
 It is a small JSON file in the folder of locks. It distinguishes the files that wx_datacube wrote from those of other
 programs. Add here what must be remembered between publications; `database_files` and `publication` act on it.

@@ -89,7 +89,7 @@ class Answer:
 
 
 def parse_response(response: Response, spec: ReplySpec, requested_at: dt.datetime) -> Answer:
-    """Return what a response means. Never raises: whatever is wrong is in the answer's `error`."""
+    """Return what a response means. Never raises: any problem is in the answer's `error`."""
     complete = response.status is not None
     text = redact(to_text(response.body), spec.secrets) if response.body or complete else None
     answer = Answer(requested_at, response.elapsed_ms, response.status, response=text)

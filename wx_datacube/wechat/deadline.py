@@ -1,6 +1,6 @@
 """Deadline: limit the total time of an exchange, and keep the HTTP library from logging it.
 
-Add a rule here when it has to reach into a connection of the HTTP library. The library's own timeouts restart with each
+Add a rule here if it needs access to a connection of the HTTP library. The library's own timeouts restart with each
 byte, so a watchdog thread shuts the socket down. The library's log records carry the host and the path with the token,
 so they are dropped in a thread while it runs an exchange of ours; other users of the library aren't affected.
 """

@@ -25,7 +25,7 @@ FORGET_AFTER = 300.0
 
 
 class TokenSource(Protocol):
-    """Where the loop gets the token and reports a rejected one."""
+    """The loop's source of tokens, which also takes its reports of rejected ones."""
 
     def current(self) -> str:
         """Return the current token; fetch it if necessary."""

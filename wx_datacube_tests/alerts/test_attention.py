@@ -1,4 +1,4 @@
-"""Attention: what people are told about missing labels, and that `status` and alerts say the same.
+"""Attention: the texts about missing labels, and that `status` and alerts agree.
 
 Add a test here when a reason or a sentence for missing labels changes. Which labels need a person is decided in
 `warehouse/test_overdue.py`; when an alert is sent again is tested in `test_store.py`.

@@ -1,4 +1,4 @@
-"""Alerts: recorded when an error occurs, sent once per extent while it lasts, and dropped when it is resolved.
+"""Alerts: recorded when an error occurs, sent once until they grow or are resolved, and deleted when resolved.
 
 Add a test here when an alert should be sent, repeated, grouped or dropped in another way, or when an error gets
 another urgency. Message formats are in `test_webhook.py`, texts about missing labels in `test_attention.py`.
@@ -59,7 +59,7 @@ class Book:
         self.said: list[str] = []
 
     def note(self, found: list[Alert], *checked: str, account: str = "shop", source: Source = Source.CALLS) -> None:
-        """Record what was found for these subjects, or, without any, for the subjects of `found`."""
+        """Record the alerts found for these subjects; without subjects, for those of `found`."""
         subjects = checked or tuple(each.subject for each in found)
         self.alerts.note(account, source, subjects, found, self.said.append)
 

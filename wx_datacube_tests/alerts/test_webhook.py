@@ -86,7 +86,7 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
 
 
 def test_a_silent_receiver_times_out_within_seconds(receiver: Receiver) -> None:
-    """A silent receiver is left after a timeout of a few seconds."""
+    """A silent receiver is given up after a timeout of a few seconds."""
     receiver.delay = 60
     began = time.monotonic()
 

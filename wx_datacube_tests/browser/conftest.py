@@ -1,8 +1,8 @@
 """Dagster's UI in a browser: one emulator, one `wx-datacube ui` and one Chromium for all tests of this folder.
 
 Each test scenario has its own account. `shop` is ordinary and has 120 days. `old` begins in 2014, when WeChat sent
-dirty rows. `weeks` and `silent` belong to a second code location whose schedules tick every minute. What has to wait
-for Dagster's own timers is started first and checked last.
+dirty rows. `weeks` and `silent` belong to a second code location whose schedules tick every minute. Work that has to
+wait for Dagster's own timers is started first and checked last.
 """
 
 import datetime as dt
@@ -137,7 +137,7 @@ def person(visit: Visit, request: pytest.FixtureRequest) -> Iterator[Person]:
 
 @pytest.fixture(scope="module", autouse=True)
 def begun(request: pytest.FixtureRequest) -> None:
-    """Click what a module's tests wait for before the first of them, so that they wait at the same time."""
+    """Make the clicks that a module's tests wait for before its first test, so that all tests wait at the same time."""
     ours = [item for item in request.session.items if item.path == request.path]
     for name in BEGINS:
         if any(name in getattr(item, "fixturenames", ()) for item in ours):

@@ -1,4 +1,4 @@
-"""Schedules and killed runs in Dagster's UI, in a real browser: what a tick does, and what `kill -9` leaves.
+"""Schedules and killed runs in Dagster's UI, in a real browser: what a tick does, and the state after `kill -9`.
 
 These tests are separate from `test_ui` so that both files wait at the same time: ticks come once a minute. By the time
 the second-to-last test looks at its schedule, it has ticked twice.

@@ -22,7 +22,7 @@ DAYS = BY_NAME["getupstreammsg"]
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
-def test_the_catalog_lists_seven_assets_and_what_they_are(person: Person) -> None:
+def test_the_catalog_lists_seven_assets_with_their_descriptions(person: Person) -> None:
     """The list shows each asset's name, the start of its description, and its kinds."""
     person.open("/locations/wx_datacube/asset-groups/wx_shop/list")
 

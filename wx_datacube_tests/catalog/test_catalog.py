@@ -96,7 +96,7 @@ def test_periods_have_adverbs() -> None:
     assert [period.adverb for period in Period] == ["daily", "weekly", "monthly"]
 
 
-def test_codes_are_in_words() -> None:
+def test_every_documented_code_has_a_word() -> None:
     """Each code of WeChat's page has a word; message type 5 doesn't exist."""
     assert MESSAGE_TYPES == {1: "text", 2: "image", 3: "voice", 4: "video", 6: "link"}
     assert COUNT_INTERVALS == {0: "0", 1: "1-5", 2: "6-10", 3: "more than 10"}

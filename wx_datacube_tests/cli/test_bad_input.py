@@ -15,12 +15,12 @@ WRONG_SETTINGS = {
     "an API by http": {"API_URL": "http://api.example.com"},
     "a database that is a folder": {"DATABASE": "."},
     "a database below a file": {"DATABASE": "dagster.yaml/x.duckdb"},
-    "a start that is no date": {"START": "2014-13-01"},
+    "a start that is not a date": {"START": "2014-13-01"},
     "a start before history": {"START": "2014-11-30"},
     "a start in the future": {"START": "2999-01-01"},
-    "an account that can't be a name": {"ACCOUNT": "My Shop"},
-    "no calls at once": {"CONCURRENCY": "0"},
-    "a limit that is no number": {"DAILY_CALLS": "many"},
+    "an invalid account name": {"ACCOUNT": "My Shop"},
+    "zero concurrent calls": {"CONCURRENCY": "0"},
+    "a limit that is not a number": {"DAILY_CALLS": "many"},
 }
 
 
@@ -45,24 +45,24 @@ WRONG_USE = {
     "unknown option": (["status", "--verbose"], "No such option"),
     "unknown endpoint": (["backfill", "--endpoint", "getuserread"], "'getuserread' is not one of"),
     "start after end": (["backfill", "--start", "2020-02-02", "--end", "2020-02-01"], "2020-02-02 is after --end"),
-    "no date but a statement": (["backfill", "--start", "2020-02-01'; DROP TABLE x; --"], "does not match"),
-    "no date": (["backfill", "--start", "tomorrow"], "'tomorrow' does not match the format"),
-    "a day that there is not": (
+    "SQL instead of a date": (["backfill", "--start", "2020-02-01'; DROP TABLE x; --"], "does not match"),
+    "a word instead of a date": (["backfill", "--start", "tomorrow"], "'tomorrow' does not match the format"),
+    "a date that does not exist": (
         ["backfill", "--start", "2020-02-30"],
         "'--start': 2020-02-30 is not a date that exists.",
     ),
-    "a day of a report that there is not": (
+    "a date of a report that does not exist": (
         ["report", "--to", "2021-02-29"],
         "'--to': 2021-02-29 is not a date that exists.",
     ),
     "start in the future": (["backfill", "--start", "2999-01-01"], "2999-01-01 is in the future"),
     "end in the future": (["backfill", "--end", "2999-01-01"], "2999-01-01 is in the future"),
     "end before history": (["backfill", "--end", "2014-11-30"], "(WX_DATACUBE_START)"),
-    "unknown account": (["backfill", "--account", "shop"], "There is no account of the name 'shop'"),
-    "unknown account of status": (["status", "--account", "shop"], "There is no account of the name 'shop'"),
-    "no days": (["demo", "--days", "0"], "0 is not in the range"),
-    "a quota that is no number": (["emulator", "--quota", "many"], "quota takes a whole number"),
-    "a port that is none": (["emulator", "--port", "99999"], "99999 is not in the range"),
+    "unknown account": (["backfill", "--account", "shop"], "There is no account named 'shop'"),
+    "unknown account of status": (["status", "--account", "shop"], "There is no account named 'shop'"),
+    "zero days": (["demo", "--days", "0"], "0 is not in the range"),
+    "a quota that is not a number": (["emulator", "--quota", "many"], "quota takes a whole number"),
+    "an invalid port": (["emulator", "--port", "99999"], "99999 is not in the range"),
 }
 
 

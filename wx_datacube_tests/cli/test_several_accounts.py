@@ -351,7 +351,7 @@ def test_a_removal_names_the_copies_that_still_hold_the_account(it: DagsterEnv, 
     assert not lines[2].startswith(" ")
 
 
-@pytest.mark.parametrize("answer", ["n\n", "\n", ""], ids=["no", "return", "nobody is there"])
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""], ids=["no", "return", "no terminal"])
 def test_nothing_is_removed_without_confirmation(it: DagsterEnv, both: Company, answer: str) -> None:
     """Without the answer y, or without a terminal as in cron, nothing is removed and the exit code is 1."""
     store(it, both)

@@ -218,7 +218,7 @@ class TestDotenv:
         with pytest.raises(SettingsError, match="UTF-8"):
             effective_environ({}, project / ".env")
 
-    def test_a_byte_order_mark_does_no_harm(self, project: Path) -> None:
+    def test_a_byte_order_mark_is_ignored(self, project: Path) -> None:
         """A byte order mark, as some editors write, is ignored."""
         (project / ".env").write_bytes(b"\xef\xbb\xbfWX_DATACUBE_ACCOUNT=shop\n")
 
@@ -386,7 +386,7 @@ class TestTokenServer:
     """The URL of a central token server."""
 
     @pytest.mark.parametrize("value", ["https://tokens.example/wx?key=s3cr3t", "https://user:s3cr3t@tokens.example/"])
-    def test_https_is_fine(self, project: Path, value: str) -> None:
+    def test_https_is_accepted(self, project: Path, value: str) -> None:
         """Any https URL is accepted."""
         settings = load(project, TOKEN_URL=value)
 
@@ -416,7 +416,7 @@ class TestWebhook:
     """The URL of a chat's robot."""
 
     @pytest.mark.parametrize("value", ["https://chat.example/robot/send?access_token=s3cr3t", "http://10.1.2.3/s3cr3t"])
-    def test_https_or_a_private_address_is_fine(self, project: Path, value: str) -> None:
+    def test_https_or_a_private_address_is_accepted(self, project: Path, value: str) -> None:
         """https, or http to a private address, is accepted without a warning, as no credential is sent there."""
         settings = load(project, WEBHOOK=value)
 
@@ -454,7 +454,7 @@ class TestAccounts:
         assert settings.account("news") is news
         assert settings.warnings == ()
 
-    def test_with_several_accounts_one_must_be_chosen(self, project: Path) -> None:
+    def test_with_several_accounts_an_account_must_be_named(self, project: Path) -> None:
         """With several accounts one must be named."""
         with pytest.raises(SettingsError, match="--account"):
             load(project, ACCOUNTS="shop,news").account()
@@ -533,7 +533,7 @@ class TestAccounts:
             others = {*ACCOUNT_FIELDS, *SHARED_FIELDS} - {field}
             assert [other for other in others if other.endswith(f"_{field}")] == []
 
-    def test_a_variable_of_no_account_draws_a_warning(self, project: Path) -> None:
+    def test_a_variable_of_an_unlisted_account_draws_a_warning(self, project: Path) -> None:
         """A variable of an unlisted account gets a warning, with a suggestion if the name looks like a typo."""
         assert load(project, ACCOUNTS="shop,news", CLUB_APPID="wx1").warnings == (
             "WX_DATACUBE_CLUB_APPID is not a setting and is ignored: club is not in WX_DATACUBE_ACCOUNTS.",

@@ -47,7 +47,7 @@ def test_a_script_counts_calls_from_when_it_was_set_up(start: Started) -> None:
     assert codes == [None, 45011, 45011, None]
 
 
-def test_any_answer_can_be_given(start: Started) -> None:
+def test_a_fault_can_return_any_answer(start: Started) -> None:
     """A fault can set status and body, including bytes that are not UTF-8."""
     caller = start()
     for answer, status, body in (
@@ -65,7 +65,7 @@ def test_any_answer_can_be_given(start: Started) -> None:
 
 
 @pytest.mark.parametrize("errcode", sorted(MESSAGES))
-def test_every_errcode_can_be_given_on_request(start: Started, errcode: int) -> None:
+def test_a_fault_can_return_every_errcode(start: Started, errcode: int) -> None:
     """Every errcode has status 200, a message and a `rid`, also -1 and 61007, which no rule of the emulator returns."""
     caller = start(faults=[f"*#1={errcode}"])
     answer = caller.call("getupstreammsg", YESTERDAY)

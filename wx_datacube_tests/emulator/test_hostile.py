@@ -1,4 +1,4 @@
-"""Odd requests: the emulator answers whatever it receives, and never with status 500, which would be its own failure.
+"""Odd requests: the emulator answers any request, and never with status 500, which would be its own failure.
 
 Add a request here if it made the emulator fail.
 """

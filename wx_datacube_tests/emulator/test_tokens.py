@@ -103,7 +103,7 @@ def test_the_two_kinds_of_token_do_not_disturb_each_other(start: Started) -> Non
     ("token", "errcode"),
     [("", 41001), ("abc", 40014), ("57_" + "ä" * 120, 40014), ("57_" + "a" * 134, 40001)],
 )
-def test_tokens_that_were_never_given_out_are_refused(start: Started, token: str, errcode: int) -> None:
+def test_tokens_that_were_never_issued_are_refused(start: Started, token: str, errcode: int) -> None:
     """Missing, malformed and unknown tokens are refused."""
     caller = start()
     assert state(caller, token) == errcode

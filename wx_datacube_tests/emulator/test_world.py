@@ -188,7 +188,7 @@ def test_followers_come_and_go_and_regulars_return(world: World) -> None:
     assert max(after) > max(before)
 
 
-def test_nights_are_quiet_weekends_slower_and_the_eve_of_the_new_year_is_loud() -> None:
+def test_nights_weekends_and_the_eve_of_the_new_year_differ() -> None:
     """Nights, weekends and the eve of the Chinese New Year differ enough to see in a chart."""
     world = World(messages_per_day=2000, silent_share=0)
     hours = Counter(

@@ -1,7 +1,7 @@
 """Our wheel in another project: one made by `create-dagster` and `dg`, with assets of its own.
 
 Packages come from the package index. `dg dev` runs during the commands of each test, since its daemon takes half a
-minute to start a backfill. Add a test here for what must work beside other people's code.
+minute to start a backfill. Add a test here for a feature that must work beside other people's code.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Side by side: runs, commands and containers on one folder at once, and what killed ones leave behind.
 
-Each of these situations once caused a deadlock: a run waited for another run that waited too, or that was dead in a
-place where nobody could see it. Add here what two processes can do to each other. All processes are real.
+Each of these situations once caused a deadlock: a run waited for another run that was waiting too, or whose death could
+not be detected. Add a test here for another way in which two processes can affect each other. All processes are real.
 """
 
 import datetime as dt

@@ -178,7 +178,7 @@ def run(warehouse: Warehouse, server: Server) -> FetchReport:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_answer_is_reported_and_kept_and_a_later_run_goes_on(
+def test_a_hostile_answer_is_reported_and_kept_and_a_later_run_continues(
     warehouse: Warehouse, server: Server, name: str
 ) -> None:
     """The run ends in time with a one-line error, only the ledger has the answer, and the next run succeeds."""

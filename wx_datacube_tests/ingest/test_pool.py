@@ -148,7 +148,7 @@ def test_windows_are_fetched_in_their_order(working: Working) -> None:
     assert [each.end.day for progress in working.told for each in progress.stored] == [9, 8, 7]
 
 
-def test_nothing_to_fetch_starts_nothing(working: Working) -> None:
+def test_without_windows_nothing_is_committed(working: Working) -> None:
     """Without windows nothing is committed or reported."""
     working.pool(Acting()).run([])
 
@@ -195,7 +195,7 @@ def test_a_long_run_is_published_on_the_way(working: Working) -> None:
     assert all(later - earlier >= PUBLISH_SECONDS for earlier, later in pairwise(moments))
 
 
-def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
+def test_the_ledger_has_window_labels_and_run_context(working: Working) -> None:
     """The ledger has the window, the labels it was made for, and the run's context."""
     widened = Window(day(3), day(9), (day(8), day(9)))
     working.pool(Acting(), endpoint=MESSAGES, context=RunContext("run-7", "news", True)).run([widened])
@@ -211,7 +211,7 @@ def test_a_label_read_back_is_the_one_asked_for(working: Working) -> None:
 
 
 @pytest.mark.parametrize("error", [QuotaExhausted, NeedsPerson, HostDown, TokenRejected])
-def test_some_errors_stop_at_once(working: Working, error: type[WeChatError]) -> None:
+def test_some_errors_stop_the_pool_at_once(working: Working, error: type[WeChatError]) -> None:
     """Some errors stop the pool at once; windows not requested get the same error."""
     client = Acting(failing(8, error=error))
     pool = working.pool(client)
@@ -225,7 +225,9 @@ def test_some_errors_stop_at_once(working: Working, error: type[WeChatError]) ->
     ("error", "tried"),
     [(TryAgain, 3), (RateLimited, 3), (UnexpectedAnswer, 10), (RequestRefused, 12), (NotReady, 12)],
 )
-def test_others_stop_after_some_in_a_row(working: Working, error: type[WeChatError], tried: int) -> None:
+def test_other_errors_stop_the_pool_after_several_in_a_row(
+    working: Working, error: type[WeChatError], tried: int
+) -> None:
     """Other errors stop the pool after some in a row: 3 of `TryAgain`, 10 of `UnexpectedAnswer`.
 
     Errors about a single label never stop it.
@@ -239,7 +241,7 @@ def test_others_stop_after_some_in_a_row(working: Working, error: type[WeChatErr
     assert {TryAgain: 3, UnexpectedAnswer: 10} == MAX_CONSECUTIVE_FAILURES
 
 
-def test_a_success_ends_the_row(working: Working) -> None:
+def test_a_success_resets_the_count_of_errors(working: Working) -> None:
     """A success between failures resets the count."""
     client = Acting(failing(1, 2, 4, 5))
     working.pool(client).run(windows(1, 2, 3, 4, 5, 6))
@@ -270,7 +272,7 @@ def test_a_budget_counts_attempts(working: Working) -> None:
     assert {type(error) for error in pool.errors.values()} == {QuotaExhausted}
 
 
-def test_no_budget_is_no_call(working: Working) -> None:
+def test_a_budget_of_zero_allows_no_call(working: Working) -> None:
     """A budget of 0 or less allows no call."""
     for budget in (0, -3):
         client = Acting()
@@ -280,7 +282,7 @@ def test_no_budget_is_no_call(working: Working) -> None:
         assert len(pool.errors) == 2
 
 
-def test_a_halt_ends_the_run(working: Working) -> None:
+def test_the_stop_event_ends_the_run(working: Working) -> None:
     """When `stop_event` is set, calls in flight end and are stored, and no other starts."""
     client = Acting(lambda window: working.stop_event.set())
     pool = working.pool(client)
@@ -295,7 +297,7 @@ def test_a_halt_ends_the_run(working: Working) -> None:
 # --- not ready --------------------------------------------------------------------------------------------------
 
 
-def test_the_rest_of_a_window_that_is_not_ready_is_asked(working: Working) -> None:
+def test_the_rest_of_a_window_that_is_not_ready_is_requested(working: Working) -> None:
     """The rest of a window that isn't ready is requested next, without its newest label.
 
     It keeps the window's look-back.
@@ -313,7 +315,7 @@ def test_the_rest_of_a_window_that_is_not_ready_is_asked(working: Working) -> No
     assert list(pool.errors) == [day(23)]
 
 
-def test_figures_that_are_late_keep_no_older_ones_back(working: Working) -> None:
+def test_late_figures_do_not_hold_back_older_ones(working: Working) -> None:
     """61503 for recent labels may concern the newest one or two only, so older ones are requested without them.
 
     This holds for seven days after noon of the newest label's due day.
@@ -342,7 +344,7 @@ def test_a_window_of_older_labels_that_is_not_ready_fails_as_a_whole(working: Wo
 # --- when the file is in the way --------------------------------------------------------------------------------
 
 
-def test_answers_that_could_not_be_stored_are_stored_with_the_last_ones(working: Working) -> None:
+def test_answers_that_could_not_be_stored_are_stored_later(working: Working) -> None:
     """If another process holds the file, the run fails, but its answers are stored once the file is free."""
     working.ledger()
     with running(HOLD, working.warehouse.writer) as holder:
@@ -387,7 +389,7 @@ def test_an_interruption_right_after_a_commit_stores_nothing_twice(working: Work
     assert working.ledger() == [9, 8]
 
 
-def test_a_fault_of_the_program_leaves_its_place_in_the_log(working: Working, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_shows_where_a_bug_occurred(working: Working, caplog: pytest.LogCaptureFixture) -> None:
     """A bug's location is logged for a report, but not its text, which may hold secrets."""
 
     def fail(window: Window) -> None:

@@ -24,7 +24,7 @@ from wx_datacube_tests.ingesting import AFTERNOON, Start, only, state_of
 
 
 def test_a_used_up_quota_stops_every_run_until_midnight(start: Start) -> None:
-    """What landed stays, other labels' error names midnight, and runs make no call before it but do after."""
+    """Landed labels stay; the error of the others names midnight; runs make calls again only after it."""
     made = start(quota=5, concurrency=1)
     report = made.fetch_missing(HOURS, made.labels(HOURS)[-9:])
     assert sum(each.is_stored for each in report.labels) == 5

@@ -109,7 +109,7 @@ def test_a_repeated_refresh_continues_an_interrupted_one(start: Start) -> None:
 
 
 def test_two_refreshes_begun_together_request_each_label_once(start: Start) -> None:
-    """Of two equal refreshes begun at the same time, the second finds every label already requested."""
+    """If two equal refreshes begin at the same time, the second finds every label already requested."""
     made = start(silent_share=0)
     wanted = made.labels(HOURS)[-3:]
     both = [made.ingest.begin_refresh({HOURS: wanted}, None, None)[HOURS] for _ in range(2)]
@@ -158,7 +158,7 @@ def test_an_interrupted_run_keeps_its_answers(start: Start) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("wechat")]
 
 
-def test_an_interruption_when_the_last_calls_are_under_way_ends_too(start: Start) -> None:
+def test_an_interruption_during_the_last_calls_ends_the_run(start: Start) -> None:
     """Ctrl-C ends a run whose first workers have already ended, and keeps all answers."""
     made = start(concurrency=2)
     made.fetch_missing(HOURS, [day(19)])  # an endpoint's first call is made alone
@@ -219,7 +219,7 @@ def test_an_unforeseen_error_is_the_error_of_every_label(start: Start) -> None:
 # --- midnight, clocks, and other runs ---------------------------------------------------------------------------
 
 
-def test_today_is_read_once_a_run(start: Start) -> None:
+def test_a_run_reads_the_date_once(start: Start) -> None:
     """A label that becomes due during a run, at midnight, is left to the next run."""
     made = start(clock=dt.datetime(2026, 11, 24, 23, 59, 59), concurrency=1)
     wanted = [day(22), day(23), day(24)]
@@ -266,7 +266,7 @@ print(report.calls, len(report.unresolved), flush=True)
 
 
 def test_two_runs_at_once_make_no_call_twice(start: Start) -> None:
-    """Of two processes with overlapping days, the second waits, plans again, and requests only the rest."""
+    """If two processes want overlapping days, the second waits, plans again, and requests only the rest."""
     made = start(latency=200)
     emulated = made.emulated
     common = (emulated.api_url, emulated.appid, emulated.secret, made.warehouse.database)
@@ -287,7 +287,7 @@ def test_two_runs_at_once_make_no_call_twice(start: Start) -> None:
 
 
 def test_a_thread_that_waited_makes_no_call_for_stored_days(start: Start) -> None:
-    """Of two threads that want the same days, one fetches them and the other finds them stored, without a call."""
+    """If two threads want the same days, one fetches them and the other finds them stored, without a call."""
     made = start(latency=20)
     reports: list[FetchReport] = []
     threads = [threading.Thread(target=lambda: reports.append(made.fetch_missing(HOURS))) for _ in range(2)]

@@ -29,7 +29,7 @@ def emulated() -> Iterator[Emulated]:
 
 
 def ask(emulated: Emulated, *calls: tuple[str, ...], secret: str | None = None) -> list[Any]:
-    """What co-wechat-api gives back for these calls, all made by one process with one client."""
+    """Return the results of co-wechat-api for these calls, all made by one process with one client."""
     command = ["node", str(HERE / "ask.js"), emulated.api_url, emulated.appid, secret or emulated.secret]
     done = subprocess.run(command, input=json.dumps(calls), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

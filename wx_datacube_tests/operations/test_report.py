@@ -160,7 +160,7 @@ def test_types_hours_and_senders_are_the_worlds(it: Shop) -> None:
     )
 
 
-def test_a_chosen_time_is_kept_to(it: Shop) -> None:
+def test_a_chosen_range_excludes_other_days(it: Shop) -> None:
     """With `--from` and `--to`, no figure includes other days."""
     first, last = dt.date(2026, 9, 7), dt.date(2026, 9, 20)
     found = figures_of(it.warehouse, first=first, last=last)
@@ -178,7 +178,7 @@ def test_a_chosen_time_is_kept_to(it: Shop) -> None:
 
 
 @pytest.mark.parametrize("hour", [9, 15], ids=["before noon", "after noon"])
-def test_the_calendar_tells_missing_from_not_settled(hour: int, tmp_path: Path) -> None:
+def test_the_calendar_distinguishes_missing_from_unsettled(hour: int, tmp_path: Path) -> None:
     """Yesterday is unsettled until noon; a label that was never requested is missing and named."""
     with shop(tmp_path, start=dt.date(2026, 11, 20), silent_share=0) as made:
         made.fetch_missing(DAYS, [dt.date(2026, 11, 20), dt.date(2026, 11, 21)])
@@ -198,7 +198,7 @@ def test_the_calendar_tells_missing_from_not_settled(hour: int, tmp_path: Path) 
     assert ("more labels are pending until noon" in text_of(found)) is (hour < 12)
 
 
-def test_a_bar_that_is_not_whole_is_marked(tmp_path: Path) -> None:
+def test_an_incomplete_bar_is_marked(tmp_path: Path) -> None:
     """A bar is marked as partial if its week crosses the edge of the range or has a missing day."""
     start = dt.date(2026, 6, 3)  # a Wednesday
     found = figures_of(years(tmp_path, start=start, gap=(dt.date(2026, 7, 1), dt.date(2026, 7, 1))), start)
@@ -208,7 +208,7 @@ def test_a_bar_that_is_not_whole_is_marked(tmp_path: Path) -> None:
     assert "Pale bars are incomplete" in text_of(found)
 
 
-def test_the_calendar_shows_what_was_revised_and_what_was_set_apart(tmp_path: Path) -> None:
+def test_the_calendar_shows_revised_and_rejected_rows(tmp_path: Path) -> None:
     """The calendar marks a day whose figures WeChat changed and a day with a rejected row."""
     first = dt.date(2026, 11, 20)
     with shop(tmp_path, start=first, silent_share=0) as made:
@@ -231,7 +231,7 @@ def test_the_calendar_shows_what_was_revised_and_what_was_set_apart(tmp_path: Pa
 
 @pytest.mark.parametrize(("language", "said"), [("en", "Nothing is stored yet"), ("zh", "还没有任何数据")])
 def test_no_data_yet(language: str, said: str, tmp_path: Path) -> None:
-    """Without data the report says so, with the command to run, and has no chart or script."""
+    """Without data the report says so, gives the command to run, and has no chart or script."""
     made = page.render(figures_of(Warehouse(tmp_path / "none.duckdb")), language, Path("none.duckdb"), TODAY)
 
     assert said in made
@@ -295,7 +295,7 @@ def test_a_hundred_thousand_messages_a_day(tmp_path: Path) -> None:
     assert "700,000" in text
 
 
-def test_an_old_file_says_so(tmp_path: Path) -> None:
+def test_the_report_of_an_old_file_names_its_newest_day(tmp_path: Path) -> None:
     """The report of an outdated file says which day is the newest."""
     found = figures_of(years(tmp_path, start=dt.date(2026, 9, 1)), dt.date(2026, 9, 1), TODAY + 60 * DAY)
 
@@ -303,14 +303,14 @@ def test_an_old_file_says_so(tmp_path: Path) -> None:
     assert "The newest stored day is 2026-11-23, 61 days ago." in text
 
 
-def test_a_time_without_data_says_so(it: Shop) -> None:
+def test_the_report_of_a_range_without_data_says_so(it: Shop) -> None:
     """For a time without data the report says so."""
     found = figures_of(it.warehouse, dt.date(2026, 1, 1), first=dt.date(2026, 2, 1), last=dt.date(2026, 2, 3))
 
     assert "Nothing is stored between 2026-02-01 and 2026-02-03." in text_of(found)
 
 
-def test_a_kind_that_wechat_adds_is_shown(tmp_path: Path) -> None:
+def test_an_unknown_message_type_is_shown(tmp_path: Path) -> None:
     """An unknown message type is shown as `other` with its code, after the known ones, in both languages."""
     warehouse = years(tmp_path, start=dt.date(2026, 11, 1))
     with warehouse.transaction() as con:
@@ -382,7 +382,7 @@ def test_the_page_loads_nothing(language: str, it: Shop) -> None:
     assert f'<html lang="{Words(language)("lang")}">' in made
 
 
-def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
+def test_file_names_are_escaped(tmp_path: Path) -> None:
     """A file name is escaped in the page."""
     made = page.render(figures_of(Warehouse(tmp_path / "n.duckdb")), "en", Path("<b>&.duckdb"), TODAY)
 

@@ -1,4 +1,4 @@
-"""Dagster internals: what takes their place in a Dagster that this package was not tested with.
+"""Dagster internals: their fallbacks on a version of Dagster that this package was not tested with.
 
 Add a test here for each new row of the table in `dagster_internals` whose fallback no other test shows.
 """

@@ -246,7 +246,7 @@ def test_an_account_with_its_own_resource_loads_beside_a_component(it: DagsterEn
 
 
 def test_merging_definitions_of_different_files_is_an_error(it: DagsterEnv) -> None:
-    """Merging parts with different files under one resource key is an error; `duckdb_key` resolves it."""
+    """Merging definitions with different files under one resource key is an error; `duckdb_key` resolves it."""
     first = build_defs(key_prefix="first")
     it.configure(DATABASE="other.duckdb")
 
@@ -287,7 +287,9 @@ def test_dagster_and_commands_show_the_same_accounts(
     assert "Account shop (no AppID yet), history from 2026-11-01" in capsys.readouterr().out
 
 
-def test_settings_are_not_lost_where_a_folder_is_missing(it: DagsterEnv, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_location_keeps_its_settings_without_a_project_folder(
+    it: DagsterEnv, caplog: pytest.LogCaptureFixture
+) -> None:
     """Without a project folder the location loads with its settings, and loading and runs show the same advice."""
     (it.folder / "dagster.yaml").unlink()
     it.configure(ACCOUNTS="shop,news", START="2026-11-01")
@@ -369,7 +371,7 @@ def test_the_resource_loads_no_extensions_by_itself(it: DagsterEnv) -> None:
         assert con.execute(asked).fetchall() == [(False, False)]
 
 
-def test_credentials_are_named_not_held(it: DagsterEnv) -> None:
+def test_resources_hold_variable_names_instead_of_credentials(it: DagsterEnv) -> None:
     """Resources hold the names of variables, so that no secret is stored with the code location."""
     it.configure(**SETTINGS["credentials"])
 

@@ -327,7 +327,7 @@ def test_a_token_that_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None
 
 
 @pytest.mark.parametrize("settings", [{"START": "soon"}, {"ACCOUNT": "other", "START": "2024-01-01"}])
-def test_wrong_settings_are_the_reason_of_a_skip(settings: dict[str, str], it: DagsterEnv) -> None:
+def test_wrong_settings_skip_the_tick(settings: dict[str, str], it: DagsterEnv) -> None:
     """A tick never fails on wrong settings: the skip message names the variable."""
     defs = build_defs(accounts=["default"], clock=lambda: NOW)
     it.configure(**settings)

@@ -288,7 +288,7 @@ EVERYTHING = f"{ALL} 2026-11-25; + history that isn't being fetched: + No reques
 
 @dataclass(frozen=True)
 class Situation:
-    """What happens, the expected messages (heading, words), and what `status` says that needs a person.
+    """An event, the expected messages (heading, words), and the problems that `status` must show.
 
     A string lists all words that the text contains, separated by " + ". Nothing else is sent or shown.
     """

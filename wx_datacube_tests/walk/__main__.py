@@ -25,11 +25,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--level", choices=LEVELS, default="core")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the first seed")
-    parser.add_argument("--seeds", type=int, default=1, help="so many seeds, one after the other")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds to walk, one after the other")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--shorten", type=float, default=120, help="seconds to look for a shorter walk")
-    parser.add_argument("--defect", choices=DEFECTS, help="put a defect back that once was there")
-    parser.add_argument("--quiet", action="store_true", help="print what fails only")
+    parser.add_argument("--defect", choices=DEFECTS, help="put a former defect back")
+    parser.add_argument("--quiet", action="store_true", help="print failures only")
     asked = parser.parse_args()
     level, failed = LEVELS[asked.level], 0
     if asked.defect:

@@ -1,8 +1,8 @@
 """Actions: what people, machines and WeChat do, as data. A walk is a list of actions with their drawn arguments.
 
 Add an entry to `ACTIONS`, or a kind of weather to `WEATHERS`. `draw` returns arguments that JSON can represent. `do`
-takes them, and may yield invariants that failed. Days are drawn relative to the current day, so that every part of a
-walk is a walk.
+takes them, and may yield invariants that failed. Days are drawn relative to the current day, so that any subset of a
+walk's steps is a valid walk.
 """
 
 import datetime as dt
@@ -63,7 +63,7 @@ WEATHERS = (
     Weather("late, empty until 11:00", 2, {"publish_at": "11:00"}, heals=1),
     Weather("late, refused until 14:00", 2, {"publish_at": "14:00", "refuse_unpublished": True}),
     Weather("late, empty until 14:00", 2, {"publish_at": "14:00"}, lies=True),
-    Weather("silent till midnight", 1, {"publish_at": "23:59"}, lies=True),
+    Weather("silent until midnight", 1, {"publish_at": "23:59"}, lies=True),
     Weather("partial", 2, {"partial": True}, lies=True, heals=3),
     Weather("one label a call", 1, {"one_label": True}, heals=2),
     Weather("rows outside the window", 1, {"stray_rows": True}, lies=True),
@@ -91,7 +91,7 @@ _ORDINARY: Drawn = {
 
 
 def _weather(life: Life, member: int, weather: str, mornings: int) -> Iterator[str]:
-    """Change the weather; then let some mornings pass without anyone doing anything."""
+    """Change the weather; then let some mornings pass without any action."""
     _change(life, life.member(member), next(each for each in WEATHERS if each.name == weather))
     for _ in range(mornings):
         yield from _morning(life)
@@ -148,7 +148,7 @@ def _backfill(life: Life, member: int, endpoints: list[int], ago: int, days: int
     busy, missing, before = life.busy, life.missing_in(name, chosen, first, last), life.calls(name)
     life.backfill(name, chosen, first, last, refresh)
     if not (busy or refresh or missing) and life.calls(name) != before:
-        yield f"nothing is asked twice: nothing was missing, and it took {(life.calls(name) - before).total()} calls"
+        yield f"stored labels cost no call: nothing was missing, it took {(life.calls(name) - before).total()} calls"
 
 
 def _drawn_backfill(chance: random.Random) -> Drawn:
@@ -174,7 +174,7 @@ def _look_around(life: Life, member: int) -> Iterator[str]:
     busy, before = life.busy, life.calls(name)
     life.look_around(name)
     if not busy and life.calls(name) != before:
-        yield "looking costs nothing: it took a call"
+        yield "status, report and export make no call: one was made"
 
 
 def _replay(life: Life) -> None:
@@ -311,7 +311,7 @@ def _morning(life: Life) -> Iterator[str]:
     yield from _until_the_next_look(life)
     for member in life.members():
         if life.scheduled and (missing := list(_not_healed(life, member))):
-            yield f"everything comes in by itself: {member} lacks {missing[0]}, {len(missing)} labels in all"
+            yield f"missing labels arrive without a person: {member} lacks {missing[0]}, {len(missing)} labels in all"
 
 
 def _not_healed(life: Life, member: str) -> Iterator[tuple[str, dt.date]]:
@@ -431,8 +431,8 @@ ACTIONS = (
     ),
     Action("a run is executed again", 3, lambda life: life.execute_again(), levels=(SYSTEM,)),
     Action("the machine sleeps", 2, _suspend, lambda chance: {"minutes": chance.choice([5, 60, 600])}, (SYSTEM,)),
-    Action("a foreign file in the place of ours", 2, lambda life: life.foreign_file(), levels=(SYSTEM,)),
-    Action("somebody writes into the file", 2, lambda life: life.intruder(), levels=(SYSTEM,)),
+    Action("a foreign file in place of ours", 2, lambda life: life.foreign_file(), levels=(SYSTEM,)),
+    Action("another program writes to the file", 2, lambda life: life.intruder(), levels=(SYSTEM,)),
     Action("a reader holds the file", 2, lambda life: life.reader(), levels=(SYSTEM,)),
     Action("the disk is full", 2, lambda life: life.full_disk(), levels=(SYSTEM,)),
     Action("the chat is down", 1, lambda life: _chat(life, 500)),

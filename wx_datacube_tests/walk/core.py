@@ -170,7 +170,7 @@ class Core(Life):
     def _believe(self, report: FetchReport) -> None:
         for each in report.labels:
             if not each.is_stored and each.error is None:
-                self.complaints.append(f"reports tell the truth: {report.endpoint.name} {each.label} without a reason")
+                self.complaints.append(f"every missing label has a reason: not {report.endpoint.name} {each.label}")
 
     def _note_and_send(self, name: str, deliver: bool) -> None:
         try:
@@ -212,12 +212,12 @@ class Core(Life):
         options = self.emulated(member).options
         refuses = bool(options.denied or options.whitelist or options.secret_frozen)
         if refuses and not wrong:
-            self.complaints.append(f"doctor tells the truth: WeChat refuses {member} something, and all is well")
+            self.complaints.append(f"doctor is right: WeChat refuses calls of {member}, but doctor finds no problem")
         if not refuses and not options.faults and self.facts[member].lies_since is None:
             # Other programs may have used the quota or revoked the token.
             allowed = ("quota", "calls are left", "token")
             unfounded = [text for text in wrong if not any(word in text for word in allowed)]
-            self.complaints += [f"doctor tells the truth: nothing is wrong, and it says {text}" for text in unfounded]
+            self.complaints += [f"doctor is right: nothing is wrong, but it says {text}" for text in unfounded]
         self.take_messages()
 
     def look_around(self, member: str) -> None:

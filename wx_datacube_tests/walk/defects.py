@@ -107,7 +107,7 @@ def _partial_answers_never_heal() -> None:
     plan._window_support = lambda con, account, endpoint: plan._WindowSupport.SEVERAL
 
 
-def _status_knows_what_was_noted() -> None:
+def _status_shows_only_noted_alerts() -> None:
     """`status` exits with 0 when nothing has run for days (16.1)."""
     status.alerts_from = lambda con, settings, accounts, *_: {each.name: attention.Attention() for each in accounts}
 
@@ -138,7 +138,7 @@ DEFECTS: dict[str, Callable[[], None]] = {
     "live runs are failed": _live_runs_are_failed,
     "doctor makes a refresh": _doctor_refreshes,
     "partial answers never heal": _partial_answers_never_heal,
-    "status knows what was noted": _status_knows_what_was_noted,
+    "status shows only noted alerts": _status_shows_only_noted_alerts,
     "long outages are silent": _long_outages_are_silent,
     "first figures are revisions": _first_figures_are_revisions,
 }

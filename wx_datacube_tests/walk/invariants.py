@@ -1,4 +1,4 @@
-"""Invariants: what holds whatever happens, as data. Each yields a text for everything that does not hold.
+"""Invariants: what must always hold, as data. Each yields a text for every violation.
 
 Add an entry to `INVARIANTS`, with the moments when it is checked. None of them relies on the program's own judgement:
 the truth comes from the emulator, from the published file and from the rules in plain Python.
@@ -41,7 +41,7 @@ class Invariant:
 
 
 def broken(life: Life, moment: Moment) -> list[str]:
-    """Return what does not hold now, each item with the invariant's name before a colon."""
+    """Return the violations at this moment, each with the invariant's name before a colon."""
     life.take_ledger()
     complaints, life.complaints = life.complaints, []
     found = [f"{each.name}: {problem}" for each in INVARIANTS if moment in each.when for problem in each.holds(life)]
@@ -77,10 +77,10 @@ def _tables_follow_the_rules(life: Life) -> Iterator[str]:
         wanted = sorted(map(repr, expected[name]))
         if found != wanted:
             more, less = set(found) - set(wanted), set(wanted) - set(found)
-            yield f"{name} has {len(more)} rows too many {sorted(more)[:1]} and lacks {len(less)} {sorted(less)[:1]}"
+            yield f"{name} has {len(more)} extra rows {sorted(more)[:1]} and lacks {len(less)} {sorted(less)[:1]}"
 
 
-def _what_landed_stays(life: Life) -> Iterator[str]:
+def _landed_labels_stay(life: Life) -> Iterator[str]:
     for member in life.members():
         facts = life.facts[member]
         landed = {
@@ -93,7 +93,7 @@ def _what_landed_stays(life: Life) -> Iterator[str]:
         facts.landed = landed
 
 
-def _figures_are_true(life: Life) -> Iterator[str]:
+def _figures_equal_wechats(life: Life) -> Iterator[str]:
     for member in life.members():
         facts = life.facts[member]
         for name, labels in life.states(member).items():
@@ -117,7 +117,7 @@ def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str 
         return None
     since = facts.doubtful.get(of)
     if since is None and endpoint.implied_by_silence and answer is None:
-        since = facts.doubtful.get((ENDPOINTS[0].name, label))  # what is implied is as doubtful as its day
+        since = facts.doubtful.get((ENDPOINTS[0].name, label))  # an implied label is as doubtful as its day
     if since is None:
         return ""
     if answer is not None and answer.clean and answer.settled and answer.fetched_at > since:
@@ -128,7 +128,7 @@ def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str 
 # --- completeness ------------------------------------------------------------------------------------------------
 
 
-def _everything_is_there(life: Life) -> Iterator[str]:
+def _everything_due_is_stored(life: Life) -> Iterator[str]:
     for member in life.members():
         for name, missing in groupby(life.overdue(member), key=itemgetter(0)):
             labels = [label for _, label in missing]
@@ -141,7 +141,7 @@ def _everything_is_there(life: Life) -> Iterator[str]:
 def _said(life: Life, member: str) -> list[str]:
     """Return what `status` reports as needing a person; without findings of checks if WeChat contradicted itself.
 
-    `_checks_find_what_happened` checks whether those findings are right.
+    `_checks_flag_only_real_changes` checks whether those findings are right.
     """
     said = life.needs_person(member)
     if life.facts[member].contradicted:
@@ -149,47 +149,47 @@ def _said(life: Life, member: str) -> list[str]:
     return said
 
 
-def _people_know(life: Life) -> Iterator[str]:
-    """`status` and the chat report what lasts, and nobody is alerted without a reason."""
+def _lasting_problems_are_reported(life: Life) -> Iterator[str]:
+    """`status` and the chat report lasting problems; `status` reports nothing if nothing is wrong."""
     midnight = midnight_of(life.now)
     for member in life.members():
         missing, said = life.missing(member), _said(life, member)
         lasting = {(name, label) for name, label in missing if settled_at(label, BY_NAME[name].period) < midnight}
         if lasting and not said:
-            yield f"{member}: {sorted(lasting)[0]} is missing since yesterday, and status needs nobody"
+            yield f"{member}: {sorted(lasting)[0]} has been missing since yesterday, and status doesn't report it"
         if lasting and life.now.date() in life.judged_on - life.chat_down_on:
             since = max(settled_at(label, BY_NAME[name].period) for name, label in lasting)
             called = [each for each in life.heard if each.account == life.names[member] and each.at >= since]
             if not any(PERSON in each.heading and MISSING in each.text for each in called):
-                yield f"{member}: {sorted(lasting)[-1]} is missing since yesterday, and the chat was not told"
+                yield f"{member}: {sorted(lasting)[-1]} has been missing since yesterday, and the chat got no alert"
         if said and not life.something_is_wrong(member):
-            yield f"{member}: nothing is wrong, and status says {said}"
+            yield f"{member}: nothing is wrong, but status says {said}"
 
 
-def _nobody_is_called_for_nothing(life: Life) -> Iterator[str]:
-    """What the chat reports was true then; a message that it did not accept may arrive the next morning."""
+def _no_alert_is_false(life: Life) -> Iterator[str]:
+    """An alert in the chat was true when it arose; one that the chat did not accept may arrive the next morning."""
     members = {name: member for member, name in life.names.items()}
     for each in life.heard:
         member = members.get(each.account) if each.at.date() == life.now.date() and PERSON in each.heading else None
         if member is not None and MISSING in each.text and not life.facts[member].wrong:
-            yield f"{member}: at {each.at:%H:%M} the chat was told {each.text}"
+            yield f"{member}: at {each.at:%H:%M} the chat got {each.text}"
     for member, facts in life.facts.items():
         facts.wrong = life.something_is_wrong(member)
 
 
-def _nobody_is_told_twice(life: Life) -> Iterator[str]:
+def _no_alert_is_sent_twice(life: Life) -> Iterator[str]:
     today = [(each.account, each.heading, each.text) for each in life.heard if each.at.date() == life.now.date()]
     for each in {one for one in today if today.count(one) > 1}:
         yield f"{each}"
 
 
-def _status_is_at_ease(life: Life) -> Iterator[str]:
+def _status_reports_no_problem(life: Life) -> Iterator[str]:
     for member in life.members():
         if (said := _said(life, member)) and not life.refused(member):
             yield f"{member}: {said}"
 
 
-def _checks_find_what_happened(life: Life) -> Iterator[str]:
+def _checks_flag_only_real_changes(life: Life) -> Iterator[str]:
     """A check flags only what WeChat has restated or answered wrongly."""
     for member in life.members():
         facts, name = life.facts[member], life.names[member]
@@ -230,16 +230,16 @@ def _no_secret_is_written(life: Life) -> Iterator[str]:
 
 
 INVARIANTS = (
-    Invariant("no key is there twice", (Moment.QUIET, Moment.END), _keys_are_unique),
+    Invariant("keys are unique", (Moment.QUIET, Moment.END), _keys_are_unique),
     Invariant("tables follow the rules", (Moment.QUIET, Moment.END), _tables_follow_the_rules),
-    Invariant("what landed stays", (Moment.ACTION,), _what_landed_stays),
-    Invariant("everything due is there", (Moment.QUIET,), _everything_is_there),
-    Invariant("figures are what WeChat says", (Moment.QUIET, Moment.END), _figures_are_true),
-    Invariant("people know what lasts, and nothing else", (Moment.LOOK,), _people_know),
-    Invariant("nobody is called for nothing", (Moment.LOOK,), _nobody_is_called_for_nothing),
-    Invariant("nobody is told twice", (Moment.LOOK,), _nobody_is_told_twice),
-    Invariant("status is at ease", (Moment.QUIET,), _status_is_at_ease),
+    Invariant("landed labels stay", (Moment.ACTION,), _landed_labels_stay),
+    Invariant("everything due is stored", (Moment.QUIET,), _everything_due_is_stored),
+    Invariant("figures equal WeChat's", (Moment.QUIET, Moment.END), _figures_equal_wechats),
+    Invariant("lasting problems are reported, and no others", (Moment.LOOK,), _lasting_problems_are_reported),
+    Invariant("no alert is false", (Moment.LOOK,), _no_alert_is_false),
+    Invariant("no alert is sent twice", (Moment.LOOK,), _no_alert_is_sent_twice),
+    Invariant("status reports no problem", (Moment.QUIET,), _status_reports_no_problem),
     Invariant("Dagster agrees with the file", (Moment.QUIET,), _dagster_agrees),
     Invariant("no secret is written", (Moment.END,), _no_secret_is_written),
-    Invariant("checks find what happened", (Moment.QUIET,), _checks_find_what_happened),
+    Invariant("checks flag only real changes", (Moment.QUIET,), _checks_flag_only_real_changes),
 )

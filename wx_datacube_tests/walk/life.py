@@ -1,8 +1,8 @@
 """Life: accounts at an emulated WeChat, one database, a group chat, and what has happened to them so far.
 
 There are two levels of the walk: `core.Core` in this process, and `system.System` in real processes. Add a method here
-when an action needs one that both levels can implement. `Facts` is what the invariants know. It comes from what the
-emulator was told to do and from the published file, never from the program's own judgement.
+when an action needs one that both levels can implement. `Facts` is what the invariants know. It comes from the
+emulator's settings and from the published file, never from the program's own judgement.
 """
 
 import datetime as dt
@@ -208,12 +208,12 @@ class Life(ABC):
         """Record the calls published since the last time; complain if earlier ones are gone."""
         if not self.database.exists():
             if self.ledger:
-                self.complaints.append("nothing that was committed is gone: the published file is")
+                self.complaints.append("no committed call is lost: the published file is gone")
             return
         with self.reading() as con:
             kept = con.execute(_KEPT, [self.ledger]).fetchone()
             if kept != (self.ledger, self.ledger_hash):
-                self.complaints.append(f"nothing that was committed is gone: {self.ledger} calls became {kept}")
+                self.complaints.append(f"no committed call is lost: {self.ledger} calls became {kept}")
             rows = con.execute(_NEW, [self.ledger]).fetchall()
             self.ledger, self.ledger_hash = con.execute(_KEPT, [2**62]).fetchone() or (0, 0)
         for call_id, *values in rows:
@@ -241,7 +241,7 @@ class Life(ABC):
                 facts.doubtful[call.endpoint, label] = call.requested_at
             if call.refresh and label in call.asked:
                 if (call.endpoint, label) not in facts.refreshed:
-                    self.complaints.append(f"nobody asked for a refresh: {call.endpoint} {label}, call {call_id}")
+                    self.complaints.append(f"no unrequested refresh: {call.endpoint} {label}, call {call_id}")
                 if good and not lied:
                     facts.restated.discard((call.endpoint, label))
         self.reference.take(call_id, replace(call, account=member))

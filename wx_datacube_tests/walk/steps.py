@@ -1,7 +1,7 @@
-"""Steps: a walk as data. It is drawn from a seed, played on a level, and shortened if it fails.
+"""Steps: a walk as data. A walk is drawn from a seed, played on a level, and shortened if it fails.
 
-A step is an action's name and its drawn arguments, so a walk can be printed, replayed and cut: every subset of its
-steps is a walk too. The actions are in `actions`, the invariants in `invariants`.
+A step is an action's name and its drawn arguments, so a walk can be printed, replayed and cut: any subset of its steps
+is a valid walk. The actions are in `actions`, the invariants in `invariants`.
 """
 
 import json

@@ -103,7 +103,7 @@ class System(Life):
         self.dev: subprocess.Popen[str] | None = None
         self.ui = Ui(0)
         self.abandoned: set[str] = set()
-        """Runs killed in a container or on another host: nobody here can prove it, so Dagster ends them in 4 hours."""
+        """Runs killed in a container or on another host. Nothing here can prove that: Dagster ends them after 4 h."""
         self.hits: list[dt.datetime] = []
         """When we signalled a process or terminated a run."""
         self.judged: set[str] = set()
@@ -332,7 +332,7 @@ class System(Life):
             found = self.ui.ask(query, **variables)
             (kind,) = [each["__typename"] for each in found.values()]
             if kind == "PythonError":
-                self.complaints.append(f"the UI launches what is asked of it: {found}"[:500])
+                self.complaints.append(f"the UI launches what is requested: {found}"[:500])
 
     def materialized(self, member: str) -> dict[str, set[dt.date]]:
         """Return the labels that Dagster has as materialized, by endpoint."""
@@ -362,7 +362,7 @@ class System(Life):
         if "Traceback" in err:
             self.complaints.append(f"nothing unexpected is printed: {name}: {err[-600:]}")
         if process.returncode not in codes:
-            self.complaints.append(f"exit codes tell the truth: {name} ended with {process.returncode}: {err[-300:]}")
+            self.complaints.append(f"exit codes are right: {name} ended with {process.returncode}: {err[-300:]}")
         return Ended(process.returncode, out, err)
 
     def command(self, *arguments: str, codes: Collection[int] = ANY) -> Ended:
@@ -383,7 +383,7 @@ class System(Life):
         """Run the command; complain if it exits with 0 although labels are missing."""
         ended = self.call(self.backfill_command(member, endpoints, first, last, refresh), codes=WORKED)
         if ended.code == 0 and (missing := self.missing_in(member, endpoints, first, last)):
-            self.complaints.append(f"exit codes tell the truth: backfill ended with 0, and {missing} are missing")
+            self.complaints.append(f"exit codes are right: backfill ended with 0, and {missing} are missing")
         self.take_messages()
 
     def doctor(self, member: str) -> None:
@@ -422,7 +422,7 @@ class System(Life):
             return []
         said = list(json.loads(ended.out)["accounts"][self.names[member]]["needs_person"])
         if bool(said) != (ended.code == 1):
-            self.complaints.append(f"exit codes tell the truth: status ended with {ended.code}, and says {said}")
+            self.complaints.append(f"exit codes are right: status ended with {ended.code}, and says {said}")
         return said
 
     @property
@@ -518,9 +518,9 @@ class System(Life):
             for command in (["status"], ["backfill"], ["report"], ["doctor"]):
                 ended = self.command(*command)
                 if ended.code == 0:
-                    yield f"exit codes tell the truth: {command} ended with 0 over a foreign file"
+                    yield f"exit codes are right: {command} ended with 0 over a foreign file"
                 if _bytes_of(self.database) != before:
-                    yield f"no foreign byte is touched: {command} changed the foreign file"
+                    yield f"no foreign byte is changed: {command} changed the foreign file"
         finally:
             for path in _with_wal(self.database):
                 path.unlink(missing_ok=True)

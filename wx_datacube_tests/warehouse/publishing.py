@@ -1,4 +1,4 @@
-"""Publishing: the names of the two files, and short ways to store a row and to read the published days."""
+"""Publishing: the names of the two files, and helpers that store a row and read the published days."""
 
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls

@@ -96,7 +96,7 @@ def test_every_table_has_rows_of_both_accounts(company: Warehouse) -> None:
 # --- renamed ----------------------------------------------------------------------------------------------------
 
 
-def test_a_renamed_account_keeps_all_it_had(company: Warehouse) -> None:
+def test_a_renamed_account_keeps_every_row(company: Warehouse) -> None:
     """Every row moves to the new name, and the other account's rows don't change."""
     shop, news = rows_of(company, "shop"), rows_of(company, "news")
 
@@ -118,7 +118,7 @@ def test_a_renamed_account_keeps_all_it_had(company: Warehouse) -> None:
         ("demo", "'demo' is reserved for made-up figures"),
     ],
 )
-def test_a_new_name_is_a_valid_and_unused_one(company: Warehouse, name: str, said: str) -> None:
+def test_a_new_name_must_be_valid_and_unused(company: Warehouse, name: str, said: str) -> None:
     """An invalid or used name is an error, so two accounts never merge, and no file changes or is created."""
     before = company.database.read_bytes()
 
@@ -131,8 +131,8 @@ def test_a_new_name_is_a_valid_and_unused_one(company: Warehouse, name: str, sai
 # --- removed ----------------------------------------------------------------------------------------------------
 
 
-def test_a_removed_account_leaves_nothing_but_numbers(company: Warehouse) -> None:
-    """No row keeps its name, AppID or answers; its calls keep their numbers, and all else of them is NULL."""
+def test_a_removed_account_leaves_only_call_numbers(company: Warehouse) -> None:
+    """No row keeps its name, AppID or answers; its calls keep their numbers, and all their other columns are NULL."""
     remove_account(company, "shop")
 
     assert not any(rows_of(company, "shop").values())
@@ -161,7 +161,7 @@ changed = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 
 
 @changed
-def test_a_table_that_is_added_is_not_forgotten(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
+def test_a_new_table_is_not_forgotten(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
     """The tables with an account are read from the file, so a table added later is handled too."""
     with company.transaction() as con:
         con.execute("CREATE TABLE datacube.latest (x INTEGER, account VARCHAR)")
@@ -232,7 +232,7 @@ def test_a_backup_that_does_not_fit_changes_nothing(company: Warehouse, change: 
     assert rows_of(company, "shop") == shop
 
 
-def test_half_a_backup_is_swept_away(company: Warehouse) -> None:
+def test_a_partial_backup_is_deleted(company: Warehouse) -> None:
     """The partial backup of a killed command is deleted by the next publication."""
     half = company.database.with_name("figures.before-remove-shop.20261125-213000.duckdb.part")
     half.write_bytes(b"half")

@@ -112,7 +112,7 @@ def test_rows_before_history_are_found(con: Connection, found: Found) -> None:
 
 
 def test_a_clean_refresh_of_the_window_heals_it(con: Connection, found: Found) -> None:
-    """The check passes once no answer in force has such rows; the rows stay in `rejected_rows`."""
+    """The check passes once no current answer has such rows; the rows stay in `rejected_rows`."""
     store_calls(con, [answered(MESSAGES, FIRST, FIRST + DAY, DIRTY, row(FIRST))])
     store_calls(con, [answered(MESSAGES, FIRST, FIRST + DAY, row(FIRST), refresh=True, asked=[FIRST, FIRST + DAY])])
 
@@ -121,7 +121,7 @@ def test_a_clean_refresh_of_the_window_heals_it(con: Connection, found: Found) -
 
 
 def test_a_refresh_that_is_dirty_again_heals_nothing(con: Connection, found: Found) -> None:
-    """Only the answer in force counts, so a row that a refresh returns again is one finding."""
+    """Only the current answer counts, so a row that a refresh returns again is one finding."""
     for refresh in (False, True):
         store_calls(con, [answered(MESSAGES, FIRST, None, DIRTY, row(FIRST), refresh=refresh)])
 

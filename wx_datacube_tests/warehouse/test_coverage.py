@@ -264,7 +264,7 @@ def test_a_labels_users_are_those_of_its_own_endpoint(con: Connection) -> None:
     assert (found.messages, found.users) == (None, 6)
 
 
-def test_labels_are_described_in_the_order_asked_for(con: Connection) -> None:
+def test_labels_are_described_in_the_order_requested(con: Connection) -> None:
     """Labels come in the order requested; one that isn't due is left out, and one without data has zeros."""
     store_calls(con, [answered(MESSAGES, day(20), None, row(day(20)))])
     found = coverage(con, "shop", MESSAGES, [day(20), day(19), day(30)], LATER)

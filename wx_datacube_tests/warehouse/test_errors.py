@@ -180,7 +180,7 @@ def test_a_damaged_writers_file_is_never_published_at_length(published: Warehous
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_damaged_published_file_is_made_again(published: Warehouse, seed: int) -> None:
+def test_a_damaged_published_file_is_recreated(published: Warehouse, seed: int) -> None:
     """A damaged published file is reported in one line; after its deletion the next publication creates a whole one."""
     damage(published.database, seed)
     said = [fails(lambda: [days_in(published)].clear()), fails(published.publish)]
@@ -391,7 +391,7 @@ def backup_of(warehouse: Warehouse) -> Path:
 
 
 def test_every_older_version_has_a_migration(published: Warehouse) -> None:
-    """Every older schema version has a migration, so whoever raises SCHEMA_VERSION must add one."""
+    """Every older schema version has a migration, so a change that raises SCHEMA_VERSION must add one."""
     assert list(MIGRATIONS) == list(range(1, SCHEMA_VERSION))
 
 

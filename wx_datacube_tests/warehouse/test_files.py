@@ -50,7 +50,7 @@ def test_no_temporary_file_is_left(published: Warehouse) -> None:
     assert {path.name for path in published.database.parent.iterdir()} == {PUBLISHED, WRITER, "figures.locks"}
 
 
-def test_nothing_new_is_not_published_again(published: Warehouse) -> None:
+def test_an_unchanged_file_is_not_published_again(published: Warehouse) -> None:
     """If nothing was written, publishing doesn't copy the file again."""
     before = published.database.stat()
     published.publish()
@@ -79,7 +79,7 @@ def test_a_writers_file_has_the_rights_of_a_new_file(published: Warehouse, mask:
     assert [stat.S_IMODE(each.writer.stat().st_mode) for each in (published, alone)] == [0o666 & ~mask] * 2
 
 
-def test_what_gets_a_name_is_on_the_disk(published: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_on_the_disk_before_they_get_a_name(published: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup, a publication and a new writer's file are synced to disk, with their folder."""
     synchronized: set[int] = set()
     fsync = os.fsync
@@ -128,7 +128,7 @@ class Hooked(Warehouse):
         return super().is_published
 
 
-def test_of_those_who_wait_one_publishes_for_all(published: Warehouse) -> None:
+def test_one_waiting_process_publishes_for_all(published: Warehouse) -> None:
     """A process that waited to publish does nothing if its calls have been published meanwhile."""
     store(published, 5)
     late = Hooked(published.database, lambda: store(published, 6))
@@ -245,7 +245,7 @@ print("saw", seen, flush=True)
 """
 
 
-def test_another_thread_that_looks_is_waited_for(tmp_path: Path) -> None:
+def test_writing_waits_for_a_thread_that_inspects_the_file(tmp_path: Path) -> None:
     """Writing waits for a thread that still inspects the file.
 
     A thread checks whether files are ours before it holds a lock, and DuckDB opens a file in one mode at a time.
@@ -263,7 +263,7 @@ def test_another_thread_that_looks_is_waited_for(tmp_path: Path) -> None:
         leaving.join()
 
 
-def test_threads_may_begin_together(tmp_path: Path) -> None:
+def test_threads_can_start_together_in_an_empty_folder(tmp_path: Path) -> None:
     """Four threads that start in an empty folder all commit."""
     warehouse, failures = Warehouse(tmp_path / "figures.duckdb", timeout=20), []
     together = threading.Barrier(4)
@@ -289,7 +289,7 @@ def test_threads_may_begin_together(tmp_path: Path) -> None:
         assert con.execute("SELECT count(*) FROM datacube.accounts").fetchall() == [(4,)]
 
 
-def test_readers_and_writer_never_meet(published: Warehouse) -> None:
+def test_readers_and_writers_do_not_disturb_each_other(published: Warehouse) -> None:
     """Two processes read in a loop and a third keeps the file open, while this one commits and publishes."""
     with (
         running(READ, published.database, 10) as one,
@@ -305,7 +305,7 @@ def test_readers_and_writer_never_meet(published: Warehouse) -> None:
         assert holder.poll() is None
 
 
-def test_a_reader_needs_no_writer(published: Warehouse) -> None:
+def test_a_reader_needs_only_the_published_file(published: Warehouse) -> None:
     """A copy of the published file alone can be opened anywhere, and has everything."""
     copy = published.database.parent.parent / "backup.duckdb"
     shutil.copy(published.database, copy)
@@ -367,7 +367,7 @@ def test_runs_wait_for_each_other(published: Warehouse) -> None:
     assert days_in(patient) == [4, 5]
 
 
-def test_a_reader_of_a_file_that_is_being_written_is_told(published: Warehouse) -> None:
+def test_a_reader_of_a_file_open_for_writing_gets_an_error(published: Warehouse) -> None:
     """If another process has the published file open for writing, a reader's error names it."""
     published.database.chmod(0o644)
     with (
@@ -388,13 +388,13 @@ def calls_in(con: duckdb.DuckDBPyConnection) -> int:
     return int(found)
 
 
-def test_a_snapshot_is_the_published_file_where_that_is_current(published: Warehouse) -> None:
+def test_a_snapshot_is_the_published_file_if_that_is_current(published: Warehouse) -> None:
     """If the published file is current, a snapshot reads it without a lock."""
     with locked(published.database.parent / "figures.locks" / "write"), published.snapshot() as con:
         assert calls_in(con) == 1
 
 
-def test_a_snapshot_has_what_was_committed_last_and_keeps_nobody_waiting(published: Warehouse) -> None:
+def test_a_snapshot_has_the_last_commit_and_blocks_no_process(published: Warehouse) -> None:
     """A snapshot has the last commit, is read-only, and blocks no commit or publication.
 
     It doesn't see later commits, and leaves no file.
@@ -412,7 +412,7 @@ def test_a_snapshot_has_what_was_committed_last_and_keeps_nobody_waiting(publish
     assert sorted(published.database.parent.iterdir()) == before
 
 
-def test_snapshots_in_one_process_are_each_of_their_moment(published: Warehouse) -> None:
+def test_each_snapshot_has_the_commits_of_its_moment(published: Warehouse) -> None:
     """Each snapshot has the commits of its moment, though DuckDB shares a database between connections to a path."""
     store(published, 5)
     with published.snapshot() as one:
@@ -421,7 +421,7 @@ def test_snapshots_in_one_process_are_each_of_their_moment(published: Warehouse)
             assert (calls_in(one), calls_in(other)) == (2, 3)
 
 
-def test_before_anything_is_published_a_snapshot_has_what_was_committed(warehouse: Warehouse) -> None:
+def test_a_snapshot_before_the_first_publication_has_the_commits(warehouse: Warehouse) -> None:
     """Before the first publication a snapshot has the commits, or nothing if there is no file."""
     with warehouse.snapshot() as con:
         assert calls_in(con) == 0

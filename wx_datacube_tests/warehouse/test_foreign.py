@@ -177,7 +177,7 @@ def test_nothing_is_made_beside_a_foreign_file(tmp_path: Path, place: Callable[[
 
 @pytest.mark.parametrize("receipt", [None, "{}", "not JSON"], ids=["lost", "empty", "spoiled"])
 def test_a_wal_of_unknown_origin_is_kept(tmp_path: Path, receipt: str | None) -> None:
-    """Without a valid note of the last publication, reading shows file and WAL together and changes neither."""
+    """Without a valid receipt of the last publication, reading shows file and WAL together and changes neither."""
     warehouse = published(tmp_path)
     note = tmp_path / "figures.locks" / "published"
     note.unlink()

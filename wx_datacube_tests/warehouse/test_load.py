@@ -1,4 +1,4 @@
-"""Load: what an answer's rows become: which are rejected and why, and which labels an answer covers.
+"""Load: which rows of an answer are stored, which are rejected and why, and which labels an answer covers.
 
 Add a test here when one of these rules changes. Revisions and refreshes are in `test_revisions.py`. That the rules hold
 in any order and any batches is tested in `test_replay.py`.

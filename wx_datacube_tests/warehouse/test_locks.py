@@ -180,7 +180,7 @@ with Warehouse(Path(sys.argv[1])).fetching("shop", "getupstreammsg", print):
 
 
 def test_the_wait_for_a_live_process_exceeds_the_timeout(tmp_path: Path) -> None:
-    """A waiter waits past the timeout for a process that shows signs of life, since a fetch may take hours."""
+    """A waiter waits past the timeout for a process that gives heartbeats, since a fetch may take hours."""
     warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=0.6)  # 1.2 seconds of silence
     with running(FETCH, warehouse.database) as process:
         timer = threading.Timer(4, process.kill)
@@ -192,7 +192,7 @@ def test_the_wait_for_a_live_process_exceeds_the_timeout(tmp_path: Path) -> None
 
 
 def test_the_wait_for_a_suspended_process_times_out(tmp_path: Path) -> None:
-    """A suspended process shows no sign of life, so the wait ends with an error that names it and the remedy."""
+    """A suspended process gives no heartbeat, so the wait ends with an error that names it and the remedy."""
     warehouse = Warehouse(tmp_path / "figures.duckdb", timeout=0.6)
     told: list[str] = []
     with running(FETCH, warehouse.database) as process:
@@ -295,7 +295,7 @@ def test_a_forked_child_keeps_no_lock(tmp_path: Path, end: str) -> None:
             pass
 
 
-def test_a_longer_pid_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_new_pid_replaces_a_longer_one(tmp_path: Path) -> None:
     """A new holder's PID replaces the whole text of the lock file, even a longer one."""
     path = tmp_path / "write"
     path.write_text("1234567890")

@@ -120,8 +120,8 @@ def test_a_published_file_that_was_cut_off_is_an_error_for_readers(published: Wa
 
 
 @pytest.mark.parametrize("note", ["", "[]", "{", '{"files": {}, "calls": 0}', "\0"])
-def test_a_note_of_the_last_publication_that_is_wrong_does_no_harm(published: Warehouse, note: str) -> None:
-    """An invalid note of the last publication only costs another copy."""
+def test_an_invalid_receipt_only_costs_another_copy(published: Warehouse, note: str) -> None:
+    """An invalid receipt of the last publication only costs another copy."""
     (published.database.parent / "figures.locks" / "published").write_text(note)
     store(published, 5)
     published.publish()
@@ -129,7 +129,7 @@ def test_a_note_of_the_last_publication_that_is_wrong_does_no_harm(published: Wa
     assert days_in(published) == [4, 5]
 
 
-def test_left_overs_of_killed_processes_are_swept_away(published: Warehouse) -> None:
+def test_leftovers_of_killed_processes_are_deleted(published: Warehouse) -> None:
     """Partial copies, files and backups, and DuckDB's spilled files, of any process, are deleted."""
     folder = published.database.parent
     left = [folder / f".{PUBLISHED}.1.publishing", folder / f".{WRITER}.1.making", folder / f"{WRITER}.schema-1.part"]

@@ -104,7 +104,7 @@ def test_a_revision_names_the_call_that_returned_the_old_value(con: Connection) 
     assert [change[-2:] for change in changes(con)] == [(1, 3), (3, 4), (3, 4)]
 
 
-def test_several_answers_in_one_commit_count_one_after_the_other(con: Connection) -> None:
+def test_several_answers_in_one_commit_are_applied_in_order(con: Connection) -> None:
     """Several answers in one commit have the same effect as if each were committed alone."""
     rows = [[], [row(day(4))], [], [], [row(day(4), 1, 3)]]
     store_calls(con, [answered(MESSAGES, day(4), None, *each, refresh=n == 3) for n, each in enumerate(rows)])
@@ -250,7 +250,7 @@ def test_a_row_whose_date_is_not_clear_may_be_of_any_label(con: Connection, writ
     assert rows_of(con, "SELECT DISTINCT clean, shown FROM datacube.label_answers") == [(False, 0)]
 
 
-def test_faulty_rows_of_another_label_do_no_harm(con: Connection) -> None:
+def test_faulty_rows_of_another_label_do_not_matter(con: Connection) -> None:
     """A rejected row of one label doesn't keep a refresh from removing rows of other labels."""
     store_calls(con, [answered(MESSAGES, *WINDOW, row(day(3)), row(day(4)))])
     again = answered(MESSAGES, *WINDOW, row(day(3), -1), refresh=True, asked=[day(3), day(4), day(5)])

@@ -117,7 +117,7 @@ def test_the_finding_names_the_days_or_the_endpoint_to_refetch(
 
 
 @each_sum
-def test_a_type_that_one_side_lacks_is_found(con: Connection, found: Found, endpoint: Endpoint, label: dt.date) -> None:
+def test_a_type_missing_on_one_side_is_found(con: Connection, found: Found, endpoint: Endpoint, label: dt.date) -> None:
     """A message type that one side lacks counts as zero there."""
     notify(con, endpoint, label, 2)
     store_calls(con, [answered(MESSAGES, label, None, row(label), row(label, msg_type=2, count=7))])

@@ -153,7 +153,7 @@ def test_messages_are_shown_by_type(two_years: tuple[Shop, list[FetchReport]], c
 
 
 @pytest.mark.parametrize("adverb", [period.adverb for period in Period])
-def test_senders_are_shown_by_how_much_they_sent(
+def test_senders_are_shown_by_number_of_messages(
     two_years: tuple[Shop, list[FetchReport]], counted: Counted, adverb: str
 ) -> None:
     """`senders_daily|weekly|monthly` show intervals in words."""
@@ -198,7 +198,7 @@ def test_replay_ends_in_the_same_tables(two_years: tuple[Shop, list[FetchReport]
 # --- what the emulator doesn't produce --------------------------------------------------------------------------
 
 
-def test_codes_that_wechat_never_explained_are_shown_by_number(con: Connection) -> None:
+def test_unknown_codes_are_shown_by_number(con: Connection) -> None:
     """Unknown types and intervals are shown as `other (N)`."""
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), msg_type=9), row(day(4), msg_type=-1))])
     store_calls(

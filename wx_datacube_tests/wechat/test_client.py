@@ -488,7 +488,7 @@ class TestTokens:
             assert "203.0.113.7" in str(errors[0])
 
     def test_refused_credentials_are_tried_again_after_a_minute(self) -> None:
-        """After a minute refused credentials are tried again, as somebody may have fixed them."""
+        """After a minute refused credentials are tried again, as a person may have fixed them."""
         time = Time()
         answers = [errcode(40164), token(), rows()]
         with StandIn(lambda _: answers.pop(0)) as server, client(server.url, time) as it:

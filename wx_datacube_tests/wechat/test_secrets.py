@@ -94,7 +94,7 @@ def said(it: Client) -> tuple[list[str], Ledger]:
 
 
 def leaks(it: Client, texts: list[str], ledger: Ledger) -> list[str]:
-    """Return the secrets that are visible. A body may hold addresses, and the client itself knows its own."""
+    """Return the secrets that are visible. Addresses in a body and in the client itself don't count."""
     bodies = [f"{answer.response} {answer.errmsg}" for answer in ledger.answers]
     everything = [*texts, *bodies, repr(it), repr(vars(it)), repr(vars(it).values())]
     secrets = [hidden for hidden in SECRETS if any(hidden in text for text in everything)]

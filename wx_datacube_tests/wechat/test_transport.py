@@ -112,7 +112,7 @@ class TestTime:
         ],
         ids=["body", "body-without-length", "chunks", "chunk-size", "headers", "status-line", "endless-continue"],
     )
-    def test_slow_bytes_are_cut_off_by_the_total_time_out(self, answer: RawAnswer) -> None:
+    def test_slow_bytes_are_cut_off_by_the_total_timeout(self, answer: RawAnswer) -> None:
         """The total timeout ends an answer whose bytes each arrive in time, but never end."""
         began = time.monotonic()
         answer, error = exchange(answer)
@@ -123,7 +123,7 @@ class TestTime:
         assert not answer.ok
 
     @pytest.mark.parametrize("first", [b"", head(Content_Length=100) + b"{"])
-    def test_a_silent_server_is_left_after_the_read_time_out(self, first: bytes) -> None:
+    def test_a_silent_server_is_left_after_the_read_timeout(self, first: bytes) -> None:
         """The read timeout ends a wait before the first byte and between bytes."""
 
         def fall_silent(connection: socket.socket) -> None:

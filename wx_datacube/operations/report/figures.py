@@ -16,7 +16,7 @@ from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State, states
 
 DAYS_BEFORE = {Period.DAY: (1, 7, 30), Period.WEEK: (7,), Period.MONTH: (30,)}
-"""What a label is compared with, as in WeChat's own console; for a month, 30 days before means the previous month."""
+"""The days to compare a label with, as in WeChat's own console; for a month, 30 days before is the previous month."""
 _DAY = dt.timedelta(days=1)
 _HEAT_DAYS = 364
 """The heat map covers the newest 52 weeks: each weekday occurs equally often, and habits change over the years."""
@@ -48,7 +48,7 @@ class KeyFigure:
 
 
 class Mark(StrEnum):
-    """What the coverage calendar shows for a day: the first of these that applies to one of its endpoints."""
+    """The mark of a day in the coverage calendar: the first of these that applies to one of its endpoints."""
 
     MISSING = "missing"
     REJECTED = "rejected"

@@ -15,7 +15,7 @@ from wx_datacube.warehouse.overdue import Overdue
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What one of the two files holds for an account, in a form small enough to compare with the other file.
+    """A summary of an account's data in one of the two files, small enough to compare with that of the other file.
 
     `tables` has for each endpoint the number of calls, the number of rows, and a hash of all rows.
     """
@@ -69,7 +69,7 @@ class Finding:
 
 
 class RemedyAction(Enum):
-    """What resolves a check: request labels again, request missing ones, publish the file again, or no command."""
+    """The action that resolves a check: request labels again, request missing ones, publish the file again, or none."""
 
     REFRESH = "heal"
     FETCH = "backfill"
