@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.endpoints import DAILY_MESSAGES
 from wx_datacube.operations.export import export_views
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.ingesting import Shop, shop
@@ -45,7 +45,7 @@ def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 
 def publish(it: Shop, days: int) -> None:
     """Ingest the newest days and publish."""
-    it.fetch_missing(ENDPOINTS[0], it.labels(ENDPOINTS[0])[-days:])
+    it.fetch_missing(DAILY_MESSAGES, it.labels(DAILY_MESSAGES)[-days:])
     it.warehouse.publish()
 
 

@@ -1,6 +1,6 @@
 """Alerts: what needs a person's attention, stored beside the database and sent to a group chat.
 
-`alert` defines alerts and which errors cause them, `attention` decides which missing labels need a person, `store`
-keeps open alerts and sends them. An alert is sent once until it is resolved. Fetching raises alerts; nothing here
-fetches.
+`alert` defines alerts, and those that errors cause with their Chinese texts (the English ones are in
+`wx_datacube.errors`). `missing_labels` has those about missing labels. `store` keeps open alerts and sends them, once
+until they are resolved. Fetching raises alerts; nothing here fetches.
 """

@@ -1,7 +1,7 @@
 """Alert: what an alert is, and which alerts an error causes.
 
 Add to `urgency_of` when an error needs another treatment, and to `CHINESE` when a new code in `errors.BY_ERRCODE` needs
-a person. `attention` decides which labels are worth an alert. Nothing here does I/O.
+a person. `missing_labels` decides which labels are worth an alert. Nothing here does I/O.
 """
 
 import datetime as dt

@@ -1,7 +1,7 @@
 """Alerts: the open alerts of each account, stored beside the database and sent to the chat of `WX_DATACUBE_WEBHOOK`.
 
 Add a method when callers need to know, or to do, something else about alerts. `stored_alert` defines how they change,
-`file` stores them, `messages` words them, `webhook` posts. Nothing here raises: an alert must not fail a run.
+`file` stores them, `layout` formats the messages, `webhook` posts. Nothing here raises: an alert must not fail a run.
 """
 
 import datetime as dt

@@ -1,10 +1,11 @@
 """Catalog: the seven message-analysis endpoints of WeChat's datacube API as data.
 
-To add an endpoint of a known family, add an entry to `ENDPOINTS`: its table, asset, checks, commands and documentation
-derive from it. A new `Family` also needs its views in `warehouse.schema`, its place in `orchestration.assets` and its
-figures in `emulator.world`. The Chinese names of types are in `operations.report.words`. Source of every number:
-WeChat's page "Message analysis data interface" (消息分析数据接口) and, where it is silent, live answers that users
-published.
+To add an endpoint of a known family, for a period that the family doesn't have yet, add an entry to `ENDPOINTS`: its
+table, asset, checks, commands and documentation derive from it. A new `Family` also needs its views in
+`warehouse.schema`, its place in `orchestration.assets` and its figures in `emulator.world`. A type of messages has its
+Chinese name in `operations.report.words`. A change of names or columns changes the database: see `warehouse.migrate`.
+Source of every number: WeChat's page "Message analysis data interface" (消息分析数据接口) and, where it is silent, live
+answers that users published.
 """
 
 import datetime as dt
@@ -232,3 +233,5 @@ ENDPOINTS = (
 )
 
 BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+DAILY_MESSAGES = BY_NAME["getupstreammsg"]
+"""The endpoint whose days without messages imply that there are no figures by hour and no distribution."""

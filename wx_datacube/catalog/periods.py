@@ -15,9 +15,12 @@ BEIJING = ZoneInfo("Asia/Shanghai")
 SETTLED_HOUR = 12
 """Tencent publishes yesterday's figures "before 12:00"; an empty answer earlier in the day proves nothing."""
 FIRST_TICK, LAST_TICK = dt.time(8, 30), dt.time(SETTLED_HOUR, 30)
-"""Between them the schedules fetch every hour; what fails at the last tick is retried the next morning."""
-CHECK_TICK = dt.time(SETTLED_HOUR, 35)
-"""When the schedules check an account, and by when a new label's figures must be there."""
+"""From the first to the last, the schedules fetch every hour. If the last fails, they try again the next morning."""
+CHECK_TICK, LAST_CHECK_TICK = dt.time(SETTLED_HOUR, 35), dt.time(SETTLED_HOUR + 3, 35)
+"""At the first, the schedules check an account, and a new label's figures must be there.
+
+Then they look for missing labels every hour until the last.
+"""
 
 Clock = Callable[[], dt.datetime]
 """Returns the naive Beijing time. It is passed in wherever time matters, so that tests need not wait."""

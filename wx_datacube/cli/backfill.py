@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 
 from wx_datacube.alerts.alert import BACKFILL, Source, alerts_of
-from wx_datacube.alerts.attention import note_and_send
+from wx_datacube.alerts.missing_labels import note_and_send
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.catalog.periods import beijing_now, midnight_of

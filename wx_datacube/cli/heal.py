@@ -54,7 +54,7 @@ def run_heal(settings: Settings, account: Account, names: Sequence[str]) -> int:
         found, due, last = _examine(settings, account)
         wanted = (_labels(found, chosen) | _labels(found, HEALABLE) - others) & due - done
     if done:
-        from wx_datacube.orchestration.materialize import run_checks_now
+        from wx_datacube.orchestration.backfill_runs import run_checks_now
 
         run_checks_now(settings, account.name)
     return _show_outcome(account, [each for name in chosen for each in found[name]], bool(done))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.endpoints import DAILY_MESSAGES, Endpoint, Period
 from wx_datacube.catalog.periods import midnight_of, settled_at
 from wx_datacube.config.settings import Account
 from wx_datacube.errors import NotReady, TryAgain, UnexpectedAnswer, WeChatError, error_for, needs_person
@@ -125,7 +125,7 @@ def _waiting_for_days(con: Connection, request: FetchRequest, asked: Sequence[dt
     """
     if not request.endpoint.implied_by_silence or not asked or request.single:
         return {}
-    account, days = request.account.name, ENDPOINTS[0]
+    account, days = request.account.name, DAILY_MESSAGES
     outcomes = past_calls.outcomes_of_run(con, account, days, request.run_id)
     if not outcomes:
         return {}
@@ -156,7 +156,7 @@ def _why_day_is_unknown(outcome: past_calls.CallOutcome, label: dt.date, endpoin
     elif outcome.http_status is None or outcome.http_status >= 500:
         kind = TryAgain
     return kind(
-        f"Not requested: {ENDPOINTS[0].name} is missing for the same days, and days without messages need no call.",
+        f"Not requested: {DAILY_MESSAGES.name} is missing for the same days, and days without messages need no call.",
         advice="Run the same command again once it is there.",
         endpoint=endpoint.name,
     ).with_attempts(0)

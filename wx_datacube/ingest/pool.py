@@ -1,7 +1,8 @@
 """FetchPool: threads that fetch windows, and the commits of their answers.
 
-`FetchPool.run` controls a running fetch: newest window first, a commit about once a second, a publication every few
-seconds, and when to stop. Add a rule about these here. `plan` decides what to fetch, `wechat` makes the calls.
+`FetchPool.run` controls a running fetch: newest window first, a commit about once a second, and when to stop. Add a
+rule about these here. `plan` decides what to fetch, `wechat` makes the calls, `warehouse.publication` decides how often
+the file is published.
 """
 
 import datetime as dt

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family
+from wx_datacube.catalog.endpoints import DAILY_MESSAGES, Endpoint, Family
 from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
 from wx_datacube.ingest.fetch_report import FetchReport, LabelReport
 from wx_datacube.ingest.plan import RefreshPlan
@@ -74,7 +74,7 @@ class BackgroundFetch:
         """Submit every part to `pool`, each with the parts that have to end before it begins."""
         healing = self.scope.labels is not None
         parts = [(each, labels) for each, labels in to_fetch.items() if labels] if healing else _in_order(to_fetch)
-        by_endpoint: dict[Endpoint, list[Future[None]]] = {endpoint: [] for endpoint in (*to_fetch, ENDPOINTS[0])}
+        by_endpoint: dict[Endpoint, list[Future[None]]] = {endpoint: [] for endpoint in (*to_fetch, DAILY_MESSAGES)}
         futures: list[Future[None]] = []
         for endpoint, labels in parts:
             # The newest labels of all endpoints come first. Days come before the endpoints that need no call for a
@@ -82,7 +82,7 @@ class BackgroundFetch:
             rest = bool(by_endpoint[endpoint])
             dependencies = [each for found in by_endpoint.values() for each in found[:1]] if rest else []
             # When healing, a changed day makes everything suspect that was requested before it.
-            dependencies += by_endpoint[ENDPOINTS[0]] if endpoint.implied_by_silence or healing else []
+            dependencies += by_endpoint[DAILY_MESSAGES] if endpoint.implied_by_silence or healing else []
             dependencies += futures if rest and endpoint.family is Family.HOURS else []
             last = labels[0] == to_fetch[endpoint][0]
             futures.append(pool.submit(self._fetch, endpoint, labels, dependencies, landed, last))

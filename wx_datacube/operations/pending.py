@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import DAILY_MESSAGES, Endpoint
 from wx_datacube.warehouse.coverage import State
 
 MERGE_BELOW = 30
@@ -59,7 +59,7 @@ def group_by_range(
     `states` are by endpoint name.
     """
     found: dict[tuple[dt.date, dt.date], list[Endpoint]] = {}
-    days = ranges(todo.get(ENDPOINTS[0], ()), states[ENDPOINTS[0].name])
+    days = ranges(todo.get(DAILY_MESSAGES, ()), states[DAILY_MESSAGES.name])
     for endpoint, labels in todo.items():
         left = list(labels)
         if endpoint.implied_by_silence:

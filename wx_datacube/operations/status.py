@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from wx_datacube.alerts.attention import alerts_from
+from wx_datacube.alerts.missing_labels import alerts_from
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now

@@ -1,6 +1,6 @@
 """Backfill process: makes the Dagster runs of a backfill in a child process, requested through a pipe.
 
-This side doesn't import Dagster, so that fetching begins at once; the other side is `orchestration.materialize`. Add
+This side doesn't import Dagster, so that fetching begins at once; the other side is `orchestration.backfill_runs`. Add
 here only what starts, drives or ends the child process.
 """
 
@@ -43,7 +43,7 @@ class DagsterProcess:
         with theirs, lifeline_reader:
             descriptors = [theirs.fileno(), lifeline_reader.fileno()]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "wx_datacube.orchestration.materialize", *map(str, descriptors)],
+                [sys.executable, "-m", "wx_datacube.orchestration.backfill_runs", *map(str, descriptors)],
                 cwd=settings.require_project(),
                 env=child_environment(settings) | PLANNED_EVENTS,
                 stdin=subprocess.DEVNULL,

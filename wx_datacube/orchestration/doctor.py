@@ -14,8 +14,8 @@ from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.operations.backfill import database_mismatch
 from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.operations.doctor import Examined
+from wx_datacube.orchestration.backfill_runs import DagsterRuns
 from wx_datacube.orchestration.instance import project_instance
-from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse

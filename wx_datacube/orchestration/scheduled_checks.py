@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 from wx_datacube.alerts.alert import Alert, Source, Urgency
-from wx_datacube.alerts.attention import note_and_send
+from wx_datacube.alerts.missing_labels import note_and_send
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import BY_NAME
-from wx_datacube.catalog.periods import BEIJING, CHECK_TICK, Clock
+from wx_datacube.catalog.periods import BEIJING, CHECK_TICK, LAST_CHECK_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
@@ -67,7 +67,7 @@ def build_check_schedule(
     return tick
 
 
-_CRON = f"{CHECK_TICK.minute} {CHECK_TICK.hour}-{CHECK_TICK.hour + 3} * * *"
+_CRON = f"{CHECK_TICK.minute} {CHECK_TICK.hour}-{LAST_CHECK_TICK.hour} * * *"
 """Beijing time. The first tick runs the checks, after the last tick that fetches; see `freshness.deadline`."""
 _STALE = dt.timedelta(minutes=30)
 """How late a tick after the first may come; a later one is skipped."""
@@ -83,7 +83,9 @@ def _recheck_missing(context: dg.ScheduleEvaluationContext, account: str, now: d
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
     Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)
-    return dg.SkipReason("The checks ran at 12:35. This tick only checked again which labels are missing.")
+    return dg.SkipReason(
+        f"The checks ran at {CHECK_TICK:%H:%M}. This tick only checked again which labels are missing."
+    )
 
 
 def _evaluate_checks(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint, Family, Period
+from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_on, label_of, settled_at
 from wx_datacube.errors import SettingsError
 from wx_datacube.warehouse.connections import Connection
@@ -170,7 +170,7 @@ def doubtful_silent_days(con: Connection, accounts: Sequence[str], now: dt.datet
 
     An empty answer counts from noon on, and WeChat is sometimes later than that.
     """
-    days, yesterday = ENDPOINTS[0].name, now.date() - dt.timedelta(days=1)
+    days, yesterday = DAILY_MESSAGES.name, now.date() - dt.timedelta(days=1)
     newest = yesterday if settled_at(yesterday, Period.DAY) <= now else yesterday - dt.timedelta(days=1)
     found = con.execute(
         f"""

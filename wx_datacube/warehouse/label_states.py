@@ -6,7 +6,7 @@ a label is due, landed, empty, implied or missing. Nothing here runs a query.
 
 from collections.abc import Sequence
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.endpoints import DAILY_MESSAGES, ENDPOINTS, Endpoint, Period
 from wx_datacube.warehouse.sql import BEIJING_NOW, FIRST_DAY, NEXT_LABEL, quoted
 
 
@@ -143,7 +143,7 @@ def _contradicted_select(endpoints: Sequence[Endpoint], account_filter: str) -> 
     )
 
 
-_DAILY = ENDPOINTS[0]
+_DAILY = DAILY_MESSAGES
 _IMPLIED = ", ".join(quoted(endpoint.name) for endpoint in ENDPOINTS if endpoint.implied_by_silence)
 
 

@@ -1,14 +1,14 @@
 """Overdue: settled labels that are missing, and whether a person has to act.
 
 `status`, the alerts and the check `due_labels_are_there` all use this result. Add a reason to wait here if labels may
-be missing although all is well. The wording for people is in `wx_datacube.alerts.attention`.
+be missing although all is well. The wording for people is in `wx_datacube.alerts.missing_labels`.
 """
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import DAILY_MESSAGES, ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary, summaries
@@ -67,8 +67,8 @@ def overdue_from(
     """Do the same as `find_overdue`, for a caller that has read the summaries and calls already."""
     judged: dict[str, list[Overdue]] = {account: [] for account in accounts}
     for account in accounts:
-        days = found.get((account, ENDPOINTS[0].name))
-        of_days = recent.get((account, ENDPOINTS[0].name), RecentCalls())
+        days = found.get((account, DAILY_MESSAGES.name))
+        of_days = recent.get((account, DAILY_MESSAGES.name), RecentCalls())
         # Labels that a silent day would imply aren't requested while that day is missing. They wait for the quota of
         # the daily endpoint.
         held = days.gaps if days and quota_is_used_up(of_days, daily_calls) else []

@@ -1,7 +1,7 @@
 """Alerts: recorded when an error occurs, sent once until they grow or are resolved, and deleted when resolved.
 
 Add a test here when an alert should be sent, repeated, grouped or dropped in another way, or when an error gets
-another urgency. Message formats are in `test_webhook.py`, texts about missing labels in `test_attention.py`.
+another urgency. Message formats are in `test_webhook.py`, texts about missing labels in `test_missing_labels.py`.
 """
 
 import datetime as dt

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from wx_datacube.cli import commands
+from wx_datacube.cli import main
 
 TOP = Path(__file__).parents[2]
 CREDENTIALS = {"APPID": "wx5eed0fda7acbe011", "SECRET": "0123456789abcdef" * 2}
@@ -33,7 +33,7 @@ class Folder:
         """Run a command and return its exit code, stdout and stderr."""
         self._capfd.readouterr()
         with mock.patch.dict(os.environ):  # a command leaves the environment of the next one as it was
-            code = commands.run(arguments)
+            code = main.run(arguments)
         out, err = self._capfd.readouterr()
         return code, out, err
 

@@ -1,6 +1,6 @@
 """The command line: exit codes, one clear line for every expected error, and fast responses.
 
-Commands run in this process, through `commands.run`. Tests that need real processes belong in `end_to_end`.
+Commands run in this process, through `main.run`. Tests that need real processes belong in `end_to_end`.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ import pytest
 from wx_datacube import __version__
 from wx_datacube.catalog.endpoints import ENDPOINTS, Family
 from wx_datacube.catalog.periods import beijing_now, due_labels, due_on
-from wx_datacube.cli import commands
+from wx_datacube.cli import main
 from wx_datacube.errors import QuotaExhausted, SettingsError, WarehouseError
 from wx_datacube.warehouse.coverage import bind_account
 from wx_datacube.warehouse.files import Warehouse
@@ -52,9 +52,9 @@ def test_outcomes_become_exit_codes(
     def failing() -> None:
         raise error
 
-    monkeypatch.setitem(commands.commands.commands, "failing", failing)
+    monkeypatch.setitem(main.commands.commands, "failing", failing)
 
-    assert commands.run(["failing"]) == code
+    assert main.run(["failing"]) == code
     assert capsys.readouterr().err.strip().count("\n") == 0
 
 
@@ -65,10 +65,10 @@ def test_an_unexpected_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch
     def failing() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(commands.commands.commands, "failing", failing)
+    monkeypatch.setitem(main.commands.commands, "failing", failing)
 
     with pytest.raises(ZeroDivisionError):
-        commands.run(["failing"])
+        main.run(["failing"])
 
 
 def test_version_and_help_are_answered(folder: Folder) -> None:
@@ -79,22 +79,22 @@ def test_version_and_help_are_answered(folder: Folder) -> None:
     for flag in ("--help", "-h"):
         code, out, _ = folder.run(flag)
         assert code == 0
-        assert [name for name in commands.commands.commands if f"\n  {name} " not in out] == []
+        assert [name for name in main.commands.commands if f"\n  {name} " not in out] == []
 
 
-@pytest.mark.parametrize("name", commands.commands.commands)
+@pytest.mark.parametrize("name", main.commands.commands)
 def test_every_command_has_help(name: str, folder: Folder) -> None:
     """Each command and each option has a help text."""
     code, out, err = folder.run(name, "--help")
 
     assert (code, err) == (0, "")
-    assert commands.commands.commands[name].help
-    options = [param for param in commands.commands.commands[name].params if isinstance(param, click.Option)]
+    assert main.commands.commands[name].help
+    options = [param for param in main.commands.commands[name].params if isinstance(param, click.Option)]
     assert [option.name for option in options if not option.help] == []
     assert "Usage: wx-datacube" in out
 
 
-@pytest.mark.parametrize("command", ["", *commands.commands.commands])
+@pytest.mark.parametrize("command", ["", *main.commands.commands])
 def test_help_fits_a_terminal_of_80_columns(command: str, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line of any help is wider than 80 columns or cut off with "..."."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -325,7 +325,7 @@ def test_help_and_status_answer_at_once(command: str, folder: Folder) -> None:
 @pytest.mark.parametrize("command", ["--help", "status"])
 def test_help_and_status_load_neither_dagster_nor_the_emulator(command: str, folder: Folder) -> None:
     """`--help` and `status` don't import packages that take seconds to load."""
-    run = f"from wx_datacube.cli import commands; commands.run([{command!r}])"
+    run = f"from wx_datacube.cli import main; main.run([{command!r}])"
     code = f"import sys; {run}; print(*sys.modules, file=sys.stderr)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
 

@@ -18,7 +18,7 @@ from wx_datacube.alerts.alert import Alert, Source, Urgency
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import BEIJING
-from wx_datacube.cli import commands, outcomes
+from wx_datacube.cli import main, outcomes
 from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
@@ -51,7 +51,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Said:
 
     def said(*arguments: str) -> tuple[int, str, str]:
         capfd.readouterr()
-        code = commands.run(arguments)
+        code = main.run(arguments)
         return code, *capfd.readouterr()
 
     return said
@@ -186,10 +186,10 @@ def test_history_may_begin_on_different_days(it: DagsterEnv, both: Company, run:
 NOT_OF_AN_ACCOUNT = {"demo", "ui", "emulator", "init", "rename-account", "remove-account"}
 
 
-@pytest.mark.parametrize("name", sorted(commands.commands.commands.keys() - NOT_OF_AN_ACCOUNT))
+@pytest.mark.parametrize("name", sorted(main.commands.commands.keys() - NOT_OF_AN_ACCOUNT))
 def test_every_command_has_an_account_option(name: str) -> None:
     """Every command has `--account`, except those that take a name, show everything, or use emulated data."""
-    options = [option for param in commands.commands.commands[name].params for option in param.opts]
+    options = [option for param in main.commands.commands[name].params for option in param.opts]
 
     assert "--account" in options
 

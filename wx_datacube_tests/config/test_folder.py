@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 import wx_datacube
-from wx_datacube.cli import commands
+from wx_datacube.cli import main
 from wx_datacube.config.environment import find_project
 from wx_datacube.config.folder import FILES, template
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
@@ -27,7 +27,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_init_creates_a_project_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`init DIR` creates a project folder with its four files, and prints the next steps."""
-    assert commands.run(["init", "new/project"]) == 0
+    assert main.run(["init", "new/project"]) == 0
     said = capsys.readouterr()
     folder = tmp_path / "new" / "project"
 
@@ -41,21 +41,21 @@ def test_init_creates_a_project_folder(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_init_without_dir_uses_the_current_folder(tmp_path: Path) -> None:
     """`init` without DIR uses the current folder."""
-    assert commands.run(["init"]) == 0
+    assert main.run(["init"]) == 0
     assert {name: (tmp_path / name).read_text() for name in FILES} == {name: template(name) for name in FILES}
 
 
 def test_a_second_init_creates_only_missing_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A second `init` creates only missing files, keeps equal ones, and succeeds."""
-    commands.run(["init"])
+    main.run(["init"])
     (tmp_path / ".env.example").unlink()
     before = (tmp_path / "dagster.yaml").stat()
     capsys.readouterr()
 
-    assert commands.run(["init"]) == 0
+    assert main.run(["init"]) == 0
     assert f"Project folder {tmp_path}: made .env.example\n" in capsys.readouterr().out
     assert (tmp_path / "dagster.yaml").stat() == before
-    assert commands.run(["init"]) == 0
+    assert main.run(["init"]) == 0
     assert f"Project folder {tmp_path}: nothing to make\n" in capsys.readouterr().out
 
 
@@ -64,7 +64,7 @@ def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "dagster.yaml").write_text("mine")
     (tmp_path / ".gitignore").mkdir()
 
-    assert commands.run(["init"]) == 1
+    assert main.run(["init"]) == 1
     said = capsys.readouterr()
     assert "made workspace.yaml, .env.example\n" in said.out
     assert "Left unchanged, and different from this version's: dagster.yaml." in said.err
@@ -80,13 +80,13 @@ def test_init_beside_an_env_file_does_not_advise_to_replace_it(
     That would lose the AppSecret. A `.gitignore` with more lines than ours is accepted.
     """
     monkeypatch.chdir(tmp_path)
-    commands.run(["init"])
+    main.run(["init"])
     (tmp_path / ".env").write_text("WX_DATACUBE_SECRET=kept")
     with (tmp_path / ".gitignore").open("a") as file:
         file.write("*.pyc\n")
     capsys.readouterr()
 
-    assert commands.run(["init"]) == 0
+    assert main.run(["init"]) == 0
     assert "cp .env.example .env" not in capsys.readouterr().out
 
 
@@ -97,7 +97,7 @@ def test_init_prints_the_entries_that_a_gitignore_lacks(
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".gitignore").write_text("*.pyc\ndata/\n")
 
-    assert commands.run(["init"]) == 0
+    assert main.run(["init"]) == 0
     said = capsys.readouterr().err
     assert "Add to .gitignore, so that no secret is committed: /.env, " in said
     assert "/data/" not in said
@@ -118,7 +118,7 @@ def test_init_creates_no_workspace_in_another_dagster_project(
     """In another Dagster project no workspace.yaml is created, as it would hide that project's code."""
     (tmp_path / name).write_text(text)
 
-    assert commands.run(["init"]) == 0
+    assert main.run(["init"]) == 0
     assert f"Project folder {tmp_path}: made dagster.yaml, .env.example, .gitignore\n" in capsys.readouterr().out
     assert not (tmp_path / "workspace.yaml").exists()
 
@@ -130,7 +130,7 @@ def test_a_path_that_cannot_be_a_folder_is_refused(
     """A path that can't be a folder is an error of one line, with exit code 2."""
     (tmp_path / "a file").touch()
 
-    assert commands.run(["init", folder]) == 2
+    assert main.run(["init", folder]) == 2
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
 
@@ -140,9 +140,9 @@ def test_init_warns_if_dagster_home_is_another_folder(
 ) -> None:
     """If DAGSTER_HOME is another folder, `init` warns, as commands would use that one."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    assert commands.run(["init"]) == 0
+    assert main.run(["init"]) == 0
     assert capsys.readouterr().err == ""
-    assert commands.run(["init", "other"]) == 0
+    assert main.run(["init", "other"]) == 0
     assert capsys.readouterr().err.startswith(f"DAGSTER_HOME is {tmp_path}: while it is set, commands use that folder.")
 
 

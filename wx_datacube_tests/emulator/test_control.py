@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from wx_datacube.catalog.periods import beijing_now
-from wx_datacube.cli import commands
+from wx_datacube.cli import main
 from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.emulator.clock import SettableClock
 from wx_datacube.emulator.control import ACTS
@@ -401,7 +401,7 @@ def test_the_emulator_listens_on_one_loopback_address_by_default() -> None:
             assert urlsplit(each).hostname == "127.0.0.1"
             assert reaches(each, "127.0.0.1")
             assert not reaches(each, "127.0.0.2")
-    (host,) = (param.default for param in commands.commands.commands["emulator"].params if param.name == "host")
+    (host,) = (param.default for param in main.commands.commands["emulator"].params if param.name == "host")
     assert host == "127.0.0.1"
     with serving(EmulatedAccount(Options()), host="0.0.0.0") as everywhere:
         assert reaches(everywhere, "127.0.0.2")

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Period
+from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS, HISTORY_START, Period
 from wx_datacube.catalog.periods import due_on, label_of
 from wx_datacube.emulator.seasons import EVE_HOURS, SPRING_FESTIVALS, mood_of, table
 from wx_datacube.emulator.world import Message, World
@@ -225,7 +225,7 @@ def test_restating_a_day_changes_it_and_everything_that_contains_it() -> None:
     """Hours, distribution, week and month of the day change; other days don't."""
     world, before = World(), World()
     endpoints = {endpoint.name: label_of(NEW_YEAR, endpoint.period) for endpoint in ENDPOINTS}
-    assert world.json(ENDPOINTS[0], NEW_YEAR) == before.json(ENDPOINTS[0], NEW_YEAR)
+    assert world.json(DAILY_MESSAGES, NEW_YEAR) == before.json(DAILY_MESSAGES, NEW_YEAR)
     now = world.restate(NEW_YEAR, factor=1.2)
     assert now == len(world.messages(NEW_YEAR)) == round(1.2 * len(before.messages(NEW_YEAR)))
     for name, label in endpoints.items():

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-_DAGSTER = "wx_datacube.orchestration.materialize"
+_DAGSTER = "wx_datacube.orchestration.backfill_runs"
 
 Act = Callable[..., None]
 

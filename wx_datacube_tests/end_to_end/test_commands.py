@@ -172,7 +172,7 @@ def test_a_backfill_whose_dagster_process_is_killed_exits_with_1(project: Projec
     emulated.control.set_latency(300)
     with project.started(project.command("backfill", *CHOSEN)) as process:
         wait_until(lambda: len(emulated.control.statistics_calls()) > 8)
-        name = b"wx_datacube.orchestration.materialize"
+        name = b"wx_datacube.orchestration.backfill_runs"
         dagster = [pid for pid in session(process.pid) if name in Path(f"/proc/{pid}/cmdline").read_bytes()]
         os.kill(min(dagster), signal.SIGKILL)  # its own child processes started later
         _, err = process.communicate(timeout=PATIENCE)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import wechat
 from wx_datacube.ingest.service import Ingest
@@ -147,7 +147,7 @@ def test_the_demo_works_at_any_hour(text: str, tmp_path: Path) -> None:
             ingest.fetch_missing(endpoint, labels, run_id="demo") for endpoint, labels in states.items() if labels
         ]
 
-    assert end in states[ENDPOINTS[0]]
+    assert end in states[DAILY_MESSAGES]
     assert [report.unresolved for report in reports] == [()] * len(reports)
 
 

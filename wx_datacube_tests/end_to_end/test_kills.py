@@ -219,7 +219,7 @@ def kill_at_random(victim: CrashScenario, chance: random.Random) -> None:
 def kill_dagster_at_random(victim: CrashScenario, chance: random.Random) -> None:
     """Kill only Dagster's process; fetching continues until something has to be materialized."""
     process = victim.backfill(calls=chance.randrange(1, 60))
-    (dagster,) = [pid for pid in session(process.pid) if "wx_datacube.orchestration.materialize" in command_of(pid)]
+    (dagster,) = [pid for pid in session(process.pid) if "wx_datacube.orchestration.backfill_runs" in command_of(pid)]
     victim.kill(process, dagster)
 
 

@@ -15,15 +15,15 @@ import pytest
 
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
 from wx_datacube.catalog.periods import beijing_now
-from wx_datacube.cli import commands
+from wx_datacube.cli import main
 from wx_datacube.cli.backfill import run_backfill
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill import Backfill, check_account
 from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Runs, Scope
+from wx_datacube.orchestration.backfill_runs import DagsterRuns
 from wx_datacube.orchestration.instance import project_instance
-from wx_datacube.orchestration.materialize import DagsterRuns
 from wx_datacube.orchestration.runs import REASON_TAG
 from wx_datacube.warehouse.coverage import State
 from wx_datacube_tests.dagster_environment import (
@@ -114,9 +114,9 @@ def test_a_file_that_lacks_partitions_of_dagsters_history_draws_a_warning(
         it.use(emulated, START=START, DATABASE="elsewhere/figures.duckdb")
         again = backfill_in(instance, it, Scope(START, END, [DAYS, SENDERS]))
         again.run()
-        assert commands.run(["doctor"]) == 0
+        assert main.run(["doctor"]) == 0
         it.use(emulated, START=START, DATABASE="a third/figures.duckdb")
-        assert commands.run(["doctor"]) == 1
+        assert main.run(["doctor"]) == 1
 
     (said,) = recorded(again).messages
     assert said.startswith("Dagster shows 20 partitions of default as materialized, but only 0 are in ")
@@ -134,7 +134,7 @@ def test_keys_with_a_prefix_are_materialized_under_it(
             instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=str(START)))
 
     assert ended(it, capsys, endpoints=[DAYS], refresh=True)[0] == 0
-    code = commands.run(["doctor"])
+    code = main.run(["doctor"])
     said = capsys.readouterr().out
 
     with project_instance(it.folder) as instance:
@@ -325,7 +325,7 @@ def test_replay_rebuilds_the_same_tables(
     with it.warehouse.open_published() as con:
         before, calls = [con.execute(table).fetchall() for table in tables], asked(emulated)
 
-    assert commands.run(["replay"]) == 0
+    assert main.run(["replay"]) == 0
     assert f"from {calls} calls" in capsys.readouterr().out
     with it.warehouse.open_published() as con:
         assert [con.execute(table).fetchall() for table in tables] == before
@@ -343,7 +343,7 @@ def test_replay_skips_and_names_unreadable_calls(
         con.execute("UPDATE datacube.api_calls SET response = NULL WHERE call_id = 5")
         before = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()
 
-    assert commands.run(["replay"]) == 0
+    assert main.run(["replay"]) == 0
     assert "(call_id 3, 5)" in capsys.readouterr().err
     with it.warehouse.open_published() as con:
         after = con.execute("SELECT * FROM datacube.getupstreammsghour ORDER BY ALL").fetchall()

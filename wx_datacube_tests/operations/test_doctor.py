@@ -12,7 +12,7 @@ from wx_datacube.alerts.alert import Source, alerts_of
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.periods import beijing_now
-from wx_datacube.cli import commands
+from wx_datacube.cli import main
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill_protocol import Scope
@@ -39,7 +39,7 @@ def emulated(it: DagsterEnv) -> Iterator[Emulated]:
 def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[str]]:
     """Return exit code, passed checks and failed checks."""
     capsys.readouterr()
-    code = commands.run(["doctor"])
+    code = main.run(["doctor"])
     lines = capsys.readouterr().out.splitlines()
     passed, failed = ([line[7:] for line in lines if line.startswith(mark)] for mark in ("  ok  ", "  FAIL"))
     return code, passed, failed
@@ -156,7 +156,7 @@ def test_doctor_creates_no_database_if_nothing_is_stored(
     examined(capsys)
 
     assert list(it.folder.rglob("*.duckdb")) == []
-    assert commands.run(["status"]) in (0, 1)
+    assert main.run(["status"]) in (0, 1)
     assert "Nothing is stored yet: " in capsys.readouterr().out
 
 
@@ -173,13 +173,13 @@ def test_a_successful_doctor_resolves_alerts(
     else:
         emulated.control.set(**({"denied": ["*"]} if cause == "permission" else {"whitelist": ["203.0.113.7"]}))
         emulated.control.revoke_tokens()
-    assert commands.run(["backfill", "--refresh"]) in (1, 2)
-    assert commands.run(["status"]) == 1
+    assert main.run(["backfill", "--refresh"]) in (1, 2)
+    assert main.run(["status"]) == 1
 
     it.use(emulated, START=WEEK_AGO)
     emulated.control.set(denied=[], whitelist=list(whitelist))
     assert examined(capsys)[0] == 0
-    assert commands.run(["status"]) == 0
+    assert main.run(["status"]) == 0
     assert "Needs a person" not in capsys.readouterr().out
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import beijing_now, label_of
-from wx_datacube.cli import commands
+from wx_datacube.cli import main
 from wx_datacube.cli.backfill import run_backfill
 from wx_datacube.cli.heal import HEALABLE
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.backfill_protocol import Scope
+from wx_datacube.orchestration.backfill_runs import run_checks_now
 from wx_datacube.orchestration.instance import project_instance
-from wx_datacube.orchestration.materialize import run_checks_now
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube.warehouse.ledger import last_call
 from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv, asset_key
@@ -75,12 +75,12 @@ def test_one_command_heals_a_day_that_changed(
     asked(emulated)
     capsys.readouterr()
 
-    assert commands.run(["heal", "--check", "figures_were_not_revised"]) == 0
+    assert main.run(["heal", "--check", "figures_were_not_revised"]) == 0
     said = capsys.readouterr().out
     assert asked(emulated) == {each.name: 1 for each in ENDPOINTS} | {HOURS.name: 2}
     assert "default: requesting again: failed checks: 10 labels, 8 calls" in said
     assert flagged(it) == set()
-    assert commands.run(["heal"]) == 0
+    assert main.run(["heal"]) == 0
     assert asked(emulated) == {}
     assert "nothing to heal" in capsys.readouterr().out
 
@@ -98,7 +98,7 @@ def test_heal_fixes_sums_that_differ_after_a_restatement(
     assert flagged(it)
     asked(emulated)
 
-    assert commands.run(["heal"]) == 0
+    assert main.run(["heal"]) == 0
     if endpoint is not DAYS:
         assert asked(emulated) == {endpoint.name: 1}
     else:  # the month's sum doesn't show which day is outdated
@@ -128,9 +128,9 @@ def test_two_simultaneous_heals_request_no_label_twice(it: DagsterEnv, emulated:
 
 def test_a_check_that_a_refresh_cannot_heal_exits_with_2(it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
     """A check that a refresh can't heal exits with 2 and lists those that it can."""
-    assert commands.run(["heal", "--check", "due_labels_are_there"]) == 2
+    assert main.run(["heal", "--check", "due_labels_are_there"]) == 2
     assert "figures_were_not_revised" in capsys.readouterr().err
-    assert commands.run(["heal"]) == 2
+    assert main.run(["heal"]) == 2
     assert "Nothing is stored yet" in capsys.readouterr().err
 
 
@@ -142,7 +142,7 @@ def test_a_missing_project_folder_is_reported_first(
     it.patch.setenv("WX_DATACUBE_DATABASE", str(it.settings.database))
     (it.folder / "dagster.yaml").unlink()
 
-    assert commands.run(["heal"]) == 2
+    assert main.run(["heal"]) == 2
     said = capsys.readouterr()
     assert "DAGSTER_HOME" in said.err
     assert "asking again" not in said.out

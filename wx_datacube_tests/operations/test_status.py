@@ -1,6 +1,6 @@
 """Status: what is stored, what is missing and today's calls, read only from the published file.
 
-Add a test here when `status` shows something else. When missing labels need a person is in `alerts/test_attention.py`.
+Add a test here when `status` shows something else. Which missing labels need a person: `alerts/test_missing_labels.py`.
 """
 
 import json
@@ -34,7 +34,7 @@ def status(made: Shop, **given: Any) -> AccountStatus:
 
 
 def apart_from_overdue(made: Shop) -> list[str]:
-    """Return what needs a person apart from missing labels, which `test_attention.py` covers."""
+    """Return what needs a person apart from missing labels, which `test_missing_labels.py` covers."""
     return [text for text in status(made).needs_person if "wx-datacube backfill" not in text]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Period
-from wx_datacube.cli import commands
+from wx_datacube.cli import main
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.doctor import examine
@@ -247,7 +247,7 @@ def test_a_backfill_without_credentials_sends_an_alert(tmp_path: Path, receiver:
 def test_a_successful_run_resolves_what_stopped_a_backfill(it: DagsterEnv, emulated: Emulated) -> None:
     """A successful run resolves what stopped a backfill, so that `status` doesn't require another `backfill`."""
     it.configure(API_URL=emulated.api_url, START=START)
-    assert commands.run(["backfill"]) == 2
+    assert main.run(["backfill"]) == 2
     (standing,) = Alerts(it.warehouse.database).open_for_person("default")
     assert "credentials for WeChat are missing" in standing.text
 

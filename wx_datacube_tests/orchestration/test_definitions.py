@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint, Period
-from wx_datacube.cli import commands
+from wx_datacube.cli import main
 from wx_datacube.config.settings import Settings
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import wechat
@@ -281,7 +281,7 @@ def test_dagster_and_commands_show_the_same_accounts(
     it.patch.setenv("DAGSTER_HOME", str(home))
 
     found = build_defs()
-    commands.run(["status"])
+    main.run(["status"])
 
     assert {key.split("/")[0] for key in keys(found)} == {"shop"}
     assert "Account shop (no AppID yet), history from 2026-11-01" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wx_datacube.alerts.alert import BACKFILL, Source, alerts_of
-from wx_datacube.alerts.attention import note_and_send
+from wx_datacube.alerts.missing_labels import note_and_send
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import due_labels

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import wx_datacube.alerts.attention as attention
 import wx_datacube.ingest.plan as plan
 import wx_datacube.operations.status as status
+from wx_datacube.alerts import missing_labels
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.endpoints import DAILY_MESSAGES
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
@@ -35,7 +35,7 @@ def _runs_wait_for_each_other() -> None:
     original = assets._Materialization._fetch_labels
 
     def waits(self: Any) -> Any:
-        days = dg.AssetKey([self._account, ENDPOINTS[0].name])
+        days = dg.AssetKey([self._account, DAILY_MESSAGES.name])
         while self._endpoint.implied_by_silence and self._run:
             others = self._context.instance.get_runs(dg.RunsFilter(statuses=_unfinished()))
             if not any(days in (run.asset_selection or ()) for run in others if run.run_id != self._run.run_id):
@@ -57,7 +57,7 @@ def _another_host_is_alive() -> None:
     """A run on another host always counts as alive, so other runs wait until it ends (15.2)."""
     import dagster as dg
 
-    from wx_datacube.orchestration import materialize, runs
+    from wx_datacube.orchestration import backfill_runs, runs
 
     tags = runs.worker_tags
 
@@ -73,9 +73,9 @@ def _another_host_is_alive() -> None:
         host, _, pid = run.tags.get("walk/host", "").partition(" ")
         return bool(host) and (host != socket.gethostname() or Path(f"/proc/{pid}").exists())
 
-    # In `runs` too: `python -m …materialize` imports from there.
-    runs.worker_tags = materialize.worker_tags = with_host
-    runs.end_dead_runs = materialize.end_dead_runs = waits
+    # In `runs` too: `python -m …backfill_runs` imports from there.
+    runs.worker_tags = backfill_runs.worker_tags = with_host
+    runs.end_dead_runs = backfill_runs.end_dead_runs = waits
 
 
 def _live_runs_are_failed() -> None:
@@ -109,21 +109,23 @@ def _partial_answers_never_heal() -> None:
 
 def _status_shows_only_noted_alerts() -> None:
     """`status` exits with 0 when nothing has run for days (16.1)."""
-    status.alerts_from = lambda con, settings, accounts, *_: {each.name: attention.Attention() for each in accounts}
+    status.alerts_from = lambda con, settings, accounts, *_: {
+        each.name: missing_labels.Attention() for each in accounts
+    }
 
 
 def _long_outages_are_silent() -> None:
     """Overdue labels are not reported while any alert about calls is open (16.2)."""
-    original = attention.find_alerts
+    original = missing_labels.find_alerts
 
     def find_alerts(con: Any, settings: Any, accounts: Any, now: Any) -> Any:
         found, alerts = original(con, settings, accounts, now), Alerts(settings.database)
         return {
-            name: attention.Attention() if alerts.recent_failures(name, midnight_of(now)) else each
+            name: missing_labels.Attention() if alerts.recent_failures(name, midnight_of(now)) else each
             for name, each in found.items()
         }
 
-    attention.find_alerts = find_alerts
+    missing_labels.find_alerts = find_alerts
 
 
 def _first_figures_are_revisions() -> None:

@@ -11,7 +11,7 @@ from enum import Enum
 from itertools import groupby
 from operator import itemgetter
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint, Period
+from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS, HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import label_of, midnight_of, settled_at
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.files import Warehouse
@@ -117,7 +117,7 @@ def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str 
         return None
     since = facts.doubtful.get(of)
     if since is None and endpoint.implied_by_silence and answer is None:
-        since = facts.doubtful.get((ENDPOINTS[0].name, label))  # an implied label is as doubtful as its day
+        since = facts.doubtful.get((DAILY_MESSAGES.name, label))  # an implied label is as doubtful as its day
     if since is None:
         return ""
     if answer is not None and answer.clean and answer.settled and answer.fetched_at > since:

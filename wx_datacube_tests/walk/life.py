@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS, Endpoint, Period
 from wx_datacube.catalog.periods import due_labels, due_on, label_of, labels_from, settled_at
 from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.errors import needs_person
@@ -221,7 +221,7 @@ class Life(ABC):
         for member, facts in self.facts.items():
             overdue = self.overdue(member)
             facts.wrong = facts.wrong or bool(overdue or self.refused(member))
-            if facts.whole_from is None and not overdue and self.states(member)[ENDPOINTS[0].name]:
+            if facts.whole_from is None and not overdue and self.states(member)[DAILY_MESSAGES.name]:
                 facts.whole_from = self.now.date()
 
     def _take_call(self, call_id: int, call: Call) -> None:

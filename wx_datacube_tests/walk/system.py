@@ -23,7 +23,7 @@ import dagster as dg
 import duckdb
 from dagster._core.scheduler.instigation import TickStatus
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import DAILY_MESSAGES, ENDPOINTS, Endpoint
 from wx_datacube.catalog.periods import BEIJING, beijing_now
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.runs import REASON_TAG, Reason
@@ -304,8 +304,8 @@ class System(Life):
             (self.names[member], endpoint.name): [(str(first), str(last)) for first, last in each]
             for endpoint, each in ranges.items()
         }
-        if self.guest and member == self.members()[0] and ENDPOINTS[0] in ranges:
-            chosen["busiest_day",] = chosen[self.names[member], ENDPOINTS[0].name]
+        if self.guest and member == self.members()[0] and DAILY_MESSAGES in ranges:
+            chosen["busiest_day",] = chosen[self.names[member], DAILY_MESSAGES.name]
         with suppress(OSError):  # the webserver was killed: the next action starts another
             self.ui.launch(chosen)
             self.wait(self._is_in_the_middle, 60)  # Dagster looks for backfills every 30 s

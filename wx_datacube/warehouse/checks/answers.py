@@ -6,7 +6,15 @@ in `sums`. Checks for missing data are in `arrival`.
 
 from collections.abc import Callable
 
-from wx_datacube.catalog.endpoints import COUNT_INTERVALS, ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
+from wx_datacube.catalog.endpoints import (
+    COUNT_INTERVALS,
+    DAILY_MESSAGES,
+    ENDPOINTS,
+    HISTORY_START,
+    MESSAGE_TYPES,
+    Endpoint,
+    Family,
+)
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy
 from wx_datacube.warehouse.sql import GOOD_ANSWER
 
@@ -62,8 +70,8 @@ FROM datacube.revisions AS revision JOIN datacube.label_answers AS answer USING 
 WHERE account = $account AND endpoint = $endpoint AND label = ref_date AND answer.call_id = new_call_id
     AND NOT EXISTS (FROM datacube.api_calls AS call WHERE call.call_id = new_call_id AND refresh
         AND list_contains(asked, ref_date))"""
-    others = [each for each in ENDPOINTS if each is not ENDPOINTS[0]]
-    suspects = [_suspect_labels(each) for each in (others if endpoint is ENDPOINTS[0] else [endpoint])]
+    others = [each for each in ENDPOINTS if each is not DAILY_MESSAGES]
+    suspects = [_suspect_labels(each) for each in (others if endpoint is DAILY_MESSAGES else [endpoint])]
     return " UNION ALL ".join([own, *suspects])
 
 
@@ -74,7 +82,7 @@ SELECT DISTINCT label::VARCHAR, '{endpoint.name} was fetched before ' || ref_dat
     '{endpoint.name}', label, label
 FROM datacube.revisions AS revision JOIN datacube.label_answers AS answer
     ON answer.account = revision.account AND answer.endpoint = '{endpoint.name}' AND answer.label = {label}
-WHERE revision.account = $account AND revision.endpoint = '{ENDPOINTS[0].name}'
+WHERE revision.account = $account AND revision.endpoint = '{DAILY_MESSAGES.name}'
     AND $endpoint IS NOT NULL AND answer.call_id < revision.new_call_id"""
 
 

@@ -4,11 +4,11 @@ Add a check here if several tables count the same messages. Users are distinct, 
 distribution is compared with the fewest and the most users that its message types allow.
 """
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family, Period
+from wx_datacube.catalog.endpoints import DAILY_MESSAGES, ENDPOINTS, Endpoint, Family, Period
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
 from wx_datacube.warehouse.sql import NEXT_LABEL
 
-_DAYS = ENDPOINTS[0]
+_DAYS = DAILY_MESSAGES
 
 _REFRESH_OLDER = Remedy(
     "One of the two is out of date. The command under how to heal fetches the older one again; if they still differ,"

@@ -1,4 +1,4 @@
-"""Attention: the alerts about missing labels, in Chinese and English, for `status` and for the chat.
+"""Missing labels: the alerts about them, in Chinese and English, for `status` and for the chat.
 
 Add the wording of an alert about labels here. `warehouse.overdue` decides which labels are overdue and which of them
 need no action. Nothing here opens the database: its connection is passed in.

@@ -171,7 +171,7 @@ def _end_with_parent(lifeline: int) -> None:
 
 
 def main() -> None:
-    """Serve on two inherited descriptors: `python -m wx_datacube.orchestration.materialize CONNECTION LIFELINE`."""
+    """Serve on two inherited descriptors: `python -m wx_datacube.orchestration.backfill_runs CONNECTION LIFELINE`."""
     threading.Thread(target=_end_with_parent, args=[int(sys.argv[2])], daemon=True).start()
     with Connection(int(sys.argv[1])) as connection, suppress(EOFError, ConnectionError):
         try:

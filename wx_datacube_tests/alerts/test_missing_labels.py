@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wx_datacube.alerts.alert import Alert, Source, Urgency
-from wx_datacube.alerts.attention import Attention, find_alerts, note_and_send
+from wx_datacube.alerts.missing_labels import Attention, find_alerts, note_and_send
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.cli.status import show_statuses
 from wx_datacube.config.settings import Account, Secret, Settings
