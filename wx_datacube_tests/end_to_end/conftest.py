@@ -8,9 +8,11 @@ BEGINS, WAITS = {"backfill", "launched", "ticking"}, {"finished", "ticked"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests that start something first and tests that wait for it last; the others run in between."""
+    """In each file, run tests that start something first and tests that wait for it last."""
     places = [place for place, item in enumerate(items) if item.path.is_relative_to(Path(__file__).parent)]
-    for place, item in zip(places, sorted((items[place] for place in places), key=_turn), strict=True):
+    files = list(dict.fromkeys(items[place].path for place in places))
+    ordered = sorted((items[place] for place in places), key=lambda item: (files.index(item.path), _turn(item)))
+    for place, item in zip(places, ordered, strict=True):
         items[place] = item
 
 

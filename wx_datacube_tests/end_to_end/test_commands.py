@@ -61,6 +61,7 @@ def runs(project: Project) -> set[str]:
 # --- completed and interrupted backfills ------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_backfill_ends_at_the_quota_and_continues_the_next_day(project: Project, emulated: Emulated) -> None:
     """At the quota a backfill exits with 3 and says when to continue; the next day the same command does."""
     emulated.control.set_quota(8)
@@ -349,6 +350,7 @@ def test_a_killed_ui_leaves_no_process(tmp_path: Path, who: str) -> None:
     assert f"(process {process.pid})" in second.stderr
 
 
+@pytest.mark.long
 def test_a_history_that_cannot_be_written_is_reported_in_one_line(project: Project, emulated: Emulated) -> None:
     """If Dagster's history can't be written, `backfill` exits with 2 and one line, and continues once that is fixed."""
     folder, history = project.folder / ".dagster", project.folder / ".dagster/history/runs.db"

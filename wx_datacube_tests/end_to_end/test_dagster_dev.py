@@ -67,14 +67,14 @@ LOCATION = """
 } } } }"""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def emulated() -> Iterator[Emulated]:
     """Provide an ordinary account with slow responses, so that runs last a while."""
     with wechat(latency=20) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Provide a project folder in which `dagster asset materialize` has refreshed ten days."""
     found = Project.on(tmp_path_factory.mktemp("dev") / "project", emulated, START="2024-02-01")
@@ -89,7 +89,7 @@ def project(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ticking(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Run a daemon on a user's code location whose weekly schedule is on and ticks every minute."""
     project = Project.on(tmp_path_factory.mktemp("daemon") / "project", emulated, START="2024-10-01")
@@ -110,7 +110,7 @@ def ticking(emulated: Emulated, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ticked(ticking: Project) -> Project:
     """Return the daemon's project once six weeks are stored."""
 
@@ -122,14 +122,14 @@ def ticked(ticking: Project) -> Project:
     return ticking
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ui(project: Project, ticking: Project) -> Iterator[Ui]:
     """Run `dagster dev` in the project folder, on the workspace with both locations."""
     with dagster_dev(project, "-w", "workspace.yaml") as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def reads(project: Project) -> Iterator[Path]:
     """Run a process that opens, queries and closes the published file in a loop, and yield its log."""
     log = project.folder.with_suffix(".reads")
@@ -137,19 +137,19 @@ def reads(project: Project) -> Iterator[Path]:
         yield log
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def backfill(ui: Ui, reads: Path) -> str:
     """Launch a backfill of days, hours, weeks and months, and return its id."""
     return ui.launch({("default", name): [ends] for name, ends in MIX.items()})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gaps(ui: Ui, backfill: str) -> str:
     """Launch a second backfill of three ranges of days, hours and distributions each, and return its id."""
     return ui.launch({("default", f"getupstreammsg{suffix}"): GAPS for suffix in ("", "hour", "dist")})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def launched(project: Project, ui: Ui) -> str:
     """Queue a run with `dagster job launch`, and return the endpoint that only this run fetches."""
     tags = {
@@ -162,7 +162,7 @@ def launched(project: Project, ui: Ui) -> str:
     return "getupstreammsgdistmonth"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def finished(ui: Ui, backfill: str, gaps: str) -> Any:
     """Return the first backfill once both have ended."""
     ui.ended(gaps)

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import Endpoint
 from wx_datacube.errors import (
     NeedsPerson,
     NotReady,
@@ -224,7 +224,7 @@ def test_left_out_days_of_a_distribution_are_requested_alone(start: Start) -> No
 # --- permission -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
+@pytest.mark.parametrize("endpoint", [MESSAGES, HOURS, WEEKS], ids=["days", "hours", "weeks"])
 def test_an_endpoint_that_is_not_granted_costs_one_call(start: Start, endpoint: Endpoint) -> None:
     """Until an endpoint's first success, and after a refusal, one window is requested alone.
 
@@ -253,9 +253,15 @@ def test_a_busy_error_leaves_the_permission_unknown(start: Start) -> None:
 # --- days come first --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
 @pytest.mark.parametrize(
-    ("answer", "kind"), [("-1", TryAgain), ("45009", QuotaExhausted), ("502", TryAgain), ("html", UnexpectedAnswer)]
+    ("endpoint", "answer", "kind"),
+    [
+        (HOURS, "-1", TryAgain),
+        (HOURS, "45009", QuotaExhausted),
+        (SENDERS, "502", TryAgain),
+        (SENDERS, "html", UnexpectedAnswer),
+    ],
+    ids=["hours -1", "hours 45009", "distribution 502", "distribution html"],
 )
 def test_hours_and_distributions_of_days_that_failed_are_not_requested(
     start: Start, endpoint: Endpoint, answer: str, kind: type[WeChatError]

@@ -75,7 +75,9 @@ def test_doctor_publishes_the_responses_of_its_calls(
         assert landed.fetchall() == [(len(ENDPOINTS),)]
 
 
-@pytest.mark.parametrize("stored", [False, True], ids=["at first", "with everything stored"])
+@pytest.mark.parametrize(
+    "stored", [False, pytest.param(True, marks=pytest.mark.long)], ids=["at first", "with everything stored"]
+)
 def test_doctor_tests_permissions_with_calls(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], stored: bool
 ) -> None:
@@ -160,7 +162,7 @@ def test_doctor_creates_no_database_if_nothing_is_stored(
     assert "Nothing is stored yet: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("cause", ["credentials", "permission", "whitelist"])
+@pytest.mark.parametrize("cause", ["credentials", "permission", pytest.param("whitelist", marks=pytest.mark.long)])
 def test_a_successful_doctor_resolves_alerts(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], cause: str
 ) -> None:

@@ -113,6 +113,7 @@ def test_heal_fixes_sums_that_differ_after_a_restatement(
     assert days == hours
 
 
+@pytest.mark.long
 def test_two_simultaneous_heals_request_no_label_twice(it: DagsterEnv, emulated: Emulated) -> None:
     """If two heals start at once, the second makes no call for labels that the first refreshed."""
     wanted = {DAYS.name: frozenset({DAY})}

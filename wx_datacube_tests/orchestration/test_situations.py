@@ -348,12 +348,31 @@ SITUATIONS = (
 )
 
 
+LONG = (
+    late_and_there_in_the_end,
+    dead_host_for_two_days,
+    quota_taken_for_two_days,
+    not_granted_and_another,
+    granted_again,
+    off_for_six_days,
+    restated_and_healed,
+    webhook_down_until_noon,
+)
+"""The situations that combine others or last several days."""
+
+
 def says(words: str, text: str) -> bool:
     """Return whether a text contains all of the words."""
     return all(each in text for each in words.split(" + "))
 
 
-@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda each: each.happens.__name__)
+@pytest.mark.parametrize(
+    "situation",
+    [
+        pytest.param(each, id=each.happens.__name__, marks=pytest.mark.long if each.happens in LONG else ())
+        for each in SITUATIONS
+    ],
+)
 def test_status_and_alerts_say_the_same(situation: Situation, morning: Morning) -> None:
     """The alerts and the lines of `status` are exactly the expected ones, and both agree."""
     situation.happens(morning)

@@ -118,7 +118,10 @@ def emulated() -> Iterator[Emulated]:
         yield found
 
 
-@pytest.mark.parametrize("place", [at_the_database, at_the_writer, instead_of_ours])
+@pytest.mark.parametrize(
+    "place",
+    [at_the_database, *(pytest.param(each, marks=pytest.mark.long) for each in (at_the_writer, instead_of_ours))],
+)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_changes_a_foreign_file(
     command: str, place: Callable[[Path], Path], tmp_path: Path, emulated: Emulated
