@@ -1,8 +1,8 @@
 """Scheduled checks: all checks of an account at 12:35, even on a day without a run.
 
 Checks otherwise run with their assets, so on a day without a run nothing would be checked. At 12:35 a fetch may still
-be in progress, or the chat may be down, so missing labels are checked again in the hours after. A new check needs no
-code here: it is an entry of `warehouse.checks.CHECKS`.
+be in progress, or the chat may be down, so missing labels are checked again in the hours after. The hours are in
+`catalog.periods`. A new check needs no code here: it is an entry of `warehouse.checks.CHECKS`.
 """
 
 import datetime as dt

@@ -1,8 +1,8 @@
 """Schedules: every morning, request runs for all pending labels, whatever the reason.
 
 A tick makes no call to WeChat: it reads the published file and the Dagster instance, and requests runs. Dagster's own
-schedules don't catch up on missed ticks. These do, since they look for what is missing instead of what is new. See
-https://docs.dagster.io/guides/automate/schedules.
+schedules don't catch up on missed ticks. These do, since they look for what is missing instead of what is new. The
+hours are in `catalog.periods`. See https://docs.dagster.io/guides/automate/schedules.
 """
 
 import datetime as dt

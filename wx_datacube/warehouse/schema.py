@@ -1,8 +1,8 @@
 """Schema: the tables, views and comments of the DuckDB file, derived from the catalog.
 
 Add a table or view here, with a comment for it and for each of its columns. To change a table, view, endpoint or code
-name in existing files, raise `SCHEMA_VERSION` and add its entry to `MIGRATIONS`. Use only SQL that DuckDB 1.2 and
-DuckLake support: no keys, enums, indexes or sequences. Nothing here reads or writes data.
+name in existing files, raise `SCHEMA_VERSION` and add an entry to `migrate.MIGRATIONS`. Use only SQL that DuckDB 1.2
+and DuckLake support: no keys, enums, indexes or sequences. Nothing here reads or writes data.
 """
 
 from collections.abc import Iterator, Mapping
