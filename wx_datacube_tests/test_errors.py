@@ -258,7 +258,7 @@ def test_a_copy_of_an_error_keeps_transient(told: bool) -> None:
     assert error.attempts == 1
 
 
-@pytest.mark.parametrize(("attempts", "said"), [(1, False), (2, True)])
+@pytest.mark.parametrize(("attempts", "said"), [(0, False), (1, False), (2, True)])
 def test_attempts_are_shown_from_the_second_on(attempts: int, said: bool) -> None:
     """The message shows the number of attempts from the second one on."""
     line = str(error_for(-1).with_attempts(attempts))

@@ -17,8 +17,10 @@ from wx_datacube.catalog.periods import (
     due_labels,
     due_on,
     gaps,
+    join_ranges,
     label_of,
     labels_from,
+    midnight_of,
     settled_at,
 )
 from wx_datacube.orchestration.partitions import partitions_of
@@ -171,3 +173,26 @@ def test_consecutive_weeks_are_one_gap() -> None:
     mondays = [dt.date(2026, 11, 2) + number * 7 * DAY for number in range(3)]
 
     assert gaps(mondays[:2], mondays) == [(mondays[0], mondays[1])]
+
+
+def test_midnight_is_the_first_instant_of_the_day() -> None:
+    """Midnight of a time is 00:00:00.000000 of its day."""
+    assert midnight_of(dt.datetime(2026, 11, 20, 23, 59, 58, 999)) == dt.datetime(2026, 11, 20)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "joined"),
+    [
+        ([], []),
+        ([(1, 1), (3, 3), (4, 4), (4, 6), (5, 5), (8, 8)], [(1, 1), (3, 6), (8, 8)]),
+        ([(4, 9), (1, 2)], [(1, 2), (4, 9)]),
+    ],
+    ids=["none", "overlapping", "unsorted"],
+)
+def test_ranges_that_touch_or_overlap_are_joined(ranges: list[tuple[int, int]], joined: list[tuple[int, int]]) -> None:
+    """Ranges of days are joined if one contains, overlaps or directly follows another."""
+    given = [(dt.date(2026, 11, first), dt.date(2026, 11, last)) for first, last in ranges]
+
+    found = join_ranges(given, lambda day: day + dt.timedelta(days=1))
+
+    assert [(first.day, last.day) for first, last in found] == joined

@@ -208,3 +208,30 @@ def test_a_duplicate_label_is_requested_once() -> None:
 def test_no_labels_need_no_call() -> None:
     """Without labels there is no window."""
     assert plan_windows(MESSAGES, [], days(1, 2)) == []
+
+
+def _days(*numbers: int) -> list[dt.date]:
+    return [dt.date(2026, 11, number) for number in numbers]
+
+
+def test_an_isolated_label_has_a_window_of_its_own() -> None:
+    """An isolated label is requested alone, and no other window covers it, not even a widened one."""
+    daily = BY_NAME["getupstreammsg"]
+
+    assert plan_windows(daily, _days(1, 2, 3, 4, 5, 6), isolated=_days(4)) == [
+        Window(*_days(5, 6), tuple(_days(5, 6))),
+        Window(*_days(4, 4), tuple(_days(4))),
+        Window(*_days(1, 3), tuple(_days(1, 2, 3))),
+    ]
+    assert plan_windows(daily, _days(4, 9), _days(2, 3, 5, 6, 7, 8), isolated=_days(4, 6)) == [
+        Window(*_days(7, 9), tuple(_days(9))),
+        Window(*_days(4, 4), tuple(_days(4))),
+    ]
+
+
+@pytest.mark.parametrize("name", ["getupstreammsg", "getupstreammsghour", "getupstreammsgdist"])
+def test_windows_of_an_unbroken_range_are_counted_as_planned(name: str) -> None:
+    """For every length of an unbroken range, as many windows are counted as are planned."""
+    for length in range(1, 45):
+        labels = [dt.date(2026, 9, 1) + dt.timedelta(days=number) for number in range(length)]
+        assert count_windows(BY_NAME[name], [(labels[0], labels[-1])]) == len(plan_windows(BY_NAME[name], labels))

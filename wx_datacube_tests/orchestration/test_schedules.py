@@ -21,7 +21,6 @@ from wx_datacube.definitions import build_defs
 from wx_datacube.errors import error_for
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, batched_events
 from wx_datacube.orchestration.runs import REASON_TAG, WORKER_TAG, end_dead_runs, worker_tags
-from wx_datacube.orchestration.schedules import MORNING_CRON
 from wx_datacube.warehouse.ledger import Call, store_calls
 from wx_datacube_tests.dagster_environment import DAYS, HOURS, SENDERS, DagsterEnv, asset_key, dagster_env
 from wx_datacube_tests.processes import running
@@ -428,5 +427,5 @@ def test_schedules_are_off_and_tick_every_morning_in_beijing(period: Period, it:
     schedule = build_defs().resolve_schedule_def(f"default_{period.adverb}")
 
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    assert (schedule.cron_schedule, schedule.execution_timezone) == (MORNING_CRON, "Asia/Shanghai")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 8-12 * * *", "Asia/Shanghai")
     assert "whole history" in (schedule.description or "")

@@ -24,6 +24,7 @@ from wx_datacube.warehouse.coverage import (
 )
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.past_calls import calls_since, last_calls, unresolved_errors
+from wx_datacube.warehouse.sql import BEIJING_NOW
 from wx_datacube_tests.answers import (
     DAY,
     HOURS,
@@ -409,3 +410,10 @@ def test_an_unknown_endpoint_is_named(con: Connection) -> None:
     assert endpoint_named("getupstreammsg") is MESSAGES
     with pytest.raises(SettingsError, match=r"Unknown endpoint 'getusersummary'.*getupstreammsgdistmonth"):
         endpoint_named("getusersummary")
+
+
+def test_the_time_in_sql_is_beijing_time(con: Connection) -> None:
+    """The current time in views is naive Beijing time, whatever the machine's time zone."""
+    (now,) = con.execute(f"SELECT {BEIJING_NOW}").fetchall()[0]
+
+    assert abs(now - beijing_now()) < dt.timedelta(minutes=1)

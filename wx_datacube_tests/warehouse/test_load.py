@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.ledger import Call, store_calls
+from wx_datacube.warehouse.load import unreadable_calls
 from wx_datacube.warehouse.schema import create_statements
 from wx_datacube_tests.answers import (
     DAY,
@@ -130,6 +131,7 @@ REJECTED = {
         "the day after": with_fields(ref_date="2026-11-06"),
         "the day before": with_fields(ref_date="2026-11-02"),
         "two years older": with_fields(ref_date="2024-11-04"),
+        "the first day of history": with_fields(ref_date="2014-12-01"),
         "in the far future": with_fields(ref_date="9999-12-31"),
     },
 }
@@ -258,8 +260,9 @@ def test_weeks_and_months_are_dated_on_their_first_day(
 def test_the_first_of_two_rows_with_one_key_is_stored(con: Connection) -> None:
     """Later rows with the same key are rejected, even equal ones; source and figures are not part of the key."""
     first, second, third = row(day(4), 1), row(day(4), 2, user_source=1), row(day(4), 1)
-    store_calls(con, [answered(MESSAGES, *WINDOW, first, row(day(5), 9), second, third)])
+    accepted = store_calls(con, [answered(MESSAGES, *WINDOW, first, row(day(5), 9), second, third)])
 
+    assert accepted == 2
     assert stored(con, MESSAGES) == [(day(4), 1, 0, 1, 2, 1), (day(5), 1, 0, 9, 2, 1)]
     apart = rows_of(con, "SELECT row::VARCHAR, reason FROM datacube.rejected_rows")
     assert [(json.loads(text), reason) for text, reason in apart] == [
@@ -303,6 +306,7 @@ def test_rows_are_duplicates_only_if_their_whole_key_is_equal(con: Connection) -
         {"response": '{"LIST":[]}'},
         {"response": '{"list":[]'},
         {"response": '{"list":[],"list":[]}'},
+        {"response": '{"list":[],"errcode":0,"errcode":0}'},
         {"response": '{"list":[]} {"list":[]}'},
         {"response": '{"data":{"list":[]}}'},
         {"response": '{"list.a":[]}'},
@@ -323,6 +327,15 @@ def test_a_failed_call_changes_only_the_ledger(con: Connection, fields: dict[str
     assert everything(con) == before
     kept = rows_of(con, "SELECT http_status, errcode, errmsg, response FROM datacube.api_calls WHERE call_id = 2")
     assert kept == [(failed.http_status, failed.errcode, failed.errmsg, failed.response)]
+
+
+def test_unreadable_calls_are_found_for_one_account_or_all(con: Connection) -> None:
+    """A body that was good when it came and can't be read any more is found; `account` restricts the search."""
+    cut = [answered(MESSAGES, day(4), account=name, response='{"list":[') for name in ("shop", "news")]
+    store_calls(con, [answered(MESSAGES, day(3), account="shop"), *cut])
+
+    assert unreadable_calls(con) == [2, 3]
+    assert unreadable_calls(con, "news") == [3]
 
 
 def test_unknown_fields_beside_the_list_do_not_matter(con: Connection) -> None:

@@ -269,3 +269,22 @@ def test_a_look_back_of_a_refresh_removes_nothing(con: Connection) -> None:
         (day(3),),
         (day(5),),
     ]
+
+
+def test_a_row_that_vanishes_again_is_recorded_again(con: Connection) -> None:
+    """A row that vanished, came back with other figures and vanished again is recorded twice, each time once."""
+    for rows in ([row(day(4), 1, 2)], [], [row(day(4), 3, 4)], [], []):
+        store_calls(con, [answered(MESSAGES, day(4), None, *rows)])
+
+    vanished = "SELECT field, new_call_id FROM datacube.revisions WHERE new IS NULL ORDER BY new_call_id, field"
+    assert rows_of(con, vanished) == [("msg_count", 2), ("msg_user", 2), ("msg_count", 4), ("msg_user", 4)]
+
+
+def test_a_row_vanishes_after_its_source_did(con: Connection) -> None:
+    """A row that lost its optional `user_source` first and then vanished is recorded as vanished."""
+    bare = {name: value for name, value in row(day(4)).items() if name != "user_source"}
+    for rows in ([row(day(4), user_source=1)], [bare], []):
+        store_calls(con, [answered(MESSAGES, day(4), None, *rows)])
+
+    found = rows_of(con, "SELECT field FROM datacube.revisions WHERE new_call_id = 3 ORDER BY field")
+    assert found == [("msg_count",), ("msg_user",)]
