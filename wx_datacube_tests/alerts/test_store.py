@@ -451,3 +451,10 @@ def test_an_alert_omits_the_text_of_an_unexpected_error() -> None:
 
     assert "RuntimeError" in alert.text
     assert KEY not in alert.text
+
+
+def test_what_is_retried_says_when() -> None:
+    """What is retried automatically is retried the same morning until the last tick at 12:30, then the next morning."""
+    assert "retried automatically" in Urgency.LATER.heading(dt.time(12, 29))
+    assert "retried tomorrow morning" in Urgency.LATER.heading(dt.time(12, 30))
+    assert Urgency.PERSON.heading(dt.time(12, 30)) == Urgency.PERSON.value
