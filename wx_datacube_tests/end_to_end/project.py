@@ -26,6 +26,8 @@ from wx_datacube.emulator.testing import Emulated
 from wx_datacube_tests.processes import interruptible
 
 TOP = Path(__file__).parent.parent.parent
+PREFIXES = ("WX_DATACUBE_", "_WX_DATACUBE_", "DAGSTER_")
+"""Variables of ours and of Dagster; `project_instance` sets one of them for the rest of its process."""
 LAUNCH = """
 mutation($chosen: [PartitionsByAssetSelector!]!) {
   launchPartitionBackfill(backfillParams: {partitionsByAssets: $chosen}) {
@@ -81,7 +83,7 @@ class Project:
 
     def environ(self, **more: str) -> dict[str, str]:
         """Return the environment of a process in this folder: without the caller's variables of ours or of Dagster."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WX_DATACUBE_", "DAGSTER_"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
         return kept | {"PYTHONPATH": str(TOP)} | more
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
