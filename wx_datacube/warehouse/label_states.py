@@ -92,7 +92,7 @@ def _label_states(accounts: str, now: str, endpoint: Endpoint | None, account_fi
     other accounts cost time. For one `endpoint`, only its own answers and those of the daily endpoint are read, since
     days confirm, contradict or imply its empty labels.
     """
-    wanted = [each for each in ENDPOINTS if endpoint in (None, each) or each is _DAILY]
+    wanted = [each for each in ENDPOINTS if endpoint in (None, each) or each is DAILY_MESSAGES]
     periods = list(dict.fromkeys(each.period for each in wanted))
     due = " UNION ALL ".join(_due_select(period, accounts, wanted) for period in periods)
     return f"""
@@ -108,7 +108,7 @@ quiet AS (SELECT account, endpoint, label, fetched_at, call_id, sure FROM answer
 kept AS ({_kept_select(wanted, account_filter)}),
 silent AS (SELECT account, endpoint, label FROM quiet ANTI JOIN kept USING (account, endpoint, label) WHERE sure),
 contradicted AS ({_contradicted_select(wanted, account_filter)}),
-silent_day AS (SELECT account, label FROM silent WHERE endpoint = '{_DAILY.name}'),
+silent_day AS (SELECT account, label FROM silent WHERE endpoint = '{DAILY_MESSAGES.name}'),
 -- Stored rows and the daily endpoint are looked up only for answers without rows, which are few.
 label_state AS (
     SELECT account, endpoint, label, fetched_at, call_id, 'landed' AS state FROM answer WHERE shown > 0
@@ -137,13 +137,12 @@ def _contradicted_select(endpoints: Sequence[Endpoint], account_filter: str) -> 
     """Return a SELECT of the empty labels in whose period the daily endpoint has messages."""
     return " UNION ALL ".join(
         f"FROM silent SEMI JOIN (SELECT account, date_trunc('{each.period.value}', ref_date)::DATE AS label"
-        f" FROM datacube.{_DAILY.name} WHERE msg_count > 0 AND {account_filter}) USING (account, label)"
+        f" FROM datacube.{DAILY_MESSAGES.name} WHERE msg_count > 0 AND {account_filter}) USING (account, label)"
         f" WHERE endpoint = '{each.name}'"
         for each in endpoints
     )
 
 
-_DAILY = DAILY_MESSAGES
 _IMPLIED = ", ".join(quoted(endpoint.name) for endpoint in ENDPOINTS if endpoint.implied_by_silence)
 
 

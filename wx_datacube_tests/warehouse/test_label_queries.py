@@ -47,13 +47,12 @@ from wx_datacube_tests.answers import (
     senders_row,
 )
 
-NOON = dt.datetime(2026, 11, 24, 12)
-MORNING = NOON.replace(hour=9)
+MORNING = dt.datetime(2026, 11, 24, 9)
 
 
-def state(con: Connection, endpoint: Endpoint, label: dt.date, account: str = "shop") -> State:
+def state(con: Connection, endpoint: Endpoint, label: dt.date) -> State:
     """Return the state of a label, from the query for its endpoint alone."""
-    return states(con, account, day(9), LATER, endpoint)[endpoint.name][label]
+    return states(con, "shop", day(9), LATER, endpoint)[endpoint.name][label]
 
 
 def summary(con: Connection, endpoint: Endpoint, account: str = "shop", now: dt.datetime = LATER) -> Summary:

@@ -8,8 +8,6 @@ from wx_datacube.catalog.endpoints import DAILY_MESSAGES, ENDPOINTS, Endpoint, F
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
 from wx_datacube.warehouse.sql import NEXT_LABEL
 
-_DAYS = DAILY_MESSAGES
-
 _REFRESH_OLDER = Remedy(
     "One of the two is out of date. The command under how to heal fetches the older one again; if they still differ,"
     " the check then names the other. If fresh answers of both differ, WeChat's own figures don't agree: tell its"
@@ -28,7 +26,7 @@ def _unequal_sums_select(parts: Endpoint) -> str:
     label = "ref_date" if period is Period.DAY else f"date_trunc('{period.value}', ref_date)::DATE"
     return f"""
 WITH days AS (
-    SELECT {label} AS label, msg_type, sum(msg_count) AS messages FROM datacube.{_DAYS.name}
+    SELECT {label} AS label, msg_type, sum(msg_count) AS messages FROM datacube.{DAILY_MESSAGES.name}
     WHERE account = $account GROUP BY ALL
 ), others AS (
     SELECT ref_date AS label, msg_type, sum(msg_count) AS messages FROM datacube.{parts.name}
@@ -37,8 +35,9 @@ WITH days AS (
     -- A day counts only if it has rows or a settled, empty answer. A period with another day isn't compared at all.
     SELECT date_trunc('{period.value}', day)::DATE AS label, max(fetched) AS fetched, count(*) AS days
     FROM (SELECT label AS day, call_id AS fetched FROM datacube.label_answers AS answer
-        WHERE account = $account AND endpoint = '{_DAYS.name}' AND (settled AND clean AND shown = 0
-            OR EXISTS (FROM datacube.{_DAYS.name} AS day WHERE day.account = $account AND day.ref_date = answer.label)))
+        WHERE account = $account AND endpoint = '{DAILY_MESSAGES.name}' AND (settled AND clean AND shown = 0
+            OR EXISTS (FROM datacube.{DAILY_MESSAGES.name} AS day
+                WHERE day.account = $account AND day.ref_date = answer.label)))
     GROUP BY ALL
 ), whole AS (
     SELECT answered.label, fetched < answer.call_id AS days_are_older
@@ -49,9 +48,9 @@ WITH days AS (
         AND ({str(period is not Period.DAY).lower()} OR answered.label IN (SELECT label FROM days))
 )
 SELECT label::VARCHAR,
-    'msg_type ' || msg_type || ': {_DAYS.name} says ' || coalesce(days.messages, 0)
+    'msg_type ' || msg_type || ': {DAILY_MESSAGES.name} says ' || coalesce(days.messages, 0)
         || ' messages, {parts.name} ' || coalesce(others.messages, 0),
-    CASE WHEN days_are_older THEN '{_DAYS.name}' ELSE '{parts.name}' END, label,
+    CASE WHEN days_are_older THEN '{DAILY_MESSAGES.name}' ELSE '{parts.name}' END, label,
     CASE WHEN days_are_older THEN (label + {NEXT_LABEL[period]} - INTERVAL 1 DAY)::DATE ELSE label END
 FROM days FULL JOIN others USING (label, msg_type) JOIN whole USING (label)
 WHERE coalesce(days.messages, 0) <> coalesce(others.messages, 0)"""
@@ -95,7 +94,7 @@ MESSAGES_ADD_UP = Check(
     " 各类型的消息数：各小时之和等于当日，各日之和等于当周、当月；用户数为去重人数，不相加。",
     _find_unequal_sums,
     remedy=_REFRESH_OLDER,
-    concerns=lambda endpoint: endpoint.counts_messages and endpoint is not _DAYS,
+    concerns=lambda endpoint: endpoint.counts_messages and endpoint is not DAILY_MESSAGES,
 )
 DISTRIBUTION_COVERS_USERS = Check(
     "distribution_covers_users",
