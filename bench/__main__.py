@@ -17,7 +17,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.catalog.model import HISTORY_START
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.emulator.testing import Control
 

@@ -24,7 +24,8 @@ from statistics import median
 import duckdb
 
 from bench.__main__ import Emulator, backfill, emulator, measure, newest, project
-from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import beijing_now, due_labels
 from wx_datacube.config.settings import Account
 from wx_datacube.ingest.service import Ingest

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
+from wx_datacube.catalog.messages import COUNT_INTERVAL, ENDPOINTS, MSG_TYPE
+from wx_datacube.catalog.model import HISTORY_START, REF_HOUR, Endpoint
 from wx_datacube.catalog.periods import due_labels, due_on
 from wx_datacube.warehouse.checks import check_context_of_readers, check_context_of_run, checks_of, run_check
 from wx_datacube.warehouse.files import Warehouse
@@ -25,11 +26,11 @@ def rows(endpoint: Endpoint, label: dt.date) -> Iterator[dict[str, Any]]:
     """Yield the rows of a label: one message of each type in each hour of each day."""
     days = (due_on(label, endpoint.period) - label).days
     row = {"ref_date": str(label), "user_source": 0}
-    if endpoint.family is Family.SENDERS:
+    if COUNT_INTERVAL in endpoint.columns:
         yield row | {"count_interval": 3, "msg_user": 5}
         return
-    for kind in MESSAGE_TYPES:
-        if endpoint.family is Family.HOURS:
+    for kind, _ in MSG_TYPE.codes:
+        if REF_HOUR in endpoint.columns:
             yield from (
                 row | {"ref_hour": 100 * at, "msg_type": kind, "msg_user": 1, "msg_count": 1} for at in range(24)
             )

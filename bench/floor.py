@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import requests
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.ingest.windows import Window, plan_windows
 

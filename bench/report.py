@@ -12,7 +12,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from bench.checks import NOW, twelve_years
-from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.catalog.model import HISTORY_START
 from wx_datacube.operations.report.figures import read_figures
 from wx_datacube.operations.report.page import save
 from wx_datacube.warehouse.connections import Connection

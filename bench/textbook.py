@@ -11,7 +11,7 @@ import dagster as dg
 import duckdb
 import requests
 
-from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.catalog.model import HISTORY_START
 
 
 @dg.asset(partitions_def=dg.DailyPartitionsDefinition(start_date=HISTORY_START.isoformat(), timezone="Asia/Shanghai"))

@@ -22,7 +22,8 @@ from socket import socket
 from typing import Any
 
 from bench.__main__ import Emulator, emulator, measure, project
-from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START
 from wx_datacube.catalog.periods import beijing_now
 
 TIMES = 5

@@ -10,13 +10,15 @@ from typing import Any
 
 import duckdb
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.warehouse.ledger import Call
 from wx_datacube.warehouse.schema import TABLES
 
 Row = dict[str, Any]
 
-MESSAGES, HOURS, WEEKS, MONTHS, SENDERS, SENDERS_OF_WEEKS, SENDERS_OF_MONTHS = BY_NAME.values()
+MESSAGES, HOURS, WEEKS, MONTHS, SENDERS, SENDERS_OF_WEEKS, SENDERS_OF_MONTHS = ENDPOINTS
 DAY = dt.timedelta(days=1)
 LATER = dt.datetime(2026, 11, 24, 15)
 """An afternoon on which every label that the tests use is settled."""

@@ -16,7 +16,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import beijing_now, due_on
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Settings

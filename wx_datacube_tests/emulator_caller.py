@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import label_of
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.emulator.world import Row

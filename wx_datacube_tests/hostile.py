@@ -11,7 +11,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from wx_datacube.catalog.endpoints import BY_NAME, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.warehouse.ledger import Call
 from wx_datacube_tests.answers import HOURS, MESSAGES, SENDERS, answered, day
 from wx_datacube_tests.reference import fields_of

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Column, Endpoint, Period
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Column, Endpoint, Period
 from wx_datacube.catalog.periods import due_on, label_of, labels_from, settled_at
 
 DAILY = BY_NAME["getupstreammsg"]

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import DAILY_MESSAGES
+from wx_datacube.catalog.messages import DAILY_MESSAGES
 from wx_datacube.operations.export import export_views
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.ingesting import Shop, shop

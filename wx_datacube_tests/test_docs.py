@@ -19,7 +19,9 @@ import requests
 import yaml
 
 import wx_datacube
-from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import DAILY_MESSAGES, ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.cli import main, outcomes
 from wx_datacube.config.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS

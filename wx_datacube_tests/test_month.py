@@ -12,7 +12,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Period
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import BEIJING
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat

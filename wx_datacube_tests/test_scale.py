@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, HISTORY_START
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.model import HISTORY_START
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.operations.status import read_status
 from wx_datacube.warehouse import coverage as known

@@ -4,7 +4,8 @@ import datetime as dt
 import json
 from pathlib import Path
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, MESSAGE_TYPES, Endpoint, Family
+from wx_datacube.catalog.messages import COUNT_INTERVAL, ENDPOINTS, MSG_TYPE
+from wx_datacube.catalog.model import HISTORY_START, REF_HOUR, Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.warehouse.files import Warehouse
 
@@ -47,10 +48,10 @@ def years(
 
 def _rows(endpoint: Endpoint, messages: int) -> str:
     days = {"day": 1, "week": 7, "month": 30}[endpoint.period.value]
-    of_type = messages * days // len(MESSAGE_TYPES)
-    hours = "range(24)" if endpoint.family is Family.HOURS else "[0]"
-    kinds = "[1, 2, 3]" if endpoint.family is Family.SENDERS else str(list(MESSAGE_TYPES))
-    of_hour = of_type // 24 if endpoint.family is Family.HOURS else of_type
+    of_type = messages * days // len(MSG_TYPE.codes)
+    hours = "range(24)" if REF_HOUR in endpoint.columns else "[0]"
+    kinds = "[1, 2, 3]" if COUNT_INTERVAL in endpoint.columns else str([code for code, _ in MSG_TYPE.codes])
+    of_hour = of_type // 24 if REF_HOUR in endpoint.columns else of_type
     columns = {
         "account": "'shop'",
         "ref_date": "label",
@@ -58,7 +59,7 @@ def _rows(endpoint: Endpoint, messages: int) -> str:
         "msg_type": "kind",
         "count_interval": "kind",
         "user_source": "0",
-        "msg_user": str(of_hour // 2 if endpoint.family is not Family.SENDERS else messages * days // 2 // 3),
+        "msg_user": str(of_hour // 2 if COUNT_INTERVAL not in endpoint.columns else messages * days // 2 // 3),
         "msg_count": str(of_hour),
         "call_id": "$call",
     }

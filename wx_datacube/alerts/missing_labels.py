@@ -11,7 +11,8 @@ from functools import partial
 
 from wx_datacube.alerts.alert import Alert, Source, Urgency
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import BY_NAME, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_on, join_ranges, midnight_of
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.warehouse.connections import Connection

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
 from zoneinfo import ZoneInfo
 
-from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.model import Period
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 SETTLED_HOUR = 12

@@ -14,7 +14,7 @@ from rich.progress import Progress as ProgressBar
 from wx_datacube.alerts.alert import BACKFILL, Source, alerts_of
 from wx_datacube.alerts.missing_labels import note_and_send
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import beijing_now, midnight_of
 from wx_datacube.cli.console import console, format_number, table
 from wx_datacube.cli.processes import signals_as_interrupt

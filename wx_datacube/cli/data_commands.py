@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import beijing_now, label_of
 from wx_datacube.cli.group import (
     DATE,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Family
 from wx_datacube.errors import SettingsError
 
 PREFIX = "WX_DATACUBE_"
@@ -18,12 +19,13 @@ API_URL = "https://api.weixin.qq.com"
 DATABASE = "data/wx_datacube.duckdb"
 ACCOUNT = "default"
 CONCURRENCY = 8
+DEFAULT_FAMILIES = (Family.MESSAGES,)
 
 DEMO_ACCOUNT = "demo"
 """The demo's account. No real account may have this name, so that made-up figures are never mistaken for WeChat's."""
 
 SHARED_FIELDS = ("API_URL", "DATABASE", "CONCURRENCY", "DAILY_CALLS", "ACCOUNT", "ACCOUNTS", "WEBHOOK")
-ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START")
+ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START", "FAMILIES")
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 NAME_RULE = "up to 32 lowercase letters, digits and _, starting with a letter, such as shop"
@@ -68,7 +70,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An Official Account: its name here, how to fetch its token, and the first day of its history.
+    """An Official Account: its name here, how to fetch its token, the first day of its history, and what to fetch.
 
     Credentials may be missing: only calls need them. `single` says that the account is the only one, named by
     `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name. `settings_error` is the error in the variables
@@ -80,8 +82,14 @@ class Account:
     secret: Secret | None = None
     token_url: Secret | None = None
     start: dt.date = HISTORY_START
+    families: tuple[Family, ...] = DEFAULT_FAMILIES
     single: bool = True
     settings_error: SettingsError | None = None
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints of the families that are switched on, in the catalog's order."""
+        return tuple(endpoint for endpoint in ENDPOINTS if endpoint.family in self.families)
 
     @property
     def can_call(self) -> bool:
@@ -89,7 +97,7 @@ class Account:
         return self.token_url is not None or (self.appid is not None and self.secret is not None)
 
     def variable(self, field: str) -> str:
-        """Return the variable that holds a field of this account: `APPID`, `SECRET`, `TOKEN_URL` or `START`."""
+        """Return the variable that holds a field of this account, one of `ACCOUNT_FIELDS`."""
         return variable(None if self.single else self.name, field)
 
     def with_own_variables(self, text: str) -> str:

@@ -10,17 +10,18 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.catalog.model import HISTORY_START, Family
 from wx_datacube.config.settings import (
     ACCOUNT,
     ACCOUNT_FIELDS,
     API_URL,
     CONCURRENCY,
     DATABASE,
+    DEFAULT_FAMILIES,
     DEMO_ACCOUNT,
     NAME,
     NAME_RULE,
@@ -78,10 +79,7 @@ class Reader:
 
         Raises SettingsError for a wrong name.
         """
-        return tuple(
-            Account(name, start=self._start_or_default(None if single else name), single=single)
-            for name, single in self.names()
-        )
+        return tuple(self._without_credentials(name, single) for name, single in self.names())
 
     def _get(self, name: str) -> str | None:
         """Return a variable's value without surrounding white space; None if it is unset or blank."""
@@ -111,22 +109,33 @@ class Reader:
         except SettingsError as error:
             if single:
                 raise
-            return Account(name, start=self._start_or_default(name), single=False, settings_error=error)
+            return replace(self._without_credentials(name, single), settings_error=error)
         return account
 
-    def _start_or_default(self, name: str | None) -> dt.date:
-        """Return the first day of history, or the default if it is wrong.
+    def _without_credentials(self, name: str, single: bool) -> Account:
+        """Return an account with its first day and its families, or their defaults if they are wrong.
 
-        Another wrong setting must not move the start of the partitions.
+        Another wrong setting must not move the start of the partitions, nor make assets disappear.
         """
+        key = None if single else name
+        return Account(name, start=self._start_or_default(key), families=self._families_or_default(key), single=single)
+
+    def _start_or_default(self, name: str | None) -> dt.date:
         try:
-            return self._start_of(name)
+            return self._start(self._own_or_shared(name, "START"))
         except SettingsError:
             return HISTORY_START
 
-    def _start_of(self, name: str | None) -> dt.date:
-        start = variable(name, "START")
-        return self._start(start if self._get(start) else variable(None, "START"))
+    def _families_or_default(self, name: str | None) -> tuple[Family, ...]:
+        try:
+            return self._families(self._own_or_shared(name, "FAMILIES"))
+        except SettingsError:
+            return DEFAULT_FAMILIES
+
+    def _own_or_shared(self, name: str | None, field: str) -> str:
+        """Return the account's variable of a field if it is set, else the one that all accounts share."""
+        own = variable(name, field)
+        return own if self._get(own) else variable(None, field)
 
     def _with_variables(self, name: str, single: bool) -> Account:
         key = None if single else name
@@ -138,7 +147,8 @@ class Reader:
             ),
             secret=_secret(self._matching(secret, r"[\x21-\x7e]{1,512}", "the account's AppSecret, without spaces")),
             token_url=_secret(self._token_url(variable(key, "TOKEN_URL"))),
-            start=self._start_of(key),
+            start=self._start(self._own_or_shared(key, "START")),
+            families=self._families(self._own_or_shared(key, "FAMILIES")),
             single=single,
         )
 
@@ -158,6 +168,17 @@ class Reader:
                 name, f"a date YYYY-MM-DD from {HISTORY_START} (WeChat has no earlier data) to today in Beijing"
             )
         return day
+
+    def _families(self, name: str) -> tuple[Family, ...]:
+        value = self._get(name)
+        if value is None:
+            return DEFAULT_FAMILIES
+        words = [word.strip().lower() for word in value.split(",")]
+        if words == ["all"]:
+            return tuple(Family)
+        if not set(words) <= set(Family):
+            raise_wrong_value(name, f"all, or some of {', '.join(Family)}, separated by commas")
+        return tuple(family for family in Family if family in words)
 
     def _number(self, field: str, default: int | None, maximum: int) -> int | None:
         name = variable(None, field)
@@ -230,7 +251,7 @@ class Reader:
     def _unknown(self, accounts: Sequence[Account]) -> Iterator[str]:
         """Yield warnings about variables with our prefix that nothing reads: a typo leaves a setting at its default."""
         known = {account.variable(field) for account in accounts for field in ACCOUNT_FIELDS}
-        known |= {variable(None, field) for field in (*SHARED_FIELDS, "START")}
+        known |= {variable(None, field) for field in (*SHARED_FIELDS, "START", "FAMILIES")}
         for name in sorted(name for name in self.values if name.startswith(PREFIX) and name not in known):
             if self._get(name):
                 yield self._unknown_variable(name, known, accounts)
@@ -294,7 +315,7 @@ def _with_unique_credentials(accounts: Sequence[Account]) -> Iterator[Account]:
                     f"{' and '.join(holders[value])} hold the same {what}.",
                     advice="Accounts must not share one: the same figures would be counted twice.",
                 )
-                yield Account(account.name, start=account.start, single=account.single, settings_error=settings_error)
+                yield replace(account, appid=None, secret=None, token_url=None, settings_error=settings_error)
                 break
         else:
             yield account

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
-from wx_datacube.catalog.endpoints import BY_NAME, HISTORY_START
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.model import HISTORY_START
 from wx_datacube.emulator.faults import Fault
 
 OFFLINE = ("getarticlesummary", "getarticletotal", "getuserread", "getuserreadhour", "getusershare", "getusersharehour")

@@ -14,7 +14,8 @@ from html import escape
 from starlette.requests import Request
 from starlette.responses import Response
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import due_on, label_of
 from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.emulator.journal import JournalEntry

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import takewhile
 
-from wx_datacube.catalog.endpoints import HISTORY_START, Endpoint, Family, Period
+from wx_datacube.catalog.messages import COUNT_INTERVAL, MSG_COUNT
+from wx_datacube.catalog.model import HISTORY_START, REF_HOUR, Endpoint, Period
 from wx_datacube.catalog.periods import due_on, label_of, labels_from
 from wx_datacube.emulator.errcodes import Refusal
 from wx_datacube.emulator.options import Options
@@ -107,7 +108,7 @@ def _dirty_rows(window: RequestedWindow, options: Options) -> list[Row]:
 
 def _dirty_row(endpoint: Endpoint, label: dt.date, seed: int) -> Row:
     users = 1 + _draw(90, seed, endpoint.name, label.isoformat())
-    hour: Row = {"ref_hour": 1200} if endpoint.family is Family.HOURS else {}
-    key = "count_interval" if endpoint.family is Family.SENDERS else "msg_type"
-    count: Row = {"msg_count": 3 * users} if endpoint.counts_messages else {}
+    hour: Row = {"ref_hour": 1200} if REF_HOUR in endpoint.columns else {}
+    key = "count_interval" if COUNT_INTERVAL in endpoint.columns else "msg_type"
+    count: Row = {"msg_count": 3 * users} if MSG_COUNT in endpoint.columns else {}
     return {"ref_date": label.isoformat(), **hour, "user_source": 0, key: 1, "msg_user": users, **count}

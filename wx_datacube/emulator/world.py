@@ -13,7 +13,9 @@ from itertools import takewhile
 from operator import add
 from typing import NamedTuple
 
-from wx_datacube.catalog.endpoints import BY_NAME, HISTORY_START, Endpoint, Family, Period
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import HOURLY_MESSAGES, MESSAGES, SENDERS
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import due_on, label_of, labels_from
 from wx_datacube.emulator.people import DayMessages, People
 
@@ -86,10 +88,10 @@ def _by_messages_sent(days: list[DayMessages]) -> Iterator[dict[str, int]]:
         yield {"user_source": 0, "count_interval": interval, "msg_user": users[interval]}
 
 
-_VIEWS: dict[Family, Callable[[list[DayMessages]], Iterator[dict[str, int]]]] = {
-    Family.MESSAGES: _by_type,
-    Family.HOURS: _by_hour,
-    Family.SENDERS: _by_messages_sent,
+_VIEWS: dict[str, Callable[[list[DayMessages]], Iterator[dict[str, int]]]] = {
+    HOURLY_MESSAGES.name: _by_hour,
+    **{each.name: _by_type for each in MESSAGES.values()},
+    **{each.name: _by_messages_sent for each in SENDERS.values()},
 }
 
 
@@ -134,7 +136,7 @@ class World:
         """Return the rows of a label, published or not: only rows that have messages, ordered by key."""
         endpoint = BY_NAME[endpoint] if isinstance(endpoint, str) else endpoint
         days = [self._columns(day) for day in _days_of(label, endpoint.period)]
-        return [{"ref_date": label.isoformat(), **figures} for figures in _VIEWS[endpoint.family](days)]
+        return [{"ref_date": label.isoformat(), **figures} for figures in _VIEWS[endpoint.name](days)]
 
     def json(self, endpoint: Endpoint, label: dt.date) -> str:
         """Return `rows` as the inside of a JSON list; the result is cached."""

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import settled_at
 from wx_datacube.errors import NotReady, UnexpectedAnswer, WeChatError
 from wx_datacube.ingest.plan import FetchRequest

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from wx_datacube.catalog.endpoints import DAILY_MESSAGES, Endpoint, Period
+from wx_datacube.catalog.messages import DAILY_MESSAGES
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import midnight_of, settled_at
 from wx_datacube.config.settings import Account
 from wx_datacube.errors import NotReady, TryAgain, UnexpectedAnswer, WeChatError, error_for, needs_person

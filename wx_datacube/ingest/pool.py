@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import settled_at
 from wx_datacube.errors import (
     HostDown,

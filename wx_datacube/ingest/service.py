@@ -14,7 +14,7 @@ from typing import Any
 
 from wx_datacube.alerts.alert import TOKEN, Source, alerts_of
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.ingest.fetch import Fetch

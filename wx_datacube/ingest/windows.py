@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from wx_datacube.catalog.endpoints import Endpoint, Period
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import label_of
 
 _DAY = dt.timedelta(days=1)

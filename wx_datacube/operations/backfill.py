@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.plan import RefreshPlan

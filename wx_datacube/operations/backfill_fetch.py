@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from wx_datacube.catalog.endpoints import DAILY_MESSAGES, Endpoint, Family
+from wx_datacube.catalog.messages import DAILY_MESSAGES
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
 from wx_datacube.ingest.fetch_report import FetchReport, LabelReport
 from wx_datacube.ingest.plan import RefreshPlan
@@ -83,7 +84,7 @@ class BackgroundFetch:
             dependencies = [each for found in by_endpoint.values() for each in found[:1]] if rest else []
             # When healing, a changed day makes everything suspect that was requested before it.
             dependencies += by_endpoint[DAILY_MESSAGES] if endpoint.implied_by_silence or healing else []
-            dependencies += futures if rest and endpoint.family is Family.HOURS else []
+            dependencies += futures if rest and endpoint.takes_a_call_a_day else []
             last = labels[0] == to_fetch[endpoint][0]
             futures.append(pool.submit(self._fetch, endpoint, labels, dependencies, landed, last))
             by_endpoint[endpoint].append(futures[-1])

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Family
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.operations.pending import Range
 from wx_datacube.warehouse.coverage import State
@@ -35,8 +36,8 @@ class Scope:
     after_call_id: int = 0
 
     def of(self, states: Mapping[str, States]) -> dict[Endpoint, States]:
-        """Return the states of the labels in scope, by endpoint; hours, which take the most calls, come last."""
-        cheap_first = sorted(self.endpoints, key=lambda endpoint: endpoint.family is Family.HOURS)
+        """Return the states of the labels in scope, by endpoint; those that take the most calls come last."""
+        cheap_first = sorted(self.endpoints, key=lambda endpoint: endpoint.takes_a_call_a_day)
         return {endpoint: self.within(endpoint, states[endpoint.name]) for endpoint in cheap_first}
 
     def within(self, endpoint: Endpoint, states: States) -> States:

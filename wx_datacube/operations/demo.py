@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import settled_at
 from wx_datacube.config.folder import DAGSTER_FILES, template
 from wx_datacube.config.settings import DEMO_ACCOUNT, PREFIX

@@ -9,7 +9,8 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from wx_datacube.catalog.endpoints import DAILY_MESSAGES, Endpoint
+from wx_datacube.catalog.messages import DAILY_MESSAGES
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.warehouse.coverage import State
 
 MERGE_BELOW = 30

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 
 from wx_datacube.alerts.missing_labels import alerts_from
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import BY_ERRCODE, SettingsError, needs_person

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import BY_ERRCODE, needs_person

@@ -14,7 +14,7 @@ import dagster as dg
 
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog import endpoints as catalog
-from wx_datacube.catalog.endpoints import Endpoint, Family
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Settings
@@ -49,9 +49,12 @@ class FetchConfig(dg.Config):
     """Request labels again that are already stored. 重新获取已保存的数据。"""
 
 
-# When several assets share a run, daily messages go first, because a day without messages spares the calls of the other
-# families. Hours go last, because they take the most calls.
-_PRIORITY = {Family.MESSAGES: 2, Family.SENDERS: 1, Family.HOURS: 0}
+def _priority(endpoint: Endpoint) -> int:
+    """Return the asset's place in a run with several assets; the highest goes first.
+
+    A silent day spares the calls of what depends on it. Endpoints that take the most calls go last.
+    """
+    return 0 if endpoint.takes_a_call_a_day else 1 if endpoint.implied_by_silence else 2
 
 
 def build_asset(
@@ -77,7 +80,7 @@ def build_asset(
         partitions_def=partitions_of(endpoint.period, start),
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"wx_{account}",
-        op_tags={"dagster/priority": str(_PRIORITY[endpoint.family])},
+        op_tags={"dagster/priority": str(_priority(endpoint))},
         check_specs=check_specs(key, endpoint),
         freshness_policy=freshness_of(endpoint.period),
         hooks=alert_hooks_for(account, endpoint.name, clock),

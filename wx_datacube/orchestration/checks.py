@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.warehouse.checks import (
     Check,

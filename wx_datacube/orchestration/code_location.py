@@ -12,7 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Period
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.environment import configured_accounts, load_settings
 from wx_datacube.config.settings import DATABASE, Account, Settings

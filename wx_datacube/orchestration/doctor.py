@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WarehouseError

@@ -10,7 +10,7 @@ import functools
 
 import dagster as dg
 
-from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import BEIJING, CHECK_TICK
 
 _DAYS = {Period.DAY: "* * *", Period.WEEK: "* * 1", Period.MONTH: "1 * *"}

@@ -7,7 +7,7 @@ import datetime as dt
 
 import dagster as dg
 
-from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import BEIJING, label_of
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, FIRST_TICK, LAST_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS, Endpoint, Family, Period
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.messages import DAILY_MESSAGES
+from wx_datacube.catalog.model import Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_on, label_of, settled_at
 from wx_datacube.errors import SettingsError
 from wx_datacube.warehouse.connections import Connection

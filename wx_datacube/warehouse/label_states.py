@@ -6,7 +6,9 @@ a label is due, landed, empty, implied or missing. Nothing here runs a query.
 
 from collections.abc import Sequence
 
-from wx_datacube.catalog.endpoints import DAILY_MESSAGES, ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import DAILY_MESSAGES
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.warehouse.sql import BEIJING_NOW, FIRST_DAY, NEXT_LABEL, quoted
 
 

@@ -8,7 +8,9 @@ rows here. Which labels are due or covered belongs in `label_states`.
 
 from collections.abc import Iterator
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, MSG_USER, REF_DATE, Column, Endpoint
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import MSG_USER
+from wx_datacube.catalog.model import REF_DATE, Column, Endpoint
 from wx_datacube.catalog.periods import SETTLED_HOUR
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.sql import FIRST_DAY, GOOD_ANSWER, NEXT_LABEL

@@ -8,7 +8,9 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from wx_datacube.catalog.endpoints import DAILY_MESSAGES, ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import DAILY_MESSAGES
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary, summaries

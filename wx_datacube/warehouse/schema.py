@@ -7,18 +7,13 @@ and DuckLake support: no keys, enums, indexes or sequences. Nothing here reads o
 
 from collections.abc import Iterator, Mapping
 
-from wx_datacube.catalog.endpoints import (
-    COUNT_INTERVALS,
-    ENDPOINTS,
-    MESSAGE_TYPES,
-    Endpoint,
-    Family,
-    Period,
-)
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import COUNT_INTERVAL, HOURLY_MESSAGES, MESSAGES, MSG_TYPE, SENDERS
+from wx_datacube.catalog.model import Column, Endpoint, Period, Relation
 from wx_datacube.warehouse.label_states import coverage_select
 from wx_datacube.warehouse.sql import quoted
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _ACCOUNT = "The account's name, as in WX_DATACUBE_ACCOUNT."
 _ENDPOINT = "The endpoint's name, as WeChat calls it."
@@ -60,6 +55,8 @@ LABEL_ANSWERS: Columns = {
         "BOOLEAN",
         "Whether any answer so far had rows of the label; later rows are then revisions.",
     ),
+    "final": ("BOOLEAN", "Whether WeChat will not change the label any more, by its own word."),
+    "last_undelayed": ("BIGINT", "The last call that answered for the label without is_delay; NULL if none did."),
 }
 REJECTED_ROWS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
@@ -71,6 +68,7 @@ REJECTED_ROWS: Columns = {
         "Why it was rejected, the first reason that applies: missing_field, wrong_type, bad_value, before_2014_12_01,"
         " outside_window, wrong_label, duplicate_key.",
     ),
+    "path": ("VARCHAR", "Where a nested row is in the answer, as a JSON path; NULL for a row of the answer's own list."),
 }
 REVISIONS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
@@ -80,17 +78,28 @@ REVISIONS: Columns = {
     "msg_type": ("INTEGER", "Message type of the row; NULL where its endpoint has none."),
     "count_interval": ("INTEGER", "Interval of the row; NULL where its endpoint has none."),
     "field": ("VARCHAR", "The figure that changed."),
-    "old": ("BIGINT", "The previous value; NULL if the row was absent."),
-    "new": ("BIGINT", "The new value; NULL if the row vanished (the table keeps it)."),
+    "old": ("BIGINT", "The previous value of a whole number; NULL if the row was absent."),
+    "new": ("BIGINT", "The new value of a whole number; NULL if the row vanished (the table keeps it)."),
     "seen_at": ("TIMESTAMP", "When the call that showed the change was made, Beijing time."),
     "old_call_id": ("BIGINT", "The call that the old value came from, or the last answer without the row."),
     "new_call_id": ("BIGINT", "The call that showed the change."),
+    "relation": ("VARCHAR", "The table of the row that changed: the endpoint's own, or a nested one."),
+    "user_source": ("INTEGER", "Channel of the row; NULL where its table has none as a key."),
+    "msgid": ("VARCHAR", "Article of the row; NULL where its table has none."),
+    "stat_date": ("DATE", "Day up to which the row counts; NULL where its table has none."),
+    "scene_desc": ("VARCHAR", "Source of the readers of the row; NULL where its table has none."),
+    "position": ("INTEGER", "Part of the article of the row; NULL where its table has none."),
+    "old_rate": ("DOUBLE", "The previous value of a field with fractions."),
+    "new_rate": ("DOUBLE", "The new value of a field with fractions."),
+    "old_text": ("VARCHAR", "The previous value of a text."),
+    "new_text": ("VARCHAR", "The new value of a text."),
 }
 ACCOUNTS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
     "appid": ("VARCHAR", "The AppID that the name has been bound to since its first use."),
     "start_date": ("DATE", "First day of history, as in WX_DATACUBE_START."),
     "added_at": ("TIMESTAMP", "When the account was first used, Beijing time."),
+    "families": ("VARCHAR[]", "The families of endpoints that are fetched for it, as in WX_DATACUBE_FAMILIES."),
 }
 REFRESHES: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
@@ -106,6 +115,8 @@ CATALOG: Columns = {
     "max_span_days": ("INTEGER", "Days that one call may cover, both ends included."),
     "description": ("VARCHAR", "What a row means."),
     "description_zh": ("VARCHAR", "一行数据的含义。"),
+    "family": ("VARCHAR", "The family that it belongs to: messages, followers, articles or interface."),
+    "first_day": ("DATE", "The first day for which WeChat has its figures."),
 }
 TABLES: Mapping[str, tuple[str, Columns]] = {
     "meta": ("Which version of wx_datacube's schema this file has.", META),
@@ -120,33 +131,38 @@ TABLES: Mapping[str, tuple[str, Columns]] = {
 
 
 def create_statements() -> Iterator[str]:
-    """Yield the statements that create an empty warehouse, comments included."""
-    yield "CREATE SCHEMA datacube"
+    """Yield the statements that create an empty warehouse, comments included.
+
+    In a file with tables of this version, they create what is missing and bring the rest up to date.
+    """
+    yield "CREATE SCHEMA IF NOT EXISTS datacube"
     for name, (comment, columns) in TABLES.items():
         yield from _table(name, comment, columns)
     for endpoint in ENDPOINTS:
-        yield from _table(endpoint.name, f"{endpoint.en} {endpoint.zh}", _typed_columns(endpoint))
-        yield _catalog_row(endpoint)
+        for relation in endpoint.relations:
+            yield from _table(relation.name, f"{relation.en} {relation.zh}", _typed_columns(relation))
+    yield "DELETE FROM datacube.endpoints"
+    yield from map(_catalog_row, ENDPOINTS)
     yield from _view("datacube.coverage", "The state of every due label.", COVERAGE, coverage_select())
     for period in Period:
         yield from _views_of(period)
 
 
-def _typed_columns(endpoint: Endpoint) -> Columns:
+def _typed_columns(relation: Relation) -> Columns:
     columns = {"account": ("VARCHAR", _ACCOUNT)}
-    columns |= {column.name: (column.type, f"{column.en} {column.zh}") for column in endpoint.columns}
+    columns |= {column.name: (column.type, f"{column.en} {column.zh}") for column in relation.columns}
     return columns | {"call_id": ("BIGINT", "The call that the values of this row came from.")}
 
 
 def _table(name: str, comment: str, columns: Columns) -> Iterator[str]:
     body = ", ".join(f'"{column}" {kind}' for column, (kind, _) in columns.items())
-    yield f"CREATE TABLE datacube.{name} ({body})"
+    yield f"CREATE TABLE IF NOT EXISTS datacube.{name} ({body})"
     yield f"COMMENT ON TABLE datacube.{name} IS {quoted(comment)}"
     yield from _column_comments(f"datacube.{name}", columns)
 
 
 def _view(name: str, comment: str, columns: Columns, select: str) -> Iterator[str]:
-    yield f"CREATE VIEW {name} AS {select}"
+    yield f"CREATE OR REPLACE VIEW {name} AS {select}"
     yield f"COMMENT ON VIEW {name} IS {quoted(comment)}"
     yield from _column_comments(name, columns)
 
@@ -157,7 +173,15 @@ def _column_comments(name: str, columns: Columns) -> Iterator[str]:
 
 
 def _catalog_row(endpoint: Endpoint) -> str:
-    values = [endpoint.name, endpoint.period.value, endpoint.max_span_days, endpoint.en, endpoint.zh]
+    values = [
+        endpoint.name,
+        endpoint.period.value,
+        endpoint.max_span_days,
+        endpoint.en,
+        endpoint.zh,
+        endpoint.family.value,
+        endpoint.first_day,
+    ]
     return f"INSERT INTO datacube.endpoints VALUES ({', '.join(quoted(value) for value in values)})"
 
 
@@ -169,6 +193,7 @@ COVERAGE: Columns = {
     "rows": ("BIGINT", "Rows of the label in the endpoint's table."),
     "fetched_at": ("TIMESTAMP", "When the label was last answered for, Beijing time."),
     "call_id": ("BIGINT", "The last call that answered for it."),
+    "final": ("BOOLEAN", "Whether WeChat will not change the label any more, by its own word."),
 }
 
 
@@ -179,7 +204,7 @@ _REPORT_COLUMNS: Columns = {
     "date": ("DATE", "The day, the Monday of the week, or the 1st of the month. 日期。"),
     "hour": ("INTEGER", "Hour of the day, 0 to 23, Beijing time. 小时。"),
     "type": ("VARCHAR", "Type of the messages: text, image, voice, video, link, other (N). 消息类型。"),
-    "messages_sent": ("VARCHAR", "Messages that each of these users sent in the period. 每人发送条数区间。"),
+    "messages_sent": ("VARCHAR", "Messages that each of these users sent in the period. 每人发送次数区间。"),
     "users": ("BIGINT", "Distinct users who sent; not additive. 发送消息的去重人数，不可相加。"),
     "messages": ("BIGINT", "Messages sent to the account. 消息发送次数。"),
     "messages_per_user": ("DOUBLE", "Messages per sender. 人均发送次数。"),
@@ -187,21 +212,20 @@ _REPORT_COLUMNS: Columns = {
 
 
 def _views_of(period: Period) -> Iterator[str]:
-    by_family = {endpoint.family: endpoint for endpoint in ENDPOINTS if endpoint.period is period}
-    messages, senders = by_family[Family.MESSAGES], by_family[Family.SENDERS]
+    messages, senders = MESSAGES[period], SENDERS[period]
     noun, adverb = period.value, period.adverb
     yield from _report_view(
         f"messages_{adverb}", f"Messages by {noun} and type.", _messages_select(messages), "date", "type", *_COUNTS
     )
-    if Family.HOURS in by_family:
-        select = _messages_select(by_family[Family.HOURS], "(ref_hour // 100)::INTEGER AS hour,")
+    if period is Period.DAY:
+        select = _messages_select(HOURLY_MESSAGES, "(ref_hour // 100)::INTEGER AS hour,")
         yield from _report_view(
             "messages_hourly", "Messages by hour and type.", select, "date", "hour", "type", *_COUNTS
         )
     yield from _report_view(
         f"senders_{adverb}",
         f"How many users sent how many messages in a {noun}.",
-        f"SELECT account, ref_date AS date, {_decoded('count_interval', COUNT_INTERVALS)} AS messages_sent,"
+        f"SELECT account, ref_date AS date, {decoded(COUNT_INTERVAL)} AS messages_sent,"
         f" msg_user AS users FROM datacube.{senders.name}",
         *("date", "messages_sent", "users"),
     )
@@ -223,7 +247,7 @@ def _report_view(name: str, comment: str, select: str, *columns: str) -> Iterato
 
 def _messages_select(endpoint: Endpoint, hour: str = "") -> str:
     return (
-        f"SELECT account, ref_date AS date, {hour} {_decoded('msg_type', MESSAGE_TYPES)} AS type,"
+        f"SELECT account, ref_date AS date, {hour} {decoded(MSG_TYPE)} AS type,"
         f" msg_user AS users, msg_count AS messages FROM datacube.{endpoint.name}"
     )
 
@@ -237,6 +261,7 @@ FULL JOIN (SELECT account, ref_date AS date, TRY_CAST(sum(msg_user) AS BIGINT) A
       FROM datacube.{senders.name} WHERE count_interval <> 0 GROUP BY ALL) USING (account, date)"""
 
 
-def _decoded(column: str, words: Mapping[int, str]) -> str:
-    cases = " ".join(f"WHEN {code} THEN {quoted(word)}" for code, word in words.items())
-    return f"CASE {column} {cases} ELSE 'other (' || {column} || ')' END"
+def decoded(column: Column) -> str:
+    """Return SQL for a code in words; an unknown one becomes `other (N)`."""
+    cases = " ".join(f"WHEN {quoted(code)} THEN {quoted(word)}" for code, word in column.codes)
+    return f"CASE {column.name} {cases} ELSE 'other (' || {column.name} || ')' END"

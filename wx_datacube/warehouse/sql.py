@@ -6,7 +6,7 @@ Add a fragment here if more than one module needs it. Whole queries belong with 
 import json
 from collections.abc import Iterable
 
-from wx_datacube.catalog.endpoints import HISTORY_START, Period
+from wx_datacube.catalog.model import HISTORY_START, Period
 
 BEIJING_NOW = "(make_timestamp(epoch_us(now())) + INTERVAL 8 HOUR)"
 """The current naive Beijing time in SQL, without the ICU extension."""

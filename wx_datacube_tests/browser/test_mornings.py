@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.emulator.testing import Emulated
 from wx_datacube.orchestration.runs import WORKER_TAG
 from wx_datacube_tests.browser.person import Person

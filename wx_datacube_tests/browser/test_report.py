@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page
 
-from wx_datacube.catalog.endpoints import HISTORY_START
+from wx_datacube.catalog.model import HISTORY_START
 from wx_datacube.operations.report.figures import read_figures
 from wx_datacube.operations.report.page import render
 from wx_datacube.operations.report.words import LANGUAGES

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.emulator.testing import Emulated
 from wx_datacube_tests.browser.person import Person, Visit
 from wx_datacube_tests.end_to_end.project import Project

@@ -9,17 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from wx_datacube.catalog.endpoints import (
-    BY_NAME,
-    COUNT_INTERVALS,
-    ENDPOINTS,
-    HISTORY_START,
-    MESSAGE_TYPES,
-    Column,
-    Endpoint,
-    Family,
-    Period,
-)
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import COUNT_INTERVALS, ENDPOINTS, MESSAGE_TYPES
+from wx_datacube.catalog.model import HISTORY_START, Column, Endpoint, Family, Period
 
 each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 

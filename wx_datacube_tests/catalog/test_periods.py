@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx_datacube.catalog.endpoints import HISTORY_START, Period
+from wx_datacube.catalog.model import HISTORY_START, Period
 from wx_datacube.catalog.periods import (
     BEIJING,
     beijing_now,

@@ -17,7 +17,7 @@ import click
 import pytest
 
 from wx_datacube import __version__
-from wx_datacube.catalog.endpoints import ENDPOINTS, Family
+from wx_datacube.catalog.messages import ENDPOINTS, HOURLY_MESSAGES, MESSAGES, SENDERS
 from wx_datacube.catalog.periods import beijing_now, due_labels, due_on
 from wx_datacube.cli import main
 from wx_datacube.errors import QuotaExhausted, SettingsError, WarehouseError
@@ -132,14 +132,15 @@ def test_status_without_settings_and_file_shows_all_of_history_as_missing(folder
 
 def store_what_was_due(database: Path, start: dt.date, on: dt.date) -> None:
     """Store everything due on a day, as a morning of that day would."""
-    made = {Family.MESSAGES: row, Family.HOURS: hour_row, Family.SENDERS: senders_row}
+    made = {each.name: row for each in MESSAGES.values()} | {each.name: senders_row for each in SENDERS.values()}
+    made[HOURLY_MESSAGES.name] = hour_row
     at = dt.datetime.combine(on, dt.time(8, 30))
     calls = [
         answered(
             endpoint,
             label,
             due_on(label, endpoint.period) - DAY,
-            made[endpoint.family](label),
+            made[endpoint.name](label),
             at=at,
             account="default",
         )

@@ -16,7 +16,7 @@ import pytest
 
 from wx_datacube.alerts.alert import Alert, Source, Urgency
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.periods import BEIJING
 from wx_datacube.cli import main, outcomes
 from wx_datacube.config.settings import Account

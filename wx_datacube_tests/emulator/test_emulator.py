@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START, Endpoint, Period
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import due_on, label_of
 from wx_datacube.emulator.testing import wechat
 from wx_datacube_tests.emulator_caller import Caller, Emulators, Started

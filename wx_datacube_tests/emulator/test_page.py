@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, HISTORY_START
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START
 from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.page import STYLE

@@ -12,7 +12,8 @@ from wechatpy import WeChatClient
 from wechatpy.client.api import WeChatDataCube
 from wechatpy.exceptions import APILimitedException, WeChatClientException
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.emulator_caller import METHODS, published_rows, snake, whole_span
 

@@ -12,7 +12,9 @@ from itertools import pairwise
 
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS, HISTORY_START, Period
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import DAILY_MESSAGES, ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Period
 from wx_datacube.catalog.periods import due_on, label_of
 from wx_datacube.emulator.seasons import EVE_HOURS, SPRING_FESTIVALS, mood_of, table
 from wx_datacube.emulator.world import Message, World
@@ -261,7 +263,7 @@ def test_a_restatement_by_a_factor_always_changes_something() -> None:
 
 DIGESTED = """
 import datetime as dt, hashlib
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.emulator.world import World
 from wx_datacube.catalog.periods import label_of
 text = ""

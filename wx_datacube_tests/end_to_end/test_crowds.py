@@ -31,7 +31,7 @@ START = dt.date(2024, 1, 1)
 RUN = """
 import datetime as dt, os, sys
 from pathlib import Path
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.catalog.periods import beijing_now, due_labels
 from wx_datacube.config.environment import adopt_dotenv, load_settings

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import Project, Ui, dagster_dev, wait_until
 

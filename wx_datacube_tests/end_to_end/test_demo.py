@@ -12,7 +12,8 @@ from typing import NamedTuple
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import DAILY_MESSAGES, ENDPOINTS
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import wechat
 from wx_datacube.ingest.service import Ingest

@@ -21,7 +21,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.periods import beijing_now, due_labels
 from wx_datacube.config.environment import load_settings
 from wx_datacube.emulator.testing import Emulated, wechat

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.model import Period
 from wx_datacube.config.environment import load_settings
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.status import read_status

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.errors import (
     NotReady,

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.errors import (
     NeedsPerson,
     NotReady,

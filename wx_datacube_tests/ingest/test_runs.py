@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.config.settings import Account
 from wx_datacube.errors import (
     NeedsPerson,

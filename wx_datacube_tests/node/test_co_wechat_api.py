@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.emulator_caller import METHODS, published_rows, whole_span
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import dagster as dg
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.cli import main
 from wx_datacube.cli.backfill import run_backfill

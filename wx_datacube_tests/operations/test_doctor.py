@@ -10,7 +10,7 @@ import pytest
 
 from wx_datacube.alerts.alert import Source, alerts_of
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.cli import main
 from wx_datacube.emulator.testing import Emulated, wechat

@@ -10,7 +10,9 @@ import dagster as dg
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import beijing_now, label_of
 from wx_datacube.cli import main
 from wx_datacube.cli.backfill import run_backfill

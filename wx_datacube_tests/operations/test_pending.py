@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx_datacube.catalog.endpoints import Period
+from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.operations.pending import MERGE_BELOW, Range, pending_labels, ranges
 from wx_datacube.warehouse.coverage import State

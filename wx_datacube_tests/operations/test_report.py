@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Family, Period
+from wx_datacube.catalog import messages
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Period
 from wx_datacube.emulator.world import World
 from wx_datacube.operations.report import page, words
 from wx_datacube.operations.report.figures import Figures, KeyFigure, Mark, Value, read_figures
@@ -29,10 +31,7 @@ from wx_datacube_tests.years import TODAY, years
 
 FIRST, LAST = dt.date(2026, 8, 1), dt.date(2026, 11, 23)
 DAY = dt.timedelta(days=1)
-DAYS, HOURS, SENDERS = (
-    next(each for each in ENDPOINTS if each.period is Period.DAY and each.family is family)
-    for family in (Family.MESSAGES, Family.HOURS, Family.SENDERS)
-)
+DAYS, HOURS, SENDERS = messages.DAILY_MESSAGES, messages.HOURLY_MESSAGES, messages.SENDERS[Period.DAY]
 
 
 @pytest.fixture(scope="module")

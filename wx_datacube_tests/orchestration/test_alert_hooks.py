@@ -11,7 +11,8 @@ import dagster as dg
 import pytest
 
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import ENDPOINTS, Period
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Period
 from wx_datacube.cli import main
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat

@@ -12,7 +12,8 @@ import dagster as dg
 import pytest
 
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat

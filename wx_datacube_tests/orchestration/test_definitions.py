@@ -11,7 +11,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.cli import main
 from wx_datacube.config.settings import Settings
 from wx_datacube.definitions import build_defs

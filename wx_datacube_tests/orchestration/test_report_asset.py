@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.dagster_environment import (

@@ -15,7 +15,8 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from wx_datacube.alerts.alert import TOKEN, Source, alerts_of
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, due_labels
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import error_for

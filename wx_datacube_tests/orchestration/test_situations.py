@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.config.settings import Secret
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat

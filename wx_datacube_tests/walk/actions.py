@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_labels, due_on, gaps
 from wx_datacube.emulator.faults import Fault
 from wx_datacube_tests.walk.invariants import Moment, broken

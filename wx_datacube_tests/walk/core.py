@@ -14,7 +14,8 @@ from pathlib import Path
 from wx_datacube.alerts.alert import BACKFILL, Source, alerts_of
 from wx_datacube.alerts.missing_labels import note_and_send
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings

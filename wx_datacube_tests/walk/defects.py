@@ -17,7 +17,7 @@ import wx_datacube.ingest.plan as plan
 import wx_datacube.operations.status as status
 from wx_datacube.alerts import missing_labels
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import DAILY_MESSAGES
+from wx_datacube.catalog.messages import DAILY_MESSAGES
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest

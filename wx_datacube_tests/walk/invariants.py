@@ -11,7 +11,9 @@ from enum import Enum
 from itertools import groupby
 from operator import itemgetter
 
-from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS, HISTORY_START, Endpoint, Period
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import DAILY_MESSAGES, ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import label_of, midnight_of, settled_at
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.files import Warehouse

@@ -19,7 +19,9 @@ from typing import Any
 
 import duckdb
 
-from wx_datacube.catalog.endpoints import BY_NAME, DAILY_MESSAGES, ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import DAILY_MESSAGES, ENDPOINTS
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import due_labels, due_on, label_of, labels_from, settled_at
 from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.errors import needs_person

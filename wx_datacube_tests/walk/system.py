@@ -23,7 +23,8 @@ import dagster as dg
 import duckdb
 from dagster._core.scheduler.instigation import TickStatus
 
-from wx_datacube.catalog.endpoints import DAILY_MESSAGES, ENDPOINTS, Endpoint
+from wx_datacube.catalog.messages import DAILY_MESSAGES, ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import BEIJING, beijing_now
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.runs import REASON_TAG, Reason

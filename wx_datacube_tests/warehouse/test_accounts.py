@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.warehouse.accounts import (
     StoredCounts,

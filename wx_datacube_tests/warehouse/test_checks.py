@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.warehouse.checks import CHECKS, CheckContext, Finding, checks_of, run_check
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.ledger import store_calls

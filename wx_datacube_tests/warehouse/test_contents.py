@@ -9,7 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, Period
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Period
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.schema import SCHEMA_VERSION, TABLES
 from wx_datacube_tests.warehouse.publishing import PUBLISHED

@@ -8,7 +8,8 @@ import datetime as dt
 
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint, Period
+from wx_datacube.catalog.messages import ENDPOINTS, MSG_COUNT
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import beijing_now, due_labels, gaps
 from wx_datacube.errors import SettingsError
 from wx_datacube.warehouse.connections import Connection
@@ -56,7 +57,9 @@ def state(con: Connection, endpoint: Endpoint, label: dt.date, now: dt.datetime 
 
 def made(endpoint: Endpoint, label: dt.date) -> dict[str, object]:
     """Return a row for any endpoint."""
-    found = hour_row(label) if endpoint is HOURS else row(label) if endpoint.counts_messages else senders_row(label)
+    found = (
+        hour_row(label) if endpoint is HOURS else row(label) if MSG_COUNT in endpoint.columns else senders_row(label)
+    )
     return {column.name: found[column.name] for column in endpoint.columns}
 
 

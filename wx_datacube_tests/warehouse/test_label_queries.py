@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.errors import SettingsError
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import (

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint
+from wx_datacube.catalog.messages import ENDPOINTS, MSG_COUNT
+from wx_datacube.catalog.model import HISTORY_START, Endpoint
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.ledger import Call, store_calls
 from wx_datacube.warehouse.load import unreadable_calls
@@ -250,7 +251,7 @@ def test_weeks_and_months_are_dated_on_their_first_day(
     con: Connection, endpoint: Endpoint, window: tuple[dt.date, dt.date], date: dt.date, reason: str | None
 ) -> None:
     """A week's row has its Monday and a month's row its 1st; another date in the window is `wrong_label`."""
-    made = row(date) if endpoint.counts_messages else senders_row(date)
+    made = row(date) if MSG_COUNT in endpoint.columns else senders_row(date)
     store_calls(con, [answered(endpoint, *window, made)])
 
     assert rows_of(con, "SELECT reason FROM datacube.rejected_rows") == ([(reason,)] if reason else [])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wx_datacube.catalog.endpoints import Endpoint, Period
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wx_datacube.catalog.endpoints import HISTORY_START, Endpoint, Period
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import states
 from wx_datacube.warehouse.ledger import Call, replay, store_calls

@@ -11,7 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Endpoint
+from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_labels, due_on
 from wx_datacube.warehouse.checks import (
     CHECKS,

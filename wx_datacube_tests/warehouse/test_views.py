@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, Family, Period
+from wx_datacube.catalog.messages import ENDPOINTS, HOURLY_MESSAGES, MESSAGES, MSG_COUNT
+from wx_datacube.catalog.model import Period
 from wx_datacube.emulator.world import World
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
@@ -105,7 +106,8 @@ def test_two_years_are_stored_without_gaps(two_years: tuple[Shop, list[FetchRepo
         }
         silent = {each.coverage.state for each in report.labels if each.label not in talked}
         # A window of the distribution covers empty days between others at no cost, so those are empty, not implied.
-        assert silent <= {Family.HOURS: {"implied"}, Family.MESSAGES: {"empty"}}.get(report.endpoint.family, NO_ROWS)
+        exactly = {HOURLY_MESSAGES: {"implied"}} | dict.fromkeys(MESSAGES.values(), {"empty"})
+        assert silent <= exactly.get(report.endpoint, NO_ROWS)
     assert sum(each.coverage.state == "empty" for each in reports[0].labels) > 50
     assert made.rows("SELECT count(*) FROM datacube.rejected_rows") == [(0,)]
     assert made.rows("SELECT count(*) FROM datacube.revisions") == [(0,)]
@@ -132,9 +134,9 @@ def test_every_row_of_the_tables_equals_the_counted_messages(
     found = two_years[0].rows(f"SELECT {', '.join(columns)} FROM datacube.{endpoint.name} ORDER BY ALL")
     adverb = endpoint.period.adverb
     expected = counted.by_messages_sent(adverb)
-    if endpoint.family is Family.HOURS:
+    if endpoint is HOURLY_MESSAGES:
         expected = [(date, 100 * hour, *others) for date, hour, *others in counted.by_type(HOURLY)]
-    elif endpoint.counts_messages:
+    elif MSG_COUNT in endpoint.columns:
         expected = counted.by_type(adverb)
 
     assert found == expected

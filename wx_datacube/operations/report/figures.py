@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wx_datacube.catalog.endpoints import ENDPOINTS, HISTORY_START, Endpoint, Family, Period
+from wx_datacube.catalog import messages
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import HOURLY_MESSAGES, MESSAGES, SENDERS
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import gaps, label_of, settled_at
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State, states
@@ -135,7 +138,7 @@ def read_figures(
     ).fetchall()
     unit = _unit(last - first)
     length = last - first + _DAY
-    hours_first = max(first, data.first_known(_BY_DAY[Family.HOURS]), last - (_HEAT_DAYS - 1) * _DAY)
+    hours_first = max(first, data.first_known(HOURLY_MESSAGES.name), last - (_HEAT_DAYS - 1) * _DAY)
     return Figures(
         account=account,
         first=first,
@@ -157,7 +160,7 @@ def read_figures(
         ),
         hours=data.hours(hours_first, last),
         hours_first=hours_first,
-        coverage=[data.coverage(endpoint, now) for endpoint in ENDPOINTS],
+        coverage=[data.coverage(endpoint, now) for endpoint in messages.ENDPOINTS],
     )
 
 
@@ -209,20 +212,19 @@ class _StoredData:
 
     def _values(self, period: Period) -> dict[dt.date, Value]:
         """Return the value of every due label of the period."""
-        of = {each.family: each.name for each in ENDPOINTS if each.period is period}
+        by_type, by_sender = MESSAGES[period].name, SENDERS[period].name
         found = self._con.execute(
             f"SELECT date, users, messages FROM totals_{period.adverb} WHERE account = $account",
             {"account": self._range["account"]},
         )
         stored = {date: (users, messages) for date, users, messages in found.fetchall()}
 
-        def figure(family: Family, label: dt.date, place: int) -> int | None:
-            state = self.label_states[of[family]].get(label, State.MISSING)
+        def figure(endpoint: str, label: dt.date, place: int) -> int | None:
+            state = self.label_states[endpoint].get(label, State.MISSING)
             return None if state is State.MISSING else stored.get(label, (0, 0))[place] or 0
 
         return {
-            label: Value(figure(Family.SENDERS, label, 0), figure(Family.MESSAGES, label, 1))
-            for label in self.label_states[of[Family.MESSAGES]]
+            label: Value(figure(by_sender, label, 0), figure(by_type, label, 1)) for label in self.label_states[by_type]
         }
 
     def _labels(self, sql: str) -> dict[str, set[dt.date]]:
@@ -244,7 +246,7 @@ class _StoredData:
 
     def hours(self, first: dt.date, last: dt.date) -> list[tuple[int, int, float]]:
         """Return the average number of messages by ISO weekday and hour, over the days whose hours are known."""
-        counted = self.label_states[_BY_DAY[Family.HOURS]]
+        counted = self.label_states[HOURLY_MESSAGES.name]
         days = {
             weekday: sum(
                 first <= label <= last and label.isoweekday() == weekday and state is not State.MISSING
@@ -270,7 +272,7 @@ class _StoredData:
     def day(self, date: dt.date, now: dt.datetime) -> Day:
         """Return a day of the calendar."""
         value = self.values[Period.DAY].get(date, Value())
-        states_of = {name: self.label_states[name].get(date, State.MISSING) for name in _BY_DAY.values()}
+        states_of = {name: self.label_states[name].get(date, State.MISSING) for name in _BY_DAY}
         missing = [name for name, state in states_of.items() if state is State.MISSING]
         rejected = [name for name in states_of if date in self.rejected[name]]
         revised = [name for name in states_of if date in self.revised[name]]
@@ -307,4 +309,4 @@ class _StoredData:
         )
 
 
-_BY_DAY = {each.family: each.name for each in ENDPOINTS if each.period is Period.DAY}
+_BY_DAY = [each.name for each in messages.ENDPOINTS if each.period is Period.DAY]

@@ -15,7 +15,8 @@ import altair as alt
 import jinja2
 import vl_convert
 
-from wx_datacube.catalog.endpoints import COUNT_INTERVALS, MESSAGE_TYPES, Period
+from wx_datacube.catalog.messages import COUNT_INTERVAL, MSG_TYPE
+from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import due_on
 from wx_datacube.operations.report import charts
 from wx_datacube.operations.report.figures import Day, Figures, KeyFigure, Value
@@ -192,9 +193,9 @@ def _charts(figures: Figures, words: Words) -> dict[str, Any]:
     if len(figures.known_days) > 1 and not figures.no_messages:
         drawn["trend"] = charts.trend(words)
     if figures.by_type:
-        drawn["types"] = charts.types(words, _names(figures.by_type, MESSAGE_TYPES.values()))
+        drawn["types"] = charts.types(words, _names(figures.by_type, MSG_TYPE.words))
     if figures.senders:
-        drawn["senders"] = charts.senders(words, _names(figures.senders, COUNT_INTERVALS.values()))
+        drawn["senders"] = charts.senders(words, _names(figures.senders, COUNT_INTERVAL.words))
     if figures.hours:
         drawn["hours"] = charts.hours(words)
     if figures.last_requested_at is not None:
@@ -210,8 +211,8 @@ def _names(rows: Iterable[tuple[dt.date, str, int]], known: Iterable[str]) -> li
 
 def _data(figures: Figures, words: Words) -> dict[str, Any]:
     """Return the data sets of the charts; keys are short because twelve years of days repeat them often."""
-    types = _names(figures.by_type, MESSAGE_TYPES.values())
-    intervals = _names(figures.senders, COUNT_INTERVALS.values())
+    types = _names(figures.by_type, MSG_TYPE.words)
+    intervals = _names(figures.senders, COUNT_INTERVAL.words)
     partial = _partial(figures)
     whole: dict[dt.date, int] = {}
     for date, _, users in figures.senders:

@@ -8,7 +8,8 @@ figures that must agree, and `arrival` data that must be there. How Dagster show
 import datetime as dt
 from collections.abc import Iterable
 
-from wx_datacube.catalog.endpoints import BY_NAME, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_labels, due_on, join_ranges, label_of
 from wx_datacube.warehouse.checks.answers import (
     CODES_AND_FIELDS_ARE_KNOWN,

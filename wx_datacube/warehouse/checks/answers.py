@@ -6,15 +6,9 @@ in `sums`. Checks for missing data are in `arrival`.
 
 from collections.abc import Callable
 
-from wx_datacube.catalog.endpoints import (
-    COUNT_INTERVALS,
-    DAILY_MESSAGES,
-    ENDPOINTS,
-    HISTORY_START,
-    MESSAGE_TYPES,
-    Endpoint,
-    Family,
-)
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import COUNT_INTERVALS, DAILY_MESSAGES, MESSAGE_TYPES
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Family
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy
 from wx_datacube.warehouse.sql import GOOD_ANSWER
 

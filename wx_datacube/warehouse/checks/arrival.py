@@ -6,7 +6,7 @@ Add a check here for data that is missing rather than wrong. Such a check matter
 
 import datetime as dt
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
 from wx_datacube.warehouse.overdue import Gap, Overdue
 

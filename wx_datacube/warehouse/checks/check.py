@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.overdue import Overdue
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from wx_datacube.catalog.endpoints import Endpoint
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.checks.check import CheckContext, Fingerprint
 from wx_datacube.warehouse.connections import Connection

@@ -4,7 +4,8 @@ Add a check here if several tables count the same messages. Users are distinct, 
 distribution is compared with the fewest and the most users that its message types allow.
 """
 
-from wx_datacube.catalog.endpoints import DAILY_MESSAGES, ENDPOINTS, Endpoint, Family, Period
+from wx_datacube.catalog.messages import COUNT_INTERVAL, DAILY_MESSAGES, MESSAGES, MSG_COUNT, SENDERS
+from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
 from wx_datacube.warehouse.sql import NEXT_LABEL
 
@@ -62,10 +63,7 @@ def _find_unequal_sums(context: CheckContext, endpoint: Endpoint) -> list[Findin
 
 def _find_inconsistent_distributions(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Find periods whose distribution has fewer users than one message type, or more than all types together."""
-    messages, senders = (
-        next(each for each in ENDPOINTS if each.period is endpoint.period and each.family is family)
-        for family in (Family.MESSAGES, Family.SENDERS)
-    )
+    messages, senders = MESSAGES[endpoint.period], SENDERS[endpoint.period]
     # Interval 0 counts users who sent nothing.
     sql = f"""
 WITH types AS (
@@ -94,7 +92,7 @@ MESSAGES_ADD_UP = Check(
     " 各类型的消息数：各小时之和等于当日，各日之和等于当周、当月；用户数为去重人数，不相加。",
     _find_unequal_sums,
     remedy=_REFRESH_OLDER,
-    concerns=lambda endpoint: endpoint.counts_messages and endpoint is not DAILY_MESSAGES,
+    concerns=lambda endpoint: MSG_COUNT in endpoint.columns and endpoint is not DAILY_MESSAGES,
 )
 DISTRIBUTION_COVERS_USERS = Check(
     "distribution_covers_users",
@@ -103,5 +101,5 @@ DISTRIBUTION_COVERS_USERS = Check(
     " 发送分布的用户数不少于任一消息类型的用户数，也不多于各类型用户数之和。",
     _find_inconsistent_distributions,
     remedy=_REFRESH_OLDER,
-    concerns=lambda endpoint: endpoint.family is Family.SENDERS,
+    concerns=lambda endpoint: COUNT_INTERVAL in endpoint.columns,
 )
