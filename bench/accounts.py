@@ -165,7 +165,7 @@ def a_day(warehouse: Warehouse, emulated: Emulator, name: str, place: int) -> Co
         label = due_labels(endpoint.period, first, last)[-1 - place]
         report = it.fetch_missing(endpoint, [label], run_id="bench")
         assert not report.unresolved
-        with check_context_of_run(it.warehouse, name, first, endpoint) as check_context:
+        with check_context_of_run(it.warehouse, Account(name, start=first), endpoint) as check_context:
             for check in checks_of(endpoint):
                 run_check(check, check_context, endpoint)
     return cost(began)

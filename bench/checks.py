@@ -14,6 +14,7 @@ from typing import Any
 from wx_datacube.catalog.messages import COUNT_INTERVAL, ENDPOINTS, MSG_TYPE
 from wx_datacube.catalog.model import HISTORY_START, REF_HOUR, Endpoint
 from wx_datacube.catalog.periods import due_labels, due_on
+from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.checks import check_context_of_readers, check_context_of_run, checks_of, run_check
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import Call, store_calls
@@ -51,7 +52,7 @@ def measured(warehouse: Warehouse, endpoint: Endpoint) -> tuple[float, int]:
     taken, found = [], 0
     for _ in range(TIMES):
         # Opening the file isn't measured: a run does it anyway.
-        with check_context_of_run(warehouse, "shop", HISTORY_START, endpoint) as check_context:
+        with check_context_of_run(warehouse, Account("shop", start=HISTORY_START), endpoint) as check_context:
             began = time.process_time()
             found = sum(len(run_check(check, check_context, endpoint)) for check in checks_of(endpoint))
             taken.append(time.process_time() - began)
@@ -80,7 +81,9 @@ def main() -> None:
                 f"{endpoint.name}: {len(checks_of(endpoint))} checks, {stored:,} rows, {1000 * seconds:.0f} ms, {found}"
             )
         began = time.process_time()
-        with check_context_of_readers(warehouse, "shop", HISTORY_START, list(ENDPOINTS)) as check_context:
+        with check_context_of_readers(
+            warehouse, Account("shop", start=HISTORY_START), list(ENDPOINTS)
+        ) as check_context:
             found = sum(len(run_check(check, check_context, each)) for each in ENDPOINTS for check in checks_of(each))
         print(f"all of them by the published file: {1000 * (time.process_time() - began):.0f} ms, {found}")
 

@@ -13,6 +13,7 @@ from playwright.sync_api import sync_playwright
 
 from bench.checks import NOW, twelve_years
 from wx_datacube.catalog.model import HISTORY_START
+from wx_datacube.config.settings import Account
 from wx_datacube.operations.report.figures import read_figures
 from wx_datacube.operations.report.page import save
 from wx_datacube.warehouse.connections import Connection
@@ -54,7 +55,7 @@ def show_report(warehouse: Warehouse, output: Path) -> None:
     """Print how long the report takes to make, its size, and how long Chromium takes to draw it."""
     began = time.perf_counter()
     with warehouse.open_published() as con:
-        figures = read_figures(con, "shop", HISTORY_START, NOW, None, None)
+        figures = read_figures(con, Account("shop", start=HISTORY_START), NOW, None, None)
     save(figures, "zh", warehouse.database, NOW, output)
     print(f"made in {time.perf_counter() - began:.1f} s, {output.stat().st_size:,} bytes")
     if chromium := shutil.which("chromium"):

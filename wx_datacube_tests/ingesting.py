@@ -126,7 +126,7 @@ class Shop:
         """Return the state of every due label in the published file."""
         account = self.ingest.account
         with self.warehouse.open_published() as con:
-            return states(con, account.name, account.start, self.now, endpoint)[endpoint.name]
+            return states(con, account, self.now, endpoint)[endpoint.name]
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Return all rows of a query of the published file."""

@@ -15,6 +15,7 @@ import pytest
 from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import BEIJING
+from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.operations.status import read_status
@@ -116,7 +117,7 @@ def heals(month: Month) -> None:
     This does what `heal` does, but `heal` uses the machine's clock.
     """
     account = month.it.settings.account()
-    with check_context_of_readers(month.it.warehouse, account.name, account.start, list(ENDPOINTS)) as check_context:
+    with check_context_of_readers(month.it.warehouse, account, list(ENDPOINTS)) as check_context:
         found = [
             finding
             for endpoint in ENDPOINTS
@@ -322,7 +323,7 @@ def test_every_morning_sends_the_right_alerts(month: Month) -> None:
 def _assert_that_all_is_there(month: Month) -> None:
     """Assert that no label is missing in the file and that Dagster shows all labels as materialized."""
     with month.it.warehouse.open_published() as con:
-        found = states(con, "default", START, month.now)
+        found = states(con, Account("default", start=START), month.now)
     for endpoint in ENDPOINTS:
         assert State.MISSING not in found[endpoint.name].values()
         assert month.it.materialized(endpoint) == set(found[endpoint.name])

@@ -65,9 +65,9 @@ def a_run(warehouse: Warehouse) -> int:
     with warehouse.transaction() as con:
         con.execute("PRAGMA enable_profiling = 'no_output'")
         for act in (
-            lambda: known.states(con, "shop", HISTORY_START, TODAY, HOURS),
+            lambda: known.states(con, Account("shop", start=HISTORY_START), TODAY, HOURS),
             lambda: store_calls(con, [answered(HOURS, day(23), None, hour_row(day(23)))]),
-            lambda: known.coverage(con, "shop", HOURS, [day(23)], TODAY),
+            lambda: known.coverage(con, Account("shop"), HOURS, [day(23)], TODAY),
             lambda: known.rows_stored(con, "shop", HOURS),
         ):
             act()

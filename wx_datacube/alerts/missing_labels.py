@@ -56,10 +56,9 @@ def find_alerts(
     con: Connection, settings: Settings, accounts: Sequence[Account], now: dt.datetime
 ) -> dict[str, Attention]:
     """Return the alerts about the accounts' labels at `now`, read from the published file `con`."""
-    starts = {each.name: each.start for each in accounts}
-    if not starts:
+    if not accounts:
         return {}
-    return alerts_from(con, settings, accounts, now, summaries(con, starts, now), recent_calls(con, now))
+    return alerts_from(con, settings, accounts, now, summaries(con, accounts, now), recent_calls(con, now))
 
 
 def alerts_from(
@@ -73,7 +72,7 @@ def alerts_from(
     """Return the same as `find_alerts`, for callers that have already read the summaries and calls."""
     names = [each.name for each in accounts]
     warehouse, alerts = Warehouse(settings.database), Alerts(settings.database)
-    overdue = overdue_from(found, recent, names, now, settings.daily_calls, warehouse.is_fetching)
+    overdue = overdue_from(found, recent, accounts, now, settings.daily_calls, warehouse.is_fetching)
     used_up = {of for of, calls in recent.items() if quota_is_used_up(calls, settings.daily_calls)}
     unpublished = {of for of, calls in recent.items() if calls.not_ready}
     last_calls, zeros = last_calls_at(con), doubtful_silent_days(con, names, now)

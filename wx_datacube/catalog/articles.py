@@ -145,6 +145,7 @@ STAT_DATE = Column(
     "The day up to which the figures count, from publishing on; at most 30 days after publishing.",
     "统计截止日：数据为自发表起至该日的累计值，最多到发表后 30 天。",
     key=True,
+    within_days=30,
 )
 PUBLISHED_ARTICLES = Endpoint(
     "getarticletotaldetail",

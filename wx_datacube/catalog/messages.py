@@ -71,7 +71,7 @@ HOURLY_MESSAGES = Endpoint(
     _COUNTED,
     days=DAILY_MESSAGES.name,
 )
-MESSAGES = {
+MESSAGES_OF = {
     Period.DAY: DAILY_MESSAGES,
     Period.WEEK: Endpoint(
         "getupstreammsgweek",
@@ -97,7 +97,7 @@ MESSAGES = {
     ),
 }
 """The endpoints that count messages by type."""
-SENDERS = {
+SENDERS_OF = {
     Period.DAY: Endpoint(
         "getupstreammsgdist",
         Period.DAY,
@@ -134,4 +134,4 @@ SENDERS = {
 }
 """The endpoints that count senders by how many messages they sent."""
 
-ENDPOINTS = (DAILY_MESSAGES, HOURLY_MESSAGES, MESSAGES[Period.WEEK], MESSAGES[Period.MONTH], *SENDERS.values())
+ENDPOINTS = (DAILY_MESSAGES, HOURLY_MESSAGES, MESSAGES_OF[Period.WEEK], MESSAGES_OF[Period.MONTH], *SENDERS_OF.values())

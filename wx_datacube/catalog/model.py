@@ -40,8 +40,9 @@ class Column:
     """A field of a row: WeChat's name, DuckDB's type, and what it means.
 
     `type` is INTEGER, BIGINT, DOUBLE, VARCHAR or DATE. `low`, `high` and `step` limit whole numbers and, except for
-    `step`, DOUBLE. `inside` names the object within the row that holds the field; the table has it as a column of its
-    own. `codes` are the known codes in words; an empty tuple means that the field is no code.
+    `step`, DOUBLE. A DATE with `within_days` lies between the row's label and so many days later. `inside` names the
+    object within the row that holds the field; the table has it as a column of its own. `codes` are the known codes in
+    words; an empty tuple means that the field is no code.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Column:
     low: int = 0
     high: int = 2**63 - 1
     step: int = 1
+    within_days: int | None = None
     inside: str = ""
     codes: tuple[tuple[int | str, str], ...] = ()
 

@@ -59,7 +59,7 @@ def _run(settings: Settings, account: Account, scope: Scope, display: "_Display"
     _show_outcome(display.console, states)
     if backfill.reports:
         with Warehouse(settings.database).transaction() as con:
-            beginning = known.history_start(con, account.name, account.start, now)
+            beginning = known.history_start(con, account, now)
         # Show the hint only if it saves calls or was found in this backfill, not every morning.
         stored = {each.label for report in backfill.reports for each in report.labels}
         if beginning and (beginning.saves_calls or beginning.day in stored):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.cli.backfill import run_backfill
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.ingest.windows import plan_windows
@@ -64,12 +64,12 @@ def _examine(settings: Settings, account: Account) -> tuple[dict[str, list[Findi
     """Return each check's current findings, the labels that may be requested, and the newest call they are based on."""
     warehouse = Warehouse(settings.database)
     found: dict[str, list[Finding]] = {name: [] for name in HEALABLE}
-    with check_context_of_readers(warehouse, account.name, account.start, list(ENDPOINTS)) as check_context:
-        for endpoint in ENDPOINTS:
+    with check_context_of_readers(warehouse, account, account.endpoints) as check_context:
+        for endpoint in account.endpoints:
             for check in checks_of(endpoint):
                 if check.name in found:
                     found[check.name] += run_check(check, check_context, endpoint)
-        states = known.states(check_context.con, account.name, account.start, check_context.now)
+        states = known.states(check_context.con, account, check_context.now)
         last = last_call(check_context.con)
     asked = ((name, label, state) for name, labels in states.items() for label, state in labels.items())
     return found, {(name, label) for name, label, state in asked if state is not State.IMPLIED}, last
@@ -82,9 +82,7 @@ def _labels(found: dict[str, list[Finding]], names: Iterable[str]) -> Labels:
 
 def _scope(wanted: Labels, last: int) -> Scope:
     by_name = {name: frozenset(label for each, label in wanted if each == name) for name, _ in wanted}
-    return Scope(
-        endpoints=[each for each in ENDPOINTS if each.name in by_name], refresh=True, labels=by_name, after_call_id=last
-    )
+    return Scope(endpoints=[BY_NAME[name] for name in by_name], refresh=True, labels=by_name, after_call_id=last)
 
 
 def _announce(account: Account, scope: Scope, follow_up: bool) -> None:

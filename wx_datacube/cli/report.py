@@ -25,7 +25,7 @@ def run_report(
 
     now = beijing_now()
     with Warehouse(settings.database).open_published() as con:
-        figures = read_figures(con, account.name, account.start, now, first, last)
+        figures = read_figures(con, account, now, first, last)
     output = output or default_report_path(settings.database, account.name)
     save(figures, language, settings.database, now, output)
     return output, figures.last_requested_at is None

@@ -14,7 +14,7 @@ from operator import add
 from typing import NamedTuple
 
 from wx_datacube.catalog.endpoints import BY_NAME
-from wx_datacube.catalog.messages import HOURLY_MESSAGES, MESSAGES, SENDERS
+from wx_datacube.catalog.messages import HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
 from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import due_on, label_of, labels_from
 from wx_datacube.emulator.people import DayMessages, People
@@ -90,8 +90,8 @@ def _by_messages_sent(days: list[DayMessages]) -> Iterator[dict[str, int]]:
 
 _VIEWS: dict[str, Callable[[list[DayMessages]], Iterator[dict[str, int]]]] = {
     HOURLY_MESSAGES.name: _by_hour,
-    **{each.name: _by_type for each in MESSAGES.values()},
-    **{each.name: _by_messages_sent for each in SENDERS.values()},
+    **{each.name: _by_type for each in MESSAGES_OF.values()},
+    **{each.name: _by_messages_sent for each in SENDERS_OF.values()},
 }
 
 

@@ -95,28 +95,34 @@ class Fetch:
     def _probe(self, pool: FetchPool, plan: FetchPlan) -> list[Window]:
         """Send windows one at a time until it is known what WeChat accepts; return the windows that are left.
 
-        This shows whether WeChat lets calls of the endpoint through at all, and whether it accepts several labels per
-        call.
+        This shows whether WeChat lets calls of the endpoint through at all, and how many days a call may cover.
         """
-        left, confirmed, probing = list(plan.windows), plan.access_confirmed, plan.probe
+        endpoint, left, confirmed = self.request.endpoint, list(plan.windows), plan.access_confirmed
+        # The last of the spans is certain: every version of WeChat's page allows it.
+        shorter = [span for span in endpoint.spans if span < plan.span] if plan.probe else []
         answered: set[dt.date] = set()
         while left and not pool.stopped:
-            several = [window for window in left if not window.holds_one_label()] if probing else []
-            if confirmed and not several:
+            doubtful = [window for window in left if window.days > shorter[0]] if shorter else []
+            if confirmed and not doubtful:
                 break
-            probe = (several or left)[0]
+            probe = (doubtful or left)[0]
             left.remove(probe)
             pool.run([probe])
             errors = [pool.errors.get(label) for label in probe.asked]
-            if any(isinstance(error, RequestRefused) and error.errcode == past_calls.RANGE_REFUSED for error in errors):
-                endpoint, period = self.request.endpoint, self.request.endpoint.period.value
-                self.notify(f"{endpoint.name}: WeChat accepts one {period} per call; continuing with single {period}s.")
-                pool.errors.clear()
-                return plan_windows(endpoint, set(plan.asked) - answered, one_label=True)
             answered |= {label for label, error in zip(probe.asked, errors, strict=True) if error is None}
-            probing = probing and (probe.holds_one_label() or None not in errors)
             # An error about the call itself, not about the account, shows that WeChat let the call through.
             confirmed = confirmed or any(
                 error is None or isinstance(error, NotReady | RequestRefused) for error in errors
             )
+            if probe in doubtful and any(map(_is_out_of_range, errors)):
+                span = shorter.pop(0)
+                self.notify(f"{endpoint.name}: WeChat accepts at most {span} day{'s'[: span > 1]} per call.")
+                pool.errors.clear()
+                left = plan_windows(endpoint, set(plan.asked) - answered, span=span)
+            elif probe in doubtful and None in errors:
+                shorter = []
         return left
+
+
+def _is_out_of_range(error: WeChatError | None) -> bool:
+    return isinstance(error, RequestRefused) and error.errcode == past_calls.RANGE_REFUSED

@@ -5,7 +5,7 @@ texts of WeChat's own errors belong in `errors`.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from wx_datacube.catalog.model import Endpoint
@@ -52,18 +52,20 @@ class FetchReport:
         con: Connection,
         request: FetchRequest,
         waiting_for_days: Mapping[dt.date, WeChatError],
+        turns: Collection[dt.date],
         errors: Mapping[dt.date, WeChatError],
         calls: int,
     ) -> "FetchReport":
         """Return the state of every label as stored, with the reason for each that is missing.
 
-        `errors` are those of this run's calls, by label. `waiting_for_days` holds the labels that were not requested.
+        `errors` are those of this run's calls, by label. `waiting_for_days` holds the labels that were not requested,
+        `turns` the stored labels that were requested because they are open.
         """
-        account, endpoint = request.account.name, request.endpoint
+        account, endpoint = request.account, request.endpoint
         found = known.coverage(con, account, endpoint, request.labels, request.now)
-        rejected = known.labels_with_rejected_rows(con, account, endpoint, request.labels)
+        rejected = known.labels_with_rejected_rows(con, account.name, endpoint, request.labels)
         due = {coverage.label for coverage in found}
-        found += [Coverage.unknown(label) for label in request.labels if label not in due]
+        found += [Coverage(label, State.MISSING) for label in request.labels if label not in due]
         reports = []
         for coverage in sorted(found, key=lambda coverage: coverage.label):
             label, missing = coverage.label, coverage.state is State.MISSING
@@ -71,7 +73,7 @@ class FetchReport:
             error = None
             if label in waiting_for_days and (to_refresh or missing):
                 error = waiting_for_days[label]
-            elif label in errors and (to_refresh or request.single or missing):
+            elif label in errors and (to_refresh or request.single or missing or label in turns):
                 error = errors[label]
             elif missing:
                 error = _why_missing(request, label, label in rejected)

@@ -6,10 +6,9 @@ the calls. Nothing here makes a call.
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, field, replace
 
-from wx_datacube.catalog.messages import DAILY_MESSAGES
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import midnight_of, settled_at
 from wx_datacube.config.settings import Account
@@ -19,6 +18,7 @@ from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.open_labels import open_labels, turns_due
 from wx_datacube.warehouse.past_calls import Refresh
 
 
@@ -64,8 +64,12 @@ class FetchPlan:
 
     If not, windows are sent one at a time, since WeChat may refuse them all.
     """
+    span: int = 1
+    """The number of days that a window may cover."""
     probe: bool = False
-    """Whether the first window with several labels is sent alone, since WeChat may refuse such windows."""
+    """Whether windows that may be too long are sent one at a time, since WeChat may refuse them."""
+    turns: frozenset[dt.date] = frozenset()
+    """The labels that are requested because they are open and their turn is due."""
     waiting_for_days: dict[dt.date, WeChatError] = field(default_factory=dict)
     """The labels that are not requested because of their days, with the reason."""
 
@@ -73,29 +77,33 @@ class FetchPlan:
     def of(cls, con: Connection, request: FetchRequest) -> "FetchPlan":
         """Return what to request, judged by the current state of the file; binds the account's name to its AppID."""
         account, endpoint, now = request.account, request.endpoint, request.now
-        known.bind_account(con, account.name, account.appid, account.start, now)
-        start = min([account.start, *request.labels])
-        states = known.states(con, account.name, start, now, endpoint)[endpoint.name]
-        to_refresh = _left_to_refresh(con, request)
-        asked = [label for label in request.labels if _needs_request(request, states.get(label), label in to_refresh)]
+        known.bind_account(con, account, now)
+        since = replace(account, start=min([account.start, *request.labels]))
+        states = known.states(con, since, now, endpoint)[endpoint.name]
+        turns = turns_due(con, account.name, now, [endpoint])[endpoint.name]
+        again = _left_to_refresh(con, request) | turns
+        asked = [label for label in request.labels if _needs_request(request, states.get(label), label in again)]
         waiting = _waiting_for_days(con, request, asked)
         asked = [label for label in asked if label not in waiting]
         if not asked:
             return cls(waiting_for_days=waiting)
-        window_support = _window_support(con, account.name, endpoint)
+        span, is_certain = _span(con, account.name, endpoint)
         silent = known.empty_settled_labels(con, account.name, endpoint)
         errors = past_calls.unresolved_errors(con, account.name, endpoint).get((account.name, endpoint.name), {})
         answered = known.was_answered(con, account.name, endpoint)
         stored = frozenset(label for label, state in states.items() if state in (State.LANDED, State.EMPTY))
+        stored -= open_labels(con, account.name, endpoint)
         isolated = {label for label in silent.intersection(asked) if states[label] is State.MISSING}
-        one_label = request.single or window_support is _WindowSupport.ONE_LABEL
+        span = 1 if request.single else span
         return cls(
-            windows=plan_windows(endpoint, asked, stored, one_label=one_label, isolated=isolated),
+            windows=plan_windows(endpoint, asked, stored, span=span, isolated=isolated),
             asked=asked,
             calls_today=past_calls.calls_since(con, account.name, midnight_of(now))[endpoint.name],
             quota_stop=_is_quota_used_up(errors.get(past_calls.QUOTA_USED_UP), now),
             access_confirmed=answered and not any(map(needs_person, errors)),
-            probe=window_support is _WindowSupport.UNKNOWN,
+            span=span,
+            probe=not is_certain,
+            turns=turns.intersection(asked),
             waiting_for_days=waiting,
         )
 
@@ -111,10 +119,10 @@ def _left_to_refresh(con: Connection, request: FetchRequest) -> frozenset[dt.dat
     return request.refresh.labels - past_calls.refreshed_labels(con, request.account.name, request.endpoint, after)
 
 
-def _needs_request(request: FetchRequest, state: State | None, to_refresh: bool) -> bool:
+def _needs_request(request: FetchRequest, state: State | None, again: bool) -> bool:
     if state is None:  # not due yet: nothing to request; the report says so
         return False
-    return state is State.MISSING or request.single or (to_refresh and state is not State.IMPLIED)
+    return state is State.MISSING or request.single or (again and state is not State.IMPLIED)
 
 
 def _waiting_for_days(con: Connection, request: FetchRequest, asked: Sequence[dt.date]) -> dict[dt.date, WeChatError]:
@@ -126,11 +134,11 @@ def _waiting_for_days(con: Connection, request: FetchRequest, asked: Sequence[dt
     """
     if not request.endpoint.implied_by_silence or not asked or request.single:
         return {}
-    account, days = request.account.name, DAILY_MESSAGES
-    outcomes = past_calls.outcomes_of_run(con, account, days, request.run_id)
+    account, days = replace(request.account, start=min(asked)), BY_NAME[request.endpoint.days]
+    outcomes = past_calls.outcomes_of_run(con, account.name, days, request.run_id)
     if not outcomes:
         return {}
-    states = known.states(con, account, min(asked), request.now, days)[days.name]
+    states = known.states(con, account, request.now, days)[days.name]
     newest = {label: outcome for outcome in outcomes for label in outcome.asked}
     # If a day has no outcome and the last call failed, the run gave up on the day because of that failure.
     last = outcomes[-1]
@@ -157,7 +165,7 @@ def _why_day_is_unknown(outcome: past_calls.CallOutcome, label: dt.date, endpoin
     elif outcome.http_status is None or outcome.http_status >= 500:
         kind = TryAgain
     return kind(
-        f"Not requested: {DAILY_MESSAGES.name} is missing for the same days, and days without messages need no call.",
+        f"Not requested: {endpoint.days} is missing for the same days, and silent days need no call.",
         advice="Run the same command again once it is there.",
         endpoint=endpoint.name,
     ).with_attempts(0)
@@ -171,34 +179,40 @@ def _is_quota_used_up(refused: dt.datetime | None, now: dt.datetime) -> bool:
     return refused is not None and refused >= midnight_of(now) + past_calls.JUST_AFTER_MIDNIGHT
 
 
-# --- several labels per call ------------------------------------------------------------------------------------
+# --- how many days a call may cover ---------------------------------------------------------------------------------
 
 
-class _WindowSupport(Enum):
-    """Whether WeChat accepts windows of several weeks or months. Its pages disagree, so the ledger decides."""
+def _span(con: Connection, account: str, endpoint: Endpoint) -> tuple[int, bool]:
+    """Return how many days a window may cover, and whether that is certain.
 
-    SEVERAL = "several"
-    ONE_LABEL = "one label"
-    UNKNOWN = "unknown"
-
-
-def _window_support(con: Connection, account: str, endpoint: Endpoint) -> _WindowSupport:
-    """Return what the ledger shows, judged by the newest window of several labels.
-
-    A refusal counts once each of its labels has been answered alone. An answer counts as support unless it left out a
-    label for which a later call for that label alone brought rows.
+    WeChat's pages and clients disagree about some spans, so the catalog lists several, and the ledger decides: the
+    longest that WeChat has not refused. It is certain once WeChat has answered a window that no shorter span allows.
     """
-    if endpoint.period is Period.DAY:
-        return _WindowSupport.SEVERAL
+    *longer, shortest = endpoint.spans
+    calls = past_calls.last_calls(con, account, endpoint, (past_calls.RANGE_REFUSED,)) if longer else []
+    for span, next_span in zip(longer, endpoint.spans[1:], strict=True):
+        is_accepted = _is_accepted(endpoint, calls, span, next_span)
+        if is_accepted is not False:
+            return span, is_accepted is True
+    return shortest, True
+
+
+def _is_accepted(endpoint: Endpoint, calls: Sequence[past_calls.PastCall], span: int, next_span: int) -> bool | None:
+    """Return whether WeChat accepts windows of more days than `next_span` and up to `span`; None if it is unknown.
+
+    The newest such window decides. A refusal counts once a shorter window has been answered for each of its labels. An
+    answer counts unless it left out a settled label for which a later, shorter window brought rows.
+    """
     answered: set[dt.date] = set()
     shown: set[dt.date] = set()
-    for call in past_calls.last_calls(con, account, endpoint, (past_calls.RANGE_REFUSED,)):
-        if call.begin == call.end:
-            answered |= {call.begin} if call.errcode is None else set()
+    for call in calls:
+        days = (call.end - call.begin).days + 1
+        if days <= next_span:
+            answered |= set(call.asked) if call.errcode is None else set()
             shown |= set(call.labels_in_answer)
-        elif call.errcode is None:
-            left_out = shown.intersection(call.asked) - set(call.labels_in_answer)
-            return _WindowSupport.ONE_LABEL if left_out else _WindowSupport.SEVERAL
-        else:
-            return _WindowSupport.ONE_LABEL if answered.issuperset(call.asked) else _WindowSupport.UNKNOWN
-    return _WindowSupport.UNKNOWN
+        elif days <= span:
+            if call.errcode is None:
+                left_out = shown.intersection(call.asked) - set(call.labels_in_answer)
+                return not any(settled_at(label, endpoint.period) <= call.requested_at for label in left_out)
+            return False if answered.issuperset(call.asked) else None
+    return None

@@ -9,7 +9,7 @@ import datetime as dt
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wx_datacube.alerts.alert import TOKEN, Source, alerts_of
@@ -178,7 +178,7 @@ class Ingest:
         endpoint, labels = fetch.request.endpoint, fetch.request.labels
         if odd := known.count_unknown_sources(con, self.account.name, endpoint, labels):
             fetch.notify(f"{endpoint.name}: {odd:,} rows have an undocumented user_source other than 0.")
-        return FetchReport.of(con, fetch.request, plan.waiting_for_days, fetch.errors, fetch.calls)
+        return FetchReport.of(con, fetch.request, plan.waiting_for_days, plan.turns, fetch.errors, fetch.calls)
 
     def _report_and_note(self, fetch: Fetch, plan: FetchPlan, report: FetchReport | None) -> FetchReport:
         """Return the report of a fetch, and note the alerts of its calls."""
@@ -223,7 +223,7 @@ class Ingest:
         now, account = self.clock(), self.account.name
         with self.warehouse.transaction() as con:
             start = min([self.account.start, *(label for labels in wanted.values() for label in labels)])
-            states = known.states(con, account, start, now)
+            states = known.states(con, replace(self.account, start=start), now)
             found: dict[Endpoint, RefreshPlan] = {}
             for endpoint, labels in wanted.items():
                 due = states[endpoint.name]

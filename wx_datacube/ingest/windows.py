@@ -23,9 +23,10 @@ class Window:
     end: dt.date
     asked: tuple[dt.date, ...]
 
-    def holds_one_label(self) -> bool:
-        """Return whether begin and end are the same day, which every version of WeChat's page allows."""
-        return self.begin == self.end
+    @property
+    def days(self) -> int:
+        """The number of days that the call covers."""
+        return (self.end - self.begin).days + 1
 
 
 def plan_windows(
@@ -33,17 +34,17 @@ def plan_windows(
     asked: Iterable[dt.date],
     stored: Collection[dt.date] = (),
     *,
-    one_label: bool = False,
+    span: int | None = None,
     isolated: Collection[dt.date] = (),
 ) -> list[Window]:
     """Return the fewest windows that cover the labels `asked`, newest first.
 
     The plan is greedy from the newest label backwards: each window takes every label within its span, so the number of
     windows is minimal. Each window is then widened backwards over labels in `stored`. That costs no call and brings in
-    figures that WeChat has changed since. With `one_label`, every label gets a window of its own. A label in `isolated`
-    always does, and no other window covers it.
+    figures that WeChat has changed since. `span` is the number of days that a window may cover, by default the longest
+    of the catalog. A label in `isolated` always gets a window of its own, and no other window covers it.
     """
-    span = dt.timedelta(days=0 if one_label else endpoint.max_span_days - 1)
+    days = span or endpoint.max_span_days
     left = sorted(set(asked))
     known, barriers = frozenset(stored), sorted(isolated)
     windows = []
@@ -51,8 +52,8 @@ def plan_windows(
         end = left[-1]
         place = bisect_right(barriers, end)
         barrier = barriers[place - 1] if place else dt.date.min
-        earliest = end if barrier == end else max(end - span, barrier + _DAY)
-        taken = tuple(label for label in left[-endpoint.max_span_days :] if label >= earliest)
+        earliest = end if barrier == end else max(end - (days - 1) * _DAY, barrier + _DAY)
+        taken = tuple(label for label in left[-days:] if label >= earliest)
         del left[-len(taken) :]
         windows.append(Window(_widen_begin(taken[0], earliest, endpoint, known), end, taken))
     return windows

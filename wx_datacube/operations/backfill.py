@@ -49,8 +49,8 @@ def check_account(settings: Settings, account: Account, scope: Scope, now: dt.da
     """
     # `reading_committed()` reads the writer's file: a foreign program may hold the published one open.
     with Warehouse(settings.database).reading_committed() as con:
-        states = scope.of(known.states(con, account.name, account.start, now))
-        known.require_bound(con, account.name, account.appid)
+        states = scope.of(known.states(con, account, now))
+        known.require_bound(con, account)
     if any(labels and (scope.refresh or State.MISSING in labels.values()) for labels in states.values()):
         Client.of(account, settings.api_url).close()
 
@@ -107,8 +107,8 @@ class Backfill:
     def _states(self) -> dict[Endpoint, States]:
         """Record the account's AppID and start for readers; return the states of the labels in scope."""
         with self.ingest.warehouse.transaction() as con:
-            known.bind_account(con, self.account.name, self.account.appid, self.account.start, self.now)
-            return self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
+            known.bind_account(con, self.account, self.now)
+            return self.scope.of(known.states(con, self.account, self.now))
 
     def _refresh_plans(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, RefreshPlan]:
         """Return which labels a refresh requests again; empty without a refresh."""

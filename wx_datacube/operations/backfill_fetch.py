@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from wx_datacube.catalog.messages import DAILY_MESSAGES
+from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
 from wx_datacube.ingest.fetch_report import FetchReport, LabelReport
@@ -21,7 +21,7 @@ from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
 from wx_datacube.operations.backfill_protocol import Batch, Listener, Scope
-from wx_datacube.warehouse.coverage import Coverage
+from wx_datacube.warehouse.coverage import Coverage, State
 
 _BATCH_LABELS = 800
 """This many landed labels get a Dagster run while more are coming, so that little is left to do at the end."""
@@ -75,19 +75,19 @@ class BackgroundFetch:
         """Submit every part to `pool`, each with the parts that have to end before it begins."""
         healing = self.scope.labels is not None
         parts = [(each, labels) for each, labels in to_fetch.items() if labels] if healing else _in_order(to_fetch)
-        by_endpoint: dict[Endpoint, list[Future[None]]] = {endpoint: [] for endpoint in (*to_fetch, DAILY_MESSAGES)}
+        by_endpoint: dict[str, list[Future[None]]] = {endpoint.name: [] for endpoint in ENDPOINTS}
         futures: list[Future[None]] = []
         for endpoint, labels in parts:
             # The newest labels of all endpoints come first. Days come before the endpoints that need no call for a
             # silent day. Most of the hours come last, since they would take all calls from the others.
-            rest = bool(by_endpoint[endpoint])
+            rest = bool(by_endpoint[endpoint.name])
             dependencies = [each for found in by_endpoint.values() for each in found[:1]] if rest else []
             # When healing, a changed day makes everything suspect that was requested before it.
-            dependencies += by_endpoint[DAILY_MESSAGES] if endpoint.implied_by_silence or healing else []
+            dependencies += by_endpoint.get(endpoint.days, []) if endpoint.implied_by_silence or healing else []
             dependencies += futures if rest and endpoint.takes_a_call_a_day else []
             last = labels[0] == to_fetch[endpoint][0]
             futures.append(pool.submit(self._fetch, endpoint, labels, dependencies, landed, last))
-            by_endpoint[endpoint].append(futures[-1])
+            by_endpoint[endpoint.name].append(futures[-1])
         return futures
 
     def _fetch(
@@ -104,7 +104,7 @@ class BackgroundFetch:
             if self.fatal_error:
                 return
             if refused := self._refused(endpoint):
-                undone = tuple(LabelReport(Coverage.unknown(label), refused) for label in labels)
+                undone = tuple(LabelReport(Coverage(label, State.MISSING), refused) for label in labels)
                 self.reports.append(FetchReport(endpoint, undone))
                 return
             report = self.ingest.fetch_missing(

@@ -106,8 +106,8 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Exa
         warehouse = Warehouse(settings.database, clock=clock, timeout=5)
         warehouse.require_space()
         with warehouse.reading_committed() as con:
-            known.require_bound(con, account.name, account.appid)
-            begun = known.history_start(con, account.name, account.start, clock())
+            known.require_bound(con, account)
+            begun = known.history_start(con, account, clock())
     except WxDatacubeError as error:
         yield Examined(False, str(error))
         return
@@ -152,7 +152,7 @@ def _one_call(ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> FetchRepo
     """
     account = ingest.account
     with ingest.warehouse.reading_committed() as con:
-        states = known.states(con, account.name, account.start, now, endpoint)[endpoint.name]
+        states = known.states(con, account, now, endpoint)[endpoint.name]
     settled = {label: state for label, state in states.items() if now >= settled_at(label, endpoint.period)}
     missing = [label for label, state in settled.items() if state is State.MISSING]
     stored = [label for label, state in settled.items() if state in (State.LANDED, State.EMPTY)]

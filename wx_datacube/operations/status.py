@@ -68,7 +68,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
         return []
     now = clock()
     with Warehouse(settings.database).open_published() as con:
-        found = known.summaries(con, {each.name: each.start for each in accounts}, now)
+        found = known.summaries(con, accounts, now)
         recent = past_calls.recent_calls(con, now)
         attention = alerts_from(con, settings, accounts, now, found, recent)
         appids, first_messages = known.accounts(con), known.first_messages(con)
@@ -104,7 +104,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
     ]
 
 
-_NOTHING_DUE = Summary(0, 0, 0, 0, 0, None, None, [])
+_NOTHING_DUE = Summary(0, 0, 0, 0, 0, 0, None, None, [])
 
 
 def _endpoint_status(
@@ -131,7 +131,7 @@ def _endpoint_status(
 def _name_conflict(con: Connection, account: Account) -> list[str]:
     """Return an error if the account's AppID is stored under another name, as after `rename-account`."""
     try:
-        known.require_bound(con, account.name, account.appid)
+        known.require_bound(con, account)
     except SettingsError as error:
         return [str(error)]
     return []

@@ -52,8 +52,8 @@ def plan_tick(
     if refused := alerts.token_refused(account, midnight):
         return Tick([], [f"{refused} {_RETRY_NOTE}"])
     with Warehouse(settings.database).open_published() as con:
-        known.require_bound(con, account, configured.appid)
-        states = known.states(con, account, configured.start, now)
+        known.require_bound(con, configured)
+        states = known.states(con, configured, now)
         errors = past_calls.unresolved_errors(con, account)
         calls = {} if settings.daily_calls is None else past_calls.calls_since(con, account, midnight)
         left_out = {endpoint: known.labels_left_out(con, account, endpoint, midnight) for endpoint in endpoints}

@@ -8,12 +8,13 @@ import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from wx_datacube import catalog
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog import endpoints as catalog
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
@@ -77,7 +78,7 @@ def build_asset(
         group_name=group,
         kinds={"duckdb", "wechat"},
         owners=list(owners),
-        partitions_def=partitions_of(endpoint.period, start),
+        partitions_def=partitions_of(endpoint, start),
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"wx_{account}",
         op_tags={"dagster/priority": str(_priority(endpoint))},
@@ -123,10 +124,8 @@ class _Materialization:
         if self._run:
             tag_worker(self._context.instance, self._run.run_id)
         settings, report = self._fetch_labels()
-        warehouse, start = Warehouse(settings.database, clock=self._clock), settings.account(self._account).start
-        with check_context_of_run(
-            warehouse, self._account, start, self._endpoint, settings.daily_calls
-        ) as check_context:
+        warehouse, account = Warehouse(settings.database, clock=self._clock), settings.account(self._account)
+        with check_context_of_run(warehouse, account, self._endpoint, settings.daily_calls) as check_context:
             checks = list(check_results(check_context, self._endpoint, self._context.asset_key))
             rows = {"dagster/row_count": known.rows_stored(check_context.con, self._account, self._endpoint)}
         passed = [str(each.check_name) for each in checks if each.passed]
@@ -263,11 +262,8 @@ def _partition_metadata(done: LabelReport) -> dict[str, Any]:
     Dagster plots every number, so a value that makes no useful plot is text.
     """
     found = done.coverage
-    metadata: dict[str, Any] = {"dagster/partition_row_count": found.rows}
-    if found.messages is not None:  # distributions have no message count
-        metadata["messages"] = found.messages
-    metadata["users" if found.messages is None else "users_at_least"] = found.users
-    metadata["state"] = _STATES[found.state]
+    metadata: dict[str, Any] = {"dagster/partition_row_count": found.rows} | dict(found.figures)
+    metadata["state"] = _STATES[found.state] if found.final else "open: WeChat may still change it"
     if found.call_id is not None:
         metadata["answer"] = (
             f"call_id {found.call_id} of datacube.api_calls, {found.fetched_at:%Y-%m-%d %H:%M} in Beijing"
@@ -278,7 +274,7 @@ def _partition_metadata(done: LabelReport) -> dict[str, Any]:
 _STATES = {
     State.LANDED: "landed",
     State.EMPTY: "empty: WeChat has no data for it",
-    State.IMPLIED: "implied: not requested, since nobody sent a message that day",
+    State.IMPLIED: "implied: not requested, since nothing happened that day",
 }
 
 
@@ -295,6 +291,11 @@ def _description(endpoint: Endpoint) -> str:
     )
 
 
+def _module_of(endpoint: Endpoint) -> str:
+    """Return the file with the endpoint's entry in the catalog."""
+    return str(Path(catalog.__file__).with_name(f"{endpoint.family}.py"))
+
+
 def _definition_metadata(endpoint: Endpoint) -> dict[str, Any]:
     columns = [
         dg.TableColumn("account", "VARCHAR", "The account's name. 账号名称。"),
@@ -306,7 +307,7 @@ def _definition_metadata(endpoint: Endpoint) -> dict[str, Any]:
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/code_references": dg.CodeReferencesMetadataValue(
             code_references=[
-                dg.LocalFileCodeReference(file_path=catalog.__file__, label="endpoints.py"),
+                dg.LocalFileCodeReference(file_path=_module_of(endpoint), label=f"{endpoint.family}.py"),
                 dg.LocalFileCodeReference(file_path=__file__, label="assets.py"),
             ]
         ),

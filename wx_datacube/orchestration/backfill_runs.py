@@ -52,7 +52,7 @@ class DagsterRuns:
         """Return the backlog of the labels in scope; first end runs whose process is gone."""
         end_dead_runs(self.instance)
         with Warehouse(self.settings.database).reading_committed() as con:
-            found = self.scope.of(known.states(con, self.account.name, self.account.start, self.now))
+            found = self.scope.of(known.states(con, self.account, self.now))
         materialized = self.materialized(found)
         labels = sum(len(pending_labels(states, materialized[endpoint])) for endpoint, states in found.items())
         return Backlog(labels, sum(map(len, materialized.values())))
@@ -88,11 +88,11 @@ class DagsterRuns:
 
     def _states(self, endpoint: Endpoint) -> States:
         with Warehouse(self.settings.database).reading_committed() as con:
-            found = known.states(con, self.account.name, self.account.start, self.now, endpoint)
+            found = known.states(con, self.account, self.now, endpoint)
         return self.scope.within(endpoint, found[endpoint.name])
 
     def _materialized_labels(self, endpoint: Endpoint) -> set[dt.date]:
-        partitions = partitions_of(endpoint.period, self.account.start)
+        partitions = partitions_of(endpoint, self.account.start)
         return materialized_labels(self.instance, self._key(endpoint), partitions)
 
     def _key(self, endpoint: Endpoint) -> dg.AssetKey:

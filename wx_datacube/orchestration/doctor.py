@@ -56,7 +56,7 @@ def _database_mismatch(
     now, scope = beijing_now(), Scope()
     try:
         with Warehouse(settings.database).reading_committed() as con:
-            states = scope.of(known.states(con, account.name, account.start, now))
+            states = scope.of(known.states(con, account, now))
     except WarehouseError:
         return  # `operations.doctor` reports it
     runs = [DagsterRuns(instance, settings, account, scope, now, prefix) for prefix in prefixes]

@@ -77,9 +77,9 @@ def _write_report(account: str, duckdb: DuckDBResource, lang: str, now: dt.datet
     database = Path(duckdb.database)
     output = default_report_path(database, account)
     try:
-        start = load_settings().account(account).start
+        configured = load_settings().account(account)
         with _reading(duckdb, database) as con:
-            figures = read_figures(con, account, start, now, None, None)
+            figures = read_figures(con, configured, now, None, None)
         save(figures, lang, database, now, output)
     except WxDatacubeError as error:
         raise explained_failure(error) from None

@@ -97,9 +97,7 @@ def _evaluate_checks(
         settings = load_settings()
         configured, endpoints = settings.account(account), [BY_NAME[name] for name in keys]
         warehouse = Warehouse(settings.database, clock=clock)
-        with check_context_of_readers(
-            warehouse, account, configured.start, endpoints, settings.daily_calls
-        ) as check_context:
+        with check_context_of_readers(warehouse, configured, endpoints, settings.daily_calls) as check_context:
             found = [result for each in endpoints for result in check_results(check_context, each, keys[each.name])]
             attention = note_and_send(check_context.con, settings, configured, check_context.now, notify)
     except WxDatacubeError as error:

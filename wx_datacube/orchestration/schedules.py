@@ -83,7 +83,7 @@ def _requests(
     busy = {endpoint for endpoint, key in keys.items() if key in in_progress}
 
     def materialized(endpoint: Endpoint, start: dt.date) -> set[dt.date]:
-        return materialized_labels(instance, keys[endpoint], partitions_of(endpoint.period, start))
+        return materialized_labels(instance, keys[endpoint], partitions_of(endpoint, start))
 
     try:
         settings = load_settings()

@@ -55,7 +55,7 @@ def stored_of(warehouse: Warehouse, account: str) -> StoredCounts:
         held = "SELECT count(*) FROM datacube.{} WHERE account = $1"
         calls, *rows = (
             con.execute(held.format(table), [account]).fetchall()[0][0]
-            for table in (_LEDGER, *(endpoint.name for endpoint in ENDPOINTS))
+            for table in (_LEDGER, *(relation.name for each in ENDPOINTS for relation in each.relations))
         )
     return StoredCounts(calls, sum(rows))
 

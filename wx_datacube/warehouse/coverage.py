@@ -6,13 +6,14 @@ time where it matters. Only `bind_account` changes a table. Queries about the ca
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
-from wx_datacube.catalog.messages import DAILY_MESSAGES
-from wx_datacube.catalog.model import Endpoint, Family, Period
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import DAILY_MESSAGES, MESSAGES_OF
+from wx_datacube.catalog.model import USER_SOURCE, Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_on, label_of, settled_at
+from wx_datacube.config.settings import Account
 from wx_datacube.errors import SettingsError
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.label_states import states_select, summary_select
@@ -30,46 +31,50 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The state of one label, and the figures that people look at first.
+    """The state of one label, and the figures that people look at first, by name (see `Endpoint.figures`).
 
-    `messages` is None for distributions. `users` is the number of all senders for distributions. For other endpoints
-    it is the largest number in any row, which is a lower bound: users of different types and hours overlap.
+    `final` says that WeChat will not change the label any more, by its own word.
     """
 
     label: dt.date
     state: State
-    rows: int
-    fetched_at: dt.datetime | None
-    call_id: int | None
-    messages: int | None
-    users: int
-
-    @classmethod
-    def unknown(cls, label: dt.date) -> "Coverage":
-        """Return the coverage of a label about which nothing is known."""
-        return cls(label, State.MISSING, 0, None, None, None, 0)
+    rows: int = 0
+    fetched_at: dt.datetime | None = None
+    call_id: int | None = None
+    final: bool = False
+    figures: Mapping[str, int] = field(default_factory=dict)
 
 
-def bind_account(con: Connection, name: str, appid: str | None, start: dt.date, now: dt.datetime) -> None:
-    """Record the account at its first use, and later changes of its start; raises as `require_bound` does.
+def bind_account(con: Connection, account: Account, now: dt.datetime) -> None:
+    """Record the account at its first use, and later changes of its start and families; raises as `require_bound` does.
 
     The first AppID given is stored, and the name stays bound to it.
     """
-    require_bound(con, name, appid)
-    if name not in accounts(con):
-        row = {"name": name, "appid": appid, "start": start, "now": now}
-        con.execute("INSERT INTO datacube.accounts VALUES ($name, $appid, $start, $now)", row)
+    require_bound(con, account)
+    row = {
+        "name": account.name,
+        "appid": account.appid,
+        "start": account.start,
+        "families": json_list(account.families),
+    }
+    if account.name not in accounts(con):
+        con.execute(
+            "INSERT INTO datacube.accounts BY NAME SELECT $name AS account, $appid AS appid, $start AS start_date,"
+            " $now AS added_at, $families::JSON::VARCHAR[] AS families",
+            row | {"now": now},
+        )
         return
     con.execute(
-        "UPDATE datacube.accounts SET start_date = $start, appid = coalesce(appid, $appid) WHERE account = $name"
-        " AND (start_date <> $start OR appid IS NULL AND $appid IS NOT NULL)",
-        {"name": name, "appid": appid, "start": start},
+        "UPDATE datacube.accounts SET start_date = $start, appid = coalesce(appid, $appid),"
+        " families = $families::JSON::VARCHAR[] WHERE account = $name AND (start_date <> $start"
+        " OR families IS DISTINCT FROM $families::JSON::VARCHAR[] OR appid IS NULL AND $appid IS NOT NULL)",
+        row,
     )
 
 
-def require_bound(con: Connection, name: str, appid: str | None) -> None:
+def require_bound(con: Connection, account: Account) -> None:
     """Raise `SettingsError` if this file has the name with another AppID, or the AppID with another name."""
-    stored = accounts(con)
+    stored, name, appid = accounts(con), account.name, account.appid
     bound, others = stored.get(name), [other for other, its in stored.items() if its == appid and other != name]
     if appid and bound and appid != bound:
         raise SettingsError(
@@ -86,14 +91,18 @@ def require_bound(con: Connection, name: str, appid: str | None) -> None:
 
 
 def states(
-    con: Connection, account: str, start: dt.date, now: dt.datetime, endpoint: Endpoint | None = None
+    con: Connection, account: Account, now: dt.datetime, endpoint: Endpoint | None = None
 ) -> dict[str, dict[dt.date, State]]:
-    """Return the state of every label from `start` on that is due at `now`, oldest first, by endpoint name."""
-    wanted = [endpoint] if endpoint else list(ENDPOINTS)
+    """Return the state of every label that is due at `now`, oldest first, by endpoint name.
+
+    Without `endpoint`, all endpoints of the account's families are in the result. A label of an `endpoint` counts as
+    due even if its family is off.
+    """
+    wanted = [endpoint] if endpoint else list(account.endpoints)
     found = con.execute(
         f"SELECT endpoint, label, state FROM ({_states_of_account(endpoint)})"
         " WHERE endpoint IN (SELECT unnest($names::JSON::VARCHAR[])) ORDER BY label",
-        {"account": account, "start": start, "now": now, "names": json_list(each.name for each in wanted)},
+        _account_values(account, endpoint) | {"now": now, "names": json_list(each.name for each in wanted)},
     )
     result: dict[str, dict[dt.date, State]] = {each.name: {} for each in wanted}
     for name, label, state in found.fetchall():
@@ -105,8 +114,9 @@ def states(
 class Summary:
     """The due labels of an account's endpoint, counted by state.
 
-    `gaps` holds the first and last label of each series of consecutive missing labels. `reached` is the oldest label
-    that WeChat had answered for before yesterday began.
+    `not_final` counts the landed labels that WeChat may still change. `gaps` holds the first and last label of each
+    series of consecutive missing labels. `reached` is the oldest label that WeChat had answered for before yesterday
+    began.
     """
 
     due: int
@@ -114,52 +124,66 @@ class Summary:
     empty: int
     implied: int
     missing: int
+    not_final: int
     last_landed: dt.date | None
     reached: dt.date | None
     gaps: list[tuple[dt.date, dt.date]]
 
 
-def summaries(con: Connection, starts: Mapping[str, dt.date], now: dt.datetime) -> dict[tuple[str, str], Summary]:
+def summaries(con: Connection, accounts: Sequence[Account], now: dt.datetime) -> dict[tuple[str, str], Summary]:
     """Return the summary of the labels due at `now`, by account and endpoint name.
 
-    `starts` maps each account to the first day of its history. One query reads all accounts. An endpoint without due
-    labels is left out.
+    One query reads all accounts. An endpoint without due labels is left out.
     """
-    accounts = "(SELECT unnest($names::JSON::VARCHAR[]) AS account, unnest($starts::JSON::DATE[]) AS start_date)"
+    listed = [{"account": each.name, "start_date": each.start, "families": each.families} for each in accounts]
+    names = [each.name for each in accounts]
     found = con.execute(
-        summary_select(accounts, "$now::TIMESTAMP", "account BETWEEN $least AND $most"),
-        {
-            "names": json_list(starts),
-            "starts": json_list(starts.values()),
-            "now": now,
-            "least": min(starts),
-            "most": max(starts),
-        },
+        summary_select(_ACCOUNTS, "$now::TIMESTAMP", "account BETWEEN $least AND $most"),
+        {"accounts": json_list(listed), "now": now, "least": min(names), "most": max(names)},
     )
     return {
-        (account, endpoint): Summary(
-            due, landed, empty, implied, missing, newest, reached, [(first, last) for first, last in gaps]
-        )
-        for account, endpoint, due, landed, empty, implied, missing, newest, reached, gaps in found.fetchall()
+        (row[0], row[1]): Summary(*row[2:-1], [(first, last) for first, last in row[-1]]) for row in found.fetchall()
     }
 
 
+_ACCOUNTS = """(SELECT unnest(from_json($accounts::JSON,
+    '[{"account": "VARCHAR", "start_date": "DATE", "families": ["VARCHAR"]}]'), recursive := true))"""
+"""A relation of the accounts that a query is about, from one JSON parameter."""
+
+
 def coverage(
-    con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date], now: dt.datetime
+    con: Connection, account: Account, endpoint: Endpoint, labels: Iterable[dt.date], now: dt.datetime
 ) -> list[Coverage]:
     """Return the states and figures of the labels, in the order given; a label not due at `now` is left out."""
     wanted = list(labels)
     if not wanted:
         return []
+    figures = ", ".join(f"TRY_CAST({expression} AS BIGINT)" for _, expression in endpoint.figures)
     found = con.execute(
         f"""
-        SELECT label, state, coalesce("rows", 0), fetched_at, call_id, messages, coalesce(users, 0)
-        FROM ({_states_of_account(endpoint)}) AS states LEFT JOIN ({_figures(endpoint)}) AS figures USING (label)
+        SELECT label, state, coalesce("rows", 0), fetched_at, call_id, final, figures
+        FROM ({_states_of_account(endpoint)}) AS states LEFT JOIN (
+            SELECT ref_date AS label, count(*) AS "rows", [{figures}] AS figures FROM datacube.{endpoint.name}
+            WHERE account = $account AND ref_date IN (SELECT unnest($labels::JSON::DATE[])) GROUP BY ref_date
+        ) AS stored USING (label)
         WHERE endpoint = $endpoint AND label IN (SELECT unnest($labels::JSON::DATE[]))
         """,
-        {"account": account, "start": min(wanted), "now": now, "endpoint": endpoint.name, "labels": json_list(wanted)},
+        _account_values(account, endpoint, min(wanted))
+        | {"now": now, "endpoint": endpoint.name, "labels": json_list(wanted), "account": account.name},
     )
-    by_label = {row[0]: _coverage_of(row, endpoint) for row in found.fetchall()}
+    names = [name for name, _ in endpoint.figures]
+    by_label = {
+        label: Coverage(
+            label,
+            State(state),
+            rows,
+            at,
+            call,
+            final,
+            {name: n or 0 for name, n in zip(names, figures or [], strict=False)},
+        )
+        for label, state, rows, at, call, final, figures in found.fetchall()
+    }
     return [by_label[label] for label in wanted if label in by_label]
 
 
@@ -209,31 +233,16 @@ def rows_stored(con: Connection, account: str, endpoint: Endpoint) -> int:
 
 
 def _states_of_account(endpoint: Endpoint | None) -> str:
-    accounts = "(SELECT $account AS account, $start::DATE AS start_date)"
-    return states_select(accounts, "$now::TIMESTAMP", endpoint, "account = $account")
+    return states_select(_ACCOUNTS, "$now::TIMESTAMP", endpoint, "account BETWEEN $least AND $most")
 
 
-def _coverage_of(row: tuple, endpoint: Endpoint) -> Coverage:  # type: ignore[type-arg]  # a row of any columns
-    label, state, rows, fetched_at, call_id, messages, users = row
-    return Coverage(
-        label,
-        State(state),
-        rows,
-        fetched_at,
-        call_id,
-        (messages or 0) if endpoint.counts_messages else None,
-        users,
-    )
-
-
-def _figures(endpoint: Endpoint) -> str:
-    messages, users = "TRY_CAST(sum(msg_count) AS BIGINT)", "max(msg_user)"
-    if endpoint.family is Family.SENDERS:  # each user is in one interval; interval 0 is users who sent nothing
-        messages, users = "NULL::BIGINT", "TRY_CAST(sum(msg_user) FILTER (count_interval <> 0) AS BIGINT)"
-    return (
-        f'SELECT ref_date AS label, count(*) AS "rows", {messages} AS messages, {users} AS users'
-        f" FROM datacube.{endpoint.name} WHERE account = $account GROUP BY ref_date"
-    )
+def _account_values(
+    account: Account, endpoint: Endpoint | None = None, start: dt.date | None = None
+) -> dict[str, object]:
+    """Return the parameters of `_states_of_account`. One `endpoint` counts as switched on in any case."""
+    families = [endpoint.family] if endpoint else account.families
+    listed = [{"account": account.name, "start_date": start or account.start, "families": families}]
+    return {"accounts": json_list(listed), "least": account.name, "most": account.name}
 
 
 def empty_settled_labels(con: Connection, account: str, endpoint: Endpoint) -> frozenset[dt.date]:
@@ -278,10 +287,12 @@ def accounts(con: Connection) -> dict[str, str | None]:
 
 
 def count_unknown_sources(con: Connection, account: str, endpoint: Endpoint, labels: Iterable[dt.date]) -> int:
-    """Return how many stored rows of the labels have a `user_source` other than 0.
+    """Return how many stored rows of the labels have an undocumented `user_source` other than 0.
 
     No such row has been seen so far, so callers report it.
     """
+    if USER_SOURCE not in endpoint.columns:
+        return 0
     found = con.execute(
         f"SELECT count(*) FROM datacube.{endpoint.name} WHERE account = $account AND user_source <> 0"
         " AND ref_date IN (SELECT unnest($labels::JSON::DATE[]))",
@@ -312,24 +323,27 @@ class HistoryStart:
     saves_calls: bool
 
 
-def history_start(con: Connection, account: str, start: dt.date, now: dt.datetime) -> HistoryStart | None:
-    """Return where the account's messages begin; None if that is at `start`, or if every due day is silent.
+def history_start(con: Connection, account: Account, now: dt.datetime) -> HistoryStart | None:
+    """Return where the account's messages begin; None if that is at its start, or if every due day is silent.
 
-    A silent week or month proves that its days are silent.
+    A silent week or month proves that its days are silent. An account that fetches other families too has no such day:
+    its followers begin earlier than its messages.
     """
-    found = states(con, account, start, now)
-    messages = {each.period: found[each.name] for each in ENDPOINTS if each.family is Family.MESSAGES}
+    if account.families != (Family.MESSAGES,):
+        return None
+    found = states(con, account, now)
+    messages = {period: found[endpoint.name] for period, endpoint in MESSAGES_OF.items()}
     for day in messages[Period.DAY]:
         if not any(messages[period].get(label_of(day, period)) is State.EMPTY for period in Period):
             break
     else:
         return None
-    if day == start:
+    if day == account.start:
         return None
     saves_calls = any(
-        state is State.MISSING and due_on(label, each.period) <= day
-        for each in ENDPOINTS
-        for label, state in found[each.name].items()
+        state is State.MISSING and due_on(label, BY_NAME[name].period) <= day
+        for name, labels in found.items()
+        for label, state in labels.items()
     )
     return HistoryStart(day, messages[Period.DAY][day] is State.LANDED, saves_calls)
 

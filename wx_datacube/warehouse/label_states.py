@@ -6,9 +6,8 @@ a label is due, landed, empty, implied or missing. Nothing here runs a query.
 
 from collections.abc import Sequence
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.messages import DAILY_MESSAGES
-from wx_datacube.catalog.model import Endpoint, Period
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.warehouse.sql import BEIJING_NOW, FIRST_DAY, NEXT_LABEL, quoted
 
 
@@ -20,7 +19,7 @@ def coverage_select() -> str:
         for each in ENDPOINTS
     )
     return f"""
-SELECT account, endpoint, label, state, coalesce(stored, 0) AS "rows", fetched_at, call_id
+SELECT account, endpoint, label, state, coalesce(stored, 0) AS "rows", fetched_at, call_id, final
 FROM ({states_select()}) LEFT JOIN ({stored}) USING (account, endpoint, label)"""
 
 
@@ -32,12 +31,13 @@ def states_select(
 ) -> str:
     """Return a SELECT of every due label's state at the time `now`.
 
-    `accounts` is a relation (`account, start_date`). `account_filter` is a condition on `account` that holds for all of
-    `accounts`; pass one if the file has many other accounts. The SELECT for one `endpoint` costs half.
+    `accounts` is a relation (`account, start_date, families`). `account_filter` is a condition on `account` that holds
+    for all of `accounts`; pass one if the file has many other accounts. The SELECT for one `endpoint` costs half.
     """
     return f"""
 WITH {_label_states(accounts, now, endpoint, account_filter)}
-SELECT account, endpoint, label, coalesce(state, 'missing') AS state, fetched_at, call_id
+SELECT account, endpoint, label, coalesce(state, 'missing') AS state, fetched_at, call_id,
+    state IS NOT NULL AND coalesce(final, true) AS final
 FROM due LEFT JOIN label_state USING (account, endpoint, label)
 """
 
@@ -59,7 +59,9 @@ wanted AS (
 counted AS (
     SELECT wanted.account, wanted.endpoint, due, count(*) FILTER (state = 'landed') AS landed,
         count(*) FILTER (state = 'empty') AS "empty", count(*) FILTER (state = 'implied') AS implied,
-        due - landed - "empty" - implied AS missing, max(label) FILTER (state = 'landed') AS last_landed,
+        due - landed - "empty" - implied AS missing,
+        count(*) FILTER (state = 'landed' AND NOT final) AS not_final,
+        max(label) FILTER (state = 'landed') AS last_landed,
         min(label) FILTER (state IN ('landed', 'empty') AND fetched_at < (SELECT yesterday FROM moment)) AS reached
     FROM wanted LEFT JOIN label_state
         ON label_state.account = wanted.account AND label_state.endpoint = wanted.endpoint
@@ -91,37 +93,40 @@ def _label_states(accounts: str, now: str, endpoint: Endpoint | None, account_fi
     """Return parts of a WITH: the relations `due` (all due labels) and `label_state` (states derived from answers).
 
     States come from answers. Rows are only looked up where the current answer shows none, so neither stored rows nor
-    other accounts cost time. For one `endpoint`, only its own answers and those of the daily endpoint are read, since
-    days confirm, contradict or imply its empty labels.
+    other accounts cost time. For one `endpoint`, only its own answers and those of the endpoint of its days are read,
+    since days confirm, contradict or imply its empty labels.
     """
-    wanted = [each for each in ENDPOINTS if endpoint in (None, each) or each is DAILY_MESSAGES]
-    periods = list(dict.fromkeys(each.period for each in wanted))
-    due = " UNION ALL ".join(_due_select(period, accounts, wanted) for period in periods)
+    wanted = [each for each in ENDPOINTS if endpoint is None or each.name in (endpoint.name, endpoint.days)]
+    alike: dict[tuple[object, ...], list[Endpoint]] = {}
+    for each in wanted:
+        alike.setdefault((each.period, each.family, each.first_day), []).append(each)
+    due = " UNION ALL ".join(_due_select(accounts, endpoints) for endpoints in alike.values())
     return f"""
 moment AS (
     SELECT CAST({now} AS TIMESTAMP) AS instant, date_trunc('day', instant) - INTERVAL 1 DAY AS yesterday
 ),
 due AS ({due}),
 answer AS (
-    SELECT account, endpoint, label, fetched_at, call_id, shown, settled AND clean AS sure FROM datacube.label_answers
+    SELECT account, endpoint, label, fetched_at, call_id, shown, settled AND clean AS sure, final
+    FROM datacube.label_answers
     WHERE endpoint IN ({", ".join(quoted(each.name) for each in wanted)}) AND {account_filter}
 ),
-quiet AS (SELECT account, endpoint, label, fetched_at, call_id, sure FROM answer WHERE shown = 0),
+quiet AS (SELECT account, endpoint, label, fetched_at, call_id, sure, final FROM answer WHERE shown = 0),
 kept AS ({_kept_select(wanted, account_filter)}),
 silent AS (SELECT account, endpoint, label FROM quiet ANTI JOIN kept USING (account, endpoint, label) WHERE sure),
 contradicted AS ({_contradicted_select(wanted, account_filter)}),
-silent_day AS (SELECT account, label FROM silent WHERE endpoint = '{DAILY_MESSAGES.name}'),
--- Stored rows and the daily endpoint are looked up only for answers without rows, which are few.
+implied AS ({_implied_select(wanted)}),
+-- Stored rows and days are looked up only for answers without rows, which are few.
 label_state AS (
-    SELECT account, endpoint, label, fetched_at, call_id, 'landed' AS state FROM answer WHERE shown > 0
+    SELECT account, endpoint, label, fetched_at, call_id, final, 'landed' AS state FROM answer WHERE shown > 0
     UNION ALL
-    SELECT quiet.account, quiet.endpoint, quiet.label, quiet.fetched_at, quiet.call_id,
+    SELECT quiet.account, quiet.endpoint, quiet.label, quiet.fetched_at, quiet.call_id, quiet.final,
         CASE WHEN kept.label IS NOT NULL THEN 'landed' WHEN quiet.sure AND contradicted.label IS NULL THEN 'empty'
-            WHEN silent_day.label IS NOT NULL AND quiet.endpoint IN ({_IMPLIED}) THEN 'implied' END
+            WHEN implied.label IS NOT NULL THEN 'implied' END
     FROM quiet LEFT JOIN kept USING (account, endpoint, label) LEFT JOIN contradicted USING (account, endpoint, label)
-    LEFT JOIN silent_day ON silent_day.account = quiet.account AND silent_day.label = quiet.label
+    LEFT JOIN implied USING (account, endpoint, label)
     UNION ALL
-    FROM (SELECT account, unnest([{_IMPLIED}]) AS endpoint, label, NULL, NULL, 'implied' FROM silent_day)
+    FROM (SELECT account, endpoint, label, NULL, NULL, true, 'implied' FROM implied)
     ANTI JOIN answer USING (account, endpoint, label)
 )"""
 
@@ -136,25 +141,36 @@ def _kept_select(endpoints: Sequence[Endpoint], account_filter: str) -> str:
 
 
 def _contradicted_select(endpoints: Sequence[Endpoint], account_filter: str) -> str:
-    """Return a SELECT of the empty labels in whose period the daily endpoint has messages."""
-    return " UNION ALL ".join(
+    """Return a SELECT of the empty labels in whose period the endpoint of their days has figures."""
+    found = [
         f"FROM silent SEMI JOIN (SELECT account, date_trunc('{each.period.value}', ref_date)::DATE AS label"
-        f" FROM datacube.{DAILY_MESSAGES.name} WHERE msg_count > 0 AND {account_filter}) USING (account, label)"
+        f" FROM datacube.{each.days} WHERE {BY_NAME[each.days].volume} > 0 AND {account_filter}) USING (account, label)"
         f" WHERE endpoint = '{each.name}'"
         for each in endpoints
-    )
+        if each.days
+    ]
+    return " UNION ALL ".join(found or ["SELECT account, endpoint, label FROM silent WHERE false"])
 
 
-_IMPLIED = ", ".join(quoted(endpoint.name) for endpoint in ENDPOINTS if endpoint.implied_by_silence)
+def _implied_select(endpoints: Sequence[Endpoint]) -> str:
+    """Return a SELECT of the labels that a silent day implies."""
+    found = [
+        f"SELECT account, '{each.name}' AS endpoint, label FROM silent WHERE endpoint = '{each.days}'"
+        for each in endpoints
+        if each.implied_by_silence
+    ]
+    return " UNION ALL ".join(found or ["SELECT account, endpoint, label FROM silent WHERE false"])
 
 
-def _due_select(period: Period, accounts: str, endpoints: Sequence[Endpoint]) -> str:
-    names = ", ".join(quoted(endpoint.name) for endpoint in endpoints if endpoint.period is period)
-    step = NEXT_LABEL[period]
+def _due_select(accounts: str, endpoints: Sequence[Endpoint]) -> str:
+    """Return a SELECT of the due labels of endpoints that have the same period, family and first day."""
+    period, family, first_day = endpoints[0].period, endpoints[0].family, endpoints[0].first_day
+    names, step = ", ".join(quoted(endpoint.name) for endpoint in endpoints), NEXT_LABEL[period]
     return f"""
     SELECT account, endpoint, label::DATE AS label
     FROM (
         SELECT account, unnest(generate_series(
-            date_trunc('{period.value}', start_date)::TIMESTAMP, instant - {step}, {step})) AS label
-        FROM {accounts}, moment
+            date_trunc('{period.value}', greatest(start_date, DATE '{first_day}'))::TIMESTAMP,
+            instant - {step}, {step})) AS label
+        FROM {accounts}, moment WHERE list_contains(families, '{family}')
     ), unnest([{names}]) AS names(endpoint)"""

@@ -73,7 +73,8 @@ def replay(con: Connection, batch: int = _BATCH, account: str | None = None) -> 
     Returns the number of calls.
     """
     whose = {"account": account}
-    for table in ("label_answers", "rejected_rows", "revisions", *(endpoint.name for endpoint in ENDPOINTS)):
+    tables = [relation.name for endpoint in ENDPOINTS for relation in endpoint.relations]
+    for table in ("label_answers", "rejected_rows", "revisions", *tables):
         con.execute(f"DELETE FROM datacube.{table} WHERE account = coalesce($account, account)", whose)
     last = last_call(con)
     for start in range(1, last + 1, batch):

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.messages import DAILY_MESSAGES
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_on, label_of, midnight_of, settled_at
+from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary, summaries
 from wx_datacube.warehouse.past_calls import RecentCalls, recent_calls
@@ -42,7 +42,7 @@ class Overdue:
 
 def find_overdue(
     con: Connection,
-    starts: Mapping[str, dt.date],
+    accounts: Sequence[Account],
     now: dt.datetime,
     *,
     daily_calls: int | None = None,
@@ -50,35 +50,33 @@ def find_overdue(
 ) -> dict[str, list[Overdue]]:
     """Return what is overdue at `now`, by account.
 
-    `starts` maps each account to the first day of its history. `daily_calls` is the limit from the settings.
-    `is_fetching` returns whether a process is fetching for an account right now.
+    `daily_calls` is the limit from the settings. `is_fetching` returns whether a process is fetching for an account
+    right now.
     """
-    return overdue_from(
-        summaries(con, starts, now), recent_calls(con, now), list(starts), now, daily_calls, is_fetching
-    )
+    found = summaries(con, accounts, now)
+    return overdue_from(found, recent_calls(con, now), accounts, now, daily_calls, is_fetching)
 
 
 def overdue_from(
     found: Mapping[tuple[str, str], Summary],
     recent: Mapping[tuple[str, str], RecentCalls],
-    accounts: list[str],
+    accounts: Sequence[Account],
     now: dt.datetime,
     daily_calls: int | None,
     is_fetching: Callable[[str], bool],
 ) -> dict[str, list[Overdue]]:
     """Do the same as `find_overdue`, for a caller that has read the summaries and calls already."""
-    judged: dict[str, list[Overdue]] = {account: [] for account in accounts}
-    for account in accounts:
-        days = found.get((account, DAILY_MESSAGES.name))
-        of_days = recent.get((account, DAILY_MESSAGES.name), RecentCalls())
-        # Labels that a silent day would imply aren't requested while that day is missing. They wait for the quota of
-        # the daily endpoint.
-        held = days.gaps if days and quota_is_used_up(of_days, daily_calls) else []
+    judged: dict[str, list[Overdue]] = {each.name: [] for each in accounts}
+    for account in judged:
         for endpoint in ENDPOINTS:
             if (summary := found.get((account, endpoint.name))) and summary.gaps:
                 calls = recent.get((account, endpoint.name), RecentCalls())
-                waits_for = (of_days, held if endpoint.implied_by_silence else [])
-                judged[account] += _of_endpoint(endpoint, summary, calls, waits_for, now, daily_calls)
+                # Labels that a silent day would imply aren't requested while that day is missing. They wait for the
+                # quota of the endpoint of their days.
+                of_days = recent.get((account, endpoint.days), RecentCalls())
+                days = found.get((account, endpoint.days)) if endpoint.implied_by_silence else None
+                held = days.gaps if days and quota_is_used_up(of_days, daily_calls) else []
+                judged[account] += _of_endpoint(endpoint, summary, calls, (of_days, held), now, daily_calls)
         if any(not each.waiting_reason for each in judged[account]) and is_fetching(account):
             judged[account] = [
                 each

@@ -120,13 +120,14 @@ class PastCall:
     asked: list[dt.date]
     errcode: int | None
     labels_in_answer: list[dt.date]
+    requested_at: dt.datetime
 
 
 def last_calls(con: Connection, account: str, endpoint: Endpoint, errcodes: Sequence[int]) -> list[PastCall]:
     """Return the account's calls of an endpoint that had a good answer or one of `errcodes`, newest first."""
     found = con.execute(
         "SELECT begin_date, end_date, asked, errcode,"
-        " list_filter(asked, lambda label: contains(coalesce(response, ''), '\"' || label || '\"'))"
+        " list_filter(asked, lambda label: contains(coalesce(response, ''), '\"' || label || '\"')), requested_at"
         " FROM datacube.api_calls"
         " WHERE account = $account AND endpoint = $endpoint AND http_status = 200"
         " AND (errcode IS NULL AND errmsg IS NULL OR errcode IN (SELECT unnest($errcodes::JSON::BIGINT[])))"

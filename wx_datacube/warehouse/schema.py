@@ -8,7 +8,7 @@ and DuckLake support: no keys, enums, indexes or sequences. Nothing here reads o
 from collections.abc import Iterator, Mapping
 
 from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.messages import COUNT_INTERVAL, HOURLY_MESSAGES, MESSAGES, MSG_TYPE, SENDERS
+from wx_datacube.catalog.messages import COUNT_INTERVAL, HOURLY_MESSAGES, MESSAGES_OF, MSG_TYPE, SENDERS_OF
 from wx_datacube.catalog.model import Column, Endpoint, Period, Relation
 from wx_datacube.warehouse.label_states import coverage_select
 from wx_datacube.warehouse.sql import quoted
@@ -68,7 +68,10 @@ REJECTED_ROWS: Columns = {
         "Why it was rejected, the first reason that applies: missing_field, wrong_type, bad_value, before_2014_12_01,"
         " outside_window, wrong_label, duplicate_key.",
     ),
-    "path": ("VARCHAR", "Where a nested row is in the answer, as a JSON path; NULL for a row of the answer's own list."),
+    "path": (
+        "VARCHAR",
+        "Where a nested row is in the answer, as a JSON path; NULL for a row of the answer's own list.",
+    ),
 }
 REVISIONS: Columns = {
     "account": ("VARCHAR", _ACCOUNT),
@@ -212,7 +215,7 @@ _REPORT_COLUMNS: Columns = {
 
 
 def _views_of(period: Period) -> Iterator[str]:
-    messages, senders = MESSAGES[period], SENDERS[period]
+    messages, senders = MESSAGES_OF[period], SENDERS_OF[period]
     noun, adverb = period.value, period.adverb
     yield from _report_view(
         f"messages_{adverb}", f"Messages by {noun} and type.", _messages_select(messages), "date", "type", *_COUNTS

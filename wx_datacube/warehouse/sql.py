@@ -6,7 +6,7 @@ Add a fragment here if more than one module needs it. Whole queries belong with 
 import json
 from collections.abc import Iterable
 
-from wx_datacube.catalog.model import HISTORY_START, Period
+from wx_datacube.catalog.model import HISTORY_START, Column, Period
 
 BEIJING_NOW = "(make_timestamp(epoch_us(now())) + INTERVAL 8 HOUR)"
 """The current naive Beijing time in SQL, without the ICU extension."""
@@ -22,6 +22,11 @@ NEXT_LABEL = {
 
 GOOD_ANSWER = "http_status = 200 AND errcode IS NULL AND errmsg IS NULL"
 """SQL condition for a call of `datacube.api_calls` that WeChat answered with figures."""
+
+
+def names(columns: Iterable[Column]) -> str:
+    """Return the columns' names as a list in SQL."""
+    return ", ".join(f'"{column.name}"' for column in columns)
 
 
 def quoted(value: object) -> str:

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page
 
 from wx_datacube.catalog.model import HISTORY_START
+from wx_datacube.config.settings import Account
 from wx_datacube.operations.report.figures import read_figures
 from wx_datacube.operations.report.page import render
 from wx_datacube.operations.report.words import LANGUAGES
@@ -60,7 +61,7 @@ def written(it: Shop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     """The report in each language."""
     folder = tmp_path_factory.mktemp("pages")
     with it.warehouse.open_published() as con:
-        figures = read_figures(con, "shop", FIRST, it.now, None, None)
+        figures = read_figures(con, Account("shop", start=FIRST), it.now, None, None)
     for language in LANGUAGES:
         folder.joinpath(f"{language}.html").write_text(
             render(figures, language, it.warehouse.database, it.now), "utf-8"
@@ -190,7 +191,7 @@ def test_twelve_years_are_drawn_within_two_seconds(page: Page, tmp_path: Path) -
     """All charts of twelve years take less than two seconds of the page's CPU time."""
     warehouse = years(tmp_path)
     with warehouse.open_published() as con:
-        figures = read_figures(con, "shop", HISTORY_START, TODAY, None, None)
+        figures = read_figures(con, Account("shop", start=HISTORY_START), TODAY, None, None)
     path = tmp_path / "report.html"
     path.write_text(render(figures, "zh", warehouse.database, TODAY), "utf-8")
     session = page.context.new_cdp_session(page)

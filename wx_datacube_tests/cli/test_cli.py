@@ -17,9 +17,10 @@ import click
 import pytest
 
 from wx_datacube import __version__
-from wx_datacube.catalog.messages import ENDPOINTS, HOURLY_MESSAGES, MESSAGES, SENDERS
+from wx_datacube.catalog.messages import ENDPOINTS, HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
 from wx_datacube.catalog.periods import beijing_now, due_labels, due_on
 from wx_datacube.cli import main
+from wx_datacube.config.settings import Account
 from wx_datacube.errors import QuotaExhausted, SettingsError, WarehouseError
 from wx_datacube.warehouse.coverage import bind_account
 from wx_datacube.warehouse.files import Warehouse
@@ -132,7 +133,7 @@ def test_status_without_settings_and_file_shows_all_of_history_as_missing(folder
 
 def store_what_was_due(database: Path, start: dt.date, on: dt.date) -> None:
     """Store everything due on a day, as a morning of that day would."""
-    made = {each.name: row for each in MESSAGES.values()} | {each.name: senders_row for each in SENDERS.values()}
+    made = {each.name: row for each in MESSAGES_OF.values()} | {each.name: senders_row for each in SENDERS_OF.values()}
     made[HOURLY_MESSAGES.name] = hour_row
     at = dt.datetime.combine(on, dt.time(8, 30))
     calls = [
@@ -197,7 +198,7 @@ def renamed(folder: Folder) -> Folder:
     """Provide a folder in which `news` is stored and only `shop` is configured."""
     folder.set(ACCOUNT="news", START="2026-10-01")
     with Warehouse(folder.path / "data/wx_datacube.duckdb").transaction() as con:
-        bind_account(con, "news", None, dt.date(2026, 10, 1), beijing_now())
+        bind_account(con, Account("news", None, start=dt.date(2026, 10, 1)), beijing_now())
     folder.run("replay")
     folder.set(ACCOUNT="shop", START="2026-10-01")
     return folder

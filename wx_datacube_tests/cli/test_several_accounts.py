@@ -507,7 +507,7 @@ def store(it: DagsterEnv, both: Company) -> None:
     """Store a day of each account, as if it was fetched."""
     with it.warehouse.transaction() as con:
         for name, member in both.members.items():
-            bind_account(con, name, member.options.appid, START, LATER)
+            bind_account(con, Account(name, member.options.appid, start=START), LATER)
             store_calls(con, [answered(DAYS, START, None, row(START), account=name)])
     it.warehouse.publish()
 

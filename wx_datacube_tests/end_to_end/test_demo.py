@@ -143,7 +143,7 @@ def test_the_demo_works_at_any_hour(text: str, tmp_path: Path) -> None:
             clock=lambda: now,
         )
         with warehouse.transaction() as con:
-            states = scope.of(known.states(con, "demo", account.start, now))
+            states = scope.of(known.states(con, Account("demo", start=account.start), now))
         reports = [
             ingest.fetch_missing(endpoint, labels, run_id="demo") for endpoint, labels in states.items() if labels
         ]

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog import messages
+from wx_datacube.catalog import messages as catalog
 from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.model import HISTORY_START, Period
+from wx_datacube.config.settings import Account
 from wx_datacube.emulator.world import World
 from wx_datacube.operations.report import page, words
 from wx_datacube.operations.report.figures import Figures, KeyFigure, Mark, Value, read_figures
@@ -31,7 +32,7 @@ from wx_datacube_tests.years import TODAY, years
 
 FIRST, LAST = dt.date(2026, 8, 1), dt.date(2026, 11, 23)
 DAY = dt.timedelta(days=1)
-DAYS, HOURS, SENDERS = messages.DAILY_MESSAGES, messages.HOURLY_MESSAGES, messages.SENDERS[Period.DAY]
+DAYS, HOURS, SENDERS = catalog.DAILY_MESSAGES, catalog.HOURLY_MESSAGES, catalog.SENDERS_OF[Period.DAY]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def figures_of(
 ) -> Figures:
     """Return the figures of `shop`."""
     with warehouse.open_published() as con:
-        return read_figures(con, "shop", start, now, first, last)
+        return read_figures(con, Account("shop", start=start), now, first, last)
 
 
 def text_of(figures: Figures, language: str = "en", now: dt.datetime = TODAY) -> str:

@@ -64,7 +64,7 @@ class InMemory:
     def materialize(self, batch: Batch) -> Iterator[Run]:
         """Record the stored labels of a batch as materialized."""
         with self.warehouse.transaction() as con:
-            found = known.states(con, self.account.name, self.account.start, self.now, batch.endpoint)
+            found = known.states(con, self.account, self.now, batch.endpoint)
         states = self.scope.within(batch.endpoint, found[batch.endpoint.name])
         there = {label for label, state in states.items() if state is not State.MISSING}
         wanted = batch.answered & there if self.scope.refresh else there - self._held(batch.endpoint)
@@ -194,7 +194,7 @@ class Core(Life):
         try:
             check_account(self.settings, account, scope, self.now)
             with ingest.warehouse.transaction() as con:
-                states = scope.of(known.states(con, name, account.start, self.now))
+                states = scope.of(known.states(con, Account(name, start=account.start), self.now))
             runs = InMemory(self.held, states, ingest.warehouse, account, scope, self.now)
             done = Backfill(runs, ingest, scope, self.now, RecordingListener())
             done.run()

@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.config.settings import Account
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.warehouse.accounts import (
     StoredCounts,
@@ -52,7 +53,7 @@ def company(folder: Path) -> Warehouse:
     warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW, timeout=0.5)
     with warehouse.transaction() as con:
         for number, (account, appid) in enumerate({"shop": "wx01", "news": "wx02"}.items(), 4):
-            bind_account(con, account, appid, day(1), LATER)
+            bind_account(con, Account(account, appid, start=day(1)), LATER)
             record_refresh(con, account, MESSAGES, None, None, LATER)
             store_calls(con, calls_of(account, number))
         for number in (10, 11):

@@ -13,6 +13,7 @@ import pytest
 
 from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint
+from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.checks import CHECKS, CheckContext, Finding, checks_of, run_check
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.ledger import store_calls
@@ -46,7 +47,7 @@ def found(con: Connection) -> Found:
     by_name = {check.name: check for check in CHECKS}
 
     def find(name: str, endpoint: Endpoint = MESSAGES, account: str = "shop") -> list[Finding]:
-        overdue = find_overdue(con, {account: FIRST}, LATER)[account]
+        overdue = find_overdue(con, [Account(account, start=FIRST)], LATER)[account]
         return run_check(by_name[name], CheckContext(con, account, FIRST, LATER, tuple(overdue)), endpoint)
 
     return find

@@ -11,6 +11,7 @@ import pytest
 from wx_datacube.catalog.messages import ENDPOINTS, MSG_COUNT
 from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import beijing_now, due_labels, gaps
+from wx_datacube.config.settings import Account
 from wx_datacube.errors import SettingsError
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import (
@@ -52,7 +53,7 @@ OCTOBER = dt.date(2026, 10, 1)
 
 def state(con: Connection, endpoint: Endpoint, label: dt.date, now: dt.datetime = LATER) -> State:
     """Return the state of one label."""
-    return states(con, "shop", OCTOBER, now, endpoint)[endpoint.name][label]
+    return states(con, Account("shop", start=OCTOBER), now, endpoint)[endpoint.name][label]
 
 
 def made(endpoint: Endpoint, label: dt.date) -> dict[str, object]:
@@ -72,7 +73,7 @@ each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.nam
 @each_endpoint
 def test_every_due_label_is_missing_at_first(con: Connection, endpoint: Endpoint) -> None:
     """Without answers, every label from the start's to the newest due one is missing, oldest first."""
-    found = states(con, "shop", day(11), LATER)
+    found = states(con, Account("shop", start=day(11)), LATER)
 
     assert list(found[endpoint.name]) == due_labels(endpoint.period, day(11), LATER.date())
     assert set(found[endpoint.name].values()) <= {State.MISSING}
@@ -126,7 +127,7 @@ def test_silent_days_imply_no_week_and_no_month(con: Connection, endpoint: Endpo
     for begin in range(0, 31, 7):
         store_calls(con, [answered(MESSAGES, OCTOBER + begin * DAY, OCTOBER + (begin + 6) * DAY)])
 
-    assert set(states(con, "shop", OCTOBER, LATER, endpoint)[endpoint.name].values()) == {State.MISSING}
+    assert set(states(con, Account("shop", start=OCTOBER), LATER, endpoint)[endpoint.name].values()) == {State.MISSING}
 
 
 @pytest.mark.parametrize("endpoint", [HOURS, SENDERS], ids=["hours", "distribution"])
@@ -185,18 +186,20 @@ def test_answers_of_another_account_do_not_count(con: Connection) -> None:
     """Rows and empty answers of one account don't count for another."""
     store_calls(con, [answered(MESSAGES, day(19), day(20), row(day(19)), account="news")])
 
-    assert set(states(con, "shop", day(18), LATER, MESSAGES)["getupstreammsg"].values()) == {State.MISSING}
-    assert states(con, "news", day(19), LATER, HOURS)["getupstreammsghour"][day(20)] is State.IMPLIED
+    assert set(states(con, Account("shop", start=day(18)), LATER, MESSAGES)["getupstreammsg"].values()) == {
+        State.MISSING
+    }
+    assert states(con, Account("news", start=day(19)), LATER, HOURS)["getupstreammsghour"][day(20)] is State.IMPLIED
 
 
 def test_a_label_is_due_from_midnight_on(con: Connection) -> None:
     """Yesterday, and the week that it ended, are due from 00:00 on, and not at 23:59."""
     before, after = dt.datetime(2026, 11, 22, 23, 59, 59), dt.datetime(2026, 11, 23)
 
-    assert day(22) not in states(con, "shop", OCTOBER, before, MESSAGES)["getupstreammsg"]
-    assert day(22) in states(con, "shop", OCTOBER, after, MESSAGES)["getupstreammsg"]
-    assert day(16) not in states(con, "shop", OCTOBER, before, WEEKS)["getupstreammsgweek"]
-    assert day(16) in states(con, "shop", OCTOBER, after, WEEKS)["getupstreammsgweek"]
+    assert day(22) not in states(con, Account("shop", start=OCTOBER), before, MESSAGES)["getupstreammsg"]
+    assert day(22) in states(con, Account("shop", start=OCTOBER), after, MESSAGES)["getupstreammsg"]
+    assert day(16) not in states(con, Account("shop", start=OCTOBER), before, WEEKS)["getupstreammsgweek"]
+    assert day(16) in states(con, Account("shop", start=OCTOBER), after, WEEKS)["getupstreammsgweek"]
 
 
 @pytest.mark.parametrize("now", ["2026-02-28T23:59", "2026-03-01T00:00", "2026-03-31T12:00", "2024-02-29T12:00"])
@@ -206,7 +209,7 @@ def test_due_labels_in_sql_are_those_of_periods(con: Connection, endpoint: Endpo
     """SQL and Python agree on the due labels, across ends of months and leap years."""
     first, moment = dt.date.fromisoformat(start), dt.datetime.fromisoformat(now)
 
-    found = states(con, "shop", first, moment, endpoint)[endpoint.name]
+    found = states(con, Account("shop", start=first), moment, endpoint)[endpoint.name]
     assert list(found) == due_labels(endpoint.period, first, moment.date())
 
 
@@ -218,7 +221,7 @@ def test_the_coverage_view_agrees_with_ingestion(con: Connection) -> None:
     today = beijing_now().date()
     begin = today - 12 * DAY
     for name, start in (("shop", begin), ("news", today - 40 * DAY)):
-        bind_account(con, name, None, start, LATER)
+        bind_account(con, Account(name, None, start=start), LATER)
         at = dt.datetime.combine(today, dt.time())
         calls = [answered(MESSAGES, begin, begin + 5 * DAY, row(begin), row(begin + 3 * DAY), account=name, at=at)]
         calls += [answered(SENDERS, begin, begin + 5 * DAY, senders_row(begin), account=name, at=at)]
@@ -232,7 +235,7 @@ def test_the_coverage_view_agrees_with_ingestion(con: Connection) -> None:
     expected = [
         (name, endpoint, label, each.value)
         for name, start in (("shop", begin), ("news", today - 40 * DAY))
-        for endpoint, by_label in states(con, name, start, now).items()
+        for endpoint, by_label in states(con, Account(name, start=start), now).items()
         for label, each in by_label.items()
     ]
     assert shown == sorted(expected)
@@ -241,7 +244,7 @@ def test_the_coverage_view_agrees_with_ingestion(con: Connection) -> None:
 
 def test_the_view_names_the_last_call_that_covered_a_label(con: Connection) -> None:
     """The view names the last successful call that covered a label, even if an earlier call returned its rows."""
-    bind_account(con, "shop", None, day(19), LATER)
+    bind_account(con, Account("shop", None, start=day(19)), LATER)
     store_calls(con, [answered(MESSAGES, day(19), None, row(day(19)))])
     store_calls(con, [answered(MESSAGES, day(18), day(20), row(day(19)), at=LATER + DAY)])
     store_calls(con, [answered(MESSAGES, day(19), errcode=-1, at=LATER + 2 * DAY)])
@@ -260,25 +263,25 @@ def test_the_view_names_the_last_call_that_covered_a_label(con: Connection) -> N
 def test_a_labels_users_are_those_of_its_own_endpoint(con: Connection) -> None:
     """A distribution's users are summed; those of types and hours overlap, so the maximum is reported."""
     store_calls(con, [answered(MESSAGES, day(20), None, row(day(20), 5, 9), row(day(20), 3, 4, msg_type=2))])
-    (found,) = coverage(con, "shop", MESSAGES, [day(20)], LATER)
+    (found,) = coverage(con, Account("shop"), MESSAGES, [day(20)], LATER)
     assert (found.rows, found.messages, found.users) == (2, 13, 5)
 
     store_calls(con, [answered(SENDERS, day(20), None, senders_row(day(20), 4), senders_row(day(20), 2, 3))])
-    (found,) = coverage(con, "shop", SENDERS, [day(20)], LATER)
+    (found,) = coverage(con, Account("shop"), SENDERS, [day(20)], LATER)
     assert (found.messages, found.users) == (None, 6)
 
 
 def test_labels_are_described_in_the_order_requested(con: Connection) -> None:
     """Labels come in the order requested; one that isn't due is left out, and one without data has zeros."""
     store_calls(con, [answered(MESSAGES, day(20), None, row(day(20)))])
-    found = coverage(con, "shop", MESSAGES, [day(20), day(19), day(30)], LATER)
+    found = coverage(con, Account("shop"), MESSAGES, [day(20), day(19), day(30)], LATER)
 
     assert [(each.label, each.state, each.rows, each.call_id) for each in found] == [
         (day(20), State.LANDED, 1, 1),
         (day(19), State.MISSING, 0, None),
     ]
     assert (found[1].messages, found[1].users, found[1].fetched_at) == (0, 0, None)
-    assert coverage(con, "shop", MESSAGES, [], LATER) == []
+    assert coverage(con, Account("shop"), MESSAGES, [], LATER) == []
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------
@@ -286,36 +289,36 @@ def test_labels_are_described_in_the_order_requested(con: Connection) -> None:
 
 def test_an_account_is_bound_to_its_first_appid(con: Connection) -> None:
     """Another AppID for the same account is an error with a remedy; no AppID is accepted."""
-    bind_account(con, "shop", "wx01", day(1), LATER)
-    bind_account(con, "shop", None, day(1), LATER)
-    bind_account(con, "shop", "wx01", day(1), LATER)
+    bind_account(con, Account("shop", "wx01", start=day(1)), LATER)
+    bind_account(con, Account("shop", None, start=day(1)), LATER)
+    bind_account(con, Account("shop", "wx01", start=day(1)), LATER)
     with pytest.raises(SettingsError, match=r"'shop' belongs to the AppID wx01 .*, not to wx02.*WX_DATACUBE_ACCOUNT"):
-        bind_account(con, "shop", "wx02", day(1), LATER)
+        bind_account(con, Account("shop", "wx02", start=day(1)), LATER)
 
     assert accounts(con) == {"shop": "wx01"}
 
 
 def test_an_appid_has_one_name(con: Connection) -> None:
     """A second name for a stored AppID is an error that gives the first; all would otherwise be fetched again."""
-    bind_account(con, "shop", "wx01", day(1), LATER)
+    bind_account(con, Account("shop", "wx01", start=day(1)), LATER)
     with pytest.raises(SettingsError, match=r"AppID wx01 is stored as the account 'shop' .*rename-account shop store"):
-        bind_account(con, "store", "wx01", day(1), LATER)
+        bind_account(con, Account("store", "wx01", start=day(1)), LATER)
 
     assert accounts(con) == {"shop": "wx01"}
 
 
 def test_an_account_without_appid_is_bound_later(con: Connection) -> None:
     """An account without AppID, as with a token server, can be bound to one later."""
-    bind_account(con, "shop", None, day(1), LATER)
-    bind_account(con, "shop", "wx01", day(1), LATER)
+    bind_account(con, Account("shop", None, start=day(1)), LATER)
+    bind_account(con, Account("shop", "wx01", start=day(1)), LATER)
 
     assert accounts(con) == {"shop": "wx01"}
 
 
 def test_the_start_of_history_may_be_moved(con: Connection) -> None:
     """The start date follows the setting; the time of the first use stays."""
-    bind_account(con, "shop", "wx01", day(9), LATER)
-    bind_account(con, "shop", "wx01", day(2), LATER + DAY)
+    bind_account(con, Account("shop", "wx01", start=day(9)), LATER)
+    bind_account(con, Account("shop", "wx01", start=day(2)), LATER + DAY)
 
     assert rows_of(con, "FROM datacube.accounts") == [("shop", "wx01", day(2), LATER)]
 
@@ -392,9 +395,9 @@ def test_a_summary_of_all_accounts_equals_each_account_alone(con: Connection) ->
         store_calls(con, [answered(each, day(9), account=name) for each in (WEEKS, SENDERS_OF_WEEKS)])
     store_calls(con, [answered(HOURS, day(6), None, hour_row(day(6))), answered(MESSAGES, day(6), account="news")])
 
-    found = summaries(con, starts, LATER)
+    found = summaries(con, [Account(name, start=start) for name, start in starts.items()], LATER)
     for name, start in starts.items():
-        for endpoint, by_label in states(con, name, start, LATER).items():
+        for endpoint, by_label in states(con, Account(name, start=start), LATER).items():
             expected = [list(by_label.values()).count(each) for each in State]
             missing = [label for label, each in by_label.items() if each is State.MISSING]
             landed = [label for label, each in by_label.items() if each is State.LANDED]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from wx_datacube.catalog.model import Endpoint
+from wx_datacube.config.settings import Account
 from wx_datacube.errors import SettingsError
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import (
@@ -52,12 +53,14 @@ MORNING = dt.datetime(2026, 11, 24, 9)
 
 def state(con: Connection, endpoint: Endpoint, label: dt.date) -> State:
     """Return the state of a label, from the query for its endpoint alone."""
-    return states(con, "shop", day(9), LATER, endpoint)[endpoint.name][label]
+    return states(con, Account("shop", start=day(9)), LATER, endpoint)[endpoint.name][label]
 
 
 def summary(con: Connection, endpoint: Endpoint, account: str = "shop", now: dt.datetime = LATER) -> Summary:
     """Return the summary of an endpoint since 20 November, from the query over three accounts."""
-    return summaries(con, dict.fromkeys(("shop", "news", "cafe"), day(20)), now)[account, endpoint.name]
+    return summaries(con, [Account(name, start=day(20)) for name in ("shop", "news", "cafe")], now)[
+        account, endpoint.name
+    ]
 
 
 # --- states -----------------------------------------------------------------------------------------------------
@@ -116,12 +119,14 @@ def test_a_summary_counts_what_the_states_say(con: Connection) -> None:
     )
 
     for account in ("shop", "news", "cafe"):
-        for name, by_label in states(con, account, day(20), LATER).items():
+        for name, by_label in states(con, Account(account, start=day(20)), LATER).items():
             if by_label:
-                found = summaries(con, dict.fromkeys(("shop", "news", "cafe"), day(20)), LATER)[account, name]
+                found = summaries(con, [Account(each, start=day(20)) for each in ("shop", "news", "cafe")], LATER)[
+                    account, name
+                ]
                 counted = [list(by_label.values()).count(each) for each in State]
                 assert [found.landed, found.empty, found.implied, found.missing] == counted
-    newest = max(states(con, "news", day(20), LATER, MESSAGES)[MESSAGES.name])
+    newest = max(states(con, Account("news", start=day(20)), LATER, MESSAGES)[MESSAGES.name])
     assert summary(con, MESSAGES).gaps == []
     assert summary(con, MESSAGES, "news").gaps == [(day(22), newest)]
     assert summary(con, HOURS, "news").implied == 1
@@ -162,9 +167,9 @@ def test_progress_is_what_was_answered_before_yesterday(con: Connection) -> None
 def test_moving_one_accounts_start_moves_no_other(con: Connection) -> None:
     """A new start of one account changes no other account, and an AppID in use is refused."""
     for name, appid, start in (("news", "wx02", day(5)), ("shop", "wx01", day(9)), ("shop", "wx01", day(2))):
-        bind_account(con, name, appid, start, LATER)
+        bind_account(con, Account(name, appid, start=start), LATER)
     with pytest.raises(SettingsError):
-        bind_account(con, "cafe", "wx01", day(1), LATER)
+        bind_account(con, Account("cafe", "wx01", start=day(1)), LATER)
 
     found = rows_of(con, "SELECT account, start_date FROM datacube.accounts ORDER BY account")
     assert found == [("news", day(5)), ("shop", day(2))]
@@ -176,7 +181,7 @@ def test_users_of_a_distribution_are_its_senders(con: Connection) -> None:
     other = answered(SENDERS, day(20), None, senders_row(day(20), 5, 1), account="news")
     store_calls(con, [answered(SENDERS, day(20), None, sent, silent), other])
 
-    (found,) = coverage(con, "shop", SENDERS, [day(20)], LATER)
+    (found,) = coverage(con, Account("shop"), SENDERS, [day(20)], LATER)
     assert (found.rows, found.users) == (2, 4)
 
 
@@ -270,7 +275,7 @@ def test_rows_are_counted_by_account(asked: Connection) -> None:
 
 def beginning(con: Connection, start: dt.date) -> HistoryStart | None:
     """Return what is known of the first day with messages since `start`."""
-    return history_start(con, "shop", start, LATER)
+    return history_start(con, Account("shop", start=start), LATER)
 
 
 def test_the_first_day_with_messages_is_found_step_by_step(con: Connection) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import due_labels
+from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
@@ -33,7 +34,7 @@ def con(tmp_path: Path) -> Iterator[Connection]:
 
 def found(con: Connection, now: dt.datetime = NOW, endpoint: Endpoint = MESSAGES, **given: object) -> list[Overdue]:
     """Return what is overdue for one endpoint of the account `shop`."""
-    every = find_overdue(con, {"shop": START}, now, **given)["shop"]  # type: ignore[arg-type]
+    every = find_overdue(con, [Account("shop", start=START)], now, **given)["shop"]  # type: ignore[arg-type]
     return [each for each in every if each.endpoint is endpoint]
 
 

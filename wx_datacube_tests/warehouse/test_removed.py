@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.accounts import copies_with_account, remove_account, rename_account, was_interrupted
 from wx_datacube.warehouse.coverage import bind_account
 from wx_datacube.warehouse.files import Warehouse
@@ -43,7 +44,7 @@ def company(folder: Path) -> Warehouse:
     warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
     with warehouse.transaction() as con:
         for account in BOTH:
-            bind_account(con, account, APPIDS[account], day(1), LATER)
+            bind_account(con, Account(account, APPIDS[account], start=day(1)), LATER)
             record_refresh(con, account, MESSAGES, None, None, LATER)
     for number in range(2, 22):
         with warehouse.transaction() as con:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
+from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import states
 from wx_datacube.warehouse.ledger import Call, replay, store_calls
@@ -134,7 +135,9 @@ def agrees_with_the_rules(con: Connection, ledger: list[Call]) -> None:
     assert comparable(understood(in_pieces(con, [ledger]))) == comparable(reference.tables())
     for now in (NOW - 9 * DAY, NOW, NOW + 50 * DAY):
         for account in ("shop", "news"):
-            assert states(con, account, HISTORY_START, now) == reference.states(account, HISTORY_START, now)
+            assert states(con, Account(account, start=HISTORY_START), now) == reference.states(
+                account, HISTORY_START, now
+            )
 
 
 def is_the_same_in_any_batches(con: Connection, ledger: list[Call], cuts: set[int]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_labels, due_on
+from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.checks import (
     CHECKS,
     CheckContext,
@@ -54,7 +55,7 @@ def found(con: Connection) -> Found:
     """Return a function that runs a check for an endpoint of the account `shop`, whose first day is 2 November."""
 
     def find(name: str, endpoint: Endpoint, start: dt.date = START, now: dt.datetime = LATER) -> list[Finding]:
-        overdue = find_overdue(con, {"shop": start}, now)["shop"]
+        overdue = find_overdue(con, [Account("shop", start=start)], now)["shop"]
         return run_check(BY_CHECK[name], CheckContext(con, "shop", start, now, tuple(overdue)), endpoint)
 
     return find
@@ -293,13 +294,13 @@ def file(tmp_path: Path) -> Warehouse:
 
 def by_readers(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
     """Return what the check finds when readers of the published file run it."""
-    with check_context_of_readers(file, "shop", day(4), list(ENDPOINTS)) as context:
+    with check_context_of_readers(file, Account("shop", start=day(4)), list(ENDPOINTS)) as context:
         return [finding.what for finding in run_check(BY_CHECK[CURRENT], context, endpoint)]
 
 
 def by_a_run(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
     """Return what the check finds when a run runs it."""
-    with check_context_of_run(file, "shop", day(4), endpoint) as context:
+    with check_context_of_run(file, Account("shop", start=day(4)), endpoint) as context:
         return [finding.what for finding in run_check(BY_CHECK[CURRENT], context, endpoint)]
 
 
@@ -348,9 +349,9 @@ def test_processes_can_commit_and_publish_while_checks_run(file: Warehouse, by: 
     if not is_current:
         bring_in(other, 5)
     with (
-        check_context_of_readers(file, "shop", day(4), list(ENDPOINTS))
+        check_context_of_readers(file, Account("shop", start=day(4)), list(ENDPOINTS))
         if by == "readers"
-        else check_context_of_run(file, "shop", day(4), MESSAGES)
+        else check_context_of_run(file, Account("shop", start=day(4)), MESSAGES)
     ) as context:
         bring_in(other, 6)
         other.publish()
@@ -383,7 +384,7 @@ def test_no_check_finds_anything_in_a_coherent_world(seed: int, tmp_path: Path) 
     with shop(tmp_path, start=dt.date(2026, 9, 16), **options) as made:
         made.bring_everything_in()
         start = made.ingest.account.start
-        with check_context_of_readers(made.warehouse, "shop", start, list(ENDPOINTS)) as context:
+        with check_context_of_readers(made.warehouse, Account("shop", start=start), list(ENDPOINTS)) as context:
             findings = [each for check in CHECKS for one in ENDPOINTS if check.concerns(one)
                         for each in run_check(check, context, one)]  # fmt: skip
         ((hours, weeks),) = made.rows(

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog.messages import ENDPOINTS, HOURLY_MESSAGES, MESSAGES, MSG_COUNT
+from wx_datacube.catalog.messages import ENDPOINTS, HOURLY_MESSAGES, MESSAGES_OF, MSG_COUNT
 from wx_datacube.catalog.model import Period
+from wx_datacube.config.settings import Account
 from wx_datacube.emulator.world import World
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
@@ -106,7 +107,7 @@ def test_two_years_are_stored_without_gaps(two_years: tuple[Shop, list[FetchRepo
         }
         silent = {each.coverage.state for each in report.labels if each.label not in talked}
         # A window of the distribution covers empty days between others at no cost, so those are empty, not implied.
-        exactly = {HOURLY_MESSAGES: {"implied"}} | dict.fromkeys(MESSAGES.values(), {"empty"})
+        exactly = {HOURLY_MESSAGES: {"implied"}} | {each: {"empty"} for each in MESSAGES_OF.values()}
         assert silent <= exactly.get(report.endpoint, NO_ROWS)
     assert sum(each.coverage.state == "empty" for each in reports[0].labels) > 50
     assert made.rows("SELECT count(*) FROM datacube.rejected_rows") == [(0,)]
@@ -179,7 +180,7 @@ def test_no_check_finds_anything_in_two_years(two_years: tuple[Shop, list[FetchR
     """No check of any endpoint has findings, as the emulator's figures are coherent."""
     made = two_years[0]
     made.warehouse.publish()
-    with check_context_of_readers(made.warehouse, "shop", FIRST, list(ENDPOINTS)) as context:
+    with check_context_of_readers(made.warehouse, Account("shop", start=FIRST), list(ENDPOINTS)) as context:
         findings = {(check.name, each.name): run_check(check, context, each)
                     for each in ENDPOINTS for check in checks_of(each)}  # fmt: skip
 

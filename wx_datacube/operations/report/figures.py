@@ -12,9 +12,10 @@ from enum import StrEnum
 
 from wx_datacube.catalog import messages
 from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.messages import HOURLY_MESSAGES, MESSAGES, SENDERS
+from wx_datacube.catalog.messages import HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
 from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import gaps, label_of, settled_at
+from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State, states
 
@@ -123,24 +124,24 @@ class Figures:
 
 
 def read_figures(
-    con: Connection, account: str, start: dt.date, now: dt.datetime, first: dt.date | None, last: dt.date | None
+    con: Connection, account: Account, now: dt.datetime, first: dt.date | None, last: dt.date | None
 ) -> Figures:
-    """Read the figures of an account whose history begins on `start` from the published file, as of `now`.
+    """Read the figures of an account from the published file, as of `now`.
 
-    `first` defaults to `start`, `last` to the newest day that is due.
+    `first` defaults to the start of its history, `last` to the newest day that is due.
     """
-    first = max(first or start, HISTORY_START)
+    first = max(first or account.start, HISTORY_START)
     last = min(last or now.date() - _DAY, now.date() - _DAY)
-    data = _StoredData(con, account, states(con, account, start, now), first, last)
+    data = _StoredData(con, account.name, states(con, account, now), first, last)
     ((call_id, last_requested_at),) = con.execute(
         "SELECT coalesce(max(call_id), 0), max(requested_at) FROM datacube.api_calls WHERE account = $account",
-        {"account": account},
+        {"account": account.name},
     ).fetchall()
     unit = _unit(last - first)
     length = last - first + _DAY
     hours_first = max(first, data.first_known(HOURLY_MESSAGES.name), last - (_HEAT_DAYS - 1) * _DAY)
     return Figures(
-        account=account,
+        account=account.name,
         first=first,
         last=last,
         call_id=call_id,
@@ -190,7 +191,7 @@ class _StoredData:
         self._con = con
         self._first, self._last = first, last
         self._range: dict[str, object] = {"account": account, "first": first, "last": last}
-        self.label_states = label_states
+        self.label_states = {each.name: label_states.get(each.name, {}) for each in ENDPOINTS}
         self.values = {period: self._values(period) for period in Period}
         self.rejected = self._labels("SELECT endpoint, label FROM datacube.label_answers WHERE NOT clean")
         self.revised = self._labels("SELECT DISTINCT endpoint, ref_date FROM datacube.revisions WHERE true")
@@ -212,7 +213,7 @@ class _StoredData:
 
     def _values(self, period: Period) -> dict[dt.date, Value]:
         """Return the value of every due label of the period."""
-        by_type, by_sender = MESSAGES[period].name, SENDERS[period].name
+        by_type, by_sender = MESSAGES_OF[period].name, SENDERS_OF[period].name
         found = self._con.execute(
             f"SELECT date, users, messages FROM totals_{period.adverb} WHERE account = $account",
             {"account": self._range["account"]},

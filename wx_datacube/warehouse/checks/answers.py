@@ -7,17 +7,19 @@ in `sums`. Checks for missing data are in `arrival`.
 from collections.abc import Callable
 
 from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.messages import COUNT_INTERVALS, DAILY_MESSAGES, MESSAGE_TYPES
-from wx_datacube.catalog.model import HISTORY_START, Endpoint, Family
+from wx_datacube.catalog.model import HISTORY_START, Column, Endpoint, Relation
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy
-from wx_datacube.warehouse.sql import GOOD_ANSWER
+from wx_datacube.warehouse.sql import GOOD_ANSWER, names, quoted
 
-_REJECTED = """
-SELECT rejected.row->>'$.ref_date' AS ref_date, rejected.row::VARCHAR AS what, $endpoint, begin_date, end_date
+# The path of a nested row begins with that of the row of the answer's list that holds it, which has the date.
+_DATE = """coalesce(rejected.row->>'$.ref_date',
+    json_extract_string(response, regexp_extract(path, '^[^\\]]*\\]') || '.ref_date'))"""
+_REJECTED = f"""
+SELECT {_DATE} AS ref_date, coalesce(path || ' ', '') || rejected.row::VARCHAR AS what, $endpoint, begin_date, end_date
 FROM datacube.rejected_rows AS rejected JOIN datacube.api_calls USING (account, endpoint, call_id)
-WHERE account = $account AND endpoint = $endpoint AND reason = '{reason}'
+WHERE account = $account AND endpoint = $endpoint AND reason = '{{reason}}'
     AND EXISTS (FROM datacube.label_answers AS answer WHERE answer.account = $account
-        AND answer.endpoint = $endpoint AND answer.call_id = rejected.call_id AND {in_force})
+        AND answer.endpoint = $endpoint AND answer.call_id = rejected.call_id AND {{in_force}})
 """
 
 
@@ -30,24 +32,28 @@ WHERE account = $account AND ref_date < DATE '{HISTORY_START}'"""
 
 
 def _duplicate_keys(endpoint: Endpoint) -> str:
-    keys = [column.name for column in endpoint.key]
-    before = [f"lag({key}) OVER () AS {key}_before" for key in keys]
-    same_label = "answer.label::VARCHAR = (rejected.row->>'$.ref_date')"
-    # A label's rows are written together and in key order. If they are still in that order, no key occurs twice.
-    # Grouping half a million hours by their keys takes nearly twice as long.
+    rejected = _REJECTED.format(reason="duplicate_key", in_force=f"answer.label::VARCHAR = {_DATE}")
+    return " UNION ALL ".join([rejected, *map(_keys_twice_in, endpoint.relations)])
+
+
+def _keys_twice_in(table: Relation) -> str:
+    """Return a SELECT of the keys that occur twice in a table.
+
+    A label's rows are written together and in key order. If they are still in that order, no key occurs twice. Grouping
+    half a million hours by their keys takes nearly twice as long.
+    """
+    keys = [column.name for column in table.key]
+    before = ", ".join(f'lag("{key}") OVER () AS {key}_before' for key in keys)
     return f"""
-WITH placed AS (
-    SELECT {", ".join([*keys, *before])} FROM datacube.{endpoint.name} WHERE account = $account
-), moved AS (
-    SELECT ref_date FROM placed
-    WHERE ref_date IS DISTINCT FROM ref_date_before OR ({", ".join(keys)}) <= ({"_before, ".join(keys)}_before)
+SELECT ref_date::VARCHAR, count(*) || ' times in {table.name}', $endpoint, ref_date, ref_date
+FROM datacube.{table.name} SEMI JOIN (
+    SELECT ref_date FROM (
+        SELECT {names(table.key)}, {before} FROM datacube.{table.name} WHERE account = $account
+    )
+    WHERE ref_date IS DISTINCT FROM ref_date_before OR ({names(table.key)}) <= ({"_before, ".join(keys)}_before)
     GROUP BY ref_date HAVING count(*) > 1
-)
-{_REJECTED.format(reason="duplicate_key", in_force=same_label)}
-UNION ALL
-SELECT ref_date::VARCHAR, count(*) || ' times in the table', $endpoint, ref_date, ref_date
-FROM datacube.{endpoint.name} SEMI JOIN moved USING (ref_date)
-WHERE account = $account GROUP BY {", ".join(keys)} HAVING count(*) > 1"""
+) USING (ref_date)
+WHERE account = $account GROUP BY {names(table.key)} HAVING count(*) > 1"""
 
 
 def _revised(endpoint: Endpoint) -> str:
@@ -58,14 +64,15 @@ def _revised(endpoint: Endpoint) -> str:
     """
     own = """
 SELECT ref_date::VARCHAR,
-    field || ' ' || coalesce(old::VARCHAR, 'absent') || ' -> ' || coalesce(new::VARCHAR, 'absent'),
+    concat_ws(' ', field, 'of ' || nullif(concat_ws(' ', msgid, stat_date, scene_desc, 'position ' || position), ''))
+        || ' ' || coalesce(old::VARCHAR, old_rate::VARCHAR, old_text, 'absent')
+        || ' -> ' || coalesce(new::VARCHAR, new_rate::VARCHAR, new_text, 'absent'),
     $endpoint, ref_date, ref_date
 FROM datacube.revisions AS revision JOIN datacube.label_answers AS answer USING (account, endpoint)
 WHERE account = $account AND endpoint = $endpoint AND label = ref_date AND answer.call_id = new_call_id
     AND NOT EXISTS (FROM datacube.api_calls AS call WHERE call.call_id = new_call_id AND refresh
         AND list_contains(asked, ref_date))"""
-    others = [each for each in ENDPOINTS if each is not DAILY_MESSAGES]
-    suspects = [_suspect_labels(each) for each in (others if endpoint is DAILY_MESSAGES else [endpoint])]
+    suspects = [_suspect_labels(each) for each in ENDPOINTS if each.days and endpoint.name in (each.name, each.days)]
     return " UNION ALL ".join([own, *suspects])
 
 
@@ -76,7 +83,7 @@ SELECT DISTINCT label::VARCHAR, '{endpoint.name} was fetched before ' || ref_dat
     '{endpoint.name}', label, label
 FROM datacube.revisions AS revision JOIN datacube.label_answers AS answer
     ON answer.account = revision.account AND answer.endpoint = '{endpoint.name}' AND answer.label = {label}
-WHERE revision.account = $account AND revision.endpoint = '{DAILY_MESSAGES.name}'
+WHERE revision.account = $account AND revision.endpoint = '{endpoint.days}'
     AND $endpoint IS NOT NULL AND answer.call_id < revision.new_call_id"""
 
 
@@ -89,7 +96,7 @@ def _find_unknown(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     newest = context.con.execute(
         "SELECT DISTINCT call_id FROM datacube.label_answers WHERE account = $account AND endpoint = $endpoint"
         f" ORDER BY call_id DESC LIMIT {_CHECKED_ANSWERS}",
-        {"account": context.account, "endpoint": endpoint.name},
+        {"account": context.account.name, "endpoint": endpoint.name},
     ).fetchall()
     return context.findings(
         endpoint, f"{_unknown_fields(endpoint, newest[-1][0] if newest else 0)} UNION ALL {_unknown_codes(endpoint)}"
@@ -97,17 +104,18 @@ def _find_unknown(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
 
 
 def _unknown_codes(endpoint: Endpoint) -> str:
-    code, known = (
-        ("count_interval", COUNT_INTERVALS) if endpoint.family is Family.SENDERS else ("msg_type", MESSAGE_TYPES)
-    )
-    columns = ((code, ", ".join(map(str, known))), ("user_source", "0"))
-    return " UNION ALL ".join(
-        f"""
+    """Return a SELECT of codes without words; scenes, which are texts, have a check of their own."""
+    columns = [(table, each) for table in endpoint.relations for each in table.fields if each.codes]
+    selects = [_unknown_code(table, each) for table, each in columns if each.type != "VARCHAR"]
+    return " UNION ALL ".join(selects or ["SELECT '', '', '', '', '' WHERE false"])
+
+
+def _unknown_code(table: Relation, column: Column) -> str:
+    name, known = column.name, ", ".join(quoted(code) for code, _ in column.codes)
+    return f"""
 SELECT max(ref_date)::VARCHAR, '{name} ' || {name} || ' in ' || count(*) || ' rows since ' || min(ref_date), $endpoint,
     min(ref_date), max(ref_date)
-FROM datacube.{endpoint.name} WHERE account = $account AND {name} NOT IN ({words}) GROUP BY {name}"""
-        for name, words in columns
-    )
+FROM datacube.{table.name} WHERE account = $account AND {name} NOT IN ({known}) GROUP BY {name}"""
 
 
 def _unknown_fields(endpoint: Endpoint, since: int) -> str:
@@ -115,22 +123,44 @@ def _unknown_fields(endpoint: Endpoint, since: int) -> str:
 
     `since` is a constant in the SQL, which saves DuckDB from unpacking older bodies.
     """
-    fields = ", ".join(f"'{column.name}'" for column in endpoint.columns)
+    envelope = ["list", "errcode", "errmsg", *(["is_delay"] if endpoint.has_delay else [])]
+    rows = ", ".join(_nested_rows(table) for table in endpoint.relations)
+    keys = " UNION ALL ".join(_keys_of(endpoint, table) for table in endpoint.relations)
     return f"""
 WITH newest AS (
     SELECT call_id, begin_date, end_date, TRY_CAST(response AS JSON) AS body FROM datacube.api_calls
     WHERE call_id >= {since} AND account = $account AND endpoint = $endpoint AND {GOOD_ANSWER}
-), rows AS (
-    SELECT * EXCLUDE (body), unnest(body->'$.list[*]') AS item FROM newest
-), fields AS (
-    SELECT * EXCLUDE (body), unnest(json_keys(body)) AS name, ['list', 'errcode', 'errmsg'] AS known FROM newest
+), {rows}, fields AS (
+    SELECT * EXCLUDE (body), unnest(json_keys(body)) AS name, {envelope} AS known FROM newest
     WHERE json_type(body) = 'OBJECT'
-    UNION ALL
-    SELECT * EXCLUDE (item), unnest(json_keys(item)), [{fields}] FROM rows WHERE json_type(item) = 'OBJECT'
+    UNION ALL {keys}
 )
 SELECT max(end_date)::VARCHAR, 'field ' || name || ' in ' || count(DISTINCT call_id) || ' of the newest answers',
     $endpoint, min(begin_date), max(end_date)
 FROM fields WHERE NOT list_contains(known, name) GROUP BY name"""
+
+
+def _nested_rows(table: Relation) -> str:
+    """Return a part of a WITH that has the items of a table's lists, whatever they are."""
+    path = ".".join(filter(None, (table.list_inside, table.list_field)))
+    source, item = (f"{table.parent.name}_rows", "item") if table.parent else ("newest", "body")
+    return f"""{table.name}_rows AS (
+    SELECT call_id, begin_date, end_date, unnest({item}->'$.{path}[*]') AS item FROM {source}
+)"""
+
+
+def _keys_of(endpoint: Endpoint, table: Relation) -> str:
+    """Return a SELECT of the keys of a table's items, and of the objects that are folded into its rows."""
+    objects = list(dict.fromkeys(each.inside for each in table.fields if each.inside))
+    known = {inside: [each.name for each in table.fields if each.inside == inside] for inside in ("", *objects)}
+    for each in table.nested:
+        known[each.inside].append(each.field)
+    known[""] += [*objects, *(endpoint.unstored if table.parent is None else ())]
+    return " UNION ALL ".join(
+        f"SELECT call_id, begin_date, end_date, unnest(json_keys({text})), {known[inside]} FROM {table.name}_rows"
+        f" WHERE json_type({text}) = 'OBJECT'"
+        for inside, text in (("", "item"), *((name, f"item->'$.{name}'") for name in objects))
+    )
 
 
 def _select_check(sql: Callable[[Endpoint], str]) -> Callable[[CheckContext, Endpoint], list[Finding]]:
@@ -160,9 +190,9 @@ KEYS_ARE_UNIQUE = Check(
 )
 CODES_AND_FIELDS_ARE_KNOWN = Check(
     "codes_and_fields_are_known",
-    "WeChat sent no message type or interval that isn't in the catalog, no user_source other than 0, and no field"
-    " without a column in recent answers."
-    " 没有未知的消息类型、区间代码或字段，user_source 均为 0。",
+    "WeChat sent no code that isn't in the catalog, no undocumented user_source other than 0, and no field without a"
+    " column in recent answers."
+    " 没有未知的代码或字段。",
     _find_unknown,
     remedy=Remedy(
         "Nothing is lost: such codes are counted and shown as other (N), and such fields stay in datacube.api_calls."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from wx_datacube.catalog.model import Endpoint
+from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.overdue import Overdue
 
@@ -27,7 +28,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """The input of a check: an account's tables, the first day of its history, the time, and what is overdue.
+    """The input of a check: the tables, the account, the time, and what is overdue.
 
     `overdue` holds the account's missing settled labels. `written` and `published` are the fingerprints of the two
     files; they are None if the files needn't or can't be compared. `published_error` says why the published file can't
@@ -35,8 +36,7 @@ class CheckContext:
     """
 
     con: Connection
-    account: str
-    start: dt.date
+    account: Account
     now: dt.datetime
     overdue: tuple[Overdue, ...] = ()
     written: Fingerprint | None = None
@@ -45,7 +45,7 @@ class CheckContext:
 
     def findings(self, endpoint: Endpoint, sql: str) -> "list[Finding]":
         """Run a SELECT of the first five fields of `Finding`, which may use `$account` and `$endpoint`."""
-        given = {"account": self.account, "endpoint": endpoint.name}
+        given = {"account": self.account.name, "endpoint": endpoint.name}
         used = {name: value for name, value in given.items() if f"${name}" in sql}
         found = self.con.execute(sql, used).fetchall()
         return [

@@ -4,7 +4,7 @@ Add a check here if several tables count the same messages. Users are distinct, 
 distribution is compared with the fewest and the most users that its message types allow.
 """
 
-from wx_datacube.catalog.messages import COUNT_INTERVAL, DAILY_MESSAGES, MESSAGES, MSG_COUNT, SENDERS
+from wx_datacube.catalog.messages import COUNT_INTERVAL, DAILY_MESSAGES, MESSAGES_OF, MSG_COUNT, SENDERS_OF
 from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
 from wx_datacube.warehouse.sql import NEXT_LABEL
@@ -63,7 +63,7 @@ def _find_unequal_sums(context: CheckContext, endpoint: Endpoint) -> list[Findin
 
 def _find_inconsistent_distributions(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Find periods whose distribution has fewer users than one message type, or more than all types together."""
-    messages, senders = MESSAGES[endpoint.period], SENDERS[endpoint.period]
+    messages, senders = MESSAGES_OF[endpoint.period], SENDERS_OF[endpoint.period]
     # Interval 0 counts users who sent nothing.
     sql = f"""
 WITH types AS (
