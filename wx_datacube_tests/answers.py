@@ -104,6 +104,7 @@ def stored(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> list[tuple[Any
 
 def everything(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
     """Return the sorted rows of every table that is filled from responses, by table name."""
-    names = ["label_answers", "rejected_rows", "revisions", *(endpoint.name for endpoint in ENDPOINTS)]
-    assert {*names, "meta", "api_calls", "accounts", "refreshes", "endpoints"} == {*TABLES, *BY_NAME}
+    tables = [relation.name for endpoint in BY_NAME.values() for relation in endpoint.relations]
+    names = ["label_answers", "rejected_rows", "revisions", *tables]
+    assert {*names, "meta", "api_calls", "accounts", "refreshes", "endpoints", "metrics"} == {*TABLES, *tables}
     return {name: rows_of(con, f"SELECT * FROM datacube.{name} ORDER BY ALL") for name in names}

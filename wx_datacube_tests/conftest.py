@@ -46,7 +46,7 @@ LONGEST_FIRST = (
 If they start late, one worker is still busy with them when all others have finished.
 """
 
-KEPT = {"meta", "endpoints"}
+KEPT = {"meta", "endpoints", "metrics"}
 """Tables that are filled only when a warehouse is created."""
 
 

@@ -21,7 +21,9 @@ def years(
     """
     warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: TODAY)
     with warehouse.transaction() as con:
-        con.execute("INSERT INTO datacube.accounts VALUES ('shop', 'wx5eed0fda7acbe011', $1, $2)", [start, TODAY])
+        con.execute(
+            "INSERT INTO datacube.accounts VALUES ('shop', 'wx5eed0fda7acbe011', $1, $2, ['messages'])", [start, TODAY]
+        )
         for call_id, endpoint in enumerate(ENDPOINTS, 1):
             labels = [
                 label
@@ -38,7 +40,7 @@ def years(
             con.execute(
                 "INSERT INTO datacube.label_answers BY NAME SELECT 'shop' AS account, $endpoint AS endpoint,"
                 " unnest($labels::JSON::DATE[]) AS label, $call AS call_id, $now AS fetched_at, true AS settled,"
-                " true AS clean, 1 AS shown, true AS known",
+                " true AS clean, 1 AS shown, true AS known, true AS final, $call AS last_undelayed",
                 values,
             )
             con.execute(_rows(endpoint, messages), {"labels": listed, "call": call_id})

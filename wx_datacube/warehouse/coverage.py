@@ -142,7 +142,7 @@ def summaries(con: Connection, accounts: Sequence[Account], now: dt.datetime) ->
         {"accounts": json_list(listed), "now": now, "least": min(names), "most": max(names)},
     )
     return {
-        (row[0], row[1]): Summary(*row[2:-1], [(first, last) for first, last in row[-1]]) for row in found.fetchall()
+        (row[0], row[1]): Summary(*(*row[2:-1], [(first, last) for first, last in row[-1]])) for row in found.fetchall()
     }
 
 
@@ -346,10 +346,3 @@ def history_start(con: Connection, account: Account, now: dt.datetime) -> Histor
         for label, state in labels.items()
     )
     return HistoryStart(day, messages[Period.DAY][day] is State.LANDED, saves_calls)
-
-
-def endpoint_named(name: str) -> Endpoint:
-    """Return the catalog's endpoint of that name; raises `SettingsError` for an unknown name."""
-    if name not in BY_NAME:
-        raise SettingsError(f"Unknown endpoint {name!r}.", advice=f"The endpoints are {', '.join(BY_NAME)}.")
-    return BY_NAME[name]

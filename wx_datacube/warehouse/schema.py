@@ -1,25 +1,25 @@
 """Schema: the tables, views and comments of the DuckDB file, derived from the catalog.
 
-Add a table or view here, with a comment for it and for each of its columns. To change a table, view, endpoint or code
-name in existing files, raise `SCHEMA_VERSION` and add an entry to `migrate.MIGRATIONS`. Use only SQL that DuckDB 1.2
-and DuckLake support: no keys, enums, indexes or sequences. Nothing here reads or writes data.
+Add a table here, with a comment for it and for each of its columns; views for people are in `views`. To change a
+table, view, endpoint or code name in existing files, raise `SCHEMA_VERSION` and add an entry to `migrate.MIGRATIONS`.
+Use only SQL that DuckDB 1.2 and DuckLake support: no keys, enums, indexes or sequences. Nothing here reads or writes
+data.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple
 
 from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.messages import COUNT_INTERVAL, HOURLY_MESSAGES, MESSAGES_OF, MSG_TYPE, SENDERS_OF
-from wx_datacube.catalog.model import Column, Endpoint, Period, Relation
+from wx_datacube.catalog.metrics import METRICS
+from wx_datacube.catalog.model import Endpoint, Relation
 from wx_datacube.warehouse.label_states import coverage_select
 from wx_datacube.warehouse.sql import quoted
+from wx_datacube.warehouse.views import ACCOUNT as _ACCOUNT
+from wx_datacube.warehouse.views import VIEWS, Columns
 
 SCHEMA_VERSION = 2
 
-_ACCOUNT = "The account's name, as in WX_DATACUBE_ACCOUNT."
 _ENDPOINT = "The endpoint's name, as WeChat calls it."
-
-Columns = Mapping[str, tuple[str, str]]
-"""Column name to its DuckDB type and its comment."""
 
 META: Columns = {
     "schema_version": ("INTEGER", "Version of these tables; an older wx_datacube rejects a newer one."),
@@ -121,6 +121,22 @@ CATALOG: Columns = {
     "family": ("VARCHAR", "The family that it belongs to: messages, followers, articles or interface."),
     "first_day": ("DATE", "The first day for which WeChat has its figures."),
 }
+DICTIONARY: Columns = {
+    "metric": ("VARCHAR", "The figure's name."),
+    "view": ("VARCHAR", "The view whose rows it is computed from."),
+    "expression": (
+        "VARCHAR",
+        "SQL aggregate over rows of the view: SELECT date, <expression> FROM <view> GROUP BY date. Over several rows,"
+        " figures that can't be added are averaged.",
+    ),
+    "unit": ("VARCHAR", "Unit of its values: users, messages, articles, %, minutes, yuan, ms and others."),
+    "additive": (
+        "VARCHAR",
+        "Whether its values may be added: yes, not over time (over accounts only) or no.",
+    ),
+    "description": ("VARCHAR", "What it counts."),
+    "description_zh": ("VARCHAR", "指标含义。"),
+}
 TABLES: Mapping[str, tuple[str, Columns]] = {
     "meta": ("Which version of wx_datacube's schema this file has.", META),
     "api_calls": ("The ledger: every attempt of a statistics call with its answer. Never deleted from.", API_CALLS),
@@ -130,6 +146,7 @@ TABLES: Mapping[str, tuple[str, Columns]] = {
     "accounts": ("The Official Accounts in this file.", ACCOUNTS),
     "refreshes": ("The last refresh of each endpoint; an interrupted one is resumed.", REFRESHES),
     "endpoints": ("The catalog of endpoints.", CATALOG),
+    "metrics": ("The dictionary of figures: how each is computed from a view. 指标字典。", DICTIONARY),
 }
 
 
@@ -146,9 +163,11 @@ def create_statements() -> Iterator[str]:
             yield from _table(relation.name, f"{relation.en} {relation.zh}", _typed_columns(relation))
     yield "DELETE FROM datacube.endpoints"
     yield from map(_catalog_row, ENDPOINTS)
+    yield "DELETE FROM datacube.metrics"
+    yield f"INSERT INTO datacube.metrics VALUES {', '.join(f'({_literals(astuple(each))})' for each in METRICS)}"
     yield from _view("datacube.coverage", "The state of every due label.", COVERAGE, coverage_select())
-    for period in Period:
-        yield from _views_of(period)
+    for view in VIEWS:
+        yield from _view(f"main.{view.name}", view.comment, view.columns, view.select)
 
 
 def _typed_columns(relation: Relation) -> Columns:
@@ -185,7 +204,11 @@ def _catalog_row(endpoint: Endpoint) -> str:
         endpoint.family.value,
         endpoint.first_day,
     ]
-    return f"INSERT INTO datacube.endpoints VALUES ({', '.join(quoted(value) for value in values)})"
+    return f"INSERT INTO datacube.endpoints VALUES ({_literals(values)})"
+
+
+def _literals(values: Iterable[object]) -> str:
+    return ", ".join(map(quoted, values))
 
 
 COVERAGE: Columns = {
@@ -198,73 +221,3 @@ COVERAGE: Columns = {
     "call_id": ("BIGINT", "The last call that answered for it."),
     "final": ("BOOLEAN", "Whether WeChat will not change the label any more, by its own word."),
 }
-
-
-# --- views for people -------------------------------------------------------------------------------------------
-
-_REPORT_COLUMNS: Columns = {
-    "account": ("VARCHAR", _ACCOUNT),
-    "date": ("DATE", "The day, the Monday of the week, or the 1st of the month. 日期。"),
-    "hour": ("INTEGER", "Hour of the day, 0 to 23, Beijing time. 小时。"),
-    "type": ("VARCHAR", "Type of the messages: text, image, voice, video, link, other (N). 消息类型。"),
-    "messages_sent": ("VARCHAR", "Messages that each of these users sent in the period. 每人发送次数区间。"),
-    "users": ("BIGINT", "Distinct users who sent; not additive. 发送消息的去重人数，不可相加。"),
-    "messages": ("BIGINT", "Messages sent to the account. 消息发送次数。"),
-    "messages_per_user": ("DOUBLE", "Messages per sender. 人均发送次数。"),
-}
-
-
-def _views_of(period: Period) -> Iterator[str]:
-    messages, senders = MESSAGES_OF[period], SENDERS_OF[period]
-    noun, adverb = period.value, period.adverb
-    yield from _report_view(
-        f"messages_{adverb}", f"Messages by {noun} and type.", _messages_select(messages), "date", "type", *_COUNTS
-    )
-    if period is Period.DAY:
-        select = _messages_select(HOURLY_MESSAGES, "(ref_hour // 100)::INTEGER AS hour,")
-        yield from _report_view(
-            "messages_hourly", "Messages by hour and type.", select, "date", "hour", "type", *_COUNTS
-        )
-    yield from _report_view(
-        f"senders_{adverb}",
-        f"How many users sent how many messages in a {noun}.",
-        f"SELECT account, ref_date AS date, {decoded(COUNT_INTERVAL)} AS messages_sent,"
-        f" msg_user AS users FROM datacube.{senders.name}",
-        *("date", "messages_sent", "users"),
-    )
-    yield from _report_view(
-        f"totals_{adverb}",
-        f"Users, messages and messages per user by {noun}; users from the distribution, since users of types overlap.",
-        _totals_select(messages, senders),
-        *("date", *_COUNTS, "messages_per_user"),
-    )
-
-
-_COUNTS = ("users", "messages")
-
-
-def _report_view(name: str, comment: str, select: str, *columns: str) -> Iterator[str]:
-    names = ("account", *columns)
-    return _view(f"main.{name}", comment, {column: _REPORT_COLUMNS[column] for column in names}, select)
-
-
-def _messages_select(endpoint: Endpoint, hour: str = "") -> str:
-    return (
-        f"SELECT account, ref_date AS date, {hour} {decoded(MSG_TYPE)} AS type,"
-        f" msg_user AS users, msg_count AS messages FROM datacube.{endpoint.name}"
-    )
-
-
-def _totals_select(messages: Endpoint, senders: Endpoint) -> str:
-    return f"""
-SELECT account, date, users, messages, messages / nullif(users, 0) AS messages_per_user
-FROM (SELECT account, ref_date AS date, TRY_CAST(sum(msg_count) AS BIGINT) AS messages
-      FROM datacube.{messages.name} GROUP BY ALL)
-FULL JOIN (SELECT account, ref_date AS date, TRY_CAST(sum(msg_user) AS BIGINT) AS users
-      FROM datacube.{senders.name} WHERE count_interval <> 0 GROUP BY ALL) USING (account, date)"""
-
-
-def decoded(column: Column) -> str:
-    """Return SQL for a code in words; an unknown one becomes `other (N)`."""
-    cases = " ".join(f"WHEN {quoted(code)} THEN {quoted(word)}" for code, word in column.codes)
-    return f"CASE {column.name} {cases} ELSE 'other (' || {column.name} || ')' END"

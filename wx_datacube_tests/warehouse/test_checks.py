@@ -48,7 +48,9 @@ def found(con: Connection) -> Found:
 
     def find(name: str, endpoint: Endpoint = MESSAGES, account: str = "shop") -> list[Finding]:
         overdue = find_overdue(con, [Account(account, start=FIRST)], LATER)[account]
-        return run_check(by_name[name], CheckContext(con, account, FIRST, LATER, tuple(overdue)), endpoint)
+        return run_check(
+            by_name[name], CheckContext(con, Account(account, start=FIRST), LATER, tuple(overdue)), endpoint
+        )
 
     return find
 

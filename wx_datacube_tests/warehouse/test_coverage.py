@@ -19,7 +19,6 @@ from wx_datacube.warehouse.coverage import (
     accounts,
     bind_account,
     coverage,
-    endpoint_named,
     first_messages,
     states,
     summaries,
@@ -264,11 +263,11 @@ def test_a_labels_users_are_those_of_its_own_endpoint(con: Connection) -> None:
     """A distribution's users are summed; those of types and hours overlap, so the maximum is reported."""
     store_calls(con, [answered(MESSAGES, day(20), None, row(day(20), 5, 9), row(day(20), 3, 4, msg_type=2))])
     (found,) = coverage(con, Account("shop"), MESSAGES, [day(20)], LATER)
-    assert (found.rows, found.messages, found.users) == (2, 13, 5)
+    assert (found.rows, found.figures) == (2, {"messages": 13, "users_at_least": 5})
 
     store_calls(con, [answered(SENDERS, day(20), None, senders_row(day(20), 4), senders_row(day(20), 2, 3))])
     (found,) = coverage(con, Account("shop"), SENDERS, [day(20)], LATER)
-    assert (found.messages, found.users) == (None, 6)
+    assert found.figures == {"users": 6}
 
 
 def test_labels_are_described_in_the_order_requested(con: Connection) -> None:
@@ -280,7 +279,7 @@ def test_labels_are_described_in_the_order_requested(con: Connection) -> None:
         (day(20), State.LANDED, 1, 1),
         (day(19), State.MISSING, 0, None),
     ]
-    assert (found[1].messages, found[1].users, found[1].fetched_at) == (0, 0, None)
+    assert (set(found[1].figures.values()), found[1].fetched_at) == ({0}, None)
     assert coverage(con, Account("shop"), MESSAGES, [], LATER) == []
 
 
@@ -320,7 +319,7 @@ def test_the_start_of_history_may_be_moved(con: Connection) -> None:
     bind_account(con, Account("shop", "wx01", start=day(9)), LATER)
     bind_account(con, Account("shop", "wx01", start=day(2)), LATER + DAY)
 
-    assert rows_of(con, "FROM datacube.accounts") == [("shop", "wx01", day(2), LATER)]
+    assert rows_of(con, "FROM datacube.accounts") == [("shop", "wx01", day(2), LATER, ["messages"])]
 
 
 # --- the ledger -------------------------------------------------------------------------------------------------
@@ -334,7 +333,7 @@ def test_calls_of_a_day_are_counted_by_endpoint(con: Connection) -> None:
     store_calls(con, [answered(HOURS, day(20), account="news")])
 
     found = calls_since(con, "shop", midnight)
-    assert found == {endpoint.name: 2 * (endpoint is MESSAGES) for endpoint in ENDPOINTS}
+    assert found == dict.fromkeys(BY_NAME, 0) | {MESSAGES.name: 2}
 
 
 def test_unresolved_errors_have_the_time_of_their_newest_call(con: Connection) -> None:
@@ -409,13 +408,6 @@ def test_a_summary_of_all_accounts_equals_each_account_alone(con: Connection) ->
             assert (one.due, one.last_landed) == (len(by_label), max(landed, default=None))
             assert one.gaps == gaps(missing, by_label)
     assert {name for name, _ in found} == set(starts)
-
-
-def test_an_unknown_endpoint_is_named(con: Connection) -> None:
-    """An unknown endpoint is an error that lists the known ones."""
-    assert endpoint_named("getupstreammsg") is MESSAGES
-    with pytest.raises(SettingsError, match=r"Unknown endpoint 'getusersummary'.*getupstreammsgdistmonth"):
-        endpoint_named("getusersummary")
 
 
 def test_the_time_in_sql_is_beijing_time(con: Connection) -> None:

@@ -372,7 +372,7 @@ def age(path: Path, version: int = SCHEMA_VERSION - 1) -> None:
     mode = path.stat().st_mode
     path.chmod(0o644)
     with duckdb.connect(str(path)) as con:
-        con.execute("INSERT INTO datacube.accounts VALUES ('shop', 'wx1', '2026-11-01', '2026-11-01')")
+        con.execute("INSERT INTO datacube.accounts VALUES ('shop', 'wx1', '2026-11-01', '2026-11-01', ['messages'])")
         con.execute(f"UPDATE datacube.meta SET schema_version = {version}")
     path.chmod(mode)
 

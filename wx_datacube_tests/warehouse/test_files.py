@@ -273,7 +273,8 @@ def test_threads_can_start_together_in_an_empty_folder(tmp_path: Path) -> None:
         try:
             with warehouse.transaction() as con:
                 con.execute(
-                    "INSERT INTO datacube.accounts VALUES (?, NULL, '2024-01-01', '2024-01-01')", [f"a{number}"]
+                    "INSERT INTO datacube.accounts VALUES (?, NULL, '2024-01-01', '2024-01-01', ['messages'])",
+                    [f"a{number}"],
                 )
         except Exception as error:
             failures.append(error)

@@ -187,7 +187,7 @@ def test_a_wal_of_unknown_origin_is_kept(tmp_path: Path, receipt: str | None) ->
     if receipt is not None:
         note.write_text(receipt)
     warehouse.database.chmod(0o644)
-    insert = "INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)"
+    insert = "INSERT INTO datacube.accounts (account) VALUES ('ghost')"
     code = f"import os, duckdb; duckdb.connect({str(warehouse.database)!r}).execute({insert!r}); os._exit(0)"
     subprocess.run([sys.executable, "-c", code], check=True)
     before = digests(tmp_path)
@@ -201,7 +201,7 @@ def test_a_foreign_programs_wal_beside_our_file_is_renamed(tmp_path: Path) -> No
     """A foreign program's WAL beside the published file is not shown to readers; it is renamed and kept."""
     warehouse = published(tmp_path)
     warehouse.database.chmod(0o644)
-    insert = "INSERT INTO datacube.accounts VALUES ('ghost', NULL, NULL, NULL)"
+    insert = "INSERT INTO datacube.accounts (account) VALUES ('ghost')"
     code = f"import os, duckdb; con = duckdb.connect({str(warehouse.database)!r}); con.execute({insert!r}); os._exit(0)"
     subprocess.run([sys.executable, "-c", code], check=True)
     body = wal(warehouse.database).read_bytes()
@@ -218,7 +218,7 @@ def test_a_restored_file_keeps_its_wal(tmp_path: Path) -> None:
     restored = Warehouse(tmp_path / "new" / NAME, timeout=0.5)
     shutil.copytree(tmp_path / "old", tmp_path / "new")
     restored.database.chmod(0o644)
-    insert = "INSERT INTO datacube.accounts VALUES ('kept', NULL, NULL, NULL)"
+    insert = "INSERT INTO datacube.accounts (account) VALUES ('kept')"
     code = f"import os, duckdb; duckdb.connect({str(restored.database)!r}).execute({insert!r}); os._exit(0)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

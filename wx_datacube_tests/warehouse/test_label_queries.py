@@ -182,7 +182,7 @@ def test_users_of_a_distribution_are_its_senders(con: Connection) -> None:
     store_calls(con, [answered(SENDERS, day(20), None, sent, silent), other])
 
     (found,) = coverage(con, Account("shop"), SENDERS, [day(20)], LATER)
-    assert (found.rows, found.users) == (2, 4)
+    assert (found.rows, found.figures) == (2, {"users": 4})
 
 
 def test_the_first_message_may_be_a_single_one(con: Connection) -> None:
@@ -194,7 +194,7 @@ def test_the_first_message_may_be_a_single_one(con: Connection) -> None:
 
 def test_an_unknown_label_has_nothing() -> None:
     """The coverage of an unknown label has no figures."""
-    assert Coverage.unknown(day(3)) == Coverage(day(3), State.MISSING, 0, None, None, None, 0)
+    assert Coverage(day(3), State.MISSING) == Coverage(day(3), State.MISSING, 0, None, None, False, {})
 
 
 # --- answers ----------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def test_copies_that_still_hold_it_are_named(company: Warehouse) -> None:
     migrated = folder / f"{company.writer.name}.schema-0"
     shutil.copy(company.database, migrated)
     with Warehouse(folder / "other.duckdb").transaction() as con:
-        bind_account(con, "news", APPIDS["news"], day(1), LATER)
+        bind_account(con, Account("news", APPIDS["news"], start=day(1)), LATER)
     (folder / "other.writer.duckdb").rename(folder / "figures.before-remove-old.20200101-000000.duckdb")
     damaged = folder / "figures.before-remove-damaged.20200101-000000.duckdb"
     damaged.write_bytes(b"damaged")

@@ -56,7 +56,7 @@ def found(con: Connection) -> Found:
 
     def find(name: str, endpoint: Endpoint, start: dt.date = START, now: dt.datetime = LATER) -> list[Finding]:
         overdue = find_overdue(con, [Account("shop", start=start)], now)["shop"]
-        return run_check(BY_CHECK[name], CheckContext(con, "shop", start, now, tuple(overdue)), endpoint)
+        return run_check(BY_CHECK[name], CheckContext(con, Account("shop", start=start), now, tuple(overdue)), endpoint)
 
     return find
 
