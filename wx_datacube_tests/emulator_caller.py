@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import label_of
 from wx_datacube.emulator.testing import Emulated, wechat
@@ -102,7 +103,7 @@ class Caller:
     def rows(self, endpoint: str, begin: Day, end: Day | None = None) -> list[dict[str, Any]]:
         """Return the rows of a successful call."""
         answer = self.call(endpoint, begin, end).json()
-        assert list(answer) == ["list"], answer
+        assert list(answer) == (["list", "is_delay"] if BY_NAME[endpoint].has_delay else ["list"]), answer
         return answer["list"]
 
     def errcode(self, endpoint: str, begin: Day, end: Day | None = None, token: str | None = None) -> int | None:

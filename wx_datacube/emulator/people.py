@@ -57,11 +57,12 @@ class People:
     silent_share: float
     start: dt.date
 
-    def _noise(self, day: dt.date, what: str, length: int) -> bytes:
+    def noise(self, day: dt.date, what: str, length: int) -> bytes:
+        """Return random bytes of a day for one purpose; a greater `length` appends to them."""
         return shake_256(f"{self.seed}|{day.isoformat()}|{what}".encode()).digest(length)
 
     def _share(self, day: dt.date, what: str, parts: int) -> int:
-        return int.from_bytes(self._noise(day, what, 8), "big") * parts >> 64
+        return int.from_bytes(self.noise(day, what, 8), "big") * parts >> 64
 
     def joined(self, age: int) -> int:
         """Return how many people have ever followed by the end of day `age` of the account; its first day is 0."""
@@ -92,8 +93,8 @@ class People:
     def _senders(self, day: dt.date, count: int) -> list[int]:
         """Return the user of each of `count` visits; early permanent followers and newcomers occur more often."""
         ranges = self._ranges((day - self.start).days)
-        kinds = self._noise(day, "kinds", count).translate(KIND_OF_A_SENDER)
-        draws = struct.unpack(f"<{count}I", self._noise(day, "people", 4 * count))
+        kinds = self.noise(day, "kinds", count).translate(KIND_OF_A_SENDER)
+        draws = struct.unpack(f"<{count}I", self.noise(day, "people", 4 * count))
         return [
             first + step * ((draw * draw >> 32) * size >> 32)
             for (first, step, size), draw in zip(map(ranges.__getitem__, kinds), draws, strict=True)
@@ -102,13 +103,13 @@ class People:
     def day(self, day: dt.date, volume: int) -> DayMessages:
         """Return the first `volume` messages of a day; a larger `volume` adds messages and changes none."""
         mood = mood_of(day)
-        each = self._noise(day, "sizes", volume).translate(MESSAGES_OF_A_SENDER)
+        each = self.noise(day, "sizes", volume).translate(MESSAGES_OF_A_SENDER)
         visits = bisect_left(list(accumulate(each)), volume) + 1 if volume else 0
         senders, each = self._senders(day, visits), each[:visits]
-        began = self._noise(day, "hours", visits).translate(mood.hours)
-        drift = self._noise(day, "drift", volume).translate(DRIFT)
+        began = self.noise(day, "hours", visits).translate(mood.hours)
+        drift = self.noise(day, "drift", volume).translate(DRIFT)
         return DayMessages(
             array("I", _spread(senders, each))[:volume],
             bytes(map(add, _spread(began, each), drift)).translate(LAST_HOUR),
-            self._noise(day, "types", volume).translate(mood.types),
+            self.noise(day, "types", volume).translate(mood.types),
         )
