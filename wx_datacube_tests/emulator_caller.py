@@ -28,8 +28,12 @@ METHODS = {
     "getupstreammsgdist": "getUpstreamMsgDist",
     "getupstreammsgdistweek": "getUpstreamMsgDistWeek",
     "getupstreammsgdistmonth": "getUpstreamMsgDistMonth",
+    "getusersummary": "getUserSummary",
+    "getusercumulate": "getUserCumulate",
+    "getinterfacesummary": "getInterfaceSummary",
+    "getinterfacesummaryhour": "getInterfaceSummaryHour",
 }
-"""The methods' names in JavaScript clients; `snake` turns them into those of Python clients."""
+"""The methods' names in JavaScript clients, which have none for articles yet; `snake` turns them into those of Python clients."""
 
 
 def snake(name: str) -> str:
@@ -48,6 +52,12 @@ def published_rows(emulated: Emulated, endpoint: Endpoint, window: tuple[dt.date
     begin, end = window
     days = [begin + dt.timedelta(days=n) for n in range((end - begin).days + 1)]
     return [row for day in days if label_of(day, endpoint.period) == day for row in emulated.world.rows(endpoint, day)]
+
+
+def newest_published(emulated: Emulated, until: dt.date = dt.date(2026, 11, 23)) -> dt.date:
+    """Return the last day, up to `until`, on which an article was published."""
+    days = (until - dt.timedelta(days=number) for number in range(20))
+    return next(day for day in days if emulated.world.rows("getarticletotaldetail", day))
 
 
 class Caller:

@@ -33,6 +33,7 @@ DECAY = bytes((255, 93, 40, 21, 14, 10, 8, 6, 5, 5, 4, 4, 3, 3, 3, *[2] * 8, *[1
 """New readers of each day, in proportion."""
 
 FIRST_MESSAGE = 2_247_483_650
+_DAY = dt.timedelta(days=1)
 _YEAR_2000 = dt.date(2000, 1, 1)
 _WHOLE = 10_000
 
@@ -71,7 +72,8 @@ TITLES = (
 class Article:
     """A published article. `scenes` and `readers` have a number for each of its 30 days, cumulative.
 
-    `recipients` is how many followers were notified, 0 if none were. `draws` are its random numbers below 2**16.
+    Nobody reads on the days that are not `active`. `recipients` is how many followers were notified, 0 if none were.
+    `draws` are its random numbers below 2**16.
     """
 
     published: dt.date
@@ -80,6 +82,7 @@ class Article:
     title: str
     url: str
     recipients: int
+    active: tuple[bool, ...]
     scenes: tuple[tuple[int, ...], ...]
     readers: tuple[int, ...]
     draws: tuple[int, ...]
@@ -108,6 +111,8 @@ class Article:
 
         `returned` is a number of users who read again on the day, besides the usual ones.
         """
+        if not self.active[day]:
+            return (0,) * len(self.scenes), 0
         scenes = tuple(
             scene[day] - (scene[day - 1] - scene[day - 1] * 12 // 1000 // (day + 1) if day else 0)
             for scene in self.scenes
@@ -133,7 +138,7 @@ class Articles:
 
     def _publish(self, day: dt.date) -> tuple[Article, ...]:
         """Return the articles that are published on a day."""
-        if day < self.begin:
+        if day < self.begin or self._people.silent(day):
             return ()
         how_many = ARTICLES_OF_A_FREE_DAY if day.weekday() >= 5 else ARTICLES_OF_A_WORKDAY
         first, separate = self._people.noise(day, "articles", 2)
@@ -148,7 +153,8 @@ class Articles:
         followers = self._people.joined((day - self._people.start).days) // 2
         # Between 4 and 12 per cent of the followers read an article of popularity 10 in the first place.
         readers = followers * (40 + draws[17] % 81) * POPULARITY[draws[18] % 256] * PLACES[index - 1] // 10**6
-        scenes = _scenes(max(1, readers), draws, notified=not message)
+        active = tuple(not self._people.silent(day + age * _DAY) for age in range(DAYS_READ))
+        scenes = _scenes(max(1, readers), draws, active, notified=not message)
         return Article(
             day,
             number,
@@ -156,6 +162,7 @@ class Articles:
             TITLES[draws[19] % len(TITLES)].format(month=day.month, day=day.day),
             f"https://mp.weixin.qq.com/s?__biz={self._biz()}&mid={number}&idx={index}&sn={noise[128:].hex()}#rd",
             0 if message else max(1, followers),
+            active,
             scenes,
             tuple(map(_distinct, zip(*scenes, strict=True))),
             draws,
@@ -168,7 +175,7 @@ class Articles:
         """Yield each article that is in its 30 days on a day, oldest first, and which of them it is, 0…29."""
         if day >= self.begin:
             for age in reversed(range(DAYS_READ)):
-                for article in self.published(day - age * dt.timedelta(days=1)):
+                for article in self.published(day - age * _DAY):
                     yield article, age
 
     def followers_gained(self, day: dt.date) -> int:
@@ -181,10 +188,12 @@ def _distinct(scenes: tuple[int, ...]) -> int:
     return (15 * max(scenes) + 85 * sum(scenes)) // 100
 
 
-def _scenes(readers: int, draws: tuple[int, ...], notified: bool) -> tuple[tuple[int, ...], ...]:
+def _scenes(
+    readers: int, draws: tuple[int, ...], active: tuple[bool, ...], notified: bool
+) -> tuple[tuple[int, ...], ...]:
     """Return cumulative users by scene and day; at least one reads from the first scene on the first day."""
-    weights = accumulate(weight * (700 + draw % 600) for weight, draw in zip(DECAY, draws[34:], strict=True))
-    reached = list(weights)
+    chances = zip(DECAY, draws[34:], active, strict=True)
+    reached = list(accumulate(weight * (700 + draw % 600) * awake for weight, draw, awake in chances))
     parts = [weight * _WHOLE // reached[-1] for weight in reached]
     scenes: list[tuple[int, ...]] = []
     for place, per_mille in enumerate(_PER_MILLE_OF_SCENES):

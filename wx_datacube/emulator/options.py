@@ -119,7 +119,7 @@ class Options:
     messages_per_day: int = field(
         default=300, metadata=_about(SIZE, "Messages per day once the account is about five years old.")
     )
-    silent_share: float = field(default=0.03, metadata=_about(SHARE, "Share of days without messages."))
+    silent_share: float = field(default=0.03, metadata=_about(SHARE, "Share of days without messages and readers."))
     start: dt.date = field(default=HISTORY_START, metadata=_about(DAY, "First day of the account."))
     clock: dt.datetime | None = field(
         default=None, metadata=_about(MOMENT, "Beijing time to start at, e.g. 2026-11-24T09:00. Default: now.")

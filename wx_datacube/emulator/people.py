@@ -49,7 +49,7 @@ class People:
     """The followers of one account.
 
     `messages_per_day` is the number of messages on an ordinary day of an account that is about five years old.
-    `silent_share` is the share of days without messages; `start` is the account's first day.
+    `silent_share` is the share of days without messages and readers; `start` is the account's first day.
     """
 
     seed: int
@@ -68,10 +68,14 @@ class People:
         """Return how many people have ever followed by the end of day `age` of the account; its first day is 0."""
         return 0 if age < 0 else 40 + self.messages_per_day * (800 + age) // 40
 
+    def silent(self, day: dt.date) -> bool:
+        """Return whether nobody sends or reads anything on a day."""
+        return self._share(day, "silent", 10**9) < int(self.silent_share * 10**9)
+
     def volume(self, day: dt.date) -> int:
         """Return the number of messages on a day: 0 before the account's start and on silent days, else at least 1."""
         age = (day - self.start).days
-        if age < 0 or self._share(day, "silent", 10**9) < int(self.silent_share * 10**9):
+        if age < 0 or self.silent(day):
             return 0
         grown = 300 + 700 * min(age, 2000) // 2000 + max(age - 2000, 0) // 10
         luck = 800 + self._share(day, "luck", 400) + (self._share(day, "article", 24) == 0) * 1200

@@ -39,8 +39,8 @@ class Message(NamedTuple):
 class World:
     """A made-up account, the same for the same arguments on every machine.
 
-    `messages_per_day` is 3 … 100,000. `silent_share`, 0 … 1, is the share of days without messages. There are no
-    messages before `start`.
+    `messages_per_day` is 3 … 100,000. `silent_share`, 0 … 1, is the share of days without messages and readers.
+    Nothing happens before `start`.
     """
 
     def __init__(

@@ -135,7 +135,7 @@ def test_rows_have_the_fields_of_real_answers_in_their_order(world: World) -> No
         keys = [column.name for column in endpoint.key if column.name != "ref_date"]
         hour = [name for name in keys if name == "ref_hour"]
         others = [name for name in keys if name != "ref_hour"]
-        figures = [column.name for column in endpoint.measures]
+        figures = [column.name for column in endpoint.table.measures]
         assert list(first) == ["ref_date", *hour, "user_source", *others, *figures]
         assert first["user_source"] == 0
         assert first["ref_date"] == label_of(NEW_YEAR, endpoint.period).isoformat()
