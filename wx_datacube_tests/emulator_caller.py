@@ -33,7 +33,10 @@ METHODS = {
     "getinterfacesummary": "getInterfaceSummary",
     "getinterfacesummaryhour": "getInterfaceSummaryHour",
 }
-"""The methods' names in JavaScript clients, which have none for articles yet; `snake` turns them into those of Python clients."""
+"""The methods' names in JavaScript clients; `snake` turns them into those of Python clients.
+
+Neither has methods for the article endpoints that WeChat has now.
+"""
 
 
 def snake(name: str) -> str:
