@@ -14,8 +14,8 @@ import requests
 from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import label_of
+from wx_datacube.emulator.presentation import Row
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.emulator.world import Row
 
 Day = dt.date | str
 Started = Callable[..., "Caller"]
