@@ -11,10 +11,11 @@ from typing import Any
 
 import requests
 
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import label_of
+from wx_datacube.emulator.presentation import Row
 from wx_datacube.emulator.testing import Emulated, wechat
-from wx_datacube.emulator.world import Row
 
 Day = dt.date | str
 Started = Callable[..., "Caller"]
@@ -27,8 +28,15 @@ METHODS = {
     "getupstreammsgdist": "getUpstreamMsgDist",
     "getupstreammsgdistweek": "getUpstreamMsgDistWeek",
     "getupstreammsgdistmonth": "getUpstreamMsgDistMonth",
+    "getusersummary": "getUserSummary",
+    "getusercumulate": "getUserCumulate",
+    "getinterfacesummary": "getInterfaceSummary",
+    "getinterfacesummaryhour": "getInterfaceSummaryHour",
 }
-"""The methods' names in JavaScript clients; `snake` turns them into those of Python clients."""
+"""The methods' names in JavaScript clients; `snake` turns them into those of Python clients.
+
+Neither has methods for the article endpoints that WeChat has now.
+"""
 
 
 def snake(name: str) -> str:
@@ -47,6 +55,12 @@ def published_rows(emulated: Emulated, endpoint: Endpoint, window: tuple[dt.date
     begin, end = window
     days = [begin + dt.timedelta(days=n) for n in range((end - begin).days + 1)]
     return [row for day in days if label_of(day, endpoint.period) == day for row in emulated.world.rows(endpoint, day)]
+
+
+def newest_published(emulated: Emulated, until: dt.date = dt.date(2026, 11, 23)) -> dt.date:
+    """Return the last day, up to `until`, on which an article was published."""
+    days = (until - dt.timedelta(days=number) for number in range(20))
+    return next(day for day in days if emulated.world.rows("getarticletotaldetail", day))
 
 
 class Caller:
@@ -102,7 +116,7 @@ class Caller:
     def rows(self, endpoint: str, begin: Day, end: Day | None = None) -> list[dict[str, Any]]:
         """Return the rows of a successful call."""
         answer = self.call(endpoint, begin, end).json()
-        assert list(answer) == ["list"], answer
+        assert list(answer) == (["list", "is_delay"] if BY_NAME[endpoint].has_delay else ["list"]), answer
         return answer["list"]
 
     def errcode(self, endpoint: str, begin: Day, end: Day | None = None, token: str | None = None) -> int | None:

@@ -151,7 +151,8 @@ class EmulatedAccount:
     def _statistics(self, name: str, request: Request, now: dt.datetime) -> str:
         options = self.options
         self.tokens.check(request.query.get("access_token", ""), now)
-        if name in options.denied or "*" in options.denied:
+        family = [BY_NAME[name].family] if name in BY_NAME else []
+        if {name, "*", *family} & set(options.denied):
             raise Refusal(48001)
         self.quotas.take(name, now, self._daily(name), options.rate_limit)
         if request.method != "POST":
@@ -159,7 +160,7 @@ class EmulatedAccount:
         asked = request.object()
         if name in options.retired:
             raise Refusal(47009)
-        window = window_of(BY_NAME[name], asked, now.date(), options.one_label)
+        window = window_of(BY_NAME[name], asked, now.date(), options)
         return answer(window, self.world, now, options)
 
     def _admit(self, call: str, asked: Mapping[str, Any], ip: str, now: dt.datetime) -> None:

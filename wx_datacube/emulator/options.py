@@ -67,6 +67,11 @@ def _quota(text: str) -> tuple[str, int]:
     return BY_NAME[name].name, _whole(0)(number)
 
 
+def _span(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    return BY_NAME[name].name, _whole(1)(number)
+
+
 def _time(text: str) -> dt.time:
     time = dt.time.fromisoformat(text)
     if time.tzinfo is not None:
@@ -96,6 +101,7 @@ DAY = Kind(_day, "a date, YYYY-MM-DD, from 2000 to 2099", "DATE")
 MOMENT = Kind(_moment, "Beijing time, YYYY-MM-DDTHH:MM, from 2000 to 2099", "MOMENT")
 TIME = Kind(_time, "Beijing time, HH:MM", "TIME")
 ENDPOINT_QUOTA = Kind(_quota, "ENDPOINT=N", "ENDPOINT=N")
+ENDPOINT_SPAN = Kind(_span, "ENDPOINT=N, from 1 on", "ENDPOINT=N")
 FAULT = Kind(Fault.parse, Fault.GRAMMAR, "FAULT")
 
 
@@ -113,7 +119,7 @@ class Options:
     messages_per_day: int = field(
         default=300, metadata=_about(SIZE, "Messages per day once the account is about five years old.")
     )
-    silent_share: float = field(default=0.03, metadata=_about(SHARE, "Share of days without messages."))
+    silent_share: float = field(default=0.03, metadata=_about(SHARE, "Share of days without messages and readers."))
     start: dt.date = field(default=HISTORY_START, metadata=_about(DAY, "First day of the account."))
     clock: dt.datetime | None = field(
         default=None, metadata=_about(MOMENT, "Beijing time to start at, e.g. 2026-11-24T09:00. Default: now.")
@@ -124,6 +130,13 @@ class Options:
     )
     refuse_unpublished: bool = field(
         default=False, metadata=_about(SWITCH, "Answer 61503 instead of an empty list before publication.")
+    )
+    delay_until: dt.time = field(
+        default=dt.time(), metadata=_about(TIME, "Until then, yesterday's article figures are too low (is_delay).")
+    )
+    delayed: bool = field(default=False, metadata=_about(SWITCH, "Every article answer says is_delay."))
+    delay_as_text: bool = field(
+        default=False, metadata=_about(SWITCH, 'is_delay is "true" or "false" instead of a boolean.')
     )
     quota: int = field(default=1000, metadata=_about(COUNT, "Daily calls per statistics endpoint (Beijing time)."))
     endpoint_quota: tuple[tuple[str, int], ...] = field(
@@ -141,10 +154,15 @@ class Options:
     )
     secret_frozen: bool = field(default=False, metadata=_about(SWITCH, "Refuse the AppSecret as frozen (40243)."))
     denied: tuple[str, ...] = field(
-        default=(), metadata=_about(TEXT, "An endpoint not granted to the account (48001); * for all.", many=True)
+        default=(),
+        metadata=_about(TEXT, "An endpoint or family not granted to the account (48001); * for all.", many=True),
     )
     retired: tuple[str, ...] = field(
         default=OFFLINE, metadata=_about(TEXT, "An endpoint taken offline by WeChat (47009).", many=True)
+    )
+    longest_span: tuple[tuple[str, int], ...] = field(
+        default=(),
+        metadata=_about(ENDPOINT_SPAN, "Most days of one call (61501 above), instead of WeChat's.", many=True),
     )
     one_label: bool = field(
         default=False, metadata=_about(SWITCH, "Refuse windows with several weeks or months (61501).")
@@ -157,7 +175,11 @@ class Options:
         metadata=_about(SWITCH, "One-day windows also return rows up to two years older (August 2022)."),
     )
     dirty_rows: bool = field(
-        default=False, metadata=_about(SWITCH, "Windows in early December 2014 also return rows of the days before.")
+        default=False,
+        metadata=_about(SWITCH, "Windows in the first days of history also return rows of the days before."),
+    )
+    unknown_codes: bool = field(
+        default=False, metadata=_about(SWITCH, "Followers have an undocumented channel, readers an undocumented scene.")
     )
     latency: int = field(default=0, metadata=_about(MILLISECONDS, "Delay of every answer in milliseconds."))
     faults: tuple[Fault, ...] = field(

@@ -49,7 +49,7 @@ class People:
     """The followers of one account.
 
     `messages_per_day` is the number of messages on an ordinary day of an account that is about five years old.
-    `silent_share` is the share of days without messages; `start` is the account's first day.
+    `silent_share` is the share of days without messages and readers; `start` is the account's first day.
     """
 
     seed: int
@@ -57,20 +57,25 @@ class People:
     silent_share: float
     start: dt.date
 
-    def _noise(self, day: dt.date, what: str, length: int) -> bytes:
+    def noise(self, day: dt.date, what: str, length: int) -> bytes:
+        """Return random bytes of a day for one purpose; a greater `length` appends to them."""
         return shake_256(f"{self.seed}|{day.isoformat()}|{what}".encode()).digest(length)
 
     def _share(self, day: dt.date, what: str, parts: int) -> int:
-        return int.from_bytes(self._noise(day, what, 8), "big") * parts >> 64
+        return int.from_bytes(self.noise(day, what, 8), "big") * parts >> 64
 
     def joined(self, age: int) -> int:
         """Return how many people have ever followed by the end of day `age` of the account; its first day is 0."""
         return 0 if age < 0 else 40 + self.messages_per_day * (800 + age) // 40
 
+    def silent(self, day: dt.date) -> bool:
+        """Return whether nobody sends or reads anything on a day."""
+        return self._share(day, "silent", 10**9) < int(self.silent_share * 10**9)
+
     def volume(self, day: dt.date) -> int:
         """Return the number of messages on a day: 0 before the account's start and on silent days, else at least 1."""
         age = (day - self.start).days
-        if age < 0 or self._share(day, "silent", 10**9) < int(self.silent_share * 10**9):
+        if age < 0 or self.silent(day):
             return 0
         grown = 300 + 700 * min(age, 2000) // 2000 + max(age - 2000, 0) // 10
         luck = 800 + self._share(day, "luck", 400) + (self._share(day, "article", 24) == 0) * 1200
@@ -92,8 +97,8 @@ class People:
     def _senders(self, day: dt.date, count: int) -> list[int]:
         """Return the user of each of `count` visits; early permanent followers and newcomers occur more often."""
         ranges = self._ranges((day - self.start).days)
-        kinds = self._noise(day, "kinds", count).translate(KIND_OF_A_SENDER)
-        draws = struct.unpack(f"<{count}I", self._noise(day, "people", 4 * count))
+        kinds = self.noise(day, "kinds", count).translate(KIND_OF_A_SENDER)
+        draws = struct.unpack(f"<{count}I", self.noise(day, "people", 4 * count))
         return [
             first + step * ((draw * draw >> 32) * size >> 32)
             for (first, step, size), draw in zip(map(ranges.__getitem__, kinds), draws, strict=True)
@@ -102,13 +107,13 @@ class People:
     def day(self, day: dt.date, volume: int) -> DayMessages:
         """Return the first `volume` messages of a day; a larger `volume` adds messages and changes none."""
         mood = mood_of(day)
-        each = self._noise(day, "sizes", volume).translate(MESSAGES_OF_A_SENDER)
+        each = self.noise(day, "sizes", volume).translate(MESSAGES_OF_A_SENDER)
         visits = bisect_left(list(accumulate(each)), volume) + 1 if volume else 0
         senders, each = self._senders(day, visits), each[:visits]
-        began = self._noise(day, "hours", visits).translate(mood.hours)
-        drift = self._noise(day, "drift", volume).translate(DRIFT)
+        began = self.noise(day, "hours", visits).translate(mood.hours)
+        drift = self.noise(day, "drift", volume).translate(DRIFT)
         return DayMessages(
             array("I", _spread(senders, each))[:volume],
             bytes(map(add, _spread(began, each), drift)).translate(LAST_HOUR),
-            self._noise(day, "types", volume).translate(mood.types),
+            self.noise(day, "types", volume).translate(mood.types),
         )

@@ -1,28 +1,28 @@
-"""World: the made-up account. The rows of every endpoint are computed from the messages that its people send.
+"""World: the made-up account, and the rows of every endpoint for any label.
 
-Add a family of figures here when the catalog gets one. `people` decides what people do; `statistics` decides what the
-API returns and when. Nothing here reads a clock: a world has figures for past and future days alike.
+Add an endpoint to `_VIEWS`. `people`, `articles` and `followers` decide what happens; `messages`, `reading` and
+`callbacks` count it; `statistics` decides what the API returns and when. Nothing here reads a clock: a world has
+figures for past and future days alike.
 """
 
 import datetime as dt
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import takewhile
-from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog import articles as article_catalog
+from wx_datacube.catalog import followers as follower_catalog
+from wx_datacube.catalog import interface as interface_catalog
 from wx_datacube.catalog.messages import HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
 from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import due_on, label_of, labels_from
+from wx_datacube.emulator import callbacks, messages, reading
+from wx_datacube.emulator.articles import Articles
+from wx_datacube.emulator.followers import Followers
 from wx_datacube.emulator.people import DayMessages, People
-
-Row = dict[str, int | str]
-"""A row in WeChat's format, with its fields in the order of real answers."""
-
-BIT_OF_A_TYPE = bytes([0, *(1 << kind for kind in range(8))]).ljust(256, b"\0")
+from wx_datacube.emulator.presentation import PLAIN, Presentation, Row
 
 MESSAGES_KEPT = 4_000_000
 """Limit of the messages cached in memory, in whole days; each takes six bytes."""
@@ -36,75 +36,11 @@ class Message(NamedTuple):
     type: int
 
 
-def _pairs(users: Iterable[int], keys: Iterable[int]) -> Iterator[int]:
-    """Encode each user and a key below 256 as one integer: sets of integers are twice as fast as sets of tuples."""
-    return map(add, map((256).__mul__, users), keys)
-
-
-def _users_of_keys(pairs: set[int]) -> Counter[int]:
-    return Counter(map((255).__and__, pairs))
-
-
-def _marks(days: list[DayMessages]) -> bytearray:
-    """Return a byte per user: a large account has millions of messages in a month, too many for sets."""
-    return bytearray(max((max(day.users) for day in days if day.users), default=0) + 1)
-
-
-def _marked(marks: bytearray) -> Counter[int]:
-    return Counter(marks.translate(None, b"\0"))
-
-
-def _by_type(days: list[DayMessages]) -> Iterator[dict[str, int]]:
-    sent = _marks(days)
-    for day in days:
-        for user, bit in zip(day.users, day.types.translate(BIT_OF_A_TYPE), strict=True):
-            sent[user] |= bit
-    users = _marked(sent)
-    for kind in sorted(set().union(*(set(day.types) for day in days))):
-        some = sum(number for bits, number in users.items() if bits & BIT_OF_A_TYPE[kind])
-        figures = {"msg_user": some, "msg_count": sum(day.types.count(kind) for day in days)}
-        yield {"user_source": 0, "msg_type": kind, **figures}
-
-
-def _by_hour(days: list[DayMessages]) -> Iterator[dict[str, int]]:
-    (day,) = days
-    keys = bytes(map(add, map((8).__mul__, day.hours), day.types))
-    counts, users = Counter(keys), _users_of_keys(set(_pairs(day.users, keys)))
-    for key in sorted(counts):
-        figures = {"msg_user": users[key], "msg_count": counts[key]}
-        yield {"ref_hour": key // 8 * 100, "user_source": 0, "msg_type": key % 8, **figures}
-
-
-def _by_messages_sent(days: list[DayMessages]) -> Iterator[dict[str, int]]:
-    sent = _marks(days)
-    for day in days:
-        for user in day.users:
-            if sent[user] <= 10:
-                sent[user] += 1
-    users = Counter[int]()
-    for count, some in _marked(sent).items():
-        users[1 if count <= 5 else 2 if count <= 10 else 3] += some
-    for interval in sorted(users):
-        yield {"user_source": 0, "count_interval": interval, "msg_user": users[interval]}
-
-
-_VIEWS: dict[str, Callable[[list[DayMessages]], Iterator[dict[str, int]]]] = {
-    HOURLY_MESSAGES.name: _by_hour,
-    **{each.name: _by_type for each in MESSAGES_OF.values()},
-    **{each.name: _by_messages_sent for each in SENDERS_OF.values()},
-}
-
-
-def _days_of(label: dt.date, period: Period) -> Iterator[dt.date]:
-    end = due_on(label, period)
-    return takewhile(lambda day: day < end, labels_from(label, Period.DAY))
-
-
 class World:
     """A made-up account, the same for the same arguments on every machine.
 
-    `messages_per_day` is 3 … 100,000. `silent_share`, 0 … 1, is the share of days without messages. There are no
-    messages before `start`.
+    `messages_per_day` is 3 … 100,000. `silent_share`, 0 … 1, is the share of days without messages and readers.
+    Nothing happens before `start`.
     """
 
     def __init__(
@@ -115,6 +51,8 @@ class World:
         start: dt.date = HISTORY_START,
     ) -> None:
         self._people = People(seed, messages_per_day, silent_share, start)
+        self._articles = Articles(self._people)
+        self._followers = Followers(self._people, self._articles)
         self._restated: dict[dt.date, int] = {}
         days_kept = min(5_000, max(40, MESSAGES_KEPT // messages_per_day))
         self._day = lru_cache(days_kept)(self._people.day)
@@ -132,25 +70,37 @@ class World:
         columns = self._columns(day)
         return list(map(Message, columns.users, columns.hours, columns.types))
 
-    def rows(self, endpoint: Endpoint | str, label: dt.date) -> list[Row]:
-        """Return the rows of a label, published or not: only rows that have messages, ordered by key."""
-        endpoint = BY_NAME[endpoint] if isinstance(endpoint, str) else endpoint
-        days = [self._columns(day) for day in _days_of(label, endpoint.period)]
-        return [{"ref_date": label.isoformat(), **figures} for figures in _VIEWS[endpoint.name](days)]
+    def _came_back(self, day: dt.date) -> int:
+        """Return how many more people came back on a restated day than WeChat counted at first; 0 on other days."""
+        return -(-abs(self._volume(day) - self._people.volume(day)) // 10)
 
-    def json(self, endpoint: Endpoint, label: dt.date) -> str:
-        """Return `rows` as the inside of a JSON list; the result is cached."""
+    def rows(self, endpoint: Endpoint | str, label: dt.date, until: dt.date | None = None) -> list[Row]:
+        """Return the rows of a label, published or not, in the order of their keys; a label may have none.
+
+        `until` is the last `stat_date` of articles; None means all 30 days.
+        """
+        name = endpoint if isinstance(endpoint, str) else endpoint.name
+        figures = _VIEWS[name](self, label, until or dt.date.max)
+        return [{"ref_date": label.isoformat(), **each} for each in figures]
+
+    def json(self, endpoint: Endpoint, label: dt.date, presentation: Presentation = PLAIN) -> str:
+        """Return `rows` as the inside of a JSON list, as they look in an answer; the result is cached."""
         period = endpoint.period
         revision = tuple((day, n) for day, n in self._restated.items() if label_of(day, period) == label)
-        return self._json(endpoint.name, label, revision)
+        return self._json(endpoint.name, label, revision, presentation)
 
-    def _make_json(self, endpoint: str, label: dt.date, _revision: tuple[tuple[dt.date, int], ...]) -> str:
-        return json.dumps(self.rows(endpoint, label), separators=(",", ":"))[1:-1]
+    def _make_json(
+        self, endpoint: str, label: dt.date, _revision: tuple[tuple[dt.date, int], ...], presentation: Presentation
+    ) -> str:
+        rows = presentation.of(self.rows(endpoint, label, presentation.until))
+        return json.dumps(rows, separators=(",", ":"), ensure_ascii=False)[1:-1]
 
     def restate(self, day: dt.date, factor: float | None = None, delta: int | None = None) -> int:
         """Revise the figures of a day and of its hours, week and month; return the day's new number of messages.
 
-        Give either `factor` or `delta`. A factor always changes the day by at least one message.
+        Callbacks follow the messages. More people come and leave, and more readers come back; totals of followers and
+        of an article's readers don't change. Give either `factor` or `delta`. A factor always changes the day by at
+        least one message.
         """
         if (factor is None) == (delta is None):
             raise ValueError("restate needs either factor or delta")
@@ -162,3 +112,55 @@ class World:
             raise ValueError(f"a day of {after:,} messages is more than the emulator can hold")
         self._restated[day] = after
         return after
+
+
+_View = Callable[[World, dt.date, dt.date], Iterable[dict[str, Any]]]
+
+
+def _days_of(label: dt.date, period: Period) -> Iterator[dt.date]:
+    end = due_on(label, period)
+    return takewhile(lambda day: day < end, labels_from(label, Period.DAY))
+
+
+def _of_messages(count: Callable[[list[DayMessages]], Iterable[dict[str, int]]], period: Period) -> _View:
+    return lambda world, label, _: count([world._columns(day) for day in _days_of(label, period)])
+
+
+def _of_callbacks(count: Callable[[DayMessages, bytes], Iterable[dict[str, int]]]) -> _View:
+    def view(world: World, day: dt.date, _until: dt.date) -> Iterable[dict[str, int]]:
+        sent = world._columns(day)
+        return count(sent, world._people.noise(day, "callbacks", 2 * len(sent)))
+
+    return view
+
+
+def _of_reading(rows: Callable[[Articles, dt.date, int], Iterable[dict[str, Any]]]) -> _View:
+    return lambda world, day, _: rows(world._articles, day, world._came_back(day))
+
+
+def _published(world: World, day: dt.date, until: dt.date) -> Iterable[dict[str, Any]]:
+    return reading.published(world._articles, day, until, world._came_back(day))
+
+
+def _followers(world: World, day: dt.date, _until: dt.date) -> Iterable[dict[str, int]]:
+    return world._followers.rows(day, world._came_back(day))
+
+
+def _followers_total(world: World, day: dt.date, _until: dt.date) -> Iterable[dict[str, int]]:
+    total = world._followers.total(day)
+    return [] if total is None else [{"user_source": 0, "cumulate_user": total}]
+
+
+_VIEWS: dict[str, _View] = {
+    HOURLY_MESSAGES.name: _of_messages(messages.by_hour, Period.DAY),
+    **{each.name: _of_messages(messages.by_type, each.period) for each in MESSAGES_OF.values()},
+    **{each.name: _of_messages(messages.by_messages_sent, each.period) for each in SENDERS_OF.values()},
+    follower_catalog.DAILY_FOLLOWERS.name: _followers,
+    follower_catalog.FOLLOWERS_TOTAL.name: _followers_total,
+    article_catalog.DAILY_READING.name: _of_reading(reading.daily_summary),
+    article_catalog.ARTICLE_READING.name: _of_reading(reading.daily_reading),
+    article_catalog.ARTICLE_SHARING.name: _of_reading(reading.daily_sharing),
+    article_catalog.PUBLISHED_ARTICLES.name: _published,
+    interface_catalog.DAILY_CALLBACKS.name: _of_callbacks(callbacks.by_day),
+    interface_catalog.HOURLY_CALLBACKS.name: _of_callbacks(callbacks.by_hour),
+}

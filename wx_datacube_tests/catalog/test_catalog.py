@@ -64,9 +64,10 @@ SAMPLES = {
     "getusercumulate": '{"ref_date":"2025-12-07","user_source":0,"cumulate_user":1217056}',
     "getbizsummary": f'{{"ref_date":"2025-12-07","detail":{{"read_user":19,{_SCENES},{_REACTIONS},'
     '"redirect_ori_page_user":0,"send_page_count":1}}',
-    "getarticleread": f'{{"ref_date":"2025-12-07","msgid":"2247483650_1","read_user":19,{_SCENES}}}',
-    "getarticleshare": '{"ref_date":"2025-12-07","msgid":"2247483650_1","share_user":2}',
-    "getarticletotaldetail": '{"ref_date":"2025-12-07","msgid":"2247483650_1","publish_type":0,"title":"a","content_url":"b",'
+    "getarticleread": f'{{"ref_date":"2025-12-07","msgid":"2247483650_1","detail":{{"read_user":19,{_SCENES}}}}}',
+    "getarticleshare": '{"ref_date":"2025-12-07","msgid":"2247483650_1","detail":{"share_user":2}}',
+    "getarticletotaldetail": '{"ref_date":"2025-12-07","msgid":"2247483650_1","publish_type":0,"title":"a",'
+    '"content_url":"b",'
     f'"detail_list":[{{"stat_date":"2025-12-08","read_user":19,{_SCENES},{_REACTIONS},"praise_money":100,'
     '"read_subscribe_user":1,"read_delivery_rate":0.1,"read_finish_rate":0.5,"read_avg_activetime":1.2,'
     '"read_jump_position":[{"position":1,"rate":0.3}]}]}',

@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME
-from wx_datacube.catalog.messages import ENDPOINTS
-from wx_datacube.catalog.model import HISTORY_START
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Family
 from wx_datacube.emulator.account import EmulatedAccount
 from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.page import STYLE
@@ -101,7 +100,10 @@ def test_refused_calls_and_exhausted_quotas_are_highlighted(start: Started) -> N
 
 @pytest.mark.parametrize("moment", ["2026-11-24T07:00", "2026-11-24T08:00", "2026-12-01T00:00", "2024-03-01T09:00"])
 def test_the_commands_on_the_page_work(start: Started, moment: str) -> None:
-    """The page's commands fetch a token and rows of every endpoint at any time of day, with correct shell quoting."""
+    """The page's commands fetch a token and rows of every endpoint at any time of day, with correct shell quoting.
+
+    Only articles may have no rows: none before November 2025, and nothing is published on some days.
+    """
     caller = start(clock=moment, silent_share=0)
     url, token = caller.emulated.api_url, ""
     lines = re.findall(
@@ -116,7 +118,8 @@ def test_the_commands_on_the_page_work(start: Started, moment: str) -> None:
         token = token or answer["access_token"]
         if "/datacube/" in address:
             asked.append(address.removeprefix(url).partition("?")[0])
-            assert answer["list"], line
+            family = BY_NAME[asked[-1].rpartition("/")[2]].family
+            assert answer["list"] or (family is Family.ARTICLES and answer["is_delay"] is False), line
     assert asked == [endpoint.path for endpoint in ENDPOINTS]
 
 

@@ -85,7 +85,7 @@ def test_a_published_body_goes_through_client_and_loader(con: Connection, endpoi
 
     trusted = label_of(day, endpoint.period) == day >= HISTORY_START
     keys = [row[column.name] for column in endpoint.key[1:]]
-    figures = [row[column.name] for column in endpoint.measures]
+    figures = [row[column.name] for column in endpoint.table.measures]
     assert [(each[0], *each[1 : len(keys) + 1], *each[len(keys) + 2 : -1]) for each in stored(con, endpoint)] == [
         (day, *keys, *figures)
     ] * trusted

@@ -12,7 +12,7 @@ from wechatpy import WeChatClient
 from wechatpy.client.api import WeChatDataCube
 from wechatpy.exceptions import APILimitedException, WeChatClientException
 
-from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.emulator_caller import METHODS, published_rows, snake, whole_span
@@ -58,7 +58,7 @@ def it(emulated: Emulated) -> WeChatClient:
     return client_of(emulated)
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+@pytest.mark.parametrize("endpoint", [BY_NAME[name] for name in METHODS], ids=lambda endpoint: endpoint.name)
 def test_every_endpoint_gives_the_rows_of_the_world(emulated: Emulated, it: WeChatClient, endpoint: Endpoint) -> None:
     """Every endpoint returns the world's rows over its longest window."""
     window = whole_span(endpoint)
@@ -87,6 +87,13 @@ def test_a_refusal_is_an_exception_with_its_errcode(emulated: Emulated, it: WeCh
         method(begin, YESTERDAY)
     assert refused.value.errcode == errcode
     assert " rid: " in refused.value.errmsg
+
+
+def test_older_article_endpoints_are_refused(emulated: Emulated, it: WeChatClient) -> None:
+    """wechatpy still has methods for the endpoints that WeChat replaced; they get 47009."""
+    with pytest.raises(WeChatClientException) as refused:
+        it.datacube.get_article_summary(YESTERDAY, YESTERDAY)
+    assert refused.value.errcode == 47009
 
 
 def test_a_used_up_quota_raises_wechatpys_own_exception(emulated: Emulated, it: WeChatClient) -> None:

@@ -8,6 +8,7 @@ import datetime as dt
 
 import pytest
 
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.messages import ENDPOINTS, MSG_COUNT
 from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import beijing_now, due_labels, gaps

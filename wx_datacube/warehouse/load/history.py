@@ -23,8 +23,7 @@ def key_history(relation: Relation) -> str:
     epoch = f"PARTITION BY account, {keys}, epoch ORDER BY call_id"
     return f"""
 WITH {_observations(relation)}, epochs AS (
-    SELECT *, count(*) FILTER (removed) OVER ({whole}) AS epoch, lag(figures) OVER ({whole}) AS figures_before,
-        figures_before IS NULL AND coalesce(lag(NOT removed) OVER ({whole}), false) AS vanished_before
+    SELECT *, count(*) FILTER (removed) OVER ({whole}) AS epoch, lag(figures) OVER ({whole}) AS figures_before
     FROM observed
 ), carried AS (
     SELECT *, lag(figures IGNORE NULLS) OVER ({epoch}) AS stored_before,
@@ -35,7 +34,9 @@ WITH {_observations(relation)}, epochs AS (
         OVER ({epoch}) AS brought
     FROM carried
 )
-SELECT *, lag(brought) OVER ({whole}) AS brought_before FROM dated"""
+SELECT *, lag(brought) OVER ({whole}) AS brought_before,
+    figures_before IS NULL AND stored_before IS NOT NULL AS vanished_before
+FROM dated"""
 
 
 def _observations(relation: Relation) -> str:
