@@ -180,7 +180,7 @@ def coverage(
             at,
             call,
             final,
-            {name: n or 0 for name, n in zip(names, figures or [], strict=False)},
+            {name: n or 0 for name, n in zip(names, figures or [0] * len(names), strict=True)},
         )
         for label, state, rows, at, call, final, figures in found.fetchall()
     }

@@ -29,7 +29,7 @@ from wx_datacube.warehouse.copies import copy_file
 from wx_datacube.warehouse.database_files import READABLE
 from wx_datacube.warehouse.errors import heartbeat_timeout, is_file_fault
 from wx_datacube.warehouse.locks import ProcessSemaphore, is_held, locked
-from wx_datacube.warehouse.migrate import outdated
+from wx_datacube.warehouse.migrate import OutdatedFile
 from wx_datacube.warehouse.publication import Publication
 from wx_datacube.warehouse.receipt import wal_of
 from wx_datacube.warehouse.schema import SCHEMA_VERSION
@@ -97,7 +97,21 @@ class Warehouse(Publication):
 
     @contextmanager
     def open_published(self) -> Iterator[Connection]:
-        """Open the published file read-only, or an empty warehouse in memory if nothing has been published yet."""
+        """Open the published file read-only, or an empty warehouse in memory if nothing has been published yet.
+
+        A file of an older version is migrated first, with a backup: schedules and commands go on after an upgrade.
+        """
+        with ExitStack() as stack:
+            try:
+                con = stack.enter_context(self._open_published())
+            except OutdatedFile:
+                self.publish()
+                con = stack.enter_context(self._open_published())
+            yield con
+
+    @contextmanager
+    def _open_published(self) -> Iterator[Connection]:
+        """Do the same as `open_published`, but raise an error for a file of an older version."""
         if self.database.exists():
             # The published file has no WAL of its own, and DuckDB would replay a WAL that a foreign program wrote.
             with suppress(OSError):  # this user may have no write permission
@@ -105,7 +119,7 @@ class Warehouse(Publication):
                     self._rename_foreign_wal(wal_of(self.database))
             with self._published() as (con, version):
                 if version < SCHEMA_VERSION:
-                    raise outdated(self.database, version)
+                    raise OutdatedFile.of(self.database, version)
                 yield con
         else:
             with duckdb.connect(config=NO_EXTENSIONS) as con:
@@ -135,11 +149,11 @@ class Warehouse(Publication):
             else:
                 with self._translating_errors(), self._write_lock():
                     if self._is_current:  # another process published during the wait for the lock
-                        con = stack.enter_context(self.open_published())
+                        con = stack.enter_context(self._open_published())
                     else:
                         con = stack.enter_context(self._copy_of_writer())
                         try:
-                            published = stack.enter_context(self.open_published())
+                            published = stack.enter_context(self._open_published())
                         except WarehouseError as error:
                             published = error
             yield con, published

@@ -7,17 +7,57 @@ Which files there are, when they are opened, and the backup before a migration b
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import duckdb
 
 from wx_datacube.errors import WarehouseError
 from wx_datacube.warehouse.errors import first_line
-from wx_datacube.warehouse.schema import SCHEMA_VERSION
+from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
+
+
+class OutdatedFile(WarehouseError):
+    """A published file of an older version, which was published before its writer's file was migrated."""
+
+    @classmethod
+    def of(cls, path: Path, version: int) -> Self:
+        """Return the error for a file."""
+        return cls(
+            f"{path} was created by an older wx_datacube (schema {version}; this version has {SCHEMA_VERSION}).",
+            advice="Run `wx-datacube replay`: it makes a backup and migrates the file without calling WeChat.",
+        )
+
 
 Migrations = Mapping[int, Sequence[str]]
 
-MIGRATIONS: Migrations = {}
-"""Version to the statements that lead to the next version; one entry for each version below `SCHEMA_VERSION`."""
+MIGRATIONS: Migrations = {
+    # Followers, articles and interface: nested tables, open labels, and families that can be switched on.
+    1: (
+        "ALTER TABLE datacube.accounts ADD COLUMN families VARCHAR[]",
+        "UPDATE datacube.accounts SET families = ['messages']",
+        "ALTER TABLE datacube.label_answers ADD COLUMN final BOOLEAN",
+        "ALTER TABLE datacube.label_answers ADD COLUMN last_undelayed BIGINT",
+        "UPDATE datacube.label_answers SET final = true, last_undelayed = call_id",
+        "ALTER TABLE datacube.rejected_rows ADD COLUMN path VARCHAR",
+        "ALTER TABLE datacube.revisions ADD COLUMN relation VARCHAR",
+        "ALTER TABLE datacube.revisions ADD COLUMN user_source INTEGER",
+        "ALTER TABLE datacube.revisions ADD COLUMN msgid VARCHAR",
+        "ALTER TABLE datacube.revisions ADD COLUMN stat_date DATE",
+        "ALTER TABLE datacube.revisions ADD COLUMN scene_desc VARCHAR",
+        "ALTER TABLE datacube.revisions ADD COLUMN position INTEGER",
+        "ALTER TABLE datacube.revisions ADD COLUMN old_rate DOUBLE",
+        "ALTER TABLE datacube.revisions ADD COLUMN new_rate DOUBLE",
+        "ALTER TABLE datacube.revisions ADD COLUMN old_text VARCHAR",
+        "ALTER TABLE datacube.revisions ADD COLUMN new_text VARCHAR",
+        "UPDATE datacube.revisions SET relation = endpoint",
+        "ALTER TABLE datacube.endpoints ADD COLUMN family VARCHAR",
+        "ALTER TABLE datacube.endpoints ADD COLUMN first_day DATE",
+    ),
+}
+"""Version to the statements that lead to the next version; one entry for each version below `SCHEMA_VERSION`.
+
+New tables, views, comments and the rows of the catalog need no statement: they are created after the last step.
+"""
 
 
 def version_of(con: duckdb.DuckDBPyConnection) -> int | None:
@@ -51,6 +91,8 @@ def migrate(con: duckdb.DuckDBPyConnection, writer: Path, version: int, migratio
         for step in range(version, SCHEMA_VERSION):
             for statement in migrations[step]:
                 con.execute(statement)
+        for statement in create_statements():
+            con.execute(statement)
         con.execute("UPDATE datacube.meta SET schema_version = $version", {"version": SCHEMA_VERSION})
         con.commit()
     except duckdb.Error as error:
@@ -61,11 +103,3 @@ def migrate(con: duckdb.DuckDBPyConnection, writer: Path, version: int, migratio
             advice=f"Nothing was changed, and {backup_of(writer, version)} is a backup. Keep using the wx_datacube"
             " version that created it, and report this.",
         ) from None
-
-
-def outdated(path: Path, version: int) -> WarehouseError:
-    """Return the error for a published file of an older version; it is replaced once the writer's file is migrated."""
-    return WarehouseError(
-        f"{path} was created by an older wx_datacube (schema {version}; this version has {SCHEMA_VERSION}).",
-        advice="Run `wx-datacube replay`: it makes a backup and migrates the file without calling WeChat.",
-    )

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wx_datacube.catalog.messages import MESSAGES_OF
 from wx_datacube.catalog.model import HISTORY_START, Period
 from wx_datacube.catalog.periods import (
     BEIJING,
@@ -136,7 +137,7 @@ def test_gaps_cover_exactly_the_missing_labels(missing: set[int], period: Period
 def test_dagsters_partitions_are_the_due_labels(period: Period, start: str, now: str) -> None:
     """A partition exists from 00:00 Beijing time of its label's due day on, and never before."""
     first, moment = dt.date.fromisoformat(start), dt.datetime.fromisoformat(now)
-    keys = partitions_of(period, first).get_partition_keys(current_time=moment.replace(tzinfo=BEIJING))
+    keys = partitions_of(MESSAGES_OF[period], first).get_partition_keys(current_time=moment.replace(tzinfo=BEIJING))
 
     assert keys == [label.isoformat() for label in due_labels(period, first, moment.date())]
 

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.config.settings import Account
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.warehouse.accounts import (
@@ -88,9 +88,9 @@ def test_every_table_has_rows_of_both_accounts(company: Warehouse) -> None:
     """The fixture has rows of both accounts in every table; otherwise the tests here could not fail."""
     for account in ("shop", "news"):
         assert [table for table, rows in rows_of(company, account).items() if not rows] == [
-            endpoint.name
-            for endpoint in sorted(ENDPOINTS, key=lambda each: each.name)
-            if endpoint not in (MESSAGES, HOURS, SENDERS)
+            name
+            for name in sorted(relation.name for endpoint in BY_NAME.values() for relation in endpoint.relations)
+            if name not in (MESSAGES.name, HOURS.name, SENDERS.name)
         ]
 
 

@@ -170,8 +170,8 @@ def test_a_duplicate_key_in_a_table_is_found(con: Connection, found: Found) -> N
     con.execute(f"{doubled} = '{day(4)}'")
 
     assert [(each.ref_date, each.what) for each in found("keys_are_unique", HOURS)] == [
-        ("2026-11-04", "2 times in the table"),
-        ("2026-11-03", "2 times in the table"),
+        ("2026-11-04", "2 times in getupstreammsghour"),
+        ("2026-11-03", "2 times in getupstreammsghour"),
     ]
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME
-from wx_datacube.catalog.messages import ENDPOINTS
+from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.model import Period
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.schema import SCHEMA_VERSION, TABLES
@@ -35,11 +34,14 @@ def test_everything_in_the_file_is_explained(published: Warehouse) -> None:
 def test_the_file_has_the_tables_and_views_of_the_contract(published: Warehouse) -> None:
     """The file has a table per endpoint, the ledger's tables, and the views for people."""
     people = {f"{kind}_{period.adverb}" for kind in ("messages", "senders", "totals") for period in Period}
+    people |= {"followers_daily", "followers_total", "reads_daily", "reads_by_source_daily", "articles"}
+    people |= {"article_days", "interface_daily", "interface_hourly"}
+    tables_of_endpoints = [relation.name for endpoint in ENDPOINTS for relation in endpoint.relations]
     with published.open_published() as con:
         tables = con.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
         views = con.execute("SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal").fetchall()
 
-    assert {name for (name,) in tables} == {f"datacube.{name}" for name in (*TABLES, *BY_NAME)}
+    assert {name for (name,) in tables} == {f"datacube.{name}" for name in (*TABLES, *tables_of_endpoints)}
     assert {name for (name,) in views} == {"datacube.coverage", "main.messages_hourly"} | {
         f"main.{name}" for name in people
     }
@@ -53,9 +55,15 @@ COLUMNS = {
     "getupstreammsgdistweek": "account VARCHAR, ref_date DATE, count_interval INTEGER, user_source INTEGER,"
     " msg_user BIGINT, call_id BIGINT",
     "coverage": "account VARCHAR, endpoint VARCHAR, label DATE, state VARCHAR, rows BIGINT, fetched_at TIMESTAMP,"
-    " call_id BIGINT",
-    "rejected_rows": "account VARCHAR, endpoint VARCHAR, call_id BIGINT, row JSON, reason VARCHAR",
-    "accounts": "account VARCHAR, appid VARCHAR, start_date DATE, added_at TIMESTAMP",
+    " call_id BIGINT, final BOOLEAN",
+    "rejected_rows": "account VARCHAR, endpoint VARCHAR, call_id BIGINT, row JSON, reason VARCHAR, path VARCHAR",
+    "accounts": "account VARCHAR, appid VARCHAR, start_date DATE, added_at TIMESTAMP, families VARCHAR[]",
+    "revisions": "account VARCHAR, endpoint VARCHAR, ref_date DATE, ref_hour INTEGER, msg_type INTEGER,"
+    " count_interval INTEGER, field VARCHAR, old BIGINT, new BIGINT, seen_at TIMESTAMP, old_call_id BIGINT,"
+    " new_call_id BIGINT, relation VARCHAR, user_source INTEGER, msgid VARCHAR, stat_date DATE, scene_desc VARCHAR,"
+    " position INTEGER, old_rate DOUBLE, new_rate DOUBLE, old_text VARCHAR, new_text VARCHAR",
+    "metrics": "metric VARCHAR, view VARCHAR, expression VARCHAR, unit VARCHAR, additive VARCHAR, description VARCHAR,"
+    " description_zh VARCHAR",
     "messages_hourly": "account VARCHAR, date DATE, hour INTEGER, type VARCHAR, users BIGINT, messages BIGINT",
     "messages_weekly": "account VARCHAR, date DATE, type VARCHAR, users BIGINT, messages BIGINT",
     "senders_monthly": "account VARCHAR, date DATE, messages_sent VARCHAR, users BIGINT",
@@ -82,7 +90,10 @@ def test_the_catalog_is_in_the_file(published: Warehouse) -> None:
     with published.open_published() as con:
         found = con.execute("FROM datacube.endpoints").fetchall()
 
-    assert found == [(each.name, each.period.value, each.max_span_days, each.en, each.zh) for each in ENDPOINTS]
+    assert found == [
+        (*(each.name, each.period.value, each.max_span_days, each.en, each.zh), each.family, each.first_day)
+        for each in ENDPOINTS
+    ]
 
 
 def test_meta_has_the_schema_version_and_the_time_of_creation(tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ def test_labels_are_described_in_the_order_requested(con: Connection) -> None:
         (day(20), State.LANDED, 1, 1),
         (day(19), State.MISSING, 0, None),
     ]
-    assert (set(found[1].figures.values()), found[1].fetched_at) == ({0}, None)
+    assert (found[1].figures, found[1].fetched_at) == ({"messages": 0, "users_at_least": 0}, None)
     assert coverage(con, Account("shop"), MESSAGES, [], LATER) == []
 
 

@@ -443,14 +443,21 @@ def test_an_older_file_without_a_migration_is_not_changed(aged: Warehouse) -> No
     assert not backup_of(aged).exists()
 
 
-def test_reading_an_older_published_file_advises_a_replay(aged: Warehouse) -> None:
-    """Reading an older published file is an error that advises `wx-datacube replay`, which migrates it."""
-    assert "`wx-datacube replay`" in fails(lambda: [days_in(aged)].clear())
-
-    with aged.transaction() as con:
-        replay(con)
-    aged.publish()
+def test_reading_an_older_published_file_migrates_it(aged: Warehouse) -> None:
+    """Whoever reads an older published file first migrates it, with a backup, as a schedule has to go on."""
     assert days_in(aged) == [1, 2, 3, 4, 5, 6]
+    assert backup_of(aged).exists()
+    with aged.open_published() as con:
+        assert con.execute("SELECT account, remark FROM datacube.accounts").fetchall() == [("shop", "new")]
+
+
+def test_an_older_published_file_without_a_migration_is_not_changed(aged: Warehouse) -> None:
+    """Reading a file that no migration leads on from is an error, and changes nothing."""
+    before = aged.database.read_bytes()
+    ignorant = Warehouse(aged.database, timeout=0.5, migrations={})
+
+    assert f"older wx_datacube (schema {SCHEMA_VERSION - 1})" in fails(lambda: [days_in(ignorant)].clear())
+    assert aged.database.read_bytes() == before
 
 
 def test_a_lost_writers_file_is_made_from_an_older_published_one(aged: Warehouse) -> None:
