@@ -73,7 +73,7 @@ def run_demo(days: int) -> int:
 def _show(out: Console, settings: Settings, calls: int) -> None:
     database = os.path.relpath(settings.database)
     out.print(f"It took {calls:,} calls. The last seven days in {database}:\n")
-    shown = table("date", "users", "messages", "messages_per_user")
+    shown = table("date", "followers", "new_followers", "readers", "messages", "messages_per_user")
     with Warehouse(settings.database).open_published() as con:
         for row in con.execute(_LAST_DAYS_SQL).fetchall():
             shown.add_row(*map(str, row))
@@ -87,4 +87,9 @@ def _show(out: Console, settings: Settings, calls: int) -> None:
 
 
 _LAST_DAYS_SQL = """
-SELECT date, users, messages, round(messages_per_user, 2) FROM totals_daily ORDER BY date DESC LIMIT 7"""
+SELECT date, followers, coalesce(new, 0), readers, messages, round(messages_per_user, 2)
+FROM followers_total
+LEFT JOIN (SELECT account, date, sum(new_followers)::BIGINT AS new FROM followers_daily GROUP BY ALL)
+    USING (account, date)
+LEFT JOIN reads_daily USING (account, date) LEFT JOIN totals_daily USING (account, date)
+ORDER BY date DESC LIMIT 7"""

@@ -40,11 +40,16 @@ class LabelReport:
 
 @dataclass(frozen=True, slots=True)
 class FetchReport:
-    """The outcome of all labels requested, oldest first; `calls` counts attempts, each of which costs quota."""
+    """The outcome of all labels requested, oldest first.
+
+    `calls` counts attempts, each of which costs quota. `changed` holds the labels for which this run's calls brought
+    figures that were not stored before.
+    """
 
     endpoint: Endpoint
     labels: tuple[LabelReport, ...]
     calls: int = 0
+    changed: frozenset[dt.date] = frozenset()
 
     @classmethod
     def of(
@@ -78,7 +83,8 @@ class FetchReport:
             elif missing:
                 error = _why_missing(request, label, label in rejected)
             reports.append(LabelReport(coverage, error))
-        return cls(endpoint, tuple(reports), calls)
+        changed = known.labels_brought_by(con, account.name, endpoint, request.run_id) if calls else frozenset()
+        return cls(endpoint, tuple(reports), calls, changed.intersection(request.labels))
 
     @property
     def unresolved(self) -> tuple[LabelReport, ...]:

@@ -6,7 +6,7 @@ call. So neither commits nor Dagster's events leave the network idle. `operation
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from wx_datacube.operations.backfill_protocol import Listener, Run, Runs, Scope,
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.open_labels import turns_due
 from wx_datacube.wechat import Client
 
 
@@ -87,9 +88,11 @@ class Backfill:
             self.ingest.warehouse.publish()
 
     def _run(self) -> dict[Endpoint, States]:
-        states = self._states()
+        states, turns = self._states(), self._turns()
         plans = self._refresh_plans(states)
-        to_fetch = {endpoint: plan.left for endpoint, plan in plans.items()} if self.scope.refresh else _missing(states)
+        to_fetch = {endpoint: plan.left for endpoint, plan in plans.items()}
+        if not self.scope.refresh:
+            to_fetch = {endpoint: _to_request(labels, turns[endpoint.name]) for endpoint, labels in states.items()}
         calls = sum(len(plan_windows(endpoint, labels)) for endpoint, labels in to_fetch.items())
         fetch = BackgroundFetch(self.ingest, self.scope, self.listener, self.reports, plans)
         with fetch.batches(to_fetch) as batches:  # begin now: Dagster takes a while to report the backlog
@@ -110,6 +113,11 @@ class Backfill:
             known.bind_account(con, self.account, self.now)
             return self.scope.of(known.states(con, self.account, self.now))
 
+    def _turns(self) -> dict[str, frozenset[dt.date]]:
+        """Return the open labels whose turn is due, by endpoint name."""
+        with self.ingest.warehouse.transaction() as con:
+            return turns_due(con, self.account.name, self.now)
+
     def _refresh_plans(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, RefreshPlan]:
         """Return which labels a refresh requests again; empty without a refresh."""
         if not self.scope.refresh:
@@ -125,8 +133,5 @@ class Backfill:
             self.failures.append(f"{run.asset}: {run.failure}")
 
 
-def _missing(states: Mapping[Endpoint, States]) -> dict[Endpoint, list[dt.date]]:
-    return {
-        endpoint: [label for label, state in labels.items() if state is State.MISSING]
-        for endpoint, labels in states.items()
-    }
+def _to_request(states: States, turns: Collection[dt.date]) -> list[dt.date]:
+    return [label for label, state in states.items() if state is State.MISSING or label in turns]

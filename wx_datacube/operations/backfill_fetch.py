@@ -46,6 +46,7 @@ class BackgroundFetch:
     """The error that stopped fetching, because it affects every endpoint."""
     _reached_host: bool = True
     _answered: dict[Endpoint, frozenset[dt.date]] = field(default_factory=dict)
+    _changed: dict[Endpoint, frozenset[dt.date]] = field(default_factory=dict)
     _run_id: str = field(default_factory=lambda: f"backfill {uuid4()}")
 
     def __post_init__(self) -> None:
@@ -120,6 +121,7 @@ class BackgroundFetch:
             self._detect_fatal_error(report)
             answered = frozenset(each.label for each in report.labels if each.error is None)
             self._answered[endpoint] = self._answered.get(endpoint, frozenset()) | answered
+            self._changed[endpoint] = self._changed.get(endpoint, frozenset()) | report.changed
         finally:
             if last:
                 landed.put(self._complete_batch(endpoint))
@@ -130,7 +132,9 @@ class BackgroundFetch:
         return next((error for error in errors if isinstance(error, NeedsPerson)), None)
 
     def _complete_batch(self, endpoint: Endpoint) -> Batch:
-        return Batch(endpoint, True, self._answered.get(endpoint, frozenset()))
+        return Batch(
+            endpoint, True, self._answered.get(endpoint, frozenset()), self._changed.get(endpoint, frozenset())
+        )
 
     def _progress_callback(self, landed: _Queue) -> Callable[[Progress], None]:
         """Return a progress callback that also queues a batch whenever enough labels for a Dagster run have landed."""

@@ -38,7 +38,11 @@ class Scope:
     def of(self, states: Mapping[str, States]) -> dict[Endpoint, States]:
         """Return the states of the labels in scope, by endpoint; those that take the most calls come last."""
         cheap_first = sorted(self.endpoints, key=lambda endpoint: endpoint.takes_a_call_a_day)
-        return {endpoint: self.within(endpoint, states[endpoint.name]) for endpoint in cheap_first}
+        return {
+            endpoint: self.within(endpoint, states[endpoint.name])
+            for endpoint in cheap_first
+            if endpoint.name in states
+        }
 
     def within(self, endpoint: Endpoint, states: States) -> States:
         """Return the states of the endpoint's labels in scope."""
@@ -52,12 +56,13 @@ class Batch:
     """Labels of an endpoint that have landed: all that are in scope if `complete`, else a large part of them.
 
     In a complete one, `answered` holds the labels that WeChat has answered for in this backfill, or in the refresh that
-    it continues.
+    it continues. `changed` holds those whose figures have changed, so that Dagster has to be told again.
     """
 
     endpoint: Endpoint
     complete: bool = True
     answered: frozenset[dt.date] = frozenset()
+    changed: frozenset[dt.date] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,4 +65,5 @@ def demo_environment(
     """Return `environ` for the demo's processes: its own folder, account and emulator, nothing of the real project."""
     kept = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
     ours = {"API_URL": api_url, "APPID": appid, "SECRET": secret, "ACCOUNT": DEMO_ACCOUNT, "START": start.isoformat()}
+    ours["FAMILIES"] = "all"
     return kept | {"DAGSTER_HOME": str(folder)} | {f"{PREFIX}{name}": value for name, value in ours.items()}

@@ -12,13 +12,15 @@ from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import BY_ERRCODE, needs_person
-from wx_datacube.operations.pending import group_by_range, pending_labels
+from wx_datacube.operations.pending import RunPlan, pending_labels, plan_runs
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.open_labels import turns_due
 
-_MAX_RUNS = 10
+_MAX_GAP_RUNS = 10
+"""Most runs over older gaps that one tick requests. The new labels of a morning take one run more."""
 _RETRY_NOTE = (
     "The schedule tries again tomorrow, or at the next tick after `wx-datacube doctor` found the problem fixed."
 )
@@ -26,9 +28,9 @@ _RETRY_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """The labels that a tick requests, as ranges (first, last) with their endpoints; and why other labels wait."""
+    """The runs that a tick requests, and why other labels wait."""
 
-    requests: Sequence[tuple[tuple[dt.date, dt.date], Sequence[Endpoint]]]
+    runs: Sequence[RunPlan]
     reasons: Sequence[str]
 
 
@@ -57,10 +59,13 @@ def plan_tick(
         errors = past_calls.unresolved_errors(con, account)
         calls = {} if settings.daily_calls is None else past_calls.calls_since(con, account, midnight)
         left_out = {endpoint: known.labels_left_out(con, account, endpoint, midnight) for endpoint in endpoints}
+        turns = turns_due(con, account, now)
     todo: dict[Endpoint, list[dt.date]] = {}
     reasons: list[str] = []
     for endpoint in endpoints:
-        if endpoint in busy:
+        if endpoint not in configured.endpoints:
+            reasons.append(f"{endpoint.name}: its family is off ({configured.variable('FAMILIES')}).")
+        elif endpoint in busy:
             reasons.append(f"{endpoint.name}: a run is in progress; the next tick checks again.")
         elif settings.daily_calls is not None and calls[endpoint.name] >= settings.daily_calls:
             reasons.append(f"{endpoint.name}: WX_DATACUBE_DAILY_CALLS is used up. It continues tomorrow.")
@@ -73,9 +78,10 @@ def plan_tick(
                 why = f"WeChat returned no rows for {min(tomorrow)} today; tomorrow's first tick retries."
                 reasons.append(f"{endpoint.name}: {why}")
             done = materialized(endpoint, configured.start)
-            todo[endpoint] = [label for label in pending_labels(states[endpoint.name], done) if label not in tomorrow]
-    requests = sorted(group_by_range(todo, states).items(), key=lambda each: each[0][1], reverse=True)
-    return Tick(requests[:_MAX_RUNS], reasons)
+            pending = pending_labels(states[endpoint.name], done, turns[endpoint.name])
+            todo[endpoint] = [label for label in pending if label not in tomorrow]
+    new, gaps = plan_runs(todo, states)
+    return Tick([*([new] if new else []), *gaps[:_MAX_GAP_RUNS]], reasons)
 
 
 def _stopped_today(errors: dict[int, dt.datetime], midnight: dt.datetime) -> str:

@@ -18,7 +18,7 @@ from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
-from wx_datacube.config.settings import Settings
+from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest.fetch_report import FetchReport, LabelReport
 from wx_datacube.ingest.pool import Progress
@@ -28,13 +28,14 @@ from wx_datacube.orchestration.dagster_internals import add_metadata
 from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import freshness_of
-from wx_datacube.orchestration.partitions import partitions_of
+from wx_datacube.orchestration.partitions import materialized_labels, partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, Worker, tag_worker
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.checks import check_context_of_run
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
+FAMILY_TAG = "wx_datacube/family"
 _RETRIED_LATER = (NotReady, QuotaExhausted)
 
 
@@ -77,6 +78,7 @@ def build_asset(
         metadata=_definition_metadata(endpoint),
         group_name=group,
         kinds={"duckdb", "wechat"},
+        tags={FAMILY_TAG: endpoint.family.value},
         owners=list(owners),
         partitions_def=partitions_of(endpoint, start),
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -130,14 +132,31 @@ class _Materialization:
             rows = {"dagster/row_count": known.rows_stored(check_context.con, self._account, self._endpoint)}
         passed = [str(each.check_name) for each in checks if each.passed]
         Alerts(settings.database).note_passed_checks(self._account, self._endpoint.name, passed)
-        if not report.unresolved:
+        done = self._to_materialize(report, account)
+        if not report.unresolved and len(done) == len(report.labels):
             yield from self._complete_events(report, rows, checks)
-        else:
-            with batched_events(self._context.instance):
-                for done in report.labels:
-                    if done.is_stored:
-                        self._context.log_event(self._materialization(done, rows))
+            return
+        with batched_events(self._context.instance):
+            for each in done:
+                self._context.log_event(self._materialization(each, rows))
+        if report.unresolved:
             yield from self._incomplete_events(report, checks)
+        else:
+            self._context.log.info(_summary(report))
+            yield from checks
+
+    def _to_materialize(self, report: FetchReport, account: Account) -> list[LabelReport]:
+        """Return the labels that get a materialization event: those that are stored.
+
+        A scheduled run covers labels that it has nothing new about, as its range spans all open labels. These get no
+        event.
+        """
+        stored = [each for each in report.labels if each.is_stored]
+        if self._reason != Reason.SCHEDULE:
+            return stored
+        partitions = partitions_of(self._endpoint, account.start)
+        known_to_dagster = materialized_labels(self._context.instance, self._context.asset_key, partitions)
+        return [each for each in stored if each.label in report.changed or each.label not in known_to_dagster]
 
     @property
     def _of_a_backfill(self) -> bool:

@@ -28,13 +28,13 @@ from wx_datacube.operations.pending import Range, pending_labels, ranges
 from wx_datacube.orchestration.backfill_process import SHUTDOWN_SECONDS
 from wx_datacube.orchestration.code_location import build_defs
 from wx_datacube.orchestration.instance import project_instance
-from wx_datacube.orchestration.partitions import partitions_of
+from wx_datacube.orchestration.partitions import materialized_labels, partitions_of
 from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
 from wx_datacube.orchestration.runs import QUIET_RUN_CONFIG, REASON_TAG, Reason, end_dead_runs, worker_tags
-from wx_datacube.orchestration.schedules import materialized_labels
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.open_labels import turns_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,12 @@ class DagsterRuns:
         end_dead_runs(self.instance)
         with Warehouse(self.settings.database).reading_committed() as con:
             found = self.scope.of(known.states(con, self.account, self.now))
+            turns = turns_due(con, self.account.name, self.now)
         materialized = self.materialized(found)
-        labels = sum(len(pending_labels(states, materialized[endpoint])) for endpoint, states in found.items())
+        labels = sum(
+            len(pending_labels(states, materialized[endpoint], turns[endpoint.name]))
+            for endpoint, states in found.items()
+        )
         return Backlog(labels, sum(map(len, materialized.values())))
 
     def materialized(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, set[dt.date]]:
@@ -84,7 +88,8 @@ class DagsterRuns:
             there = {label: state for label, state in there.items() if label > frontier}
         if self.scope.refresh:
             return ranges(batch.answered & there.keys(), states)
-        return ranges(pending_labels(there, self._materialized_labels(batch.endpoint)), states)
+        pending = pending_labels(there, self._materialized_labels(batch.endpoint), batch.changed)
+        return ranges(pending, states)
 
     def _states(self, endpoint: Endpoint) -> States:
         with Warehouse(self.settings.database).reading_committed() as con:

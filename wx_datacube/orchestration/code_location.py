@@ -12,8 +12,6 @@ from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.environment import configured_accounts, load_settings
 from wx_datacube.config.settings import DATABASE, Account, Settings
@@ -23,7 +21,7 @@ from wx_datacube.orchestration.prefixes import stem
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
 from wx_datacube.orchestration.scheduled_checks import build_check_schedule
-from wx_datacube.orchestration.schedules import MORNING_CRON, build_jobs, build_schedule
+from wx_datacube.orchestration.schedules import MORNING_CRON, build_jobs, build_schedule, schedule_names
 
 
 def build_defs(
@@ -37,7 +35,9 @@ def build_defs(
     cron_schedule: str = MORNING_CRON,
     clock: Clock = beijing_now,
 ) -> dg.Definitions:
-    """Build each account's seven assets, checks, four schedules and resources; with the extra `report`, its report.
+    """Build each account's assets, checks, schedules and resources; with the extra `report`, its report.
+
+    There is an asset for each endpoint of the families that the account has switched on.
 
     `accounts` are account names as in the settings, or one name; None means all configured accounts. `key_prefix` goes
     before asset keys and before the names of jobs and schedules. `resources` override ours by key: `wechat_<account>`
@@ -121,12 +121,15 @@ def _account_defs(
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = {
             each.name: build_asset(name, each, account.start, prefix=prefix, group=group, owners=owners, clock=clock)
-            for each in ENDPOINTS
+            for each in account.endpoints
         }
     keys = {endpoint: asset.key for endpoint, asset in assets.items()}
     own = stem(tuple(prefix), name)
     jobs = build_jobs(own, assets, {own_resource: resources[own_resource]})
-    schedules = [build_schedule(jobs[period], name, period, keys, cron=cron, clock=clock) for period in Period]
+    schedules = [
+        build_schedule(jobs[each], name, endpoints, keys, cron=cron, clock=clock)
+        for each, endpoints in schedule_names(account.endpoints).items()
+    ]
     schedules.append(build_check_schedule(own, name, keys, clock))
     reports = [build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners)]
     return dg.Definitions(assets=[*assets.values(), *(reports if can_report() else ())], schedules=schedules)

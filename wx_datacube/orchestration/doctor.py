@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from wx_datacube.catalog.model import Period
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WarehouseError
@@ -17,6 +16,7 @@ from wx_datacube.operations.doctor import Examined
 from wx_datacube.orchestration.backfill_runs import DagsterRuns
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
+from wx_datacube.orchestration.schedules import schedule_names
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse
 
@@ -33,15 +33,15 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Examined]:
         return
     yield Examined(True, f"Dagster's instance in {settings.project} opens.")
     yield from others
-    yield _schedules(running, account.name, stem(prefixes[0], account.name))
+    yield _schedules(running, account, stem(prefixes[0], account.name))
 
 
-def _schedules(running: set[str], account: str, own: str) -> Examined:
+def _schedules(running: set[str], account: Account, own: str) -> Examined:
     """Return which schedules are on, under any prefix; `own` is the name stem for those that are off."""
     on: list[str] = []
     off: list[str] = []
-    for what in (*(period.adverb for period in Period), "checks"):
-        found = [name for name in sorted(running) if f"__{name}".endswith(f"__{account}_{what}")]
+    for what in (*schedule_names(account.endpoints), "checks"):
+        found = [name for name in sorted(running) if f"__{name}".endswith(f"__{account.name}_{what}")]
         on += found
         off += [] if found else [f"{own}_{what}"]
     if off:

@@ -1,6 +1,6 @@
-"""Partitions: the labels of a period as Dagster's partition keys. A key exists from the day its label is due.
+"""Partitions: an endpoint's labels as Dagster's partition keys, and which of them Dagster shows as materialized.
 
-Nothing else belongs here. See https://docs.dagster.io/guides/build/partitions-and-backfills.
+A key exists from the day its label is due. Nothing else belongs here. See https://docs.dagster.io/guides/build/partitions-and-backfills.
 """
 
 import datetime as dt
@@ -24,3 +24,17 @@ def partitions_of(endpoint: Endpoint, start: dt.date) -> dg.TimeWindowPartitions
     if period is Period.MONTH:
         return dg.MonthlyPartitionsDefinition(start_date=first, timezone=timezone)
     return dg.DailyPartitionsDefinition(start_date=first, timezone=timezone)
+
+
+def materialized_labels(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: dg.TimeWindowPartitionsDefinition
+) -> set[dt.date]:
+    """Return the labels of an asset that this Dagster instance shows as materialized.
+
+    A label that had landed shows as failed if a later run over it was killed. It is left out, to be materialized again.
+    """
+    found = instance.get_materialized_partitions(key)
+    if instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1):
+        states = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions) or {}
+        found -= {partition for partition, state in states.items() if state is dg.AssetPartitionStatus.FAILED}
+    return {dt.date.fromisoformat(partition) for partition in found}

@@ -6,52 +6,72 @@ hours are in `catalog.periods`. See https://docs.dagster.io/guides/automate/sche
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.model import Endpoint, Period
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, FIRST_TICK, LAST_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.operations.pending import RunPlan
 from wx_datacube.operations.tick import plan_tick
-from wx_datacube.orchestration.partitions import partitions_of
+from wx_datacube.orchestration.partitions import materialized_labels, partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_in_progress, end_dead_runs
 
 MORNING_CRON = f"{LAST_TICK.minute} {FIRST_TICK.hour}-{LAST_TICK.hour} * * *"
 """Beijing time: figures are published after 08:00 and settled by noon."""
 
 
+def schedule_names(endpoints: Iterable[Endpoint]) -> dict[str, list[Endpoint]]:
+    """Return which endpoints each of an account's schedules fetches, by the last part of the schedule's name.
+
+    There is one schedule a period. Endpoints whose history begins later have one of their own, since Dagster refuses a
+    job over assets whose partitions differ.
+    """
+    found: dict[str, list[Endpoint]] = {}
+    for endpoint in endpoints:
+        name = endpoint.period.adverb if endpoint.first_day == HISTORY_START else endpoint.family.value
+        found.setdefault(name, []).append(endpoint)
+    return found
+
+
 def build_jobs(
     stem: str, assets: Mapping[str, dg.AssetsDefinition], resources: Mapping[str, Any]
-) -> dict[Period, dg.JobDefinition]:
-    """Build the jobs `<stem>_<daily|weekly|monthly>` over an account's assets (by endpoint name).
+) -> dict[str, dg.JobDefinition]:
+    """Build the jobs `<stem>_<schedule>` over an account's assets (by endpoint name); return them by schedule.
 
     Each job is resolved among the assets and resources of its own account. If it were resolved among those of a hundred
     accounts, every job would hold every account's resource, and loading would take three times as long.
     """
-    names = {period: f"{stem}_{period.adverb}" for period in Period}
+    by_name = schedule_names(BY_NAME[name] for name in assets)
     jobs = [
-        dg.define_asset_job(names[period], [assets[each.name] for each in ENDPOINTS if each.period is period])
-        for period in Period
+        dg.define_asset_job(f"{stem}_{name}", [assets[each.name] for each in endpoints])
+        for name, endpoints in by_name.items()
     ]
     own = dg.Definitions(assets=list(assets.values()), jobs=jobs, resources=resources)
-    return {period: own.resolve_job_def(name) for period, name in names.items()}
+    return {name: own.resolve_job_def(f"{stem}_{name}") for name in by_name}
 
 
 def build_schedule(
     job: dg.JobDefinition,
     account: str,
-    period: Period,
+    endpoints: Sequence[Endpoint],
     keys: Mapping[str, dg.AssetKey],
     *,
     cron: str,
     clock: Clock,
 ) -> dg.ScheduleDefinition:
-    """Build the schedule of `job` over the assets `keys` (by endpoint name); named like the job, off by default."""
-    endpoints = [endpoint for endpoint in ENDPOINTS if endpoint.period is period]
+    """Build the schedule of `job` over the endpoints' assets; `keys` are by endpoint name.
+
+    It is named like the job, and off by default.
+    """
+    period, start = endpoints[0].period, endpoints[0].first_day
+    since, since_zh = "WX_DATACUBE_START", "WX_DATACUBE_START"
+    if start != HISTORY_START:
+        since, since_zh = f"WX_DATACUBE_START or {start}, whichever is later,", f"WX_DATACUBE_START（最早 {start}）"
 
     @dg.schedule(
         name=job.name,
@@ -59,9 +79,9 @@ def build_schedule(
         cron_schedule=cron,
         execution_timezone=BEIJING.key,
         description=(
-            f"Fetches every missing {period.value} from WX_DATACUBE_START on, within the daily quota: on an empty file,"
+            f"Fetches every missing {period.value} from {since} on, within the daily quota: on an empty file,"
             " the whole history. It starts no run if nothing is pending."
-            f" 在每日配额内补齐自 WX_DATACUBE_START 起缺失的{_PERIODS[period]}数据；"
+            f" 在每日配额内补齐自 {since_zh} 起缺失的{_PERIODS[period]}数据；"
             "数据文件为空时获取全部历史，没有缺失时不运行。"
         ),
     )
@@ -90,13 +110,13 @@ def _requests(
         plan = plan_tick(settings, account, list(keys), busy, materialized, now, context.log.warning)
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
-    if plan.requests:
-        return [_request([keys[each] for each in endpoints], ends, now) for ends, endpoints in plan.requests]
+    if plan.runs:
+        return [_request([keys[each] for each in run.endpoints], run, now) for run in plan.runs]
     return dg.SkipReason(" ".join(plan.reasons) or "Everything that is due is stored and materialized.")
 
 
-def _request(keys: Sequence[dg.AssetKey], ends: tuple[dt.date, dt.date], now: dt.datetime) -> dg.RunRequest:
-    first, last = (label.isoformat() for label in ends)
+def _request(keys: Sequence[dg.AssetKey], run: RunPlan, now: dt.datetime) -> dg.RunRequest:
+    first, last = run.first.isoformat(), run.last.isoformat()
     names = " ".join(key.to_user_string() for key in keys)
     return dg.RunRequest(
         # Run keys tell the requests of one tick apart. The time is part of the key, since a range may be requested
@@ -109,17 +129,3 @@ def _request(keys: Sequence[dg.AssetKey], ends: tuple[dt.date, dt.date], now: dt
             REASON_TAG: Reason.SCHEDULE.value,
         },
     )
-
-
-def materialized_labels(
-    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: dg.TimeWindowPartitionsDefinition
-) -> set[dt.date]:
-    """Return the labels of an asset that this Dagster instance shows as materialized.
-
-    A label that had landed shows as failed if a later run over it was killed. It is left out, to be materialized again.
-    """
-    found = instance.get_materialized_partitions(key)
-    if instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1):
-        states = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions) or {}
-        found -= {partition for partition, state in states.items() if state is dg.AssetPartitionStatus.FAILED}
-    return {dt.date.fromisoformat(partition) for partition in found}

@@ -226,6 +226,20 @@ def labels_with_rejected_rows(
     return {label for (label,) in found.fetchall()}
 
 
+def labels_brought_by(con: Connection, account: str, endpoint: Endpoint, run_id: str) -> frozenset[dt.date]:
+    """Return the labels that have values, nested ones included, which a call of the run brought."""
+    tables = " UNION ".join(
+        f"SELECT ref_date FROM datacube.{each.name} SEMI JOIN called USING (call_id) WHERE account = $account"
+        for each in endpoint.relations
+    )
+    found = con.execute(
+        "WITH called AS (SELECT call_id FROM datacube.api_calls"
+        f" WHERE account = $account AND endpoint = $endpoint AND run_id = $run_id) {tables}",
+        {"account": account, "endpoint": endpoint.name, "run_id": run_id},
+    )
+    return frozenset(label for (label,) in found.fetchall())
+
+
 def rows_stored(con: Connection, account: str, endpoint: Endpoint) -> int:
     """Return how many rows of the account the endpoint's table holds."""
     found = con.execute(f"SELECT count(*) FROM datacube.{endpoint.name} WHERE account = $account", {"account": account})
