@@ -27,6 +27,7 @@ from wx_datacube.cli.group import (
     stored_account_option,
 )
 from wx_datacube.cli.outcomes import for_each
+from wx_datacube.errors import SettingsError
 
 if TYPE_CHECKING:
     from wx_datacube.config.settings import Account
@@ -93,12 +94,24 @@ def backfill(
     chosen = chosen_accounts(settings, account)
     first, last = start and start.date(), end and end.date()
     endpoints = [each for each in ENDPOINTS if not names or each.name in names]
+    _require_switched_on(chosen, [each for each in endpoints if names])
     _check_range(first, last, chosen, endpoints, "--start", "--end")
     from wx_datacube.cli.backfill import run_backfill
     from wx_datacube.operations.backfill_protocol import Scope
 
     scope = Scope(first, last, endpoints, refresh)
     return for_each(chosen, lambda account: run_backfill(settings, account, scope))
+
+
+def _require_switched_on(accounts: "Sequence[Account]", endpoints: "Sequence[Endpoint]") -> None:
+    """Raise `SettingsError` if an endpoint was named whose family no account has switched on."""
+    for endpoint in endpoints:
+        if not any(endpoint in account.endpoints for account in accounts):
+            raise SettingsError(
+                f"{endpoint.name} is not fetched: its family {endpoint.family} is off.",
+                advice=f"Add it to {accounts[0].variable('FAMILIES')} in .env, or set all; `wx-datacube doctor` says"
+                " which families the account may fetch.",
+            )
 
 
 @commands.command()

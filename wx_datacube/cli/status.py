@@ -45,9 +45,9 @@ def _show_overview(found: Sequence[AccountStatus]) -> None:
 def _show_status(status: AccountStatus) -> None:
     out = console()
     out.print(f"Account {status.account} ({status.appid or 'no AppID yet'}), history from {status.start}")
-    shown = table("endpoint", *_COUNTS, "last landed", "calls today", "calls needed", "days needed")
+    shown = table("endpoint", *_COUNTS, "not final", "last landed", "calls today", "calls needed", "days needed")
     for each in status.endpoints:
-        counts = [format_number(getattr(each, name)) for name in _COUNTS]
+        counts = [format_number(getattr(each, name)) for name in (*_COUNTS, "not_final")]
         calls = map(format_number, (each.calls_today, each.calls_needed, each.days_needed))
         shown.add_row(each.endpoint, *counts, str(each.last_landed or "-"), *calls)
     out.print(shown)
@@ -56,6 +56,11 @@ def _show_status(status: AccountStatus) -> None:
             out.print(f"  {each.endpoint} is missing {_ranges(each.missing_ranges)}")
     if any(each.missing for each in status.endpoints):
         out.print("Fetch what is missing: wx-datacube backfill")
+    if any(each.landed for each in status.endpoints):
+        morning = format_number(sum(each.calls_next_morning for each in status.endpoints))
+        out.print(f"The next morning takes {morning} calls, if nothing is missing by then.")
+    if status.families_off:
+        out.print(f"Not fetched: {', '.join(status.families_off)} (WX_DATACUBE_FAMILIES; see wx-datacube doctor).")
     for text in status.needs_person:
         out.print(f"Needs a person: {text}")
     for text in status.notes:

@@ -186,7 +186,8 @@ class Ingest:
             with self.warehouse.transaction() as con:
                 report = self._report(con, fetch, plan)
         met = [error for error in report.errors if error.attempts]
-        if report.calls or met:  # labels that are stored or wait for their days say nothing about calls
+        # Labels that are stored or wait for their days say nothing about calls. A family that is off needs no alert.
+        if (report.calls or met) and fetch.request.endpoint in self.account.endpoints:
             name = report.endpoint.name
             called = [name, *([TOKEN] if report.calls else [])]  # every call needs a token
             self.alerts.note(self.account.name, Source.CALLS, called, alerts_of(met, name), fetch.notify)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from wx_datacube.alerts.alert import TOKEN, Source
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.model import Endpoint
+from wx_datacube.catalog.model import Endpoint, Family
 from wx_datacube.catalog.periods import Clock, beijing_now, settled_at
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WeChatError, WxDatacubeError
@@ -123,8 +123,11 @@ def _endpoints(client: Client, settings: Settings, account: Account, clock: Cloc
     try:
         ingest = Ingest.of(settings, account, clock=clock, limits=Limits(attempts=1, pauses=0))
         ingest = replace(ingest, publishing=False)
-        for endpoint in ENDPOINTS:
+        for endpoint in account.endpoints:
             yield _endpoint(client, ingest, endpoint, clock())
+        for family in Family:
+            if family not in account.families:
+                yield _family_that_is_off(client, ingest, family, clock())
         if ingest.warehouse.writer.exists():
             ingest.warehouse.publish()
     except WxDatacubeError as error:
@@ -143,6 +146,21 @@ def _endpoint(client: Client, ingest: Ingest, endpoint: Endpoint, now: dt.dateti
     if report.errors:
         return Examined(False, str(report.errors[0]))
     return Examined(quota.remain > 0, f"{endpoint.name} is granted; {left}.")
+
+
+def _family_that_is_off(client: Client, ingest: Ingest, family: Family, now: dt.datetime) -> Examined:
+    """Return whether the account may fetch a family that is switched off, by one call of its first endpoint."""
+    endpoint = next(each for each in ENDPOINTS if each.family is family)
+    examined = _endpoint(client, ingest, endpoint, now)
+    on = [each for each in Family if each is family or each in ingest.account.families]
+    wanted = "all" if len(on) == len(Family) else ",".join(on)
+    if not examined.ok:
+        return Examined(True, f"The family {family} is off. It could not be fetched: {examined.text}")
+    return Examined(
+        True,
+        f"The family {family} is off, and the account may fetch it: to switch it on, set"
+        f" {ingest.account.variable('FAMILIES')}={wanted} in .env.",
+    )
 
 
 def _one_call(ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> FetchReport | None:

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass
 
 from wx_datacube.alerts.missing_labels import alerts_from
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.model import Endpoint
-from wx_datacube.catalog.periods import Clock, beijing_now
+from wx_datacube.catalog.model import Endpoint, Family
+from wx_datacube.catalog.periods import LAST_TICK, Clock, beijing_now, due_on, label_of
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import BY_ERRCODE, SettingsError, needs_person
-from wx_datacube.ingest.windows import count_windows
+from wx_datacube.ingest.windows import count_windows, plan_windows
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.open_labels import turns_due
 
 DAILY_QUOTA = 1000
 """Calls per endpoint per day that operators plan with. WeChat documents no number; `doctor` queries the account's."""
@@ -28,21 +28,28 @@ DAILY_QUOTA = 1000
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
-    """Due labels of one endpoint by state; `missing_ranges` holds the first and last label of each gap."""
+    """Due labels of one endpoint by state; `missing_ranges` holds the first and last label of each gap.
+
+    `not_final` counts landed labels that WeChat may still change. `calls_next_morning` is how many calls the next day
+    takes for its new labels and for the open ones whose turn it is, if nothing is missing by then.
+    """
 
     account: str
     endpoint: str
+    family: str
     due: int
     landed: int
     empty: int
     implied: int
     missing: int
+    not_final: int
     missing_ranges: list[tuple[dt.date, dt.date]]
     last_landed: dt.date | None
     calls_today: int
     calls_needed: int
     days_needed: int
     """Days of quota that `calls_needed` takes; today counts only if some of its quota is left."""
+    calls_next_morning: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class AccountStatus:
     account: str
     appid: str | None
     start: dt.date
+    families_off: list[str]
     first_message: dt.date | None
     endpoints: list[EndpointStatus]
     needs_person: list[str]
@@ -76,21 +84,27 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
         name_conflicts = {
             each.name: _name_conflict(con, each) for each in accounts if appids.get(each.name) != each.appid
         }
+        turns = {each.name: turns_due(con, each.name, now) for each in accounts}
+        tomorrow = dt.datetime.combine(now.date() + dt.timedelta(days=1), LAST_TICK)
+        turns_tomorrow = {each.name: turns_due(con, each.name, tomorrow) for each in accounts}
     return [
         AccountStatus(
             account.name,
             appids.get(account.name) or account.appid,
             account.start,
+            [family for family in Family if family not in account.families],
             first_messages.get(account.name),
             [
                 _endpoint_status(
                     account.name,
                     each,
                     found.get((account.name, each.name), _NOTHING_DUE),
+                    (turns[account.name][each.name], turns_tomorrow[account.name][each.name]),
                     recent.get((account.name, each.name), past_calls.RecentCalls()).today,
                     settings.daily_calls,
+                    tomorrow.date(),
                 )
-                for each in ENDPOINTS
+                for each in account.endpoints
             ],
             [
                 *name_conflicts.get(account.name, ()),
@@ -108,23 +122,35 @@ _NOTHING_DUE = Summary(0, 0, 0, 0, 0, 0, None, None, [])
 
 
 def _endpoint_status(
-    account: str, endpoint: Endpoint, found: Summary, calls: int, daily_calls: int | None
+    account: str,
+    endpoint: Endpoint,
+    found: Summary,
+    turns: tuple[frozenset[dt.date], frozenset[dt.date]],
+    calls: int,
+    daily_calls: int | None,
+    tomorrow: dt.date,
 ) -> EndpointStatus:
-    needed = count_windows(endpoint, found.gaps)
+    now, then = turns
+    needed = count_windows(endpoint, sorted([*found.gaps, *((label, label) for label in now)]))
     quota = daily_calls or DAILY_QUOTA
+    newest = label_of(tomorrow - dt.timedelta(days=1), endpoint.period)
+    new = {newest} if due_on(newest, endpoint.period) == tomorrow and newest >= endpoint.first_day else set()
     return EndpointStatus(
         account,
         endpoint.name,
+        endpoint.family.value,
         found.due,
         found.landed,
         found.empty,
         found.implied,
         found.missing,
+        found.not_final,
         found.gaps,
         found.last_landed,
         calls,
         needed,
         -(-max(needed - max(quota - calls, 0), 0) // quota) + (needed > 0 and calls < quota),
+        len(plan_windows(endpoint, new | then)),
     )
 
 
@@ -141,15 +167,18 @@ Errors = Mapping[tuple[str, str], Mapping[int, dt.datetime]]
 
 
 def _needs_person(account: Account, errors: Errors) -> list[str]:
-    """Return, for each endpoint, WeChat's latest error that only a person can fix."""
-    found = []
-    for endpoint in ENDPOINTS:
+    """Return WeChat's latest errors that only a person can fix, each once, with the endpoints that have it."""
+    affected: dict[int, list[str]] = {}
+    for endpoint in account.endpoints:
         needs = filter(needs_person, errors.get((account.name, endpoint.name), ()))
-        for meaning in [BY_ERRCODE[errcode] for errcode in needs][-1:]:
-            found.append(
-                account.with_own_variables(f"{endpoint.name}: {meaning.message} {meaning.advice or ''}".strip())
-            )
-    return found
+        for errcode in [*needs][-1:]:
+            affected.setdefault(errcode, []).append(endpoint.name)
+    return [
+        account.with_own_variables(
+            f"{', '.join(names)}: {BY_ERRCODE[errcode].message} {BY_ERRCODE[errcode].advice or ''}".strip()
+        )
+        for errcode, names in affected.items()
+    ]
 
 
 def _other_alerts(settings: Settings, account: Account, errors: Errors) -> list[str]:
