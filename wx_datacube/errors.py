@@ -222,8 +222,8 @@ _CONFIRM = (
 )
 _CERTIFY = (
     "Only certified accounts (微信认证) may read statistics. In WeChat's console, check the account's certification, "
-    "and under API permissions (接口权限) that the data statistics interfaces (数据统计接口) are granted. To do without,"
-    " take the endpoint's family out of WX_DATACUBE_FAMILIES."
+    "and under API permissions (接口权限) that the data statistics interfaces (数据统计接口) are granted. To do"
+    " without, take the endpoint's family out of WX_DATACUBE_FAMILIES."
 )
 _FROZEN = "The reason, and how to lift the restriction, are shown in WeChat's console to an administrator."
 

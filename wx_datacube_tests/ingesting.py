@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from wx_datacube.catalog.messages import ENDPOINTS
-from wx_datacube.catalog.model import HISTORY_START, Endpoint
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Family
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.settings import Account, Secret
 from wx_datacube.emulator.testing import Emulated, wechat
@@ -90,7 +89,7 @@ class Shop:
 
     def labels(self, endpoint: Endpoint) -> list[dt.date]:
         """Return all labels that are due."""
-        return due_labels(endpoint.period, self.ingest.account.start, self.now.date())
+        return due_labels(endpoint.period, endpoint.first(self.ingest.account.start), self.now.date())
 
     def fetch_missing(
         self,
@@ -112,7 +111,7 @@ class Shop:
 
     def bring_everything_in(self) -> list[FetchReport]:
         """Ingest all endpoints, in catalog order: calls for days may make later calls unnecessary."""
-        return [self.fetch_missing(endpoint) for endpoint in ENDPOINTS]
+        return [self.fetch_missing(endpoint) for endpoint in self.ingest.account.endpoints]
 
     def windows(self, endpoint: Endpoint) -> list[tuple[str, str]]:
         """Return the begin and end of every call that the emulator received for the endpoint, oldest first."""
@@ -143,6 +142,7 @@ def shop(
     concurrency: int = 4,
     daily_calls: int | None = None,
     running: Emulated | None = None,
+    families: tuple[Family, ...] = (Family.MESSAGES,),
     **options: Any,
 ) -> Iterator[Shop]:
     """Provide an emulator with a frozen clock and an ingestion of its account; `options` are the emulator's.
@@ -172,7 +172,7 @@ def shop(
             clients.append(client)
             return client
 
-        account = Account("shop", emulated.appid, Secret(emulated.secret), start=start)
+        account = Account("shop", emulated.appid, Secret(emulated.secret), start=start, families=families)
         warehouse = Warehouse(folder / "figures.duckdb", clock=ticking, timeout=10)
         yield Shop(emulated, Ingest(warehouse, account, connect, concurrency, daily_calls, ticking), clients)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from wx_datacube.alerts.store import Alerts
+from wx_datacube.catalog.articles import DAILY_READING
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.config.settings import Settings
@@ -59,7 +60,9 @@ def plan_tick(
         errors = past_calls.unresolved_errors(con, account)
         calls = {} if settings.daily_calls is None else past_calls.calls_since(con, account, midnight)
         left_out = {endpoint: known.labels_left_out(con, account, endpoint, midnight) for endpoint in endpoints}
-        turns = turns_due(con, account, now)
+        # If the run requests yesterday's reading figures first, open labels may come after them in the same run.
+        yesterday = states.get(DAILY_READING.name, {}).get(now.date() - dt.timedelta(days=1))
+        turns = turns_due(con, account, now, about_to_begin=yesterday is State.MISSING)
     todo: dict[Endpoint, list[dt.date]] = {}
     reasons: list[str] = []
     for endpoint in endpoints:

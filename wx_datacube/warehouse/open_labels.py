@@ -24,12 +24,21 @@ def open_labels(con: Connection, account: str, endpoint: Endpoint) -> frozenset[
 
 
 def turns_due(
-    con: Connection, account: str, now: dt.datetime, endpoints: Sequence[Endpoint] = ENDPOINTS
+    con: Connection,
+    account: str,
+    now: dt.datetime,
+    endpoints: Sequence[Endpoint] = ENDPOINTS,
+    *,
+    about_to_begin: bool = False,
 ) -> dict[str, frozenset[dt.date]]:
-    """Return the open labels whose turn of today is due at `now` and not taken yet, by endpoint name."""
+    """Return the open labels whose turn of today is due at `now` and not taken yet, by endpoint name.
+
+    The turn of a day begins when yesterday's reading figures of the account are final, at the latest at noon. With
+    `about_to_begin`, a caller that is going to request these figures first gets the labels that are then due.
+    """
     due: dict[str, frozenset[dt.date]] = {each.name: frozenset() for each in endpoints}
     has_begun = now >= midnight_of(now) + _NOON or _yesterday_is_final(con, account, now)
-    for endpoint in endpoints if has_begun else ():
+    for endpoint in endpoints if has_begun or about_to_begin else ():
         due[endpoint.name] = frozenset(
             label
             for label, fetched_at, is_delayed in _open(con, account, endpoint)

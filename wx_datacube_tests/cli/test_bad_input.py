@@ -99,7 +99,8 @@ def test_another_appid_under_a_stored_account_is_refused(folder: Folder) -> None
     warehouse = Warehouse(folder.path / "data/wx_datacube.duckdb")
     with warehouse.transaction() as con:
         con.execute(
-            "INSERT INTO datacube.accounts VALUES ('default', 'wxanother', DATE '2026-11-01', now()::TIMESTAMP, ['messages'])"
+            "INSERT INTO datacube.accounts VALUES ('default', 'wxanother', DATE '2026-11-01', now()::TIMESTAMP,"
+            " ['messages'])"
         )
     warehouse.publish()
     before = folder.contents()
