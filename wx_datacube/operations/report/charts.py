@@ -5,7 +5,7 @@ Dates are drawn as UTC, so that a Beijing day doesn't move to the previous day i
 colours are Okabe and Ito's, which colour-blind people can tell apart. See https://altair-viz.github.io.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import altair as alt
@@ -183,20 +183,19 @@ def hours(words: Words) -> dict[str, Any]:
     )
 
 
-def calendar(words: Words, marks: Iterable[Mark]) -> dict[str, Any]:
-    """Return the coverage calendar: one square per day, one row of weeks per year.
+def calendar(words: Words, marks: Mapping[Mark, str]) -> dict[str, Any]:
+    """Return the coverage calendar: one square per day, one row of weeks per year; `marks` are those that occur.
 
     Data `calendar`: `d` date, `y` year, `c` position of the week in the year, `w` weekday as text, `k` state as text,
     `n` the endpoints concerned.
     """
-    shown = [mark for mark in Mark if mark in set(marks)]
     # Weeks in which months begin: approximate, but close enough in every year for axis labels.
     begins = {round(month * 30.44 / _WEEK): month + 1 for month in range(12)}
     label = " : ".join(f"datum.value == {week} ? '{month}'" for week, month in begins.items()) + " : ''"
     months = alt.Axis(
         values=list(begins), labelExpr=label, labelAngle=0, labelOverlap=False, ticks=False, domain=False, orient="top"
     )
-    scale = alt.Scale(domain=[words(f"mark_{mark}") for mark in shown], range=[MARK_COLOURS[mark] for mark in shown])
+    scale = alt.Scale(domain=list(marks.values()), range=[MARK_COLOURS[mark] for mark in marks])
     return _spec(
         alt.Chart(alt.NamedData("calendar"))
         .mark_rect(stroke="white", strokeWidth=0.5)
@@ -213,6 +212,57 @@ def calendar(words: Words, marks: Iterable[Mark]) -> dict[str, Any]:
         )
         .properties(height=_WEEK * 9)
     )
+
+
+def followers(words: Words, hovering: bool) -> dict[str, Any]:
+    """Return the chart of the net change of followers, and below it of new and lost followers, by day.
+
+    Data `followers`: `d` date, `g` net, `n` new, `l` lost, null if nothing is stored; `a` as for `trend`. `hovering`
+    says whether days have tooltips.
+    """
+    days = alt.Chart(alt.NamedData("followers")).transform_calculate(t="toDate(datum.d)")
+    new, lost, net = (words.metric(name) for name in ("new_followers", "lost_followers", "net_followers"))
+    both = alt.Scale(domain=[new, lost], range=[BLUE, ORANGE])
+    lines = []
+    for field, name, dash in (("n", new, [1, 0]), ("l", lost, [4, 3])):
+        named = days.transform_calculate(which=f"'{name}'")
+        color = alt.Color("which:N", title=None, scale=both, legend=alt.Legend(symbolType="stroke"))
+        lines += [each.encode(color) for each in _line(named, field, name, words, hovering, dash)]
+    zero = alt.Chart().mark_rule(color=GREY).encode(alt.YDatum(0))
+    upper = alt.layer(zero, *_line(days, "g", net, words, hovering)).properties(height=130)
+    lower = alt.layer(*lines).encode(alt.Y(title=f"{new} / {lost}")).properties(height=150)
+    return _spec(alt.vconcat(upper, lower, spacing=14))
+
+
+def readers(words: Words, hovering: bool) -> dict[str, Any]:
+    """Return the chart of readers by day; the point of a day that is not final is hollow.
+
+    Data `readers`: `d` date, `r` readers, null if nothing is stored; `a` as for `trend`; `o` is 1 on a day whose
+    figures WeChat may still change. `hovering` says whether days have tooltips.
+    """
+    days = alt.Chart(alt.NamedData("readers")).transform_calculate(t="toDate(datum.d)")
+    name = words.metric("readers")
+    line = _line(days, "r", name, words, hovering)
+    hollow = line[-1].transform_filter("datum.o").mark_point(size=40, filled=True, fill="white", stroke=BLUE, opacity=1)
+    return _spec(alt.layer(*line, hollow).properties(height=180))
+
+
+def _line(
+    days: alt.Chart, field: str, title: str, words: Words, hovering: bool, dash: Sequence[int] = (1, 0)
+) -> list[Any]:
+    """Return a line that breaks where nothing is stored, and its circles, which are seen on days between such days."""
+    drawn = days.encode(
+        _time(),
+        alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="~s", tickCount=4, minExtent=34)),
+        tooltip=[alt.Tooltip("d:N", title=words("date")), alt.Tooltip(f"{field}:Q", title=title, format=",")],
+    )
+    circles = drawn if hovering else drawn.transform_filter("datum.a || datum.o")
+    return [
+        drawn.mark_line(strokeWidth=1.6, strokeDash=list(dash), color=BLUE, invalid=_BREAK),
+        circles.mark_circle(size=36, color=BLUE).encode(
+            opacity=alt.when("datum.a").then(alt.value(1)).otherwise(alt.value(0))
+        ),
+    ]
 
 
 _TEXT = {"labelColor": "#45504b", "labelFontSize": 12}
