@@ -222,16 +222,18 @@ def followers(words: Words, hovering: bool) -> dict[str, Any]:
     """
     days = alt.Chart(alt.NamedData("followers")).transform_calculate(t="toDate(datum.d)")
     new, lost, net = (words.metric(name) for name in ("new_followers", "lost_followers", "net_followers"))
-    both = alt.Scale(domain=[new, lost], range=[BLUE, ORANGE])
+    which = alt.Scale(domain=[new, lost], range=[BLUE, ORANGE])
+    color = alt.Color("which:N", title=None, scale=which, legend=alt.Legend(symbolType="stroke"))
     lines = []
     for field, name, dash in (("n", new, [1, 0]), ("l", lost, [4, 3])):
-        named = days.transform_calculate(which=f"'{name}'")
-        color = alt.Color("which:N", title=None, scale=both, legend=alt.Legend(symbolType="stroke"))
-        lines += [each.encode(color) for each in _line(named, field, name, words, hovering, dash)]
-    zero = alt.Chart().mark_rule(color=GREY).encode(alt.YDatum(0))
-    upper = alt.layer(zero, *_line(days, "g", net, words, hovering)).properties(height=130)
-    lower = alt.layer(*lines).encode(alt.Y(title=f"{new} / {lost}")).properties(height=150)
-    return _spec(alt.vconcat(upper, lower, spacing=14))
+        named = _by_day(days.transform_calculate(which=f"'{name}'"), field, name, words).encode(_figure(field), color)
+        lines += [_line(named, strokeDash=dash), _circles(named, hovering)]
+    upper = _by_day(days, "g", net, words)
+    panels = (
+        alt.layer(_line(upper, color=BLUE), _circles(upper, hovering, color=BLUE)).properties(height=130),
+        alt.layer(*lines).properties(height=150),
+    )
+    return _spec(alt.vconcat(*panels, spacing=14).resolve_legend(color="independent"))
 
 
 def readers(words: Words, hovering: bool) -> dict[str, Any]:
@@ -241,28 +243,36 @@ def readers(words: Words, hovering: bool) -> dict[str, Any]:
     figures WeChat may still change. `hovering` says whether days have tooltips.
     """
     days = alt.Chart(alt.NamedData("readers")).transform_calculate(t="toDate(datum.d)")
-    name = words.metric("readers")
-    line = _line(days, "r", name, words, hovering)
-    hollow = line[-1].transform_filter("datum.o").mark_point(size=40, filled=True, fill="white", stroke=BLUE, opacity=1)
-    return _spec(alt.layer(*line, hollow).properties(height=180))
+    drawn = _by_day(days, "r", words.metric("readers"), words)
+    hollow = drawn.transform_filter("datum.o").mark_point(size=40, filled=True, fill="white", stroke=BLUE, opacity=1)
+    return _spec(
+        alt.layer(_line(drawn, color=BLUE), _circles(drawn, hovering, color=BLUE), hollow).properties(height=180)
+    )
 
 
-def _line(
-    days: alt.Chart, field: str, title: str, words: Words, hovering: bool, dash: Sequence[int] = (1, 0)
-) -> list[Any]:
-    """Return a line that breaks where nothing is stored, and its circles, which are seen on days between such days."""
-    drawn = days.encode(
+def _by_day(days: alt.Chart, field: str, title: str, words: Words) -> alt.Chart:
+    """Return a chart of a figure by day, to be drawn as a line and as points."""
+    return days.encode(
         _time(),
-        alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="~s", tickCount=4, minExtent=34)),
+        _figure(field, title),
         tooltip=[alt.Tooltip("d:N", title=words("date")), alt.Tooltip(f"{field}:Q", title=title, format=",")],
     )
-    circles = drawn if hovering else drawn.transform_filter("datum.a || datum.o")
-    return [
-        drawn.mark_line(strokeWidth=1.6, strokeDash=list(dash), color=BLUE, invalid=_BREAK),
-        circles.mark_circle(size=36, color=BLUE).encode(
-            opacity=alt.when("datum.a").then(alt.value(1)).otherwise(alt.value(0))
-        ),
-    ]
+
+
+def _figure(field: str, title: str | None = None) -> alt.Y:
+    return alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="~s", tickCount=4, minExtent=34))
+
+
+def _line(days: alt.Chart, **mark: Any) -> Any:
+    """Return a line that breaks where nothing is stored."""
+    return days.mark_line(strokeWidth=1.6, invalid=_BREAK, **mark)
+
+
+def _circles(days: alt.Chart, hovering: bool, **mark: Any) -> Any:
+    """Return circles for tooltips; only those of days between two days without data are seen."""
+    seen = alt.when("datum.a").then(alt.value(1)).otherwise(alt.value(0))
+    there = days if hovering else days.transform_filter("datum.a")
+    return there.mark_circle(size=36, **mark).encode(opacity=seen)
 
 
 _TEXT = {"labelColor": "#45504b", "labelFontSize": 12}

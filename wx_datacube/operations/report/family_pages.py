@@ -68,7 +68,7 @@ def articles_page(figures: Figures, words: Words) -> dict[str, Any] | None:
     return {
         "key": _key(found.key, ARTICLE_KEYS, words),
         "sources": [(words.source(name), number(readers, ",.1f")) for name, readers in found.by_source],
-        "sources_note": words("sources_note", known=len(found.known)),
+        "sources_note": words("sources_note", first=figures.first, last=figures.last),
         "top": [_article(each, words) for each in found.top],
         "listed": found.listed,
         "no_chart": _no_chart(figures, len(found.known), words),

@@ -173,8 +173,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "source_other": ("其他（{code}）", "other ({code})"),
     "per_day": ("日均阅读人数", "Readers per day"),
     "sources_note": (
-        "{known} 天有数据，按天平均。",
-        "The average of the {known} days that are stored.",
+        "{first} 至 {last}，按天平均。",
+        "Average per day, {first} to {last}.",
     ),
     "no_readers": ("{first} 至 {last} 之间没有人阅读。", "Nobody read between {first} and {last}."),
     "top": ("热门文章", "Top articles"),
