@@ -35,7 +35,8 @@ class ArticleFigures:
     """Articles in the range; `by_source` has each source of readers with its average of readers per known day.
 
     `known` are the days whose readers are stored, out of `due` days; `open_days` are those that WeChat may still
-    change. `top` are the `TOP` articles by readers, out of the `listed` ones that were published in the range.
+    change. `top` are the `TOP` articles by readers, out of the `listed` ones that were published in the range;
+    `articles_known` says whether any day of publishing is known.
     """
 
     key: DailyKey | None
@@ -47,6 +48,11 @@ class ArticleFigures:
     top: list[Article]
     listed: int
     articles_known: bool
+
+    @property
+    def no_readers(self) -> bool:
+        """Whether there are known days, and nobody read on any of them."""
+        return bool(self.known) and not any(day.values["readers"] for day in self.days)
 
 
 def read_articles(data: StoredData) -> ArticleFigures:

@@ -50,12 +50,13 @@ def followers_page(figures: Figures, words: Words) -> dict[str, Any] | None:
     found = figures.followers
     if found is None:
         return None
+    stored = _stored_days(len(found.known), found.due, words)
     return {
         "key": _key(found.key, FOLLOWER_KEYS, words),
         "channels": [(words.channel(name), number(new), number(lost)) for name, new, lost in found.by_channel],
+        "channels_note": words.joined(_of_range(figures, "channels_note", words), stored),
         "no_chart": _no_chart(figures, len(found.known), words),
-        "nothing": _nothing(figures, "no_follower_changes" if found.known else "not_yet", words),
-        "stored": _stored_days(len(found.known), found.due, words),
+        "nothing": words.joined(_of_range(figures, "no_follower_changes" if found.known else "not_yet", words), stored),
     }
 
 
@@ -64,18 +65,19 @@ def articles_page(figures: Figures, words: Words) -> dict[str, Any] | None:
     found = figures.articles
     if found is None:
         return None
+    stored = _stored_days(len(found.known), found.due, words)
     open_days = words("open_days", count=found.open_days) if found.open_days else ""
+    average = _of_range(figures, "sources_note", words)
     return {
         "key": _key(found.key, ARTICLE_KEYS, words),
         "sources": [(words.source(name), number(readers, ",.1f")) for name, readers in found.by_source],
-        "sources_note": words("sources_note", first=figures.first, last=figures.last),
+        "sources_note": words.joined(average, stored, open_days, words.meaning("readers_by_source")),
         "top": [_article(each, words) for each in found.top],
         "listed": found.listed,
+        "open_days": found.open_days,
         "no_chart": _no_chart(figures, len(found.known), words),
-        "no_readers": _nothing(figures, "no_readers" if found.known else "not_yet", words),
-        "no_articles": _nothing(figures, "no_articles" if found.articles_known else "not_yet", words),
-        "stored": _stored_days(len(found.known), found.due, words),
-        "open_days": open_days,
+        "no_sources": words.joined(_of_range(figures, "no_readers" if found.no_readers else "not_yet", words), stored),
+        "no_articles": _of_range(figures, "no_articles" if found.articles_known else "not_yet", words),
     }
 
 
@@ -126,10 +128,11 @@ def _article(article: Article, words: Words) -> dict[str, str]:
 
 def _no_chart(figures: Figures, known: int, words: Words) -> str:
     """Return the reason for a chart that is not drawn."""
-    return words("one_day") if known == 1 else _nothing(figures, "not_yet", words)
+    return words("one_day") if known == 1 else _of_range(figures, "not_yet", words)
 
 
-def _nothing(figures: Figures, key: str, words: Words) -> str:
+def _of_range(figures: Figures, key: str, words: Words) -> str:
+    """Return a text about the range."""
     return words(key, first=figures.first, last=figures.last)
 
 

@@ -131,6 +131,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "follower_trend": ("用户增减趋势", "New and lost followers"),
     "gap_note": ("线条断开处没有数据。", "The line breaks where nothing is stored."),
     "channels": ("关注渠道", "Followers by channel"),
+    "channels_note": ("{first} 至 {last}，合计。", "Total of {first} to {last}."),
     "channel": ("渠道", "Channel"),
     "channel_others": ("其他合计", "others"),
     "channel_search": ("搜一搜", "search"),
@@ -268,6 +269,10 @@ class Words:
         """Return the text of a key, with its placeholders filled in."""
         text = _WORDS[key][self._place]
         return text.format(**filled) if filled else text
+
+    def joined(self, *sentences: str) -> str:
+        """Return sentences as one text, without the empty ones; Chinese has no spaces between them."""
+        return ("", " ")[self._place].join(filter(None, sentences))
 
     def type(self, name: str) -> str:
         """Return the text for a message type of the views."""
