@@ -214,11 +214,14 @@ def calendar(words: Words, marks: Mapping[Mark, str]) -> dict[str, Any]:
     )
 
 
-def followers(words: Words, hovering: bool) -> dict[str, Any]:
+Circles = Literal["all", "alone", "none"]
+"""The days of a chart that have a circle: all, for tooltips, or those between two days without data, or none."""
+
+
+def followers(words: Words, circles: Circles) -> dict[str, Any]:
     """Return the chart of the net change of followers, and below it of new and lost followers, by day.
 
-    Data `followers`: `d` date, `g` net, `n` new, `l` lost, null if nothing is stored; `a` as for `trend`. `hovering`
-    says whether days have tooltips.
+    Data `followers`: `d` date, `g` net, `n` new, `l` lost, null if nothing is stored; `a` as for `trend`.
     """
     days = alt.Chart(alt.NamedData("followers")).transform_calculate(t="toDate(datum.d)")
     new, lost, net = (words.metric(name) for name in ("new_followers", "lost_followers", "net_followers"))
@@ -227,27 +230,29 @@ def followers(words: Words, hovering: bool) -> dict[str, Any]:
     lines = []
     for field, name, dash in (("n", new, [1, 0]), ("l", lost, [4, 3])):
         named = _by_day(days.transform_calculate(which=f"'{name}'"), field, name, words).encode(_figure(field), color)
-        lines += [_line(named, strokeDash=dash), _circles(named, hovering)]
+        lines += [_line(named, strokeDash=dash), *_circles(named, circles)]
     upper = _by_day(days, "g", net, words)
     panels = (
-        alt.layer(_line(upper, color=BLUE), _circles(upper, hovering, color=BLUE)).properties(height=130),
+        alt.layer(_line(upper, color=BLUE), *_circles(upper, circles, color=BLUE)).properties(height=130),
         alt.layer(*lines).properties(height=150),
     )
     return _spec(alt.vconcat(*panels, spacing=14).resolve_legend(color="independent"))
 
 
-def readers(words: Words, hovering: bool) -> dict[str, Any]:
+def readers(words: Words, circles: Circles, is_open: bool) -> dict[str, Any]:
     """Return the chart of readers by day; the point of a day that is not final is hollow.
 
     Data `readers`: `d` date, `r` readers, null if nothing is stored; `a` as for `trend`; `o` is 1 on a day whose
-    figures WeChat may still change. `hovering` says whether days have tooltips.
+    figures WeChat may still change. `is_open` says whether there is such a day.
     """
     days = alt.Chart(alt.NamedData("readers")).transform_calculate(t="toDate(datum.d)")
     drawn = _by_day(days, "r", words.metric("readers"), words)
-    hollow = drawn.transform_filter("datum.o").mark_point(size=40, filled=True, fill="white", stroke=BLUE, opacity=1)
-    return _spec(
-        alt.layer(_line(drawn, color=BLUE), _circles(drawn, hovering, color=BLUE), hollow).properties(height=180)
-    )
+    layers = [_line(drawn, color=BLUE), *_circles(drawn, circles, color=BLUE)]
+    if is_open:  # Vega complains about a layer without data
+        layers.append(
+            drawn.transform_filter("datum.o").mark_point(size=40, filled=True, fill="white", stroke=BLUE, opacity=1)
+        )
+    return _spec(alt.layer(*layers).properties(height=180))
 
 
 def _by_day(days: alt.Chart, field: str, title: str, words: Words) -> alt.Chart:
@@ -268,11 +273,13 @@ def _line(days: alt.Chart, **mark: Any) -> Any:
     return days.mark_line(strokeWidth=1.6, invalid=_BREAK, **mark)
 
 
-def _circles(days: alt.Chart, hovering: bool, **mark: Any) -> Any:
-    """Return circles for tooltips; only those of days between two days without data are seen."""
+def _circles(days: alt.Chart, circles: Circles, **mark: Any) -> list[Any]:
+    """Return circles, of which only those between two days without data are seen."""
+    if circles == "none":
+        return []
     seen = alt.when("datum.a").then(alt.value(1)).otherwise(alt.value(0))
-    there = days if hovering else days.transform_filter("datum.a")
-    return there.mark_circle(size=36, **mark).encode(opacity=seen)
+    there = days if circles == "all" else days.transform_filter("datum.a")
+    return [there.mark_circle(size=36, **mark).encode(opacity=seen)]
 
 
 _TEXT = {"labelColor": "#45504b", "labelFontSize": 12}

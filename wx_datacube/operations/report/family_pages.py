@@ -21,7 +21,7 @@ ARTICLE_KEYS = ("readers", "sharers", "articles_published")
 _FOLLOWER_SERIES = {"n": "new_followers", "l": "lost_followers", "g": "net_followers"}
 _READER_SERIES = {"r": "readers"}
 _BELOW_ZERO = {"net_followers"}
-_HOVERING_DAYS = 2 * 366
+_TOOLTIP_DAYS = 2 * 366
 """Charts of more days have no tooltips, since a circle for each day would make them slow."""
 
 
@@ -29,9 +29,9 @@ def family_charts(figures: Figures, words: Words) -> dict[str, Any]:
     """Return the charts of the family pages that have data, by the name of their data set."""
     drawn = {}
     if figures.followers and len(points := _follower_points(figures.followers)) > 1:
-        drawn["followers"] = charts.followers(words, hovering=len(points) <= _HOVERING_DAYS)
+        drawn["followers"] = charts.followers(words, _circles(points))
     if figures.articles and len(points := _reader_points(figures.articles)) > 1:
-        drawn["readers"] = charts.readers(words, hovering=len(points) <= _HOVERING_DAYS)
+        drawn["readers"] = charts.readers(words, _circles(points), any("o" in each for each in points))
     return drawn
 
 
@@ -109,8 +109,10 @@ def _change(name: str, day: DailyFigures, before: DailyFigures, words: Words) ->
     """Return a figure's change, marked if WeChat may still change one of the two values."""
     now, then = day.values[name], before.values[name]
     said = difference(now, then, words) if name in _BELOW_ZERO else change(now, then, words)
-    is_open = (day.is_open or before.is_open) and now is not None and then is not None
-    return f"{said} *" if is_open else said
+    if (day.is_open or before.is_open) and now is not None and then is not None:
+        said += " *"
+    # On a phone, a line may break within words, but not between an arrow and its number.
+    return said.replace(" ", "\u00a0") if said[0] in "▲▼" else said
 
 
 def _article(article: Article, words: Words) -> dict[str, str]:
@@ -150,6 +152,12 @@ def _follower_points(found: FollowerFigures) -> list[dict[str, Any]]:
 
 def _reader_points(found: ArticleFigures) -> list[dict[str, Any]]:
     return _points(found.days, _READER_SERIES)
+
+
+def _circles(points: Sequence[Mapping[str, Any]]) -> charts.Circles:
+    if len(points) <= _TOOLTIP_DAYS:
+        return "all"
+    return "alone" if any("a" in each for each in points) else "none"
 
 
 def _points(days: Sequence[DailyFigures], series: Mapping[str, str]) -> list[dict[str, Any]]:
