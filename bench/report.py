@@ -24,7 +24,7 @@ TIMES = 5
 
 def questions(view: str, columns: list[str]) -> Iterator[tuple[str, str]]:
     """Yield typical queries of a view: everything by month, the newest rows, the last weeks."""
-    date = "label" if view == "coverage" else "date"
+    date = {"coverage": "label", "articles": "published_on"}.get(view, "date")
     figures = ", ".join(f'max("{name}")' for name in columns)
     yield "by month", f"SELECT date_trunc('month', {date}), count(*), {figures} FROM {view} GROUP BY 1"
     yield "newest 100", f"FROM {view} ORDER BY {date} DESC LIMIT 100"

@@ -3,13 +3,16 @@
 import datetime as dt
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page
 
-from wx_datacube.catalog.model import HISTORY_START
+from wx_datacube.catalog.articles import DAILY_READING
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Family
 from wx_datacube.config.settings import Account
 from wx_datacube.operations.report.figures import read_figures
 from wx_datacube.operations.report.page import render
@@ -105,6 +108,43 @@ def test_axe_finds_nothing(width: int, language: str, written: dict[str, Path], 
     widths = page.eval_on_selector_all(".chart svg", "all => all.map(svg => svg.getBoundingClientRect().width)")
     assert len(widths) == len(CHARTS)
     assert max(widths) <= width
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The report of an account of all families in each language; a week of reading is missing."""
+    folder = tmp_path_factory.mktemp("families")
+    with shop(folder, start=dt.date(2026, 9, 1), messages_per_day=200) as made:
+        made = made.with_(account=replace(made.ingest.account, families=tuple(Family)))
+        for endpoint in ENDPOINTS:
+            labels = made.labels(endpoint)
+            made.fetch_missing(endpoint, labels[:20] + labels[27:] if endpoint is DAILY_READING else labels)
+        made.warehouse.publish()
+        with made.warehouse.open_published() as con:
+            figures = read_figures(con, made.ingest.account, made.now, None, None)
+        for language in LANGUAGES:
+            folder.joinpath(f"{language}.html").write_text(
+                render(figures, language, made.warehouse.database, made.now), "utf-8"
+            )
+    return {language: folder / f"{language}.html" for language in LANGUAGES}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("width", [900, 390], ids=["desk", "phone"])
+def test_the_pages_of_all_families_are_drawn(width: int, language: str, families: dict[str, Path], page: Page) -> None:
+    """All charts are drawn, a missing week breaks a line, axe finds nothing, and nothing is wider than the screen."""
+    page.set_viewport_size({"width": width, "height": 800})
+    reader = Reader(page, families[language])
+    page.screenshot(path=SCREENSHOTS / "report" / f"{language}-{width}-families.png", full_page=True)
+
+    drawn = {name: page.locator(f"#{name} svg path").count() for name in [*CHARTS, "followers", "readers"]}
+    assert [name for name, marks in drawn.items() if marks < 5] == []
+    (line,) = page.locator("#readers svg .mark-line path").evaluate_all("all => all.map(p => p.getAttribute('d'))")
+    assert str(line).count("M") == 2
+    assert [(each["id"], each["nodes"][0]["html"]) for each in Axe().run(page).response["violations"]] == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert reader.complaints == []
+    assert reader.requests == [families[language].as_uri()]
 
 
 def test_brushing_the_overview_selects_a_range(it: Shop, written: dict[str, Path], page: Page) -> None:

@@ -1,6 +1,7 @@
 """The report: its figures compared with the emulator's world, its texts, and what it shows if there is little data.
 
-Tests of its look and behaviour in a browser are in `browser/test_report.py`.
+Tests of its look and behaviour in a browser are in `browser/test_report.py`, those of the pages of followers and
+articles in `test_report_pages.py`.
 """
 
 import datetime as dt
@@ -350,7 +351,7 @@ def test_every_view_answers_at_once(twelve_years: Warehouse) -> None:
         slow = {}
         for schema, view in views:
             names = [name for name, *_ in con.execute(f"DESCRIBE {schema}.{view}").fetchall()]
-            date = "label" if view == "coverage" else "date"
+            date = {"coverage": "label", "articles": "published_on"}.get(view, "date")
             figures = ", ".join(f'max("{name}")' for name in names)
             for what, sql in {
                 "by month": f"SELECT date_trunc('month', {date}), count(*), {figures} FROM {schema}.{view} GROUP BY 1",
@@ -361,7 +362,7 @@ def test_every_view_answers_at_once(twelve_years: Warehouse) -> None:
                 if took > 0.1:
                     slow[view, what] = took
 
-    assert len(views) == 11
+    assert len(views) == 19
     assert slow == {}
 
 
@@ -409,8 +410,10 @@ def test_both_languages_have_every_text_with_the_same_blanks() -> None:
 def test_every_text_is_used() -> None:
     """Every text is used."""
     folder = Path(page.__file__).parent
-    used = "".join(folder.joinpath(name).read_text("utf-8") for name in ("page.html", "page.py", "charts.py"))
-    made_up = ("unit_", "type_", "weekday_", "interval_", "mark_", "key_", "before_", "last_")
+    used = "".join(
+        path.read_text("utf-8") for path in folder.iterdir() if path.suffix in (".html", ".py") and path.stem != "words"
+    )
+    made_up = ("unit_", "type_", "weekday_", "interval_", "mark_", "key_", "before_", "last_", "channel_", "source_")
 
     unused = [key for key in words._WORDS if not re.search(rf"['\"]{key}['\"]", used) and not key.startswith(made_up)]
     assert unused == []

@@ -1,7 +1,7 @@
 """Report: an account's figures as one HTML file, made from the published file.
 
-`figures` reads the data, `charts` defines the charts, `page` renders the HTML, and `words` has the texts in Chinese
-and English.
+`figures` reads the data, with `followers` and `articles` for those families; `charts` defines the charts, `page` and
+`family_pages` render the HTML, and `words` has the texts in Chinese and English.
 """
 
 from pathlib import Path

@@ -5,7 +5,7 @@ Dates are drawn as UTC, so that a Beijing day doesn't move to the previous day i
 colours are Okabe and Ito's, which colour-blind people can tell apart. See https://altair-viz.github.io.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import altair as alt
@@ -183,20 +183,19 @@ def hours(words: Words) -> dict[str, Any]:
     )
 
 
-def calendar(words: Words, marks: Iterable[Mark]) -> dict[str, Any]:
-    """Return the coverage calendar: one square per day, one row of weeks per year.
+def calendar(words: Words, marks: Mapping[Mark, str]) -> dict[str, Any]:
+    """Return the coverage calendar: one square per day, one row of weeks per year; `marks` are those that occur.
 
     Data `calendar`: `d` date, `y` year, `c` position of the week in the year, `w` weekday as text, `k` state as text,
     `n` the endpoints concerned.
     """
-    shown = [mark for mark in Mark if mark in set(marks)]
     # Weeks in which months begin: approximate, but close enough in every year for axis labels.
     begins = {round(month * 30.44 / _WEEK): month + 1 for month in range(12)}
     label = " : ".join(f"datum.value == {week} ? '{month}'" for week, month in begins.items()) + " : ''"
     months = alt.Axis(
         values=list(begins), labelExpr=label, labelAngle=0, labelOverlap=False, ticks=False, domain=False, orient="top"
     )
-    scale = alt.Scale(domain=[words(f"mark_{mark}") for mark in shown], range=[MARK_COLOURS[mark] for mark in shown])
+    scale = alt.Scale(domain=list(marks.values()), range=[MARK_COLOURS[mark] for mark in marks])
     return _spec(
         alt.Chart(alt.NamedData("calendar"))
         .mark_rect(stroke="white", strokeWidth=0.5)
@@ -213,6 +212,74 @@ def calendar(words: Words, marks: Iterable[Mark]) -> dict[str, Any]:
         )
         .properties(height=_WEEK * 9)
     )
+
+
+Circles = Literal["all", "alone", "none"]
+"""The days of a chart that have a circle: all, for tooltips, or those between two days without data, or none."""
+
+
+def followers(words: Words, circles: Circles) -> dict[str, Any]:
+    """Return the chart of the net change of followers, and below it of new and lost followers, by day.
+
+    Data `followers`: `d` date, `g` net, `n` new, `l` lost, null if nothing is stored; `a` as for `trend`.
+    """
+    days = alt.Chart(alt.NamedData("followers")).transform_calculate(t="toDate(datum.d)")
+    new, lost, net = (words.metric(name) for name in ("new_followers", "lost_followers", "net_followers"))
+    which = alt.Scale(domain=[new, lost], range=[BLUE, ORANGE])
+    color = alt.Color("which:N", title=None, scale=which, legend=alt.Legend(symbolType="stroke"))
+    lines = []
+    for field, name, dash in (("n", new, [1, 0]), ("l", lost, [4, 3])):
+        named = _by_day(days.transform_calculate(which=f"'{name}'"), field, name, words).encode(_figure(field), color)
+        lines += [_line(named, strokeDash=dash), *_circles(named, circles)]
+    upper = _by_day(days, "g", net, words)
+    panels = (
+        alt.layer(_line(upper, color=BLUE), *_circles(upper, circles, color=BLUE)).properties(height=130),
+        alt.layer(*lines).properties(height=150),
+    )
+    return _spec(alt.vconcat(*panels, spacing=14).resolve_legend(color="independent"))
+
+
+def readers(words: Words, circles: Circles, is_open: bool) -> dict[str, Any]:
+    """Return the chart of readers by day; the point of a day that is not final is hollow.
+
+    Data `readers`: `d` date, `r` readers, null if nothing is stored; `a` as for `trend`; `o` is 1 on a day whose
+    figures WeChat may still change. `is_open` says whether there is such a day.
+    """
+    days = alt.Chart(alt.NamedData("readers")).transform_calculate(t="toDate(datum.d)")
+    drawn = _by_day(days, "r", words.metric("readers"), words)
+    layers = [_line(drawn, color=BLUE), *_circles(drawn, circles, color=BLUE)]
+    if is_open:  # Vega complains about a layer without data
+        layers.append(
+            drawn.transform_filter("datum.o").mark_point(size=40, filled=True, fill="white", stroke=BLUE, opacity=1)
+        )
+    return _spec(alt.layer(*layers).properties(height=180))
+
+
+def _by_day(days: alt.Chart, field: str, title: str, words: Words) -> alt.Chart:
+    """Return a chart of a figure by day, to be drawn as a line and as points."""
+    return days.encode(
+        _time(),
+        _figure(field, title),
+        tooltip=[alt.Tooltip("d:N", title=words("date")), alt.Tooltip(f"{field}:Q", title=title, format=",")],
+    )
+
+
+def _figure(field: str, title: str | None = None) -> alt.Y:
+    return alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format="~s", tickCount=4, minExtent=34))
+
+
+def _line(days: alt.Chart, **mark: Any) -> Any:
+    """Return a line that breaks where nothing is stored."""
+    return days.mark_line(strokeWidth=1.6, invalid=_BREAK, **mark)
+
+
+def _circles(days: alt.Chart, circles: Circles, **mark: Any) -> list[Any]:
+    """Return circles, of which only those between two days without data are seen."""
+    if circles == "none":
+        return []
+    seen = alt.when("datum.a").then(alt.value(1)).otherwise(alt.value(0))
+    there = days if circles == "all" else days.transform_filter("datum.a")
+    return [there.mark_circle(size=36, **mark).encode(opacity=seen)]
 
 
 _TEXT = {"labelColor": "#45504b", "labelFontSize": 12}

@@ -1,8 +1,8 @@
 """Figures: everything that a report shows, read once from the published file.
 
-Add a figure here, and define its value when nothing is stored: a `missing` label has no value (None), an `empty` one
-has zeros; never mix the two. Users are distinct users of a period and can't be summed, so the users of weeks and
-months come from their own endpoints.
+Add a figure of messages or of the data's completeness here, one of another family to its own module. Define its value
+when nothing is stored: a `missing` label has no value (None), an `empty` one has zeros; never mix the two. Users are
+distinct users of a period and can't be summed, so the users of weeks and months come from their own endpoints.
 """
 
 import datetime as dt
@@ -10,20 +10,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wx_datacube.catalog import messages
-from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.messages import HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
-from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
+from wx_datacube.catalog.articles import DAILY_READING, PUBLISHED_ARTICLES
+from wx_datacube.catalog.followers import DAILY_FOLLOWERS, FOLLOWERS_TOTAL
+from wx_datacube.catalog.interface import DAILY_CALLBACKS
+from wx_datacube.catalog.messages import DAILY_MESSAGES, HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Family, Period
 from wx_datacube.catalog.periods import gaps, label_of, settled_at
 from wx_datacube.config.settings import Account
+from wx_datacube.operations.report.articles import ArticleFigures, read_articles
+from wx_datacube.operations.report.followers import FollowerFigures, read_followers
+from wx_datacube.operations.report.stored import DAYS_BEFORE, StoredData
 from wx_datacube.warehouse.connections import Connection
-from wx_datacube.warehouse.coverage import State, states
+from wx_datacube.warehouse.coverage import State
 
-DAYS_BEFORE = {Period.DAY: (1, 7, 30), Period.WEEK: (7,), Period.MONTH: (30,)}
-"""The days to compare a label with, as in WeChat's own console; for a month, 30 days before is the previous month."""
 _DAY = dt.timedelta(days=1)
 _HEAT_DAYS = 364
 """The heat map covers the newest 52 weeks: each weekday occurs equally often, and habits change over the years."""
+_LEADING = (DAILY_MESSAGES, DAILY_FOLLOWERS, FOLLOWERS_TOTAL, DAILY_READING, PUBLISHED_ARTICLES, DAILY_CALLBACKS)
+"""The endpoints that decide which day is the newest with data; the others belong to one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,10 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class EndpointCoverage:
-    """Counts of an endpoint's labels by state, and the first and last label of each gap."""
+    """Counts of an endpoint's labels by state, and the first and last label of each gap.
+
+    `open` counts the labels whose figures WeChat may still change.
+    """
 
     endpoint: Endpoint
     due: int
@@ -84,6 +91,7 @@ class EndpointCoverage:
     unsettled: int
     rejected: int
     revised: int
+    open: int
     gaps: list[tuple[dt.date, dt.date]]
 
 
@@ -91,16 +99,20 @@ class EndpointCoverage:
 class Figures:
     """Everything that a report of one account shows, from `first` to `last` inclusive.
 
+    What a family of endpoints has is empty or None if the account has it switched off. `newest`: the newest day in the
+    range with data; None if there is none. From `keys` to `hours_first`, everything but `days` is about messages.
     `earlier`: as many days before `first` as the range has, for comparison. `by_type`: (date, type, messages), and
     `senders`: (date, interval, users), both per `unit`. `hours`: (ISO weekday, hour, average number of messages), over
     the days from `hours_first` to `last`.
     """
 
     account: str
+    families: tuple[Family, ...]
     first: dt.date
     last: dt.date
     call_id: int
     last_requested_at: dt.datetime | None
+    newest: dt.date | None
     keys: list[KeyFigure]
     days: list[Day]
     earlier: list[tuple[dt.date, Value]]
@@ -111,6 +123,13 @@ class Figures:
     hours: list[tuple[int, int, float]]
     hours_first: dt.date
     coverage: list[EndpointCoverage]
+    followers: FollowerFigures | None
+    articles: ArticleFigures | None
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether the account's messages are fetched."""
+        return Family.MESSAGES in self.families
 
     @property
     def known_days(self) -> list[Day]:
@@ -130,38 +149,37 @@ def read_figures(
 
     `first` defaults to the start of its history, `last` to the newest day that is due.
     """
-    first = max(first or account.start, HISTORY_START)
+    begins = min((endpoint.first_day for endpoint in account.endpoints), default=HISTORY_START)
+    first = max(first or max(account.start, begins), HISTORY_START)
     last = min(last or now.date() - _DAY, now.date() - _DAY)
-    data = _StoredData(con, account.name, states(con, account, now), first, last)
-    ((call_id, last_requested_at),) = con.execute(
-        "SELECT coalesce(max(call_id), 0), max(requested_at) FROM datacube.api_calls WHERE account = $account",
-        {"account": account.name},
-    ).fetchall()
+    data = _StoredMessages(con, account, now, first, last)
+    ((call_id, last_requested_at),) = data.query(
+        "SELECT coalesce(max(call_id), 0), max(requested_at) FROM datacube.api_calls WHERE account = $account"
+    )
     unit = _unit(last - first)
     length = last - first + _DAY
     hours_first = max(first, data.first_known(HOURLY_MESSAGES.name), last - (_HEAT_DAYS - 1) * _DAY)
+    has_messages = Family.MESSAGES in account.families
     return Figures(
         account=account.name,
+        families=account.families,
         first=first,
         last=last,
         call_id=call_id,
         last_requested_at=last_requested_at,
+        newest=max((known[-1] for endpoint in _LEADING if (known := data.known(endpoint))), default=None),
         keys=[key for period in Period if (key := data.key_figure(period)) is not None],
-        days=[data.day(first + count * _DAY, now) for count in range((last - first).days + 1)],
+        days=[data.day(date, now) for date in data.dates if date >= begins],
         earlier=[item for item in data.values[Period.DAY].items() if first - length <= item[0] < first],
         months=[item for item in data.values[Period.MONTH].items() if data.overlaps_range(item[0], Period.MONTH)],
         unit=unit,
-        by_type=data.rows(
-            f"SELECT date_trunc('{unit.value}', date)::DATE AS date, type, sum(messages) FROM messages_daily"
-            " WHERE account = $account AND date BETWEEN $first AND $last GROUP BY ALL HAVING sum(messages) > 0"
-        ),
-        senders=data.rows(
-            f"SELECT date, messages_sent, users FROM senders_{unit.adverb} WHERE account = $account"
-            " AND date BETWEEN $first AND $last AND users > 0 AND messages_sent <> '0'"
-        ),
-        hours=data.hours(hours_first, last),
+        by_type=data.by_type(unit) if has_messages else [],
+        senders=data.senders(unit) if has_messages else [],
+        hours=data.hours(hours_first, last) if has_messages else [],
         hours_first=hours_first,
-        coverage=[data.coverage(endpoint, now) for endpoint in messages.ENDPOINTS],
+        coverage=[data.coverage(endpoint, now) for endpoint in account.endpoints],
+        followers=read_followers(data) if Family.FOLLOWERS in account.families else None,
+        articles=read_articles(data) if Family.ARTICLES in account.families else None,
     )
 
 
@@ -177,48 +195,34 @@ def _before(label: dt.date, days: int, period: Period) -> dt.date:
     return label_of(label - _DAY, period) if period is Period.MONTH else label - days * _DAY
 
 
-class _StoredData:
-    """The stored data of an account; the value of a label depends on the states of its endpoints."""
+class _StoredMessages(StoredData):
+    """The stored data of an account, with its messages; the value of a label depends on the states of its endpoints."""
 
-    def __init__(
-        self,
-        con: Connection,
-        account: str,
-        label_states: dict[str, dict[dt.date, State]],
-        first: dt.date,
-        last: dt.date,
-    ) -> None:
-        self._con = con
-        self._first, self._last = first, last
-        self._range: dict[str, object] = {"account": account, "first": first, "last": last}
-        self.label_states = {each.name: label_states.get(each.name, {}) for each in ENDPOINTS}
+    def __init__(self, con: Connection, account: Account, now: dt.datetime, first: dt.date, last: dt.date) -> None:
+        super().__init__(con, account, now, first, last)
         self.values = {period: self._values(period) for period in Period}
-        self.rejected = self._labels("SELECT endpoint, label FROM datacube.label_answers WHERE NOT clean")
-        self.revised = self._labels("SELECT DISTINCT endpoint, ref_date FROM datacube.revisions WHERE true")
 
-    def first_known(self, endpoint: str) -> dt.date:
-        """Return the first label that is not missing; the first day of the range if there is none."""
-        return min(
-            (label for label, state in self.label_states[endpoint].items() if state is not State.MISSING),
-            default=self._first,
+    def by_type(self, unit: Period) -> list[tuple[dt.date, str, int]]:
+        """Return the messages in the range by date and type."""
+        return self.rows(
+            f"SELECT date_trunc('{unit.value}', date)::DATE AS date, type, sum(messages) FROM messages_daily"
+            " WHERE account = $account AND date BETWEEN $first AND $last GROUP BY ALL HAVING sum(messages) > 0"
         )
 
-    def rows(self, sql: str) -> list:  # type: ignore[type-arg]  # rows of any columns
-        """Return the ordered rows of a query with the parameters `$account`, `$first` and `$last`."""
-        return self._con.execute(f"{sql} ORDER BY ALL", self._range).fetchall()
-
-    def overlaps_range(self, label: dt.date, period: Period = Period.DAY) -> bool:
-        """Return whether the period of a label lies, at least in part, in the report's range."""
-        return label_of(self._first, period) <= label <= self._last
+    def senders(self, unit: Period) -> list[tuple[dt.date, str, int]]:
+        """Return the users who sent messages in the range, by date and interval."""
+        return self.rows(
+            f"SELECT date, messages_sent, users FROM senders_{unit.adverb} WHERE account = $account"
+            " AND date BETWEEN $first AND $last AND users > 0 AND messages_sent <> '0'"
+        )
 
     def _values(self, period: Period) -> dict[dt.date, Value]:
         """Return the value of every due label of the period."""
         by_type, by_sender = MESSAGES_OF[period].name, SENDERS_OF[period].name
-        found = self._con.execute(
-            f"SELECT date, users, messages FROM totals_{period.adverb} WHERE account = $account",
-            {"account": self._range["account"]},
-        )
-        stored = {date: (users, messages) for date, users, messages in found.fetchall()}
+        if not self.label_states[by_type]:
+            return {}
+        found = self.query(f"SELECT date, users, messages FROM totals_{period.adverb} WHERE account = $account")
+        stored = {date: (users, messages) for date, users, messages in found}
 
         def figure(endpoint: str, label: dt.date, place: int) -> int | None:
             state = self.label_states[endpoint].get(label, State.MISSING)
@@ -227,13 +231,6 @@ class _StoredData:
         return {
             label: Value(figure(by_sender, label, 0), figure(by_type, label, 1)) for label in self.label_states[by_type]
         }
-
-    def _labels(self, sql: str) -> dict[str, set[dt.date]]:
-        found: dict[str, set[dt.date]] = {each.name: set() for each in ENDPOINTS}
-        rows = self._con.execute(f"{sql} AND account = $account", {"account": self._range["account"]}).fetchall()
-        for endpoint, label in rows:
-            found[endpoint].add(label)
-        return found
 
     def key_figure(self, period: Period) -> KeyFigure | None:
         """Return the key figure of the newest label in the range that has data; None if there is none."""
@@ -255,12 +252,13 @@ class _StoredData:
             )
             for weekday in range(1, 8)
         }
-        found = self._con.execute(
+        found = self.query(
             "SELECT isodow(date), hour, sum(messages) FROM messages_hourly"
             " WHERE account = $account AND date BETWEEN $first AND $last GROUP BY ALL",
-            self._range | {"first": first, "last": last},
+            first=first,
+            last=last,
         )
-        sums = {(weekday, hour): int(messages) for weekday, hour, messages in found.fetchall()}
+        sums = {(weekday, hour): int(messages) for weekday, hour, messages in found}
         if not any(sums.values()):
             return []
         return [
@@ -271,9 +269,13 @@ class _StoredData:
         ]
 
     def day(self, date: dt.date, now: dt.datetime) -> Day:
-        """Return a day of the calendar."""
+        """Return a day of the calendar, with the state of all daily endpoints that have figures for it."""
         value = self.values[Period.DAY].get(date, Value())
-        states_of = {name: self.label_states[name].get(date, State.MISSING) for name in _BY_DAY}
+        states_of = {
+            each.name: self.label_states[each.name].get(date, State.MISSING)
+            for each in self.account.endpoints
+            if each.period is Period.DAY and each.first_day <= date
+        }
         missing = [name for name, state in states_of.items() if state is State.MISSING]
         rejected = [name for name in states_of if date in self.rejected[name]]
         revised = [name for name in states_of if date in self.revised[name]]
@@ -286,11 +288,7 @@ class _StoredData:
 
     def coverage(self, endpoint: Endpoint, now: dt.datetime) -> EndpointCoverage:
         """Return the coverage of an endpoint in the range; labels that are not settled yet don't count as gaps."""
-        due = {
-            label: state
-            for label, state in self.label_states[endpoint.name].items()
-            if self.overlaps_range(label, endpoint.period)
-        }
+        due = self.due(endpoint)
         missing = [
             label
             for label, state in due.items()
@@ -306,8 +304,6 @@ class _StoredData:
             count[State.MISSING] - len(missing),
             sum(label in due for label in self.rejected[endpoint.name]),
             sum(label in due for label in self.revised[endpoint.name]),
+            len(self.open(endpoint)),
             gaps(missing, due),
         )
-
-
-_BY_DAY = [each.name for each in messages.ENDPOINTS if each.period is Period.DAY]

@@ -1,7 +1,8 @@
 """Page: renders figures, charts and words as one self-contained HTML file.
 
-Add a section to `page.html`, and its data here. Jinja escapes every text, and data is embedded as JSON. The page's
-Content-Security-Policy forbids the browser to load anything.
+Add a section to `page.html`, and its data here; those of followers and articles are in `families.html` and
+`family_pages`. Jinja escapes every text, and data is embedded as JSON. The page's Content-Security-Policy forbids the
+browser to load anything.
 """
 
 import datetime as dt
@@ -16,10 +17,12 @@ import jinja2
 import vl_convert
 
 from wx_datacube.catalog.messages import COUNT_INTERVAL, MSG_TYPE
-from wx_datacube.catalog.model import Period
+from wx_datacube.catalog.model import Family, Period
 from wx_datacube.catalog.periods import due_on
 from wx_datacube.operations.report import charts
-from wx_datacube.operations.report.figures import Day, Figures, KeyFigure, Value
+from wx_datacube.operations.report.family_pages import articles_page, family_charts, family_data, followers_page
+from wx_datacube.operations.report.figures import Day, Figures, KeyFigure, Mark, Value
+from wx_datacube.operations.report.texts import change, comparison_label, date_text, number
 from wx_datacube.operations.report.words import Words
 from wx_datacube.warehouse.copies import replacing_path
 from wx_datacube.warehouse.errors import unwritable
@@ -32,12 +35,11 @@ _Numbers = Callable[[Value], float | None]
 def render(figures: Figures, language: str, database: Path, now: dt.datetime) -> str:
     """Return the report as HTML in the given language, made at `now` from the file `database`."""
     words = Words(language)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": _number, "average": lambda value: _number(value, ".2f")}
-    template = environment.from_string(files(__package__).joinpath("page.html").read_text("utf-8"))
     drawn, data = _charts(figures, words), _data(figures, words)
-    return template.render(
+    return _template().render(
         words=words,
+        title=words("title" if only_messages(figures) else "title_all", account=figures.account),
+        only_messages=only_messages(figures),
         figures=figures,
         file=database.name,
         made=f"{now:%Y-%m-%d %H:%M}",
@@ -47,6 +49,9 @@ def render(figures: Figures, language: str, database: Path, now: dt.datetime) ->
         partial=any(bar["p"] for bar in data["types"]),
         busiest=_busiest(figures, words),
         months=figures.months[::-1],
+        followers=followers_page(figures, words),
+        articles=articles_page(figures, words),
+        has_open=figures.articles is not None,
         coverage=_coverage(figures),
         missing_text=_missing_text(figures, words),
         reasons=_reasons(figures, words, drawn),
@@ -54,6 +59,14 @@ def render(figures: Figures, language: str, database: Path, now: dt.datetime) ->
         data=data,
         script=_script() if drawn else "",
     )
+
+
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.FunctionLoader(lambda name: files(__package__).joinpath(name).read_text("utf-8"))
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, loader=loader)
+    environment.filters |= {"number": number, "average": lambda value: number(value, ".2f")}
+    return environment.get_template("page.html")
 
 
 @cache
@@ -67,8 +80,9 @@ def _script() -> str:
 # --- texts ------------------------------------------------------------------------------------------------------
 
 
-def _number(value: float | None, form: str = ",") -> str:
-    return "–" if value is None else format(value, form)
+def only_messages(figures: Figures) -> bool:
+    """Return whether the account fetches nothing but messages."""
+    return figures.families == (Family.MESSAGES,)
 
 
 def _notice(figures: Figures, words: Words, now: dt.datetime) -> str:
@@ -76,11 +90,11 @@ def _notice(figures: Figures, words: Words, now: dt.datetime) -> str:
     account = figures.account
     if figures.last_requested_at is None:
         return words("nothing", account=account)
-    if not figures.known_days:
+    if figures.newest is None:
         return words("nothing_in_range", first=figures.first, last=figures.last)
-    if figures.no_messages:
+    if figures.known_days and figures.no_messages:
         return words("no_messages", first=figures.first, last=figures.last)
-    newest = figures.known_days[-1].date
+    newest = figures.newest
     days = (now.date() - newest).days
     # No warning if the user chose a range that ends here.
     if days > _STALE_DAYS and figures.last > newest:
@@ -108,39 +122,17 @@ def _key(key: KeyFigure, words: Words) -> dict[str, Any]:
     )
     return {
         "period": key.period.value,
-        "title": words(f"key_{key.period.value}", date=_date_text(key.label, key.period, words)),
-        "comparisons": [_comparison_label(key.period, days, words) for days in key.before],
+        "title": words(f"key_{key.period.value}", date=date_text(key.label, key.period, words)),
+        "comparisons": [comparison_label(key.period, days, words) for days in key.before],
         "figures": [
             {
                 "name": words(name),
-                "value": _number(of(key.value), form),
-                "changes": [_change(of(key.value), of(before), words) for before in key.before.values()],
+                "value": number(of(key.value), form),
+                "changes": [change(of(key.value), of(before), words) for before in key.before.values()],
             }
             for name, of, form in numbers
         ],
     }
-
-
-def _date_text(label: dt.date, period: Period, words: Words) -> str:
-    if period is Period.WEEK:
-        return words("span", first=label, last=f"{due_on(label, period) - dt.timedelta(days=1):%m-%d}")
-    return f"{label:%Y-%m}" if period is Period.MONTH else label.isoformat()
-
-
-def _comparison_label(period: Period, days: int, words: Words) -> str:
-    return words(f"before_{days}" if period is Period.DAY else f"before_{period.value}")
-
-
-def _change(now: float | None, before: float | None, words: Words) -> str:
-    """Return the change of a figure in percent; with arrows instead of colours, since more is not always better."""
-    if now is None or before is None:
-        return words("not_stored")
-    if now == before:
-        return words("no_change")
-    if not before:
-        return words("from_zero")
-    share = f"{abs(now / before - 1):.1%}"
-    return f"{'▲' if now > before else '▼'} {'<0.1%' if share == '0.0%' else share}"
 
 
 def _shares(figures: Figures, words: Words) -> list[tuple[str, int, float]]:
@@ -165,6 +157,7 @@ def _coverage(figures: Figures) -> list[dict[str, Any]]:
         {
             "name": each.endpoint.name,
             "numbers": (each.due, each.landed, each.empty, each.missing, each.unsettled, each.rejected, each.revised),
+            "open": each.open,
             "gaps": [f"{first}" if first == last else f"{first} – {last}" for first, last in each.gaps[-_GAPS_SHOWN:]],
             "more": max(len(each.gaps) - _GAPS_SHOWN, 0),
         }
@@ -198,9 +191,19 @@ def _charts(figures: Figures, words: Words) -> dict[str, Any]:
         drawn["senders"] = charts.senders(words, _names(figures.senders, COUNT_INTERVAL.words))
     if figures.hours:
         drawn["hours"] = charts.hours(words)
+    drawn |= family_charts(figures, words)
     if figures.last_requested_at is not None:
-        drawn["calendar"] = charts.calendar(words, {day.mark for day in figures.days})
+        drawn["calendar"] = charts.calendar(words, _mark_names(figures, words))
     return drawn
+
+
+def _mark_names(figures: Figures, words: Words) -> dict[Mark, str]:
+    """Return the marks that occur with their texts; a day may be empty for other reasons than that nobody wrote."""
+    texts = {mark: words(f"mark_{mark}") for mark in Mark}
+    if not only_messages(figures):
+        texts[Mark.EMPTY] = words("all_empty")
+    there = {day.mark for day in figures.days}
+    return {mark: texts[mark] for mark in Mark if mark in there}
 
 
 def _names(rows: Iterable[tuple[dt.date, str, int]], known: Iterable[str]) -> list[str]:
@@ -213,7 +216,7 @@ def _data(figures: Figures, words: Words) -> dict[str, Any]:
     """Return the data sets of the charts; keys are short because twelve years of days repeat them often."""
     types = _names(figures.by_type, MSG_TYPE.words)
     intervals = _names(figures.senders, COUNT_INTERVAL.words)
-    partial = _partial(figures)
+    partial, marks = _partial(figures), _mark_names(figures, words)
     whole: dict[dt.date, int] = {}
     for date, _, users in figures.senders:
         whole[date] = whole.get(date, 0) + users
@@ -242,8 +245,8 @@ def _data(figures: Figures, words: Words) -> dict[str, Any]:
             {"w": words(f"weekday_{weekday}"), "h": hour, "m": round(messages, 2)}
             for weekday, hour, messages in figures.hours
         ],
-        "calendar": [_calendar_cell(day, words) for day in figures.days],
-    }
+        "calendar": [_calendar_cell(day, words, marks[day.mark]) for day in figures.days],
+    } | family_data(figures)
 
 
 def _points(days: Sequence[tuple[dt.date, Value]]) -> list[dict[str, Any]]:
@@ -271,14 +274,14 @@ def _partial(figures: Figures) -> set[dt.date]:
     }
 
 
-def _calendar_cell(day: Day, words: Words) -> dict[str, Any]:
+def _calendar_cell(day: Day, words: Words, mark: str) -> dict[str, Any]:
     begins = dt.date(day.date.year, 1, 1)
     return {
         "d": day.date.isoformat(),
         "y": day.date.year,
         "c": ((day.date - begins).days + begins.weekday()) // 7,
         "w": words(f"weekday_{day.date.isoweekday()}"),
-        "k": words(f"mark_{day.mark}"),
+        "k": mark,
         "n": " ".join(day.endpoints),
     }
 
