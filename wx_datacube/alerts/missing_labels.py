@@ -16,10 +16,11 @@ from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_on, join_ranges, midnight_of
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.warehouse.connections import Connection
-from wx_datacube.warehouse.coverage import Summary, doubtful_silent_days, summaries
+from wx_datacube.warehouse.coverage import Summary, summaries
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.overdue import Gap, Overdue, overdue_from, quota_is_used_up
 from wx_datacube.warehouse.past_calls import RecentCalls, last_calls_at, recent_calls
+from wx_datacube.warehouse.silent_days import doubtful_silent_days
 
 OVERDUE = "overdue"
 """The cause of alerts about missing labels."""

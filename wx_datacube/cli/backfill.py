@@ -28,8 +28,7 @@ from wx_datacube.operations.backfill import Backfill, check_account
 from wx_datacube.operations.backfill_protocol import Run, Scope
 from wx_datacube.operations.doctor import start_hint
 from wx_datacube.orchestration.backfill_process import DagsterProcess
-from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse import past_calls
+from wx_datacube.warehouse import past_calls, silent_days
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 
@@ -59,7 +58,7 @@ def _run(settings: Settings, account: Account, scope: Scope, display: "_Display"
     _show_outcome(display.console, states)
     if backfill.reports:
         with Warehouse(settings.database).transaction() as con:
-            beginning = known.history_start(con, account, now)
+            beginning = silent_days.history_start(con, account, now)
         # Show the hint only if it saves calls or was found in this backfill, not every morning.
         stored = {each.label for report in backfill.reports for each in report.labels}
         if beginning and (beginning.saves_calls or beginning.day in stored):

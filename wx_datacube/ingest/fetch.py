@@ -116,7 +116,8 @@ class Fetch:
             )
             if probe in doubtful and any(map(_is_out_of_range, errors)):
                 span = shorter.pop(0)
-                self.notify(f"{endpoint.name}: WeChat accepts at most {span} day{'s'[: span > 1]} per call.")
+                most = f"one {endpoint.period.value}" if span == 1 else f"at most {span} days"
+                self.notify(f"{endpoint.name}: WeChat accepts {most} per call; continuing with shorter windows.")
                 pool.errors.clear()
                 left = plan_windows(endpoint, set(plan.asked) - answered, span=span)
             elif probe in doubtful and None in errors:

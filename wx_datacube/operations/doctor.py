@@ -21,6 +21,7 @@ from wx_datacube.errors import SettingsError, WeChatError, WxDatacubeError
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.warehouse import coverage as known
+from wx_datacube.warehouse import silent_days
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.wechat import Client, Limits
@@ -34,7 +35,7 @@ class Examined:
     text: str
 
 
-def start_hint(account: Account, begun: known.HistoryStart) -> str:
+def start_hint(account: Account, begun: silent_days.HistoryStart) -> str:
     """Return when an account's messages began, and the setting that saves the calls for the time before."""
     found = f"The first message was on {begun.day}" if begun.landed else f"No message came before {begun.day}"
     setting = f"{account.variable('START')}={begun.day}"
@@ -107,7 +108,7 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Exa
         warehouse.require_space()
         with warehouse.reading_committed() as con:
             known.require_bound(con, account)
-            begun = known.history_start(con, account, clock())
+            begun = silent_days.history_start(con, account, clock())
     except WxDatacubeError as error:
         yield Examined(False, str(error))
         return

@@ -16,7 +16,7 @@ from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import BY_ERRCODE, SettingsError, needs_person
 from wx_datacube.ingest.windows import count_windows, plan_windows
 from wx_datacube.warehouse import coverage as known
-from wx_datacube.warehouse import past_calls
+from wx_datacube.warehouse import past_calls, silent_days
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary
 from wx_datacube.warehouse.files import Warehouse
@@ -79,7 +79,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
         found = known.summaries(con, accounts, now)
         recent = past_calls.recent_calls(con, now)
         attention = alerts_from(con, settings, accounts, now, found, recent)
-        appids, first_messages = known.accounts(con), known.first_messages(con)
+        appids, first_messages = known.accounts(con), silent_days.first_messages(con)
         errors = past_calls.unresolved_errors(con)
         name_conflicts = {
             each.name: _name_conflict(con, each) for each in accounts if appids.get(each.name) != each.appid

@@ -85,7 +85,7 @@ def test_labels_are_requested_alone_after_a_refusal_of_several(start: Start, end
     assert report.calls == len(wanted) + 1
     assert [call.errcode for call in made.emulated.control.calls(endpoint.name)].count(61501) == 1
     period = endpoint.period.value
-    assert said == [f"{endpoint.name}: WeChat accepts one {period} per call; continuing with single {period}s."]
+    assert said == [f"{endpoint.name}: WeChat accepts one {period} per call; continuing with shorter windows."]
 
     again = made.fetch_missing(endpoint, wanted[-5:], refresh=True)
     assert (again.calls, again.unresolved) == (5, ())

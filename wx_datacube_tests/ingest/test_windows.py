@@ -44,7 +44,7 @@ def days(*numbers: int) -> list[dt.date]:
 
 def an_endpoint(period: Period, span: int) -> Endpoint:
     """Return an endpoint of any period and span."""
-    return replace(MESSAGES, period=period, max_span_days=span)
+    return replace(MESSAGES, period=period, spans=(span,))
 
 
 @st.composite
@@ -90,8 +90,9 @@ def test_no_window_is_longer_than_its_endpoint_allows(
 ) -> None:
     """`end - begin < span`, widened or not, and begin, asked labels and end are in this order."""
     wanted, stored = data.draw(labels(period, 40)), data.draw(labels(period, 40))
-    for window in plan_windows(an_endpoint(period, span), wanted, stored, one_label=one_label):
-        assert (window.end - window.begin).days < (1 if one_label else span)
+    most = 1 if one_label else span
+    for window in plan_windows(an_endpoint(period, span), wanted, stored, span=most):
+        assert window.days == (window.end - window.begin).days + 1 <= most
         assert window.begin <= window.asked[0] <= window.asked[-1] == window.end
         assert list(window.asked) == sorted(window.asked)
 
@@ -128,21 +129,13 @@ def test_the_newest_labels_come_first(data: st.DataObject, period: Period, span:
 
 
 @given(st.data(), PERIODS, SPANS)
-def test_one_label_plans_each_label_alone(data: st.DataObject, period: Period, span: int) -> None:
-    """With `one_label` each window is one label, which every edition of WeChat's page allows."""
+def test_a_span_of_one_day_plans_each_label_alone(data: st.DataObject, period: Period, span: int) -> None:
+    """With a span of one day each window is one label, which every edition of WeChat's page allows."""
     wanted, stored = data.draw(labels(period, 20)), data.draw(labels(period, 20))
-    windows = plan_windows(an_endpoint(period, span), wanted, stored, one_label=True)
+    windows = plan_windows(an_endpoint(period, span), wanted, stored, span=1)
 
     assert windows == [Window(label, label, (label,)) for label in sorted(wanted, reverse=True)]
-    assert all(window.holds_one_label() for window in windows)
-
-
-@pytest.mark.parametrize(("begin", "end", "one"), [(3, 3, True), (2, 3, False)])
-def test_a_window_of_several_days_does_not_hold_one_label(begin: int, end: int, one: bool) -> None:
-    """A window holds one label if its begin equals its end; `ingest` probes with windows that hold more."""
-    first, last = days(begin, end)
-
-    assert Window(first, last, (last,)).holds_one_label() is one
+    assert all(window.days == 1 for window in windows)
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])

@@ -148,10 +148,10 @@ class Core(Life):
             plan = plan_tick(self.settings, name, ENDPOINTS, (), held, self.now, lambda message: None)
         except WxDatacubeError:
             return  # the schedule does the same, and reports why it requested no run
-        for (first, last), wanted in plan.requests:
+        for run in plan.runs:
             self.runs += 1
-            for endpoint in wanted:
-                self._run(name, endpoint, first, last, publishing=endpoint is wanted[-1])
+            for endpoint in run.endpoints:
+                self._run(name, endpoint, run.first, run.last, publishing=endpoint is run.endpoints[-1])
 
     def _run(self, name: str, endpoint: Endpoint, first: dt.date, last: dt.date, publishing: bool) -> None:
         """Execute a step of a run and note its alerts as the hooks do; only the last step publishes, to save time."""

@@ -21,7 +21,8 @@ from wx_datacube.catalog.messages import DAILY_MESSAGES
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.warehouse import coverage, load, past_calls
+from wx_datacube.warehouse import coverage, past_calls
+from wx_datacube.warehouse.load import history
 
 VARIABLE = "WALK_DEFECT"
 
@@ -104,7 +105,7 @@ def _partial_answers_never_heal() -> None:
     """Labels that an answer left out are requested in the same window forever (15.7)."""
     coverage.empty_settled_labels = lambda *_: frozenset()
     coverage.labels_left_out = lambda *_: frozenset()
-    plan._window_support = lambda con, account, endpoint: plan._WindowSupport.SEVERAL
+    plan._span = lambda con, account, endpoint: (endpoint.max_span_days, True)
 
 
 def _status_shows_only_noted_alerts() -> None:
@@ -130,8 +131,8 @@ def _long_outages_are_silent() -> None:
 
 def _first_figures_are_revisions() -> None:
     """A label's first figures count as revised if an earlier answer was empty or could not be parsed (16.8)."""
-    original = load._revisions
-    load._revisions = lambda *about: original(*about).replace("known_before", "previous_call_id IS NOT NULL")
+    original = history._revisions
+    history._revisions = lambda *about: original(*about).replace("known_before", "previous_call_id IS NOT NULL")
 
 
 DEFECTS: dict[str, Callable[[], None]] = {

@@ -331,7 +331,7 @@ class Life(ABC):
         rows = self.emulated(member).world.rows(endpoint, label)
         return {
             tuple(row[column.name] for column in endpoint.key[1:]): tuple(
-                row.get(each.name) for each in endpoint.values
+                row.get(each.name) for each in endpoint.table.values
             )
             for row in rows
         }

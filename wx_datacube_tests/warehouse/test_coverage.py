@@ -15,17 +15,10 @@ from wx_datacube.catalog.periods import beijing_now, due_labels, gaps
 from wx_datacube.config.settings import Account
 from wx_datacube.errors import SettingsError
 from wx_datacube.warehouse.connections import Connection
-from wx_datacube.warehouse.coverage import (
-    State,
-    accounts,
-    bind_account,
-    coverage,
-    first_messages,
-    states,
-    summaries,
-)
+from wx_datacube.warehouse.coverage import State, accounts, bind_account, coverage, states, summaries
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.past_calls import calls_since, last_calls, unresolved_errors
+from wx_datacube.warehouse.silent_days import first_messages
 from wx_datacube.warehouse.sql import BEIJING_NOW
 from wx_datacube_tests.answers import (
     DAY,

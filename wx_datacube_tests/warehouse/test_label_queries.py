@@ -15,16 +15,12 @@ from wx_datacube.errors import SettingsError
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import (
     Coverage,
-    HistoryStart,
     State,
     Summary,
     bind_account,
     count_unknown_sources,
     coverage,
-    doubtful_silent_days,
     empty_settled_labels,
-    first_messages,
-    history_start,
     labels_left_out,
     labels_with_rejected_rows,
     rows_stored,
@@ -33,6 +29,7 @@ from wx_datacube.warehouse.coverage import (
     was_answered,
 )
 from wx_datacube.warehouse.ledger import store_calls
+from wx_datacube.warehouse.silent_days import HistoryStart, doubtful_silent_days, first_messages, history_start
 from wx_datacube_tests.answers import (
     DAY,
     HOURS,
