@@ -123,7 +123,7 @@ ARTICLE_FIGURES_DO_NOT_SHRINK = Check(
 )
 READS_BY_SCENE_ARE_KNOWN = Check(
     "reads_by_scene_are_known",
-    f"Readers come from scenes that the catalog has, and the row {ALL_SCENES} equals read_user, wherever both are there."
+    f"Readers come from scenes that the catalog has, and the row {ALL_SCENES} equals read_user where both are there."
     f" 阅读来源均为已知来源，且“{ALL_SCENES}”等于阅读人数。",
     _find_odd_scenes,
     remedy=Remedy(

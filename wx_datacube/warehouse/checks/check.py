@@ -44,11 +44,17 @@ class CheckContext:
     published_error: str | None = None
 
     def findings(self, endpoint: Endpoint, sql: str) -> "list[Finding]":
-        """Run a SELECT of the fields of `Finding`, which may use `$account` and `$endpoint`; the last may be left out."""
+        """Run a SELECT of the fields of `Finding`, without the last one or with it.
+
+        It may use `$account` and `$endpoint`.
+        """
         given = {"account": self.account.name, "endpoint": endpoint.name}
         used = {name: value for name, value in given.items() if f"${name}" in sql}
         found = self.con.execute(sql, used).fetchall()
-        return [Finding(*map(str, row[:5]), *map(bool, row[5:])) for row in found]
+        return [
+            Finding(str(date), str(what), str(name), str(begin), str(end), *map(bool, informational))
+            for date, what, name, begin, end, *informational in found
+        ]
 
 
 @dataclass(frozen=True, slots=True)
