@@ -34,12 +34,14 @@ from wx_datacube.warehouse.schema import SCHEMA_VERSION
 from wx_datacube.warehouse.sql import GOOD_ANSWER
 
 FORMAT = "wx-datacube bundle 1"
+_BEGINNING = '{\n  "format": "wx-datacube bundle '
+"""How the bundles of all versions begin."""
 OTHER = "(other)"
 """Stands for a name or code that isn't in the catalog and might be something else, such as a title."""
 
 _ABOUT = (
-    "What WeChat's answers look like, for the developers of wx_datacube: shapes, codes, error codes and versions. It has"
-    " no figures, titles, addresses, dates, names or secrets. Read it before you send it."
+    "What WeChat's answers look like, for the developers of wx_datacube: shapes, codes, error codes and versions. It"
+    " has no figures, titles, addresses, dates, names or secrets. Read it before you send it."
     " 供 wx_datacube 开发者了解微信返回格式的诊断文件：只含字段结构、代码、错误码和版本号，不含数据、标题、链接、日期、"
     "名称和密钥。发送前请先阅读。"
 )
@@ -78,8 +80,10 @@ def require_bundle(path: Path) -> None:
     if not os.path.lexists(path):
         return
     with suppress(OSError, ValueError):
-        if path.is_file() and json.loads(path.read_text("utf-8")).get("format") == FORMAT:
-            return
+        if path.is_file():
+            with path.open(encoding="utf-8") as file:
+                if file.read(len(_BEGINNING)) == _BEGINNING:
+                    return
     raise SettingsError(f"{path} exists and is not a bundle.", advice="Choose another name for --bundle.")
 
 
@@ -178,7 +182,8 @@ def _endpoint(context: CheckContext, endpoint: Endpoint, names: _Names) -> dict[
 
 def _codes(context: CheckContext, endpoint: Endpoint, names: _Names) -> dict[str, list[int | str]]:
     found: dict[str, list[int | str]] = {}
-    for table, column in ((table, each) for table in endpoint.relations for each in table.fields if each.codes):
+    columns = [(table, each) for table in endpoint.relations for each in table.fields if each.codes]
+    for table, column in columns:
         codes = context.con.execute(
             f"SELECT DISTINCT {column.name} FROM datacube.{table.name} WHERE account = $account"
             f" AND {column.name} IS NOT NULL ORDER BY ALL",

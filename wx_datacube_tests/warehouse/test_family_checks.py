@@ -163,7 +163,7 @@ def store_world(con: Connection, options: Options, days: int, now: dt.datetime =
     calls = []
     for endpoint in ENDPOINTS:
         for window in plan_windows(endpoint, due_labels(endpoint.period, (now - days * DAY).date(), now.date())):
-            dates = {"begin_date": str(window.begin), "end_date": str(window.end)}
+            dates: dict[str, object] = {"begin_date": str(window.begin), "end_date": str(window.end)}
             response = answer(window_of(endpoint, dates, now.date(), options), world, now, options)
             calls.append(answered(endpoint, window.begin, window.end, at=now, asked=window.asked, response=response))
     store_calls(con, calls)
@@ -277,8 +277,9 @@ def test_delayed_readers_are_notes_only(con: Connection, found: Found, late: End
     """If one of the two answers said `is_delay`, its figures may be too low, and the finding fails no check."""
     rows = {DAILY_READING.name: account_row(day(4), 11), ARTICLE_READING.name: reading_row(day(4), 12)}
     for endpoint in (DAILY_READING, ARTICLE_READING):
-        make = delayed if endpoint is late else answered
-        store_calls(con, [make(endpoint, day(4), *([] if endpoint is late else [None]), rows[endpoint.name])])
+        row = rows[endpoint.name]
+        call = delayed(endpoint, day(4), row) if endpoint is late else answered(endpoint, day(4), None, row)
+        store_calls(con, [call])
     assert [each.informational for each in found("account_readers_cover_articles", DAILY_READING)] == [True]
     store_calls(con, [answered(late, day(4), None, rows[late.name])])
 
@@ -302,8 +303,8 @@ def test_article_figures_that_shrink_are_found(con: Connection, found: Found) ->
 @pytest.mark.parametrize("figure", ["read_user", "share_user", "zaikan_user", "like_user", "collection_user"])
 def test_every_cumulative_figure_is_compared(con: Connection, found: Found, figure: str) -> None:
     """A figure that WeChat calls cumulative must not fall; rates and times may."""
-    first = {"read_finish_rate": 0.9, "read_avg_activetime": 2.5}
-    days = [stat(day(4), **first | {figure: 6}), stat(day(5), read_finish_rate=0.1, **{figure: 5})]
+    first: Row = {"read_finish_rate": 0.9, "read_avg_activetime": 2.5, figure: 6}
+    days = [stat(day(4)) | first, stat(day(5), read_finish_rate=0.1) | {figure: 5}]
     store_calls(con, [answered(PUBLISHED_ARTICLES, day(4), None, article(day(4), *days))])
 
     (finding,) = found("article_figures_do_not_shrink", PUBLISHED_ARTICLES)
