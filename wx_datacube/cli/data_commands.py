@@ -64,13 +64,28 @@ def status(account: str | None, as_json: bool) -> int:
 
 
 @commands.command()
+@click.option(
+    "--bundle",
+    type=click.Path(dir_okay=False),
+    callback=file_name(".json"),
+    metavar="FILE",
+    help="Also write the shapes of WeChat's answers, for a bug report: no figures, no secrets.",
+)
 @account_option
-def doctor(account: str | None) -> int:
+def doctor(account: str | None, bundle: Path | None) -> int:
     """Check the whole setup and say how to fix each problem."""
     from wx_datacube.cli.doctor import run_doctor
+    from wx_datacube.operations.bundle import require_bundle, write_bundle
 
     settings = read_settings()
-    return run_doctor(settings, chosen_accounts(settings, account))
+    chosen = chosen_accounts(settings, account)
+    if bundle is not None:
+        require_bundle(bundle)
+    code = run_doctor(settings, chosen)
+    if bundle is not None:
+        write_bundle(settings, chosen, bundle)
+        click.echo(f"Bundle: {bundle}")
+    return code
 
 
 @commands.command()

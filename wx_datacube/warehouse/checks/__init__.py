@@ -1,8 +1,9 @@
 """Checks: whether the stored figures can be trusted. Each check names what is wrong and the remedy.
 
 Add a check to `CHECKS`; it then belongs to the asset of every endpoint that it `concerns`. A check looks at the current
-answers for an account's labels, so that it passes again once they are clean. `answers` checks single answers, `sums`
-figures that must agree, and `arrival` data that must be there. How Dagster shows checks belongs in `orchestration`.
+answers for an account's labels, so that it passes again once they are clean. `answers` checks single answers,
+`articles` the meaning of article figures, `sums` and `family_sums` figures that must agree, and `arrival` data that
+must be there. How Dagster shows checks belongs in `orchestration`.
 """
 
 import datetime as dt
@@ -18,8 +19,18 @@ from wx_datacube.warehouse.checks.answers import (
     NO_DATA_BEFORE_HISTORY,
 )
 from wx_datacube.warehouse.checks.arrival import DUE_LABELS_ARE_THERE, PUBLISHED_FILE_IS_CURRENT
+from wx_datacube.warehouse.checks.articles import (
+    ARTICLE_FIGURES_DO_NOT_SHRINK,
+    RATES_ARE_SHARES,
+    READS_BY_SCENE_ARE_KNOWN,
+)
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Fingerprint, Remedy, RemedyAction
 from wx_datacube.warehouse.checks.context import check_context_of_readers, check_context_of_run, fingerprint
+from wx_datacube.warehouse.checks.family_sums import (
+    ACCOUNT_READERS_COVER_ARTICLES,
+    CALLBACKS_ADD_UP,
+    FOLLOWERS_ADD_UP,
+)
 from wx_datacube.warehouse.checks.sums import DISTRIBUTION_COVERS_USERS, MESSAGES_ADD_UP
 
 CHECKS = (
@@ -28,6 +39,12 @@ CHECKS = (
     KEYS_ARE_UNIQUE,
     MESSAGES_ADD_UP,
     DISTRIBUTION_COVERS_USERS,
+    FOLLOWERS_ADD_UP,
+    CALLBACKS_ADD_UP,
+    ACCOUNT_READERS_COVER_ARTICLES,
+    ARTICLE_FIGURES_DO_NOT_SHRINK,
+    READS_BY_SCENE_ARE_KNOWN,
+    RATES_ARE_SHARES,
     DUE_LABELS_ARE_THERE,
     CODES_AND_FIELDS_ARE_KNOWN,
     PUBLISHED_FILE_IS_CURRENT,

@@ -44,12 +44,16 @@ class CheckContext:
     published_error: str | None = None
 
     def findings(self, endpoint: Endpoint, sql: str) -> "list[Finding]":
-        """Run a SELECT of the first five fields of `Finding`, which may use `$account` and `$endpoint`."""
+        """Run a SELECT of the fields of `Finding`, without the last one or with it.
+
+        It may use `$account` and `$endpoint`.
+        """
         given = {"account": self.account.name, "endpoint": endpoint.name}
         used = {name: value for name, value in given.items() if f"${name}" in sql}
         found = self.con.execute(sql, used).fetchall()
         return [
-            Finding(str(date), str(what), str(name), str(begin), str(end)) for date, what, name, begin, end in found
+            Finding(str(date), str(what), str(name), str(begin), str(end), *map(bool, informational))
+            for date, what, name, begin, end, *informational in found
         ]
 
 
@@ -93,6 +97,13 @@ class Remedy:
 REFRESH_REMEDY = Remedy(
     "A clean answer resolves it: request it again with the command under how to heal, or by a run with `refresh: true`."
     " 重新获取后即可恢复。",
+    RemedyAction.REFRESH,
+)
+REFRESH_OLDER_REMEDY = Remedy(
+    "One of the two is out of date. The command under how to heal fetches the older one again; if they still differ,"
+    " the check then names the other. If fresh answers of both differ, WeChat's own figures don't agree: tell its"
+    " support, with the rid in datacube.api_calls."
+    " 两者之一已过时：请用 how to heal 中的命令重新获取；若都重新获取后仍不一致，则是微信数据本身不一致。",
     RemedyAction.REFRESH,
 )
 

@@ -1,21 +1,14 @@
-"""Sums: figures of one endpoint that must agree with those of another.
+"""Sums: figures of messages that must agree with those of another endpoint.
 
-Add a check here if several tables count the same messages. Users are distinct, so they are never added: a period's
-distribution is compared with the fewest and the most users that its message types allow.
+Add a check here if several tables count the same messages; `family_sums` has the checks of other families. Users are
+distinct, so they are never added: a period's distribution is compared with the fewest and the most users that its
+message types allow.
 """
 
 from wx_datacube.catalog.messages import COUNT_INTERVAL, DAILY_MESSAGES, MESSAGES_OF, MSG_COUNT, SENDERS_OF
 from wx_datacube.catalog.model import Endpoint, Period
-from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
+from wx_datacube.warehouse.checks.check import REFRESH_OLDER_REMEDY, Check, CheckContext, Finding
 from wx_datacube.warehouse.sql import NEXT_LABEL
-
-_REFRESH_OLDER = Remedy(
-    "One of the two is out of date. The command under how to heal fetches the older one again; if they still differ,"
-    " the check then names the other. If fresh answers of both differ, WeChat's own figures don't agree: tell its"
-    " support, with the rid in datacube.api_calls."
-    " 两者之一已过时：请用 how to heal 中的命令重新获取；若都重新获取后仍不一致，则是微信数据本身不一致。",
-    RemedyAction.REFRESH,
-)
 
 
 def _unequal_sums_select(parts: Endpoint) -> str:
@@ -91,7 +84,7 @@ MESSAGES_ADD_UP = Check(
     " wherever all of them are there; users are distinct and never added."
     " 各类型的消息数：各小时之和等于当日，各日之和等于当周、当月；用户数为去重人数，不相加。",
     _find_unequal_sums,
-    remedy=_REFRESH_OLDER,
+    remedy=REFRESH_OLDER_REMEDY,
     concerns=lambda endpoint: MSG_COUNT in endpoint.columns and endpoint is not DAILY_MESSAGES,
 )
 DISTRIBUTION_COVERS_USERS = Check(
@@ -100,6 +93,6 @@ DISTRIBUTION_COVERS_USERS = Check(
     " those of all types together."
     " 发送分布的用户数不少于任一消息类型的用户数，也不多于各类型用户数之和。",
     _find_inconsistent_distributions,
-    remedy=_REFRESH_OLDER,
+    remedy=REFRESH_OLDER_REMEDY,
     concerns=lambda endpoint: COUNT_INTERVAL in endpoint.columns,
 )
