@@ -103,7 +103,7 @@ def test_silent_days_are_materialized_with_no_row(it: DagsterEnv) -> None:
     assert silent
     assert [it.metadata(DAYS, day)["dagster/partition_row_count"] for day in silent] == [0] * len(silent)
     assert {it.metadata(HOURS, day)["state"] for day in silent} == {
-        "implied: not requested, since nobody sent a message that day"
+        "implied: not requested, since nothing happened that day"
     }
     assert hours == len(states) - len(silent)
     assert it.materialized(HOURS) == set(states)

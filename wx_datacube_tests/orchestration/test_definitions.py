@@ -50,7 +50,7 @@ def test_the_location_loads_whatever_is_configured(configured: str, it: DagsterE
 
     defs = build_defs()
 
-    assert keys(defs) == {f"default/{name}" for name in (*BY_NAME, "report")}
+    assert keys(defs) == {f"default/{name}" for name in (*(each.name for each in ENDPOINTS), "report")}
     assert {schedule.name for schedule in defs.schedules or ()} == {
         f"default_{name}" for name in ("daily", "weekly", "monthly", "checks")
     }
@@ -72,7 +72,7 @@ def test_an_asset_explains_its_table(endpoint: Endpoint, it: DagsterEnv) -> None
     assert found.description is not None
     assert found.description.startswith(f"{endpoint.en}\n\n{endpoint.zh}\n\n")
     assert [Path(each.file_path).name for each in found.metadata["dagster/code_references"].code_references] == [
-        "endpoints.py",
+        "messages.py",
         "assets.py",
     ]
     assert found.metadata["dagster/table_name"] == f"datacube.{endpoint.name}"
@@ -130,7 +130,9 @@ def test_several_accounts_are_kept_apart(it: DagsterEnv) -> None:
 
     defs = build_defs()
 
-    assert keys(defs) == {f"{account}/{name}" for account in ("shop", "news") for name in (*BY_NAME, "report")}
+    assert keys(defs) == {
+        f"{account}/{name}" for account in ("shop", "news") for name in (*(each.name for each in ENDPOINTS), "report")
+    }
     assert {spec.group_name for spec in defs.resolve_all_asset_specs()} == {"wx_shop", "wx_news"}
     for account in ("shop", "news"):
         assert defs.resolve_assets_def(dg.AssetKey([account, "getupstreammsg"])).op.pool == f"wx_{account}"

@@ -19,7 +19,7 @@ from wx_datacube.catalog.periods import BEIJING, due_labels
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.orchestration.runs import REASON_TAG, Worker
-from wx_datacube.warehouse.checks import CHECKS, checks_of
+from wx_datacube.warehouse.checks import checks_of
 from wx_datacube_tests.dagster_environment import DAYS, HOURS, QUIET_RUN_CONFIG, DagsterEnv, asset_key, dagster_env
 from wx_datacube_tests.receiver import receiving
 
@@ -214,5 +214,5 @@ def test_every_account_has_its_own_job(it: DagsterEnv) -> None:
     assert {each.asset_key.to_user_string() for each in evaluated} == {
         f"marketing/news/{one.name}" for one in ENDPOINTS
     }
-    assert {each.check_name for each in evaluated} == {check.name for check in CHECKS}
+    assert {each.check_name for each in evaluated} == {check.name for one in ENDPOINTS for check in checks_of(one)}
     assert asset_key(DAYS) not in {each.asset_key for each in evaluated}

@@ -171,8 +171,8 @@ def test_labels_near_each_other_are_one_run(it: DagsterEnv) -> None:
     ]
 
 
-def test_a_tick_requests_the_ten_newest_ranges_at_most(it: DagsterEnv) -> None:
-    """A tick requests the ten newest ranges of all endpoints; older ones follow at later ticks."""
+def test_a_tick_requests_the_ten_newest_gaps_at_most(it: DagsterEnv) -> None:
+    """A tick requests the new labels and the ten newest gaps; older ones follow at later ticks."""
     start = dt.date(2023, 1, 1)
     it.configure(START=start)
     due = due_labels(Period.DAY, start, NOW.date())
@@ -184,7 +184,7 @@ def test_a_tick_requests_the_ten_newest_ranges_at_most(it: DagsterEnv) -> None:
 
     requests = tick(it)[0]
 
-    assert len(whole_tick(it, Period.DAY, NOW)[0]) == 10
+    assert len(whole_tick(it, Period.DAY, NOW)[0]) == 1 + 10
     assert {each[0] for each in requests} == set(names(Period.DAY))
     assert [each[2] for each in requests] == sorted((each[2] for each in requests), reverse=True)
     assert requests[0][2] == gaps[-1]

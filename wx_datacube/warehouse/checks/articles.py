@@ -13,17 +13,11 @@ from wx_datacube.warehouse.sql import names, quoted
 _DAYS = f"{PUBLISHED_ARTICLES.name}__detail_list"
 _POSITIONS = f"{_DAYS}__read_jump_position"
 
-CUMULATIVE = (
-    "read_user",
-    "share_user",
-    "zaikan_user",
-    "like_user",
-    "collection_user",
-    "comment_count",
-    "praise_money",
-    "read_subscribe_user",
-)
-"""The figures of an article that WeChat's page calls sums since publishing."""
+CUMULATIVE = ("read_user", "share_user", "read_subscribe_user")
+"""Figures of an article that WeChat's page calls sums since publishing, and that no reader can take back.
+
+Likes, saves, comments and rewards can be taken back.
+"""
 RATES = ((_DAYS, "read_delivery_rate"), (_DAYS, "read_finish_rate"), (_POSITIONS, "rate"))
 """Tables and columns of figures that WeChat's page calls shares from 0 to 1."""
 
@@ -110,14 +104,13 @@ _TELL_US_ZH = "请用 wx-datacube doctor --bundle FILE 生成不含数据和密�
 
 ARTICLE_FIGURES_DO_NOT_SHRINK = Check(
     "article_figures_do_not_shrink",
-    "No figure of an article is lower than on the day before: by WeChat's page they are sums since publishing. Figures"
-    " that WeChat called delayed are listed but don't fail the check."
-    " 文章数据为自发表起的累计值，不会逐日减少；微信标明尚未更新完毕（is_delay）的数据只提示。",
+    "An article's readers, sharers and new followers are no fewer than on the day before: by WeChat's page they are sums"
+    " since publishing. Figures that WeChat called delayed are listed but don't fail the check."
+    " 文章的阅读、分享和关注人数为自发表起的累计值，不会逐日减少；微信标明尚未更新完毕（is_delay）的数据只提示。",
     _find_decreases,
     remedy=Remedy(
-        "WeChat's figures may be daily values, which views and reports would then misread; or readers took likes, saves"
-        f" or comments back.{_TELL_US}"
-        f" 微信返回的可能是每日数值而非累计值（也可能是读者取消了点赞、收藏或删除了留言）。{_TELL_US_ZH}",
+        f"WeChat's figures may be daily values, which views and reports would then misread.{_TELL_US}"
+        f" 微信返回的可能是每日数值而非累计值。{_TELL_US_ZH}",
     ),
     concerns=lambda endpoint: endpoint is PUBLISHED_ARTICLES,
 )
