@@ -104,8 +104,8 @@ _TELL_US_ZH = "请用 wx-datacube doctor --bundle FILE 生成不含数据和密�
 
 ARTICLE_FIGURES_DO_NOT_SHRINK = Check(
     "article_figures_do_not_shrink",
-    "An article's readers, sharers and new followers are no fewer than on the day before: by WeChat's page they are sums"
-    " since publishing. Figures that WeChat called delayed are listed but don't fail the check."
+    "An article's readers, sharers and new followers are no fewer than on the day before: by WeChat's page they are"
+    " sums since publishing. Figures that WeChat called delayed are listed but don't fail the check."
     " 文章的阅读、分享和关注人数为自发表起的累计值，不会逐日减少；微信标明尚未更新完毕（is_delay）的数据只提示。",
     _find_decreases,
     remedy=Remedy(
