@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.operations.status import AccountStatus, read_status
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, day
@@ -155,21 +155,25 @@ def test_json_has_the_fields_of_the_contract(made: Shop) -> None:
     made.fetch_missing(MESSAGES, [day(22)])
     whole = json.loads(json.dumps(status(made).as_json(), default=str))
 
-    assert list(whole["endpoints"]) == list(BY_NAME)
+    assert list(whole["endpoints"]) == [endpoint.name for endpoint in ENDPOINTS]
     assert whole["endpoints"]["getupstreammsg"] == {
         "account": "shop",
         "endpoint": "getupstreammsg",
+        "family": "messages",
         "due": 23,
         "landed": 1,
         "empty": 0,
         "implied": 0,
         "missing": 22,
+        "not_final": 0,
         "missing_ranges": [["2026-11-01", "2026-11-21"], ["2026-11-23", "2026-11-23"]],
         "last_landed": "2026-11-22",
         "calls_today": 1,
         "calls_needed": 4,
         "days_needed": 1,
+        "calls_next_morning": 1,
     }
+    assert whole["families_off"] == ["followers", "articles", "interface"]
     assert len(whole["needs_person"]) == 1
     assert whole["notes"] == []
 
