@@ -5,7 +5,8 @@ Add a fault or a failure to the lists here when the loader learns to handle one;
 """
 
 import datetime as dt
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
+from wx_datacube.catalog.articles import ARTICLES_START, PUBLISHED_ARTICLES
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.model import HISTORY_START, Column, Endpoint, Family, Period, Relation
 from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import states
@@ -97,7 +100,134 @@ FAILURES: list[dict[str, Any]] = [
     {"errmsg": "cut", "response": '{"list":[]}'},
 ]
 
-ledgers = st.lists(calls(), max_size=20)
+# --- random answers with nested rows ----------------------------------------------------------------------------
+
+PUBLISHED, NESTED_START = ARTICLES_START, ARTICLES_START - DAY
+NESTED = [endpoint for endpoint in BY_NAME.values() if endpoint.family is not Family.MESSAGES]
+ODD = "'\"\\<b>&amp;\u202e😀"
+KEYS: dict[str, list[Any]] = {
+    "ref_hour": [0, 2300],
+    "user_source": [0, 30],
+    "msgid": ["1_1", "1_2"],
+    "scene_desc": ["全部", ODD],
+    "position": [1, 5],
+}
+FIGURES: dict[str, list[Any]] = {"VARCHAR": ["t", ODD], "DOUBLE": [0.5, 1], "BIGINT": [1, 2], "INTEGER": [0, 1]}
+JSON = (
+    *("null", "true", "7", "-1", "1.0", "0.5", "1e3", "1e999", "-0.0", "9223372036854775808", "2147483648", "1" * 400),
+    *('"1"', '""', '"全部"', '"a\\u0000b"', '"2025-11-02"', '"2025-11-31"', '"2025-10-31"', '"2014-11-30"', '"2025-11-2"'),
+    *("[]", "{}", "[7]", "[null]", "[[]]", "[{}]", '{"0":{}}', '{"read_user":1}', "[[1,2]]", "01"),
+)
+"""Values that take the place of another; the last is not JSON."""
+IS_DELAY = ["", "", "false", "false", "true", "true", '"true"', '"TRUE"', '"false"', '" true"', "1", "null", "[true]"]
+
+
+class Pairs(list):  # type: ignore[type-arg]
+    """A JSON object as a list of [name, value], which may have a name twice."""
+
+
+class Raw(str):
+    """A value as JSON text."""
+
+    __slots__ = ()
+
+
+def text_of(value: Any) -> str:
+    """Return a value as JSON text."""
+    if isinstance(value, Pairs):
+        return "{" + ",".join(f"{text_of(name)}:{text_of(each)}" for name, each in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(text_of, value)) + "]"
+    return value if isinstance(value, Raw) else json.dumps(value, ensure_ascii=False)
+
+
+def key_values(column: Column, label: dt.date) -> list[Any]:
+    """Return the few values that a key column has in these tests."""
+    if column.within_days is None:
+        return KEYS.get(column.name, [str(label)])
+    return [str(label + days * DAY) for days in (*[0, 1, column.within_days] * 3, -1, column.within_days + 1)]
+
+
+def figure(column: Column, variant: int, first: bool) -> Any:
+    """Return a figure of a row: `variant` 1 changes the first, 2 the others; 3 and 4 lack what is not required."""
+    if not column.required and variant > 2:
+        return None if variant == 3 else ...
+    return FIGURES[column.type][variant == (1 if first else 2)]
+
+
+@st.composite
+def nested_rows(draw: st.DrawFn, relation: Relation, children: list[Relation], label: dt.date) -> Pairs:
+    """Draw a row of a table with its nested lists; two draws and the lists', so that rows are often alike."""
+    variant, made, inside = draw(st.integers(0, 4)), Pairs(), Pairs()
+    for column in relation.fields:
+        value = figure(column, variant, column is relation.values[0]) if not column.key else None
+        if column.key:
+            value = draw(st.sampled_from(key_values(column, label)))
+        if value is not ...:
+            (inside if column.inside else made).append([column.name, value])
+    for child in children:
+        if child.parent == relation:
+            unique = draw(st.sampled_from([key_text, key_text, key_text, id]))
+            listed = draw(st.lists(nested_rows(child, children, label), max_size=2, unique_by=unique))
+            lacks = draw(st.integers(0, 9)) == 9
+            (inside if child.list_inside else made).extend([] if lacks else [[child.list_field, listed]])
+    return Pairs([*made, ["detail", inside]]) if inside else made
+
+
+def key_text(made: Pairs) -> str:
+    """Return the keys of a row as text."""
+    return repr([each for each in made if each[0] in ("ref_date", "stat_date", *KEYS)])
+
+
+def parts(value: Any) -> Iterator[Any]:
+    """Yield every object and array in a value."""
+    if isinstance(value, list):
+        yield value
+        for each in value:
+            yield from parts(each[1] if isinstance(value, Pairs) else each)
+
+
+def spoil(draw: st.DrawFn, listed: list[Any]) -> None:
+    """Corrupt one thing in the rows, or make it merely unusual."""
+    found = list(parts(listed))
+    part = draw(st.sampled_from(found))
+    word = Raw(draw(st.sampled_from([*JSON, *map(text_of, found[:4])])))
+    at = draw(st.integers(0, len(part)))
+    how = draw(st.sampled_from(["replace", "replace", "replace", "drop", "twice", "add"]))
+    if at == len(part) or how == "add":
+        part.append(["new", word] if isinstance(part, Pairs) else word)
+    elif how == "drop":
+        del part[at]
+    elif how == "twice":
+        part.append(part[at] if draw(st.booleans()) or not isinstance(part, Pairs) else [part[at][0], word])
+    else:
+        part[at] = [part[at][0], word] if isinstance(part, Pairs) else word
+
+
+@st.composite
+def nested_calls(draw: st.DrawFn) -> Call:
+    """Draw a call for followers, articles or interface with its answer, delayed or not, up to 31 days later."""
+    endpoint = draw(st.sampled_from([PUBLISHED_ARTICLES, PUBLISHED_ARTICLES, PUBLISHED_ARTICLES, *NESTED]))
+    begin = PUBLISHED + draw(st.sampled_from([0, 0, 0, 0, 1, -1])) * DAY
+    window = [begin + n * DAY for n in range(1 + draw(st.integers(0, min(1, endpoint.max_span_days - 1))))]
+    own, *children = endpoint.relations
+    dates = [*window * 12, window[0] - DAY]
+    drawn = st.sampled_from(dates).flatmap(lambda date: nested_rows(own, children, date))
+    listed: list[Any] = draw(st.lists(drawn, max_size=3, unique_by=draw(st.sampled_from([key_text, key_text, id]))))
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2]))):
+        spoil(draw, listed)
+    delay = draw(st.sampled_from(IS_DELAY))
+    response = "{" + (f'"is_delay":{delay},' if delay else "") + f'"list":{text_of(listed)}' + "}"
+    days, time = draw(st.sampled_from([1, 1, 2, 7, 29, 30, 30, 31])), draw(st.sampled_from(TIMES))
+    at = dt.datetime.combine(window[-1] + days * DAY, time)
+    asked, refresh = draw(st.sampled_from([[], window[-1:], window, window])), draw(st.booleans())
+    return answered(endpoint, begin, window[-1], at=at, asked=asked, refresh=refresh, response=response)
+
+
+TIMES = [dt.time(9), dt.time(11, 59, 59), dt.time(12), dt.time(15)]
+message_ledgers = st.lists(calls(), max_size=20)
+nested_ledgers = st.lists(nested_calls(), max_size=8)
+ledgers = message_ledgers | nested_ledgers | nested_ledgers
 
 
 # --- what is compared -------------------------------------------------------------------------------------------
@@ -110,12 +240,28 @@ def comparable(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[str]]
 
 def understood(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
     """Parse the JSON of rejected rows, so that only its meaning is compared."""
-    return tables | {"rejected_rows": [(*start, parsed(text), why) for *start, text, why in tables["rejected_rows"]]}
+    rejected = [(*start, parsed(text), why, path) for *start, text, why, path in tables["rejected_rows"]]
+    return tables | {"rejected_rows": rejected}
+
+
+def clear(con: Connection) -> None:
+    """Delete everything from the tables, the nested ones included."""
+    empty(con)
+    for endpoint in NESTED:
+        for relation in endpoint.relations:
+            con.execute(f"DELETE FROM datacube.{relation.name}")
+
+
+@pytest.fixture(autouse=True)
+def _clean(con: Connection) -> Iterator[None]:
+    """Leave no nested rows to other tests."""
+    yield
+    clear(con)
 
 
 def in_pieces(con: Connection, pieces: Iterable[list[Call]]) -> dict[str, list[tuple[Any, ...]]]:
     """Commit these batches to an empty warehouse, and return its tables."""
-    empty(con)
+    clear(con)
     for piece in pieces:
         store_calls(con, piece)
     return everything(con)
@@ -138,6 +284,10 @@ def agrees_with_the_rules(con: Connection, ledger: list[Call]) -> None:
             assert states(con, Account(account, start=HISTORY_START), now) == reference.states(
                 account, HISTORY_START, now
             )
+    every = tuple(Family)
+    for now in (dt.datetime.combine(PUBLISHED + days * DAY, dt.time(13)) for days in (0, 1, 9)):
+        account = Account("shop", start=NESTED_START, families=every)
+        assert states(con, account, now) == reference.states("shop", NESTED_START, now, every)
 
 
 def is_the_same_in_any_batches(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
