@@ -7,6 +7,7 @@ Add a fault or a failure to the lists here when the loader learns to handle one;
 import datetime as dt
 import json
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wx_datacube.catalog import interface
 from wx_datacube.catalog.articles import ARTICLES_START, PUBLISHED_ARTICLES
 from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import HISTORY_START, Column, Endpoint, Family, Period, Relation
@@ -157,20 +159,17 @@ def figure(column: Column, variant: int, first: bool) -> Any:
 
 @st.composite
 def nested_rows(draw: st.DrawFn, relation: Relation, children: list[Relation], label: dt.date) -> Pairs:
-    """Draw a row of a table with its nested lists; two draws and the lists', so that rows are often alike."""
+    """Draw a row of a table with its nested lists; it has few figures, so that rows are often alike."""
     variant, made, inside = draw(st.integers(0, 4)), Pairs(), Pairs()
     for column in relation.fields:
-        value = figure(column, variant, column is relation.values[0]) if not column.key else None
         if column.key:
-            value = draw(st.sampled_from(key_values(column, label)))
-        if value is not ...:
+            made.append([column.name, draw(st.sampled_from(key_values(column, label)))])
+        elif (value := figure(column, variant, column == relation.values[0])) is not ...:
             (inside if column.inside else made).append([column.name, value])
     for child in children:
         if child.parent == relation:
-            unique = draw(st.sampled_from([key_text, key_text, key_text, id]))
-            listed = draw(st.lists(nested_rows(child, children, label), max_size=2, unique_by=unique))
-            lacks = draw(st.integers(0, 9)) == 9
-            (inside if child.list_inside else made).extend([] if lacks else [[child.list_field, listed]])
+            listed = draw(st.lists(nested_rows(child, children, label), min_size=1, max_size=3, unique_by=key_text))
+            (inside if child.list_inside else made).append([child.list_field, listed])
     return Pairs([*made, ["detail", inside]]) if inside else made
 
 
@@ -187,9 +186,21 @@ def parts(value: Any) -> Iterator[Any]:
             yield from parts(each[1] if isinstance(value, Pairs) else each)
 
 
+def change(draw: st.DrawFn, listed: list[Any]) -> None:
+    """Leave out an item of a list, or change a figure."""
+    lists = [part for part in parts(listed) if part and not isinstance(part, Pairs)]
+    figures = [pair for part in parts(listed) if isinstance(part, Pairs) for pair in part if pair[1] in (1, 2, 0.5)]
+    if figures and draw(st.booleans()):
+        pair = draw(st.sampled_from(figures))
+        pair[1] = draw(st.sampled_from([0, 1, 2]))
+    elif lists:
+        part = draw(st.sampled_from(lists))
+        del part[draw(st.integers(0, len(part) - 1))]
+
+
 def spoil(draw: st.DrawFn, listed: list[Any]) -> None:
     """Corrupt one thing in the rows, or make it merely unusual."""
-    found = list(parts(listed))
+    found = list(parts(listed))[1:] or [listed]
     part = draw(st.sampled_from(found))
     word = Raw(draw(st.sampled_from([*JSON, *map(text_of, found[:4])])))
     at = draw(st.integers(0, len(part)))
@@ -205,29 +216,46 @@ def spoil(draw: st.DrawFn, listed: list[Any]) -> None:
 
 
 @st.composite
-def nested_calls(draw: st.DrawFn) -> Call:
-    """Draw a call for followers, articles or interface with its answer, delayed or not, up to 31 days later."""
-    endpoint = draw(st.sampled_from([PUBLISHED_ARTICLES, PUBLISHED_ARTICLES, PUBLISHED_ARTICLES, *NESTED]))
-    begin = PUBLISHED + draw(st.sampled_from([0, 0, 0, 0, 1, -1])) * DAY
+def nested_calls(draw: st.DrawFn, bases: dict[Endpoint, list[Pairs]]) -> Call:
+    """Draw a call up to 31 days later, whose answer is nearly the base of its endpoint, delayed or not."""
+    endpoint = draw(st.sampled_from(list(bases)))
+    begin = PUBLISHED + draw(st.sampled_from([0, 0, 0, 0, 0, 1, -1])) * DAY
     window = [begin + n * DAY for n in range(1 + draw(st.integers(0, min(1, endpoint.max_span_days - 1))))]
-    own, *children = endpoint.relations
-    dates = [*window * 12, window[0] - DAY]
-    drawn = st.sampled_from(dates).flatmap(lambda date: nested_rows(own, children, date))
-    listed: list[Any] = draw(st.lists(drawn, max_size=3, unique_by=draw(st.sampled_from([key_text, key_text, id]))))
-    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2]))):
+    fits = draw(st.integers(0, 9)) < 9
+    listed = [row for row in deepcopy(bases[endpoint]) if not fits or row[0][1] in map(str, window)]
+    for _ in range(draw(st.integers(0, 3))):
+        change(draw, listed)
+    for _ in range(draw(st.sampled_from([0, 0, 0, 0, 1, 2]))):
         spoil(draw, listed)
     delay = draw(st.sampled_from(IS_DELAY))
     response = "{" + (f'"is_delay":{delay},' if delay else "") + f'"list":{text_of(listed)}' + "}"
     days, time = draw(st.sampled_from([1, 1, 2, 7, 29, 30, 30, 31])), draw(st.sampled_from(TIMES))
     at = dt.datetime.combine(window[-1] + days * DAY, time)
-    asked, refresh = draw(st.sampled_from([[], window[-1:], window, window])), draw(st.booleans())
-    return answered(endpoint, begin, window[-1], at=at, asked=asked, refresh=refresh, response=response)
+    asked, refresh = draw(st.sampled_from([window, window, window[-1:], []])), draw(st.booleans())
+    account = draw(st.sampled_from(["shop"] * 9 + ["news"]))
+    fields: dict[str, Any] = {"refresh": refresh, "account": account, "response": response}
+    return answered(endpoint, begin, window[-1], at=at, asked=asked, **fields)
 
 
 TIMES = [dt.time(9), dt.time(11, 59, 59), dt.time(12), dt.time(15)]
+GROUPS = [*[[PUBLISHED_ARTICLES]] * 6, *[[endpoint] for endpoint in NESTED], list(interface.ENDPOINTS), NESTED]
+"""Endpoints whose answers a ledger has together."""
+
+
+@st.composite
+def nested_ledgers(draw: st.DrawFn) -> list[Call]:
+    """Draw a ledger of followers, articles or interface: several answers for a few labels, which differ in few rows."""
+    bases: dict[Endpoint, list[Pairs]] = {}
+    for endpoint in draw(st.sampled_from(GROUPS)):
+        own, *children = endpoint.relations
+        dates = st.sampled_from([PUBLISHED] * 4 + [PUBLISHED + DAY])
+        rows_of_date = dates.flatmap(lambda date, own=own, children=children: nested_rows(own, children, date))
+        bases[endpoint] = draw(st.lists(rows_of_date, min_size=1, max_size=3, unique_by=key_text))
+    return draw(st.lists(nested_calls(bases), max_size=8))
+
+
 message_ledgers = st.lists(calls(), max_size=20)
-nested_ledgers = st.lists(nested_calls(), max_size=8)
-ledgers = message_ledgers | nested_ledgers | nested_ledgers
+ledgers = message_ledgers | nested_ledgers() | nested_ledgers()
 
 
 # --- what is compared -------------------------------------------------------------------------------------------
