@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
 from wx_datacube.catalog.model import HISTORY_START, Column, Endpoint, Family, Period, Relation
-from wx_datacube.catalog.periods import SETTLED_HOUR, due_on, label_of, labels_from, settled_at
+from wx_datacube.catalog.periods import SETTLED_HOUR, due_labels, due_on, label_of, labels_from, settled_at
 
 Key = tuple[Any, ...]
 """The key of a row without `account` and `ref_date`; a nested row's key begins with its parent's."""
@@ -75,7 +75,7 @@ class Reading:
             date = above[0] if above else row.date
             key = (*(above[1] if above else ()), *row.values(_own_key(relation)))
             reason = row.reason(date) if above else row.reason_by_itself(self)
-            if reason is None and key in self.rows.get((relation.name, date), {}):
+            if reason is None and date and key in self.rows.get((relation.name, date), {}):
                 reason = "duplicate_key"
             if reason or date is None:
                 self.reject(relation, date, item, str(reason), f"{path}[{place}]" if above else None)
@@ -101,6 +101,15 @@ class Reading:
     def sure(self, relation: Relation, date: dt.date) -> bool:
         """Return whether the table has no rejected row of the label."""
         return not self.doubts & {(relation.name, date), (relation.name, None)}
+
+
+class _Place(NamedTuple):
+    """What an answer is compared with: a table, a label, and the label's answer before."""
+
+    reading: Reading
+    relation: Relation
+    label: Label
+    before: Answer | None
 
 
 @dataclass
@@ -138,7 +147,7 @@ class Reference:
         call_id, call, endpoint = reading.call_id, reading.call, reading.endpoint
         settled = call.requested_at >= settled_at(label.date, endpoint.period) and not reading.delayed
         for relation in endpoint.relations:
-            self._merge(reading, relation, label, before, settled)
+            self._merge(_Place(reading, relation, label, before), settled)
         clean = reading.sure(endpoint.table, label.date)
         shown = len(reading.rows.get((endpoint.name, label.date), {}))
         was_known = before is not None and before.known
@@ -148,84 +157,71 @@ class Reference:
             final = call.requested_at >= last or (shown == 0 and settled and clean and not was_known)
         elif not final and not reading.delayed:
             final = shown > 0 or (settled and clean)
-        undelayed = (before and before.last_undelayed) if reading.delayed else call_id
+        undelayed = call_id if not reading.delayed else before.last_undelayed if before else None
         at, known = call.requested_at, shown > 0 or was_known
         self.answers[label] = Answer(call_id, at, settled, clean, shown, known, final, undelayed)
 
-    def _merge(
-        self, reading: Reading, relation: Relation, label: Label, before: Answer | None, settled: bool
-    ) -> None:
+    def _merge(self, at: _Place, settled: bool) -> None:
         """Apply what the answer says about the label's rows of one table."""
-        rows, table = reading.rows.get((relation.name, label.date), {}), self._table(relation, label)
+        reading, relation, date, parent = at.reading, at.relation, at.label.date, at.relation.parent
+        rows, table = reading.rows.get((relation.name, date), {}), self._table(at)
         for key, values in rows.items():
-            self._shown(reading, relation, label, before, key, values)
-        parent = relation.parent
-        parents = reading.rows.get((parent.name, label.date), {}) if parent else {}
-        asked = reading.call.refresh and label.date in reading.call.asked
-        removes = asked and settled and all(reading.sure(each, label.date) for each in _with_parents(relation))
+            self._shown(at, table, key, values)
+        parents = reading.rows.get((parent.name, date), {}) if parent else {}
+        asked = reading.call.refresh and date in reading.call.asked
+        removes = asked and settled and all(reading.sure(each, date) for each in _with_parents(relation))
         for key in [key for key in table if key not in rows]:
             parent_shown = parent is None or key[: len(parent.key) - 1] in parents
-            if settled and parent_shown and reading.sure(relation, label.date):
-                self._vanished(reading, relation, label, key)
+            if settled and parent_shown and reading.sure(relation, date):
+                self._absent(at, table, key)
             if removes:
                 del table[key]
-                self.vanished.discard((relation.name, label, key))
+                self.vanished.discard((relation.name, at.label, key))
 
-    def _table(self, relation: Relation, label: Label) -> Table:
-        if relation.parent:
-            return self.nested.setdefault((relation.name, label), {})
-        return self.stored.setdefault(label, {})
+    def _table(self, at: _Place) -> Table:
+        if at.relation.parent:
+            return self.nested.setdefault((at.relation.name, at.label), {})
+        return self.stored.setdefault(at.label, {})
 
-    def _shown(
-        self, reading: Reading, relation: Relation, label: Label, before: Answer | None, key: Key, new: Values
-    ) -> None:
-        table, reappears = self._table(relation, label), (relation.name, label, key) in self.vanished
+    def _shown(self, at: _Place, table: Table, key: Key, new: Values) -> None:
+        before, reappears = at.before, (at.relation.name, at.label, key) in self.vanished
         old, brought = table.get(key, (None, 0))
         if before and (reappears or (old is None and before.known and before.final)):
-            for column, value in _figures(relation, key, new):
-                self._revise(reading, relation, label, key, column, (None, value), before.call_id)
+            for column, value in _figures(at.relation, key, new):
+                self._revise(at, key, column, (None, value), before.call_id)
         elif before and old is not None and before.last_undelayed is not None and brought <= before.last_undelayed:
-            for column, *change in zip(relation.values, old, new, strict=True):
-                if change[0] != change[1]:
-                    self._revise(reading, relation, label, key, column, (change[0], change[1]), brought)
-        self.vanished.discard((relation.name, label, key))
+            for column, was, now in zip(at.relation.values, old, new, strict=True):
+                if was != now:
+                    self._revise(at, key, column, (was, now), brought)
+        self.vanished.discard((at.relation.name, at.label, key))
         if old != new:
-            table[key] = (new, reading.call_id)
+            table[key] = (new, at.reading.call_id)
 
-    def _vanished(self, reading: Reading, relation: Relation, label: Label, key: Key) -> None:
-        if (relation.name, label, key) not in self.vanished:
-            values, brought = self._table(relation, label)[key]
-            for column, value in _figures(relation, key, values):
-                self._revise(reading, relation, label, key, column, (value, None), brought)
-        self.vanished.add((relation.name, label, key))
+    def _absent(self, at: _Place, table: Table, key: Key) -> None:
+        if (at.relation.name, at.label, key) not in self.vanished:
+            values, brought = table[key]
+            for column, value in _figures(at.relation, key, values):
+                self._revise(at, key, column, (value, None), brought)
+        self.vanished.add((at.relation.name, at.label, key))
 
-    def _revise(
-        self,
-        reading: Reading,
-        relation: Relation,
-        label: Label,
-        key: Key,
-        column: Column,
-        change: tuple[Any, Any],
-        old_call_id: int,
-    ) -> None:
-        keys = dict(zip((column.name for column in relation.key[1:]), key, strict=True))
+    def _revise(self, at: _Place, key: Key, column: Column, change: tuple[Any, Any], old_call_id: int) -> None:
+        keys = dict(zip((each.name for each in at.relation.key[1:]), key, strict=True))
         first = [keys.get(name) for name in ("ref_hour", "msg_type", "count_interval")]
         others = [keys.get(name) for name in ("user_source", "msgid", "stat_date", "scene_desc", "position")]
         number, rate, text = (change if column.type in kinds else (None, None) for kinds in _KINDS)
-        calls = (reading.call.requested_at, old_call_id, reading.call_id)
-        self.revisions.append((*label, *first, column.name, *number, *calls, relation.name, *others, *rate, *text))
+        calls = (at.reading.call.requested_at, old_call_id, at.reading.call_id)
+        name = at.relation.name
+        self.revisions.append((*at.label, *first, column.name, *number, *calls, name, *others, *rate, *text))
 
     def states(
         self, account: str, start: dt.date, now: dt.datetime, families: Iterable[Family] = (Family.MESSAGES,)
     ) -> dict[str, dict[dt.date, str]]:
         """Return the state of every due label of the families, by endpoint."""
         found: dict[str, dict[dt.date, str]] = {}
-        for endpoint in (each for each in ENDPOINTS if each.family in families):
-            first = label_of(max(start, endpoint.first_day), endpoint.period)
-            labels = labels_from(first, endpoint.period)
-            due = takewhile(lambda label, each=endpoint: due_on(label, each.period) <= now.date(), labels)
-            found[endpoint.name] = {date: self._state(Label(account, endpoint.name, date)) for date in due}
+        for endpoint in ENDPOINTS:
+            if endpoint.family in families:
+                due = due_labels(endpoint.period, max(start, endpoint.first_day), now.date())
+                found[endpoint.name] = {date: self._state(Label(account, endpoint.name, date)) for date in due}
         return found
 
     def _state(self, label: Label) -> str:
@@ -306,7 +302,7 @@ def fields_of(text: str) -> dict[str, Any]:
         return {}
     pairs = found if isinstance(found, Object) else Object()
     names = [name for name, _ in pairs]
-    return dict(pairs) if names.count("list") < 2 and names.count("errcode") < 2 else {}
+    return dict(reversed(pairs)) if names.count("list") < 2 and names.count("errcode") < 2 else {}
 
 
 def _list_of(call: Any) -> list[Any] | None:
@@ -380,7 +376,7 @@ class _Row:
 
     def reason(self, label: dt.date | None) -> str | None:
         """Return the first reason to reject a row, apart from duplicates and from an own row's `ref_date`."""
-        there = {column: self.get(column.inside, column.name) for column in self.columns if self._is_there(column)}
+        there = {each: self.get(each.inside, each.name) for each in self.columns if self.has(each.inside, each.name)}
         broken = {name for name in self.objects if name in self.parts and not isinstance(self.parts[name], Object)}
         if any(each.required and each not in there and each.inside not in broken for each in self.columns):
             return "missing_field"
@@ -393,9 +389,6 @@ class _Row:
                 after = (dt.date.fromisoformat(value) - label).days
                 return None if 0 <= after <= column.within_days else "outside_window"
         return None
-
-    def _is_there(self, column: Column) -> bool:
-        return self.has(column.inside, column.name)
 
 
 def _date(value: Any) -> dt.date | None:
@@ -416,7 +409,7 @@ def _stored(column: Column, value: Any) -> Any:
 
 def _float(value: float) -> float:
     try:
-        return float(value)
+        return float(value) + 0.0  # turns -0.0 into 0.0
     except OverflowError:
         return math.inf
 
@@ -431,7 +424,7 @@ def _right_type(column: Column, value: Any) -> bool:
 
 def _bad(column: Column, value: Any) -> bool:
     if column.type == "DOUBLE":
-        return not column.low <= _float(value) < math.inf
+        return not column.low <= _float(value) <= float(column.high)
     if column.type == "DATE":
         return _date(value) is None
     return column.type != "VARCHAR" and (not column.low <= value <= column.high or value % column.step != 0)

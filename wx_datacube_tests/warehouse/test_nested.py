@@ -19,7 +19,15 @@ from wx_datacube_tests.answers import DAY, Row, answered, day, rows_of
 from wx_datacube_tests.warehouse.test_replay import clear
 
 LABEL = day(4)
-ODD_TITLES = ["It's \"quoted\"", "back\\slash", "读者 😀👩‍👩‍👧", "<b>bold</b> &amp; <script>", "\u202eright to left\u202c", "", " a\n"]
+ODD_TITLES = [
+    'It\'s "quoted"',
+    "back\\slash",
+    "读者 😀👩‍👩‍👧",
+    "<b>bold</b> &amp; <script>",
+    "\u202eright to left\u202c",
+    "",
+    " a\n",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +38,7 @@ def _clean(con: Connection) -> Iterator[None]:
     clear(con)
 
 
-def article(*details: Any, msgid: str = "1_1", **others: Any) -> Row:
+def article(*details: Any, msgid: Any = "1_1", **others: Any) -> Row:
     """Build a row of an article published on the 4th."""
     made = {"ref_date": str(LABEL), "msgid": msgid, "publish_type": 0, "title": "T", "content_url": "https://u"}
     return made | {"detail_list": list(details)} | others
@@ -104,9 +112,7 @@ def test_each_nested_list_is_a_table_with_the_key_of_its_parent(con: Connection)
         ("shop", LABEL, "1_1", day(5), "推荐", 2, 1),
         ("shop", LABEL, "1_1", day(5), "全部", 3, 1),
     ]
-    assert rows_of(con, f"FROM {table}__detail_list__read_jump_position") == [
-        ("shop", LABEL, "1_1", day(5), 1, 0.5, 1)
-    ]
+    assert rows_of(con, f"FROM {table}__detail_list__read_jump_position") == [("shop", LABEL, "1_1", day(5), 1, 0.5, 1)]
     assert rows_of(con, f"FROM {table}__detail_list") == [
         ("shop", LABEL, "1_1", day(5), 1, 0, 0, 0, 0, 0, None, None, None, None, None, 1)
     ]
