@@ -17,16 +17,7 @@ from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State, states
 from wx_datacube.warehouse.ledger import replay
 from wx_datacube_tests.answers import LATER, MESSAGES, Row, row, rows_of
-from wx_datacube_tests.warehouse.test_nested import (
-    LABEL,
-    article,
-    articles,
-    detail,
-    figures,
-    scenes,
-    sources,
-    store,
-)
+from wx_datacube_tests.warehouse.test_nested import LABEL, article, articles, detail, figures, scenes, sources, store
 from wx_datacube_tests.warehouse.test_replay import clear
 
 MORNING, NOON = dt.time(11, 59, 59), dt.time(12)
@@ -80,19 +71,8 @@ def state(con: Connection, endpoint: Endpoint) -> State:
 @pytest.mark.parametrize(
     ("delay", "delayed"),
     [
-        (True, True),
-        ("true", True),
-        ("TRUE", True),
-        ("True", True),
-        (False, False),
-        ("false", False),
-        ("", False),
-        ("yes", False),
-        (1, False),
-        (None, False),
-        ([True], False),
-        ({"true": True}, False),
-        (..., False),
+        *((each, True) for each in (True, "true", "TRUE", "True")),
+        *((each, False) for each in (False, "false", "", "yes", 1, None, [True], {"true": True}, ...)),
     ],
 )
 def test_an_answer_is_delayed_if_it_says_true(con: Connection, delay: Any, delayed: bool) -> None:
