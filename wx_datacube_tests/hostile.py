@@ -290,6 +290,7 @@ def _nested_calls(draw: st.DrawFn, bases: dict[Endpoint, list[Fields]]) -> Call:
         _change(draw, listed)
     for _ in range(draw(st.sampled_from([0, 0, 0, 0, 1, 2]))):
         _corrupt(draw, listed)
+    listed += draw(st.sampled_from([[]] * 9 + [[7]]))
     delay = draw(st.sampled_from(_IS_DELAY))
     response = "{" + (f'"is_delay":{delay},' if delay else "") + f'"list":{_text_of(listed)}' + "}"
     days, time = draw(st.sampled_from([1, 1, 2, 7, 29, 30, 30, 31])), draw(st.sampled_from(_TIMES))

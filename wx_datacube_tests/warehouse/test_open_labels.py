@@ -43,8 +43,7 @@ def sharers(con: Connection) -> list[tuple[str, int, int]]:
 
 def answer(con: Connection) -> tuple[Any, ...]:
     """Return the call that answered for the label, and what it proves."""
-    (found,) = rows_of(con, "SELECT call_id, settled, clean, shown, known, final FROM datacube.label_answers")
-    return found
+    return rows_of(con, "SELECT call_id, settled, clean, shown, known, final FROM datacube.label_answers")[0]
 
 
 def is_final(con: Connection) -> bool:
@@ -246,6 +245,14 @@ def test_absence_beside_a_rejected_row_is_not_noted(con: Connection) -> None:
     """A rejected row may be the missing one, so nothing is missing for sure from that table."""
     store(con, article(detail(1, read_user_source=scenes(1, 2)), detail(2)), days=2)
     store(con, article(7, detail(1, read_user_source=scenes(1))), days=3)
+
+    assert revised(con) == [("user_count", "2", None, 1, 2)]
+
+
+def test_absence_within_an_article_is_noted_beside_a_rejected_article(con: Connection) -> None:
+    """A rejected article makes other articles unsure, but not the figures within an accepted one."""
+    store(con, article(detail(1, read_user_source=scenes(1, 2))), article(msgid="1_2"))
+    store(con, article(detail(1, read_user_source=scenes(1))), 7)
 
     assert revised(con) == [("user_count", "2", None, 1, 2)]
 
