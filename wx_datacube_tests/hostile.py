@@ -1,20 +1,26 @@
-"""Hostile: bodies that are nearly a WeChat response, and an independent parser for them.
+"""Hostile: bodies that are nearly a WeChat response, ledgers of nested ones, and an independent parser for bodies.
 
 A valid response is corrupted in a few places: a field, a row, the surrounding object, its bytes. Add another kind of
 corruption here. JSON is kept as text, so that duplicate keys, numbers of any size and escapes are sent as drawn.
 """
 
 import datetime as dt
+import json
 import re
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
 
+from wx_datacube.catalog import interface
+from wx_datacube.catalog.articles import ARTICLES_START, PUBLISHED_ARTICLES
 from wx_datacube.catalog.endpoints import BY_NAME
-from wx_datacube.catalog.model import Endpoint
+from wx_datacube.catalog.model import Column, Endpoint, Family, Relation
 from wx_datacube.warehouse.ledger import Call
-from wx_datacube_tests.answers import HOURS, MESSAGES, SENDERS, answered, day
+from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, answered, day
 from wx_datacube_tests.reference import fields_of
 from wx_datacube_tests.wechat_stand_in import http
 
@@ -157,6 +163,159 @@ def bodies(draw: st.DrawFn) -> Sent:
     if raw:
         body = draw(st.sampled_from(ANSWERS)) if draw(st.integers(0, 9)) == 9 else _garble(draw, body)
     return Sent(endpoint.name, status, body)
+
+
+# --- ledgers with nested rows -----------------------------------------------------------------------------------
+
+PUBLISHED, NESTED_START = ARTICLES_START, ARTICLES_START - DAY
+NESTED = [endpoint for endpoint in BY_NAME.values() if endpoint.family is not Family.MESSAGES]
+ODD = "'\"\\<b>&amp;\u202e😀"
+_KEYS: dict[str, list[Any]] = {
+    "ref_hour": [0, 2300],
+    "user_source": [0, 30],
+    "msgid": ["1_1", "1_2"],
+    "scene_desc": ["全部", ODD],
+    "position": [1, 5],
+}
+_FIGURES: dict[str, list[Any]] = {"VARCHAR": ["t", ODD], "DOUBLE": [0.5, 1], "BIGINT": [1, 2], "INTEGER": [0, 1]}
+_JSON = (
+    *("null", "true", "7", "-1", "1.0", "0.5", "1e3", "1e999", "-0.0", "9223372036854775808", "2147483648", "1" * 400),
+    *('"1"', '""', '"全部"', '"a\\u0000b"', "[]", "{}", "[7]", "[null]", "[[]]", "[{}]", "[[1,2]]", '{"0":{}}'),
+    *('"2025-11-02"', '"2025-11-31"', '"2025-10-31"', '"2014-11-30"', '"2025-11-2"', '{"read_user":1}', "01"),
+)
+"""Values that take the place of another; the last is not JSON."""
+_IS_DELAY = ["", "", "false", "false", "true", "true", '"true"', '"TRUE"', '"false"', '" true"', "1", "null", "[true]"]
+
+
+class Fields(list):  # type: ignore[type-arg]
+    """A JSON object as a list of [name, value], which may have a name twice."""
+
+
+class _Raw(str):
+    """A value as JSON text."""
+
+    __slots__ = ()
+
+
+def _text_of(value: Any) -> str:
+    """Return a value as JSON text."""
+    if isinstance(value, Fields):
+        return "{" + ",".join(f"{_text_of(name)}:{_text_of(each)}" for name, each in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_text_of, value)) + "]"
+    return value if isinstance(value, _Raw) else json.dumps(value, ensure_ascii=False)
+
+
+def _key_values(column: Column, label: dt.date) -> list[Any]:
+    """Return the few values that a key column has in these tests."""
+    if column.within_days is None:
+        return _KEYS.get(column.name, [str(label)])
+    return [str(label + days * DAY) for days in (*[0, 1, column.within_days] * 3, -1, column.within_days + 1)]
+
+
+def _figure(column: Column, variant: int, first: bool) -> Any:
+    """Return a figure of a row: `variant` 1 changes the first, 2 the others; 3 and 4 lack what is not required."""
+    if not column.required and variant > 2:
+        return None if variant == 3 else ...
+    return _FIGURES[column.type][variant == (1 if first else 2)]
+
+
+@st.composite
+def _nested_rows(draw: st.DrawFn, relation: Relation, children: list[Relation], label: dt.date) -> Fields:
+    """Draw a row of a table with its nested lists; it has few figures, so that rows are often alike."""
+    variant, made, inside = draw(st.integers(0, 4)), Fields(), Fields()
+    for column in relation.fields:
+        if column.key:
+            made.append([column.name, draw(st.sampled_from(_key_values(column, label)))])
+        elif (value := _figure(column, variant, column == relation.values[0])) is not ...:
+            (inside if column.inside else made).append([column.name, value])
+    for child in children:
+        if child.parent == relation:
+            listed = draw(st.lists(_nested_rows(child, children, label), min_size=1, max_size=3, unique_by=_key_text))
+            (inside if child.list_inside else made).append([child.list_field, listed])
+    return Fields([*made, ["detail", inside]]) if inside else made
+
+
+def _key_text(made: Fields) -> str:
+    """Return the keys of a row as text."""
+    return repr([each for each in made if each[0] in ("ref_date", "stat_date", *_KEYS)])
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Yield every object and array in a value."""
+    if isinstance(value, list):
+        yield value
+        for each in value:
+            yield from _parts(each[1] if isinstance(value, Fields) else each)
+
+
+def _change(draw: st.DrawFn, listed: list[Any]) -> None:
+    """Leave out an item of a list, or change a figure."""
+    lists = [part for part in _parts(listed) if part and not isinstance(part, Fields)]
+    figures = [pair for part in _parts(listed) if isinstance(part, Fields) for pair in part if pair[1] in (1, 2, 0.5)]
+    if draw(st.booleans()) and figures:
+        pair = draw(st.sampled_from(figures))
+        pair[1] = draw(st.sampled_from([0, 1, 2]))
+    elif lists:
+        part = draw(st.sampled_from(lists))
+        del part[draw(st.integers(0, len(part) - 1))]
+
+
+def _corrupt(draw: st.DrawFn, listed: list[Any]) -> None:
+    """Corrupt one thing in the rows, or make it merely unusual."""
+    found = list(_parts(listed))[1:] or [listed]
+    part = draw(st.sampled_from(found))
+    word = _Raw(draw(st.sampled_from([*_JSON, *map(_text_of, found[:4])])))
+    at = draw(st.integers(0, len(part)))
+    how = draw(st.sampled_from(["replace", "replace", "replace", "drop", "twice", "add"]))
+    if at == len(part) or how == "add":
+        part.append(["new", word] if isinstance(part, Fields) else word)
+    elif how == "drop":
+        del part[at]
+    elif how == "twice":
+        part.append(part[at] if draw(st.booleans()) or not isinstance(part, Fields) else [part[at][0], word])
+    else:
+        part[at] = [part[at][0], word] if isinstance(part, Fields) else word
+
+
+@st.composite
+def _nested_calls(draw: st.DrawFn, bases: dict[Endpoint, list[Fields]]) -> Call:
+    """Draw a call up to 31 days later, whose answer is nearly the base of its endpoint, delayed or not."""
+    endpoint = draw(st.sampled_from(list(bases)))
+    begin = PUBLISHED + draw(st.sampled_from([0, 0, 0, 0, 0, 1, -1])) * DAY
+    window = [begin + n * DAY for n in range(1 + draw(st.integers(0, min(1, endpoint.max_span_days - 1))))]
+    fits = draw(st.integers(0, 9)) < 9
+    listed = [row for row in deepcopy(bases[endpoint]) if not fits or row[0][1] in map(str, window)]
+    for _ in range(draw(st.integers(0, 3))):
+        _change(draw, listed)
+    for _ in range(draw(st.sampled_from([0, 0, 0, 0, 1, 2]))):
+        _corrupt(draw, listed)
+    listed += draw(st.sampled_from([[]] * 9 + [[7]]))
+    delay = draw(st.sampled_from(_IS_DELAY))
+    response = "{" + (f'"is_delay":{delay},' if delay else "") + f'"list":{_text_of(listed)}' + "}"
+    days, time = draw(st.sampled_from([1, 1, 2, 7, 29, 30, 30, 31])), draw(st.sampled_from(_TIMES))
+    at = dt.datetime.combine(window[-1] + days * DAY, time)
+    asked, refresh = draw(st.sampled_from([window, window, window[-1:], []])), draw(st.booleans())
+    account = draw(st.sampled_from(["shop"] * 9 + ["news"]))
+    fields: dict[str, Any] = {"refresh": refresh, "account": account, "response": response}
+    return answered(endpoint, begin, window[-1], at=at, asked=asked, **fields)
+
+
+_TIMES = [dt.time(9), dt.time(11, 59, 59), dt.time(12), dt.time(15)]
+_GROUPS = [*[[PUBLISHED_ARTICLES]] * 6, *[[endpoint] for endpoint in NESTED], list(interface.ENDPOINTS), NESTED]
+"""Endpoints whose answers a ledger has together."""
+
+
+@st.composite
+def nested_ledgers(draw: st.DrawFn) -> list[Call]:
+    """Draw a ledger of followers, articles or interface: several answers for a few labels, which differ in few rows."""
+    bases: dict[Endpoint, list[Fields]] = {}
+    for endpoint in draw(st.sampled_from(_GROUPS)):
+        own, *children = endpoint.relations
+        dates = st.sampled_from([PUBLISHED] * 4 + [PUBLISHED + DAY])
+        made = dates.flatmap(partial(_nested_rows, own, children))
+        bases[endpoint] = draw(st.lists(made, min_size=1, max_size=3, unique_by=_key_text))
+    return draw(st.lists(_nested_calls(bases), max_size=8))
 
 
 # --- the independent parser -------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """Replay: the tables depend on the ledger only, not on how it was committed, and match the rules in plain Python.
 
-Hypothesis draws sequences of answers: overlapping windows, refreshes, errors, garbage and rows with every fault.
-Add a fault or a failure to the lists here when the loader learns to handle one; the rules are in `reference.py`.
+Hypothesis draws sequences of answers: overlapping windows, refreshes, errors, garbage and rows with every fault. Those
+of messages are made here, all others in `hostile.py`. Add a fault or a failure to the lists when the loader learns to
+handle one; the rules are in `reference.py`.
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -13,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
+from wx_datacube.catalog.model import HISTORY_START, Endpoint, Family, Period
 from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import states
 from wx_datacube.warehouse.ledger import Call, replay, store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, MONTHS, SENDERS, WEEKS, answered, body, everything, row
 from wx_datacube_tests.conftest import empty
+from wx_datacube_tests.hostile import NESTED, NESTED_START, PUBLISHED, nested_ledgers
 from wx_datacube_tests.reference import Reference, parsed
 
 NOW = dt.datetime(2014, 12, 17, 15)
@@ -97,7 +99,7 @@ FAILURES: list[dict[str, Any]] = [
     {"errmsg": "cut", "response": '{"list":[]}'},
 ]
 
-ledgers = st.lists(calls(), max_size=20)
+ledgers = st.lists(calls(), max_size=20) | nested_ledgers() | nested_ledgers()
 
 
 # --- what is compared -------------------------------------------------------------------------------------------
@@ -110,12 +112,28 @@ def comparable(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[str]]
 
 def understood(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
     """Parse the JSON of rejected rows, so that only its meaning is compared."""
-    return tables | {"rejected_rows": [(*start, parsed(text), why) for *start, text, why in tables["rejected_rows"]]}
+    rejected = [(*start, parsed(text), why, path) for *start, text, why, path in tables["rejected_rows"]]
+    return tables | {"rejected_rows": rejected}
+
+
+def clear(con: Connection) -> None:
+    """Delete everything from the tables, the nested ones included."""
+    empty(con)
+    for endpoint in NESTED:
+        for relation in endpoint.relations:
+            con.execute(f"DELETE FROM datacube.{relation.name}")
+
+
+@pytest.fixture(autouse=True)
+def _clean(con: Connection) -> Iterator[None]:
+    """Leave no nested rows to other tests."""
+    yield
+    clear(con)
 
 
 def in_pieces(con: Connection, pieces: Iterable[list[Call]]) -> dict[str, list[tuple[Any, ...]]]:
     """Commit these batches to an empty warehouse, and return its tables."""
-    empty(con)
+    clear(con)
     for piece in pieces:
         store_calls(con, piece)
     return everything(con)
@@ -133,11 +151,13 @@ def agrees_with_the_rules(con: Connection, ledger: list[Call]) -> None:
     """Assert that tables and states equal those of the rules in Python."""
     reference = by_the_rules(ledger)
     assert comparable(understood(in_pieces(con, [ledger]))) == comparable(reference.tables())
-    for now in (NOW - 9 * DAY, NOW, NOW + 50 * DAY):
-        for account in ("shop", "news"):
-            assert states(con, Account(account, start=HISTORY_START), now) == reference.states(
-                account, HISTORY_START, now
-            )
+    every, wanted = tuple(Family), {call.endpoint for call in ledger} & {endpoint.name for endpoint in NESTED}
+    nested = [(Account("shop", start=NESTED_START, families=every), PUBLISHED + days * DAY) for days in (1, 2, 9)]
+    days = [(NOW + days * DAY).date() for days in (-9, 0, 50)]
+    messages = [(Account(name, start=HISTORY_START), day) for name in ("shop", "news") for day in days]
+    for account, day in nested if wanted else messages:
+        at = dt.datetime.combine(day, NOW.time())
+        assert states(con, account, at) == reference.states(account.name, account.start, at, account.families)
 
 
 def is_the_same_in_any_batches(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
@@ -157,14 +177,14 @@ def is_the_same_in_any_batches(con: Connection, ledger: list[Call], cuts: set[in
 # --- the properties ---------------------------------------------------------------------------------------------
 
 
-@settings(few, max_examples=15)
+@settings(few, max_examples=40)
 @given(ledger=ledgers)
 def test_tables_follow_the_rules(con: Connection, ledger: list[Call]) -> None:
     """Tables, revisions, rejected rows, answers and states equal those of the rules in plain Python."""
     agrees_with_the_rules(con, ledger)
 
 
-@settings(few, max_examples=4)
+@settings(few, max_examples=6)
 @given(ledger=ledgers, cuts=st.sets(st.integers(1, 19)))
 def test_tables_do_not_depend_on_batches(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
     """All tables are equal, however the ledger is cut into commits and however it is replayed."""
@@ -172,7 +192,7 @@ def test_tables_do_not_depend_on_batches(con: Connection, ledger: list[Call], cu
 
 
 @pytest.mark.long
-@settings(few, max_examples=100)
+@settings(few, max_examples=300)
 @given(ledger=ledgers)
 def test_tables_follow_the_rules_at_length(con: Connection, ledger: list[Call]) -> None:
     """The tables follow the rules for many more sequences."""
@@ -180,7 +200,7 @@ def test_tables_follow_the_rules_at_length(con: Connection, ledger: list[Call]) 
 
 
 @pytest.mark.long
-@settings(few, max_examples=15)
+@settings(few, max_examples=40)
 @given(ledger=ledgers, cuts=st.sets(st.integers(1, 19)))
 def test_tables_do_not_depend_on_batches_at_length(con: Connection, ledger: list[Call], cuts: set[int]) -> None:
     """The tables don't depend on batches for many more sequences."""
