@@ -104,7 +104,8 @@ def receiver() -> Iterator[Receiver]:
 
 def empty(con: duckdb.DuckDBPyConnection) -> None:
     """Delete everything that tests have stored."""
-    for name in {*TABLES, *BY_NAME} - KEPT:
+    tables = {relation.name for endpoint in BY_NAME.values() for relation in endpoint.relations}
+    for name in {*TABLES, *tables} - KEPT:
         con.execute(f"DELETE FROM datacube.{name}")
 
 

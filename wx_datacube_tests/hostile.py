@@ -21,7 +21,7 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import Column, Endpoint, Family, Relation
 from wx_datacube.warehouse.ledger import Call
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, SENDERS, answered, day
-from wx_datacube_tests.reference import fields_of
+from wx_datacube_tests.reference_rows import fields_of
 from wx_datacube_tests.wechat_stand_in import http
 
 ENDPOINTS = (MESSAGES, HOURS, SENDERS)

@@ -214,7 +214,10 @@ def test_status_and_skip_messages_name_the_accounts_own_variables(it: DagsterEnv
 
     code, out, _ = run("status")
     assert code == 1
-    assert "Needs a person: getupstreammsg: WeChat does not know this AppID. Set WX_DATACUBE_SHOP_APPID to" in out
+    names = ", ".join(each.name for each in daily)
+    assert f"Needs a person: {names}: WeChat does not know this AppID. Set WX_DATACUBE_SHOP_APPID to" in " ".join(
+        out.split()
+    )
     requested, skipped = tick(it, "shop")
     assert requested == set()
     assert skipped.count("Set WX_DATACUBE_SHOP_APPID to") == len(daily)

@@ -18,7 +18,7 @@ from wx_datacube.catalog.periods import label_of, midnight_of, settled_at
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.answers import everything
-from wx_datacube_tests.reference import parsed
+from wx_datacube_tests.reference_rows import parsed
 from wx_datacube_tests.walk.life import MISSING, PERSON, Life, days_of
 
 CHECKS = {check.name for endpoint in ENDPOINTS for check in checks_of(endpoint)}
@@ -72,7 +72,7 @@ def _tables_follow_the_rules(life: Life) -> Iterator[str]:
     members = {name: member for member, name in life.names.items()}
     with life.reading() as con:
         tables = everything(con)
-    tables["rejected_rows"] = [(*start, parsed(text), why) for *start, text, why in tables["rejected_rows"]]
+    tables["rejected_rows"] = [(*start, parsed(text), why, path) for *start, text, why, path in tables["rejected_rows"]]
     expected = life.reference.tables()
     for name, rows in tables.items():
         found = sorted(repr((members[account], *rest)) for account, *rest in rows)

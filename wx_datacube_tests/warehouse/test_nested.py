@@ -6,7 +6,6 @@ growth, is in `test_open_labels.py`. That the rules hold for any sequence of ans
 
 import datetime as dt
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from wx_datacube.catalog.model import Endpoint
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, Row, answered, day, rows_of
-from wx_datacube_tests.warehouse.test_replay import clear
 
 LABEL = day(4)
 ODD_TITLES = [
@@ -28,14 +26,6 @@ ODD_TITLES = [
     "",
     " a\n",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _clean(con: Connection) -> Iterator[None]:
-    """Begin with empty nested tables, and leave none to other tests."""
-    clear(con)
-    yield
-    clear(con)
 
 
 def article(*details: Any, msgid: Any = "1_1", **others: Any) -> Row:

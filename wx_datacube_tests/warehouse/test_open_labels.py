@@ -5,7 +5,6 @@ in `test_nested.py`. That the rules hold for any sequence of answers is in `test
 """
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,17 +17,8 @@ from wx_datacube.warehouse.coverage import State, states
 from wx_datacube.warehouse.ledger import replay
 from wx_datacube_tests.answers import LATER, MESSAGES, Row, row, rows_of
 from wx_datacube_tests.warehouse.test_nested import LABEL, article, articles, detail, figures, scenes, sources, store
-from wx_datacube_tests.warehouse.test_replay import clear
 
 MORNING, NOON = dt.time(11, 59, 59), dt.time(12)
-
-
-@pytest.fixture(autouse=True)
-def _clean(con: Connection) -> Iterator[None]:
-    """Begin with empty nested tables, and leave none to other tests."""
-    clear(con)
-    yield
-    clear(con)
 
 
 def shared(users: int = 1, msgid: str = "1_1") -> Row:

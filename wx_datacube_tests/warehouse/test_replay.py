@@ -6,7 +6,7 @@ handle one; the rules are in `reference.py`.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,8 @@ from wx_datacube.warehouse.ledger import Call, replay, store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, MONTHS, SENDERS, WEEKS, answered, body, everything, row
 from wx_datacube_tests.conftest import empty
 from wx_datacube_tests.hostile import NESTED, NESTED_START, PUBLISHED, nested_ledgers
-from wx_datacube_tests.reference import Reference, parsed
+from wx_datacube_tests.reference import Reference
+from wx_datacube_tests.reference_rows import parsed
 
 NOW = dt.datetime(2014, 12, 17, 15)
 few = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -116,24 +117,9 @@ def understood(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple
     return tables | {"rejected_rows": rejected}
 
 
-def clear(con: Connection) -> None:
-    """Delete everything from the tables, the nested ones included."""
-    empty(con)
-    for endpoint in NESTED:
-        for relation in endpoint.relations:
-            con.execute(f"DELETE FROM datacube.{relation.name}")
-
-
-@pytest.fixture(autouse=True)
-def _clean(con: Connection) -> Iterator[None]:
-    """Leave no nested rows to other tests."""
-    yield
-    clear(con)
-
-
 def in_pieces(con: Connection, pieces: Iterable[list[Call]]) -> dict[str, list[tuple[Any, ...]]]:
     """Commit these batches to an empty warehouse, and return its tables."""
-    clear(con)
+    empty(con)
     for piece in pieces:
         store_calls(con, piece)
     return everything(con)

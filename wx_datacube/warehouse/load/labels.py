@@ -43,13 +43,16 @@ WITH labels AS (
         -- The first figures of a label aren't revisions: WeChat may have published them late.
         coalesce(before.known, false) OR coalesce(bool_or(worth.shown > 0) {_EARLIER}, false) AS known_before,
         coalesce(max(worth.call_id) FILTER (NOT delayed) {_EARLIER}, before.last_undelayed) AS undelayed_before,
-        before.call_id AS stored_call_id, before.final AS stored_final
+        before.call_id AS stored_call_id, before.final AS stored_final, coalesce(before.known, false) AS stored_known
     FROM worth LEFT JOIN datacube.label_answers AS before
         ON before.account = worth.account AND before.label = worth.label AND before.endpoint = '{endpoint.name}'
 ), finished AS (
     SELECT worth.*, {_is_final_before(endpoint)} AS final_before FROM said AS worth
 )
-SELECT worth.* EXCLUDE (stored_call_id, stored_final), {_is_final(endpoint)} AS final,
+SELECT worth.* EXCLUDE (stored_call_id, stored_final, stored_known) REPLACE (
+        -- Only answers that count: those left out below say nothing.
+        stored_known OR coalesce(bool_or(worth.shown > 0) {_EARLIER}, false) AS known_before),
+    {_is_final(endpoint)} AS final,
     coalesce(lag(worth.call_id) OVER (PARTITION BY worth.account, worth.label ORDER BY worth.call_id),
         stored_call_id) AS previous_call_id,
     stored_call_id IS NOT NULL OR count(*) OVER (PARTITION BY worth.account, worth.label) > 1 AS again
