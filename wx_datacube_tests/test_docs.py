@@ -19,12 +19,22 @@ import requests
 import yaml
 
 import wx_datacube
-from wx_datacube.catalog.endpoints import BY_NAME
-from wx_datacube.catalog.messages import DAILY_MESSAGES, ENDPOINTS
+from wx_datacube.catalog import messages
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import DAILY_MESSAGES
 from wx_datacube.catalog.model import HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.cli import main, outcomes
-from wx_datacube.config.settings import ACCOUNT, ACCOUNT_FIELDS, API_URL, CONCURRENCY, DATABASE, PREFIX, SHARED_FIELDS
+from wx_datacube.config.settings import (
+    ACCOUNT,
+    ACCOUNT_FIELDS,
+    API_URL,
+    CONCURRENCY,
+    DATABASE,
+    DEFAULT_FAMILIES,
+    PREFIX,
+    SHARED_FIELDS,
+)
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.control import ACTS
 from wx_datacube.emulator.errcodes import MESSAGES
@@ -79,32 +89,45 @@ def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_every_endpoint_has_a_table_an_asset_its_checks_and_a_readme_row(endpoint: Endpoint, it: DagsterEnv) -> None:
-    """Every entry of the catalog has a table, an asset, its checks and a row in each README."""
+    """Every entry of the catalog has its tables, an asset, its checks and a row in each README."""
+    it.configure(FAMILIES="all")
     graph = build_defs().resolve_asset_graph()
     with it.warehouse.open_published() as con:
         tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
 
-    assert endpoint.name in tables
+    assert {relation.name for relation in endpoint.relations} <= tables
     assert graph.has(asset_key(endpoint))
     assert {key.name for key in graph.asset_check_keys if key.asset_key == asset_key(endpoint)} == {
         check.name for check in checks_of(endpoint)
     }
     for readme in READMES:
-        row = next(cells for cells in rows(TEXTS[readme], f"`{endpoint.name}`") if len(cells) == 6)
-        assert row[3:] == [
-            str(endpoint.max_span_days),
-            f"`datacube.{endpoint.name}`",
-            f"`<account>/{endpoint.name}`",
-        ]
+        (row,) = [cells for cells in rows(TEXTS[readme], f"`{endpoint.name}`") if len(cells) == 5]
+        assert row[1].split()[0] == endpoint.family
+        assert row[4] == str(endpoint.max_span_days)
 
 
 @both
 def test_the_readme_lists_all_endpoints_in_order(readme: str) -> None:
-    """Each table about endpoints lists all of them, in the order of the catalog."""
-    listed = [cells[0].strip("`") for cells in rows(TEXTS[readme], r"`getupstreammsg\w*`")]
+    """The table of endpoints lists all of them, in the order of the catalog."""
+    listed = [cells[0].strip("`") for cells in rows(TEXTS[readme], r"`get\w+`") if len(cells) == 5]
 
-    assert listed == [endpoint.name for endpoint in ENDPOINTS] * (len(listed) // len(ENDPOINTS))
-    assert listed
+    assert listed == [endpoint.name for endpoint in ENDPOINTS]
+
+
+@both
+def test_the_calls_of_each_family_match_the_plan(readme: str) -> None:
+    """The labels of each family, and the calls for its whole history to 2026-11-23, are those that are planned."""
+    expected: dict[str, tuple[int, int]] = {}
+    for endpoint in ENDPOINTS:
+        labels = due_labels(endpoint.period, endpoint.first(HISTORY_START), dt.date(2026, 11, 24))
+        before = expected.get(endpoint.family, (0, 0))
+        expected[endpoint.family] = before[0] + len(labels), before[1] + len(plan_windows(endpoint, labels))
+    told = [cells for cells in rows(TEXTS[readme], r"(messages|followers|articles|interface)\b.*") if len(cells) == 4]
+    numbers = [tuple(int(cell.replace(",", "")) for cell in cells[1:3]) for cells in told]
+
+    assert {cells[0].split()[0]: found for cells, found in zip(told, numbers, strict=True)} == expected
+    total = [f"{sum(counts):,}" for counts in zip(*expected.values(), strict=True)]
+    assert [cells[1:3] for cells in rows(TEXTS[readme], "all|合计")] == [[total[0], f"**{total[1]}**"]]
 
 
 # --- commands ---------------------------------------------------------------------------------------------------
@@ -202,6 +225,7 @@ def test_every_exit_code_is_documented(readme: str) -> None:
 @both
 def test_the_shape_of_status_as_json_is_shown(readme: str, it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
     """The JSON example has the keys that the command prints, at every level."""
+    it.configure(FAMILIES="all")
     main.run(["status", "--json"])
     printed = json.loads(capsys.readouterr().out)
     (shown,) = [json.loads(block) for block in blocks(TEXTS[readme], "json")]
@@ -228,6 +252,7 @@ def test_every_setting_is_documented_with_its_default(readme: str) -> None:
         "DATABASE": DATABASE,
         "CONCURRENCY": str(CONCURRENCY),
         "API_URL": API_URL,
+        "FAMILIES": ",".join(DEFAULT_FAMILIES),
     }
 
     assert sorted(documented) == sorted({*SHARED_FIELDS, *ACCOUNT_FIELDS})
@@ -247,7 +272,7 @@ def test_every_view_is_documented_with_its_columns(readme: str, it: DagsterEnv) 
         views = dict(con.execute(f"{found} AND NOT internal GROUP BY ALL").fetchall())
     documented = {
         name: re.split(r",\s*", code(cells[1])[0])
-        for cells in rows(TEXTS[readme], r"`(?:totals|messages|senders)_.*`")
+        for cells in rows(TEXTS[readme], r"`(?:totals|messages|senders|followers|reads|articles?|interface)(?:_.*)?`")
         if len(cells) == 2
         for name in code(cells[0])
     }
@@ -257,7 +282,7 @@ def test_every_view_is_documented_with_its_columns(readme: str, it: DagsterEnv) 
 
 @both
 def test_every_table_is_documented(readme: str, it: DagsterEnv) -> None:
-    """Every table and view of the schema `datacube` is listed; one endpoint's table stands for all seven."""
+    """Every table and view of `datacube` is listed, nested ones too; one endpoint's table stands for all fifteen."""
     with it.warehouse.open_published() as con:
         found = con.execute(
             "SELECT DISTINCT table_name FROM duckdb_columns() WHERE schema_name = 'datacube'"
@@ -300,7 +325,7 @@ def test_the_examples_in_python_run(readme: str, it: DagsterEnv, capsys: pytest.
         exec(compile(block, readme, "exec"), names)
         if isinstance(defs := names.get("defs"), dg.Definitions):
             keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
-            assert len(keys) == len(ENDPOINTS) + len(["report", "busiest_day"])
+            assert len(keys) == len(messages.ENDPOINTS) + len(["report", "busiest_day"])
             defs.resolve_all_job_defs()
 
     assert len(found) >= 2
@@ -352,7 +377,8 @@ def test_the_component_loads(readme: str, it: DagsterEnv) -> None:
         component = MessageAnalysis.resolve_from_dict(attributes)
         defs = component.build_defs(dg.ComponentTree.for_test().load_context)
         keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
-        assert keys == {f"{prefix}shop/{name}" for name in (*BY_NAME, "report")}
+        names = [endpoint.name for endpoint in messages.ENDPOINTS]
+        assert keys == {f"{prefix}shop/{name}" for name in (*names, "report")}
         assert attributes.get("duckdb_key", "duckdb") in (defs.resources or ())
 
 
@@ -416,7 +442,7 @@ def test_both_languages_say_the_same(pages: tuple[str, str]) -> None:
 def test_the_calls_per_day_of_a_twelve_year_history_match_the_plan() -> None:
     """The page's calls per day for a full history match the plan, at 1,000 calls per endpoint per day."""
     first, today = HISTORY_START, dt.date(2026, 11, 24)
-    calls = [len(plan_windows(each, due_labels(each.period, first, today))) for each in ENDPOINTS]
+    calls = [len(plan_windows(each, due_labels(each.period, each.first(first), today))) for each in ENDPOINTS]
     days = [sum(min(max(of_one - 1000 * day, 0), 1000) for of_one in calls) for day in range(5)]
     for page in SERVER:
         told = re.findall(r"^ +\| [1-5] \| ([\d,]+) \|", TEXTS[page], re.MULTILINE)

@@ -26,7 +26,7 @@ PIN = re.compile(
 )
 PINS = {pin["name"]: pin for pin in PIN.finditer(LOCK)}
 EXAMPLE = (TOP / ".env.example").read_text()
-EXAMPLES = dict(re.findall(r"^# (WX_DATACUBE_[A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+EXAMPLES = dict(re.findall(r"^(?:# )?(WX_DATACUBE_[A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
 SEVERAL = {name: value for name, value in EXAMPLES.items() if re.search("ACCOUNTS|SHOP|NEWS", name)}
 
 
@@ -101,17 +101,21 @@ def test_the_example_of_settings_names_every_setting() -> None:
     assert single <= set(EXAMPLES) <= single | of_several
 
 
-def test_the_example_of_settings_sets_nothing() -> None:
-    """Every line of .env.example is a comment, since an empty value would override an exported one."""
-    assert [line for line in EXAMPLE.splitlines() if line and not line.startswith("# ") and line != "#"] == []
+def test_the_example_of_settings_sets_only_the_families() -> None:
+    """Every other line of .env.example is a comment: new users fetch all families, and no value is blanked."""
+    assert [line for line in EXAMPLE.splitlines() if line and not line.startswith("# ") and line != "#"] == [
+        "WX_DATACUBE_FAMILIES=all"
+    ]
 
 
 def test_each_setting_is_explained_in_both_languages() -> None:
-    """Every setting in .env.example is explained by a line in English and one in Chinese."""
+    """Every setting in .env.example is explained by lines in English and then by lines in Chinese."""
     blocks = EXAMPLE.strip().split("\n\n")[1:]
 
     assert [
-        block for block in blocks if not re.match(r"# [A-Z][ -~…]+\n# .*[\u4e00-\u9fff].*\n# WX_DATACUBE_", block)
+        block
+        for block in blocks
+        if not re.match(r"# [A-Z][ -~…]+\n(?:# [ -~…]+\n)*(?:# .*[\u4e00-\u9fff].*\n)+(?:# )?WX_DATACUBE_", block)
     ] == []
 
 
