@@ -23,7 +23,7 @@ help: ## List these commands
 
 install: $(VENV)/.installed ## Set up .venv from requirements.lock, hashes checked; does nothing if nothing changed
 
-demo: install ## Fetch a made-up account into seven assets and one DuckDB file, in two minutes
+demo: install ## Fetch a made-up account into fifteen assets and one DuckDB file, in two minutes
 	@$(BIN)/wx-datacube demo
 
 ui: install ## Dagster's UI on your account; without one, on the demo

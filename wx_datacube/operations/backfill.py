@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from wx_datacube.catalog.articles import DAILY_READING
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.ingest.fetch_report import FetchReport
@@ -88,7 +89,8 @@ class Backfill:
             self.ingest.warehouse.publish()
 
     def _run(self) -> dict[Endpoint, States]:
-        states, turns = self._states(), self._turns()
+        states = self._states()
+        turns = self._turns(states)
         plans = self._refresh_plans(states)
         to_fetch = {endpoint: plan.left for endpoint, plan in plans.items()}
         if not self.scope.refresh:
@@ -100,7 +102,10 @@ class Backfill:
             database = self.ingest.warehouse.database
             if warning := database_mismatch(backlog.materialized, states, database, self.account):
                 self.listener.message(warning)
-            pending = sum(len(plan.labels) for plan in plans.values()) if self.scope.refresh else backlog.labels
+            # What is fetched may have landed before Dagster counted its backlog.
+            pending = max(backlog.labels, sum(map(len, to_fetch.values())))
+            if self.scope.refresh:
+                pending = sum(len(plan.labels) for plan in plans.values())
             self.listener.planned(pending, calls)
             for batch in batches if pending else ():
                 for run in self.runs.materialize(batch):
@@ -113,10 +118,11 @@ class Backfill:
             known.bind_account(con, self.account, self.now)
             return self.scope.of(known.states(con, self.account, self.now))
 
-    def _turns(self) -> dict[str, frozenset[dt.date]]:
-        """Return the open labels whose turn is due, by endpoint name."""
+    def _turns(self, states: Mapping[Endpoint, States]) -> dict[str, frozenset[dt.date]]:
+        """Return the open labels whose turn is due, or will be once yesterday's reading figures have landed."""
+        yesterday = states.get(DAILY_READING, {}).get(self.now.date() - dt.timedelta(days=1))
         with self.ingest.warehouse.transaction() as con:
-            return turns_due(con, self.account.name, self.now)
+            return turns_due(con, self.account.name, self.now, about_to_begin=yesterday is State.MISSING)
 
     def _refresh_plans(self, states: Mapping[Endpoint, States]) -> dict[Endpoint, RefreshPlan]:
         """Return which labels a refresh requests again; empty without a refresh."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from wx_datacube.catalog.articles import DAILY_READING
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.errors import TOKEN_CALLS, HostDown, NeedsPerson, TryAgain, WeChatError
@@ -85,6 +86,8 @@ class BackgroundFetch:
             dependencies = [each for found in by_endpoint.values() for each in found[:1]] if rest else []
             # When healing, a changed day makes everything suspect that was requested before it.
             dependencies += by_endpoint.get(endpoint.days, []) if endpoint.implied_by_silence or healing else []
+            # The turn of open labels begins when the account's newest reading figures have landed.
+            dependencies += by_endpoint[DAILY_READING.name][:1] if endpoint.has_delay else []
             dependencies += futures if rest and endpoint.takes_a_call_a_day else []
             last = labels[0] == to_fetch[endpoint][0]
             futures.append(pool.submit(self._fetch, endpoint, labels, dependencies, landed, last))

@@ -15,7 +15,7 @@ from wx_datacube.orchestration.schedules import MORNING_CRON
 
 
 class MessageAnalysis(dg.Component, dg.Model, dg.Resolvable):
-    """Message statistics of WeChat Official Accounts (公众号消息分析) in DuckDB: seven assets per account."""
+    """Statistics of WeChat Official Accounts (公众号数据分析) in DuckDB: an asset for each endpoint of an account."""
 
     accounts: Sequence[str] | str | None = None
     """Account names as in the settings, or one name. Default: all configured accounts."""

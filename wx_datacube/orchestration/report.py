@@ -1,4 +1,4 @@
-"""Report: the report of `wx-datacube report` as an asset downstream of the seven, rebuilt when they change.
+"""Report: the report of `wx-datacube report` as an asset downstream of all others, rebuilt when they change.
 
 `wx_datacube.operations.report` decides what the report shows. The asset exists if the extra `report` is installed.
 """

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import Project, Ui, dagster_dev, wait_until
@@ -186,7 +185,7 @@ def test_the_location_shows_seven_assets_a_report_and_four_schedules(ui: Ui, bac
     ours = location(ui)
 
     assert {"/".join(node["assetKey"]["path"]) for node in ours["assetNodes"]} == {
-        f"default/{name}" for name in (*BY_NAME, "report")
+        f"default/{name}" for name in (*(endpoint.name for endpoint in ENDPOINTS), "report")
     }
     assert {each["name"]: each["scheduleState"]["status"] for each in ours["schedules"]} == {
         f"default_{adverb}": "STOPPED" for adverb in ("daily", "weekly", "monthly", "checks")
