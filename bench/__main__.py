@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import json
 import os
 import platform
 import resource
@@ -96,7 +97,7 @@ def used_memory(pid: int) -> float:
     return 0.0
 
 
-def project(folder: Path, emulated: Emulator, start: dt.date) -> Path:
+def project(folder: Path, emulated: Emulator, start: dt.date, families: str = "messages") -> Path:
     """Make a project folder that uses the emulator."""
     folder.mkdir()
     for name in ("dagster.yaml", "workspace.yaml"):
@@ -106,6 +107,7 @@ def project(folder: Path, emulated: Emulator, start: dt.date) -> Path:
         f"WX_DATACUBE_APPID={emulated.appid}",
         f"WX_DATACUBE_SECRET={emulated.secret}",
         f"WX_DATACUBE_START={start}",
+        f"WX_DATACUBE_FAMILIES={families}",
     )
     folder.joinpath(".env").write_text("\n".join(lines))
     folder.joinpath(".env").chmod(0o600)
@@ -126,33 +128,50 @@ def line(latency: int, what: str, measured: Measured, beside: Measured | None = 
     )
 
 
-def whole_history(scratch: Path, latency: int, start: dt.date, today: dt.date) -> Iterator[str]:
+def whole_history(scratch: Path, latency: int, start: dt.date, today: dt.date, families: str) -> Iterator[str]:
     """Measure the floor, then the project, on the same emulator."""
     with emulator(latency) as emulated:
         given = (emulated.api_url, emulated.appid, emulated.secret)
-        end = newest(today, MORNINGS)  # leave some days for `daily`
+        end = newest(today, MORNINGS if families == "messages" else 0)  # leave some days for `daily`
         # The first pass is a warm-up: the emulator computes its figures, which must not be measured.
         for attempt in ("warm", "floor"):
             database = scratch / f"{attempt}{latency}.duckdb"
             floor = measure(
-                *(sys.executable, "-m", "bench.floor", *given, str(start), end, str(today), str(database)), cwd=scratch
+                *(sys.executable, "-m", "bench.floor", *given, str(start), end, str(today), str(database), families),
+                cwd=scratch,
             )
         control = Control(emulated.api_url)
         already = len(control.calls())
-        folder = project(scratch / f"project{latency}", emulated, start)
+        folder = project(scratch / f"project{latency}", emulated, start, families)
+        planned = predicted(folder)
         ours = backfill(folder, "--end", end)
-        journal = [call for call in control.calls()[already:] if call.endpoint.startswith("getupstreammsg")]
+        journal = [call for call in control.calls()[already:] if call.endpoint.startswith("get")]
         yield line(latency, "floor", floor, floor, f"{floor.output.strip()} calls")
-        yield line(latency, "wx-datacube backfill", ours, floor, f"{len(journal)} calls")
+        yield line(
+            latency,
+            "wx-datacube backfill",
+            ours,
+            floor,
+            f"{len(journal)} calls; `status` predicted {planned} up to today",
+        )
         if latency:
             first, last = journal[0].at, journal[-1].at
             rate = len(journal) / (last - first).total_seconds()
             allowed = 8 / (latency / 1000)
             yield f"| {latency} ms | calls a second, of {allowed:.0f} | {rate:.0f} | {rate / allowed:.2f} | | | |"
-        else:
+        elif families == "messages":
             yield from afterwards(folder, end)
             yield from daily(scratch, folder, emulated, today)
             yield from textbook(scratch, emulated, today)
+
+
+def predicted(folder: Path) -> int:
+    """Return how many calls `wx-datacube status` says that the history needs."""
+    command = [sys.executable, "-m", "wx_datacube", "status", "--json"]
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    found = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    accounts = json.loads(found.stdout)["accounts"].values()
+    return sum(each["calls_needed"] for account in accounts for each in account["endpoints"].values())
 
 
 def afterwards(folder: Path, end: str) -> Iterator[str]:
@@ -201,6 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one year instead of the whole history")
     parser.add_argument("--latency", type=int, action="append", help="milliseconds; default: 80 and 0")
+    parser.add_argument("--families", default="messages", help="families to fetch, or all; default: messages")
     chosen = parser.parse_args()
     today = beijing_now().date()
     start = today - dt.timedelta(days=365) if chosen.quick else HISTORY_START
@@ -212,7 +232,7 @@ def main() -> None:
         for latency in chosen.latency or (80, 0):
             folder = Path(scratch, f"{latency}ms")
             folder.mkdir()
-            for row in whole_history(folder, latency, start, today):
+            for row in whole_history(folder, latency, start, today, chosen.families):
                 print(row, flush=True)
 
 

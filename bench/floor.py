@@ -1,19 +1,21 @@
 """The floor: fetch a whole history with eight calls at a time and insert it in bulk. No ledger, no checks, no Dagster.
 
-`python -m bench.floor API_URL APPID SECRET START END TODAY DATABASE` prints the number of calls.
+`python -m bench.floor API_URL APPID SECRET START END TODAY DATABASE FAMILIES` prints the number of calls.
 """
 
 import datetime as dt
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import duckdb
 import requests
 
-from wx_datacube.catalog.messages import ENDPOINTS
-from wx_datacube.catalog.model import Endpoint
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.model import Column, Endpoint, Nested
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.ingest.windows import Window, plan_windows
 
@@ -21,8 +23,19 @@ CONCURRENCY = 8
 _local = threading.local()
 
 
-def main(api_url: str, appid: str, secret: str, start: str, end: str, today: str, database: str) -> None:
+def shape_of(fields: Sequence[Column], nested: Sequence[Nested]) -> dict[str, Any]:
+    """Return the types of an item's fields as `from_json` takes them, nested lists and objects included."""
+    found: dict[str, Any] = {}
+    for column in fields:
+        (found.setdefault(column.inside, {}) if column.inside else found)[column.name] = column.type
+    for each in nested:
+        (found[each.inside] if each.inside else found)[each.field] = [shape_of(each.columns, each.nested)]
+    return found
+
+
+def main(api_url: str, appid: str, secret: str, start: str, end: str, today: str, database: str, families: str) -> None:
     """Fetch everything, then insert it."""
+    endpoints = [each for each in ENDPOINTS if families == "all" or each.family in families.split(",")]
     body = {"grant_type": "client_credential", "appid": appid, "secret": secret}
     token = requests.post(f"{api_url}/cgi-bin/stable_token", json=body, timeout=30).json()["access_token"]
 
@@ -38,15 +51,17 @@ def main(api_url: str, appid: str, secret: str, start: str, end: str, today: str
     first, last, now = map(dt.date.fromisoformat, (start, end, today))
     wanted = [
         (endpoint, window)
-        for endpoint in ENDPOINTS
-        for window in plan_windows(endpoint, [each for each in due_labels(endpoint.period, first, now) if each <= last])
+        for endpoint in endpoints
+        for window in plan_windows(
+            endpoint, [each for each in due_labels(endpoint.period, endpoint.first(first), now) if each <= last]
+        )
     ]
     with ThreadPoolExecutor(CONCURRENCY) as pool:
         answers = list(pool.map(fetch, wanted))
     with duckdb.connect(database) as con:
-        for endpoint in ENDPOINTS:
+        for endpoint in endpoints:
             bodies = [body for name, body in answers if name == endpoint.name]
-            shape = json.dumps({"list": [{column.name: column.type for column in endpoint.columns}]})
+            shape = json.dumps({"list": [shape_of(endpoint.columns, endpoint.nested)]})
             con.execute(
                 f"CREATE TABLE {endpoint.name} AS SELECT unnest(item) FROM"
                 f" (SELECT unnest(from_json(body, '{shape}').list) AS item FROM (SELECT unnest($bodies) AS body))",
