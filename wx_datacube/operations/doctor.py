@@ -8,6 +8,7 @@ Dagster.
 
 import datetime as dt
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WeChatError, WxDatacubeError
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
+from wx_datacube.operations.evidence import Verdict, assumptions
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import silent_days
 from wx_datacube.warehouse.coverage import State
@@ -131,6 +133,7 @@ def _endpoints(client: Client, settings: Settings, account: Account, clock: Cloc
                 yield _family_that_is_off(client, ingest, family, clock())
         if ingest.warehouse.writer.exists():
             ingest.warehouse.publish()
+            yield from _assumptions(ingest)
     except WxDatacubeError as error:
         yield Examined(False, str(error))
 
@@ -147,6 +150,30 @@ def _endpoint(client: Client, ingest: Ingest, endpoint: Endpoint, now: dt.dateti
     if report.errors:
         return Examined(False, str(report.errors[0]))
     return Examined(quota.remain > 0, f"{endpoint.name} is granted; {left}.")
+
+
+def _assumptions(ingest: Ingest) -> Iterator[Examined]:
+    """Yield which assumptions about WeChat the stored answers contradict, and how many they bear out.
+
+    WeChat's pages leave much open, so this project assumes some of it.
+    """
+    with ingest.warehouse.open_published() as con:
+        found = assumptions(con, ingest.account.name)
+    count = Counter(each.verdict for each in found)
+    for each in found:
+        if each.verdict is Verdict.CONTRADICTED:
+            calls = ", ".join(map(str, each.call_ids))
+            yield Examined(
+                True, f"WeChat's answers contradict an assumption: {each.en} See the calls {calls}. {_TELL_US}"
+            )
+    yield Examined(
+        True,
+        f"Assumptions about WeChat's answers: {count[Verdict.BORNE_OUT]} borne out,"
+        f" {count[Verdict.CONTRADICTED]} contradicted, {count[Verdict.NOT_SEEN]} not seen yet.",
+    )
+
+
+_TELL_US = "Please tell us: `wx-datacube doctor --bundle FILE` writes what we need, without figures or secrets."
 
 
 def _family_that_is_off(client: Client, ingest: Ingest, family: Family, now: dt.datetime) -> Examined:

@@ -105,7 +105,7 @@ class Warehouse(Publication):
             try:
                 con = stack.enter_context(self._open_published())
             except OutdatedFile:
-                self.publish()
+                self.migrate_published()
                 con = stack.enter_context(self._open_published())
             yield con
 

@@ -7,6 +7,7 @@ here what concerns this copy, or a backup. Transactions and snapshots are in `fi
 import glob
 import os
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import duckdb
@@ -19,6 +20,7 @@ from wx_datacube.warehouse.errors import damaged_writer, is_file_fault
 from wx_datacube.warehouse.ledger import last_call
 from wx_datacube.warehouse.locks import locked
 from wx_datacube.warehouse.receipt import file_state
+from wx_datacube.warehouse.schema import SCHEMA_VERSION
 
 PUBLISH_SECONDS = 5.0
 """Seconds between publications in a long fetch. A publication copies the whole file, so not every commit gets one."""
@@ -46,11 +48,23 @@ class Publication(DatabaseFiles):
         """
         with self._translating_errors():
             begun = self._receipt.read().get("begun", 0)
-            with locked(self._lock("publishing"), timeout=_PUBLISH_TIMEOUT_FACTOR * self._timeout):
+            with self._publishing():
                 if not self.is_published and self._receipt.read().get("published", 0) <= begun:
-                    self._publish(self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing"))
+                    self._publish()
 
-    def _publish(self, copy: Path) -> None:
+    def migrate_published(self) -> None:
+        """Migrate the writer's file and publish it, if the published file is of an older version."""
+        with self._translating_errors(), self._publishing():
+            with self._published() as (_, version):  # another process may have migrated it during the wait
+                outdated = version < SCHEMA_VERSION
+            if outdated:
+                self._publish()
+
+    def _publishing(self) -> AbstractContextManager[None]:
+        return locked(self._lock("publishing"), timeout=_PUBLISH_TIMEOUT_FACTOR * self._timeout)
+
+    def _publish(self) -> None:
+        copy = self.database.with_name(f".{self.database.name}.{os.getpid()}.publishing")
         with self._write_lock():
             self._delete_leftovers()
             with self._open_writer() as con:

@@ -4,6 +4,7 @@ Add a test here when `doctor` checks something else.
 """
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -76,6 +77,35 @@ def test_doctor_publishes_the_responses_of_its_calls(
     with it.warehouse.open_published() as con:
         landed = con.execute("SELECT count(DISTINCT endpoint) FROM datacube.coverage WHERE state <> 'missing'")
         assert landed.fetchall() == [(len(ENDPOINTS),)]
+
+
+def test_doctor_says_which_other_families_the_account_may_fetch(
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One call per family that is off shows whether it is granted; its answer is stored, and not due."""
+    emulated.control.set(denied=["articles"])
+    code, passed, failed = examined(capsys)
+
+    assert (code, failed) == (0, [])
+    assert any("family followers is off, and the account may fetch it" in text for text in passed)
+    assert any("WX_DATACUBE_FAMILIES=messages,followers in .env" in text for text in passed)
+    (refused,) = [text for text in passed if "family articles is off" in text]
+    assert "could not be fetched: getbizsummary: The account may not call this endpoint" in refused
+    with it.warehouse.open_published() as con:
+        assert con.execute("SELECT count(DISTINCT ref_date) FROM followers_total").fetchall() == [(0,)]
+        assert con.execute("SELECT count(*) FROM datacube.getusersummary").fetchall()[0][0] > 0
+        due = con.execute("SELECT DISTINCT endpoint FROM datacube.coverage ORDER BY ALL").fetchall()
+        assert [name for (name,) in due] == sorted(endpoint.name for endpoint in ENDPOINTS)
+    assert Alerts(it.settings().database).open_for_person("default") == []
+
+
+def test_doctor_says_which_assumptions_the_answers_bear_out(
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last line about WeChat counts the assumptions, and one that an answer contradicts has a line of its own."""
+    passed = examined(capsys)[1]
+
+    assert any(re.search(r"Assumptions about WeChat's answers: \d+ borne out, 0 contradicted", text) for text in passed)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 `schema_1.sql` is what version 1 created. When `SCHEMA_VERSION` grows, add the statements of the version before it.
 """
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ from wx_datacube.warehouse.coverage import State, states
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import replay, store_calls
 from wx_datacube.warehouse.migrate import version_of
+from wx_datacube.warehouse.receipt import file_state
 from wx_datacube.warehouse.schema import SCHEMA_VERSION
 from wx_datacube_tests.answers import (
     HOURS,
@@ -92,6 +94,26 @@ def test_the_first_reader_migrates_a_file_of_version_1(old: Warehouse) -> None:
     backup = old.writer.with_name(f"{old.writer.name}.schema-1")
     with duckdb.connect(str(backup), read_only=True) as con:
         assert version_of(con) == 1
+
+
+def test_a_file_that_was_published_last_is_migrated_too(old: Warehouse) -> None:
+    """The usual case of an upgrade: both files are there, and the receipt says that the published one is current."""
+    with old.open_published():
+        pass
+    for path in (old.writer, old.database):
+        mode = path.stat().st_mode
+        path.chmod(0o644)
+        with duckdb.connect(str(path)) as con:
+            con.execute("UPDATE datacube.meta SET schema_version = 1")
+        path.chmod(mode)
+    receipt = old.database.with_name(f"{old.database.stem}.locks") / "published"
+    noted = json.loads(receipt.read_text())
+    receipt.write_text(json.dumps(noted | {"files": file_state(old.writer) | file_state(old.database)}))
+    again = Warehouse(old.database, clock=lambda: LATER, migrations={1: ()})
+    assert again.is_published
+
+    with again.open_published() as con:
+        assert version_of(con) == SCHEMA_VERSION
 
 
 def test_a_migrated_file_equals_one_that_is_replayed(old: Warehouse) -> None:
