@@ -95,7 +95,7 @@ def test_doctor_says_which_other_families_the_account_may_fetch(
         assert con.execute("SELECT count(*) FROM datacube.getusersummary").fetchall()[0][0] > 0
         due = con.execute("SELECT DISTINCT endpoint FROM datacube.coverage ORDER BY ALL").fetchall()
         assert [name for (name,) in due] == sorted(endpoint.name for endpoint in ENDPOINTS)
-    assert Alerts(it.settings().database).open_for_person("default") == []
+    assert Alerts(it.settings.database).open_for_person("default") == []
 
 
 def test_doctor_says_which_assumptions_the_answers_bear_out(
