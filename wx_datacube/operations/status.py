@@ -84,9 +84,9 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
         name_conflicts = {
             each.name: _name_conflict(con, each) for each in accounts if appids.get(each.name) != each.appid
         }
-        turns = {each.name: turns_due(con, each.name, now) for each in accounts}
-        tomorrow = dt.datetime.combine(now.date() + dt.timedelta(days=1), LAST_TICK)
-        turns_tomorrow = {each.name: turns_due(con, each.name, tomorrow) for each in accounts}
+        endpoints = {
+            each.name: _endpoint_statuses(con, each, found, recent, settings.daily_calls, now) for each in accounts
+        }
     return [
         AccountStatus(
             account.name,
@@ -94,18 +94,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
             account.start,
             [family for family in Family if family not in account.families],
             first_messages.get(account.name),
-            [
-                _endpoint_status(
-                    account.name,
-                    each,
-                    found.get((account.name, each.name), _NOTHING_DUE),
-                    (turns[account.name][each.name], turns_tomorrow[account.name][each.name]),
-                    recent.get((account.name, each.name), past_calls.RecentCalls()).today,
-                    settings.daily_calls,
-                    tomorrow.date(),
-                )
-                for each in account.endpoints
-            ],
+            endpoints[account.name],
             [
                 *name_conflicts.get(account.name, ()),
                 *_needs_person(account, errors),
@@ -115,6 +104,30 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
             [each.text for each in attention[account.name].late],
         )
         for account in accounts
+    ]
+
+
+def _endpoint_statuses(
+    con: Connection,
+    account: Account,
+    found: Mapping[tuple[str, str], Summary],
+    recent: Mapping[tuple[str, str], past_calls.RecentCalls],
+    daily_calls: int | None,
+    now: dt.datetime,
+) -> list[EndpointStatus]:
+    tomorrow = dt.datetime.combine(now.date() + dt.timedelta(days=1), LAST_TICK)
+    turns, then = (turns_due(con, account.name, moment, account.endpoints) for moment in (now, tomorrow))
+    return [
+        _endpoint_status(
+            account.name,
+            each,
+            found.get((account.name, each.name), _NOTHING_DUE),
+            (turns[each.name], then[each.name]),
+            recent.get((account.name, each.name), past_calls.RecentCalls()).today,
+            daily_calls,
+            tomorrow.date(),
+        )
+        for each in account.endpoints
     ]
 
 

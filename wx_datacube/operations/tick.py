@@ -4,14 +4,14 @@ It makes no call to WeChat. Add a reason to wait here; `operations.pending` deci
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.articles import DAILY_READING
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import midnight_of
-from wx_datacube.config.settings import Settings
+from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import BY_ERRCODE, needs_person
 from wx_datacube.operations.pending import RunPlan, pending_labels, plan_runs
 from wx_datacube.warehouse import coverage as known
@@ -58,38 +58,52 @@ def plan_tick(
         known.require_bound(con, configured)
         states = known.states(con, configured, now)
         errors = past_calls.unresolved_errors(con, account)
-        calls = {} if settings.daily_calls is None else past_calls.calls_since(con, account, midnight)
+        calls = past_calls.calls_since(con, account, midnight)
         left_out = {endpoint: known.labels_left_out(con, account, endpoint, midnight) for endpoint in endpoints}
-        # If the run requests yesterday's reading figures first, open labels may come after them in the same run.
-        yesterday = states.get(DAILY_READING.name, {}).get(now.date() - dt.timedelta(days=1))
-        turns = turns_due(con, account, now, about_to_begin=yesterday is State.MISSING)
+        turns, soon = (turns_due(con, account, now, about_to_begin=begins) for begins in (False, True))
     todo: dict[Endpoint, list[dt.date]] = {}
     reasons: list[str] = []
     for endpoint in endpoints:
-        if endpoint not in configured.endpoints:
-            reasons.append(f"{endpoint.name}: its family is off ({configured.variable('FAMILIES')}).")
-        elif endpoint in busy:
-            reasons.append(f"{endpoint.name}: a run is in progress; the next tick checks again.")
-        elif settings.daily_calls is not None and calls[endpoint.name] >= settings.daily_calls:
-            reasons.append(f"{endpoint.name}: WX_DATACUBE_DAILY_CALLS is used up. It continues tomorrow.")
-        elif why := configured.with_own_variables(_stopped_today(errors.get((account, endpoint.name), {}), midnight)):
+        standing = errors.get((account, endpoint.name), {})
+        if why := _why_not(endpoint, configured, endpoint in busy, calls, settings.daily_calls, standing, midnight):
             reasons.append(f"{endpoint.name}: {why}")
-        else:
-            # WeChat returned no rows for these labels, although they can't be empty: request them once a day.
-            tomorrow = {each for each in left_out[endpoint] if states[endpoint.name].get(each) is State.MISSING}
-            if tomorrow:
-                why = f"WeChat returned no rows for {min(tomorrow)} today; tomorrow's first tick retries."
-                reasons.append(f"{endpoint.name}: {why}")
-            done = materialized(endpoint, configured.start)
-            pending = pending_labels(states[endpoint.name], done, turns[endpoint.name])
-            todo[endpoint] = [label for label in pending if label not in tomorrow]
+            continue
+        # WeChat returned no rows for these labels, although they can't be empty: request them once a day.
+        tomorrow = {each for each in left_out[endpoint] if states[endpoint.name].get(each) is State.MISSING}
+        if tomorrow:
+            why = f"WeChat returned no rows for {min(tomorrow)} today; tomorrow's first tick retries."
+            reasons.append(f"{endpoint.name}: {why}")
+        # If the run requests yesterday's reading figures first, open labels may come after them in the same run.
+        begins = now.date() - dt.timedelta(days=1) in todo.get(DAILY_READING, ())
+        done = materialized(endpoint, configured.start)
+        pending = pending_labels(states[endpoint.name], done, (soon if begins else turns)[endpoint.name])
+        todo[endpoint] = [label for label in pending if label not in tomorrow]
     new, gaps = plan_runs(todo, states)
     return Tick([*([new] if new else []), *gaps[:_MAX_GAP_RUNS]], reasons)
 
 
-def _stopped_today(errors: dict[int, dt.datetime], midnight: dt.datetime) -> str:
+def _why_not(
+    endpoint: Endpoint,
+    account: Account,
+    is_busy: bool,
+    calls: Mapping[str, int],
+    daily_calls: int | None,
+    errors: Mapping[int, dt.datetime],
+    midnight: dt.datetime,
+) -> str:
+    """Return why a tick requests nothing of an endpoint; empty if it may."""
+    if endpoint not in account.endpoints:
+        return f"Its family is off ({account.variable('FAMILIES')})."
+    if is_busy:
+        return "a run is in progress; the next tick checks again."
+    if daily_calls is not None and calls[endpoint.name] >= daily_calls:
+        return "WX_DATACUBE_DAILY_CALLS is used up. It continues tomorrow."
+    return account.with_own_variables(_stopped_today(errors, midnight))
+
+
+def _stopped_today(errors: Mapping[int, dt.datetime], midnight: dt.datetime) -> str:
     """Return why no call of an endpoint makes sense today, by its standing errors; empty if calls make sense."""
-    for errcode, when in reversed(errors.items()):
+    for errcode, when in reversed([*errors.items()]):
         meaning = BY_ERRCODE.get(errcode)
         if meaning is not None and needs_person(errcode) and when >= midnight:
             return f"{meaning.message} {meaning.advice} {_RETRY_NOTE}"

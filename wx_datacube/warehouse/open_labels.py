@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from wx_datacube.catalog.articles import DAILY_READING
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import SETTLED_HOUR, midnight_of
 from wx_datacube.warehouse.connections import Connection
@@ -20,7 +20,7 @@ _NOON = dt.timedelta(hours=SETTLED_HOUR)
 
 def open_labels(con: Connection, account: str, endpoint: Endpoint) -> frozenset[dt.date]:
     """Return the account's open labels of an endpoint."""
-    return frozenset(label for label, *_ in _open(con, account, endpoint))
+    return frozenset(label for _, label, *_ in _open(con, account, [endpoint]))
 
 
 def turns_due(
@@ -36,28 +36,26 @@ def turns_due(
     The turn of a day begins when yesterday's reading figures of the account are final, at the latest at noon. With
     `about_to_begin`, a caller that is going to request these figures first gets the labels that are then due.
     """
-    due: dict[str, frozenset[dt.date]] = {each.name: frozenset() for each in endpoints}
-    has_begun = now >= midnight_of(now) + _NOON or _yesterday_is_final(con, account, now)
-    for endpoint in endpoints if has_begun or about_to_begin else ():
-        due[endpoint.name] = frozenset(
-            label
-            for label, fetched_at, is_delayed in _open(con, account, endpoint)
-            if fetched_at < midnight_of(now) and (is_delayed or _has_grown(endpoint, label, fetched_at, now))
-        )
-    return due
+    due: dict[str, set[dt.date]] = {each.name: set() for each in endpoints}
+    found = _open(con, account, endpoints)
+    midnight = midnight_of(now)
+    if found and (about_to_begin or now >= midnight + _NOON or _yesterday_is_final(con, account, now)):
+        for name, label, fetched_at, is_delayed in found:
+            if fetched_at < midnight and (is_delayed or _has_grown(BY_NAME[name], label, fetched_at, now)):
+                due[name].add(label)
+    return {name: frozenset(labels) for name, labels in due.items()}
 
 
-def _open(con: Connection, account: str, endpoint: Endpoint) -> list[tuple[dt.date, dt.datetime, bool]]:
-    """Return each open label, when it was last answered for, and whether that answer was delayed."""
-    if not endpoint.has_delay:
-        return []
-    found = con.execute(
-        "SELECT label, fetched_at, call_id > coalesce(last_undelayed, 0) FROM datacube.label_answers"
-        f" SEMI JOIN (SELECT account, ref_date AS label FROM datacube.{endpoint.name}) USING (account, label)"
-        " WHERE account = $account AND endpoint = $endpoint AND NOT final ORDER BY label",
-        {"account": account, "endpoint": endpoint.name},
-    )
-    return found.fetchall()
+def _open(con: Connection, account: str, endpoints: Sequence[Endpoint]) -> list[tuple[str, dt.date, dt.datetime, bool]]:
+    """Return each open label with its endpoint, when it was last answered for, and whether that answer was delayed."""
+    selects = [
+        "SELECT endpoint, label, fetched_at, call_id > coalesce(last_undelayed, 0) FROM datacube.label_answers"
+        f" SEMI JOIN (SELECT account, ref_date AS label FROM datacube.{each.name}) USING (account, label)"
+        f" WHERE account = $account AND endpoint = '{each.name}' AND NOT final"
+        for each in endpoints
+        if each.has_delay
+    ]
+    return con.execute(" UNION ALL ".join(selects), {"account": account}).fetchall() if selects else []
 
 
 def _yesterday_is_final(con: Connection, account: str, now: dt.datetime) -> bool:
