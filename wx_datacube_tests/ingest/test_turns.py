@@ -6,7 +6,6 @@ tested in `warehouse/test_open_labels.py`.
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,15 +55,7 @@ def asked(it: Shop, endpoint: Endpoint) -> dict[dt.date, list[int]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """Provide an account whose schedules ticked for 36 mornings from the first of October on."""
-    with shop(tmp_path_factory.mktemp("turns"), start=FIRST, families=ARTICLES, messages_per_day=100) as it:
-        mornings(it, FIRST + DAY, 36)
-        yield it
-
-
-def test_growth_arrives_on_the_days_of_the_catalog(grown: Shop) -> None:
+def growth_arrived_on_the_days_of_the_catalog(grown: Shop) -> None:
     """Each publish date with articles is requested on days 1 to 7, 10, 14, 21 and 30, and never again; others once."""
     found = asked(grown, PUBLISHED_ARTICLES)
     last = grown.now.date()
@@ -79,7 +70,7 @@ def test_growth_arrives_on_the_days_of_the_catalog(grown: Shop) -> None:
     assert sum(len(days) == len(DAYS) for days in found.values()) > 2
 
 
-def test_a_morning_takes_one_call_for_each_label_that_is_due(grown: Shop) -> None:
+def no_label_with_figures_was_requested_twice_a_day(grown: Shop) -> None:
     """On each day, no label with figures is requested twice, whoever asks."""
     for endpoint in (PUBLISHED_ARTICLES, ARTICLE_READING):
         calls = Counter(
@@ -89,7 +80,7 @@ def test_a_morning_takes_one_call_for_each_label_that_is_due(grown: Shop) -> Non
         assert all(not grown.emulated.world.rows(endpoint, label) for label in twice)
 
 
-def test_after_the_thirtieth_day_an_article_is_final(grown: Shop) -> None:
+def articles_older_than_thirty_days_are_final(grown: Shop) -> None:
     """Only publish dates of the last thirty days are open; the others are final in the view."""
     with grown.warehouse.reading_committed() as con:
         found = open_labels(con, "shop", PUBLISHED_ARTICLES)
@@ -104,7 +95,7 @@ def test_after_the_thirtieth_day_an_article_is_final(grown: Shop) -> None:
     assert {label for label, final in finals.items() if not final} == found
 
 
-def test_final_articles_have_all_figures_of_the_world(grown: Shop) -> None:
+def final_articles_have_all_figures_of_the_world(grown: Shop) -> None:
     """The curve of a final article has thirty days, each as in the emulator's world."""
     world = grown.emulated.world
     expected = [
@@ -121,6 +112,17 @@ def test_final_articles_have_all_figures_of_the_world(grown: Shop) -> None:
     )
     assert found == sorted(expected)
     assert grown.rows("SELECT * FROM datacube.revisions") == []
+
+
+@pytest.mark.long
+def test_thirty_six_mornings(tmp_path: Path) -> None:
+    """Growth arrives on the days of the catalog, with one call a label and day, until an article is final."""
+    with shop(tmp_path, start=FIRST, families=ARTICLES, messages_per_day=100) as it:
+        mornings(it, FIRST + DAY, 36)
+        growth_arrived_on_the_days_of_the_catalog(it)
+        no_label_with_figures_was_requested_twice_a_day(it)
+        articles_older_than_thirty_days_are_final(it)
+        final_articles_have_all_figures_of_the_world(it)
 
 
 def test_a_delayed_answer_is_completed_the_next_day(tmp_path: Path) -> None:
