@@ -112,6 +112,8 @@ def _why_missing(request: FetchRequest, label: dt.date, rejected: bool) -> WeCha
         )
     if request.now < settled_at(label, request.endpoint.period):
         advice = "Figures come after 08:00 and by noon Beijing time: run the same command again later today."
+    elif request.endpoint.has_delay:
+        advice = "It says that its figures are delayed; a later run requests it again."
     else:
-        advice = "Its days have messages, so an empty answer is wrong; a later run requests it again."
+        advice = "Its days have figures, so an empty answer is wrong; a later run requests it again."
     return NotReady(f"WeChat has not published {label} yet.", advice=advice, endpoint=name)

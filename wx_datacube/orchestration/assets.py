@@ -299,13 +299,20 @@ _STATES = {
 
 def _description(endpoint: Endpoint) -> str:
     span = endpoint.max_span_days
+    again, again_zh = "", ""
+    if endpoint.has_delay:
+        again, again_zh = ", or if WeChat said that it is delayed", "或微信标明尚未更新完毕（is_delay）"
+    if endpoint.grows:
+        days = ", ".join(map(str, endpoint.asked_again))
+        again += f", and on days {days} after publication, as its figures grow"
+        again_zh += f"，或到了发表后第 {days} 天（数据仍在增长）"
     return "\n\n".join(
         (
             endpoint.en,
             endpoint.zh,
             f"A call covers {span} day{'' if span == 1 else 's at most'}."
-            " Stored data is requested again only by a run with `refresh: true`.",
-            f"每次调用最多 {span} 天；已保存的数据只有在运行配置为 `refresh: true` 时才会重新请求。",
+            f" Stored data is requested again only by a run with `refresh: true`{again}.",
+            f"每次调用最多 {span} 天；已保存的数据只有在运行配置为 `refresh: true` {again_zh}时才会重新请求。",
         )
     )
 

@@ -174,3 +174,16 @@ def test_a_week_off_is_made_up_for(tmp_path: Path) -> None:
         assert set(calls) == {str(label) for label in published} | missed
         assert State.MISSING not in it.states(PUBLISHED_ARTICLES).values()
         assert all(calls.count(str(label)) == 1 for label in published)
+
+
+def test_a_delayed_empty_answer_proves_nothing(tmp_path: Path) -> None:
+    """An empty answer that says `is_delay` leaves its label missing, also in the afternoon; a later one settles it."""
+    with shop(tmp_path, start=FIRST, families=ARTICLES, silent_share=1, delayed=True) as it:
+        it.at(dt.datetime.combine(FIRST + DAY, dt.time(15)))
+        (late,) = it.fetch_missing(DAILY_READING).labels
+        assert late.coverage.state is State.MISSING
+        assert "It says that its figures are delayed" in str(late.error)
+
+        it.emulated.control.set(delayed=False)
+        (settled,) = it.fetch_missing(DAILY_READING).labels
+        assert (settled.coverage.state, settled.coverage.final) == (State.EMPTY, True)
