@@ -234,7 +234,7 @@ def test_a_malformed_fault_is_refused(text: str) -> None:
 
 
 def test_latency_overlaps_between_concurrent_calls(start: Started) -> None:
-    """Seven concurrent calls of 200 ms take little longer than one, and the journal counts them as concurrent."""
+    """Fifteen concurrent calls of 200 ms take little longer than one, and the journal counts them as concurrent."""
     caller = start(latency=200)
     token = caller.token
 
@@ -243,7 +243,7 @@ def test_latency_overlaps_between_concurrent_calls(start: Started) -> None:
             return own.errcode(name, "2026-11-02", token=token)
 
     began = time.monotonic()
-    with ThreadPoolExecutor(7) as pool:
+    with ThreadPoolExecutor(len(BY_NAME)) as pool:
         assert set(pool.map(call, BY_NAME)) == {None}
     assert 0.2 <= time.monotonic() - began < 0.9
     assert caller.emulated.control.state()["most_in_flight"] > 3
