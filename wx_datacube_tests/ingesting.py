@@ -110,8 +110,11 @@ class Shop:
             return record_refresh(con, self.ingest.account.name, endpoint, None, None, self.now)
 
     def bring_everything_in(self) -> list[FetchReport]:
-        """Ingest all endpoints, in catalog order: calls for days may make later calls unnecessary."""
-        return [self.fetch_missing(endpoint) for endpoint in self.ingest.account.endpoints]
+        """Ingest all endpoints, in catalog order: calls for days may make later calls unnecessary. Publish once."""
+        quiet = self.with_(publishing=False)
+        reports = [quiet.fetch_missing(endpoint) for endpoint in self.ingest.account.endpoints]
+        self.warehouse.publish()
+        return reports
 
     def windows(self, endpoint: Endpoint) -> list[tuple[str, str]]:
         """Return the begin and end of every call that the emulator received for the endpoint, oldest first."""

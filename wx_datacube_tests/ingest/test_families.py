@@ -26,8 +26,7 @@ def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Provide an account of all families with ninety days stored."""
     folder = tmp_path_factory.mktemp("families")
     with shop(folder, start=START, families=tuple(Family), messages_per_day=100) as made:
-        made.with_(publishing=False).bring_everything_in()
-        made.warehouse.publish()
+        made.bring_everything_in()
         yield made
 
 

@@ -42,9 +42,8 @@ URL = f"https://mp.weixin.qq.com/s?__biz=MzAw&mid=1&token={TOKEN}"
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Provide an account with sixty days of every family."""
     folder = tmp_path_factory.mktemp("bundle")
-    with shop(folder, start=START, messages_per_day=3000, unknown_codes=True, whitelist=()) as running:
-        for endpoint in ENDPOINTS:
-            running.fetch_missing(endpoint)
+    with shop(folder, start=START, families=tuple(Family), messages_per_day=300, unknown_codes=True) as running:
+        running.bring_everything_in()
         yield running
 
 

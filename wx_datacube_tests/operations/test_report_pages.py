@@ -8,7 +8,6 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,11 +36,9 @@ CHART_NAMES = {"followers", "readers"}
 @pytest.fixture(scope="module")
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Provide an account of eight weeks with everything due stored, of all families."""
-    with shop(tmp_path_factory.mktemp("pages"), start=FIRST, messages_per_day=200) as made:
-        made = made.with_(account=replace(made.ingest.account, families=tuple(Family)))
-        for endpoint in ENDPOINTS:
-            made.fetch_missing(endpoint)
-        made.warehouse.publish()
+    folder = tmp_path_factory.mktemp("pages")
+    with shop(folder, start=FIRST, families=tuple(Family), messages_per_day=200) as made:
+        made.bring_everything_in()
         yield made
 
 
