@@ -1,30 +1,23 @@
 """Actions: what people, machines and WeChat do, as data. A walk is a list of actions with their drawn arguments.
 
-Add an entry to `ACTIONS`, or a kind of weather to `WEATHERS`. `draw` returns arguments that JSON can represent. `do`
-takes them, and may yield invariants that failed. Days are drawn relative to the current day, so that any subset of a
-walk's steps is a valid walk.
+Add an entry to `ACTIONS`; kinds of weather are in `weather`, actions of processes in `system_actions`. `draw` returns
+arguments that JSON can represent. `do` takes them, and may yield invariants that failed. Days are drawn relative to the
+current day, so that any subset of a walk's steps is a valid walk.
 """
 
 import datetime as dt
 import random
-import signal
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
-from wx_datacube.catalog.endpoints import BY_NAME
-from wx_datacube.catalog.messages import ENDPOINTS
-from wx_datacube.catalog.model import Endpoint
-from wx_datacube.catalog.periods import due_labels, due_on, gaps
-from wx_datacube.emulator.faults import Fault
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.model import Endpoint, Family
+from wx_datacube.catalog.periods import due_on
 from wx_datacube_tests.walk.invariants import Moment, broken
 from wx_datacube_tests.walk.life import LOOK, Life
+from wx_datacube_tests.walk.past import drawn_families
+from wx_datacube_tests.walk.weather import CLEAR, WEATHERS, Drawn, change, drawn_weather
 
-if TYPE_CHECKING:
-    from wx_datacube_tests.walk.system import System
-
-CORE, SYSTEM = "core", "system"
-Drawn = dict[str, Any]
 DAY = dt.timedelta(days=1)
 
 
@@ -36,82 +29,16 @@ class Action:
     weight: int
     do: Callable[..., Iterable[str] | None]
     draw: Callable[[random.Random], Drawn] = lambda chance: {}
-    levels: tuple[str, ...] = (CORE, SYSTEM)
 
 
 # --- weather at WeChat -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Weather:
-    """How WeChat behaves until it changes: options of the emulator and faults.
-
-    `lies`: it gives wrong answers. `heals`: the number of mornings after which no label is overdue nevertheless; None
-    if that isn't guaranteed.
-    """
-
-    name: str
-    weight: int = 1
-    options: Drawn = field(default_factory=dict)
-    faults: tuple[str, ...] = ()
-    lies: bool = False
-    heals: int | None = None
-
-
-CLEAR = Weather("clear", 8, heals=1)
-WEATHERS = (
-    CLEAR,
-    Weather("late, refused until 11:00", 2, {"publish_at": "11:00", "refuse_unpublished": True}, heals=1),
-    Weather("late, empty until 11:00", 2, {"publish_at": "11:00"}, heals=1),
-    Weather("late, refused until 14:00", 2, {"publish_at": "14:00", "refuse_unpublished": True}),
-    Weather("late, empty until 14:00", 2, {"publish_at": "14:00"}, lies=True),
-    Weather("silent until midnight", 1, {"publish_at": "23:59"}, lies=True),
-    Weather("partial", 2, {"partial": True}, lies=True, heals=3),
-    Weather("one label a call", 1, {"one_label": True}, heals=2),
-    Weather("rows outside the window", 1, {"stray_rows": True}, lies=True),
-    Weather("down", 2, faults=("all=drop",)),
-    Weather("busy", 2, faults=("*=-1",)),
-    Weather("one in five fails, one in five is slow", 2, faults=("*@0.2=502", "*@0.2=delay:0.5"), heals=2),
-    Weather("tokens are refused", 1, {"secret_frozen": True}),
-    Weather("this address is not allowed", 1, {"whitelist": ["198.51.100.7"]}),
-    Weather("hours are not granted", 1, {"denied": [ENDPOINTS[1].name]}),
-    Weather("nothing is granted", 1, {"denied": ["*"]}),
-    Weather("three calls a day", 1, {"quota": 3}),
-    Weather("no calls left", 1, {"quota": 0}),
-)
-_ORDINARY: Drawn = {
-    "publish_at": None,
-    "refuse_unpublished": None,
-    "partial": None,
-    "one_label": None,
-    "stray_rows": None,
-    "secret_frozen": None,
-    "whitelist": None,
-    "denied": None,
-    "quota": None,
-}
-
-
 def _weather(life: Life, member: int, weather: str, mornings: int) -> Iterator[str]:
     """Change the weather; then let some mornings pass without any action."""
-    _change(life, life.member(member), next(each for each in WEATHERS if each.name == weather))
+    change(life, life.member(member), next(each for each in WEATHERS if each.name == weather))
     for _ in range(mornings):
         yield from _morning(life)
-
-
-def _change(life: Life, member: str, weather: Weather) -> None:
-    life.take_ledger()
-    faults = tuple(map(Fault.parse, weather.faults))
-    life.emulated(member).configure({**_ORDINARY, **weather.options, "faults": faults})
-    facts = life.facts[member]
-    facts.lies_since = life.now if weather.lies else None
-    facts.heals, facts.weather_since = weather.heals, life.now
-
-
-def _drawn_weather(chance: random.Random) -> Drawn:
-    (weather,) = chance.choices(WEATHERS, [each.weight for each in WEATHERS])
-    mornings = 0 if weather is CLEAR else chance.choice([0, 0, 0, 1, 3, 7])
-    return {"member": chance.randrange(2), "weather": weather.name, "mornings": mornings}
 
 
 # --- single events at WeChat -------------------------------------------------------------------------------------
@@ -143,17 +70,35 @@ def _use_quota(life: Life, member: int, endpoint: int, calls: int) -> None:
 # --- people ------------------------------------------------------------------------------------------------------
 
 
+def asked_of(life: Life, drawn: Drawn) -> tuple[str, list[Endpoint], dt.date, dt.date, bool]:
+    """Return account, endpoints, first and last day of a backfill, and whether it is a refresh; record a refresh.
+
+    The endpoints are those drawn that are on, or all that are on.
+    """
+    name = life.member(drawn["member"])
+    first = max(life.now.date() - drawn["ago"] * DAY, life.start)
+    last = min(first + drawn["days"] * DAY, life.now.date() - DAY)
+    on = life.endpoints(name)
+    chosen = [each for each in on if ENDPOINTS.index(each) in drawn["endpoints"]] or on
+    if drawn["refresh"]:
+        for endpoint in chosen:
+            labels = life.states(name)[endpoint.name]
+            life.facts[name].refreshed |= {(endpoint.name, label) for label in labels if first <= label <= last}
+    return name, chosen, first, last, drawn["refresh"]
+
+
 def _backfill(life: Life, member: int, endpoints: list[int], ago: int, days: int, refresh: bool) -> Iterator[str]:
     """A person runs `wx-datacube backfill`."""
     drawn = {"member": member, "endpoints": endpoints, "ago": ago, "days": days, "refresh": refresh}
-    name, chosen, first, last, _ = _asked_of(life, drawn)
-    busy, missing, before = life.busy, life.missing_in(name, chosen, first, last), life.calls(name)
+    name, chosen, first, last, _ = asked_of(life, drawn)
+    busy, pending, before = life.busy, life.to_request(name, chosen, first, last), life.calls(name)
     life.backfill(name, chosen, first, last, refresh)
-    if not (busy or refresh or missing) and life.calls(name) != before:
-        yield f"stored labels cost no call: nothing was missing, it took {(life.calls(name) - before).total()} calls"
+    if not (busy or refresh or pending) and life.calls(name) != before:
+        yield f"stored labels cost no call: nothing was pending, it took {(life.calls(name) - before).total()} calls"
 
 
-def _drawn_backfill(chance: random.Random) -> Drawn:
+def drawn_backfill(chance: random.Random) -> Drawn:
+    """Draw the arguments of a backfill."""
     endpoints = sorted(chance.sample(range(len(ENDPOINTS)), chance.randint(1, len(ENDPOINTS))))
     ago = chance.randint(1, 40)
     return {
@@ -190,6 +135,11 @@ def _rename(life: Life, member: int, new: str) -> None:
         life.rename(life.member(member), new)
 
 
+def _families(life: Life, member: int, families: list[str]) -> None:
+    """A person switches families of an account on or off."""
+    life.switch(life.member(member), [Family(each) for each in families])
+
+
 def _chat(life: Life, status: int) -> None:
     """The chat's robot goes down, or comes back."""
     life.take_messages()
@@ -202,107 +152,6 @@ def _schedules(life: Life, on: bool) -> None:
     if on and not life.scheduled:
         life.scheduled_since = life.now
     life.scheduled = on
-
-
-# --- Dagster's UI, and failures of processes ---------------------------------------------------------------------
-
-
-def _ui_backfill(life: "System", member: int, assets: list[dict[str, Any]], settle: bool) -> None:
-    """A person launches a backfill in the UI over ranges with gaps; it may still run during the next action."""
-    today, ranges = life.now.date(), {}
-    for each in assets:
-        endpoint = ENDPOINTS[each["endpoint"]]
-        due = due_labels(endpoint.period, life.start, today)
-        found = []
-        for ago, days in each["ranges"]:
-            labels = [label for label in due if today - ago * DAY <= label <= today - (ago - days) * DAY]
-            found += [(labels[0], labels[-1])] if labels else []
-        if found:
-            ranges[endpoint] = found
-    if ranges:
-        life.launch(life.member(member), ranges)
-    if settle:
-        life.settle()
-
-
-def _drawn_ranges(chance: random.Random) -> list[list[int]]:
-    """Draw ranges of days before the current one, oldest first, with days between them."""
-    ends = sorted(chance.sample(range(1, 21), 2 * chance.randint(1, 3)), reverse=True)
-    return [[first, first - last] for first, last in zip(ends[::2], ends[1::2], strict=True)]
-
-
-def _drawn_ui_backfill(chance: random.Random) -> Drawn:
-    endpoints = sorted(chance.sample(range(len(ENDPOINTS)), chance.randint(1, len(ENDPOINTS))))
-    same = _drawn_ranges(chance)
-    alike = chance.random() < 0.7  # as with *Failed and missing*
-    assets = [{"endpoint": each, "ranges": same if alike else _drawn_ranges(chance)} for each in endpoints]
-    return {"member": chance.randrange(2), "assets": assets, "settle": chance.random() < 0.6}
-
-
-def _failed_and_missing(life: "System", member: int) -> None:
-    """A person launches *Failed and missing* for all assets."""
-    name, ranges = life.member(member), {}
-    held = life.materialized(name)
-    for endpoint in ENDPOINTS:
-        due = due_labels(endpoint.period, life.start, life.now.date())
-        if found := gaps(set(due) - held[endpoint.name], due):
-            ranges[endpoint] = found
-    if ranges:
-        life.launch(name, ranges)
-    life.settle()
-
-
-def _materialize(life: "System", member: int, endpoint: int, ago: int, days: int) -> None:
-    """A person runs `dagster asset materialize`."""
-    chosen = ENDPOINTS[endpoint]
-    due = due_labels(chosen.period, life.start, life.now.date())
-    first = life.now.date() - ago * DAY
-    if labels := [label for label in due if first <= label <= first + days * DAY]:
-        life.materialize(life.member(member), chosen, labels[0], labels[-1])
-
-
-def _side_by_side(life: "System", one: Drawn, other: Drawn) -> None:
-    """Two backfills run at the same time."""
-    life.side_by_side([_asked_of(life, each) for each in (one, other)])
-
-
-def _asked_of(life: Life, drawn: Drawn) -> tuple[str, list[Endpoint], dt.date, dt.date, bool]:
-    """Return account, endpoints, first and last day of a backfill, and whether it is a refresh; record a refresh."""
-    name = life.member(drawn["member"])
-    first = max(life.now.date() - drawn["ago"] * DAY, life.start)
-    last = min(first + drawn["days"] * DAY, life.now.date() - DAY)
-    chosen = [ENDPOINTS[number] for number in drawn["endpoints"]]
-    if drawn["refresh"]:
-        for endpoint in chosen:
-            labels = life.states(name)[endpoint.name]
-            life.facts[name].refreshed |= {(endpoint.name, label) for label in labels if first <= label <= last}
-    return name, chosen, first, last, drawn["refresh"]
-
-
-def _stopped_backfill(life: "System", backfill: Drawn, after: float, how: str, victim: int, where: str) -> None:
-    """A process of a backfill is killed, interrupted or suspended; the next backfill continues."""
-    life.stopped_backfill(_asked_of(life, backfill), after, how, victim, where)
-
-
-def _kill(life: "System", victim: int) -> None:
-    """A process of `dagster dev` or of a run gets `kill -9`."""
-    life.start_dev()
-    life.hit(life.processes(), victim, signal.SIGKILL)
-
-
-def _suspend(life: "System", minutes: int) -> None:
-    """The machine is suspended with all its processes."""
-    life.suspend(dt.timedelta(minutes=minutes))
-
-
-def _drawn_stop(chance: random.Random) -> Drawn:
-    return {
-        "backfill": _drawn_backfill(chance),
-        "after": round(chance.uniform(0.5, 6), 1),
-        "how": chance.choice(["SIGKILL", "SIGKILL", "SIGINT", "SIGSTOP"]),
-        "victim": chance.randrange(4),
-        "where": chance.choice(["here", "here", "another host", "a container"]),
-    }
 
 
 # --- time --------------------------------------------------------------------------------------------------------
@@ -321,8 +170,9 @@ def _not_healed(life: Life, member: str) -> Iterator[tuple[str, dt.date]]:
     facts = life.facts[member]
     if facts.heals is None:
         return
-    began = max(facts.weather_since, life.scheduled_since).date()
     for name, label in life.overdue(member):
+        on_since = facts.on_since.get(BY_NAME[name].family, facts.weather_since)
+        began = max(facts.weather_since, life.scheduled_since, on_since).date()
         # In clear weather a label must be there on the day it is due.
         since = max(began, due_on(label, BY_NAME[name].period) - 2 * DAY)
         if (life.now.date() - since).days > facts.heals:
@@ -347,7 +197,7 @@ def _until_the_next_look(life: Life) -> Iterator[str]:
 def _quiet(life: Life) -> Iterator[str]:
     """A morning without failures passes, then everything is checked."""
     for member in life.members():
-        _change(life, member, CLEAR)
+        change(life, member, CLEAR)
     _chat(life, 200)
     _schedules(life, on=True)
     busy, look = life.busy, _next_look(life)
@@ -364,7 +214,7 @@ def _quiet(life: Life) -> Iterator[str]:
 ACTIONS = (
     Action("a morning", 40, _morning),
     Action("a quiet day", 4, _quiet),
-    Action("weather", 16, _weather, _drawn_weather),
+    Action("weather", 16, _weather, drawn_weather),
     Action(
         "a day is restated",
         4,
@@ -391,7 +241,7 @@ ACTIONS = (
             "calls": chance.choice([10, 1000]),
         },
     ),
-    Action("backfill", 6, _backfill, _drawn_backfill),
+    Action("backfill", 6, _backfill, drawn_backfill),
     Action("doctor", 4, _doctor, lambda chance: {"member": chance.randrange(2)}),
     Action("a look around", 2, _look_around, lambda chance: {"member": chance.randrange(2)}),
     Action("replay", 1, _replay),
@@ -401,42 +251,12 @@ ACTIONS = (
         _rename,
         lambda chance: {"member": chance.randrange(2), "new": chance.choice(["shop", "news", "club", "team", "kiosk"])},
     ),
-    Action("a backfill in the UI", 14, _ui_backfill, _drawn_ui_backfill, (SYSTEM,)),
-    Action("failed and missing", 4, _failed_and_missing, lambda chance: {"member": chance.randrange(2)}, (SYSTEM,)),
     Action(
-        "dagster asset materialize",
-        4,
-        _materialize,
-        lambda chance: {
-            "member": chance.randrange(2),
-            "endpoint": chance.randrange(len(ENDPOINTS)),
-            "ago": chance.randint(1, 40),
-            "days": chance.randint(0, 40),
-        },
-        (SYSTEM,),
-    ),
-    Action(
-        "two backfills at once",
-        4,
-        _side_by_side,
-        lambda chance: {"one": _drawn_backfill(chance), "other": _drawn_backfill(chance)},
-        (SYSTEM,),
-    ),
-    Action("a backfill is stopped", 8, _stopped_backfill, _drawn_stop, (SYSTEM,)),
-    Action("a process is killed", 4, _kill, lambda chance: {"victim": chance.randrange(12)}, (SYSTEM,)),
-    Action(
-        "a run is terminated",
+        "families are switched",
         3,
-        lambda life, run: life.terminate(run),
-        lambda chance: {"run": chance.randrange(4)},
-        (SYSTEM,),
+        _families,
+        lambda chance: {"member": chance.randrange(2), "families": list(drawn_families(chance))},
     ),
-    Action("a run is executed again", 3, lambda life: life.execute_again(), levels=(SYSTEM,)),
-    Action("the machine sleeps", 2, _suspend, lambda chance: {"minutes": chance.choice([5, 60, 600])}, (SYSTEM,)),
-    Action("a foreign file in place of ours", 2, lambda life: life.foreign_file(), levels=(SYSTEM,)),
-    Action("another program writes to the file", 2, lambda life: life.intruder(), levels=(SYSTEM,)),
-    Action("a reader holds the file", 2, lambda life: life.reader(), levels=(SYSTEM,)),
-    Action("the disk is full", 2, lambda life: life.full_disk(), levels=(SYSTEM,)),
     Action("the chat is down", 1, lambda life: _chat(life, 500)),
     Action("the chat is back", 2, lambda life: _chat(life, 200)),
     Action("the machine is off", 2, lambda life: _schedules(life, False)),

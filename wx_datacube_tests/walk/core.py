@@ -14,8 +14,8 @@ from pathlib import Path
 from wx_datacube.alerts.alert import BACKFILL, Source, alerts_of
 from wx_datacube.alerts.missing_labels import note_and_send
 from wx_datacube.alerts.store import Alerts
-from wx_datacube.catalog.messages import ENDPOINTS
-from wx_datacube.catalog.model import Endpoint
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.model import HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
@@ -37,11 +37,17 @@ from wx_datacube.warehouse.ledger import replay
 from wx_datacube_tests.company import Company
 from wx_datacube_tests.ingesting import RecordingListener
 from wx_datacube_tests.receiver import Receiver
-from wx_datacube_tests.walk.life import BEGINNING, Life, born
+from wx_datacube_tests.walk.facts import BEGINNING
+from wx_datacube_tests.walk.life import Life, born
 
 TICKS = [dt.time(hour, 30) for hour in (8, 10, 12)]
 CHECKS = dt.time(12, 35)
 LATER_LOOKS = [dt.time(13, 35), dt.time(15, 35)]
+SCHEDULES = (
+    [each for each in ENDPOINTS if each.first_day == HISTORY_START],
+    [each for each in ENDPOINTS if each.first_day != HISTORY_START],
+)
+"""Endpoints whose ticks are planned together. Articles have a schedule of their own."""
 
 
 @dataclass
@@ -79,11 +85,15 @@ class InMemory:
 class Core(Life):
     """A life in this process."""
 
-    def __init__(self, folder: Path, company: Company, receiver: Receiver) -> None:
-        super().__init__(folder, company, receiver)
+    def __init__(self, folder: Path, company: Company, receiver: Receiver, seed: int) -> None:
+        super().__init__(folder, company, receiver, seed)
         self.held: dict[tuple[str, str], set[dt.date]] = {}
         self.runs = 0
         self.set_clocks(BEGINNING)
+        self.settings = self._configured()
+
+    def configure(self) -> None:
+        """Read the settings again."""
         self.settings = self._configured()
 
     def _configured(self) -> Settings:
@@ -135,17 +145,18 @@ class Core(Life):
             self.judged_on.add(self.now.date())
         for name in self.names.values():
             if time in TICKS:
-                self._tick(name)
+                for endpoints in SCHEDULES:
+                    self._tick(name, endpoints)
             else:
                 self._note_and_send(name, deliver=time != CHECKS)
         self.take_messages()
 
-    def _tick(self, name: str) -> None:
+    def _tick(self, name: str, endpoints: Sequence[Endpoint]) -> None:
         def held(endpoint: Endpoint, start: dt.date) -> set[dt.date]:
             return self.held.setdefault((name, endpoint.name), set())
 
         try:
-            plan = plan_tick(self.settings, name, ENDPOINTS, (), held, self.now, lambda message: None)
+            plan = plan_tick(self.settings, name, endpoints, (), held, self.now, lambda message: None)
         except WxDatacubeError:
             return  # the schedule does the same, and reports why it requested no run
         for run in plan.runs:
@@ -156,7 +167,7 @@ class Core(Life):
     def _run(self, name: str, endpoint: Endpoint, first: dt.date, last: dt.date, publishing: bool) -> None:
         """Execute a step of a run and note its alerts as the hooks do; only the last step publishes, to save time."""
         ingest = replace(self.ingest(name), publishing=publishing)
-        labels = due_labels(endpoint.period, self.start, self.now.date())
+        labels = due_labels(endpoint.period, endpoint.first(self.start), self.now.date())
         errors: list[Exception] = []
         try:
             wanted = [label for label in labels if first <= label <= last]
@@ -194,7 +205,7 @@ class Core(Life):
         try:
             check_account(self.settings, account, scope, self.now)
             with ingest.warehouse.transaction() as con:
-                states = scope.of(known.states(con, Account(name, start=account.start), self.now))
+                states = scope.of(known.states(con, account, self.now))
             runs = InMemory(self.held, states, ingest.warehouse, account, scope, self.now)
             done = Backfill(runs, ingest, scope, self.now, RecordingListener())
             done.run()
@@ -211,10 +222,12 @@ class Core(Life):
         found = list(examine(self.settings, self.settings.account(self.names[member]), self.clock))
         wrong = [each.text for each in found if not each.ok]
         options = self.emulated(member).options
-        refuses = bool(options.denied or options.whitelist or options.secret_frozen)
+        granted = {"*", *self.families[member], *(each.name for each in self.endpoints(member))}
+        refuses = bool(granted.intersection(options.denied) or options.whitelist or options.secret_frozen)
         if refuses and not wrong:
             self.complaints.append(f"doctor is right: WeChat refuses calls of {member}, but doctor finds no problem")
-        if not refuses and not options.faults and self.facts[member].lies_since is None:
+        late = options.delayed or self.now.time() < options.delay_until
+        if not refuses and not options.faults and not late and self.facts[member].lies_since is None:
             # Other programs may have used the quota or revoked the token.
             allowed = ("quota", "calls are left", "token")
             unfounded = [text for text in wrong if not any(word in text for word in allowed)]
@@ -242,7 +255,7 @@ class Core(Life):
         Alerts(self.database).forget(old)
         self.names[member] = new
         self.held = {(new if name == old else name, of): held for (name, of), held in self.held.items() if name != old}
-        self.settings = self._configured()
+        self.configure()
 
     def materialized(self, member: str) -> dict[str, set[dt.date]]:
         """Return the labels that runs and backfills have recorded."""
@@ -264,7 +277,7 @@ def core(seed: int) -> Iterator[Life]:
     """Begin a life in this process, with its files in memory if possible."""
     parent = _MEMORY if _MEMORY.is_dir() else None
     with _no_pandas(), born(seed, parent, clock=BEGINNING, frozen=True) as (folder, accounts, receiver):
-        yield Core(folder, accounts, receiver)
+        yield Core(folder, accounts, receiver, seed)
 
 
 @contextmanager

@@ -11,14 +11,15 @@ from enum import Enum
 from itertools import groupby
 from operator import itemgetter
 
-from wx_datacube.catalog.endpoints import BY_NAME
-from wx_datacube.catalog.messages import DAILY_MESSAGES, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
 from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import label_of, midnight_of, settled_at
+from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.answers import everything
 from wx_datacube_tests.reference_rows import parsed
+from wx_datacube_tests.walk.facts import Tables
 from wx_datacube_tests.walk.life import MISSING, PERSON, Life, days_of
 
 CHECKS = {check.name for endpoint in ENDPOINTS for check in checks_of(endpoint)}
@@ -57,13 +58,11 @@ def _keys_are_unique(life: Life) -> Iterator[str]:
     if not life.database.exists():
         return
     with life.reading() as con:
-        for endpoint in ENDPOINTS:
-            key = ", ".join(["account", *(column.name for column in endpoint.key)])
-            twice = con.execute(
-                f"SELECT {key} FROM datacube.{endpoint.name} GROUP BY ALL HAVING count(*) > 1"
-            ).fetchall()
+        for table in (each for endpoint in ENDPOINTS for each in endpoint.relations):
+            key = ", ".join(["account", *(column.name for column in table.key)])
+            twice = con.execute(f"SELECT {key} FROM datacube.{table.name} GROUP BY ALL HAVING count(*) > 1").fetchall()
             if twice:
-                yield f"{endpoint.name} {twice[0]}"
+                yield f"{table.name} {twice[0]}"
 
 
 def _tables_follow_the_rules(life: Life) -> Iterator[str]:
@@ -96,19 +95,30 @@ def _landed_labels_stay(life: Life) -> Iterator[str]:
 
 
 def _figures_equal_wechats(life: Life) -> Iterator[str]:
+    """What WeChat calls final, and what it says at the moment about growing figures, is stored as it is there."""
     for member in life.members():
         facts = life.facts[member]
         for name, labels in life.states(member).items():
             endpoint = BY_NAME[name]
             for label, state in labels.items():
-                if state == "missing" or label < HISTORY_START:
+                if state == "missing" or label < HISTORY_START or life.is_delayed(member, endpoint, label):
                     continue
                 stored, truth = life.stored(member, endpoint, label), life.truth(member, endpoint, label)
                 if stored == truth:
                     facts.doubtful.pop((name, label), None)
                     facts.restated.discard((name, label))
                 elif (why := _untrue(life, member, endpoint, label)) is not None:
-                    yield f"{member} {name} {label} is {state}{why}: stored {stored}, at WeChat {truth}"[:900]
+                    yield f"{member} {name} {label} is {state}{why}: {_difference(stored, truth)}"
+
+
+def _difference(stored: Tables, truth: Tables) -> str:
+    """Return the first row that differs."""
+    for name in sorted({*stored, *truth}):
+        here, there = stored.get(name, {}), truth.get(name, {})
+        for key in sorted({*here, *there}, key=repr):
+            if here.get(key) != there.get(key):
+                return f"{name} {key} has {here.get(key)}, at WeChat {there.get(key)}"[:600]
+    return "nothing"
 
 
 def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str | None:
@@ -119,12 +129,18 @@ def _untrue(life: Life, member: str, endpoint: Endpoint, label: dt.date) -> str 
         return None
     since = facts.doubtful.get(of)
     if since is None and endpoint.implied_by_silence and answer is None:
-        since = facts.doubtful.get((DAILY_MESSAGES.name, label))  # an implied label is as doubtful as its day
+        since = facts.doubtful.get((endpoint.days, label))  # an implied label is as doubtful as its day
     if since is None:
         return ""
     if answer is not None and answer.clean and answer.settled and answer.fetched_at > since:
         return f", and was answered at {answer.fetched_at}"
     return None
+
+
+def _turns_are_taken(life: Life) -> Iterator[str]:
+    for member in life.members():
+        for name, labels in groupby(life.turns(member), key=itemgetter(0)):
+            yield f"{member} {name} has open labels that were not requested: {[str(label) for _, label in labels][:5]}"
 
 
 # --- completeness ------------------------------------------------------------------------------------------------
@@ -196,10 +212,11 @@ def _checks_flag_only_real_changes(life: Life) -> Iterator[str]:
     for member in life.members():
         facts, name = life.facts[member], life.names[member]
         days = {day for of, label in facts.contradicted for day in days_of(label, BY_NAME[of].period)}
+        account = Account(name, start=life.start, families=life.families[member])
         with check_context_of_readers(
-            Warehouse(life.database, clock=lambda: life.now), name, life.start, list(ENDPOINTS)
+            Warehouse(life.database, clock=lambda: life.now), account, account.endpoints
         ) as check_context:
-            for endpoint in ENDPOINTS:
+            for endpoint in account.endpoints:
                 for check in checks_of(endpoint):
                     for finding in run_check(check, check_context, endpoint):
                         about = dt.date.fromisoformat(finding.ref_date)
@@ -236,6 +253,7 @@ INVARIANTS = (
     Invariant("tables follow the rules", (Moment.QUIET, Moment.END), _tables_follow_the_rules),
     Invariant("landed labels stay", (Moment.ACTION,), _landed_labels_stay),
     Invariant("everything due is stored", (Moment.QUIET,), _everything_due_is_stored),
+    Invariant("open labels are requested on their days", (Moment.QUIET,), _turns_are_taken),
     Invariant("figures equal WeChat's", (Moment.QUIET, Moment.END), _figures_equal_wechats),
     Invariant("lasting problems are reported, and no others", (Moment.LOOK,), _lasting_problems_are_reported),
     Invariant("no alert is false", (Moment.LOOK,), _no_alert_is_false),

@@ -15,6 +15,7 @@ from typing import Any
 from wx_datacube_tests.walk.actions import ACTIONS, Action
 from wx_datacube_tests.walk.invariants import Moment, broken
 from wx_datacube_tests.walk.life import Life
+from wx_datacube_tests.walk.system_actions import SYSTEM_ACTIONS
 
 Level = Callable[[int], AbstractContextManager[Life]]
 """Begins the life of a seed; at the end it stops everything that it started."""
@@ -47,7 +48,7 @@ class Failure:
 def draw(seed: int, count: int, level: str) -> list[Step]:
     """Return the first steps of a seed's walk; the last step is a quiet day on which all invariants are checked."""
     chance = random.Random(f"{seed} {level}")
-    possible = [action for action in ACTIONS if level in action.levels]
+    possible = [*ACTIONS, *(SYSTEM_ACTIONS if level == "system" else ())]
     chosen = chance.choices(possible, [action.weight for action in possible], k=count)
     steps = [Step(action, action.draw(chance)) for action in chosen]
     return [*steps, Step(next(each for each in ACTIONS if each.name == "a quiet day"), {})]

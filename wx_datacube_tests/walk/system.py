@@ -23,16 +23,19 @@ import dagster as dg
 import duckdb
 from dagster._core.scheduler.instigation import TickStatus
 
-from wx_datacube.catalog.messages import DAILY_MESSAGES, ENDPOINTS
-from wx_datacube.catalog.model import Endpoint
+from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.messages import DAILY_MESSAGES
+from wx_datacube.catalog.model import Endpoint, Family
 from wx_datacube.catalog.periods import BEIJING, beijing_now
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.runs import REASON_TAG, Reason
+from wx_datacube.orchestration.schedules import schedule_names
 from wx_datacube_tests.company import Company
 from wx_datacube_tests.end_to_end.project import Project, Ui, end, free_port, session
 from wx_datacube_tests.receiver import Receiver
 from wx_datacube_tests.walk.defects import VARIABLE
-from wx_datacube_tests.walk.life import BEGINNING, Life, born
+from wx_datacube_tests.walk.facts import BEGINNING
+from wx_datacube_tests.walk.life import Life, born
 
 TICKS = (dt.time(8, 30), dt.time(12, 30), dt.time(12, 35))
 """The morning's ticks to wait for; skipped ticks between them come late, as after a suspend."""
@@ -92,11 +95,14 @@ class Ended:
 class System(Life):
     """A life of processes."""
 
+    overlap = dt.timedelta(minutes=5)
+
     def __init__(self, folder: Path, company: Company, receiver: Receiver, seed: int, stack: ExitStack) -> None:
-        super().__init__(folder, company, receiver)
+        super().__init__(folder, company, receiver, seed)
         self.stack = stack
         self.guest = seed % 3 == 2
-        """Whether ours is part of a user's own project."""
+        """Whether ours is part of a user's own project, which needs the messages of the first account."""
+        self._keep_messages()
         self._shift_file = folder / "shift"
         self.set_clocks(BEGINNING)
         self.project = Project.make(folder / "project")
@@ -110,6 +116,7 @@ class System(Life):
         self.judged: set[str] = set()
         """Failed runs that have been examined."""
         self._switched_on: set[str] = set()
+        """The schedules that are on."""
         self.open_instance()
         self.start_dev()
 
@@ -168,11 +175,7 @@ class System(Life):
         self.set_clocks(at - dt.timedelta(seconds=4))
         self.start_dev()
         checks = at.time() == TICKS[-1]
-        schedules = {
-            f"{name}_{what}"
-            for name in self.names.values()
-            for what in (["checks"] if checks else ["daily", "weekly", "monthly"])
-        }
+        schedules = {each for each in self._schedules() if each.endswith("_checks") == checks}
         stamp = at.replace(tzinfo=BEIJING).timestamp()
 
         def ticked() -> bool:
@@ -219,8 +222,16 @@ class System(Life):
         self.dev = self.stack.enter_context(self.project.started(command, log, **self.environ()))
         if not self.wait(self.ui.is_there, BOUND):
             self.complaints.append(f"dagster dev starts: it did not within {BOUND:.0f} s")
-        if self._switched_on != set(self.names.values()):
+        if self._switched_on != self._schedules():
             self._switch_schedules_on()
+
+    def _schedules(self) -> set[str]:
+        """Return the schedules of all accounts."""
+        return {
+            f"{name}_{what}"
+            for member, name in self.names.items()
+            for what in [*schedule_names(self.endpoints(member)), "checks"]
+        }
 
     def _has_code(self) -> bool:
         """Return whether the code server still has the process that loads the code; Dagster doesn't restart it.
@@ -240,7 +251,7 @@ class System(Life):
                     "scheduleName": schedule["name"],
                 },
             )
-        self._switched_on = set(self.names.values())
+        self._switched_on = self._schedules()
 
     def _workspace(self) -> list[str]:
         if not self.guest:
@@ -410,6 +421,18 @@ class System(Life):
             return
         self.names[member] = new
         self._configure()
+
+    def configure(self) -> None:
+        """Write `.env` anew and restart Dagster, whose assets and schedules may be others now."""
+        self._keep_messages()
+        self.settle()
+        self.stop_dev()
+        self._configure()
+
+    def _keep_messages(self) -> None:
+        first = self.members()[0]
+        if self.guest and Family.MESSAGES not in self.families[first]:
+            self.families[first] = (Family.MESSAGES, *self.families[first])
 
     def _configure(self) -> None:
         self.project.set(**self.configuration())
