@@ -1,4 +1,4 @@
-"""Core: a life in this process, without Dagster; a day takes less than a second.
+"""Core: a life in this process, without Dagster; a day takes a few seconds, most of them in DuckDB.
 
 This module does what Dagster's runs would do for the requests of a schedule's tick. The rest is the program's own code
 with the emulator's clock. Pauses take no time.
@@ -27,7 +27,7 @@ from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope
 from wx_datacube.operations.doctor import examine
 from wx_datacube.operations.export import export_views
 from wx_datacube.operations.pending import pending_labels, ranges
-from wx_datacube.operations.status import read_status
+from wx_datacube.operations.status import AccountStatus, read_status
 from wx_datacube.operations.tick import plan_tick
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.accounts import rename_account
@@ -263,10 +263,16 @@ class Core(Life):
 
     def needs_person(self, member: str) -> list[str]:
         """Return what `status` reports."""
-        if not self.database.exists():
-            return []
+        return self._status(member).needs_person if self.database.exists() else []
+
+    def predicted_calls(self, member: str) -> dict[str, int]:
+        """Return what `status` predicts."""
+        found = self._status(member).endpoints if self.database.exists() else []
+        return {each.endpoint: each.calls_next_morning for each in found}
+
+    def _status(self, member: str) -> AccountStatus:
         (found,) = read_status(self.settings, [self.settings.account(self.names[member])], self.clock)
-        return found.needs_person
+        return found
 
 
 _MEMORY = Path("/dev/shm")

@@ -6,6 +6,7 @@ Each replaces as little of the program as the bug affected: in this process and,
 processes that a system walk starts. The program itself contains nothing of this.
 """
 
+import datetime as dt
 import os
 import socket
 import time
@@ -18,11 +19,13 @@ import wx_datacube.operations.status as status
 from wx_datacube.alerts import missing_labels
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.messages import DAILY_MESSAGES
+from wx_datacube.catalog.model import Family
 from wx_datacube.catalog.periods import midnight_of
+from wx_datacube.config import variables
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.warehouse import coverage, past_calls
-from wx_datacube.warehouse.load import history
+from wx_datacube.warehouse import coverage, open_labels, past_calls
+from wx_datacube.warehouse.load import history, labels
 
 VARIABLE = "WALK_DEFECT"
 
@@ -135,6 +138,38 @@ def _first_figures_are_revisions() -> None:
     history._revisions = lambda *about: original(*about).replace("known_before", "previous_call_id IS NOT NULL")
 
 
+def _growth_is_a_revision() -> None:
+    """Rows that appear while a label is open count as revised (20)."""
+    original = history._revisions
+    history._revisions = lambda *about: original(*about).replace("AND final_before", "")
+
+
+def _open_labels_every_tick() -> None:
+    """An open label is requested again at every tick after its turn has begun (20)."""
+    original = open_labels._open
+
+    def _open(*about: Any) -> Any:
+        return [(label, at - dt.timedelta(days=1), delayed) for label, at, delayed in original(*about)]
+
+    open_labels._open = _open
+
+
+def _delayed_answers_overwrite_final_figures() -> None:
+    """A delayed answer counts for a label that is final (20)."""
+    original = labels._is_final_before
+    labels._is_final_before = lambda endpoint: "false" if endpoint.has_delay else original(endpoint)
+
+
+def _families_off_are_due() -> None:
+    """A family that is off is due all the same (20)."""
+    variables.Reader._families = lambda self, name: tuple(Family)  # type: ignore[method-assign]
+
+
+def _open_labels_are_final() -> None:
+    """A label that has landed is never requested again (20)."""
+    open_labels._open = lambda *about: []
+
+
 DEFECTS: dict[str, Callable[[], None]] = {
     "runs wait for each other": _runs_wait_for_each_other,
     "another host is alive": _another_host_is_alive,
@@ -144,8 +179,13 @@ DEFECTS: dict[str, Callable[[], None]] = {
     "status shows only noted alerts": _status_shows_only_noted_alerts,
     "long outages are silent": _long_outages_are_silent,
     "first figures are revisions": _first_figures_are_revisions,
+    "growth is a revision": _growth_is_a_revision,
+    "open labels are requested every tick": _open_labels_every_tick,
+    "a delayed answer overwrites final figures": _delayed_answers_overwrite_final_figures,
+    "a family that is off is due": _families_off_are_due,
+    "open labels are never requested": _open_labels_are_final,
 }
-"""The bugs that the walk has to find, by name; the numbers refer to the issues about endings and mornings."""
+"""The bugs that the walk has to find, by name; the numbers refer to the issues about endings, mornings and families."""
 
 
 def put_back(defect: str, folder: Path) -> dict[str, str]:

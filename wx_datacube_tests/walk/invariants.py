@@ -16,6 +16,7 @@ from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import label_of, midnight_of, settled_at
 from wx_datacube.config.settings import Account
 from wx_datacube.warehouse.checks import check_context_of_readers, checks_of, run_check
+from wx_datacube.warehouse.coverage import coverage
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.answers import everything
 from wx_datacube_tests.reference_rows import parsed
@@ -143,6 +144,25 @@ def _turns_are_taken(life: Life) -> Iterator[str]:
             yield f"{member} {name} has open labels that were not requested: {[str(label) for _, label in labels][:5]}"
 
 
+def _states_follow_the_rules(life: Life) -> Iterator[str]:
+    """Every due label of the families that are on has the state of the reference, and is final or not."""
+    for member in life.members() if life.database.exists() else ():
+        account = Account(life.names[member], start=life.start, families=life.families[member])
+        expected = life.states(member)
+        with life.reading() as con:
+            found = {
+                each.name: coverage(con, account, each, list(expected.get(each.name, ())), life.now)
+                for each in account.endpoints
+            }
+        for name, labels in expected.items():
+            states = {each.label: (str(each.state), each.final) for each in found[name]}
+            wanted = {label: (state, life.is_final(member, name, label)) for label, state in labels.items()}
+            for label in wanted:
+                if states.get(label) != wanted[label]:
+                    yield f"{member} {name} {label} is {states.get(label)}, not {wanted[label]}"
+                    break
+
+
 # --- completeness ------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +271,7 @@ def _no_secret_is_written(life: Life) -> Iterator[str]:
 INVARIANTS = (
     Invariant("keys are unique", (Moment.QUIET, Moment.END), _keys_are_unique),
     Invariant("tables follow the rules", (Moment.QUIET, Moment.END), _tables_follow_the_rules),
+    Invariant("states follow the rules", (Moment.QUIET, Moment.END), _states_follow_the_rules),
     Invariant("landed labels stay", (Moment.ACTION,), _landed_labels_stay),
     Invariant("everything due is stored", (Moment.QUIET,), _everything_due_is_stored),
     Invariant("open labels are requested on their days", (Moment.QUIET,), _turns_are_taken),

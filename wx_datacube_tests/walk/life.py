@@ -92,6 +92,10 @@ class Life(Past):
     def needs_person(self, member: str) -> list[str]:
         """Return what `status` reports as needing a person."""
 
+    @abstractmethod
+    def predicted_calls(self, member: str) -> dict[str, int]:
+        """Return how many calls of each endpoint the next morning takes, by `status`."""
+
     @property
     def busy(self) -> bool:
         """Whether runs are under way that make calls of their own."""

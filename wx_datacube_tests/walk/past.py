@@ -261,6 +261,12 @@ class Past(ABC):
         """Return whether WeChat said that a label's figures aren't final yet."""
         return is_delayed(self.reference, Label(member, endpoint.name, label))
 
+    def is_final(self, member: str, endpoint: str, label: dt.date) -> bool:
+        """Return whether a label is stored and WeChat will not change it any more."""
+        of = Label(member, endpoint, label)
+        answer = self.reference.answers.get(of)
+        return self.reference._state(of) != "missing" and (answer is None or answer.final)
+
     def stored(self, member: str, endpoint: Endpoint, label: dt.date) -> Tables:
         """Return the stored rows of a label."""
         return tables_stored(self.reference, Label(member, endpoint.name, label), endpoint)

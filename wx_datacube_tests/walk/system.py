@@ -439,15 +439,24 @@ class System(Life):
 
     def needs_person(self, member: str) -> list[str]:
         """Run `status`; complain if its exit code contradicts its output."""
+        return list(self._status(member).get("needs_person", []))
+
+    def predicted_calls(self, member: str) -> dict[str, int]:
+        """Run `status`."""
+        endpoints = self._status(member).get("endpoints", {})
+        return {name: each["calls_next_morning"] for name, each in endpoints.items()}
+
+    def _status(self, member: str) -> dict[str, Any]:
         if not self.database.exists():
-            return []
+            return {}
         ended = self.command("status", "--json", "--account", self.names[member], codes=(0, 1))
         if ended.code not in (0, 1):
-            return []
-        said = list(json.loads(ended.out)["accounts"][self.names[member]]["needs_person"])
-        if bool(said) != (ended.code == 1):
+            return {}
+        found: dict[str, Any] = json.loads(ended.out)["accounts"][self.names[member]]
+        if bool(found["needs_person"]) != (ended.code == 1):
+            said = found["needs_person"]
             self.complaints.append(f"exit codes are right: status ended with {ended.code}, and says {said}")
-        return said
+        return found
 
     @property
     def database(self) -> Path:
