@@ -213,10 +213,10 @@ def _quiet(life: Life) -> Iterator[str]:
             if made > most[name]:
                 yield f"calls are bounded: {member} {name} took {made} on a quiet day, {most[name]} are enough"
     for member, (calls, most) in mended.items() if not busy else ():
-        made = life.calls(member) - calls
+        taken = life.calls(member) - calls
         for name in most:
-            if made[name] > most[name] + SURPRISES:
-                yield f"status predicts calls: {member} {name} took {made[name]}, not {most[name]}"
+            if taken[name] > most[name] + SURPRISES:
+                yield f"status predicts calls: {member} {name} took {taken[name]}, not {most[name]}"
 
 
 def _predicted(life: Life, member: str) -> dict[str, int]:
@@ -271,7 +271,7 @@ ACTIONS = (
         "families are switched",
         3,
         _families,
-        lambda chance: {"member": chance.randrange(2), "families": list(drawn_families(chance))},
+        lambda chance: {"member": chance.randrange(2), "families": [*map(str, drawn_families(chance))]},
     ),
     Action("the chat is down", 1, lambda life: _chat(life, 500)),
     Action("the chat is back", 2, lambda life: _chat(life, 200)),

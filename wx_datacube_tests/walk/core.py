@@ -23,7 +23,7 @@ from wx_datacube.errors import WxDatacubeError
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill import Backfill, check_account
-from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope
+from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope, States
 from wx_datacube.operations.doctor import examine
 from wx_datacube.operations.export import export_views
 from wx_datacube.operations.pending import pending_labels, ranges
@@ -55,7 +55,7 @@ class InMemory:
     """Dagster's part of a backfill: a dictionary of the materialized labels."""
 
     held: dict[tuple[str, str], set[dt.date]]
-    states: dict[Endpoint, dict[dt.date, State]]
+    states: dict[Endpoint, States]
     warehouse: Warehouse
     account: Account
     scope: Scope

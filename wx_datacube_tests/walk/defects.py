@@ -24,8 +24,8 @@ from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.config import variables
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.warehouse import coverage, open_labels, past_calls
-from wx_datacube.warehouse.load import history, labels
+from wx_datacube.warehouse import coverage, load, open_labels, past_calls
+from wx_datacube.warehouse.load import history
 
 VARIABLE = "WALK_DEFECT"
 
@@ -156,8 +156,8 @@ def _open_labels_every_tick() -> None:
 
 def _delayed_answers_overwrite_final_figures() -> None:
     """A delayed answer counts for a label that is final (20)."""
-    original = labels._is_final_before
-    labels._is_final_before = lambda endpoint: "false" if endpoint.has_delay else original(endpoint)
+    original = load.label_coverage
+    load.label_coverage = lambda endpoint: original(endpoint).replace("NOT (delayed AND final_before)", "true")
 
 
 def _families_off_are_due() -> None:

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
@@ -24,6 +24,10 @@ from wx_datacube_tests.walk.facts import Tables
 from wx_datacube_tests.walk.life import MISSING, PERSON, Life, days_of
 
 CHECKS = {check.name for endpoint in ENDPOINTS for check in checks_of(endpoint)}
+
+
+_SHOWN = 10
+"""The most violations of one invariant that are shown."""
 
 
 class Moment(Enum):
@@ -48,7 +52,12 @@ def broken(life: Life, moment: Moment) -> list[str]:
     """Return the violations at this moment, each with the invariant's name before a colon."""
     life.take_ledger()
     complaints, life.complaints = life.complaints, []
-    found = [f"{each.name}: {problem}" for each in INVARIANTS if moment in each.when for problem in each.holds(life)]
+    found = [
+        f"{each.name}: {problem}"
+        for each in INVARIANTS
+        if moment in each.when
+        for problem in islice(each.holds(life), _SHOWN)
+    ]
     return [*complaints, *found]
 
 

@@ -204,12 +204,14 @@ class Past(ABC):
 
     def to_request(self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date) -> list[Of]:
         """Return the due labels from `first` to `last` that are missing, or open with their turn due."""
+        turns = [of for of in self.turns(member) if BY_NAME[of[0]] in endpoints and first <= of[1] <= last]
+        return [*self.missing_in(member, endpoints, first, last), *turns]
+
+    def missing_in(self, member: str, endpoints: Sequence[Endpoint], first: dt.date, last: dt.date) -> list[Of]:
+        """Return the due labels from `first` to `last` that are missing."""
         self.take_ledger()
-        return [
-            (name, label)
-            for name, label in [*self.missing_labels(member), *self.turns(member)]
-            if BY_NAME[name] in endpoints and first <= label <= last
-        ]
+        missing = self.missing_labels(member)
+        return [(name, label) for name, label in missing if BY_NAME[name] in endpoints and first <= label <= last]
 
     def missing_labels(self, member: str) -> list[Of]:
         """Return the due labels that are missing."""
