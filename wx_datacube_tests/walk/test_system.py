@@ -1,7 +1,8 @@
 """Three seeds of the walk through a whole system, side by side. `make walk LEVEL=system` plays others.
 
-Seed 226 launches a UI backfill of all fifteen endpoints over ranges with gaps, 504 interrupts a backfill in a container,
-1070 kills one in a user's own project that includes ours. Each defect that a walk finds gets a test of its own where it belongs.
+Seed 226 launches a UI backfill of all fifteen endpoints over ranges with gaps, 504 interrupts a backfill in a
+container, 1070 kills one in a user's own project that includes ours. Each defect that a walk finds gets a test of its
+own where it belongs.
 """
 
 import signal
