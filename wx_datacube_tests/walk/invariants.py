@@ -279,8 +279,8 @@ def _no_secret_is_written(life: Life) -> Iterator[str]:
 
 INVARIANTS = (
     Invariant("keys are unique", (Moment.QUIET, Moment.END), _keys_are_unique),
-    Invariant("tables follow the rules", (Moment.QUIET, Moment.END), _tables_follow_the_rules),
-    Invariant("states follow the rules", (Moment.QUIET, Moment.END), _states_follow_the_rules),
+    Invariant("tables follow the rules", (Moment.LOOK, Moment.END), _tables_follow_the_rules),
+    Invariant("states follow the rules", (Moment.LOOK, Moment.END), _states_follow_the_rules),
     Invariant("landed labels stay", (Moment.ACTION,), _landed_labels_stay),
     Invariant("everything due is stored", (Moment.QUIET,), _everything_due_is_stored),
     Invariant("open labels are requested on their days", (Moment.QUIET,), _turns_are_taken),
