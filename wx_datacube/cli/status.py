@@ -60,7 +60,7 @@ def _show_status(status: AccountStatus) -> None:
         morning = format_number(sum(each.calls_next_morning for each in status.endpoints))
         out.print(f"The next morning takes {morning} calls, if nothing is missing by then.")
     if status.families_off:
-        out.print(f"Not fetched: {', '.join(status.families_off)} (WX_DATACUBE_FAMILIES; see wx-datacube doctor).")
+        out.print(f"Not fetched: {', '.join(status.families_off)}. See wx-datacube doctor.")
     for text in status.needs_person:
         out.print(f"Needs a person: {text}")
     for text in status.notes:

@@ -76,7 +76,12 @@ class _Names:
 
 
 def require_bundle(path: Path) -> None:
-    """Raise `SettingsError` if the path has something that isn't a bundle: only a bundle may be replaced."""
+    """Raise `SettingsError` if the path has something that isn't a bundle, or is in no folder.
+
+    Only a bundle may be replaced.
+    """
+    if not path.parent.is_dir():
+        raise SettingsError(f"There is no folder {path.parent}.", advice="Choose another name for --bundle.")
     if not os.path.lexists(path):
         return
     with suppress(OSError, ValueError):

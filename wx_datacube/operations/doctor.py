@@ -183,7 +183,9 @@ def _family_that_is_off(client: Client, ingest: Ingest, family: Family, now: dt.
     on = [each for each in Family if each is family or each in ingest.account.families]
     wanted = "all" if len(on) == len(Family) else ",".join(on)
     if not examined.ok:
-        return Examined(True, f"The family {family} is off. It could not be fetched: {examined.text}")
+        return Examined(
+            True, f"The family {family} is off. It could not be fetched: {examined.text.partition('. ')[0]}."
+        )
     return Examined(
         True,
         f"The family {family} is off, and the account may fetch it: to switch it on, set"

@@ -124,10 +124,13 @@ _QUOTA_OF_ENDPOINT = Claim(
     "When one endpoint's quota is used up, other endpoints still answer on that day.",
     "一个接口的配额用尽后，其他接口当天仍可调用。",
     f"""
-WITH used_up AS (
+WITH numbered AS (
+    SELECT *, row_number() OVER (PARTITION BY requested_at::DATE, endpoint ORDER BY call_id) AS number FROM {_CALLS}
+), used_up AS (
+    -- An endpoint that is refused at its first call of the day has not used up a quota of its own.
     SELECT requested_at::DATE AS day, min(requested_at) AS since, arg_min(endpoint, requested_at) AS first_endpoint,
-        count(DISTINCT endpoint) AS endpoints, max(call_id) AS call_id
-    FROM {_CALLS} WHERE errcode = {QUOTA_USED_UP} AND NOT {_JUST_AFTER_MIDNIGHT} GROUP BY ALL
+        count(DISTINCT endpoint) FILTER (number = 1) AS endpoints, max(call_id) AS call_id
+    FROM numbered WHERE errcode = {QUOTA_USED_UP} AND NOT {_JUST_AFTER_MIDNIGHT} GROUP BY ALL
 ), later AS (
     SELECT called.call_id, day FROM {_CALLS} AS called JOIN used_up ON requested_at::DATE = day
     WHERE good AND endpoint <> first_endpoint AND requested_at > since + {_IN_FLIGHT}

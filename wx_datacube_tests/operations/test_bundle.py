@@ -23,7 +23,7 @@ from wx_datacube.catalog.model import Endpoint, Family
 from wx_datacube.cli import main
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.emulator.testing import wechat
-from wx_datacube.errors import SettingsError, WarehouseError
+from wx_datacube.errors import SettingsError
 from wx_datacube.operations.bundle import FORMAT, OTHER, make_bundle, write_bundle
 from wx_datacube.operations.evidence import CLAIMS, assumptions
 from wx_datacube.warehouse.connections import Connection
@@ -194,7 +194,7 @@ def test_only_a_bundle_is_replaced(tmp_path: Path) -> None:
         assert path.read_text() == other
     with pytest.raises(SettingsError, match="is not a bundle"):
         write_bundle(settings, settings.accounts, tmp_path)
-    with pytest.raises(WarehouseError, match="can't be written"):
+    with pytest.raises(SettingsError, match="no folder"):
         write_bundle(settings, settings.accounts, tmp_path / "missing" / "bundle.json")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["bundle.json"]
 

@@ -31,7 +31,9 @@ def read_followers(data: StoredData) -> FollowerFigures:
         ("new_followers", "lost_followers"),
         "SELECT date, sum(new_followers), sum(lost_followers) FROM followers_daily",
     )
-    totals = data.daily(FOLLOWERS_TOTAL, ("followers",), "SELECT date, followers FROM followers_total")
+    # An account without followers has no row, and neither has a day for which WeChat's answer was wrong.
+    select = "SELECT date, followers FROM followers_total"
+    totals = data.daily(FOLLOWERS_TOTAL, ("followers",), select, empty=None)
     days = [_joined(total, change) for total, change in zip(totals, changes, strict=True)]
     known = data.known(DAILY_FOLLOWERS)
     return FollowerFigures(

@@ -95,10 +95,11 @@ class StoredData:
             default=self.first,
         )
 
-    def daily(self, endpoint: Endpoint, names: Sequence[str], select: str) -> list[DailyFigures]:
+    def daily(self, endpoint: Endpoint, names: Sequence[str], select: str, empty: int | None = 0) -> list[DailyFigures]:
         """Return the figures of every day of the range, preceded by the days that they are compared with.
 
-        `select` begins a query whose columns are `date` and one for each of the `names`.
+        `select` begins a query whose columns are `date` and one for each of the `names`. `empty` is the figure of a day
+        for which WeChat has no row.
         """
         begin = self.first - max(DAYS_BEFORE[Period.DAY]) * _DAY
         found = self.query(
@@ -107,7 +108,7 @@ class StoredData:
             last=self.last,
         )
         stored = {date: dict(zip(names, values, strict=True)) for date, *values in found}
-        nothing, zeros = dict.fromkeys(names), dict.fromkeys(names, 0)
+        nothing, zeros = dict.fromkeys(names), dict.fromkeys(names, empty)
         labels, still_open = self.label_states[endpoint.name], open_labels(self._con, self.account.name, endpoint)
 
         def values_of(date: dt.date) -> Mapping[str, int | None]:
