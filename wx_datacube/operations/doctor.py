@@ -130,7 +130,7 @@ def _endpoints(client: Client, settings: Settings, account: Account, clock: Cloc
             yield _endpoint(client, ingest, endpoint, clock())
         for family in Family:
             if family not in account.families:
-                yield _family_that_is_off(client, ingest, family, clock())
+                yield _family_that_is_off(ingest, family, clock())
         if ingest.warehouse.writer.exists():
             ingest.warehouse.publish()
             yield from _assumptions(ingest)
@@ -176,19 +176,23 @@ def _assumptions(ingest: Ingest) -> Iterator[Examined]:
 _TELL_US = "Please tell us: `wx-datacube doctor --bundle FILE` writes what we need, without figures or secrets."
 
 
-def _family_that_is_off(client: Client, ingest: Ingest, family: Family, now: dt.datetime) -> Examined:
+def _family_that_is_off(ingest: Ingest, family: Family, now: dt.datetime) -> Examined:
     """Return whether the account may fetch a family that is switched off, by one call of its first endpoint."""
     endpoint = next(each for each in ENDPOINTS if each.family is family)
-    examined = _endpoint(client, ingest, endpoint, now)
+    is_off = f"The family {family} is off"
+    try:
+        report = _one_call(ingest, endpoint, now)
+    except WxDatacubeError as failure:
+        return Examined(True, f"{is_off}. It could not be fetched: {failure.message}")
+    if report is None:
+        return Examined(True, f"{is_off}. Nothing of it is due yet, so no call was made.")
+    if report.errors:
+        return Examined(True, f"{is_off}. It could not be fetched: {endpoint.name}: {report.errors[0].message}")
     on = [each for each in Family if each is family or each in ingest.account.families]
     wanted = "all" if len(on) == len(Family) else ",".join(on)
-    if not examined.ok:
-        return Examined(
-            True, f"The family {family} is off. It could not be fetched: {examined.text.partition('. ')[0]}."
-        )
     return Examined(
         True,
-        f"The family {family} is off, and the account may fetch it: to switch it on, set"
+        f"{is_off}, and the account may fetch it: to switch it on, set"
         f" {ingest.account.variable('FAMILIES')}={wanted} in .env.",
     )
 
