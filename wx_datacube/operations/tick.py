@@ -93,7 +93,7 @@ def _why_not(
 ) -> str:
     """Return why a tick requests nothing of an endpoint; empty if it may."""
     if endpoint not in account.endpoints:
-        return f"Its family is off ({account.variable('FAMILIES')})."
+        return f"its family is off ({account.variable('FAMILIES')})."
     if is_busy:
         return "a run is in progress; the next tick checks again."
     if daily_calls is not None and calls[endpoint.name] >= daily_calls:
