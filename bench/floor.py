@@ -7,30 +7,18 @@ import datetime as dt
 import json
 import sys
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import duckdb
 import requests
 
 from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.model import Column, Endpoint, Nested
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.ingest.windows import Window, plan_windows
 
 CONCURRENCY = 8
 _local = threading.local()
-
-
-def shape_of(fields: Sequence[Column], nested: Sequence[Nested]) -> dict[str, Any]:
-    """Return the types of an item's fields as `from_json` takes them, nested lists and objects included."""
-    found: dict[str, Any] = {}
-    for column in fields:
-        (found.setdefault(column.inside, {}) if column.inside else found)[column.name] = column.type
-    for each in nested:
-        (found[each.inside] if each.inside else found)[each.field] = [shape_of(each.columns, each.nested)]
-    return found
 
 
 def main(api_url: str, appid: str, secret: str, start: str, end: str, today: str, database: str, families: str) -> None:
@@ -61,7 +49,7 @@ def main(api_url: str, appid: str, secret: str, start: str, end: str, today: str
     with duckdb.connect(database) as con:
         for endpoint in endpoints:
             bodies = [body for name, body in answers if name == endpoint.name]
-            shape = json.dumps({"list": [shape_of(endpoint.columns, endpoint.nested)]})
+            shape = json.dumps({"list": [endpoint.shape]})
             con.execute(
                 f"CREATE TABLE {endpoint.name} AS SELECT unnest(item) FROM"
                 f" (SELECT unnest(from_json(body, '{shape}').list) AS item FROM (SELECT unnest($bodies) AS body))",

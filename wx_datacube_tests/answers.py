@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.endpoints import RELATIONS
 from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.warehouse.ledger import Call
@@ -104,7 +104,7 @@ def stored(con: duckdb.DuckDBPyConnection, endpoint: Endpoint) -> list[tuple[Any
 
 def everything(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
     """Return the sorted rows of every table that is filled from responses, by table name."""
-    tables = [relation.name for endpoint in BY_NAME.values() for relation in endpoint.relations]
+    tables = [relation.name for relation in RELATIONS]
     names = ["label_answers", "rejected_rows", "revisions", *tables]
     assert {*names, "meta", "api_calls", "accounts", "refreshes", "endpoints", "metrics"} == {*TABLES, *tables}
     return {name: rows_of(con, f"SELECT * FROM datacube.{name} ORDER BY ALL") for name in names}

@@ -11,7 +11,7 @@ from unittest import mock
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.endpoints import RELATIONS
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.schema import TABLES, create_statements
 from wx_datacube_tests.emulator_caller import Emulators
@@ -104,7 +104,7 @@ def receiver() -> Iterator[Receiver]:
 
 def empty(con: duckdb.DuckDBPyConnection) -> None:
     """Delete everything that tests have stored."""
-    tables = {relation.name for endpoint in BY_NAME.values() for relation in endpoint.relations}
+    tables = {relation.name for relation in RELATIONS}
     for name in {*TABLES, *tables} - KEPT:
         con.execute(f"DELETE FROM datacube.{name}")
 

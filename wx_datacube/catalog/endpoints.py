@@ -15,3 +15,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *interface.ENDPOINTS,
 )
 BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+RELATIONS = tuple(relation for endpoint in ENDPOINTS for relation in endpoint.relations)
+"""All tables of all endpoints; a parent comes before its nested tables."""

@@ -5,9 +5,10 @@ and `interface`; everything else reads them through this model and never asks fo
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from typing import Any
 
 HISTORY_START = dt.date(2014, 12, 1)
 """WeChat keeps statistics from this day on; its pages call older rows "unreliable dirty data"."""
@@ -97,6 +98,24 @@ class Relation:
     list_inside: str = ""
 
     @property
+    def list_path(self) -> str:
+        """Where the list is in the answer, or in a row of the parent, as in `detail.read_user_source`."""
+        return ".".join(filter(None, (self.list_inside, self.list_field)))
+
+    @property
+    def known_fields(self) -> dict[str, list[str]]:
+        """The names that an item and each object within it may have; the item itself has the key `""`."""
+        placed = [
+            *((each.inside, each.name) for each in self.fields),
+            *((each.inside, each.field) for each in self.nested),
+        ]
+        found: dict[str, list[str]] = {"": []}
+        for inside, name in placed:
+            found.setdefault(inside, []).append(name)
+        found[""] += [name for name in found if name]
+        return found
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """The table's columns besides `account` and `call_id`: the parent's key, then the item's own fields."""
         return (*(self.parent.key if self.parent else ()), *self.fields)
@@ -174,6 +193,11 @@ class Endpoint:
         return tuple(_with_nested(self.table))
 
     @property
+    def shape(self) -> dict[str, Any]:
+        """The fields of an item with DuckDB's types, objects and nested lists included, as `from_json` takes them."""
+        return _shape(self.columns, self.nested)
+
+    @property
     def key(self) -> tuple[Column, ...]:
         """Natural key of a row of the endpoint's own table within an account."""
         return self.table.key
@@ -205,6 +229,15 @@ def _with_nested(relation: Relation) -> Iterator[Relation]:
         yield from _with_nested(
             Relation(name, each.en, each.zh, each.columns, each.nested, relation, each.field, each.inside)
         )
+
+
+def _shape(fields: Sequence[Column], nested: Sequence[Nested]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for column in fields:
+        (found.setdefault(column.inside, {}) if column.inside else found)[column.name] = column.type
+    for each in nested:
+        (found.setdefault(each.inside, {}) if each.inside else found)[each.field] = [_shape(each.columns, each.nested)]
+    return found
 
 
 REF_DATE = Column(

@@ -11,7 +11,7 @@ import platform
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +20,7 @@ from typing import Any
 
 from wx_datacube import __version__
 from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.model import Column, Endpoint, Relation
+from wx_datacube.catalog.model import Column, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WxDatacubeError
@@ -271,19 +271,6 @@ def _unknown(tree: Json, known: Json, names: _Names, path: str = "", depth: int 
 
 
 def _known_shape(endpoint: Endpoint) -> Json:
-    """Return the fields that the catalog has: objects as dicts, lists as lists, figures as None."""
-    item = _known_item(endpoint.table, endpoint.relations)
-    item |= dict.fromkeys(endpoint.unstored)
+    """Return the fields that the catalog has: objects as dicts, lists as lists."""
     delay = {"is_delay": None} if endpoint.has_delay else {}
-    return {"list": [item], "errcode": None, "errmsg": None, **delay}
-
-
-def _known_item(table: Relation, tables: Iterable[Relation]) -> dict[str, Json]:
-    item: dict[str, Json] = {}
-    for column in table.fields:
-        (item.setdefault(column.inside, {}) if column.inside else item)[column.name] = None
-    for each in tables:
-        if each.parent == table:
-            place = item.setdefault(each.list_inside, {}) if each.list_inside else item
-            place[each.list_field] = [_known_item(each, tables)]
-    return item
+    return {"list": [endpoint.shape | dict.fromkeys(endpoint.unstored)], "errcode": None, "errmsg": None, **delay}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.endpoints import ENDPOINTS, RELATIONS
 from wx_datacube.config.settings import require_name
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.warehouse.connections import READ_ONLY, Connection
@@ -55,7 +55,7 @@ def stored_of(warehouse: Warehouse, account: str) -> StoredCounts:
         held = "SELECT count(*) FROM datacube.{} WHERE account = $1"
         calls, *rows = (
             con.execute(held.format(table), [account]).fetchall()[0][0]
-            for table in (_LEDGER, *(relation.name for each in ENDPOINTS for relation in each.relations))
+            for table in (_LEDGER, *(relation.name for relation in RELATIONS))
         )
     return StoredCounts(calls, sum(rows))
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.endpoints import RELATIONS
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.load import load_calls
 from wx_datacube.warehouse.schema import API_CALLS
@@ -73,8 +73,7 @@ def replay(con: Connection, batch: int = _BATCH, account: str | None = None) -> 
     Returns the number of calls.
     """
     whose = {"account": account}
-    tables = [relation.name for endpoint in ENDPOINTS for relation in endpoint.relations]
-    for table in ("label_answers", "rejected_rows", "revisions", *tables):
+    for table in ("label_answers", "rejected_rows", "revisions", *(relation.name for relation in RELATIONS)):
         con.execute(f"DELETE FROM datacube.{table} WHERE account = coalesce($account, account)", whose)
     last = last_call(con)
     for start in range(1, last + 1, batch):

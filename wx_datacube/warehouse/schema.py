@@ -9,7 +9,7 @@ data.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.endpoints import ENDPOINTS, RELATIONS
 from wx_datacube.catalog.metrics import METRICS
 from wx_datacube.catalog.model import Endpoint, Relation
 from wx_datacube.warehouse.label_states import coverage_select
@@ -158,9 +158,8 @@ def create_statements() -> Iterator[str]:
     yield "CREATE SCHEMA IF NOT EXISTS datacube"
     for name, (comment, columns) in TABLES.items():
         yield from _table(name, comment, columns)
-    for endpoint in ENDPOINTS:
-        for relation in endpoint.relations:
-            yield from _table(relation.name, f"{relation.en} {relation.zh}", _typed_columns(relation))
+    for relation in RELATIONS:
+        yield from _table(relation.name, f"{relation.en} {relation.zh}", _typed_columns(relation))
     yield "DELETE FROM datacube.endpoints"
     yield from map(_catalog_row, ENDPOINTS)
     yield "DELETE FROM datacube.metrics"

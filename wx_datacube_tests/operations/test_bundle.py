@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from wx_datacube.catalog.articles import DAILY_READING, PUBLISHED_ARTICLES
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME, RELATIONS
 from wx_datacube.catalog.followers import DAILY_FOLLOWERS, FOLLOWERS_TOTAL
 from wx_datacube.catalog.interface import DAILY_CALLBACKS, HOURLY_CALLBACKS
 from wx_datacube.catalog.model import Endpoint, Family
@@ -67,7 +67,7 @@ def private_texts(made: Shop) -> tuple[set[str], set[str]]:
     """
     found: set[str] = {made.emulated.appid, made.emulated.secret, made.emulated.api_url, TITLE, TOKEN, ADDRESS, URL}
     found |= {str(made.warehouse.database.parent), socket.gethostname(), '"shop"'}
-    for table in (table for endpoint in ENDPOINTS for table in endpoint.relations):
+    for table in RELATIONS:
         for column in table.columns:
             if column.codes or column.name == "ref_hour":
                 continue

@@ -11,7 +11,7 @@ from enum import Enum
 from itertools import groupby, islice
 from operator import itemgetter
 
-from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
+from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS, RELATIONS
 from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import label_of, midnight_of, settled_at
 from wx_datacube.config.settings import Account
@@ -68,7 +68,7 @@ def _keys_are_unique(life: Life) -> Iterator[str]:
     if not life.database.exists():
         return
     with life.reading() as con:
-        for table in (each for endpoint in ENDPOINTS for each in endpoint.relations):
+        for table in RELATIONS:
             key = ", ".join(["account", *(column.name for column in table.key)])
             twice = con.execute(f"SELECT {key} FROM datacube.{table.name} GROUP BY ALL HAVING count(*) > 1").fetchall()
             if twice:

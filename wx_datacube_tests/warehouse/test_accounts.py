@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.endpoints import RELATIONS
 from wx_datacube.config.settings import Account
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.warehouse.accounts import (
@@ -89,7 +89,7 @@ def test_every_table_has_rows_of_both_accounts(company: Warehouse) -> None:
     for account in ("shop", "news"):
         assert [table for table, rows in rows_of(company, account).items() if not rows] == [
             name
-            for name in sorted(relation.name for endpoint in BY_NAME.values() for relation in endpoint.relations)
+            for name in sorted(relation.name for relation in RELATIONS)
             if name not in (MESSAGES.name, HOURS.name, SENDERS.name)
         ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from wx_datacube.catalog.endpoints import ENDPOINTS
+from wx_datacube.catalog.endpoints import ENDPOINTS, RELATIONS
 from wx_datacube.catalog.model import Period
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.schema import SCHEMA_VERSION, TABLES
@@ -36,7 +36,7 @@ def test_the_file_has_the_tables_and_views_of_the_contract(published: Warehouse)
     people = {f"{kind}_{period.adverb}" for kind in ("messages", "senders", "totals") for period in Period}
     people |= {"followers_daily", "followers_total", "reads_daily", "reads_by_source_daily", "articles"}
     people |= {"article_days", "interface_daily", "interface_hourly"}
-    tables_of_endpoints = [relation.name for endpoint in ENDPOINTS for relation in endpoint.relations]
+    tables_of_endpoints = [relation.name for relation in RELATIONS]
     with published.open_published() as con:
         tables = con.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
         views = con.execute("SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal").fetchall()

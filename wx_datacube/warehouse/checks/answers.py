@@ -142,24 +142,20 @@ FROM fields WHERE NOT list_contains(known, name) GROUP BY name"""
 
 def _nested_rows(table: Relation) -> str:
     """Return a part of a WITH that has the items of a table's lists, whatever they are."""
-    path = ".".join(filter(None, (table.list_inside, table.list_field)))
     source, item = (f"{table.parent.name}_rows", "item") if table.parent else ("newest", "body")
     return f"""{table.name}_rows AS (
-    SELECT call_id, begin_date, end_date, unnest({item}->'$.{path}[*]') AS item FROM {source}
+    SELECT call_id, begin_date, end_date, unnest({item}->'$.{table.list_path}[*]') AS item FROM {source}
 )"""
 
 
 def _keys_of(endpoint: Endpoint, table: Relation) -> str:
     """Return a SELECT of the keys of a table's items, and of the objects that are folded into its rows."""
-    objects = list(dict.fromkeys(each.inside for each in table.fields if each.inside))
-    known = {inside: [each.name for each in table.fields if each.inside == inside] for inside in ("", *objects)}
-    for each in table.nested:
-        known[each.inside].append(each.field)
-    known[""] += [*objects, *(endpoint.unstored if table.parent is None else ())]
+    known = table.known_fields
+    known[""] += endpoint.unstored if table.parent is None else ()
     return " UNION ALL ".join(
-        f"SELECT call_id, begin_date, end_date, unnest(json_keys({text})), {known[inside]} FROM {table.name}_rows"
+        f"SELECT call_id, begin_date, end_date, unnest(json_keys({text})), {fields} FROM {table.name}_rows"
         f" WHERE json_type({text}) = 'OBJECT'"
-        for inside, text in (("", "item"), *((name, f"item->'$.{name}'") for name in objects))
+        for text, fields in ((f"item->'$.{inside}'" if inside else "item", fields) for inside, fields in known.items())
     )
 
 

@@ -93,7 +93,7 @@ def _listed(relation: Relation) -> str:
         FROM answer
     )
 )"""
-    field = ".".join(filter(None, (relation.list_inside, relation.list_field)))
+    field = relation.list_path
     keys, place = names(parent.key), "[place]" if parent.parent is None else "place"
     return f"""lists AS (
     SELECT call_id, account, {keys}, {place} AS parent_place, path || '.{field}' AS path, item->'$.{field}' AS list
@@ -111,13 +111,12 @@ def _listed(relation: Relation) -> str:
 
 def _shape(relation: Relation, inside: str) -> str:
     """Return the JSON shape of the fields that the item, or one of its objects, is known to have."""
-    return "{" + ", ".join(f'"{name}": "JSON"' for name in _known_fields(relation, inside)) + "}"
+    return "{" + ", ".join(f'"{name}": "JSON"' for name in relation.known_fields[inside]) + "}"
 
 
 def _objects(relation: Relation) -> list[str]:
     """Return the names of the objects within an item whose fields are folded into the row."""
-    named = [*(each.inside for each in relation.fields), *(each.inside for each in relation.nested)]
-    return list(dict.fromkeys(filter(None, named)))
+    return [name for name in relation.known_fields if name]
 
 
 def _quoted(column: Column) -> str:
@@ -214,15 +213,9 @@ def _no_duplicate_fields(relation: Relation) -> str:
     objects = [("", "item", "field"), *((name, f"field.{name}", f"{name}_field") for name in _objects(relation))]
     return " AND ".join(
         f"coalesce(len(json_keys({text})), 0) = "
-        + " + ".join(f'({struct}."{name}" IS NOT NULL)::INTEGER' for name in _known_fields(relation, inside))
+        + " + ".join(f'({struct}."{name}" IS NOT NULL)::INTEGER' for name in relation.known_fields[inside])
         for inside, text, struct in objects
     )
-
-
-def _known_fields(relation: Relation, inside: str) -> list[str]:
-    found = [each.name for each in relation.fields if each.inside == inside]
-    found += [each.field for each in relation.nested if each.inside == inside]
-    return found + ([] if inside else _objects(relation))
 
 
 def _missing(column: Column) -> str:
@@ -254,7 +247,7 @@ def _outside_days(column: Column) -> str:
 def _has_duplicate_field(relation: Relation) -> str:
     """Return SQL for whether one of the known fields occurs twice in a row, which makes it ambiguous."""
     objects = [("", "item"), *((name, f"field.{name}") for name in _objects(relation))]
-    return " OR ".join(_is_twice(text, _known_fields(relation, inside)) for inside, text in objects)
+    return " OR ".join(_is_twice(text, relation.known_fields[inside]) for inside, text in objects)
 
 
 def _is_twice(text: str, fields: Iterable[str]) -> str:
