@@ -331,7 +331,7 @@ SITUATIONS = (
             (PERSON, f"{DENIED_TOO} + (同样 · also: getupstreammsghour)"),
             (PERSON, HOURS_AND_SENDERS),
         ),
-        (DENIED, DENIED_TOO, HOURS_AND_SENDERS),
+        (f"getupstreammsghour + {DENIED_TOO}", HOURS_AND_SENDERS),
     ),
     Situation(granted_again, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY))),
     Situation(off_for_six_days, ((PERSON, SIX_DAYS),), (SIX_DAYS,)),
