@@ -5,7 +5,9 @@ by its asset's own op: a partitioned check leaves its result on no partition, an
 the step failed. See https://docs.dagster.io/guides/test/asset-checks.
 """
 
-from collections.abc import Iterator
+import datetime as dt
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -78,6 +80,31 @@ def to_evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
         severity=result.severity,
         description=result.description,
     )
+
+
+def evaluations_to_log(
+    instance: dg.DagsterInstance, results: Sequence[dg.AssetCheckResult]
+) -> list[dg.AssetCheckEvaluation]:
+    """Return the results to log as events: those that differ from the newest that Dagster shows, or is a week old."""
+    found = [to_evaluation(each) for each in results]
+    shown = instance.event_log_storage.get_latest_asset_check_execution_by_key([each.asset_check_key for each in found])
+    return [each for each in found if not _is_shown(each, shown.get(each.asset_check_key))]
+
+
+_SHOWN_AGAIN_AFTER = dt.timedelta(days=7)
+
+
+def _is_shown(evaluation: dg.AssetCheckEvaluation, record: Any) -> bool:
+    """Return whether Dagster's record of the check has the same result, and is recent."""
+    newest = record.evaluation if record else None
+    if not isinstance(newest, dg.AssetCheckEvaluation):  # no record, or a run planned the check and did not evaluate it
+        return False
+    recent = time.time() - record.event.timestamp < _SHOWN_AGAIN_AFTER.total_seconds()
+    return recent and _outcome(newest) == _outcome(evaluation)
+
+
+def _outcome(evaluation: dg.AssetCheckEvaluation) -> tuple[object, ...]:
+    return evaluation.passed, evaluation.severity, evaluation.description, dict(evaluation.metadata)
 
 
 def _nothing(informational: list[Finding]) -> str:

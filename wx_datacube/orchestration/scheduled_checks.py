@@ -18,7 +18,7 @@ from wx_datacube.catalog.periods import BEIJING, CHECK_TICK, LAST_CHECK_TICK, Cl
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
-from wx_datacube.orchestration.checks import alert_subjects, check_results, summary_line, to_evaluation
+from wx_datacube.orchestration.checks import alert_subjects, check_results, evaluations_to_log, summary_line
 from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
@@ -103,7 +103,7 @@ def _evaluate_checks(
     except WxDatacubeError as error:
         raise explained_failure(error) from None
     with batched_events(context.instance):
-        yield from map(to_evaluation, found)
+        yield from evaluations_to_log(context.instance, found)
     failed = [result for result in found if not result.passed]
     for result in failed:
         notify(summary_line(result))

@@ -123,6 +123,7 @@ def _request(keys: Sequence[dg.AssetKey], run: RunPlan, now: dt.datetime) -> dg.
         # again.
         run_key=f"{names} {first} {last} {now:%Y-%m-%dT%H:%M:%S}",
         asset_selection=list(keys),
+        asset_check_keys=[],  # the assets log the results that changed; see `_Materialization._run_checks`
         tags={
             "dagster/asset_partition_range_start": first,
             "dagster/asset_partition_range_end": last,

@@ -17,6 +17,7 @@ from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, Worker
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube.warehouse.coverage import State
@@ -378,3 +379,70 @@ def test_every_check_of_every_asset_is_evaluated(it: DagsterEnv, emulated: Emula
     assert command == "wx-datacube backfill --account default --endpoint getupstreammsg"
     # The labels between are history whose backfill has only begun, which the check doesn't flag.
     assert dt.date.fromisoformat(rest[:10]) >= beijing_now().date() - dt.timedelta(days=3)
+
+
+def as_scheduled(it: DagsterEnv, first: dt.date, last: dt.date) -> dg.ExecuteInProcessResult:
+    """Run the days as Dagster runs a schedule's request, which plans no checks."""
+    job = build_defs().resolve_job_def("default_daily")
+    return job.get_subset(
+        asset_selection=frozenset({asset_key(DAYS)}), asset_check_selection=frozenset()
+    ).execute_in_process(
+        instance=it.instance,
+        run_config=QUIET_RUN_CONFIG,
+        tags={
+            "dagster/asset_partition_range_start": first.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
+            REASON_TAG: Reason.SCHEDULE.value,
+        },
+    )
+
+
+def checks_logged(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> list[str]:
+    """Return what a run logged about checks, in order: `planned`, or a check's name and whether it passed."""
+    logged = [entry.get_dagster_event() for entry in instance.all_logs(result.run_id) if entry.is_dagster_event]
+    planned = ["planned" for event in logged if event.event_type_value == "ASSET_CHECK_EVALUATION_PLANNED"]
+    results = [event.asset_check_evaluation_data for event in logged if event.event_type_value == EVALUATED]
+    return [*planned, *(f"{each.check_name}: {each.passed}" for each in results)]
+
+
+EVALUATED = "ASSET_CHECK_EVALUATION"
+
+
+def test_a_scheduled_run_logs_the_checks_whose_results_changed(it: DagsterEnv, emulated: Emulated) -> None:
+    """A run that finds what Dagster shows already logs nothing; a check that now fails, or passes again, is logged."""
+    row = {"ref_date": "2024-03-03", "user_source": 0, "msg_type": 1, "msg_user": 5, "msg_count": 9}
+    days = [FIRST + dt.timedelta(days=number) for number in range(4)]
+    it.run(DAYS, days[0], days[0])
+    logged = [checks_logged(as_scheduled(it, days[1], days[1]), it.instance)]
+    emulated.control.script(DAYS.name, "200:" + json.dumps({"list": [row, row | {"msg_count": 8}]}))
+    logged.append(checks_logged(as_scheduled(it, days[2], days[2]), it.instance))
+    it.fetching(Scope(days[2], days[2], [DAYS], refresh=True)).run()
+    logged.append(checks_logged(as_scheduled(it, days[3], days[3]), it.instance))
+
+    about_keys = [[each for each in found if "keys_are_unique" in each] for found in logged]
+    assert about_keys == [[], ["keys_are_unique: False"], ["keys_are_unique: True"]]
+    assert not any("planned" in found for found in logged)
+    assert it.check(DAYS, "keys_are_unique").passed
+
+
+def test_a_scheduled_run_over_a_fresh_history_logs_every_check(it: DagsterEnv, emulated: Emulated) -> None:
+    """What Dagster has never shown is a change."""
+    logged = checks_logged(as_scheduled(it, FIRST, FIRST), it.instance)
+
+    assert sorted(each.partition(":")[0] for each in logged) == sorted(check.name for check in checks_of(DAYS))
+
+
+def test_checks_without_their_asset_make_no_call(it: DagsterEnv, emulated: Emulated) -> None:
+    """Dagster's UI executes the checks of an asset alone: they read what is stored, and nothing is materialized."""
+    it.run(DAYS, FIRST, FIRST)
+    calls, materialized = asked(emulated), it.materialized(DAYS)
+    key = dg.AssetCheckKey(asset_key(DAYS), "keys_are_unique")
+    job = build_defs().resolve_implicit_job_def_def_for_assets([asset_key(DAYS)])
+    assert job is not None
+    result = job.get_subset(asset_selection=frozenset(), asset_check_selection=frozenset({key})).execute_in_process(
+        instance=it.instance, run_config=QUIET_RUN_CONFIG
+    )
+
+    assert result.success
+    assert [each.check_name for each in result.get_asset_check_evaluations()] == ["keys_are_unique"]
+    assert (asked(emulated), it.materialized(DAYS)) == (calls, materialized)

@@ -137,7 +137,10 @@ class Past(ABC):
             if answer is None or answer.call_id != call_id:
                 continue  # it says nothing about the label
             if endpoint.grows:
-                facts.seen[of] = seen_at(self.emulated(member), call.requested_at)
+                seen, before = seen_at(self.emulated(member), call.requested_at), facts.seen.get(of)
+                if call.refresh and before and seen.titles > before.titles:
+                    facts.contradicted.add(of)  # titles where there were none
+                facts.seen[of] = seen
             if call.refresh and label in call.asked and answer.settled and answer.clean and not lied:
                 facts.restated.discard(of)
 
