@@ -7,7 +7,7 @@ in parallel.
 import datetime as dt
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wx_datacube.errors import NotReady, QuotaExhausted, RequestRefused, TokenRejected, TryAgain, WeChatError
 from wx_datacube.ingest.plan import FetchPlan, FetchRequest
@@ -75,6 +75,8 @@ class Fetch:
         )
         try:
             pool.run(self._probe(pool, plan))
+            if plan_now := self._plan_of_refused(pool, plan):
+                pool.run(self._probe(pool, plan_now))
         finally:
             self.calls = pool.calls
             self.errors |= pool.errors
@@ -116,13 +118,31 @@ class Fetch:
             )
             if probe in doubtful and any(map(_is_out_of_range, errors)):
                 span = shorter.pop(0)
-                most = f"one {endpoint.period.value}" if span == 1 else f"at most {span} days"
-                self.notify(f"{endpoint.name}: WeChat accepts {most} per call; continuing with shorter windows.")
-                pool.errors.clear()
+                self._notify_of_span(span)
+                for label in plan.asked:
+                    pool.errors.pop(label, None)
                 left = plan_windows(endpoint, set(plan.asked) - answered, span=span)
             elif probe in doubtful and None in errors:
                 shorter = []
         return left
+
+    def _plan_of_refused(self, pool: FetchPool, plan: FetchPlan) -> FetchPlan | None:
+        """Return a plan of shorter windows for labels whose windows WeChat accepted in the past and now refuses."""
+        endpoint = self.request.endpoint
+        refused = [label for label in plan.asked if _is_out_of_range(pool.errors.get(label))]
+        shorter = [span for span in endpoint.spans if span < plan.span]
+        if plan.probe or not refused or not shorter or pool.stopped:
+            return None
+        self._notify_of_span(shorter[0])
+        for label in refused:
+            del pool.errors[label]
+        windows = plan_windows(endpoint, refused, span=shorter[0])
+        return replace(plan, windows=windows, asked=refused, span=shorter[0], probe=len(shorter) > 1)
+
+    def _notify_of_span(self, span: int) -> None:
+        endpoint = self.request.endpoint
+        most = f"one {endpoint.period.value}" if span == 1 else f"at most {span} days"
+        self.notify(f"{endpoint.name}: WeChat accepts {most} per call; continuing with shorter windows.")
 
 
 def _is_out_of_range(error: WeChatError | None) -> bool:

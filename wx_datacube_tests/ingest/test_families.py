@@ -167,3 +167,21 @@ def test_a_span_that_wechat_refuses_is_tried_shorter_and_remembered(tmp_path: Pa
         before = len(made.windows(endpoint))
         assert not made.fetch_missing(endpoint).unresolved
         assert len(made.windows(endpoint)) - before == -(-40 // longest)
+
+
+@pytest.mark.parametrize("longest", [7, 1])
+def test_a_span_that_wechat_accepted_and_now_refuses_is_shortened_in_the_same_run(tmp_path: Path, longest: int) -> None:
+    """The refused windows are requested again in shorter ones at once, and no error is left."""
+    endpoint = next(each for each in ENDPOINTS if each.spans == (30, 7, 1))
+    start = AFTERNOON.date() - dt.timedelta(days=60)
+    with shop(tmp_path, start=start, families=(Family.ARTICLES,)) as made:
+        assert not made.fetch_missing(endpoint).unresolved
+        made.at(AFTERNOON + dt.timedelta(days=40))
+        made.emulated.control.set(longest_span=[f"{endpoint.name}={longest}"])
+        before = len(made.windows(endpoint))
+        report = made.fetch_missing(endpoint)
+        calls = len(made.windows(endpoint)) - before
+
+    refused = 2 + (longest == 1)  # the windows of 30 and 10 days, then one of 7
+    assert not report.unresolved
+    assert calls == refused + -(-40 // longest)
