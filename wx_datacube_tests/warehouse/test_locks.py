@@ -86,7 +86,7 @@ import sys
 from pathlib import Path
 from wx_datacube.warehouse.locks import locked
 print("ready", flush=True)
-with locked(Path(sys.argv[1]), timeout=1.5):
+with locked(Path(sys.argv[1]), timeout=3):
     print("got it", flush=True)
 """
 
@@ -102,7 +102,7 @@ def test_time_spent_stopped_does_not_count_towards_the_timeout(tmp_path: Path) -
             process = stack.enter_context(running(WAITER, path))
             time.sleep(0.3)
             process.send_signal(signal.SIGSTOP)
-            time.sleep(1.7)
+            time.sleep(3.2)
             process.send_signal(signal.SIGCONT)
             time.sleep(0.2)
         assert process.stdout is not None
