@@ -292,6 +292,20 @@ def test_an_untested_dagster_draws_a_warning_and_behaves_like_stock(
     assert [each and each.value for each in statuses.values()] == ["MATERIALIZED", "FAILED"]
 
 
+def test_the_file_of_a_run_is_small(histories: Any) -> None:
+    """A run's file has pages of 1 KiB, and takes less than two thirds of stock's."""
+    sizes, pages = {}, {}
+    for name, (folder, _, (first, *_)) in histories.items():
+        with closing(sqlite3.connect(folder / "history" / f"{first}.db")) as con:
+            ((pages[name], count),) = con.execute(
+                "SELECT page_size, page_count FROM pragma_page_size, pragma_page_count"
+            )
+            sizes[name] = pages[name] * count
+
+    assert pages == {"batched": 1024, "stock": 4096}
+    assert sizes["batched"] < sizes["stock"] * 2 / 3
+
+
 class Refusing(BatchedSqliteEventLogStorage):
     """A storage that fails on the events of one partition when the batch is half written."""
 
