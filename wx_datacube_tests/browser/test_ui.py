@@ -5,6 +5,7 @@ order of their waiting times: the first ones check what finishes soonest.
 """
 
 import datetime as dt
+import re
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_an_overview_explains_the_table(person: Person) -> None:
     for column in DAYS.columns:
         expect(person.page.get_by_text(column.name, exact=True).first).to_be_visible()
         person.sees(column.zh)
-    for text in ("datacube.getupstreammsg", "wx_shop", "DuckDB", "endpoints.py"):
+    for text in ("datacube.getupstreammsg", "wx_shop", "DuckDB", "messages.py"):
         person.sees(text)
 
 
@@ -201,6 +202,21 @@ def test_a_passing_check_is_shown_as_passed(person: Person, thirty_days: str) ->
     person.sees("Passed")
     person.sees("Nothing found.")
     person.sees("没有早于 2014-12-01 的数据")
+
+
+def test_checks_are_executed_alone(person: Person, thirty_days: str, emulated: Emulated) -> None:
+    """The checks of an asset are executed on their own page, without a call and without materializing anything."""
+    person.ended(thirty_days)
+    before = len(emulated.control.statistics_calls())
+    person.open("/assets/shop/getupstreammsg?view=checks")
+    person.button("Execute all").click()
+    person.sees("Launched run")
+    person.page.get_by_role("link", name=re.compile("^View$")).first.click()
+
+    person.sees("RUN_SUCCESS")
+    person.sees("ASSET_CHECK_EVALUATION")
+    assert len(emulated.control.statistics_calls()) == before
+    assert person.stats("shop", "getupstreammsg")["numMaterialized"] == 30
 
 
 def test_a_flagged_check_shows_the_rows_and_how_to_heal(person: Person, dirty: str) -> None:
