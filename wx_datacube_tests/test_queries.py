@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from wx_datacube.errors import WarehouseError
-from wx_datacube.operations.export import FORMATS, export_views
+from wx_datacube.operations.export import FORMATS, export_relations
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.ingesting import Shop, shop
 
@@ -184,31 +184,36 @@ def test_followers_articles_and_the_interface_are_those_of_the_rows(number: int,
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_view_is_exported_and_replaced_in_one_step(form: str, it: Shop, tmp_path: Path) -> None:
-    """An export has the rows of its view and replaces the old file atomically, while a reader keeps the old one."""
-    views = [name for (name,) in it.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")]
+def test_every_view_and_table_is_exported_and_replaced_in_one_step(form: str, it: Shop, tmp_path: Path) -> None:
+    """A file has the rows of its view or table. It replaces the old file at once; a reader keeps the old one."""
+    found = it.rows(
+        "SELECT view_name, schema_name FROM duckdb_views() WHERE NOT internal"
+        " UNION ALL SELECT table_name, schema_name FROM duckdb_tables() WHERE NOT internal"
+    )
+    schemas = dict(found)
+    assert len(schemas) == len(found)  # no view has the name of a table
     out = tmp_path / "a folder's / of its own"
     old = out / f"totals_daily.{form}"
     old.parent.mkdir(parents=True)
     old.write_text("old")
     with old.open() as reader:
-        written = export_views(it.warehouse, out, form)
+        written = export_relations(it.warehouse, out, form)
         assert reader.read() == "old"
 
-    assert {path.name for path in out.iterdir()} == {path.name for path in written} == {f"{v}.{form}" for v in views}
+    assert {path.name for path in out.iterdir()} == {path.name for path in written} == {f"{v}.{form}" for v in schemas}
     with duckdb.connect() as con:
         for path, rows in written.items():
-            name = "datacube.coverage" if path.stem == "coverage" else path.stem
-            read = con.read_csv(str(path)) if form == "csv" else con.read_parquet(str(path))
-            shown = it.rows(f"FROM {name} ORDER BY ALL")
-            assert (len(shown), read.order("ALL").fetchall()) == (rows, shown)
+            shown = it.rows(f"FROM {schemas[path.stem]}.{path.stem} ORDER BY ALL")
+            types = [row[1] for row in it.rows(f"DESCRIBE {schemas[path.stem]}.{path.stem}")]
+            read = con.read_csv(str(path), dtype=types) if form == "csv" else con.read_parquet(str(path))
+            assert (len(shown), read.order("ALL").fetchall()) == (rows, shown), path.stem
 
 
 def test_a_failed_export_leaves_no_file(it: Shop, tmp_path: Path) -> None:
     """An export without a published file or to a folder that can't be written fails and leaves no file behind."""
     with pytest.raises(WarehouseError, match="nothing to export yet"):
-        export_views(Warehouse(tmp_path / "none.duckdb"), tmp_path / "out", "csv")
+        export_relations(Warehouse(tmp_path / "none.duckdb"), tmp_path / "out", "csv")
     (tmp_path / "file").touch()
     with pytest.raises(WarehouseError, match="can't be written"):
-        export_views(it.warehouse, tmp_path / "file" / "out", "csv")
+        export_relations(it.warehouse, tmp_path / "file" / "out", "csv")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -178,14 +178,14 @@ def replay(account: str | None) -> int:
 )
 @stored_account_option
 def export(form: str, output: Path, account: str | None) -> int:
-    """Write every view as a Parquet or CSV file. Makes no call.
+    """Write every view and table as a Parquet or CSV file. Makes no call.
 
     For programs that keep a database open.
     """
-    from wx_datacube.operations.export import export_views
+    from wx_datacube.operations.export import export_relations
 
     warehouse = require_stored(read_settings())  # an empty export would replace files that have rows
-    for path, rows in export_views(warehouse, output, form, account).items():
+    for path, rows in export_relations(warehouse, output, form, account).items():
         click.echo(f"{path}  {rows:,} rows")
     return 0
 

@@ -1,6 +1,6 @@
-"""Export: writes every view to a file, for programs that keep a database open and so miss later publications.
+"""Export: writes every view and table to a file, for programs that keep a database open and so miss publications.
 
-No view is named here. See https://duckdb.org/docs/stable/data/overview.
+None of them is named here. See https://duckdb.org/docs/stable/data/overview.
 """
 
 from pathlib import Path
@@ -17,11 +17,11 @@ from wx_datacube.warehouse.files import Warehouse
 FORMATS = ("parquet", "csv")
 
 
-def export_views(warehouse: Warehouse, folder: Path, form: str, account: str | None = None) -> dict[Path, int]:
-    """Write `<view>.<form>` for every view into `folder`, each in one step; return the number of rows in each file.
+def export_relations(warehouse: Warehouse, folder: Path, form: str, account: str | None = None) -> dict[Path, int]:
+    """Write `<name>.<form>` for every view and table into `folder`, each in one step; return the rows of each file.
 
-    With `account`, only its rows are written. Raises `SettingsError` if nothing is stored of it, and `WarehouseError`
-    if nothing is published yet or the folder can't be written.
+    With `account`, only its rows are written, and tables that belong to no account as a whole. Raises `SettingsError`
+    if nothing is stored of it, and `WarehouseError` if nothing is published yet or the folder can't be written.
     """
     if not warehouse.database.exists():
         raise WarehouseError(
@@ -33,20 +33,24 @@ def export_views(warehouse: Warehouse, folder: Path, form: str, account: str | N
     try:
         with warehouse.open_published() as con:
             folder.mkdir(parents=True, exist_ok=True)
-            views = con.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
-            return dict(_export_view(con, schema, view, folder, form, account) for schema, view in views.fetchall())
+            return dict(
+                _export(con, schema, name, folder, form, account) for schema, name in con.execute(_RELATIONS).fetchall()
+            )
     except (OSError, duckdb.IOException) as error:
         raise unwritable(folder, error, "name another folder with --output") from None
 
 
-def _export_view(
-    con: Connection, schema: str, view: str, folder: Path, form: str, account: str | None
-) -> tuple[Path, int]:
-    rows = con.sql(f'FROM "{schema}"."{view}"')
-    if account is not None:
+_RELATIONS = """
+SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal
+UNION ALL SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal ORDER BY ALL"""
+
+
+def _export(con: Connection, schema: str, name: str, folder: Path, form: str, account: str | None) -> tuple[Path, int]:
+    rows = con.sql(f'FROM "{schema}"."{name}"')
+    if account is not None and "account" in rows.columns:
         rows = rows.filter(duckdb.ColumnExpression("account") == duckdb.ConstantExpression(account))
     rows = rows.order("ALL")
-    target = folder / f"{view}.{form}"
+    target = folder / f"{name}.{form}"
     with replacing_path(target) as part:
         if form == "csv":
             rows.write_csv(str(part))

@@ -25,7 +25,7 @@ from wx_datacube.ingest.service import Ingest
 from wx_datacube.operations.backfill import Backfill, check_account
 from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope, States
 from wx_datacube.operations.doctor import examine
-from wx_datacube.operations.export import export_views
+from wx_datacube.operations.export import export_relations
 from wx_datacube.operations.pending import pending_labels, ranges
 from wx_datacube.operations.status import AccountStatus, read_status
 from wx_datacube.operations.tick import plan_tick
@@ -238,7 +238,7 @@ class Core(Life):
         """Run `status` and `export`."""
         self.needs_person(member)
         if self.database.exists():
-            export_views(Warehouse(self.database), self.folder / "export", "csv", self.names[member])
+            export_relations(Warehouse(self.database), self.folder / "export", "csv", self.names[member])
 
     def replay(self) -> None:
         """Rebuild the tables of all accounts."""
