@@ -25,6 +25,8 @@ import traceback
 from dataclasses import dataclass
 from typing import Self
 
+from wx_datacube.language import Text, joined, text_of
+
 
 def one_line(text: str) -> str:
     """Return `text` with each run of white space and control characters replaced by one blank."""
@@ -38,19 +40,27 @@ def describe_bug(error: BaseException) -> str:
 
 
 class WxDatacubeError(Exception):
-    """Base of all errors of this package. `str(error)` is one line: what happened, and what to do next."""
+    """Base of all errors of this package: what happened, and what to do next.
 
-    advice: str = ""
+    `text` has both in English and Chinese. `str(error)` is one English line, for logs.
+    """
+
+    advice: Text = Text("", "")
     """What to do next, in one or more sentences. The class attribute is the default."""
 
-    def __init__(self, message: str, *, advice: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: Text | str, *, advice: Text | str | None = None) -> None:
+        super().__init__(str(message))
+        self.message = text_of(message)
         if advice is not None:
-            self.advice = advice
+            self.advice = text_of(advice)
+
+    @property
+    def text(self) -> Text:
+        """The message and the advice."""
+        return joined([self.message, self.advice])
 
     def __str__(self) -> str:
-        return one_line(f"{self.message} {self.advice}")
+        return one_line(str(self.text))
 
 
 class SettingsError(WxDatacubeError):
@@ -74,9 +84,9 @@ class WeChatError(WxDatacubeError):
 
     def __init__(
         self,
-        message: str,
+        message: Text | str,
         *,
-        advice: str | None = None,
+        advice: Text | str | None = None,
         errcode: int | None = None,
         rid: str | None = None,
         endpoint: str | None = None,
@@ -87,12 +97,15 @@ class WeChatError(WxDatacubeError):
         self.endpoint = endpoint
         self.attempts = 1
 
-    def __str__(self) -> str:
-        where = f"{self.endpoint}: " if self.endpoint else ""
-        facts = [f"errcode {self.errcode}"] if self.errcode is not None else []
+    @property
+    def text(self) -> Text:
+        """The endpoint, the message and the advice, then the facts that WeChat's support asks for."""
+        facts: list[Text | str] = [f"errcode {self.errcode}"] if self.errcode is not None else []
         facts += [f"rid {self.rid}"] if self.rid else []
-        facts += [f"{self.attempts} attempts"] if self.attempts > 1 else []
-        return one_line(f"{where}{super().__str__()}" + (f" [{', '.join(facts)}]" if facts else ""))
+        facts += [Text("{n} attempts", "共尝试 {n} 次", n=self.attempts)] if self.attempts > 1 else []
+        where = f"{self.endpoint}: " if self.endpoint else ""
+        text = Text("{where}{what}", "{where}{what}", where=where, what=super().text)
+        return joined([text, Text(" [{facts}]", " [{facts}]", facts=joined(facts, ", ", "，"))], "") if facts else text
 
     def with_attempts(self, attempts: int) -> Self:
         """Set the number of attempts after which the caller gave up, and return this error."""
@@ -114,7 +127,10 @@ class TokenRejected(WeChatError):
 class TryAgain(WeChatError):
     """WeChat is busy or can't be reached, and all attempts are used up. A later run may succeed."""
 
-    advice = "Try again in a few minutes: stored data is kept and not requested again."
+    advice = Text(
+        "Try again in a few minutes: stored data is kept and not requested again.",
+        "请几分钟后重试；已保存的数据会保留，不会重复请求。",
+    )
 
 
 class RateLimited(TryAgain):
@@ -124,9 +140,10 @@ class RateLimited(TryAgain):
 class HostDown(TryAgain):
     """Nothing got through for so long that more attempts make no sense; ends the run."""
 
-    advice = (
+    advice = Text(
         "Check the network of this machine (name resolution, firewall, proxy), then try again: "
-        "stored data is kept and not requested again."
+        "stored data is kept and not requested again.",
+        "请检查本机网络（域名解析、防火墙、代理）后重试；已保存的数据会保留，不会重复请求。",
     )
 
 
@@ -137,7 +154,10 @@ class NotReady(WeChatError):
 class QuotaExhausted(WeChatError):
     """The day's quota is used up (45009, or this program's own limit): no call before midnight in Beijing."""
 
-    advice = "It is reset at 00:00 Beijing time. Run the same command again after that: it continues where it stopped."
+    advice = Text(
+        "It is reset at 00:00 Beijing time. Run the same command again after that: it continues where it stopped.",
+        "配额在北京时间 0 点重置，届时再次运行同一命令即可从中断处继续。",
+    )
 
 
 class NeedsPerson(WeChatError):
@@ -148,9 +168,9 @@ class NeedsPerson(WeChatError):
 
     def __init__(
         self,
-        message: str,
+        message: Text | str,
         *,
-        advice: str | None = None,
+        advice: Text | str | None = None,
         errcode: int | None = None,
         rid: str | None = None,
         endpoint: str | None = None,
@@ -163,7 +183,10 @@ class NeedsPerson(WeChatError):
 class RequestRefused(WeChatError):
     """WeChat says that the call itself is wrong; never retried."""
 
-    advice = "This is a bug in wx_datacube: please report it with the errcode and the rid."
+    advice = Text(
+        "This is a bug in wx_datacube: please report it with the errcode and the rid.",
+        "这是 wx_datacube 的缺陷，请附上 errcode 和 rid 反馈。",
+    )
 
 
 class UnexpectedAnswer(WeChatError):
@@ -172,15 +195,16 @@ class UnexpectedAnswer(WeChatError):
     `transient` says that the answer may have been cut or garbled in transit, so that a retry made sense.
     """
 
-    advice = (
-        "The answer is stored in datacube.api_calls, column `response`. Please report it if a later run gets it again."
+    advice = Text(
+        "The answer is stored in datacube.api_calls, column `response`. Please report it if a later run gets it again.",
+        "返回内容保存在 datacube.api_calls 的 response 列。如果再次出现，请反馈。",
     )
 
     def __init__(
         self,
-        message: str,
+        message: Text | str,
         *,
-        advice: str | None = None,
+        advice: Text | str | None = None,
         errcode: int | None = None,
         rid: str | None = None,
         endpoint: str | None = None,
@@ -317,9 +341,9 @@ def _name_address(error: NeedsPerson, ip: str | None) -> None:
     """Put the refused address, if WeChat named one, into an error 40164."""
     if ip:
         error.ip = ip
-        error.message = f"WeChat refuses calls from this machine: its address {ip} is not whitelisted."
-        error.advice = error.advice.replace("add the address", f"add {ip}", 1)
-        error.args = (error.message,)
+        error.message = text_of(f"WeChat refuses calls from this machine: its address {ip} is not whitelisted.")
+        error.advice = text_of(str(error.advice).replace("add the address", f"add {ip}", 1))
+        error.args = (str(error.message),)
 
 
 def address_in(text: str) -> str | None:

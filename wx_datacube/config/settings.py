@@ -13,6 +13,7 @@ from typing import NoReturn
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.model import HISTORY_START, Endpoint, Family
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Language
 
 PREFIX = "WX_DATACUBE_"
 API_URL = "https://api.weixin.qq.com"
@@ -24,8 +25,18 @@ DEFAULT_FAMILIES = (Family.MESSAGES,)
 DEMO_ACCOUNT = "demo"
 """The demo's account. No real account may have this name, so that made-up figures are never mistaken for WeChat's."""
 
-SHARED_FIELDS = ("API_URL", "DATABASE", "CONCURRENCY", "DAILY_CALLS", "ACCOUNT", "ACCOUNTS", "WEBHOOK")
-ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START", "FAMILIES")
+SHARED_FIELDS = (
+    "API_URL",
+    "DATABASE",
+    "CONCURRENCY",
+    "DAILY_CALLS",
+    "ACCOUNT",
+    "ACCOUNTS",
+    "WEBHOOK",
+    "HEARTBEAT",
+    "LANG",
+)
+ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START", "FAMILIES", "TITLE")
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 NAME_RULE = "up to 32 lowercase letters, digits and _, starting with a letter, such as shop"
@@ -72,9 +83,9 @@ class Secret:
 class Account:
     """An Official Account: its name here, how to fetch its token, the first day of its history, and what to fetch.
 
-    Credentials may be missing: only calls need them. `single` says that the account is the only one, named by
-    `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name. `settings_error` is the error in the variables
-    of one of several accounts; the others work without it.
+    Credentials may be missing: only calls need them. `title` is the name that readers know (公众号名称). `single` says
+    that the account is the only one, named by `WX_DATACUBE_ACCOUNT`, so that its variables don't carry its name.
+    `settings_error` is the error in the variables of one of several accounts; the others work without it.
     """
 
     name: str
@@ -83,6 +94,7 @@ class Account:
     token_url: Secret | None = None
     start: dt.date = HISTORY_START
     families: tuple[Family, ...] = DEFAULT_FAMILIES
+    title: str | None = None
     single: bool = True
     settings_error: SettingsError | None = None
 
@@ -116,8 +128,10 @@ class Settings:
     """All settings, checked.
 
     `database` is absolute, and `api_url` doesn't end with a slash. `daily_calls` None means no limit. `webhook` is the
-    chat that alerts are sent to; None: none. `project` is None outside a project folder. `dotenv` is the `.env` that
-    was read. `warnings` are sentences for the operator about what works but should be changed.
+    chat that alerts and digests are sent to; None: none. `heartbeat` is the URL that is requested after a complete
+    morning. `reading_language` is the language of reports and digests. `project` is None outside a project folder.
+    `dotenv` is the `.env` that was read. `warnings` are sentences for the operator about what works but should be
+    changed.
     """
 
     project: Path | None
@@ -127,6 +141,8 @@ class Settings:
     daily_calls: int | None = None
     accounts: tuple[Account, ...] = (Account(ACCOUNT),)
     webhook: Secret | None = None
+    heartbeat: Secret | None = None
+    reading_language: Language = Language.CHINESE
     warnings: tuple[str, ...] = ()
     dotenv: Path | None = None
 

@@ -37,6 +37,7 @@ from wx_datacube.config.settings import (
 )
 from wx_datacube.config.urls import is_loopback, is_private, split_url
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Language
 
 MAX_CONCURRENCY = 64
 _ACCOUNT_VARIABLE = re.compile(rf"{PREFIX}([A-Z][A-Z0-9_]*)_({'|'.join(ACCOUNT_FIELDS)})")
@@ -70,6 +71,8 @@ class Reader:
             daily_calls=self._number("DAILY_CALLS", None, 10**9),
             accounts=accounts,
             webhook=_secret(self._webhook()),
+            heartbeat=_secret(self._secret_url("WX_DATACUBE_HEARTBEAT", "your monitor")),
+            reading_language=self._language() or Language.CHINESE,
             warnings=tuple(self._warnings(accounts)),
             dotenv=self.dotenv,
         )
@@ -149,6 +152,7 @@ class Reader:
             token_url=_secret(self._token_url(variable(key, "TOKEN_URL"))),
             start=self._start(self._own_or_shared(key, "START")),
             families=self._families(self._own_or_shared(key, "FAMILIES")),
+            title=self._matching(variable(key, "TITLE"), r"[^\x00-\x1f\x7f]{1,64}", "a name of at most 64 characters"),
             single=single,
         )
 
@@ -179,6 +183,13 @@ class Reader:
         if not set(words) <= set(Family):
             raise_wrong_value(name, f"all, or some of {', '.join(Family)}, separated by commas")
         return tuple(family for family in Family if family in words)
+
+    def _language(self) -> Language | None:
+        name = "WX_DATACUBE_LANG"
+        value = (self._get(name) or "").lower()
+        if value and value not in set(Language):
+            raise_wrong_value(name, f"one of {', '.join(Language)}")
+        return Language(value) if value else None
 
     def _number(self, field: str, default: int | None, maximum: int) -> int | None:
         name = variable(None, field)

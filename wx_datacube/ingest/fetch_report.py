@@ -97,7 +97,7 @@ class FetchReport:
         reasons: dict[tuple[str, int | None], list[WeChatError]] = {}
         for report in self.unresolved:
             if error := report.error:
-                reasons.setdefault((error.message, error.errcode), []).append(error)
+                reasons.setdefault((str(error.message), error.errcode), []).append(error)
         return tuple(found[0] for found in sorted(reasons.values(), key=len, reverse=True))
 
 

@@ -23,6 +23,7 @@ from wx_datacube.errors import (
     error_for,
     one_line,
 )
+from wx_datacube.language import joined, text_of
 from wx_datacube.wechat.transport import Response
 
 _SHORTEST_SECRET = 8
@@ -85,7 +86,7 @@ class Answer:
 
     def failed(self, error: WeChatError) -> Self:
         """Return this answer with an error of ours."""
-        return replace(self, error=error, errmsg=error.message)
+        return replace(self, error=error, errmsg=str(error.message))
 
 
 def parse_response(response: Response, spec: ReplySpec, requested_at: dt.datetime) -> Answer:
@@ -155,7 +156,7 @@ def _parse_object(data: dict[str, Any], answer: Answer, spec: ReplySpec) -> Answ
     if errcode is not None:
         errmsg = _errmsg(data.get("errmsg"), spec)
         error = _wechat_error(errcode, errmsg, spec)
-        return replace(answer, errcode=errcode, errmsg=errmsg or error.message, rid=_rid(errmsg), error=error)
+        return replace(answer, errcode=errcode, errmsg=errmsg or str(error.message), rid=_rid(errmsg), error=error)
     if not isinstance(data.get(spec.field), spec.field_type):
         return answer.failed(_unexpected(f"sent an object without a valid `{spec.field}`.", spec))
     return replace(answer, data=data)
@@ -168,9 +169,9 @@ def _wechat_error(errcode: int, errmsg: str, spec: ReplySpec) -> WeChatError:
         message = f"{spec.who} answered with errcode {errcode} instead of a token."
         return NeedsPerson(message, advice=_TOKEN_SERVER, errcode=errcode, rid=rid, endpoint=spec.endpoint)
     if errcode not in BY_ERRCODE and not spec.in_ledger:
-        error.advice = ADVICE_NOT_IN_LEDGER
+        error.advice = text_of(ADVICE_NOT_IN_LEDGER)
     if errcode not in BY_ERRCODE and not spec.token_call:
-        error.message += " " + re.sub(r"https?:\S+", "", errmsg)[:200]
+        error.message = joined([error.message, re.sub(r"https?:\S+", "", errmsg)[:200]])
     return error
 
 

@@ -163,7 +163,7 @@ class Client:
         try:
             yield
         except WeChatError as error:
-            error.advice = self._name_variables(error.advice)
+            error.advice = error.advice.mapped(self._name_variables)
             raise
 
     def _call(self, name: str, path: str, body: bytes, token: str, field: str, field_type: type) -> Answer:
