@@ -37,6 +37,10 @@ class Text:
         values = {name: each.to(language) if isinstance(each, Text) else each for name, each in self.values.items()}
         return template.format(**values) if values else template
 
+    def both(self, separator: str = " ") -> str:
+        """Return the Chinese text, then the English one, for a group chat; once if they are the same."""
+        return separator.join(dict.fromkeys(self.to(each) for each in (Language.CHINESE, Language.ENGLISH)))
+
     def mapped(self, change: Callable[[str], str]) -> "Text":
         """Return the text with each language changed, such as the names of variables in it."""
         return Text(change(self.to(Language.ENGLISH)), change(self.to(Language.CHINESE)))

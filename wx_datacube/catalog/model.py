@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any
 
+from wx_datacube.language import Text
+
 HISTORY_START = dt.date(2014, 12, 1)
 """WeChat keeps statistics from this day on; its pages call older rows "unreliable dirty data"."""
 
@@ -25,6 +27,14 @@ class Period(Enum):
     def adverb(self) -> str:
         """`daily`, `weekly` or `monthly`, as in the names of views and schedules."""
         return "daily" if self is Period.DAY else f"{self.value}ly"
+
+    @property
+    def noun(self) -> Text:
+        """The period after a number: `3 days` without the s, `3 天`."""
+        return _NOUNS[self]
+
+
+_NOUNS = {Period.DAY: Text("day", "天"), Period.WEEK: Text("week", "周"), Period.MONTH: Text("month", "个月")}
 
 
 class Family(StrEnum):

@@ -246,7 +246,6 @@ def _check_range(
     oldest = min(accounts, key=lambda account: account.start)
     if last is not None and all(last < label_of(oldest.start, each.period) for each in endpoints):
         raise click.BadParameter(
-            f"{last} is before the history of {oldest.name} begins, {oldest.start}"
-            f" ({oldest.with_own_variables('WX_DATACUBE_START')}).",
+            f"{last} is before the history of {oldest.name} begins, {oldest.start} ({oldest.variable('START')}).",
             param_hint=last_option,
         )

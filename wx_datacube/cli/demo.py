@@ -22,6 +22,7 @@ from wx_datacube.cli.processes import run_module
 from wx_datacube.cli.report import run_report
 from wx_datacube.config.environment import find_project, load_settings, process_environment
 from wx_datacube.config.settings import Settings, no_project
+from wx_datacube.language import Text
 from wx_datacube.operations import demo
 from wx_datacube.warehouse.files import Warehouse
 
@@ -58,7 +59,7 @@ def run_demo(days: int) -> int:
     out = console()
     project = find_project(process_environment(), Path.cwd())
     if project is None:
-        raise no_project("the demo has its own folder in it")
+        raise no_project(Text("the demo has its own folder in it", "演示数据要存放在其中的单独目录"))
     with demo_account(project, days) as account:
         folder = os.path.relpath(account.folder)
         out.print(f"Demo: a made-up account on an emulated WeChat, in {folder}/")

@@ -112,6 +112,6 @@ def _show_outcome(account: Account, left: Sequence[Finding], healed: bool) -> in
     if healed:
         click.echo("The cause is at WeChat: contact its support with the rid in datacube.api_calls.", err=True)
     else:
-        start = f"{account.with_own_variables('WX_DATACUBE_START')}={account.start}"
+        start = f"{account.variable('START')}={account.start}"
         click.echo(f"Labels before {start} are requested again only after you set an earlier date.", err=True)
     return 1

@@ -16,6 +16,7 @@ from wx_datacube.cli.processes import run_module
 from wx_datacube.config.environment import child_environment
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Text
 from wx_datacube.operations.demo import DAYS
 from wx_datacube.warehouse.errors import unwritable
 from wx_datacube.warehouse.locks import locked
@@ -93,5 +94,7 @@ def _single_instance(folder: Path) -> Iterator[None]:
                 advice="Use that one, or stop it first: two Dagster daemons would start the same runs twice.",
             ) from None
         except OSError as error:
-            raise unwritable(history, error, "name another folder in dagster.yaml") from None
+            raise unwritable(
+                history, error, Text("name another folder in dagster.yaml", "在 dagster.yaml 中指定其他目录")
+            ) from None
         yield

@@ -9,10 +9,19 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from wx_datacube.errors import NotReady, QuotaExhausted, RequestRefused, TokenRejected, TryAgain, WeChatError
+from wx_datacube.errors import (
+    BY_ERRCODE,
+    NotReady,
+    QuotaExhausted,
+    RequestRefused,
+    TokenRejected,
+    TryAgain,
+    WeChatError,
+)
 from wx_datacube.ingest.plan import FetchPlan, FetchRequest
 from wx_datacube.ingest.pool import FetchPool, Progress, RunContext
 from wx_datacube.ingest.windows import Window, plan_windows
+from wx_datacube.language import Text
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.locks import ProcessSemaphore
@@ -38,7 +47,7 @@ class Fetch:
     daily_calls: int | None
     manual: bool
     progress: Callable[[Progress], None]
-    notify: Callable[[str], None]
+    notify: Callable[[Text], None]
     calls: int = 0
     errors: dict[dt.date, WeChatError] = field(default_factory=dict)
 
@@ -47,7 +56,8 @@ class Fetch:
         client = self.connect(self.stop_event)
         try:
             if plan.quota_stop and not self._quota_is_back(client):
-                stop = QuotaExhausted("Today's quota of this endpoint is used up.", endpoint=self.request.endpoint.name)
+                message = BY_ERRCODE[past_calls.QUOTA_USED_UP].message
+                stop = QuotaExhausted(message, endpoint=self.request.endpoint.name)
                 self.errors.update(dict.fromkeys(plan.asked, stop))
                 return
             self._fetch_windows(client, plan)
@@ -89,7 +99,14 @@ class Fetch:
             except WeChatError as error:
                 if error.endpoint != QUOTA_CALL or isinstance(error, TryAgain | TokenRejected):
                     raise  # the statistics calls would fail the same way
-                self.notify(f"{name}: continuing without knowing today's remaining quota. {error}")
+                self.notify(
+                    Text(
+                        "{endpoint}: continuing without knowing today's remaining quota. {error}",
+                        "{endpoint}：未能查询今天的剩余配额，继续获取。{error}",
+                        endpoint=name,
+                        error=error.text,
+                    )
+                )
         return min(budgets, default=None)
 
     def _probe(self, pool: FetchPool, plan: FetchPlan) -> list[Window]:
@@ -116,8 +133,15 @@ class Fetch:
             )
             if probe in doubtful and any(map(_is_out_of_range, errors)):
                 span = shorter.pop(0)
-                most = f"one {endpoint.period.value}" if span == 1 else f"at most {span} days"
-                self.notify(f"{endpoint.name}: WeChat accepts {most} per call; continuing with shorter windows.")
+                one = Text("one {period}", "1 {period}", period=endpoint.period.noun)
+                self.notify(
+                    Text(
+                        "{endpoint}: WeChat accepts {most} per call; continuing with shorter windows.",
+                        "{endpoint}：微信每次调用最多接受 {most}，改为分段请求。",
+                        endpoint=endpoint.name,
+                        most=one if span == 1 else Text("at most {span} days", "{span} 天", span=span),
+                    )
+                )
                 pool.errors.clear()
                 left = plan_windows(endpoint, set(plan.asked) - answered, span=span)
             elif probe in doubtful and None in errors:

@@ -24,6 +24,7 @@ from wx_datacube.catalog.model import Column, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WxDatacubeError
+from wx_datacube.language import Text
 from wx_datacube.operations.evidence import assumptions
 from wx_datacube.warehouse.checks import CheckContext, check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.connections import Connection
@@ -109,7 +110,9 @@ def write_bundle(settings: Settings, accounts: Sequence[Account], path: Path, cl
             Path(part).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise unwritable(path.parent, error, "name another file with --bundle") from None
+        raise unwritable(
+            path.parent, error, Text("name another file with --bundle", "用 --bundle 指定其他文件")
+        ) from None
 
 
 def make_bundle(settings: Settings, accounts: Sequence[Account], clock: Clock = beijing_now) -> Json:

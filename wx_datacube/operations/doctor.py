@@ -46,7 +46,7 @@ def start_hint(account: Account, begun: silent_days.HistoryStart) -> str:
 
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Examined]:
     """Examine credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
-    yield from (Examined(False, warning) for warning in settings.warnings)
+    yield from (Examined(False, str(warning)) for warning in settings.warnings)
     if account.settings_error is not None:
         yield Examined(False, str(account.settings_error))
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from wx_datacube.errors import WarehouseError
+from wx_datacube.language import Text
 from wx_datacube.warehouse.accounts import require_stored
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.copies import replacing_path
@@ -36,7 +37,7 @@ def export_views(warehouse: Warehouse, folder: Path, form: str, account: str | N
             views = con.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
             return dict(_export_view(con, schema, view, folder, form, account) for schema, view in views.fetchall())
     except (OSError, duckdb.IOException) as error:
-        raise unwritable(folder, error, "name another folder with --output") from None
+        raise unwritable(folder, error, Text("name another folder with --output", "用 --output 指定其他目录")) from None
 
 
 def _export_view(

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from wx_datacube.config.environment import adopt_dotenv
 from wx_datacube.errors import WarehouseError
+from wx_datacube.language import Text
 from wx_datacube.warehouse.errors import unwritable
 from wx_datacube.warehouse.locks import locked_for_set_up
 
@@ -33,7 +34,11 @@ def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
                 instance = dg.DagsterInstance.from_config(str(project))
                 instance.get_runs(limit=1)  # triggers the set-up that Dagster does on first use
         except OSError as error:
-            raise unwritable(project / ".dagster", error, "name another folder in dagster.yaml") from None
+            raise unwritable(
+                project / ".dagster",
+                error,
+                Text("name another folder in dagster.yaml", "在 dagster.yaml 中指定其他目录"),
+            ) from None
         with instance:
             yield instance
 
