@@ -24,6 +24,7 @@ from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
+from wx_datacube.language import Text, spoken
 from wx_datacube.operations.backfill import Backfill, check_account
 from wx_datacube.operations.backfill_protocol import Run, Scope
 from wx_datacube.operations.doctor import start_hint
@@ -95,9 +96,9 @@ class _Display:
         """Advance the bar."""
         self.bar.update(self._task, advance=len(progress.stored), description=progress.endpoint.name)
 
-    def message(self, text: str) -> None:
+    def message(self, text: Text) -> None:
         """Print a message for a person."""
-        self.console.print(text)
+        self.console.print(text.to(spoken()))
 
     def ran(self, run: Run) -> None:
         """Print a line for a Dagster run that succeeded."""

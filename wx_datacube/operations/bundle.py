@@ -82,7 +82,9 @@ def require_bundle(path: Path) -> None:
     Only a bundle may be replaced.
     """
     if not path.parent.is_dir():
-        raise SettingsError(f"There is no folder {path.parent}.", advice="Choose another name for --bundle.")
+        raise SettingsError(
+            Text("There is no folder {folder}.", "目录 {folder} 不存在。", folder=path.parent), advice=_ANOTHER_NAME
+        )
     if not os.path.lexists(path):
         return
     with suppress(OSError, ValueError):
@@ -90,7 +92,12 @@ def require_bundle(path: Path) -> None:
             with path.open(encoding="utf-8") as file:
                 if file.read(len(_BEGINNING)) == _BEGINNING:
                     return
-    raise SettingsError(f"{path} exists and is not a bundle.", advice="Choose another name for --bundle.")
+    raise SettingsError(
+        Text("{path} exists and is not a bundle.", "{path} 已存在，但不是诊断文件。", path=path), advice=_ANOTHER_NAME
+    )
+
+
+_ANOTHER_NAME = Text("Choose another name for --bundle.", "请为 --bundle 另选文件名。")
 
 
 def write_bundle(settings: Settings, accounts: Sequence[Account], path: Path, clock: Clock = beijing_now) -> None:

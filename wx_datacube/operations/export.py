@@ -26,8 +26,12 @@ def export_views(warehouse: Warehouse, folder: Path, form: str, account: str | N
     """
     if not warehouse.database.exists():
         raise WarehouseError(
-            f"There is nothing to export yet: {warehouse.database} doesn't exist.",
-            advice="Fetch figures first: wx-datacube backfill",
+            Text(
+                "There is nothing to export yet: {database} doesn't exist.",
+                "还没有可导出的数据：{database} 不存在。",
+                database=warehouse.database,
+            ),
+            advice=Text("Fetch figures first: wx-datacube backfill", "请先获取数据：wx-datacube backfill"),
         )
     if account is not None:
         require_stored(warehouse, account)

@@ -219,7 +219,7 @@ class _Materialization:
             refresh=again,
             manual=self._reason != Reason.SCHEDULE,
             progress=self._log_progress,
-            notify=self._context.log.info,
+            notify=lambda message: self._context.log.info(str(message)),
         )
         return report
 

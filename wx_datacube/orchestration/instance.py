@@ -49,7 +49,16 @@ def _explained(project: Path) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise WarehouseError(
-            f"Dagster's instance in {project} can't keep its history: {error.__cause__ or error}.",
-            advice="Free space, or give this user the right to write there (the history is in .dagster/ unless"
-            " dagster.yaml says otherwise); then run the same command again.",
+            Text(
+                "Dagster's instance in {project} can't keep its history: {error}.",
+                "{project} 中的 Dagster 无法保存运行历史：{error}。",
+                project=project,
+                error=str(error.__cause__ or error),
+            ),
+            advice=Text(
+                "Free space, or give this user the right to write there (the history is in .dagster/ unless"
+                " dagster.yaml says otherwise); then run the same command again.",
+                "请清理磁盘空间，或授予当前用户写权限（历史保存在 .dagster/，除非 dagster.yaml 另有设置），"
+                "然后再次运行同一命令。",
+            ),
         ) from None
