@@ -13,6 +13,7 @@ from wx_datacube.errors import NotReady, QuotaExhausted, RequestRefused, TokenRe
 from wx_datacube.ingest.plan import FetchPlan, FetchRequest
 from wx_datacube.ingest.pool import FetchPool, Progress, RunContext
 from wx_datacube.ingest.windows import Window, plan_windows
+from wx_datacube.language import Text
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.locks import ProcessSemaphore
@@ -38,7 +39,7 @@ class Fetch:
     daily_calls: int | None
     manual: bool
     progress: Callable[[Progress], None]
-    notify: Callable[[str], None]
+    notify: Callable[[Text | str], None]
     calls: int = 0
     errors: dict[dt.date, WeChatError] = field(default_factory=dict)
 
@@ -89,7 +90,13 @@ class Fetch:
             except WeChatError as error:
                 if error.endpoint != QUOTA_CALL or isinstance(error, TryAgain | TokenRejected):
                     raise  # the statistics calls would fail the same way
-                self.notify(f"{name}: continuing without knowing today's remaining quota. {error}")
+                unknown = Text(
+                    "{endpoint}: continuing without knowing today's remaining quota. {error}",
+                    "{endpoint}：无法得知今天剩余的配额，继续获取。{error}",
+                    endpoint=name,
+                    error=error.text,
+                )
+                self.notify(unknown)
         return min(budgets, default=None)
 
     def _probe(self, pool: FetchPool, plan: FetchPlan) -> list[Window]:
@@ -116,8 +123,16 @@ class Fetch:
             )
             if probe in doubtful and any(map(_is_out_of_range, errors)):
                 span = shorter.pop(0)
-                most = f"one {endpoint.period.value}" if span == 1 else f"at most {span} days"
-                self.notify(f"{endpoint.name}: WeChat accepts {most} per call; continuing with shorter windows.")
+                most = endpoint.period.counted(1)
+                if span > 1:
+                    most = Text("at most {days} days", "最多 {days} 天", days=span)
+                shorter_windows = Text(
+                    "{endpoint}: WeChat accepts {most} per call; continuing with shorter windows.",
+                    "{endpoint}：微信一次调用的范围为 {most}，改用更短的日期范围继续。",
+                    endpoint=endpoint.name,
+                    most=most,
+                )
+                self.notify(shorter_windows)
                 pool.errors.clear()
                 left = plan_windows(endpoint, set(plan.asked) - answered, span=span)
             elif probe in doubtful and None in errors:

@@ -14,6 +14,7 @@ from wx_datacube.catalog.periods import settled_at
 from wx_datacube.config.folder import DAGSTER_FILES, template
 from wx_datacube.config.settings import DEMO_ACCOUNT, PREFIX
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Text, spoken
 from wx_datacube.warehouse.copies import replacing_path
 
 DAYS = 90
@@ -29,8 +30,15 @@ def demo_folder(project: Path) -> Path:
     dotenv = folder / ".env"
     if os.path.lexists(dotenv) and not (dotenv.is_file() and dotenv.read_bytes() == _DOTENV.encode()):
         raise SettingsError(
-            f"{folder} contains a .env. The demo doesn't read one, so that it never calls the real WeChat.",
-            advice="Move it away. The .env of your own account belongs in the project folder.",
+            Text(
+                "{folder} contains a .env. The demo doesn't read one, so that it never calls the real WeChat.",
+                "{folder} 中有 .env 文件。演示不读取 .env，以免请求真实的微信接口。",
+                folder=folder,
+            ),
+            advice=Text(
+                "Move it away. The .env of your own account belongs in the project folder.",
+                "请将其移走；您自己公众号的 .env 应放在项目文件夹中。",
+            ),
         )
     for name in DAGSTER_FILES:
         _write(folder / name, template(name))
@@ -65,5 +73,5 @@ def demo_environment(
     """Return `environ` for the demo's processes: its own folder, account and emulator, nothing of the real project."""
     kept = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
     ours = {"API_URL": api_url, "APPID": appid, "SECRET": secret, "ACCOUNT": DEMO_ACCOUNT, "START": start.isoformat()}
-    ours["FAMILIES"] = "all"
+    ours |= {"FAMILIES": "all", "LANG": spoken()}
     return kept | {"DAGSTER_HOME": str(folder)} | {f"{PREFIX}{name}": value for name, value in ours.items()}
