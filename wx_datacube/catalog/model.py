@@ -30,10 +30,9 @@ class Period(Enum):
 
     def counted(self, number: int) -> Text:
         """Return a number of these periods as a text, such as `90 days`."""
-        noun = {Period.DAY: "天", Period.WEEK: "周", Period.MONTH: "个月"}[self]
-        return Text(
-            "{number:,} {en}{s}", "{number:,} {zh}", number=number, en=self.value, zh=noun, s="" if number == 1 else "s"
-        )
+        chinese = {Period.DAY: "天", Period.WEEK: "周", Period.MONTH: "个月"}[self]
+        noun = Text(self.value if number == 1 else f"{self.value}s", chinese)
+        return Text("{number:,} {noun}", "{number:,} {noun}", number=number, noun=noun)
 
 
 class Family(StrEnum):

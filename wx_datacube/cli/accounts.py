@@ -62,14 +62,18 @@ def run_remove(settings: Settings, name: str) -> int:
             )
         )
         folder = warehouse.database.parent
-        say(Text("A backup of the file is made first, in {folder}", "删除之前会先备份文件，保存在 {folder}", folder=folder))
+        say(
+            Text(
+                "A backup of the file is made first, in {folder}",
+                "删除之前会先备份文件，保存在 {folder}",
+                folder=folder,
+            )
+        )
     say(after_removal(settings, name))
     if stored:
         if not _confirmed():
             say(
-                Text(
-                    "Aborted: answer y to confirm. Nothing was changed.", "已取消：输入 y 才会删除。没有任何改动。"
-                ),
+                Text("Aborted: answer y to confirm. Nothing was changed.", "已取消：输入 y 才会删除。没有任何改动。"),
                 err=True,
             )
             return 1
@@ -86,11 +90,7 @@ def run_remove(settings: Settings, name: str) -> int:
         for copy in copies:
             click.echo(f"  {copy}")
     _delete_traces(settings, name)
-    say(
-        Text(
-            "Restart Dagster; this also ends the account's schedules.", "请重启 Dagster，该账号的定时任务随之停止。"
-        )
-    )
+    say(Text("Restart Dagster; this also ends the account's schedules.", "请重启 Dagster，该账号的定时任务随之停止。"))
     return 0
 
 

@@ -68,6 +68,17 @@ def warn_no_login(host: str, may: Text) -> None:
         say(warning, err=True)
 
 
+def port_in_use(host: str, port: int, error: OSError) -> Text:
+    """Return that a server can't listen on a port, and why."""
+    return Text(
+        "Port {port} of {host} can't be used: {why}.",
+        "{host} 的端口 {port} 无法使用：{why}。",
+        port=port,
+        host=host,
+        why=error.strerror,
+    )
+
+
 @contextmanager
 def require_extra(extra: str) -> Iterator[None]:
     """Turn a missing optional dependency into an error that says how to install it."""

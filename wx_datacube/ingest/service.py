@@ -255,8 +255,7 @@ class Ingest:
                     found[endpoint] = RefreshPlan(plan.labels, begun)
                 elif plan.done:
                     resuming = Text(
-                        "{endpoint}: resuming the refresh of {begun:%Y-%m-%d %H:%M}; {done:,} of {labels}"
-                        " are done.",
+                        "{endpoint}: resuming the refresh of {begun:%Y-%m-%d %H:%M}; {done:,} of {labels} are done.",
                         "{endpoint}：继续 {begun:%Y-%m-%d %H:%M} 开始的重新获取，已完成 {done:,} / {labels}。",
                         endpoint=endpoint.name,
                         begun=plan.begun.begun_at,

@@ -42,8 +42,9 @@ def database_mismatch(
         "Dagster shows {materialized:,} partitions of {account} as materialized, but only {stored:,} are in"
         " {database}. If the right file is elsewhere (a disk that is not mounted, another WX_DATACUBE_DATABASE), or"
         " there is a backup, fix that first, or everything is requested again.",
-        "Dagster 显示 {account} 已物化 {materialized:,} 个分区，但 {database} 中只有 {stored:,} 个。如果正确的文件在别处"
-        "（磁盘未挂载、WX_DATACUBE_DATABASE 指向其他路径），或有备份，请先恢复，否则会重新请求全部数据。",
+        "Dagster 显示 {account} 已物化 {materialized:,} 个分区，但 {database} 中只有 {stored:,} 个。"
+        "如果正确的文件在别处（磁盘未挂载、WX_DATACUBE_DATABASE 指向其他路径），或有备份，请先恢复，"
+        "否则会重新请求全部数据。",
         materialized=materialized,
         account=account.name,
         stored=stored,

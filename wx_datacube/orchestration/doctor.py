@@ -66,7 +66,9 @@ def _schedules(running: set[str], account: Account, own: str) -> Examined:
                 names=joined(off, ", ", "、"),
             ),
         )
-    return Examined(True, Text("All schedules are on: {names}.", "定时任务均已打开：{names}。", names=joined(on, ", ", "、")))
+    return Examined(
+        True, Text("All schedules are on: {names}.", "定时任务均已打开：{names}。", names=joined(on, ", ", "、"))
+    )
 
 
 def _database_mismatch(
