@@ -28,13 +28,11 @@ class Period(Enum):
         """`daily`, `weekly` or `monthly`, as in the names of views and schedules."""
         return "daily" if self is Period.DAY else f"{self.value}ly"
 
-    @property
-    def noun(self) -> Text:
-        """The period after a number: `3 days` without the s, `3 天`."""
-        return _NOUNS[self]
-
-
-_NOUNS = {Period.DAY: Text("day", "天"), Period.WEEK: Text("week", "周"), Period.MONTH: Text("month", "个月")}
+    def counted(self, number: int) -> Text:
+        """Return a number of these periods as a text, such as `90 days`."""
+        chinese = {Period.DAY: "天", Period.WEEK: "周", Period.MONTH: "个月"}[self]
+        noun = Text(self.value if number == 1 else f"{self.value}s", chinese)
+        return Text("{number:,} {noun}", "{number:,} {noun}", number=number, noun=noun)
 
 
 class Family(StrEnum):

@@ -14,7 +14,10 @@ from wx_datacube.cli import account_commands, data_commands, project_commands
 from wx_datacube.cli.group import commands
 from wx_datacube.cli.outcomes import exit_code
 from wx_datacube.cli.output import Output
+from wx_datacube.cli.usage import usage_error
+from wx_datacube.config.environment import process_environment
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.language import Text, language_of, speak, spoken
 
 COMMAND_MODULES = (account_commands, data_commands, project_commands)
 """Importing them registers their commands."""
@@ -32,6 +35,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; print an expected error as one clear line on stderr."""
+    speak(language_of(process_environment()))
     try:
         return int(commands.main(list(arguments), prog_name="wx-datacube", standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -51,7 +55,7 @@ _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since
 def _show(error: click.ClickException) -> None:
     """Print the error as one line instead of click's three; without any command, print the help."""
     if isinstance(error, click.UsageError) and error.ctx and not isinstance(error, _NO_ARGUMENTS):
-        path = error.ctx.command_path
-        click.echo(f"{path}: {error.format_message()} See {path} --help.", err=True)
+        text = Text("{path}: {what} See {path} --help.", "{path}：{what}详见 {path} --help。")
+        click.echo(text.fill(path=error.ctx.command_path, what=usage_error(error)).to(spoken()), err=True)
     else:
         error.show()

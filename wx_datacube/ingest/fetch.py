@@ -47,7 +47,7 @@ class Fetch:
     daily_calls: int | None
     manual: bool
     progress: Callable[[Progress], None]
-    notify: Callable[[Text], None]
+    notify: Callable[[Text | str], None]
     calls: int = 0
     errors: dict[dt.date, WeChatError] = field(default_factory=dict)
 
@@ -99,14 +99,13 @@ class Fetch:
             except WeChatError as error:
                 if error.endpoint != QUOTA_CALL or isinstance(error, TryAgain | TokenRejected):
                     raise  # the statistics calls would fail the same way
-                self.notify(
-                    Text(
-                        "{endpoint}: continuing without knowing today's remaining quota. {error}",
-                        "{endpoint}：未能查询今天的剩余配额，继续获取。{error}",
-                        endpoint=name,
-                        error=error.text,
-                    )
+                unknown = Text(
+                    "{endpoint}: continuing without knowing today's remaining quota. {error}",
+                    "{endpoint}：无法得知今天剩余的配额，继续获取。{error}",
+                    endpoint=name,
+                    error=error.text,
                 )
+                self.notify(unknown)
         return min(budgets, default=None)
 
     def _probe(self, pool: FetchPool, plan: FetchPlan) -> list[Window]:
@@ -133,15 +132,16 @@ class Fetch:
             )
             if probe in doubtful and any(map(_is_out_of_range, errors)):
                 span = shorter.pop(0)
-                one = Text("one {period}", "1 {period}", period=endpoint.period.noun)
-                self.notify(
-                    Text(
-                        "{endpoint}: WeChat accepts {most} per call; continuing with shorter windows.",
-                        "{endpoint}：微信每次调用最多接受 {most}，改为分段请求。",
-                        endpoint=endpoint.name,
-                        most=one if span == 1 else Text("at most {span} days", "{span} 天", span=span),
-                    )
+                most = endpoint.period.counted(1)
+                if span > 1:
+                    most = Text("at most {days} days", "最多 {days} 天", days=span)
+                shorter_windows = Text(
+                    "{endpoint}: WeChat accepts {most} per call; continuing with shorter windows.",
+                    "{endpoint}：微信一次调用的范围为 {most}，改用更短的日期范围继续。",
+                    endpoint=endpoint.name,
+                    most=most,
                 )
+                self.notify(shorter_windows)
                 pool.errors.clear()
                 left = plan_windows(endpoint, set(plan.asked) - answered, span=span)
             elif probe in doubtful and None in errors:

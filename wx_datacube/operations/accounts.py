@@ -19,39 +19,41 @@ def after_renaming(settings: Settings, old: str, new: str) -> Text:
     account = _configured(settings, old)
     if account is None:
         if _configured(settings, new):
-            return Text("The settings already name {name}.", "设置中已是 {name}。", name=new)
+            return Text("The settings already name {new}.", "设置中已是 {new}。", new=new)
         return Text(
-            "{name} is not configured. To fetch data for it, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for"
+            "{new} is not configured. To fetch data for it, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for"
             " one).",
-            "{name} 未配置。要获取它的数据，请在 WX_DATACUBE_ACCOUNTS（一个账号用 WX_DATACUBE_ACCOUNT）中写上它。",
-            name=new,
+            "{new} 尚未配置。如需获取其数据，请写入 WX_DATACUBE_ACCOUNTS（只有一个账号时为 WX_DATACUBE_ACCOUNT）。",
+            new=new,
         )
     fields = {name.removeprefix(account.variable("")): name for name in defined_variables(settings, account)}
     moves = [
-        Text("{old} becomes {new}", "{old} 改为 {new}", old=name, new=variable(new, field))
+        Text("{name} becomes {then}", "{name} 改为 {then}", name=name, then=variable(new, field))
         for field, name in fields.items()
     ]
     if account.single:
         return Text(
-            "In .env: WX_DATACUBE_ACCOUNT={name}. Or, with several accounts: {several}.",
-            "请在 .env 中设置 WX_DATACUBE_ACCOUNT={name}。有多个账号时改为：{several}。",
-            name=new,
+            "In .env: WX_DATACUBE_ACCOUNT={new}. Or, with several accounts: {several}.",
+            "请在 .env 中写 WX_DATACUBE_ACCOUNT={new}；有多个账号时：{several}。",
+            new=new,
             several=joined([f"WX_DATACUBE_ACCOUNTS={new},…", *moves], ", ", "，"),
         )
     listed = Text(
         "{new} instead of {old} in WX_DATACUBE_ACCOUNTS", "WX_DATACUBE_ACCOUNTS 中的 {old} 改为 {new}", new=new, old=old
     )
-    return Text("In .env: {changes}.", "请在 .env 中修改：{changes}。", changes=joined([listed, *moves], ", ", "，"))
+    return Text("In .env: {moves}.", "请在 .env 中修改：{moves}。", moves=joined([listed, *moves], ", ", "，"))
 
 
 def after_removal(settings: Settings, name: str) -> Text:
     """Describe what to remove from `.env` together with an account."""
     account = _configured(settings, name)
     if account is None:
-        return Text("{name} is not configured: .env needs no change.", "{name} 未配置，.env 无需修改。", name=name)
-    named = Text("{name} in WX_DATACUBE_ACCOUNTS", "WX_DATACUBE_ACCOUNTS 中的 {name}", name=name)
-    if account.single:
-        named = Text("WX_DATACUBE_ACCOUNT, if it is set", "WX_DATACUBE_ACCOUNT（如已设置）")
+        return Text("{name} is not configured: .env needs no change.", "{name} 没有配置，.env 无需修改。", name=name)
+    named = (
+        Text("WX_DATACUBE_ACCOUNT, if it is set", "WX_DATACUBE_ACCOUNT（如已设置）")
+        if account.single
+        else Text("{name} in WX_DATACUBE_ACCOUNTS", "WX_DATACUBE_ACCOUNTS 中的 {name}", name=name)
+    )
     return Text(
         "Remove from .env, or the next run fetches everything again: {lines}.",
         "请从 .env 中删除以下内容，否则下次运行会重新获取全部数据：{lines}。",
@@ -74,8 +76,8 @@ def explain_not_configured(names: Sequence[str]) -> Text:
     return Text(
         "Stored but not configured: {names}. Nothing is fetched for them. To fetch one again, name it in"
         " WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one); to remove it: wx-datacube remove-account {first}",
-        "已有数据但未配置的账号：{names}，不再获取其数据。要重新获取，请在 WX_DATACUBE_ACCOUNTS"
-        "（一个账号用 WX_DATACUBE_ACCOUNT）中写上它；要删除：wx-datacube remove-account {first}",
+        "已保存但未配置：{names}，不会为其获取数据。如需继续获取，请写入 WX_DATACUBE_ACCOUNTS（只有一个账号时为"
+        " WX_DATACUBE_ACCOUNT）；如需删除：wx-datacube remove-account {first}",
         names=joined(names, ", ", "、"),
         first=names[0],
     )

@@ -39,11 +39,12 @@ def database_mismatch(
     if stored >= materialized / 2:
         return None
     return Text(
-        "Dagster shows {materialized:,} partitions of {account} as materialized, but only {stored:,} are in {database}."
-        " If the right file is elsewhere (a disk that is not mounted, another WX_DATACUBE_DATABASE), or there is a"
-        " backup, fix that first, or everything is requested again.",
-        "Dagster 中 {account} 有 {materialized:,} 个分区已物化，而 {database} 中只有 {stored:,} 个。"
-        "如果正确的文件在别处（磁盘未挂载、WX_DATACUBE_DATABASE 不同）或有备份，请先处理，否则全部数据会重新请求。",
+        "Dagster shows {materialized:,} partitions of {account} as materialized, but only {stored:,} are in"
+        " {database}. If the right file is elsewhere (a disk that is not mounted, another WX_DATACUBE_DATABASE), or"
+        " there is a backup, fix that first, or everything is requested again.",
+        "Dagster 显示 {account} 已物化 {materialized:,} 个分区，但 {database} 中只有 {stored:,} 个。"
+        "如果正确的文件在别处（磁盘未挂载、WX_DATACUBE_DATABASE 指向其他路径），或有备份，请先恢复，"
+        "否则会重新请求全部数据。",
         materialized=materialized,
         account=account.name,
         stored=stored,
@@ -74,7 +75,7 @@ class Backfill:
     now: dt.datetime
     listener: Listener
     reports: list[FetchReport] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    failures: list[Text] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.ingest = replace(self.ingest, publishing=False)
@@ -143,7 +144,7 @@ class Backfill:
         if run.failure is None:
             self.listener.ran(run)
         else:
-            self.failures.append(f"{run.asset}: {run.failure}")
+            self.failures.append(Text("{asset}: {failure}", "{asset}：{failure}", asset=run.asset, failure=run.failure))
 
 
 def _to_request(states: States, turns: Collection[dt.date]) -> list[dt.date]:

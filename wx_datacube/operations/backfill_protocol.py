@@ -76,7 +76,7 @@ class Run:
     endpoint: Endpoint
     asset: str
     range: Range
-    failure: str | None = None
+    failure: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Listener(Protocol):
     def progress(self, progress: Progress) -> None:
         """Receive what was stored."""
 
-    def message(self, text: Text) -> None:
+    def message(self, text: Text | str) -> None:
         """Receive a message for a person."""
 
     def ran(self, run: Run) -> None:

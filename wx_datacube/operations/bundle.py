@@ -154,7 +154,7 @@ def _account(settings: Settings, account: Account, clock: Clock) -> Json:
                 "families": list(account.families),
                 "endpoints": {name: part for name, part in parts.items() if part},
                 "assumptions": [
-                    {"name": each.name, "says": each.en, "verdict": each.verdict}
+                    {"name": each.name, "says": str(each.text), "verdict": each.verdict}
                     for each in assumptions(context.con, account.name)
                 ],
             }
