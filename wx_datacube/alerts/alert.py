@@ -1,7 +1,7 @@
 """Alert: what an alert is, and which alerts an error causes.
 
-Add to `urgency_of` when an error needs another treatment. An alert's text is the error's. `missing_labels` decides which
-labels are worth an alert. Nothing here does I/O.
+Add to `urgency_of` when an error needs another treatment. An alert's text is the error's. `missing_labels` decides
+which labels are worth an alert. Nothing here does I/O.
 """
 
 import datetime as dt

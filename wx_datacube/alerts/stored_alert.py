@@ -25,8 +25,8 @@ StoredAlert = dict[str, Any]
 """An alert in the file.
 
 `account`, `source` and `cause` identify it. `urgency`, `text` and `text_zh` (Chinese) are the alert's; an older version
-stored both languages in `text`. `subjects` are those affected, `told` those already sent. `since` and `met` are the first and last occurrence, `claimed` is when a process claimed it for
-sending, and `tried` when sending last failed.
+stored both languages in `text`. `subjects` are those affected, `told` those already sent. `since` and `met` are the
+first and last occurrence, `claimed` is when a process claimed it for sending, and `tried` when sending last failed.
 """
 
 

@@ -113,6 +113,6 @@ def _single_instance(folder: Path) -> Iterator[None]:
             ) from None
         except OSError as error:
             raise unwritable(
-                history, error, Text("name another folder in dagster.yaml", "在 dagster.yaml 中指定其他目录")
+                history, error, Text("name another folder in dagster.yaml", "在 dagster.yaml 中指定其他文件夹")
             ) from None
         yield

@@ -43,7 +43,9 @@ def find_project(environ: Mapping[str, str], cwd: Path) -> Path | None:
         if not (folder.is_absolute() and folder.is_dir()):
             raise_wrong_value(
                 "DAGSTER_HOME",
-                Text("the absolute path of the project folder, which must exist", "项目目录的绝对路径，该目录须存在"),
+                Text(
+                    "the absolute path of the project folder, which must exist", "项目文件夹的绝对路径，该文件夹须存在"
+                ),
             )
         return folder.resolve()
     return _nearest("dagster.yaml", cwd)
@@ -97,7 +99,7 @@ def _dotenv_text(path: Path) -> str:
     if not _exists(path):
         return ""
     if not path.is_file():
-        what = Text("a folder", "目录") if path.is_dir() else Text("a pipe or a device", "管道或设备")
+        what = Text("a folder", "文件夹") if path.is_dir() else Text("a pipe or a device", "管道或设备")
         raise SettingsError(
             Text("{path} is {what}, not a file.", "{path} 是{what}，不是文件。", path=path, what=what),
             advice=Text(

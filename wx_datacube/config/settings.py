@@ -217,13 +217,13 @@ def no_project(why: Text, otherwise: Text | None = None) -> SettingsError:
         Text(
             "No project folder was found, and {why}: DAGSTER_HOME is not set, and neither this folder nor any folder"
             " above has a dagster.yaml.",
-            "找不到项目目录，而{why}：未设置 DAGSTER_HOME，当前目录及其上级目录中也没有 dagster.yaml。",
+            "找不到项目文件夹，而{why}：未设置 DAGSTER_HOME，当前文件夹及其上级文件夹中也没有 dagster.yaml。",
             why=why,
         ),
         advice=Text(
             "Set DAGSTER_HOME{otherwise}. Or change to the folder that you cloned, or create a project folder:"
             " wx-datacube init.",
-            "请设置 DAGSTER_HOME{otherwise}；或进入克隆的目录，或新建项目目录：wx-datacube init。",
+            "请设置 DAGSTER_HOME{otherwise}；或进入克隆的文件夹，或新建项目文件夹：wx-datacube init。",
             otherwise=Text(", or {otherwise}", "，或{otherwise}", otherwise=otherwise) if otherwise else "",
         ),
     )

@@ -232,7 +232,7 @@ class Reader:
             )
         path = _resolve_link((self.project or Path("/")) / given)
         if value.endswith("/") or value.startswith((":memory:", "md:", "ducklake:")) or path.is_dir():
-            raise_wrong_value(name, _file_path(Text("not of a folder or a service", "不能是目录或服务")))
+            raise_wrong_value(name, _file_path(Text("not of a folder or a service", "不能是文件夹或服务")))
         if any(folder.exists() and not folder.is_dir() for folder in path.parents):
             raise_wrong_value(
                 name, _file_path(Text("in a folder; one of its parent folders is a file", "其上级路径不能是文件"))
@@ -372,7 +372,7 @@ def _resolve_link(path: Path) -> Path:
             Text("{path} is not accessible: {error}.", "无法访问 {path}：{error}。", path=path, error=error.strerror),
             advice=Text(
                 "Check that this user can enter every parent folder, and that no link leads back to itself.",
-                "请检查当前用户能否进入每一级上级目录，以及链接是否指向自身。",
+                "请检查当前用户能否进入每一级上级文件夹，以及链接是否指向自身。",
             ),
         ) from None
     real = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -388,7 +388,7 @@ def _resolve_link(path: Path) -> Path:
                 ),
                 advice=Text(
                     "Is its disk mounted? If so, create that folder, or set WX_DATACUBE_DATABASE to another path.",
-                    "请检查磁盘是否已挂载。已挂载时，请创建该目录，或将 WX_DATACUBE_DATABASE 设为其他路径。",
+                    "请检查磁盘是否已挂载。已挂载时，请创建该文件夹，或将 WX_DATACUBE_DATABASE 设为其他路径。",
                 ),
             )
     return real

@@ -83,7 +83,7 @@ def require_bundle(path: Path) -> None:
     """
     if not path.parent.is_dir():
         raise SettingsError(
-            Text("There is no folder {folder}.", "目录 {folder} 不存在。", folder=path.parent), advice=_ANOTHER_NAME
+            Text("There is no folder {folder}.", "文件夹 {folder} 不存在。", folder=path.parent), advice=_ANOTHER_NAME
         )
     if not os.path.lexists(path):
         return

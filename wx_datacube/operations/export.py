@@ -41,7 +41,9 @@ def export_views(warehouse: Warehouse, folder: Path, form: str, account: str | N
             views = con.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL")
             return dict(_export_view(con, schema, view, folder, form, account) for schema, view in views.fetchall())
     except (OSError, duckdb.IOException) as error:
-        raise unwritable(folder, error, Text("name another folder with --output", "用 --output 指定其他目录")) from None
+        raise unwritable(
+            folder, error, Text("name another folder with --output", "用 --output 指定其他文件夹")
+        ) from None
 
 
 def _export_view(

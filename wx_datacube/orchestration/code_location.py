@@ -108,7 +108,8 @@ def _require_prefix(prefix: Sequence[str]) -> None:
             advice=Text(
                 'It is one name, such as "wechat", or a list of names: ["marketing", "wechat"]. A name has letters,'
                 " digits, _, - and dots.",
-                '应为一个名称，例如 "wechat"，或名称列表，例如 ["marketing", "wechat"]；名称由字母、数字、_、- 和点组成。',
+                '应为一个名称，例如 "wechat"，或名称列表，例如 ["marketing", "wechat"]；'
+                "名称由字母、数字、_、- 和点组成。",
             ),
         )
 

@@ -37,7 +37,7 @@ def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
             raise unwritable(
                 project / ".dagster",
                 error,
-                Text("name another folder in dagster.yaml", "在 dagster.yaml 中指定其他目录"),
+                Text("name another folder in dagster.yaml", "在 dagster.yaml 中指定其他文件夹"),
             ) from None
         with instance:
             yield instance

@@ -104,13 +104,13 @@ def unwritable(folder: Path, error: Exception, elsewhere: Text | None = None) ->
         ),
         advice=Text(
             "Free space, or give this user write permission there, or {elsewhere}.",
-            "请清理磁盘空间，或授予当前用户该目录的写权限，或{elsewhere}。",
+            "请清理磁盘空间，或授予当前用户该文件夹的写权限，或{elsewhere}。",
             elsewhere=elsewhere,
         ),
     )
 
 
-_FOLDER, _FILE = Text("folder", "目录"), Text("file", "文件")
+_FOLDER, _FILE = Text("folder", "文件夹"), Text("file", "文件")
 
 
 def lock_timeout(path: Path, process: object, seconds: float) -> WarehouseError:
@@ -162,7 +162,7 @@ def permission_denied(path: Path, what: str, error: Exception, elsewhere: Text |
     if elsewhere is None and place.is_dir():
         elsewhere = Text(
             "set WX_DATACUBE_DATABASE to a path in a folder of this user",
-            "将 WX_DATACUBE_DATABASE 设为当前用户目录中的路径",
+            "将 WX_DATACUBE_DATABASE 设为当前用户文件夹中的路径",
         )
     return WarehouseError(
         Text(
