@@ -22,6 +22,7 @@ from wx_datacube.cli import main, outcomes
 from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
+from wx_datacube.language import text_of
 from wx_datacube.operations.report import default_report_path
 from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
 from wx_datacube.orchestration.instance import project_instance
@@ -199,7 +200,7 @@ def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
     """Advice for one of several accounts names that account's variables."""
     advice = Account("shop", single=False).with_own_variables(error_for(errcode, token_call=True).advice)
 
-    assert re.findall(r"WX_DATACUBE_(?:APPID|SECRET|TOKEN_URL|START)\b", advice) == []
+    assert re.findall(r"WX_DATACUBE_(?:APPID|SECRET|TOKEN_URL|START)\b", str(advice)) == []
     assert Account("shop").with_own_variables(advice) == advice
 
 
@@ -406,7 +407,7 @@ def known_of(it: DagsterEnv, account: str) -> None:
     with project_instance(it.folder) as instance:
         instance.report_runless_asset_event(event)
     default_report_path(it.warehouse.database, account).write_text("figures")
-    trouble = Alert("NeedsPerson 48001", DAYS.name, Urgency.PERSON, "Not granted.")
+    trouble = Alert("NeedsPerson 48001", DAYS.name, Urgency.PERSON, text_of("Not granted."))
     Alerts(it.warehouse.database).note(account, Source.RUNS, [DAYS.name], [trouble])
 
 

@@ -85,7 +85,7 @@ def needs_person(project: Project, emulated: Emulated, monkeypatch: pytest.Monke
     monkeypatch.chdir(project.folder)
     settings = load_settings()
     (status,) = read_status(settings, settings.accounts, emulated.control.now)
-    return status.needs_person
+    return [*map(str, status.needs_person)]
 
 
 def test_three_mornings_send_the_right_alerts(

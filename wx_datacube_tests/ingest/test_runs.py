@@ -23,6 +23,7 @@ from wx_datacube.errors import (
 )
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.pool import Progress
+from wx_datacube.language import Text
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, answered, day, hour_row
@@ -77,7 +78,7 @@ def test_a_repeated_refresh_continues_an_interrupted_one(start: Start) -> None:
     made = start(silent_share=0)
     wanted = {HOURS: made.labels(HOURS)[-4:], MESSAGES: made.labels(MESSAGES)[-4:]}
     first, last = wanted[HOURS][0], wanted[HOURS][-1]
-    told: list[str] = []
+    told: list[Text | str] = []
 
     def begin(first: dt.date | None = first) -> tuple[list[dt.date], list[dt.date]]:
         found = made.ingest.begin_refresh(wanted, first, last, told.append)

@@ -250,7 +250,7 @@ def test_a_successful_run_resolves_what_stopped_a_backfill(it: DagsterEnv, emula
     it.configure(API_URL=emulated.api_url, START=START)
     assert main.run(["backfill"]) == 2
     (standing,) = Alerts(it.warehouse.database).open_for_person("default")
-    assert "credentials for WeChat are missing" in standing.text
+    assert "credentials for WeChat are missing" in str(standing.text)
 
     it.use(emulated, START=START)
     assert it.run(DAYS, START, LAST).success

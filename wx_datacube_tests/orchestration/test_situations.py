@@ -382,6 +382,6 @@ def test_status_and_alerts_say_the_same(situation: Situation, morning: Morning) 
     assert [text for (_, text), (_, words) in zip(told, situation.told, strict=True) if not says(words, text)] == []
     assert len(status.needs_person) == len(situation.needs), status.needs_person
     for text, words in zip(status.needs_person, situation.needs, strict=True):
-        assert says(words, text)
+        assert says(words, str(text))
         assert any(heading == PERSON and says(words, line) for heading, line in told)
     assert status.as_json()["needs_person"] == status.needs_person

@@ -27,6 +27,7 @@ from wx_datacube.errors import (
     UnexpectedAnswer,
     WeChatError,
 )
+from wx_datacube.language import text_of
 from wx_datacube.wechat import Client, Quota
 from wx_datacube.wechat.retry import CircuitBreaker, Limits
 from wx_datacube.wechat.transport import Bounds
@@ -334,7 +335,7 @@ class TestDeadHost:
     def test_a_dead_host_leaves_an_attempt_less_time(self) -> None:
         """An attempt's timeout shrinks, so that the last one ends within the minute."""
         time = Time()
-        watch = CircuitBreaker("WeChat", time.seconds, Limits())
+        watch = CircuitBreaker(text_of("WeChat"), time.seconds, Limits())
         assert watch.seconds_left() == 58
         watch.note(time.seconds(), TryAgain("Busy."))
         time.now += dt.timedelta(seconds=39)
@@ -564,7 +565,7 @@ class TestTokenServer:
 
         assert isinstance(error, NeedsPerson | UnexpectedAnswer)
         assert "token server" in str(error)
-        assert "WX_DATACUBE_TOKEN_URL" in error.advice
+        assert "WX_DATACUBE_TOKEN_URL" in str(error.advice)
         assert not server.requests
 
     def test_the_error_of_an_unreachable_token_server_names_it(self) -> None:

@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from wx_datacube.errors import TryAgain, UnexpectedAnswer, WeChatError
+from wx_datacube.language import text_of
 from wx_datacube.wechat import Answer
 from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.retry import Limits
@@ -361,7 +362,7 @@ class TestElsewhere:
 def test_credentials_in_a_url_are_sent_as_http_basic() -> None:
     """Credentials in a token server's URL, of any characters, are sent as HTTP Basic."""
     with StandIn(lambda _: http("{}")) as server:
-        transport = Transport("The token server", Bounds(), deadline_session)
+        transport = Transport(text_of("The token server"), Bounds(), deadline_session)
         host = server.url.removeprefix("http://")
         for start in ("somebody:p%40ss%E9%92%A5@", ""):
             assert transport.send(f"http://{start}{host}/token").status == 200
@@ -384,7 +385,7 @@ def test_a_bug_of_ours_is_raised(fault: type[Exception]) -> None:
             """Raise the error."""
             raise fault("a mistake")
 
-    transport = Transport("WeChat", Bounds(), Faulty)
+    transport = Transport(text_of("WeChat"), Bounds(), Faulty)
     with pytest.raises(fault):
         transport.send("http://127.0.0.1/")
     transport.close()
