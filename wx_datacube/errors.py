@@ -230,7 +230,7 @@ class Meaning:
     """What an errcode means: the class of its error, a sentence, and advice (None: the class's own).
 
     The advice names the variables of a single account; `settings.Account.with_own_variables` replaces them by those of
-    one of several. `{ip}` is the address that WeChat refused, if it named one.
+    one of several. `{ip}` and `{address}` are the address that WeChat refused, if it named one.
     """
 
     kind: type[WeChatError]
@@ -263,10 +263,10 @@ _RIGHT_SECRET = joined(
     ]
 )
 _WHITELIST = Text(
-    "An administrator of the account must add the address{ip} to its API IP whitelist (IP白名单), one address per line."
+    "An administrator of the account must add {address} to its API IP whitelist (IP白名单), one address per line."
     " In WeChat's console it is where the AppID and AppSecret are. Then try again after a few minutes. {keep}",
-    "请管理员把本机 IP{ip} 加入 API IP 白名单（与 AppID、AppSecret 在同一页面，每行一个），几分钟后重试。{keep}",
-    ip="",
+    "请管理员把{address}加入 API IP 白名单（与 AppID、AppSecret 在同一页面，每行一个），几分钟后重试。{keep}",
+    address=Text("the address", "本机 IP "),
     keep=_KEEP_SECRET,
 )
 _CONFIRM = joined(
@@ -464,7 +464,7 @@ def error_for(
         meaning = _SECRET_REFUSED
     message, advice, ip = meaning.message, meaning.advice, address_in(errmsg) if errcode == 40164 else None
     if ip and advice:
-        message, advice = message.fill(ip=f" {ip}"), advice.fill(ip=f" {ip}")
+        message, advice = message.fill(ip=f" {ip}"), advice.fill(address=Text(ip, f" {ip} "))
     error = meaning.kind(message, advice=advice, errcode=errcode, rid=rid, endpoint=endpoint)
     if isinstance(error, NeedsPerson):
         error.ip = ip

@@ -184,7 +184,7 @@ def test_a_refused_address_is_kept_and_named() -> None:
     assert isinstance(error, NeedsPerson)
     assert error.ip == "203.0.113.7"
     assert "address 203.0.113.7 is not whitelisted" in str(error.message)
-    assert "add the address 203.0.113.7 to its API IP whitelist (IP白名单)" in str(error.advice)
+    assert "add 203.0.113.7 to its API IP whitelist (IP白名单)" in str(error.advice)
     assert "Do not reset the AppSecret" in str(error)
 
 

@@ -219,4 +219,4 @@ class Alerts:
 
 def _with_time(stored: StoredAlert) -> Text:
     """Return an alert's text with the time of its first occurrence."""
-    return Text("{text} (since {since})", "{text}（自 {since} 起）", text=text_in(stored), since=stored["since"])
+    return Text("{text} (since {since})", "{text}首次出现于 {since}。", text=text_in(stored), since=stored["since"])

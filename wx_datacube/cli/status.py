@@ -36,8 +36,8 @@ def show_statuses(found: Sequence[AccountStatus]) -> None:
         _show_overview(found)
 
 
-def _say(text: Text, indent: int = 2) -> None:
-    say(wrapped(text.to(spoken()), indent=indent))
+def _say(text: Text, first: str = "") -> None:
+    say(wrapped(text.to(spoken()), first, indent=len(first) + 2))
 
 
 def _show(shown: Table) -> None:
@@ -109,12 +109,12 @@ def _show_status(status: AccountStatus) -> None:
         if each.missing_ranges:
             _say(
                 Text(
-                    "  {endpoint} is missing {ranges}",
-                    "  {endpoint} 缺失 {ranges}",
+                    "{endpoint} is missing {ranges}",
+                    "{endpoint} 缺失 {ranges}",
                     endpoint=each.endpoint,
                     ranges=_ranges(each.missing_ranges),
                 ),
-                indent=4,
+                "  ",
             )
     _show_plan(status.endpoints)
     _show_quota(status.endpoints)

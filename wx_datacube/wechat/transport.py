@@ -67,7 +67,11 @@ def host_name(api_url: str) -> Text:
     """Return how messages name the host of the API: WeChat, or the host itself if it isn't WeChat's."""
     if api_url == API_URL:
         return Text("WeChat", "微信")
-    return Text("{host} (not WeChat)", "接口地址 {host}（非微信）", host=urlsplit(api_url).netloc)
+    return Text(
+        "{host} (not WeChat)",
+        "接口地址 {host}（非微信）",
+        host=api_url.partition("://")[2].partition("/")[0].rpartition("@")[2],
+    )
 
 
 def is_direct(url: str) -> bool:

@@ -91,7 +91,7 @@ def test_an_alert_states_why_labels_are_missing(made: Shop) -> None:
         "shop", Source.CHECKS, None, [Alert("add_up", HOURS.name, Urgency.PERSON, text_of("It is wrong."))]
     )
 
-    assert "原因 · why: It is down. (since 2026-11-20 12:35) 补齐" in made.said()
+    assert "Why: It is down. (since 2026-11-20 12:35) To fetch it:" in made.said()
     assert "It is wrong." not in made.said()
 
 
@@ -119,7 +119,7 @@ def test_a_day_without_messages_is_sent_once_for_information(
     text = next(text for text in receiver.texts if "2026-11-19 没有任何消息" in text)
     assert text.startswith("wx_datacube · shop · 供您参考 · for your information")
     assert len(receiver.texts) == 2  # the other alert is about hours and distributions, which are missing
-    assert "For your information: 2026-11-19 没有任何消息" in capsys.readouterr().out
+    assert "For your information: No message is stored for 2026-11-19," in capsys.readouterr().out
 
 
 def test_a_shrinking_gap_sends_no_second_alert(made: Shop, receiver: Receiver) -> None:

@@ -243,7 +243,7 @@ class TestDotenv:
         values, (warning,) = effective_environ({}, project / ".env"), load_settings(cwd=project).warnings
 
         which = f"lines {lines} are" if "," in lines else f"line {lines} is"
-        assert warning == f"{env} {which} not NAME=value (or a quote is not closed)."
+        assert str(warning) == f"{env} {which} not NAME=value (or a quote is not closed)."
         assert caplog.text == ""
         assert values == {key: value for key, value in dotenv_values(env).items() if value is not None}
 
@@ -565,7 +565,7 @@ class TestAccounts:
         )
         (warning,) = load(project, ACCOUNTS="shop,news", APPID="wx1").warnings
         ignored = "WX_DATACUBE_APPID is ignored when WX_DATACUBE_ACCOUNTS is set"
-        assert warning == f"{ignored}; use WX_DATACUBE_SHOP_APPID."
+        assert str(warning) == f"{ignored}; use WX_DATACUBE_SHOP_APPID."
 
 
 class TestSecret:

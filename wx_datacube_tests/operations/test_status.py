@@ -76,10 +76,10 @@ def test_labels_are_counted_by_state(made: Shop) -> None:
     assert (hours.landed, hours.empty, hours.implied, hours.missing) == (4, 0, 1, 18)
     assert (senders.landed, senders.empty, senders.implied, senders.missing) == (0, 0, 1, 22)
     assert hours.missing_ranges == [
-        (day(1), day(9)),
-        (day(12), day(14)),
-        (day(16), day(19)),
         (day(21), day(22)),
+        (day(16), day(19)),
+        (day(12), day(14)),
+        (day(1), day(9)),
     ]
     assert (messages.last_landed, hours.last_landed, senders.last_landed) == (day(23), day(23), None)
     assert (messages.calls_today, hours.calls_today, senders.calls_today) == (4, 4, 0)
@@ -168,12 +168,13 @@ def test_json_has_the_fields_of_the_contract(made: Shop) -> None:
         "implied": 0,
         "missing": 22,
         "not_final": 0,
-        "missing_ranges": [["2026-11-01", "2026-11-21"], ["2026-11-23", "2026-11-23"]],
+        "missing_ranges": [["2026-11-23", "2026-11-23"], ["2026-11-01", "2026-11-21"]],
         "last_landed": "2026-11-22",
         "calls_today": 1,
         "calls_needed": 4,
         "days_needed": 1,
         "calls_next_morning": 1,
+        "quota_used_up_at": None,
     }
     assert whole["families_off"] == ["followers", "articles", "interface"]
     assert len(whole["needs_person"]) == 1

@@ -140,7 +140,7 @@ class TestUnexpected:
         assert isinstance(error, UnexpectedAnswer)
         assert not error.transient
         assert answer.response == body
-        assert answer.errmsg == error.message
+        assert answer.errmsg == str(error.message)
 
     @pytest.mark.parametrize(
         "body",

@@ -113,7 +113,7 @@ class TestOneCall:
             (200, None, True),
         ]
         assert ledger.answers[0].rid == "608a6564-495fb669-6d56d31b"
-        assert ledger.answers[1].errmsg == "WeChat failed with HTTP 502."
+        assert str(ledger.answers[1].errmsg).endswith(" (not WeChat) failed with HTTP 502.")
 
     def test_a_journal_that_refuses_ends_the_call(self) -> None:
         """The journal may refuse any attempt, for a limit of our own or a stop, which ends the call."""
