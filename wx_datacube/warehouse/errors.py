@@ -272,7 +272,7 @@ def damaged_database(writer: Path, database: Path, error: Exception) -> Warehous
             database=database,
             error=first_line(error),
         ),
-        advice=Text("If it is damaged: {advice}", "如果它已损坏，{advice}", advice=_replace_database_advice(writer)),
+        advice=Text("If it is damaged, {advice}", "如果它已损坏，{advice}", advice=_replace_database_advice(writer)),
     )
 
 
@@ -280,7 +280,9 @@ def empty(path: Path, writer: Path, database: Path) -> WarehouseError:
     """Return the error for a file of no bytes at one of the two paths: the result of a failed copy or a full disk."""
     return WarehouseError(
         Text("{path} is an empty file (0 bytes).", "{path} 是空文件（0 字节）。", path=path),
-        advice=_replace_database_advice(writer) if path == database else _replace_writer_advice(writer, database),
+        advice=_replace_database_advice(writer).mapped(lambda text: text[0].upper() + text[1:])
+        if path == database
+        else _replace_writer_advice(writer, database),
     )
 
 
@@ -307,9 +309,9 @@ def _replace_writer_advice(writer: Path, database: Path) -> Text:
 def _replace_database_advice(writer: Path) -> Text:
     if _has_bytes(writer):
         return Text(
-            "Delete it: the next run recreates it from the writer's file.", "请将其删除，下次运行会从写入用的文件重建。"
+            "delete it: the next run recreates it from the writer's file.", "请将其删除，下次运行会从写入用的文件重建。"
         )
     return Text(
-        "Put a backup in its place, or set WX_DATACUBE_DATABASE to another path.",
+        "put a backup in its place, or set WX_DATACUBE_DATABASE to another path.",
         "请用备份恢复，或将 WX_DATACUBE_DATABASE 设为其他路径。",
     )
