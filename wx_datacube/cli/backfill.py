@@ -62,10 +62,10 @@ def _run(settings: Settings, account: Account, scope: Scope, display: "_Display"
         backfill = Backfill(runs, Ingest.of(settings, account), scope, now, display)
         states = backfill.run()
     _show_outcome(display.console, states)
+    calls = sum(report.calls for report in backfill.reports)
+    made = Text("{account}: {calls:,} call{s} made", "{account}：共调用 {calls:,} 次")
+    display.message(made.fill(account=account.name, calls=calls, s="" if calls == 1 else "s"))
     if backfill.reports:
-        calls = sum(report.calls for report in backfill.reports)
-        made = Text("{account}: {calls:,} call{s} made", "{account}：共调用 {calls:,} 次")
-        display.message(made.fill(account=account.name, calls=calls, s="" if calls == 1 else "s"))
         with Warehouse(settings.database).transaction() as con:
             beginning = silent_days.history_start(con, account, now)
         # Show the hint only if it saves calls or was found in this backfill, not every morning.

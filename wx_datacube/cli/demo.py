@@ -11,11 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.cli.console import console, require_extra, say, table
 from wx_datacube.cli.processes import run_module
@@ -26,9 +24,6 @@ from wx_datacube.language import Text
 from wx_datacube.operations import demo
 from wx_datacube.warehouse.files import Warehouse
 
-if TYPE_CHECKING:
-    from wx_datacube.emulator.testing import Emulated
-
 
 @dataclass(frozen=True, slots=True)
 class DemoAccount:
@@ -37,7 +32,6 @@ class DemoAccount:
     folder: Path
     end: dt.date
     environ: dict[str, str]
-    emulated: "Emulated"
 
 
 @contextmanager
@@ -51,7 +45,7 @@ def demo_account(project: Path, days: int) -> Iterator[DemoAccount]:
         environ = demo.demo_environment(
             process_environment(), folder, start, emulated.api_url, emulated.appid, emulated.secret
         )
-        yield DemoAccount(folder, end, environ, emulated)
+        yield DemoAccount(folder, end, environ)
 
 
 def run_demo(days: int) -> int:
@@ -70,22 +64,14 @@ def run_demo(days: int) -> int:
         )
         command = ["backfill", "--end", account.end.isoformat()]
         code = run_module("wx_datacube", command, account.folder, account.environ)
-        calls = sum(1 for call in account.emulated.control.calls() if call.endpoint in BY_NAME)
     if code == 0:
-        _show(console(), load_settings(account.environ, account.folder), calls)
+        _show(console(), load_settings(account.environ, account.folder))
     return code
 
 
-def _show(out: Console, settings: Settings, calls: int) -> None:
+def _show(out: Console, settings: Settings) -> None:
     database = os.path.relpath(settings.database)
-    say(
-        Text(
-            "It took {calls:,} calls. The last seven days in {database}:\n",
-            "共调用 {calls:,} 次。{database} 中最近七天的数据：\n",
-            calls=calls,
-            database=database,
-        )
-    )
+    say(Text("The last seven days in {path}:\n", "{path} 中最近七天的数据：\n", path=database))
     shown = table(*_COLUMNS)
     with Warehouse(settings.database).open_published() as con:
         for row in con.execute(_LAST_DAYS_SQL).fetchall():

@@ -80,7 +80,7 @@ def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
             help=text.en + (" Repeatable." if about["many"] else ""),
             zh=text.zh + ("可重复使用。" if about["many"] else ""),
             multiple=about["many"],
-            is_flag=flag,
+            is_flag=flag or None,  # with False, click would make the value optional
         )
         command = add(command)
     return command

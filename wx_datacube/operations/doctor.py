@@ -135,17 +135,16 @@ def _credentials(account: Account) -> Examined:
     return Examined(
         False,
         Text(
-            "{appid} or {secret} is not set. This page shows where an"
-            " administrator of the account finds AppID, AppSecret and IP whitelist: {page}. If another"
-            " system of your company uses the account, ask its operator for the AppSecret and do NOT reset it: a reset"
-            " cuts that system off. wx_datacube fetches its token with stable_token, which doesn't disturb the tokens"
-            " of other systems. Write both into .env (copy .env.example),"
-            " add this machine's address to the IP whitelist (IP白名单), and run `wx-datacube doctor` again: if WeChat"
-            " refuses the address, it names the one to enter.",
-            "没有设置 {appid} 或 {secret}。AppID、AppSecret 和 API IP 白名单在哪里，见官方说明：{page}。"
-            "如果公司已有其他系统使用这个公众号，请向其负责人索取 AppSecret，切勿重置：一旦重置，该系统会立即失效。"
-            "wx_datacube 通过 stable_token 获取 access_token，不影响其他系统。请把两者写入 .env（复制 .env.example），"
-            "将本机 IP 加入 API IP 白名单，再执行 wx-datacube doctor：如果微信拒绝本机 IP，会显示应加入白名单的 IP。",
+            "{appid} or {secret} is not set. If another system of your company uses the account, ask its operator for"
+            " the AppSecret and do NOT reset it: a reset cuts that system off. wx_datacube fetches its token with"
+            " stable_token, which doesn't disturb the tokens of other systems. Write both into .env (copy"
+            " .env.example), add this machine's address to the IP whitelist (IP白名单), and run `wx-datacube doctor`"
+            " again: if WeChat refuses the address, it names the one to enter. Where an administrator of the account"
+            " finds AppID, AppSecret and IP whitelist: {page}",
+            "没有设置 {appid} 或 {secret}。如果公司已有其他系统使用这个公众号，请向其负责人索取 AppSecret，切勿重置："
+            "一旦重置，该系统会立即失效。wx_datacube 通过 stable_token 获取 access_token，不影响其他系统。"
+            "请把两者写入 .env（复制 .env.example），将本机 IP 加入 API IP 白名单，再执行 wx-datacube doctor："
+            "如果微信拒绝本机 IP，会显示应加入白名单的 IP。管理员查看 AppID、AppSecret 和 API IP 白名单的入口：{page}",
             appid=account.variable("APPID"),
             secret=account.variable("SECRET"),
             page=_HELP,

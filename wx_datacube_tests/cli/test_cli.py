@@ -28,6 +28,7 @@ from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.locks import locked
 from wx_datacube_tests.answers import DAY, MESSAGES, answered, day, hour_row, row, senders_row
 from wx_datacube_tests.cli.conftest import COMMANDS, CREDENTIALS, Folder
+from wx_datacube_tests.wrapped_output import unwrapped
 
 # --- exit codes and output --------------------------------------------------------------------------------------
 
@@ -223,7 +224,7 @@ def test_doctor_names_the_env_file(folder: Folder, monkeypatch: pytest.MonkeyPat
     (folder.path / "deep").mkdir()
     monkeypatch.chdir(folder.path / "deep")
 
-    out = folder.run("doctor")[1]
+    out = unwrapped(folder.run("doctor")[1])
 
     assert out.startswith(f"Settings: the environment, and over it {folder.path / '.env'}.\n")
     assert "Account shop\n" in out
