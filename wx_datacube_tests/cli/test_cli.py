@@ -168,9 +168,9 @@ def test_status_reports_that_nothing_has_run_for_days(off: int, code: int, folde
 
     assert (plain[0], found[0], len(said)) == (code, code, code)
     for text in said:
-        assert f"missing since {ran + DAY} 12:00: getupstreammsg, " in text
+        assert f"Missing since {ran + DAY} 12:00: getupstreammsg, " in text
         assert f"No request since {ran} 08:30" in text
-        assert f"Needs a person: {text}" in plain[1].replace("\n", " ")
+        assert f"Needs a person: {text}" in unwrapped(plain[1])
 
 
 def test_status_as_json_holds_what_the_contract_names(folder: Folder) -> None:

@@ -312,7 +312,9 @@ def test_status_reports_a_renamed_account_that_env_does_not_name(it: DagsterEnv,
     code, out, _ = run("status", "--account", "shop")
 
     assert code == 1
-    assert "is stored as the account 'store' in this database, not as 'shop'. Use the name store in .env" in out
+    assert "is stored as the account 'store' in this database, not as 'shop'. Use the name store in .env" in unwrapped(
+        out
+    )
 
 
 @pytest.mark.long

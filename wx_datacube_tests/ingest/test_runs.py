@@ -93,7 +93,7 @@ def test_a_repeated_refresh_continues_an_interrupted_one(start: Start) -> None:
     ask(HOURS, 2, 3)
     ask(MESSAGES, 0, 1, 2, 3)
     assert begin() == (wanted[HOURS][:2], [])
-    assert told == [
+    assert [*map(str, told)] == [
         "getupstreammsghour: resuming the refresh of 2026-11-24 15:00; 2 of 4 days are done.",
         "getupstreammsg: resuming the refresh of 2026-11-24 15:00; 4 of 4 days are done.",
     ]
@@ -308,7 +308,7 @@ def test_an_unknown_user_source_is_reported(start: Start) -> None:
     made.emulated.control.script(MESSAGES.name, f"200:{body}")
     made.fetch_missing(MESSAGES, [day(20)], notify=said.append)
 
-    assert [each for each in said if "user_source" in each] == [
+    assert [each for each in map(str, said) if "user_source" in each] == [
         "getupstreammsg: 1 rows have an undocumented user_source other than 0."
     ]
     assert made.rows("SELECT user_source FROM datacube.getupstreammsg") == [(17,)]
@@ -341,8 +341,8 @@ def test_labels_that_another_run_stored_meanwhile_are_not_requested(start: Start
     made = start()
     with running(BE_FETCHING, made.warehouse.database) as other:
 
-        def end_the_other(message: str) -> None:
-            assert message == f"Waiting for process {other.pid}, which is fetching {HOURS.name} for this account."
+        def end_the_other(message: Text) -> None:
+            assert str(message) == f"Waiting for process {other.pid}, which is fetching {HOURS.name} for this account."
             with made.warehouse.transaction() as con:
                 store_calls(con, [answered(HOURS, day(20), None, hour_row(day(20)), at=AFTERNOON)])
             other.communicate("\n", timeout=30)
