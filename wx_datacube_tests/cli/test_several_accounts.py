@@ -199,7 +199,7 @@ def test_every_command_has_an_account_option(name: str) -> None:
 @pytest.mark.parametrize("errcode", BY_ERRCODE)
 def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
     """Advice for one of several accounts names that account's variables."""
-    advice = Account("shop", single=False).with_own_variables(str(error_for(errcode, token_call=True).advice))
+    advice = Account("shop", single=False).with_own_variables(error_for(errcode, token_call=True).advice)
 
     assert re.findall(r"WX_DATACUBE_(?:APPID|SECRET|TOKEN_URL|START)\b", str(advice)) == []
     assert Account("shop").with_own_variables(advice) == advice
