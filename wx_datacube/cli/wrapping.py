@@ -11,7 +11,7 @@ MAX_WIDTH = 80
 """Columns of the widest line: what a terminal has when it opens, and what a mail shows without wrapping again."""
 
 _CJK = "\u3000-\u9fff\uff00-\uffef"
-_PIECE = re.compile(rf"\s*[（「《]*(?:[{_CJK}]|[^\s{_CJK}]+)[，。；：！？、）」》]*")
+_PIECE = re.compile(rf"\s*[（「《(]*(?:[{_CJK}]|[^\s{_CJK}]+)[，。；：！？、）」》)]*")
 """What is never broken: a word or a Chinese character, with the punctuation that belongs to it."""
 
 

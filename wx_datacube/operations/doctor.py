@@ -196,7 +196,7 @@ def _endpoint(client: Client, ingest: Ingest, endpoint: Endpoint, now: dt.dateti
         quota = client.quota(endpoint.name)
         left = Text(
             "{remain:,} of {limit:,} calls are left today",
-            "今天还可调用 {remain:,} 次（共 {limit:,} 次）",
+            "今天剩余 {remain:,}/{limit:,} 次",
             remain=quota.remain,
             limit=quota.daily_limit,
         )
@@ -206,7 +206,7 @@ def _endpoint(client: Client, ingest: Ingest, endpoint: Endpoint, now: dt.dateti
     if report is None:
         not_due = Text(
             "{endpoint}: nothing is due yet, so no call was made; {left}.",
-            "{endpoint}：暂无应有数据，没有请求；{left}。",
+            "{endpoint}：暂无应有数据，未请求；{left}。",
             endpoint=endpoint.name,
             left=left,
         )
@@ -262,7 +262,7 @@ def _family_that_is_off(ingest: Ingest, family: Family, now: dt.datetime) -> Exa
     if report is None:
         not_due = Text(
             "The family {family} is off. Nothing of it is due yet, so no call was made.",
-            "类别 {family} 未开启，暂无应有数据，没有请求。",
+            "类别 {family} 未开启，暂无应有数据，未请求。",
             family=family,
         )
         return Examined(True, not_due)

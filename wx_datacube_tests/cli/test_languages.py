@@ -3,6 +3,7 @@
 Add a command to `CALLS`, or a situation of `doctor` or `backfill`, when a new text is printed.
 """
 
+import io
 import re
 from collections.abc import Iterator
 
@@ -154,6 +155,7 @@ def test_every_command_speaks_one_language(
     folder.run("backfill", "--endpoint", "getupstreammsg")
 
     for command in CALLS:
+        monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))  # for `remove-account`, which asks
         _, out, err = folder.run(*command)
         assert_one_language(out + err, language)
         assert out + err
