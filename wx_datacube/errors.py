@@ -25,6 +25,8 @@ import traceback
 from dataclasses import dataclass
 from typing import Self
 
+from wx_datacube.language import Text, joined, text_of
+
 
 def one_line(text: str) -> str:
     """Return `text` with each run of white space and control characters replaced by one blank."""
@@ -37,20 +39,33 @@ def describe_bug(error: BaseException) -> str:
     return f"Bug in wx_datacube: {type(error).__name__}.\n{places}"
 
 
-class WxDatacubeError(Exception):
-    """Base of all errors of this package. `str(error)` is one line: what happened, and what to do next."""
+def bug(error: BaseException) -> Text:
+    """Return an unforeseen error for a person: its class only, since its text may hold anything."""
+    return Text("Bug in wx_datacube: {error}.", "wx_datacube 的缺陷：{error}。", error=type(error).__name__)
 
-    advice: str = ""
+
+class WxDatacubeError(Exception):
+    """Base of all errors of this package: what happened, and what to do next.
+
+    `text` has both in English and Chinese. `str(error)` is one English line, for logs.
+    """
+
+    advice: Text = Text("", "")
     """What to do next, in one or more sentences. The class attribute is the default."""
 
-    def __init__(self, message: str, *, advice: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: Text | str, *, advice: Text | str | None = None) -> None:
+        super().__init__(str(message))
+        self.message = text_of(message)
         if advice is not None:
-            self.advice = advice
+            self.advice = text_of(advice)
+
+    @property
+    def text(self) -> Text:
+        """The message and the advice."""
+        return joined([self.message, self.advice])
 
     def __str__(self) -> str:
-        return one_line(f"{self.message} {self.advice}")
+        return one_line(str(self.text))
 
 
 class SettingsError(WxDatacubeError):
@@ -74,9 +89,9 @@ class WeChatError(WxDatacubeError):
 
     def __init__(
         self,
-        message: str,
+        message: Text | str,
         *,
-        advice: str | None = None,
+        advice: Text | str | None = None,
         errcode: int | None = None,
         rid: str | None = None,
         endpoint: str | None = None,
@@ -87,12 +102,17 @@ class WeChatError(WxDatacubeError):
         self.endpoint = endpoint
         self.attempts = 1
 
-    def __str__(self) -> str:
-        where = f"{self.endpoint}: " if self.endpoint else ""
-        facts = [f"errcode {self.errcode}"] if self.errcode is not None else []
+    @property
+    def text(self) -> Text:
+        """The endpoint, the message and the advice, then the facts that WeChat's support asks for."""
+        facts: list[Text | str] = [f"errcode {self.errcode}"] if self.errcode is not None else []
         facts += [f"rid {self.rid}"] if self.rid else []
-        facts += [f"{self.attempts} attempts"] if self.attempts > 1 else []
-        return one_line(f"{where}{super().__str__()}" + (f" [{', '.join(facts)}]" if facts else ""))
+        facts += [Text("{n} attempts", "共尝试 {n} 次", n=self.attempts)] if self.attempts > 1 else []
+        text = super().text
+        if self.endpoint:
+            where = _TOKEN_SERVER if self.endpoint == str(_TOKEN_SERVER) else self.endpoint
+            text = Text("{where}: {what}", "{where}：{what}", where=where, what=text)
+        return joined([text, Text(" [{facts}]", "（{facts}）", facts=joined(facts, ", ", "，"))], "") if facts else text
 
     def with_attempts(self, attempts: int) -> Self:
         """Set the number of attempts after which the caller gave up, and return this error."""
@@ -100,7 +120,8 @@ class WeChatError(WxDatacubeError):
         return self
 
 
-TOKEN_CALLS = ("stable_token", "token server")
+_TOKEN_SERVER = Text("token server", "中控服务器")
+TOKEN_CALLS = ("stable_token", str(_TOKEN_SERVER))
 """The endpoint names of errors about the token, which affect every endpoint."""
 
 
@@ -114,7 +135,13 @@ class TokenRejected(WeChatError):
 class TryAgain(WeChatError):
     """WeChat is busy or can't be reached, and all attempts are used up. A later run may succeed."""
 
-    advice = "Try again in a few minutes: stored data is kept and not requested again."
+    advice = Text(
+        "Try again in a few minutes: stored data is kept and not requested again.",
+        "请几分钟后重试；已保存的数据会保留，不会重复请求。",
+    )
+
+
+INTERRUPTED = Text("The run was interrupted.", "运行被中断。")
 
 
 class RateLimited(TryAgain):
@@ -124,9 +151,10 @@ class RateLimited(TryAgain):
 class HostDown(TryAgain):
     """Nothing got through for so long that more attempts make no sense; ends the run."""
 
-    advice = (
+    advice = Text(
         "Check the network of this machine (name resolution, firewall, proxy), then try again: "
-        "stored data is kept and not requested again."
+        "stored data is kept and not requested again.",
+        "请检查本机网络（域名解析、防火墙、代理）后重试；已保存的数据会保留，不会重复请求。",
     )
 
 
@@ -137,7 +165,10 @@ class NotReady(WeChatError):
 class QuotaExhausted(WeChatError):
     """The day's quota is used up (45009, or this program's own limit): no call before midnight in Beijing."""
 
-    advice = "It is reset at 00:00 Beijing time. Run the same command again after that: it continues where it stopped."
+    advice = Text(
+        "It is reset at 00:00 Beijing time. The schedules continue after that, or run the same command again.",
+        "配额在北京时间 0 点重置，之后由定时任务自动继续，也可再次运行同一命令。",
+    )
 
 
 class NeedsPerson(WeChatError):
@@ -148,9 +179,9 @@ class NeedsPerson(WeChatError):
 
     def __init__(
         self,
-        message: str,
+        message: Text | str,
         *,
-        advice: str | None = None,
+        advice: Text | str | None = None,
         errcode: int | None = None,
         rid: str | None = None,
         endpoint: str | None = None,
@@ -163,7 +194,10 @@ class NeedsPerson(WeChatError):
 class RequestRefused(WeChatError):
     """WeChat says that the call itself is wrong; never retried."""
 
-    advice = "This is a bug in wx_datacube: please report it with the errcode and the rid."
+    advice = Text(
+        "This is a bug in wx_datacube: please report it with the errcode and the rid.",
+        "这是 wx_datacube 的缺陷，请附上 errcode 和 rid 反馈。",
+    )
 
 
 class UnexpectedAnswer(WeChatError):
@@ -172,15 +206,16 @@ class UnexpectedAnswer(WeChatError):
     `transient` says that the answer may have been cut or garbled in transit, so that a retry made sense.
     """
 
-    advice = (
-        "The answer is stored in datacube.api_calls, column `response`. Please report it if a later run gets it again."
+    advice = Text(
+        "The answer is stored in datacube.api_calls, column `response`. Please report it if a later run gets it again.",
+        "返回内容保存在 datacube.api_calls 的 response 列。如果再次出现，请反馈。",
     )
 
     def __init__(
         self,
-        message: str,
+        message: Text | str,
         *,
-        advice: str | None = None,
+        advice: Text | str | None = None,
         errcode: int | None = None,
         rid: str | None = None,
         endpoint: str | None = None,
@@ -195,101 +230,221 @@ class Meaning:
     """What an errcode means: the class of its error, a sentence, and advice (None: the class's own).
 
     The advice names the variables of a single account; `settings.Account.with_own_variables` replaces them by those of
-    one of several.
+    one of several. `{ip}` and `{address}` are the address that WeChat refused, if it named one.
     """
 
     kind: type[WeChatError]
-    message: str
-    advice: str | None = None
+    message: Text
+    advice: Text | None = None
 
 
-_KEEP_SECRET = "Do not reset the AppSecret: every other system that uses it would stop working at once."
-_TOKEN_CONFLICT = (
-    "Another program keeps replacing the account's token: find it (it calls stable_token with force_refresh). If "
-    "WX_DATACUBE_TOKEN_URL is set, check that the token server returns the current token. " + _KEEP_SECRET
+_KEEP_SECRET = Text(
+    "Do not reset the AppSecret: every other system that uses it would stop working at once.",
+    "切勿重置 AppSecret，否则使用它的其他系统会立即失效。",
 )
-_RIGHT_SECRET = (
-    "Set WX_DATACUBE_SECRET to the current AppSecret. The people who run the account's other systems have it. "
-    + _KEEP_SECRET
+_TOKEN_CONFLICT = joined(
+    [
+        Text(
+            "Another program keeps replacing the account's token: find it (it calls stable_token with force_refresh)."
+            " If WX_DATACUBE_TOKEN_URL is set, check that the token server returns the current token.",
+            "有其他程序在反复刷新该账号的 access_token（用 force_refresh 调用 stable_token），请找到它。"
+            "设置了 WX_DATACUBE_TOKEN_URL 时，请检查中控服务器返回的是否为最新的 access_token。",
+        ),
+        _KEEP_SECRET,
+    ]
 )
-_WHITELIST = (
-    "An administrator of the account must add the address to its API IP whitelist (IP白名单), one address per line. In "
-    "WeChat's console it is where the AppID and AppSecret are. Then try again after a few minutes. " + _KEEP_SECRET
+_RIGHT_SECRET = joined(
+    [
+        Text(
+            "Set WX_DATACUBE_SECRET to the current AppSecret. The people who run the account's other systems have it.",
+            "请向该账号其他系统的维护人索取正在使用的 AppSecret，填入 WX_DATACUBE_SECRET。",
+        ),
+        _KEEP_SECRET,
+    ]
 )
-_CONFIRM = (
-    "WeChat asks the account's administrator to allow this machine. Have them answer the message that WeChat sent to "
-    "their phone, or add the machine to the account's IP whitelist (IP白名单). Then try again. " + _KEEP_SECRET
+_WHITELIST = Text(
+    "An administrator of the account must add {address} to its API IP whitelist (IP白名单), one address per line."
+    " In WeChat's console it is where the AppID and AppSecret are. Then try again after a few minutes. {keep}",
+    "请管理员把{address}加入 API IP 白名单（与 AppID、AppSecret 在同一页面，每行一个），几分钟后重试。{keep}",
+    address=Text("the address", "本机 IP "),
+    keep=_KEEP_SECRET,
 )
-_CERTIFY = (
+_CONFIRM = joined(
+    [
+        Text(
+            "WeChat asks the account's administrator to allow this machine. Have them answer the message that WeChat"
+            " sent to their phone, or add the machine to the account's IP whitelist (IP白名单). Then try again.",
+            "请管理员在手机上确认微信发来的消息，或把本机 IP 加入 API IP 白名单，然后重试。",
+        ),
+        _KEEP_SECRET,
+    ]
+)
+_CERTIFY = Text(
     "Only certified accounts (微信认证) may read statistics. In WeChat's console, check the account's certification, "
     "and under API permissions (接口权限) that the data statistics interfaces (数据统计接口) are granted. To do"
-    " without, take the endpoint's family out of WX_DATACUBE_FAMILIES."
+    " without, take the endpoint's family out of WX_DATACUBE_FAMILIES.",
+    "请在微信后台确认该账号已完成微信认证，且「接口权限」中已获得「数据统计接口」。"
+    "不需要这类数据时，请从 WX_DATACUBE_FAMILIES 中去掉该类别。",
 )
-_FROZEN = "The reason, and how to lift the restriction, are shown in WeChat's console to an administrator."
+_FROZEN = Text(
+    "The reason, and how to lift the restriction, are shown in WeChat's console to an administrator.",
+    "请管理员在微信后台查看原因和解除办法。",
+)
 
 BY_ERRCODE: dict[int, Meaning] = {
-    -1: Meaning(TryAgain, "WeChat is busy."),
-    40001: Meaning(TokenRejected, "WeChat rejects the access token, even a new one.", _TOKEN_CONFLICT),
-    40002: Meaning(RequestRefused, "WeChat does not know the grant_type of the token call."),
+    -1: Meaning(TryAgain, Text("WeChat is busy.", "微信系统繁忙。")),
+    40001: Meaning(
+        TokenRejected,
+        Text("WeChat rejects the access token, even a new one.", "微信不接受 access_token，重新获取后仍不接受。"),
+        _TOKEN_CONFLICT,
+    ),
+    40002: Meaning(
+        RequestRefused,
+        Text("WeChat does not know the grant_type of the token call.", "微信不认识获取 access_token 时的 grant_type。"),
+    ),
     40013: Meaning(
         NeedsPerson,
-        "WeChat does not know this AppID.",
-        "Set WX_DATACUBE_APPID to the account's AppID (开发者ID). It begins with wx; the one that begins "
-        "with gh_ is a different ID.",
+        Text("WeChat does not know this AppID.", "AppID 无效。"),
+        Text(
+            "Set WX_DATACUBE_APPID to the account's AppID (开发者ID). It begins with wx; the one that begins "
+            "with gh_ is a different ID.",
+            "请将 WX_DATACUBE_APPID 设为该账号的 AppID（开发者ID，以 wx 开头；以 gh_ 开头的是原始 ID）。",
+        ),
     ),
-    40014: Meaning(TokenRejected, "WeChat says that the access token is malformed.", _TOKEN_CONFLICT),
-    40125: Meaning(NeedsPerson, "The AppSecret is wrong.", _RIGHT_SECRET),
-    40164: Meaning(NeedsPerson, "WeChat refuses calls from this machine: its address is not whitelisted.", _WHITELIST),
+    40014: Meaning(
+        TokenRejected,
+        Text("WeChat says that the access token is malformed.", "微信认为 access_token 格式不正确。"),
+        _TOKEN_CONFLICT,
+    ),
+    40125: Meaning(NeedsPerson, Text("The AppSecret is wrong.", "AppSecret 错误。"), _RIGHT_SECRET),
+    40164: Meaning(
+        NeedsPerson,
+        Text(
+            "WeChat refuses calls from this machine: its address{ip} is not whitelisted.",
+            "微信拒绝了本机的请求：IP{ip} 不在白名单中。",
+            ip="",
+        ),
+        _WHITELIST,
+    ),
     40243: Meaning(
         NeedsPerson,
-        "The account's AppSecret is frozen.",
-        "An administrator of the account can unfreeze it (解冻) in WeChat's console, where the AppSecret is. "
-        + _KEEP_SECRET,
+        Text("The account's AppSecret is frozen.", "该账号的 AppSecret 已被冻结。"),
+        joined(
+            [
+                Text(
+                    "An administrator of the account can unfreeze it (解冻) in WeChat's console, where the AppSecret"
+                    " is.",
+                    "请管理员在微信后台 AppSecret 所在的页面解冻。",
+                ),
+                _KEEP_SECRET,
+            ]
+        ),
     ),
-    41001: Meaning(RequestRefused, "WeChat got no access token."),
-    41002: Meaning(RequestRefused, "WeChat got no AppID with the token call."),
-    41004: Meaning(RequestRefused, "WeChat got no AppSecret with the token call."),
-    42001: Meaning(TokenRejected, "WeChat says that the access token has expired, even a new one.", _TOKEN_CONFLICT),
-    43002: Meaning(RequestRefused, "WeChat requires POST for this call."),
-    44002: Meaning(RequestRefused, "WeChat got an empty body."),
-    45009: Meaning(QuotaExhausted, "The day's quota of this call is used up."),
+    41001: Meaning(RequestRefused, Text("WeChat got no access token.", "微信没有收到 access_token。")),
+    41002: Meaning(
+        RequestRefused,
+        Text("WeChat got no AppID with the token call.", "获取 access_token 时，微信没有收到 AppID。"),
+    ),
+    41004: Meaning(
+        RequestRefused,
+        Text("WeChat got no AppSecret with the token call.", "获取 access_token 时，微信没有收到 AppSecret。"),
+    ),
+    42001: Meaning(
+        TokenRejected,
+        Text(
+            "WeChat says that the access token has expired, even a new one.",
+            "微信认为 access_token 已过期，重新获取后仍是如此。",
+        ),
+        _TOKEN_CONFLICT,
+    ),
+    43002: Meaning(RequestRefused, Text("WeChat requires POST for this call.", "微信要求该请求使用 POST。")),
+    44002: Meaning(RequestRefused, Text("WeChat got an empty body.", "微信收到的请求内容为空。")),
+    45009: Meaning(QuotaExhausted, Text("The day's quota of this call is used up.", "该接口今天的调用配额已用完。")),
     45011: Meaning(
         RateLimited,
-        "WeChat got too many calls within a minute, even after pauses.",
-        "Other programs share this limit: try again in a few minutes, or lower WX_DATACUBE_CONCURRENCY.",
+        Text("WeChat got too many calls within a minute, even after pauses.", "一分钟内调用过多，暂停后仍被微信拒绝。"),
+        Text(
+            "Other programs share this limit: try again in a few minutes, or lower WX_DATACUBE_CONCURRENCY.",
+            "该上限与其他程序共用：请几分钟后重试，或调低 WX_DATACUBE_CONCURRENCY。",
+        ),
     ),
-    47001: Meaning(RequestRefused, "WeChat could not read the body as JSON."),
+    47001: Meaning(RequestRefused, Text("WeChat could not read the body as JSON.", "微信无法将请求内容解析为 JSON。")),
     47009: Meaning(
         RequestRefused,
-        "WeChat has retired this endpoint.",
-        "Skip it, and check whether a newer version of wx_datacube supports its replacement.",
+        Text("WeChat has retired this endpoint.", "微信已下线该接口。"),
+        Text(
+            "Skip it, and check whether a newer version of wx_datacube supports its replacement.",
+            "请跳过该接口，并查看新版本的 wx_datacube 是否支持替代接口。",
+        ),
     ),
-    48001: Meaning(NeedsPerson, "The account may not call this endpoint.", _CERTIFY),
-    48004: Meaning(NeedsPerson, "WeChat has blocked this call for the account.", _FROZEN),
-    50002: Meaning(NeedsPerson, "WeChat has restricted the account.", _FROZEN),
-    50004: Meaning(NeedsPerson, "WeChat does not allow the account to fetch tokens.", _FROZEN),
-    50007: Meaning(NeedsPerson, "The account is frozen.", _FROZEN),
+    48001: Meaning(
+        NeedsPerson, Text("The account may not call this endpoint.", "该账号没有这个接口的权限。"), _CERTIFY
+    ),
+    48004: Meaning(
+        NeedsPerson, Text("WeChat has blocked this call for the account.", "微信已封禁该账号的这个接口。"), _FROZEN
+    ),
+    50002: Meaning(NeedsPerson, Text("WeChat has restricted the account.", "该账号被微信限制。"), _FROZEN),
+    50004: Meaning(
+        NeedsPerson,
+        Text("WeChat does not allow the account to fetch tokens.", "微信禁止该账号获取 access_token。"),
+        _FROZEN,
+    ),
+    50007: Meaning(NeedsPerson, Text("The account is frozen.", "该账号已被冻结。"), _FROZEN),
     61007: Meaning(
         NeedsPerson,
-        "The account has not granted its statistics to the third-party platform whose token is used.",
-        "The account's administrator must authorize the platform again, with the permission for statistics. Or use "
-        "the account's own AppID and AppSecret.",
+        Text(
+            "The account has not granted its statistics to the third-party platform whose token is used.",
+            "该账号没有把统计权限授权给所用的第三方平台。",
+        ),
+        Text(
+            "The account's administrator must authorize the platform again, with the permission for statistics. Or use "
+            "the account's own AppID and AppSecret.",
+            "请管理员重新授权该平台并勾选统计权限，或改用该账号自己的 AppID 和 AppSecret。",
+        ),
     ),
-    61500: Meaning(RequestRefused, "WeChat says that the dates are malformed."),
-    61501: Meaning(RequestRefused, "WeChat does not accept this range of dates."),
+    61500: Meaning(RequestRefused, Text("WeChat says that the dates are malformed.", "微信认为日期格式不正确。")),
+    61501: Meaning(RequestRefused, Text("WeChat does not accept this range of dates.", "微信不接受该日期范围。")),
     61503: Meaning(
         NotReady,
-        "WeChat has not computed these figures yet.",
-        "They are usually published after 08:00 and by noon Beijing time. Try again then.",
+        Text("WeChat has not computed these figures yet.", "微信尚未发布这些数据。"),
+        Text(
+            "They are usually published after 08:00 and by noon Beijing time. Try again then.",
+            "一般在北京时间 8 点之后、最迟中午 12 点更新，请届时重试。",
+        ),
     ),
-    89501: Meaning(NeedsPerson, "The account's administrator has not yet allowed this machine.", _CONFIRM),
-    89503: Meaning(NeedsPerson, "The account's administrator must allow this machine.", _CONFIRM),
-    89506: Meaning(NeedsPerson, "The account's administrator refused this machine twice: wait a day.", _CONFIRM),
-    89507: Meaning(NeedsPerson, "The account's administrator refused this machine: wait an hour.", _CONFIRM),
+    89501: Meaning(
+        NeedsPerson,
+        Text("The account's administrator has not yet allowed this machine.", "管理员尚未允许本机调用。"),
+        _CONFIRM,
+    ),
+    89503: Meaning(
+        NeedsPerson,
+        Text("The account's administrator must allow this machine.", "需要管理员允许本机调用。"),
+        _CONFIRM,
+    ),
+    89506: Meaning(
+        NeedsPerson,
+        Text(
+            "The account's administrator refused this machine twice: wait a day.",
+            "管理员已两次拒绝本机调用，需要等待一天。",
+        ),
+        _CONFIRM,
+    ),
+    89507: Meaning(
+        NeedsPerson,
+        Text(
+            "The account's administrator refused this machine: wait an hour.",
+            "管理员拒绝了本机调用，需要等待一小时。",
+        ),
+        _CONFIRM,
+    ),
 }
 """What each errcode means, defined nowhere else. A code that is not here becomes an `UnexpectedAnswer`."""
 
-_SECRET_REFUSED = Meaning(NeedsPerson, "WeChat refuses this AppID and AppSecret.", _RIGHT_SECRET)
+_SECRET_REFUSED = Meaning(
+    NeedsPerson, Text("WeChat refuses this AppID and AppSecret.", "微信不接受该 AppID 和 AppSecret。"), _RIGHT_SECRET
+)
+_UNKNOWN = Meaning(UnexpectedAnswer, Text("WeChat answered with an unknown errcode.", "微信返回了未知的错误码。"))
 
 
 def needs_person(errcode: int) -> bool:
@@ -304,22 +459,16 @@ def error_for(
 
     `token_call` says that it answered a token call, where 40001 is about the AppSecret.
     """
-    meaning = BY_ERRCODE.get(errcode) or Meaning(UnexpectedAnswer, "WeChat answered with an unknown errcode.")
+    meaning = BY_ERRCODE.get(errcode, _UNKNOWN)
     if token_call and meaning.kind is TokenRejected:
         meaning = _SECRET_REFUSED
-    error = meaning.kind(meaning.message, advice=meaning.advice, errcode=errcode, rid=rid, endpoint=endpoint)
-    if isinstance(error, NeedsPerson) and errcode == 40164:
-        _name_address(error, address_in(errmsg))
-    return error
-
-
-def _name_address(error: NeedsPerson, ip: str | None) -> None:
-    """Put the refused address, if WeChat named one, into an error 40164."""
-    if ip:
+    message, advice, ip = meaning.message, meaning.advice, address_in(errmsg) if errcode == 40164 else None
+    if ip and advice:
+        message, advice = message.fill(ip=f" {ip}"), advice.fill(address=Text(ip, f" {ip} "))
+    error = meaning.kind(message, advice=advice, errcode=errcode, rid=rid, endpoint=endpoint)
+    if isinstance(error, NeedsPerson):
         error.ip = ip
-        error.message = f"WeChat refuses calls from this machine: its address {ip} is not whitelisted."
-        error.advice = error.advice.replace("add the address", f"add {ip}", 1)
-        error.args = (error.message,)
+    return error
 
 
 def address_in(text: str) -> str | None:

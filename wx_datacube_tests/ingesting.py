@@ -20,6 +20,7 @@ from wx_datacube.ingest.fetch_report import FetchReport, LabelReport
 from wx_datacube.ingest.plan import RefreshPlan
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import Ingest
+from wx_datacube.language import Text
 from wx_datacube.operations.backfill_protocol import Run
 from wx_datacube.warehouse.coverage import State, states
 from wx_datacube.warehouse.files import Warehouse
@@ -52,9 +53,9 @@ class RecordingListener:
         """Record which endpoint had something stored."""
         self.stored.append(progress.endpoint.name)
 
-    def message(self, text: str) -> None:
+    def message(self, text: Text | str) -> None:
         """Record a message to the user."""
-        self.messages.append(text)
+        self.messages.append(str(text))
 
     def ran(self, run: Run) -> None:
         """Record a successful run."""

@@ -266,7 +266,7 @@ def play(month: Month, morning: Morning, day: dt.date) -> Played:
         played.told += heard(month)
     month.set(dt.datetime.combine(day, LOOK))
     (status,) = read_status(month.it.settings, month.it.settings.accounts, lambda: month.now)
-    played.person, played.words = bool(status.needs_person), status.needs_person
+    played.person, played.words = bool([*map(str, status.needs_person)]), [*map(str, status.needs_person)]
     played.calls = len(month.emulated.control.statistics_calls()) - before
     return played
 

@@ -1,6 +1,5 @@
 """Alerts: what needs a person's attention, stored beside the database and sent to a group chat.
 
-`alert` defines alerts, and those that errors cause with their Chinese texts (the English ones are in
-`wx_datacube.errors`). `missing_labels` has those about missing labels. `store` keeps open alerts and sends them, once
-until they are resolved. Fetching raises alerts; nothing here fetches.
+`alert` defines alerts, and those that errors cause. `missing_labels` has those about missing labels. `store` keeps open
+alerts and sends them, once until they are resolved. Fetching raises alerts; nothing here fetches.
 """

@@ -8,7 +8,8 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 
 from wx_datacube.alerts.alert import Source, Urgency
-from wx_datacube.alerts.stored_alert import StoredAlert, endpoint_of
+from wx_datacube.alerts.stored_alert import StoredAlert, endpoint_of, text_in
+from wx_datacube.language import Text
 
 
 def messages(alerts: Sequence[StoredAlert], now: dt.time, max_bytes: int) -> Iterator[tuple[str, list[StoredAlert]]]:
@@ -22,14 +23,15 @@ def messages(alerts: Sequence[StoredAlert], now: dt.time, max_bytes: int) -> Ite
     for urgency in Urgency:
         for (account, name), stored in by_heading.items():
             if name == urgency.name:
-                heading = f"wx_datacube · {account} · {urgency.heading(now)}"
+                heading = f"wx_datacube · {account} · {urgency.heading(now).both(' · ')}"
                 for part in _split_messages(stored, max_bytes - len(heading.encode())):
                     yield "\n".join([heading, *map(_line, part)]), part
 
 
 def _line(stored: StoredAlert) -> str:
     others = list(dict.fromkeys(map(endpoint_of, stored["subjects"])))[1:] if stored["source"] != Source.LABELS else []
-    return f"• {stored['text']}" + (f" (同样 · also: {', '.join(others)})" if others else "")
+    also = Text("also", "同样").both(" · ")
+    return f"• {text_in(stored).both()}" + (f" ({also}: {', '.join(others)})" if others else "")
 
 
 def _split_messages(stored: Sequence[StoredAlert], max_bytes: int) -> Iterator[list[StoredAlert]]:

@@ -1,4 +1,4 @@
-"""Missing labels: the alerts about them, in Chinese and English, for `status` and for the chat.
+"""Missing labels: the alerts about them, for `status` and for the chat.
 
 Add the wording of an alert about labels here. `warehouse.overdue` decides which labels are overdue and which of them
 need no action. Nothing here opens the database: its connection is passed in.
@@ -15,6 +15,7 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_on, join_ranges, midnight_of
 from wx_datacube.config.settings import Account, Settings
+from wx_datacube.language import Text, joined
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary, summaries
 from wx_datacube.warehouse.files import Warehouse
@@ -28,15 +29,15 @@ LATE = "zero day"
 """The cause of alerts about a day without messages whose figures are probably late."""
 _STALE = dt.timedelta(days=1)
 """If no call was made for this long, nothing is running: schedules, daemon or cron are off."""
-_QUOTA_SHORT = (
-    "配额不止一天不够用：请确认是否有其他程序占用，或调高 WX_DATACUBE_DAILY_CALLS。"
-    " The quota ran out on more than one day: does another program use it, or is WX_DATACUBE_DAILY_CALLS too low?"
+_QUOTA_SHORT = Text(
+    "The quota ran out on more than one day: does another program use it, or is WX_DATACUBE_DAILY_CALLS too low?",
+    "配额不止一天不够用：请确认是否有其他程序占用，或调高 WX_DATACUBE_DAILY_CALLS。",
 )
-_UNPUBLISHED = "微信尚未发布 · WeChat has not published them yet (61503)."
-_ZERO_DAY = (
-    "{day} 没有任何消息，而此前 14 天每天都有：很可能是微信延迟发布，之后六天会自动重查。"
-    " No message is stored for {day}, although there were messages on each of the 14 days before: WeChat is probably"
-    " late. The calls of the next six days check it again."
+_UNPUBLISHED = Text("WeChat has not published them yet (61503).", "微信尚未发布（61503）。")
+_ZERO_DAY = Text(
+    "No message is stored for {day}, although there were messages on each of the 14 days before: WeChat is probably"
+    " late. The calls of the next six days check it again.",
+    "{day} 没有任何消息，而此前 14 天每天都有：很可能是微信延迟发布，之后六天会自动重查。",
 )
 
 
@@ -80,7 +81,7 @@ def alerts_from(
     return {
         name: Attention(
             tuple(_overdue_alerts(name, overdue[name], last_calls.get(name), alerts, now, used_up, unpublished)),
-            tuple(Alert(LATE, f"{day}", Urgency.NOTE, _ZERO_DAY.format(day=day)) for day in zeros.get(name, ())),
+            tuple(Alert(LATE, f"{day}", Urgency.NOTE, _ZERO_DAY.fill(day=day)) for day in zeros.get(name, ())),
         )
         for name in names
     }
@@ -91,7 +92,7 @@ def note_and_send(
     settings: Settings,
     account: Account,
     now: dt.datetime,
-    notify: Callable[[str], None] = lambda message: None,
+    notify: Callable[[Text], None] = lambda message: None,
 ) -> Attention:
     """Note the alerts about an account's labels, send the new ones, and return them all."""
     found = find_alerts(con, settings, [account], now)[account.name]
@@ -144,45 +145,69 @@ def _overdue_text(
     account: str,
     needs_person: Sequence[Overdue],
     last_call_at: dt.datetime | None,
-    causes: Sequence[str],
+    causes: Sequence[Text],
     now: dt.datetime,
-) -> str:
+) -> Text:
     recent = [each for each in needs_person if not each.history]
     history = [each for each in needs_person if each.history]
     parts = []
     if recent:
-        since = min(each.since for each in recent)
         parts.append(
-            f"数据缺失，自 {since:%Y-%m-%d %H:%M} 起 · missing since {since:%Y-%m-%d %H:%M}: {_list_gaps(recent)}."
+            Text(
+                "Missing since {since:%Y-%m-%d %H:%M}: {gaps}.",
+                "数据缺失，自 {since:%Y-%m-%d %H:%M} 起：{gaps}。",
+                since=min(each.since for each in recent),
+                gaps=_list_gaps(recent),
+            )
         )
     if history:
-        parts.append(f"历史数据没有在补齐 · history that isn't being fetched: {_list_gaps(history)}.")
+        parts.append(
+            Text("History that isn't being fetched: {gaps}.", "历史数据没有在补齐：{gaps}。", gaps=_list_gaps(history))
+        )
     if causes:
-        parts.append(f"原因 · why: {' '.join(causes)}")
+        parts.append(Text("Why: {causes}", "原因：{causes}", causes=joined(causes)))
     elif last_call_at is None:
-        parts.append("还没有请求过任何数据 · No request has been made yet.")
+        parts.append(Text("No request has been made yet.", "还没有请求过任何数据。"))
     elif now - last_call_at >= _STALE:
         parts.append(
-            f"自 {last_call_at:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行 ·"
-            f" No request since {last_call_at:%Y-%m-%d %H:%M}: are the schedules on, and is the daemon or cron running?"
+            Text(
+                "No request since {last:%Y-%m-%d %H:%M}: are the schedules on, and is the daemon or cron running?",
+                "自 {last:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行。",
+                last=last_call_at,
+            )
         )
-    parts.append(f"补齐 · to fetch it: wx-datacube backfill --account {account}")
+    parts.append(
+        Text("To fetch it: {command}", "补齐请运行 {command}", command=f"wx-datacube backfill --account {account}")
+    )
     if history and not recent:
         first = min(gaps[-1][1] for gaps in (each.gaps for each in history)) + dt.timedelta(days=1)
-        parts.append(f"不需要更早的数据时 · or, if you don't want it: WX_DATACUBE_START={first}")
-    return " ".join(parts)
+        parts.append(
+            Text(
+                "Or, if you don't want it: WX_DATACUBE_START={first}",
+                "；不需要更早的数据时，请设置 WX_DATACUBE_START={first}",
+                first=first,
+            )
+        )
+    return joined(parts)
 
 
 _SHOWN = 3
 """The most gaps named per endpoint; the newest are named."""
 
 
-def _list_gaps(overdue: Sequence[Overdue]) -> str:
+def _list_gaps(overdue: Sequence[Overdue]) -> Text:
     """Return the gaps as text; endpoints with the same gaps are named together."""
     by_gaps: dict[tuple[Gap, ...], list[str]] = {}
     for each in overdue:
         by_gaps.setdefault(each.gaps, []).append(each.endpoint.name)
-    return "; ".join(f"{', '.join(names)} {_ranges(gaps)}" for gaps, names in by_gaps.items())
+    return joined(
+        [
+            Text("{names} {ranges}", "{names} {ranges}", names=joined(names, ", ", "、"), ranges=_ranges(gaps))
+            for gaps, names in by_gaps.items()
+        ],
+        "; ",
+        "；",
+    )
 
 
 def _ranges(gaps: Sequence[Gap]) -> str:

@@ -21,11 +21,13 @@ from wx_datacube.alerts.stored_alert import (
     is_within,
     minute,
     needs_sending,
+    text_in,
     updated,
     without_checks,
 )
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import Secret
+from wx_datacube.language import Text
 
 _RETRY_AFTER = dt.timedelta(minutes=10)
 """How long ticks send nothing to a chat that did not accept a message."""
@@ -54,7 +56,7 @@ class Alerts:
         source: Source,
         checked: Collection[str] | None,
         alerts: Collection[Alert],
-        notify: Callable[[str], None] = lambda message: None,
+        notify: Callable[[Text], None] = lambda message: None,
     ) -> None:
         """Note the alerts found for the subjects `checked` (None: all of this source), and send the new ones.
 
@@ -97,7 +99,7 @@ class Alerts:
         self,
         change: Callable[[list[StoredAlert]], list[StoredAlert]],
         account: str | None,
-        notify: Callable[[str], None] = lambda message: None,
+        notify: Callable[[Text], None] = lambda message: None,
         *,
         more: bool = False,
     ) -> list[StoredAlert] | None:
@@ -117,7 +119,14 @@ class Alerts:
         try:
             self._file.change(change_and_claim)
         except TimeoutError as holder:
-            notify(f"An alert was not stored: process {holder} holds {self._file.lock}.")
+            notify(
+                Text(
+                    "An alert was not stored: process {process} holds {lock}.",
+                    "有告警未能保存：进程 {process} 占用 {lock}。",
+                    process=str(holder),
+                    lock=self._file.lock,
+                )
+            )
             return []
         except OSError:
             return None
@@ -132,36 +141,36 @@ class Alerts:
     def open_for_person(self, account: str) -> list[Alert]:
         """Return the open alerts that need a person, without those about overdue labels."""
         return [
-            Alert(each["cause"], subject, Urgency.PERSON, f"{each['text']} (since {each['since']})")
+            Alert(each["cause"], subject, Urgency.PERSON, _with_time(each))
             for each in self._file.alerts()
             if (each["account"], each["urgency"]) == (account, Urgency.PERSON.name) and each["source"] != Source.LABELS
             for subject in each["subjects"]
         ]
 
-    def recent_failures(self, account: str, since: dt.datetime) -> list[str]:
+    def recent_failures(self, account: str, since: dt.datetime) -> list[Text]:
         """Return the open alerts of calls and runs that last occurred at `since` or later, whatever their urgency."""
         return [
-            f"{each['text']} (since {each['since']})"
+            _with_time(each)
             for each in self._file.alerts()
             if each["account"] == account
             and each["source"] in (Source.CALLS, Source.RUNS)
             and str(each.get("met", "")) >= minute(since)
         ]
 
-    def token_refused(self, account: str, since: dt.datetime) -> str:
-        """Return why no token could be fetched at `since` or later, if only a person can fix that; otherwise ''.
+    def token_refused(self, account: str, since: dt.datetime) -> Text | None:
+        """Return why no token could be fetched at `since` or later, if only a person can fix that; otherwise None.
 
-        It is empty again as soon as any call of the account gets through, or `doctor` gets a token.
+        It is None again as soon as any call of the account gets through, or `doctor` gets a token.
         """
         for each in self._file.alerts():
             of_token = (each["account"], each["source"]) == (account, Source.CALLS) and TOKEN in each["subjects"]
             if of_token and each["urgency"] == Urgency.PERSON.name and str(each.get("met", "")) >= minute(since):
-                return str(each["text"])
-        return ""
+                return text_in(each)
+        return None
 
     # --- sending
 
-    def deliver(self, notify: Callable[[str], None] = lambda message: None) -> None:
+    def deliver(self, notify: Callable[[Text], None] = lambda message: None) -> None:
         """Send what the chat has not accepted yet, of all accounts; send nothing for a while after a failure."""
         if self._webhook is None:
             return
@@ -170,7 +179,7 @@ class Alerts:
         if unsent and not any(is_within(each.get("tried"), _RETRY_AFTER, now) for each in unsent):
             self._send(self._change(list, None, notify) or [], notify)
 
-    def _send(self, claimed: list[StoredAlert], notify: Callable[[str], None]) -> None:
+    def _send(self, claimed: list[StoredAlert], notify: Callable[[Text], None]) -> None:
         """Post what was claimed and store what the chat accepted."""
         if self._webhook is None:
             return
@@ -186,7 +195,13 @@ class Alerts:
             reason = reason or post(self._webhook, text)
             self._note_sent(alerts, accepted=reason is None)
         if reason:
-            notify(f"The alert was not sent: {reason} It will be sent next time.")
+            notify(
+                Text(
+                    "The alert was not sent: {reason} It will be sent next time.",
+                    "告警未能发送：{reason}下次会再发送。",
+                    reason=reason,
+                )
+            )
 
     def _note_sent(self, posted: list[StoredAlert], *, accepted: bool) -> None:
         """Store whether the claimed alerts were sent."""
@@ -200,3 +215,8 @@ class Alerts:
                     for each in before
                 ]
             )
+
+
+def _with_time(stored: StoredAlert) -> Text:
+    """Return an alert's text with the time of its first occurrence."""
+    return Text("{text} (since {since})", "{text}首次出现于 {since}。", text=text_in(stored), since=stored["since"])

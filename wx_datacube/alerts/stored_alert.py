@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from wx_datacube.alerts.alert import Alert, Source, Urgency
+from wx_datacube.errors import one_line
+from wx_datacube.language import Language, Text
 
 _CLAIM_HOLDS = dt.timedelta(minutes=1)
 """How long a claim lasts. Then another process may post the alert, since the claiming process may have been killed."""
@@ -22,9 +24,9 @@ Seven endpoints may hit the same error in a run. The first is sent at once, the 
 StoredAlert = dict[str, Any]
 """An alert in the file.
 
-`account`, `source` and `cause` identify it. `urgency` and `text` are the alert's. `subjects` are those affected, `told`
-those already sent. `since` and `met` are the first and last occurrence, `claimed` is when a process claimed it for
-sending, and `tried` when sending last failed.
+`account`, `source` and `cause` identify it. `urgency`, `text` and `text_zh` (Chinese) are the alert's; an older version
+stored both languages in `text`. `subjects` are those affected, `told` those already sent. `since` and `met` are the
+first and last occurrence, `claimed` is when a process claimed it for sending, and `tried` when sending last failed.
 """
 
 
@@ -33,6 +35,11 @@ def upgraded(stored: StoredAlert) -> StoredAlert:
     if isinstance(stored.get("told"), list):
         return stored
     return stored | {"told": list(stored["subjects"]) if stored.get("told") else []}
+
+
+def text_in(stored: StoredAlert) -> Text:
+    """Return an alert's text."""
+    return Text(stored["text"], stored.get("text_zh") or stored["text"])
 
 
 def identity(stored: StoredAlert) -> tuple[str, str, str]:
@@ -142,7 +149,9 @@ def _new(account: str, source: Source, cause: str, now: dt.datetime) -> StoredAl
 def _add(stored: StoredAlert, alert: Alert, now: dt.datetime) -> None:
     """Add an occurrence: its subject comes first, since the text is about the first subject."""
     subjects = [alert.subject, *(each for each in stored["subjects"] if each != alert.subject)]
-    stored |= {"urgency": alert.urgency.name, "text": alert.text, "met": minute(now), "subjects": subjects}
+    text, chinese = (one_line(alert.text.to(each)) for each in (Language.ENGLISH, Language.CHINESE))
+    stored |= {"urgency": alert.urgency.name, "text": text, "text_zh": chinese}
+    stored |= {"met": minute(now), "subjects": subjects}
 
 
 def after_sending(stored: StoredAlert, sent: StoredAlert, *, accepted: bool, now: dt.datetime) -> StoredAlert:

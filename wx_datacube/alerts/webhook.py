@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wx_datacube.config.settings import Secret
-from wx_datacube.errors import describe_bug
+from wx_datacube.errors import bug, describe_bug
+from wx_datacube.language import Text
 from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.transport import Bounds, Transport
 
@@ -90,25 +91,38 @@ def chat_of(url: str) -> Chat:
     return next((chat for chat in CHATS if path.startswith(chat.path)), SLACK)
 
 
-def post(webhook: Secret, text: str) -> str | None:
+_RECEIVER = Text("The webhook", "群机器人")
+
+
+def post(webhook: Secret, text: str) -> Text | None:
     """Post a text, cut to what the chat accepts. Return None on success, else the reason, without the URL."""
     url = webhook.reveal()
     chat = chat_of(url)
-    transport = Transport("The webhook", BOUNDS, deadline_session)
+    transport = Transport(_RECEIVER, BOUNDS, deadline_session)
     try:
         reply = transport.send(url, json.dumps(chat.body(_truncated(chat.escape(text), chat.max_bytes))).encode())
     except Exception as error:  # a bug in this package
         log.error("%s", describe_bug(error))
-        return f"Bug in wx_datacube: {type(error).__name__}."
+        return bug(error)
     finally:
         transport.close()
     if reply.problem is not None or reply.status is None:
-        return reply.problem or "The webhook did not answer."
+        return reply.problem or Text("{who} did not answer.", "{who}没有响应。", who=_RECEIVER)
     if not 200 <= reply.status < 300:
-        moved = ", which is not followed" if 300 <= reply.status < 400 else ""
-        return f"The webhook answered with status {reply.status}{moved}."
+        moved = Text(", which is not followed", "，程序不会跟随重定向") if 300 <= reply.status < 400 else ""
+        return Text(
+            "{who} answered with status {status}{moved}.",
+            "{who}返回状态码 {status}{moved}。",
+            who=_RECEIVER,
+            status=reply.status,
+            moved=moved,
+        )
     if not chat.accepted(_parsed_answer(reply.body)):
-        return "The webhook rejected the message: check its URL, and that the robot still exists."
+        return Text(
+            "{who} rejected the message: check its URL, and that the robot still exists.",
+            "{who}拒收了消息：请检查其地址，以及该机器人是否还在。",
+            who=_RECEIVER,
+        )
     return None
 
 

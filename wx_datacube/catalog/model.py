@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any
 
+from wx_datacube.language import Text
+
 HISTORY_START = dt.date(2014, 12, 1)
 """WeChat keeps statistics from this day on; its pages call older rows "unreliable dirty data"."""
 
@@ -25,6 +27,12 @@ class Period(Enum):
     def adverb(self) -> str:
         """`daily`, `weekly` or `monthly`, as in the names of views and schedules."""
         return "daily" if self is Period.DAY else f"{self.value}ly"
+
+    def counted(self, number: int) -> Text:
+        """Return a number of these periods as a text, such as `90 days`."""
+        chinese = {Period.DAY: "天", Period.WEEK: "周", Period.MONTH: "个月"}[self]
+        noun = Text(self.value if number == 1 else f"{self.value}s", chinese)
+        return Text("{number:,} {noun}", "{number:,} {noun}", number=number, noun=noun)
 
 
 class Family(StrEnum):

@@ -8,11 +8,11 @@ import click
 from wx_datacube.cli.group import commands, read_settings
 
 
-@commands.command("rename-account")
+@commands.command("rename-account", zh="给已保存的账号 OLD 改名为 NEW。不发出调用。\n\n修改之前会先备份文件。")
 @click.argument("old")
 @click.argument("new")
 def rename_account(old: str, new: str) -> int:
-    """Rename a stored account. Makes no call.
+    """Rename the stored account OLD to NEW. Makes no call.
 
     The file is backed up first.
     """
@@ -21,7 +21,7 @@ def rename_account(old: str, new: str) -> int:
     return run_rename(read_settings(), old, new)
 
 
-@commands.command("remove-account")
+@commands.command("remove-account", zh="删除一个账号已保存的全部内容。\n\n执行前要求确认，并先备份文件。")
 @click.argument("name")
 def remove_account(name: str) -> int:
     """Delete everything that is stored of an account.

@@ -7,7 +7,9 @@ They show what will be deleted before they ask for confirmation, and afterwards 
 import click
 
 from wx_datacube.alerts.store import Alerts
+from wx_datacube.cli.console import say
 from wx_datacube.config.settings import NAME, Settings
+from wx_datacube.language import Text, joined, spoken
 from wx_datacube.operations.accounts import after_removal, after_renaming
 from wx_datacube.operations.report import default_report_path
 from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
@@ -20,12 +22,26 @@ def run_rename(settings: Settings, old: str, new: str) -> int:
     warehouse = Warehouse(settings.database)
     if not (_was_interrupted(warehouse, old) or _only_traces_left(settings, old, renamed=new)):
         backup = accounts.rename_account(warehouse, old, new)
-        click.echo(f"Renamed {old} to {new}. Backup: {backup}")
-    click.echo(after_renaming(settings, old, new))
+        say(
+            Text(
+                "Renamed {old} to {new}. Backup: {backup}",
+                "已将 {old} 改名为 {new}。备份：{backup}",
+                old=old,
+                new=new,
+                backup=backup,
+            )
+        )
+    say(after_renaming(settings, old, new))
     _delete_traces(settings, old)
-    click.echo(
-        f"Restart Dagster, and turn on the schedules of {new} that were on for {old}. The next tick, or"
-        " wx-datacube backfill, materializes its assets from stored data, without a call."
+    say(
+        Text(
+            "Restart Dagster, and turn on the schedules of {new} that were on for {old}. The next tick, or"
+            " wx-datacube backfill, materializes its assets from stored data, without a call.",
+            "请重启 Dagster，并打开 {new} 的定时任务（与 {old} 原来打开的相同）。下一次定时触发或 wx-datacube backfill"
+            " 会用已保存的数据物化其资产，不发出调用。",
+            old=old,
+            new=new,
+        )
     )
     return 0
 
@@ -36,28 +52,51 @@ def run_remove(settings: Settings, name: str) -> int:
     interrupted = _was_interrupted(warehouse, name) or _only_traces_left(settings, name)
     stored = None if interrupted else accounts.stored_of(warehouse, name)
     if stored:
-        click.echo(
-            f"This deletes {stored.calls:,} calls with their answers and {stored.rows:,} rows of figures of {name}."
+        say(
+            Text(
+                "This deletes {calls:,} calls with their answers and {rows:,} rows of figures of {name}.",
+                "将删除 {name} 的 {calls:,} 次调用（含返回内容）和 {rows:,} 行数据。",
+                calls=stored.calls,
+                rows=stored.rows,
+                name=name,
+            )
         )
-        click.echo(f"A backup of the file is made first, in {warehouse.database.parent}")
-    click.echo(after_removal(settings, name))
+        folder = warehouse.database.parent
+        say(
+            Text(
+                "A backup of the file is made first, in {folder}",
+                "删除之前会先备份文件，保存在 {folder}",
+                folder=folder,
+            )
+        )
+    say(after_removal(settings, name))
     if stored:
         if not _confirmed():
-            click.echo("Aborted: answer y to confirm. Nothing was changed.", err=True)
+            say(
+                Text("Aborted: answer y to confirm. Nothing was changed.", "已取消：输入 y 才会删除。没有任何改动。"),
+                err=True,
+            )
             return 1
-        click.echo(f"Removed {name}. Backup: {accounts.remove_account(warehouse, name)}")
+        backup = accounts.remove_account(warehouse, name)
+        say(Text("Removed {name}. Backup: {backup}", "已删除 {name}。备份：{backup}", name=name, backup=backup))
     if copies := accounts.copies_with_account(warehouse, name):
-        click.echo(f"These copies still contain {name}, or can't be read. Delete them before you give the folder away:")
+        say(
+            Text(
+                "These copies still contain {name}, or can't be read. Delete them before you give the folder away:",
+                "以下副本仍含有 {name} 的数据，或无法读取。把文件夹交给他人之前，请先删除：",
+                name=name,
+            )
+        )
         for copy in copies:
             click.echo(f"  {copy}")
     _delete_traces(settings, name)
-    click.echo("Restart Dagster; this also ends the account's schedules.")
+    say(Text("Restart Dagster; this also ends the account's schedules.", "请重启 Dagster，该账号的定时任务随之停止。"))
     return 0
 
 
 def _confirmed() -> bool:
     try:
-        return click.confirm("Delete them?")
+        return click.confirm(Text("Delete them?", "确认删除？").to(spoken()))
     except click.Abort:  # Ctrl-C, or no input to read an answer from
         click.echo()
         return False
@@ -66,7 +105,13 @@ def _confirmed() -> bool:
 def _was_interrupted(warehouse: Warehouse, account: str) -> bool:
     interrupted = accounts.was_interrupted(warehouse, account)
     if interrupted:
-        click.echo(f"An interrupted command had renamed or removed {account}; the change is now published.")
+        say(
+            Text(
+                "An interrupted command had renamed or removed {account}; the change is now published.",
+                "之前被中断的命令已将 {account} 改名或删除，现已发布。",
+                account=account,
+            )
+        )
     return interrupted
 
 
@@ -81,16 +126,23 @@ def _only_traces_left(settings: Settings, account: str, renamed: str | None = No
         return False
     left = [what for what, is_there in _traces(settings, account).items() if is_there]
     if left:
-        click.echo(f"Nothing is stored as {account} any more. Deleting what is left of it: {', '.join(left)}.")
+        say(
+            Text(
+                "Nothing is stored as {account} any more. Deleting what is left of it: {left}.",
+                "{account} 已没有保存的数据，现删除其余内容：{left}。",
+                account=account,
+                left=joined(left, ", ", "、"),
+            )
+        )
     return bool(left)
 
 
-def _traces(settings: Settings, account: str) -> dict[str, bool]:
+def _traces(settings: Settings, account: str) -> dict[Text, bool]:
     """Return the traces that `_delete_traces` deletes, and whether each is there."""
     return {
-        "its alerts": Alerts(settings.database).has_any(account),
-        "its report": default_report_path(settings.database, account).exists(),
-        "its history in Dagster": has_account_history(settings, account),
+        Text("its alerts", "告警"): Alerts(settings.database).has_any(account),
+        Text("its report", "报告"): default_report_path(settings.database, account).exists(),
+        Text("its history in Dagster", "Dagster 历史记录"): has_account_history(settings, account),
     }
 
 
@@ -100,6 +152,14 @@ def _delete_traces(settings: Settings, account: str) -> None:
     report = default_report_path(settings.database, account)
     if report.exists():
         report.unlink()
-        click.echo(f"Deleted its report: {report}")
+        say(Text("Deleted its report: {report}", "已删除其报告：{report}", report=report))
     if why := wipe_account_history(settings, account):
-        click.echo(f"Dagster still shows the history of {account} (harmless): {why}", err=True)
+        say(
+            Text(
+                "Dagster still shows the history of {account} (harmless): {why}",
+                "Dagster 中仍显示 {account} 的历史记录（无影响）：{why}",
+                account=account,
+                why=why,
+            ),
+            err=True,
+        )

@@ -16,6 +16,7 @@ from wx_datacube import __version__
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.config.urls import is_loopback
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Text, spoken, text_of
 
 _WIDTH = 120
 """Columns without a terminal: nothing is wrapped or cut in a log file."""
@@ -36,13 +37,18 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def table(first: str, *numbers: str) -> Table:
+def table(first: Text | str, *numbers: Text | str) -> Table:
     """Return an empty table: a column of names, then columns of numbers."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    made.add_column(first, min_width=_ENDPOINT if first == "endpoint" else None)
+    made.add_column(text_of(first).to(spoken()), min_width=_ENDPOINT if str(first) == "endpoint" else None)
     for name in numbers:
-        made.add_column(name, justify="right")
+        made.add_column(text_of(name).to(spoken()), justify="right")
     return made
+
+
+def say(text: Text | str, err: bool = False) -> None:
+    """Print a text in the spoken language."""
+    click.echo(text_of(text).to(spoken()), err=err)
 
 
 def format_number(value: int) -> str:
@@ -50,10 +56,27 @@ def format_number(value: int) -> str:
     return f"{value:,}"
 
 
-def warn_no_login(host: str, may: str) -> None:
+def warn_no_login(host: str, may: Text) -> None:
     """Warn that anyone who can reach `host` can do what `may` says; no warning if only this machine can reach it."""
     if not is_loopback(host):
-        click.echo(f"Warning: there is no login. Anyone who can reach {host} can {may}.", err=True)
+        warning = Text(
+            "Warning: there is no login. Anyone who can reach {host} can {may}.",
+            "警告：没有登录验证，任何能访问 {host} 的人都可以{may}。",
+            host=host,
+            may=may,
+        )
+        say(warning, err=True)
+
+
+def port_in_use(host: str, port: int, error: OSError) -> Text:
+    """Return that a server can't listen on a port, and why."""
+    return Text(
+        "Port {port} of {host} can't be used: {why}.",
+        "{host} 的端口 {port} 无法使用：{why}。",
+        port=port,
+        host=host,
+        why=error.strerror,
+    )
 
 
 @contextmanager
@@ -65,17 +88,23 @@ def require_extra(extra: str) -> Iterator[None]:
         raise not_installed(str(error.name), extra) from None
 
 
-def how_to_install(*extras: str) -> str:
+def how_to_install(*extras: str) -> Text:
     """Return how to install extras.
 
     No index has the package, so the text must not say to install it from one.
     """
-    return f"`make install` in a clone, or pip install 'wx_datacube-{__version__}-py3-none-any.whl[{','.join(extras)}]'"
+    return Text(
+        "`make install` in a clone, or {pip}",
+        "在克隆的代码目录中执行 make install，或执行 {pip}",
+        pip=f"pip install 'wx_datacube-{__version__}-py3-none-any.whl[{','.join(extras)}]'",
+    )
 
 
 def not_installed(module: str, extra: str) -> SettingsError:
     """Return the error of a command whose extra is not installed."""
     return SettingsError(
-        f"This command needs {module}, which is not installed.",
-        advice=f"Install it: {how_to_install(extra)}",
+        Text(
+            "This command needs {module}, which is not installed.", "此命令需要 {module}，但尚未安装。", module=module
+        ),
+        advice=Text("Install it: {how}", "安装方法：{how}", how=how_to_install(extra)),
     )

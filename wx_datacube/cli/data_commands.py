@@ -21,6 +21,8 @@ from wx_datacube.cli.group import (
     chosen_accounts,
     commands,
     file_name,
+    nothing_stored,
+    option,
     read_settings,
     require_published,
     require_stored,
@@ -28,16 +30,20 @@ from wx_datacube.cli.group import (
 )
 from wx_datacube.cli.outcomes import for_each
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Language, Text, joined, spoken
 
 if TYPE_CHECKING:
     from wx_datacube.config.settings import Account
 
 
-@commands.command()
+@commands.command(zh="显示已保存和缺失的数据，以及今天的调用次数。不发出调用。")
 @account_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts and monitors.")
+@option(
+    "--json", "as_json", is_flag=True, help="Print JSON for scripts and monitors.", zh="输出 JSON，供脚本和监控使用。"
+)
 def status(account: str | None, as_json: bool) -> int:
     """Show what is stored and missing, and today's calls. Makes no call."""
+    from wx_datacube.cli.console import say
     from wx_datacube.operations.accounts import explain_not_configured, not_configured
     from wx_datacube.operations.status import read_status
 
@@ -56,24 +62,26 @@ def status(account: str | None, as_json: bool) -> int:
         from wx_datacube.cli.status import show_statuses
 
         if not warehouse.database.exists():
-            click.echo(f"Nothing is stored yet: {warehouse.database} does not exist.")
+            say(nothing_stored(warehouse))
         show_statuses(found)
         if left:
-            click.echo(explain_not_configured(left))
+            say(explain_not_configured(left))
     return code
 
 
-@commands.command()
-@click.option(
+@commands.command(zh="检查全部配置，并说明每个问题如何处理。")
+@option(
     "--bundle",
     type=click.Path(dir_okay=False),
     callback=file_name(".json"),
     metavar="FILE",
     help="Also write the shapes of WeChat's answers, for a bug report: no figures, no secrets.",
+    zh="另外生成诊断文件，供反馈问题：只含微信返回内容的结构，不含数据和密钥。",
 )
 @account_option
 def doctor(account: str | None, bundle: Path | None) -> int:
     """Check the whole setup and say how to fix each problem."""
+    from wx_datacube.cli.console import say
     from wx_datacube.cli.doctor import run_doctor
     from wx_datacube.operations.bundle import require_bundle, write_bundle
 
@@ -84,22 +92,40 @@ def doctor(account: str | None, bundle: Path | None) -> int:
     code = run_doctor(settings, chosen)
     if bundle is not None:
         write_bundle(settings, chosen, bundle)
-        click.echo(f"Bundle: {bundle}")
+        say(Text("Bundle: {path}", "诊断文件：{path}", path=bundle))
     return code
 
 
-@commands.command()
-@click.option("--start", type=DATE, metavar="YYYY-MM-DD", help="First date. Default: first day of history.")
-@click.option("--end", type=DATE, metavar="YYYY-MM-DD", help="Last date. Default: the newest that is due.")
-@click.option(
+@commands.command(zh="获取所有缺失的数据，并在 Dagster 中物化。")
+@option(
+    "--start",
+    type=DATE,
+    metavar="YYYY-MM-DD",
+    help="First date. Default: first day of history.",
+    zh="起始日期。默认：历史数据的第一天。",
+)
+@option(
+    "--end",
+    type=DATE,
+    metavar="YYYY-MM-DD",
+    help="Last date. Default: the newest that is due.",
+    zh="结束日期。默认：最新的应有日期。",
+)
+@option(
     "--endpoint",
     "names",
     multiple=True,
     type=click.Choice(list(BY_NAME)),
     metavar="NAME",
     help="An endpoint, such as getupstreammsg. Repeatable. Default: all.",
+    zh="一个接口，例如 getupstreammsg。可重复使用。默认：全部。",
 )
-@click.option("--refresh", is_flag=True, help="Request stored labels again, and replace them.")
+@option(
+    "--refresh",
+    is_flag=True,
+    help="Request stored labels again, and replace them.",
+    zh="重新获取已保存的数据，并替换。",
+)
 @account_option
 def backfill(
     start: dt.datetime | None, end: dt.datetime | None, names: tuple[str, ...], refresh: bool, account: str | None
@@ -123,14 +149,30 @@ def _require_switched_on(accounts: "Sequence[Account]", endpoints: "Sequence[End
     for endpoint in endpoints:
         if not any(endpoint in account.endpoints for account in accounts):
             raise SettingsError(
-                f"{endpoint.name} is not fetched: its family {endpoint.family} is off.",
-                advice=f"Add it to {accounts[0].variable('FAMILIES')} in .env, or set all; `wx-datacube doctor` says"
-                " which families the account may fetch.",
+                Text(
+                    "{endpoint} is not fetched: its family {family} is off.",
+                    "{endpoint} 所属的类别 {family} 未开启，因此不获取。",
+                    endpoint=endpoint.name,
+                    family=endpoint.family,
+                ),
+                advice=Text(
+                    "Add it to {variable} in .env, or set all; `wx-datacube doctor` says which families the account may"
+                    " fetch.",
+                    "请在 .env 的 {variable} 中加上该类别，或写 all；wx-datacube doctor 会说明账号对哪些类别有权限。",
+                    variable=accounts[0].variable("FAMILIES"),
+                ),
             )
 
 
-@commands.command()
-@click.option("--check", "names", multiple=True, metavar="NAME", help="A check. Repeatable. Default: all.")
+@commands.command(zh="重新获取未通过的检查所列出的数据。\n\n以最少的调用完成，并先显示调用次数。")
+@option(
+    "--check",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A check. Repeatable. Default: all.",
+    zh="一项检查。可重复使用。默认：全部。",
+)
 @account_option
 def heal(names: tuple[str, ...], account: str | None) -> int:
     """Request the labels of failing checks again.
@@ -140,16 +182,20 @@ def heal(names: tuple[str, ...], account: str | None) -> int:
     from wx_datacube.cli.heal import HEALABLE, run_heal
 
     if unknown := sorted(set(names) - set(HEALABLE)):
-        raise click.BadParameter(
-            f"{unknown[0]!r} is not one of {', '.join(HEALABLE)}; `heal` can't fix other checks.", param_hint="--check"
+        refused = Text(
+            "{name!r} is not one of {healable}; `heal` can't fix other checks.",
+            "{name!r} 不在以下检查之列：{healable}。其他检查无法用 heal 处理。",
+            name=unknown[0],
+            healable=joined(HEALABLE, ", ", "、"),
         )
+        raise click.BadParameter(refused.to(spoken()), param_hint="--check")
     settings = read_settings()
     chosen = chosen_accounts(settings, account)
     require_stored(settings)
     return for_each(chosen, lambda account: run_heal(settings, account.checked(), names))
 
 
-@commands.command()
+@commands.command(zh="用已保存的返回内容重建所有数据表。不发出调用。")
 @stored_account_option
 def replay(account: str | None) -> int:
     """Rebuild every table from the stored answers. Makes no call."""
@@ -159,22 +205,23 @@ def replay(account: str | None) -> int:
     return run_replay(Warehouse(read_settings().database), account)
 
 
-@commands.command()
-@click.option(
+@commands.command(zh="将每个视图和数据表导出为 Parquet 或 CSV 文件。不发出调用。\n\n供长期占用数据库的程序使用。")
+@option(
     "--format",
     "form",
     type=click.Choice(["parquet", "csv"]),
     default="parquet",
-    show_default=True,
-    help="Parquet is faster; every program reads CSV.",
+    help="Default: parquet, which is faster; every program reads CSV.",
+    zh="默认：parquet，速度更快；CSV 则任何程序都能读取。",
 )
-@click.option(
+@option(
     "--output",
     type=click.Path(file_okay=False),
     callback=file_name(""),
     required=True,
     metavar="DIR",
     help="Folder for the files; existing files are replaced.",
+    zh="保存文件的文件夹；已有文件会被替换。",
 )
 @stored_account_option
 def export(form: str, output: Path, account: str | None) -> int:
@@ -182,28 +229,50 @@ def export(form: str, output: Path, account: str | None) -> int:
 
     For programs that keep a database open.
     """
+    from wx_datacube.cli.console import say
     from wx_datacube.operations.export import export_relations
 
     warehouse = require_stored(read_settings())  # an empty export would replace files that have rows
     for path, rows in export_relations(warehouse, output, form, account).items():
-        click.echo(f"{path}  {rows:,} rows")
+        say(Text("{path}  {rows:,} rows", "{path}  {rows:,} 行", path=path, rows=rows))
     return 0
 
 
-@commands.command()
-@click.option(
+@commands.command(zh="生成可离线打开的单文件 HTML 报告。不发出调用。")
+@option(
     "--output",
     type=click.Path(dir_okay=False),
     callback=file_name(".html"),
     metavar="FILE",
     help="Default: report_<account>.html beside the database.",
+    zh="默认：数据库所在文件夹中的 report_<account>.html。",
 )
-@click.option("--lang", type=click.Choice(["zh", "en"]), default="zh", show_default=True, help="The report's language.")
-@click.option("--from", "start", type=DATE, metavar="YYYY-MM-DD", help="First day. Default: first day of history.")
-@click.option("--to", "end", type=DATE, metavar="YYYY-MM-DD", help="Last day. Default: the newest that is due.")
+@option(
+    "--lang",
+    type=click.Choice([each.value for each in Language]),
+    metavar="zh|en",
+    help="The report's language. Default: WX_DATACUBE_LANG, else zh.",
+    zh="报告的语言。默认：WX_DATACUBE_LANG，未设置时为 zh。",
+)
+@option(
+    "--from",
+    "start",
+    type=DATE,
+    metavar="YYYY-MM-DD",
+    help="First day. Default: first day of history.",
+    zh="起始日期。默认：历史数据的第一天。",
+)
+@option(
+    "--to",
+    "end",
+    type=DATE,
+    metavar="YYYY-MM-DD",
+    help="Last day. Default: the newest that is due.",
+    zh="结束日期。默认：最新的应有日期。",
+)
 @account_option
 def report(
-    output: Path | None, lang: str, start: dt.datetime | None, end: dt.datetime | None, account: str | None
+    output: Path | None, lang: str | None, start: dt.datetime | None, end: dt.datetime | None, account: str | None
 ) -> int:
     """Write an HTML report that opens offline. Makes no call."""
     settings = read_settings()
@@ -211,19 +280,31 @@ def report(
     first, last = start and start.date(), end and end.date()
     _check_range(first, last, chosen, ENDPOINTS[:1], "--from", "--to")
     if output is not None and len(chosen) > 1:
-        raise click.UsageError("--output is one file, but several accounts are configured. Name one with --account.")
+        several = Text(
+            "--output is one file, but several accounts are configured. Name one with --account.",
+            "--output 只是一个文件，但配置了多个账号。请用 --account 指定其中一个。",
+        )
+        raise click.UsageError(several.to(spoken()))
+    from wx_datacube.cli.console import say
     from wx_datacube.cli.report import run_report
     from wx_datacube.operations.accounts import explain_not_configured, not_configured
 
     require_published(settings)
     if left := not_configured(settings):
-        click.echo(explain_not_configured(left), err=True)
+        say(explain_not_configured(left), err=True)
+
+    language = lang or settings.reading_language
 
     def make(account: "Account") -> int:
-        path, is_empty = run_report(settings, account.checked(), lang, first, last, output)
-        click.echo(f"Report of {account.name}: {path}")
+        path, is_empty = run_report(settings, account.checked(), language, first, last, output)
+        say(Text("Report of {account}: {path}", "{account} 的报告：{path}", account=account.name, path=path))
         if is_empty:
-            click.echo(f"It is empty: nothing is stored for {account.name}. Run wx-datacube backfill first.", err=True)
+            empty = Text(
+                "It is empty: nothing is stored for {account}. Run wx-datacube backfill first.",
+                "报告是空的：{account} 还没有保存任何数据。请先执行 wx-datacube backfill。",
+                account=account.name,
+            )
+            say(empty, err=True)
         return 1 if is_empty else 0
 
     return for_each(chosen, make)
@@ -238,15 +319,32 @@ def _check_range(
     last_option: str,
 ) -> None:
     today = beijing_now().date()
-    for day, option in ((first, first_option), (last, last_option)):
+    for day, name in ((first, first_option), (last, last_option)):
         if day is not None and day > today:
-            raise click.BadParameter(f"{day} is in the future; today in Beijing is {today}.", param_hint=option)
+            future = Text(
+                "{day} is in the future; today in Beijing is {today}.",
+                "{day} 尚未到来；北京时间今天是 {today}。",
+                day=day,
+                today=today,
+            )
+            raise click.BadParameter(future.to(spoken()), param_hint=name)
     if first is not None and last is not None and first > last:
-        raise click.BadParameter(f"{first} is after {last_option} {last}.", param_hint=first_option)
+        reversed_range = Text(
+            "{first} is after {option} {last}.",
+            "{first} 晚于 {option} {last}。",
+            first=first,
+            option=last_option,
+            last=last,
+        )
+        raise click.BadParameter(reversed_range.to(spoken()), param_hint=first_option)
     oldest = min(accounts, key=lambda account: account.start)
     if last is not None and all(last < label_of(oldest.start, each.period) for each in endpoints):
-        raise click.BadParameter(
-            f"{last} is before the history of {oldest.name} begins, {oldest.start}"
-            f" ({oldest.with_own_variables('WX_DATACUBE_START')}).",
-            param_hint=last_option,
+        too_early = Text(
+            "{last} is before the history of {account} begins, {start} ({variable}).",
+            "{last} 早于 {account} 历史数据的第一天 {start}（{variable}）。",
+            last=last,
+            account=oldest.name,
+            start=oldest.start,
+            variable=oldest.variable("START"),
         )
+        raise click.BadParameter(too_early.to(spoken()), param_hint=last_option)

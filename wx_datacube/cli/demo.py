@@ -11,22 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import beijing_now
-from wx_datacube.cli.console import console, require_extra, table
+from wx_datacube.cli.console import console, require_extra, say, table
 from wx_datacube.cli.processes import run_module
 from wx_datacube.cli.report import run_report
 from wx_datacube.config.environment import find_project, load_settings, process_environment
 from wx_datacube.config.settings import Settings, no_project
+from wx_datacube.language import Text
 from wx_datacube.operations import demo
 from wx_datacube.warehouse.files import Warehouse
-
-if TYPE_CHECKING:
-    from wx_datacube.emulator.testing import Emulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,6 @@ class DemoAccount:
     folder: Path
     end: dt.date
     environ: dict[str, str]
-    emulated: "Emulated"
 
 
 @contextmanager
@@ -50,42 +45,66 @@ def demo_account(project: Path, days: int) -> Iterator[DemoAccount]:
         environ = demo.demo_environment(
             process_environment(), folder, start, emulated.api_url, emulated.appid, emulated.secret
         )
-        yield DemoAccount(folder, end, environ, emulated)
+        yield DemoAccount(folder, end, environ)
 
 
 def run_demo(days: int) -> int:
     """Materialize the newest settled days of the made-up account and show the figures; return the exit code."""
-    out = console()
     project = find_project(process_environment(), Path.cwd())
     if project is None:
-        raise no_project("the demo has its own folder in it")
+        raise no_project(Text("the demo has its own folder in it", "演示数据要存放在其中的单独目录"))
     with demo_account(project, days) as account:
         folder = os.path.relpath(account.folder)
-        out.print(f"Demo: a made-up account on an emulated WeChat, in {folder}/")
+        say(
+            Text(
+                "Demo: a made-up account on an emulated WeChat, in {folder}/",
+                "演示：虚构账号，请求仿真的微信接口，文件在 {folder}/",
+                folder=folder,
+            )
+        )
         command = ["backfill", "--end", account.end.isoformat()]
         code = run_module("wx_datacube", command, account.folder, account.environ)
-        calls = sum(1 for call in account.emulated.control.calls() if call.endpoint in BY_NAME)
     if code == 0:
-        _show(out, load_settings(account.environ, account.folder), calls)
+        _show(console(), load_settings(account.environ, account.folder))
     return code
 
 
-def _show(out: Console, settings: Settings, calls: int) -> None:
+def _show(out: Console, settings: Settings) -> None:
     database = os.path.relpath(settings.database)
-    out.print(f"It took {calls:,} calls. The last seven days in {database}:\n")
-    shown = table("date", "followers", "new_followers", "readers", "messages", "messages_per_user")
+    say(Text("The last seven days in {path}:\n", "{path} 中最近七天的数据：\n", path=database))
+    shown = table(*_COLUMNS)
     with Warehouse(settings.database).open_published() as con:
         for row in con.execute(_LAST_DAYS_SQL).fetchall():
             shown.add_row(*map(str, row))
     out.print(shown)
     look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly ORDER BY date').show()"
-    out.print(f'Query it:        {os.path.relpath(sys.executable)} -c "{look}"')
+    python = os.path.relpath(sys.executable)
+    say(Text("Query it:        {command}", "查询数据：    {command}", command=f'{python} -c "{look}"'))
     if find_spec("altair") is not None:
-        out.print(f"Open the report: {os.path.relpath(run_report(settings, settings.accounts[0], 'zh')[0])}")
-    out.print("In Dagster's UI: wx-datacube ui, which is `make ui` in a clone")
-    out.print("Your account:    see README.md or README.zh-CN.md, and .env.example")
+        report = os.path.relpath(run_report(settings, settings.accounts[0], settings.reading_language)[0])
+        say(Text("Open the report: {path}", "打开报告：    {path}", path=report))
+    say(
+        Text(
+            "In Dagster's UI: wx-datacube ui, which is `make ui` in a clone",
+            "Dagster 界面：wx-datacube ui，在克隆的代码目录中也可用 make ui",
+        )
+    )
+    say(
+        Text(
+            "Your account:    see README.md or README.zh-CN.md, and .env.example",
+            "接入公众号：  见 README.zh-CN.md 和 .env.example",
+        )
+    )
 
 
+_COLUMNS = (
+    Text("date", "日期"),
+    Text("followers", "累积人数"),
+    Text("new_followers", "新增人数"),
+    Text("readers", "阅读人数"),
+    Text("messages", "消息发送次数"),
+    Text("messages_per_user", "人均发送次数"),
+)
 _LAST_DAYS_SQL = """
 SELECT date, followers, coalesce(new, 0), readers, messages, round(messages_per_user, 2)
 FROM followers_total

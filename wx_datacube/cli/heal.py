@@ -7,12 +7,12 @@ week and month suspect. No label is requested twice.
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
-import click
-
 from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.cli.backfill import run_backfill
+from wx_datacube.cli.console import say
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.ingest.windows import plan_windows
+from wx_datacube.language import Text, joined
 from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.checks import (
@@ -89,29 +89,63 @@ def _announce(account: Account, scope: Scope, follow_up: bool) -> None:
     labels = scope.labels or {}
     calls = sum(len(plan_windows(BY_NAME[name], of)) for name, of in labels.items())
     number = sum(map(len, labels.values()))
-    why = "labels affected by the new answers" if follow_up else "failed checks"
-    click.echo(f"{account.name}: requesting again: {why}: {_counted(number, 'label')}, {_counted(calls, 'call')}")
+    why = Text("failed checks", "未通过的检查")
+    if follow_up:
+        why = Text("labels affected by the new answers", "受新返回影响的数据")
+    say(
+        Text(
+            "{account}: requesting again: {why}: {number:,} label{ss}, {calls:,} call{s}",
+            "{account}：重新获取（{why}）：{number:,} 项，调用 {calls:,} 次",
+            account=account.name,
+            why=why,
+            number=number,
+            ss="" if number == 1 else "s",
+            calls=calls,
+            s="" if calls == 1 else "s",
+        )
+    )
     for endpoint in scope.endpoints:
         dates = sorted(labels[endpoint.name])
-        span = f"{dates[0]}" if len(dates) == 1 else f"{len(dates):,} labels from {dates[0]} to {dates[-1]}"
-        click.echo(f"  {endpoint.name}: {span}")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+        span = Text(
+            "{number:,} labels from {first} to {last}",
+            "{first} 至 {last}，共 {number:,} 项",
+            number=len(dates),
+            first=dates[0],
+            last=dates[-1],
+        )
+        say(joined([f"  {endpoint.name}", span if len(dates) > 1 else str(dates[0])], ": ", "："))
 
 
 def _show_outcome(account: Account, left: Sequence[Finding], healed: bool) -> int:
     if not left:
-        click.echo(f"{account.name}: {'healed, the checks pass' if healed else 'nothing to heal, the checks pass'}.")
+        passed = Text(
+            "{account}: nothing to heal, the checks pass.", "{account}：检查均已通过，没有需要重新获取的数据。"
+        )
+        if healed:
+            passed = Text("{account}: healed, the checks pass.", "{account}：已重新获取，检查均已通过。")
+        say(passed.fill(account=account.name))
         return 0
-    still = "problems remain after WeChat's new answers" if healed else "problems found that can't be requested again"
-    click.echo(f"{account.name}: {len(left):,} {still}:", err=True)
-    for each in left[:_SHOWN]:
-        click.echo(f"  {each.endpoint} {each.ref_date}: {each.what}", err=True)
+    still = Text(
+        "{account}: {number:,} problems found that can't be requested again:",
+        "{account}：发现 {number:,} 个问题，但无法重新获取：",
+    )
     if healed:
-        click.echo("The cause is at WeChat: contact its support with the rid in datacube.api_calls.", err=True)
-    else:
-        start = f"{account.with_own_variables('WX_DATACUBE_START')}={account.start}"
-        click.echo(f"Labels before {start} are requested again only after you set an earlier date.", err=True)
+        still = Text(
+            "{account}: {number:,} problems remain after WeChat's new answers:",
+            "{account}：重新获取之后仍有 {number:,} 个问题：",
+        )
+    say(still.fill(account=account.name, number=len(left)), err=True)
+    for each in left[:_SHOWN]:
+        say(joined([f"  {each.endpoint} {each.ref_date}", each.what], ": ", "："), err=True)
+    advice = Text(
+        "Labels before {start} are requested again only after you set an earlier date.",
+        "早于 {start} 的数据，需先改为更早的日期才会重新获取。",
+        start=f"{account.variable('START')}={account.start}",
+    )
+    if healed:
+        advice = Text(
+            "The cause is at WeChat: contact its support with the rid in datacube.api_calls.",
+            "问题出在微信：请凭 datacube.api_calls 中的 rid 联系微信客服。",
+        )
+    say(advice, err=True)
     return 1

@@ -6,12 +6,11 @@ The folder's contents belong to `config.folder`.
 from importlib.util import find_spec
 from pathlib import Path
 
-import click
-
-from wx_datacube.cli.console import how_to_install
+from wx_datacube.cli.console import how_to_install, say
 from wx_datacube.config.environment import process_environment
 from wx_datacube.config.folder import make_project, missing_gitignore_lines
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Text, joined
 
 
 def run_init(folder: Path) -> int:
@@ -20,35 +19,79 @@ def run_init(folder: Path) -> int:
         made, others = make_project(folder)
     except OSError as error:
         raise SettingsError(
-            f"{folder} can't be made a project folder: {error.strerror}.", advice="Name a folder that you can write to."
+            Text(
+                "{folder} can't be made a project folder: {why}.",
+                "无法将 {folder} 初始化为项目文件夹：{why}。",
+                folder=folder,
+                why=error.strerror,
+            ),
+            advice=Text("Name a folder that you can write to.", "请换一个您有写入权限的文件夹。"),
         ) from None
     whole = folder.resolve()
-    click.echo(f"Project folder {whole}: {'made ' + ', '.join(made) if made else 'nothing to make'}")
-    click.echo("Next, in that folder:")
+    files = Text("nothing to make", "无需生成文件")
+    if made:
+        files = Text("made {names}", "已生成 {names}", names=joined(made, ", ", "、"))
+    say(Text("Project folder {folder}: {files}", "项目文件夹 {folder}：{files}", folder=whole, files=files))
+    say(Text("Next, in that folder:", "接下来，请在该文件夹中执行："))
     if not (folder / ".env").exists():
-        click.echo("  cp .env.example .env && chmod 600 .env    then enter AppID and AppSecret in .env")
-    click.echo("  wx-datacube doctor                        checks the setup")
-    click.echo("  wx-datacube backfill                      fetches the history; wx-datacube ui shows it")
+        _say_command(
+            "cp .env.example .env && chmod 600 .env",
+            Text("then enter AppID and AppSecret in .env", "然后在 .env 中填写 AppID 和 AppSecret"),
+        )
+    _say_command("wx-datacube doctor", Text("checks the setup", "检查配置"))
+    _say_command(
+        "wx-datacube backfill",
+        Text("fetches the history; wx-datacube ui shows it", "获取历史数据；之后用 wx-datacube ui 查看"),
+    )
     lacking = {extra: what for extra, (module, what) in _EXTRAS.items() if find_spec(module) is None}
     if lacking:
-        click.echo(f"Not installed, for {', '.join(lacking.values())}: {how_to_install(*lacking)}")
+        say(
+            Text(
+                "Not installed, for {what}: {how}",
+                "尚未安装（用于{what}）：{how}",
+                what=joined(lacking.values(), ", ", "、"),
+                how=how_to_install(*lacking),
+            )
+        )
     home = process_environment().get("DAGSTER_HOME", "").strip()
     if home and Path(home).expanduser().resolve() != whole:
-        click.echo(f"DAGSTER_HOME is {home}: while it is set, commands use that folder. Unset it.", err=True)
+        say(
+            Text(
+                "DAGSTER_HOME is {home}: while it is set, commands use that folder. Unset it.",
+                "DAGSTER_HOME 为 {home}：设置期间，命令会使用那个文件夹。请取消设置（unset）。",
+                home=home,
+            ),
+            err=True,
+        )
     if others:
-        click.echo(
-            f"Left unchanged, and different from this version's: {', '.join(others)}."
-            " To compare, run `wx-datacube init` on another folder.",
+        say(
+            Text(
+                "Left unchanged, and different from this version's: {names}."
+                " To compare, run `wx-datacube init` on another folder.",
+                "以下文件与当前版本不同，未作修改：{names}。如需比较，请在另一个文件夹执行 wx-datacube init。",
+                names=joined(others, ", ", "、"),
+            ),
             err=True,
         )
     if lines := missing_gitignore_lines(folder):
-        click.echo(f"Add to .gitignore, so that no secret is committed: {', '.join(lines)}", err=True)
+        say(
+            Text(
+                "Add to .gitignore, so that no secret is committed: {lines}",
+                "请在 .gitignore 中加入以下各行，以免提交密钥：{lines}",
+                lines=joined(lines, ", ", "、"),
+            ),
+            err=True,
+        )
     return 1 if others else 0
 
 
+def _say_command(command: str, purpose: Text) -> None:
+    say(joined([f"  {command:<38}", purpose], "    ", "    "))
+
+
 _EXTRAS = {
-    "ui": ("dagster_webserver", "Dagster's UI"),
-    "emulator": ("starlette", "the demo"),
-    "report": ("altair", "the report"),
+    "ui": ("dagster_webserver", Text("Dagster's UI", " Dagster 界面")),
+    "emulator": ("starlette", Text("the demo", "演示")),
+    "report": ("altair", Text("the report", "报告")),
 }
 """A module that each extra installs, and what needs it."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError
+from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError, one_line
+from wx_datacube.language import spoken
 
 if TYPE_CHECKING:
     from wx_datacube.config.settings import Account
@@ -39,6 +40,6 @@ def for_each(accounts: "Sequence[Account]", work: "Callable[[Account], int]") ->
         except WxDatacubeError as error:
             if len(accounts) == 1 or isinstance(error, WarehouseError):
                 raise
-            click.echo(f"wx-datacube: {account.name}: {error}", err=True)
+            click.echo(f"wx-datacube: {account.name}: {one_line(error.text.to(spoken()))}", err=True)
             codes.append(exit_code(error))
     return max(codes, key=_BY_SEVERITY.index)

@@ -1,18 +1,30 @@
 """Status: prints a table per account, with what is missing and what needs a person; with many accounts, a line each.
 
-The figures come from `operations.status`; add new ones there.
+The figures come from `operations.status`; add new ones there. Nothing printed is wider than 80 columns.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from wx_datacube.cli.console import console, format_number, table
-from wx_datacube.operations.status import AccountStatus
+from rich.table import Table
+
+from wx_datacube.cli.console import console, format_number, say, table
+from wx_datacube.cli.wrapping import MAX_WIDTH, wrapped
+from wx_datacube.language import Text, joined, spoken, text_of
+from wx_datacube.operations.status import AccountStatus, EndpointStatus
 
 _MAX_TABLES = 10
 """Most accounts that get a table each. With more, each is a line, and `--account` shows its table."""
-
-_COUNTS = ("due", "landed", "empty", "implied", "missing")
+_ENDPOINT, _ACCOUNT = Text("endpoint", "接口"), Text("account", "账号")
+_COUNTS: dict[Text, Callable[[EndpointStatus], int]] = {
+    Text("due", "应有"): lambda status: status.due,
+    Text("landed", "已入库"): lambda status: status.landed,
+    Text("empty", "无数据"): lambda status: status.empty + status.implied,
+    Text("missing", "缺失"): lambda status: status.missing,
+}
+"""Columns of both tables. What is empty by WeChat's answer or implied by a silent day is one number here."""
+_OPEN, _NEWEST = Text("open", "待定"), Text("newest", "最新")
+_CALLS, _DAYS = Text("calls", "调用"), Text("days", "天数")
 
 
 def show_statuses(found: Sequence[AccountStatus]) -> None:
@@ -24,50 +36,145 @@ def show_statuses(found: Sequence[AccountStatus]) -> None:
         _show_overview(found)
 
 
-def _show_overview(found: Sequence[AccountStatus]) -> None:
+def _say(text: Text, first: str = "") -> None:
+    say(wrapped(text.to(spoken()), first, indent=len(first) + 2))
+
+
+def _show(shown: Table) -> None:
+    """Print a table; its columns are two blanks apart."""
+    shown.collapse_padding = True
     out = console()
-    shown = table("account", *_COUNTS, "last landed", "calls today", "days needed")
+    out.print(shown, width=min(out.width, MAX_WIDTH))
+
+
+def _show_overview(found: Sequence[AccountStatus]) -> None:
+    shown = table(_ACCOUNT, *_COUNTS, _NEWEST, _CALLS, _DAYS)
     for status in found:
-        counts = [format_number(sum(getattr(each, name) for each in status.endpoints)) for name in _COUNTS]
+        counts = [format_number(sum(map(count, status.endpoints))) for count in _COUNTS.values()]
         last = max((each.last_landed for each in status.endpoints if each.last_landed), default="-")
         calls = sum(each.calls_today for each in status.endpoints)
         days = max(each.days_needed for each in status.endpoints)
         shown.add_row(status.account, *counts, str(last), format_number(calls), format_number(days))
-    out.print(shown)
-    out.print("Show one account by endpoint: wx-datacube status --account NAME")
+    _show(shown)
+    _say(
+        Text(
+            "calls: made today. days: days of quota that the missing data takes.",
+            "调用：今天的调用次数。天数：补齐缺失数据所需的天数（按每日配额）。",
+        )
+    )
+    _say(
+        Text(
+            "Show one account by endpoint: {command}",
+            "查看单个账号：{command}",
+            command="wx-datacube status --account NAME",
+        )
+    )
     if any(each.missing for status in found for each in status.endpoints):
-        out.print("Fetch what is missing: wx-datacube backfill")
+        _say(Text("Fetch what is missing: wx-datacube backfill", "补齐缺失的数据：wx-datacube backfill"))
     for status in found:
+        _show_quota(status.endpoints, Text("{account}: ", "{account}：", account=status.account))
         for text in status.needs_person:
-            out.print(f"{status.account} needs a person: {text}")
+            _say(
+                Text(
+                    "{account} needs a person: {text}",
+                    "{account} 需要您处理：{text}",
+                    account=status.account,
+                    text=text,
+                )
+            )
 
 
 def _show_status(status: AccountStatus) -> None:
-    out = console()
-    out.print(f"Account {status.account} ({status.appid or 'no AppID yet'}), history from {status.start}")
-    shown = table("endpoint", *_COUNTS, "not final", "last landed", "calls today", "calls needed", "days needed")
+    _say(
+        Text(
+            "Account {name} ({appid}), history from {start}",
+            "账号 {name}（{appid}），历史数据从 {start} 开始",
+            name=status.account,
+            appid=status.appid or Text("no AppID yet", "尚无 AppID"),
+            start=status.start,
+        )
+    )
+    shown = table(_ENDPOINT, *_COUNTS, _OPEN, _NEWEST, _CALLS)
     for each in status.endpoints:
-        counts = [format_number(getattr(each, name)) for name in (*_COUNTS, "not_final")]
-        calls = map(format_number, (each.calls_today, each.calls_needed, each.days_needed))
-        shown.add_row(each.endpoint, *counts, str(each.last_landed or "-"), *calls)
-    out.print(shown)
+        counts = [format_number(count(each)) for count in _COUNTS.values()]
+        shown.add_row(
+            each.endpoint,
+            *counts,
+            format_number(each.not_final),
+            str(each.last_landed or "-"),
+            format_number(each.calls_today),
+        )
+    _show(shown)
     for each in status.endpoints:
         if each.missing_ranges:
-            out.print(f"  {each.endpoint} is missing {_ranges(each.missing_ranges)}")
-    if any(each.missing for each in status.endpoints):
-        out.print("Fetch what is missing: wx-datacube backfill")
-    if any(each.landed for each in status.endpoints):
-        morning = format_number(sum(each.calls_next_morning for each in status.endpoints))
-        out.print(f"The next morning takes {morning} calls, if nothing is missing by then.")
+            _say(
+                Text(
+                    "{endpoint} is missing {ranges}",
+                    "{endpoint} 缺失 {ranges}",
+                    endpoint=each.endpoint,
+                    ranges=_ranges(each.missing_ranges),
+                ),
+                "  ",
+            )
+    _show_plan(status.endpoints)
+    _show_quota(status.endpoints)
     if status.families_off:
-        out.print(f"Not fetched: {', '.join(status.families_off)}. See wx-datacube doctor.")
+        _say(
+            Text(
+                "Not fetched: {families}. See wx-datacube doctor.",
+                "未开启的类别：{families}，见 wx-datacube doctor。",
+                families=joined(status.families_off, ", ", "、"),
+            )
+        )
     for text in status.needs_person:
-        out.print(f"Needs a person: {text}")
+        _say(Text("Needs a person: {text}", "需要您处理：{text}", text=text))
     for text in status.notes:
-        out.print(f"For your information: {text}")
+        _say(Text("For your information: {text}", "供您参考：{text}", text=text))
 
 
-def _ranges(gaps: list[tuple[dt.date, dt.date]], shown: int = 3) -> str:
-    texts = [str(first) if first == last else f"{first} to {last}" for first, last in reversed(gaps)]
-    more = f" and {len(texts) - shown} older gaps" if len(texts) > shown else ""
-    return ", ".join(texts[:shown]) + more
+def _show_plan(endpoints: Sequence[EndpointStatus]) -> None:
+    """Print how many calls the missing data and the next morning take."""
+    needed, days = sum(each.calls_needed for each in endpoints), max(each.days_needed for each in endpoints)
+    if any(each.missing for each in endpoints):
+        _say(
+            Text(
+                "Fetch what is missing ({calls:,} call{s}, {days:,} day{d} of quota): wx-datacube backfill",
+                "补齐缺失的数据（需调用 {calls:,} 次，{days:,} 天的配额）：wx-datacube backfill",
+                calls=needed,
+                s="" if needed == 1 else "s",
+                days=days,
+                d="" if days == 1 else "s",
+            )
+        )
+    if any(each.landed for each in endpoints):
+        _say(
+            Text(
+                "The next morning takes {calls:,} calls, if nothing is missing by then.",
+                "如届时没有缺失，明天早上需调用 {calls:,} 次。",
+                calls=sum(each.calls_next_morning for each in endpoints),
+            )
+        )
+
+
+def _show_quota(endpoints: Sequence[EndpointStatus], whose: Text | str = "") -> None:
+    """Print when the quota ran out, and when it continues."""
+    used_up = {each.endpoint: each.quota_used_up_at for each in endpoints if each.quota_used_up_at}
+    if used_up:
+        _say(
+            Text(
+                "{whose}Quota used up at {time:%H:%M}; continues at 00:00 Beijing time: {endpoints}",
+                "{whose}配额已于 {time:%H:%M} 用完，北京时间 0 点后继续：{endpoints}",
+                whose=whose,
+                time=min(used_up.values()),
+                endpoints=joined(used_up, ", ", "、"),
+            )
+        )
+
+
+def _ranges(gaps: Sequence[tuple[dt.date, dt.date]], shown: int = 3) -> Text:
+    texts = [
+        text_of(str(first)) if first == last else Text("{first} to {last}", "{first} 至 {last}", first=first, last=last)
+        for first, last in gaps
+    ]
+    more = Text(" and {gaps} older gaps", "，另有 {gaps} 段更早的", gaps=len(texts) - shown)
+    return joined([joined(texts[:shown], ", ", "、"), *([more] if len(texts) > shown else [])], "")

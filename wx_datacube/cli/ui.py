@@ -8,14 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import click
-
-from wx_datacube.cli.console import not_installed, warn_no_login
+from wx_datacube.cli.console import not_installed, port_in_use, say, warn_no_login
 from wx_datacube.cli.demo import demo_account
 from wx_datacube.cli.processes import run_module
 from wx_datacube.config.environment import child_environment
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Text
 from wx_datacube.operations.demo import DAYS
 from wx_datacube.warehouse.errors import unwritable
 from wx_datacube.warehouse.locks import locked
@@ -30,7 +29,13 @@ def run_ui(settings: Settings, host: str = "127.0.0.1", port: int | None = None)
     if any(account.can_call or account.settings_error for account in settings.accounts):
         return _dagster_dev(project, child_environment(settings) | {"DAGSTER_HOME": str(project)}, listening)
     with demo_account(project, DAYS) as account:
-        click.echo(f"No account is configured in .env: showing the demo in {account.folder}")
+        say(
+            Text(
+                "No account is configured in .env: showing the demo in {folder}",
+                ".env 中没有配置公众号，显示 {folder} 中的演示",
+                folder=account.folder,
+            )
+        )
         return _dagster_dev(account.folder, account.environ, listening)
 
 
@@ -52,8 +57,8 @@ def _free_port(host: str, port: int | None) -> int:
         if port is None and error.errno == errno.EADDRINUSE:
             return _try_port(host, 0)
         raise SettingsError(
-            f"Port {port or _DAGSTERS_PORT} of {host} can't be used: {error.strerror}.",
-            advice="Choose another port with --port.",
+            port_in_use(host, port or _DAGSTERS_PORT, error),
+            advice=Text("Choose another port with --port.", "请用 --port 指定其他端口。"),
         ) from None
 
 
@@ -73,10 +78,16 @@ def _dagster_dev(folder: Path, environ: Mapping[str, str], listening: _Listening
     # locations.
     workspace = ["--workspace", "workspace.yaml"] if (folder / "workspace.yaml").exists() else []
     host, port = listening
-    warn_no_login(host, "start runs, and read what Dagster shows")
+    warn_no_login(host, Text("start runs, and read what Dagster shows", "启动运行，查看 Dagster 中的内容"))
     with _single_instance(folder):
-        click.echo("Dagster's UI for this machine; for a server see docs/deploy.md. Ctrl-C ends it.")
-        click.echo(f"In about 15 seconds: http://{f'[{host}]' if ':' in host else host}:{port}")
+        say(
+            Text(
+                "Dagster's UI for this machine; for a server see docs/deploy.md. Ctrl-C ends it.",
+                "本机的 Dagster 界面；服务器部署见 docs/deploy.zh-CN.md。按 Ctrl-C 结束。",
+            )
+        )
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        say(Text("In about 15 seconds: {address}", "约 15 秒后可打开：{address}", address=address))
         command = ["dev", *workspace, "--host", host, "--port", str(port)]
         return run_module("dagster", command, folder, environ, *quiet)
 
@@ -89,9 +100,19 @@ def _single_instance(folder: Path) -> Iterator[None]:
             stack.enter_context(locked(history / "ui.lock", timeout=0))
         except TimeoutError as holder:
             raise SettingsError(
-                f"Dagster's UI already runs on {folder} (process {holder}).",
-                advice="Use that one, or stop it first: two Dagster daemons would start the same runs twice.",
+                Text(
+                    "Dagster's UI already runs on {folder} (process {holder}).",
+                    "{folder} 的 Dagster 界面已在运行（进程 {holder}）。",
+                    folder=folder,
+                    holder=holder,
+                ),
+                advice=Text(
+                    "Use that one, or stop it first: two Dagster daemons would start the same runs twice.",
+                    "请使用已运行的界面，或先将其停止：两个 Dagster daemon 会重复启动同样的运行。",
+                ),
             ) from None
         except OSError as error:
-            raise unwritable(history, error, "name another folder in dagster.yaml") from None
+            raise unwritable(
+                history, error, Text("name another folder in dagster.yaml", "在 dagster.yaml 中指定其他文件夹")
+            ) from None
         yield

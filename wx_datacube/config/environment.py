@@ -19,6 +19,7 @@ from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import ACCOUNT, ACCOUNT_FIELDS, Account, Settings, raise_wrong_value
 from wx_datacube.config.variables import Reader
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Language, Text, language_of
 
 _CHOSEN_DOTENV = "_WX_DATACUBE_DOTENV"
 """The `.env` that was chosen in another working directory, by this process or its parent; blank if there is none."""
@@ -40,7 +41,12 @@ def find_project(environ: Mapping[str, str], cwd: Path) -> Path | None:
     if home:
         folder = Path(home).expanduser()
         if not (folder.is_absolute() and folder.is_dir()):
-            raise_wrong_value("DAGSTER_HOME", "the absolute path of the project folder, which must exist")
+            raise_wrong_value(
+                "DAGSTER_HOME",
+                Text(
+                    "the absolute path of the project folder, which must exist", "项目文件夹的绝对路径，该文件夹须存在"
+                ),
+            )
         return folder.resolve()
     return _nearest("dagster.yaml", cwd)
 
@@ -93,17 +99,22 @@ def _dotenv_text(path: Path) -> str:
     if not _exists(path):
         return ""
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "a pipe or a device"
+        what = Text("a folder", "文件夹") if path.is_dir() else Text("a pipe or a device", "管道或设备")
         raise SettingsError(
-            f"{path} is {what}, not a file.",
-            advice="Move it away, and put the settings into a file of that name, as in .env.example.",
+            Text("{path} is {what}, not a file.", "{path} 是{what}，不是文件。", path=path, what=what),
+            advice=Text(
+                "Move it away, and put the settings into a file of that name, as in .env.example.",
+                "请将其移走，并参照 .env.example 把设置写入同名文件。",
+            ),
         )
     try:
         return path.read_text("utf-8")
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"{path} can't be read ({type(error).__name__}).",
-            advice="Save it as UTF-8 text that this user can read.",
+            Text(
+                "{path} can't be read ({error}).", "无法读取 {path}（{error}）。", path=path, error=type(error).__name__
+            ),
+            advice=Text("Save it as UTF-8 text that this user can read.", "请保存为当前用户可读的 UTF-8 文本文件。"),
         ) from None
 
 
@@ -129,7 +140,10 @@ def load_settings(
     If `environ` is None, the process's environment is used, overridden by its `.env`; a mapping is used as it is.
     """
     if platform == "win32":
-        raise SettingsError("wx_datacube does not run on Windows.", advice="Use WSL 2.")
+        raise SettingsError(
+            Text("wx_datacube does not run on Windows.", "wx_datacube 不支持 Windows。"),
+            advice=Text("Use WSL 2.", "请使用 WSL 2。"),
+        )
     return _reader(environ, cwd or Path.cwd(), clock().date()).settings()
 
 
@@ -147,6 +161,17 @@ def _reader(environ: Mapping[str, str] | None, cwd: Path, today: dt.date) -> Rea
         if environ is None:
             values, invalid_lines = _with_dotenv(base, dotenv)
     return Reader(values, project, today, dotenv, tuple(invalid_lines))
+
+
+def command_language() -> Language:
+    """Return the language of a command, by this process's environment and `.env`.
+
+    Another wrong setting is reported when the settings are read.
+    """
+    try:
+        return language_of(_reader(None, Path.cwd(), dt.date.max).values)
+    except SettingsError:
+        return language_of(os.environ)
 
 
 def configured_accounts(clock: Clock = beijing_now) -> tuple[Account, ...]:

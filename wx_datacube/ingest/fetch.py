@@ -9,10 +9,19 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from wx_datacube.errors import NotReady, QuotaExhausted, RequestRefused, TokenRejected, TryAgain, WeChatError
+from wx_datacube.errors import (
+    BY_ERRCODE,
+    NotReady,
+    QuotaExhausted,
+    RequestRefused,
+    TokenRejected,
+    TryAgain,
+    WeChatError,
+)
 from wx_datacube.ingest.plan import FetchPlan, FetchRequest
 from wx_datacube.ingest.pool import FetchPool, Progress, RunContext
 from wx_datacube.ingest.windows import Window, plan_windows
+from wx_datacube.language import Text
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.locks import ProcessSemaphore
@@ -38,7 +47,7 @@ class Fetch:
     daily_calls: int | None
     manual: bool
     progress: Callable[[Progress], None]
-    notify: Callable[[str], None]
+    notify: Callable[[Text | str], None]
     calls: int = 0
     errors: dict[dt.date, WeChatError] = field(default_factory=dict)
 
@@ -47,7 +56,8 @@ class Fetch:
         client = self.connect(self.stop_event)
         try:
             if plan.quota_stop and not self._quota_is_back(client):
-                stop = QuotaExhausted("Today's quota of this endpoint is used up.", endpoint=self.request.endpoint.name)
+                message = BY_ERRCODE[past_calls.QUOTA_USED_UP].message
+                stop = QuotaExhausted(message, endpoint=self.request.endpoint.name)
                 self.errors.update(dict.fromkeys(plan.asked, stop))
                 return
             self._fetch_windows(client, plan)
@@ -91,7 +101,13 @@ class Fetch:
             except WeChatError as error:
                 if error.endpoint != QUOTA_CALL or isinstance(error, TryAgain | TokenRejected):
                     raise  # the statistics calls would fail the same way
-                self.notify(f"{name}: continuing without knowing today's remaining quota. {error}")
+                unknown = Text(
+                    "{endpoint}: continuing without knowing today's remaining quota. {error}",
+                    "{endpoint}：无法得知今天剩余的配额，继续获取。{error}",
+                    endpoint=name,
+                    error=error.text,
+                )
+                self.notify(unknown)
         return min(budgets, default=None)
 
     def _probe(self, pool: FetchPool, plan: FetchPlan) -> list[Window]:
@@ -140,9 +156,15 @@ class Fetch:
         return replace(plan, windows=windows, asked=refused, span=shorter[0], probe=len(shorter) > 1)
 
     def _notify_of_span(self, span: int) -> None:
-        endpoint = self.request.endpoint
-        most = f"one {endpoint.period.value}" if span == 1 else f"at most {span} days"
-        self.notify(f"{endpoint.name}: WeChat accepts {most} per call; continuing with shorter windows.")
+        most = Text("at most {days} days", "最多 {days} 天", days=span)
+        self.notify(
+            Text(
+                "{endpoint}: WeChat accepts {most} per call; continuing with shorter windows.",
+                "{endpoint}：微信一次调用的范围为 {most}，改用更短的日期范围继续。",
+                endpoint=self.request.endpoint.name,
+                most=self.request.endpoint.period.counted(1) if span == 1 else most,
+            )
+        )
 
 
 def _is_out_of_range(error: WeChatError | None) -> bool:

@@ -12,6 +12,7 @@ from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import settled_at
 from wx_datacube.errors import NotReady, UnexpectedAnswer, WeChatError
 from wx_datacube.ingest.plan import FetchRequest
+from wx_datacube.language import Text, joined
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Coverage, State
@@ -97,7 +98,7 @@ class FetchReport:
         reasons: dict[tuple[str, int | None], list[WeChatError]] = {}
         for report in self.unresolved:
             if error := report.error:
-                reasons.setdefault((error.message, error.errcode), []).append(error)
+                reasons.setdefault((str(error.message), error.errcode), []).append(error)
         return tuple(found[0] for found in sorted(reasons.values(), key=len, reverse=True))
 
 
@@ -106,14 +107,27 @@ def _why_missing(request: FetchRequest, label: dt.date, rejected: bool) -> WeCha
     name = request.endpoint.name
     if rejected:
         return UnexpectedAnswer(
-            f"WeChat's answer for {label} contains invalid rows; they are in datacube.rejected_rows.",
-            advice="A later run requests it again.",
+            Text(
+                "WeChat's answer for {label} contains invalid rows; they are in datacube.rejected_rows.",
+                "微信返回的 {label} 数据中有无效行，已剔除到 datacube.rejected_rows。",
+                label=label,
+            ),
+            advice=_REQUESTED_AGAIN,
             endpoint=name,
         )
     if request.now < settled_at(label, request.endpoint.period):
-        advice = "Figures come after 08:00 and by noon Beijing time: run the same command again later today."
+        advice = Text(
+            "Figures come after 08:00 and by noon Beijing time: run the same command again later today.",
+            "数据在北京时间 8 点之后、最迟中午 12 点更新，请稍后再次运行同一命令。",
+        )
     elif request.endpoint.has_delay:
-        advice = "It says that its figures are delayed; a later run requests it again."
+        why = Text("It says that its figures are delayed.", "微信说明数据有延迟。")
+        advice = joined([why, _REQUESTED_AGAIN])
     else:
-        advice = "Its days have figures, so an empty answer is wrong; a later run requests it again."
-    return NotReady(f"WeChat has not published {label} yet.", advice=advice, endpoint=name)
+        why = Text("Its days have figures, so an empty answer is wrong.", "对应日期有数据，因此空的返回内容有误。")
+        advice = joined([why, _REQUESTED_AGAIN])
+    message = Text("WeChat has not published {label} yet.", "微信尚未发布 {label} 的数据。", label=label)
+    return NotReady(message, advice=advice, endpoint=name)
+
+
+_REQUESTED_AGAIN = Text("A later run requests it again.", "之后的运行会再次请求。")

@@ -14,6 +14,7 @@ from wx_datacube.catalog.periods import midnight_of, settled_at
 from wx_datacube.config.settings import Account
 from wx_datacube.errors import NotReady, TryAgain, UnexpectedAnswer, WeChatError, error_for, needs_person
 from wx_datacube.ingest.windows import Window, plan_windows
+from wx_datacube.language import Text
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.connections import Connection
@@ -165,8 +166,12 @@ def _why_day_is_unknown(outcome: past_calls.CallOutcome, label: dt.date, endpoin
     elif outcome.http_status is None or outcome.http_status >= 500:
         kind = TryAgain
     return kind(
-        f"Not requested: {endpoint.days} is missing for the same days, and silent days need no call.",
-        advice="Run the same command again once it is there.",
+        Text(
+            "Not requested: {days} is missing for the same days, and silent days need no call.",
+            "未请求：同一日期的 {days} 尚缺失，而没有消息的日期无需请求。",
+            days=endpoint.days,
+        ),
+        advice=Text("Run the same command again once it is there.", "请在该数据入库后再次运行同一命令。"),
         endpoint=endpoint.name,
     ).with_attempts(0)
 

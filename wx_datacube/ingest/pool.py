@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import settled_at
 from wx_datacube.errors import (
+    INTERRUPTED,
     HostDown,
     NeedsPerson,
     NotReady,
@@ -27,9 +28,11 @@ from wx_datacube.errors import (
     TryAgain,
     UnexpectedAnswer,
     WeChatError,
+    bug,
     describe_bug,
 )
 from wx_datacube.ingest.windows import Window
+from wx_datacube.language import Text
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import Call, last_call, store_calls
@@ -212,7 +215,7 @@ class FetchPool:
 
     def _check_halted(self) -> None:
         if self.stop_event.is_set():
-            self._stop = self._stop or TryAgain("The run was interrupted.")
+            self._stop = self._stop or TryAgain(INTERRUPTED)
 
     def _fetch(self, window: Window) -> None:
         try:
@@ -225,8 +228,11 @@ class FetchPool:
             log.error("%s", describe_bug(error))
             with self._lock:
                 self._stop = self._stop or UnexpectedAnswer(
-                    f"Bug in wx_datacube: {type(error).__name__}.",
-                    advice="Stored figures are kept; please report this, with the traceback in the log of this run.",
+                    bug(error),
+                    advice=Text(
+                        "Stored figures are kept; please report this, with the traceback in the log of this run.",
+                        "已保存的数据会保留；请附上本次运行日志中的 traceback 反馈。",
+                    ),
                 )
                 self._failed(window, self._stop)
         else:
@@ -267,7 +273,10 @@ class FetchPool:
             if self.budget is not None:
                 if self.budget <= 0:
                     raise QuotaExhausted(
-                        "Today's limit of calls is reached (WeChat's quota or WX_DATACUBE_DAILY_CALLS).",
+                        Text(
+                            "Today's limit of calls is reached (WeChat's quota or WX_DATACUBE_DAILY_CALLS).",
+                            "今天的调用次数已达上限（微信的配额或 WX_DATACUBE_DAILY_CALLS）。",
+                        ),
                         endpoint=self.endpoint.name,
                     )
                 self.budget -= 1

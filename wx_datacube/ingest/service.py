@@ -21,6 +21,7 @@ from wx_datacube.ingest.fetch import Fetch
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.plan import FetchPlan, FetchRequest, RefreshPlan
 from wx_datacube.ingest.pool import Progress
+from wx_datacube.language import Text
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls
 from wx_datacube.warehouse.connections import Connection
@@ -38,7 +39,7 @@ def _no_progress(progress: Progress) -> None:
     pass
 
 
-def _no_notify(message: str) -> None:
+def _no_notify(message: Text | str) -> None:
     pass
 
 
@@ -99,7 +100,7 @@ class Ingest:
         refresh: RefreshPlan | None = None,
         manual: bool = False,
         progress: Callable[[Progress], None] = _no_progress,
-        notify: Callable[[str], None] = _no_notify,
+        notify: Callable[[Text | str], None] = _no_notify,
     ) -> FetchReport:
         """Make the labels landed, empty or implied with the fewest calls, and report on each.
 
@@ -112,7 +113,13 @@ class Ingest:
 
         def notify_waiting(holder: str) -> None:
             if holder != str(os.getpid()):
-                notify(f"Waiting for process {holder}, which is fetching {endpoint.name} for this account.")
+                waiting = Text(
+                    "Waiting for process {holder}, which is fetching {endpoint} for this account.",
+                    "正在等待进程 {holder}：它正在获取本账号的 {endpoint}。",
+                    holder=holder,
+                    endpoint=endpoint.name,
+                )
+                notify(waiting)
 
         try:
             plan, report = self._plan(fetch)
@@ -147,7 +154,7 @@ class Ingest:
         request: FetchRequest,
         manual: bool,
         progress: Callable[[Progress], None],
-        notify: Callable[[str], None],
+        notify: Callable[[Text | str], None],
     ) -> Fetch:
         return Fetch(
             request=request,
@@ -177,7 +184,13 @@ class Ingest:
     def _report(self, con: Connection, fetch: Fetch, plan: FetchPlan) -> FetchReport:
         endpoint, labels = fetch.request.endpoint, fetch.request.labels
         if odd := known.count_unknown_sources(con, self.account.name, endpoint, labels):
-            fetch.notify(f"{endpoint.name}: {odd:,} rows have an undocumented user_source other than 0.")
+            unknown = Text(
+                "{endpoint}: {rows:,} rows have an undocumented user_source other than 0.",
+                "{endpoint}：{rows:,} 行的 user_source 不是 0，文档没有说明。",
+                endpoint=endpoint.name,
+                rows=odd,
+            )
+            fetch.notify(unknown)
         return FetchReport.of(con, fetch.request, plan.waiting_for_days, plan.turns, fetch.errors, fetch.calls)
 
     def _report_and_note(self, fetch: Fetch, plan: FetchPlan, report: FetchReport | None) -> FetchReport:
@@ -214,7 +227,7 @@ class Ingest:
         wanted: Mapping[Endpoint, Iterable[dt.date]],
         first: dt.date | None,
         last: dt.date | None,
-        notify: Callable[[str], None] = _no_notify,
+        notify: Callable[[Text | str], None] = _no_notify,
     ) -> dict[Endpoint, RefreshPlan]:
         """Begin a refresh of the labels in `wanted` that are due and not implied; `first` and `last` are its bounds.
 
@@ -241,9 +254,13 @@ class Ingest:
                     begun = past_calls.record_refresh(con, account, endpoint, first, last, now)
                     found[endpoint] = RefreshPlan(plan.labels, begun)
                 elif plan.done:
-                    count = f"{len(plan.done):,} of {len(plan.labels):,} {endpoint.period.value}s"
-                    notify(
-                        f"{endpoint.name}: resuming the refresh of {plan.begun.begun_at:%Y-%m-%d %H:%M};"
-                        f" {count} are done."
+                    resuming = Text(
+                        "{endpoint}: resuming the refresh of {begun:%Y-%m-%d %H:%M}; {done:,} of {labels} are done.",
+                        "{endpoint}：继续 {begun:%Y-%m-%d %H:%M} 开始的重新获取，已完成 {done:,} / {labels}。",
+                        endpoint=endpoint.name,
+                        begun=plan.begun.begun_at,
+                        done=len(plan.done),
+                        labels=endpoint.period.counted(len(plan.labels)),
                     )
+                    notify(resuming)
         return found

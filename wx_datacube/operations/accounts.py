@@ -9,36 +9,56 @@ from collections.abc import Sequence
 from wx_datacube.config.environment import defined_variables
 from wx_datacube.config.settings import Account, Settings, variable
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.language import Text, joined
 from wx_datacube.warehouse.accounts import stored_names
 from wx_datacube.warehouse.files import Warehouse
 
 
-def after_renaming(settings: Settings, old: str, new: str) -> str:
+def after_renaming(settings: Settings, old: str, new: str) -> Text:
     """Describe the changes in `.env` that follow from a new name."""
     account = _configured(settings, old)
     if account is None:
         if _configured(settings, new):
-            return f"The settings already name {new}."
-        return (
-            f"{new} is not configured. To fetch data for it, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for"
-            " one)."
+            return Text("The settings already name {new}.", "设置中已是 {new}。", new=new)
+        return Text(
+            "{new} is not configured. To fetch data for it, name it in WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for"
+            " one).",
+            "{new} 尚未配置。如需获取其数据，请写入 WX_DATACUBE_ACCOUNTS（只有一个账号时为 WX_DATACUBE_ACCOUNT）。",
+            new=new,
         )
     fields = {name.removeprefix(account.variable("")): name for name in defined_variables(settings, account)}
-    moves = [f"{name} becomes {variable(new, field)}" for field, name in fields.items()]
+    moves = [
+        Text("{name} becomes {then}", "{name} 改为 {then}", name=name, then=variable(new, field))
+        for field, name in fields.items()
+    ]
     if account.single:
-        several = ", ".join([f"WX_DATACUBE_ACCOUNTS={new},…", *moves])
-        return f"In .env: WX_DATACUBE_ACCOUNT={new}. Or, with several accounts: {several}."
-    return f"In .env: {', '.join([f'{new} instead of {old} in WX_DATACUBE_ACCOUNTS', *moves])}."
+        return Text(
+            "In .env: WX_DATACUBE_ACCOUNT={new}. Or, with several accounts: {several}.",
+            "请在 .env 中写 WX_DATACUBE_ACCOUNT={new}；有多个账号时：{several}。",
+            new=new,
+            several=joined([f"WX_DATACUBE_ACCOUNTS={new},…", *moves], ", ", "，"),
+        )
+    listed = Text(
+        "{new} instead of {old} in WX_DATACUBE_ACCOUNTS", "WX_DATACUBE_ACCOUNTS 中的 {old} 改为 {new}", new=new, old=old
+    )
+    return Text("In .env: {moves}.", "请在 .env 中修改：{moves}。", moves=joined([listed, *moves], ", ", "，"))
 
 
-def after_removal(settings: Settings, name: str) -> str:
+def after_removal(settings: Settings, name: str) -> Text:
     """Describe what to remove from `.env` together with an account."""
     account = _configured(settings, name)
     if account is None:
-        return f"{name} is not configured: .env needs no change."
-    named = "WX_DATACUBE_ACCOUNT, if it is set" if account.single else f"{name} in WX_DATACUBE_ACCOUNTS"
-    lines = ", ".join([named, *defined_variables(settings, account)])
-    return f"Remove from .env, or the next run fetches everything again: {lines}."
+        return Text("{name} is not configured: .env needs no change.", "{name} 没有配置，.env 无需修改。", name=name)
+    named = (
+        Text("WX_DATACUBE_ACCOUNT, if it is set", "WX_DATACUBE_ACCOUNT（如已设置）")
+        if account.single
+        else Text("{name} in WX_DATACUBE_ACCOUNTS", "WX_DATACUBE_ACCOUNTS 中的 {name}", name=name)
+    )
+    return Text(
+        "Remove from .env, or the next run fetches everything again: {lines}.",
+        "请从 .env 中删除以下内容，否则下次运行会重新获取全部数据：{lines}。",
+        lines=joined([named, *defined_variables(settings, account)], ", ", "、"),
+    )
 
 
 def not_configured(settings: Settings) -> list[str]:
@@ -51,11 +71,15 @@ def not_configured(settings: Settings) -> list[str]:
         return []
 
 
-def explain_not_configured(names: Sequence[str]) -> str:
+def explain_not_configured(names: Sequence[str]) -> Text:
     """Explain what it means that these accounts are stored but not configured."""
-    return (
-        f"Stored but not configured: {', '.join(names)}. Nothing is fetched for them. To fetch one again, name it in"
-        f" WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one); to remove it: wx-datacube remove-account {names[0]}"
+    return Text(
+        "Stored but not configured: {names}. Nothing is fetched for them. To fetch one again, name it in"
+        " WX_DATACUBE_ACCOUNTS (WX_DATACUBE_ACCOUNT for one); to remove it: wx-datacube remove-account {first}",
+        "已保存但未配置：{names}，不会为其获取数据。如需继续获取，请写入 WX_DATACUBE_ACCOUNTS（只有一个账号时为"
+        " WX_DATACUBE_ACCOUNT）；如需删除：wx-datacube remove-account {first}",
+        names=joined(names, ", ", "、"),
+        first=names[0],
     )
 
 

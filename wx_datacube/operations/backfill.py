@@ -17,6 +17,7 @@ from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.plan import RefreshPlan
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
+from wx_datacube.language import Text
 from wx_datacube.operations.backfill_fetch import BackgroundFetch
 from wx_datacube.operations.backfill_protocol import Listener, Run, Runs, Scope, States
 from wx_datacube.warehouse import coverage as known
@@ -28,7 +29,7 @@ from wx_datacube.wechat import Client
 
 def database_mismatch(
     materialized: int, states: Mapping[Endpoint, States], database: Path, account: Account
-) -> str | None:
+) -> Text | None:
     """Return a warning if Dagster's history seems to belong to another file, else None.
 
     A few labels that were materialized may be missing again, such as one that was implied. So the warning appears only
@@ -37,10 +38,17 @@ def database_mismatch(
     stored = sum(state is not State.MISSING for labels in states.values() for state in labels.values())
     if stored >= materialized / 2:
         return None
-    return (
-        f"Dagster shows {materialized:,} partitions of {account.name} as materialized, but only {stored:,} are in"
-        f" {database}. If the right file is elsewhere (a disk that is not mounted, another WX_DATACUBE_DATABASE), or"
-        " there is a backup, fix that first, or everything is requested again."
+    return Text(
+        "Dagster shows {materialized:,} partitions of {account} as materialized, but only {stored:,} are in"
+        " {database}. If the right file is elsewhere (a disk that is not mounted, another WX_DATACUBE_DATABASE), or"
+        " there is a backup, fix that first, or everything is requested again.",
+        "Dagster 显示 {account} 已物化 {materialized:,} 个分区，但 {database} 中只有 {stored:,} 个。"
+        "如果正确的文件在别处（磁盘未挂载、WX_DATACUBE_DATABASE 指向其他路径），或有备份，请先恢复，"
+        "否则会重新请求全部数据。",
+        materialized=materialized,
+        account=account.name,
+        stored=stored,
+        database=database,
     )
 
 
@@ -67,7 +75,7 @@ class Backfill:
     now: dt.datetime
     listener: Listener
     reports: list[FetchReport] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    failures: list[Text] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.ingest = replace(self.ingest, publishing=False)
@@ -136,7 +144,7 @@ class Backfill:
         if run.failure is None:
             self.listener.ran(run)
         else:
-            self.failures.append(f"{run.asset}: {run.failure}")
+            self.failures.append(Text("{asset}: {failure}", "{asset}：{failure}", asset=run.asset, failure=run.failure))
 
 
 def _to_request(states: States, turns: Collection[dt.date]) -> list[dt.date]:

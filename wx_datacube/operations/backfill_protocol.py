@@ -12,6 +12,7 @@ from typing import Protocol
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.ingest.pool import Progress
+from wx_datacube.language import Text
 from wx_datacube.operations.pending import Range
 from wx_datacube.warehouse.coverage import State
 
@@ -75,7 +76,7 @@ class Run:
     endpoint: Endpoint
     asset: str
     range: Range
-    failure: str | None = None
+    failure: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Listener(Protocol):
     def progress(self, progress: Progress) -> None:
         """Receive what was stored."""
 
-    def message(self, text: str) -> None:
+    def message(self, text: Text | str) -> None:
         """Receive a message for a person."""
 
     def ran(self, run: Run) -> None:

@@ -24,6 +24,7 @@ from wx_datacube.catalog.model import Column, Endpoint
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WxDatacubeError
+from wx_datacube.language import Text
 from wx_datacube.operations.evidence import assumptions
 from wx_datacube.warehouse.checks import CheckContext, check_context_of_readers, checks_of, run_check
 from wx_datacube.warehouse.connections import Connection
@@ -81,7 +82,9 @@ def require_bundle(path: Path) -> None:
     Only a bundle may be replaced.
     """
     if not path.parent.is_dir():
-        raise SettingsError(f"There is no folder {path.parent}.", advice="Choose another name for --bundle.")
+        raise SettingsError(
+            Text("There is no folder {folder}.", "文件夹 {folder} 不存在。", folder=path.parent), advice=_ANOTHER_NAME
+        )
     if not os.path.lexists(path):
         return
     with suppress(OSError, ValueError):
@@ -89,7 +92,12 @@ def require_bundle(path: Path) -> None:
             with path.open(encoding="utf-8") as file:
                 if file.read(len(_BEGINNING)) == _BEGINNING:
                     return
-    raise SettingsError(f"{path} exists and is not a bundle.", advice="Choose another name for --bundle.")
+    raise SettingsError(
+        Text("{path} exists and is not a bundle.", "{path} 已存在，但不是诊断文件。", path=path), advice=_ANOTHER_NAME
+    )
+
+
+_ANOTHER_NAME = Text("Choose another name for --bundle.", "请为 --bundle 另选文件名。")
 
 
 def write_bundle(settings: Settings, accounts: Sequence[Account], path: Path, clock: Clock = beijing_now) -> None:
@@ -109,7 +117,9 @@ def write_bundle(settings: Settings, accounts: Sequence[Account], path: Path, cl
             Path(part).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise unwritable(path.parent, error, "name another file with --bundle") from None
+        raise unwritable(
+            path.parent, error, Text("name another file with --bundle", "用 --bundle 指定其他文件")
+        ) from None
 
 
 def make_bundle(settings: Settings, accounts: Sequence[Account], clock: Clock = beijing_now) -> Json:
@@ -144,7 +154,7 @@ def _account(settings: Settings, account: Account, clock: Clock) -> Json:
                 "families": list(account.families),
                 "endpoints": {name: part for name, part in parts.items() if part},
                 "assumptions": [
-                    {"name": each.name, "says": each.en, "verdict": each.verdict}
+                    {"name": each.name, "says": str(each.text), "verdict": each.verdict}
                     for each in assumptions(context.con, account.name)
                 ],
             }

@@ -11,16 +11,18 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from wx_datacube.alerts.alert import TOKEN, Source
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint, Family
 from wx_datacube.catalog.periods import Clock, beijing_now, settled_at
-from wx_datacube.config.settings import Account, Settings
+from wx_datacube.config.settings import API_URL, Account, Settings
 from wx_datacube.errors import SettingsError, WeChatError, WxDatacubeError
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
+from wx_datacube.language import Text, joined, text_of
 from wx_datacube.operations.evidence import Verdict, assumptions
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import silent_days
@@ -34,21 +36,29 @@ class Examined:
     """The result of one examination: whether it is ok, and a text that says what to do if it isn't."""
 
     ok: bool
-    text: str
+    text: Text
 
 
-def start_hint(account: Account, begun: silent_days.HistoryStart) -> str:
+def start_hint(account: Account, begun: silent_days.HistoryStart) -> Text:
     """Return when an account's messages began, and the setting that saves the calls for the time before."""
-    found = f"The first message was on {begun.day}" if begun.landed else f"No message came before {begun.day}"
-    setting = f"{account.variable('START')}={begun.day}"
-    return f"{found}: {setting} in .env saves the calls for the time before." if begun.saves_calls else f"{found}."
+    found = Text("No message came before {day}", "{day} 之前没有消息", day=begun.day)
+    if begun.landed:
+        found = Text("The first message was on {day}", "第一条消息在 {day}", day=begun.day)
+    if not begun.saves_calls:
+        return Text("{found}.", "{found}。", found=found)
+    return Text(
+        "{found}: {setting} in .env saves the calls for the time before.",
+        "{found}：在 .env 中设置 {setting}，可节省此前日期的调用。",
+        found=found,
+        setting=f"{account.variable('START')}={begun.day}",
+    )
 
 
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Examined]:
     """Examine credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
-    yield from (Examined(False, warning) for warning in settings.warnings)
+    yield from (Examined(False, text_of(warning)) for warning in settings.warnings)
     if account.settings_error is not None:
-        yield Examined(False, str(account.settings_error))
+        yield Examined(False, account.settings_error.text)
         return
     files, *others = _folders(settings, account, clock)
     yield from (files, *others)
@@ -60,27 +70,50 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
         try:
             client.check_credentials()
         except WeChatError as error:
-            yield Examined(False, str(error))
+            yield Examined(False, error.text)
             return
         yield Examined(True, _TOKEN_OF_SERVER if account.token_url else _TOKEN)
         alerts = Alerts(settings.database)
         alerts.note(account.name, Source.CALLS, [TOKEN], [])
         if not files.ok:
-            yield Examined(False, "No endpoint was called: its response could not be stored (see above).")
+            yield Examined(
+                False,
+                Text(
+                    "No endpoint was called: its response could not be stored (see above).",
+                    "没有请求任何接口：返回内容无法保存（见上）。",
+                ),
+            )
             return
         alerts.resolve(account.name, SettingsError)
         yield from _endpoints(client, settings, account, clock)
 
 
-def sources(settings: Settings) -> str:
+def sources(settings: Settings) -> Text:
     """Return where the settings come from."""
-    return (
-        f"Settings: the environment{f', and over it {settings.dotenv}' if settings.dotenv else '; there is no .env'}."
+    if settings.dotenv is None:
+        return Text("Settings: the environment; there is no .env.", "设置来自环境变量，没有 .env 文件。")
+    return Text(
+        "Settings: the environment, and over it {dotenv}.",
+        "设置来自环境变量和 {dotenv}，后者优先。",
+        dotenv=settings.dotenv,
     )
 
 
-_TOKEN = "WeChat issued a token, and this machine's IP address is allowed."
-_TOKEN_OF_SERVER = "The token server returned a token; the calls below show whether WeChat accepts it."
+def other_host(settings: Settings) -> Text | None:
+    """Return which host is called if it isn't WeChat's, else None."""
+    host = urlsplit(settings.api_url).netloc
+    if host == urlsplit(API_URL).netloc:
+        return None
+    return Text("API: {host}, not WeChat", "接口地址：{host}，不是微信", host=host)
+
+
+_TOKEN = Text(
+    "WeChat issued a token, and this machine's IP address is allowed.", "微信已发放 access_token，本机 IP 在白名单中。"
+)
+_TOKEN_OF_SERVER = Text(
+    "The token server returned a token; the calls below show whether WeChat accepts it.",
+    "中控服务器已返回 access_token；微信是否接受，见以下调用。",
+)
 _HELP = "https://developers.weixin.qq.com/doc/oplatform/developers/dev/api"
 
 
@@ -88,19 +121,34 @@ def _credentials(account: Account) -> Examined:
     if account.token_url:
         return Examined(
             True,
-            "Tokens come from your token server, which needs the AppSecret and the IP whitelist; this machine doesn't.",
+            Text(
+                "Tokens come from your token server, which needs the AppSecret and the IP whitelist; this machine"
+                " doesn't.",
+                "access_token 来自您的中控服务器；AppSecret 和 IP 白名单由中控服务器使用，本机不需要。",
+            ),
         )
     if account.can_call:
-        return Examined(True, f"AppID {account.appid} and its AppSecret are set.")
+        set_up = Text(
+            "AppID {appid} and its AppSecret are set.", "已设置 AppID {appid} 及其 AppSecret。", appid=account.appid
+        )
+        return Examined(True, set_up)
     return Examined(
         False,
-        f"{account.variable('APPID')} or {account.variable('SECRET')} is not set. This page shows where an"
-        f" administrator of the account finds AppID, AppSecret and IP whitelist: {_HELP}. If another"
-        " system of your company uses the account, ask its operator for the AppSecret and do NOT reset it: a reset cuts"
-        " that system off. wx_datacube fetches its token with stable_token, which doesn't disturb the tokens of other"
-        " systems. Write both into .env (copy .env.example),"
-        " add this machine's address to the IP whitelist (IP白名单), and run `wx-datacube doctor` again: if WeChat"
-        " refuses the address, it names the one to enter.",
+        Text(
+            "{appid} or {secret} is not set. If another system of your company uses the account, ask its operator for"
+            " the AppSecret and do NOT reset it: a reset cuts that system off. wx_datacube fetches its token with"
+            " stable_token, which doesn't disturb the tokens of other systems. Write both into .env (copy"
+            " .env.example), add this machine's address to the IP whitelist (IP白名单), and run `wx-datacube doctor`"
+            " again: if WeChat refuses the address, it names the one to enter. Where an administrator of the account"
+            " finds AppID, AppSecret and IP whitelist: {page}",
+            "没有设置 {appid} 或 {secret}。如果公司已有其他系统使用这个公众号，请向其负责人索取 AppSecret，切勿重置："
+            "一旦重置，该系统会立即失效。wx_datacube 通过 stable_token 获取 access_token，不影响其他系统。"
+            "请把两者写入 .env（复制 .env.example），将本机 IP 加入 API IP 白名单，再执行 wx-datacube doctor："
+            "如果微信拒绝本机 IP，会显示应加入白名单的 IP。管理员查看 AppID、AppSecret 和 API IP 白名单的入口：{page}",
+            appid=account.variable("APPID"),
+            secret=account.variable("SECRET"),
+            page=_HELP,
+        ),
     )
 
 
@@ -112,13 +160,18 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Exa
             known.require_bound(con, account)
             begun = silent_days.history_start(con, account, clock())
     except WxDatacubeError as error:
-        yield Examined(False, str(error))
+        yield Examined(False, error.text)
         return
-    yield Examined(True, f"{settings.database} can be written.")
+    yield Examined(True, Text("{path} can be written.", "{path} 可以写入。", path=settings.database))
     if begun is not None:
         yield Examined(True, start_hint(account, begun))
     if settings.project and not os.access(settings.project, os.W_OK):
-        yield Examined(False, f"{settings.project} can't be written: Dagster keeps its history there (.dagster/).")
+        unwritable = Text(
+            "{folder} can't be written: Dagster keeps its history there (.dagster/).",
+            "{folder} 不能写入：Dagster 的历史记录保存在其中（.dagster/）。",
+            folder=settings.project,
+        )
+        yield Examined(False, unwritable)
 
 
 def _endpoints(client: Client, settings: Settings, account: Account, clock: Clock) -> Iterator[Examined]:
@@ -135,21 +188,33 @@ def _endpoints(client: Client, settings: Settings, account: Account, clock: Cloc
             ingest.warehouse.publish()
             yield from _assumptions(ingest)
     except WxDatacubeError as error:
-        yield Examined(False, str(error))
+        yield Examined(False, error.text)
 
 
 def _endpoint(client: Client, ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> Examined:
     try:
         quota = client.quota(endpoint.name)
-        left = f"{quota.remain:,} of {quota.daily_limit:,} calls are left today"
+        left = Text(
+            "{remain:,} of {limit:,} calls are left today",
+            "今天剩余 {remain:,}/{limit:,} 次",
+            remain=quota.remain,
+            limit=quota.daily_limit,
+        )
         report = _one_call(ingest, endpoint, now)
     except WxDatacubeError as failure:
-        return Examined(False, str(failure))
+        return Examined(False, failure.text)
     if report is None:
-        return Examined(True, f"{endpoint.name}: nothing is due yet, so no call was made; {left}.")
+        not_due = Text(
+            "{endpoint}: nothing is due yet, so no call was made; {left}.",
+            "{endpoint}：暂无应有数据，未请求；{left}。",
+            endpoint=endpoint.name,
+            left=left,
+        )
+        return Examined(True, not_due)
     if report.errors:
-        return Examined(False, str(report.errors[0]))
-    return Examined(quota.remain > 0, f"{endpoint.name} is granted; {left}.")
+        return Examined(False, report.errors[0].text)
+    granted = Text("{endpoint} is granted; {left}.", "{endpoint} 有权限；{left}。", endpoint=endpoint.name, left=left)
+    return Examined(quota.remain > 0, granted)
 
 
 def _assumptions(ingest: Ingest) -> Iterator[Examined]:
@@ -162,39 +227,56 @@ def _assumptions(ingest: Ingest) -> Iterator[Examined]:
     count = Counter(each.verdict for each in found)
     for each in found:
         if each.verdict is Verdict.CONTRADICTED:
-            calls = ", ".join(map(str, each.call_ids))
-            yield Examined(
-                True, f"WeChat's answers contradict an assumption: {each.en} See the calls {calls}. {_TELL_US}"
+            contradicted = Text(
+                "WeChat's answers contradict an assumption: {claim} See the calls {calls}. Please tell us:"
+                " `wx-datacube doctor --bundle FILE` writes what we need, without figures or secrets.",
+                "微信的返回与一项假设不符：{claim}见调用 {calls}。请反馈给我们：wx-datacube doctor --bundle FILE"
+                " 会生成所需的诊断文件，不含数据和密钥。",
+                claim=each.text,
+                calls=joined(map(str, each.call_ids), ", ", "、"),
             )
-    yield Examined(
-        True,
-        f"Assumptions about WeChat's answers: {count[Verdict.BORNE_OUT]} borne out,"
-        f" {count[Verdict.CONTRADICTED]} contradicted, {count[Verdict.NOT_SEEN]} not seen yet.",
+            yield Examined(True, contradicted)
+    summary = Text(
+        "Assumptions about WeChat's answers: {borne_out} borne out, {contradicted} contradicted, {not_seen} not seen"
+        " yet.",
+        "对微信返回内容的假设：{borne_out} 项相符，{contradicted} 项不符，{not_seen} 项尚未遇到。",
+        borne_out=count[Verdict.BORNE_OUT],
+        contradicted=count[Verdict.CONTRADICTED],
+        not_seen=count[Verdict.NOT_SEEN],
     )
-
-
-_TELL_US = "Please tell us: `wx-datacube doctor --bundle FILE` writes what we need, without figures or secrets."
+    yield Examined(True, summary)
 
 
 def _family_that_is_off(ingest: Ingest, family: Family, now: dt.datetime) -> Examined:
     """Return whether the account may fetch a family that is switched off, by one call of its first endpoint."""
     endpoint = next(each for each in ENDPOINTS if each.family is family)
-    is_off = f"The family {family} is off"
+    refused = Text(
+        "The family {family} is off. It could not be fetched: {reason}",
+        "类别 {family} 未开启，请求失败：{reason}",
+        family=family,
+    )
     try:
         report = _one_call(ingest, endpoint, now)
     except WxDatacubeError as failure:
-        return Examined(True, f"{is_off}. It could not be fetched: {failure.message}")
+        return Examined(True, refused.fill(reason=failure.message))
     if report is None:
-        return Examined(True, f"{is_off}. Nothing of it is due yet, so no call was made.")
+        not_due = Text(
+            "The family {family} is off. Nothing of it is due yet, so no call was made.",
+            "类别 {family} 未开启，暂无应有数据，未请求。",
+            family=family,
+        )
+        return Examined(True, not_due)
     if report.errors:
-        return Examined(True, f"{is_off}. It could not be fetched: {endpoint.name}: {report.errors[0].message}")
+        return Examined(True, refused.fill(reason=joined([endpoint.name, report.errors[0].message], ": ", "：")))
     on = [each for each in Family if each is family or each in ingest.account.families]
     wanted = "all" if len(on) == len(Family) else ",".join(on)
-    return Examined(
-        True,
-        f"{is_off}, and the account may fetch it: to switch it on, set"
-        f" {ingest.account.variable('FAMILIES')}={wanted} in .env.",
+    granted = Text(
+        "The family {family} is off, and the account may fetch it: to switch it on, set {setting} in .env.",
+        "类别 {family} 未开启，但账号有权限。如需开启，请在 .env 中设置 {setting}。",
+        family=family,
+        setting=f"{ingest.account.variable('FAMILIES')}={wanted}",
     )
+    return Examined(True, granted)
 
 
 def _one_call(ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> FetchReport | None:

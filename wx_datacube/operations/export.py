@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from wx_datacube.errors import WarehouseError
+from wx_datacube.language import Text
 from wx_datacube.warehouse.accounts import require_stored
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.copies import replacing_path
@@ -25,8 +26,12 @@ def export_relations(warehouse: Warehouse, folder: Path, form: str, account: str
     """
     if not warehouse.database.exists():
         raise WarehouseError(
-            f"There is nothing to export yet: {warehouse.database} doesn't exist.",
-            advice="Fetch figures first: wx-datacube backfill",
+            Text(
+                "There is nothing to export yet: {database} doesn't exist.",
+                "还没有可导出的数据：{database} 不存在。",
+                database=warehouse.database,
+            ),
+            advice=Text("Fetch figures first: wx-datacube backfill", "请先获取数据：wx-datacube backfill"),
         )
     if account is not None:
         require_stored(warehouse, account)
@@ -37,7 +42,9 @@ def export_relations(warehouse: Warehouse, folder: Path, form: str, account: str
                 _export(con, schema, name, folder, form, account) for schema, name in con.execute(_RELATIONS).fetchall()
             )
     except (OSError, duckdb.IOException) as error:
-        raise unwritable(folder, error, "name another folder with --output") from None
+        raise unwritable(
+            folder, error, Text("name another folder with --output", "用 --output 指定其他文件夹")
+        ) from None
 
 
 _RELATIONS = """

@@ -15,12 +15,14 @@ from wx_datacube.catalog.periods import LAST_TICK, Clock, beijing_now, due_on, l
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import BY_ERRCODE, SettingsError, needs_person
 from wx_datacube.ingest.windows import count_windows, plan_windows
+from wx_datacube.language import Text, joined
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls, silent_days
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.open_labels import turns_due
+from wx_datacube.warehouse.overdue import quota_used_up_at
 
 DAILY_QUOTA = 1000
 """Calls per endpoint per day that operators plan with. WeChat documents no number; `doctor` queries the account's."""
@@ -28,10 +30,11 @@ DAILY_QUOTA = 1000
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
-    """Due labels of one endpoint by state; `missing_ranges` holds the first and last label of each gap.
+    """Due labels of one endpoint by state; `missing_ranges` holds the first and last label of each gap, newest first.
 
     `not_final` counts landed labels that WeChat may still change. `calls_next_morning` is how many calls the next day
     takes for its new labels and for the open ones whose turn it is, if nothing is missing by then.
+    `quota_used_up_at` is None while calls are left today.
     """
 
     account: str
@@ -50,6 +53,7 @@ class EndpointStatus:
     days_needed: int
     """Days of quota that `calls_needed` takes; today counts only if some of its quota is left."""
     calls_next_morning: int
+    quota_used_up_at: dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,16 @@ class AccountStatus:
     families_off: list[str]
     first_message: dt.date | None
     endpoints: list[EndpointStatus]
-    needs_person: list[str]
-    notes: list[str]
+    needs_person: list[Text]
+    notes: list[Text]
 
     def as_json(self) -> dict[str, object]:
-        """Return what `--json` prints: endpoints by name, dates as `YYYY-MM-DD`."""
-        return asdict(self) | {"endpoints": {each.endpoint: asdict(each) for each in self.endpoints}}
+        """Return what `--json` prints: endpoints by name, dates as `YYYY-MM-DD`, texts in English."""
+        return asdict(self) | {
+            "endpoints": {each.endpoint: asdict(each) for each in self.endpoints},
+            "needs_person": [*map(str, self.needs_person)],
+            "notes": [*map(str, self.notes)],
+        }
 
 
 def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = beijing_now) -> list[AccountStatus]:
@@ -123,7 +131,7 @@ def _endpoint_statuses(
             each,
             found.get((account.name, each.name), _NOTHING_DUE),
             (turns[each.name], then[each.name]),
-            recent.get((account.name, each.name), past_calls.RecentCalls()).today,
+            recent.get((account.name, each.name), past_calls.RecentCalls()),
             daily_calls,
             tomorrow.date(),
         )
@@ -139,11 +147,11 @@ def _endpoint_status(
     endpoint: Endpoint,
     found: Summary,
     turns: tuple[frozenset[dt.date], frozenset[dt.date]],
-    calls: int,
+    recent: past_calls.RecentCalls,
     daily_calls: int | None,
     tomorrow: dt.date,
 ) -> EndpointStatus:
-    now, then = turns
+    (now, then), calls = turns, recent.today
     needed = count_windows(endpoint, sorted([*found.gaps, *((label, label) for label in now)]))
     quota = daily_calls or DAILY_QUOTA
     newest = label_of(tomorrow - dt.timedelta(days=1), endpoint.period)
@@ -158,28 +166,29 @@ def _endpoint_status(
         found.implied,
         found.missing,
         found.not_final,
-        found.gaps,
+        found.gaps[::-1],
         found.last_landed,
         calls,
         needed,
         -(-max(needed - max(quota - calls, 0), 0) // quota) + (needed > 0 and calls < quota),
         len(plan_windows(endpoint, new | then)),
+        quota_used_up_at(recent, daily_calls),
     )
 
 
-def _name_conflict(con: Connection, account: Account) -> list[str]:
+def _name_conflict(con: Connection, account: Account) -> list[Text]:
     """Return an error if the account's AppID is stored under another name, as after `rename-account`."""
     try:
         known.require_bound(con, account)
     except SettingsError as error:
-        return [str(error)]
+        return [error.text]
     return []
 
 
 Errors = Mapping[tuple[str, str], Mapping[int, dt.datetime]]
 
 
-def _needs_person(account: Account, errors: Errors) -> list[str]:
+def _needs_person(account: Account, errors: Errors) -> list[Text]:
     """Return WeChat's latest errors that only a person can fix, each once, with the endpoints that have it."""
     affected: dict[int, list[str]] = {}
     for endpoint in account.endpoints:
@@ -188,13 +197,18 @@ def _needs_person(account: Account, errors: Errors) -> list[str]:
             affected.setdefault(errcode, []).append(endpoint.name)
     return [
         account.with_own_variables(
-            f"{', '.join(names)}: {BY_ERRCODE[errcode].message} {BY_ERRCODE[errcode].advice or ''}".strip()
+            Text(
+                "{endpoints}: {what}",
+                "{endpoints}：{what}",
+                endpoints=joined(names, ", ", "、"),
+                what=joined([BY_ERRCODE[errcode].message, BY_ERRCODE[errcode].advice or ""]),
+            )
         )
         for errcode, names in affected.items()
     ]
 
 
-def _other_alerts(settings: Settings, account: Account, errors: Errors) -> list[str]:
+def _other_alerts(settings: Settings, account: Account, errors: Errors) -> list[Text]:
     """Return the other alerts that only a person can fix: about calls for a token, files and settings."""
     reported = {
         str(errcode)

@@ -13,6 +13,7 @@ from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import BY_ERRCODE, needs_person
+from wx_datacube.language import Text, joined, text_of
 from wx_datacube.operations.pending import RunPlan, pending_labels, plan_runs
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls
@@ -42,7 +43,7 @@ def plan_tick(
     busy: Collection[Endpoint],
     materialized: Callable[[Endpoint, dt.date], Collection[dt.date]],
     now: dt.datetime,
-    notify: Callable[[str], None],
+    notify: Callable[[Text], None],
 ) -> Tick:
     """Plan what a tick at `now` requests for an account, newest first; send alerts that the chat did not accept before.
 
@@ -53,7 +54,7 @@ def plan_tick(
     alerts = Alerts(settings.database, settings.webhook, lambda: now)
     alerts.deliver(notify)
     if refused := alerts.token_refused(account, midnight):
-        return Tick([], [f"{refused} {_RETRY_NOTE}"])
+        return Tick([], [f"{refused.both()} {_RETRY_NOTE}"])
     with Warehouse(settings.database).open_published() as con:
         known.require_bound(con, configured)
         states = known.states(con, configured, now)
@@ -98,19 +99,19 @@ def _why_not(
         return "a run is in progress; the next tick checks again."
     if daily_calls is not None and calls[endpoint.name] >= daily_calls:
         return "WX_DATACUBE_DAILY_CALLS is used up. It continues tomorrow."
-    return account.with_own_variables(_stopped_today(errors, midnight))
+    return str(account.with_own_variables(_stopped_today(errors, midnight)))
 
 
-def _stopped_today(errors: Mapping[int, dt.datetime], midnight: dt.datetime) -> str:
+def _stopped_today(errors: Mapping[int, dt.datetime], midnight: dt.datetime) -> Text:
     """Return why no call of an endpoint makes sense today, by its standing errors; empty if calls make sense."""
     for errcode, when in reversed([*errors.items()]):
         meaning = BY_ERRCODE.get(errcode)
         if meaning is not None and needs_person(errcode) and when >= midnight:
-            return f"{meaning.message} {meaning.advice} {_RETRY_NOTE}"
+            return joined([meaning.message, meaning.advice or "", _RETRY_NOTE])
         if (
             meaning is not None
             and errcode == past_calls.QUOTA_USED_UP
             and when >= midnight + past_calls.JUST_AFTER_MIDNIGHT
         ):
-            return f"{meaning.message} It continues tomorrow."
-    return ""
+            return joined([meaning.message, "It continues tomorrow."])
+    return text_of("")

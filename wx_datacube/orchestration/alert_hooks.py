@@ -4,7 +4,7 @@ Errors that WeChat returns are not handled here: `Ingest` records them together 
 https://docs.dagster.io/guides/build/ops/op-hooks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 
@@ -13,6 +13,7 @@ from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WeChatError
+from wx_datacube.language import Text
 from wx_datacube.orchestration.failure import ExpectedFailure
 
 
@@ -37,6 +38,11 @@ def alert_hooks_for(account: str, subject: str, clock: Clock) -> frozenset[dg.Ho
     return frozenset({failed, succeeded})
 
 
+def log_of(context: dg.HookContext | dg.OpExecutionContext | dg.ScheduleEvaluationContext) -> Callable[[Text], None]:
+    """Return a function that writes a message as a warning into the log of a run or a tick."""
+    return lambda message: context.log.warning(str(message))
+
+
 def _note(
     context: dg.HookContext, account: str, subjects: Sequence[str], alerts: Sequence[Alert], clock: Clock
 ) -> None:
@@ -46,4 +52,4 @@ def _note(
         context.log.warning(f"No alert could be sent: {error}")
         return
     store = Alerts(settings.database, settings.webhook, clock)
-    store.note(account, Source.RUNS, subjects, alerts, context.log.warning)
+    store.note(account, Source.RUNS, subjects, alerts, log_of(context))

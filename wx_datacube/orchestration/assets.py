@@ -219,7 +219,7 @@ class _Materialization:
             refresh=again,
             manual=self._reason != Reason.SCHEDULE,
             progress=self._log_progress,
-            notify=self._context.log.info,
+            notify=lambda text: self._context.log.info(str(text)),
         )
         return report
 

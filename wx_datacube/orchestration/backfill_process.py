@@ -16,6 +16,7 @@ from typing import Any, Self
 from wx_datacube.config.environment import child_environment
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.language import Text
 from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope
 
 SHUTDOWN_SECONDS = 30
@@ -93,6 +94,13 @@ class DagsterProcess:
             yield
         except (EOFError, ConnectionError):
             raise WxDatacubeError(
-                f"The process that runs Dagster ended with {self._process.wait()} before it was done.",
-                advice="What has landed stays; run the same command again to continue.",
+                Text(
+                    "The process that runs Dagster ended with {code} before it was done.",
+                    "运行 Dagster 的进程在完成之前退出（退出码 {code}）。",
+                    code=self._process.wait(),
+                ),
+                advice=Text(
+                    "What has landed stays; run the same command again to continue.",
+                    "已保存的数据会保留；再次运行同一命令即可继续。",
+                ),
             ) from None

@@ -23,6 +23,7 @@ from wx_datacube.catalog.model import Endpoint
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.language import Text
 from wx_datacube.operations.backfill_protocol import Backlog, Batch, Run, Scope, States
 from wx_datacube.operations.pending import Range, pending_labels, ranges
 from wx_datacube.orchestration.backfill_process import SHUTDOWN_SECONDS
@@ -125,7 +126,14 @@ class DagsterRuns:
                 **worker_tags(run_id, os.getpid()),
             },
         )
-        failure = None if outcome.success else f"Dagster run {outcome.run_id} failed. {_failure(outcome)}"
+        failure = None
+        if not outcome.success:
+            failure = Text(
+                "Dagster run {run} failed. {reason}",
+                "Dagster 运行 {run} 失败。{reason}",
+                run=outcome.run_id,
+                reason=_failure(outcome),
+            )
         return Run(endpoint, "/".join(self._key(endpoint).path) if self.prefix else endpoint.name, covered, failure)
 
 

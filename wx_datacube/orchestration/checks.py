@@ -14,7 +14,9 @@ import dagster as dg
 
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.ingest.windows import plan_windows
+from wx_datacube.language import Text
 from wx_datacube.warehouse.checks import (
+    CHECKS,
     Check,
     CheckContext,
     Finding,
@@ -29,7 +31,7 @@ _SHOWN = 8
 """Rows shown with a check result. They are text, since Dagster hides Markdown behind a link there."""
 _WIDTH = 120
 """Most characters of a finding that a row shows."""
-_ROWS, _HOW, _CALLS, _DATES = "rows", "how to heal", "calls to heal", "dates"
+_FOUND, _ROWS, _HOW, _CALLS, _DATES = "found", "rows", "how to heal", "calls to heal", "dates"
 
 
 def check_specs(key: dg.AssetKey, endpoint: Endpoint) -> list[dg.AssetCheckSpec]:
@@ -52,14 +54,24 @@ def check_results(check_context: CheckContext, endpoint: Endpoint, key: dg.Asset
         )
 
 
-def summary_line(result: dg.AssetCheckResult) -> str:
-    """Format a failed check as one line for a log or a chat, with the commands that heal it."""
+def summary_line(result: dg.AssetCheckResult) -> Text:
+    """Describe a failed check in one line, for a log or a chat, with the commands that heal it.
+
+    The rows that a check finds are in English, so the Chinese text names only the newest date.
+    """
     assert result.asset_key is not None
-    shown = {name: value.value for name, value in (result.metadata or {}).items() if name in (_ROWS, _HOW)}
+    shown = {name: value.value for name, value in (result.metadata or {}).items()}
     first = str(shown.get(_ROWS, "")).partition("\n")[0]
     how = str(shown.get(_HOW, "")).replace("\n", " ; ")
-    heal = f"处理 · to heal: {how}" if how else str(result.description).partition(". ")[2]
-    return f"{result.asset_key.to_user_string()}: {result.check_name}: {first}. {heal}"
+    advice = next(check.remedy.advice for check in CHECKS if check.name == result.check_name)
+    return Text(
+        "{asset}: {check}: {first}. {heal}",
+        "{asset}：检查 {check} 未通过（{first}）。{heal}",
+        asset=result.asset_key.to_user_string(),
+        check=result.check_name,
+        first=Text(first, f"{shown.get(_FOUND)} 项，最近日期 {first.partition(': ')[0]}"),
+        heal=Text("to heal: {how}", "处理：{how}", how=how) if how else advice,
+    )
 
 
 def alert_subjects(result: dg.AssetCheckResult, endpoint: str) -> list[str]:
@@ -114,7 +126,7 @@ def _nothing(informational: list[Finding]) -> str:
 def _summary(check: Check, findings: list[Finding]) -> str:
     shown = f" (the newest {_SHOWN} are under rows)" if len(findings) > _SHOWN else ""
     count = f"{len(findings):,} findings{shown}; the newest: " if len(findings) > 1 else ""
-    return f"{count}{_row(findings[0])}. {check.remedy.advice}"
+    return f"{count}{_row(findings[0])}. {check.remedy.advice.both()}"
 
 
 def _row(finding: Finding) -> str:
@@ -122,7 +134,7 @@ def _row(finding: Finding) -> str:
 
 
 def _metadata(check: Check, key: dg.AssetKey, findings: list[Finding]) -> dict[str, dg.MetadataValue[Any]]:
-    metadata: dict[str, dg.MetadataValue[Any]] = {"found": dg.MetadataValue.int(len(findings))}
+    metadata: dict[str, dg.MetadataValue[Any]] = {_FOUND: dg.MetadataValue.int(len(findings))}
     if findings:
         metadata[_ROWS] = dg.MetadataValue.text("\n".join(map(_row, findings[:_SHOWN])))
         if check.remedy.command:

@@ -9,12 +9,13 @@ import dagster as dg
 from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.config.settings import Settings
 from wx_datacube.errors import SettingsError, WarehouseError
+from wx_datacube.language import Text
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.prefixes import known_prefixes
 from wx_datacube.orchestration.runs import QUEUED
 
 
-def wipe_account_history(settings: Settings, account: str) -> str | None:
+def wipe_account_history(settings: Settings, account: str) -> Text | str | None:
     """Wipe the history of an account's assets in the project's instance, and mark its queued runs as failed.
 
     Return the reason if this failed, else None.
@@ -28,7 +29,9 @@ def wipe_account_history(settings: Settings, account: str) -> str | None:
                         run, f"The account {account} was renamed or removed while this run was queued."
                     )
             instance.wipe_assets(_with_history(instance, account))
-    except (SettingsError, WarehouseError, dg.DagsterError) as error:
+    except (SettingsError, WarehouseError) as error:
+        return error.text
+    except dg.DagsterError as error:
         return str(error)
     return None
 

@@ -16,6 +16,7 @@ from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.environment import configured_accounts, load_settings
 from wx_datacube.config.settings import DATABASE, Account, Settings
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Text
 from wx_datacube.orchestration.assets import build_asset, resource_key
 from wx_datacube.orchestration.prefixes import stem
 from wx_datacube.orchestration.report import build_report, can_report
@@ -83,11 +84,19 @@ def _chosen(accounts: Sequence[str] | str | None, configured: Sequence[Account])
     names = [accounts] if isinstance(accounts, str) else [*accounts]
     unknown = [name for name in names if name not in by_name]
     if unknown or not names:
-        wrong = f"are not configured: {', '.join(map(repr, unknown))}" if names else "are an empty list"
+        wrong = Text("are not configured: {names}", "未配置：{names}", names=", ".join(map(repr, unknown)))
         raise SettingsError(
-            f"The accounts of build_defs, or of the component, {wrong}.",
-            advice=f"Configured: {', '.join(by_name)} (by WX_DATACUBE_ACCOUNT or WX_DATACUBE_ACCOUNTS)."
-            " Leave `accounts` out for all of them.",
+            Text(
+                "The accounts of build_defs, or of the component, {wrong}.",
+                "build_defs 或组件的 accounts {wrong}。",
+                wrong=wrong if names else Text("are an empty list", "是空列表"),
+            ),
+            advice=Text(
+                "Configured: {names} (by WX_DATACUBE_ACCOUNT or WX_DATACUBE_ACCOUNTS). Leave `accounts` out for all of"
+                " them.",
+                "已配置：{names}（WX_DATACUBE_ACCOUNT 或 WX_DATACUBE_ACCOUNTS）。不写 `accounts` 即为全部账号。",
+                names=", ".join(by_name),
+            ),
         )
     return [by_name[name] for name in dict.fromkeys(names)]
 
@@ -95,9 +104,13 @@ def _chosen(accounts: Sequence[str] | str | None, configured: Sequence[Account])
 def _require_prefix(prefix: Sequence[str]) -> None:
     if not all(_PART.fullmatch(part) for part in prefix):
         raise SettingsError(
-            f"key_prefix is wrong: {'/'.join(prefix)!r}.",
-            advice='It is one name, such as "wechat", or a list of names: ["marketing", "wechat"]. A name has letters,'
-            " digits, _, - and dots.",
+            Text("key_prefix is wrong: {prefix!r}.", "key_prefix 无效：{prefix!r}。", prefix="/".join(prefix)),
+            advice=Text(
+                'It is one name, such as "wechat", or a list of names: ["marketing", "wechat"]. A name has letters,'
+                " digits, _, - and dots.",
+                '应为一个名称，例如 "wechat"，或名称列表，例如 ["marketing", "wechat"]；'
+                "名称由字母、数字、_、- 和点组成。",
+            ),
         )
 
 

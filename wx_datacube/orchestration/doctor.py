@@ -10,6 +10,7 @@ import dagster as dg
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WarehouseError
+from wx_datacube.language import Text, joined
 from wx_datacube.operations.backfill import database_mismatch
 from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.operations.doctor import Examined
@@ -28,10 +29,20 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Examined]:
             running = {state.name for state in instance.all_instigator_state() if state.is_running}
             prefixes = known_prefixes(instance, account.name)
             others = [*_database_mismatch(instance, settings, account, prefixes)]
-    except (SettingsError, WarehouseError, dg.DagsterError) as error:
-        yield Examined(False, str(error))
+    except (SettingsError, WarehouseError) as error:
+        yield Examined(False, error.text)
         return
-    yield Examined(True, f"Dagster's instance in {settings.project} opens.")
+    except dg.DagsterError as error:
+        yield Examined(False, Text("{error}", "Dagster 报错：{error}", error=error))
+        return
+    yield Examined(
+        True,
+        Text(
+            "Dagster's instance in {folder} opens.",
+            "Dagster 实例可以打开，位于 {folder}。",
+            folder=settings.project,
+        ),
+    )
     yield from others
     yield _schedules(running, account, stem(prefixes[0], account.name))
 
@@ -45,9 +56,19 @@ def _schedules(running: set[str], account: Account, own: str) -> Examined:
         on += found
         off += [] if found else [f"{own}_{what}"]
     if off:
-        how = "Switch them on in Dagster's UI under Automation, or run `wx-datacube backfill` by cron."
-        return Examined(True, f"Schedules that are off: {', '.join(off)}. {how}")
-    return Examined(True, f"All schedules are on: {', '.join(on)}.")
+        return Examined(
+            True,
+            Text(
+                "Schedules that are off: {names}. Switch them on in Dagster's UI under Automation, or run"
+                " `wx-datacube backfill` by cron.",
+                "未打开的定时任务：{names}。请在 Dagster 界面的 Automation 页面打开，或用 cron 执行"
+                " wx-datacube backfill。",
+                names=joined(off, ", ", "、"),
+            ),
+        )
+    return Examined(
+        True, Text("All schedules are on: {names}.", "定时任务均已打开：{names}。", names=joined(on, ", ", "、"))
+    )
 
 
 def _database_mismatch(

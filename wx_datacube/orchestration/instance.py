@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from wx_datacube.config.environment import adopt_dotenv
 from wx_datacube.errors import WarehouseError
+from wx_datacube.language import Text
 from wx_datacube.warehouse.errors import unwritable
 from wx_datacube.warehouse.locks import locked_for_set_up
 
@@ -33,7 +34,11 @@ def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
                 instance = dg.DagsterInstance.from_config(str(project))
                 instance.get_runs(limit=1)  # triggers the set-up that Dagster does on first use
         except OSError as error:
-            raise unwritable(project / ".dagster", error, "name another folder in dagster.yaml") from None
+            raise unwritable(
+                project / ".dagster",
+                error,
+                Text("name another folder in dagster.yaml", "在 dagster.yaml 中指定其他文件夹"),
+            ) from None
         with instance:
             yield instance
 
@@ -44,7 +49,16 @@ def _explained(project: Path) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise WarehouseError(
-            f"Dagster's instance in {project} can't keep its history: {error.__cause__ or error}.",
-            advice="Free space, or give this user the right to write there (the history is in .dagster/ unless"
-            " dagster.yaml says otherwise); then run the same command again.",
+            Text(
+                "Dagster's instance in {project} can't keep its history: {error}.",
+                "{project} 中的 Dagster 无法保存运行历史：{error}。",
+                project=project,
+                error=str(error.__cause__ or error),
+            ),
+            advice=Text(
+                "Free space, or give this user the right to write there (the history is in .dagster/ unless"
+                " dagster.yaml says otherwise); then run the same command again.",
+                "请清理磁盘空间，或授予当前用户写权限（历史保存在 .dagster/，除非 dagster.yaml 另有设置），"
+                "然后再次运行同一命令。",
+            ),
         ) from None

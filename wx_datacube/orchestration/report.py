@@ -16,6 +16,7 @@ from dagster_duckdb import DuckDBResource
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import SettingsError, WxDatacubeError
+from wx_datacube.language import Text
 from wx_datacube.operations.report import default_report_path
 from wx_datacube.operations.report.figures import Figures, read_figures
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
@@ -73,7 +74,14 @@ def _write_report(account: str, duckdb: DuckDBResource, lang: str, now: dt.datet
     from wx_datacube.operations.report.words import LANGUAGES
 
     if lang not in LANGUAGES:
-        raise explained_failure(SettingsError(f"lang is {lang!r}; it should be one of {', '.join(LANGUAGES)}."))
+        names = ", ".join(LANGUAGES)
+        wrong = Text(
+            "lang is {lang!r}; it should be one of {names}.",
+            "lang 是 {lang!r}，应为 {names} 之一。",
+            lang=lang,
+            names=names,
+        )
+        raise explained_failure(SettingsError(wrong))
     database = Path(duckdb.database)
     output = default_report_path(database, account)
     try:

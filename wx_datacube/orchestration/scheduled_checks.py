@@ -17,7 +17,7 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import BEIJING, CHECK_TICK, LAST_CHECK_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.orchestration.alert_hooks import alert_hooks_for
+from wx_datacube.orchestration.alert_hooks import alert_hooks_for, log_of
 from wx_datacube.orchestration.checks import alert_subjects, check_results, evaluations_to_log, summary_line
 from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
@@ -75,7 +75,7 @@ _STALE = dt.timedelta(minutes=30)
 
 def _recheck_missing(context: dg.ScheduleEvaluationContext, account: str, now: dt.datetime) -> dg.SkipReason:
     """Send alerts for labels that became overdue after 12:35, and those that the chat refused then; start no run."""
-    notify = context.log.warning
+    notify = log_of(context)
     try:
         settings = load_settings()
         with Warehouse(settings.database).open_published() as con:
@@ -92,7 +92,7 @@ def _evaluate_checks(
     context: dg.OpExecutionContext, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock
 ) -> Iterator[dg.AssetCheckEvaluation]:
     tag_worker(context.instance, context.run_id)
-    notify = context.log.warning
+    notify = log_of(context)
     try:
         settings = load_settings()
         configured, endpoints = settings.account(account), [BY_NAME[name] for name in keys]

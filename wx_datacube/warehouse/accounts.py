@@ -16,6 +16,7 @@ import duckdb
 from wx_datacube.catalog.endpoints import ENDPOINTS, RELATIONS
 from wx_datacube.config.settings import require_name
 from wx_datacube.errors import SettingsError, WarehouseError
+from wx_datacube.language import Text
 from wx_datacube.warehouse.connections import READ_ONLY, Connection
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.locks import locked
@@ -86,8 +87,17 @@ def rename_account(warehouse: Warehouse, old: str, new: str) -> Path:
         _require(con, warehouse, old)
         if new in stored_names(con):
             raise SettingsError(
-                f"Account {new!r} already exists in {warehouse.database}.",
-                advice=f"Choose another name, or remove that account: wx-datacube remove-account {new}",
+                Text(
+                    "Account {name!r} already exists in {database}.",
+                    "{database} 中已有账号 {name}。",
+                    name=new,
+                    database=warehouse.database,
+                ),
+                advice=Text(
+                    "Choose another name, or remove that account: wx-datacube remove-account {name}",
+                    "请另取名称，或删除该账号：wx-datacube remove-account {name}",
+                    name=new,
+                ),
             )
         backup = warehouse.back_up(f"rename-{old}")
         for table in _tables(con):
@@ -187,8 +197,15 @@ def _require(con: Connection, warehouse: Warehouse, account: str) -> None:
     names = stored_names(con)
     if account not in names:
         raise SettingsError(
-            f"There is no account {account[:40]!r} in {warehouse.database}.",
-            advice=f"Accounts there: {', '.join(names)}." if names else "Nothing is stored there yet.",
+            Text(
+                "There is no account {name!r} in {database}.",
+                "{database} 中没有账号 {name}。",
+                name=account[:40],
+                database=warehouse.database,
+            ),
+            advice=Text("Accounts there: {names}.", "其中的账号：{names}。", names=", ".join(names))
+            if names
+            else Text("Nothing is stored there yet.", "其中还没有任何数据。"),
         )
 
 
@@ -202,7 +219,17 @@ def _fetch_locks(warehouse: Warehouse, *accounts: str) -> Iterator[None]:
                     stack.enter_context(locked(warehouse.fetch_lock(account, endpoint.name), timeout=0))
                 except TimeoutError as error:
                     raise WarehouseError(
-                        f"Process {error} is fetching {endpoint.name} for {account}; nothing was changed.",
-                        advice=f"Let it finish, or end it (kill {error}), then run the command again.",
+                        Text(
+                            "Process {process} is fetching {endpoint} for {account}; nothing was changed.",
+                            "进程 {process} 正在获取 {account} 的 {endpoint}，未做任何更改。",
+                            process=str(error),
+                            endpoint=endpoint.name,
+                            account=account,
+                        ),
+                        advice=Text(
+                            "Let it finish, or end it (kill {process}), then run the command again.",
+                            "请等它结束，或将其终止（kill {process}），然后再次运行该命令。",
+                            process=str(error),
+                        ),
                     ) from None
         yield

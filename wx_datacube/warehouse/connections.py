@@ -12,6 +12,7 @@ import duckdb
 
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.errors import WarehouseError
+from wx_datacube.language import Text
 from wx_datacube.warehouse.migrate import version_of
 from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
 
@@ -60,14 +61,29 @@ def require_ours(con: Connection, path: Path) -> int:
     version = version_of(con)
     if version is None:
         raise WarehouseError(
-            f"{path} is a DuckDB file that wx_datacube didn't create.",
-            advice="Set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
+            Text(
+                "{path} is a DuckDB file that wx_datacube didn't create.",
+                "{path} 是 DuckDB 文件，但不是 wx_datacube 创建的。",
+                path=path,
+            ),
+            advice=Text(
+                "Set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
+                "请将 WX_DATACUBE_DATABASE 设为其他路径。该文件未被改动。",
+            ),
         )
     if version > SCHEMA_VERSION:
         raise WarehouseError(
-            f"{path} was created by a newer wx_datacube (schema {version}; this version supports up to"
-            f" {SCHEMA_VERSION}).",
-            advice="Upgrade wx_datacube (git pull && make install). The file is unchanged.",
+            Text(
+                "{path} was created by a newer wx_datacube (schema {version}; this version supports up to {current}).",
+                "{path} 由更新版本的 wx_datacube 创建（schema {version}，当前版本最高支持 {current}）。",
+                path=path,
+                version=version,
+                current=SCHEMA_VERSION,
+            ),
+            advice=Text(
+                "Upgrade wx_datacube (git pull && make install). The file is unchanged.",
+                "请升级 wx_datacube（git pull && make install）。该文件未被改动。",
+            ),
         )
     return version
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from wx_datacube.catalog.model import USER_SOURCE, Endpoint
 from wx_datacube.config.settings import Account
 from wx_datacube.errors import SettingsError
+from wx_datacube.language import Text
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.label_states import states_select, summary_select
 from wx_datacube.warehouse.sql import json_list
@@ -75,15 +76,37 @@ def require_bound(con: Connection, account: Account) -> None:
     bound, others = stored.get(name), [other for other, its in stored.items() if its == appid and other != name]
     if appid and bound and appid != bound:
         raise SettingsError(
-            f"The account name {name!r} belongs to the AppID {bound} in this database, not to {appid}.",
-            advice="Give this AppID another name (WX_DATACUBE_ACCOUNT, or WX_DATACUBE_ACCOUNTS for several), or use"
-            " another WX_DATACUBE_DATABASE.",
+            Text(
+                "The account name {name!r} belongs to the AppID {bound} in this database, not to {appid}.",
+                "数据库中账号名 {name} 对应的 AppID 是 {bound}，而不是 {appid}。",
+                name=name,
+                bound=bound,
+                appid=appid,
+            ),
+            advice=Text(
+                "Give this AppID another name (WX_DATACUBE_ACCOUNT, or WX_DATACUBE_ACCOUNTS for several), or use"
+                " another WX_DATACUBE_DATABASE.",
+                "请为该 AppID 另取账号名（WX_DATACUBE_ACCOUNT，多个账号用 WX_DATACUBE_ACCOUNTS），"
+                "或使用另一个 WX_DATACUBE_DATABASE。",
+            ),
         )
     if appid and others:
         raise SettingsError(
-            f"The AppID {appid} is stored as the account {others[0]!r} in this database, not as {name!r}.",
-            advice=f"Use the name {others[0]} in .env (WX_DATACUBE_ACCOUNT, or WX_DATACUBE_ACCOUNTS for several), or"
-            f" rename the stored account: wx-datacube rename-account {others[0]} {name}",
+            Text(
+                "The AppID {appid} is stored as the account {other!r} in this database, not as {name!r}.",
+                "数据库中 AppID {appid} 的账号名是 {other}，而不是 {name}。",
+                appid=appid,
+                other=others[0],
+                name=name,
+            ),
+            advice=Text(
+                "Use the name {other} in .env (WX_DATACUBE_ACCOUNT, or WX_DATACUBE_ACCOUNTS for several), or rename the"
+                " stored account: wx-datacube rename-account {other} {name}",
+                "请在 .env 中使用账号名 {other}（WX_DATACUBE_ACCOUNT，多个账号用 WX_DATACUBE_ACCOUNTS），"
+                "或重命名已保存的账号：wx-datacube rename-account {other} {name}",
+                other=others[0],
+                name=name,
+            ),
         )
 
 

@@ -17,6 +17,7 @@ import duckdb
 
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.errors import WarehouseError
+from wx_datacube.language import Text
 from wx_datacube.warehouse.connections import (
     READ_ONLY,
     WRITE,
@@ -85,8 +86,18 @@ class DatabaseFiles:
             yield
         except TimeoutError as error:
             raise WarehouseError(
-                f"Process {error} has been writing {self.writer} for over {self._timeout:.0f} s.",
-                advice=f"Let it finish, or end it (kill {error}) if it hangs, and start again; nothing is lost.",
+                Text(
+                    "Process {process} has been writing {writer} for over {seconds:.0f} s.",
+                    "进程 {process} 写入 {writer} 已超过 {seconds:.0f} 秒。",
+                    process=str(error),
+                    writer=self.writer,
+                    seconds=self._timeout,
+                ),
+                advice=Text(
+                    "Let it finish, or end it (kill {process}) if it hangs, and start again; nothing is lost.",
+                    "请等它结束；如已卡住，请将其终止（kill {process}）后重新运行，数据不会丢失。",
+                    process=str(error),
+                ),
             ) from None
         except (OSError, duckdb.Error) as error:
             if not is_file_fault(error) and not isinstance(error, duckdb.TransactionException):
@@ -133,10 +144,19 @@ class DatabaseFiles:
                     raise
                 if process := holder_pid(error):
                     raise WarehouseError(
-                        f"Process {process} has {self.database} open for writing.",
-                        advice="It can't be read until that process closes it. If it is the file that wx_datacube"
-                        " publishes, open it read-only in that process. If it belongs to another program, set"
-                        " WX_DATACUBE_DATABASE to another path.",
+                        Text(
+                            "Process {process} has {database} open for writing.",
+                            "进程 {process} 以写入方式打开了 {database}。",
+                            process=process,
+                            database=self.database,
+                        ),
+                        advice=Text(
+                            "It can't be read until that process closes it. If it is the file that wx_datacube"
+                            " publishes, open it read-only in that process. If it belongs to another program, set"
+                            " WX_DATACUBE_DATABASE to another path.",
+                            "该进程关闭文件之前无法读取。如果这是 wx_datacube 发布的数据文件，"
+                            "请在该进程中以只读方式打开；如果它属于其他程序，请将 WX_DATACUBE_DATABASE 设为其他路径。",
+                        ),
                     ) from None
                 raise damaged_database(self.writer, self.database, error) from None
 
@@ -207,8 +227,19 @@ class DatabaseFiles:
         there = self._published_calls()
         if here < there:
             raise WarehouseError(
-                f"{self.writer} has {here:,} calls, but the published {self.database} has {there:,}.",
-                advice=f"Delete {self.writer} (the next run recreates it from the published file) and start again.",
+                Text(
+                    "{writer} has {here:,} calls, but the published {database} has {there:,}.",
+                    "{writer} 中有 {here:,} 次调用，而已发布的 {database} 中有 {there:,} 次。",
+                    writer=self.writer,
+                    here=here,
+                    database=self.database,
+                    there=there,
+                ),
+                advice=Text(
+                    "Delete {writer} (the next run recreates it from the published file) and start again.",
+                    "请删除 {writer}（下次运行会从已发布的数据文件重建）后重新运行。",
+                    writer=self.writer,
+                ),
             )
 
     def _published_calls(self) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from wx_datacube.errors import WarehouseError
+from wx_datacube.language import Text
 
 _FILE_FAULTS = (
     OSError,
@@ -63,7 +64,7 @@ def is_permission_error(error: Exception) -> bool:
     return said or isinstance(error, PermissionError)
 
 
-def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> WarehouseError:
+def unwritable(folder: Path, error: Exception, elsewhere: Text | None = None) -> WarehouseError:
     """Return the error for a folder that can't be written to, or a file or folder in it.
 
     `elsewhere` is the advice on how to write to another folder.
@@ -71,42 +72,86 @@ def unwritable(folder: Path, error: Exception, elsewhere: str = "") -> Warehouse
     path = _path_in(error) or folder
     if getattr(error, "errno", None) == errno.ELOOP:
         return WarehouseError(
-            f"{path} is a symbolic link, which is not followed.", advice="Delete the link and start again."
+            Text("{path} is a symbolic link, which is not followed.", "{path} 是符号链接，程序不会跟随它。", path=path),
+            advice=Text("Delete the link and start again.", "请删除该链接后重新运行。"),
         )
     if is_permission_error(error):
         return permission_denied(path, "written", error, elsewhere)
-    elsewhere = elsewhere or "set WX_DATACUBE_DATABASE"
+    elsewhere = elsewhere or Text("set WX_DATACUBE_DATABASE", "设置 WX_DATACUBE_DATABASE")
     if isinstance(error, _IN_THE_WAY):
         place = next(each for each in (path, *path.parents) if os.path.lexists(each))
-        kind, wanted = ("folder", "file") if place.is_dir() else ("file", "folder")
+        kind, wanted = (_FOLDER, _FILE) if place.is_dir() else (_FILE, _FOLDER)
         return WarehouseError(
-            f"{place} can't be written: it must be a {wanted}.",
-            advice=f"Move that {kind} away, or {elsewhere}.",
+            Text(
+                "{place} can't be written: it must be a {wanted}.",
+                "无法写入 {place}：它必须是{wanted}。",
+                place=place,
+                wanted=wanted,
+            ),
+            advice=Text(
+                "Move that {kind} away, or {elsewhere}.",
+                "请移走该{kind}，或{elsewhere}。",
+                kind=kind,
+                elsewhere=elsewhere,
+            ),
         )
     return WarehouseError(
-        f"{folder} can't be written: {first_line(error)}.",
-        advice=f"Free space, or give this user write permission there, or {elsewhere}.",
+        Text(
+            "{folder} can't be written: {error}.",
+            "无法写入 {folder}：{error}。",
+            folder=folder,
+            error=first_line(error),
+        ),
+        advice=Text(
+            "Free space, or give this user write permission there, or {elsewhere}.",
+            "请清理磁盘空间，或授予当前用户该文件夹的写权限，或{elsewhere}。",
+            elsewhere=elsewhere,
+        ),
     )
+
+
+_FOLDER, _FILE = Text("folder", "文件夹"), Text("file", "文件")
 
 
 def lock_timeout(path: Path, process: object, seconds: float) -> WarehouseError:
     """Return the error for a lock that another process has held for too long."""
     return WarehouseError(
-        f"Process {process} has held {path} for over {seconds:.0f} s.",
-        advice=f"Let it finish, or end it (kill {process}) if it hangs, and run the command again.",
+        Text(
+            "Process {process} has held {path} for over {seconds:.0f} s.",
+            "进程 {process} 占用 {path} 已超过 {seconds:.0f} 秒。",
+            process=process,
+            path=path,
+            seconds=seconds,
+        ),
+        advice=Text(
+            "Let it finish, or end it (kill {process}) if it hangs, and run the command again.",
+            "请等它结束；如已卡住，请将其终止（kill {process}），然后再次运行该命令。",
+            process=process,
+        ),
     )
 
 
-def heartbeat_timeout(process: object, what: str, seconds: float) -> WarehouseError:
+def heartbeat_timeout(process: object, what: Text, seconds: float) -> WarehouseError:
     """Return the error for another process that does the same work and gives no heartbeat."""
     return WarehouseError(
-        f"Process {process} is {what} and has given no heartbeat for {seconds:.0f} s.",
-        advice=f"If it was suspended, resume it (kill -CONT {process}) or kill it (kill -9 {process}); then run the"
-        " command again. What it has stored stays.",
+        Text(
+            "Process {process} is {what} and has given no heartbeat for {seconds:.0f} s.",
+            "进程 {process} {what}，但已 {seconds:.0f} 秒没有心跳。",
+            process=process,
+            what=what,
+            seconds=seconds,
+        ),
+        advice=Text(
+            "If it was suspended, resume it (kill -CONT {process}) or kill it (kill -9 {process}); then run the command"
+            " again. What it has stored stays.",
+            "如果它被挂起，请恢复（kill -CONT {process}）或终止（kill -9 {process}）后再次运行该命令；"
+            "已保存的数据会保留。",
+            process=process,
+        ),
     )
 
 
-def permission_denied(path: Path, what: str, error: Exception, elsewhere: str = "") -> WarehouseError:
+def permission_denied(path: Path, what: str, error: Exception, elsewhere: Text | None = None) -> WarehouseError:
     """Return the error for a file that this user may not use.
 
     The advice is to grant the permission, since without the file its history would be lost.
@@ -114,12 +159,27 @@ def permission_denied(path: Path, what: str, error: Exception, elsewhere: str = 
     place = _denied_path(path, what)
     owner, user = place.stat().st_uid, os.geteuid()
     command = _permission_command(place, what, owner, user)
-    elsewhere = elsewhere or ("set WX_DATACUBE_DATABASE to a path in a folder of this user" if place.is_dir() else "")
-    other = f" Or {elsewhere}." if elsewhere else ""
+    if elsewhere is None and place.is_dir():
+        elsewhere = Text(
+            "set WX_DATACUBE_DATABASE to a path in a folder of this user",
+            "将 WX_DATACUBE_DATABASE 设为当前用户文件夹中的路径",
+        )
     return WarehouseError(
-        f"{place} can't be {what}: {first_line(error).split(': ')[-1]}. It belongs to {_user_name(owner)};"
-        f" this user is {_user_name(user)}.",
-        advice=f"Keep it where it is and give this user permission{command}.{other}",
+        Text(
+            "{place} can't be {what}: {error}. It belongs to {owner}; this user is {user}.",
+            "无法{what} {place}：{error}。它属于 {owner}，当前用户是 {user}。",
+            place=place,
+            what=Text("read", "读取") if what == "read" else Text("written", "写入"),
+            error=first_line(error).split(": ")[-1],
+            owner=_user_name(owner),
+            user=_user_name(user),
+        ),
+        advice=Text(
+            "Keep it where it is and give this user permission{command}.{other}",
+            "请保留在原处，并授予当前用户权限{command}。{other}",
+            command=Text(": {command}", "：{command}", command=command) if command else "",
+            other=Text(" Or {elsewhere}.", "或{elsewhere}。", elsewhere=elsewhere) if elsewhere else "",
+        ),
     )
 
 
@@ -127,11 +187,11 @@ def _permission_command(place: Path, what: str, owner: int, user: int) -> str:
     """Return the command that grants the permission; none for a folder that may hold other things, such as /var/lib."""
     right = "rwx" if place.is_dir() else "r" if what == "read" else "rw"
     if owner == user:
-        return f": chmod u+{right} {shlex.quote(str(place))}"
+        return f"chmod u+{right} {shlex.quote(str(place))}"
     if not place.is_dir():
-        return f": sudo chown {_user_name(user)} {shlex.quote(str(place))}"
+        return f"sudo chown {_user_name(user)} {shlex.quote(str(place))}"
     ours = place.name == ".dagster" or place.suffix == ".locks"
-    return f": sudo chown -R {_user_name(user)} {shlex.quote(str(place))}" if ours else ""
+    return f"sudo chown -R {_user_name(user)} {shlex.quote(str(place))}" if ours else ""
 
 
 def _denied_path(path: Path, what: str) -> Path:
@@ -175,49 +235,83 @@ def unopenable(path: Path, writer: Path, database: Path, error: Exception) -> Wa
         return empty(path, writer, database)
     if re.search(_OTHER_KIND, str(error)):
         return WarehouseError(
-            f"{path} is not a DuckDB file.",
-            advice="Move it away, or set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
+            Text("{path} is not a DuckDB file.", "{path} 不是 DuckDB 文件。", path=path),
+            advice=Text(
+                "Move it away, or set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
+                "请将其移走，或将 WX_DATACUBE_DATABASE 设为其他路径。该文件未被改动。",
+            ),
         )
     return WarehouseError(
-        f"{path} can't be opened as a DuckDB file: {first_line(error)}.",
-        advice="Fix that, or set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
+        Text(
+            "{path} can't be opened as a DuckDB file: {error}.",
+            "无法将 {path} 作为 DuckDB 文件打开：{error}。",
+            path=path,
+            error=first_line(error),
+        ),
+        advice=Text(
+            "Fix that, or set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
+            "请解决该问题，或将 WX_DATACUBE_DATABASE 设为其他路径。该文件未被改动。",
+        ),
     )
 
 
 def damaged_writer(writer: Path, database: Path, error: Exception) -> WarehouseError:
     """Return the error for a writer's file that has other bytes than were written."""
-    return WarehouseError(f"{writer} is damaged: {first_line(error)}.", advice=_replace_writer_advice(writer, database))
+    return WarehouseError(
+        Text("{writer} is damaged: {error}.", "{writer} 已损坏：{error}。", writer=writer, error=first_line(error)),
+        advice=_replace_writer_advice(writer, database),
+    )
 
 
 def damaged_database(writer: Path, database: Path, error: Exception) -> WarehouseError:
     """Return the error for a published file that can't be read."""
-    advice = f"If it is damaged, {_replace_database_advice(writer)}"
-    return WarehouseError(f"{database} can't be read: {first_line(error)}.", advice=advice)
+    return WarehouseError(
+        Text(
+            "{database} can't be read: {error}.",
+            "无法读取 {database}：{error}。",
+            database=database,
+            error=first_line(error),
+        ),
+        advice=Text("If it is damaged, {advice}", "如果它已损坏，{advice}", advice=_replace_database_advice(writer)),
+    )
 
 
 def empty(path: Path, writer: Path, database: Path) -> WarehouseError:
     """Return the error for a file of no bytes at one of the two paths: the result of a failed copy or a full disk."""
-    advice = _replace_database_advice(writer) if path == database else _replace_writer_advice(writer, database)
-    return WarehouseError(f"{path} is an empty file (0 bytes).", advice=advice[0].upper() + advice[1:])
+    return WarehouseError(
+        Text("{path} is an empty file (0 bytes).", "{path} 是空文件（0 字节）。", path=path),
+        advice=_replace_database_advice(writer).mapped(lambda text: text[0].upper() + text[1:])
+        if path == database
+        else _replace_writer_advice(writer, database),
+    )
 
 
 def _has_bytes(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _replace_writer_advice(writer: Path, database: Path) -> str:
+def _replace_writer_advice(writer: Path, database: Path) -> Text:
     if _has_bytes(database):
-        return (
-            f"Delete {writer} (the next run recreates it from the published file) and start again; newer data is"
-            " fetched again."
+        return Text(
+            "Delete {writer} (the next run recreates it from the published file) and start again; newer data is"
+            " fetched again.",
+            "请删除 {writer}（下次运行会从已发布的数据文件重建）后重新运行；较新的数据会再次获取。",
+            writer=writer,
         )
-    return (
-        f"Move it away, put a backup in place of {database}, and start again; or set WX_DATACUBE_DATABASE to"
-        " another path."
+    return Text(
+        "Move it away, put a backup in place of {database}, and start again; or set WX_DATACUBE_DATABASE to another"
+        " path.",
+        "请将其移走，用备份恢复 {database} 后重新运行；或将 WX_DATACUBE_DATABASE 设为其他路径。",
+        database=database,
     )
 
 
-def _replace_database_advice(writer: Path) -> str:
+def _replace_database_advice(writer: Path) -> Text:
     if _has_bytes(writer):
-        return "delete it: the next run recreates it from the writer's file."
-    return "put a backup in its place, or set WX_DATACUBE_DATABASE to another path."
+        return Text(
+            "delete it: the next run recreates it from the writer's file.", "请将其删除，下次运行会从写入用的文件重建。"
+        )
+    return Text(
+        "put a backup in its place, or set WX_DATACUBE_DATABASE to another path.",
+        "请用备份恢复，或将 WX_DATACUBE_DATABASE 设为其他路径。",
+    )

@@ -17,6 +17,7 @@ import duckdb
 
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.errors import WarehouseError
+from wx_datacube.language import Text
 from wx_datacube.warehouse.connections import (
     NO_EXTENSIONS,
     READ_ONLY,
@@ -195,7 +196,16 @@ class Warehouse(Publication):
                 try:
                     stack.enter_context(locked(lock, timeout=timeout, on_wait=on_wait, heartbeat=True))
                 except TimeoutError as error:
-                    raise heartbeat_timeout(error, f"fetching {endpoint} for {account}", timeout) from None
+                    raise heartbeat_timeout(
+                        error,
+                        Text(
+                            "fetching {endpoint} for {account}",
+                            "正在获取 {account} 的 {endpoint}",
+                            endpoint=endpoint,
+                            account=account,
+                        ),
+                        timeout,
+                    ) from None
             yield
 
     def fetch_lock(self, account: str, endpoint: str) -> Path:

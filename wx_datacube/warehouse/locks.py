@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from wx_datacube.errors import NeedsPerson, TryAgain
+from wx_datacube.errors import INTERRUPTED, NeedsPerson, TryAgain
+from wx_datacube.language import Text, joined
 from wx_datacube.warehouse.errors import lock_timeout, unwritable
 
 _POLL = 0.02
@@ -139,7 +140,7 @@ class ProcessSemaphore:
                     _write_pid(descriptor)
                     return descriptor
             if stop_event.wait(_POLL_SEMAPHORE):
-                raise TryAgain("The run was interrupted.")
+                raise TryAgain(INTERRUPTED)
             if wait.is_over():
                 raise _semaphore_timeout(holders, self._timeout)
 
@@ -156,10 +157,18 @@ class ProcessSemaphore:
 
 
 def _semaphore_timeout(holders: list[str], seconds: float) -> TryAgain:
-    processes = ", ".join(sorted(set(holders)))
     return TryAgain(
-        f"No call could start for {seconds:.0f} s: processes {processes} hold all WX_DATACUBE_CONCURRENCY slots.",
-        advice=f"If a process was suspended, resume it (kill -CONT PID) or kill it (kill -9 PID). {TryAgain.advice}",
+        Text(
+            "No call could start for {seconds:.0f} s: processes {processes} hold all WX_DATACUBE_CONCURRENCY slots.",
+            "已 {seconds:.0f} 秒无法发出调用：进程 {processes} 占满了 WX_DATACUBE_CONCURRENCY。",
+            seconds=seconds,
+            processes=joined(sorted(set(holders)), ", ", "、"),
+        ),
+        advice=Text(
+            "If a process was suspended, resume it (kill -CONT PID) or kill it (kill -9 PID). {then}",
+            "如果有进程被挂起，请恢复（kill -CONT PID）或终止（kill -9 PID）。{then}",
+            then=TryAgain.advice,
+        ),
     )
 
 

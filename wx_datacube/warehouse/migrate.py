@@ -12,6 +12,7 @@ from typing import Self
 import duckdb
 
 from wx_datacube.errors import WarehouseError
+from wx_datacube.language import Text
 from wx_datacube.warehouse.errors import first_line
 from wx_datacube.warehouse.schema import SCHEMA_VERSION, create_statements
 
@@ -23,8 +24,17 @@ class OutdatedFile(WarehouseError):
     def of(cls, path: Path, version: int) -> Self:
         """Return the error for a file."""
         return cls(
-            f"{path} was created by an older wx_datacube (schema {version}; this version has {SCHEMA_VERSION}).",
-            advice="Run `wx-datacube replay`: it makes a backup and migrates the file without calling WeChat.",
+            Text(
+                "{path} was created by an older wx_datacube (schema {version}; this version has {current}).",
+                "{path} 由旧版 wx_datacube 创建（schema {version}，当前版本为 {current}）。",
+                path=path,
+                version=version,
+                current=SCHEMA_VERSION,
+            ),
+            advice=Text(
+                "Run `wx-datacube replay`: it makes a backup and migrates the file without calling WeChat.",
+                "请运行 `wx-datacube replay`：自动备份并升级该文件，不调用微信。",
+            ),
         )
 
 
@@ -78,9 +88,18 @@ def require_migrations(path: Path, version: int, migrations: Migrations) -> None
     """Raise `WarehouseError` if no migrations lead from the file's version to the current schema."""
     if not set(range(version, SCHEMA_VERSION)) <= set(migrations):
         raise WarehouseError(
-            f"{path} was created by an older wx_datacube (schema {version}); there is no migration to schema"
-            f" {SCHEMA_VERSION}.",
-            advice="Use the wx_datacube version that created it; the file is unchanged.",
+            Text(
+                "{path} was created by an older wx_datacube (schema {version}); there is no migration to schema"
+                " {current}.",
+                "{path} 由旧版 wx_datacube 创建（schema {version}），无法升级到 schema {current}。",
+                path=path,
+                version=version,
+                current=SCHEMA_VERSION,
+            ),
+            advice=Text(
+                "Use the wx_datacube version that created it; the file is unchanged.",
+                "请使用创建该文件的 wx_datacube 版本。该文件未被改动。",
+            ),
         )
 
 
@@ -99,7 +118,18 @@ def migrate(con: duckdb.DuckDBPyConnection, writer: Path, version: int, migratio
         with suppress(duckdb.Error):
             con.rollback()
         raise WarehouseError(
-            f"{writer} could not be migrated from schema {version} to {SCHEMA_VERSION}: {first_line(error)}.",
-            advice=f"Nothing was changed, and {backup_of(writer, version)} is a backup. Keep using the wx_datacube"
-            " version that created it, and report this.",
+            Text(
+                "{writer} could not be migrated from schema {version} to {current}: {error}.",
+                "无法将 {writer} 从 schema {version} 升级到 {current}：{error}。",
+                writer=writer,
+                version=version,
+                current=SCHEMA_VERSION,
+                error=first_line(error),
+            ),
+            advice=Text(
+                "Nothing was changed, and {backup} is a backup. Keep using the wx_datacube version that created it, and"
+                " report this.",
+                "未做任何更改，备份为 {backup}。请继续使用创建该文件的 wx_datacube 版本，并反馈此问题。",
+                backup=backup_of(writer, version),
+            ),
         ) from None

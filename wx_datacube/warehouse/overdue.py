@@ -128,8 +128,14 @@ def _of_endpoint(
 
 def quota_is_used_up(calls: RecentCalls, daily_calls: int | None) -> bool:
     """Return whether no call is left today, by WeChat's last answer or by the limit from the settings."""
-    refused = calls.used_up_at is not None and (calls.good_at is None or calls.good_at <= calls.used_up_at)
-    return refused or (daily_calls is not None and calls.today >= daily_calls)
+    return quota_used_up_at(calls, daily_calls) is not None
+
+
+def quota_used_up_at(calls: RecentCalls, daily_calls: int | None) -> dt.datetime | None:
+    """Return when today's last call was made or refused, if none is left, else None."""
+    if calls.used_up_at is not None and (calls.good_at is None or calls.good_at <= calls.used_up_at):
+        return calls.used_up_at
+    return calls.last_at if daily_calls is not None and calls.today >= daily_calls else None
 
 
 def _newest_due(endpoint: Endpoint, today: dt.date) -> dt.date:

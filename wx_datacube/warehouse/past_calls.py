@@ -71,13 +71,14 @@ def unresolved_errors(
 class RecentCalls:
     """The calls of an account's endpoint since yesterday began.
 
-    `today` is the number of calls today. `oldest` is the oldest label requested by a call with a good answer, and
-    `good_at` is the time of the newest good answer. `used_up_at` is the time of today's newest errcode 45009, except
-    just after midnight, when it may refer to yesterday's quota. `used_up_yesterday` says whether there was a 45009
-    yesterday, `not_ready` whether there was a 61503 today.
+    `today` is the number of calls today, `last_at` the time of the newest call. `oldest` is the oldest label requested
+    by a call with a good answer, and `good_at` is the time of the newest good answer. `used_up_at` is the time of
+    today's newest errcode 45009, except just after midnight, when it may refer to yesterday's quota.
+    `used_up_yesterday` says whether there was a 45009 yesterday, `not_ready` whether there was a 61503 today.
     """
 
     today: int = 0
+    last_at: dt.datetime | None = None
     oldest: dt.date | None = None
     good_at: dt.datetime | None = None
     used_up_at: dt.datetime | None = None
@@ -90,7 +91,7 @@ def recent_calls(con: Connection, now: dt.datetime) -> dict[tuple[str, str], Rec
     midnight = midnight_of(now)
     found = con.execute(
         f"""
-        SELECT account, endpoint, count(*) FILTER (requested_at >= $midnight),
+        SELECT account, endpoint, count(*) FILTER (requested_at >= $midnight), max(requested_at),
             min(list_min(asked)) FILTER ({GOOD_ANSWER}), max(requested_at) FILTER ({GOOD_ANSWER}),
             max(requested_at) FILTER (errcode = {QUOTA_USED_UP} AND requested_at >= $believed),
             coalesce(bool_or(errcode = {QUOTA_USED_UP} AND requested_at < $midnight), false),

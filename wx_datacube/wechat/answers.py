@@ -23,6 +23,7 @@ from wx_datacube.errors import (
     error_for,
     one_line,
 )
+from wx_datacube.language import Text, joined
 from wx_datacube.wechat.transport import Response
 
 _SHORTEST_SECRET = 8
@@ -31,13 +32,17 @@ _SHORTEST_SECRET = 8
 _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
-_ADVICE_PROXY = (
-    "Check WX_DATACUBE_API_URL, and whether something answers in WeChat's place (a proxy, a network's log-in page)."
+_ADVICE_PROXY = Text(
+    "Check WX_DATACUBE_API_URL, and whether something answers in WeChat's place (a proxy, a network's log-in page).",
+    "请检查 WX_DATACUBE_API_URL，以及是否有代理或网络登录页代替微信返回了内容。",
 )
-ADVICE_NOT_IN_LEDGER = (
-    "Run the same command again later; if the answer is the same, report it with its errcode and rid, if any."
+ADVICE_NOT_IN_LEDGER = Text(
+    "Run the same command again later; if the answer is the same, report it with its errcode and rid, if any.",
+    "请稍后再次运行同一命令；如果结果相同，请附上 errcode 和 rid（如有）反馈。",
 )
-_TOKEN_SERVER = "See the log of the token server (WX_DATACUBE_TOKEN_URL)."
+_TOKEN_SERVER = Text(
+    "See the log of the token server (WX_DATACUBE_TOKEN_URL).", "请查看中控服务器（WX_DATACUBE_TOKEN_URL）的日志。"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class ReplySpec:
     of statistics calls do.
     """
 
-    who: str
+    who: Text
     endpoint: str
     field: str
     field_type: type
@@ -85,7 +90,7 @@ class Answer:
 
     def failed(self, error: WeChatError) -> Self:
         """Return this answer with an error of ours."""
-        return replace(self, error=error, errmsg=error.message)
+        return replace(self, error=error, errmsg=str(error.message))
 
 
 def parse_response(response: Response, spec: ReplySpec, requested_at: dt.datetime) -> Answer:
@@ -102,9 +107,9 @@ def parse_response(response: Response, spec: ReplySpec, requested_at: dt.datetim
     except ValueError:
         return _parse_leniently(response.body, answer, spec)
     if not isinstance(data, dict):
-        return answer.failed(_unexpected("sent JSON that is not an object.", spec))
+        return answer.failed(_unexpected(_NOT_OBJECT, spec))
     if duplicate:
-        return answer.failed(_unexpected(f"sent JSON with a duplicate `errcode` or `{spec.field}`.", spec))
+        return answer.failed(_unexpected(_DUPLICATE, spec))
     return _parse_object(data, answer, spec)
 
 
@@ -123,13 +128,15 @@ def _http_error(response: Response, spec: ReplySpec) -> WeChatError | None:
     """Return the error of a response whose body need not be read, else None."""
     status, problem = response.status, response.problem
     if status is None:
-        return TryAgain(problem or f"{spec.who} did not answer.", endpoint=spec.endpoint)
+        silent = Text("{who} did not answer.", "{who}没有响应。", who=spec.who)
+        return TryAgain(problem or silent, endpoint=spec.endpoint)
     if 500 <= status <= 599:
-        return TryAgain(f"{spec.who} failed with HTTP {status}.", endpoint=spec.endpoint)
+        failed = Text("{who} failed with HTTP {status}.", "{who}返回 HTTP {status}。", who=spec.who, status=status)
+        return TryAgain(failed, endpoint=spec.endpoint)
     if 300 <= status <= 399:
-        return _unexpected(f"answered with a redirect (HTTP {status}), which is not followed.", spec)
+        return _unexpected(_REDIRECT.fill(status=status), spec)
     if status != 200:
-        return _unexpected(f"answered HTTP {status}; expected 200.", spec)
+        return _unexpected(_NOT_200.fill(status=status), spec)
     return UnexpectedAnswer(problem, advice=_advice(spec), endpoint=spec.endpoint) if problem else None
 
 
@@ -143,7 +150,7 @@ def _parse_leniently(body: bytes, answer: Answer, spec: ReplySpec) -> Answer:
         parsed = _parse_object(lenient, answer, spec)
         if parsed.errcode is not None:
             return parsed
-    return answer.failed(_unexpected("sent something that is not JSON.", spec, transient=True))
+    return answer.failed(_unexpected(_NOT_JSON, spec, transient=True))
 
 
 def _parse_object(data: dict[str, Any], answer: Answer, spec: ReplySpec) -> Answer:
@@ -151,13 +158,13 @@ def _parse_object(data: dict[str, Any], answer: Answer, spec: ReplySpec) -> Answ
     try:
         errcode = _errcode(data.get("errcode"))
     except ValueError:
-        return answer.failed(_unexpected("sent an errcode that is not a number.", spec))
+        return answer.failed(_unexpected(_NO_NUMBER, spec))
     if errcode is not None:
         errmsg = _errmsg(data.get("errmsg"), spec)
         error = _wechat_error(errcode, errmsg, spec)
-        return replace(answer, errcode=errcode, errmsg=errmsg or error.message, rid=_rid(errmsg), error=error)
+        return replace(answer, errcode=errcode, errmsg=errmsg or str(error.message), rid=_rid(errmsg), error=error)
     if not isinstance(data.get(spec.field), spec.field_type):
-        return answer.failed(_unexpected(f"sent an object without a valid `{spec.field}`.", spec))
+        return answer.failed(_unexpected(_NO_FIELD, spec))
     return replace(answer, data=data)
 
 
@@ -165,20 +172,41 @@ def _wechat_error(errcode: int, errmsg: str, spec: ReplySpec) -> WeChatError:
     rid, at_wechat = _rid(errmsg), spec.token_call and not spec.own_server
     error = error_for(errcode, errmsg, rid=rid, endpoint=spec.endpoint, token_call=at_wechat)
     if spec.own_server and not isinstance(error, TryAgain) and errcode != 40164:
-        message = f"{spec.who} answered with errcode {errcode} instead of a token."
+        message = Text(
+            "{who} answered with errcode {errcode} instead of a token.",
+            "{who}没有返回 access_token，而是返回 errcode {errcode}。",
+            who=spec.who,
+            errcode=errcode,
+        )
         return NeedsPerson(message, advice=_TOKEN_SERVER, errcode=errcode, rid=rid, endpoint=spec.endpoint)
     if errcode not in BY_ERRCODE and not spec.in_ledger:
         error.advice = ADVICE_NOT_IN_LEDGER
     if errcode not in BY_ERRCODE and not spec.token_call:
-        error.message += " " + re.sub(r"https?:\S+", "", errmsg)[:200]
+        error.message = joined([error.message, re.sub(r"https?:\S+", "", errmsg)[:200]])
     return error
 
 
-def _unexpected(what: str, spec: ReplySpec, *, transient: bool = False) -> UnexpectedAnswer:
-    return UnexpectedAnswer(f"{spec.who} {what}", advice=_advice(spec), endpoint=spec.endpoint, transient=transient)
+_NOT_OBJECT = Text("{who} sent JSON that is not an object.", "{who}返回的 JSON 不是对象。")
+_DUPLICATE = Text(
+    "{who} sent JSON with a duplicate `errcode` or `{field}`.", "{who}返回的 JSON 中 `errcode` 或 `{field}` 重复。"
+)
+_REDIRECT = Text(
+    "{who} answered with a redirect (HTTP {status}), which is not followed.",
+    "{who}返回了重定向（HTTP {status}），程序不会跟随。",
+)
+_NOT_200 = Text("{who} answered HTTP {status}; expected 200.", "{who}返回 HTTP {status}，应为 200。")
+_NOT_JSON = Text("{who} sent something that is not JSON.", "{who}返回的不是 JSON。")
+_NO_NUMBER = Text("{who} sent an errcode that is not a number.", "{who}返回的 errcode 不是数字。")
+_NO_FIELD = Text("{who} sent an object without a valid `{field}`.", "{who}返回的对象中没有有效的 `{field}`。")
 
 
-def _advice(spec: ReplySpec) -> str | None:
+def _unexpected(what: Text, spec: ReplySpec, *, transient: bool = False) -> UnexpectedAnswer:
+    """Return the error of an answer; `what` may name the other side and the field expected."""
+    message = what.fill(who=spec.who, field=spec.field)
+    return UnexpectedAnswer(message, advice=_advice(spec), endpoint=spec.endpoint, transient=transient)
+
+
+def _advice(spec: ReplySpec) -> Text | None:
     """Return what to do about an unexpected answer; None for the class's own advice, which is about the ledger."""
     if spec.own_server:
         return _TOKEN_SERVER

@@ -20,11 +20,12 @@ import requests
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import API_URL, Account, Secret
 from wx_datacube.errors import UnexpectedAnswer, WeChatError
+from wx_datacube.language import Text
 from wx_datacube.wechat.answers import ADVICE_NOT_IN_LEDGER, Answer, ReplySpec, parse_response
 from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.retry import Limits, Retry
 from wx_datacube.wechat.tokens import Fetcher, NoToken, StableToken, Tokens, TokenServer, no_credentials
-from wx_datacube.wechat.transport import Bounds, Transport
+from wx_datacube.wechat.transport import TOKEN_SERVER, Bounds, Transport, host_name
 
 QUOTA_CALL = "quota/get"
 """The endpoint name in errors of `Client.quota`."""
@@ -74,20 +75,21 @@ class Client:
         bounds: Bounds = Bounds(),  # noqa: B008 - frozen
         limits: Limits = Limits(),  # noqa: B008 - frozen
         stopwatch: Callable[[], float] = time.monotonic,
-        name_variables: Callable[[str], str] = str,
+        name_variables: Callable[[Text], Text] = lambda text: text,
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._clock = clock
         self._name_variables = name_variables
         self._secrets = tuple(_hidden(each) for each in (secret, token_url) if each)
         waits: dict[str, Any] = {"sleep": sleep, "jitter": jitter, "limits": limits, "stopwatch": stopwatch}
-        self._retry = Retry("WeChat", clock=clock, **waits)
-        self._transport = Transport("WeChat", bounds, session_factory)
+        self._who = host_name(self._api_url)
+        self._retry = Retry(self._who, clock=clock, **waits)
+        self._transport = Transport(self._who, bounds, session_factory)
         self._token_transports: list[Transport] = []
         fetcher: Fetcher = NoToken()
         if token_url:
-            retry = Retry("the token server", clock=clock, **waits)
-            self._token_transports = [Transport("The token server", bounds, session_factory)]
+            retry = Retry(TOKEN_SERVER, clock=clock, **waits)
+            self._token_transports = [Transport(TOKEN_SERVER, bounds, session_factory)]
             fetcher = TokenServer(_hidden(token_url), self._token_transports[0], retry, clock)
         elif appid and secret:
             fetcher = StableToken(self._api_url, appid, _hidden(secret), self._transport, self._retry, clock)
@@ -172,7 +174,7 @@ class Client:
         asked = self._clock()
         response = self._transport.send(url, body, seconds=self._retry.host.seconds_left())
         secrets = (token, *(each.reveal() for each in self._secrets))
-        spec = ReplySpec("WeChat", name, field, field_type, secrets, in_ledger=name != QUOTA_CALL)
+        spec = ReplySpec(self._who, name, field, field_type, secrets, in_ledger=name != QUOTA_CALL)
         return parse_response(response, spec, asked)
 
 
@@ -185,6 +187,8 @@ def _quota(data: dict[str, object]) -> Quota:
     whole = [number for number in numbers if isinstance(number, int) and not isinstance(number, bool)]
     if len(whole) < len(numbers):
         raise UnexpectedAnswer(
-            "WeChat sent a quota without valid numbers.", advice=ADVICE_NOT_IN_LEDGER, endpoint=QUOTA_CALL
+            Text("WeChat sent a quota without valid numbers.", "微信返回的配额不是有效数字。"),
+            advice=ADVICE_NOT_IN_LEDGER,
+            endpoint=QUOTA_CALL,
         )
     return Quota(*whole)

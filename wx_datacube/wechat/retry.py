@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.errors import HostDown, RateLimited, TokenRejected, TryAgain, UnexpectedAnswer, WeChatError
+from wx_datacube.language import Text, joined
 
 T = TypeVar("T")
 log = logging.getLogger("wx_datacube.wechat")
@@ -56,7 +57,7 @@ class CircuitBreaker:
     dead host.
     """
 
-    def __init__(self, who: str, stopwatch: Callable[[], float], limits: Limits) -> None:
+    def __init__(self, who: Text, stopwatch: Callable[[], float], limits: Limits) -> None:
         self._who, self._stopwatch, self._limits = who, stopwatch, limits
         self._lock = threading.Lock()
         self._alive_at = -math.inf
@@ -79,8 +80,13 @@ class CircuitBreaker:
         """Raise `HostDown` if nothing has got through for too long."""
         age = self._age()
         if age > self._limits.dead_after:
-            why = self._error.message if self._error else ""
-            raise HostDown(f"Nothing has got through to {self._who} for {age:.0f} s. {why}")
+            down = Text(
+                "{who}: nothing has got through for {seconds:.0f} s.",
+                "已 {seconds:.0f} 秒无法连通{who}。",
+                who=self._who,
+                seconds=age,
+            )
+            raise HostDown(joined([down, *([self._error.message] if self._error else [])]))
 
     def seconds_left(self) -> float:
         """Return how long an attempt may still take, so that a dead host ends the run in time."""
@@ -110,7 +116,7 @@ class Retry:
 
     def __init__(
         self,
-        who: str,
+        who: Text,
         *,
         clock: Clock,
         sleep: Callable[[float], object],

@@ -23,9 +23,10 @@ from wx_datacube.errors import (
     WeChatError,
     error_for,
 )
+from wx_datacube.language import Text
 from wx_datacube.wechat.answers import ReplySpec, parse_response
 from wx_datacube.wechat.retry import Retry
-from wx_datacube.wechat.transport import Transport
+from wx_datacube.wechat.transport import TOKEN_SERVER, Transport, host_name
 
 FORCE_EVERY = dt.timedelta(seconds=30)
 """WeChat's minimum interval between two forced tokens; it allows 20 a day."""
@@ -111,7 +112,8 @@ class StableToken:
     def __init__(
         self, api_url: str, appid: str, secret: Secret, transport: Transport, retry: Retry, clock: Clock
     ) -> None:
-        self._url, self._appid, self._secret = f"{api_url}/cgi-bin/stable_token", appid, secret
+        self._url, self._who = f"{api_url}/cgi-bin/stable_token", host_name(api_url)
+        self._appid, self._secret = appid, secret
         self._transport, self._retry, self._clock = transport, retry, clock
         self._forced = 0
         self._forced_at = dt.datetime.min
@@ -132,7 +134,7 @@ class StableToken:
     def _ask(self, *, force: bool) -> Token:
         secret = self._secret.reveal()
         fields = {"grant_type": "client_credential", "appid": self._appid, "secret": secret, "force_refresh": force}
-        spec = ReplySpec("WeChat", "stable_token", "access_token", str, (secret,), token_call=True)
+        spec = ReplySpec(self._who, "stable_token", "access_token", str, (secret,), token_call=True)
         body = json.dumps(fields).encode()
         return self._retry.run(lambda _: _token(self._transport, self._retry, spec, self._url, body, self._clock))
 
@@ -146,9 +148,7 @@ class TokenServer:
     def fetch(self, rejected: str | None) -> Token:
         """Return the server's token, even if it is the rejected one: only the server can replace it."""
         url = self._url.reveal()
-        spec = ReplySpec(
-            "The token server", "token server", "access_token", str, (url,), token_call=True, own_server=True
-        )
+        spec = ReplySpec(TOKEN_SERVER, "token server", "access_token", str, (url,), token_call=True, own_server=True)
         return self._retry.run(lambda _: _token(self._transport, self._retry, spec, url, None, self._clock))
 
 
@@ -163,8 +163,14 @@ class NoToken:
 def no_credentials(appid: str, secret: str, token_url: str) -> SettingsError:
     """Return the error of an account that can't fetch a token; the arguments are names of variables."""
     return SettingsError(
-        "The credentials for WeChat are missing.",
-        advice=f"Set {appid} and {secret}, or {token_url}, in .env.",
+        Text("The credentials for WeChat are missing.", "缺少访问微信的凭据。"),
+        advice=Text(
+            "Set {appid} and {secret}, or {token_url}, in .env.",
+            "请在 .env 中设置 {appid} 和 {secret}，或 {token_url}。",
+            appid=appid,
+            secret=secret,
+            token_url=token_url,
+        ),
     )
 
 
@@ -177,7 +183,10 @@ def _token(transport: Transport, retry: Retry, spec: ReplySpec, url: str, body: 
     data = answer.data or {}
     value = data["access_token"]
     if not value.isascii() or not value.isprintable() or " " in value or not 0 < len(value) <= 4096:
-        raise UnexpectedAnswer(f"{spec.who} sent something that can't be a token.", endpoint=spec.endpoint, advice="")
+        message = Text(
+            "{who} sent something that can't be a token.", "{who}返回的内容不可能是 access_token。", who=spec.who
+        )
+        raise UnexpectedAnswer(message, endpoint=spec.endpoint, advice="")
     return Token(value, _until(data.get("expires_in"), asked))
 
 

@@ -19,6 +19,8 @@ import requests
 import urllib3.exceptions as lib
 
 from wx_datacube import __version__
+from wx_datacube.config.settings import API_URL
+from wx_datacube.language import Text
 from wx_datacube.wechat.deadline import Deadline, silence_http_log
 
 _HEADERS = {
@@ -54,8 +56,22 @@ class Response:
 
     status: int | None
     body: bytes = b""
-    problem: str | None = None
+    problem: Text | None = None
     elapsed_ms: int = 0
+
+
+TOKEN_SERVER = Text("The token server", "中控服务器")
+
+
+def host_name(api_url: str) -> Text:
+    """Return how messages name the host of the API: WeChat, or the host itself if it isn't WeChat's."""
+    if api_url == API_URL:
+        return Text("WeChat", "微信")
+    return Text(
+        "{host} (not WeChat)",
+        "接口地址 {host}（非微信）",
+        host=api_url.partition("://")[2].partition("/")[0].rpartition("@")[2],
+    )
 
 
 def is_direct(url: str) -> bool:
@@ -74,7 +90,7 @@ def is_direct(url: str) -> bool:
 class Transport:
     """Exchanges with one host, shared by threads; `who` names the host in messages."""
 
-    def __init__(self, who: str, bounds: Bounds, session_factory: Callable[[], requests.Session]) -> None:
+    def __init__(self, who: Text, bounds: Bounds, session_factory: Callable[[], requests.Session]) -> None:
         self.who = who
         self._bounds = bounds
         self._session = session_factory()
@@ -97,9 +113,17 @@ class Transport:
                 if not deadline.expired:
                     raise
         if failed:
-            problem = f"{self.who} {_sentence(failed, self._bounds)}"
+            problem = _sentence(failed, self._bounds).fill(who=self.who)
         if deadline.expired:
-            status, problem = None, f"{self.who} did not answer in full within {limit:.3g} s."
+            status, problem = (
+                None,
+                Text(
+                    "{who} did not answer in full within {seconds:.3g} s.",
+                    "{who}在 {seconds:.3g} 秒内没有返回完整内容。",
+                    who=self.who,
+                    seconds=limit,
+                ),
+            )
         elapsed = round((time.monotonic() - started) * 1000)
         return Response(status, bytes(received), problem, elapsed)
 
@@ -107,7 +131,7 @@ class Transport:
         """Close all connections."""
         self._session.close()
 
-    def _exchange(self, url: str, body: bytes | None, received: bytearray) -> tuple[int, str | None]:
+    def _exchange(self, url: str, body: bytes | None, received: bytearray) -> tuple[int, Text | None]:
         """Make one exchange; append the response's body to `received`; return the status and the response's problem.
 
         It bypasses `Session.send`, which stores cookies and reads the bodies of redirects.
@@ -118,10 +142,15 @@ class Transport:
                 if len(received) > self._bounds.size:
                     del received[_HEAD_BYTES:]
                     limit = self._bounds.size // _MIB
-                    return response.status_code, f"{self.who} sent more than {limit} MiB; only the head of it is kept."
+                    return response.status_code, Text(
+                        "{who} sent more than {limit} MiB; only the head of it is kept.",
+                        "{who}返回的内容超过 {limit} MiB，仅保留开头部分。",
+                        who=self.who,
+                        limit=limit,
+                    )
             coding = response.headers.get("Content-Encoding", "").strip().lower()
             requested = coding in ("", "identity")
-            problem = None if requested else f"{self.who} sent a content coding that was not requested."
+            problem = None if requested else _NOT_REQUESTED.fill(who=self.who)
             return response.status_code, problem
 
     @contextmanager
@@ -141,35 +170,75 @@ class Transport:
 
 _TRANSIT_ERRORS = (requests.RequestException, lib.HTTPError, http.client.HTTPException, OSError)
 """What the HTTP library raises for failures in transit. Any other exception is a bug in this package."""
-_FAULT_MESSAGES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    ((lib.NameResolutionError, socket.gaierror), "can't be reached: its name can't be resolved."),
-    ((lib.ProxyError,), "can't be reached: this machine's proxy (http_proxy, https_proxy) refuses the connection."),
-    ((ssl.SSLCertVerificationError,), "presents an untrusted TLS certificate; a proxy may intercept the connection."),
-    ((lib.SSLError, ssl.SSLError), "can't be reached: there is no TLS connection to it."),
-    ((ConnectionRefusedError,), "can't be reached: the connection is refused."),
-    ((lib.IncompleteRead, http.client.IncompleteRead), "was cut off in the middle of its answer."),
-    ((lib.ReadTimeoutError,), "was silent for {read:g} s."),
-    ((lib.NewConnectionError,), "can't be reached: {reason}."),
-    ((lib.ConnectTimeoutError,), "can't be reached: no connection within {connect:g} s."),
-    ((TimeoutError,), "was silent for {read:g} s."),
-    ((http.client.RemoteDisconnected, ConnectionError), "closed the connection without an answer."),
-    ((http.client.HTTPException, lib.ProtocolError), "sent something that is not HTTP."),
+_NOT_REQUESTED = Text("{who} sent a content coding that was not requested.", "{who}返回了未请求的内容编码。")
+_SILENT = Text("{who} was silent for {read:g} s.", "{who}已 {read:g} 秒没有响应。")
+_FAULT_MESSAGES: tuple[tuple[tuple[type[BaseException], ...], Text], ...] = (
+    (
+        (lib.NameResolutionError, socket.gaierror),
+        Text("{who} can't be reached: its name can't be resolved.", "无法连接{who}：域名解析失败。"),
+    ),
+    (
+        (lib.ProxyError,),
+        Text(
+            "{who} can't be reached: this machine's proxy (http_proxy, https_proxy) refuses the connection.",
+            "无法连接{who}：本机代理（http_proxy、https_proxy）拒绝了连接。",
+        ),
+    ),
+    (
+        (ssl.SSLCertVerificationError,),
+        Text(
+            "{who} presents an untrusted TLS certificate; a proxy may intercept the connection.",
+            "{who}的 TLS 证书不受信任，连接可能被代理截获。",
+        ),
+    ),
+    (
+        (lib.SSLError, ssl.SSLError),
+        Text("{who} can't be reached: there is no TLS connection to it.", "无法连接{who}：TLS 连接失败。"),
+    ),
+    (
+        (ConnectionRefusedError,),
+        Text("{who} can't be reached: the connection is refused.", "无法连接{who}：连接被拒绝。"),
+    ),
+    (
+        (lib.IncompleteRead, http.client.IncompleteRead),
+        Text("{who} was cut off in the middle of its answer.", "{who}的返回内容在中途中断。"),
+    ),
+    ((lib.ReadTimeoutError,), _SILENT),
+    ((lib.NewConnectionError,), Text("{who} can't be reached: {reason}.", "无法连接{who}：{reason}。")),
+    (
+        (lib.ConnectTimeoutError,),
+        Text(
+            "{who} can't be reached: no connection within {connect:g} s.", "无法连接{who}：{connect:g} 秒内未建立连接。"
+        ),
+    ),
+    ((TimeoutError,), _SILENT),
+    (
+        (http.client.RemoteDisconnected, ConnectionError),
+        Text("{who} closed the connection without an answer.", "{who}没有响应就关闭了连接。"),
+    ),
+    (
+        (http.client.HTTPException, lib.ProtocolError),
+        Text("{who} sent something that is not HTTP.", "{who}返回的不是 HTTP 内容。"),
+    ),
 )
 
 
-def _sentence(error: BaseException, bounds: Bounds) -> str:
-    """Return what an error of the HTTP library means in our words, without its own text, which carries the URL."""
+def _sentence(error: BaseException, bounds: Bounds) -> Text:
+    """Return what an error of the HTTP library means in our words, without its own text, which carries the URL.
+
+    `{who}` isn't filled in yet.
+    """
     chain = list(_chain(error))
     for kinds, sentence in _FAULT_MESSAGES:
         if any(isinstance(link, kinds) for link in chain):
-            return sentence.format(connect=bounds.connect, read=bounds.read, reason=_reason(chain))
-    return f"can't be reached: {type(error).__name__}."
+            return sentence.fill(connect=bounds.connect, read=bounds.read, reason=_reason(chain))
+    return Text("{who} can't be reached: {reason}.", "无法连接{who}：{reason}。", reason=type(error).__name__)
 
 
-def _reason(chain: list[BaseException]) -> str:
+def _reason(chain: list[BaseException]) -> Text | str:
     """Return the operating system's message, such as "No route to host", which names no host."""
     reasons = (link.strerror for link in chain if isinstance(link, OSError) and isinstance(link.strerror, str))
-    return next(reasons, "no connection")
+    return next(reasons, None) or Text("no connection", "未建立连接")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

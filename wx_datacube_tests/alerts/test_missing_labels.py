@@ -14,6 +14,7 @@ from wx_datacube.alerts.missing_labels import Attention, find_alerts, note_and_s
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.cli.status import show_statuses
 from wx_datacube.config.settings import Account, Secret, Settings
+from wx_datacube.language import text_of
 from wx_datacube.operations.status import read_status
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
@@ -66,7 +67,7 @@ class Shop:
     def said(self) -> str:
         """Return the only text about missing labels."""
         (text,) = {each.text for each in self.find_alerts().overdue}
-        return text
+        return str(text)
 
 
 @pytest.fixture
@@ -83,10 +84,14 @@ def days(first: int, last: int) -> list[dt.date]:
 def test_an_alert_states_why_labels_are_missing(made: Shop) -> None:
     """The reason for missing labels is an error of calls or runs, not a failed check of stored figures."""
     made.landed(*days(1, 18))
-    made.alerts.note("shop", Source.CALLS, None, [Alert("HostDown", MESSAGES.name, Urgency.LATER, "It is down.")])
-    made.alerts.note("shop", Source.CHECKS, None, [Alert("add_up", HOURS.name, Urgency.PERSON, "It is wrong.")])
+    made.alerts.note(
+        "shop", Source.CALLS, None, [Alert("HostDown", MESSAGES.name, Urgency.LATER, text_of("It is down."))]
+    )
+    made.alerts.note(
+        "shop", Source.CHECKS, None, [Alert("add_up", HOURS.name, Urgency.PERSON, text_of("It is wrong."))]
+    )
 
-    assert "原因 · why: It is down. (since 2026-11-20 12:35) 补齐" in made.said()
+    assert "Why: It is down. (since 2026-11-20 12:35) To fetch it:" in made.said()
     assert "It is wrong." not in made.said()
 
 
@@ -94,7 +99,7 @@ def test_an_idle_week_is_not_explained_by_an_older_error(made: Shop) -> None:
     """If nothing was requested for a week, that is the reason, not an older error."""
     made.landed(*days(1, 12), at=MORNING - 7 * DAY)
     made.now = NOON - 7 * DAY
-    made.alerts.note("shop", Source.CALLS, None, [Alert("NeedsPerson", HOURS.name, Urgency.PERSON, "No.")])
+    made.alerts.note("shop", Source.CALLS, None, [Alert("NeedsPerson", HOURS.name, Urgency.PERSON, text_of("No."))])
     made.now = NOON
 
     assert "No request since 2026-11-13 08:30: are the schedules on" in made.said()
@@ -114,7 +119,7 @@ def test_a_day_without_messages_is_sent_once_for_information(
     text = next(text for text in receiver.texts if "2026-11-19 没有任何消息" in text)
     assert text.startswith("wx_datacube · shop · 供您参考 · for your information")
     assert len(receiver.texts) == 2  # the other alert is about hours and distributions, which are missing
-    assert "For your information: 2026-11-19 没有任何消息" in capsys.readouterr().out
+    assert "For your information: No message is stored for 2026-11-19," in capsys.readouterr().out
 
 
 def test_a_shrinking_gap_sends_no_second_alert(made: Shop, receiver: Receiver) -> None:

@@ -38,9 +38,9 @@ def said(receiver: Receiver, chat: str = "企业微信") -> str:
     """Return the reason why a message was not accepted, and assert that it doesn't show the URL."""
     why_not = post(Secret(receiver.url(chat)), TEXT)
     assert why_not is not None
-    assert KEY not in why_not
-    assert str(receiver.port) not in why_not
-    return why_not
+    assert KEY not in str(why_not)
+    assert str(receiver.port) not in str(why_not)
+    return str(why_not)
 
 
 @pytest.mark.parametrize("chat", PATHS)
@@ -99,9 +99,9 @@ def test_a_refused_connection_is_reported_at_once(receiver: Receiver) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-    assert post(Secret(f"http://127.0.0.1:{port}/robot/send"), TEXT) == (
-        "The webhook can't be reached: the connection is refused."
-    )
+    reason = post(Secret(f"http://127.0.0.1:{port}/robot/send"), TEXT)
+
+    assert str(reason) == "The webhook can't be reached: the connection is refused."
 
 
 @pytest.mark.parametrize("chat", PATHS)

@@ -28,6 +28,7 @@ from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.locks import locked
 from wx_datacube_tests.answers import DAY, MESSAGES, answered, day, hour_row, row, senders_row
 from wx_datacube_tests.cli.conftest import COMMANDS, CREDENTIALS, Folder
+from wx_datacube_tests.wrapped_output import unwrapped
 
 # --- exit codes and output --------------------------------------------------------------------------------------
 
@@ -167,9 +168,9 @@ def test_status_reports_that_nothing_has_run_for_days(off: int, code: int, folde
 
     assert (plain[0], found[0], len(said)) == (code, code, code)
     for text in said:
-        assert f"missing since {ran + DAY} 12:00: getupstreammsg, " in text
+        assert f"Missing since {ran + DAY} 12:00: getupstreammsg, " in text
         assert f"No request since {ran} 08:30" in text
-        assert f"Needs a person: {text}" in plain[1].replace("\n", " ")
+        assert f"Needs a person: {text}" in unwrapped(plain[1])
 
 
 def test_status_as_json_holds_what_the_contract_names(folder: Folder) -> None:
@@ -223,7 +224,7 @@ def test_doctor_names_the_env_file(folder: Folder, monkeypatch: pytest.MonkeyPat
     (folder.path / "deep").mkdir()
     monkeypatch.chdir(folder.path / "deep")
 
-    out = folder.run("doctor")[1]
+    out = unwrapped(folder.run("doctor")[1])
 
     assert out.startswith(f"Settings: the environment, and over it {folder.path / '.env'}.\n")
     assert "Account shop\n" in out

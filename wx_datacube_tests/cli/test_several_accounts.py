@@ -22,6 +22,7 @@ from wx_datacube.cli import main, outcomes
 from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
 from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
+from wx_datacube.language import text_of
 from wx_datacube.operations.report import default_report_path
 from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
 from wx_datacube.orchestration.instance import project_instance
@@ -31,6 +32,7 @@ from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, LATER, answered, row
 from wx_datacube_tests.company import Company, company
 from wx_datacube_tests.dagster_environment import DAYS, DagsterEnv
+from wx_datacube_tests.wrapped_output import unwrapped
 
 START = dt.date(2024, 3, 1)
 CHOSEN = ("--start", "2024-03-01", "--end", "2024-03-10", "--endpoint", DAYS.name)
@@ -164,9 +166,9 @@ def test_status_and_doctor_cover_every_account(it: DagsterEnv, both: Company, ru
     assert err == f"wx-datacube: shop: {wrong}\n"
 
     code, out, _ = run("doctor")
-    shop, news = out.split("Account news")
+    shop, news = unwrapped(out).split("Account news")
     assert code == 1
-    assert shop.splitlines()[1:3] == ["Account shop", f"  FAIL {wrong}"]
+    assert shop.splitlines()[2:4] == ["Account shop", f"  FAIL {wrong}"]
     assert news.count("is granted") == len(ENDPOINTS)
     assert "FAIL" not in news
 
@@ -199,7 +201,7 @@ def test_advice_names_the_accounts_own_variables(errcode: int) -> None:
     """Advice for one of several accounts names that account's variables."""
     advice = Account("shop", single=False).with_own_variables(error_for(errcode, token_call=True).advice)
 
-    assert re.findall(r"WX_DATACUBE_(?:APPID|SECRET|TOKEN_URL|START)\b", advice) == []
+    assert re.findall(r"WX_DATACUBE_(?:APPID|SECRET|TOKEN_URL|START)\b", str(advice)) == []
     assert Account("shop").with_own_variables(advice) == advice
 
 
@@ -310,7 +312,9 @@ def test_status_reports_a_renamed_account_that_env_does_not_name(it: DagsterEnv,
     code, out, _ = run("status", "--account", "shop")
 
     assert code == 1
-    assert "is stored as the account 'store' in this database, not as 'shop'. Use the name store in .env" in out
+    assert "is stored as the account 'store' in this database, not as 'shop'. Use the name store in .env" in unwrapped(
+        out
+    )
 
 
 @pytest.mark.long
@@ -406,7 +410,7 @@ def known_of(it: DagsterEnv, account: str) -> None:
     with project_instance(it.folder) as instance:
         instance.report_runless_asset_event(event)
     default_report_path(it.warehouse.database, account).write_text("figures")
-    trouble = Alert("NeedsPerson 48001", DAYS.name, Urgency.PERSON, "Not granted.")
+    trouble = Alert("NeedsPerson 48001", DAYS.name, Urgency.PERSON, text_of("Not granted."))
     Alerts(it.warehouse.database).note(account, Source.RUNS, [DAYS.name], [trouble])
 
 

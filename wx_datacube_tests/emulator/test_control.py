@@ -26,7 +26,7 @@ from wx_datacube.emulator.clock import SettableClock
 from wx_datacube.emulator.control import ACTS
 from wx_datacube.emulator.faults import Fault
 from wx_datacube.emulator.journal import JournalEntry
-from wx_datacube.emulator.options import Options
+from wx_datacube.emulator.options import SWITCH, Options
 from wx_datacube.emulator.server import serve, serving
 from wx_datacube.emulator.testing import Control, wechat
 from wx_datacube_tests.emulator_caller import Caller
@@ -202,8 +202,9 @@ def test_every_option_is_also_a_command_line_option() -> None:
     """A process started with all options on its command line has them all; those with several values are repeated."""
     words = [sys.executable, "-m", "wx_datacube", "emulator"]
     for name, value in OTHER.as_json().items():
+        flag = f"--{name.replace('_', '-')}"
         for text in value if isinstance(value, list) else [value]:
-            words += [f"--{name.replace('_', '-')}", str(text)]
+            words += [flag] if text is True else [] if text is False else [flag, str(text)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, errors="surrogateescape") as process:
         try:
             assert process.stdout
@@ -217,8 +218,9 @@ def test_options_are_described_for_a_command_line() -> None:
     for option in fields(Options):
         kind = option.metadata["kind"]
         assert kind.takes
-        assert re.fullmatch(r"[A-Z|=]+", kind.metavar)
-        assert option.metadata["help"].endswith(".")
+        assert re.fullmatch(r"[A-Z=]+", kind.metavar) or kind is SWITCH
+        assert re.fullmatch(r".+\.", option.metadata["help"].en)
+        assert re.fullmatch(".*[\u4e00-\u9fff].*。", option.metadata["help"].zh)
         assert option.metadata["many"] is isinstance(option.default, tuple)
 
 
@@ -313,7 +315,7 @@ def test_the_emulator_stops_while_callers_wait_for_answers() -> None:
 
 SERVE = """
 import sys
-from wx_datacube.emulator.options import Options
+from wx_datacube.emulator.options import SWITCH, Options
 from wx_datacube.emulator.server import serve, serving
 serve(Options().changed({"quota": 10**6, "silent_share": 0}), ready=lambda url: print(url, flush=True))
 print("stopped")

@@ -26,6 +26,7 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.emulator.testing import Control, Emulated, wechat
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.end_to_end.project import PATIENCE, Project, Ui, free_port, session, wait_until
+from wx_datacube_tests.wrapped_output import unwrapped
 
 START, END = "2024-03-01", "2024-03-12"
 ONE = ("--start", START, "--end", END, "--endpoint", "getupstreammsg")
@@ -201,7 +202,7 @@ def test_a_dead_host_ends_a_backfill_within_a_minute(tmp_path: Path) -> None:
 
     assert found.returncode == 1
     assert time.monotonic() - began < 60
-    assert found.stderr.count("WeChat can't be reached") == 1
+    assert unwrapped(found.stderr).count("(not WeChat) can't be reached") == 1
     assert "Run the same command again" in found.stderr
 
 

@@ -85,7 +85,7 @@ def needs_person(project: Project, emulated: Emulated, monkeypatch: pytest.Monke
     monkeypatch.chdir(project.folder)
     settings = load_settings()
     (status,) = read_status(settings, settings.accounts, emulated.control.now)
-    return status.needs_person
+    return [*map(str, status.needs_person)]
 
 
 def test_three_mornings_send_the_right_alerts(
@@ -105,7 +105,7 @@ def test_three_mornings_send_the_right_alerts(
     judge(project, emulated, second)
     wait_until(lambda: len(receiver.texts) == 2, PATIENCE)
     assert "需要您处理" in receiver.texts[1]
-    assert "missing since 2024-06-11 12:00" in receiver.texts[1]
+    assert "Missing since 2024-06-11 12:00" in receiver.texts[1]
     (needed,) = needs_person(project, emulated, monkeypatch)
     assert needed in receiver.texts[1]
 

@@ -16,6 +16,7 @@ from wx_datacube.errors import (
     TryAgain,
     UnexpectedAnswer,
 )
+from wx_datacube.language import Text
 from wx_datacube.warehouse.coverage import State
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, day
 from wx_datacube_tests.ingesting import AFTERNOON, Start, only, state_of
@@ -92,10 +93,10 @@ def test_a_large_fetch_continues_if_the_quota_cannot_be_queried(start: Start) ->
     """If the quota can't be queried, a large fetch continues and notifies."""
     made = start()
     made.emulated.control.script("quota", "48001", last=99)
-    told: list[str] = []
+    told: list[Text] = []
 
     assert made.fetch_missing(HOURS, notify=told.append).unresolved == ()
-    assert "continuing without knowing today's remaining quota" in told[0]
+    assert "continuing without knowing today's remaining quota" in str(told[0])
 
 
 def test_daily_calls_keep_a_reserve(start: Start) -> None:

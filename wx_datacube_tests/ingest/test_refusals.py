@@ -18,6 +18,7 @@ from wx_datacube.errors import (
     UnexpectedAnswer,
     WeChatError,
 )
+from wx_datacube.language import Text
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, MONTHS, SENDERS, WEEKS, answered, day
@@ -78,14 +79,16 @@ def test_labels_are_requested_alone_after_a_refusal_of_several(start: Start, end
     """After one refusal each label is requested alone; the next run reads the refusal from the ledger."""
     made = start(start=dt.date(2025, 12, 1), one_label=True, concurrency=8)
     wanted = made.labels(endpoint)
-    said: list[str] = []
+    said: list[Text] = []
     report = made.fetch_missing(endpoint, wanted, notify=said.append)
 
     assert report.unresolved == ()
     assert report.calls == len(wanted) + 1
     assert [call.errcode for call in made.emulated.control.calls(endpoint.name)].count(61501) == 1
     period = endpoint.period.value
-    assert said == [f"{endpoint.name}: WeChat accepts one {period} per call; continuing with shorter windows."]
+    assert [*map(str, said)] == [
+        f"{endpoint.name}: WeChat accepts 1 {period} per call; continuing with shorter windows."
+    ]
 
     again = made.fetch_missing(endpoint, wanted[-5:], refresh=True)
     assert (again.calls, again.unresolved) == (5, ())
@@ -281,7 +284,7 @@ def test_hours_and_distributions_of_days_that_failed_are_not_requested(
     assert {type(each) for each in report.errors} == {kind}
     assert report.calls == 1
     (met,) = made.ingest.alerts.recent_failures("shop", dt.datetime.min)
-    assert f"{MESSAGES.name}: " in met
+    assert f"{MESSAGES.name}: " in str(met)
     assert made.fetch_missing(endpoint, run_id="another").unresolved == ()
 
 

@@ -23,6 +23,7 @@ from wx_datacube.errors import (
 )
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.pool import Progress
+from wx_datacube.language import Text
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube_tests.answers import DAY, HOURS, MESSAGES, answered, day, hour_row
@@ -77,7 +78,7 @@ def test_a_repeated_refresh_continues_an_interrupted_one(start: Start) -> None:
     made = start(silent_share=0)
     wanted = {HOURS: made.labels(HOURS)[-4:], MESSAGES: made.labels(MESSAGES)[-4:]}
     first, last = wanted[HOURS][0], wanted[HOURS][-1]
-    told: list[str] = []
+    told: list[Text | str] = []
 
     def begin(first: dt.date | None = first) -> tuple[list[dt.date], list[dt.date]]:
         found = made.ingest.begin_refresh(wanted, first, last, told.append)
@@ -92,7 +93,7 @@ def test_a_repeated_refresh_continues_an_interrupted_one(start: Start) -> None:
     ask(HOURS, 2, 3)
     ask(MESSAGES, 0, 1, 2, 3)
     assert begin() == (wanted[HOURS][:2], [])
-    assert told == [
+    assert [*map(str, told)] == [
         "getupstreammsghour: resuming the refresh of 2026-11-24 15:00; 2 of 4 days are done.",
         "getupstreammsg: resuming the refresh of 2026-11-24 15:00; 4 of 4 days are done.",
     ]
@@ -307,7 +308,7 @@ def test_an_unknown_user_source_is_reported(start: Start) -> None:
     made.emulated.control.script(MESSAGES.name, f"200:{body}")
     made.fetch_missing(MESSAGES, [day(20)], notify=said.append)
 
-    assert [each for each in said if "user_source" in each] == [
+    assert [each for each in map(str, said) if "user_source" in each] == [
         "getupstreammsg: 1 rows have an undocumented user_source other than 0."
     ]
     assert made.rows("SELECT user_source FROM datacube.getupstreammsg") == [(17,)]
@@ -340,8 +341,8 @@ def test_labels_that_another_run_stored_meanwhile_are_not_requested(start: Start
     made = start()
     with running(BE_FETCHING, made.warehouse.database) as other:
 
-        def end_the_other(message: str) -> None:
-            assert message == f"Waiting for process {other.pid}, which is fetching {HOURS.name} for this account."
+        def end_the_other(message: Text) -> None:
+            assert str(message) == f"Waiting for process {other.pid}, which is fetching {HOURS.name} for this account."
             with made.warehouse.transaction() as con:
                 store_calls(con, [answered(HOURS, day(20), None, hour_row(day(20)), at=AFTERNOON)])
             other.communicate("\n", timeout=30)

@@ -50,12 +50,12 @@ def test_a_renaming_lists_the_variables_to_rename(
     tmp_path: Path, accounts: tuple[Account, ...], old: str, said: str
 ) -> None:
     """After a renaming the message names each variable that is set, with its new name."""
-    assert after_renaming(settings(tmp_path, accounts), old, "paper") == said
+    assert str(after_renaming(settings(tmp_path, accounts), old, "paper")) == said
 
 
 def test_a_renaming_lists_no_variable_if_env_has_the_new_name(tmp_path: Path) -> None:
     """If `.env` has the new name already, the message doesn't ask to change it."""
-    assert after_renaming(settings(tmp_path, SEVERAL), "club", "news") == "The settings already name news."
+    assert str(after_renaming(settings(tmp_path, SEVERAL), "club", "news")) == "The settings already name news."
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_a_removal_lists_the_lines_of_env_to_delete(
 ) -> None:
     """After a removal the message lists the lines of `.env` to delete, or the next run fetches the account again."""
     said = after_removal(settings(tmp_path, accounts), name)
-    assert said == f"Remove from .env, or the next run fetches everything again: {lines}"
+    assert str(said) == f"Remove from .env, or the next run fetches everything again: {lines}"
 
 
 def test_a_removal_of_an_unconfigured_account_lists_no_line(tmp_path: Path) -> None:
     """For an account that isn't configured no line of `.env` has to be deleted."""
     said = after_removal(settings(tmp_path, SEVERAL), "club")
-    assert said == "club is not configured: .env needs no change."
+    assert str(said) == "club is not configured: .env needs no change."

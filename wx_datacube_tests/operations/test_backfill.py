@@ -37,6 +37,7 @@ from wx_datacube_tests.dagster_environment import (
     labels,
 )
 from wx_datacube_tests.ingesting import RecordingListener
+from wx_datacube_tests.wrapped_output import unwrapped
 
 START, END = dt.date(2024, 3, 1), dt.date(2024, 3, 10)
 DAILY = (DAYS, SENDERS, HOURS)
@@ -120,9 +121,9 @@ def test_a_file_that_lacks_partitions_of_dagsters_history_draws_a_warning(
         assert main.run(["doctor"]) == 1
 
     (said,) = recorded(again).messages
-    assert said.startswith("Dagster shows 20 partitions of default as materialized, but only 0 are in ")
-    assert "a disk that is not mounted" in said
-    assert "Dagster shows 20 partitions of default as materialized, but only " in capsys.readouterr().out
+    assert str(said).startswith("Dagster shows 20 partitions of default as materialized, but only 0 are in ")
+    assert "a disk that is not mounted" in str(said)
+    assert "Dagster shows 20 partitions of default as materialized, but only " in unwrapped(capsys.readouterr().out)
 
 
 def test_keys_with_a_prefix_are_materialized_under_it(
@@ -136,7 +137,7 @@ def test_keys_with_a_prefix_are_materialized_under_it(
 
     assert ended(it, capsys, endpoints=[DAYS], refresh=True)[0] == 0
     code = main.run(["doctor"])
-    said = capsys.readouterr().out
+    said = unwrapped(capsys.readouterr().out)
 
     with project_instance(it.folder) as instance:
         assert [len(instance.get_materialized_partitions(key)) for key in keys] == [10, 10]
@@ -370,7 +371,7 @@ def ended(it: DagsterEnv, capsys: pytest.CaptureFixture[str], **scope: object) -
     settings = it.settings
     capsys.readouterr()
     code = run_backfill(settings, settings.account(), Scope(**given))  # type: ignore[arg-type]
-    return code, capsys.readouterr().err
+    return code, unwrapped(capsys.readouterr().err)
 
 
 def test_the_output_suggests_a_start_if_the_account_was_silent_at_first(
@@ -382,7 +383,7 @@ def test_the_output_suggests_a_start_if_the_account_was_silent_at_first(
     settings = it.settings
 
     assert run_backfill(settings, settings.account(), Scope(START, END, [DAYS])) == 0
-    said = capsys.readouterr().out
+    said = unwrapped(capsys.readouterr().out)
     assert "The first message was on 2024-03-05: WX_DATACUBE_START=2024-03-05 in .env saves the calls" in said
 
     it.use(emulated, START="2024-03-05")

@@ -450,4 +450,5 @@ def test_every_assumption_has_both_languages_and_a_case() -> None:
     assert len(set(names)) == len(names)
     spans = {name for name in names if name.endswith("_takes_30_days")}
     assert {name for name, verdict, _ in CASES if verdict == YES} | spans == set(names)
-    assert all(claim.en.endswith(".") and re.search("[\u4e00-\u9fff].*。$", claim.zh) for claim in CLAIMS)
+    texts = [claim.text for claim in CLAIMS]
+    assert all(text.en.endswith(".") and re.search("[\u4e00-\u9fff].*。$", text.zh) for text in texts)

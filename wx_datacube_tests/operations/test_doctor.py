@@ -21,6 +21,7 @@ from wx_datacube.operations.doctor import examine
 from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv
 from wx_datacube_tests.disks import limited
 from wx_datacube_tests.wechat_stand_in import StandIn, token
+from wx_datacube_tests.wrapped_output import unwrapped
 
 DAY = dt.timedelta(days=1)
 WEEK_AGO = beijing_now().date() - 8 * DAY
@@ -44,7 +45,7 @@ def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[s
     """Return exit code, passed checks and failed checks."""
     capsys.readouterr()
     code = main.run(["doctor"])
-    lines = capsys.readouterr().out.splitlines()
+    lines = unwrapped(capsys.readouterr().out).splitlines()
     passed, failed = ([line[7:] for line in lines if line.startswith(mark)] for mark in ("  ok  ", "  FAIL"))
     return code, passed, failed
 
@@ -366,7 +367,7 @@ def test_doctor_names_the_first_message_once_all_days_before_are_known(it: Dagst
 
     def told() -> list[str]:
         found = examine(it.settings, it.settings.account(), lambda: dt.datetime(2024, 3, 7, 15))
-        return [each.text for each in found if "first message" in each.text]
+        return [str(each.text) for each in found if "first message" in str(each.text)]
 
     assert told() == []
     assert told() == [  # the first examination requested the week

@@ -21,6 +21,7 @@ from wx_datacube.orchestration.runs import Reason
 from wx_datacube_tests.dagster_environment import DAYS, QUIET_RUN_CONFIG, SENDERS, DagsterEnv, asset_key, dagster_env
 from wx_datacube_tests.end_to_end.project import Project
 from wx_datacube_tests.receiver import KEY, Receiver
+from wx_datacube_tests.wrapped_output import unwrapped
 
 START, LAST = dt.date(2024, 6, 3), dt.date(2024, 6, 9)
 NOON = dt.datetime(2024, 6, 10, 12, 35)
@@ -184,7 +185,7 @@ def test_at_12_35_one_message_lists_what_is_missing(it: DagsterEnv, receiver: Re
     (text,) = receiver.texts
     late = [each.name for each in ENDPOINTS if each.period is not Period.MONTH]
     assert headings(receiver) == ["需要您处理"]
-    assert "missing since 2024-06-10 12:00: " in text
+    assert "Missing since 2024-06-10 12:00: " in text
     assert "No request has been made yet." in text
     assert text.endswith("wx-datacube backfill --account default")
     assert all(name in text for name in late)
@@ -201,7 +202,7 @@ def test_at_12_35_no_message_is_sent_if_nothing_is_missing(it: DagsterEnv, recei
     judge(it, NOON + dt.timedelta(days=1))
 
     (text,) = receiver.texts
-    assert "missing since 2024-06-11 12:00: getupstreammsg, getupstreammsghour, getupstreammsgdist 2024-06-10." in text
+    assert "Missing since 2024-06-11 12:00: getupstreammsg, getupstreammsghour, getupstreammsgdist 2024-06-10." in text
 
 
 # --- commands ---------------------------------------------------------------------------------------------------
@@ -221,15 +222,16 @@ def test_a_backfill_reports_an_address_that_is_not_whitelisted_once(
 
     cause, missing = receiver.texts
     assert "is not whitelisted" in cause
-    assert "原因 · why: 本机 IP 不在白名单中" in missing
+    assert "Why: stable_token: WeChat refuses calls from this machine" in missing
+    assert "原因：stable_token：微信拒绝了本机的请求：IP 127.0.0.1 不在白名单中" in missing
     assert status.returncode == 1
-    assert "Needs a person: 本机 IP 不在白名单中" in status.stdout
-    assert "its address 127.0.0.1 is not whitelisted" in status.stdout
+    assert "Needs a person: stable_token: WeChat refuses calls from this machine" in unwrapped(status.stdout)
+    assert "its address 127.0.0.1 is not whitelisted" in unwrapped(status.stdout)
 
     emulated.control.set(whitelist=[])
     assert project.run(*backfill).returncode == 0
     status = project.run("status")
-    assert "is not whitelisted" not in status.stdout
+    assert "is not whitelisted" not in unwrapped(status.stdout)
     assert len(receiver.texts) == 2  # the missing labels were reported before
 
 
@@ -241,8 +243,8 @@ def test_a_backfill_without_credentials_sends_an_alert(tmp_path: Path, receiver:
 
     cause, missing = receiver.texts
     assert "The credentials for WeChat are missing." in cause
-    assert "history that isn't being fetched: getupstreammsg, " in missing
-    assert "why: The credentials for WeChat are missing." in missing
+    assert "History that isn't being fetched: getupstreammsg, " in missing
+    assert "Why: The credentials for WeChat are missing." in missing
 
 
 def test_a_successful_run_resolves_what_stopped_a_backfill(it: DagsterEnv, emulated: Emulated) -> None:
@@ -250,7 +252,7 @@ def test_a_successful_run_resolves_what_stopped_a_backfill(it: DagsterEnv, emula
     it.configure(API_URL=emulated.api_url, START=START)
     assert main.run(["backfill"]) == 2
     (standing,) = Alerts(it.warehouse.database).open_for_person("default")
-    assert "credentials for WeChat are missing" in standing.text
+    assert "credentials for WeChat are missing" in str(standing.text)
 
     it.use(emulated, START=START)
     assert it.run(DAYS, START, LAST).success

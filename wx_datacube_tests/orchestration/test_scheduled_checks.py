@@ -83,7 +83,8 @@ def test_nothing_is_flagged_while_everything_due_is_stored(it: DagsterEnv) -> No
     late = it.check(DAYS, "due_labels_are_there")
     assert flagged(it) == {(each.name, "due_labels_are_there") for each in ENDPOINTS if each.period is Period.DAY}
     assert late.severity is dg.AssetCheckSeverity.WARN
-    assert (late.description or "").startswith("2024-06-10: missing. Switch on the schedules")
+    assert (late.description or "").startswith("2024-06-10: missing. 请打开定时任务")
+    assert " Switch on the schedules" in (late.description or "")
     assert late.metadata["how to heal"].value == (
         "wx-datacube backfill --account default --endpoint getupstreammsg --start 2024-06-10 --end 2024-06-10"
     )
@@ -163,7 +164,7 @@ def test_an_alert_held_back_at_12_35_is_sent_by_a_later_tick(it: DagsterEnv) -> 
 
         assert looked_again(it, tomorrow + dt.timedelta(hours=1)).run_requests in (None, [])
         (told,) = receiver.texts
-        assert "missing since 2024-06-11 12:00" in told
+        assert "Missing since 2024-06-11 12:00" in told
         looked_again(it, tomorrow + dt.timedelta(hours=2))
         assert len(receiver.texts) == 1
 

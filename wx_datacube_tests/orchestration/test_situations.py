@@ -273,17 +273,17 @@ def never_begun(it: Morning) -> None:
 
 PERSON, TOMORROW, LATER = "需要您处理", "等到明天，无需处理", "稍后自动重试"
 ALL = "getupstreammsg, getupstreammsghour, getupstreammsgdist"
-SINCE = "missing since 2026-11-26 12:00: "
+SINCE = "Missing since 2026-11-26 12:00: "
 YESTERDAY, TWO_DAYS = f"{SINCE}{ALL} 2026-11-25.", f"{SINCE}{ALL} 2026-11-25 … 2026-11-26."
 TAKEN = "does another program use it"
-BUSY, DOWN, USED_UP = "WeChat is busy", "WeChat failed with HTTP 503", "今天的调用配额已用完"
+BUSY, DOWN, USED_UP = "WeChat is busy", "(not WeChat) failed with HTTP 503", "It is reset at 00:00 Beijing time"
 DENIED, DENIED_TOO = "getupstreammsghour: The account may not", "getupstreammsgdist: The account may not"
-HOURS_YESTERDAY = f"{SINCE}getupstreammsghour 2026-11-25. + why: + {DENIED}"
-HOURS_AND_SENDERS = f"{SINCE}getupstreammsghour 2026-11-25 … 2026-11-26; getupstreammsgdist 2026-11-26. + why:"
+HOURS_YESTERDAY = f"{SINCE}getupstreammsghour 2026-11-25. + Why: + {DENIED}"
+HOURS_AND_SENDERS = f"{SINCE}getupstreammsghour 2026-11-25 … 2026-11-26; getupstreammsgdist 2026-11-26. + Why:"
 WHITELIST, REJECTED = "its address 127.0.0.1 is not whitelisted", "WeChat rejects the access token, even a new one"
 REVISED, UNEQUAL = "figures_were_not_revised", "messages_add_up"
 SIX_DAYS = f"{SINCE}{ALL} 2026-11-25 … 2026-11-30; + No request since 2026-11-25 08:30"
-EVERYTHING = f"{ALL} 2026-11-25; + history that isn't being fetched: + No request has been made yet."
+EVERYTHING = f"{ALL} 2026-11-25; + History that isn't being fetched: + No request has been made yet."
 
 
 @dataclass(frozen=True)
@@ -303,24 +303,24 @@ SITUATIONS = (
     Situation(late_before_noon),
     Situation(late_after_noon, ((PERSON, YESTERDAY),), (YESTERDAY,)),
     Situation(late_and_there_in_the_end),
-    Situation(dead_host, ((LATER, DOWN), (PERSON, f"{YESTERDAY} + why: + {DOWN}")), (f"{YESTERDAY} + why: + {DOWN}",)),
+    Situation(dead_host, ((LATER, DOWN), (PERSON, f"{YESTERDAY} + Why: + {DOWN}")), (f"{YESTERDAY} + Why: + {DOWN}",)),
     Situation(
         dead_host_for_two_days,
-        ((LATER, DOWN), (PERSON, YESTERDAY), (PERSON, f"{TWO_DAYS} + why: + {DOWN} + (since 2026-11-26 08:30)")),
-        (f"{TWO_DAYS} + why: + {DOWN} + (since 2026-11-26 08:30)",),
+        ((LATER, DOWN), (PERSON, YESTERDAY), (PERSON, f"{TWO_DAYS} + Why: + {DOWN} + (since 2026-11-26 08:30)")),
+        (f"{TWO_DAYS} + Why: + {DOWN} + (since 2026-11-26 08:30)",),
     ),
     Situation(busy_host_that_recovers, ((LATER, BUSY),)),
     Situation(our_own_limit, ((TOMORROW, USED_UP),)),
     Situation(quota_taken, ((TOMORROW, USED_UP),)),
     Situation(
         quota_taken_for_two_days,
-        ((TOMORROW, USED_UP), (PERSON, f"{TWO_DAYS} + why: + {USED_UP} + {TAKEN}")),
-        (f"{TWO_DAYS} + why: + {USED_UP} + {TAKEN}",),
+        ((TOMORROW, USED_UP), (PERSON, f"{TWO_DAYS} + Why: + {USED_UP} + {TAKEN}")),
+        (f"{TWO_DAYS} + Why: + {USED_UP} + {TAKEN}",),
     ),
     Situation(
         not_whitelisted,
-        ((PERSON, WHITELIST), (PERSON, f"{YESTERDAY} + why: + {WHITELIST}")),
-        (WHITELIST, f"{YESTERDAY} + why: + {WHITELIST}"),
+        ((PERSON, WHITELIST), (PERSON, f"{YESTERDAY} + Why: + {WHITELIST}")),
+        (WHITELIST, f"{YESTERDAY} + Why: + {WHITELIST}"),
     ),
     Situation(not_granted, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY)), (DENIED, HOURS_YESTERDAY)),
     Situation(
@@ -340,8 +340,8 @@ SITUATIONS = (
     Situation(restated_and_healed, ((PERSON, REVISED), (PERSON, UNEQUAL))),
     Situation(
         stolen_token,
-        ((PERSON, REJECTED), (PERSON, f"{YESTERDAY} + why: + {REJECTED}")),
-        (REJECTED, f"{YESTERDAY} + why: + {REJECTED}"),
+        ((PERSON, REJECTED), (PERSON, f"{YESTERDAY} + Why: + {REJECTED}")),
+        (REJECTED, f"{YESTERDAY} + Why: + {REJECTED}"),
     ),
     Situation(webhook_down_until_noon, ((PERSON, DENIED), (PERSON, HOURS_YESTERDAY)), (DENIED, HOURS_YESTERDAY)),
     Situation(never_begun, ((PERSON, EVERYTHING),), (EVERYTHING,)),
@@ -382,6 +382,6 @@ def test_status_and_alerts_say_the_same(situation: Situation, morning: Morning) 
     assert [text for (_, text), (_, words) in zip(told, situation.told, strict=True) if not says(words, text)] == []
     assert len(status.needs_person) == len(situation.needs), status.needs_person
     for text, words in zip(status.needs_person, situation.needs, strict=True):
-        assert says(words, text)
+        assert says(words, str(text))
         assert any(heading == PERSON and says(words, line) for heading, line in told)
-    assert status.as_json()["needs_person"] == status.needs_person
+    assert status.as_json()["needs_person"] == [*map(str, status.needs_person)]

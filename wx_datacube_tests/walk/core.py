@@ -230,7 +230,7 @@ class Core(Life):
         if not refuses and not options.faults and not late and self.facts[member].lies_since is None:
             # Other programs may have used the quota or revoked the token.
             allowed = ("quota", "calls are left", "token")
-            unfounded = [text for text in wrong if not any(word in text for word in allowed)]
+            unfounded = [text for text in wrong if not any(word in str(text) for word in allowed)]
             self.complaints += [f"doctor is right: nothing is wrong, but it says {text}" for text in unfounded]
         self.take_messages()
 
@@ -263,7 +263,7 @@ class Core(Life):
 
     def needs_person(self, member: str) -> list[str]:
         """Return what `status` reports."""
-        return self._status(member).needs_person if self.database.exists() else []
+        return [*map(str, self._status(member).needs_person)] if self.database.exists() else []
 
     def predicted_calls(self, member: str) -> dict[str, int]:
         """Return what `status` predicts."""

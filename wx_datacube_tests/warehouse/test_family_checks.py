@@ -136,7 +136,7 @@ def test_each_check_concerns_its_endpoints_and_has_a_remedy() -> None:
         assert [each for each in ENDPOINTS if check in checks_of(each)] == endpoints
         assert not check.is_error
         assert check.remedy.action is (RemedyAction.REFRESH if name in SUMS else RemedyAction.NOTHING)
-        assert ("doctor --bundle" in check.remedy.advice) == (name in MEANINGS)
+        assert ("doctor --bundle" in str(check.remedy.advice)) == (name in MEANINGS)
     assert all(BY_CHECK[name] in checks_of(each) for name in EVERYWHERE for each in ENDPOINTS)
 
 

@@ -20,6 +20,7 @@ from wx_datacube.alerts.alert import Alert, Source, Urgency
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.errors import WarehouseError, WxDatacubeError
+from wx_datacube.language import text_of
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.locks import locked
@@ -320,7 +321,7 @@ def test_alerts_are_not_written_through_a_link(tmp_path: Path) -> None:
     precious.write_text("quarterly figures")
     (tmp_path / "figures.locks" / "troubles").symlink_to(precious)
 
-    alert = Alert("NeedsPerson", MESSAGES.name, Urgency.PERSON, "Somebody has to act.")
+    alert = Alert("NeedsPerson", MESSAGES.name, Urgency.PERSON, text_of("Somebody has to act."))
     Alerts(tmp_path / NAME).note("shop", Source.CALLS, [MESSAGES.name], [alert])
 
     assert precious.read_text() == "quarterly figures"

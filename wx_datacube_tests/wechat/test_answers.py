@@ -20,11 +20,12 @@ from wx_datacube.errors import (
     UnexpectedAnswer,
     WeChatError,
 )
+from wx_datacube.language import text_of
 from wx_datacube.wechat.answers import Answer, ReplySpec, parse, parse_response, redact, to_text
 from wx_datacube.wechat.transport import Response
 from wx_datacube_tests.wechat_stand_in import NOON, TOKEN
 
-SPEC = ReplySpec("WeChat", "getupstreammsg", "list", list, (TOKEN,))
+SPEC = ReplySpec(text_of("WeChat"), "getupstreammsg", "list", list, (TOKEN,))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -139,7 +140,7 @@ class TestUnexpected:
         assert isinstance(error, UnexpectedAnswer)
         assert not error.transient
         assert answer.response == body
-        assert answer.errmsg == error.message
+        assert answer.errmsg == str(error.message)
 
     @pytest.mark.parametrize(
         "body",

@@ -27,6 +27,7 @@ from wx_datacube.errors import (
     UnexpectedAnswer,
     WeChatError,
 )
+from wx_datacube.language import text_of
 from wx_datacube.wechat import Client, Quota
 from wx_datacube.wechat.retry import CircuitBreaker, Limits
 from wx_datacube.wechat.transport import Bounds
@@ -112,7 +113,7 @@ class TestOneCall:
             (200, None, True),
         ]
         assert ledger.answers[0].rid == "608a6564-495fb669-6d56d31b"
-        assert ledger.answers[1].errmsg == "WeChat failed with HTTP 502."
+        assert str(ledger.answers[1].errmsg).endswith(" (not WeChat) failed with HTTP 502.")
 
     def test_a_journal_that_refuses_ends_the_call(self) -> None:
         """The journal may refuse any attempt, for a limit of our own or a stop, which ends the call."""
@@ -334,7 +335,7 @@ class TestDeadHost:
     def test_a_dead_host_leaves_an_attempt_less_time(self) -> None:
         """An attempt's timeout shrinks, so that the last one ends within the minute."""
         time = Time()
-        watch = CircuitBreaker("WeChat", time.seconds, Limits())
+        watch = CircuitBreaker(text_of("WeChat"), time.seconds, Limits())
         assert watch.seconds_left() == 58
         watch.note(time.seconds(), TryAgain("Busy."))
         time.now += dt.timedelta(seconds=39)
@@ -564,7 +565,7 @@ class TestTokenServer:
 
         assert isinstance(error, NeedsPerson | UnexpectedAnswer)
         assert "token server" in str(error)
-        assert "WX_DATACUBE_TOKEN_URL" in error.advice
+        assert "WX_DATACUBE_TOKEN_URL" in str(error.advice)
         assert not server.requests
 
     def test_the_error_of_an_unreachable_token_server_names_it(self) -> None:

@@ -145,7 +145,8 @@ def test_no_failed_connection_leaks_a_secret(
     with client("http://127.0.0.1:9" if central else url, token_url=token_url, limits=Limits(attempts=1)) as it:
         texts, ledger = said(it)
     assert leaks(it, [*texts, loud.text, *capfd.readouterr()], ledger) == []
-    assert host not in " ".join([*texts, loud.text])
+    # The host of the API is named if it isn't WeChat's; that of the token server is part of a secret.
+    assert not central or host not in " ".join([*texts, loud.text])
 
 
 def test_eight_threads_leak_no_secret(loud: pytest.LogCaptureFixture) -> None:

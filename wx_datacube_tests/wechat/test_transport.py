@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from wx_datacube.errors import TryAgain, UnexpectedAnswer, WeChatError
+from wx_datacube.language import Language, text_of
 from wx_datacube.wechat import Answer
 from wx_datacube.wechat.deadline import deadline_session
 from wx_datacube.wechat.retry import Limits
@@ -132,7 +133,7 @@ class TestTime:
 
         answer, error = exchange(fall_silent, Bounds(read=0.2))
         assert type(error) is TryAgain
-        assert answer.errmsg == "WeChat was silent for 0.2 s."
+        assert str(answer.errmsg).endswith(" was silent for 0.2 s.")
 
     def test_a_retry_after_a_timeout_succeeds(self) -> None:
         """After a timeout the retry succeeds."""
@@ -159,7 +160,7 @@ class TestSize:
 
         assert type(error) is UnexpectedAnswer
         assert answer.http_status == 200
-        assert answer.errmsg == "WeChat sent more than 1 MiB; only the head of it is kept."
+        assert str(answer.errmsg).endswith(" sent more than 1 MiB; only the head of it is kept.")
         assert answer.response == "x" * 65536
 
     def test_a_body_of_exactly_the_limit_is_accepted(self) -> None:
@@ -252,13 +253,14 @@ class TestBrokenConnections:
         assert answer.http_status is None
 
     def test_a_host_name_that_does_not_resolve_is_an_error(self) -> None:
-        """A host name that doesn't resolve is an error that says so, without the name."""
+        """A host name that doesn't resolve is an error that says so, and that the host isn't WeChat's."""
         with (
             client("https://wechat.invalid", limits=ONCE) as it,
             pytest.raises(TryAgain, match="its name can't be resolved") as caught,
         ):
             it.check_credentials()
-        assert ".invalid" not in str(caught.value)
+        assert "wechat.invalid (not WeChat) can't be reached" in str(caught.value)
+        assert "无法连接接口地址 wechat.invalid（非微信）" in caught.value.text.to(Language.CHINESE)
 
     def test_a_server_without_tls_is_an_error(self) -> None:
         """A server that speaks plain text instead of TLS is an error that says so."""
@@ -361,7 +363,7 @@ class TestElsewhere:
 def test_credentials_in_a_url_are_sent_as_http_basic() -> None:
     """Credentials in a token server's URL, of any characters, are sent as HTTP Basic."""
     with StandIn(lambda _: http("{}")) as server:
-        transport = Transport("The token server", Bounds(), deadline_session)
+        transport = Transport(text_of("The token server"), Bounds(), deadline_session)
         host = server.url.removeprefix("http://")
         for start in ("somebody:p%40ss%E9%92%A5@", ""):
             assert transport.send(f"http://{start}{host}/token").status == 200
@@ -384,7 +386,7 @@ def test_a_bug_of_ours_is_raised(fault: type[Exception]) -> None:
             """Raise the error."""
             raise fault("a mistake")
 
-    transport = Transport("WeChat", Bounds(), Faulty)
+    transport = Transport(text_of("WeChat"), Bounds(), Faulty)
     with pytest.raises(fault):
         transport.send("http://127.0.0.1/")
     transport.close()

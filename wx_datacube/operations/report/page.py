@@ -19,6 +19,7 @@ import vl_convert
 from wx_datacube.catalog.messages import COUNT_INTERVAL, MSG_TYPE
 from wx_datacube.catalog.model import Family, Period
 from wx_datacube.catalog.periods import due_on
+from wx_datacube.language import Text
 from wx_datacube.operations.report import charts
 from wx_datacube.operations.report.family_pages import articles_page, family_charts, family_data, followers_page
 from wx_datacube.operations.report.figures import Day, Figures, KeyFigure, Mark, Value
@@ -293,7 +294,9 @@ def save(figures: Figures, language: str, database: Path, now: dt.datetime, outp
         with replacing_path(output) as part:
             part.write_text(render(figures, language, database, now), "utf-8")
     except OSError as error:
-        raise unwritable(output.parent, error, "name another file with --output") from None
+        raise unwritable(
+            output.parent, error, Text("name another file with --output", "用 --output 指定其他文件")
+        ) from None
 
 
 def key_figures(figures: Figures) -> dict[str, float]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.model import HISTORY_START, Column, Endpoint, Relation
+from wx_datacube.language import Text
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy
 from wx_datacube.warehouse.sql import GOOD_ANSWER, names, quoted
 
@@ -191,9 +192,11 @@ CODES_AND_FIELDS_ARE_KNOWN = Check(
     " 没有未知的代码或字段。",
     _find_unknown,
     remedy=Remedy(
-        "Nothing is lost: such codes are counted and shown as other (N), and such fields stay in datacube.api_calls."
-        " WeChat has changed something: upgrade wx_datacube, or report it, so that the code can be added to the"
-        " catalog."
-        " 数据没有丢失；微信有所变更，请升级 wx_datacube 或向我们反馈。",
+        Text(
+            "Nothing is lost: such codes are counted and shown as other (N), and such fields stay in"
+            " datacube.api_calls. WeChat has changed something: upgrade wx_datacube, or report it, so that the code can"
+            " be added to the catalog.",
+            "数据没有丢失；微信有所变更，请升级 wx_datacube 或向我们反馈。",
+        ),
     ),
 )

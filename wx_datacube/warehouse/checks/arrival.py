@@ -7,6 +7,7 @@ Add a check here for data that is missing rather than wrong. Such a check matter
 import datetime as dt
 
 from wx_datacube.catalog.model import Endpoint
+from wx_datacube.language import Text
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
 from wx_datacube.warehouse.overdue import Gap, Overdue
 
@@ -62,10 +63,12 @@ DUE_LABELS_ARE_THERE = Check(
     " 周期结束后次日 12:00（北京时间）应有的数据都已到位；等待当日配额或正在补齐的数据只提示，不算缺失。",
     _missing,
     remedy=Remedy(
-        "Switch on the schedules, or run the command under how to heal; `wx-datacube doctor` shows what blocks it."
-        " To skip old labels, set WX_DATACUBE_START to a later date."
-        " 请打开定时任务或运行 how to heal 中的命令；wx-datacube doctor 会指出障碍所在。"
-        "如不需要较早的数据，请将 WX_DATACUBE_START 设为更晚的日期。",
+        Text(
+            "Switch on the schedules, or run the command under how to heal; `wx-datacube doctor` shows what blocks it."
+            " To skip old labels, set WX_DATACUBE_START to a later date.",
+            "请打开定时任务或运行 how to heal 中的命令；wx-datacube doctor 会指出障碍所在。"
+            "如不需要较早的数据，请将 WX_DATACUBE_START 设为更晚的日期。",
+        ),
         RemedyAction.FETCH,
     ),
 )
@@ -74,8 +77,10 @@ PUBLISHED_FILE_IS_CURRENT = Check(
     "The published file has the same calls and rows as the writer's file. 供查询的数据文件与写入的数据一致。",
     _unpublished,
     remedy=Remedy(
-        "Any run publishes the file again, and so does the command under how to heal, which makes no call."
-        " 任意一次运行都会重新发布；how to heal 中的命令不调用微信。",
+        Text(
+            "Any run publishes the file again, and so does the command under how to heal, which makes no call.",
+            "任意一次运行都会重新发布；how to heal 中的命令不调用微信。",
+        ),
         RemedyAction.PUBLISH,
     ),
 )

@@ -6,6 +6,7 @@ would say the same, so the remedy is to tell us. Checks that compare two endpoin
 
 from wx_datacube.catalog.articles import ALL_SCENES, PUBLISHED_ARTICLES, SCENE_DESC
 from wx_datacube.catalog.model import Endpoint, Relation
+from wx_datacube.language import Text
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy
 from wx_datacube.warehouse.checks.family_sums import IS_DELAYED
 from wx_datacube.warehouse.sql import names, quoted
@@ -99,8 +100,10 @@ def _find_no_shares(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     return context.findings(endpoint, _no_shares())
 
 
-_TELL_US = " Please tell us: `wx-datacube doctor --bundle FILE` writes what we need, without figures or secrets."
-_TELL_US_ZH = "请用 wx-datacube doctor --bundle FILE 生成不含数据和密钥的诊断文件，反馈给我们。"
+_TELL_US = Text(
+    "Please tell us: `wx-datacube doctor --bundle FILE` writes what we need, without figures or secrets.",
+    "请用 wx-datacube doctor --bundle FILE 生成不含数据和密钥的诊断文件，反馈给我们。",
+)
 
 ARTICLE_FIGURES_DO_NOT_SHRINK = Check(
     "article_figures_do_not_shrink",
@@ -109,8 +112,11 @@ ARTICLE_FIGURES_DO_NOT_SHRINK = Check(
     " 文章的阅读、分享和关注人数为自发表起的累计值，不会逐日减少；微信标明尚未更新完毕（is_delay）的数据只提示。",
     _find_decreases,
     remedy=Remedy(
-        f"WeChat's figures may be daily values, which views and reports would then misread.{_TELL_US}"
-        f" 微信返回的可能是每日数值而非累计值。{_TELL_US_ZH}",
+        Text(
+            "WeChat's figures may be daily values, which views and reports would then misread. {tell}",
+            "微信返回的可能是每日数值而非累计值。{tell}",
+            tell=_TELL_US,
+        ),
     ),
     concerns=lambda endpoint: endpoint is PUBLISHED_ARTICLES,
 )
@@ -120,9 +126,12 @@ READS_BY_SCENE_ARE_KNOWN = Check(
     f" 阅读来源均为已知来源，且“{ALL_SCENES}”等于阅读人数。",
     _find_odd_scenes,
     remedy=Remedy(
-        "Nothing is lost: an unknown scene is counted and shown under WeChat's own name. WeChat has changed something:"
-        f" upgrade wx_datacube.{_TELL_US}"
-        f" 数据没有丢失：未知来源按微信返回的名称显示。微信有所变更，请升级 wx_datacube；{_TELL_US_ZH}",
+        Text(
+            "Nothing is lost: an unknown scene is counted and shown under WeChat's own name. WeChat has changed"
+            " something: upgrade wx_datacube. {tell}",
+            "数据没有丢失：未知来源按微信返回的名称显示。微信有所变更，请升级 wx_datacube；{tell}",
+            tell=_TELL_US,
+        ),
     ),
     concerns=lambda endpoint: bool(_scenes_of(endpoint)),
 )
@@ -132,8 +141,11 @@ RATES_ARE_SHARES = Check(
     " 送达阅读率、读完率和跳出占比均在 0 至 1 之间。",
     _find_no_shares,
     remedy=Remedy(
-        f"WeChat may send these rates as per cent; they are stored as they came.{_TELL_US}"
-        f" 微信返回的可能是百分数；数据按原样保存。{_TELL_US_ZH}",
+        Text(
+            "WeChat may send these rates as per cent; they are stored as they came. {tell}",
+            "微信返回的可能是百分数；数据按原样保存。{tell}",
+            tell=_TELL_US,
+        ),
     ),
     concerns=lambda endpoint: endpoint is PUBLISHED_ARTICLES,
 )

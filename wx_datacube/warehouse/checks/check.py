@@ -10,6 +10,7 @@ from enum import Enum
 
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.config.settings import Account
+from wx_datacube.language import Text
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.overdue import Overdue
 
@@ -83,9 +84,9 @@ class RemedyAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """How to resolve a failed check: advice in both languages, and the command."""
+    """How to resolve a failed check: advice, and the command."""
 
-    advice: str
+    advice: Text
     action: RemedyAction = RemedyAction.NOTHING
 
     @property
@@ -95,15 +96,20 @@ class Remedy:
 
 
 REFRESH_REMEDY = Remedy(
-    "A clean answer resolves it: request it again with the command under how to heal, or by a run with `refresh: true`."
-    " 重新获取后即可恢复。",
+    Text(
+        "A clean answer resolves it: request it again with the command under how to heal, or by a run with"
+        " `refresh: true`.",
+        "重新获取后即可恢复。",
+    ),
     RemedyAction.REFRESH,
 )
 REFRESH_OLDER_REMEDY = Remedy(
-    "One of the two is out of date. The command under how to heal fetches the older one again; if they still differ,"
-    " the check then names the other. If fresh answers of both differ, WeChat's own figures don't agree: tell its"
-    " support, with the rid in datacube.api_calls."
-    " 两者之一已过时：请用 how to heal 中的命令重新获取；若都重新获取后仍不一致，则是微信数据本身不一致。",
+    Text(
+        "One of the two is out of date. The command under how to heal fetches the older one again; if they still"
+        " differ, the check then names the other. If fresh answers of both differ, WeChat's own figures don't agree:"
+        " tell its support, with the rid in datacube.api_calls.",
+        "两者之一已过时：请用 how to heal 中的命令重新获取；若都重新获取后仍不一致，则是微信数据本身不一致。",
+    ),
     RemedyAction.REFRESH,
 )
 
