@@ -113,9 +113,12 @@ def backfill(
     _check_range(first, last, chosen, endpoints, "--start", "--end")
     from wx_datacube.cli.backfill import run_backfill
     from wx_datacube.operations.backfill_protocol import Scope
+    from wx_datacube.operations.heartbeat import beat
 
     scope = Scope(first, last, endpoints, refresh)
-    return for_each(chosen, lambda account: run_backfill(settings, account, scope))
+    code = for_each(chosen, lambda account: run_backfill(settings, account, scope))
+    beat(settings, beijing_now(), lambda text: click.echo(text, err=True))
+    return code
 
 
 def _require_switched_on(accounts: "Sequence[Account]", endpoints: "Sequence[Endpoint]") -> None:
@@ -227,6 +230,21 @@ def report(
         return 1 if is_empty else 0
 
     return for_each(chosen, make)
+
+
+@commands.command()
+@click.option("--lang", type=click.Choice(["zh", "en"]), help="The language. Default: WX_DATACUBE_LANG, else zh.")
+@click.option("--send", is_flag=True, help="Send it to WX_DATACUBE_WEBHOOK, at most once a day.")
+@account_option
+def digest(lang: str | None, send: bool, account: str | None) -> int:
+    """Print yesterday's figures as a short text for a group chat. Makes no call to WeChat."""
+    from wx_datacube.cli.digest import run_digest
+    from wx_datacube.language import Language
+
+    settings = read_settings()
+    chosen = chosen_accounts(settings, account)
+    require_published(settings)
+    return run_digest(settings, chosen, Language(lang) if lang else settings.reading_language, send=send)
 
 
 def _check_range(
