@@ -170,8 +170,8 @@ _DESCRIPTION = (
     f"昨日数据的简短文字，用于发送到群聊，与 `wx-datacube digest` 相同。本资产不发送消息，由定时任务 `{_NAME}` 发送。"
 )
 _SCHEDULE_DESCRIPTION = (
-    f"Sends one message with yesterday's figures of all accounts to the group chat of WX_DATACUBE_WEBHOOK, once a day: at"
-    f" {EARLY:%H:%M} Beijing time if yesterday is complete, otherwise at {LATE:%H:%M} with what is missing."
+    "Sends one message with yesterday's figures of all accounts to the group chat of WX_DATACUBE_WEBHOOK, once a day:"
+    f" at {EARLY:%H:%M} Beijing time if yesterday is complete, otherwise at {LATE:%H:%M} with what is missing."
     f" 每天向 WX_DATACUBE_WEBHOOK 的群聊发送一次日报，包含所有公众号：昨日数据完整时在 {EARLY:%H:%M}（北京时间）发送，"
     f"否则在 {LATE:%H:%M} 发送并注明缺失的数据。"
 )

@@ -43,13 +43,13 @@ class MissingFamily:
 class Concerns:
     """What needs attention in an account.
 
-    `problems` are WeChat's errors that need a person, `others` counts the other incidents that do. `silent` says that
-    yesterday has no message although the two weeks before had some every day. `last_call` is the time of the newest
-    call. `idle` says that it was long ago, or that there is none, and `quota` that today's quota is used up; both only
-    if they may be the reason why something is missing.
+    `problems` are WeChat's errors that need a person, each with what to do about it, and `others` counts the other
+    incidents that do. `silent` says that yesterday has no message although the two weeks before had some every day.
+    `last_call` is the time of the newest call. `idle` says that it was long ago, or that there is none. `quota` says
+    that today's quota is used up. Both are only true if they may be the reason why something is missing.
     """
 
-    problems: list[Text]
+    problems: list[tuple[Text, Text]]
     others: int
     silent: bool
     missing: list[MissingFamily]
@@ -124,12 +124,13 @@ def _settled_by(now: dt.datetime) -> dt.datetime:
 _Errors = Mapping[tuple[str, str], Mapping[int, dt.datetime]]
 
 
-def _problems(account: Account, errors: _Errors) -> list[Text]:
-    """Return the meanings of WeChat's latest errors that only a person can fix, each once."""
+def _problems(account: Account, errors: _Errors) -> list[tuple[Text, Text]]:
+    """Return WeChat's latest errors that only a person can fix, each once: what it means, and what to do."""
     latest = (
         [*filter(needs_person, errors.get((account.name, endpoint.name), ()))][-1:] for endpoint in account.endpoints
     )
-    return [text_of(BY_ERRCODE[code].message) for code in dict.fromkeys(code for codes in latest for code in codes)]
+    meanings = (BY_ERRCODE[code] for code in dict.fromkeys(code for codes in latest for code in codes))
+    return [(text_of(each.message), text_of(each.advice or "").mapped(account.with_own_variables)) for each in meanings]
 
 
 def _others(settings: Settings, account: str, errors: _Errors) -> int:

@@ -131,8 +131,10 @@ def _best(text: Text, best: BestArticle) -> Text:
 
 
 def _unusual(figures: DigestFigures, concerns: Concerns) -> Iterator[Line]:
-    for each in concerns.problems[:_MOST_PROBLEMS]:
-        yield Line(words.PROBLEM.fill(problem=each), Importance.FIRST)
+    for problem, advice in concerns.problems[:_MOST_PROBLEMS]:
+        yield Line(words.PROBLEM.fill(problem=problem), Importance.FIRST)
+        if advice:
+            yield Line(advice, Importance.SECOND)
     if others := concerns.others + len(concerns.problems[_MOST_PROBLEMS:]):
         yield Line(words.OTHERS.fill(count=others), Importance.FIRST)
     if concerns.silent:
@@ -160,7 +162,7 @@ def _missing(figures: DigestFigures, concerns: Concerns, account: str) -> Iterat
         yield Line(words.IDLE.fill(at=f"{at:%Y-%m-%d %H:%M}") if at else words.NEVER_ASKED, Importance.FIRST)
     elif concerns.missing and concerns.quota:
         yield Line(words.QUOTA, Importance.FIRST)
-    if settled or history:
+    if (settled or history) and not concerns.quota:
         yield Line(words.FETCH.fill(account=account), Importance.SECOND)
 
 

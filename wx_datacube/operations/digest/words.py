@@ -4,10 +4,10 @@ Add a text here. The names of metrics come from the report's words, which take t
 """
 
 import datetime as dt
-import re
 import unicodedata
 
 from wx_datacube.catalog.model import Family, Period
+from wx_datacube.errors import one_line
 from wx_datacube.language import Language, Text, joined
 from wx_datacube.operations.report.words import Words
 
@@ -24,7 +24,8 @@ UNCHANGED = Text("unchanged", "持平")
 PER_DAY = Text("{name} per day", "日均{name}")
 BEST = Text("Most read: {article}, {readers} readers", "昨日阅读最多：{article}，{readers} 人")
 BEST_PUBLISHED = Text(
-    "Most read of its articles: {article}, {readers} readers", "期间发表、阅读最多：{article}，{readers} 人"
+    "Most read of those published: {article}, {readers} readers",
+    "期间发表的文章中阅读最多：{article}，{readers} 人",
 )
 TITLED = Text("《{title}》", "《{title}》")
 UNTITLED = Text("article {article}", "文章 {article}")
@@ -48,7 +49,8 @@ NOTHING = Text(
 )
 PROBLEM = Text("Action needed: {problem}", "需要您处理：{problem}")
 OTHERS = Text(
-    "Open problems that need action: {count}. See wx-datacube status.", "有 {count} 项待处理，见 wx-datacube status。"
+    "Open alerts that need action: {count}. See wx-datacube status.",
+    "未处理的告警：{count} 项，详见 wx-datacube status。",
 )
 SILENT = Text(
     "Nobody sent a message, although there were messages on each of the 14 days before: WeChat may be late.",
@@ -137,9 +139,7 @@ def plain(name: str) -> str:
 
     A right-to-left name is isolated. Control characters, marks of direction included, are left out.
     """
-    shown = re.sub(r"\s+", " ", name.translate(_DIRECTIONS)).strip()
-    shown = "".join(each for each in shown if unicodedata.category(each) != "Cc")
-    shown = _shortened(shown)
+    shown = _shortened(one_line(name.translate(_DIRECTIONS)))
     is_right_to_left = any(unicodedata.bidirectional(each) in ("R", "AL") for each in shown)
     return f"{_ISOLATE}{shown}{_END_ISOLATE}" if is_right_to_left else shown
 
