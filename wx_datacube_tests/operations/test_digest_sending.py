@@ -136,7 +136,7 @@ def test_after_a_failure_the_other_messages_wait(
     settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After one message that was not confirmed nothing more is posted; what was not posted may be sent later."""
-    monkeypatch.setattr(sending, "MAX_BYTES", 400)
+    monkeypatch.setattr(sending, "MAX_BYTES", 300)
     here = at(receiver, settings.database, SHOP, NEWS, chat="Slack")
     receiver.status = 404
     assert [each.accounts for each in send(here).sent] == [("shop",)]
