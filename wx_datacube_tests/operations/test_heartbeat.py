@@ -94,11 +94,12 @@ def test_history_in_progress_counts_as_complete(tmp_path: Path) -> None:
 
 
 def test_open_labels_count_as_complete(tmp_path: Path) -> None:
-    """Articles that still grow, or that WeChat called delayed, don't keep a morning from being complete."""
+    """Articles whose figures still grow don't keep a morning from being complete."""
     families = (Family.ARTICLES,)
-    with shop(tmp_path, start=dt.date(2026, 11, 20), families=families, delayed=True) as made:
+    with shop(tmp_path, start=dt.date(2026, 11, 20), families=families) as made:
         made.bring_everything_in()
         settings = Settings(None, made.warehouse.database, accounts=(made.ingest.account,))
+        assert made.rows("SELECT 1 FROM datacube.coverage WHERE state = 'landed' AND NOT final")
         assert everything_is_there(settings, settings.accounts, AFTERNOON)
 
 
