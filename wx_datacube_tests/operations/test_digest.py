@@ -426,6 +426,18 @@ def test_wrong_settings_of_one_account_are_named(it: Shop) -> None:
     assert "阅读人数" in text
 
 
+def test_no_text_lacks_a_language_or_a_placeholder() -> None:
+    """Every text of a digest has both languages with the same placeholders, and no Chinese one has English prose."""
+    found = [each for each in vars(words).values() if isinstance(each, Text)]
+    found += [*words.PERIODS.values(), *words.FAMILIES.values()]
+
+    assert len(found) > 30
+    for each in found:
+        assert sorted(re.findall(r"{\w+}", each.en)) == sorted(re.findall(r"{\w+}", each.zh))
+        assert not re.search("[\u4e00-\u9fff]", each.en)
+        assert "{" in each.zh or re.search("[\u4e00-\u9fff]", each.zh)
+
+
 # --- names and limits -------------------------------------------------------------------------------------------
 
 TITLES = {
