@@ -187,10 +187,9 @@ def test_the_location_shows_its_assets_and_schedules(ui: Ui, backfill: str) -> N
     assert {"/".join(node["assetKey"]["path"]) for node in ours["assetNodes"]} == {
         f"default/{name}" for name in (*(endpoint.name for endpoint in ENDPOINTS), "digest", "report")
     }
-    assert {each["name"]: each["scheduleState"]["status"] for each in ours["schedules"]} == {
-        name: "STOPPED"
-        for name in ("default_daily", "default_weekly", "default_monthly", "default_checks", "wx_datacube_digest")
-    }
+    assert {each["name"]: each["scheduleState"]["status"] for each in ours["schedules"]} == dict.fromkeys(
+        ("default_daily", "default_weekly", "default_monthly", "default_checks", "wx_datacube_digest"), "STOPPED"
+    )
 
 
 def test_the_location_holds_no_credentials(ui: Ui, emulated: Emulated) -> None:

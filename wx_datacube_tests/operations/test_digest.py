@@ -23,7 +23,7 @@ from wx_datacube.catalog.model import Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.emulator.world import World
-from wx_datacube.errors import SettingsError
+from wx_datacube.errors import BY_ERRCODE, SettingsError
 from wx_datacube.language import Language, Text
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.messages import MAX_BYTES, Layout, grouped
@@ -373,7 +373,19 @@ def test_what_needs_a_person_is_named(it: Shop) -> None:
     assert "未处理的告警" not in text_of(it.warehouse, AFTERNOON, Language.CHINESE, account([Family.MESSAGES]))
 
 
-def test_a_refused_address_is_explained(tmp_path: Path) -> None:
+def test_an_error_of_the_token_call_is_explained(it: Shop) -> None:
+    """An error of the token call, such as an address that isn't whitelisted, is named with what to do."""
+    alerts = Alerts(it.warehouse.database)
+    alerts.note("shop", Source.CALLS, None, [Alert("NeedsPerson 40164", "token", Urgency.PERSON, "refused")])
+    text = text_of(it.warehouse, AFTERNOON, Language.ENGLISH, account([Family.MESSAGES]))
+    alerts.note("shop", Source.CALLS, None, [])
+
+    assert f"Action needed: {BY_ERRCODE[40164].message}\n" in text
+    assert "IP白名单" in text
+    assert "Open alerts" not in text
+
+
+def test_a_refused_permission_is_explained(tmp_path: Path) -> None:
     """If WeChat refuses the permission, the digest says what that means and what to do."""
     with shop(tmp_path, start=dt.date(2026, 11, 20)) as made:
         made.fetch_missing(DAILY_MESSAGES)

@@ -76,9 +76,10 @@ def read_concerns(
     for account in accounts:
         missing = sorted(_missing(overdue[account.name], now), key=lambda each: (each.history, each.since))
         last_call = last_calls.get(account.name)
+        problems, others = _problems(settings, account, errors)
         found[account.name] = Concerns(
-            problems=_problems(account, errors),
-            others=_others(settings, account.name, errors),
+            problems=problems,
+            others=others,
             silent=bool(silent.get(account.name)),
             missing=missing,
             last_call=last_call,
@@ -124,20 +125,24 @@ def _settled_by(now: dt.datetime) -> dt.datetime:
 _Errors = Mapping[tuple[str, str], Mapping[int, dt.datetime]]
 
 
-def _problems(account: Account, errors: _Errors) -> list[tuple[Text, Text]]:
-    """Return WeChat's latest errors that only a person can fix, each once: what it means, and what to do."""
+def _problems(settings: Settings, account: Account, errors: _Errors) -> tuple[list[tuple[Text, Text]], int]:
+    """Return WeChat's errors that only a person can fix, each once, and the number of other incidents that need one.
+
+    Errors of statistics calls are in the ledger, those of the token call among the alerts. An error has what it means,
+    and what to do.
+    """
     latest = (
         [*filter(needs_person, errors.get((account.name, endpoint.name), ()))][-1:] for endpoint in account.endpoints
     )
-    meanings = (BY_ERRCODE[code] for code in dict.fromkeys(code for codes in latest for code in codes))
-    return [(text_of(each.message), text_of(each.advice or "").mapped(account.with_own_variables)) for each in meanings]
-
-
-def _others(settings: Settings, account: str, errors: _Errors) -> int:
-    """Return how many other incidents need a person: about the token, files, settings and checks."""
-    reported = {str(code) for (name, _), found in errors.items() if name == account for code in found}
-    standing = Alerts(settings.database).open_for_person(account)
-    return len({each.cause for each in standing if each.cause.split()[-1] not in reported})
+    causes = {each.cause for each in Alerts(settings.database).open_for_person(account.name)}
+    by_code = {int(each.split()[-1]): each for each in causes if each.split()[-1].isdigit()}
+    known = [code for code in by_code if code in BY_ERRCODE]
+    codes = dict.fromkeys([*(code for found in latest for code in found), *known])
+    problems = [
+        (text_of(each.message), text_of(each.advice or "").mapped(account.with_own_variables))
+        for each in (BY_ERRCODE[code] for code in codes)
+    ]
+    return problems, len(causes) - len(known)
 
 
 def _quota_is_used_up(
