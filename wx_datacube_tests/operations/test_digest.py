@@ -401,7 +401,7 @@ def test_a_refused_permission_is_explained(tmp_path: Path) -> None:
     assert "Action needed: " in text
     assert "certification" in text
     assert "Not there yet: Senders, Messages per sender." in text
-    assert "messages since 20 Nov" in text
+    assert "messages (since 20 Nov)" in text
 
 
 def test_restated_days_are_named(it: Shop, tmp_path: Path) -> None:

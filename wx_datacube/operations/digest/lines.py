@@ -155,8 +155,7 @@ def _missing(figures: DigestFigures, concerns: Concerns, account: str) -> Iterat
         yield Line(words.WAITING.fill(families=words.listed(waiting)), Importance.FIRST)
     for text, found in ((words.MISSING, settled), (words.HISTORY, history)):
         if found:
-            since = words.listed([_since(each, figures.day.year) for each in found])
-            yield Line(text.fill(families=since), Importance.FIRST)
+            yield Line(text.fill(families=_since(found, figures.day.year)), Importance.FIRST)
     if concerns.idle:
         at = concerns.last_call
         yield Line(words.IDLE.fill(at=f"{at:%Y-%m-%d %H:%M}") if at else words.NEVER_ASKED, Importance.FIRST)
@@ -166,8 +165,13 @@ def _missing(figures: DigestFigures, concerns: Concerns, account: str) -> Iterat
         yield Line(words.FETCH.fill(account=account), Importance.SECOND)
 
 
-def _since(missing: MissingFamily, year: int) -> Text:
-    return words.SINCE.fill(family=words.FAMILIES[missing.family], day=words.date(missing.since, year))
+def _since(missing: list[MissingFamily], year: int) -> Text:
+    """Return the families with the day since when they are missing; those of the same day are named together."""
+    days = dict.fromkeys(each.since for each in missing)
+    by_day = {day: [words.FAMILIES[each.family] for each in missing if each.since == day] for day in days}
+    return words.listed(
+        [words.SINCE.fill(family=words.listed(names), day=words.date(day, year)) for day, names in by_day.items()]
+    )
 
 
 def _ended(figures: DigestFigures) -> Iterator[Line]:

@@ -66,7 +66,7 @@ WAITING = Text(
     "尚未获取：{families}。微信一般最迟中午 12 点更新。",
 )
 MISSING = Text("Missing: {families}.", "数据缺失：{families}。")
-SINCE = Text("{family} since {day}", "{family}（自 {day} 起）")
+SINCE = Text("{family} (since {day})", "{family}（自 {day} 起）")
 HISTORY = Text("History that is not being fetched: {families}.", "历史数据没有在补齐：{families}。")
 NEVER_ASKED = Text("No request has been made yet.", "还没有请求过任何数据。")
 IDLE = Text(
