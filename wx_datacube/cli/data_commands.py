@@ -237,7 +237,7 @@ def report(
 @click.option("--send", is_flag=True, help="Send it to WX_DATACUBE_WEBHOOK, at most once a day.")
 @account_option
 def digest(lang: str | None, send: bool, account: str | None) -> int:
-    """Print yesterday's figures as a short text for a group chat. Makes no call to WeChat."""
+    """Print yesterday's figures for a group chat. Makes no call."""
     from wx_datacube.cli.digest import run_digest
     from wx_datacube.language import Language
 
