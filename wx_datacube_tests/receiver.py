@@ -1,4 +1,4 @@
-"""Receiver: a local webhook server that accepts messages, or responds as a broken one does.
+"""Receiver: a local webhook server and monitor that accepts requests, or responds as a broken one does.
 
 Add another kind of misbehaviour here. Requests are kept exactly as they came.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 KEY = "made-up-robot-key-0123456789"
 """The part of a webhook's URL that no log and no message may show."""
+HEARTBEAT = "/ping/made-up-heartbeat-key-9876543210?status=up"
 PATHS = {
     "企业微信": f"/cgi-bin/webhook/send?key={KEY}",
     "飞书": f"/open-apis/bot/v2/hook/{KEY}",
@@ -23,7 +24,7 @@ PATHS = {
 
 @dataclass
 class Receiver:
-    """A webhook server: how it responds, and the requests that it got."""
+    """A webhook server and monitor: how it responds, and the requests that it got."""
 
     port: int = 0
     status: int = 200
@@ -31,6 +32,12 @@ class Receiver:
     location: str | None = None
     delay: float = 0.0
     got: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    beats: list[str] = field(default_factory=list)
+
+    @property
+    def heartbeat(self) -> str:
+        """The address of the monitor; the paths of its requests are in `beats`."""
+        return f"http://127.0.0.1:{self.port}{HEARTBEAT}"
 
     def url(self, chat: str = "企业微信") -> str:
         """Return its address for a chat."""
@@ -51,6 +58,13 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.got.append((self.path, json.loads(body)))
+            self.respond()
+
+        def do_GET(self) -> None:
+            receiver.beats.append(self.path)
+            self.respond()
+
+        def respond(self) -> None:
             ended.wait(receiver.delay)
             try:
                 self.send_response(receiver.status)

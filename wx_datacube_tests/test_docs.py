@@ -327,7 +327,7 @@ def test_the_examples_in_python_run(readme: str, it: DagsterEnv, capsys: pytest.
         exec(compile(block, readme, "exec"), names)
         if isinstance(defs := names.get("defs"), dg.Definitions):
             keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
-            assert len(keys) == len(messages.ENDPOINTS) + len(["report", "busiest_day"])
+            assert len(keys) == len(messages.ENDPOINTS) + len(["digest", "report", "busiest_day"])
             defs.resolve_all_job_defs()
 
     assert len(found) >= 2
@@ -380,7 +380,7 @@ def test_the_component_loads(readme: str, it: DagsterEnv) -> None:
         defs = component.build_defs(dg.ComponentTree.for_test().load_context)
         keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
         names = [endpoint.name for endpoint in messages.ENDPOINTS]
-        assert keys == {f"{prefix}shop/{name}" for name in (*names, "report")}
+        assert keys == {f"{prefix}shop/{name}" for name in (*names, "digest", "report")}
         assert attributes.get("duckdb_key", "duckdb") in (defs.resources or ())
 
 

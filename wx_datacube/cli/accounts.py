@@ -6,6 +6,7 @@ They show what will be deleted before they ask for confirmation, and afterwards 
 
 import click
 
+from wx_datacube.alerts.digest_notes import DigestNotes
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.cli.console import say
 from wx_datacube.config.settings import NAME, Settings
@@ -149,6 +150,7 @@ def _traces(settings: Settings, account: str) -> dict[Text, bool]:
 def _delete_traces(settings: Settings, account: str) -> None:
     """Delete what is kept of the account outside the database: its alerts, its report, its history in Dagster."""
     Alerts(settings.database).forget(account)
+    DigestNotes(settings.database).forget(account)
     report = default_report_path(settings.database, account)
     if report.exists():
         report.unlink()

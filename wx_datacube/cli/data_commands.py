@@ -138,10 +138,14 @@ def backfill(
     _require_switched_on(chosen, [each for each in endpoints if names])
     _check_range(first, last, chosen, endpoints, "--start", "--end")
     from wx_datacube.cli.backfill import run_backfill
+    from wx_datacube.cli.console import say
     from wx_datacube.operations.backfill_protocol import Scope
+    from wx_datacube.operations.heartbeat import beat
 
     scope = Scope(first, last, endpoints, refresh)
-    return for_each(chosen, lambda account: run_backfill(settings, account, scope))
+    code = for_each(chosen, lambda account: run_backfill(settings, account, scope))
+    beat(settings, beijing_now(), lambda text: say(text, err=True))
+    return code
 
 
 def _require_switched_on(accounts: "Sequence[Account]", endpoints: "Sequence[Endpoint]") -> None:
@@ -308,6 +312,31 @@ def report(
         return 1 if is_empty else 0
 
     return for_each(chosen, make)
+
+
+@commands.command(zh="显示昨日数据的简短文字，适合发到群聊。不发出调用。")
+@option(
+    "--lang",
+    type=click.Choice(["zh", "en"]),
+    help="The language. Default: WX_DATACUBE_LANG, else zh.",
+    zh="语言。默认：WX_DATACUBE_LANG，未设置时为 zh。",
+)
+@option(
+    "--send",
+    is_flag=True,
+    help="Send it to WX_DATACUBE_WEBHOOK, at most once a day.",
+    zh="发送到 WX_DATACUBE_WEBHOOK，每天最多一次。",
+)
+@account_option
+def digest(lang: str | None, send: bool, account: str | None) -> int:
+    """Print yesterday's figures for a group chat. Makes no call."""
+    from wx_datacube.cli.digest import run_digest
+    from wx_datacube.language import Language
+
+    settings = read_settings()
+    chosen = chosen_accounts(settings, account)
+    require_published(settings)
+    return run_digest(settings, chosen, Language(lang) if lang else settings.reading_language, send=send)
 
 
 def _check_range(

@@ -18,6 +18,7 @@ from wx_datacube.config.settings import DATABASE, Account, Settings
 from wx_datacube.errors import SettingsError
 from wx_datacube.language import Text
 from wx_datacube.orchestration.assets import build_asset, resource_key
+from wx_datacube.orchestration.digest import build_digest, build_digest_schedule, schedule_name
 from wx_datacube.orchestration.prefixes import stem
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
@@ -38,7 +39,8 @@ def build_defs(
 ) -> dg.Definitions:
     """Build each account's assets, checks, schedules and resources; with the extra `report`, its report.
 
-    There is an asset for each endpoint of the families that the account has switched on.
+    There is an asset for each endpoint of the families that the account has switched on, and a digest. One schedule
+    sends the digests of all `accounts`; see `digest.schedule_name`.
 
     `accounts` are account names as in the settings, or one name; None means all configured accounts. `key_prefix` goes
     before asset keys and before the names of jobs and schedules. `resources` override ours by key: `wechat_<account>`
@@ -59,7 +61,9 @@ def build_defs(
         _account_defs(each, prefix, group_name or f"wx_{each.name}", owners, cron_schedule, ours, duckdb_key, clock)
         for each in chosen
     ]
-    return dg.Definitions.merge(*everything, dg.Definitions(resources=ours))
+    names = [each.name for each in chosen]
+    digest = build_digest_schedule(schedule_name(prefix, accounts and names), names, prefix, clock)
+    return dg.Definitions.merge(*everything, dg.Definitions(schedules=[digest], resources=ours))
 
 
 def _settings() -> tuple[Settings | None, Sequence[Account]]:
@@ -145,4 +149,5 @@ def _account_defs(
     ]
     schedules.append(build_check_schedule(own, name, keys, clock))
     reports = [build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners)]
-    return dg.Definitions(assets=[*assets.values(), *(reports if can_report() else ())], schedules=schedules)
+    digest = build_digest(name, keys, clock, prefix=prefix, group=group, owners=owners)
+    return dg.Definitions(assets=[*assets.values(), digest, *(reports if can_report() else ())], schedules=schedules)

@@ -17,6 +17,7 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import BEIJING, CHECK_TICK, LAST_CHECK_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.operations.heartbeat import beat
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for, log_of
 from wx_datacube.orchestration.checks import alert_subjects, check_results, evaluations_to_log, summary_line
 from wx_datacube.orchestration.event_log import batched_events
@@ -83,6 +84,7 @@ def _recheck_missing(context: dg.ScheduleEvaluationContext, account: str, now: d
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
     Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)
+    beat(settings, now, notify, is_tick=True)
     return dg.SkipReason(
         f"The checks ran at {CHECK_TICK:%H:%M}. This tick only checked again which labels are missing."
     )
@@ -118,4 +120,5 @@ def _evaluate_checks(
         for subject in alert_subjects(result, names[result.asset_key])
     ]
     Alerts(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, alerts, notify)
+    beat(settings, clock(), notify, is_tick=True)
     context.log.info(f"{len(found)} checks run, {len(failed)} failed.")

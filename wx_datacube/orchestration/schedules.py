@@ -16,6 +16,7 @@ from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, FIRST_TICK, LAST_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.operations.heartbeat import beat
 from wx_datacube.operations.pending import RunPlan
 from wx_datacube.operations.tick import plan_tick
 from wx_datacube.orchestration.partitions import materialized_labels, partitions_of
@@ -110,6 +111,8 @@ def _requests(
         plan = plan_tick(settings, account, list(keys), busy, materialized, now, context.log.warning)
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
+    if not plan.runs:
+        beat(settings, now, context.log.warning, is_tick=True)
     if plan.runs:
         return [_request([keys[each] for each in run.endpoints], run, now) for run in plan.runs]
     return dg.SkipReason(" ".join(plan.reasons) or "Everything that is due is stored and materialized.")

@@ -256,19 +256,21 @@ def test_a_wrong_shared_setting_removes_no_schedule(it: DagsterEnv, both: Compan
     defs = build_defs()
 
     assert {schedule.name for schedule in defs.schedules or ()} == {
-        f"{account}_{what}" for account in both.members for what in ("daily", "weekly", "monthly", "checks")
+        *(f"{account}_{what}" for account in both.members for what in ("daily", "weekly", "monthly", "checks")),
+        "wx_datacube_digest",
     }
 
 
 def test_account_names_cannot_collide(it: DagsterEnv) -> None:
     """Account names that could clash in names of ops, jobs, schedules or resources load together."""
     names = ["judge_a", "a__getupstreammsg", "a", "a_daily", "a_judge", "wechat_a", "duckdb", "report", "a__report"]
+    names += ["digest", "a__digest", "wx_datacube_digest", "a__wx_datacube"]
     it.configure(ACCOUNTS=",".join(names))
 
     defs = build_defs(accounts=names)
 
     defs.get_repository_def().load_all_definitions()
-    assert len(defs.schedules or ()) == 4 * len(names)
+    assert len(defs.schedules or ()) == 4 * len(names) + 1
 
 
 # --- renaming and removing accounts -----------------------------------------------------------------------------

@@ -323,7 +323,9 @@ def test_ui_shows_the_demo_and_leaves_no_process(tmp_path: Path) -> None:
         process.wait(PATIENCE)
         left = session(process.pid)
 
-    assert {"/".join(each["assetKey"]["path"]) for each in found} == {f"demo/{name}" for name in (*BY_NAME, "report")}
+    assert {"/".join(each["assetKey"]["path"]) for each in found} == {
+        f"demo/{name}" for name in (*BY_NAME, "digest", "report")
+    }
     assert process.returncode == 130
     assert f"In about 15 seconds: http://127.0.0.1:{ui.port}\n" in (tmp_path / "project.log").read_text()
     assert len(started) > 3 or sys.platform != "linux"

@@ -180,16 +180,16 @@ def asset(ui: Ui, name: str) -> Any:
     return ui.ask(ASSET, key={"path": ["default", name]})["assetNodeOrError"]
 
 
-def test_the_location_shows_seven_assets_a_report_and_four_schedules(ui: Ui, backfill: str) -> None:
-    """The location `wx_datacube` shows seven assets, a report and four schedules, which are off."""
+def test_the_location_shows_its_assets_and_schedules(ui: Ui, backfill: str) -> None:
+    """The location `wx_datacube` shows seven assets, a digest, a report and five schedules, which are off."""
     ours = location(ui)
 
     assert {"/".join(node["assetKey"]["path"]) for node in ours["assetNodes"]} == {
-        f"default/{name}" for name in (*(endpoint.name for endpoint in ENDPOINTS), "report")
+        f"default/{name}" for name in (*(endpoint.name for endpoint in ENDPOINTS), "digest", "report")
     }
-    assert {each["name"]: each["scheduleState"]["status"] for each in ours["schedules"]} == {
-        f"default_{adverb}": "STOPPED" for adverb in ("daily", "weekly", "monthly", "checks")
-    }
+    assert {each["name"]: each["scheduleState"]["status"] for each in ours["schedules"]} == dict.fromkeys(
+        ("default_daily", "default_weekly", "default_monthly", "default_checks", "wx_datacube_digest"), "STOPPED"
+    )
 
 
 def test_the_location_holds_no_credentials(ui: Ui, emulated: Emulated) -> None:

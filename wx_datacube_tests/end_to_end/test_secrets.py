@@ -20,7 +20,7 @@ import pytest
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import Project, dagster_dev, free_port, session, wait_until
 from wx_datacube_tests.end_to_end.test_commands import token_server
-from wx_datacube_tests.receiver import KEY, receiving
+from wx_datacube_tests.receiver import HEARTBEAT, KEY, receiving
 
 pytestmark = pytest.mark.long
 
@@ -56,7 +56,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
     """Provide a project that went through success, errors, a kill and Dagster's UI."""
     with wechat(publish_at="00:00") as emulated, receiving() as chat:
         folder = tmp_path_factory.mktemp("used") / "project"
-        project = Project.on(folder, emulated, START="2026-10-01", WEBHOOK=chat.url())
+        project = Project.on(folder, emulated, START="2026-10-01", WEBHOOK=chat.url(), HEARTBEAT=chat.heartbeat)
         debug = {"DAGSTER_DAEMON_LOG_LEVEL": "debug", "PYTHONDEVMODE": "1"}
         said = [project.run("backfill", *DAY, **debug), project.run("doctor", **debug)]
         tokens = [token_of(emulated)]
@@ -87,7 +87,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
             said.append(project.call([project.program("dagster"), "asset", "list", "-m", "wx_datacube.definitions"]))
         printed = "".join([out, err, *(each.stdout + each.stderr for each in said)])
         assert len(chat.got) > 2
-        yield Used(project, emulated, printed, [secret, KEY, *dict.fromkeys(tokens)])
+        yield Used(project, emulated, printed, [secret, KEY, HEARTBEAT, *dict.fromkeys(tokens)])
 
 
 def texts(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -50,9 +50,10 @@ def test_the_location_loads_whatever_is_configured(configured: str, it: DagsterE
 
     defs = build_defs()
 
-    assert keys(defs) == {f"default/{name}" for name in (*(each.name for each in ENDPOINTS), "report")}
+    assert keys(defs) == {f"default/{name}" for name in (*(each.name for each in ENDPOINTS), "digest", "report")}
     assert {schedule.name for schedule in defs.schedules or ()} == {
-        f"default_{name}" for name in ("daily", "weekly", "monthly", "checks")
+        *(f"default_{name}" for name in ("daily", "weekly", "monthly", "checks")),
+        "wx_datacube_digest",
     }
     assert set(defs.resources or ()) == {"duckdb", "wechat_default"}
     defs.resolve_all_job_defs()
@@ -131,7 +132,9 @@ def test_several_accounts_are_kept_apart(it: DagsterEnv) -> None:
     defs = build_defs()
 
     assert keys(defs) == {
-        f"{account}/{name}" for account in ("shop", "news") for name in (*(each.name for each in ENDPOINTS), "report")
+        f"{account}/{name}"
+        for account in ("shop", "news")
+        for name in (*(each.name for each in ENDPOINTS), "digest", "report")
     }
     assert {spec.group_name for spec in defs.resolve_all_asset_specs()} == {"wx_shop", "wx_news"}
     for account in ("shop", "news"):
@@ -185,6 +188,7 @@ def test_another_project_can_configure_the_assets(it: DagsterEnv) -> None:
     assert (first.group_name, list(first.owners)) == ("social", ["team:growth"])
     times = {schedule.name: schedule.cron_schedule for schedule in defs.schedules or ()}
     assert times.pop("marketing__wechat__shop_checks") == "35 12-15 * * *"
+    assert times.pop("marketing__wechat__shop__wx_datacube_digest") == ["0 10 * * *", "45 12 * * *"]
     assert set(times.values()) == {"0 6 * * *"}
     assert not result.success
     (failed,) = [event for event in result.all_events if event.is_step_failure]
@@ -212,7 +216,7 @@ def test_definitions_of_several_accounts_merge(it: DagsterEnv) -> None:
     assert names == {
         f"{stem}_{what}"
         for stem in ("shop", "news", "paper__shop")
-        for what in ("daily", "weekly", "monthly", "checks")
+        for what in ("daily", "weekly", "monthly", "checks", "_wx_datacube_digest")
     }
     assert {key.split("/getup")[0] for key in keys(merged) if "getup" in key} == {"shop", "news", "paper/shop"}
     assert set(merged.resources or ()) == {"duckdb", "wechat_shop", "wechat_news"}

@@ -195,7 +195,8 @@ class DevLife(Life):
 
     def _switch_schedules_on(self) -> None:
         (location,) = self.ui.ask(SCHEDULES)["repositoriesOrError"]["nodes"]
-        for schedule in location["schedules"]:
+        ours = self._schedules()  # without the digest, which would be in the chat between the alerts
+        for schedule in (each for each in location["schedules"] if each["name"] in ours):
             self._asked(
                 SWITCH_ON,
                 of={

@@ -1,0 +1,84 @@
+"""Digest notes: whose digest was posted today, and whether the chat confirmed it.
+
+An account's digest is noted before it is posted, so that it is never posted twice a day, whoever posts it and whatever
+is killed. A note that stays unconfirmed is for a person to look at. Nothing here posts.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from wx_datacube.alerts.notes import NoteFile, Notes
+from wx_datacube.errors import WarehouseError
+from wx_datacube.language import Language, Text
+
+_IN_FLIGHT = dt.timedelta(minutes=1)
+"""A post takes seconds. A note that is older than this and has no outcome belongs to a process that was killed."""
+_SHOWN = dt.timedelta(days=1)
+"""How long an unconfirmed digest is shown: the day after, unless the next one has replaced its note."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """A digest that was posted at a moment without being confirmed, and why; no reason if the process was killed."""
+
+    at: dt.datetime
+    reason: Text | None
+
+
+class DigestNotes:
+    """The notes about the digests of all accounts of a database."""
+
+    def __init__(self, database: Path) -> None:
+        self._file = NoteFile(database, "digests")
+
+    def sent(self, day: dt.date) -> set[str]:
+        """Return the accounts whose digest was posted on the day, confirmed or not; raises `WarehouseError`."""
+        return {account for account, note in self._file.read().items() if note.get("day") == day.isoformat()}
+
+    def claim(self, accounts: Sequence[str], now: dt.datetime) -> list[str]:
+        """Note that the caller is about to post these accounts' digests; return those that it may post.
+
+        The others were posted today already. Raises `WarehouseError`; then nothing may be posted.
+        """
+        claimed: list[str] = []
+
+        def change(before: Notes) -> Notes:
+            today = now.date().isoformat()
+            claimed.extend(each for each in accounts if before.get(each, {}).get("day") != today)
+            return {**before, **{each: {"day": today, "at": now.isoformat(" ", "seconds")} for each in claimed}}
+
+        self._file.change(change)
+        return claimed
+
+    def note_outcome(self, accounts: Collection[str], reason: Text | None) -> None:
+        """Note that the chat confirmed the digests that were claimed, or the reason why it didn't.
+
+        If that can't be written, they stay unconfirmed.
+        """
+        outcome: dict[str, object] = {"confirmed": reason is None}
+        if reason is not None:
+            outcome |= {f"reason_{each}": reason.to(each) for each in Language}
+        with suppress(WarehouseError):
+            self._file.change(lambda before: {**before, **{each: before.get(each, {}) | outcome for each in accounts}})
+
+    def unconfirmed(self, account: str, now: dt.datetime) -> Unconfirmed | None:
+        """Return the account's latest digest if it was posted today or yesterday and not confirmed."""
+        try:
+            note = self._file.read().get(account, {})
+            at = dt.datetime.fromisoformat(str(note.get("at")))
+        except (WarehouseError, ValueError):
+            return None
+        is_recent = now.date() - at.date() <= _SHOWN
+        if note.get("confirmed") or not is_recent or ("confirmed" not in note and now - at < _IN_FLIGHT):
+            return None
+        reasons = [str(note.get(f"reason_{each}", "")) for each in (Language.ENGLISH, Language.CHINESE)]
+        return Unconfirmed(at, Text(*reasons) if all(reasons) else None)
+
+    def forget(self, account: str) -> None:
+        """Delete the note of an account that was renamed or removed."""
+        with suppress(WarehouseError):
+            if account in self._file.read():
+                self._file.change(lambda before: {name: note for name, note in before.items() if name != account})

@@ -1,0 +1,166 @@
+"""Concerns: what is unusual about an account or missing, for its digest, and whether yesterday is complete.
+
+Add here what a digest warns about. `warehouse.overdue` decides what is overdue, as for `status` and the alerts. Before
+noon a digest also names what WeChat may still publish.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from wx_datacube.alerts.store import Alerts
+from wx_datacube.catalog.model import Family, Period
+from wx_datacube.catalog.periods import due_on, settled_at
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.errors import BY_ERRCODE, needs_person
+from wx_datacube.language import Text, text_of
+from wx_datacube.warehouse.connections import Connection
+from wx_datacube.warehouse.coverage import summaries
+from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.overdue import Overdue, overdue_from, quota_is_used_up
+from wx_datacube.warehouse.past_calls import RecentCalls, last_calls_at, recent_calls, unresolved_errors
+from wx_datacube.warehouse.silent_days import doubtful_silent_days
+
+_DAY = dt.timedelta(days=1)
+_IDLE = dt.timedelta(days=1)
+"""If no call was made for this long, nothing is running: schedules, daemon or cron are off."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFamily:
+    """Missing labels of a family, the oldest of them `since`.
+
+    `history` says that they are older history that isn't being fetched, and `settled` that they should be there by now.
+    """
+
+    family: Family
+    since: dt.date
+    history: bool
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Concerns:
+    """What needs attention in an account.
+
+    `problems` are WeChat's errors that need a person, each with what to do about it, and `others` counts the other
+    incidents that do. `silent` says that yesterday has no message although the two weeks before had some every day.
+    `last_call` is the time of the newest call. `idle` says that it was long ago, or that there is none. `quota` says
+    that today's quota is used up. Both are only true if they may be the reason why something is missing.
+    """
+
+    problems: list[tuple[Text, Text]]
+    others: int
+    silent: bool
+    missing: list[MissingFamily]
+    last_call: dt.datetime | None
+    idle: bool
+    quota: bool
+
+
+def read_concerns(
+    con: Connection, settings: Settings, accounts: Sequence[Account], now: dt.datetime
+) -> dict[str, Concerns]:
+    """Read the concerns of accounts, by name, from the published file `con`."""
+    recent, last_calls, errors = recent_calls(con, now), last_calls_at(con), unresolved_errors(con)
+    overdue = overdue_from(
+        summaries(con, accounts, now),
+        recent,
+        accounts,
+        _settled_by(now),
+        settings.daily_calls,
+        Warehouse(settings.database).is_fetching,
+    )
+    silent = doubtful_silent_days(con, [each.name for each in accounts], now)
+    found = {}
+    for account in accounts:
+        missing = sorted(_missing(overdue[account.name], now), key=lambda each: (each.history, each.since))
+        last_call = last_calls.get(account.name)
+        problems, others = _problems(settings, account, errors)
+        found[account.name] = Concerns(
+            problems=problems,
+            others=others,
+            silent=bool(silent.get(account.name)),
+            missing=missing,
+            last_call=last_call,
+            idle=bool(missing) and (last_call is None or now - last_call >= _IDLE),
+            quota=_quota_is_used_up(account, overdue[account.name], recent, settings.daily_calls),
+        )
+    return found
+
+
+def is_complete(settings: Settings, accounts: Sequence[Account], now: dt.datetime) -> bool:
+    """Return whether what ended yesterday (the day, a week, a month) is stored for all accounts; raises WarehouseError.
+
+    Open labels count as stored.
+    """
+    with Warehouse(settings.database).open_published() as con:
+        found = summaries(con, accounts, now) if accounts else {}
+    return not any(
+        due_on(last, endpoint.period) == now.date()
+        for account in accounts
+        for endpoint in account.endpoints
+        if (summary := found.get((account.name, endpoint.name)))
+        for _, last in summary.gaps
+    )
+
+
+def everything_is_there(settings: Settings, accounts: Sequence[Account], now: dt.datetime) -> bool:
+    """Return whether nothing due is missing, except history that is still being fetched; raises WarehouseError."""
+    with Warehouse(settings.database).open_published() as con:
+        found, recent = summaries(con, accounts, now), recent_calls(con, now)
+    overdue = overdue_from(found, recent, accounts, _settled_by(now), settings.daily_calls, lambda account: False)
+    return all(_waits(each) for found_of in overdue.values() for each in found_of)
+
+
+def _waits(overdue: Overdue) -> bool:
+    return overdue.history and bool(overdue.waiting_reason)
+
+
+def _settled_by(now: dt.datetime) -> dt.datetime:
+    """Return a moment of the same day at which all labels that are due have settled."""
+    return max(now, settled_at(now.date() - _DAY, Period.DAY))
+
+
+_Errors = Mapping[tuple[str, str], Mapping[int, dt.datetime]]
+
+
+def _problems(settings: Settings, account: Account, errors: _Errors) -> tuple[list[tuple[Text, Text]], int]:
+    """Return WeChat's errors that only a person can fix, each once, and the number of other incidents that need one.
+
+    Errors of statistics calls are in the ledger, those of the token call among the alerts. An error has what it means,
+    and what to do.
+    """
+    latest = (
+        [*filter(needs_person, errors.get((account.name, endpoint.name), ()))][-1:] for endpoint in account.endpoints
+    )
+    causes = {each.cause for each in Alerts(settings.database).open_for_person(account.name)}
+    by_code = {int(each.split()[-1]): each for each in causes if each.split()[-1].isdigit()}
+    known = [code for code in by_code if code in BY_ERRCODE]
+    codes = dict.fromkeys([*(code for found in latest for code in found), *known])
+    problems = [
+        (text_of(each.message), account.with_own_variables(text_of(each.advice or "")))
+        for each in (BY_ERRCODE[code] for code in codes)
+    ]
+    return problems, len(causes) - len(known)
+
+
+def _quota_is_used_up(
+    account: Account,
+    overdue: Sequence[Overdue],
+    recent: Mapping[tuple[str, str], RecentCalls],
+    daily_calls: int | None,
+) -> bool:
+    calls = (recent.get((account.name, each.endpoint.name)) for each in overdue)
+    return any(quota_is_used_up(each, daily_calls) for each in calls if each)
+
+
+def _missing(overdue: Sequence[Overdue], now: dt.datetime) -> Iterator[MissingFamily]:
+    """Yield what is missing by family, without history that is being fetched."""
+    families: dict[tuple[Family, bool], list[Overdue]] = {}
+    for each in overdue:
+        if not _waits(each):
+            families.setdefault((each.endpoint.family, each.history), []).append(each)
+    for (family, history), found in families.items():
+        since = min(each.gaps[0][0] for each in found)
+        yield MissingFamily(family, since, history, any(each.since <= now for each in found))

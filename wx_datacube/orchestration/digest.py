@@ -1,0 +1,177 @@
+"""Digest: the text of `wx-datacube digest` as an asset of each account, and the schedule that sends it to a group chat.
+
+`wx_datacube.operations.digest` decides what a digest says and posts it; add here only what is Dagster's.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from wx_datacube.catalog.periods import BEIJING, Clock
+from wx_datacube.config.environment import load_settings
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.errors import SettingsError, WxDatacubeError
+from wx_datacube.language import Language, joined
+from wx_datacube.operations.digest import words
+from wx_datacube.operations.digest.concerns import is_complete
+from wx_datacube.operations.digest.messages import Message
+from wx_datacube.operations.digest.sending import all_sent, make_messages, require_webhook, send_digests
+from wx_datacube.operations.heartbeat import beat
+from wx_datacube.orchestration.alert_hooks import alert_hooks_for
+from wx_datacube.orchestration.failure import explained_failure
+from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
+
+EARLY, LATE = dt.time(10, 0), dt.time(12, 45)
+"""Beijing time. At the first, a digest is sent if yesterday is complete, at the last with what is missing."""
+_CRONS = [f"{each.minute} {each.hour} * * *" for each in (EARLY, LATE)]
+_NAME = "wx_datacube_digest"
+
+
+class DigestConfig(dg.Config):
+    """Run configuration of a digest."""
+
+    lang: str = ""
+    """Language: zh or en. Default: WX_DATACUBE_LANG. 语言：zh 或 en，默认 WX_DATACUBE_LANG。"""
+
+
+def build_digest(
+    account: str,
+    keys: Mapping[str, dg.AssetKey],
+    clock: Clock,
+    *,
+    prefix: Sequence[str],
+    group: str,
+    owners: Sequence[str],
+) -> dg.AssetsDefinition:
+    """Build the asset `<prefix>/<account>/digest`, downstream of the assets `keys`; it sends nothing."""
+
+    @dg.asset(
+        key=digest_key(prefix, account),
+        deps=list(keys.values()),
+        description=_DESCRIPTION,
+        group_name=group,
+        kinds={"duckdb", "text"},
+        owners=list(owners),
+        hooks=alert_hooks_for(account, "digest", clock),
+    )
+    def digest(config: DigestConfig) -> dg.MaterializeResult[Any]:
+        try:
+            settings = load_settings()
+            made = make_messages(settings, [settings.account(account)], _language(settings, config.lang), clock())
+        except WxDatacubeError as error:
+            raise explained_failure(error) from None
+        return dg.MaterializeResult(metadata=_shown(made))
+
+    return digest
+
+
+def digest_key(prefix: Sequence[str], account: str) -> dg.AssetKey:
+    """Return the key of an account's digest."""
+    return dg.AssetKey([*prefix, account, "digest"])
+
+
+def _language(settings: Settings, chosen: str) -> Language:
+    if chosen and chosen not in set(Language):
+        raise SettingsError(f"lang is {chosen!r}; it should be one of {', '.join(sorted(Language, reverse=True))}.")
+    return Language(chosen) if chosen else settings.reading_language
+
+
+def _shown(made: Sequence[Message]) -> dict[str, Any]:
+    text = "\n\n".join(each.text for each in made)
+    return {"digest": dg.MetadataValue.text(text), "bytes": len(text.encode())}
+
+
+def schedule_name(prefix: Sequence[str], accounts: Sequence[str] | None) -> str:
+    """Return the name of the schedule and its job.
+
+    A code location may hold several `build_defs`, each with a prefix or accounts of its own. So the prefix and the
+    first of the accounts that `build_defs` was called with, if any, come before the name.
+    """
+    return dg.AssetKey([*prefix, *(accounts or ())[:1], _NAME]).to_python_identifier()
+
+
+def build_digest_schedule(
+    name: str, accounts: Sequence[str], prefix: Sequence[str], clock: Clock
+) -> dg.ScheduleDefinition:
+    """Build the job and schedule `name`, which sends one message for all `accounts`; off by default."""
+
+    @dg.op(name=f"{name}_send", description=_SCHEDULE_DESCRIPTION, out={})
+    def send(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
+        yield from _send(context, accounts, prefix, clock)
+
+    @dg.job(name=name, description=_SCHEDULE_DESCRIPTION)
+    def job() -> None:
+        send()
+
+    @dg.schedule(
+        name=name,
+        job=job,
+        cron_schedule=_CRONS,
+        execution_timezone=BEIJING.key,
+        description=_SCHEDULE_DESCRIPTION,
+    )
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        planned, now = context.scheduled_execution_time.astimezone(BEIJING).replace(tzinfo=None), clock()
+        if planned.date() < now.date():  # Dagster catches up on the ticks of a machine that slept
+            return dg.SkipReason(f"Dagster was not running at {planned:%Y-%m-%d %H:%M}; a digest is about yesterday.")
+        try:
+            settings = load_settings()
+            beat(settings, now, context.log.warning, is_tick=True)
+            why_not = _why_not(settings, accounts, planned.time(), now)
+        except WxDatacubeError as error:
+            return dg.SkipReason(str(error))
+        return dg.SkipReason(why_not) if why_not else dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
+
+    return tick
+
+
+def _why_not(settings: Settings, names: Sequence[str], planned: dt.time, now: dt.datetime) -> str:
+    """Return why a tick sends nothing; empty if it does."""
+    require_webhook(settings)
+    accounts = _configured(settings, names)
+    if all_sent(settings, accounts, now):
+        return "Today's digest was posted already."
+    if planned < LATE and not is_complete(settings, accounts, now):
+        return f"Yesterday is not complete yet. The digest is sent at {LATE:%H:%M}, with what is missing."
+    return ""
+
+
+def _configured(settings: Settings, names: Sequence[str]) -> list[Account]:
+    """Return the accounts of these names, also those whose settings are wrong: the digest says so."""
+    return [each for each in settings.accounts if each.name in names]
+
+
+def _send(
+    context: dg.OpExecutionContext, names: Sequence[str], prefix: Sequence[str], clock: Clock
+) -> Iterator[dg.AssetMaterialization]:
+    """Send the digests; log each message as a materialization of its accounts' digests."""
+    tag_worker(context.instance, context.run_id)
+    try:
+        settings = load_settings()
+        accounts = _configured(settings, names)
+        outcome = send_digests(settings, accounts, settings.reading_language, clock)
+    except WxDatacubeError as error:
+        raise explained_failure(error) from None
+    for message in outcome.sent:
+        for account in message.accounts:
+            yield dg.AssetMaterialization(digest_key(prefix, account), metadata=_shown([message]))
+    if outcome.sent_before:
+        context.log.info(f"Posted today already: {', '.join(outcome.sent_before)}.")
+    if outcome.failure:
+        raise explained_failure(WxDatacubeError(words.FAILED.fill(why=outcome.failure, accounts=joined(names, ", "))))
+
+
+_DESCRIPTION = (
+    "Yesterday's figures as a short text for a group chat: the same as `wx-datacube digest`. It sends nothing; the"
+    f" schedule `{_NAME}` does."
+    "\n\n"
+    f"昨日数据的简短文字，用于发送到群聊，与 `wx-datacube digest` 相同。本资产不发送消息，由定时任务 `{_NAME}` 发送。"
+)
+_SCHEDULE_DESCRIPTION = (
+    "Sends one message with yesterday's figures of all accounts to the group chat of WX_DATACUBE_WEBHOOK, once a day:"
+    f" at {EARLY:%H:%M} Beijing time if yesterday is complete, otherwise at {LATE:%H:%M} with what is missing."
+    f" 每天向 WX_DATACUBE_WEBHOOK 的群聊发送一次日报，包含所有公众号：昨日数据完整时在 {EARLY:%H:%M}（北京时间）发送，"
+    f"否则在 {LATE:%H:%M} 发送并注明缺失的数据。"
+)
