@@ -74,8 +74,8 @@ class DigestNotes:
         is_recent = now.date() - at.date() <= _SHOWN
         if note.get("confirmed") or not is_recent or ("confirmed" not in note and now - at < _IN_FLIGHT):
             return None
-        reasons = [str(note.get(f"reason_{each}", "")) for each in (Language.ENGLISH, Language.CHINESE)]
-        return Unconfirmed(at, Text(*reasons) if all(reasons) else None)
+        english, chinese = (str(note.get(f"reason_{each}", "")) for each in (Language.ENGLISH, Language.CHINESE))
+        return Unconfirmed(at, Text(english, chinese) if english and chinese else None)
 
     def forget(self, account: str) -> None:
         """Delete the note of an account that was renamed or removed."""

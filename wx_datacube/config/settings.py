@@ -157,6 +157,14 @@ class Settings:
             raise no_project(Text("Dagster keeps its history in it", "Dagster 的运行历史保存在其中"))
         return self.project
 
+    def language(self, chosen: str) -> Language:
+        """Return the language of a report or digest: the chosen one, or without a choice that of the settings."""
+        if chosen and chosen not in set(Language):
+            raise SettingsError(
+                Text("lang is {lang!r}; it should be zh or en.", "lang 是 {lang!r}，应为 zh 或 en。", lang=chosen[:32])
+            )
+        return Language(chosen) if chosen else self.reading_language
+
     def account(self, name: str | None = None) -> Account:
         """Return the account of that name; None means the only one.
 

@@ -12,8 +12,8 @@ import dagster as dg
 from wx_datacube.catalog.periods import BEIJING, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
-from wx_datacube.errors import SettingsError, WxDatacubeError
-from wx_datacube.language import Language, joined
+from wx_datacube.errors import WxDatacubeError
+from wx_datacube.language import joined
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.concerns import is_complete
 from wx_datacube.operations.digest.messages import Message
@@ -59,7 +59,7 @@ def build_digest(
     def digest(config: DigestConfig) -> dg.MaterializeResult[Any]:
         try:
             settings = load_settings()
-            made = make_messages(settings, [settings.account(account)], _language(settings, config.lang), clock())
+            made = make_messages(settings, [settings.account(account)], settings.language(config.lang), clock())
         except WxDatacubeError as error:
             raise explained_failure(error) from None
         return dg.MaterializeResult(metadata=_shown(made))
@@ -70,12 +70,6 @@ def build_digest(
 def digest_key(prefix: Sequence[str], account: str) -> dg.AssetKey:
     """Return the key of an account's digest."""
     return dg.AssetKey([*prefix, account, "digest"])
-
-
-def _language(settings: Settings, chosen: str) -> Language:
-    if chosen and chosen not in set(Language):
-        raise SettingsError(f"lang is {chosen!r}; it should be one of {', '.join(sorted(Language, reverse=True))}.")
-    return Language(chosen) if chosen else settings.reading_language
 
 
 def _shown(made: Sequence[Message]) -> dict[str, Any]:

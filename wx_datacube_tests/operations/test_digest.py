@@ -364,7 +364,7 @@ def test_nothing_stored_is_a_sentence(tmp_path: Path) -> None:
 def test_what_needs_a_person_is_named(it: Shop) -> None:
     """WeChat's error that needs a person is named with what to do, and other open alerts are counted."""
     alerts = Alerts(it.warehouse.database)
-    alert = Alert("SettingsError", "checks", Urgency.PERSON, "something is wrong")
+    alert = Alert("SettingsError", "checks", Urgency.PERSON, Text("Something is wrong.", "出了问题。"))
     alerts.note("shop", Source.RUNS, None, [alert])
     text = text_of(it.warehouse, AFTERNOON, Language.CHINESE, account([Family.MESSAGES]))
     alerts.note("shop", Source.RUNS, None, [])
@@ -376,7 +376,8 @@ def test_what_needs_a_person_is_named(it: Shop) -> None:
 def test_an_error_of_the_token_call_is_explained(it: Shop) -> None:
     """An error of the token call, such as an address that isn't whitelisted, is named with what to do."""
     alerts = Alerts(it.warehouse.database)
-    alerts.note("shop", Source.CALLS, None, [Alert("NeedsPerson 40164", "token", Urgency.PERSON, "refused")])
+    alert = Alert("NeedsPerson 40164", "token", Urgency.PERSON, Text("Refused.", "被拒绝。"))
+    alerts.note("shop", Source.CALLS, None, [alert])
     text = text_of(it.warehouse, AFTERNOON, Language.ENGLISH, account([Family.MESSAGES]))
     alerts.note("shop", Source.CALLS, None, [])
 

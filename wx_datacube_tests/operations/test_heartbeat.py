@@ -23,6 +23,7 @@ from wx_datacube.catalog.periods import BEIJING, due_labels
 from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.definitions import build_defs
 from wx_datacube.emulator.testing import Emulated, wechat
+from wx_datacube.language import Text
 from wx_datacube.operations.digest.concerns import everything_is_there
 from wx_datacube.operations.heartbeat import beat
 from wx_datacube_tests.dagster_environment import DagsterEnv, dagster_env
@@ -43,38 +44,46 @@ def settings(tmp_path: Path, receiver: Receiver) -> Settings:
     return Settings(None, database, accounts=accounts, heartbeat=Secret(receiver.heartbeat))
 
 
+class Log(list[str]):
+    """What is logged, in English."""
+
+    def note(self, text: Text) -> None:
+        """Append a text."""
+        self.append(str(text))
+
+
 @pytest.fixture
-def log() -> list[str]:
-    """Provide a list of what is logged."""
-    return []
+def log() -> Log:
+    """Provide an empty log."""
+    return Log()
 
 
 # --- when -------------------------------------------------------------------------------------------------------
 
 
-def test_a_complete_morning_is_requested_once(settings: Settings, receiver: Receiver, log: list[str]) -> None:
+def test_a_complete_morning_is_requested_once(settings: Settings, receiver: Receiver, log: Log) -> None:
     """On a day that is complete from the first tick, the URL is requested once, whoever looks how often."""
     for hour in (8, 9, 12, 15):
-        beat(settings, TODAY.replace(hour=hour), log.append, is_tick=True)
-        beat(settings, TODAY.replace(hour=hour, minute=10), log.append)
+        beat(settings, TODAY.replace(hour=hour), log.note, is_tick=True)
+        beat(settings, TODAY.replace(hour=hour, minute=10), log.note)
 
     assert receiver.beats == [HEARTBEAT]
     assert log == []
 
 
-def test_an_incomplete_morning_is_not_requested(settings: Settings, receiver: Receiver, log: list[str]) -> None:
+def test_an_incomplete_morning_is_not_requested(settings: Settings, receiver: Receiver, log: Log) -> None:
     """While yesterday is missing nothing is requested, neither before nor after noon: the monitor notices."""
     for hour in (9, 13, 23):
-        beat(settings, TODAY.replace(hour=hour) + DAY, log.append)
+        beat(settings, TODAY.replace(hour=hour) + DAY, log.note)
 
     assert receiver.beats == []
     assert log == []
 
 
-def test_every_configured_account_counts(settings: Settings, receiver: Receiver, log: list[str]) -> None:
+def test_every_configured_account_counts(settings: Settings, receiver: Receiver, log: Log) -> None:
     """Nothing is requested until all configured accounts are complete, whichever account's work looks."""
     both = replace(settings, accounts=(*settings.accounts, Account("news", start=START)))
-    beat(both, TODAY, log.append)
+    beat(both, TODAY, log.note)
 
     assert receiver.beats == []
 
@@ -106,25 +115,23 @@ def test_open_labels_count_as_complete(tmp_path: Path) -> None:
 # --- failures ---------------------------------------------------------------------------------------------------
 
 
-def test_a_failure_is_a_line_in_the_log_and_is_tried_again(
-    settings: Settings, receiver: Receiver, log: list[str]
-) -> None:
+def test_a_failure_is_a_line_in_the_log_and_is_tried_again(settings: Settings, receiver: Receiver, log: Log) -> None:
     """A monitor that fails is tried again at the next tick; the line doesn't show the URL."""
     receiver.status = 500
-    beat(settings, TODAY, log.append, is_tick=True)
-    beat(settings, TODAY + dt.timedelta(seconds=30), log.append)  # another process, at the same time
+    beat(settings, TODAY, log.note, is_tick=True)
+    beat(settings, TODAY + dt.timedelta(seconds=30), log.note)  # another process, at the same time
     receiver.status = 200
-    beat(settings, TODAY + dt.timedelta(hours=1), log.append, is_tick=True)
+    beat(settings, TODAY + dt.timedelta(hours=1), log.note, is_tick=True)
 
     assert receiver.beats == [HEARTBEAT] * 2
     assert log == ["The heartbeat was not sent: The monitor answered with status 500."]
 
 
-def test_ticks_of_other_schedules_do_not_look_again(settings: Settings, receiver: Receiver, log: list[str]) -> None:
+def test_ticks_of_other_schedules_do_not_look_again(settings: Settings, receiver: Receiver, log: Log) -> None:
     """A monitor that hangs delays one of the ticks that come at the same minute, not all of them."""
     receiver.status = 500
     for second in range(12):
-        beat(settings, TODAY + dt.timedelta(seconds=second), log.append, is_tick=True)
+        beat(settings, TODAY + dt.timedelta(seconds=second), log.note, is_tick=True)
 
     assert len(receiver.beats) == 1
 
@@ -135,7 +142,7 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
         receiver.status, receiver.location = 302, elsewhere.heartbeat
 
         reason = request(Secret(receiver.heartbeat))
-        assert reason == "The monitor answered with status 302, which is not followed."
+        assert str(reason) == "The monitor answered with status 302, which is not followed."
         assert elsewhere.beats == []
 
 
@@ -144,28 +151,26 @@ def test_a_silent_monitor_times_out_within_seconds(receiver: Receiver) -> None:
     receiver.delay = 60
     began = time.monotonic()
 
-    assert request(Secret(receiver.heartbeat)) == f"The monitor was silent for {BOUNDS.read:g} s."
+    assert str(request(Secret(receiver.heartbeat))) == f"The monitor was silent for {BOUNDS.read:g} s."
     assert time.monotonic() - began < BOUNDS.total + 2
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"done": 1}'])
-def test_a_damaged_note_is_a_line_in_the_log(
-    content: bytes, settings: Settings, receiver: Receiver, log: list[str]
-) -> None:
+def test_a_damaged_note_is_a_line_in_the_log(content: bytes, settings: Settings, receiver: Receiver, log: Log) -> None:
     """If the note can't be read, a line says so and nothing is requested, so that the monitor notices."""
     path = NoteFile(settings.database, "heartbeat").path
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
-    beat(settings, TODAY, log.append)
+    beat(settings, TODAY, log.note)
 
     assert receiver.beats == []
     assert ["heartbeat can't be read" in line for line in log] == [True]
 
 
-def test_processes_at_once_request_it_once(settings: Settings, receiver: Receiver, log: list[str]) -> None:
+def test_processes_at_once_request_it_once(settings: Settings, receiver: Receiver, log: Log) -> None:
     """Of several that look at the same moment, one requests the URL."""
     receiver.delay = 0.3
-    threads = [threading.Thread(target=beat, args=(settings, TODAY, log.append)) for _ in range(4)]
+    threads = [threading.Thread(target=beat, args=(settings, TODAY, log.note)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -176,16 +181,16 @@ def test_processes_at_once_request_it_once(settings: Settings, receiver: Receive
 
 
 def test_the_url_is_nowhere(
-    settings: Settings, receiver: Receiver, log: list[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
+    settings: Settings, receiver: Receiver, log: Log, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """The URL is in no file, no log line and no representation, after success and failure."""
     caplog.set_level(logging.DEBUG)
     receiver.status = 503
-    beat(settings, TODAY, log.append)
+    beat(settings, TODAY, log.note)
     receiver.status = 200
-    beat(settings, TODAY + dt.timedelta(minutes=2), log.append)
+    beat(settings, TODAY + dt.timedelta(minutes=2), log.note)
     closed = replace(settings, heartbeat=Secret(f"http://127.0.0.1:1{HEARTBEAT}"))
-    beat(closed, TODAY.replace(hour=20), log.append)
+    beat(closed, TODAY.replace(hour=20), log.note)
 
     assert len(receiver.beats) == 2
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
