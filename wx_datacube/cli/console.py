@@ -39,7 +39,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def table(first: Text | str, *numbers: Text | str) -> Table:
     """Return an empty table: a column of names, then columns of numbers."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     made.add_column(text_of(first).to(spoken()), min_width=_ENDPOINT if str(first) == "endpoint" else None)
     for name in numbers:
         made.add_column(text_of(name).to(spoken()), justify="right")
