@@ -197,7 +197,7 @@ def test_status_is_in_one_language_and_80_columns_wide(
         assert f"Quota used up at {AFTERNOON:%H:%M}; continues at 00:00 Beijing time:" in flat
         assert "must add 203.0.113.7 to its API IP whitelist" in flat
         assert "Needs a person: Missing since" in flat
-    names = [line.split()[0] for line in out.splitlines() if line.startswith(" get")]
+    names = [line.split()[0] for line in out.splitlines() if line.startswith("get")]
     assert names == [each.name for each in ENDPOINTS]
 
 

@@ -105,17 +105,7 @@ def _show_status(status: AccountStatus) -> None:
             format_number(each.calls_today),
         )
     _show(shown)
-    for each in status.endpoints:
-        if each.missing_ranges:
-            _say(
-                Text(
-                    "{endpoint} is missing {ranges}",
-                    "{endpoint} 缺失 {ranges}",
-                    endpoint=each.endpoint,
-                    ranges=_ranges(each.missing_ranges),
-                ),
-                "  ",
-            )
+    _show_missing(status.endpoints)
     _show_plan(status.endpoints)
     _show_quota(status.endpoints)
     if status.families_off:
@@ -130,6 +120,17 @@ def _show_status(status: AccountStatus) -> None:
         _say(Text("Needs a person: {text}", "需要您处理：{text}", text=text))
     for text in status.notes:
         _say(Text("For your information: {text}", "供您参考：{text}", text=text))
+
+
+def _show_missing(endpoints: Sequence[EndpointStatus]) -> None:
+    """Print what is missing; endpoints that lack the same are named together."""
+    by_ranges: dict[tuple[tuple[dt.date, dt.date], ...], list[Text | str]] = {}
+    for each in endpoints:
+        if each.missing_ranges:
+            by_ranges.setdefault(tuple(each.missing_ranges), []).append(each.endpoint)
+    for ranges, names in by_ranges.items():
+        which = joined(names, ", ", "、")
+        _say(Text("Missing {ranges}: {names}", "缺失 {ranges}：{names}", ranges=_ranges(ranges), names=which), "  ")
 
 
 def _show_plan(endpoints: Sequence[EndpointStatus]) -> None:

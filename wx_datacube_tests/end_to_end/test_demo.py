@@ -82,8 +82,8 @@ def test_the_demo_succeeds_and_shows_figures(demo: Demo) -> None:
     """The demo exits with 0, lists each endpoint with nothing missing, and shows figures of the last seven days."""
     assert demo.first.returncode == 0, demo.first.stderr
     for endpoint in BY_NAME.values():
-        assert re.search(rf"^ ?{endpoint.name} +\d+ +\d+ +\d+ +0 *$", demo.first.stdout, re.MULTILINE)
-    assert len(re.findall(r"^ ?\d{4}-\d\d-\d\d( +\d+){4} +\d+\.\d+ *$", demo.first.stdout, re.MULTILINE)) == 7
+        assert re.search(rf"^{endpoint.name} +\d+ +\d+ +\d+ +0 *$", demo.first.stdout, re.MULTILINE)
+    assert len(re.findall(r"^\d{4}-\d\d-\d\d( +\d+){4} +\d+\.\d+ *$", demo.first.stdout, re.MULTILINE)) == 7
 
 
 def test_the_demo_prints_nothing_on_stderr(demo: Demo) -> None:

@@ -12,8 +12,8 @@ from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.model import Family, Period
 from wx_datacube.catalog.periods import due_on, settled_at
 from wx_datacube.config.settings import Account, Settings
-from wx_datacube.errors import BY_ERRCODE, needs_person
-from wx_datacube.language import Text, text_of
+from wx_datacube.errors import BY_ERRCODE, error_for, needs_person
+from wx_datacube.language import Text
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import summaries
 from wx_datacube.warehouse.files import Warehouse
@@ -134,15 +134,14 @@ def _problems(settings: Settings, account: Account, errors: _Errors) -> tuple[li
     latest = (
         [*filter(needs_person, errors.get((account.name, endpoint.name), ()))][-1:] for endpoint in account.endpoints
     )
-    causes = {each.cause for each in Alerts(settings.database).open_for_person(account.name)}
-    by_code = {int(each.split()[-1]): each for each in causes if each.split()[-1].isdigit()}
-    known = [code for code in by_code if code in BY_ERRCODE]
-    codes = dict.fromkeys([*(code for found in latest for code in found), *known])
-    problems = [
-        (text_of(each.message), account.with_own_variables(text_of(each.advice or "")))
-        for each in (BY_ERRCODE[code] for code in codes)
-    ]
-    return problems, len(causes) - len(known)
+    alerts = {each.cause: str(each.text) for each in Alerts(settings.database).open_for_person(account.name)}
+    by_code = {int(cause.split()[-1]): text for cause, text in alerts.items() if cause.split()[-1].isdigit()}
+    known = {code: text for code, text in by_code.items() if code in BY_ERRCODE}
+    codes = dict.fromkeys(code for found in latest for code in found) | known
+    # The text of an alert has the address that WeChat refused.
+    met = [error_for(code, text or "") for code, text in codes.items()]
+    problems = [(each.message, account.with_own_variables(each.advice)) for each in met]
+    return problems, len(alerts) - len(known)
 
 
 def _quota_is_used_up(
