@@ -6,6 +6,7 @@ Commands run in this process, through `main.run`. Tests that need real processes
 import datetime as dt
 import json
 import os
+import re
 import resource
 import socket
 import subprocess
