@@ -161,7 +161,7 @@ MORNING_CRON = (
     Morning(
         "nothing gets through to the host",
         fails("all", "drop"),
-        told=(("08:30", LATER, "WeChat closed the connection"), ("12:35", PERSON, "2024-06-08")),
+        told=(("08:30", LATER, "closed the connection"), ("12:35", PERSON, "2024-06-08")),
         person=True,
     ),
     Morning("still nothing", told=(("12:35", PERSON, "2024-06-08 … 2024-06-09"),), person=True),
