@@ -292,7 +292,7 @@ def test_commands_and_dagster_agree_with_dagster_home(theirs: Path, venv: Path, 
     assert "getupstreammsg 2026-11-03 to 2026-11-09: 7 days materialized" in filled
     assert f"{UNDER_A_PREFIX} 2026-11-01 to 2026-11-02: 2 days materialized" in " ".join(filled.split())
     assert "Account shop" in project.type_in("wx-datacube status").stdout
-    looked = project.must("wx-datacube doctor --account shop")
+    looked = " ".join(project.must("wx-datacube doctor --account shop").split())  # its lines are wrapped
     assert str(theirs / ".env") in looked
     assert "All schedules are on: marketing__wechat__shop_daily, marketing__wechat__shop_weekly" in looked
     assert (tmp_path / "data" / "wx_datacube.duckdb").exists()
