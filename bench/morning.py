@@ -29,7 +29,7 @@ from wx_datacube.orchestration.instance import project_instance
 repository = defs().get_repository_def()
 with project_instance(Path.cwd()) as instance:
     for schedule in repository.schedule_defs:
-        if schedule.name.endswith("_checks"):
+        if schedule.name.endswith(("_checks", "_digest")):
             continue
         began = time.monotonic()
         with dg.build_schedule_context(instance) as context:
