@@ -1,29 +1,20 @@
 """Webhook: post a text into a group chat, to a robot of 企业微信, 飞书 or 钉钉, or in Slack's format.
 
 Add a chat here when it needs another body. The path of the URL decides which chat it is, so that a gateway works too.
-The URL is a secret: anyone who has it can post to the chat. Nothing here raises, follows a redirect or takes longer
-than `BOUNDS` allow, because a dead receiver must neither fail a run nor delay it. Sources: the chats' own pages on
-robots (群机器人, 自定义机器人, incoming webhooks).
+`secret_url` makes the request; nothing here raises. Sources: the chats' own pages on robots (群机器人, 自定义机器人,
+incoming webhooks).
 """
 
 import json
-import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from wx_datacube.alerts.secret_url import send, why_not_accepted
 from wx_datacube.config.settings import Secret
-from wx_datacube.errors import bug, describe_bug
 from wx_datacube.language import Text
-from wx_datacube.wechat.deadline import deadline_session
-from wx_datacube.wechat.transport import Bounds, Transport
-
-BOUNDS = Bounds(connect=3, read=5, total=8, size=64 * 1024)
-
-
-log = logging.getLogger("wx_datacube.alerts.webhook")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +87,14 @@ _RECEIVER = Text("The webhook", "群机器人")
 
 def post(webhook: Secret, text: str) -> Text | None:
     """Post a text, cut to what the chat accepts. Return None on success, else the reason, without the URL."""
-    url = webhook.reveal()
-    chat = chat_of(url)
-    transport = Transport(_RECEIVER, BOUNDS, deadline_session)
-    try:
-        reply = transport.send(url, json.dumps(chat.body(_truncated(chat.escape(text), chat.max_bytes))).encode())
-    except Exception as error:  # a bug in this package
-        log.error("%s", describe_bug(error))
-        return bug(error)
-    finally:
-        transport.close()
-    if reply.problem is not None or reply.status is None:
-        return reply.problem or Text("{who} did not answer.", "{who}没有响应。", who=_RECEIVER)
-    if not 200 <= reply.status < 300:
-        moved = Text(", which is not followed", "，程序不会跟随重定向") if 300 <= reply.status < 400 else ""
-        return Text(
-            "{who} answered with status {status}{moved}.",
-            "{who}返回状态码 {status}{moved}。",
-            who=_RECEIVER,
-            status=reply.status,
-            moved=moved,
-        )
+    chat = chat_of(webhook.reveal())
+
+    def body() -> bytes:
+        return json.dumps(chat.body(_truncated(chat.escape(text), chat.max_bytes))).encode()
+
+    reply = send(_RECEIVER, webhook, body)
+    if reason := reply.problem or why_not_accepted(_RECEIVER, reply):
+        return reason
     if not chat.accepted(_parsed_answer(reply.body)):
         return Text(
             "{who} rejected the message: check its URL, and that the robot still exists.",

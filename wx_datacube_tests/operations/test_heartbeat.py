@@ -15,8 +15,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from wx_datacube.alerts.heartbeat import BOUNDS, request
+from wx_datacube.alerts.heartbeat import request
 from wx_datacube.alerts.notes import NoteFile
+from wx_datacube.alerts.secret_url import BOUNDS
 from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.model import Family
 from wx_datacube.catalog.periods import BEIJING, due_labels
