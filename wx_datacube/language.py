@@ -4,6 +4,7 @@ Write a text where it is used, as `Text("{calls} calls.", "{calls} 次调用。"
 show `str(text)`, which is English. Commands print `text.to(spoken())`. Nothing here does I/O.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from enum import StrEnum
@@ -70,6 +71,22 @@ def joined(texts: Iterable[Text | str], en: str = " ", zh: str = "") -> Text:
     """Return sentences as one text, without the empty ones; by default, Chinese has no blanks between them."""
     found = [text_of(each) for each in texts if each]
     return Text(en.join(map(str, found)), zh.join(each.to(Language.CHINESE) for each in found))
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_WEEKDAYS = tuple(zip(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"], "一二三四五六日", strict=True))
+
+
+def date_text(day: dt.date, year: int | None = None) -> Text:
+    """Return a day in words, with its year if it isn't `year`."""
+    english, chinese = f"{day.day} {_MONTHS[day.month - 1]}", f"{day:%m-%d}"
+    return Text(english, chinese) if day.year == year else Text(f"{english} {day.year}", f"{day.year}-{chinese}")
+
+
+def weekday_text(day: dt.date) -> Text:
+    """Return the day's weekday."""
+    english, chinese = _WEEKDAYS[day.weekday()]
+    return Text(english, f"周{chinese}")
 
 
 def language_of(variables: Mapping[str, str]) -> Language:

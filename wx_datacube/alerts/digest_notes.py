@@ -7,12 +7,11 @@ is killed. A note that stays unconfirmed is for a person to look at. Nothing her
 import datetime as dt
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from wx_datacube.alerts.notes import NoteFile, Notes
 from wx_datacube.errors import WarehouseError
-from wx_datacube.language import Language, Text
+from wx_datacube.language import Language, Text, date_text
 
 _IN_FLIGHT = dt.timedelta(minutes=1)
 """A post takes seconds. A note that is older than this and has no outcome belongs to a process that was killed."""
@@ -20,12 +19,13 @@ _SHOWN = dt.timedelta(days=1)
 """How long an unconfirmed digest is shown: the day after, unless the next one has replaced its note."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unconfirmed:
-    """A digest that was posted at a moment without being confirmed, and why; no reason if the process was killed."""
-
-    at: dt.datetime
-    reason: Text | None
+_UNCONFIRMED = Text(
+    "The digest of {day} was posted at {at}, but the chat did not confirm it: {why} Look whether it is in the chat. It"
+    " is not sent again that day; to see its text: wx-datacube digest",
+    "{day} 的日报已于 {at} 发出，但群聊没有确认：{why} 请查看群里是否收到。当天不会再次发送；"
+    "查看内容：wx-datacube digest",
+)
+_INTERRUPTED = Text("the process was interrupted.", "发送过程被中断。")
 
 
 class DigestNotes:
@@ -64,8 +64,8 @@ class DigestNotes:
         with suppress(WarehouseError):
             self._file.change(lambda before: {**before, **{each: before.get(each, {}) | outcome for each in accounts}})
 
-    def unconfirmed(self, account: str, now: dt.datetime) -> Unconfirmed | None:
-        """Return the account's latest digest if it was posted today or yesterday and not confirmed."""
+    def unconfirmed(self, account: str, now: dt.datetime) -> Text | None:
+        """Return what a person should know about an account's digest of today or yesterday that was not confirmed."""
         try:
             note = self._file.read().get(account, {})
             at = dt.datetime.fromisoformat(str(note.get("at")))
@@ -75,7 +75,9 @@ class DigestNotes:
         if note.get("confirmed") or not is_recent or ("confirmed" not in note and now - at < _IN_FLIGHT):
             return None
         english, chinese = (str(note.get(f"reason_{each}", "")) for each in (Language.ENGLISH, Language.CHINESE))
-        return Unconfirmed(at, Text(english, chinese) if english and chinese else None)
+        why = Text(english, chinese) if english and chinese else _INTERRUPTED
+        day = date_text(at.date() - dt.timedelta(days=1))
+        return _UNCONFIRMED.fill(day=day, at=f"{at:%Y-%m-%d %H:%M}", why=why)
 
     def forget(self, account: str) -> None:
         """Delete the note of an account that was renamed or removed."""

@@ -166,16 +166,8 @@ def _overdue_text(
         )
     if causes:
         parts.append(Text("Why: {causes}", "原因：{causes}", causes=joined(causes)))
-    elif last_call_at is None:
-        parts.append(Text("No request has been made yet.", "还没有请求过任何数据。"))
-    elif now - last_call_at >= _STALE:
-        parts.append(
-            Text(
-                "No request since {last:%Y-%m-%d %H:%M}: are the schedules on, and is the daemon or cron running?",
-                "自 {last:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行。",
-                last=last_call_at,
-            )
-        )
+    elif stopped := no_request_since(last_call_at, now):
+        parts.append(stopped)
     parts.append(
         Text("To fetch it: {command}", "补齐请运行 {command}", command=f"wx-datacube backfill --account {account}")
     )
@@ -189,6 +181,19 @@ def _overdue_text(
             )
         )
     return joined(parts)
+
+
+def no_request_since(last_call_at: dt.datetime | None, now: dt.datetime) -> Text | None:
+    """Return that nothing is running, if the account's last call was long ago, or if there is none."""
+    if last_call_at is None:
+        return Text("No request has been made yet.", "还没有请求过任何数据。")
+    if now - last_call_at < _STALE:
+        return None
+    return Text(
+        "No request since {last:%Y-%m-%d %H:%M}: are the schedules on, and is the daemon or cron running?",
+        "自 {last:%Y-%m-%d %H:%M} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行。",
+        last=last_call_at,
+    )
 
 
 _SHOWN = 3

@@ -6,8 +6,9 @@
 import click
 
 from wx_datacube.catalog.periods import beijing_now
+from wx_datacube.cli.console import say
 from wx_datacube.config.settings import Account, Settings
-from wx_datacube.language import Language, Text, spoken
+from wx_datacube.language import Language
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.sending import Outcome, make_messages, require_webhook, send_digests
 
@@ -17,7 +18,7 @@ def run_digest(settings: Settings, accounts: tuple[Account, ...], language: Lang
     if send:
         require_webhook(settings)
     if not settings.database.exists():
-        click.echo(words.NO_DATA.to(spoken()), err=True)
+        say(words.NO_DATA, err=True)
         return 1
     if not send:
         click.echo("\n\n\n".join(each.text for each in make_messages(settings, accounts, language, beijing_now())))
@@ -34,9 +35,8 @@ def _show_outcome(outcome: Outcome) -> int:
     names = [name for each in confirmed for name in each.accounts]
     for text, accounts in ((words.SENT_BEFORE, outcome.sent_before), (words.SENT, names)):
         if accounts:
-            click.echo(text.fill(accounts=words.listed([Text(each, each) for each in accounts])).to(spoken()))
+            say(text.fill(accounts=words.listed(accounts)))
     if outcome.failure:
-        failed = [Text(each, each) for each in outcome.sent[-1].accounts]
-        text = words.FAILED.fill(accounts=words.listed(failed), why=outcome.failure)
-        click.echo(text.to(spoken()), err=True)
+        failed = words.listed(outcome.sent[-1].accounts)
+        say(words.FAILED.fill(accounts=failed, why=outcome.failure), err=True)
     return 1 if outcome.failure else 0

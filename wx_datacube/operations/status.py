@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from wx_datacube.alerts.digest_notes import DigestNotes
 from wx_datacube.alerts.missing_labels import alerts_from
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.model import Endpoint, Family
@@ -16,7 +17,6 @@ from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import BY_ERRCODE, SettingsError, needs_person
 from wx_datacube.ingest.windows import count_windows, plan_windows
 from wx_datacube.language import Text, joined
-from wx_datacube.operations.digest.sending import unconfirmed_digest
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import past_calls, silent_days
 from wx_datacube.warehouse.connections import Connection
@@ -109,7 +109,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
                 *_needs_person(account, errors),
                 *_other_alerts(settings, account, errors),
                 *dict.fromkeys(each.text for each in attention[account.name].overdue),
-                *filter(None, [unconfirmed_digest(settings, account.name, now)]),
+                *filter(None, [DigestNotes(settings.database).unconfirmed(account.name, now)]),
             ],
             [each.text for each in attention[account.name].late],
         )

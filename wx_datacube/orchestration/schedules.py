@@ -111,10 +111,9 @@ def _requests(
         plan = plan_tick(settings, account, list(keys), busy, materialized, now, context.log.warning)
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
-    if not plan.runs:
-        beat(settings, now, context.log.warning, is_tick=True)
     if plan.runs:
         return [_request([keys[each] for each in run.endpoints], run, now) for run in plan.runs]
+    beat(settings, now, context.log.warning, is_tick=True)
     return dg.SkipReason(" ".join(plan.reasons) or "Everything that is due is stored and materialized.")
 
 

@@ -20,7 +20,7 @@ from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.language import Language, Text
 from wx_datacube.operations.digest import sending
-from wx_datacube.operations.digest.sending import Outcome, send_digests, unconfirmed_digest
+from wx_datacube.operations.digest.sending import Outcome, send_digests
 from wx_datacube.operations.status import read_status
 from wx_datacube.warehouse.locks import locked
 from wx_datacube_tests.receiver import KEY, PATHS, Receiver
@@ -151,8 +151,8 @@ def test_an_old_failure_is_no_longer_shown(settings: Settings, receiver: Receive
     receiver.status = 500
     send(settings)
 
-    assert unconfirmed_digest(settings, "shop", TODAY + dt.timedelta(days=1)) is not None
-    assert unconfirmed_digest(settings, "shop", TODAY + dt.timedelta(days=2)) is None
+    assert DigestNotes(settings.database).unconfirmed("shop", TODAY + dt.timedelta(days=1)) is not None
+    assert DigestNotes(settings.database).unconfirmed("shop", TODAY + dt.timedelta(days=2)) is None
 
 
 def test_both_languages_keep_the_reason(settings: Settings) -> None:
@@ -161,14 +161,14 @@ def test_both_languages_keep_the_reason(settings: Settings) -> None:
     notes.claim(["shop", "news"], TODAY)
     notes.note_outcome(["shop"], Text("It refused.", "被拒绝。"))
     later = TODAY + dt.timedelta(minutes=2)
-    refused, killed = (unconfirmed_digest(settings, each, later) for each in ("shop", "news"))
+    refused, killed = (notes.unconfirmed(each, later) for each in ("shop", "news"))
 
     assert refused is not None
     assert killed is not None
     assert "被拒绝。" in refused.to(Language.CHINESE)
     assert "It refused." in refused.to(Language.ENGLISH)
     assert "发送过程被中断。" in killed.to(Language.CHINESE)
-    assert unconfirmed_digest(settings, "news", TODAY) is None  # it may be under way
+    assert notes.unconfirmed("news", TODAY) is None  # it may be under way
 
 
 # --- files ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from wx_datacube.alerts.missing_labels import no_request_since
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.model import Family, Period
 from wx_datacube.catalog.periods import due_on, settled_at
@@ -22,8 +23,6 @@ from wx_datacube.warehouse.past_calls import RecentCalls, last_calls_at, recent_
 from wx_datacube.warehouse.silent_days import doubtful_silent_days
 
 _DAY = dt.timedelta(days=1)
-_IDLE = dt.timedelta(days=1)
-"""If no call was made for this long, nothing is running: schedules, daemon or cron are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +44,16 @@ class Concerns:
 
     `problems` are WeChat's errors that need a person, each with what to do about it, and `others` counts the other
     incidents that do. `silent` says that yesterday has no message although the two weeks before had some every day.
-    `last_call` is the time of the newest call. `idle` says that it was long ago, or that there is none. `quota` says
-    that today's quota is used up. Both are only true if they may be the reason why something is missing.
+    `asked` says whether a call was ever made. `idle` says since when none was, and `quota` that today's quota is used
+    up, if that may be the reason why something is missing.
     """
 
     problems: list[tuple[Text, Text]]
     others: int
     silent: bool
     missing: list[MissingFamily]
-    last_call: dt.datetime | None
-    idle: bool
+    asked: bool
+    idle: Text | None
     quota: bool
 
 
@@ -75,15 +74,14 @@ def read_concerns(
     found = {}
     for account in accounts:
         missing = sorted(_missing(overdue[account.name], now), key=lambda each: (each.history, each.since))
-        last_call = last_calls.get(account.name)
         problems, others = _problems(settings, account, errors)
         found[account.name] = Concerns(
             problems=problems,
             others=others,
             silent=bool(silent.get(account.name)),
             missing=missing,
-            last_call=last_call,
-            idle=bool(missing) and (last_call is None or now - last_call >= _IDLE),
+            asked=account.name in last_calls,
+            idle=no_request_since(last_calls.get(account.name), now) if missing else None,
             quota=_quota_is_used_up(account, overdue[account.name], recent, settings.daily_calls),
         )
     return found

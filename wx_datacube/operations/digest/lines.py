@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from wx_datacube.config.settings import Account
-from wx_datacube.language import Text, joined
+from wx_datacube.language import Text, date_text, joined
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.concerns import Concerns, MissingFamily
 from wx_datacube.operations.digest.figures import BestArticle, DigestFigures, Figure, PeriodFigures
@@ -62,7 +62,7 @@ class Digest:
     @property
     def has_data(self) -> bool:
         """Whether anything was ever requested for the account."""
-        return self.concerns is not None and self.concerns.last_call is not None
+        return self.concerns is not None and self.concerns.asked
 
     @property
     def name(self) -> str:
@@ -140,7 +140,7 @@ def _unusual(figures: DigestFigures, concerns: Concerns) -> Iterator[Line]:
     if concerns.silent:
         yield Line(words.SILENT, Importance.SECOND)
     if days := figures.restated:
-        dates = [words.date(each, figures.day.year) for each in days]
+        dates = [date_text(each, figures.day.year) for each in days]
         few = words.RESTATED.fill(days=words.listed(dates))
         many = words.RESTATED_MANY.fill(count=len(days), first=dates[0], last=dates[-1])
         yield Line(few if len(days) <= _MOST_DAYS else many, Importance.THIRD)
@@ -157,8 +157,7 @@ def _missing(figures: DigestFigures, concerns: Concerns, account: str) -> Iterat
         if found:
             yield Line(text.fill(families=_since(found, figures.day.year)), Importance.FIRST)
     if concerns.idle:
-        at = concerns.last_call
-        yield Line(words.IDLE.fill(at=f"{at:%Y-%m-%d %H:%M}") if at else words.NEVER_ASKED, Importance.FIRST)
+        yield Line(concerns.idle, Importance.FIRST)
     elif concerns.missing and concerns.quota:
         yield Line(words.QUOTA, Importance.FIRST)
     if (settled or history) and not concerns.quota:
@@ -170,14 +169,14 @@ def _since(missing: list[MissingFamily], year: int) -> Text:
     days = dict.fromkeys(each.since for each in missing)
     by_day = {day: [words.FAMILIES[each.family] for each in missing if each.since == day] for day in days}
     return words.listed(
-        [words.SINCE.fill(family=words.listed(names), day=words.date(day, year)) for day, names in by_day.items()]
+        [words.SINCE.fill(family=words.listed(names), day=date_text(day, year)) for day, names in by_day.items()]
     )
 
 
 def _ended(figures: DigestFigures) -> Iterator[Line]:
     for each in figures.periods:
         if found := [*_of_period(each)]:
-            first, last = (words.date(day, figures.day.year) for day in (each.first, each.last))
+            first, last = (date_text(day, figures.day.year) for day in (each.first, each.last))
             yield Line(words.PERIODS[each.period].fill(first=first, last=last), Importance.SECOND)
             yield from found
 

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from wx_datacube.language import Language
+from wx_datacube.language import Language, date_text, weekday_text
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.lines import Digest, Importance, Line, lines
 
@@ -61,7 +61,7 @@ class Layout:
         return len(self.escape(self._text(sections)).encode()) <= self.max_bytes
 
     def _text(self, sections: Sequence[Sequence[Line]]) -> str:
-        head = words.HEAD.fill(day=words.date(self.day), weekday=words.weekday(self.day))
+        head = words.HEAD.fill(day=date_text(self.day), weekday=weekday_text(self.day))
         note = [words.OPEN_NOTE] if any(line.is_open for section in sections for line in section) else []
         parts = [[head], *([line.text for line in section] for section in sections), note]
         return "\n\n".join("\n".join(each.to(self.language) for each in part) for part in parts if part)

@@ -12,7 +12,7 @@ from wx_datacube.alerts.digest_notes import DigestNotes
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.errors import SettingsError
-from wx_datacube.language import Language, Text, text_of
+from wx_datacube.language import Language, Text
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.concerns import read_concerns
 from wx_datacube.operations.digest.figures import read_digest_figures
@@ -93,19 +93,9 @@ def send_digests(
         # Another process may have posted some of these accounts meanwhile.
         if left := [each for each in group if each.account.name in claimed]:
             sent.append(layout.message(left))
-            reason = post(webhook, sent[-1].text)
-            failure = None if reason is None else text_of(reason)
+            failure = post(webhook, sent[-1].text)
             notes.note_outcome(claimed, failure)
         if failure:
             break
     ours, done = {name for each in sent for name in each.accounts}, notes.sent(now.date())
     return Outcome(sent, [each.name for each in accounts if each.name in done - ours], failure)
-
-
-def unconfirmed_digest(settings: Settings, account: str, now: dt.datetime) -> Text | None:
-    """Return what a person should know about the account's latest digest if the chat did not confirm it."""
-    found = DigestNotes(settings.database).unconfirmed(account, now)
-    if found is None:
-        return None
-    day = words.date(found.at.date() - dt.timedelta(days=1))
-    return words.UNCONFIRMED.fill(day=day, at=f"{found.at:%Y-%m-%d %H:%M}", why=found.reason or words.INTERRUPTED)

@@ -1,18 +1,15 @@
-"""Words: every text of a digest, in English and Chinese, and how it writes names, dates, figures and changes.
+"""Words: every text of a digest, in English and Chinese, and how it writes names, figures and changes.
 
 Add a text here. The names of metrics come from the report's words, which take them from the dictionary.
 """
 
-import datetime as dt
 import unicodedata
+from collections.abc import Iterable
 
 from wx_datacube.catalog.model import Family, Period
 from wx_datacube.errors import one_line
 from wx_datacube.language import Language, Text, joined
 from wx_datacube.operations.report.words import Words
-
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-_WEEKDAYS = tuple(zip(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"], "一二三四五六日", strict=True))
 
 HEAD = Text("wx_datacube · Daily digest · {weekday} {day}", "wx_datacube · 日报 · {day}（{weekday}）")
 ACCOUNT = Text("[{name}]", "【{name}】")
@@ -68,11 +65,6 @@ WAITING = Text(
 MISSING = Text("Missing: {families}.", "数据缺失：{families}。")
 SINCE = Text("{family} (since {day})", "{family}（自 {day} 起）")
 HISTORY = Text("History that is not being fetched: {families}.", "历史数据没有在补齐：{families}。")
-NEVER_ASKED = Text("No request has been made yet.", "还没有请求过任何数据。")
-IDLE = Text(
-    "No request since {at}: are the schedules on, and is the daemon or cron running?",
-    "自 {at} 起没有任何请求，请检查定时任务、Dagster daemon 或 cron 是否在运行。",
-)
 QUOTA = Text(
     "Today's quota is used up; fetching continues after 00:00 Beijing time.",
     "今天的调用配额已用完，北京时间 0 点后自动继续。",
@@ -101,20 +93,13 @@ FAILED = Text(
     " not sent again today.",
     "日报已发出，但群聊没有确认（{accounts}）：{why} 请查看群里是否收到。今天不会再次发送。",
 )
-UNCONFIRMED = Text(
-    "The digest of {day} was posted at {at}, but the chat did not confirm it: {why} Look whether it is in the chat. It"
-    " is not sent again that day; to see its text: wx-datacube digest",
-    "{day} 的日报已于 {at} 发出，但群聊没有确认：{why} 请查看群里是否收到。当天不会再次发送；"
-    "查看内容：wx-datacube digest",
-)
-INTERRUPTED = Text("the process was interrupted.", "发送过程被中断。")
 NO_WEBHOOK = Text(
     "WX_DATACUBE_WEBHOOK is not set, so there is no chat to send a digest to.",
     "未设置 WX_DATACUBE_WEBHOOK，没有可发送日报的群聊。",
 )
 SET_WEBHOOK = Text("Set it in .env to the URL of a group chat's robot.", "请在 .env 中填写群机器人的地址。")
 
-# --- names, dates, figures --------------------------------------------------------------------------------------
+# --- names and figures -------------------------------------------------------------------------------------------
 
 _OWN_NAMES = {
     "calls": Text("Calls of your server", "接口调用次数"),
@@ -163,19 +148,7 @@ def _continues(character: str) -> bool:
     )
 
 
-def date(day: dt.date, year: int | None = None) -> Text:
-    """Return a day in words, with its year if it isn't `year`."""
-    english, chinese = f"{day.day} {_MONTHS[day.month - 1]}", f"{day:%m-%d}"
-    return Text(english, chinese) if day.year == year else Text(f"{english} {day.year}", f"{day.year}-{chinese}")
-
-
-def weekday(day: dt.date) -> Text:
-    """Return the day's weekday."""
-    english, chinese = _WEEKDAYS[day.weekday()]
-    return Text(english, f"周{chinese}")
-
-
-def listed(texts: list[Text]) -> Text:
+def listed(texts: Iterable[Text | str]) -> Text:
     """Return texts as a list."""
     return joined(texts, ", ", "、")
 
