@@ -178,7 +178,7 @@ def read_settings() -> "Settings":
 
     settings = load_settings()
     for warning in settings.warnings:
-        say(Text("Warning: {text}", "警告：{text}", text=text_of(warning)), err=True)
+        say(Text("Warning: {text}", "警告：{text}", text=warning), err=True)
     return settings
 
 

@@ -3,6 +3,7 @@
 The folder's contents belong to `config.folder`.
 """
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,11 +28,17 @@ def run_init(folder: Path) -> int:
             ),
             advice=Text("Name a folder that you can write to.", "请换一个您有写入权限的文件夹。"),
         ) from None
-    whole = folder.resolve()
     files = Text("nothing to make", "无需生成文件")
     if made:
         files = Text("made {names}", "已生成 {names}", names=joined(made, ", ", "、"))
+    whole = folder.resolve()
     say(Text("Project folder {folder}: {files}", "项目文件夹 {folder}：{files}", folder=whole, files=files))
+    _say_next_steps(folder)
+    _warn(folder, others)
+    return 1 if others else 0
+
+
+def _say_next_steps(folder: Path) -> None:
     say(Text("Next, in that folder:", "接下来，请在该文件夹中执行："))
     if not (folder / ".env").exists():
         _say_command(
@@ -53,8 +60,12 @@ def run_init(folder: Path) -> int:
                 how=how_to_install(*lacking),
             )
         )
+
+
+def _warn(folder: Path, others: Sequence[str]) -> None:
+    """Warn about what keeps commands from using the folder as it should be, such as `others`, files that differ."""
     home = process_environment().get("DAGSTER_HOME", "").strip()
-    if home and Path(home).expanduser().resolve() != whole:
+    if home and Path(home).expanduser().resolve() != folder.resolve():
         say(
             Text(
                 "DAGSTER_HOME is {home}: while it is set, commands use that folder. Unset it.",
@@ -82,7 +93,6 @@ def run_init(folder: Path) -> int:
             ),
             err=True,
         )
-    return 1 if others else 0
 
 
 def _say_command(command: str, purpose: Text) -> None:

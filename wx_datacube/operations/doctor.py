@@ -22,7 +22,7 @@ from wx_datacube.config.settings import API_URL, Account, Settings
 from wx_datacube.errors import SettingsError, WeChatError, WxDatacubeError
 from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
-from wx_datacube.language import Text, joined, text_of
+from wx_datacube.language import Text, joined
 from wx_datacube.operations.evidence import Verdict, assumptions
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import silent_days
@@ -56,7 +56,7 @@ def start_hint(account: Account, begun: silent_days.HistoryStart) -> Text:
 
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Examined]:
     """Examine credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
-    yield from (Examined(False, text_of(warning)) for warning in settings.warnings)
+    yield from (Examined(False, warning) for warning in settings.warnings)
     if account.settings_error is not None:
         yield Examined(False, account.settings_error.text)
         return

@@ -22,6 +22,7 @@ from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import NotReady, QuotaExhausted, WxDatacubeError
 from wx_datacube.ingest.fetch_report import FetchReport, LabelReport
 from wx_datacube.ingest.pool import Progress
+from wx_datacube.language import Text
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
 from wx_datacube.orchestration.checks import check_results, check_specs, evaluations_to_log, to_evaluation
 from wx_datacube.orchestration.dagster_internals import add_metadata
@@ -204,14 +205,14 @@ class _Materialization:
 
     def _fetch_labels(self, settings: Settings) -> FetchReport:
         for warning in settings.warnings:
-            self._context.log.warning(warning)
+            self._context.log.warning(str(warning))
         ingest = getattr(self._context.resources, resource_key(self._account)).ingest(settings)
         ingest = replace(ingest, publishing=not self._of_a_backfill, clock=self._clock)
         labels = [dt.date.fromisoformat(key) for key in self._context.partition_keys]
         again = None
         if self._refresh:
             wanted = {self._endpoint: labels}
-            again = ingest.begin_refresh(wanted, labels[0], labels[-1], self._context.log.info)[self._endpoint]
+            again = ingest.begin_refresh(wanted, labels[0], labels[-1], self._log_text)[self._endpoint]
         report: FetchReport = ingest.fetch_missing(
             self._endpoint,
             labels,
@@ -219,7 +220,7 @@ class _Materialization:
             refresh=again,
             manual=self._reason != Reason.SCHEDULE,
             progress=self._log_progress,
-            notify=lambda text: self._context.log.info(str(text)),
+            notify=self._log_text,
         )
         return report
 
@@ -266,6 +267,9 @@ class _Materialization:
         return dg.AssetMaterialization(
             self._key, partition=done.label.isoformat(), metadata=rows | _partition_metadata(done)
         )
+
+    def _log_text(self, text: Text) -> None:
+        self._context.log.info(str(text))
 
     def _log_progress(self, progress: Progress) -> None:
         """Log one line per commit, which is about one per second; `extra` holds the figures for log collectors."""

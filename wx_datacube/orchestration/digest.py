@@ -19,7 +19,7 @@ from wx_datacube.operations.digest.concerns import is_complete
 from wx_datacube.operations.digest.messages import Message
 from wx_datacube.operations.digest.sending import all_sent, make_messages, require_webhook, send_digests
 from wx_datacube.operations.heartbeat import beat
-from wx_datacube.orchestration.alert_hooks import alert_hooks_for
+from wx_datacube.orchestration.alert_hooks import alert_hooks_for, log_of
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
 
@@ -112,7 +112,7 @@ def build_digest_schedule(
             return dg.SkipReason(f"Dagster was not running at {planned:%Y-%m-%d %H:%M}; a digest is about yesterday.")
         try:
             settings = load_settings()
-            beat(settings, now, context.log.warning, is_tick=True)
+            beat(settings, now, log_of(context), is_tick=True)
             why_not = _why_not(settings, accounts, planned.time(), now)
         except WxDatacubeError as error:
             return dg.SkipReason(str(error))

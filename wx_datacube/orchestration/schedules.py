@@ -19,6 +19,7 @@ from wx_datacube.errors import WxDatacubeError
 from wx_datacube.operations.heartbeat import beat
 from wx_datacube.operations.pending import RunPlan
 from wx_datacube.operations.tick import plan_tick
+from wx_datacube.orchestration.alert_hooks import log_of
 from wx_datacube.orchestration.partitions import materialized_labels, partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_in_progress, end_dead_runs
 
@@ -108,12 +109,12 @@ def _requests(
 
     try:
         settings = load_settings()
-        plan = plan_tick(settings, account, list(keys), busy, materialized, now, context.log.warning)
+        plan = plan_tick(settings, account, list(keys), busy, materialized, now, log_of(context))
     except WxDatacubeError as error:
         return dg.SkipReason(str(error))
     if plan.runs:
         return [_request([keys[each] for each in run.endpoints], run, now) for run in plan.runs]
-    beat(settings, now, context.log.warning, is_tick=True)
+    beat(settings, now, log_of(context), is_tick=True)
     return dg.SkipReason(" ".join(plan.reasons) or "Everything that is due is stored and materialized.")
 
 
