@@ -20,12 +20,12 @@ def run_report(
 ) -> tuple[Path, bool]:
     """Write the report of one account; return its path, and whether it is empty because nothing was ever requested."""
     with require_extra("report"):
-        from wx_datacube.operations.report.page import save
+        from wx_datacube.operations.report.page import render, save
     from wx_datacube.operations.report.figures import read_figures
 
     now = beijing_now()
     with Warehouse(settings.database).open_published() as con:
-        figures = read_figures(con, account, now, first, last)
+        figures = read_figures(con, account, now)
     output = output or default_report_path(settings.database, account.name)
-    save(figures, language, settings.database, now, output)
+    save(render(figures, language, first, last), output)
     return output, figures.last_requested_at is None

@@ -33,7 +33,7 @@ class ReportConfig(dg.Config):
 
 def can_report() -> bool:
     """Return whether the extra `report` is installed."""
-    return find_spec("altair") is not None and find_spec("vl_convert") is not None
+    return find_spec("jinja2") is not None and find_spec("vl_convert") is not None
 
 
 def build_report(
@@ -69,7 +69,7 @@ def build_report(
 
 
 def _write_report(account: str, duckdb: DuckDBResource, lang: str, now: dt.datetime) -> dg.MaterializeResult[Any]:
-    from wx_datacube.operations.report.page import key_figures, save
+    from wx_datacube.operations.report.page import render, save
 
     database = Path(duckdb.database)
     output = default_report_path(database, account)
@@ -77,12 +77,12 @@ def _write_report(account: str, duckdb: DuckDBResource, lang: str, now: dt.datet
         settings = load_settings()
         configured, language = settings.account(account), settings.language(lang)
         with _reading(duckdb, database) as con:
-            figures = read_figures(con, configured, now, None, None)
-        save(figures, language, database, now, output)
+            figures = read_figures(con, configured, now)
+        save(render(figures, language), output)
     except WxDatacubeError as error:
         raise explained_failure(error) from None
     return dg.MaterializeResult(
-        metadata={"report": dg.MetadataValue.path(output), **_made(figures), **key_figures(figures)}
+        metadata={"report": dg.MetadataValue.path(output), **_made(figures), **figures.newest_values()}
     )
 
 

@@ -9,16 +9,14 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wx_datacube.catalog.articles import ARTICLE_READING, DAILY_READING
+from wx_datacube.catalog.articles import ARTICLE_READING
 from wx_datacube.catalog.endpoints import ENDPOINTS
-from wx_datacube.catalog.followers import DAILY_FOLLOWERS, FOLLOWERS_TOTAL
-from wx_datacube.catalog.interface import DAILY_CALLBACKS
-from wx_datacube.catalog.messages import DAILY_MESSAGES, SENDERS_OF
+from wx_datacube.catalog.messages import SENDERS_OF
 from wx_datacube.catalog.metrics import METRIC_BY_NAME, Additive
 from wx_datacube.catalog.model import Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_on, label_of
 from wx_datacube.config.settings import Account
-from wx_datacube.operations.report.stored import StoredData
+from wx_datacube.operations.stored import DAILY, StoredData
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.sql import json_list
@@ -33,40 +31,41 @@ _RECENT = dt.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A metric of the dictionary that a digest shows, and the endpoint whose days say whether it is stored.
+    """A metric of the dictionary that a digest shows.
 
     `people` says that a change is shown as a number of people: a percentage of a difference, or of a large total, says
     little. `by_period` are the metrics of weeks and months that have endpoints of their own. `of_periods` says whether
-    weeks and months show it. `empty` is the figure of a day for which WeChat has no row.
+    weeks and months show it.
     """
 
     metric: str
-    endpoint: Endpoint
     people: bool = False
     of_periods: bool = False
     by_period: Mapping[Period, tuple[str, Endpoint]] = field(default_factory=dict)
-    empty: int | None = 0
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint whose days say whether the metric is stored."""
+        return DAILY[self.metric]
 
 
 SHOWN = (
-    Shown("readers", DAILY_READING, of_periods=True),
-    Shown("sharers", DAILY_READING),
-    Shown("net_followers", DAILY_FOLLOWERS, people=True, of_periods=True),
-    # An account without followers has no row, and neither has a day for which WeChat's answer was wrong.
-    Shown("followers", FOLLOWERS_TOTAL, people=True, empty=None),
-    Shown("messages", DAILY_MESSAGES, of_periods=True),
+    Shown("readers", of_periods=True),
+    Shown("sharers"),
+    Shown("net_followers", people=True, of_periods=True),
+    Shown("followers", people=True),
+    Shown("messages", of_periods=True),
     Shown(
         "senders",
-        SENDERS_OF[Period.DAY],
         of_periods=True,
         by_period={
             Period.WEEK: ("weekly_senders", SENDERS_OF[Period.WEEK]),
             Period.MONTH: ("monthly_senders", SENDERS_OF[Period.MONTH]),
         },
     ),
-    Shown("messages_per_sender", SENDERS_OF[Period.DAY]),
-    Shown("calls", DAILY_CALLBACKS),
-    Shown("failures", DAILY_CALLBACKS),
+    Shown("messages_per_sender"),
+    Shown("calls"),
+    Shown("failures"),
 )
 """What people look at first, in the order of a digest."""
 
@@ -138,13 +137,10 @@ class _ByDay:
     def __init__(self, data: StoredData) -> None:
         self._data = data
         self._values: dict[str, dict[dt.date, float | None]] = {}
-        self._open: dict[str, set[dt.date]] = {}
+        self._open: dict[str, frozenset[dt.date]] = {}
         for each in self.shown(data.last):
-            metric = METRIC_BY_NAME[each.metric]
-            select = f"SELECT date, {metric.expression} FROM {metric.view}"
-            days = data.daily(each.endpoint, (each.metric,), select, each.empty)
-            self._values[each.metric] = {day.date: day.values[each.metric] for day in days}
-            self._open[each.metric] = {day.date for day in days if day.is_open}
+            self._values[each.metric] = data.by_day(each.metric)
+            self._open[each.metric] = data.open(each.endpoint)
         self._divide()
 
     def shown(self, day: dt.date) -> list[Shown]:

@@ -13,6 +13,7 @@ from wx_datacube.language import Text, date_text, joined
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.concerns import Concerns, MissingFamily
 from wx_datacube.operations.digest.figures import BestArticle, DigestFigures, Figure, PeriodFigures
+from wx_datacube.operations.names import FAMILIES
 
 _MOST_PROBLEMS = 2
 _MOST_DAYS = 3
@@ -151,7 +152,7 @@ def _missing(figures: DigestFigures, concerns: Concerns, account: str) -> Iterat
     recent = [each for each in concerns.missing if not each.history]
     settled = [each for each in recent if each.settled]
     history = [each for each in concerns.missing if each.history]
-    if waiting := [words.FAMILIES[each.family] for each in recent if not each.settled]:
+    if waiting := [FAMILIES[each.family] for each in recent if not each.settled]:
         yield Line(words.WAITING.fill(families=words.listed(waiting)), Importance.FIRST)
     for text, found in ((words.MISSING, settled), (words.HISTORY, history)):
         if found:
@@ -167,7 +168,7 @@ def _missing(figures: DigestFigures, concerns: Concerns, account: str) -> Iterat
 def _since(missing: list[MissingFamily], year: int) -> Text:
     """Return the families with the day since when they are missing; those of the same day are named together."""
     days = dict.fromkeys(each.since for each in missing)
-    by_day = {day: [words.FAMILIES[each.family] for each in missing if each.since == day] for day in days}
+    by_day = {day: [FAMILIES[each.family] for each in missing if each.since == day] for day in days}
     return words.listed(
         [words.SINCE.fill(family=words.listed(names), day=date_text(day, year)) for day, names in by_day.items()]
     )

@@ -1,15 +1,15 @@
 """Words: every text of a digest, in English and Chinese, and how it writes names, figures and changes.
 
-Add a text here. The names of metrics come from the report's words, which take them from the dictionary.
+Add a text here. The names of metrics are in `operations.names`.
 """
 
 import unicodedata
 from collections.abc import Iterable
 
-from wx_datacube.catalog.model import Family, Period
+from wx_datacube.catalog.model import Period
 from wx_datacube.errors import one_line
-from wx_datacube.language import Language, Text, joined
-from wx_datacube.operations.report.words import Words
+from wx_datacube.language import Text, joined
+from wx_datacube.operations import names
 
 HEAD = Text("wx_datacube · Daily digest · {weekday} {day}", "wx_datacube · 日报 · {day}（{weekday}）")
 ACCOUNT = Text("[{name}]", "【{name}】")
@@ -70,12 +70,6 @@ QUOTA = Text(
     "今天的调用配额已用完，北京时间 0 点后自动继续。",
 )
 FETCH = Text("To fetch it: wx-datacube backfill --account {account}", "补齐：wx-datacube backfill --account {account}")
-FAMILIES = {
-    Family.MESSAGES: Text("messages", "消息"),
-    Family.FOLLOWERS: Text("followers", "用户"),
-    Family.ARTICLES: Text("articles", "内容"),
-    Family.INTERFACE: Text("interface", "接口"),
-}
 
 # --- sending ----------------------------------------------------------------------------------------------------
 
@@ -115,8 +109,7 @@ _JOINER = "\u200d"
 
 def metric_name(metric: str) -> Text:
     """Return the name of a metric of the dictionary."""
-    english, chinese = (Words(each).metric(metric) for each in (Language.ENGLISH, Language.CHINESE))
-    return _OWN_NAMES.get(metric, Text(english, chinese))
+    return _OWN_NAMES.get(metric) or names.metric_name(metric)
 
 
 def plain(name: str) -> str:

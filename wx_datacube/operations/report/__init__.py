@@ -1,7 +1,7 @@
 """Report: an account's figures as one HTML file, made from the published file.
 
-`figures` reads the data, with `followers` and `articles` for those families; `charts` defines the charts, `page` and
-`family_pages` render the HTML, and `words` has the texts in Chinese and English.
+`figures` reads the data and `words` has the texts; `page` puts them into the file with the scripts of `assets`, which
+show them.
 """
 
 from pathlib import Path

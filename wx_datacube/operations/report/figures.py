@@ -1,309 +1,348 @@
-"""Figures: everything that a report shows, read once from the published file.
+"""Figures: everything that the report of one account shows, read once from the published file.
 
-Add a figure of messages or of the data's completeness here, one of another family to its own module. Define its value
-when nothing is stored: a `missing` label has no value (None), an `empty` one has zeros; never mix the two. Users are
-distinct users of a period and can't be summed, so the users of weeks and months come from their own endpoints.
+Add a figure here, and show it in one of the scripts of the folder `page`. The report computes sums, means and changes
+in the browser, since its reader chooses the range; this module gives it the figures of each day, week and month. A
+`missing` label has no value (None), an `empty` one has zeros; never mix the two.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from itertools import groupby
+from typing import Any
 
-from wx_datacube.catalog.articles import DAILY_READING, PUBLISHED_ARTICLES
-from wx_datacube.catalog.followers import DAILY_FOLLOWERS, FOLLOWERS_TOTAL
-from wx_datacube.catalog.interface import DAILY_CALLBACKS
-from wx_datacube.catalog.messages import DAILY_MESSAGES, HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
-from wx_datacube.catalog.model import HISTORY_START, Endpoint, Family, Period
-from wx_datacube.catalog.periods import gaps, label_of, settled_at
+from wx_datacube.catalog.articles import ALL_SCENES, ARTICLES_START, PUBLISHED_ARTICLES
+from wx_datacube.catalog.messages import HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
+from wx_datacube.catalog.metrics import METRIC_BY_NAME
+from wx_datacube.catalog.model import Endpoint, Family, Period
+from wx_datacube.catalog.periods import settled_at
 from wx_datacube.config.settings import Account
-from wx_datacube.operations.report.articles import ArticleFigures, read_articles
-from wx_datacube.operations.report.followers import FollowerFigures, read_followers
-from wx_datacube.operations.report.stored import DAYS_BEFORE, StoredData
+from wx_datacube.language import Language, Text
+from wx_datacube.operations import names
+from wx_datacube.operations.stored import DAILY, StoredData
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State
+from wx_datacube.warehouse.open_labels import open_labels
 
 _DAY = dt.timedelta(days=1)
-_HEAT_DAYS = 364
-"""The heat map covers the newest 52 weeks: each weekday occurs equally often, and habits change over the years."""
-_LEADING = (DAILY_MESSAGES, DAILY_FOLLOWERS, FOLLOWERS_TOTAL, DAILY_READING, PUBLISHED_ARTICLES, DAILY_CALLBACKS)
-"""The endpoints that decide which day is the newest with data; the others belong to one of them."""
+_CURVES = dt.timedelta(days=400)
+"""Articles published longer ago are listed without their reading curve, so that the file stays small."""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """Distinct users and messages of one label; None if nothing is stored."""
-
-    users: int | None = None
-    messages: int | None = None
-
-    @property
-    def per_user(self) -> float | None:
-        """Messages per user who sent any; zero if there are no users, None if either figure is not stored."""
-        if self.users is None or self.messages is None:
-            return None
-        return self.messages / self.users if self.users else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFigure:
-    """The newest label of a period that has data; `before` has earlier values, by the number of days before it."""
-
-    period: Period
-    label: dt.date
-    value: Value
-    before: Mapping[int, Value]
-
-
-class Mark(StrEnum):
-    """The mark of a day in the coverage calendar: the first of these that applies to one of its endpoints."""
-
-    MISSING = "missing"
-    REJECTED = "rejected"
-    UNSETTLED = "unsettled"
-    REVISED = "revised"
-    LANDED = "landed"
-    EMPTY = "empty"
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """A day of the calendar and of the trend; `endpoints` cause the mark, none if it is `landed` or `empty`."""
-
-    date: dt.date
-    value: Value
-    mark: Mark
-    endpoints: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointCoverage:
-    """Counts of an endpoint's labels by state, and the first and last label of each gap.
-
-    `open` counts the labels whose figures WeChat may still change.
-    """
-
-    endpoint: Endpoint
-    due: int
-    landed: int
-    empty: int
-    missing: int
-    unsettled: int
-    rejected: int
-    revised: int
-    open: int
-    gaps: list[tuple[dt.date, dt.date]]
+_DERIVED = frozenset({"net_followers", "messages_per_sender", "failure_rate", "share_rate"})
+"""Metrics that the browser computes from those above."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything that a report of one account shows, from `first` to `last` inclusive.
+    """The figures of an account's report as of `now`.
 
-    What a family of endpoints has is empty or None if the account has it switched off. `newest`: the newest day in the
-    range with data; None if there is none. From `keys` to `hours_first`, everything but `days` is about messages.
-    `earlier`: as many days before `first` as the range has, for comparison. `by_type`: (date, type, messages), and
-    `senders`: (date, interval, users), both per `unit`. `hours`: (ISO weekday, hour, average number of messages), over
-    the days from `hours_first` to `last`.
+    `first` to `last` are the days of `document`: from the first that is stored to yesterday. `newest` is the newest day
+    with data, None if nothing is stored. `document` is what the page's scripts read; `read_figures` describes it.
     """
 
-    account: str
-    families: tuple[Family, ...]
+    account: Account
+    now: dt.datetime
     first: dt.date
     last: dt.date
+    newest: dt.date | None
     call_id: int
     last_requested_at: dt.datetime | None
-    newest: dt.date | None
-    keys: list[KeyFigure]
-    days: list[Day]
-    earlier: list[tuple[dt.date, Value]]
-    months: list[tuple[dt.date, Value]]
-    unit: Period
-    by_type: list[tuple[dt.date, str, int]]
-    senders: list[tuple[dt.date, str, int]]
-    hours: list[tuple[int, int, float]]
-    hours_first: dt.date
-    coverage: list[EndpointCoverage]
-    followers: FollowerFigures | None
-    articles: ArticleFigures | None
+    document: Mapping[str, Any]
 
-    @property
-    def has_messages(self) -> bool:
-        """Whether the account's messages are fetched."""
-        return Family.MESSAGES in self.families
-
-    @property
-    def known_days(self) -> list[Day]:
-        """The days whose number of messages is known, oldest first."""
-        return [day for day in self.days if day.value.messages is not None]
-
-    @property
-    def no_messages(self) -> bool:
-        """Whether no known day has a message."""
-        return not any(day.value.messages for day in self.known_days)
+    def newest_values(self) -> dict[str, float]:
+        """Return the newest stored value of each daily metric, by its name."""
+        stored = {name: [each for each in values if each is not None] for name, values in self.document["daily"].items()}
+        return {name: values[-1] for name, values in stored.items() if values}
 
 
-def read_figures(
-    con: Connection, account: Account, now: dt.datetime, first: dt.date | None, last: dt.date | None
-) -> Figures:
+def read_figures(con: Connection, account: Account, now: dt.datetime) -> Figures:
     """Read the figures of an account from the published file, as of `now`.
 
-    `first` defaults to the start of its history, `last` to the newest day that is due.
+    The document has, among texts and names: `daily`, the values of each metric by day from `first` on, None where
+    nothing is stored; `open`, for each metric the positions of days that WeChat may still change; `weeks` and `months`
+    with their labels; `types`, `intervals`, `channels` and `sources`, the values of each kind by day, which count only
+    where the metric that they split is stored; `hours`, the messages of each day by hour; `articles`; `coverage`, the
+    state of each label of each endpoint.
     """
-    begins = min((endpoint.first_day for endpoint in account.endpoints), default=HISTORY_START)
-    first = max(first or max(account.start, begins), HISTORY_START)
-    last = min(last or now.date() - _DAY, now.date() - _DAY)
-    data = _StoredMessages(con, account, now, first, last)
+    last = now.date() - _DAY
+    data = StoredData(con, account, now, min(account.start, last), last)
+    begins = [known[0] for each in account.endpoints if each.period is Period.DAY and (known := data.known(each))]
+    first = min(begins, default=last)
+    data = data.beginning(first)
+    days = _Days(data)
     ((call_id, last_requested_at),) = data.query(
         "SELECT coalesce(max(call_id), 0), max(requested_at) FROM datacube.api_calls WHERE account = $account"
     )
-    unit = _unit(last - first)
-    length = last - first + _DAY
-    hours_first = max(first, data.first_known(HOURLY_MESSAGES.name), last - (_HEAT_DAYS - 1) * _DAY)
-    has_messages = Family.MESSAGES in account.families
-    return Figures(
-        account=account.name,
-        families=account.families,
-        first=first,
-        last=last,
-        call_id=call_id,
-        last_requested_at=last_requested_at,
-        newest=max((known[-1] for endpoint in _LEADING if (known := data.known(endpoint))), default=None),
-        keys=[key for period in Period if (key := data.key_figure(period)) is not None],
-        days=[data.day(date, now) for date in data.dates if date >= begins],
-        earlier=[item for item in data.values[Period.DAY].items() if first - length <= item[0] < first],
-        months=[item for item in data.values[Period.MONTH].items() if data.overlaps_range(item[0], Period.MONTH)],
-        unit=unit,
-        by_type=data.by_type(unit) if has_messages else [],
-        senders=data.senders(unit) if has_messages else [],
-        hours=data.hours(hours_first, last) if has_messages else [],
-        hours_first=hours_first,
-        coverage=[data.coverage(endpoint, now) for endpoint in account.endpoints],
-        followers=read_followers(data) if Family.FOLLOWERS in account.families else None,
-        articles=read_articles(data) if Family.ARTICLES in account.families else None,
+    shown = {name: each for name, each in DAILY.items() if each.family in account.families and name not in _DERIVED}
+    ends = [known[-1] for each in account.endpoints if each.period is Period.DAY and (known := data.known(each))]
+    document = {
+        "account": account.name,
+        "title": account.title or account.name,
+        "families": list(account.families),
+        "first": first,
+        "last": last,
+        "now": f"{now:%Y-%m-%d %H:%M}",
+        "requested": f"{last_requested_at:%Y-%m-%d %H:%M}" if last_requested_at else None,
+        "newest": max(ends, default=None),
+        "metrics": _metrics([*shown, *sorted(_DERIVED)]),
+        "daily": {name: days.values(name) for name in shown},
+        "open": {name: found for name, each in shown.items() if (found := days.open(each))},
+        "coverage": [_coverage(data, each, now) for each in account.endpoints],
+        "families_off": [both(names.FAMILIES[each]) for each in Family if each not in account.families],
+        "calendar": [],
+        "doubts": [],
+        "doubts_known": False,
+        **(_messages(data, days) if Family.MESSAGES in account.families else {}),
+        **(_followers(days) if Family.FOLLOWERS in account.families else {}),
+        **(_articles(data, days) if Family.ARTICLES in account.families else {}),
+        **(_interface(data) if Family.INTERFACE in account.families else {}),
+    }
+    return Figures(account, now, first, last, document["newest"], call_id, last_requested_at, document)
+
+
+def both(text: Text) -> list[str]:
+    """Return a text in English and Chinese, the order of `Language`."""
+    return [text.to(each) for each in Language]
+
+
+def _metrics(shown: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the dictionary's entries that the page needs."""
+    found = [METRIC_BY_NAME[name] for name in shown]
+    return {
+        each.metric: {
+            "name": both(names.metric_name(each.metric)),
+            "meaning": [each.description, each.description_zh],
+            "additive": each.additive.value,
+        }
+        for each in found
+    }
+
+
+class _Days:
+    """Queries for values by day; a day's position is its number of days after the report's first."""
+
+    def __init__(self, data: StoredData) -> None:
+        self._data = data
+
+    def values(self, metric: str) -> list[float | None]:
+        """Return a metric's value of each day."""
+        return [_compact(each) for each in self._data.by_day(metric).values()]
+
+    def open(self, endpoint: Endpoint) -> list[int]:
+        """Return the positions of the days that WeChat may still change."""
+        return sorted((label - self._data.first).days for label in self._data.open(endpoint) if label >= self._data.first)
+
+    def by_kind(self, kind: str, value: str, view: str) -> dict[str, dict[str, Any]]:
+        """Return the values of each kind by day, largest sum first; `at` is the position of the first value."""
+        found = self._data.rows(
+            f"SELECT {kind}, date, sum({value}) FROM {view} WHERE account = $account"
+            f" AND date BETWEEN $first AND $last GROUP BY ALL HAVING sum({value}) > 0"
+        )
+        by_kind = {
+            word: {date: int(count) for _, date, count in rows} for word, rows in groupby(found, lambda row: row[0])
+        }
+        ordered = sorted(by_kind.items(), key=lambda item: -sum(item[1].values()))
+        return {word: self.trimmed(counts) for word, counts in ordered}
+
+    def trimmed(self, counts: Mapping[dt.date, int]) -> dict[str, Any]:
+        """Return counts by day from the first that is there to the last."""
+        begin, end = min(counts), max(counts)
+        listed = [counts.get(begin + number * _DAY, 0) for number in range((end - begin).days + 1)]
+        return {"at": (begin - self._data.first).days, "values": listed}
+
+
+def _compact(value: float | None) -> float | None:
+    """Return a figure without decimals that nobody reads."""
+    if value is None:
+        return None
+    return int(value) if value == int(value) else round(value, 1)
+
+
+def _named(words: Iterable[str], known: Mapping[str, Text]) -> dict[str, list[str]]:
+    return {word: both(names.name_of(known, word)) for word in words}
+
+
+# --- messages -----------------------------------------------------------------------------------------------------
+
+
+def _messages(data: StoredData, days: _Days) -> dict[str, Any]:
+    types = days.by_kind("type", "messages", "messages_daily")
+    found = days.by_kind("messages_sent", "users", "senders_daily")
+    intervals = {word: found[word] for word in (*names.INTERVALS, *found) if word in found and word != "0"}
+    return {
+        "types": types,
+        "intervals": intervals,
+        "hours": _hours(data),
+        "weeks": _periods(data, Period.WEEK),
+        "months": _periods(data, Period.MONTH),
+        "names_of_types": _named(types, names.MESSAGE_TYPES),
+        "names_of_intervals": _named(intervals, names.INTERVALS),
+    }
+
+
+def _hours(data: StoredData) -> dict[str, Any]:
+    """Return the messages of each day by hour; None for a day whose hours are not stored."""
+    found = data.rows(
+        "SELECT date, hour, sum(messages) FROM messages_hourly WHERE account = $account"
+        " AND date BETWEEN $first AND $last GROUP BY ALL"
+    )
+    by_day = {date: {hour: int(count) for _, hour, count in rows} for date, rows in groupby(found, lambda row: row[0])}
+    states = data.label_states[HOURLY_MESSAGES.name]
+    known = [date for date in data.dates if states.get(date, State.MISSING) is not State.MISSING]
+    if not known:
+        return {"at": 0, "values": []}
+    dates = [known[0] + number * _DAY for number in range((known[-1] - known[0]).days + 1)]
+    there = frozenset(known)
+    values = [[by_day.get(date, {}).get(hour, 0) for hour in range(24)] if date in there else None for date in dates]
+    # A silent day is common and long to write.
+    return {"at": (known[0] - data.first).days, "values": [0 if value and not any(value) else value for value in values]}
+
+
+def _periods(data: StoredData, period: Period) -> dict[str, Any]:
+    """Return the messages and senders of each due week or month that overlaps the report's days."""
+    by_type, by_sender = MESSAGES_OF[period].name, SENDERS_OF[period].name
+    found = data.query(f"SELECT date, users, messages FROM totals_{period.adverb} WHERE account = $account")
+    stored = {date: (users, messages) for date, users, messages in found}
+    labels = [label for label in data.label_states[by_type] if data.overlaps_range(label, period)]
+
+    def values(endpoint: str, place: int) -> list[int | None]:
+        states = data.label_states[endpoint]
+        known = {label for label in labels if states.get(label, State.MISSING) is not State.MISSING}
+        return [stored.get(label, (0, 0))[place] or 0 if label in known else None for label in labels]
+
+    return {"labels": labels, "senders": values(by_sender, 0), "messages": values(by_type, 1)}
+
+
+# --- followers ----------------------------------------------------------------------------------------------------
+
+
+def _followers(days: _Days) -> dict[str, Any]:
+    new = days.by_kind("source", "new_followers", "followers_daily")
+    lost = days.by_kind("source", "lost_followers", "followers_daily")
+    return {"channels": {"new": new, "lost": lost}, "names_of_channels": _named({**new, **lost}, names.CHANNELS)}
+
+
+# --- articles -----------------------------------------------------------------------------------------------------
+
+_ARTICLE = (
+    "article",
+    "title",
+    "url",
+    "published_on",
+    "notified",
+    "readers",
+    "sharers",
+    "likes",
+    "hearts",
+    "comments",
+    "saves",
+    "new_followers",
+    "reward_fen",
+    "delivery_rate",
+    "finish_rate",
+    "minutes_per_reader",
+    "final",
+)
+
+
+def _articles(data: StoredData, days: _Days) -> dict[str, Any]:
+    """Return the articles, oldest first, with the readers up to each day after publishing, the sources and the jumps."""
+    found = [
+        dict(zip(_ARTICLE, row, strict=True))
+        for row in data.query(
+            f"SELECT {', '.join(_ARTICLE)} FROM articles WHERE account = $account ORDER BY published_on, article"
+        )
+    ]
+    since = data.last - _CURVES
+    curves = _by_article(
+        data.query(
+            "SELECT published_on, article, day, readers FROM article_days WHERE account = $account"
+            " AND published_on > $since ORDER BY ALL",
+            since=since,
+        )
+    )
+    sources = _by_article(_newest_details(data, "read_user_source", "scene_desc, user_count", since))
+    jumps = _by_article(_newest_details(data, "read_jump_position", "position, rate", since))
+    for each in found:
+        key = each["published_on"], each["article"]
+        each["curve"] = curves.get(key, [])
+        each["sources"] = [[scene, count] for scene, count in sources.get(key, []) if scene != ALL_SCENES]
+        each["jumps"] = [[position, round(rate, 3)] for position, rate in jumps.get(key, [])]
+        each["minutes_per_reader"] = _rounded(each["minutes_per_reader"])
+        each["finish_rate"], each["delivery_rate"] = _rounded(each["finish_rate"]), _rounded(each["delivery_rate"])
+    read = days.by_kind("source", "readers", "reads_by_source_daily")
+    scenes = {scene for each in found for scene, _ in each["sources"]}
+    words = {str(name): word for word, name in ((word, text.zh) for word, text in names.SOURCES.items())}
+    return {
+        "articles": found,
+        "sources": read,
+        "articles_known": bool(data.known(PUBLISHED_ARTICLES)),
+        "articles_start": max(ARTICLES_START, data.first),
+        "names_of_sources": _named(read, names.SOURCES),
+        "names_of_scenes": {
+            scene: both(names.SOURCES[words[scene]]) if scene in words else [scene, scene] for scene in sorted(scenes)
+        },
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _newest_details(data: StoredData, nested: str, columns: str, since: dt.date) -> list[tuple[Any, ...]]:
+    """Return rows of a nested table for the newest day of each article."""
+    table = f"datacube.{PUBLISHED_ARTICLES.name}__detail_list__{nested}"
+    return data.query(
+        f"SELECT ref_date, msgid, {columns} FROM {table} WHERE account = $account AND ref_date > $since"
+        " QUALIFY stat_date = max(stat_date) OVER (PARTITION BY ref_date, msgid) ORDER BY ALL",
+        since=since,
     )
 
 
-def _unit(span: dt.timedelta) -> Period:
-    """Return the period to draw a range by, so that even twelve years have only about 150 steps."""
-    if span <= dt.timedelta(days=92):
-        return Period.DAY
-    return Period.WEEK if span <= dt.timedelta(days=2 * 366) else Period.MONTH
+def _by_article(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[dt.date, str], list[list[Any]]]:
+    found: dict[tuple[dt.date, str], list[list[Any]]] = {}
+    for date, article, *values in rows:
+        found.setdefault((date, article), []).append(values)
+    return found
 
 
-def _before(label: dt.date, days: int, period: Period) -> dt.date:
-    """Return the label `days` days before another; for a month, the previous month, since months differ in length."""
-    return label_of(label - _DAY, period) if period is Period.MONTH else label - days * _DAY
+# --- interface ----------------------------------------------------------------------------------------------------
 
 
-class _StoredMessages(StoredData):
-    """The stored data of an account, with its messages; the value of a label depends on the states of its endpoints."""
+def _interface(data: StoredData) -> dict[str, Any]:
+    """Return the newest day's calls by hour: hour, calls, failures, mean and longest time in milliseconds."""
+    found = data.query(
+        "SELECT date, hour, calls, failures, round(mean_ms, 1), max_ms FROM interface_hourly WHERE account = $account"
+        " QUALIFY date = max(date) OVER () ORDER BY hour"
+    )
+    return {"calls_by_hour": {"date": found[0][0] if found else None, "rows": [row[1:] for row in found]}}
 
-    def __init__(self, con: Connection, account: Account, now: dt.datetime, first: dt.date, last: dt.date) -> None:
-        super().__init__(con, account, now, first, last)
-        self.values = {period: self._values(period) for period in Period}
 
-    def by_type(self, unit: Period) -> list[tuple[dt.date, str, int]]:
-        """Return the messages in the range by date and type."""
-        return self.rows(
-            f"SELECT date_trunc('{unit.value}', date)::DATE AS date, type, sum(messages) FROM messages_daily"
-            " WHERE account = $account AND date BETWEEN $first AND $last GROUP BY ALL HAVING sum(messages) > 0"
-        )
+# --- coverage -----------------------------------------------------------------------------------------------------
 
-    def senders(self, unit: Period) -> list[tuple[dt.date, str, int]]:
-        """Return the users who sent messages in the range, by date and interval."""
-        return self.rows(
-            f"SELECT date, messages_sent, users FROM senders_{unit.adverb} WHERE account = $account"
-            " AND date BETWEEN $first AND $last AND users > 0 AND messages_sent <> '0'"
-        )
 
-    def _values(self, period: Period) -> dict[dt.date, Value]:
-        """Return the value of every due label of the period."""
-        by_type, by_sender = MESSAGES_OF[period].name, SENDERS_OF[period].name
-        if not self.label_states[by_type]:
-            return {}
-        found = self.query(f"SELECT date, users, messages FROM totals_{period.adverb} WHERE account = $account")
-        stored = {date: (users, messages) for date, users, messages in found}
+def _coverage(data: StoredData, endpoint: Endpoint, now: dt.datetime) -> dict[str, Any]:
+    """Return the states of an endpoint's due labels as letters, repeated ones counted: `L3M1` is LLLM.
 
-        def figure(endpoint: str, label: dt.date, place: int) -> int | None:
-            state = self.label_states[endpoint].get(label, State.MISSING)
-            return None if state is State.MISSING else stored.get(label, (0, 0))[place] or 0
+    L: landed, O: landed and open, E: empty, I: implied, M: missing, P: missing, but WeChat may not have published it.
+    """
+    states = data.label_states[endpoint.name]
+    still_open = open_labels(data.con, data.account.name, endpoint)
 
-        return {
-            label: Value(figure(by_sender, label, 0), figure(by_type, label, 1)) for label in self.label_states[by_type]
-        }
+    def letter(label: dt.date, state: State) -> str:
+        if state is State.MISSING:
+            return "M" if now >= settled_at(label, endpoint.period) else "P"
+        return "O" if label in still_open else state.value[0].upper()
 
-    def key_figure(self, period: Period) -> KeyFigure | None:
-        """Return the key figure of the newest label in the range that has data; None if there is none."""
-        values = self.values[period]
-        known = [label for label, value in values.items() if self.overlaps_range(label, period) and value != Value()]
-        if not known:
-            return None
-        label = max(known)
-        before = {days: values.get(_before(label, days, period), Value()) for days in DAYS_BEFORE[period]}
-        return KeyFigure(period, label, values[label], before)
-
-    def hours(self, first: dt.date, last: dt.date) -> list[tuple[int, int, float]]:
-        """Return the average number of messages by ISO weekday and hour, over the days whose hours are known."""
-        counted = self.label_states[HOURLY_MESSAGES.name]
-        days = {
-            weekday: sum(
-                first <= label <= last and label.isoweekday() == weekday and state is not State.MISSING
-                for label, state in counted.items()
-            )
-            for weekday in range(1, 8)
-        }
-        found = self.query(
-            "SELECT isodow(date), hour, sum(messages) FROM messages_hourly"
-            " WHERE account = $account AND date BETWEEN $first AND $last GROUP BY ALL",
-            first=first,
-            last=last,
-        )
-        sums = {(weekday, hour): int(messages) for weekday, hour, messages in found}
-        if not any(sums.values()):
-            return []
-        return [
-            (weekday, hour, sums.get((weekday, hour), 0) / days[weekday])
-            for weekday in range(1, 8)
-            for hour in range(24)
-            if days[weekday]
-        ]
-
-    def day(self, date: dt.date, now: dt.datetime) -> Day:
-        """Return a day of the calendar, with the state of all daily endpoints that have figures for it."""
-        value = self.values[Period.DAY].get(date, Value())
-        states_of = {
-            each.name: self.label_states[each.name].get(date, State.MISSING)
-            for each in self.account.endpoints
-            if each.period is Period.DAY and each.first_day <= date
-        }
-        missing = [name for name, state in states_of.items() if state is State.MISSING]
-        rejected = [name for name in states_of if date in self.rejected[name]]
-        revised = [name for name in states_of if date in self.revised[name]]
-        if missing and now < settled_at(date, Period.DAY):
-            return Day(date, value, Mark.UNSETTLED, missing)
-        for mark, names in ((Mark.MISSING, missing), (Mark.REJECTED, rejected), (Mark.REVISED, revised)):
-            if names:
-                return Day(date, value, mark, names)
-        return Day(date, value, Mark.LANDED if State.LANDED in states_of.values() else Mark.EMPTY, [])
-
-    def coverage(self, endpoint: Endpoint, now: dt.datetime) -> EndpointCoverage:
-        """Return the coverage of an endpoint in the range; labels that are not settled yet don't count as gaps."""
-        due = self.due(endpoint)
-        missing = [
-            label
-            for label, state in due.items()
-            if state is State.MISSING and now >= settled_at(label, endpoint.period)
-        ]
-        count = {state: sum(each is state for each in due.values()) for state in State}
-        return EndpointCoverage(
-            endpoint,
-            len(due),
-            count[State.LANDED],
-            count[State.EMPTY] + count[State.IMPLIED],
-            len(missing),
-            count[State.MISSING] - len(missing),
-            sum(label in due for label in self.rejected[endpoint.name]),
-            sum(label in due for label in self.revised[endpoint.name]),
-            len(self.open(endpoint)),
-            gaps(missing, due),
-        )
+    letters = [letter(label, state) for label, state in states.items()]
+    return {
+        "endpoint": endpoint.name,
+        "name": both(names.ENDPOINTS[endpoint.name]),
+        "family": endpoint.family,
+        "period": endpoint.period.value,
+        "first": next(iter(states), None),
+        "states": "".join(f"{each}{len(list(group))}" for each, group in groupby(letters)),
+        "rejected": sorted(label for label in data.rejected[endpoint.name] if label in states),
+        "revised": sorted(label for label in data.revised[endpoint.name] if label in states),
+    }

@@ -1,310 +1,256 @@
-"""Words: every text of the report, in Chinese and in English.
+"""Words: every text of the report's pages, in English and Chinese.
 
-Add a text here and use it by its key. Don't write texts anywhere else, or a report mixes languages. The caller fills
-in the `{…}`. The Chinese names of the figures are those of WeChat's own console. The names and meanings of metrics come
-from `catalog.metrics`.
+Add a text here and use it in the page's scripts as `t("key")`. Don't write texts anywhere else, or a report mixes
+languages. The scripts fill in the `{…}`. Names of metrics and codes are in `operations.names`.
 """
 
-import re
-from collections.abc import Mapping
+from wx_datacube.language import Text
 
-from wx_datacube.catalog.articles import SCENE_DESC
-from wx_datacube.catalog.metrics import METRIC_BY_NAME
-
-LANGUAGES = ("zh", "en")
-
-_WORDS: Mapping[str, tuple[str, str]] = {
-    "lang": ("zh-CN", "en"),
-    "title": ("{account} 消息分析", "Messages to {account}"),
-    "title_all": ("{account} 数据分析", "Statistics of {account}"),
-    "span": ("{first} 至 {last}", "{first} to {last}"),
-    "made": (
-        "数据更新至 {updated}。生成于 {made}，数据文件 {file}。时间均为北京时间。",
-        "Data updated {updated}. Generated {made} from {file}. All times are Beijing time.",
-    ),
-    "made_empty": (
-        "生成于 {made}，数据文件 {file}。时间均为北京时间。",
-        "Generated {made} from {file}. All times are Beijing time.",
-    ),
+WORDS = {
+    "title": Text("{title}: statistics", "{title} 数据报告"),
+    "own_name": Text("English", "中文"),
+    "updated": Text("Data updated {updated}.", "数据更新至 {updated}。"),
+    "times": Text("All times are Beijing time.", "时间均为北京时间。"),
+    "to": Text("to", "至"),
+    "span": Text("{first} to {last}", "{first} 至 {last}"),
+    "with_weekday": Text("{day} {weekday}", "{day} {weekday}"),
+    "weekday_1": Text("Mon", "周一"),
+    "weekday_2": Text("Tue", "周二"),
+    "weekday_3": Text("Wed", "周三"),
+    "weekday_4": Text("Thu", "周四"),
+    "weekday_5": Text("Fri", "周五"),
+    "weekday_6": Text("Sat", "周六"),
+    "weekday_7": Text("Sun", "周日"),
+    # Pages
+    "pages": Text("Pages", "页面"),
+    "overview": Text("Overview", "概览"),
+    "followers": Text("Followers", "用户"),
+    "articles": Text("Articles", "内容"),
+    "messages": Text("Messages", "消息"),
+    "interface": Text("Interface", "接口"),
+    "coverage": Text("Completeness", "数据完整性"),
+    # The range
+    "range": Text("Range", "日期范围"),
+    "last_7": Text("7 days", "近 7 天"),
+    "last_14": Text("14 days", "近 14 天"),
+    "last_30": Text("30 days", "近 30 天"),
+    "last_90": Text("90 days", "近 90 天"),
+    "last_365": Text("A year", "近一年"),
+    "last_all": Text("All", "全部"),
+    "first_day": Text("First day", "起始日期"),
+    "last_day": Text("Last day", "结束日期"),
+    "compared_with": Text("Compared with", "对比范围"),
+    "compared_first": Text("First day of the comparison", "对比起始日期"),
+    "compared_last": Text("Last day of the comparison", "对比结束日期"),
+    "reset": Text("Reset", "恢复默认"),
+    "nothing_before": Text("Nothing is stored before this range.", "该范围之前没有数据可供对比。"),
+    "this_range": Text("selected range", "所选范围"),
+    "compared_range": Text("comparison", "对比范围"),
     # Figures
-    "users": ("消息发送人数", "Users who sent messages"),
-    "messages": ("消息发送次数", "Messages sent"),
-    "per_user": ("人均发送次数", "Messages per user"),
-    "month": ("月", "Month"),
-    "key_figures": ("关键指标", "Key figures"),
-    "key_day": ("{date}（日报）", "{date}"),
-    "key_week": ("{date}（周报）", "Week {date}"),
-    "key_month": ("{date}（月报）", "{date}"),
-    "before_1": ("较 1 天前", "vs. 1 day earlier"),
-    "before_7": ("较 7 天前", "vs. 7 days earlier"),
-    "before_30": ("较 30 天前", "vs. 30 days earlier"),
-    "before_week": ("较上周", "vs. the previous week"),
-    "before_month": ("较上月", "vs. the previous month"),
-    "not_stored": ("无数据", "not stored"),
-    "no_change": ("持平", "unchanged"),
-    "from_zero": ("此前为 0", "previously 0"),
-    "key_note": (
-        "人数已去重，不同日期不可相加；周报和月报的人数来自微信的周、月接口。",
-        "Each user is counted once per period, so users of several days can't be added up. Users of weeks and months"
-        " come from WeChat's weekly and monthly endpoints.",
+    "date": Text("Date", "日期"),
+    "week": Text("Week", "周"),
+    "month": Text("Month", "月"),
+    "metric": Text("Figure", "指标"),
+    "change": Text("Change", "变化"),
+    "no_data": Text("no data", "无数据"),
+    "unchanged": Text("unchanged", "持平"),
+    "from_zero": Text("previously 0", "此前为 0"),
+    "points": Text("{change} points", "{change} 个百分点"),
+    "per_day": Text("{name} per day", "日均{name}"),
+    "at_end": Text("{name} at the end", "期末{name}"),
+    "known_days": Text("{known} of {days} days are stored.", "{days} 天中 {known} 天有数据。"),
+    "open_note": Text("* WeChat may still change this figure.", "* 微信仍可能更新该数据。"),
+    "figures_of_range": Text("Figures of the range", "区间概况"),
+    "details": Text("Details by day", "详细数据"),
+    "show_all": Text("Show all {count} rows", "显示全部 {count} 行"),
+    "download": Text("Download CSV", "下载 CSV"),
+    "scroll": Text("Scroll sideways for more columns →", "左右滑动查看更多列 →"),
+    "share": Text("Share", "占比"),
+    "count": Text("Count", "数量"),
+    "kind": Text("Kind", "分类"),
+    "small_kinds": Text("others (below 3%)", "其他（不足 3%）"),
+    "trend_label": Text("{metric}, {range}, by day", "{metric}趋势，{range}"),
+    "trend_note": Text(
+        "The dashed line is the comparison. The line breaks where nothing is stored. A bar across the zero line is a day"
+        " without any. Hollow points may still change. Holidays are shaded.",
+        "虚线为对比范围。线条断开处没有数据；短横线表示当日为 0；空心点表示微信仍可能更新；底色为节假日。",
     ),
-    # Trend
-    "trend": ("趋势", "Trend"),
-    "trend_note": (
-        "在最下方的概览图上拖动或点击按钮，可选择日期范围；虚线为等长的上一个日期范围。线条断开处没有数据。",
-        "Drag in the overview to select a date range, or use the buttons. The dashed line is the previous range of the"
-        " same length. The line breaks where nothing is stored.",
+    "line_note": Text(
+        "The line breaks where nothing is stored. Hollow points may still change. Holidays are shaded.",
+        "线条断开处没有数据；空心点表示微信仍可能更新；底色为节假日。",
     ),
-    "choose": ("选择日期范围", "Select a date range"),
-    "last_30": ("近 30 天", "30 days"),
-    "last_90": ("近 90 天", "90 days"),
-    "last_365": ("近一年", "A year"),
-    "all": ("全部", "All"),
-    "this_period": ("所选范围", "selected range"),
-    "previous_period": ("上一范围", "previous range"),
-    "chosen": (
-        "{first} 至 {last}：{now}；此前 {days} 天：{before}",
-        "{first} to {last}: {now}; previous {days} days: {before}",
+    "marks_note": Text("Triangles are days with articles.", "三角形为有文章发表的日期。"),
+    # Overview
+    "yesterday": Text("Yesterday's key figures, {day} {weekday}", "昨日关键指标（{day} {weekday}）"),
+    "newest_day": Text("Key figures of the newest day, {day} {weekday}", "最新一日关键指标（{day} {weekday}）"),
+    "before_1": Text("vs. 1 day earlier", "较前一日"),
+    "before_7": Text("vs. 7 days earlier", "较 7 日前"),
+    "before_30": Text("vs. 30 days earlier", "较 30 日前"),
+    "newest_value": Text("Newest: {value} ({day})", "最新：{value}（{day}）"),
+    "spark_note": Text("The lines show the last 30 days.", "折线为近 30 天走势。"),
+    "unusual": Text("What is unusual", "异常提示"),
+    "nothing_unusual": Text("Nothing unusual in this range.", "所选范围内没有发现异常。"),
+    "unusual_note": Text(
+        "Messages, senders and followers are compared with the same weekday, or the same kind of holiday, of the weeks"
+        " before. Reading is left out, since it follows publishing.",
+        "消息和用户数据与此前数周的同一星期几（或同类节假日）比较；阅读数据随发文波动，不在此列。",
     ),
-    "sum": ("消息发送 {messages} 次，日均 {users} 人", "{messages} messages, {users} users per day"),
-    "sum_partial": (
-        "消息发送 {messages} 次，日均 {users} 人（{days} 天中 {known} 天有数据）",
-        "{messages} messages, {users} users per day ({known} of {days} days stored)",
+    "trend": Text("Trend", "趋势"),
+    "reports": Text("Reports", "报表"),
+    "report_day": Text("By day", "日报"),
+    "report_week": Text("By week", "周报"),
+    "report_month": Text("By month", "月报"),
+    "report_note": Text(
+        "Weeks and months that overlap the range and are over. Each user counts once per period: senders come from"
+        " WeChat's own weekly and monthly figures, readers are a mean per day. A dash: not all of its days are stored.",
+        "包含与所选范围重叠且已结束的周和月。人数已去重：消息发送人数取自微信的周、月数据，阅读人数为日均。"
+        "“–”表示部分日期没有数据。",
     ),
-    "date": ("日期", "Date"),
-    # Types
-    "types": ("消息类型", "Message types"),
-    "types_note": ("消息发送次数，按{unit}合计。", "Messages sent per {unit}."),
-    "unit_day": ("日", "day"),
-    "unit_week": ("周", "week"),
-    "unit_month": ("月", "month"),
-    "partial": (
-        "颜色较浅的柱子数据不完整：部分日期不在所选范围内，或没有数据。",
-        "Pale bars are incomplete: some of their days are not stored or are outside the range.",
+    "only_interface": Text(
+        "This account fetches figures of its interface only; see that page.", "该账号只获取接口数据，请查看“接口”页。"
     ),
-    "type": ("类型", "Type"),
-    "share": ("占比", "Share"),
-    "type_text": ("文字", "text"),
-    "type_image": ("图片", "image"),
-    "type_voice": ("语音", "voice"),
-    "type_video": ("视频", "video"),
-    "type_link": ("链接", "link"),
-    "type_other": ("其他（{code}）", "other ({code})"),
-    # Hours
-    "hours": ("消息时段分布", "Messages by weekday and hour"),
-    "hours_note": (
-        "{first} 至 {last}，每小时平均消息发送次数。",
-        "Average messages per hour, {first} to {last}.",
-    ),
-    "hour": ("小时", "Hour"),
-    "weekday": ("星期", "Weekday"),
-    "weekday_1": ("周一", "Mon"),
-    "weekday_2": ("周二", "Tue"),
-    "weekday_3": ("周三", "Wed"),
-    "weekday_4": ("周四", "Thu"),
-    "weekday_5": ("周五", "Fri"),
-    "weekday_6": ("周六", "Sat"),
-    "weekday_7": ("周日", "Sun"),
-    "busiest": (
-        "高峰时段：{weekday} {hour} 点，平均 {messages} 次。",
-        "Busiest: {weekday}, {hour}:00, {messages} messages on average.",
-    ),
-    # Senders
-    "senders": ("消息发送分布", "Distribution of messages per user"),
-    "senders_note": (
-        "每{unit}发送消息的用户中，发送 1-5次、6-10次、10次以上的比例。",
-        "Share of users who sent 1-5, 6-10 or more than 10 messages per {unit}.",
-    ),
-    "interval": ("发送次数", "Messages sent"),
-    "interval_1-5": ("1-5次", "1-5"),
-    "interval_6-10": ("6-10次", "6-10"),
-    "interval_more than 10": ("10次以上", "more than 10"),
-    "interval_other": ("其他（{code}）", "other ({code})"),
-    # Months
-    "months": ("月报", "Monthly figures"),
     # Followers
-    "followers": ("用户", "Followers"),
-    "changes_note": (
-        "净增人数的变化为人数之差，其他为百分比。",
-        "The change of net followers is a number of people, the others are in percent.",
+    "follower_trend": Text("New and lost followers", "用户增减趋势"),
+    "channels": Text("New followers by channel", "关注渠道"),
+    "channel": Text("Channel", "渠道"),
+    "best_channel": Text("{share} of the new followers came by: {name}.", "新增人数中 {share} 来自{name}。"),
+    "nobody_came": Text(
+        "Nobody began or stopped following in this range.", "所选范围内没有新增或取消关注。"
     ),
-    "follower_trend": ("用户增减趋势", "New and lost followers"),
-    "gap_note": ("线条断开处没有数据。", "The line breaks where nothing is stored."),
-    "channels": ("关注渠道", "Followers by channel"),
-    "channels_note": ("{first} 至 {last}，合计。", "Total of {first} to {last}."),
-    "channel": ("渠道", "Channel"),
-    "channel_others": ("其他合计", "others"),
-    "channel_search": ("搜一搜", "search"),
-    "channel_name card": ("名片分享", "name card"),
-    "channel_QR code": ("扫描二维码", "QR code"),
-    "channel_article": ("文章内账号名称", "account name in an article"),
-    "channel_WeChat ads": ("微信广告", "WeChat ads"),
-    "channel_mini program": ("小程序关注", "mini program"),
-    "channel_reposted by others": ("他人转载", "reposted by others"),
-    "channel_Channels": ("视频号", "Channels"),
-    "channel_live": ("直播", "live"),
-    "channel_QR code (2015)": ("扫描二维码（2015 年）", "QR code (2015)"),
-    "channel_search by id (2015)": ("搜索微信号（2015 年）", "search by id (2015)"),
-    "channel_query of account (2015)": ("查询公众号（2015 年）", "query of account (2015)"),
-    "channel_article menu (2015)": ("图文页右上角菜单（2015 年）", "article menu (2015)"),
-    "channel_payment": ("支付后关注", "payment"),
-    "channel_article ad": ("文章内广告", "article ad"),
-    "channel_Moments ad": ("朋友圈广告", "Moments ad"),
-    "channel_album": ("专辑页内账号名称", "album"),
-    "channel_other": ("其他（{code}）", "other ({code})"),
-    "no_follower_changes": (
-        "{first} 至 {last} 之间没有新增或取消关注。",
-        "Nobody began or stopped following between {first} and {last}.",
-    ),
-    "stored_days": ("{due} 天中 {known} 天有数据。", "{known} of {due} days are stored."),
     # Articles
-    "articles": ("内容", "Articles"),
-    "readers_trend": ("阅读人数趋势", "Readers by day"),
-    "open_note": ("* 微信仍可能更新该数据。", "* WeChat may still change this figure."),
-    "open_points": (
-        "空心点表示微信仍可能更新当日数据。",
-        "A hollow point is a day whose figure WeChat may still change.",
+    "readers": Text("Readers", "阅读人数"),
+    "articles_published": Text("Published", "发表文章"),
+    "articles_of_range": Text("Articles published in the range", "区间内发表的文章"),
+    "published_count": Text("{count} articles were published.", "共发表 {count} 篇。"),
+    "most_read": Text("Most read: {title}, {readers} readers.", "阅读最多：《{title}》，{readers} 人。"),
+    "most_brought": Text(
+        "Brought the most followers: {title}, {followers}.", "带来关注最多：《{title}》，{followers} 人。"
     ),
-    "open_days": (
-        "微信仍可能更新其中 {count} 天的数据。",
-        "WeChat may still change the figures of {count} of these days.",
+    "article": Text("Article", "文章"),
+    "untitled": Text("article {id}", "文章 {id}"),
+    "published_on": Text("Published on", "发表日期"),
+    "against_typical": Text("vs. typical", "较中位数"),
+    "brought": Text("Followers brought", "阅读后关注人数"),
+    "share_rate": Text("Share rate", "分享率"),
+    "finish_rate": Text("Finish rate", "读完率"),
+    "minutes": Text("Minutes per reader", "人均阅读时长（分钟）"),
+    "articles_note": Text(
+        "Figures count from publishing on. vs. typical: readers against the median of the account's articles at the same"
+        " age. ▲: share rate above the account's median of {share}. Select a title for its reading curve.",
+        "数据自发表起累计。较中位数：与本号文章发表后同一天数的阅读人数中位数比较；▲ 表示分享率高于本号中位数 {share}。"
+        "点击标题可查看阅读曲线。",
     ),
-    "sources": ("阅读来源", "Readers by source"),
-    "source": ("来源", "Source"),
-    "source_other": ("其他（{code}）", "other ({code})"),
-    "per_day": ("日均阅读人数", "Readers per day"),
-    "sources_note": (
-        "{first} 至 {last}，按天平均。",
-        "Average per day, {first} to {last}.",
+    "curve_label": Text("Readers of {title} by days after publishing", "《{title}》发表后的累计阅读人数"),
+    "no_curve": Text("No reading curve is stored for this article.", "该文章没有阅读曲线数据。"),
+    "this_article": Text("this article", "本文"),
+    "typical_article": Text("median of the account", "本号中位数"),
+    "days_after": Text("Day after publishing", "发表后天数"),
+    "readers_so_far": Text("Readers so far", "累计阅读人数"),
+    "sources": Text("Readers by source", "阅读来源"),
+    "source": Text("Source", "来源"),
+    "readers_per_day": Text("Readers per day", "日均阅读人数"),
+    "sources_note": Text("A reader may count in several sources.", "同一读者可能计入多个来源。"),
+    "jumps": Text("Where readers left", "跳出位置"),
+    "left_at": Text("Part of the article", "文章位置"),
+    "part": Text("{from}-{to}%", "{from}-{to}%"),
+    "article_facts": Text(
+        "Likes {likes}, hearts {hearts}, comments {comments}, saves {saves}.",
+        "点赞 {likes}，在看 {hearts}，留言 {comments}，收藏 {saves}。",
     ),
-    "no_readers": ("{first} 至 {last} 之间没有人阅读。", "Nobody read between {first} and {last}."),
-    "top": ("热门文章", "Top articles"),
-    "top_note": (
-        "{first} 至 {last} 发表的 {count} 篇文章中，阅读人数最多的 {shown} 篇；数据自发表起累计。",
-        "The {shown} articles with the most readers, out of {count} published from {first} to {last}. Figures count"
-        " from publishing on.",
+    "notified": Text("Followers were notified.", "已通知粉丝（群发）。"),
+    "not_notified": Text("Followers were not notified.", "未通知粉丝。"),
+    "open_article": Text("Open the article", "打开文章"),
+    "readers_trend": Text("Readers by day", "阅读人数趋势"),
+    "nothing_in_range_articles": Text(
+        "Nothing is stored in this range; WeChat has figures of articles from {first} on.",
+        "所选范围内没有数据；微信自 {first} 起提供内容数据。",
     ),
-    "article": ("文章", "Article"),
-    "published_on": ("发表日期", "Published on"),
-    "brought": ("阅读后关注人数", "Followers brought"),
-    "article_state": ("数据状态", "State"),
-    "final": ("已确定", "final"),
-    "still_open": ("仍在更新", "still open"),
-    "no_articles": (
-        "{first} 至 {last} 之间没有发表文章。",
-        "No article was published between {first} and {last}.",
+    # Messages
+    "message_trend": Text("Messages by day", "消息发送次数趋势"),
+    "types": Text("Message types", "消息类型"),
+    "type": Text("Type", "类型"),
+    "no_messages": Text("Nobody sent a message in this range.", "所选范围内没有人发送消息。"),
+    "hours": Text("Messages by weekday and hour", "消息时段分布"),
+    "hours_note": Text(
+        "Mean messages per hour, over the days of the range whose hours are stored.",
+        "所选范围内每小时的平均消息发送次数，只计有小时数据的日期。",
     ),
-    # Coverage
-    "coverage": ("数据完整性", "Data coverage"),
-    "coverage_note": (
-        "每格一天，颜色表示当天三个日接口中最严重的状态；周、月接口见下表。",
-        "One square per day. Its colour is the most severe state of the three daily endpoints; the table includes the"
-        " weekly and monthly endpoints.",
+    "messages_per_hour": Text("Messages per hour", "每小时消息次数"),
+    "hour": Text("Hour", "小时"),
+    "hour_of": Text("{hour}:00 to {next}:00", "{hour}–{next} 点"),
+    "weekday": Text("Weekday", "星期"),
+    "busiest": Text(
+        "Busiest hour of the week: {weekday}, {hour}:00 to {next}:00, {messages} messages on average.",
+        "一周中最忙的时段：{weekday} {hour}–{next} 点，平均 {messages} 次。",
     ),
-    "coverage_note_all": (
-        "每格一天，颜色表示当天所有日接口中最严重的状态；各接口见下表。",
-        "One square per day. Its colour is the most severe state of all daily endpoints; the table shows each of them.",
+    "no_hours": Text("No hours are stored.", "没有小时数据。"),
+    "no_hours_in_range": Text(
+        "No hours with messages are stored in this range.", "所选范围内没有消息的小时数据。"
     ),
-    "state": ("状态", "State"),
-    "mark_landed": ("已入库", "stored"),
-    "mark_empty": ("无消息", "no messages"),
-    "mark_missing": ("缺失", "missing"),
-    "mark_unsettled": ("微信尚未发布", "pending"),
-    "mark_rejected": ("有剔除数据", "rows rejected"),
-    "mark_revised": ("微信已修订", "revised by WeChat"),
-    "concerns": ("接口", "Endpoints"),
-    "endpoint": ("接口", "Endpoint"),
-    "due": ("应有", "Due"),
-    "landed": ("已入库", "Stored"),
-    "empty": ("无消息", "No messages"),
-    "all_empty": ("数据为空", "empty"),
-    "all_empty_title": ("数据为空", "Empty"),
-    "missing": ("缺失", "Missing"),
-    "unsettled": ("微信尚未发布", "Pending"),
-    "rejected": ("有剔除", "Rows rejected"),
-    "revised": ("已修订", "Revised"),
-    "open": ("仍在更新", "Still open"),
-    "gaps": ("缺失范围", "Gaps"),
-    "more": ("另有 {count} 段", "{count} more"),
-    "whole": ("应有数据已全部入库。", "All data that is due is stored."),
-    "waiting": (
-        "另有 {unsettled} 项微信尚未发布，一般最迟中午 12 点更新。",
-        "{unsettled} more labels are pending until noon.",
+    "hourly": Text("By hour", "小时报"),
+    "hourly_of": Text("By hour, {day} {weekday}", "小时报（{day} {weekday}）"),
+    "usual_hour": Text("median of this weekday", "同星期中位数"),
+    "frequent": Text("Senders of more than five messages", "发送 5次以上的用户占比"),
+    "frequent_share": Text(
+        "{share} of the senders sent more than five messages on a day.", "{share} 的消息发送者当日发送 5次以上。"
     ),
-    "missing_labels": (
-        "缺失 {missing} 项。补齐：wx-datacube backfill --account {account} --start {first} --end {last}",
-        "{missing} labels are missing. Fetch them:"
-        " wx-datacube backfill --account {account} --start {first} --end {last}",
+    "interval": Text("Messages sent", "发送次数"),
+    "senders_in_range": Text("Senders per day", "日均消息发送人数"),
+    "senders_of": Text("Senders of {interval} messages", "发送 {interval} 的人数"),
+    # Interface
+    "calls_trend": Text("Calls by day", "接口调用趋势"),
+    "interface_hourly": Text("Calls by hour", "接口小时报"),
+    "interface_hours": Text("Calls by hour, {day} {weekday}", "接口小时报（{day} {weekday}）"),
+    # Completeness
+    "calendar": Text("Calendar", "数据日历"),
+    "calendar_note": Text(
+        "A square is a day. Its colour is the most severe state of the daily endpoints.",
+        "每格一天，颜色表示当天最严重的状态。",
     ),
-    # Shown instead of charts that have no data
-    "nothing": (
-        "还没有任何数据。获取数据：wx-datacube backfill --account {account}",
+    "state": Text("State", "状态"),
+    "state_landed": Text("stored", "已入库"),
+    "state_open": Text("still changing", "仍在更新"),
+    "state_empty": Text("empty", "无数据"),
+    "state_missing": Text("missing", "缺失"),
+    "state_pending": Text("not published yet", "微信尚未发布"),
+    "state_rejected": Text("rows rejected", "有剔除数据"),
+    "state_revised": Text("revised by WeChat", "微信已修订"),
+    "all_endpoints": Text("all endpoints", "全部接口"),
+    "endpoint": Text("Endpoint", "接口"),
+    "endpoints": Text("Endpoints", "各接口数据"),
+    "count_due": Text("Due", "应有"),
+    "count_landed": Text("Stored", "已入库"),
+    "count_empty": Text("Empty", "无数据"),
+    "count_missing": Text("Missing", "缺失"),
+    "count_pending": Text("Not published", "微信尚未发布"),
+    "count_open": Text("Still changing", "仍在更新"),
+    "count_rejected": Text("Rejected", "有剔除"),
+    "count_revised": Text("Revised", "已修订"),
+    "gaps": Text("What is missing", "缺失范围"),
+    "more_gaps": Text("{count} older ones", "另有 {count} 段更早的"),
+    "whole": Text("All data that is due is stored.", "应有数据已全部入库。"),
+    "missing_labels": Text("{missing} are missing, {span}.", "缺失 {missing} 项（{span}）。"),
+    "fetch": Text("To fetch them:", "补齐："),
+    "waiting": Text(
+        "WeChat has not published {count} yet; as a rule it does by noon.",
+        "另有 {count} 项微信尚未发布，一般最迟中午 12 点更新。",
+    ),
+    "families_off": Text("Not fetched: {families}.", "未开启：{families}。"),
+    # Notices
+    "nothing": Text(
         "Nothing is stored yet. Fetch data: wx-datacube backfill --account {account}",
+        "还没有任何数据。获取数据：wx-datacube backfill --account {account}",
     ),
-    "nothing_in_range": (
-        "{first} 至 {last} 之间没有已入库的数据。",
-        "Nothing is stored between {first} and {last}.",
-    ),
-    "no_messages": (
-        "{first} 至 {last} 之间没有人发送消息。",
-        "Nobody sent a message between {first} and {last}.",
-    ),
-    "one_day": ("趋势至少需要两天的数据。", "A trend needs two days with data."),
-    "not_yet": ("暂无此项数据。", "No data for this chart yet."),
-    "stale": (
-        "最新数据日期为 {newest}，距今 {days} 天。更新数据：wx-datacube backfill --account {account}",
+    "nothing_in_range": Text("Nothing is stored in this range.", "所选范围内没有数据。"),
+    "stale": Text(
         "The newest stored day is {newest}, {days} days ago. Update: wx-datacube backfill --account {account}",
+        "最新数据日期为 {newest}，距今 {days} 天。更新数据：wx-datacube backfill --account {account}",
     ),
-    "broken": ("图表无法显示：", "This chart can't be shown: "),
+    "broken": Text("This chart can't be shown: {why}", "图表无法显示：{why}"),
+    # All accounts
+    "all_accounts": Text("All accounts", "全部账号"),
+    "account": Text("Account", "账号"),
+    "data_of": Text("Data of", "数据日期"),
+    "missing_days": Text("Missing", "缺失"),
+    "needs": Text("{account} needs a person: {text}", "{account} 需要您处理：{text}"),
 }
-
-
-class Words:
-    """The texts of one language."""
-
-    def __init__(self, language: str) -> None:
-        self._place = LANGUAGES.index(language)
-
-    def __call__(self, key: str, **filled: object) -> str:
-        """Return the text of a key, with its placeholders filled in."""
-        text = _WORDS[key][self._place]
-        return text.format(**filled) if filled else text
-
-    def joined(self, *sentences: str) -> str:
-        """Return sentences as one text, without the empty ones; Chinese has no spaces between them."""
-        return ("", " ")[self._place].join(filter(None, sentences))
-
-    def type(self, name: str) -> str:
-        """Return the text for a message type of the views."""
-        return self._of("type", name)
-
-    def interval(self, name: str) -> str:
-        """Return the text for an interval of the views."""
-        return self._of("interval", name)
-
-    def channel(self, name: str) -> str:
-        """Return the text for a channel of the views."""
-        return self._of("channel", name)
-
-    def source(self, name: str) -> str:
-        """Return the text for a source of readers of the views: in Chinese, WeChat's own word."""
-        chinese = {word: str(code) for code, word in SCENE_DESC.codes}
-        if name in chinese:
-            return (chinese[name], name)[self._place]
-        return self._of("source", name)
-
-    def metric(self, name: str) -> str:
-        """Return the name of a metric: in Chinese, the dictionary's meaning without its remarks."""
-        if self._place == LANGUAGES.index("zh"):
-            return re.split("[（。，]", METRIC_BY_NAME[name].description_zh)[0]
-        return name.replace("_", " ").capitalize()
-
-    def meaning(self, name: str) -> str:
-        """Return the dictionary's meaning of a metric."""
-        metric = METRIC_BY_NAME[name]
-        return (metric.description_zh, metric.description)[self._place]
-
-    def _of(self, kind: str, name: str) -> str:
-        if f"{kind}_{name}" in _WORDS:
-            return self(f"{kind}_{name}")
-        return self(f"{kind}_other", code=name.removeprefix("other (").removesuffix(")"))

@@ -1,0 +1,81 @@
+"""Names: what people call the metrics, message types, channels, sources and endpoints of the views, in both languages.
+
+Add a name here when WeChat adds a code. Chinese names are those of WeChat's own console. Codes without a name keep
+their number or WeChat's own word.
+"""
+
+import re
+from collections.abc import Mapping
+
+from wx_datacube.catalog.articles import SCENE_DESC
+from wx_datacube.catalog.metrics import METRIC_BY_NAME
+from wx_datacube.catalog.model import Family
+from wx_datacube.language import Text
+
+FAMILIES = {
+    Family.MESSAGES: Text("messages", "消息"),
+    Family.FOLLOWERS: Text("followers", "用户"),
+    Family.ARTICLES: Text("articles", "内容"),
+    Family.INTERFACE: Text("interface", "接口"),
+}
+MESSAGE_TYPES = {
+    "text": Text("text", "文字"),
+    "image": Text("image", "图片"),
+    "voice": Text("voice", "语音"),
+    "video": Text("video", "视频"),
+    "link": Text("link", "链接"),
+}
+INTERVALS = {
+    "1-5": Text("1-5", "1-5次"),
+    "6-10": Text("6-10", "6-10次"),
+    "more than 10": Text("more than 10", "10次以上"),
+}
+CHANNELS = {
+    "others": Text("others", "其他合计"),
+    "search": Text("search", "搜一搜"),
+    "name card": Text("name card", "名片分享"),
+    "QR code": Text("QR code", "扫描二维码"),
+    "article": Text("account name in an article", "文章内账号名称"),
+    "WeChat ads": Text("WeChat ads", "微信广告"),
+    "mini program": Text("mini program", "小程序关注"),
+    "reposted by others": Text("reposted by others", "他人转载"),
+    "Channels": Text("Channels", "视频号"),
+    "live": Text("live", "直播"),
+    "QR code (2015)": Text("QR code (2015)", "扫描二维码（2015 年）"),
+    "search by id (2015)": Text("search by id (2015)", "搜索微信号（2015 年）"),
+    "query of account (2015)": Text("query of account (2015)", "查询公众号（2015 年）"),
+    "article menu (2015)": Text("article menu (2015)", "图文页右上角菜单（2015 年）"),
+    "payment": Text("payment", "支付后关注"),
+    "article ad": Text("article ad", "文章内广告"),
+    "Moments ad": Text("Moments ad", "朋友圈广告"),
+    "album": Text("album", "专辑页内账号名称"),
+}
+SOURCES = {word: Text(word, str(code)) for code, word in SCENE_DESC.codes}
+ENDPOINTS = {
+    "getupstreammsg": Text("messages by day", "消息日报"),
+    "getupstreammsghour": Text("messages by hour", "消息小时报"),
+    "getupstreammsgweek": Text("messages by week", "消息周报"),
+    "getupstreammsgmonth": Text("messages by month", "消息月报"),
+    "getupstreammsgdist": Text("senders by day", "消息发送分布日报"),
+    "getupstreammsgdistweek": Text("senders by week", "消息发送分布周报"),
+    "getupstreammsgdistmonth": Text("senders by month", "消息发送分布月报"),
+    "getusersummary": Text("new and lost followers", "用户增减"),
+    "getusercumulate": Text("followers", "累积用户"),
+    "getbizsummary": Text("reading by day", "内容概况"),
+    "getarticleread": Text("readers of articles", "文章阅读"),
+    "getarticleshare": Text("sharers of articles", "文章分享"),
+    "getarticletotaldetail": Text("published articles", "已发表文章"),
+    "getinterfacesummary": Text("interface by day", "接口日报"),
+    "getinterfacesummaryhour": Text("interface by hour", "接口小时报"),
+}
+
+
+def name_of(names: Mapping[str, Text], word: str) -> Text:
+    """Return the name of a word of the views; a word that WeChat has added, `other (N)`, keeps its code."""
+    code = word.removeprefix("other (").removesuffix(")")
+    return names.get(word) or Text("other ({code})", "其他（{code}）", code=code)
+
+
+def metric_name(name: str) -> Text:
+    """Return the name of a metric: in Chinese, the dictionary's meaning without its remarks."""
+    return Text(name.replace("_", " ").capitalize(), re.split("[（。，]", METRIC_BY_NAME[name].description_zh)[0])
