@@ -4,6 +4,8 @@ They show what will be deleted before they ask for confirmation, and afterwards 
 `warehouse.accounts` changes stored data, `orchestration.cleanup` Dagster's history.
 """
 
+from pathlib import Path
+
 import click
 
 from wx_datacube.alerts.digest_notes import DigestNotes
@@ -12,7 +14,7 @@ from wx_datacube.cli.console import say
 from wx_datacube.config.settings import NAME, Settings
 from wx_datacube.language import Text, joined, spoken
 from wx_datacube.operations.accounts import after_removal, after_renaming
-from wx_datacube.operations.report import default_report_path
+from wx_datacube.operations.report import default_overview_path, default_report_path
 from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
 from wx_datacube.warehouse import accounts
 from wx_datacube.warehouse.files import Warehouse
@@ -142,19 +144,25 @@ def _traces(settings: Settings, account: str) -> dict[Text, bool]:
     """Return the traces that `_delete_traces` deletes, and whether each is there."""
     return {
         Text("its alerts", "告警"): Alerts(settings.database).has_any(account),
-        Text("its report", "报告"): default_report_path(settings.database, account).exists(),
+        Text("its report", "报告"): bool(_reports(settings, account)),
         Text("its history in Dagster", "Dagster 历史记录"): has_account_history(settings, account),
     }
+
+
+def _reports(settings: Settings, account: str) -> list[Path]:
+    """Return the files beside the database that show the account: its report, and the overview that links to it."""
+    report, overview = default_report_path(settings.database, account), default_overview_path(settings.database)
+    is_listed = overview.exists() and f'"{report.name}"' in overview.read_text("utf-8")
+    return [*([report] if report.exists() else []), *([overview] if is_listed else [])]
 
 
 def _delete_traces(settings: Settings, account: str) -> None:
     """Delete what is kept of the account outside the database: its alerts, its report, its history in Dagster."""
     Alerts(settings.database).forget(account)
     DigestNotes(settings.database).forget(account)
-    report = default_report_path(settings.database, account)
-    if report.exists():
+    for report in _reports(settings, account):
         report.unlink()
-        say(Text("Deleted its report: {report}", "已删除其报告：{report}", report=report))
+        say(Text("Deleted: {report}", "已删除：{report}", report=report))
     if why := wipe_account_history(settings, account):
         say(
             Text(

@@ -248,60 +248,78 @@ def export(form: str, output: Path, account: str | None) -> int:
     type=click.Path(dir_okay=False),
     callback=file_name(".html"),
     metavar="FILE",
-    help="Default: report_<account>.html beside the database.",
-    zh="默认：数据库所在文件夹中的 report_<account>.html。",
+    help="Default: report_<account>.html beside the database; report.html for all accounts.",
+    zh="默认：数据库所在文件夹中的 report_<account>.html，全部账号为 report.html。",
 )
 @option(
     "--lang",
     type=click.Choice([each.value for each in Language]),
     metavar="zh|en",
-    help="The report's language. Default: WX_DATACUBE_LANG, else zh.",
-    zh="报告的语言。默认：WX_DATACUBE_LANG，未设置时为 zh。",
+    help="The language it opens in. Default: WX_DATACUBE_LANG, else zh.",
+    zh="打开时的语言。默认：WX_DATACUBE_LANG，未设置时为 zh。",
 )
 @option(
     "--from",
     "start",
     type=DATE,
     metavar="YYYY-MM-DD",
-    help="First day. Default: first day of history.",
-    zh="起始日期。默认：历史数据的第一天。",
+    help="First day of the range it opens with. Default: the last 30 days.",
+    zh="打开时所选范围的起始日期。默认：近 30 天。",
 )
 @option(
     "--to",
     "end",
     type=DATE,
     metavar="YYYY-MM-DD",
-    help="Last day. Default: the newest that is due.",
-    zh="结束日期。默认：最新的应有日期。",
+    help="Last day of that range. Default: the newest that is due.",
+    zh="打开时所选范围的结束日期。默认：最新的应有日期。",
+)
+@option(
+    "--all",
+    "overview",
+    is_flag=True,
+    help="An overview of all accounts, with their reports beside it.",
+    zh="全部账号的总览，各账号的报告保存在旁边。",
 )
 @account_option
 def report(
-    output: Path | None, lang: str | None, start: dt.datetime | None, end: dt.datetime | None, account: str | None
+    output: Path | None,
+    lang: str | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    overview: bool,
+    account: str | None,
 ) -> int:
     """Write an HTML report that opens offline. Makes no call."""
     settings = read_settings()
     chosen = chosen_accounts(settings, account)
     first, last = start and start.date(), end and end.date()
     _check_range(first, last, chosen, ENDPOINTS[:1], "--from", "--to")
-    if output is not None and len(chosen) > 1:
+    if overview and account is not None:
+        both = Text("Give --all or --account, not both.", "--all 和 --account 不能同时使用。")
+        raise click.UsageError(both.to(spoken()))
+    if output is not None and len(chosen) > 1 and not overview:
         several = Text(
-            "--output is one file, but several accounts are configured. Name one with --account.",
-            "--output 只是一个文件，但配置了多个账号。请用 --account 指定其中一个。",
+            "--output is one file, but several accounts are configured. Name one with --account, or give --all.",
+            "--output 只是一个文件，但配置了多个账号。请用 --account 指定其中一个，或使用 --all。",
         )
         raise click.UsageError(several.to(spoken()))
     from wx_datacube.cli.console import say
-    from wx_datacube.cli.report import run_report
+    from wx_datacube.cli.report import ReportWriter
     from wx_datacube.operations.accounts import explain_not_configured, not_configured
+    from wx_datacube.operations.report import default_overview_path, path_beside
 
     require_published(settings)
     if left := not_configured(settings):
         say(explain_not_configured(left), err=True)
 
-    language = lang or settings.reading_language
+    writer = ReportWriter(settings, lang or settings.reading_language, first, last)
+    path = output or default_overview_path(settings.database) if overview else None
 
     def make(account: "Account") -> int:
-        path, is_empty = run_report(settings, account.checked(), language, first, last, output)
-        say(Text("Report of {account}: {path}", "{account} 的报告：{path}", account=account.name, path=path))
+        beside = path_beside(path, account.name) if path else output
+        written, is_empty = writer.write(account.checked(), beside)
+        say(Text("Report of {account}: {path}", "{account} 的报告：{path}", account=account.name, path=written))
         if is_empty:
             empty = Text(
                 "It is empty: nothing is stored for {account}. Run wx-datacube backfill first.",
@@ -311,7 +329,11 @@ def report(
             say(empty, err=True)
         return 1 if is_empty else 0
 
-    return for_each(chosen, make)
+    code = for_each(chosen, make)
+    if path:
+        writer.write_overview(path)
+        say(Text("Overview of all accounts: {path}", "全部账号总览：{path}", path=path))
+    return code
 
 
 @commands.command(zh="显示昨日数据的简短文字，适合发到群聊。不发出调用。")

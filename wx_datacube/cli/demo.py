@@ -17,7 +17,7 @@ from rich.console import Console
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.cli.console import console, require_extra, say, table
 from wx_datacube.cli.processes import run_module
-from wx_datacube.cli.report import run_report
+from wx_datacube.cli.report import ReportWriter
 from wx_datacube.config.environment import find_project, load_settings, process_environment
 from wx_datacube.config.settings import Settings, no_project
 from wx_datacube.language import Text
@@ -80,8 +80,9 @@ def _show(out: Console, settings: Settings) -> None:
     look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly ORDER BY date').show()"
     python = os.path.relpath(sys.executable)
     say(Text("Query it:        {command}", "查询数据：    {command}", command=f'{python} -c "{look}"'))
-    if find_spec("altair") is not None:
-        report = os.path.relpath(run_report(settings, settings.accounts[0], settings.reading_language)[0])
+    if find_spec("vl_convert") is not None:
+        writer = ReportWriter(settings, settings.reading_language, None, None)
+        report = os.path.relpath(writer.write(settings.accounts[0], None)[0])
         say(Text("Open the report: {path}", "打开报告：    {path}", path=report))
     say(
         Text(

@@ -52,21 +52,21 @@ CHANNELS = {
 }
 SOURCES = {word: Text(word, str(code)) for code, word in SCENE_DESC.codes}
 ENDPOINTS = {
-    "getupstreammsg": Text("messages by day", "消息日报"),
-    "getupstreammsghour": Text("messages by hour", "消息小时报"),
-    "getupstreammsgweek": Text("messages by week", "消息周报"),
-    "getupstreammsgmonth": Text("messages by month", "消息月报"),
-    "getupstreammsgdist": Text("senders by day", "消息发送分布日报"),
-    "getupstreammsgdistweek": Text("senders by week", "消息发送分布周报"),
-    "getupstreammsgdistmonth": Text("senders by month", "消息发送分布月报"),
-    "getusersummary": Text("new and lost followers", "用户增减"),
-    "getusercumulate": Text("followers", "累积用户"),
-    "getbizsummary": Text("reading by day", "内容概况"),
-    "getarticleread": Text("readers of articles", "文章阅读"),
-    "getarticleshare": Text("sharers of articles", "文章分享"),
-    "getarticletotaldetail": Text("published articles", "已发表文章"),
-    "getinterfacesummary": Text("interface by day", "接口日报"),
-    "getinterfacesummaryhour": Text("interface by hour", "接口小时报"),
+    "getupstreammsg": Text("Messages by day", "消息日报"),
+    "getupstreammsghour": Text("Messages by hour", "消息小时报"),
+    "getupstreammsgweek": Text("Messages by week", "消息周报"),
+    "getupstreammsgmonth": Text("Messages by month", "消息月报"),
+    "getupstreammsgdist": Text("Senders by day", "消息发送分布日报"),
+    "getupstreammsgdistweek": Text("Senders by week", "消息发送分布周报"),
+    "getupstreammsgdistmonth": Text("Senders by month", "消息发送分布月报"),
+    "getusersummary": Text("New and lost followers", "用户增减"),
+    "getusercumulate": Text("Followers", "累积用户"),
+    "getbizsummary": Text("Reading by day", "内容概况"),
+    "getarticleread": Text("Readers of articles", "文章阅读"),
+    "getarticleshare": Text("Sharers of articles", "文章分享"),
+    "getarticletotaldetail": Text("Published articles", "已发表文章"),
+    "getinterfacesummary": Text("Interface by day", "接口日报"),
+    "getinterfacesummaryhour": Text("Interface by hour", "接口小时报"),
 }
 
 
@@ -76,6 +76,19 @@ def name_of(names: Mapping[str, Text], word: str) -> Text:
     return names.get(word) or Text("other ({code})", "其他（{code}）", code=code)
 
 
+_METRICS = {
+    "calls": Text("Calls of your server", "接口调用次数"),
+    "failures": Text("Failed calls of your server", "接口调用失败次数"),
+    "failure_rate": Text("Failure rate", "接口失败率"),
+    "mean_ms": Text("Mean time (ms)", "平均耗时（毫秒）"),
+    "max_ms": Text("Longest time (ms)", "最大耗时（毫秒）"),
+    "share_rate": Text("Share rate", "分享率"),
+}
+"""Names that the dictionary's meaning doesn't give in few words."""
+
+
 def metric_name(name: str) -> Text:
     """Return the name of a metric: in Chinese, the dictionary's meaning without its remarks."""
-    return Text(name.replace("_", " ").capitalize(), re.split("[（。，]", METRIC_BY_NAME[name].description_zh)[0])
+    return _METRICS.get(name) or Text(
+        name.replace("_", " ").capitalize(), re.split("[（。，]", METRIC_BY_NAME[name].description_zh)[0]
+    )

@@ -13,7 +13,7 @@ from wx_datacube.language import Text, date_text, joined
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.concerns import Concerns, MissingFamily
 from wx_datacube.operations.digest.figures import BestArticle, DigestFigures, Figure, PeriodFigures
-from wx_datacube.operations.names import FAMILIES
+from wx_datacube.operations.names import FAMILIES, metric_name
 
 _MOST_PROBLEMS = 2
 _MOST_DAYS = 3
@@ -99,7 +99,7 @@ def _of_day(figures: DigestFigures, concerns: Concerns) -> Iterator[Line]:
     }
     unknown = [each.shown for each in figures.figures if each.value is None and each.shown.endpoint.family not in whole]
     if unknown:
-        names = words.listed([words.metric_name(each.metric) for each in unknown])
+        names = words.listed([metric_name(each.metric) for each in unknown])
         yield Line(words.NOT_THERE.fill(names=names), Importance.FIRST)
     if figures.best:
         yield Line(_best(words.BEST, figures.best), Importance.SECOND, figures.best.is_open)
@@ -109,7 +109,7 @@ def _day_figure(figure: Figure) -> Text:
     """Return a figure of a day with its changes; one that is compared with nothing stored has none."""
     compared = ((words.DAY_BEFORE, figure.before), (words.WEEK_BEFORE, figure.week_before))
     changes = [words.against(text, change) for text, before in compared if (change := _change(figure, before))]
-    return _figure(words.metric_name(figure.shown.metric), figure, changes)
+    return _figure(metric_name(figure.shown.metric), figure, changes)
 
 
 def _figure(name: Text, figure: Figure, changes: list[Text]) -> Text:
@@ -185,13 +185,13 @@ def _ended(figures: DigestFigures) -> Iterator[Line]:
 def _of_period(period: PeriodFigures) -> Iterator[Line]:
     for each in period.figures:
         if each.value is not None:
-            name = words.metric_name(each.shown.metric)
+            name = metric_name(each.shown.metric)
             shown = words.PER_DAY.fill(name=name) if each.shown.metric == "readers" else name
             change = _change(each, each.before)
             is_first = _IMPORTANCE.get(each.shown.metric) is Importance.FIRST
             importance = Importance.SECOND if is_first else Importance.THIRD
             yield Line(_figure(shown, each, [change] if change else []), importance, each.is_open)
-    if unknown := [words.metric_name(each.shown.metric) for each in period.figures if each.value is None]:
+    if unknown := [metric_name(each.shown.metric) for each in period.figures if each.value is None]:
         yield Line(words.NOT_THERE.fill(names=words.listed(unknown)), Importance.SECOND)
     if period.best:
         yield Line(_best(words.BEST_PUBLISHED, period.best), Importance.LAST, period.best.is_open)

@@ -1,6 +1,6 @@
 """Words: every text of a digest, in English and Chinese, and how it writes names, figures and changes.
 
-Add a text here. The names of metrics are in `operations.names`.
+Add a text here. Names of metrics and families are in `operations.names`.
 """
 
 import unicodedata
@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from wx_datacube.catalog.model import Period
 from wx_datacube.errors import one_line
 from wx_datacube.language import Text, joined
-from wx_datacube.operations import names
 
 HEAD = Text("wx_datacube · Daily digest · {weekday} {day}", "wx_datacube · 日报 · {day}（{weekday}）")
 ACCOUNT = Text("[{name}]", "【{name}】")
@@ -95,21 +94,11 @@ SET_WEBHOOK = Text("Set it in .env to the URL of a group chat's robot.", "请在
 
 # --- names and figures -------------------------------------------------------------------------------------------
 
-_OWN_NAMES = {
-    "calls": Text("Calls of your server", "接口调用次数"),
-    "failures": Text("Failed calls of your server", "接口调用失败次数"),
-}
-"""Names of metrics that would say too little without the report around them."""
 _LONGEST_NAME = 40
 """Characters of a title that are shown; more would fill a phone's screen."""
 _DIRECTIONS = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
 _ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
 _JOINER = "\u200d"
-
-
-def metric_name(metric: str) -> Text:
-    """Return the name of a metric of the dictionary."""
-    return _OWN_NAMES.get(metric) or names.metric_name(metric)
 
 
 def plain(name: str) -> str:

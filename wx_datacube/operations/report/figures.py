@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from wx_datacube.catalog.articles import ALL_SCENES, ARTICLES_START, PUBLISHED_ARTICLES
+from wx_datacube.catalog.calendar import special_days
 from wx_datacube.catalog.messages import HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
 from wx_datacube.catalog.metrics import METRIC_BY_NAME
 from wx_datacube.catalog.model import Endpoint, Family, Period
@@ -52,7 +53,9 @@ class Figures:
 
     def newest_values(self) -> dict[str, float]:
         """Return the newest stored value of each daily metric, by its name."""
-        stored = {name: [each for each in values if each is not None] for name, values in self.document["daily"].items()}
+        stored = {
+            name: [each for each in values if each is not None] for name, values in self.document["daily"].items()
+        }
         return {name: values[-1] for name, values in stored.items() if values}
 
 
@@ -90,7 +93,9 @@ def read_figures(con: Connection, account: Account, now: dt.datetime) -> Figures
         "open": {name: found for name, each in shown.items() if (found := days.open(each))},
         "coverage": [_coverage(data, each, now) for each in account.endpoints],
         "families_off": [both(names.FAMILIES[each]) for each in Family if each not in account.families],
-        "calendar": [],
+        "calendar": [
+            {"date": each.date, "kind": each.kind, "name": both(each.name)} for each in special_days(first, last)
+        ],
         "doubts": [],
         "doubts_known": False,
         **(_messages(data, days) if Family.MESSAGES in account.families else {}),
@@ -131,7 +136,9 @@ class _Days:
 
     def open(self, endpoint: Endpoint) -> list[int]:
         """Return the positions of the days that WeChat may still change."""
-        return sorted((label - self._data.first).days for label in self._data.open(endpoint) if label >= self._data.first)
+        return sorted(
+            (label - self._data.first).days for label in self._data.open(endpoint) if label >= self._data.first
+        )
 
     def by_kind(self, kind: str, value: str, view: str) -> dict[str, dict[str, Any]]:
         """Return the values of each kind by day, largest sum first; `at` is the position of the first value."""
@@ -196,7 +203,10 @@ def _hours(data: StoredData) -> dict[str, Any]:
     there = frozenset(known)
     values = [[by_day.get(date, {}).get(hour, 0) for hour in range(24)] if date in there else None for date in dates]
     # A silent day is common and long to write.
-    return {"at": (known[0] - data.first).days, "values": [0 if value and not any(value) else value for value in values]}
+    return {
+        "at": (known[0] - data.first).days,
+        "values": [0 if value and not any(value) else value for value in values],
+    }
 
 
 def _periods(data: StoredData, period: Period) -> dict[str, Any]:
@@ -247,7 +257,7 @@ _ARTICLE = (
 
 
 def _articles(data: StoredData, days: _Days) -> dict[str, Any]:
-    """Return the articles, oldest first, with the readers up to each day after publishing, the sources and the jumps."""
+    """Return the articles, oldest first, with the readers up to each day after publishing, and where they came from."""
     found = [
         dict(zip(_ARTICLE, row, strict=True))
         for row in data.query(

@@ -26,17 +26,20 @@ _VEGA_LITE = "6.1"
 
 def render(figures: Figures, language: str, first: dt.date | None = None, last: dt.date | None = None) -> str:
     """Return an account's report as HTML that opens in a language, with the range from `first` to `last` if given."""
-    document = dict(figures.document) | {"opens": [first or figures.first, last or figures.last] if first or last else None}
-    return page_of(document, language, ("series.js", "charts.js", "pages.js"), charts=True)
+    document = dict(figures.document) | {
+        "opens": [first or figures.first, last or figures.last] if first or last else None
+    }
+    title = WORDS["title"].fill(title=document["title"])
+    return page_of(document, title, language, ("series.js", "charts.js", "pages.js"), charts=True)
 
 
-def page_of(document: Mapping[str, Any], language: str, scripts: tuple[str, ...], *, charts: bool) -> str:
+def page_of(document: Mapping[str, Any], title: Text, language: str, scripts: tuple[str, ...], *, charts: bool) -> str:
     """Return a page whose scripts show the document."""
     return _template().render(
         data=dict(document) | {"language": language},
         words={key: both(text) for key, text in WORDS.items()},
         language="zh-CN" if language == Language.CHINESE else "en",
-        title=WORDS["title"].fill(title=document["title"]).to(Language(language)),
+        title=title.to(Language(language)),
         style=_asset("page.css"),
         scripts=[*([_vega()] if charts else []), *map(_asset, ("shared.js", *scripts))],
     )

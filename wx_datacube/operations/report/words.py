@@ -55,6 +55,7 @@ WORDS = {
     "no_data": Text("no data", "无数据"),
     "unchanged": Text("unchanged", "持平"),
     "from_zero": Text("previously 0", "此前为 0"),
+    "by_day": Text("{change} per day", "日均 {change}"),
     "points": Text("{change} points", "{change} 个百分点"),
     "per_day": Text("{name} per day", "日均{name}"),
     "at_end": Text("{name} at the end", "期末{name}"),
@@ -71,8 +72,8 @@ WORDS = {
     "small_kinds": Text("others (below 3%)", "其他（不足 3%）"),
     "trend_label": Text("{metric}, {range}, by day", "{metric}趋势，{range}"),
     "trend_note": Text(
-        "The dashed line is the comparison. The line breaks where nothing is stored. A bar across the zero line is a day"
-        " without any. Hollow points may still change. Holidays are shaded.",
+        "The dashed line is the comparison. The line breaks where nothing is stored. A bar across the zero line is a"
+        " day without any. Hollow points may still change. Holidays are shaded.",
         "虚线为对比范围。线条断开处没有数据；短横线表示当日为 0；空心点表示微信仍可能更新；底色为节假日。",
     ),
     "line_note": Text(
@@ -83,9 +84,9 @@ WORDS = {
     # Overview
     "yesterday": Text("Yesterday's key figures, {day} {weekday}", "昨日关键指标（{day} {weekday}）"),
     "newest_day": Text("Key figures of the newest day, {day} {weekday}", "最新一日关键指标（{day} {weekday}）"),
-    "before_1": Text("vs. 1 day earlier", "较前一日"),
-    "before_7": Text("vs. 7 days earlier", "较 7 日前"),
-    "before_30": Text("vs. 30 days earlier", "较 30 日前"),
+    "before_1": Text("vs. 1 day ago", "较前一日"),
+    "before_7": Text("vs. 7 days ago", "较 7 日前"),
+    "before_30": Text("vs. 30 days ago", "较 30 日前"),
     "newest_value": Text("Newest: {value} ({day})", "最新：{value}（{day}）"),
     "spark_note": Text("The lines show the last 30 days.", "折线为近 30 天走势。"),
     "unusual": Text("What is unusual", "异常提示"),
@@ -114,9 +115,7 @@ WORDS = {
     "channels": Text("New followers by channel", "关注渠道"),
     "channel": Text("Channel", "渠道"),
     "best_channel": Text("{share} of the new followers came by: {name}.", "新增人数中 {share} 来自{name}。"),
-    "nobody_came": Text(
-        "Nobody began or stopped following in this range.", "所选范围内没有新增或取消关注。"
-    ),
+    "nobody_came": Text("Nobody began or stopped following in this range.", "所选范围内没有新增或取消关注。"),
     # Articles
     "readers": Text("Readers", "阅读人数"),
     "articles_published": Text("Published", "发表文章"),
@@ -135,8 +134,8 @@ WORDS = {
     "finish_rate": Text("Finish rate", "读完率"),
     "minutes": Text("Minutes per reader", "人均阅读时长（分钟）"),
     "articles_note": Text(
-        "Figures count from publishing on. vs. typical: readers against the median of the account's articles at the same"
-        " age. ▲: share rate above the account's median of {share}. Select a title for its reading curve.",
+        "Figures count from publishing on. vs. typical: readers against the median of the account's articles at the"
+        " same age. ▲: share rate above the account's median of {share}. Select a title for its reading curve.",
         "数据自发表起累计。较中位数：与本号文章发表后同一天数的阅读人数中位数比较；▲ 表示分享率高于本号中位数 {share}。"
         "点击标题可查看阅读曲线。",
     ),
@@ -184,9 +183,7 @@ WORDS = {
         "一周中最忙的时段：{weekday} {hour}–{next} 点，平均 {messages} 次。",
     ),
     "no_hours": Text("No hours are stored.", "没有小时数据。"),
-    "no_hours_in_range": Text(
-        "No hours with messages are stored in this range.", "所选范围内没有消息的小时数据。"
-    ),
+    "no_hours_in_range": Text("No hours with messages are stored in this range.", "所选范围内没有消息的小时数据。"),
     "hourly": Text("By hour", "小时报"),
     "hourly_of": Text("By hour, {day} {weekday}", "小时报（{day} {weekday}）"),
     "usual_hour": Text("median of this weekday", "同星期中位数"),
@@ -251,6 +248,11 @@ WORDS = {
     "all_accounts": Text("All accounts", "全部账号"),
     "account": Text("Account", "账号"),
     "data_of": Text("Data of", "数据日期"),
-    "missing_days": Text("Missing", "缺失"),
-    "needs": Text("{account} needs a person: {text}", "{account} 需要您处理：{text}"),
+    "against_week_note": Text("Small figures are the change against 7 days before.", "小字为较 7 日前的变化。"),
+    "complete": Text("complete", "完整"),
+    "missing_count": Text("{count} missing", "缺 {count} 项"),
+    "accounts_note": Text(
+        "Figures of {day} {weekday}. A dash: nothing is stored for that day.",
+        "{day} {weekday} 的数据；“–”表示当日没有数据。",
+    ),
 }

@@ -97,7 +97,7 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
   const domain = { domain: names, range: lines.map((line, place) => (line.range ? "var(--compared)" : HUES[place])) };
   const dashes = { domain: names, range: lines.map((line) => (line.range ? [5, 4] : [1, 0])) };
   const x = timeX(range, unit);
-  const y = { field: "v", type: "quantitative", axis: countAxis, scale: { zero, nice: true } };
+  const y = { field: "v", type: "quantitative", axis: countAxis, scale: { zero, nice: 4 } };
   const color = { field: "k", type: "nominal", title: null, scale: domain, legend: lines.length > 1 ? { symbolType: "stroke" } : null };
   const tooltips = bars.map(({ t, e, step, texts }) => {
     const holiday = unit === "day" ? holidayOn(step.from) : "";
@@ -123,7 +123,7 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
     {
       data: rows(points),
       mark: { type: "line", strokeWidth: 2, invalid: "break-paths-show-domains", interpolate: "linear" },
-      encoding: { x, y, color, strokeDash: { field: "k", type: "nominal", scale: dashes, legend: null }, order: { field: "t" } },
+      encoding: { x, y, color, strokeDash: { field: "k", type: "nominal", scale: dashes, title: null, legend: color.legend }, order: { field: "t" } },
     },
   ];
   const layerOf = (chosen, mark) => {
@@ -134,7 +134,7 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
   layerOf((point) => point.z && unit === "day" && !point.o, { type: "point", shape: "stroke", angle: 90, size: 90, strokeWidth: 2, opacity: 1 });
   layerOf((point) => point.o && point.v !== null, { type: "point", filled: true, fill: "var(--paper)", size: 44, strokeWidth: 2, opacity: 1 });
   const drawnMarks = [...new Set(marks.map((mark) => mark.place))].filter((place) => place >= range.from && place <= range.to);
-  if (drawnMarks.length && range.to - range.from < 400) layers.push({
+  if (drawnMarks.length && unit === "day") layers.push({
     data: rows(drawnMarks.map((place) => ({ t: FIRST + (place + 0.5) * DAY_MS }))),
     mark: { type: "point", shape: "triangle-up", filled: true, size: 44, opacity: 1 },
     encoding: { x, y: { value: height - 5 }, color: { value: "var(--c2)" } },
@@ -144,7 +144,7 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
     mark: { type: "rect", opacity: 0 },
     encoding: { x, x2: { field: "e" }, y: { value: 0 }, y2: { value: height }, tooltip },
   });
-  return chart(height, layers, { resolve: { scale: { color: "independent" } } });
+  return chart(height, layers);
 }
 
 /** Return a line of a metric. */
@@ -176,7 +176,7 @@ function holidayBands(range) {
   const bands = [];
   for (const each of DATA.calendar) {
     const place = placeOf(each.date);
-    if (place < range.from || place > range.to || each.kind === "workday") continue;
+    if (place < range.from || place > range.to || each.kind === "working weekend") continue;
     const last = bands[bands.length - 1];
     const name = pick(each.name);
     if (last && last.of === name && last.e === FIRST + place * DAY_MS) last.e += DAY_MS;
@@ -306,7 +306,8 @@ function calendarOf(days) {
   const lines = [...Array(8 * years.length).keys()];
   const labels = lines.map((row) => (row % 8 ? (row % 2 ? t(`weekday_${row % 8}`) : "") : years[row / 8]));
   const y = { field: "y", type: "ordinal", scale: { domain: lines }, title: null, axis: { domain: false, ticks: false, labelOverlap: false, labelExpr: `${JSON.stringify(labels)}[datum.value]`, labelFontSize: 11 } };
-  const x = { field: "x", type: "ordinal", scale: { domain: [...Array(54).keys()] }, axis: null };
+  const begins = years.length > 1 ? 0 : Math.min(...cells.map((cell) => cell.x)); // years are below each other
+  const x = { field: "x", type: "ordinal", scale: { domain: [...Array(54).keys()].map((week) => begins + week) }, axis: null };
   return chart(8 * years.length * 13, [
     {
       data: rows(cells),

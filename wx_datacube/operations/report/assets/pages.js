@@ -10,6 +10,7 @@ const beforeText = () => span(isoOf(choice.before.from), isoOf(choice.before.to)
 function knownText(metric) {
   const { from, to } = choice.range;
   const { known } = over(metric, choice.range);
+  if (["mean_ms", "max_ms"].includes(metric)) return ""; // a day without calls has none
   return known === to - from + 1 ? "" : t("known_days", { known: number(known), days: number(to - from + 1) });
 }
 
@@ -56,7 +57,8 @@ function details(what, columns) {
   const place = h("div");
   const fill = () => place.childNodes.length || place.append(
     sortable(t("details"), [{ ...dayColumn, title: t("date") }, ...columns], daysOfRange(), { file: fileName(what) }));
-  return h("details", { toggle: fill }, h("summary", {}, t("details")), place);
+  const id = `h${++ids}`;
+  return h("section", { "aria-labelledby": id }, h("details", { toggle: fill }, h("summary", {}, h("h2", { id }, t("details"))), place));
 }
 
 const shares = (list, name) => {
@@ -65,7 +67,7 @@ const shares = (list, name) => {
 };
 
 /** Return a share as a bar with its percentage. */
-const shareBar = (share) => h("span", { class: "share" }, h("span", { class: "bar", style: `width:${Math.min(share, 100).toFixed(1)}%` }), h("span", {}, percent(share)));
+const shareBar = (share) => h("span", { class: "share" }, h("span", { class: "bar" }, h("span", { style: `width:${Math.min(share, 100).toFixed(1)}%` })), h("span", {}, percent(share)));
 
 // --- overview --------------------------------------------------------------------------------------------------------
 
@@ -109,6 +111,8 @@ function doubts() {
   return section(t("unusual"), list.length ? h("ul", { class: "plain" }, list) : paragraph(t("nothing_unusual")), note(t("unusual_note")));
 }
 
+const trendNote = () => [t("trend_note"), has("articles") ? t("marks_note") : ""].filter(Boolean).join(language === "zh" ? "" : " ");
+
 let trendMetric = null;
 
 function trendSection() {
@@ -116,7 +120,7 @@ function trendSection() {
   trendMetric = metrics.includes(trendMetric) ? trendMetric : metrics[0];
   const place = h("div");
   const draw = () => {
-    place.replaceChildren(figure(t("trend_label", { metric: nameOf(trendMetric), range: rangeText() }), trendOf(trendMetric, choice, { marks: trendMetric === "readers" ? articleMarks() : [] })));
+    place.replaceChildren(figure(t("trend_label", { metric: nameOf(trendMetric), range: rangeText() }), trendOf(trendMetric, choice, { marks: articleMarks() })));
   };
   const buttons = metrics.map((metric) => h("button", { type: "button", "aria-pressed": String(metric === trendMetric), click: (event) => {
     trendMetric = metric;
@@ -125,7 +129,7 @@ function trendSection() {
     drawAll();
   } }, nameOf(metric)));
   draw();
-  return section(t("trend"), h("div", { class: "buttons", role: "group", "aria-label": t("metric") }, buttons), place, note(t("trend_note")));
+  return section(t("trend"), h("div", { class: "buttons", role: "group", "aria-label": t("metric") }, buttons), place, note(trendNote()));
 }
 
 /** Return the daily, weekly or monthly table of the range. */
@@ -224,13 +228,13 @@ function followersPage() {
   }));
   return [
     section(t("figures_of_range"), summary(["new_followers", "lost_followers", "net_followers", "followers"])),
-    section(nameOf("followers"), figure(t("trend_label", { metric: nameOf("followers"), range: rangeText() }), trendOf("followers", choice, { marks: articleMarks() }))),
+    section(nameOf("followers"), figure(t("trend_label", { metric: nameOf("followers"), range: rangeText() }), trendOf("followers", choice, { marks: articleMarks() })), note(trendNote())),
     section(t("follower_trend"), figure(t("follower_trend"), linesOf(range, [lineOf("new_followers"), lineOf("lost_followers")], { zero: true })), note(t("line_note"))),
     section(t("channels"), best && best.value ? paragraph(t("best_channel", { name: best.name, share: percent((100 * best.value) / whole) })) : null,
       totals.length ? [
         figure(t("channels"), stackOf(DATA.channels.new, "new_followers", DATA.names_of_channels, range)),
         sortable(t("channels"), columns, totals, { sort: 1, file: fileName("channels") })] : paragraph(t("nobody_came"))),
-    section(t("details"), details("followers", [...metricColumns(["new_followers", "lost_followers", "net_followers", "followers"]), ...daily])),
+    details("followers", [...metricColumns(["new_followers", "lost_followers", "net_followers", "followers"]), ...daily]),
   ];
 }
 
@@ -329,9 +333,9 @@ function articlesPage() {
   return [
     section(t("figures_of_range"), summary(["readers", "sharers", "share_rate", "articles_published", "likes", "hearts", "comments", "saves"])),
     section(t("articles_of_range"), paragraph(sentence), published.length ? articleTable(published) : null),
-    section(t("readers_trend"), figure(t("trend_label", { metric: nameOf("readers"), range: rangeText() }), trendOf("readers", choice, { marks: articleMarks(), zero: true })), note(`${t("marks_note")} ${t("line_note")}`)),
+    section(t("readers_trend"), figure(t("trend_label", { metric: nameOf("readers"), range: rangeText() }), trendOf("readers", choice, { marks: articleMarks(), zero: true })), note(trendNote())),
     sources.length ? section(t("sources"), sortable(t("sources"), columns, sources, { sort: 1, file: fileName("sources") }), note(t("sources_note"))) : null,
-    section(t("details"), details("reading", metricColumns(["readers", "sharers", "likes", "hearts", "comments", "saves", "articles_published"]))),
+    details("reading", metricColumns(["readers", "sharers", "likes", "hearts", "comments", "saves", "articles_published"])),
   ];
 }
 
@@ -402,7 +406,7 @@ function messagesPage() {
   const spread = Object.keys(DATA.intervals).map((word) => ({ title: t("senders_of", { interval: pick(DATA.names_of_intervals[word]) }), value: (row) => (values("senders")[row.place] === null ? null : valuesOfKind(DATA.intervals[word], row.place)) }));
   return [
     section(t("figures_of_range"), summary(["messages", "senders", "messages_per_sender"])),
-    section(t("message_trend"), figure(t("trend_label", { metric: nameOf("messages"), range: rangeText() }), trendOf("messages", choice, { marks: articleMarks(), zero: true })), note(t("trend_note"))),
+    section(t("message_trend"), figure(t("trend_label", { metric: nameOf("messages"), range: rangeText() }), trendOf("messages", choice, { marks: articleMarks(), zero: true })), note(trendNote())),
     section(t("types"), types.length ? h("div", { class: "columns wide-first" },
       figure(t("types"), stackOf(DATA.types, "messages", DATA.names_of_types, range)),
       sortable(t("types"), typeColumns, types, { sort: 1, file: fileName("types") })) : paragraph(t("no_messages"))),
@@ -414,7 +418,7 @@ function messagesPage() {
       paragraph(t("frequent_share", { share: percent(frequent) })),
       figure(t("frequent"), linesOf(range, [{ name: t("frequent"), value: frequentShare, text: (value) => percent(value) }], { height: 160, zero: true })),
       plain(t("frequent"), [t("interval"), t("senders_in_range"), t("share")], intervals.map((each) => [each.name, number(each.value / sendersKnown), shareBar(each.share || 0)]))] : paragraph(t("nothing_in_range"))),
-    section(t("details"), details("messages", [...metricColumns(["messages", "senders", "messages_per_sender"]), ...daily, ...spread])),
+    details("messages", [...metricColumns(["messages", "senders", "messages_per_sender"]), ...daily, ...spread]),
   ];
 }
 
@@ -438,7 +442,7 @@ function interfacePage() {
     section(nameOf("failures"), figure(t("trend_label", { metric: nameOf("failures"), range: rangeText() }), trendOf("failures", choice, { height: 160, zero: true }))),
     section(nameOf("mean_ms"), figure(t("trend_label", { metric: nameOf("mean_ms"), range: rangeText() }), trendOf("mean_ms", choice, { height: 160, zero: true })), note(t("line_note"))),
     hourly,
-    section(t("details"), details("interface", metricColumns(["calls", "failures", "failure_rate", "mean_ms", "max_ms"]))),
+    details("interface", metricColumns(["calls", "failures", "failure_rate", "mean_ms", "max_ms"])),
   ];
 }
 
@@ -563,8 +567,8 @@ function controls() {
   const reset = choice.free ? h("button", { type: "button", click: () => choose({ vs_from: null, vs_to: null }) }, t("reset")) : null;
   return h("div", { class: "controls" },
     h("fieldset", {}, h("legend", {}, t("range")), h("div", { class: "buttons" }, buttons), h("div", { class: "dates" }, dates[0], h("span", {}, t("to")), dates[1])),
-    h("fieldset", {}, h("legend", {}, t("compared_with")), h("div", { class: "dates" }, before[0], h("span", {}, t("to")), before[1], reset),
-      choice.before.to < 0 ? note(t("nothing_before")) : null));
+    choice.page !== "coverage" ? h("fieldset", {}, h("legend", {}, t("compared_with")), h("div", { class: "dates" }, before[0], h("span", {}, t("to")), before[1], reset),
+      choice.before.to < 0 ? note(t("nothing_before")) : null) : null);
 }
 
 function head() {

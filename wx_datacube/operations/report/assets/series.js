@@ -82,10 +82,11 @@ function weighted(places) {
   return weight ? sum(places.map((place) => values("mean_ms")[place] * values("calls")[place])) / weight : null;
 }
 
-/** Return the change from one range to another; by day if one of them has fewer known days. */
+/** Return the change from one range to another; a sum is compared by day if the ranges have unequal numbers of days. */
 function changeBetween(metric, now, before) {
   const [one, two] = [over(metric, now), over(metric, before)];
-  return one.known === two.known ? changed(metric, one.value, two.value) : changed(metric, one.perDay, two.perDay);
+  if (one.how !== "sum" || two.how !== "sum" || one.known === two.known) return changed(metric, one.value, two.value);
+  return t("by_day", { change: changed(metric, one.perDay, two.perDay) });
 }
 
 const valuesOfKind = (kind, place) => {
@@ -157,7 +158,7 @@ function chosen() {
   const free = beforeFrom !== null && beforeTo !== null;
   const before = free
     ? { from: inside(Math.min(beforeFrom, beforeTo)), to: inside(Math.max(beforeFrom, beforeTo)) }
-    : { from: from - (to - from + 1), to: from - 1 };
+    : { from: Math.max(from - (to - from + 1), 0), to: from - 1 };
   return { page, range, before, which, free, language: LANGUAGES.includes(given.get("lang")) ? given.get("lang") : DATA.language };
 }
 
