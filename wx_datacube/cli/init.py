@@ -102,6 +102,6 @@ def _say_command(command: str, purpose: Text) -> None:
 _EXTRAS = {
     "ui": ("dagster_webserver", Text("Dagster's UI", " Dagster 界面")),
     "emulator": ("starlette", Text("the demo", "演示")),
-    "report": ("altair", Text("the report", "报告")),
+    "report": ("vl_convert", Text("the report", "报告")),
 }
 """A module that each extra installs, and what needs it."""

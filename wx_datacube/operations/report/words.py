@@ -252,7 +252,7 @@ WORDS = {
     "complete": Text("complete", "完整"),
     "missing_count": Text("{count} missing", "缺 {count} 项"),
     "accounts_note": Text(
-        "Figures of {day} {weekday}. A dash: nothing is stored for that day.",
-        "{day} {weekday} 的数据；“–”表示当日没有数据。",
+        "Small figures are the change against 7 days before. A dash: nothing is stored for the day.",
+        "小字为较 7 日前的变化；“–”表示当日没有数据。",
     ),
 }

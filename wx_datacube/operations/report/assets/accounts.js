@@ -29,9 +29,8 @@ function render() {
   document.title = t("all_accounts");
   const toggle = h("a", { class: "language", href: `#lang=${other()}`, lang: other() === "zh" ? "zh-CN" : "en" }, WORDS.own_name[LANGUAGES.indexOf(other())]);
   document.body.replaceChildren(h("main", {},
-    h("header", {}, h("div", { class: "top" }, h("h1", {}, t("all_accounts")), toggle),
-      note(t("accounts_note", { day: day(DATA.day), weekday: weekday(DATA.day) }))),
-    section(t("yesterday", { day: day(DATA.day), weekday: weekday(DATA.day) }), accountTable(), note(t("against_week_note")))));
+    h("header", {}, h("div", { class: "top" }, h("h1", {}, t("all_accounts")), toggle)),
+    section(t("yesterday", { day: day(DATA.day), weekday: weekday(DATA.day) }), accountTable(), note(t("accounts_note")))));
   document.body.dataset.drawn = "yes";
 }
 

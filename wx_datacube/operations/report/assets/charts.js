@@ -102,13 +102,10 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
   const tooltips = bars.map(({ t, e, step, texts }) => {
     const holiday = unit === "day" ? holidayOn(step.from) : "";
     const there = marks.filter((mark) => mark.place >= step.from && mark.place <= step.to);
-    const row = { t, e, d: [stepName(step), holiday].filter(Boolean).join(" · ") };
-    names.forEach((name, place) => { row[`v${place}`] = texts[name]; });
-    row.m = there.slice(0, 3).map((mark) => mark.text).join(" / ") + (there.length > 3 ? " …" : "");
-    return row;
+    const tip = { [t("date")]: [stepName(step), holiday].filter(Boolean).join(" · "), ...texts };
+    if (there.length) tip[t("articles_published")] = there.slice(0, 3).map((mark) => mark.text).join(" / ") + (there.length > 3 ? " …" : "");
+    return { t, e, tip };
   });
-  const tooltip = [{ field: "d", title: t("date") }, ...names.map((name, place) => ({ field: `v${place}`, title: name }))];
-  if (marks.length) tooltip.push({ field: "m", title: t("articles_published") });
   const bands = holidayBands(range);
   const layers = [
     ...(bands.length ? [{
@@ -141,8 +138,8 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
   });
   layers.push({
     data: rows(tooltips),
-    mark: { type: "rect", opacity: 0 },
-    encoding: { x, x2: { field: "e" }, y: { value: 0 }, y2: { value: height }, tooltip },
+    mark: { type: "rect", opacity: 0, tooltip: { expr: "datum.tip" } },
+    encoding: { x, x2: { field: "e" }, y: { value: 0 }, y2: { value: height } },
   });
   return chart(height, layers);
 }
@@ -174,15 +171,15 @@ function holidayOn(place) {
 function holidayBands(range) {
   if (range.to - range.from > 400) return [];
   const bands = [];
-  for (const each of DATA.calendar) {
-    const place = placeOf(each.date);
-    if (place < range.from || place > range.to || each.kind === "working weekend") continue;
-    const last = bands[bands.length - 1];
-    const name = pick(each.name);
-    if (last && last.of === name && last.e === FIRST + place * DAY_MS) last.e += DAY_MS;
-    else bands.push({ t: FIRST + place * DAY_MS, e: FIRST + (place + 1) * DAY_MS, of: name });
+  for (const { date, kind, name } of DATA.calendar) {
+    const place = placeOf(date);
+    if (place < range.from || place > range.to || kind === "working weekend") continue;
+    if (!bands.length || bands[bands.length - 1].e !== FIRST + place * DAY_MS)
+      bands.push({ t: FIRST + place * DAY_MS, e: 0, name: "" });
+    const band = bands[bands.length - 1];
+    band.e = FIRST + (place + 1) * DAY_MS;
+    if (kind === "festival" && !band.name && range.to - range.from <= 100) band.name = pick(name);
   }
-  for (const band of bands) band.name = range.to - range.from <= 100 ? band.of : "";
   return bands;
 }
 
@@ -277,7 +274,7 @@ function curveOf(curve, typical) {
       x: { field: "at", type: "quantitative", title: t("days_after"), scale: { domain: [1, Math.max(...points.map((point) => point.at), 2)] }, axis: { grid: false, tickMinStep: 1, format: "d" } },
       y: { field: "v", type: "quantitative", axis: countAxis },
       color: { field: "k", type: "nominal", title: null, scale },
-      strokeDash: { field: "k", type: "nominal", scale: { domain: [one, two], range: [[1, 0], [5, 4]] }, legend: null },
+      strokeDash: { field: "k", type: "nominal", scale: { domain: [one, two], range: [[1, 0], [5, 4]] }, title: null },
       tooltip: [{ field: "at", title: t("days_after") }, { field: "k", title: t("article") }, { field: "s", title: t("readers_so_far") }],
     },
   }]);
