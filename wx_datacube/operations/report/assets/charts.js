@@ -79,7 +79,7 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
   const unit = unitOf(range);
   const main = steps(range, unit);
   const points = [];
-  const bars = main.map((step) => ({ t: begin(step), e: end(step), step, texts: {} }));
+  const bars = main.map((step) => ({ step, texts: {} }));
   for (const line of lines) {
     const shift = range.from - (line.range || range).from;
     const found = main.map((step) => {
@@ -99,12 +99,12 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
   const x = timeX(range, unit);
   const y = { field: "v", type: "quantitative", axis: countAxis, scale: { zero, nice: 4 } };
   const color = { field: "k", type: "nominal", title: null, scale: domain, legend: lines.length > 1 ? { symbolType: "stroke" } : null };
-  const tooltips = bars.map(({ t, e, step, texts }) => {
+  const tooltips = bars.map(({ step, texts }) => {
     const holiday = unit === "day" ? holidayOn(step.from) : "";
     const there = marks.filter((mark) => mark.place >= step.from && mark.place <= step.to);
     const tip = { [t("date")]: [stepName(step), holiday].filter(Boolean).join(" · "), ...texts };
     if (there.length) tip[t("articles_published")] = there.slice(0, 3).map((mark) => mark.text).join(" / ") + (there.length > 3 ? " …" : "");
-    return { t, e, tip };
+    return { t: begin(step), e: end(step), tip };
   });
   const bands = holidayBands(range);
   const layers = [
