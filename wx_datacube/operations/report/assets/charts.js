@@ -66,6 +66,14 @@ const timeX = (range, unit, field = "t") => ({
   axis: timeAxis(range, unit),
 });
 
+/** Return the scale of figures; a line of equal figures starts at zero too, so that it isn't in the middle of nothing. */
+function figureScale(list, zero) {
+  const known = list.filter((each) => each !== null && each !== undefined);
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  if (!known.length || (low === 0 && high === 0)) return { domain: [0, 1], nice: false };
+  return { zero: zero || low === high, nice: 4 };
+}
+
 const countAxis = { title: null, labelExpr: "short(datum.value)", tickCount: 4, minExtent: 34 };
 
 /**
@@ -97,7 +105,7 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
   const domain = { domain: names, range: lines.map((line, place) => (line.range ? "var(--compared)" : HUES[place])) };
   const dashes = { domain: names, range: lines.map((line) => (line.range ? [5, 4] : [1, 0])) };
   const x = timeX(range, unit);
-  const y = { field: "v", type: "quantitative", axis: countAxis, scale: { zero, nice: 4 } };
+  const y = { field: "v", type: "quantitative", axis: countAxis, scale: figureScale(points.map((point) => point.v), zero) };
   const color = { field: "k", type: "nominal", title: null, scale: domain, legend: lines.length > 1 ? { symbolType: "stroke" } : null };
   const tooltips = bars.map(({ step, texts }) => {
     const holiday = unit === "day" ? holidayOn(step.from) : "";
@@ -235,7 +243,7 @@ function heatOf(cells) {
       color: {
         field: "v", type: "quantitative", title: t("messages_per_hour"),
         scale: { type: "quantize", domain: [0, top], range: HEAT },
-        legend: { orient: "top", direction: "horizontal", format: top < 10 ? ".1f" : ",.0f", gradientLength: 180 },
+        legend: { orient: "top", direction: "horizontal", labelExpr: "short(round(10 * datum.value) / 10)", gradientLength: 260 },
       },
       tooltip: [{ field: "w", title: t("weekday") }, { field: "n", title: t("hour") }, { field: "s", title: t("messages_per_hour") }],
     },
@@ -251,7 +259,7 @@ function hoursOf(counts, name, usual, usualName) {
   const tooltip = [{ field: "n", title: t("hour") }, { field: "s", title: name }, ...(usual ? [{ field: "r", title: usualName }] : [])];
   const layers = [{
     mark: { type: "bar" },
-    encoding: { x, y: { field: "v", type: "quantitative", axis: countAxis }, color: color(name), tooltip },
+    encoding: { x, y: { field: "v", type: "quantitative", axis: { ...countAxis, tickMinStep: 1 }, scale: figureScale([...counts, ...(usual || [])], true) }, color: color(name), tooltip },
   }];
   if (usual) layers.push({
     mark: { type: "line", strokeDash: [5, 4], strokeWidth: 2 },

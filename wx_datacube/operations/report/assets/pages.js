@@ -29,8 +29,10 @@ function summary(metrics) {
   });
   const partial = metrics.map(knownText).find(Boolean);
   const open = list.some(([, value]) => value.endsWith("*"));
+  const compared = choice.before.to >= 0;
+  const heads = [t("metric"), rangeText(), ...(compared ? [beforeText(), t("change")] : [])];
   return [
-    plain(t("figures_of_range"), [t("metric"), rangeText(), beforeText(), t("change")], list),
+    plain(t("figures_of_range"), heads, list.map((row) => row.slice(0, heads.length))),
     note([partial, open ? t("open_note") : ""].filter(Boolean).join(" ")),
   ];
 }
@@ -111,7 +113,11 @@ function doubts() {
   return section(t("unusual"), list.length ? h("ul", { class: "plain" }, list) : paragraph(t("nothing_unusual")), note(t("unusual_note")));
 }
 
-const trendNote = () => [t("trend_note"), has("articles") ? t("marks_note") : ""].filter(Boolean).join(language === "zh" ? "" : " ");
+const lineNote = () => [unitNote("point"), t("line_note")].filter(Boolean).join(language === "zh" ? "" : " ");
+
+/** Return what a point or bar of the range's charts is, if it is not a day. */
+const unitNote = (kind) => (unitOf(choice.range) === "day" ? "" : t(`${kind}_${unitOf(choice.range)}`));
+const trendNote = () => [unitNote("point"), t("trend_note"), has("articles") && unitOf(choice.range) === "day" ? t("marks_note") : ""].filter(Boolean).join(language === "zh" ? "" : " ");
 
 let trendMetric = null;
 
@@ -229,10 +235,11 @@ function followersPage() {
   return [
     section(t("figures_of_range"), summary(["new_followers", "lost_followers", "net_followers", "followers"])),
     section(nameOf("followers"), figure(t("trend_label", { metric: nameOf("followers"), range: rangeText() }), trendOf("followers", choice, { marks: articleMarks() })), note(trendNote())),
-    section(t("follower_trend"), figure(t("follower_trend"), linesOf(range, [lineOf("new_followers"), lineOf("lost_followers")], { zero: true })), note(t("line_note"))),
+    section(t("follower_trend"), figure(t("follower_trend"), linesOf(range, [lineOf("new_followers"), lineOf("lost_followers")], { zero: true })), note(lineNote())),
     section(t("channels"), best && best.value ? paragraph(t("best_channel", { name: best.name, share: percent((100 * best.value) / whole) })) : null,
       totals.length ? [
         figure(t("channels"), stackOf(DATA.channels.new, "new_followers", DATA.names_of_channels, range)),
+        note(unitNote("bar")),
         sortable(t("channels"), columns, totals, { sort: 1, file: fileName("channels") })] : paragraph(t("nobody_came"))),
     details("followers", [...metricColumns(["new_followers", "lost_followers", "net_followers", "followers"]), ...daily]),
   ];
@@ -408,16 +415,16 @@ function messagesPage() {
     section(t("figures_of_range"), summary(["messages", "senders", "messages_per_sender"])),
     section(t("message_trend"), figure(t("trend_label", { metric: nameOf("messages"), range: rangeText() }), trendOf("messages", choice, { marks: articleMarks(), zero: true })), note(trendNote())),
     section(t("types"), types.length ? h("div", { class: "columns wide-first" },
-      figure(t("types"), stackOf(DATA.types, "messages", DATA.names_of_types, range)),
+      h("div", {}, figure(t("types"), stackOf(DATA.types, "messages", DATA.names_of_types, range)), note(unitNote("bar"))),
       sortable(t("types"), typeColumns, types, { sort: 1, file: fileName("types") })) : paragraph(t("no_messages"))),
     section(t("hours"), busiest && busiest.v ? [
       paragraph(t("busiest", { weekday: t(`weekday_${busiest.weekday + 1}`), hour: busiest.hour, next: busiest.hour + 1, messages: number(Math.round(10 * busiest.v) / 10) })),
       figure(t("hours"), heatOf(cells)), note(t("hours_note"))] : paragraph(t("no_hours_in_range"))),
     hourlyReport(),
-    section(t("frequent"), sendersKnown ? [
+    section(t("frequent"), over("senders", range).value ? [
       paragraph(t("frequent_share", { share: percent(frequent) })),
       figure(t("frequent"), linesOf(range, [{ name: t("frequent"), value: frequentShare, text: (value) => percent(value) }], { height: 160, zero: true })),
-      plain(t("frequent"), [t("interval"), t("senders_in_range"), t("share")], intervals.map((each) => [each.name, number(each.value / sendersKnown), shareBar(each.share || 0)]))] : paragraph(t("nothing_in_range"))),
+      plain(t("frequent"), [t("interval"), t("senders_in_range"), t("share")], intervals.map((each) => [each.name, number(each.value / sendersKnown), shareBar(each.share)]))] : paragraph(t(sendersKnown ? "no_messages" : "nothing_in_range"))),
     details("messages", [...metricColumns(["messages", "senders", "messages_per_sender"]), ...daily, ...spread]),
   ];
 }
@@ -440,7 +447,7 @@ function interfacePage() {
     section(t("figures_of_range"), summary(["calls", "failures", "failure_rate", "mean_ms", "max_ms"])),
     section(t("calls_trend"), figure(t("trend_label", { metric: nameOf("calls"), range: rangeText() }), trendOf("calls", choice, { zero: true }))),
     section(nameOf("failures"), figure(t("trend_label", { metric: nameOf("failures"), range: rangeText() }), trendOf("failures", choice, { height: 160, zero: true }))),
-    section(nameOf("mean_ms"), figure(t("trend_label", { metric: nameOf("mean_ms"), range: rangeText() }), trendOf("mean_ms", choice, { height: 160, zero: true })), note(t("line_note"))),
+    section(nameOf("mean_ms"), figure(t("trend_label", { metric: nameOf("mean_ms"), range: rangeText() }), trendOf("mean_ms", choice, { height: 160, zero: true })), note(lineNote())),
     hourly,
     details("interface", metricColumns(["calls", "failures", "failure_rate", "mean_ms", "max_ms"])),
   ];
@@ -551,24 +558,35 @@ function coveragePage() {
 
 const PAGE_OF = { overview: overviewPage, followers: followersPage, articles: articlesPage, messages: messagesPage, interface: interfacePage, coverage: coveragePage };
 
+/** Return the controls of the range, and a function that shows the current choice in them. */
 function controls() {
-  const { range, which } = choice;
   const lengths = [...LENGTHS.filter((days) => days < DAYS), "all"];
-  const buttons = lengths.map((days) => h("button", { type: "button", "aria-pressed": String(which === days), click: () => choose({ days, from: null, to: null, vs_from: null, vs_to: null }) }, t(`last_${days}`)));
-  const input = (name, place, label) => h("input", { type: "date", value: isoOf(place), min: DATA.first, max: DATA.last, "aria-label": label, "data-name": name });
-  const dates = [input("from", range.from, t("first_day")), input("to", range.to, t("last_day"))];
-  const before = [input("vs_from", inside(choice.before.from), t("compared_first")), input("vs_to", inside(choice.before.to), t("compared_last"))];
-  const read = (inputs, days) => () => {
-    const given = Object.fromEntries(inputs.map((each) => [each.dataset.name, each.value]));
-    if (Object.values(given).every(Boolean)) choose({ ...given, ...days });
+  const buttons = lengths.map((days) => [days, h("button", { type: "button", click: () => choose({ days, from: null, to: null, vs_from: null, vs_to: null }) }, t(`last_${days}`))]);
+  const input = (name, label) => h("input", { type: "date", name, min: DATA.first, max: DATA.last, "aria-label": label });
+  const dates = [input("from", t("first_day")), input("to", t("last_day"))];
+  const before = [input("vs_from", t("compared_first")), input("vs_to", t("compared_last"))];
+  const read = (inputs, days) => () => { // a year that is being typed is not valid yet
+    if (inputs.every((each) => each.value && each.checkValidity())) choose({ ...Object.fromEntries(inputs.map((each) => [each.name, each.value])), ...days });
   };
   for (const each of dates) each.addEventListener("change", read(dates, { days: null }));
   for (const each of before) each.addEventListener("change", read(before, {}));
-  const reset = choice.free ? h("button", { type: "button", click: () => choose({ vs_from: null, vs_to: null }) }, t("reset")) : null;
-  return h("div", { class: "controls" },
-    h("fieldset", {}, h("legend", {}, t("range")), h("div", { class: "buttons" }, buttons), h("div", { class: "dates" }, dates[0], h("span", {}, t("to")), dates[1])),
-    choice.page !== "coverage" ? h("fieldset", {}, h("legend", {}, t("compared_with")), h("div", { class: "dates" }, before[0], h("span", {}, t("to")), before[1], reset),
-      choice.before.to < 0 ? note(t("nothing_before")) : null) : null);
+  const reset = h("button", { type: "button", click: () => choose({ vs_from: null, vs_to: null }) }, t("reset"));
+  const nothing = note(t("nothing_before"));
+  const comparison = h("fieldset", {}, h("legend", {}, t("compared_with")), h("div", { class: "dates" }, before[0], h("span", {}, t("to")), before[1], reset), nothing);
+  const show = () => {
+    const { page, range, before: { from, to }, which, free } = choice;
+    for (const [days, button] of buttons) button.setAttribute("aria-pressed", String(which === days));
+    const shownDates = [range.from, range.to, ...(to < 0 ? [null, null] : [from, to])];
+    [...dates, ...before].forEach((each, place) => {
+      const value = shownDates[place] === null ? "" : isoOf(shownDates[place]);
+      if (each !== document.activeElement || each.checkValidity()) if (each.value !== value) each.value = value;
+    });
+    [reset.hidden, nothing.hidden, comparison.hidden] = [!free, to >= 0, page === "coverage"];
+  };
+  const element = h("div", { class: "controls" },
+    h("fieldset", {}, h("legend", {}, t("range")), h("div", { class: "buttons" }, buttons.map(([, button]) => button)), h("div", { class: "dates" }, dates[0], h("span", {}, t("to")), dates[1])),
+    comparison);
+  return { element, show };
 }
 
 function head() {
@@ -587,23 +605,36 @@ function notice() {
   return text ? h("div", { class: "notice", role: "note" }, h("p", {}, text)) : null;
 }
 
+let drawnIn = null;
+let shownControls = null;
+
+/** Build what does not depend on the range: the head, the pages' links and the controls, which keep the focus. */
+function build() {
+  drawnIn = language;
+  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  document.title = t("title", { title: DATA.title });
+  const filled = DATA.newest !== null;
+  shownControls = filled ? controls() : null;
+  document.body.replaceChildren(h("main", {}, h("div", { id: "head" }), notice(), filled ? [h("nav", { "aria-label": t("pages") }), shownControls.element] : null, h("div", { id: "page" })));
+}
+
 function render() {
   const before = choice;
   choice = chosen();
   language = choice.language;
-  const focused = document.activeElement?.dataset?.name;
   delete document.body.dataset.drawn;
   forgetCharts();
   ids = 0;
-  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-  document.title = t("title", { title: DATA.title });
-  const filled = DATA.newest !== null;
-  const pages = pagesShown();
-  const nav = h("nav", { "aria-label": t("pages") }, pages.map((page) =>
-    h("a", { href: fragment({ page }), "aria-current": page === choice.page ? "page" : null }, t(page))));
-  document.body.replaceChildren(h("main", {}, head(), notice(), filled ? [nav, controls(), h("div", { id: "page" })] : null));
-  if (filled) document.getElementById("page").append(...PAGE_OF[choice.page]().filter(Boolean));
-  if (focused) document.querySelector(`[data-name=${focused}]`)?.focus();
+  if (drawnIn !== language) build();
+  document.getElementById("head").replaceChildren(head());
+  if (shownControls) {
+    const links = pagesShown().map((page) => h("a", { href: fragment({ page }), "aria-current": page === choice.page ? "page" : null, "data-page": page }, t(page)));
+    const focused = document.activeElement?.dataset?.page;
+    document.querySelector("nav").replaceChildren(...links);
+    links.find((link) => link.dataset.page === focused)?.focus();
+    shownControls.show();
+    document.getElementById("page").replaceChildren(...PAGE_OF[choice.page]().filter(Boolean));
+  }
   if (before.page !== choice.page) scrollTo(0, 0);
   drawAll();
 }
