@@ -243,7 +243,7 @@ function heatOf(cells) {
       color: {
         field: "v", type: "quantitative", title: t("messages_per_hour"),
         scale: { type: "quantize", domain: [0, top], range: HEAT },
-        legend: { orient: "top", direction: "horizontal", labelExpr: "short(round(10 * datum.value) / 10)", gradientLength: 260 },
+        legend: { orient: "top", direction: "horizontal", format: top < 10 ? ".1f" : top < 10000 ? ",.0f" : "~s", gradientLength: 260 },
       },
       tooltip: [{ field: "w", title: t("weekday") }, { field: "n", title: t("hour") }, { field: "s", title: t("messages_per_hour") }],
     },
