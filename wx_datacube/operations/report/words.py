@@ -73,16 +73,18 @@ WORDS = {
     "trend_label": Text("{metric}, {range}, by day", "{metric}趋势，{range}"),
     "trend_note": Text(
         "The dashed line is the comparison. The line breaks where nothing is stored. A bar across the zero line is a"
-        " day without any. Hollow points may still change. Holidays are shaded.",
-        "虚线为对比范围。线条断开处没有数据；短横线表示当日为 0；空心点表示微信仍可能更新；底色为节假日。",
+        " day without any. Hollow points may still change. Holidays are shaded, weekends that are worked are named.",
+        "虚线为对比范围。线条断开处没有数据；短横线表示当日为 0；空心点表示微信仍可能更新；底色为节假日，“班”为调休上班日。",
     ),
+    "working": Text("work", "班"),
     "point_week": Text("A point is the mean per day of a week.", "每个点为一周的日均值。"),
     "point_month": Text("A point is the mean per day of a month.", "每个点为一个月的日均值。"),
     "bar_week": Text("A bar is a week.", "每根柱子为一周合计。"),
     "bar_month": Text("A bar is a month.", "每根柱子为一个月合计。"),
     "line_note": Text(
-        "The line breaks where nothing is stored. Hollow points may still change. Holidays are shaded.",
-        "线条断开处没有数据；空心点表示微信仍可能更新；底色为节假日。",
+        "The line breaks where nothing is stored. Hollow points may still change. Holidays are shaded,"
+        " weekends that are worked are named.",
+        "线条断开处没有数据；空心点表示微信仍可能更新；底色为节假日，“班”为调休上班日。",
     ),
     "marks_note": Text("Triangles are days with articles.", "三角形为有文章发表的日期。"),
     # Overview

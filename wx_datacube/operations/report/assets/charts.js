@@ -115,13 +115,15 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
     return { t: begin(step), e: end(step), tip };
   });
   const bands = holidayBands(range);
+  const labels = [...bands.filter((band) => band.name), ...workingWeekends(range)];
   const layers = [
     ...(bands.length ? [{
       data: rows(bands),
       mark: { type: "rect", opacity: 1 },
       encoding: { x: { ...x, field: "t" }, x2: { field: "e" }, color: { value: "var(--band)" } },
-    }, {
-      data: rows(bands.filter((band) => band.name)),
+    }] : []),
+    ...(labels.length ? [{
+      data: rows(labels),
       mark: { type: "text", align: "left", baseline: "top", dx: 2, dy: 1 },
       encoding: { x, y: { value: 0 }, text: { field: "name" } },
     }] : []),
@@ -174,6 +176,11 @@ function holidayOn(place) {
   const found = DATA.calendar.find((each) => each.date === isoOf(place));
   return found ? pick(found.name) : "";
 }
+
+/** Return the working weekends of a range of days, which calendars mark with 班. */
+const workingWeekends = (range) => (unitOf(range) === "day" ? DATA.calendar : [])
+  .filter(({ date, kind }) => kind === "working weekend" && placeOf(date) >= range.from && placeOf(date) <= range.to)
+  .map(({ date }) => ({ t: toTime(date), name: t("working") }));
 
 /** Return the holidays of a range as bands, neighbouring days of a holiday together; none for a range of years. */
 function holidayBands(range) {
