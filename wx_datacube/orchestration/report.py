@@ -100,11 +100,11 @@ def _made(figures: Figures) -> dict[str, str]:
 
 
 _DESCRIPTION = (
-    "An HTML report that opens offline: senders, messages and messages per sender with their changes, the trend, types,"
-    " hours, and missing data. The same as `wx-datacube report`. To rebuild it whenever the figures change, switch on"
-    " `default_automation_condition_sensor` under Automation."
+    "An HTML report that opens offline: key figures, followers, articles, messages and interface over any range of"
+    " days, compared with another, and what is missing. The same as `wx-datacube report`. To rebuild it whenever the"
+    " figures change, switch on `default_automation_condition_sensor` under Automation."
     "\n\n"
-    "可离线打开的单文件 HTML 报告：消息发送人数、消息发送次数、人均发送次数及其变化，趋势、类型、时段和数据完整性，"
+    "可离线打开的单文件 HTML 报告：关键指标、用户、内容、消息、接口和数据完整性，可选任意日期范围并与另一范围对比，"
     "与 `wx-datacube report` 相同。在 Automation 中打开 `default_automation_condition_sensor` 后，"
     "数据更新时自动重新生成。"
 )
