@@ -1,6 +1,6 @@
-"""The report: `python -m bench.report` measures views and report over twelve years, and how fast Chromium draws it.
+"""The report: `python -m bench.report` measures the views, the report and its pages over twelve years of all families.
 
-The database is that of `bench.checks`: generated there, stored as a run stores it.
+The database is that of the tests, `wx_datacube_tests.years`. The pages are drawn in Chromium, for 30 days and for all.
 """
 
 import shutil
@@ -9,17 +9,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
-from bench.checks import NOW, twelve_years
-from wx_datacube.catalog.model import HISTORY_START
+from wx_datacube.catalog.model import HISTORY_START, Family
 from wx_datacube.config.settings import Account
 from wx_datacube.operations.report.figures import read_figures
-from wx_datacube.operations.report.page import save
+from wx_datacube.operations.report.page import render, save
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube_tests.years import TODAY, years
 
 TIMES = 5
+MESSAGES_A_DAY = 3000
+PAGES = ("overview", "followers", "articles", "messages", "interface", "coverage")
+RANGES = ("30", "all")
 
 
 def questions(view: str, columns: list[str]) -> Iterator[tuple[str, str]]:
@@ -52,27 +55,48 @@ def show_views(warehouse: Warehouse) -> None:
 
 
 def show_report(warehouse: Warehouse, output: Path) -> None:
-    """Print how long the report takes to make, its size, and how long Chromium takes to draw it."""
-    began = time.perf_counter()
-    with warehouse.open_published() as con:
-        figures = read_figures(con, Account("shop", start=HISTORY_START), NOW, None, None)
-    save(figures, "zh", warehouse.database, NOW, output)
-    print(f"made in {time.perf_counter() - began:.1f} s, {output.stat().st_size:,} bytes")
-    if chromium := shutil.which("chromium"):
-        with sync_playwright() as playwright:
-            page = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
-            for _ in range(TIMES):
-                page.goto(output.as_uri())
-                page.wait_for_selector("body[data-drawn]")
-                print(f"drawn {page.evaluate('performance.now()'):.0f} ms after the page began")
+    """Print how long reading the figures and rendering the page take, the first time and again, and the page's size."""
+    account = Account("shop", start=HISTORY_START, families=tuple(Family))
+    for _ in range(2):
+        began = time.perf_counter()
+        with warehouse.open_published() as con:
+            figures = read_figures(con, account, TODAY)
+        read = time.perf_counter()
+        save(render(figures, "zh"), output)
+        print(f"read in {read - began:.1f} s, rendered in {time.perf_counter() - read:.1f} s")
+    print(f"{output.stat().st_size:,} bytes")
+
+
+def milliseconds_to_draw(page: Page, address: str) -> float:
+    """Return how long after its beginning a page is drawn."""
+    page.goto("about:blank")  # otherwise a new fragment doesn't load the page anew
+    page.goto(address)
+    page.wait_for_selector("body[data-drawn]")
+    return float(page.evaluate("performance.now()"))
+
+
+def show_pages(output: Path) -> None:
+    """Print how long each of the report's pages takes to be drawn: the first time, then the least of several."""
+    if not (chromium := shutil.which("chromium")):
+        return
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+        print(f"drawn at first after {milliseconds_to_draw(page, output.as_uri()):.0f} ms")
+        for name in PAGES:
+            for days in RANGES:
+                address = f"{output.as_uri()}#page={name}&days={days}"
+                least = min(milliseconds_to_draw(page, address) for _ in range(TIMES))
+                print(f"{name}, {days} days: drawn after {least:.0f} ms")
 
 
 def main() -> None:
     """Print everything."""
     with tempfile.TemporaryDirectory() as folder:
-        warehouse = twelve_years(Path(folder))
+        warehouse = years(Path(folder), messages=MESSAGES_A_DAY, families=tuple(Family))
         show_views(warehouse)
-        show_report(warehouse, Path(folder, "report.html"))
+        output = Path(folder, "report.html")
+        show_report(warehouse, output)
+        show_pages(output)
 
 
 if __name__ == "__main__":

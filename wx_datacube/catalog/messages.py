@@ -1,6 +1,6 @@
 """Messages: the seven endpoints about messages that followers send to the account (消息分析).
 
-A type of messages has its Chinese name in `operations.report.words`. Source of every number: WeChat's page "Message
+A type of messages has its Chinese name in `operations.names`. Source of every number: WeChat's page "Message
 analysis data interface" (消息分析数据接口) and, where it is silent, live answers that users published. Spans are those
 of the page of 2015, the only version that live answers confirm. The newest pages allow one week or month a call.
 """

@@ -152,7 +152,7 @@ def _traces(settings: Settings, account: str) -> dict[Text, bool]:
 def _reports(settings: Settings, account: str) -> list[Path]:
     """Return the files beside the database that show the account: its report, and the overview that links to it."""
     report, overview = default_report_path(settings.database, account), default_overview_path(settings.database)
-    is_listed = overview.exists() and f'"{report.name}"' in overview.read_text("utf-8")
+    is_listed = overview.is_file() and f'"{report.name}"'.encode() in overview.read_bytes()  # the file may be another's
     return [*([report] if report.exists() else []), *([overview] if is_listed else [])]
 
 

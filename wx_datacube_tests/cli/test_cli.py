@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -350,8 +351,8 @@ def test_a_report_is_written_beside_the_database_by_default(folder: Folder) -> N
     empty = "It is empty: nothing is stored for shop. Run wx-datacube backfill first.\n"
     assert default == (1, f"Report of shop: {folder.path}/data/report_shop.html\n", empty)
     assert chosen == (1, "Report of shop: sent/by mail.html\n", empty)
-    assert "<h1>shop 消息分析</h1>" in folder.contents()["data/report_shop.html"].decode()
-    assert "<h1>Messages to shop</h1>" in folder.contents()["sent/by mail.html"].decode()
+    assert "<title>shop 数据报告</title>" in folder.contents()["data/report_shop.html"].decode()
+    assert "<title>shop: statistics</title>" in folder.contents()["sent/by mail.html"].decode()
     assert [name for name in folder.contents() if name.endswith(".part")] == []
 
 
@@ -368,9 +369,118 @@ def test_several_accounts_have_a_report_each(folder: Folder) -> None:
     assert folder.run("report", "--output", "one.html", "--account", "news")[1] == "Report of news: one.html\n"
 
 
+# --- the report of all accounts -------------------------------------------------------------------------------------
+
+
+def store_yesterday(folder: Folder, *accounts: str) -> None:
+    """Store a row of yesterday's messages for each account, in a file of this project."""
+    yesterday = beijing_now().date() - DAY
+    warehouse = Warehouse(folder.path / "data" / "wx_datacube.duckdb")
+    with warehouse.transaction() as con:
+        for name in accounts:
+            call = answered(MESSAGES, yesterday, None, row(yesterday, 2, 5), account=name, at=beijing_now())
+            store_calls(con, [call])
+    warehouse.publish()
+
+
+def overview_of(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of an overview."""
+    (data,) = re.findall(r"^const DATA = (.*);$", path.read_text("utf-8"), re.MULTILINE)
+    rows: list[dict[str, Any]] = json.loads(data)["accounts"]
+    return rows
+
+
+def test_all_accounts_have_an_overview_that_links_to_their_reports(folder: Folder) -> None:
+    """`report --all` writes each account's report, and beside them a page with a row and a link for each."""
+    folder.set(ACCOUNTS="shop,news", SHOP_TITLE="门店")
+    store_yesterday(folder, "shop", "news")
+
+    code, out, err = folder.run("report", "--all")
+
+    data = folder.path / "data"
+    assert (code, err) == (0, "")
+    assert out == (
+        f"Report of shop: {data}/report_shop.html\nReport of news: {data}/report_news.html\n"
+        f"Overview of all accounts: {data}/report.html\n"
+    )
+    rows = overview_of(data / "report.html")
+    assert [(each["account"], each["title"], each["values"]["messages"]) for each in rows] == [
+        ("shop", "门店", 5),
+        ("news", "news", 5),
+    ]
+    assert [(data / each["file"]).exists() for each in rows] == [True, True]
+    assert [name for name in folder.contents() if name.endswith(".part")] == []
+
+
+def test_the_overview_may_be_elsewhere(folder: Folder) -> None:
+    """With `--output FILE.html` the reports are FILE_<account>.html beside it; the links are relative to it."""
+    folder.set(ACCOUNTS="shop,news")
+    store_yesterday(folder, "shop")
+
+    code, out, err = folder.run("report", "--all", "--output", "sent/by 邮件#1.html", "--lang", "en")
+
+    assert (code, out.splitlines()[-1]) == (1, "Overview of all accounts: sent/by 邮件#1.html")
+    assert err == "It is empty: nothing is stored for news. Run wx-datacube backfill first.\n"
+    sent = folder.path / "sent"
+    rows = overview_of(sent / "by 邮件#1.html")
+    assert sorted(path.name for path in sent.iterdir()) == sorted(["by 邮件#1.html", *(each["file"] for each in rows)])
+    assert [each["file"] for each in rows] == ["by 邮件#1_shop.html", "by 邮件#1_news.html"]
+    assert [each["newest"] is None for each in rows] == [False, True]
+    assert not list((folder.path / "data").glob("*.html"))
+
+
+def test_a_single_account_may_have_an_overview(folder: Folder) -> None:
+    """`--all` works with one account too, before anything is stored."""
+    folder.set(ACCOUNT="shop")
+
+    code, out, _ = folder.run("report", "--all", "--output", "all.html")
+
+    assert (code, out) == (1, "Report of shop: all_shop.html\nOverview of all accounts: all.html\n")
+    assert [each["values"]["messages"] for each in overview_of(folder.path / "all.html")] == [None]
+
+
+def test_an_account_with_a_wrong_setting_is_not_in_the_overview(folder: Folder) -> None:
+    """An account whose report can't be made is named, and the overview has the others."""
+    folder.set(ACCOUNTS="shop,news", NEWS_START="soon")
+    store_yesterday(folder, "shop")
+
+    code, _, err = folder.run("report", "--all")
+
+    assert code == 2
+    assert "WX_DATACUBE_NEWS_START" in err
+    assert [each["account"] for each in overview_of(folder.path / "data" / "report.html")] == ["shop"]
+
+
+def test_fifty_accounts_are_in_the_overview(folder: Folder) -> None:
+    """Fifty accounts have their rows in the order of the settings, and each link leads to a file."""
+    names = [f"account{number}" for number in range(50)]
+    folder.set(ACCOUNTS=",".join(names))
+    store_yesterday(folder, *names)
+
+    assert folder.run("report", "--all")[0] == 0
+
+    rows = overview_of(folder.path / "data" / "report.html")
+    assert [each["account"] for each in rows] == names
+    assert [
+        name for name, each in zip(names, rows, strict=True) if not (folder.path / "data" / each["file"]).exists()
+    ] == []
+
+
+def test_an_overview_that_cannot_be_written_is_named_once(folder: Folder) -> None:
+    """If the folder can't be written, `report --all` says so in one line and exits with 2."""
+    folder.set(ACCOUNTS="shop,news")
+    folder.path.joinpath("taken").write_text("x")
+
+    code, out, err = folder.run("report", "--all", "--output", "taken/report.html")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--output" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (("--all", "--account", "default"), "Give --all or --account, not both."),
         (("--from", "2999-01-01"), "--from"),
         (("--from", "2026-03-01", "--to", "2026-02-01"), "--to 2026-02-01"),
         (("--to", "2014-11-30"), "--to"),

@@ -484,6 +484,51 @@ def test_any_remaining_trace_lets_a_removal_continue(trace: str, it: DagsterEnv,
     assert is_known(it, "news") == [False] * 3
 
 
+def pages(it: DagsterEnv) -> set[str]:
+    """Return the names of the reports and overviews beside the database."""
+    return {path.name for path in it.warehouse.database.parent.glob("*.html")}
+
+
+def test_a_removal_deletes_the_overview_that_links_to_the_account(it: DagsterEnv, both: Company, run: Said) -> None:
+    """A removal deletes the account's report and the overview that links to it; the next overview has the others."""
+    store(it, both)
+    assert run("report", "--all")[0] == 0
+    assert pages(it) == {"report.html", "report_shop.html", "report_news.html"}
+
+    done = remove(it, "news", "y\n")
+
+    assert done.returncode == 0
+    folder = it.warehouse.database.parent
+    assert f"Deleted: {folder}/report_news.html\nDeleted: {folder}/report.html\n" in done.stdout
+    assert pages(it) == {"report_shop.html"}
+    it.configure(**both.settings(ACCOUNTS="shop", START=START))
+    assert run("report", "--all")[0] == 0
+    assert b"news" not in (folder / "report.html").read_bytes()
+
+
+def test_a_renaming_deletes_the_overview_that_links_to_the_old_name(it: DagsterEnv, both: Company, run: Said) -> None:
+    """After a renaming no page has the old name any more."""
+    store(it, both)
+    assert run("report", "--all")[0] == 0
+
+    assert run("rename-account", "news", "paper")[0] == 0
+
+    assert pages(it) == {"report_shop.html"}
+
+
+@pytest.mark.parametrize("content", [None, "报告 report_news.html".encode("gbk"), b'"report_news2.html"'])
+def test_another_report_html_is_kept(content: bytes | None, it: DagsterEnv, both: Company, run: Said) -> None:
+    """A `report.html` that doesn't link to the account stays, whatever it is: another program's file, or a folder."""
+    store(it, both)
+    other = it.warehouse.database.with_name("report.html")
+    other.mkdir() if content is None else other.write_bytes(content)
+
+    code, _, err = run("rename-account", "news", "paper")
+
+    assert (code, err) == (0, "")
+    assert other.exists()
+
+
 def test_a_killed_renaming_continues_only_with_the_same_new_name(it: DagsterEnv, both: Company, run: Said) -> None:
     """A killed renaming continues only with the same new name; another name is an error."""
     store(it, both)

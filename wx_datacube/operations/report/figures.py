@@ -1,6 +1,6 @@
 """Figures: everything that the report of one account shows, read once from the published file.
 
-Add a figure here, and show it in one of the scripts of the folder `page`. The report computes sums, means and changes
+Add a figure here, and show it in one of the scripts of the folder `assets`. The report computes sums, means and changes
 in the browser, since its reader chooses the range; this module gives it the figures of each day, week and month. A
 `missing` label has no value (None), an `empty` one has zeros; never mix the two.
 """
@@ -28,8 +28,6 @@ from wx_datacube.warehouse.open_labels import open_labels
 _DAY = dt.timedelta(days=1)
 _CURVES = dt.timedelta(days=400)
 """Articles published longer ago are listed without their reading curve, so that the file stays small."""
-
-
 _DERIVED = frozenset({"net_followers", "messages_per_sender", "failure_rate", "share_rate"})
 """Metrics that the browser computes from those above."""
 
@@ -211,17 +209,21 @@ def _hours(data: StoredData) -> dict[str, Any]:
 
 def _periods(data: StoredData, period: Period) -> dict[str, Any]:
     """Return the messages and senders of each due week or month that overlaps the report's days."""
-    by_type, by_sender = MESSAGES_OF[period].name, SENDERS_OF[period].name
     found = data.query(f"SELECT date, users, messages FROM totals_{period.adverb} WHERE account = $account")
     stored = {date: (users, messages) for date, users, messages in found}
-    labels = [label for label in data.label_states[by_type] if data.overlaps_range(label, period)]
+    unknown = (None, None)
+    labels = list(data.due(MESSAGES_OF[period]))
 
-    def values(endpoint: str, place: int) -> list[int | None]:
-        states = data.label_states[endpoint]
-        known = {label for label in labels if states.get(label, State.MISSING) is not State.MISSING}
-        return [stored.get(label, (0, 0))[place] or 0 if label in known else None for label in labels]
+    def values(endpoint: Endpoint, place: int) -> list[int | None]:
+        states = data.due(endpoint)
 
-    return {"labels": labels, "senders": values(by_sender, 0), "messages": values(by_type, 1)}
+        def value(label: dt.date) -> int | None:
+            state = states.get(label, State.MISSING)
+            return stored.get(label, unknown)[place] if state is State.LANDED else None if state is State.MISSING else 0
+
+        return [value(label) for label in labels]
+
+    return {"labels": labels, "senders": values(SENDERS_OF[period], 0), "messages": values(MESSAGES_OF[period], 1)}
 
 
 # --- followers ----------------------------------------------------------------------------------------------------
@@ -288,7 +290,7 @@ def _articles(data: StoredData, days: _Days) -> dict[str, Any]:
         "articles": found,
         "sources": read,
         "articles_known": bool(data.known(PUBLISHED_ARTICLES)),
-        "articles_start": max(ARTICLES_START, data.first),
+        "articles_start": ARTICLES_START,
         "names_of_sources": _named(read, names.SOURCES),
         "names_of_scenes": {
             scene: both(names.SOURCES[words[scene]]) if scene in words else [scene, scene] for scene in sorted(scenes)

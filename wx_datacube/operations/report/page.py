@@ -5,7 +5,7 @@ and texts are embedded as JSON. The page's Content-Security-Policy forbids the b
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,7 +26,7 @@ _VEGA_LITE = "6.1"
 
 def render(figures: Figures, language: str, first: dt.date | None = None, last: dt.date | None = None) -> str:
     """Return an account's report as HTML that opens in a language, with the range from `first` to `last` if given."""
-    document = dict(figures.document) | {
+    document = _packed(figures.document) | {
         "opens": [first or figures.first, last or figures.last] if first or last else None
     }
     title = WORDS["title"].fill(title=document["title"])
@@ -43,6 +43,30 @@ def page_of(document: Mapping[str, Any], title: Text, language: str, scripts: tu
         style=_asset("page.css"),
         scripts=[*([_vega()] if charts else []), *map(_asset, ("shared.js", *scripts))],
     )
+
+
+def _packed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document in the shorter form from which `assets/series.js` restores it.
+
+    With twelve years it is a sixth shorter: no empty years at the edges, no name at each value of an article.
+    """
+    found = dict(document) | {"daily": {name: _without_edges(values) for name, values in document["daily"].items()}}
+    if articles := document.get("articles"):
+        rows = [list((each | {"curve": _by_age(each["curve"])}).values()) for each in articles]
+        found["articles"] = {"columns": list(articles[0]), "rows": rows}
+    return found
+
+
+def _without_edges(values: Sequence[float | None]) -> dict[str, Any]:
+    """Return the values from the first to the last that is known, and the position of the first."""
+    known = [place for place, value in enumerate(values) if value is not None]
+    return {"at": known[0], "values": values[known[0] : known[-1] + 1]} if known else {"at": 0, "values": []}
+
+
+def _by_age(curve: Sequence[tuple[int, int]]) -> list[int | None]:
+    """Return the readers at the end of each day after publishing, None where they are unknown."""
+    readers = dict(curve)
+    return [readers.get(age) for age in range(1, max(readers, default=0) + 1)]
 
 
 def save(html: str, output: Path) -> None:

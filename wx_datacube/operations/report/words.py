@@ -254,7 +254,6 @@ WORDS = {
     "all_accounts": Text("All accounts", "全部账号"),
     "account": Text("Account", "账号"),
     "data_of": Text("Data of", "数据日期"),
-    "against_week_note": Text("Small figures are the change against 7 days before.", "小字为较 7 日前的变化。"),
     "complete": Text("complete", "完整"),
     "missing_count": Text("{count} missing", "缺 {count} 项"),
     "accounts_note": Text(

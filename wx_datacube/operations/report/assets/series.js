@@ -11,6 +11,19 @@ const isoOf = (place) => toIso(FIRST + place * DAY_MS);
 const placeOf = (iso) => Math.round((toTime(iso) - FIRST) / DAY_MS);
 const has = (family) => DATA.families.includes(family);
 
+/** Restore what the file has in a shorter form (`page.py`). */
+function unpack() {
+  for (const [metric, { at, values }] of Object.entries(DATA.daily))
+    DATA.daily[metric] = Array.from({ length: DAYS }, (_, place) => values[place - at] ?? null);
+  if (!DATA.articles?.rows) return;
+  const { columns, rows } = DATA.articles;
+  DATA.articles = rows.map((row) => Object.fromEntries(columns.map((name, place) => [name, row[place]])));
+  for (const article of DATA.articles)
+    article.curve = article.curve.map((readers, place) => [place + 1, readers]).filter(([, readers]) => readers !== null);
+}
+
+unpack();
+
 /** Rates, each with its parts: 100 means percent. */
 const RATIOS = {
   messages_per_sender: ["messages", "senders", 1],
