@@ -12,7 +12,7 @@ from wx_datacube.catalog.articles import DAILY_READING
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.config.settings import Account, Settings
-from wx_datacube.errors import BY_ERRCODE, needs_person
+from wx_datacube.errcodes import BY_ERRCODE, needs_person
 from wx_datacube.language import Text, joined, text_of
 from wx_datacube.operations.pending import RunPlan, pending_labels, plan_runs
 from wx_datacube.warehouse import coverage as known

@@ -21,7 +21,8 @@ from wx_datacube.catalog.periods import BEIJING
 from wx_datacube.cli import main, outcomes
 from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
-from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
+from wx_datacube.errcodes import BY_ERRCODE, error_for
+from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError
 from wx_datacube.language import text_of
 from wx_datacube.operations.report import default_report_path
 from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
