@@ -19,7 +19,7 @@ from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.operations.heartbeat import beat
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for, log_of
-from wx_datacube.orchestration.checks import alert_subjects, check_results, evaluations_to_log, summary_line
+from wx_datacube.orchestration.checks import check_outcomes, evaluations_to_log
 from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
@@ -100,24 +100,24 @@ def _evaluate_checks(
         configured, endpoints = settings.account(account), [BY_NAME[name] for name in keys]
         warehouse = Warehouse(settings.database, clock=clock)
         with check_context_of_readers(warehouse, configured, endpoints, settings.daily_calls) as check_context:
-            found = [result for each in endpoints for result in check_results(check_context, each, keys[each.name])]
+            found = [outcome for each in endpoints for outcome in check_outcomes(check_context, each, keys[each.name])]
             attention = note_and_send(check_context.con, settings, configured, check_context.now, notify)
     except WxDatacubeError as error:
         raise explained_failure(error) from None
     with batched_events(context.instance):
-        yield from evaluations_to_log(context.instance, found)
-    failed = [result for result in found if not result.passed]
-    for result in failed:
-        notify(summary_line(result))
+        yield from evaluations_to_log(context.instance, [each.result for each in found])
+    failed = [outcome for outcome in found if outcome.findings]
+    for outcome in failed:
+        notify(outcome.summary)
     for text in dict.fromkeys(each.text for each in attention.alerts):
         notify(text)
     names = {key: name for name, key in keys.items()}
     alerts = [
-        Alert(str(result.check_name), subject, Urgency.PERSON, summary_line(result))
-        for result in failed
+        Alert(outcome.check.name, subject, Urgency.PERSON, outcome.summary)
+        for outcome in failed
         # `note_and_send` has already sent one alert for missing labels, with the reason, for all endpoints at once.
-        if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name
-        for subject in alert_subjects(result, names[result.asset_key])
+        if outcome.check is not DUE_LABELS_ARE_THERE
+        for subject in outcome.alert_subjects(names[outcome.key])
     ]
     Alerts(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, alerts, notify)
     beat(settings, clock(), notify, is_tick=True)
