@@ -13,7 +13,7 @@ from wx_datacube.catalog.periods import BEIJING, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.language import joined
+from wx_datacube.language import Text, joined
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.concerns import is_complete
 from wx_datacube.operations.digest.messages import Message
@@ -109,27 +109,37 @@ def build_digest_schedule(
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         planned, now = context.scheduled_execution_time.astimezone(BEIJING).replace(tzinfo=None), clock()
         if planned.date() < now.date():  # Dagster catches up on the ticks of a machine that slept
-            return dg.SkipReason(f"Dagster was not running at {planned:%Y-%m-%d %H:%M}; a digest is about yesterday.")
+            return dg.SkipReason(_NOT_RUNNING.fill(planned=planned).both())
         try:
             settings = load_settings()
             beat(settings, now, log_of(context), is_tick=True)
             why_not = _why_not(settings, accounts, planned.time(), now)
         except WxDatacubeError as error:
-            return dg.SkipReason(str(error))
-        return dg.SkipReason(why_not) if why_not else dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
+            return dg.SkipReason(error.text.both())
+        return dg.SkipReason(why_not.both()) if why_not else dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
 
     return tick
 
 
-def _why_not(settings: Settings, names: Sequence[str], planned: dt.time, now: dt.datetime) -> str:
-    """Return why a tick sends nothing; empty if it does."""
+def _why_not(settings: Settings, names: Sequence[str], planned: dt.time, now: dt.datetime) -> Text | None:
+    """Return why a tick sends nothing; None if it does."""
     require_webhook(settings)
     accounts = _configured(settings, names)
     if all_sent(settings, accounts, now):
-        return "Today's digest was posted already."
+        return Text("Today's digest was posted already.", "今天的日报已发送。")
     if planned < LATE and not is_complete(settings, accounts, now):
-        return f"Yesterday is not complete yet. The digest is sent at {LATE:%H:%M}, with what is missing."
-    return ""
+        return Text(
+            "Yesterday is not complete yet. The digest is sent at {late:%H:%M}, with what is missing.",
+            "昨天的数据尚不完整，日报将在 {late:%H:%M} 发送，并注明缺失的数据。",
+            late=LATE,
+        )
+    return None
+
+
+_NOT_RUNNING = Text(
+    "Dagster was not running at {planned:%Y-%m-%d %H:%M}; a digest is about yesterday.",
+    "{planned:%Y-%m-%d %H:%M} 时 Dagster 没有运行；日报只报告昨天的数据，不补发。",
+)
 
 
 def _configured(settings: Settings, names: Sequence[str]) -> list[Account]:

@@ -17,6 +17,7 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import BEIJING, CHECK_TICK, LAST_CHECK_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.language import Text
 from wx_datacube.operations.heartbeat import beat
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for, log_of
 from wx_datacube.orchestration.checks import check_outcomes, evaluations_to_log
@@ -60,7 +61,7 @@ def build_check_schedule(
         # Dagster catches up on the ticks of a machine that slept. What they would report as missing is about to be
         # fetched.
         if planned.date() < now.date() or (not first and now - planned > _STALE):
-            return dg.SkipReason(f"Dagster was not running at {planned:%Y-%m-%d %H:%M}. The next tick checks again.")
+            return dg.SkipReason(_NOT_RUNNING.fill(planned=planned).both())
         if first:
             return dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
         return _recheck_missing(context, account, now)
@@ -82,12 +83,21 @@ def _recheck_missing(context: dg.ScheduleEvaluationContext, account: str, now: d
         with Warehouse(settings.database).open_published() as con:
             note_and_send(con, settings, settings.account(account), now, notify)
     except WxDatacubeError as error:
-        return dg.SkipReason(str(error))
+        return dg.SkipReason(error.text.both())
     Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)
     beat(settings, now, notify, is_tick=True)
-    return dg.SkipReason(
-        f"The checks ran at {CHECK_TICK:%H:%M}. This tick only checked again which labels are missing."
-    )
+    return dg.SkipReason(_CHECKED_AGAIN.both())
+
+
+_NOT_RUNNING = Text(
+    "Dagster was not running at {planned:%Y-%m-%d %H:%M}. The next tick checks again.",
+    "{planned:%Y-%m-%d %H:%M} 时 Dagster 没有运行，下一次触发时再检查。",
+)
+_CHECKED_AGAIN = Text(
+    "The checks ran at {time:%H:%M}. This tick only checked again which labels are missing.",
+    "检查已在 {time:%H:%M} 执行，本次触发只重新检查哪些数据缺失。",
+    time=CHECK_TICK,
+)
 
 
 def _evaluate_checks(
