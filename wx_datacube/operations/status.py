@@ -88,7 +88,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
     with Warehouse(settings.database).open_published() as con:
         found = known.summaries(con, accounts, now)
         recent = past_calls.recent_calls(con, now)
-        attention = alerts_from(con, settings, accounts, now, found, recent)
+        attention = alerts_from(con, settings, accounts, now, found, recent, causes_are_shown=True)
         appids, first_messages = known.accounts(con), silent_days.first_messages(con)
         errors = past_calls.unresolved_errors(con)
         name_conflicts = {
