@@ -26,7 +26,8 @@ from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
 EARLY, LATE = dt.time(10, 0), dt.time(12, 45)
 """Beijing time. At the first, a digest is sent if yesterday is complete, at the last with what is missing."""
 _CRONS = [f"{each.minute} {each.hour} * * *" for each in (EARLY, LATE)]
-_NAME = "wx_datacube_digest"
+SCHEDULE_NAME = "wx_datacube_digest"
+"""The last part of the schedule's name; see `schedule_name`."""
 
 
 class DigestConfig(dg.Config):
@@ -83,7 +84,7 @@ def schedule_name(prefix: Sequence[str], accounts: Sequence[str] | None) -> str:
     A code location may hold several `build_defs`, each with a prefix or accounts of its own. So the prefix and the
     first of the accounts that `build_defs` was called with, if any, come before the name.
     """
-    return dg.AssetKey([*prefix, *(accounts or ())[:1], _NAME]).to_python_identifier()
+    return dg.AssetKey([*prefix, *(accounts or ())[:1], SCHEDULE_NAME]).to_python_identifier()
 
 
 def build_digest_schedule(
@@ -169,9 +170,10 @@ def _send(
 
 _DESCRIPTION = (
     "Yesterday's figures as a short text for a group chat: the same as `wx-datacube digest`. It sends nothing; the"
-    f" schedule `{_NAME}` does."
+    f" schedule `{SCHEDULE_NAME}` does."
     "\n\n"
-    f"昨日数据的简短文字，用于发送到群聊，与 `wx-datacube digest` 相同。本资产不发送消息，由定时任务 `{_NAME}` 发送。"
+    "昨日数据的简短文字，用于发送到群聊，与 `wx-datacube digest` 相同。"
+    f"本资产不发送消息，由定时任务 `{SCHEDULE_NAME}` 发送。"
 )
 _SCHEDULE_DESCRIPTION = (
     "Sends one message with yesterday's figures of all accounts to the group chat of WX_DATACUBE_WEBHOOK, once a day:"
