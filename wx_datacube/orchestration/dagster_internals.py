@@ -23,8 +23,8 @@ fallback: in a release that lacks them, the tests named below fail. Add a row fo
 
 b: `_initdb`, `_connect`, `_event_to_row`, `prepare_insert_event`, `_store_asset_event`, `_store_asset_event_tags`,
 `_store_asset_check_evaluation_planned` and `_db_lock`. j: `get_runs`, `get_materialized_partitions`,
-`report_run_failed`, `all_logs`, `add_run_tags`, `all_instigator_state`, `get_daemon_statuses`, `from_config`,
-`event_log_storage`. k: `tags`, `status`, `asset_selection`; `engine_event_data`, `step_failure_data`,
+`report_run_failed`, `all_logs`, `add_run_tags`, `all_instigator_state` (`instigator_data`), `get_daemon_statuses`,
+`from_config`, `event_log_storage`. k: `tags`, `status`, `asset_selection`; `engine_event_data`, `step_failure_data`,
 `event_specific_data`, `event_type_value`.
 
 Tests, in `wx_datacube_tests`:

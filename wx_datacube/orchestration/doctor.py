@@ -57,21 +57,34 @@ def examine_schedules(settings: Settings) -> Iterator[Examined]:
     """
     try:
         with project_instance(settings.require_project()) as instance:
-            running = _running(instance)
+            states = [each for each in instance.all_instigator_state() if each.is_running]
             daemons = instance.get_daemon_statuses()
     except (SettingsError, WarehouseError, dg.DagsterError):
         return
+    running = {each.name for each in states}
     digests = [name for name in running if f"__{name}".endswith(f"__{SCHEDULE_NAME}")]
     if settings.webhook is not None:
         yield Examined(True, _DIGEST_IS_ON.fill(names=joined(digests, ", ", "、")) if digests else _DIGEST_IS_OFF)
     on = {*digests, *(name for each in settings.accounts for name in _of_account(running, each, _schedules_of(each)))}
     needed = [daemons[name] for name in _DAEMONS if name in daemons]
     if on and needed:
-        yield _daemon(len(on), needed, settings)
+        daemon = _daemon(len(on), needed, settings)
+        yield daemon
+        seen = max(map(_last_seen, (each for each in states if each.name in on)))
+        if daemon.ok and beijing_now().replace(tzinfo=BEIJING) - seen > _NOT_LOADED_AFTER:
+            yield Examined(False, _NOT_LOADED.fill(seen=seen))
 
 
 _DAEMONS = ("SCHEDULER", "QUEUED_RUN_COORDINATOR")
 """Dagster's names of the daemons that evaluate schedules and start the runs that these request."""
+_NOT_LOADED_AFTER = dt.timedelta(hours=3)
+"""How long the daemon may not have noted that it saw any of the schedules: it notes that once an hour."""
+_NOT_LOADED = Text(
+    "Dagster's daemon is running, but has not found the schedules since {seen:%Y-%m-%d %H:%M} Beijing time: their code"
+    " location is not loaded. Dagster's UI shows the error under Deployment; click Reload there, or restart Dagster.",
+    "Dagster daemon 正在运行，但从北京时间 {seen:%Y-%m-%d %H:%M} 起找不到这些定时任务：代码位置没有加载。"
+    "错误信息见 Dagster 界面的 Deployment 页面；请在该页面点击 Reload，或重新启动 Dagster。",
+)
 _DIGEST_IS_ON = Text("The schedule of the digest is on: {names}.", "日报的定时任务已打开：{names}。")
 _DIGEST_IS_OFF = Text(
     "The schedule {name} is off, so the chat gets no digest. Switch it on in Dagster's UI under Automation, or run"
@@ -117,6 +130,12 @@ def _daemon(number: int, daemons: Sequence[Any], settings: Settings) -> Examined
             folder=settings.project,
         ),
     )
+
+
+def _last_seen(state: Any) -> dt.datetime:
+    """Return when the daemon last noted that it saw a schedule, at the earliest when that was switched on."""
+    data = state.instigator_data
+    return dt.datetime.fromtimestamp(max(data.start_timestamp or 0, data.last_iteration_timestamp or 0), BEIJING)
 
 
 def _running(instance: dg.DagsterInstance) -> set[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dagster._core.scheduler.instigation import ScheduleInstigatorData
 from dagster._daemon.types import DaemonHeartbeat
 
 from wx_datacube.alerts.alert import Source, alerts_of
@@ -442,8 +443,26 @@ def test_a_dead_daemon_is_named_while_schedules_are_on(
     ((ok, alive),) = of_schedules(it)
     assert ok
     assert "was running at" in str(alive)
+
+    seen_before(it, dt.timedelta(hours=2))
+    assert [ok for ok, _ in of_schedules(it)] == [True]
+    seen = seen_before(it, dt.timedelta(hours=4))
+    (_, (ok, lost)) = of_schedules(it)
+    assert not ok
+    assert f"has not found the schedules since {seen:%Y-%m-%d %H:%M} Beijing time" in str(lost)
+    assert f"从北京时间 {seen:%Y-%m-%d %H:%M} 起找不到这些定时任务" in lost.to(Language.CHINESE)
     dagsters_own("schedule", "stop", "default_daily")
     assert of_schedules(it) == []
+
+
+def seen_before(it: DagsterEnv, span: dt.timedelta) -> dt.datetime:
+    """Store that the daemon last saw the only schedule that long ago; return when, in Beijing."""
+    seen = beijing_now() - span
+    with project_instance(it.folder) as instance:
+        (state,) = instance.all_instigator_state()
+        stamp = seen.replace(tzinfo=BEIJING).timestamp()
+        instance.update_instigator_state(state.with_data(ScheduleInstigatorData("30 8-12 * * *", stamp - 60, stamp)))
+    return seen
 
 
 def test_doctor_says_whether_the_chat_gets_a_digest(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
