@@ -141,11 +141,13 @@ def test_trouble_is_told_in_one_language(
 
 
 def test_doctor_without_credentials_speaks_one_language(folder: Folder, language: str) -> None:
-    """Without credentials, `doctor` says what to do in one language."""
+    """Without credentials, `doctor` says what to do in one language; with a chat, also about the digest."""
+    folder.set(WEBHOOK="https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=0")
     _, out, err = folder.run("doctor")
 
     assert_one_language(out + err, language)
     assert_fits(out)
+    assert "wx_datacube_digest" in out
 
 
 def test_every_command_speaks_one_language(
