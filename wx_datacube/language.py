@@ -39,7 +39,7 @@ class Text:
         return template.format(**values) if values else template
 
     def both(self, separator: str = " ") -> str:
-        """Return the Chinese text, then the English one, for a group chat; once if they are the same."""
+        """Return the Chinese text, then the English one, for a chat and Dagster's UI; once if they are the same."""
         return separator.join(dict.fromkeys(self.to(each) for each in (Language.CHINESE, Language.ENGLISH)))
 
     def mapped(self, change: Callable[[str], str]) -> "Text":

@@ -9,8 +9,8 @@ import re
 import pytest
 
 from wx_datacube import errors
+from wx_datacube.errcodes import BY_ERRCODE, address_in, error_for
 from wx_datacube.errors import (
-    BY_ERRCODE,
     HostDown,
     NeedsPerson,
     NotReady,
@@ -22,8 +22,6 @@ from wx_datacube.errors import (
     UnexpectedAnswer,
     WeChatError,
     WxDatacubeError,
-    address_in,
-    error_for,
     one_line,
 )
 

@@ -20,7 +20,8 @@ from wx_datacube.cli import main
 from wx_datacube.cli.status import show_statuses
 from wx_datacube.cli.wrapping import MAX_WIDTH, cells
 from wx_datacube.config.settings import Settings
-from wx_datacube.errors import WxDatacubeError, error_for
+from wx_datacube.errcodes import error_for
+from wx_datacube.errors import WxDatacubeError
 from wx_datacube.language import Language, Text, joined, language_of, speak
 from wx_datacube.operations.status import read_status
 from wx_datacube_tests.answers import HOURS, MESSAGES, SENDERS, day

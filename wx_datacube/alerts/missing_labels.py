@@ -70,8 +70,14 @@ def alerts_from(
     now: dt.datetime,
     found: Mapping[tuple[str, str], Summary],
     recent: Mapping[tuple[str, str], RecentCalls],
+    *,
+    causes_are_shown: bool = False,
 ) -> dict[str, Attention]:
-    """Return the same as `find_alerts`, for callers that have already read the summaries and calls."""
+    """Return the same as `find_alerts`, for callers that have already read the summaries and calls.
+
+    `causes_are_shown` says that the caller itself shows the errors that need a person. The texts then don't repeat
+    them.
+    """
     names = [each.name for each in accounts]
     warehouse, alerts = Warehouse(settings.database), Alerts(settings.database)
     overdue = overdue_from(found, recent, accounts, now, settings.daily_calls, warehouse.is_fetching)
@@ -80,7 +86,11 @@ def alerts_from(
     last_calls, zeros = last_calls_at(con), doubtful_silent_days(con, names, now)
     return {
         name: Attention(
-            tuple(_overdue_alerts(name, overdue[name], last_calls.get(name), alerts, now, used_up, unpublished)),
+            tuple(
+                _overdue_alerts(
+                    name, overdue[name], last_calls.get(name), alerts, now, used_up, unpublished, causes_are_shown
+                )
+            ),
             tuple(Alert(LATE, f"{day}", Urgency.NOTE, _ZERO_DAY.fill(day=day)) for day in zeros.get(name, ())),
         )
         for name in names
@@ -109,18 +119,24 @@ def _overdue_alerts(
     now: dt.datetime,
     used_up: Collection[tuple[str, str]],
     unpublished: Collection[tuple[str, str]],
+    causes_are_shown: bool,
 ) -> list[Alert]:
     """Return one incident for everything that needs a person; each gap is a subject, so that growth is noticed."""
     needs_person = [each for each in overdue if not each.waiting_reason]
     if not needs_person:
         return []
     yesterday = midnight_of(now) - dt.timedelta(days=1)
-    causes = alerts.recent_failures(account, yesterday)
+    failures = alerts.recent_failures(account, yesterday)
+    causes = [each.text for each in failures if not (causes_are_shown and each.urgency is Urgency.PERSON)]
     if any((account, each.endpoint.name) in used_up for each in needs_person):
         causes.append(_QUOTA_SHORT)
     if any((account, each.endpoint.name) in unpublished for each in needs_person):
         causes.append(_UNPUBLISHED)
-    text = _overdue_text(account, needs_person, last_call_at, causes, now)
+    if causes:
+        why: Text | None = Text("Why: {causes}", "原因：{causes}", causes=joined(causes))
+    else:
+        why = None if failures else no_request_since(last_call_at, now)
+    text = _overdue_text(account, needs_person, why)
     return [
         Alert(OVERDUE, f"{endpoint.name} {first}..{last}", Urgency.PERSON, text)
         for endpoint, (first, last) in _merged_gaps(needs_person)
@@ -144,9 +160,7 @@ def _merged_gaps(needs_person: Sequence[Overdue]) -> Iterator[tuple[Endpoint, Ga
 def _overdue_text(
     account: str,
     needs_person: Sequence[Overdue],
-    last_call_at: dt.datetime | None,
-    causes: Sequence[Text],
-    now: dt.datetime,
+    why: Text | None,
 ) -> Text:
     recent = [each for each in needs_person if not each.history]
     history = [each for each in needs_person if each.history]
@@ -164,10 +178,8 @@ def _overdue_text(
         parts.append(
             Text("History that isn't being fetched: {gaps}.", "历史数据没有在补齐：{gaps}。", gaps=_list_gaps(history))
         )
-    if causes:
-        parts.append(Text("Why: {causes}", "原因：{causes}", causes=joined(causes)))
-    elif stopped := no_request_since(last_call_at, now):
-        parts.append(stopped)
+    if why:
+        parts.append(why)
     parts.append(
         Text("To fetch it: {command}", "补齐请运行 {command}", command=f"wx-datacube backfill --account {account}")
     )

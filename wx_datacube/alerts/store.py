@@ -147,14 +147,15 @@ class Alerts:
             for subject in each["subjects"]
         ]
 
-    def recent_failures(self, account: str, since: dt.datetime) -> list[Text]:
-        """Return the open alerts of calls and runs that last occurred at `since` or later, whatever their urgency."""
+    def recent_failures(self, account: str, since: dt.datetime) -> list[Alert]:
+        """Return the open alerts of calls and runs that last occurred at `since` or later, one for each cause."""
         return [
-            _with_time(each)
+            Alert(each["cause"], subject, Urgency[each["urgency"]], _with_time(each))
             for each in self._file.alerts()
             if each["account"] == account
             and each["source"] in (Source.CALLS, Source.RUNS)
             and str(each.get("met", "")) >= minute(since)
+            for subject in each["subjects"][:1]
         ]
 
     def token_refused(self, account: str, since: dt.datetime) -> Text | None:

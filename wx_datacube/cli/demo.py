@@ -77,9 +77,8 @@ def _show(out: Console, settings: Settings) -> None:
         for row in con.execute(_LAST_DAYS_SQL).fetchall():
             shown.add_row(*map(str, row))
     out.print(shown)
-    look = f"import duckdb; duckdb.connect('{database}', read_only=True).sql('FROM totals_weekly ORDER BY date').show()"
-    python = os.path.relpath(sys.executable)
-    say(Text("Query it:        {command}", "查询数据：    {command}", command=f'{python} -c "{look}"'))
+    command = _QUERY.format(python=os.path.relpath(sys.executable), database=database)
+    say(Text("Query it:\n{command}", "查询数据：\n{command}", command=command))
     if find_spec("vl_convert") is not None:
         writer = ReportWriter(settings, settings.reading_language, None, None)
         report = os.path.relpath(writer.write(settings.accounts[0], None)[0])
@@ -98,6 +97,11 @@ def _show(out: Console, settings: Settings) -> None:
     )
 
 
+_QUERY = """\
+  {python} -c "import duckdb; \\
+  duckdb.connect('{database}', read_only=True) \\
+  .sql('FROM totals_weekly ORDER BY date').show()\""""
+"""A command for a shell, over several lines, so that it fits a terminal and can still be copied."""
 _COLUMNS = (
     Text("date", "日期"),
     Text("followers", "累积人数"),

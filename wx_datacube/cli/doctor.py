@@ -14,7 +14,7 @@ from wx_datacube.errors import NeedsPerson, WarehouseError
 from wx_datacube.language import Text, spoken
 from wx_datacube.operations.accounts import explain_not_configured, not_configured
 from wx_datacube.operations.doctor import Examined, examine, other_host, sources
-from wx_datacube.orchestration.doctor import examine_dagster
+from wx_datacube.orchestration.doctor import examine_dagster, examine_schedules
 
 
 def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
@@ -22,6 +22,9 @@ def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
     for text in filter(None, (sources(settings), other_host(settings))):
         say(wrapped(text.to(spoken())))
     code = max(_run_checks(settings, each) for each in accounts)
+    if schedules := [*examine_schedules(settings)]:
+        say(Text("Dagster, all accounts", "Dagster（所有账号）"))
+        code = max(code, *map(_show, schedules))
     if list(accounts) == list(settings.accounts) and (left := not_configured(settings)):
         say(Text("Other", "其他"))
         _show(Examined(True, explain_not_configured(left)))

@@ -9,15 +9,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from wx_datacube.errors import (
-    BY_ERRCODE,
-    NotReady,
-    QuotaExhausted,
-    RequestRefused,
-    TokenRejected,
-    TryAgain,
-    WeChatError,
-)
+from wx_datacube.errcodes import BY_ERRCODE
+from wx_datacube.errors import NotReady, QuotaExhausted, RequestRefused, TokenRejected, TryAgain, WeChatError
 from wx_datacube.ingest.plan import FetchPlan, FetchRequest
 from wx_datacube.ingest.pool import FetchPool, Progress, RunContext
 from wx_datacube.ingest.windows import Window, plan_windows

@@ -12,7 +12,8 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import midnight_of, settled_at
 from wx_datacube.config.settings import Account
-from wx_datacube.errors import NotReady, TryAgain, UnexpectedAnswer, WeChatError, error_for, needs_person
+from wx_datacube.errcodes import error_for, needs_person
+from wx_datacube.errors import NotReady, TryAgain, UnexpectedAnswer, WeChatError
 from wx_datacube.ingest.windows import Window, plan_windows
 from wx_datacube.language import Text
 from wx_datacube.warehouse import coverage as known

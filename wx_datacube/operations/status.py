@@ -14,7 +14,8 @@ from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.model import Endpoint, Family
 from wx_datacube.catalog.periods import LAST_TICK, Clock, beijing_now, due_on, label_of
 from wx_datacube.config.settings import Account, Settings
-from wx_datacube.errors import BY_ERRCODE, SettingsError, needs_person
+from wx_datacube.errcodes import BY_ERRCODE, needs_person
+from wx_datacube.errors import SettingsError
 from wx_datacube.ingest.windows import count_windows, plan_windows
 from wx_datacube.language import Text, joined
 from wx_datacube.warehouse import coverage as known
@@ -87,7 +88,7 @@ def read_status(settings: Settings, accounts: Sequence[Account], clock: Clock = 
     with Warehouse(settings.database).open_published() as con:
         found = known.summaries(con, accounts, now)
         recent = past_calls.recent_calls(con, now)
-        attention = alerts_from(con, settings, accounts, now, found, recent)
+        attention = alerts_from(con, settings, accounts, now, found, recent, causes_are_shown=True)
         appids, first_messages = known.accounts(con), silent_days.first_messages(con)
         errors = past_calls.unresolved_errors(con)
         name_conflicts = {

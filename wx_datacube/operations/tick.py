@@ -12,7 +12,7 @@ from wx_datacube.catalog.articles import DAILY_READING
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import midnight_of
 from wx_datacube.config.settings import Account, Settings
-from wx_datacube.errors import BY_ERRCODE, needs_person
+from wx_datacube.errcodes import BY_ERRCODE, needs_person
 from wx_datacube.language import Text, joined, text_of
 from wx_datacube.operations.pending import RunPlan, pending_labels, plan_runs
 from wx_datacube.warehouse import coverage as known
@@ -23,9 +23,11 @@ from wx_datacube.warehouse.open_labels import turns_due
 
 _MAX_GAP_RUNS = 10
 """Most runs over older gaps that one tick requests. The new labels of a morning take one run more."""
-_RETRY_NOTE = (
-    "The schedule tries again tomorrow, or at the next tick after `wx-datacube doctor` found the problem fixed."
+_RETRY_NOTE = Text(
+    "The schedule tries again tomorrow, or at the next tick after `wx-datacube doctor` found the problem fixed.",
+    "定时任务明天重试；wx-datacube doctor 确认问题已解决后，下一次触发即重试。",
 )
+_CONTINUES = Text("It continues tomorrow.", "明天继续。")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Tick:
     """The runs that a tick requests, and why other labels wait."""
 
     runs: Sequence[RunPlan]
-    reasons: Sequence[str]
+    reason: Text
 
 
 def plan_tick(
@@ -54,7 +56,7 @@ def plan_tick(
     alerts = Alerts(settings.database, settings.webhook, lambda: now)
     alerts.deliver(notify)
     if refused := alerts.token_refused(account, midnight):
-        return Tick([], [f"{refused.both()} {_RETRY_NOTE}"])
+        return Tick([], joined([refused, _RETRY_NOTE]))
     with Warehouse(settings.database).open_published() as con:
         known.require_bound(con, configured)
         states = known.states(con, configured, now)
@@ -63,24 +65,33 @@ def plan_tick(
         left_out = {endpoint: known.labels_left_out(con, account, endpoint, midnight) for endpoint in endpoints}
         turns, soon = (turns_due(con, account, now, about_to_begin=begins) for begins in (False, True))
     todo: dict[Endpoint, list[dt.date]] = {}
-    reasons: list[str] = []
+    reasons: dict[Text, list[str]] = {}
     for endpoint in endpoints:
         standing = errors.get((account, endpoint.name), {})
         if why := _why_not(endpoint, configured, endpoint in busy, calls, settings.daily_calls, standing, midnight):
-            reasons.append(f"{endpoint.name}: {why}")
+            reasons.setdefault(why, []).append(endpoint.name)
             continue
         # WeChat returned no rows for these labels, although they can't be empty: request them once a day.
         tomorrow = {each for each in left_out[endpoint] if states[endpoint.name].get(each) is State.MISSING}
         if tomorrow:
-            why = f"WeChat returned no rows for {min(tomorrow)} today; tomorrow's first tick retries."
-            reasons.append(f"{endpoint.name}: {why}")
+            reasons.setdefault(_LEFT_OUT.fill(day=min(tomorrow)), []).append(endpoint.name)
         # If the run requests yesterday's reading figures first, open labels may come after them in the same run.
         begins = now.date() - dt.timedelta(days=1) in todo.get(DAILY_READING, ())
         done = materialized(endpoint, configured.start)
         pending = pending_labels(states[endpoint.name], done, (soon if begins else turns)[endpoint.name])
         todo[endpoint] = [label for label in pending if label not in tomorrow]
     new, gaps = plan_runs(todo, states)
-    return Tick([*([new] if new else []), *gaps[:_MAX_GAP_RUNS]], reasons)
+    waiting = [
+        Text("{names}: {why}", "{names}：{why}", names=joined(names, ", ", "、"), why=why)
+        for why, names in reasons.items()
+    ]
+    return Tick([*([new] if new else []), *gaps[:_MAX_GAP_RUNS]], joined(waiting))
+
+
+_LEFT_OUT = Text(
+    "WeChat returned no rows for {day} today; tomorrow's first tick retries.",
+    "微信今天没有返回 {day} 的数据，明天第一次触发时重试。",
+)
 
 
 def _why_not(
@@ -91,15 +102,16 @@ def _why_not(
     daily_calls: int | None,
     errors: Mapping[int, dt.datetime],
     midnight: dt.datetime,
-) -> str:
+) -> Text:
     """Return why a tick requests nothing of an endpoint; empty if it may."""
     if endpoint not in account.endpoints:
-        return f"its family is off ({account.variable('FAMILIES')})."
+        setting = account.variable("FAMILIES")
+        return Text("its family is off ({setting}).", "所属类别未开启（{setting}）。", setting=setting)
     if is_busy:
-        return "a run is in progress; the next tick checks again."
+        return Text("a run is in progress; the next tick checks again.", "有运行正在进行，下一次触发时再检查。")
     if daily_calls is not None and calls[endpoint.name] >= daily_calls:
-        return "WX_DATACUBE_DAILY_CALLS is used up. It continues tomorrow."
-    return str(account.with_own_variables(_stopped_today(errors, midnight)))
+        return joined([Text("WX_DATACUBE_DAILY_CALLS is used up.", "WX_DATACUBE_DAILY_CALLS 已用完。"), _CONTINUES])
+    return account.with_own_variables(_stopped_today(errors, midnight))
 
 
 def _stopped_today(errors: Mapping[int, dt.datetime], midnight: dt.datetime) -> Text:
@@ -113,5 +125,5 @@ def _stopped_today(errors: Mapping[int, dt.datetime], midnight: dt.datetime) -> 
             and errcode == past_calls.QUOTA_USED_UP
             and when >= midnight + past_calls.JUST_AFTER_MIDNIGHT
         ):
-            return joined([meaning.message, "It continues tomorrow."])
+            return joined([meaning.message, _CONTINUES])
     return text_of("")

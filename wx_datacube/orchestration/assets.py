@@ -24,7 +24,7 @@ from wx_datacube.ingest.fetch_report import FetchReport, LabelReport
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.language import Text
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
-from wx_datacube.orchestration.checks import check_results, check_specs, evaluations_to_log, to_evaluation
+from wx_datacube.orchestration.checks import check_outcomes, check_specs, evaluations_to_log, to_evaluation
 from wx_datacube.orchestration.dagster_internals import add_metadata
 from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
@@ -169,7 +169,7 @@ class _Materialization:
         """
         warehouse, account = Warehouse(settings.database, clock=self._clock), settings.account(self._account)
         with check_context_of_run(warehouse, account, self._endpoint, settings.daily_calls) as check_context:
-            found = list(check_results(check_context, self._endpoint, self._key))
+            found = [each.result for each in check_outcomes(check_context, self._endpoint, self._key)]
             rows = {"dagster/row_count": known.rows_stored(check_context.con, self._account, self._endpoint)}
         passed = [str(each.check_name) for each in found if each.passed]
         Alerts(settings.database).note_passed_checks(self._account, self._endpoint.name, passed)

@@ -8,15 +8,15 @@ the step failed. See https://docs.dagster.io/guides/test/asset-checks.
 import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.ingest.windows import plan_windows
-from wx_datacube.language import Text
+from wx_datacube.language import Text, joined
 from wx_datacube.warehouse.checks import (
-    CHECKS,
     Check,
     CheckContext,
     Finding,
@@ -39,45 +39,53 @@ def check_specs(key: dg.AssetKey, endpoint: Endpoint) -> list[dg.AssetCheckSpec]
     return [dg.AssetCheckSpec(check.name, asset=key, description=check.description) for check in checks_of(endpoint)]
 
 
-def check_results(check_context: CheckContext, endpoint: Endpoint, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What a check of an asset found: `findings` fail it, `notes` don't; both are newest first."""
+
+    check: Check
+    key: dg.AssetKey
+    findings: Sequence[Finding]
+    notes: Sequence[Finding]
+
+    @property
+    def result(self) -> dg.AssetCheckResult:
+        """The outcome as Dagster shows it."""
+        return dg.AssetCheckResult(
+            passed=not self.findings,
+            asset_key=self.key,
+            check_name=self.check.name,
+            severity=dg.AssetCheckSeverity.ERROR if self.check.is_error else dg.AssetCheckSeverity.WARN,
+            description=(_summary(self.check, self.findings) if self.findings else _nothing(self.notes)).both(),
+            metadata=_metadata(self.check, self.key, self.findings),
+        )
+
+    @property
+    def summary(self) -> Text:
+        """A failed check in one line, for a log or a chat, with the commands that heal it."""
+        how = " ; ".join(_commands(self.check, self.key, self.findings))
+        return Text(
+            "{asset}: {check}: {first}. {heal}",
+            "{asset}：检查 {check} 未通过：{first}。{heal}",
+            asset=self.key.to_user_string(),
+            check=self.check.name,
+            first=_row(self.findings[0]),
+            heal=Text("to heal: {how}", "处理：{how}", how=how) if how else self.check.remedy.advice,
+        )
+
+    def alert_subjects(self, endpoint: str) -> list[str]:
+        """Return the subjects of a failed check's alert: one per date that a new request heals, else the endpoint."""
+        if self.check.remedy.action is not RemedyAction.REFRESH:
+            return [endpoint]
+        return [f"{endpoint} {each}" for each in date_ranges(self.findings)]
+
+
+def check_outcomes(check_context: CheckContext, endpoint: Endpoint, key: dg.AssetKey) -> Iterator[CheckOutcome]:
     """Run every check of an asset on a check context."""
     for check in checks_of(endpoint):
         found = run_check(check, check_context, endpoint)
-        findings = [each for each in found if not each.informational]
-        yield dg.AssetCheckResult(
-            passed=not findings,
-            asset_key=key,
-            check_name=check.name,
-            severity=dg.AssetCheckSeverity.ERROR if check.is_error else dg.AssetCheckSeverity.WARN,
-            description=_summary(check, findings) if findings else _nothing(found),
-            metadata=_metadata(check, key, findings),
-        )
-
-
-def summary_line(result: dg.AssetCheckResult) -> Text:
-    """Describe a failed check in one line, for a log or a chat, with the commands that heal it.
-
-    The rows that a check finds are in English, so the Chinese text names only the newest date.
-    """
-    assert result.asset_key is not None
-    shown = {name: value.value for name, value in (result.metadata or {}).items()}
-    first = str(shown.get(_ROWS, "")).partition("\n")[0]
-    how = str(shown.get(_HOW, "")).replace("\n", " ; ")
-    advice = next(check.remedy.advice for check in CHECKS if check.name == result.check_name)
-    return Text(
-        "{asset}: {check}: {first}. {heal}",
-        "{asset}：检查 {check} 未通过（{first}）。{heal}",
-        asset=result.asset_key.to_user_string(),
-        check=result.check_name,
-        first=Text(first, f"{shown.get(_FOUND)} 项，最近日期 {first.partition(': ')[0]}"),
-        heal=Text("to heal: {how}", "处理：{how}", how=how) if how else advice,
-    )
-
-
-def alert_subjects(result: dg.AssetCheckResult, endpoint: str) -> list[str]:
-    """Return the subjects of a failed check's alert: one per date that a new request can heal, else the endpoint."""
-    dates = (result.metadata or {}).get(_DATES)
-    return [f"{endpoint} {each}" for each in str(dates.value).split()] if dates else [endpoint]
+        findings, notes = ([each for each in found if each.informational is kind] for kind in (False, True))
+        yield CheckOutcome(check, key, findings, notes)
 
 
 def to_evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
@@ -119,26 +127,36 @@ def _outcome(evaluation: dg.AssetCheckEvaluation) -> tuple[object, ...]:
     return evaluation.passed, evaluation.severity, evaluation.description, dict(evaluation.metadata)
 
 
-def _nothing(informational: list[Finding]) -> str:
-    return " ".join(["Nothing found.", *(f"{_row(each)}." for each in informational[:_SHOWN])])
+def _nothing(notes: Sequence[Finding]) -> Text:
+    rows = [Text("{row}.", "{row}。", row=_row(each)) for each in notes[:_SHOWN]]
+    return joined([Text("Nothing found.", "没有发现问题。"), *rows])
 
 
-def _summary(check: Check, findings: list[Finding]) -> str:
-    shown = f" (the newest {_SHOWN} are under rows)" if len(findings) > _SHOWN else ""
-    count = f"{len(findings):,} findings{shown}; the newest: " if len(findings) > 1 else ""
-    return f"{count}{_row(findings[0])}. {check.remedy.advice.both()}"
+def _summary(check: Check, findings: Sequence[Finding]) -> Text:
+    what = _row(findings[0])
+    if len(findings) > 1:
+        shown = Text(" (the newest {n} are under rows)", "（最近 {n} 项见 rows）", n=_SHOWN)
+        what = Text(
+            "{number:,} findings{shown}; the newest: {what}",
+            "共 {number:,} 项{shown}，最近：{what}",
+            number=len(findings),
+            shown=shown if len(findings) > _SHOWN else "",
+            what=what,
+        )
+    return Text("{what}. {advice}", "{what}。{advice}", what=what, advice=check.remedy.advice)
 
 
-def _row(finding: Finding) -> str:
-    return f"{finding.ref_date}: {finding.what[:_WIDTH]}"
+def _row(finding: Finding) -> Text:
+    what = finding.what.mapped(lambda text: text[:_WIDTH])
+    return Text("{date}: {what}", "{date}：{what}", date=finding.ref_date, what=what)
 
 
-def _metadata(check: Check, key: dg.AssetKey, findings: list[Finding]) -> dict[str, dg.MetadataValue[Any]]:
+def _metadata(check: Check, key: dg.AssetKey, findings: Sequence[Finding]) -> dict[str, dg.MetadataValue[Any]]:
     metadata: dict[str, dg.MetadataValue[Any]] = {_FOUND: dg.MetadataValue.int(len(findings))}
     if findings:
-        metadata[_ROWS] = dg.MetadataValue.text("\n".join(map(_row, findings[:_SHOWN])))
-        if check.remedy.command:
-            metadata[_HOW] = dg.MetadataValue.text("\n".join(_commands(check, key, findings)))
+        metadata[_ROWS] = dg.MetadataValue.text("\n".join(str(_row(each)) for each in findings[:_SHOWN]))
+        if commands := _commands(check, key, findings):
+            metadata[_HOW] = dg.MetadataValue.text("\n".join(commands))
         if check.remedy.action is RemedyAction.REFRESH:
             windows = [plan_windows(endpoint, labels) for endpoint, labels in labels_to_refresh(findings).items()]
             metadata[_CALLS] = dg.MetadataValue.int(sum(map(len, windows)))
@@ -146,8 +164,10 @@ def _metadata(check: Check, key: dg.AssetKey, findings: list[Finding]) -> dict[s
     return metadata
 
 
-def _commands(check: Check, key: dg.AssetKey, findings: list[Finding]) -> list[str]:
+def _commands(check: Check, key: dg.AssetKey, findings: Sequence[Finding]) -> list[str]:
     """Return the commands that heal the findings, one per endpoint if the command takes a range of dates."""
+    if check.remedy.action is RemedyAction.NOTHING:
+        return []
     command, account = f"wx-datacube {check.remedy.command}", key.path[-2]
     names = dict.fromkeys(finding.endpoint for finding in findings)
     by_endpoint = {name: [each for each in findings if each.endpoint == name] for name in names}

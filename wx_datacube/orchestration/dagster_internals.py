@@ -23,8 +23,9 @@ fallback: in a release that lacks them, the tests named below fail. Add a row fo
 
 b: `_initdb`, `_connect`, `_event_to_row`, `prepare_insert_event`, `_store_asset_event`, `_store_asset_event_tags`,
 `_store_asset_check_evaluation_planned` and `_db_lock`. j: `get_runs`, `get_materialized_partitions`,
-`report_run_failed`, `all_logs`, `add_run_tags`, `all_instigator_state`, `from_config`, `event_log_storage`. k: `tags`,
-`status`, `asset_selection`; `engine_event_data`, `step_failure_data`, `event_specific_data`, `event_type_value`.
+`report_run_failed`, `all_logs`, `add_run_tags`, `all_instigator_state` (`instigator_data`), `get_daemon_statuses`,
+`from_config`, `event_log_storage`. k: `tags`, `status`, `asset_selection`; `engine_event_data`, `step_failure_data`,
+`event_specific_data`, `event_type_value`.
 
 Tests, in `wx_datacube_tests`:
 
@@ -36,7 +37,8 @@ Tests, in `wx_datacube_tests`:
 - g: `test_a_run_of_a_range_plans_it_in_one_event`
 - h, l: `test_every_partition_shows_its_figures`, `test_a_tick_over_an_empty_file_requests_the_whole_history`
 - i, m: `test_keys_with_a_prefix_are_materialized_under_it`
-- j, k, n: `test_a_dead_run_is_ended_by_the_next_tick`, `test_a_tick_without_pending_labels_says_so`
+- j, k, n: `test_a_dead_run_is_ended_by_the_next_tick`, `test_a_tick_without_pending_labels_says_so`,
+  `test_a_dead_daemon_is_named_while_schedules_are_on`
 """
 
 import functools

@@ -13,7 +13,7 @@ from wx_datacube.catalog.periods import BEIJING, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.language import joined
+from wx_datacube.language import Text, joined
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.concerns import is_complete
 from wx_datacube.operations.digest.messages import Message
@@ -26,7 +26,8 @@ from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
 EARLY, LATE = dt.time(10, 0), dt.time(12, 45)
 """Beijing time. At the first, a digest is sent if yesterday is complete, at the last with what is missing."""
 _CRONS = [f"{each.minute} {each.hour} * * *" for each in (EARLY, LATE)]
-_NAME = "wx_datacube_digest"
+SCHEDULE_NAME = "wx_datacube_digest"
+"""The last part of the schedule's name; see `schedule_name`."""
 
 
 class DigestConfig(dg.Config):
@@ -83,7 +84,7 @@ def schedule_name(prefix: Sequence[str], accounts: Sequence[str] | None) -> str:
     A code location may hold several `build_defs`, each with a prefix or accounts of its own. So the prefix and the
     first of the accounts that `build_defs` was called with, if any, come before the name.
     """
-    return dg.AssetKey([*prefix, *(accounts or ())[:1], _NAME]).to_python_identifier()
+    return dg.AssetKey([*prefix, *(accounts or ())[:1], SCHEDULE_NAME]).to_python_identifier()
 
 
 def build_digest_schedule(
@@ -109,27 +110,37 @@ def build_digest_schedule(
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         planned, now = context.scheduled_execution_time.astimezone(BEIJING).replace(tzinfo=None), clock()
         if planned.date() < now.date():  # Dagster catches up on the ticks of a machine that slept
-            return dg.SkipReason(f"Dagster was not running at {planned:%Y-%m-%d %H:%M}; a digest is about yesterday.")
+            return dg.SkipReason(_NOT_RUNNING.fill(planned=planned).both())
         try:
             settings = load_settings()
             beat(settings, now, log_of(context), is_tick=True)
             why_not = _why_not(settings, accounts, planned.time(), now)
         except WxDatacubeError as error:
-            return dg.SkipReason(str(error))
-        return dg.SkipReason(why_not) if why_not else dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
+            return dg.SkipReason(error.text.both())
+        return dg.SkipReason(why_not.both()) if why_not else dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
 
     return tick
 
 
-def _why_not(settings: Settings, names: Sequence[str], planned: dt.time, now: dt.datetime) -> str:
-    """Return why a tick sends nothing; empty if it does."""
+def _why_not(settings: Settings, names: Sequence[str], planned: dt.time, now: dt.datetime) -> Text | None:
+    """Return why a tick sends nothing; None if it does."""
     require_webhook(settings)
     accounts = _configured(settings, names)
     if all_sent(settings, accounts, now):
-        return "Today's digest was posted already."
+        return Text("Today's digest was posted already.", "今天的日报已发送。")
     if planned < LATE and not is_complete(settings, accounts, now):
-        return f"Yesterday is not complete yet. The digest is sent at {LATE:%H:%M}, with what is missing."
-    return ""
+        return Text(
+            "Yesterday is not complete yet. The digest is sent at {late:%H:%M}, with what is missing.",
+            "昨天的数据尚不完整，日报将在 {late:%H:%M} 发送，并注明缺失的数据。",
+            late=LATE,
+        )
+    return None
+
+
+_NOT_RUNNING = Text(
+    "Dagster was not running at {planned:%Y-%m-%d %H:%M}; a digest is about yesterday.",
+    "{planned:%Y-%m-%d %H:%M} 时 Dagster 没有运行；日报只报告昨天的数据，不补发。",
+)
 
 
 def _configured(settings: Settings, names: Sequence[str]) -> list[Account]:
@@ -159,9 +170,10 @@ def _send(
 
 _DESCRIPTION = (
     "Yesterday's figures as a short text for a group chat: the same as `wx-datacube digest`. It sends nothing; the"
-    f" schedule `{_NAME}` does."
+    f" schedule `{SCHEDULE_NAME}` does."
     "\n\n"
-    f"昨日数据的简短文字，用于发送到群聊，与 `wx-datacube digest` 相同。本资产不发送消息，由定时任务 `{_NAME}` 发送。"
+    "昨日数据的简短文字，用于发送到群聊，与 `wx-datacube digest` 相同。"
+    f"本资产不发送消息，由定时任务 `{SCHEDULE_NAME}` 发送。"
 )
 _SCHEDULE_DESCRIPTION = (
     "Sends one message with yesterday's figures of all accounts to the group chat of WX_DATACUBE_WEBHOOK, once a day:"

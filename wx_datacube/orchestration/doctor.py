@@ -1,13 +1,15 @@
-"""Doctor: examines Dagster: whether its instance opens, and whether the schedules are on.
+"""Doctor: examines Dagster: whether its instance opens, whether the schedules are on, and whether a daemon runs them.
 
 Add an examination here if it needs Dagster. Those of WeChat and files are in `wx_datacube.operations.doctor`.
 """
 
-from collections.abc import Iterator, Sequence
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 
-from wx_datacube.catalog.periods import beijing_now
+from wx_datacube.catalog.periods import BEIJING, beijing_now
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.language import Text, joined
@@ -15,6 +17,7 @@ from wx_datacube.operations.backfill import database_mismatch
 from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.operations.doctor import Examined
 from wx_datacube.orchestration.backfill_runs import DagsterRuns
+from wx_datacube.orchestration.digest import SCHEDULE_NAME
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
 from wx_datacube.orchestration.schedules import schedule_names
@@ -26,7 +29,7 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Examined]:
     """Yield whether the project's Dagster instance opens, fits the database, and has the account's schedules on."""
     try:
         with project_instance(settings.require_project()) as instance:
-            running = {state.name for state in instance.all_instigator_state() if state.is_running}
+            running = _running(instance)
             prefixes = known_prefixes(instance, account.name)
             others = [*_database_mismatch(instance, settings, account, prefixes)]
     except (SettingsError, WarehouseError) as error:
@@ -47,12 +50,116 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Examined]:
     yield _schedules(running, account, stem(prefixes[0], account.name))
 
 
+def examine_schedules(settings: Settings) -> Iterator[Examined]:
+    """Yield what concerns all accounts: the digest's schedule, if there is a chat, and the daemon that schedules need.
+
+    Nothing is yielded if the instance doesn't open, which `examine_dagster` reports.
+    """
+    try:
+        with project_instance(settings.require_project()) as instance:
+            states = [each for each in instance.all_instigator_state() if each.is_running]
+            daemons = instance.get_daemon_statuses()
+    except (SettingsError, WarehouseError, dg.DagsterError):
+        return
+    running = {each.name for each in states}
+    digests = [name for name in running if f"__{name}".endswith(f"__{SCHEDULE_NAME}")]
+    if settings.webhook is not None:
+        yield Examined(True, _DIGEST_IS_ON.fill(names=joined(digests, ", ", "、")) if digests else _DIGEST_IS_OFF)
+    on = {*digests, *(name for each in settings.accounts for name in _of_account(running, each, _schedules_of(each)))}
+    needed = [daemons[name] for name in _DAEMONS if name in daemons]
+    if on and needed:
+        daemon = _daemon(len(on), needed, settings)
+        yield daemon
+        seen = max(map(_last_seen, (each for each in states if each.name in on)))
+        if daemon.ok and beijing_now().replace(tzinfo=BEIJING) - seen > _NOT_LOADED_AFTER:
+            yield Examined(False, _NOT_LOADED.fill(seen=seen))
+
+
+_DAEMONS = ("SCHEDULER", "QUEUED_RUN_COORDINATOR")
+"""Dagster's names of the daemons that evaluate schedules and start the runs that these request."""
+_NOT_LOADED_AFTER = dt.timedelta(hours=3)
+"""How long the daemon may not have noted that it saw any of the schedules: it notes that once an hour."""
+_NOT_LOADED = Text(
+    "Dagster's daemon is running, but has not found the schedules since {seen:%Y-%m-%d %H:%M} Beijing time: their code"
+    " location is not loaded. Dagster's UI shows the error under Deployment; click Reload there, or restart Dagster.",
+    "Dagster daemon 正在运行，但从北京时间 {seen:%Y-%m-%d %H:%M} 起找不到这些定时任务：代码位置没有加载。"
+    "错误信息见 Dagster 界面的 Deployment 页面；请在该页面点击 Reload，或重新启动 Dagster。",
+)
+_DIGEST_IS_ON = Text("The schedule of the digest is on: {names}.", "日报的定时任务已打开：{names}。")
+_DIGEST_IS_OFF = Text(
+    "The schedule {name} is off, so the chat gets no digest. Switch it on in Dagster's UI under Automation, or run"
+    " `wx-datacube digest --send` by cron.",
+    "日报的定时任务 {name} 未打开，群里不会收到日报。请在 Dagster 界面的 Automation 页面打开，或用 cron 执行"
+    " wx-datacube digest --send。",
+    name=SCHEDULE_NAME,
+)
+
+
+def _daemon(number: int, daemons: Sequence[Any], settings: Settings) -> Examined:
+    """Return whether Dagster's daemon runs the schedules that are on, by the rule of Dagster's UI: half an hour."""
+    heartbeats = [each.last_heartbeat.timestamp for each in daemons if each.last_heartbeat]
+    last = dt.datetime.fromtimestamp(min(heartbeats), BEIJING) if heartbeats else None
+    if all(each.healthy for each in daemons):
+        return Examined(
+            True,
+            Text(
+                "Dagster's daemon, which the schedules need, was running at {last:%H:%M} Beijing time.",
+                "执行定时任务的 Dagster daemon 在北京时间 {last:%H:%M} 仍在运行。",
+                last=last,
+            ),
+        )
+    since = Text("it never ran in this folder", "在此文件夹中从未运行")
+    if last is not None:
+        since = Text(
+            "its last heartbeat was at {last:%Y-%m-%d %H:%M} Beijing time",
+            "最后一次心跳在北京时间 {last:%Y-%m-%d %H:%M}",
+            last=last,
+        )
+    return Examined(
+        False,
+        Text(
+            "{number} schedule{s} on, but nothing runs: Dagster's daemon is not running ({since}). Start the service"
+            " wx-datacube-daemon, or `wx-datacube ui`, which includes a daemon. If a daemon is running all the same,"
+            " its DAGSTER_HOME is not {folder}.",
+            "已打开 {number} 个定时任务，但不会执行：Dagster daemon 没有运行（{since}）。"
+            "请启动服务 wx-datacube-daemon，或运行 wx-datacube ui（其中包含 daemon）。"
+            "如果 daemon 其实正在运行，说明它的 DAGSTER_HOME 不是 {folder}。",
+            number=number,
+            s=" is" if number == 1 else "s are",
+            since=since,
+            folder=settings.project,
+        ),
+    )
+
+
+def _last_seen(state: Any) -> dt.datetime:
+    """Return when the daemon last noted that it saw a schedule, at the earliest when that was switched on."""
+    data = state.instigator_data
+    return dt.datetime.fromtimestamp(max(data.start_timestamp or 0, data.last_iteration_timestamp or 0), BEIJING)
+
+
+def _running(instance: dg.DagsterInstance) -> set[str]:
+    """Return the names of the schedules that are on."""
+    return {state.name for state in instance.all_instigator_state() if state.is_running}
+
+
+def _schedules_of(account: Account) -> list[str]:
+    """Return the last parts of the names of an account's schedules."""
+    return [*schedule_names(account.endpoints), "checks"]
+
+
+def _of_account(running: Iterable[str], account: Account, names: Iterable[str]) -> list[str]:
+    """Return those of an account's schedules that are on, under any prefix."""
+    ends = tuple(f"__{account.name}_{each}" for each in names)
+    return [name for name in sorted(running) if f"__{name}".endswith(ends)]
+
+
 def _schedules(running: set[str], account: Account, own: str) -> Examined:
     """Return which schedules are on, under any prefix; `own` is the name stem for those that are off."""
     on: list[str] = []
     off: list[str] = []
-    for what in (*schedule_names(account.endpoints), "checks"):
-        found = [name for name in sorted(running) if f"__{name}".endswith(f"__{account.name}_{what}")]
+    for what in _schedules_of(account):
+        found = _of_account(running, account, [what])
         on += found
         off += [] if found else [f"{own}_{what}"]
     if off:

@@ -100,8 +100,8 @@ def _made(figures: Figures) -> dict[str, str]:
 
 
 _DESCRIPTION = (
-    "An HTML report that opens offline: yesterday's key figures with their changes, what is unusual, each family over any"
-    " range of days, and missing data. The same as `wx-datacube report`. To rebuild it whenever the figures change,"
+    "An HTML report that opens offline: yesterday's key figures with their changes, what is unusual, each family over"
+    " any range of days, and missing data. The same as `wx-datacube report`. To rebuild it whenever the figures change,"
     " switch on `default_automation_condition_sensor` under Automation."
     "\n\n"
     "可离线打开的单文件 HTML 报告：昨日关键指标及变化、异常提示、任选日期范围的各类数据、数据完整性，"

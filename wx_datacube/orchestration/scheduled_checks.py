@@ -17,9 +17,10 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.periods import BEIJING, CHECK_TICK, LAST_CHECK_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.language import Text
 from wx_datacube.operations.heartbeat import beat
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for, log_of
-from wx_datacube.orchestration.checks import alert_subjects, check_results, evaluations_to_log, summary_line
+from wx_datacube.orchestration.checks import check_outcomes, evaluations_to_log
 from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
@@ -60,7 +61,7 @@ def build_check_schedule(
         # Dagster catches up on the ticks of a machine that slept. What they would report as missing is about to be
         # fetched.
         if planned.date() < now.date() or (not first and now - planned > _STALE):
-            return dg.SkipReason(f"Dagster was not running at {planned:%Y-%m-%d %H:%M}. The next tick checks again.")
+            return dg.SkipReason(_NOT_RUNNING.fill(planned=planned).both())
         if first:
             return dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
         return _recheck_missing(context, account, now)
@@ -82,12 +83,21 @@ def _recheck_missing(context: dg.ScheduleEvaluationContext, account: str, now: d
         with Warehouse(settings.database).open_published() as con:
             note_and_send(con, settings, settings.account(account), now, notify)
     except WxDatacubeError as error:
-        return dg.SkipReason(str(error))
+        return dg.SkipReason(error.text.both())
     Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)
     beat(settings, now, notify, is_tick=True)
-    return dg.SkipReason(
-        f"The checks ran at {CHECK_TICK:%H:%M}. This tick only checked again which labels are missing."
-    )
+    return dg.SkipReason(_CHECKED_AGAIN.both())
+
+
+_NOT_RUNNING = Text(
+    "Dagster was not running at {planned:%Y-%m-%d %H:%M}. The next tick checks again.",
+    "{planned:%Y-%m-%d %H:%M} 时 Dagster 没有运行，下一次触发时再检查。",
+)
+_CHECKED_AGAIN = Text(
+    "The checks ran at {time:%H:%M}. This tick only checked again which labels are missing.",
+    "检查已在 {time:%H:%M} 执行，本次触发只重新检查哪些数据缺失。",
+    time=CHECK_TICK,
+)
 
 
 def _evaluate_checks(
@@ -100,24 +110,24 @@ def _evaluate_checks(
         configured, endpoints = settings.account(account), [BY_NAME[name] for name in keys]
         warehouse = Warehouse(settings.database, clock=clock)
         with check_context_of_readers(warehouse, configured, endpoints, settings.daily_calls) as check_context:
-            found = [result for each in endpoints for result in check_results(check_context, each, keys[each.name])]
+            found = [outcome for each in endpoints for outcome in check_outcomes(check_context, each, keys[each.name])]
             attention = note_and_send(check_context.con, settings, configured, check_context.now, notify)
     except WxDatacubeError as error:
         raise explained_failure(error) from None
     with batched_events(context.instance):
-        yield from evaluations_to_log(context.instance, found)
-    failed = [result for result in found if not result.passed]
-    for result in failed:
-        notify(summary_line(result))
+        yield from evaluations_to_log(context.instance, [each.result for each in found])
+    failed = [outcome for outcome in found if outcome.findings]
+    for outcome in failed:
+        notify(outcome.summary)
     for text in dict.fromkeys(each.text for each in attention.alerts):
         notify(text)
     names = {key: name for name, key in keys.items()}
     alerts = [
-        Alert(str(result.check_name), subject, Urgency.PERSON, summary_line(result))
-        for result in failed
+        Alert(outcome.check.name, subject, Urgency.PERSON, outcome.summary)
+        for outcome in failed
         # `note_and_send` has already sent one alert for missing labels, with the reason, for all endpoints at once.
-        if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name
-        for subject in alert_subjects(result, names[result.asset_key])
+        if outcome.check is not DUE_LABELS_ARE_THERE
+        for subject in outcome.alert_subjects(names[outcome.key])
     ]
     Alerts(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, alerts, notify)
     beat(settings, clock(), notify, is_tick=True)

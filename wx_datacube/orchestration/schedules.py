@@ -16,6 +16,7 @@ from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, FIRST_TICK, LAST_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
+from wx_datacube.language import Text
 from wx_datacube.operations.heartbeat import beat
 from wx_datacube.operations.pending import RunPlan
 from wx_datacube.operations.tick import plan_tick
@@ -111,11 +112,14 @@ def _requests(
         settings = load_settings()
         plan = plan_tick(settings, account, list(keys), busy, materialized, now, log_of(context))
     except WxDatacubeError as error:
-        return dg.SkipReason(str(error))
+        return dg.SkipReason(error.text.both())
     if plan.runs:
         return [_request([keys[each] for each in run.endpoints], run, now) for run in plan.runs]
     beat(settings, now, log_of(context), is_tick=True)
-    return dg.SkipReason(" ".join(plan.reasons) or "Everything that is due is stored and materialized.")
+    return dg.SkipReason((plan.reason or _NOTHING_PENDING).both())
+
+
+_NOTHING_PENDING = Text("Everything that is due is stored and materialized.", "应有的数据均已保存并物化。")
 
 
 def _request(keys: Sequence[dg.AssetKey], run: RunPlan, now: dt.datetime) -> dg.RunRequest:

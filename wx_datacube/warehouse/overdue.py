@@ -12,6 +12,7 @@ from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_on, label_of, midnight_of, settled_at
 from wx_datacube.config.settings import Account
+from wx_datacube.language import Text
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import Summary, summaries
 from wx_datacube.warehouse.past_calls import RecentCalls, recent_calls
@@ -19,6 +20,11 @@ from wx_datacube.warehouse.past_calls import RecentCalls, recent_calls
 _DAY = dt.timedelta(days=1)
 Gap = tuple[dt.date, dt.date]
 """The first and last of consecutive missing labels."""
+
+_NONE = Text("", "")
+_BEING_FETCHED = Text("It is being fetched now.", "正在获取。")
+_USED_UP = Text("Today's quota is used up.", "今天的配额已用完。")
+_BACKFILLING = Text("History is being backfilled, newest first.", "历史数据正在补齐，从最新的日期开始。")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Overdue:
     endpoint: Endpoint
     gaps: tuple[Gap, ...]
     history: bool = False
-    waiting_reason: str = ""
+    waiting_reason: Text = _NONE
 
     @property
     def since(self) -> dt.datetime:
@@ -79,9 +85,7 @@ def overdue_from(
                 judged[account] += _of_endpoint(endpoint, summary, calls, (of_days, held), now, daily_calls)
         if any(not each.waiting_reason for each in judged[account]) and is_fetching(account):
             judged[account] = [
-                each
-                if each.waiting_reason
-                else Overdue(each.endpoint, each.gaps, each.history, "It is being fetched now.")
+                each if each.waiting_reason else Overdue(each.endpoint, each.gaps, each.history, _BEING_FETCHED)
                 for each in judged[account]
             ]
     return judged
@@ -115,14 +119,13 @@ def _of_endpoint(
         used_up = quota_is_used_up(calls_for(near), daily_calls)
         # If a label has been missing since yesterday, today's quota isn't the reason.
         of_today = settled_at(near[0][0], endpoint.period) >= midnight
-        reason = "Today's quota is used up." if used_up and of_today else ""
-        yield Overdue(endpoint, tuple(near), waiting_reason=reason)
+        yield Overdue(endpoint, tuple(near), waiting_reason=_USED_UP if used_up and of_today else _NONE)
     if far:
         calls = calls_for(far)
         going_on = calls.oldest is not None and settled_at(calls.oldest, endpoint.period) < midnight - _DAY
-        reason = "History is being backfilled, newest first." if going_on else ""
+        reason = _BACKFILLING if going_on else _NONE
         if quota_is_used_up(calls, daily_calls) and not (calls.used_up_yesterday and calls.good_at is None):
-            reason = reason or "Today's quota is used up."
+            reason = reason or _USED_UP
         yield Overdue(endpoint, tuple(far), history=True, waiting_reason=reason)
 
 

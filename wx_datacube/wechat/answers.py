@@ -14,15 +14,8 @@ from dataclasses import field as dataclass_field
 from typing import Any, Self
 from urllib.parse import quote, quote_plus
 
-from wx_datacube.errors import (
-    BY_ERRCODE,
-    NeedsPerson,
-    TryAgain,
-    UnexpectedAnswer,
-    WeChatError,
-    error_for,
-    one_line,
-)
+from wx_datacube.errcodes import BY_ERRCODE, error_for
+from wx_datacube.errors import NeedsPerson, TryAgain, UnexpectedAnswer, WeChatError, one_line
 from wx_datacube.language import Text, joined
 from wx_datacube.wechat.transport import Response
 

@@ -15,14 +15,8 @@ from typing import Any, Protocol
 
 from wx_datacube.catalog.periods import Clock
 from wx_datacube.config.settings import Secret
-from wx_datacube.errors import (
-    NeedsPerson,
-    QuotaExhausted,
-    SettingsError,
-    UnexpectedAnswer,
-    WeChatError,
-    error_for,
-)
+from wx_datacube.errcodes import error_for
+from wx_datacube.errors import NeedsPerson, QuotaExhausted, SettingsError, UnexpectedAnswer, WeChatError
 from wx_datacube.language import Text
 from wx_datacube.wechat.answers import ReplySpec, parse_response
 from wx_datacube.wechat.retry import Retry

@@ -19,6 +19,7 @@ from wx_datacube.alerts.alert import TOKEN, Alert, Source, Urgency, alerts_of, u
 from wx_datacube.alerts.file import AlertFile
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.config.settings import Secret
+from wx_datacube.errcodes import error_for
 from wx_datacube.errors import (
     HostDown,
     NeedsPerson,
@@ -30,7 +31,6 @@ from wx_datacube.errors import (
     UnexpectedAnswer,
     WarehouseError,
     WxDatacubeError,
-    error_for,
 )
 from wx_datacube.language import Language, Text, text_of
 from wx_datacube_tests.receiver import KEY, Receiver

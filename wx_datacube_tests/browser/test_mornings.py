@@ -67,7 +67,7 @@ def test_a_schedule_requests_pending_labels_and_then_skips(person: Person, switc
     )
     (run,) = person.runs("minutely", "weeks", "getupstreammsgweek")
     assert run["tags"]["wx_datacube/reason"] == "schedule"
-    reason = "Everything that is due is stored and materialized."
+    reason = "应有的数据均已保存并物化。 Everything that is due is stored and materialized."
     wait_until(lambda: person.last_skip("minutely", "minutely__weeks_weekly") == reason)
     person.open("/locations/minutely/schedules/minutely__weeks_weekly")
     newest = person.page.get_by_role("row").filter(has_text="View logs").first

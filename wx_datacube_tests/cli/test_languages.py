@@ -141,11 +141,13 @@ def test_trouble_is_told_in_one_language(
 
 
 def test_doctor_without_credentials_speaks_one_language(folder: Folder, language: str) -> None:
-    """Without credentials, `doctor` says what to do in one language."""
+    """Without credentials, `doctor` says what to do in one language; with a chat, also about the digest."""
+    folder.set(WEBHOOK="https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=0")
     _, out, err = folder.run("doctor")
 
     assert_one_language(out + err, language)
     assert_fits(out)
+    assert "wx_datacube_digest" in out
 
 
 def test_every_command_speaks_one_language(
@@ -159,6 +161,30 @@ def test_every_command_speaks_one_language(
         _, out, err = folder.run(*command)
         assert_one_language(out + err, language)
         assert out + err
+
+
+def test_heal_shows_what_is_left_in_one_language(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Findings that can't be requested again are listed in the language of the command."""
+    changed = START + DAY
+    expected = {
+        "en": [r"msg_count \d+ -> \d+$", f"getupstreammsgdist was fetched before {changed} was revised$"],
+        "zh": [r"msg_count：\d+ → \d+$", f"获取 getupstreammsgdist 之后，微信又修改了 {changed} 的数据$"],
+    }
+    with wechat(silent_share=0) as emulated:
+        use(folder, emulated)
+        folder.run(
+            "backfill", "--endpoint", "getupstreammsg", "--endpoint", "getupstreammsgdist", "--end", str(changed)
+        )
+        emulated.control.restate(changed, factor=10)
+        folder.run("backfill", "--endpoint", "getupstreammsg")
+        use(folder, emulated, START=beijing_now().date())
+        for language, patterns in expected.items():
+            monkeypatch.setenv("WX_DATACUBE_LANG", language)
+            code, out, err = folder.run("heal", "--check", "figures_were_not_revised")
+
+            assert code == 1
+            assert_one_language(out + err, language)
+            assert [each for each in patterns if not re.search(each, err, re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize("command", ["", *main.commands.commands])

@@ -21,7 +21,8 @@ from wx_datacube.catalog.periods import BEIJING
 from wx_datacube.cli import main, outcomes
 from wx_datacube.config.settings import Account
 from wx_datacube.definitions import build_defs
-from wx_datacube.errors import BY_ERRCODE, SettingsError, WarehouseError, WxDatacubeError, error_for
+from wx_datacube.errcodes import BY_ERRCODE, error_for
+from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError
 from wx_datacube.language import text_of
 from wx_datacube.operations.report import default_report_path
 from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
@@ -223,7 +224,8 @@ def test_status_and_skip_messages_name_the_accounts_own_variables(it: DagsterEnv
     )
     requested, skipped = tick(it, "shop")
     assert requested == set()
-    assert skipped.count("Set WX_DATACUBE_SHOP_APPID to") == len(daily)
+    assert f"{names}: WeChat does not know this AppID. Set WX_DATACUBE_SHOP_APPID to" in skipped
+    assert "请将 WX_DATACUBE_SHOP_APPID 设为" in skipped
 
 
 # --- in Dagster -------------------------------------------------------------------------------------------------
@@ -246,7 +248,8 @@ def test_a_wrong_setting_of_one_account_does_not_stop_other_schedules(it: Dagste
 
     requested, skipped = tick(it, "shop")
     assert requested == set()
-    assert skipped.startswith("WX_DATACUBE_SHOP_START is invalid. Expected: a date YYYY-MM-DD")
+    assert skipped.startswith("WX_DATACUBE_SHOP_START 的值无效。")
+    assert "WX_DATACUBE_SHOP_START is invalid. Expected: a date YYYY-MM-DD" in skipped
     assert tick(it, "news") == (daily, "")
 
 

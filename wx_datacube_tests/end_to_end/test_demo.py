@@ -86,6 +86,15 @@ def test_the_demo_succeeds_and_shows_figures(demo: Demo) -> None:
     assert len(re.findall(r"^\d{4}-\d\d-\d\d( +\d+){4} +\d+\.\d+ *$", demo.first.stdout, re.MULTILINE)) == 7
 
 
+def test_the_query_that_the_demo_shows_can_be_copied(demo: Demo) -> None:
+    """The command under "Query it" fits 80 columns, apart from the path of Python, and shows figures as it stands."""
+    found = re.search(r'^Query it:\n(  (\S+) -c "[^"]+")$', demo.first.stdout, re.MULTILINE)
+    assert found, demo.first.stdout
+    assert max(map(len, found[1].replace(found[2], ".venv/bin/python").splitlines())) <= 80
+    shown = subprocess.run(["sh", "-c", found[1]], cwd=demo.project.folder, capture_output=True, text=True, check=True)
+    assert "messages_per_user" in shown.stdout
+
+
 def test_the_demo_prints_nothing_on_stderr(demo: Demo) -> None:
     """The demo prints no warnings and no log lines."""
     assert (demo.first.stderr, demo.second.stderr) == ("", "")

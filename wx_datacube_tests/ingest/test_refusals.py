@@ -284,7 +284,7 @@ def test_hours_and_distributions_of_days_that_failed_are_not_requested(
     assert {type(each) for each in report.errors} == {kind}
     assert report.calls == 1
     (met,) = made.ingest.alerts.recent_failures("shop", dt.datetime.min)
-    assert f"{MESSAGES.name}: " in str(met)
+    assert f"{MESSAGES.name}: " in str(met.text)
     assert made.fetch_missing(endpoint, run_id="another").unresolved == ()
 
 

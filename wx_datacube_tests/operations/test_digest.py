@@ -23,7 +23,8 @@ from wx_datacube.catalog.model import Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_labels
 from wx_datacube.config.settings import Account, Secret, Settings
 from wx_datacube.emulator.world import World
-from wx_datacube.errors import BY_ERRCODE, SettingsError
+from wx_datacube.errcodes import BY_ERRCODE
+from wx_datacube.errors import SettingsError
 from wx_datacube.language import Language, Text
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.messages import MAX_BYTES, Layout, grouped

@@ -4,22 +4,32 @@ Add a test here when `doctor` checks something else.
 """
 
 import datetime as dt
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from dagster._core.scheduler.instigation import ScheduleInstigatorData
+from dagster._daemon.types import DaemonHeartbeat
 
 from wx_datacube.alerts.alert import Source, alerts_of
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.messages import ENDPOINTS
-from wx_datacube.catalog.periods import beijing_now
+from wx_datacube.catalog.periods import BEIJING, beijing_now
 from wx_datacube.cli import main
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.service import Ingest
+from wx_datacube.language import Language, Text
 from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.operations.doctor import examine
+from wx_datacube.orchestration.doctor import examine_schedules
+from wx_datacube.orchestration.instance import project_instance
 from wx_datacube_tests.dagster_environment import DAYS, HOURS, DagsterEnv
 from wx_datacube_tests.disks import limited
+from wx_datacube_tests.receiver import Receiver
 from wx_datacube_tests.wechat_stand_in import StandIn, token
 from wx_datacube_tests.wrapped_output import unwrapped
 
@@ -375,6 +385,105 @@ def test_doctor_names_the_first_message_once_all_days_before_are_known(it: Dagst
     ]
     ingest.fetch_missing(DAYS, [dt.date(2024, 3, 1), dt.date(2024, 3, 2)], run_id="run")
     assert told() == ["The first message was on 2024-03-05."]
+
+
+def dagsters_own(*arguments: str) -> None:
+    """Run Dagster's own command in the project folder, which is the working directory."""
+    environ = os.environ | {"DAGSTER_HOME": str(Path.cwd())}
+    subprocess.run([sys.executable, "-m", "dagster", *arguments], env=environ, check=True, capture_output=True)
+
+
+def heartbeat(it: DagsterEnv, at: dt.datetime) -> None:
+    """Store heartbeats as a daemon that ran at a time in Beijing left them."""
+    with project_instance(it.folder) as instance:
+        for daemon in instance.get_required_daemon_types():
+            stamp = at.replace(tzinfo=BEIJING).timestamp()
+            instance.add_daemon_heartbeat(DaemonHeartbeat(stamp, daemon, "any"))
+
+
+def of_schedules(it: DagsterEnv) -> list[tuple[bool, Text]]:
+    """Return what `doctor` says about all accounts' schedules; check that it changes no file but locks."""
+
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in it.folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+    with project_instance(it.folder):  # Dagster's databases exist: `doctor` has opened the instance for each account
+        pass
+    before = contents()
+    found = [(each.ok, each.text) for each in examine_schedules(it.settings)]
+    assert contents() == before
+    return found
+
+
+def test_a_dead_daemon_is_named_while_schedules_are_on(
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If schedules are on and Dagster's daemon is dead, or never ran, doctor fails and says what to start."""
+    it.use(emulated, START=WEEK_AGO)
+    assert examined(capsys)[0] == 0
+    assert of_schedules(it) == []
+
+    dagsters_own("schedule", "start", "default_daily")
+    ((ok, never),) = of_schedules(it)
+    assert not ok
+    assert str(never).startswith("1 schedule is on, but nothing runs: Dagster's daemon is not running (it never ran in")
+    assert str(never).endswith(f"its DAGSTER_HOME is not {it.folder}.")
+    assert "但不会执行：Dagster daemon 没有运行（在此文件夹中从未运行）。" in never.to(Language.CHINESE)
+
+    long_ago = beijing_now() - dt.timedelta(hours=1)
+    heartbeat(it, long_ago)
+    ((ok, dead),) = of_schedules(it)
+    assert not ok
+    assert f"(its last heartbeat was at {long_ago:%Y-%m-%d %H:%M} Beijing time)" in str(dead)
+    assert f"（最后一次心跳在北京时间 {long_ago:%Y-%m-%d %H:%M}）" in dead.to(Language.CHINESE)
+    code, _, failed = examined(capsys)
+    assert (code, [each.strip() for each in failed]) == (1, [str(dead)])
+
+    heartbeat(it, beijing_now())
+    ((ok, alive),) = of_schedules(it)
+    assert ok
+    assert "was running at" in str(alive)
+
+    seen_before(it, dt.timedelta(hours=2))
+    assert [ok for ok, _ in of_schedules(it)] == [True]
+    seen = seen_before(it, dt.timedelta(hours=4))
+    (_, (ok, lost)) = of_schedules(it)
+    assert not ok
+    assert f"has not found the schedules since {seen:%Y-%m-%d %H:%M} Beijing time" in str(lost)
+    assert f"从北京时间 {seen:%Y-%m-%d %H:%M} 起找不到这些定时任务" in lost.to(Language.CHINESE)
+    dagsters_own("schedule", "stop", "default_daily")
+    assert of_schedules(it) == []
+
+
+def seen_before(it: DagsterEnv, span: dt.timedelta) -> dt.datetime:
+    """Store that the daemon last saw the only schedule that long ago; return when, in Beijing."""
+    seen = beijing_now() - span
+    with project_instance(it.folder) as instance:
+        (state,) = instance.all_instigator_state()
+        stamp = seen.replace(tzinfo=BEIJING).timestamp()
+        instance.update_instigator_state(state.with_data(ScheduleInstigatorData("30 8-12 * * *", stamp - 60, stamp)))
+    return seen
+
+
+def test_doctor_says_whether_the_chat_gets_a_digest(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:
+    """With a chat, doctor says whether the digest's schedule is on, under any prefix; without one, nothing."""
+    assert of_schedules(it) == []
+    it.use(emulated, START=WEEK_AGO, WEBHOOK=receiver.url())
+    ((ok, off),) = of_schedules(it)
+    assert ok
+    assert str(off).startswith("The schedule wx_datacube_digest is off, so the chat gets no digest.")
+    assert "`wx-datacube digest --send` by cron" in str(off)
+    assert "群里不会收到日报" in off.to(Language.CHINESE)
+
+    (it.folder / "theirs.py").write_text(
+        "from wx_datacube.definitions import build_defs\n\ndefs = build_defs(key_prefix='wechat')\n"
+    )
+    name = "wechat__wx_datacube_digest"
+    dagsters_own("schedule", "start", "-f", "theirs.py", name)
+    heartbeat(it, beijing_now())
+    (_, on), (_, alive) = of_schedules(it)
+    assert str(on) == f"The schedule of the digest is on: {name}."
+    assert "was running at" in str(alive)
 
 
 def test_an_account_bound_to_another_appid_is_reported(

@@ -230,7 +230,7 @@ def test_a_run_makes_no_calls_that_depend_on_failed_days(dead: str, it: DagsterE
     assert {call.endpoint for call in emulated.control.statistics_calls()} == {DAYS.name}
     assert run.success == (dead == "45009")
     (met,) = Alerts(it.settings.database).recent_failures("default", dt.datetime.min)
-    assert f"{DAYS.name}: " in str(met)
+    assert f"{DAYS.name}: " in str(met.text)
 
 
 @pytest.mark.parametrize("reason", [None, Reason.SCHEDULE], ids=["by hand", "scheduled"])

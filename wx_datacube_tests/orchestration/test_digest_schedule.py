@@ -25,6 +25,7 @@ TEN, LATE = dt.datetime(2024, 6, 5, 10), dt.datetime(2024, 6, 5, 12, 45)
 START, YESTERDAY = dt.date(2024, 6, 3), dt.date(2024, 6, 4)
 DIGEST = dg.AssetKey(["default", "digest"])
 SCHEDULE = "wx_datacube_digest"
+POSTED = "今天的日报已发送。 Today's digest was posted already."
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_a_complete_morning_is_sent_at_ten(it: DagsterEnv, receiver: Receiver) -
     assert result.success
     (text,) = receiver.texts
     assert text.startswith("wx_datacube · 日报 · 2024-06-04（周二）\n\n【default】\n消息发送次数 ")
-    assert tick(it, LATE) == "Today's digest was posted already."
+    assert tick(it, LATE) == POSTED
     assert run(it, LATE).success
     assert len(receiver.texts) == 1
     shown = [each.materialization for each in result.get_asset_materialization_events()]
@@ -95,12 +96,15 @@ def test_an_incomplete_morning_is_sent_at_12_45_with_what_is_missing(it: Dagster
     """If yesterday is incomplete at 10:00, the digest is sent at 12:45 and says what is missing since when."""
     bring_in(it, START)
 
-    assert tick(it, TEN) == "Yesterday is not complete yet. The digest is sent at 12:45, with what is missing."
+    assert tick(it, TEN) == (
+        "昨天的数据尚不完整，日报将在 12:45 发送，并注明缺失的数据。"
+        " Yesterday is not complete yet. The digest is sent at 12:45, with what is missing."
+    )
     assert tick(it, LATE) == ""
     assert run(it, LATE).success
     (text,) = receiver.texts
     assert "数据缺失：消息（自 06-04 起）。" in text
-    assert tick(it, LATE + dt.timedelta(minutes=1)) == "Today's digest was posted already."
+    assert tick(it, LATE + dt.timedelta(minutes=1)) == POSTED
 
 
 def test_one_message_is_about_all_accounts_and_waits_for_each(it: DagsterEnv, receiver: Receiver) -> None:
@@ -133,7 +137,9 @@ def materialize(it: DagsterEnv, defs: dg.Definitions, key: dg.AssetKey) -> None:
 
 def test_a_tick_that_dagster_makes_up_for_the_next_day_sends_nothing(it: DagsterEnv) -> None:
     """A tick of an earlier day, made up for after sleep, sends nothing; one of today is late but right."""
-    assert "Dagster was not running at 2024-06-05 12:45" in tick(it, LATE, LATE + dt.timedelta(hours=12))
+    skipped = tick(it, LATE, LATE + dt.timedelta(hours=12))
+    assert "2024-06-05 12:45 时 Dagster 没有运行" in skipped
+    assert "Dagster was not running at 2024-06-05 12:45" in skipped
     assert tick(it, LATE, LATE + dt.timedelta(hours=3)) == ""
 
 
@@ -154,7 +160,7 @@ def test_a_chat_that_refuses_fails_the_run_once(it: DagsterEnv, receiver: Receiv
     assert not failed.success
     assert "status 500" in error_of(failed)
     assert KEY not in error_of(failed)
-    assert tick(it, LATE) == "Today's digest was posted already."
+    assert tick(it, LATE) == POSTED
     assert len(receiver.got) == 1
 
 

@@ -5,6 +5,7 @@ Add a test here when the job or its schedule changes. Tests of a single check be
 
 import datetime as dt
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,8 @@ def test_nothing_is_flagged_while_everything_due_is_stored(it: DagsterEnv) -> No
     late = it.check(DAYS, "due_labels_are_there")
     assert flagged(it) == {(each.name, "due_labels_are_there") for each in ENDPOINTS if each.period is Period.DAY}
     assert late.severity is dg.AssetCheckSeverity.WARN
-    assert (late.description or "").startswith("2024-06-10: missing. 请打开定时任务")
-    assert " Switch on the schedules" in (late.description or "")
+    assert (late.description or "").startswith("2024-06-10：缺失。请打开定时任务")
+    assert " 2024-06-10: missing. Switch on the schedules" in (late.description or "")
     assert late.metadata["how to heal"].value == (
         "wx-datacube backfill --account default --endpoint getupstreammsg --start 2024-06-10 --end 2024-06-10"
     )
@@ -114,7 +115,8 @@ def test_the_check_passes_during_a_backfill_and_shows_its_progress(it: DagsterEn
 
     assert ("getupstreammsg", "due_labels_are_there") not in flagged(it)
     assert it.check(DAYS, "due_labels_are_there").description == (
-        "Nothing found. 2024-05-06: missing, up to 2024-06-02. History is being backfilled, newest first."
+        "没有发现问题。2024-05-06：缺失，至 2024-06-02。历史数据正在补齐，从最新的日期开始。"
+        " Nothing found. 2024-05-06: missing, up to 2024-06-02. History is being backfilled, newest first."
     )
 
 
@@ -190,8 +192,32 @@ def test_a_tick_made_up_for_after_sleep_sends_no_alert(it: DagsterEnv, late: dt.
         meant = AFTERNOON.replace(hour=15, minute=35)
         tick = looked_again(it, meant + late, meant)
 
+    assert "2024-06-10 15:35 时 Dagster 没有运行" in tick.skip_message
     assert "not running at 2024-06-10 15:35" in tick.skip_message
     assert receiver.texts == []
+
+
+def test_the_message_about_a_failed_check_has_the_finding_in_both_languages(it: DagsterEnv) -> None:
+    """The chat gets what the check found in Chinese and in English; so does the check's description in Dagster."""
+    with receiving() as receiver:
+        it.patch.setenv("WX_DATACUBE_WEBHOOK", receiver.url())
+        bring_everything_in(it)
+        with it.warehouse.transaction() as con:
+            con.execute("UPDATE datacube.getupstreammsghour SET msg_count = msg_count + 1 WHERE msg_type = 1")
+        it.warehouse.publish()
+        judge(it)
+
+    (told,) = receiver.texts
+    chinese = r"2024-06-09：msg_type 1：getupstreammsg 为 \d+ 次，getupstreammsghour 为 \d+ 次。"
+    english = r"2024-06-09: msg_type 1: getupstreammsg says \d+ messages, getupstreammsghour \d+\. "
+    heal = "wx-datacube heal --account default --check messages_add_up"
+    name = "default/getupstreammsghour"
+    assert re.search(
+        f"{name}：检查 messages_add_up 未通过：{chinese}处理：{heal} {name}: messages_add_up: {english}", told
+    )
+    shown = it.check(HOURS, "messages_add_up")
+    assert re.search(f"^共 7 项，最近：{chinese}.* 7 findings; the newest: {english}", shown.description or "")
+    assert re.match(english.replace(r"\. ", r"\n"), str(shown.metadata["rows"].value))
 
 
 def looked_again(it: DagsterEnv, now: dt.datetime, meant: dt.datetime | None = None) -> Any:

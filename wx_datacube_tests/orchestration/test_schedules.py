@@ -5,6 +5,7 @@ Add a test here when a tick gets another reason to request or to skip. What runs
 
 import datetime as dt
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -19,7 +20,7 @@ from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, due_labels
 from wx_datacube.definitions import build_defs
-from wx_datacube.errors import error_for
+from wx_datacube.errcodes import error_for
 from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, batched_events
 from wx_datacube.orchestration.runs import REASON_TAG, WORKER_TAG, end_dead_runs, worker_tags
 from wx_datacube.warehouse.ledger import Call, store_calls
@@ -199,7 +200,7 @@ def test_a_tick_without_pending_labels_says_so(it: DagsterEnv) -> None:
         store(it, endpoint, DUE)
         materialize(it, endpoint, DUE)
 
-    assert tick(it) == ([], "Everything that is due is stored and materialized.")
+    assert tick(it) == ([], "应有的数据均已保存并物化。 Everything that is due is stored and materialized.")
 
 
 UNFINISHED = ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
@@ -250,7 +251,11 @@ def test_the_skip_message_names_endpoints_with_a_run_in_progress(it: DagsterEnv,
     requests, skipped = tick(it)
 
     assert requests == []
-    assert all(f"{name}: a run is in progress; the next tick checks again." in skipped for name in names(Period.DAY))
+    one, two, three = names(Period.DAY)
+    assert skipped == (
+        f"{one}、{two}、{three}：有运行正在进行，下一次触发时再检查。"
+        f" {one}, {two}, {three}: a run is in progress; the next tick checks again."
+    )
 
 
 def test_a_quota_error_stops_its_endpoint_until_midnight(it: DagsterEnv) -> None:
@@ -297,8 +302,9 @@ def test_labels_left_out_of_an_answer_are_requested_once_a_day(it: DagsterEnv) -
     assert tick(it) == wanted
     store(it, HOURS, [DUE[50]], response='{"list":[]}')
 
-    reason = f"WeChat returned no rows for {DUE[50]} today; tomorrow's first tick retries."
-    assert tick(it) == ([], f"{HOURS.name}: {reason}")
+    chinese = f"微信今天没有返回 {DUE[50]} 的数据，明天第一次触发时重试。"
+    english = f"WeChat returned no rows for {DUE[50]} today; tomorrow's first tick retries."
+    assert tick(it) == ([], f"{HOURS.name}：{chinese} {HOURS.name}: {english}")
     assert tick(it, now=NOW + dt.timedelta(days=1))[0][-1:] == wanted[0]
 
 
@@ -321,6 +327,8 @@ def test_a_token_that_needs_a_person_is_tried_once_a_day(it: DagsterEnv) -> None
     alerts.note("default", Source.CALLS, [TOKEN], [])
 
     assert requests == []
+    assert "微信拒绝了本机的请求" in skipped
+    assert "定时任务明天重试" in skipped
     assert "not whitelisted" in skipped
     assert len(tomorrow) == 3
     assert len(tick(it)[0]) == 3
@@ -335,7 +343,7 @@ def test_wrong_settings_skip_the_tick(settings: dict[str, str], it: DagsterEnv) 
         found = defs.resolve_schedule_def("default_daily").evaluate_tick(given)
 
     assert not found.run_requests
-    assert "WX_DATACUBE_" in (found.skip_message or "")
+    assert re.search("WX_DATACUBE_.*[\u4e00-\u9fff].* WX_DATACUBE_", found.skip_message or "")
 
 
 # --- dead runs --------------------------------------------------------------------------------------------------

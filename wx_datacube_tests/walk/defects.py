@@ -113,7 +113,7 @@ def _partial_answers_never_heal() -> None:
 
 def _status_shows_only_noted_alerts() -> None:
     """`status` exits with 0 when nothing has run for days (16.1)."""
-    status.alerts_from = lambda con, settings, accounts, *_: {
+    status.alerts_from = lambda con, settings, accounts, *_, **__: {
         each.name: missing_labels.Attention() for each in accounts
     }
 

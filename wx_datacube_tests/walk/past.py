@@ -19,7 +19,7 @@ from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import Endpoint, Family
 from wx_datacube.catalog.periods import due_on, label_of, labels_from, settled_at
 from wx_datacube.emulator.account import EmulatedAccount
-from wx_datacube.errors import needs_person
+from wx_datacube.errcodes import needs_person
 from wx_datacube.warehouse.ledger import Call
 from wx_datacube_tests.company import Company
 from wx_datacube_tests.reference import Answer, Label, Reference

@@ -14,7 +14,8 @@ import pytest
 from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.config.settings import Account
-from wx_datacube.warehouse.checks import CHECKS, CheckContext, Finding, checks_of, run_check
+from wx_datacube.language import Language
+from wx_datacube.warehouse.checks import CHECKS, CheckContext, Finding, checks_of
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.ledger import store_calls
 from wx_datacube.warehouse.overdue import find_overdue
@@ -35,6 +36,7 @@ from wx_datacube_tests.answers import (
     row,
     senders_row,
 )
+from wx_datacube_tests.findings import findings_of
 
 FIRST = dt.date(2014, 12, 1)
 DIRTY = row("2014-11-30")
@@ -48,7 +50,7 @@ def found(con: Connection) -> Found:
 
     def find(name: str, endpoint: Endpoint = MESSAGES, account: str = "shop") -> list[Finding]:
         overdue = find_overdue(con, [Account(account, start=FIRST)], LATER)[account]
-        return run_check(
+        return findings_of(
             by_name[name], CheckContext(con, Account(account, start=FIRST), LATER, tuple(overdue)), endpoint
         )
 
@@ -119,7 +121,7 @@ def test_rows_before_history_are_found(con: Connection, found: Found) -> None:
 
     assert (finding.ref_date, finding.endpoint) == ("2014-11-30", "getupstreammsg")
     assert (finding.begin, finding.end) == ("2014-12-01", "2014-12-02")
-    assert '"msg_user":1' in finding.what
+    assert '"msg_user":1' in str(finding.what)
     assert found("keys_are_unique") == []
     assert found("no_data_before_2014_12_01", HOURS) == found("no_data_before_2014_12_01", account="news") == []
 
@@ -150,7 +152,7 @@ def test_rejected_duplicates_are_found(con: Connection, found: Found) -> None:
     (finding,) = found("keys_are_unique", SENDERS)
 
     assert finding.ref_date == "2026-11-04"
-    assert '"msg_user":2' in finding.what
+    assert '"msg_user":2' in str(finding.what)
     assert found("keys_are_unique") == []
 
 
@@ -178,7 +180,7 @@ def test_a_duplicate_key_in_a_table_is_found(con: Connection, found: Found) -> N
     con.execute(f"{doubled} = '{day(3)}'")
     con.execute(f"{doubled} = '{day(4)}'")
 
-    assert [(each.ref_date, each.what) for each in found("keys_are_unique", HOURS)] == [
+    assert [(each.ref_date, str(each.what)) for each in found("keys_are_unique", HOURS)] == [
         ("2026-11-04", "2 times in getupstreammsghour"),
         ("2026-11-03", "2 times in getupstreammsghour"),
     ]
@@ -191,12 +193,19 @@ def test_revised_figures_are_found_until_they_are_confirmed(con: Connection, fou
     """Changed, new and vanished rows are findings until another answer confirms the figures."""
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 2), row(day(4), msg_type=2))])
     store_calls(con, [answered(MESSAGES, day(4), None, row(day(4), 1, 3), row(day(4), msg_type=3))])
-    assert sorted(each.what for each in found("figures_were_not_revised")) == [
+    assert sorted(str(each.what) for each in found("figures_were_not_revised")) == [
         "msg_count 2 -> 3",
         "msg_count 2 -> absent",
         "msg_count absent -> 2",
         "msg_user 1 -> absent",
         "msg_user absent -> 1",
+    ]
+    assert sorted(each.what.to(Language.CHINESE) for each in found("figures_were_not_revised")) == [
+        "msg_count：2 → 3",
+        "msg_count：2 → 无",
+        "msg_count：无 → 2",
+        "msg_user：1 → 无",
+        "msg_user：无 → 1",
     ]
     store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(4), 1, 3), row(day(4), msg_type=3))])
 
@@ -214,7 +223,7 @@ def test_a_revision_found_by_a_refresh_is_no_finding(con: Connection, found: Fou
     assert found("figures_were_not_revised") == []
 
     store_calls(con, [answered(MESSAGES, day(3), day(5), row(day(4), 1, 4), asked=[day(5)], refresh=True)])
-    assert [each.what for each in found("figures_were_not_revised")] == ["msg_count 3 -> 4"]
+    assert [str(each.what) for each in found("figures_were_not_revised")] == ["msg_count 3 -> 4"]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +245,9 @@ def test_a_revised_day_makes_what_depends_on_it_suspect(
     expected = [(str(label), endpoint.name, str(label), f"{endpoint.name} was fetched before 2026-11-04 was revised")]
     for asked in (MESSAGES, endpoint):
         findings = found("figures_were_not_revised", asked)
-        assert [(each.ref_date, each.endpoint, each.begin, each.what) for each in findings] == expected
+        assert [(each.ref_date, each.endpoint, each.begin, str(each.what)) for each in findings] == expected
+        chinese = f"获取 {endpoint.name} 之后，微信又修改了 2026-11-04 的数据"
+        assert [each.what.to(Language.CHINESE) for each in findings] == [chinese]
     store_calls(con, [again])
     assert found("figures_were_not_revised") == found("figures_were_not_revised", endpoint) == []
 
@@ -282,7 +293,7 @@ def test_unknown_codes_sources_and_fields_are_found(
 ) -> None:
     """An unknown code, source or field is a finding until a clean answer; a missing optional field is none."""
     store_calls(con, [answered(endpoint, day(4), None, odd)])
-    assert [(each.what, each.ref_date) for each in found(KNOWN, endpoint)] == [(what, "2026-11-04")]
+    assert [(str(each.what), each.ref_date) for each in found(KNOWN, endpoint)] == [(what, "2026-11-04")]
     code = endpoint.key[-1].name
     clean = {name: value for name, value in odd.items() if name not in ("user_source", "msg_mood")} | {code: 1}
     store_calls(con, [answered(endpoint, day(4), None, clean, refresh=True)])
@@ -296,7 +307,7 @@ def test_a_field_beside_the_list_is_found(con: Connection, found: Found) -> None
         response = json.dumps({"list": [row(day(4))]} | extra)
         store_calls(con, [answered(MESSAGES, day(4), response=response)])
 
-    assert [each.what for each in found(KNOWN)] == ["field next_page in 1 of the newest answers"]
+    assert [str(each.what) for each in found(KNOWN)] == ["field next_page in 1 of the newest answers"]
 
 
 def test_fields_are_looked_for_in_the_newest_answers_only(con: Connection, found: Found) -> None:

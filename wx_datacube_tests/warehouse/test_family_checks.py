@@ -23,11 +23,12 @@ from wx_datacube.emulator.options import Options
 from wx_datacube.emulator.statistics import answer, window_of
 from wx_datacube.emulator.world import World
 from wx_datacube.ingest.windows import plan_windows
-from wx_datacube.warehouse.checks import CHECKS, CheckContext, Finding, RemedyAction, checks_of, run_check
+from wx_datacube.warehouse.checks import CHECKS, CheckContext, Finding, RemedyAction, checks_of
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.ledger import Call, store_calls
 from wx_datacube.warehouse.schema import create_statements
 from wx_datacube_tests.answers import DAY, LATER, Row, answered, day
+from wx_datacube_tests.findings import findings_of
 
 BY_CHECK = {check.name: check for check in CHECKS}
 SUMS = {
@@ -60,7 +61,7 @@ def found(con: Connection) -> Found:
 
     def find(name: str, endpoint: Endpoint) -> list[Finding]:
         account = Account("shop", families=tuple(Family))
-        return run_check(BY_CHECK[name], CheckContext(con, account, LATER), endpoint)
+        return findings_of(BY_CHECK[name], CheckContext(con, account, LATER), endpoint)
 
     return find
 
@@ -118,7 +119,7 @@ def delayed(endpoint: Endpoint, date: dt.date, *rows: Row) -> Call:
 
 def shown(findings: list[Finding]) -> list[tuple[str, str]]:
     """Return date and text of each finding."""
-    return [(each.ref_date, each.what) for each in findings]
+    return [(each.ref_date, str(each.what)) for each in findings]
 
 
 def asked(findings: list[Finding]) -> list[tuple[str, str, str]]:
@@ -308,7 +309,7 @@ def test_every_cumulative_figure_is_compared(con: Connection, found: Found, figu
     store_calls(con, [answered(PUBLISHED_ARTICLES, day(4), None, article(day(4), *days))])
 
     (finding,) = found("article_figures_do_not_shrink", PUBLISHED_ARTICLES)
-    assert finding.what.endswith(f": {figure} 6 -> 5 on 2026-11-05")
+    assert str(finding.what).endswith(f": {figure} 6 -> 5 on 2026-11-05")
 
 
 def test_delayed_figures_that_shrink_are_notes_only(con: Connection, found: Found) -> None:
@@ -316,7 +317,7 @@ def test_delayed_figures_that_shrink_are_notes_only(con: Connection, found: Foun
     store_calls(con, [delayed(PUBLISHED_ARTICLES, day(4), article(day(4), stat(day(4), 9), stat(day(5), 7)))])
 
     findings = found("article_figures_do_not_shrink", PUBLISHED_ARTICLES)
-    assert [(each.what, each.informational) for each in findings] == [
+    assert [(str(each.what), each.informational) for each in findings] == [
         ("2247483650_1: read_user 9 -> 7 on 2026-11-05", True)
     ]
 
@@ -395,7 +396,7 @@ def test_duplicate_keys_in_nested_lists_are_found(
     rows = [make({}), make({})] if path is None else [make({})]
     store_calls(con, [answered(PUBLISHED_ARTICLES, day(4), None, *rows)])
     (finding,) = found("keys_are_unique", PUBLISHED_ARTICLES)
-    assert (finding.ref_date, finding.what.startswith(f"{path} {{" if path else "{")) == ("2026-11-04", True)
+    assert (finding.ref_date, str(finding.what).startswith(f"{path} {{" if path else "{")) == ("2026-11-04", True)
     store_calls(con, [answered(PUBLISHED_ARTICLES, day(4), None, article(day(4), stat(day(4))), refresh=True)])
 
     assert found("keys_are_unique", PUBLISHED_ARTICLES) == []
@@ -433,7 +434,7 @@ NEW = {"mood": 1}
 def test_unknown_fields_are_found_at_every_level(con: Connection, found: Found, endpoint: Endpoint, odd: Row) -> None:
     """An unknown field of a row, an object or a nested list is a finding until the newest answers don't have it."""
     store_calls(con, [answered(endpoint, day(4), None, odd)])
-    assert [each.what for each in found("codes_and_fields_are_known", endpoint)] == [
+    assert [str(each.what) for each in found("codes_and_fields_are_known", endpoint)] == [
         "field mood in 1 of the newest answers"
     ]
     clean = json.loads(json.dumps(odd).replace(', "mood": 1', ""))
@@ -450,7 +451,7 @@ def test_known_fields_without_a_column_are_no_finding(con: Connection, found: Fo
     store_calls(con, [delayed(DAILY_FOLLOWERS, day(4), joined(day(4), 1, 0))])
 
     assert found("codes_and_fields_are_known", FOLLOWERS_TOTAL) == found("codes_and_fields_are_known", DAILY_READING)
-    assert [each.what for each in found("codes_and_fields_are_known", DAILY_FOLLOWERS)] == [
+    assert [str(each.what) for each in found("codes_and_fields_are_known", DAILY_FOLLOWERS)] == [
         "field is_delay in 1 of the newest answers"
     ]
 
@@ -474,6 +475,6 @@ def test_unknown_codes_are_found_in_every_table(
     """An unknown code is a finding, in nested tables too."""
     store_calls(con, [answered(endpoint, day(4), None, odd)])
 
-    assert [each.what for each in found("codes_and_fields_are_known", endpoint)] == [
+    assert [str(each.what) for each in found("codes_and_fields_are_known", endpoint)] == [
         f"{what} in 1 rows since 2026-11-04"
     ]

@@ -15,13 +15,13 @@ from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import due_labels, due_on
 from wx_datacube.config.settings import Account
+from wx_datacube.language import Text
 from wx_datacube.warehouse.checks import (
     CHECKS,
     CheckContext,
     Finding,
     check_context_of_readers,
     check_context_of_run,
-    run_check,
 )
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.files import Warehouse
@@ -43,6 +43,7 @@ from wx_datacube_tests.answers import (
     row,
     senders_row,
 )
+from wx_datacube_tests.findings import findings_of
 from wx_datacube_tests.ingesting import shop
 
 BY_CHECK = {check.name: check for check in CHECKS}
@@ -56,7 +57,9 @@ def found(con: Connection) -> Found:
 
     def find(name: str, endpoint: Endpoint, start: dt.date = START, now: dt.datetime = LATER) -> list[Finding]:
         overdue = find_overdue(con, [Account("shop", start=start)], now)["shop"]
-        return run_check(BY_CHECK[name], CheckContext(con, Account("shop", start=start), now, tuple(overdue)), endpoint)
+        return findings_of(
+            BY_CHECK[name], CheckContext(con, Account("shop", start=start), now, tuple(overdue)), endpoint
+        )
 
     return find
 
@@ -96,7 +99,10 @@ def test_messages_that_do_not_add_up_are_found(
     """A wrong sum is a finding with both figures until the older answer is refetched; empty days count as known."""
     notify(con, endpoint, label, 3)
     say_days(con, days_of(label, endpoint), 2)
-    expected = f"msg_type 1: getupstreammsg says 2 messages, {endpoint.name} 3"
+    expected = Text(
+        f"msg_type 1: getupstreammsg says 2 messages, {endpoint.name} 3",
+        f"msg_type 1：getupstreammsg 为 2 次，{endpoint.name} 为 3 次",
+    )
     assert found(SUMS, endpoint) == [Finding(str(label), expected, endpoint.name, str(label), str(label))]
     notify(con, endpoint, label, 2)
 
@@ -125,7 +131,7 @@ def test_a_type_missing_on_one_side_is_found(con: Connection, found: Found, endp
     store_calls(con, [answered(MESSAGES, label, None, row(label), row(label, msg_type=2, count=7))])
     store_calls(con, [answered(MESSAGES, other) for other in days_of(label, endpoint)[1:]])
 
-    assert [each.what for each in found(SUMS, endpoint)] == [
+    assert [str(each.what) for each in found(SUMS, endpoint)] == [
         f"msg_type 2: getupstreammsg says 7 messages, {endpoint.name} 0"
     ]
 
@@ -179,7 +185,7 @@ def test_a_distribution_lies_between_the_largest_type_and_all_of_them(
     store_calls(con, [answered(senders, label, last, *spread)])
 
     expected = f"{senders.name} has {users} users, {messages.name} {what}"
-    assert [each.what for each in found(SPREAD, senders)] == ([expected] if what else [])
+    assert [str(each.what) for each in found(SPREAD, senders)] == ([expected] if what else [])
     assert {each.endpoint for each in found(SPREAD, senders)} <= {messages.name}
     store_calls(con, [answered(senders, label, last, senders_row(label, 6))])
     assert found(SPREAD, senders) == []
@@ -205,7 +211,7 @@ def bring(con: Connection, *days: dt.date, at: dt.datetime = LATER) -> None:
 
 def told(findings: list[Finding]) -> list[tuple[str, str, bool]]:
     """Return each finding's date and text, and whether it is informational."""
-    return [(each.ref_date, each.what, each.informational) for each in findings]
+    return [(each.ref_date, str(each.what), each.informational) for each in findings]
 
 
 def test_a_history_without_gaps_passes(con: Connection, found: Found) -> None:
@@ -295,13 +301,13 @@ def file(tmp_path: Path) -> Warehouse:
 def by_readers(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
     """Return what the check finds when readers of the published file run it."""
     with check_context_of_readers(file, Account("shop", start=day(4)), list(ENDPOINTS)) as context:
-        return [finding.what for finding in run_check(BY_CHECK[CURRENT], context, endpoint)]
+        return [str(finding.what) for finding in findings_of(BY_CHECK[CURRENT], context, endpoint)]
 
 
 def by_a_run(file: Warehouse, endpoint: Endpoint = MESSAGES) -> list[str]:
     """Return what the check finds when a run runs it."""
     with check_context_of_run(file, Account("shop", start=day(4)), endpoint) as context:
-        return [finding.what for finding in run_check(BY_CHECK[CURRENT], context, endpoint)]
+        return [str(finding.what) for finding in findings_of(BY_CHECK[CURRENT], context, endpoint)]
 
 
 @pytest.mark.parametrize("judged", [by_readers, by_a_run])
@@ -355,7 +361,7 @@ def test_processes_can_commit_and_publish_while_checks_run(file: Warehouse, by: 
     ) as context:
         bring_in(other, 6)
         other.publish()
-        assert run_check(BY_CHECK[CURRENT], context, MESSAGES) == []
+        assert findings_of(BY_CHECK[CURRENT], context, MESSAGES) == []
 
 
 def bring_in(file: Warehouse, number: int) -> None:
@@ -386,7 +392,7 @@ def test_no_check_finds_anything_in_a_coherent_world(seed: int, tmp_path: Path) 
         start = made.ingest.account.start
         with check_context_of_readers(made.warehouse, Account("shop", start=start), list(ENDPOINTS)) as context:
             findings = [each for check in CHECKS for one in ENDPOINTS if check.concerns(one)
-                        for each in run_check(check, context, one)]  # fmt: skip
+                        for each in findings_of(check, context, one)]  # fmt: skip
         ((hours, weeks),) = made.rows(
             "SELECT (SELECT count(*) FROM datacube.getupstreammsghour),"
             " (SELECT count(*) FROM datacube.getupstreammsgweek)"

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from wx_datacube.config.settings import Account, Secret
+from wx_datacube.errcodes import BY_ERRCODE
 from wx_datacube.errors import (
-    BY_ERRCODE,
     TOKEN_CALLS,
     HostDown,
     NeedsPerson,

@@ -15,7 +15,8 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from wx_datacube.errors import BY_ERRCODE, WxDatacubeError
+from wx_datacube.errcodes import BY_ERRCODE
+from wx_datacube.errors import WxDatacubeError
 from wx_datacube.wechat import Client
 from wx_datacube.wechat.retry import Limits
 from wx_datacube.wechat.transport import Bounds

@@ -13,7 +13,7 @@ from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.model import Family, Period
 from wx_datacube.catalog.periods import due_on, settled_at
 from wx_datacube.config.settings import Account, Settings
-from wx_datacube.errors import BY_ERRCODE, error_for, needs_person
+from wx_datacube.errcodes import BY_ERRCODE, error_for, needs_person
 from wx_datacube.language import Text
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import summaries

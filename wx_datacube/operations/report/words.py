@@ -74,7 +74,8 @@ WORDS = {
     "trend_note": Text(
         "The dashed line is the comparison. The line breaks where nothing is stored. A bar across the zero line is a"
         " day without any. Hollow points may still change. Holidays are shaded, weekends that are worked are named.",
-        "虚线为对比范围。线条断开处没有数据；短横线表示当日为 0；空心点表示微信仍可能更新；底色为节假日，“班”为调休上班日。",
+        "虚线为对比范围。线条断开处没有数据；短横线表示当日为 0；空心点表示微信仍可能更新；"
+        "底色为节假日，“班”为调休上班日。",
     ),
     "working": Text("work", "班"),
     "point_week": Text("A point is the mean per day of a week.", "每个点为一周的日均值。"),

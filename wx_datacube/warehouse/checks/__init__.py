@@ -96,5 +96,5 @@ def date_ranges(findings: Iterable[Finding]) -> list[str]:
 
 def run_check(check: Check, context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Return all findings of the check for an endpoint, newest first; if it passes, they are all informational."""
-    found = sorted(check.find(context, endpoint), key=lambda finding: (finding.ref_date, finding.what))
+    found = sorted(check.find(context, endpoint), key=lambda finding: (finding.ref_date, str(finding.what)))
     return sorted(found, key=lambda finding: finding.end, reverse=True)

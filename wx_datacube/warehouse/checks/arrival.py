@@ -7,12 +7,13 @@ Add a check here for data that is missing rather than wrong. Such a check matter
 import datetime as dt
 
 from wx_datacube.catalog.model import Endpoint
-from wx_datacube.language import Text
+from wx_datacube.language import Text, joined
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy, RemedyAction
 from wx_datacube.warehouse.overdue import Gap, Overdue
 
 _PUBLISH_GRACE = dt.timedelta(minutes=10)
 """How long a call may be unpublished: runs publish every few seconds and when they end."""
+_NOT_REQUESTED = Text("It hasn't been requested since yesterday.", "从昨天起没有请求过。")
 
 
 def _missing(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
@@ -27,33 +28,53 @@ def _missing(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
 
 def _gap(endpoint: Endpoint, gap: Gap, overdue: Overdue) -> Finding:
     first, last = map(str, gap)
-    why = overdue.waiting_reason or ("It hasn't been requested since yesterday." if overdue.history else "")
-    parts = ["missing" if first == last else f"missing, up to {last}", *([why.rstrip(".")] if why else [])]
-    return Finding(first, ". ".join(parts), endpoint.name, first, last, informational=bool(overdue.waiting_reason))
+    what = Text("missing", "缺失")
+    if first != last:
+        what = Text("missing, up to {last}", "缺失，至 {last}", last=last)
+    if why := overdue.waiting_reason or (_NOT_REQUESTED if overdue.history else None):
+        what = joined([what, _without_full_stop(why)], ". ", "。")
+    return Finding(first, what, endpoint.name, first, last, informational=bool(overdue.waiting_reason))
+
+
+def _without_full_stop(text: Text) -> Text:
+    return text.mapped(lambda each: each.rstrip(".。"))
 
 
 def _unpublished(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    what = context.published_error or _difference(context, endpoint)
+    error = context.published_error
+    what = _without_full_stop(error) if error else _difference(context, endpoint)
     today = str(context.now.date())
     return [Finding(today, what, endpoint.name, today, today)] if what else []
 
 
-def _difference(context: CheckContext, endpoint: Endpoint) -> str:
-    """Return how the published file differs from what was written; empty if it doesn't, or only by very new calls."""
+def _difference(context: CheckContext, endpoint: Endpoint) -> Text | None:
+    """Return how the published file differs from what was written; None if it doesn't, or only by very new calls."""
     written, published = context.written, context.published
     if written is None or published is None:
-        return ""
+        return None
     if written.last_call != published.last_call:
         new = written.last_call_at is not None and written.last_call_at > context.now - _PUBLISH_GRACE
-        what = f"published up to call {published.last_call:,}, written up to call {written.last_call:,}"
-        return "" if new and written.last_call > published.last_call else what
+        if new and written.last_call > published.last_call:
+            return None
+        return Text(
+            "published up to call {published:,}, written up to call {written:,}",
+            "已发布至第 {published:,} 次调用，已写入至第 {written:,} 次调用",
+            published=published.last_call,
+            written=written.last_call,
+        )
     (*here, _), (*there, _) = written.tables[endpoint.name], published.tables[endpoint.name]
     if here != there:
-        what = "{:,} calls and {:,} rows are published, {:,} and {:,} written"
-        return what.format(*there, *here)
+        return Text(
+            "{calls:,} calls and {rows:,} rows are published, {all_calls:,} and {all_rows:,} written",
+            "已发布 {calls:,} 次调用、{rows:,} 行，已写入 {all_calls:,} 次调用、{all_rows:,} 行",
+            calls=there[0],
+            rows=there[1],
+            all_calls=here[0],
+            all_rows=here[1],
+        )
     if written.tables[endpoint.name] != published.tables[endpoint.name]:
-        return "rows in the published file differ from the written ones"
-    return ""
+        return Text("rows in the published file differ from the written ones", "已发布文件中的行与写入的不一致")
+    return None
 
 
 DUE_LABELS_ARE_THERE = Check(

@@ -7,9 +7,10 @@ would say the same, so the remedy is to tell us. Checks that compare two endpoin
 from wx_datacube.catalog.articles import ALL_SCENES, PUBLISHED_ARTICLES, SCENE_DESC
 from wx_datacube.catalog.model import Endpoint, Relation
 from wx_datacube.language import Text
+from wx_datacube.warehouse.checks.answers import UNKNOWN_CODE, unknown_code
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy
 from wx_datacube.warehouse.checks.family_sums import IS_DELAYED
-from wx_datacube.warehouse.sql import names, quoted
+from wx_datacube.warehouse.sql import names
 
 _DAYS = f"{PUBLISHED_ARTICLES.name}__detail_list"
 _POSITIONS = f"{_DAYS}__read_jump_position"
@@ -27,7 +28,8 @@ def _decreases() -> str:
     """Return a SELECT of each article that has figures below those of the day before; it names the first of them."""
     before = ", ".join(f"lag({each}) OVER days AS {each}_before" for each in CUMULATIVE)
     fell = ", ".join(
-        f"CASE WHEN {each} < {each}_before THEN '{each} ' || {each}_before || ' -> ' || {each} END"
+        f"CASE WHEN {each} < {each}_before THEN"
+        f" struct_pack(figure := '{each}', before := {each}_before, after := {each}, day := stat_date) END"
         for each in CUMULATIVE
     )
     return f"""
@@ -38,38 +40,49 @@ WITH days AS (
     SELECT ref_date, msgid, stat_date, list_filter([{fell}], lambda each: each IS NOT NULL) AS fallen FROM days
     WHERE {" OR ".join(f"{each} < {each}_before" for each in CUMULATIVE)}
 ), articles AS (
-    SELECT ref_date, msgid, arg_min(fallen[1] || ' on ' || stat_date, stat_date) AS what, sum(len(fallen)) AS number
+    SELECT ref_date, msgid, arg_min(fallen[1], stat_date) AS earliest, sum(len(fallen)) AS number
     FROM decreases GROUP BY ALL
 )
-SELECT ref_date::VARCHAR, msgid || ': ' || what || CASE WHEN number > 1 THEN ', and ' || (number - 1) || ' more' ELSE ''
-    END, $endpoint, ref_date, ref_date, {IS_DELAYED.format(answer="answer")}
+SELECT ref_date::VARCHAR, struct_insert(earliest, msgid := msgid, number := number), $endpoint, ref_date, ref_date,
+    {IS_DELAYED.format(answer="answer")}
 FROM articles JOIN datacube.label_answers AS answer
     ON answer.account = $account AND answer.endpoint = $endpoint AND answer.label = ref_date"""
+
+
+_DECREASE = Text(
+    "{msgid}: {figure} {before} -> {after} on {day}", "{msgid}：{figure} 在 {day} 由 {before} 降为 {after}"
+)
+
+
+def _decrease(number: int, **values: object) -> Text:
+    return _and_more(_DECREASE.fill(**values), number)
+
+
+def _and_more(first: Text, number: int) -> Text:
+    """Return the first of several texts, with how many others there are."""
+    if number == 1:
+        return first
+    return Text("{first}, and {more} more", "{first}，另有 {more} 处", first=first, more=number - 1)
 
 
 def _scenes_of(endpoint: Endpoint) -> list[Relation]:
     return [table for table in endpoint.relations if SCENE_DESC in table.fields]
 
 
-def _odd_scenes(table: Relation) -> str:
-    """Return a SELECT of unknown scenes, and of totals over all scenes that differ from the row that they are part of.
+def _wrong_totals(table: Relation) -> str:
+    """Return a SELECT of totals over all scenes that differ from the row that they are part of.
 
-    An article's days with different totals are one finding.
+    A date's different totals are one finding, which names the first.
     """
     parent = table.parent
     assert parent is not None
-    known, keys = ", ".join(quoted(code) for code, _ in SCENE_DESC.codes), names(parent.key)
-    article = " || ' of ' || msgid" if any(key.name == "msgid" for key in parent.key) else ""
+    keys = names(parent.key)
+    msgid = "msgid" if any(key.name == "msgid" for key in parent.key) else "NULL::VARCHAR"
     return f"""
-SELECT max(ref_date)::VARCHAR, 'scene_desc ' || scene_desc || ' in ' || count(*) || ' rows since ' || min(ref_date),
-    $endpoint, min(ref_date), max(ref_date), false
-FROM datacube.{table.name} WHERE account = $account AND scene_desc NOT IN ({known}) GROUP BY scene_desc
-UNION ALL
-SELECT ref_date::VARCHAR, first(what ORDER BY what) || CASE WHEN count(*) > 1
-        THEN ', and ' || (count(*) - 1) || ' more' ELSE '' END,
-    $endpoint, ref_date, ref_date, bool_and(is_delayed)
+SELECT ref_date::VARCHAR, struct_insert(first(wrong ORDER BY wrong), number := count(*)), $endpoint, ref_date, ref_date,
+    bool_and(is_delayed)
 FROM (
-    SELECT ref_date, '{ALL_SCENES} ' || user_count || ', read_user ' || read_user{article} AS what,
+    SELECT ref_date, struct_pack(total := user_count, readers := read_user, msgid := {msgid}) AS wrong,
         {IS_DELAYED.format(answer="answer")} AS is_delayed
     FROM datacube.{table.name} AS scene JOIN datacube.{parent.name} AS whole USING (account, {keys})
     JOIN datacube.label_answers AS answer
@@ -78,26 +91,48 @@ FROM (
 ) GROUP BY ref_date"""
 
 
+_WRONG_TOTAL = Text(
+    "{scene} {total}, read_user {readers}", "“{scene}”为 {total}，read_user 为 {readers}", scene=ALL_SCENES
+)
+
+
+def _wrong_total(msgid: str | None, number: int, **values: object) -> Text:
+    text = _WRONG_TOTAL.fill(**values)
+    if msgid is not None:
+        text = Text("{text} of {msgid}", "{text}（文章 {msgid}）", text=text, msgid=msgid)
+    return _and_more(text, number)
+
+
+_NO_SHARE = Text(
+    "{column} up to {most} in {rows} rows since {since}",
+    "{column} 不在 0 至 1 之间，最大为 {most}，自 {since} 起共 {rows} 行",
+)
+
+
 def _no_shares() -> str:
     return " UNION ALL ".join(
         f"""
-SELECT max(ref_date)::VARCHAR, '{column} up to ' || max({column}) || ' in ' || count(*) || ' rows since '
-        || min(ref_date), $endpoint, min(ref_date), max(ref_date)
+SELECT max(ref_date)::VARCHAR,
+    struct_pack("column" := '{column}', most := max({column})::VARCHAR, rows := count(*), since := min(ref_date)),
+    $endpoint, min(ref_date), max(ref_date)
 FROM datacube.{table} WHERE account = $account AND {column} NOT BETWEEN 0 AND 1 HAVING count(*) > 0"""
         for table, column in RATES
     )
 
 
 def _find_decreases(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    return context.findings(endpoint, _decreases())
+    return context.findings(endpoint, _decreases(), _decrease)
 
 
 def _find_odd_scenes(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    return context.findings(endpoint, " UNION ALL ".join(map(_odd_scenes, _scenes_of(endpoint))))
+    tables = _scenes_of(endpoint)
+    unknown = " UNION ALL ".join(unknown_code(each, SCENE_DESC) for each in tables)
+    totals = " UNION ALL ".join(map(_wrong_totals, tables))
+    return context.findings(endpoint, unknown, UNKNOWN_CODE.fill) + context.findings(endpoint, totals, _wrong_total)
 
 
 def _find_no_shares(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    return context.findings(endpoint, _no_shares())
+    return context.findings(endpoint, _no_shares(), _NO_SHARE.fill)
 
 
 _TELL_US = Text(

@@ -42,31 +42,32 @@ class CheckContext:
     overdue: tuple[Overdue, ...] = ()
     written: Fingerprint | None = None
     published: Fingerprint | None = None
-    published_error: str | None = None
+    published_error: Text | None = None
 
-    def findings(self, endpoint: Endpoint, sql: str) -> "list[Finding]":
-        """Run a SELECT of the fields of `Finding`, without the last one or with it.
+    def findings(self, endpoint: Endpoint, sql: str, what: Callable[..., Text]) -> "list[Finding]":
+        """Run a SELECT of the fields of `Finding`, without the last one or with it; it may use `$account`, `$endpoint`.
 
-        It may use `$account` and `$endpoint`.
+        In place of the text, the SELECT has a STRUCT of values, from which `what` makes the text: `Text.fill`, or a
+        function whose parameters are the fields of the STRUCT.
         """
         given = {"account": self.account.name, "endpoint": endpoint.name}
         used = {name: value for name, value in given.items() if f"${name}" in sql}
         found = self.con.execute(sql, used).fetchall()
         return [
-            Finding(str(date), str(what), str(name), str(begin), str(end), *map(bool, informational))
-            for date, what, name, begin, end, *informational in found
+            Finding(str(date), what(**values), str(name), str(begin), str(end), *map(bool, informational))
+            for date, values, name, begin, end, *informational in found
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem: the date it is about, the row or the numbers, and what to request again to resolve it.
+    """A problem: the date it is about, the row or the numbers in words, and what to request again to resolve it.
 
     `endpoint`, `begin` and `end` are what to request again. An `informational` finding is shown but fails no check.
     """
 
     ref_date: str
-    what: str
+    what: Text
     endpoint: str
     begin: str
     end: str

@@ -30,7 +30,7 @@ def check_context_of_run(
         overdue = find_overdue(con, [account], now, daily_calls=daily_calls)[account.name]
         context = CheckContext(con, account, now, tuple(overdue))
         if isinstance(published, WarehouseError):
-            context = replace(context, published_error=str(published))
+            context = replace(context, published_error=published.text)
         elif published is not None:
             written = fingerprint(con, account.name, [endpoint])
             context = replace(context, written=written, published=fingerprint(published, account.name, [endpoint]))

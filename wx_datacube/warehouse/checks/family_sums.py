@@ -8,6 +8,7 @@ from wx_datacube.catalog.articles import ARTICLE_READING, DAILY_READING
 from wx_datacube.catalog.followers import DAILY_FOLLOWERS, FOLLOWERS_TOTAL
 from wx_datacube.catalog.interface import DAILY_CALLBACKS, HOURLY_CALLBACKS
 from wx_datacube.catalog.model import Endpoint
+from wx_datacube.language import Text, joined
 from wx_datacube.warehouse.checks.check import REFRESH_OLDER_REMEDY, Check, CheckContext, Finding
 
 IS_DELAYED = "{answer}.call_id > coalesce({answer}.last_undelayed, 0)"
@@ -40,54 +41,77 @@ WITH totals AS (
     -- Without rows, the day had no new and no lost followers only if its answer is settled and clean.
     WHERE NOT is_empty OR daily.settled AND daily.clean AND daily.shown = 0
 )
-SELECT ref_date::VARCHAR, '{FOLLOWERS_TOTAL.name} says ' || printf('%+d', grown::BIGINT)
-        || ' followers, {DAILY_FOLLOWERS.name} ' || printf('%+d', change::BIGINT),
+SELECT ref_date::VARCHAR, struct_pack(grown := grown, change := change),
     CASE WHEN totals_are_older THEN '{FOLLOWERS_TOTAL.name}' ELSE '{DAILY_FOLLOWERS.name}' END,
     CASE WHEN totals_are_older THEN ref_date - 1 ELSE ref_date END, ref_date
 FROM compared"""
+_DIFFERENT_FOLLOWERS = Text(
+    "{total} says {grown:+d} followers, {daily} {change:+d}",
+    "累积人数的变化：{total} 为 {grown:+d}，{daily} 为 {change:+d}",
+    total=FOLLOWERS_TOTAL.name,
+    daily=DAILY_FOLLOWERS.name,
+)
 
 _CALLBACKS = f"""
 WITH hours AS (
     SELECT ref_date, sum(callback_count) AS calls, sum(fail_count) AS failures, max(max_time_cost) AS slowest
     FROM datacube.{HOURLY_CALLBACKS.name} WHERE account = $account GROUP BY ref_date
 ), compared AS (
-    SELECT ref_date, list_filter([
-        CASE WHEN callback_count <> calls THEN callback_count || ' calls, the hours ' || calls END,
-        CASE WHEN fail_count <> failures THEN fail_count || ' failures, the hours ' || failures END,
-        CASE WHEN max_time_cost <> slowest THEN 'at most ' || max_time_cost || ' ms, the hours ' || slowest END
-    ], lambda each: each IS NOT NULL) AS differences
-    FROM datacube.{DAILY_CALLBACKS.name} JOIN hours USING (ref_date) WHERE account = $account
+    SELECT ref_date, struct_pack(
+        calls := [callback_count, calls], failures := [fail_count, failures], slowest := [max_time_cost, slowest]
+    ) AS pairs
+    FROM datacube.{DAILY_CALLBACKS.name} JOIN hours USING (ref_date)
+    WHERE account = $account AND (callback_count <> calls OR fail_count <> failures OR max_time_cost <> slowest)
 )
-SELECT ref_date::VARCHAR, 'the day has ' || array_to_string(differences, '; '),
+SELECT ref_date::VARCHAR, pairs,
     CASE WHEN daily.call_id < hourly.call_id THEN '{DAILY_CALLBACKS.name}' ELSE '{HOURLY_CALLBACKS.name}' END,
     ref_date, ref_date
-FROM compared {_answer("daily", DAILY_CALLBACKS, "ref_date")} {_answer("hourly", HOURLY_CALLBACKS, "ref_date")}
-WHERE len(differences) > 0"""
+FROM compared {_answer("daily", DAILY_CALLBACKS, "ref_date")} {_answer("hourly", HOURLY_CALLBACKS, "ref_date")}"""
+_DIFFERENT_CALLBACKS = {
+    "calls": Text("{day} calls, the hours {hours}", "调用 {day} 次，各小时 {hours} 次"),
+    "failures": Text("{day} failures, the hours {hours}", "失败 {day} 次，各小时 {hours} 次"),
+    "slowest": Text("at most {day} ms, the hours {hours}", "最大耗时 {day} 毫秒，各小时 {hours} 毫秒"),
+}
+
+
+def _callbacks(**pairs: list[int | None]) -> Text:
+    """Describe the figures of a day, which come first in each pair, that differ from those of its hours."""
+    different = {
+        name: (day, hours) for name, (day, hours) in pairs.items() if None not in (day, hours) and day != hours
+    }
+    texts = [_DIFFERENT_CALLBACKS[name].fill(day=day, hours=hours) for name, (day, hours) in different.items()]
+    return Text("the day has {what}", "当日{what}", what=joined(texts, "; ", "；"))
+
 
 _READERS = f"""
 WITH articles AS (
     SELECT ref_date, max(read_user) AS most FROM datacube.{ARTICLE_READING.name} WHERE account = $account GROUP BY ALL
 )
-SELECT ref_date::VARCHAR, '{DAILY_READING.name} has ' || read_user || ' readers of everything, '
-        || '{ARTICLE_READING.name} ' || most || ' of one article',
+SELECT ref_date::VARCHAR, struct_pack(readers := read_user, most := most),
     CASE WHEN whole.call_id < part.call_id THEN '{DAILY_READING.name}' ELSE '{ARTICLE_READING.name}' END,
     ref_date, ref_date, {IS_DELAYED.format(answer="whole")} OR {IS_DELAYED.format(answer="part")}
 FROM datacube.{DAILY_READING.name} AS days JOIN articles USING (ref_date)
 {_answer("whole", DAILY_READING, "ref_date")}
 {_answer("part", ARTICLE_READING, "ref_date")}
 WHERE days.account = $account AND read_user < most"""
+_TOO_FEW_READERS = Text(
+    "{whole} has {readers} readers of everything, {part} {most} of one article",
+    "{whole} 全部文章的阅读人数为 {readers}，{part} 单篇为 {most}",
+    whole=DAILY_READING.name,
+    part=ARTICLE_READING.name,
+)
 
 
 def _find_different_followers(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    return context.findings(endpoint, _FOLLOWERS)
+    return context.findings(endpoint, _FOLLOWERS, _DIFFERENT_FOLLOWERS.fill)
 
 
 def _find_different_callbacks(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    return context.findings(endpoint, _CALLBACKS)
+    return context.findings(endpoint, _CALLBACKS, _callbacks)
 
 
 def _find_uncovered_articles(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    return context.findings(endpoint, _READERS)
+    return context.findings(endpoint, _READERS, _TOO_FEW_READERS.fill)
 
 
 FOLLOWERS_ADD_UP = Check(

@@ -7,6 +7,7 @@ message types allow.
 
 from wx_datacube.catalog.messages import COUNT_INTERVAL, DAILY_MESSAGES, MESSAGES_OF, MSG_COUNT, SENDERS_OF
 from wx_datacube.catalog.model import Endpoint, Period
+from wx_datacube.language import Text
 from wx_datacube.warehouse.checks.check import REFRESH_OLDER_REMEDY, Check, CheckContext, Finding
 from wx_datacube.warehouse.sql import NEXT_LABEL
 
@@ -42,16 +43,25 @@ WITH days AS (
         AND ({str(period is not Period.DAY).lower()} OR answered.label IN (SELECT label FROM days))
 )
 SELECT label::VARCHAR,
-    'msg_type ' || msg_type || ': {DAILY_MESSAGES.name} says ' || coalesce(days.messages, 0)
-        || ' messages, {parts.name} ' || coalesce(others.messages, 0),
+    struct_pack(
+        type := msg_type, daily := coalesce(days.messages, 0), part := coalesce(others.messages, 0),
+        parts := '{parts.name}'
+    ),
     CASE WHEN days_are_older THEN '{DAILY_MESSAGES.name}' ELSE '{parts.name}' END, label,
     CASE WHEN days_are_older THEN (label + {NEXT_LABEL[period]} - INTERVAL 1 DAY)::DATE ELSE label END
 FROM days FULL JOIN others USING (label, msg_type) JOIN whole USING (label)
 WHERE coalesce(days.messages, 0) <> coalesce(others.messages, 0)"""
 
 
+_UNEQUAL_SUMS = Text(
+    "msg_type {type}: {days} says {daily} messages, {parts} {part}",
+    "msg_type {type}：{days} 为 {daily} 次，{parts} 为 {part} 次",
+    days=DAILY_MESSAGES.name,
+)
+
+
 def _find_unequal_sums(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    return context.findings(endpoint, _unequal_sums_select(endpoint))
+    return context.findings(endpoint, _unequal_sums_select(endpoint), _UNEQUAL_SUMS.fill)
 
 
 def _find_inconsistent_distributions(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
@@ -66,8 +76,7 @@ WITH types AS (
     SELECT ref_date, coalesce(sum(msg_user) FILTER (count_interval <> 0), 0) AS users FROM datacube.{senders.name}
     WHERE account = $account GROUP BY ref_date
 )
-SELECT ref_date::VARCHAR, '{senders.name} has ' || users || ' users, {messages.name} '
-        || CASE WHEN users < least THEN 'at least ' || least ELSE 'at most ' || most END,
+SELECT ref_date::VARCHAR, struct_pack(users := users, least := least, most := most),
     CASE WHEN one.call_id < two.call_id THEN one.endpoint ELSE two.endpoint END, ref_date, ref_date
 FROM types JOIN spread USING (ref_date)
 JOIN datacube.label_answers AS one
@@ -75,9 +84,24 @@ JOIN datacube.label_answers AS one
 JOIN datacube.label_answers AS two
     ON two.account = $account AND two.endpoint = '{senders.name}' AND two.label = ref_date
 WHERE users NOT BETWEEN least AND most"""
-    return context.findings(endpoint, sql)
+    names = {"senders": senders.name, "messages": messages.name}
+    return context.findings(
+        endpoint,
+        sql,
+        lambda users, least, most: (
+            _TOO_FEW_SENDERS.fill(users=users, least=least, **names)
+            if users < least
+            else _TOO_MANY_SENDERS.fill(users=users, most=most, **names)
+        ),
+    )
 
 
+_TOO_FEW_SENDERS = Text(
+    "{senders} has {users} users, {messages} at least {least}", "{senders} 为 {users} 人，按 {messages} 至少 {least} 人"
+)
+_TOO_MANY_SENDERS = Text(
+    "{senders} has {users} users, {messages} at most {most}", "{senders} 为 {users} 人，按 {messages} 至多 {most} 人"
+)
 MESSAGES_ADD_UP = Check(
     "messages_add_up",
     "The messages of a type by hour add up to those of the day, and those of the days to the week's and the month's,"
