@@ -1,0 +1,216 @@
+"""Expectation: what a day's figure was to be, judged by the weeks before it. Pure functions over numbers by day.
+
+Every figure is taken as log1p, so that half and double are equally far away, and relative to its level: the typical
+figure of the weeks before it. Growth therefore cancels out, and last year's festival can be compared with this year's.
+An ordinary day is compared with the same weekday of the last eight weeks, a festival with the same festival of last
+year. `plausibility` says which figures are judged, and what is said about them.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from math import expm1, log, log1p, sqrt
+from statistics import fmean, median
+
+from wx_datacube.catalog.calendar import SPRING_FESTIVAL, DayKind, festival_date, is_announced, special_days
+
+WEEKS = 8
+"""An ordinary day is compared with so many days of the same weekday."""
+LEVEL_DAYS = 42
+"""The level of a day is that of the ordinary days within so many days before it."""
+LASTING_DAYS = 7
+"""After so many days in a row that differ in the same direction, the new level is taken as the account's own."""
+REACH = dt.timedelta(days=7 * WEEKS + LEVEL_DAYS + LASTING_DAYS)
+"""How far back figures are needed. A festival also needs those of last year: `days_needed`."""
+
+SMALLEST = 50
+"""A figure below this is judged neither as too low (the expected one) nor as too high (the day's own)."""
+SMALLEST_FOR_ZERO = 10
+"""A zero is doubted if more than this was expected, times one more than the zeros of the last eight weeks."""
+_LEAST_CHANGE = log(1.55)
+_MADS, _MADS_OF_OUTLIER, _BEYOND_KEPT, _POISSON = 3.0, 5.0, 1.15, 3.0
+_OF_A_WEEKDAY, _LEAST_RELATIVES, _LEAST_SAME = 4, 21, 3
+_DAY, _WEEK = dt.timedelta(days=1), dt.timedelta(days=7)
+
+Place = tuple[str, int]
+"""A festival and how many days after its first day a day is; `WORKING` for a working weekend."""
+WORKING: Place = ("working weekend", 0)
+_UNKNOWN: Place = ("", 0)
+
+
+class Basis(Enum):
+    """What a day was compared with."""
+
+    WEEKDAY = "the same weekday"
+    FESTIVAL = "the same festival last year"
+    AROUND = "days off and ordinary days around it"
+
+
+class Direction(Enum):
+    """How a figure differs from what was expected."""
+
+    ZERO = "zero"
+    LOW = "low"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """The expected figure of a day and the range in which it is not doubted, both as log1p."""
+
+    middle: float
+    low: float
+    high: float
+    basis: Basis
+
+    @property
+    def figure(self) -> int:
+        """The expected figure."""
+        return max(0, round(expm1(self.middle)))
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The lowest and the highest figure that is not doubted."""
+        return max(0, round(expm1(self.low))), round(expm1(self.high))
+
+
+def days_needed(day: dt.date) -> list[tuple[dt.date, dt.date]]:
+    """Return the ranges of days whose figures are needed to judge a day and the week before it."""
+    ranges = [(day - REACH, day)]
+    if twins := [twin for number in range(LASTING_DAYS + 1) if (twin := _twin(day - number * _DAY))]:
+        ranges.append((min(twins) - LEVEL_DAYS * _DAY, max(twins)))
+    return ranges
+
+
+def places(first: dt.date, last: dt.date) -> dict[dt.date, Place]:
+    """Return the days that are not compared with ordinary ones.
+
+    These are festivals, days off and working weekends, the weeks around the Spring Festival, and the week around each
+    festival of a year whose days off are not announced.
+    """
+    found: dict[dt.date, Place] = {}
+    for year in range(first.year, last.year + 1):
+        spring = festival_date(SPRING_FESTIVAL, year)
+        if spring:
+            found |= {spring + offset * _DAY: (SPRING_FESTIVAL, offset) for offset in range(-7, 16)}
+    for each in special_days(first, last):
+        found[each.date] = (
+            WORKING if each.kind is DayKind.WORKING_WEEKEND else (each.festival, each.offset) if each.festival else _UNKNOWN
+        )
+        if each.kind is DayKind.FESTIVAL and not is_announced(each.date.year):
+            for number in range(-7, 8):
+                found.setdefault(each.date + number * _DAY, (each.festival, each.offset + number))
+    return {day: place for day, place in found.items() if first <= day <= last}
+
+
+def _twin(day: dt.date) -> dt.date | None:
+    """Return the same day of last year's festival, if the day is one of a festival."""
+    festival, offset = places(day, day).get(day, _UNKNOWN)
+    if not festival or festival == WORKING[0]:
+        return None
+    first = festival_date(festival, (day - offset * _DAY).year - 1)
+    return first + offset * _DAY if first else None
+
+
+class Series:
+    """One figure of an account by day; days that are not known have none, and days without rows have zero."""
+
+    def __init__(self, figures: Mapping[dt.date, int], special: Mapping[dt.date, Place]) -> None:
+        self.figures, self._special = figures, special
+        self._levels: dict[dt.date, float | None] = {}
+
+    @cached_property
+    def _logs(self) -> dict[dt.date, float]:
+        return {day: log1p(figure) for day, figure in self.figures.items()}
+
+    def _level(self, day: dt.date) -> float | None:
+        """Return the typical figure before a day: the mean over the weekdays of the median of the last four of each.
+
+        So every weekday has the same weight, and one bad week changes little.
+        """
+        if day not in self._levels:
+            self._levels[day] = self._typical(day)
+        return self._levels[day]
+
+    def _typical(self, day: dt.date) -> float | None:
+        logs, special = self._logs, self._special
+        medians = []
+        for back in range(1, 8):
+            before = (day - number * _DAY for number in range(back, LEVEL_DAYS + 1, 7))
+            known = [logs[each] for each in before if each in logs and each not in special][:_OF_A_WEEKDAY]
+            if not known:
+                return None
+            medians.append(median(known))
+        return fmean(medians)
+
+    def _relative(self, day: dt.date) -> float | None:
+        level = self._level(day)
+        return None if level is None or day not in self._logs else self._logs[day] - level
+
+    def _relatives(self, days: Iterable[dt.date]) -> list[float]:
+        return [found for day in days if (found := self._relative(day)) is not None]
+
+    def expected(self, day: dt.date) -> Expectation | None:
+        """Return what the figure of a day was to be; None if too little is known."""
+        level = self._level(day)
+        before = [each for number in range(1, 7 * WEEKS + 1) if (each := day - number * _DAY) not in self._special]
+        by_weekday = {weekday: [each for each in before if each.weekday() == weekday] for weekday in range(7)}
+        relatives = {weekday: self._relatives(days) for weekday, days in by_weekday.items()}
+        if level is None or any(len(found) < _LEAST_SAME for found in relatives.values()):
+            return None
+        usual = {weekday: median(found) for weekday, found in relatives.items()}
+        rest = [each - usual[weekday] for weekday, found in relatives.items() for each in found]
+        if len(rest) < _LEAST_RELATIVES:
+            return None
+        candidates, basis = self._candidates(day, usual)
+        low, high = min(candidates), max(candidates)
+        middle = candidates[0] + level
+        down, up = _margins(rest, expm1(middle))
+        return Expectation(middle, low + level - down, high + level + up, basis)
+
+    def _candidates(self, day: dt.date, usual: Mapping[int, float]) -> tuple[list[float], Basis]:
+        """Return what a day may be like, relative to its level; the likeliest first."""
+        own = usual[day.weekday()]
+        if day not in self._special:
+            return [own], Basis.WEEKDAY
+        place = self._special[day]
+        if place == WORKING:
+            return [median([usual[weekday] for weekday in range(5)]), own], Basis.AROUND
+        twin = _twin(day)
+        same = self._relatives([twin] if twin else [])
+        off = [each for number in range(1, 7 * WEEKS) if self._special.get(each := day - number * _DAY, WORKING) != WORKING]
+        around = [median(found)] if (found := self._relatives(off)) else []
+        return [*same, *around, own, usual[6]], Basis.FESTIVAL if same else Basis.AROUND
+
+    def direction(self, day: dt.date) -> Direction | None:
+        """Return how the figure of a day differs from the expected one; None if it doesn't, or can't be judged."""
+        expected = self.expected(day) if day in self.figures else None
+        if expected is None:
+            return None
+        figure = self.figures[day]
+        if figure == 0:
+            before = (day - number * _DAY for number in range(1, 7 * WEEKS + 1))
+            zeros = sum(self.figures.get(each) == 0 for each in before)
+            return Direction.ZERO if expm1(expected.middle) > SMALLEST_FOR_ZERO * (zeros + 1) else None
+        if log1p(figure) < expected.low and expected.figure >= SMALLEST:
+            return Direction.LOW
+        return Direction.HIGH if log1p(figure) > expected.high and figure >= SMALLEST else None
+
+    def lasts(self, day: dt.date, direction: Direction) -> bool:
+        """Return whether the figures of the week before a day differ like its own: then this is the new level."""
+        return all(self.direction(day - number * _DAY) is direction for number in range(1, LASTING_DAYS + 1))
+
+
+def _margins(rest: list[float], expected: float) -> tuple[float, float]:
+    """Return how far below and above the expected figure a day may be, as logarithms.
+
+    It must differ by more than three MADs and more than any day of the last eight weeks, faults excepted. A margin is
+    never less than the least change that is worth a question, or than chance makes of a small number.
+    """
+    mad = median(map(abs, rest))
+    outlier = max(_LEAST_CHANGE, _MADS_OF_OUTLIER * mad)
+    kept = [each for each in rest if abs(each) <= outlier] or [0.0]
+    least = max(_LEAST_CHANGE, _MADS * mad, _POISSON / sqrt(max(expected, 1.0)))
+    return max(least, -_BEYOND_KEPT * min(kept)), max(least, _BEYOND_KEPT * max(kept))
