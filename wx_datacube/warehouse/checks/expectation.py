@@ -10,7 +10,6 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from math import expm1, log, log1p, sqrt
 from statistics import fmean, median
 
@@ -29,8 +28,9 @@ SMALLEST = 50
 """A figure below this is judged neither as too low (the expected one) nor as too high (the day's own)."""
 SMALLEST_FOR_ZERO = 10
 """A zero is doubted if more than this was expected, times one more than the zeros of the last eight weeks."""
-_LEAST_CHANGE = log(1.55)
+_LEAST_CHANGE = log(1.6)
 _MADS, _MADS_OF_OUTLIER, _BEYOND_KEPT, _POISSON = 3.0, 5.0, 1.15, 3.0
+_LEAST_IF_CONTRADICTED, _MADS_IF_CONTRADICTED, _POISSON_IF_CONTRADICTED = log(1.35), 2.0, 2.0
 _OF_A_WEEKDAY, _LEAST_RELATIVES, _LEAST_SAME = 4, 21, 3
 _DAY, _WEEK = dt.timedelta(days=1), dt.timedelta(days=7)
 
@@ -58,11 +58,14 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """The expected figure of a day and the range in which it is not doubted, both as log1p."""
+    """The expected figure of a day and the range in which it is not doubted, both as log1p.
+
+    `near` is the narrower range of a figure that another one contradicts.
+    """
 
     middle: float
-    low: float
-    high: float
+    wide: tuple[float, float]
+    near: tuple[float, float]
     basis: Basis
 
     @property
@@ -73,7 +76,8 @@ class Expectation:
     @property
     def range(self) -> tuple[int, int]:
         """The lowest and the highest figure that is not doubted."""
-        return max(0, round(expm1(self.low))), round(expm1(self.high))
+        low, high = self.wide
+        return max(0, round(expm1(low))), round(expm1(high))
 
 
 def days_needed(day: dt.date) -> list[tuple[dt.date, dt.date]]:
@@ -117,13 +121,33 @@ def _twin(day: dt.date) -> dt.date | None:
 class Series:
     """One figure of an account by day; days that are not known have none, and days without rows have zero."""
 
-    def __init__(self, figures: Mapping[dt.date, int], special: Mapping[dt.date, Place]) -> None:
-        self.figures, self._special = figures, special
+    def __init__(
+        self, logs: Mapping[dt.date, float], special: Mapping[dt.date, Place], are_counts: bool = True
+    ) -> None:
+        self._logs, self._special, self._are_counts = logs, special, are_counts
         self._levels: dict[dt.date, float | None] = {}
 
-    @cached_property
-    def _logs(self) -> dict[dt.date, float]:
-        return {day: log1p(figure) for day, figure in self.figures.items()}
+    @classmethod
+    def of(cls, figures: Mapping[dt.date, int], special: Mapping[dt.date, Place]) -> "Series":
+        """Return the series of figures."""
+        return cls({day: log1p(figure) for day, figure in figures.items()}, special)
+
+    @classmethod
+    def of_ratio(
+        cls, figures: Mapping[dt.date, int], bases: Mapping[dt.date, int], special: Mapping[dt.date, Place]
+    ) -> "Series":
+        """Return the series of one figure over another, on the days on which both are known and not zero."""
+        known = [day for day, figure in figures.items() if figure and bases.get(day)]
+        return cls({day: log(figures[day] / bases[day]) for day in known}, special, are_counts=False)
+
+    def figure(self, day: dt.date) -> int:
+        """Return the figure of a known day."""
+        return round(expm1(self._logs[day]))
+
+    def differs(self, day: dt.date) -> bool | None:
+        """Return whether the value of a day, which may be a ratio, is outside its range; None if it can't be judged."""
+        expected = self.expected(day) if day in self._logs else None
+        return None if expected is None else not expected.wide[0] <= self._logs[day] <= expected.wide[1]
 
     def _level(self, day: dt.date) -> float | None:
         """Return the typical figure before a day: the mean over the weekdays of the median of the last four of each.
@@ -167,8 +191,10 @@ class Series:
         candidates, basis = self._candidates(day, usual)
         low, high = min(candidates), max(candidates)
         middle = candidates[0] + level
-        down, up = _margins(rest, expm1(middle))
-        return Expectation(middle, low + level - down, high + level + up, basis)
+        low, high = low + level, high + level
+        chance = 1 / sqrt(max(expm1(middle), 1.0)) if self._are_counts else 0.0
+        (down, up), near = _wide_margins(rest, chance), _near_margin(rest, chance)
+        return Expectation(middle, (low - down, high + up), (low - near, high + near), basis)
 
     def _candidates(self, day: dt.date, usual: Mapping[int, float]) -> tuple[list[float], Basis]:
         """Return what a day may be like, relative to its level; the likeliest first."""
@@ -184,26 +210,26 @@ class Series:
         around = [median(found)] if (found := self._relatives(off)) else []
         return [*same, *around, own, usual[6]], Basis.FESTIVAL if same else Basis.AROUND
 
-    def direction(self, day: dt.date) -> Direction | None:
+    def direction(self, day: dt.date, contradicted: bool = False) -> Direction | None:
         """Return how the figure of a day differs from the expected one; None if it doesn't, or can't be judged."""
-        expected = self.expected(day) if day in self.figures else None
+        expected = self.expected(day) if day in self._logs else None
         if expected is None:
             return None
-        figure = self.figures[day]
+        figure, low, high = self._logs[day], *(expected.near if contradicted else expected.wide)
         if figure == 0:
             before = (day - number * _DAY for number in range(1, 7 * WEEKS + 1))
-            zeros = sum(self.figures.get(each) == 0 for each in before)
+            zeros = sum(self._logs.get(each) == 0 for each in before)
             return Direction.ZERO if expm1(expected.middle) > SMALLEST_FOR_ZERO * (zeros + 1) else None
-        if log1p(figure) < expected.low and expected.figure >= SMALLEST:
+        if figure < low and expected.figure >= SMALLEST:
             return Direction.LOW
-        return Direction.HIGH if log1p(figure) > expected.high and figure >= SMALLEST else None
+        return Direction.HIGH if figure > high and expm1(figure) >= SMALLEST else None
 
     def lasts(self, day: dt.date, direction: Direction) -> bool:
         """Return whether the figures of the week before a day differ like its own: then this is the new level."""
         return all(self.direction(day - number * _DAY) is direction for number in range(1, LASTING_DAYS + 1))
 
 
-def _margins(rest: list[float], expected: float) -> tuple[float, float]:
+def _wide_margins(rest: list[float], chance: float) -> tuple[float, float]:
     """Return how far below and above the expected figure a day may be, as logarithms.
 
     It must differ by more than three MADs and more than any day of the last eight weeks, faults excepted. A margin is
@@ -212,5 +238,9 @@ def _margins(rest: list[float], expected: float) -> tuple[float, float]:
     mad = median(map(abs, rest))
     outlier = max(_LEAST_CHANGE, _MADS_OF_OUTLIER * mad)
     kept = [each for each in rest if abs(each) <= outlier] or [0.0]
-    least = max(_LEAST_CHANGE, _MADS * mad, _POISSON / sqrt(max(expected, 1.0)))
+    least = max(_LEAST_CHANGE, _MADS * mad, _POISSON * chance)
     return max(least, -_BEYOND_KEPT * min(kept)), max(least, _BEYOND_KEPT * max(kept))
+
+
+def _near_margin(rest: list[float], chance: float) -> float:
+    return max(_LEAST_IF_CONTRADICTED, _MADS_IF_CONTRADICTED * median(map(abs, rest)), _POISSON_IF_CONTRADICTED * chance)

@@ -5,20 +5,22 @@ what speaks for the figure, is said in words: a figure may be right on an unusua
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from math import expm1, log, log1p
+from math import expm1, log1p
 
-from wx_datacube.warehouse.checks.expectation import REACH, Direction, Expectation, Place, Series, places
+from wx_datacube.warehouse.checks.expectation import REACH, SMALLEST, Direction, Expectation, Place, Series
 
 _DAY = dt.timedelta(days=1)
 LEAST_SHARE = 0.2
 """Channels with a larger share than this of the new or lost followers of eight weeks are judged too."""
 _SHARE_DAYS = 56
-_ALIKE = log(1.4)
-"""Messages and senders agree about a day if they differ from what was expected by the same factor, up to this one."""
 _UNEXPLAINED = 0.25
 """The total of followers confirms new or lost followers if it leaves less than this part of the difference open."""
+
+ARTICLE = 57
+"""The channel of readers who follow from within an article. It follows publishing, so it is only judged if it is zero,
+and the other channels are judged without it."""
 
 BREAKS = (dt.date(2020, 4, 1), dt.date(2020, 6, 1), dt.date(2023, 6, 1))
 """Months in which WeChat counted followers under other channels: 161 and 100 began, 51 was merged into 0."""
@@ -59,43 +61,72 @@ class Doubt:
 
 
 def doubts_about_messages(history: History, day: dt.date, special: Mapping[dt.date, Place]) -> list[Doubt]:
-    """Return the doubts about messages and senders of a day."""
-    messages, senders = Series(history.messages, special), Series(history.senders, special)
-    pairs = (("messages", messages, senders), ("senders", senders, messages))
-    found = [(_doubt(metric, None, series, day), series, other) for metric, series, other in pairs]
-    return [replace(doubt, confirmed=_alike(doubt, other)) for doubt, _, other in found if doubt]
+    """Return the doubts about messages and senders of a day; each is confirmed by the other."""
+    per_sender = Series.of_ratio(history.messages, history.senders, special)
+    differs = per_sender.differs(day)
+    agrees = None if differs is None else not differs
+    series = {"messages": Series.of(history.messages, special), "senders": Series.of(history.senders, special)}
+    found = {metric: _doubt(metric, None, each, day, lambda doubt: agrees) for metric, each in series.items()}
+    doubts = [each for each in found.values() if each]
+    if len({each.direction for each in doubts}) < len(doubts):
+        return doubts[:1]  # one cause
+    if differs and not any(each.fails for each in doubts):
+        return [*doubts, *_farther(series, day)]
+    return doubts
 
 
-def _alike(doubt: Doubt, other: Series) -> bool | None:
-    expected = other.expected(doubt.day) if doubt.day in other.figures else None
-    if expected is None:
-        return None
-    here = log1p(doubt.figure) - doubt.expected.middle
-    return abs(here - log1p(other.figures[doubt.day]) + expected.middle) < _ALIKE
+def _farther(series: Mapping[str, Series], day: dt.date) -> list[Doubt]:
+    """Return the doubt about the figure that is farther from what was expected, of two that contradict each other."""
+    found = []
+    for metric, each in series.items():
+        if expected := each.expected(day):
+            figure = each.figure(day)
+            direction = Direction.HIGH if log1p(figure) > expected.middle else Direction.LOW
+            found.append(Doubt(metric, None, day, direction, figure, expected, False))
+    if any(max(each.figure, each.expected.figure) < SMALLEST for each in found):
+        return []
+    return sorted(found, key=lambda each: abs(log1p(each.figure) - each.expected.middle))[-1:]
 
 
 def doubts_about_followers(history: History, day: dt.date, special: Mapping[dt.date, Place]) -> list[Doubt]:
-    """Return the doubts about new and lost followers of a day, and about their large channels."""
+    """Return the doubts about new and lost followers of a day, and about their large channels.
+
+    The totals of followers confirm them.
+    """
     sums = {"new_followers": _summed(history.new), "lost_followers": _summed(history.lost)}
     open_part = _open_part(history, sums, day)
+
+    def confirmed(doubt: Doubt) -> bool | None:
+        difference = doubt.figure - expm1(doubt.expected.middle)
+        return None if open_part is None else abs(open_part) < _UNEXPLAINED * abs(difference)
+
     found = []
     for metric, channels in (("new_followers", history.new), ("lost_followers", history.lost)):
-        total = _doubt(metric, None, Series(sums[metric], special), day)
+        rest = {channel: days for channel, days in channels.items() if channel != ARTICLE}
+        total = _doubt(metric, None, Series.of(_summed(rest), special), day, confirmed)
         found += [total] if total else []
         for channel in _large_channels(channels, day):
-            series = Series(_since_break(channels[channel], day), special)
-            doubt = _doubt(metric, channel, series, day)
-            if doubt and not (total and total.direction is doubt.direction):
+            series = Series.of(_since_break(channels[channel], day), special)
+            doubt = _doubt(metric, channel, series, day, confirmed)
+            follows = channel == ARTICLE and doubt and doubt.direction is not Direction.ZERO
+            if doubt and doubt.fails and not follows and not (total and total.direction is doubt.direction):
                 found.append(doubt)
-    return [replace(each, confirmed=_confirmed(each, open_part)) for each in found]
+    return found
 
 
-def _doubt(metric: str, channel: int | None, series: Series, day: dt.date) -> Doubt | None:
-    direction = series.direction(day)
-    expected = series.expected(day)
-    if direction is None or expected is None or series.lasts(day, direction):
-        return None
-    return Doubt(metric, channel, day, direction, series.figures[day], expected, None)
+def _doubt(
+    metric: str, channel: int | None, series: Series, day: dt.date, confirmed: Callable[[Doubt], bool | None]
+) -> Doubt | None:
+    """Return the doubt about a figure: in the wide range, or in the near one if it is contradicted."""
+    for near in (False, True):
+        direction = series.direction(day, near)
+        expected = series.expected(day)
+        if direction and expected and not series.lasts(day, direction):
+            doubt = Doubt(metric, channel, day, direction, series.figure(day), expected, None)
+            doubt = replace(doubt, confirmed=confirmed(doubt))
+            if not near or doubt.confirmed is False:
+                return doubt
+    return None
 
 
 def _summed(channels: Mapping[int, Days]) -> dict[dt.date, int]:
@@ -130,9 +161,3 @@ def _open_part(history: History, sums: Mapping[str, Days], day: dt.date) -> int 
         return gained - (history.followers[day] - history.followers[day - _DAY])
     except KeyError:
         return None
-
-
-def _confirmed(doubt: Doubt, open_part: int | None) -> bool | None:
-    if open_part is None:
-        return None
-    return abs(open_part) < _UNEXPLAINED * abs(doubt.figure - expm1(doubt.expected.middle))
