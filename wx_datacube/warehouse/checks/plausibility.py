@@ -93,7 +93,7 @@ def doubts_about_followers(history: History, day: dt.date, special: Mapping[dt.d
 
     The totals of followers confirm them.
     """
-    sums = {"new_followers": _summed(history.new), "lost_followers": _summed(history.lost)}
+    sums = {"new_followers": summed(history.new), "lost_followers": summed(history.lost)}
     open_part = _open_part(history, sums, day)
 
     def confirmed(doubt: Doubt) -> bool | None:
@@ -103,9 +103,9 @@ def doubts_about_followers(history: History, day: dt.date, special: Mapping[dt.d
     found = []
     for metric, channels in (("new_followers", history.new), ("lost_followers", history.lost)):
         rest = {channel: days for channel, days in channels.items() if channel != ARTICLE}
-        total = _doubt(metric, None, Series.of(_summed(rest), special), day, confirmed)
+        total = _doubt(metric, None, Series.of(summed(rest), special), day, confirmed)
         found += [total] if total else []
-        for channel in _large_channels(channels, day):
+        for channel in large_channels(channels, day):
             series = Series.of(_since_break(channels[channel], day), special)
             doubt = _doubt(metric, channel, series, day, confirmed)
             follows = channel == ARTICLE and doubt and doubt.direction is not Direction.ZERO
@@ -129,7 +129,7 @@ def _doubt(
     return None
 
 
-def _summed(channels: Mapping[int, Days]) -> dict[dt.date, int]:
+def summed(channels: Mapping[int, Days]) -> dict[dt.date, int]:
     found: dict[dt.date, int] = {}
     for days in channels.values():
         for day, figure in days.items():
@@ -137,7 +137,7 @@ def _summed(channels: Mapping[int, Days]) -> dict[dt.date, int]:
     return found
 
 
-def _large_channels(channels: Mapping[int, Days], day: dt.date) -> list[int]:
+def large_channels(channels: Mapping[int, Days], day: dt.date) -> list[int]:
     before = [day - number * _DAY for number in range(1, _SHARE_DAYS + 1)]
     sums = {channel: sum(days.get(each, 0) for each in before) for channel, days in channels.items()}
     return sorted(channel for channel, number in sums.items() if number > LEAST_SHARE * sum(sums.values()))
