@@ -19,7 +19,7 @@ from wx_datacube.catalog.followers import DAILY_FOLLOWERS, FOLLOWERS_TOTAL
 from wx_datacube.catalog.messages import DAILY_MESSAGES, SENDERS_OF
 from wx_datacube.catalog.model import Period
 from wx_datacube.emulator.world import World
-from wx_datacube.warehouse.checks.expectation import SMALLEST, Place, Series, places
+from wx_datacube.warehouse.checks.expectation import SMALLEST, SMALLEST_OF_MESSAGES, Place, Series, days_needed, places
 from wx_datacube.warehouse.checks.plausibility import (
     ARTICLE,
     Days,
@@ -206,8 +206,19 @@ Special = Mapping[dt.date, Place]
 
 
 def judged(history: History, day: dt.date, special: Special) -> list[Doubt]:
-    """Return all doubts about a day."""
+    """Return all doubts about a day, from the figures that the check loads for it."""
+    history = _loaded(history, day)
     return [*doubts_about_messages(history, day, special), *doubts_about_followers(history, day, special)]
+
+
+def _loaded(history: History, day: dt.date) -> History:
+    days = [each for first, last in days_needed(day) for each in days_between(first, last)]
+
+    def cut(figures: Days) -> Days:
+        return {each: figures[each] for each in days if each in figures}
+
+    channels = ({channel: cut(each) for channel, each in sums.items()} for sums in (history.new, history.lost))
+    return History(cut(history.messages), cut(history.senders), *channels, cut(history.followers))
 
 
 def series_of(history: History, metric: str, channel: int | None) -> Days:
@@ -220,13 +231,15 @@ def series_of(history: History, metric: str, channel: int | None) -> Days:
 
 def is_judged(history: History, it: Injected, special: Special) -> bool:
     """Return whether a figure is above the least volume, and a channel large; an injected zero must change it."""
+    history = _loaded(history, it.day)
     series = Series.of(series_of(history, it.metric, it.channel), special)
     expected = series.expected(it.day)
     if it.channel is not None:
         channels = history.new if it.metric == "new_followers" else history.lost
         if it.channel not in large_channels(channels, it.day):
             return False
-    return expected is not None and expected.figure >= SMALLEST and series.figure(it.day) > 1
+    smallest = SMALLEST_OF_MESSAGES if it.metric == "messages" else SMALLEST
+    return expected is not None and expected.figure >= smallest and series.figure(it.day) > 1
 
 
 def is_found(history: History, it: Injected, special: Special) -> bool:

@@ -24,13 +24,16 @@ LASTING_DAYS = 7
 REACH = dt.timedelta(days=7 * WEEKS + LEVEL_DAYS + LASTING_DAYS)
 """How far back figures are needed. A festival also needs those of last year: `days_needed`."""
 
-SMALLEST = 50
-"""A figure below this is judged neither as too low (the expected one) nor as too high (the day's own)."""
+SMALLEST, SMALLEST_OF_MESSAGES = 50, 100
+"""People or messages, below which a figure is judged neither as too low (the expected one) nor as too high (the day's).
+
+One person may send many messages.
+"""
 SMALLEST_FOR_ZERO = 10
 """A zero is doubted if more than this was expected, times one more than the zeros of the last eight weeks."""
-_LEAST_CHANGE = log(1.6)
-_MADS, _MADS_OF_OUTLIER, _BEYOND_KEPT, _POISSON = 3.0, 5.0, 1.15, 3.0
-_LEAST_IF_CONTRADICTED, _MADS_IF_CONTRADICTED, _POISSON_IF_CONTRADICTED = log(1.35), 2.0, 2.0
+_LEAST_CHANGE, _LEAST_OF_RATIO = log(1.7), log(1.5)
+_MADS, _MADS_OF_OUTLIER, _BEYOND_KEPT, _CHANCE = 4.0, 6.0, 1.25, 3.5
+_NEAR = log(1.3)
 _OF_A_WEEKDAY, _LEAST_RELATIVES, _LEAST_SAME = 4, 21, 3
 _DAY, _WEEK = dt.timedelta(days=1), dt.timedelta(days=7)
 
@@ -58,15 +61,20 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """The expected figure of a day and the range in which it is not doubted, both as log1p.
+    """The expected figure of a day and the range in which it is not doubted, as log1p.
 
-    `near` is the narrower range of a figure that another one contradicts.
+    `least` is the lowest of the figures that a day may be like; on an ordinary day it is the expected one.
     """
 
     middle: float
+    least: float
     wide: tuple[float, float]
-    near: tuple[float, float]
     basis: Basis
+
+    @property
+    def near(self) -> tuple[float, float]:
+        """The narrower range of a figure that another one contradicts."""
+        return self.middle - _NEAR, self.middle + _NEAR
 
     @property
     def figure(self) -> int:
@@ -122,15 +130,19 @@ class Series:
     """One figure of an account by day; days that are not known have none, and days without rows have zero."""
 
     def __init__(
-        self, logs: Mapping[dt.date, float], special: Mapping[dt.date, Place], are_counts: bool = True
+        self, logs: Mapping[dt.date, float], special: Mapping[dt.date, Place], smallest: int, are_counts: bool = True
     ) -> None:
+        self.smallest = smallest
         self._logs, self._special, self._are_counts = logs, special, are_counts
+        self._expected: dict[dt.date, Expectation | None] = {}
         self._levels: dict[dt.date, float | None] = {}
 
     @classmethod
-    def of(cls, figures: Mapping[dt.date, int], special: Mapping[dt.date, Place]) -> "Series":
+    def of(
+        cls, figures: Mapping[dt.date, int], special: Mapping[dt.date, Place], smallest: int = SMALLEST
+    ) -> "Series":
         """Return the series of figures."""
-        return cls({day: log1p(figure) for day, figure in figures.items()}, special)
+        return cls({day: log1p(figure) for day, figure in figures.items()}, special, smallest)
 
     @classmethod
     def of_ratio(
@@ -138,7 +150,7 @@ class Series:
     ) -> "Series":
         """Return the series of one figure over another, on the days on which both are known and not zero."""
         known = [day for day, figure in figures.items() if figure and bases.get(day)]
-        return cls({day: log(figures[day] / bases[day]) for day in known}, special, are_counts=False)
+        return cls({day: log(figures[day] / bases[day]) for day in known}, special, 0, are_counts=False)
 
     def figure(self, day: dt.date) -> int:
         """Return the figure of a known day."""
@@ -178,6 +190,11 @@ class Series:
 
     def expected(self, day: dt.date) -> Expectation | None:
         """Return what the figure of a day was to be; None if too little is known."""
+        if day not in self._expected:
+            self._expected[day] = self._expect(day)
+        return self._expected[day]
+
+    def _expect(self, day: dt.date) -> Expectation | None:
         level = self._level(day)
         before = [each for number in range(1, 7 * WEEKS + 1) if (each := day - number * _DAY) not in self._special]
         by_weekday = {weekday: [each for each in before if each.weekday() == weekday] for weekday in range(7)}
@@ -191,10 +208,9 @@ class Series:
         candidates, basis = self._candidates(day, usual)
         low, high = min(candidates), max(candidates)
         middle = candidates[0] + level
-        low, high = low + level, high + level
-        chance = 1 / sqrt(max(expm1(middle), 1.0)) if self._are_counts else 0.0
-        (down, up), near = _wide_margins(rest, chance), _near_margin(rest, chance)
-        return Expectation(middle, (low - down, high + up), (low - near, high + near), basis)
+        chance = _CHANCE / sqrt(max(expm1(middle), 1.0))
+        down, up = _margins(rest, max(_LEAST_CHANGE, chance) if self._are_counts else _LEAST_OF_RATIO)
+        return Expectation(middle, low + level, (low + level - down, high + level + up), basis)
 
     def _candidates(self, day: dt.date, usual: Mapping[int, float]) -> tuple[list[float], Basis]:
         """Return what a day may be like, relative to its level; the likeliest first."""
@@ -219,28 +235,23 @@ class Series:
         if figure == 0:
             before = (day - number * _DAY for number in range(1, 7 * WEEKS + 1))
             zeros = sum(self._logs.get(each) == 0 for each in before)
-            return Direction.ZERO if expm1(expected.middle) > SMALLEST_FOR_ZERO * (zeros + 1) else None
-        if figure < low and expected.figure >= SMALLEST:
+            return Direction.ZERO if expm1(expected.least) > SMALLEST_FOR_ZERO * (zeros + 1) else None
+        if figure < low and expected.figure >= self.smallest:
             return Direction.LOW
-        return Direction.HIGH if figure > high and expm1(figure) >= SMALLEST else None
+        return Direction.HIGH if figure > high and expm1(figure) >= self.smallest else None
 
     def lasts(self, day: dt.date, direction: Direction) -> bool:
         """Return whether the figures of the week before a day differ like its own: then this is the new level."""
         return all(self.direction(day - number * _DAY) is direction for number in range(1, LASTING_DAYS + 1))
 
 
-def _wide_margins(rest: list[float], chance: float) -> tuple[float, float]:
+def _margins(rest: list[float], least: float) -> tuple[float, float]:
     """Return how far below and above the expected figure a day may be, as logarithms.
 
-    It must differ by more than three MADs and more than any day of the last eight weeks, faults excepted. A margin is
-    never less than the least change that is worth a question, or than chance makes of a small number.
+    It must differ by more than four MADs and by more than any day of the last eight weeks, outliers excepted: they may
+    be faults. `least` is what is worth a question, and more than chance makes of a small number.
     """
     mad = median(map(abs, rest))
-    outlier = max(_LEAST_CHANGE, _MADS_OF_OUTLIER * mad)
-    kept = [each for each in rest if abs(each) <= outlier] or [0.0]
-    least = max(_LEAST_CHANGE, _MADS * mad, _POISSON * chance)
+    kept = [each for each in rest if abs(each) <= max(least, _MADS_OF_OUTLIER * mad)] or [0.0]
+    least = max(least, _MADS * mad)
     return max(least, -_BEYOND_KEPT * min(kept)), max(least, _BEYOND_KEPT * max(kept))
-
-
-def _near_margin(rest: list[float], chance: float) -> float:
-    return max(_LEAST_IF_CONTRADICTED, _MADS_IF_CONTRADICTED * median(map(abs, rest)), _POISSON_IF_CONTRADICTED * chance)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import expm1, log1p
 
-from wx_datacube.warehouse.checks.expectation import REACH, SMALLEST, Direction, Expectation, Place, Series
+from wx_datacube.warehouse.checks.expectation import REACH, SMALLEST_OF_MESSAGES, Direction, Expectation, Place, Series
 
 _DAY = dt.timedelta(days=1)
 LEAST_SHARE = 0.2
@@ -65,7 +65,10 @@ def doubts_about_messages(history: History, day: dt.date, special: Mapping[dt.da
     per_sender = Series.of_ratio(history.messages, history.senders, special)
     differs = per_sender.differs(day)
     agrees = None if differs is None else not differs
-    series = {"messages": Series.of(history.messages, special), "senders": Series.of(history.senders, special)}
+    series = {
+        "messages": Series.of(history.messages, special, SMALLEST_OF_MESSAGES),
+        "senders": Series.of(history.senders, special),
+    }
     found = {metric: _doubt(metric, None, each, day, lambda doubt: agrees) for metric, each in series.items()}
     doubts = [each for each in found.values() if each]
     if len({each.direction for each in doubts}) < len(doubts):
@@ -83,7 +86,7 @@ def _farther(series: Mapping[str, Series], day: dt.date) -> list[Doubt]:
             figure = each.figure(day)
             direction = Direction.HIGH if log1p(figure) > expected.middle else Direction.LOW
             found.append(Doubt(metric, None, day, direction, figure, expected, False))
-    if any(max(each.figure, each.expected.figure) < SMALLEST for each in found):
+    if any(max(each.figure, each.expected.figure) < series[each.metric].smallest for each in found):
         return []
     return sorted(found, key=lambda each: abs(log1p(each.figure) - each.expected.middle))[-1:]
 
