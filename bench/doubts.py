@@ -12,16 +12,14 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from math import exp, sqrt
 
-from wx_datacube.catalog.followers import DAILY_FOLLOWERS, FOLLOWERS_TOTAL
+from wx_datacube.catalog.followers import ARTICLE_CHANNEL, DAILY_FOLLOWERS, FOLLOWERS_TOTAL
 from wx_datacube.catalog.messages import DAILY_MESSAGES, SENDERS_OF
 from wx_datacube.catalog.model import Period
 from wx_datacube.emulator.world import World
 from wx_datacube.warehouse.checks.expectation import SMALLEST, SMALLEST_OF_MESSAGES, Place, Series, days_needed, places
 from wx_datacube.warehouse.checks.plausibility import (
-    ARTICLE,
     Days,
     Doubt,
     History,
@@ -109,7 +107,7 @@ def rough(kind: Rough, seed: int, size: float) -> Made:
     weekdays = [exp(rng.gauss(0, 0.08)) * (kind.on_weekends if day >= 5 else 1) for day in range(7)]
     middle = FIRST + (LAST - FIRST) / 2
     messages, senders, followers = {}, {}, {}
-    new: dict[int, dict[dt.date, int]] = {channel: {} for channel in (0, 1, 30, ARTICLE)}
+    new: dict[int, dict[dt.date, int]] = {channel: {} for channel in (0, 1, 30, ARTICLE_CHANNEL)}
     lost: dict[int, dict[dt.date, int]] = {channel: {} for channel in new}
     total, stays, viral = 40 * round(size), {"messages": 0.0, "new": 0.0, "lost": 0.0}, 0.0
     for day in days_between(BEGIN, LAST):
@@ -123,8 +121,8 @@ def rough(kind: Rough, seed: int, size: float) -> Made:
         count = size * factor * exp(stays["messages"]) * (1 + viral)
         messages[day] = _drawn(rng, count)
         senders[day] = min(messages[day], _drawn(rng, messages[day] / 2.4 * exp(rng.gauss(0, 0.05))))
-        for channel, share in ((0, 0.2), (1, 0.3), (30, 0.4), (ARTICLE, 0.3)):
-            boost = 1 + viral * (4 if channel == ARTICLE else 0.3)
+        for channel, share in ((0, 0.2), (1, 0.3), (30, 0.4), (ARTICLE_CHANNEL, 0.3)):
+            boost = 1 + viral * (4 if channel == ARTICLE_CHANNEL else 0.3)
             new[channel][day] = _drawn(rng, size / 4 * share * factor * exp(stays["new"]) * boost)
             lost[channel][day] = _drawn(rng, size / 8 * share * kind.growth**months * exp(stays["lost"]))
         total += sum(new[channel][day] - lost[channel][day] for channel in new)
@@ -226,7 +224,11 @@ def series_of(history: History, metric: str, channel: int | None) -> Days:
     if metric in ("messages", "senders"):
         return history.messages if metric == "messages" else history.senders
     channels = history.new if metric == "new_followers" else history.lost
-    return channels[channel] if channel is not None else summed({of: channels[of] for of in channels if of != ARTICLE})
+    return (
+        channels[channel]
+        if channel is not None
+        else summed({of: channels[of] for of in channels if of != ARTICLE_CHANNEL})
+    )
 
 
 def is_judged(history: History, it: Injected, special: Special) -> bool:
@@ -248,24 +250,21 @@ def is_found(history: History, it: Injected, special: Special) -> bool:
     return any(each.fails and each.metric in _PAIRS[it.metric] for each in found)
 
 
-def drawn_faults(history: History, days: Sequence[dt.date], special: Special, number: int, seed: int) -> Iterator[Injected]:
-    """Yield about `number` faults of each kind for each figure, a fifth of them on special days."""
-    rng = random.Random(seed)
-    off = [day for day in days if day in special]
-    channels = {channel for day in days[::30] for channel in large_channels(history.new, day)}
+def drawn_faults(
+    history: History, days: Sequence[dt.date], special: Special, number: int, seed: int
+) -> Iterator[Injected]:
+    """Yield `number` faults of each kind for each figure and each large channel, a fifth of them on special days."""
+    rng, off = random.Random(seed), [day for day in days if day in special]
+    channels = sorted({channel for day in days[::30] for channel in large_channels(history.new, day)})
     for metric in SERIES:
-        wanted: list[int | None] = [None]
+        faults: list[tuple[str, int | None]] = [(fault, None) for fault in (*FACTORS, *EVERYTHING)]
         if metric in _PAIRS["new_followers"]:
-            wanted += sorted(channels)
-        for channel in wanted:
-            for fault in FAULTS:
-                if (channel is None) == (fault == MISSING) or (channel is not None and fault in EVERYTHING):
-                    if not (channel is not None and fault in FACTORS):
-                        continue
-                if channel == ARTICLE and fault in ("halved", "doubled"):
-                    continue  # it follows publishing: only its absence is judged
-                for day in [*rng.choices(days, k=number - number // 5), *rng.choices(off, k=number // 5)]:
-                    yield Injected(fault, metric, channel, day)
+            # The channel of articles follows publishing: only its absence is judged.
+            faults += [(fault, each) for each in channels for fault in FACTORS if each != ARTICLE_CHANNEL]
+            faults += [(MISSING, each) for each in channels]
+        for fault, channel in faults:
+            for day in [*rng.choices(days, k=number - number // 5), *rng.choices(off, k=number // 5)]:
+                yield Injected(fault, metric, channel, day)
 
 
 @dataclass(slots=True)
@@ -307,13 +306,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one account of each kind, fewer faults")
     quick = parser.parse_args().quick
     tallies, found = measure(accounts(quick), 5 if quick else 20)
-    print("| account | false alarms per month | worst account | notes per month |", " found: ", " | ".join(FAULTS), "|")
-    print("|---|---|---|---|" + "---|" * len(FAULTS))
+    heads = ["account", "false alarms per month", "in the worst account", "notes per month", *FAULTS]
+    print("|", " | ".join(heads), "|")
+    print("|---" * len(heads), "|", sep="")
     for name, tally in tallies.items():
         figures = [f"{tally.mornings / tally.months:.2f}", f"{tally.worst:.2f}", f"{tally.notes / tally.months:.1f}"]
         print("|", " | ".join([name, *figures, *(_share(found[fault, name]) for fault in FAULTS)]), "|")
     print()
-    for place in ("all", "weekday", "weekend", "special day", *SERIES, *(f"{each} of a channel" for each in SERIES[2:])):
+    for place in (
+        "all",
+        "weekday",
+        "weekend",
+        "special day",
+        *SERIES,
+        *(f"{each} of a channel" for each in SERIES[2:]),
+    ):
         print("|", " | ".join([place, *(_share(found[fault, place]) for fault in FAULTS)]), "|")
     print(f"\n{sum(map(len, (found[fault, 'all'] for fault in FAULTS))):,} faults.")
 

@@ -83,6 +83,11 @@ def is_announced(year: int) -> bool:
     return any(day.year == year for day in _china(year).weekend_workdays)
 
 
+def festival_name(festival: str) -> Text:
+    """Return the name of a festival of `SpecialDay.festival`."""
+    return Text(_NAMES[festival], festival)
+
+
 def festival_date(festival: str, year: int) -> dt.date | None:
     """Return the first day of a festival of `SpecialDay.festival` in a year."""
     return next((day for day, names in _names(year).items() if festival in names), None)
@@ -93,7 +98,8 @@ def _china(year: int) -> Any:
     """Return the package's calendar of a year, with Chinese names."""
     from holidays.countries.china import China  # takes a tenth of a second
 
-    return China(years=year, language="zh_CN")
+    china: Any = China  # its constructor has no types
+    return china(years=year, language="zh_CN")
 
 
 @cache

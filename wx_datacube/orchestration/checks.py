@@ -130,7 +130,7 @@ def _summary(check: Check, findings: list[Finding]) -> str:
 
 
 def _row(finding: Finding) -> str:
-    return f"{finding.ref_date}: {finding.what[:_WIDTH]}"
+    return f"{finding.ref_date}: {str(finding.what)[:_WIDTH]}"
 
 
 def _metadata(check: Check, key: dg.AssetKey, findings: list[Finding]) -> dict[str, dg.MetadataValue[Any]]:

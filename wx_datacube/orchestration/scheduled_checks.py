@@ -23,7 +23,7 @@ from wx_datacube.orchestration.checks import alert_subjects, check_results, eval
 from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
-from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, check_context_of_readers
+from wx_datacube.warehouse.checks import CHECKS, DUE_LABELS_ARE_THERE, check_context_of_readers
 from wx_datacube.warehouse.files import Warehouse
 
 
@@ -90,6 +90,12 @@ def _recheck_missing(context: dg.ScheduleEvaluationContext, account: str, now: d
     )
 
 
+def _urgency(result: dg.AssetCheckResult) -> Urgency:
+    """Return the urgency of a failed check's alert: a doubt is for information."""
+    is_doubt = any(check.is_doubt for check in CHECKS if check.name == result.check_name)
+    return Urgency.NOTE if is_doubt else Urgency.PERSON
+
+
 def _evaluate_checks(
     context: dg.OpExecutionContext, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock
 ) -> Iterator[dg.AssetCheckEvaluation]:
@@ -113,7 +119,7 @@ def _evaluate_checks(
         notify(text)
     names = {key: name for name, key in keys.items()}
     alerts = [
-        Alert(str(result.check_name), subject, Urgency.PERSON, summary_line(result))
+        Alert(str(result.check_name), subject, _urgency(result), summary_line(result))
         for result in failed
         # `note_and_send` has already sent one alert for missing labels, with the reason, for all endpoints at once.
         if result.asset_key is not None and result.check_name != DUE_LABELS_ARE_THERE.name

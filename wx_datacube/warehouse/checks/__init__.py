@@ -3,7 +3,8 @@
 Add a check to `CHECKS`; it then belongs to the asset of every endpoint that it `concerns`. A check looks at the current
 answers for an account's labels, so that it passes again once they are clean. `answers` checks single answers,
 `articles` the meaning of article figures, `sums` and `family_sums` figures that must agree, and `arrival` data that
-must be there. How Dagster shows checks belongs in `orchestration`.
+must be there. `plausibility` compares yesterday with the weeks before it. How Dagster shows checks belongs in
+`orchestration`.
 """
 
 import datetime as dt
@@ -31,6 +32,7 @@ from wx_datacube.warehouse.checks.family_sums import (
     CALLBACKS_ADD_UP,
     FOLLOWERS_ADD_UP,
 )
+from wx_datacube.warehouse.checks.plausibility import FIGURES_ARE_PLAUSIBLE
 from wx_datacube.warehouse.checks.sums import DISTRIBUTION_COVERS_USERS, MESSAGES_ADD_UP
 
 CHECKS = (
@@ -45,6 +47,7 @@ CHECKS = (
     ARTICLE_FIGURES_DO_NOT_SHRINK,
     READS_BY_SCENE_ARE_KNOWN,
     RATES_ARE_SHARES,
+    FIGURES_ARE_PLAUSIBLE,
     DUE_LABELS_ARE_THERE,
     CODES_AND_FIELDS_ARE_KNOWN,
     PUBLISHED_FILE_IS_CURRENT,
@@ -53,6 +56,7 @@ CHECKS = (
 __all__ = [
     "CHECKS",
     "DUE_LABELS_ARE_THERE",
+    "FIGURES_ARE_PLAUSIBLE",
     "Check",
     "CheckContext",
     "Finding",
@@ -96,5 +100,5 @@ def date_ranges(findings: Iterable[Finding]) -> list[str]:
 
 def run_check(check: Check, context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     """Return all findings of the check for an endpoint, newest first; if it passes, they are all informational."""
-    found = sorted(check.find(context, endpoint), key=lambda finding: (finding.ref_date, finding.what))
+    found = sorted(check.find(context, endpoint), key=lambda finding: (finding.ref_date, str(finding.what)))
     return sorted(found, key=lambda finding: finding.end, reverse=True)

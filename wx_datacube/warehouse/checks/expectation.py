@@ -109,7 +109,11 @@ def places(first: dt.date, last: dt.date) -> dict[dt.date, Place]:
             found |= {spring + offset * _DAY: (SPRING_FESTIVAL, offset) for offset in range(-7, 16)}
     for each in special_days(first, last):
         found[each.date] = (
-            WORKING if each.kind is DayKind.WORKING_WEEKEND else (each.festival, each.offset) if each.festival else _UNKNOWN
+            WORKING
+            if each.kind is DayKind.WORKING_WEEKEND
+            else (each.festival, each.offset)
+            if each.festival
+            else _UNKNOWN
         )
         if each.kind is DayKind.FESTIVAL and not is_announced(each.date.year):
             for number in range(-7, 8):
@@ -138,9 +142,7 @@ class Series:
         self._levels: dict[dt.date, float | None] = {}
 
     @classmethod
-    def of(
-        cls, figures: Mapping[dt.date, int], special: Mapping[dt.date, Place], smallest: int = SMALLEST
-    ) -> "Series":
+    def of(cls, figures: Mapping[dt.date, int], special: Mapping[dt.date, Place], smallest: int = SMALLEST) -> "Series":
         """Return the series of figures."""
         return cls({day: log1p(figure) for day, figure in figures.items()}, special, smallest)
 
@@ -222,7 +224,9 @@ class Series:
             return [median([usual[weekday] for weekday in range(5)]), own], Basis.AROUND
         twin = _twin(day)
         same = self._relatives([twin] if twin else [])
-        off = [each for number in range(1, 7 * WEEKS) if self._special.get(each := day - number * _DAY, WORKING) != WORKING]
+        off = [
+            each for number in range(1, 7 * WEEKS) if self._special.get(each := day - number * _DAY, WORKING) != WORKING
+        ]
         around = [median(found)] if (found := self._relatives(off)) else []
         return [*same, *around, own, usual[6]], Basis.FESTIVAL if same else Basis.AROUND
 
