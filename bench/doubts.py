@@ -56,7 +56,7 @@ SIZES = (100, 300, 1_000, 5_000, 20_000)
 
 
 def of_the_world(seed: int, size: int, silent: float = 0.0, first: dt.date = BEGIN, last: dt.date = LAST) -> Made:
-    """Return an account of the emulator's world."""
+    """Return an account of the emulator's world, with the figures of a range of days."""
     world, days = World(seed, size, silent, dt.date(2021, 1, 1)), days_between(first, last)
     channels: dict[str, dict[int, dict[dt.date, int]]] = {"new_user": {}, "cancel_user": {}}
     for day in days:

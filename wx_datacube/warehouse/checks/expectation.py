@@ -224,6 +224,8 @@ class Series:
             return [median([usual[weekday] for weekday in range(5)]), own], Basis.AROUND
         twin = _twin(day)
         same = self._relatives([twin] if twin else [])
+        if twin and same:  # the festival may have moved to another weekday
+            same += [same[0] + own - usual[twin.weekday()]]
         off = [
             each for number in range(1, 7 * WEEKS) if self._special.get(each := day - number * _DAY, WORKING) != WORKING
         ]

@@ -120,8 +120,7 @@ def doubts_about_followers(history: History, day: dt.date, special: Special) -> 
     """Return the doubts about new and lost followers of a day, and about their large channels.
 
     The totals of followers confirm them. Followers from within articles follow publishing, as reads do: they are
-    doubted only if there are none, and the others are judged without them. A channel is not doubted if all of them
-    together are.
+    doubted only if there are none, and the others are judged without them.
     """
     open_part = _open_part(history, day)
 
@@ -133,13 +132,23 @@ def doubts_about_followers(history: History, day: dt.date, special: Special) -> 
     for metric, channels in (("new_followers", history.new), ("lost_followers", history.lost)):
         rest = {channel: days for channel, days in channels.items() if channel != ARTICLE_CHANNEL}
         total = _doubt(metric, None, Series.of(summed(rest), special), day, confirmed)
-        found += [total] if total else []
+        large = []
         for channel in large_channels(channels, day):
             series = Series.of(_since_break(channels[channel], day), special)
             doubt = _doubt(metric, channel, series, day, confirmed)
-            if doubt and doubt.fails and not (total and total.direction is doubt.direction):
-                found += [] if channel == ARTICLE_CHANNEL and doubt.direction is not Direction.ZERO else [doubt]
+            if doubt and doubt.fails and (channel != ARTICLE_CHANNEL or doubt.direction is Direction.ZERO):
+                large.append(doubt)
+        found += _one_cause(total, large)
     return found
+
+
+def _one_cause(total: Doubt | None, large: list[Doubt]) -> list[Doubt]:
+    """Return the doubts without those that follow from others: a channel's fall is the total's, or the reverse."""
+    if total is None:
+        return large
+    if total.direction is Direction.LOW and any(each.direction is Direction.ZERO for each in large):
+        return large
+    return [total, *(each for each in large if each.direction is not total.direction)]
 
 
 def summed(channels: Mapping[int, Days]) -> dict[dt.date, int]:
@@ -160,7 +169,7 @@ def large_channels(channels: Mapping[int, Days], day: dt.date) -> list[int]:
 
 def _since_break(days: Days, day: dt.date) -> Days:
     """Return a channel's days since the last break; in the month of a break, whose day nobody knows, none."""
-    for month in CHANNEL_BREAKS:
+    for month in reversed(CHANNEL_BREAKS):
         after = (month + 31 * _DAY).replace(day=1)
         if month <= day < after:
             return {}
