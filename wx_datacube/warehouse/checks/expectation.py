@@ -7,9 +7,11 @@ year. `plausibility` says which figures are judged, and what is said about them.
 """
 
 import datetime as dt
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from math import expm1, log, log1p, sqrt
 from statistics import fmean, median
 
@@ -140,6 +142,7 @@ class Series:
         self._logs, self._special, self._are_counts = logs, special, are_counts
         self._expected: dict[dt.date, Expectation | None] = {}
         self._levels: dict[dt.date, float | None] = {}
+        self._medians: dict[tuple[int, int, int], float] = {}
 
     @classmethod
     def of(cls, figures: Mapping[dt.date, int], special: Mapping[dt.date, Place], smallest: int = SMALLEST) -> "Series":
@@ -173,15 +176,30 @@ class Series:
         return self._levels[day]
 
     def _typical(self, day: dt.date) -> float | None:
-        logs, special = self._logs, self._special
-        medians = []
-        for back in range(1, 8):
-            before = (day - number * _DAY for number in range(back, LEVEL_DAYS + 1, 7))
-            known = [logs[each] for each in before if each in logs and each not in special][:_OF_A_WEEKDAY]
-            if not known:
+        number, medians = day.toordinal(), []
+        for weekday, days in enumerate(self._ordinary_days):
+            end = bisect_left(days, number)
+            begin = max(end - _OF_A_WEEKDAY, bisect_left(days, number - LEVEL_DAYS))
+            if begin == end:
                 return None
-            medians.append(median(known))
+            medians.append(self._median_of(weekday, begin, end))
         return fmean(medians)
+
+    def _median_of(self, weekday: int, begin: int, end: int) -> float:
+        """Return the median of some ordinary days of a weekday; most levels have six of seven in common."""
+        if (found := self._medians.get((weekday, begin, end))) is None:
+            days = self._ordinary_days[weekday][begin:end]
+            found = self._medians[weekday, begin, end] = median([self._logs[dt.date.fromordinal(day)] for day in days])
+        return found
+
+    @cached_property
+    def _ordinary_days(self) -> list[list[int]]:
+        """The ordinary days of each weekday, as numbers, oldest first."""
+        found: list[list[int]] = [[] for _ in range(7)]
+        for day in sorted(self._logs):
+            if day not in self._special:
+                found[day.weekday()].append(day.toordinal())
+        return found
 
     def _relative(self, day: dt.date) -> float | None:
         level = self._level(day)
