@@ -161,7 +161,7 @@ def test_a_fall_of_both_is_doubted_once_and_a_rise_of_both_is_noted() -> None:
 
 def test_a_zero_is_doubted_from_small_figures_on() -> None:
     """A zero of a figure that is about thirty is doubted, one of a figure that is about five is not."""
-    for size, doubts in ((30, 1), (5, 0)):
+    for size, doubts in ((60, 1), (30, 1), (5, 0)):
         history = steady(size)
         silent = changed(changed(history, "messages", {WEDNESDAY: 0}), "senders", {WEDNESDAY: 0})
         assert len(about(silent)) == doubts
@@ -185,12 +185,13 @@ def test_small_figures_are_not_doubted() -> None:
 # --- history ----------------------------------------------------------------------------------------------------
 
 
-def test_the_first_weeks_of_an_account_are_silent() -> None:
-    """In its first three weeks nothing is doubted, not even a zero; after nine weeks it is."""
-    for weeks, doubts in ((1, 0), (3, 0), (9, 1)):
+def test_in_the_first_weeks_of_an_account_only_zeros_are_doubted() -> None:
+    """After a week nothing is doubted, after three weeks only a zero, and after nine weeks half of a figure too."""
+    for weeks, zeros, halves in ((1, 0, 0), (3, 1, 0), (9, 1, 1)):
         history = steady(first=WEDNESDAY - weeks * 7 * DAY)
         silent = changed(changed(history, "messages", {WEDNESDAY: 0}), "senders", {WEDNESDAY: 0})
-        assert len(about(silent)) == doubts
+        assert len(about(silent)) == zeros
+        assert len(about(changed(history, "messages", {WEDNESDAY: history.messages[WEDNESDAY] // 2}))) == halves
 
 
 @pytest.mark.parametrize("months", [2, -2], ids=["doubles", "halves"])

@@ -21,6 +21,8 @@ WEEKS = 8
 """An ordinary day is compared with so many days of the same weekday."""
 LEVEL_DAYS = 42
 """The level of a day is that of the ordinary days within so many days before it."""
+RECENT_DAYS = 14
+"""In an account's first weeks, a zero after so many days with figures is doubted, and nothing else."""
 LASTING_DAYS = 7
 """After so many days in a row that differ in the same direction, the new level is taken as the account's own."""
 REACH = dt.timedelta(days=7 * WEEKS + LEVEL_DAYS + LASTING_DAYS)
@@ -51,6 +53,7 @@ class Basis(Enum):
     WEEKDAY = "the same weekday"
     FESTIVAL = "the same festival last year"
     AROUND = "days off and ordinary days around it"
+    RECENT = "the days before it, for a zero in an account's first weeks"
 
 
 class Direction(Enum):
@@ -211,7 +214,7 @@ class Series:
     def expected(self, day: dt.date) -> Expectation | None:
         """Return what the figure of a day was to be; None if too little is known."""
         if day not in self._expected:
-            self._expected[day] = self._expect(day)
+            self._expected[day] = self._expect(day) or self._expect_like_recent_days(day)
         return self._expected[day]
 
     def _expect(self, day: dt.date) -> Expectation | None:
@@ -231,6 +234,15 @@ class Series:
         chance = _CHANCE / sqrt(max(expm1(middle), 1.0))
         down, up = _margins(rest, max(_LEAST_CHANGE, chance) if self._are_counts else _LEAST_OF_RATIO)
         return Expectation(middle, low + level, (low + level - down, high + level + up), basis)
+
+    def _expect_like_recent_days(self, day: dt.date) -> Expectation | None:
+        """Return what two weeks of known days say; that is only enough to doubt a zero."""
+        before = [
+            self._logs[each] for number in range(1, RECENT_DAYS + 1) if (each := day - number * _DAY) in self._logs
+        ]
+        if len(before) < RECENT_DAYS or not self._are_counts:
+            return None
+        return Expectation(median(before), min(before), (min(before), max(before)), Basis.RECENT)
 
     def _candidates(self, day: dt.date, usual: Mapping[int, float]) -> tuple[list[float], Basis]:
         """Return what a day may be like, relative to its level; the likeliest first."""
@@ -260,6 +272,8 @@ class Series:
             before = (day - number * _DAY for number in range(1, 7 * WEEKS + 1))
             zeros = sum(self._logs.get(each) == 0 for each in before)
             return Direction.ZERO if expm1(expected.least) > SMALLEST_FOR_ZERO * (zeros + 1) else None
+        if expected.basis is Basis.RECENT:
+            return None
         if figure < low and expected.figure >= self.smallest:
             return Direction.LOW
         return Direction.HIGH if figure > high and expm1(figure) >= self.smallest else None

@@ -25,6 +25,7 @@ from wx_datacube.language import Text, weekday_text
 from wx_datacube.warehouse.checks.check import Check, CheckContext, Finding, Remedy
 from wx_datacube.warehouse.checks.expectation import (
     REACH,
+    RECENT_DAYS,
     SMALLEST_OF_MESSAGES,
     WEEKS,
     Basis,
@@ -221,7 +222,7 @@ def _find_doubts(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
         DAILY_FOLLOWERS.name: summed(history.new),
     }[endpoint.name]
     day = next((each for each in (yesterday, yesterday - _DAY) if each in known), None)
-    if day is None or len(known) < 7 * _LEAST_WEEKS:
+    if day is None or len(known) < RECENT_DAYS:
         return []
     special = places(min(known), day)
     if endpoint is DAILY_FOLLOWERS:
@@ -233,10 +234,6 @@ def _find_doubts(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
         Finding(str(day), _words(each, special), endpoint.name, str(day), str(day), informational=not each.fails)
         for each in doubts
     ]
-
-
-_LEAST_WEEKS = 4
-"""With fewer known days, nothing is judged, and the calendar needn't be loaded."""
 
 
 def _read(context: CheckContext, endpoint: Endpoint, yesterday: dt.date) -> History:
@@ -308,6 +305,7 @@ _WHAT = Text(
 _BASES = {
     Basis.WEEKDAY: Text("on {weekday} of the last {weeks} weeks", "最近 {weeks} 周的{weekday}"),
     Basis.FESTIVAL: Text("at last year's {festival}", "去年{festival}同期"),
+    Basis.RECENT: Text("on the {days} days before", "此前 {days} 天"),
     Basis.AROUND: Text("on the days around it", "前后的假日和平日"),
 }
 _DOUBTS = {
@@ -351,6 +349,8 @@ def _basis(doubt: Doubt, special: Special) -> Text:
     basis = _BASES[doubt.expected.basis]
     if doubt.expected.basis is Basis.WEEKDAY:
         return basis.fill(weekday=weekday_text(doubt.day), weeks=WEEKS)
+    if doubt.expected.basis is Basis.RECENT:
+        return basis.fill(days=RECENT_DAYS)
     if doubt.expected.basis is Basis.FESTIVAL:
         return basis.fill(festival=festival_name(special[doubt.day][0]))
     return basis
@@ -360,9 +360,9 @@ FIGURES_ARE_PLAUSIBLE = Check(
     "figures_are_plausible",
     "Yesterday's messages, senders, new and lost followers, in all and from each large channel, are like those of the"
     " same weekday of the last eight weeks, or of the same festival last year. A rise that another figure confirms is"
-    " listed but doesn't fail the check; an account's first weeks and small figures are not judged."
+    " listed but doesn't fail the check. Small figures are not judged, and of an account's first weeks only zeros."
     " 昨日的消息发送次数、消息发送人数、新增人数、取消关注人数（含占比 20% 以上的关注渠道）与最近八周的同一星期几、"
-    "或去年同一节日相近；有其他数据印证的上升只提示，账号最初几周和过小的数值不判断。",
+    "或去年同一节日相近；有其他数据印证的上升只提示；过小的数值不判断，账号最初几周只判断是否为零。",
     _find_doubts,
     remedy=Remedy(
         Text(
