@@ -83,11 +83,14 @@ def is_announced(year: int) -> bool:
     return any(day.year == year for day in _china(year).weekend_workdays)
 
 
-@cache
-def festival_dates(festival: str) -> dict[int, dt.date]:
-    """Return the first day of a festival of `SpecialDay.festival`, by year."""
-    years = range(2014, 2100)
-    return {year: day for year in years if (day := _first_days(year).get(festival))}
+def festival_name(festival: str) -> Text:
+    """Return the name of a festival of `SpecialDay.festival`."""
+    return Text(_NAMES[festival], festival)
+
+
+def festival_date(festival: str, year: int) -> dt.date | None:
+    """Return the first day of a festival of `SpecialDay.festival` in a year."""
+    return next((day for day, names in _names(year).items() if festival in names), None)
 
 
 @cache
@@ -95,7 +98,8 @@ def _china(year: int) -> Any:
     """Return the package's calendar of a year, with Chinese names."""
     from holidays.countries.china import China  # takes a tenth of a second
 
-    return China(years=year, language="zh_CN")
+    china: Any = China  # its constructor has no types
+    return china(years=year, language="zh_CN")
 
 
 @cache
@@ -106,14 +110,6 @@ def _names(year: int) -> dict[dt.date, tuple[str, ...]]:
         if names := tuple(each for each in listed.split("; ") if each in _NAMES):
             found[day] = names
     return found
-
-
-def _first_days(year: int) -> dict[str, dt.date]:
-    first: dict[str, dt.date] = {}
-    for day, names in _names(year).items():
-        for name in names:
-            first.setdefault(name, day)
-    return first
 
 
 def _is_free(day: dt.date) -> bool:

@@ -3,6 +3,8 @@
 Source: WeChat's page "User analysis data interface" (用户分析数据接口) and live answers that users published.
 """
 
+import datetime as dt
+
 from wx_datacube.catalog.model import REF_DATE, Column, Endpoint, Family, Period
 
 CHANNEL = Column(
@@ -38,6 +40,32 @@ CHANNEL = Column(
         (176, "album"),
     ),
 )
+
+CHANNELS_IN_CHINESE = {
+    0: "其他合计",
+    1: "搜一搜",
+    17: "名片分享",
+    30: "扫描二维码",
+    57: "文章内账号名称",
+    100: "微信广告",
+    149: "小程序关注",
+    161: "他人转载",
+    200: "视频号",
+    201: "直播",
+    3: "扫描二维码（2015 年）",
+    35: "搜索微信号（2015 年）",
+    39: "查询公众号（2015 年）",
+    43: "图文页右上角菜单（2015 年）",
+    51: "支付后关注",
+    75: "文章内广告",
+    78: "朋友圈广告",
+    176: "专辑页内账号名称",
+}
+"""The channels' names in Chinese, as the report has them."""
+ARTICLE_CHANNEL = 57
+"""The channel of those who follow from within an article."""
+CHANNEL_BREAKS = (dt.date(2020, 4, 1), dt.date(2020, 6, 1), dt.date(2023, 6, 1))
+"""Months in which WeChat began to count followers under other channels: 161, 100; 51 was merged into 0."""
 
 DAILY_FOLLOWERS = Endpoint(
     "getusersummary",

@@ -123,7 +123,12 @@ def _evaluate_checks(
         notify(text)
     names = {key: name for name, key in keys.items()}
     alerts = [
-        Alert(outcome.check.name, subject, Urgency.PERSON, outcome.summary)
+        Alert(
+            outcome.check.name,
+            subject,
+            Urgency.NOTE if outcome.check.is_doubt else Urgency.PERSON,
+            outcome.summary,
+        )
         for outcome in failed
         # `note_and_send` has already sent one alert for missing labels, with the reason, for all endpoints at once.
         if outcome.check is not DUE_LABELS_ARE_THERE

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from wx_datacube.catalog.calendar import DayKind, day_kind, festival_dates, is_announced, special_days
+from wx_datacube.catalog.calendar import DayKind, day_kind, festival_date, is_announced, special_days
 
 CLOSED, OPEN, FESTIVAL = DayKind.DAY_OFF, DayKind.WORKING_WEEKEND, DayKind.FESTIVAL
 
@@ -91,7 +91,7 @@ def test_each_year_since_2014_has_its_festivals_and_is_announced() -> None:
 def test_a_year_that_nobody_has_announced_has_computed_festivals_and_says_so() -> None:
     """Festivals of 2045 are computed from the lunar calendar; days off and working weekends can't be known."""
     assert not is_announced(2045)
-    assert festival_dates("春节")[2045] == dt.date(2045, 2, 17)
+    assert festival_date("春节", 2045) == dt.date(2045, 2, 17)
     assert not [each for each in special_days(dt.date(2045, 1, 1), dt.date(2045, 12, 31)) if each.kind is OPEN]
 
 

@@ -302,12 +302,35 @@ def test_before_noon_yesterday_is_not_called_missing(stored: Stored) -> None:
 
 
 def test_a_silent_day_is_a_real_zero(stored: Stored) -> None:
-    """An empty settled day is zero, and after two weeks with messages the digest says that WeChat may be late."""
+    """An empty settled day is zero, and after two weeks with messages the digest doubts it, as the check does."""
     messages_until(stored, YESTERDAY, silent=[YESTERDAY])
     text = text_of(stored.warehouse, AFTERNOON, Language.ENGLISH, account([Family.MESSAGES], start=START))
 
     assert "Messages: 0 (day before: -100.0%, week before: -100.0%)\nSenders: 0 (" in text
-    assert "Nobody sent a message, although there were messages on each of the 14 days before" in text
+    assert (
+        "Please check: messages: 0, expected about 100 (100 to 100), as on the 14 days before."
+        " Figures may be missing.\n" in text
+    )
+    text = text_of(stored.warehouse, AFTERNOON, Language.CHINESE, account([Family.MESSAGES], start=START))
+    assert "\n请核实：消息发送次数 0，预计约 100（100 至 100），参照此前 14 天。数据可能缺失。\n" in text
+
+
+def test_an_unusual_day_that_figures_agree_about_is_said_less_loudly(stored: Stored) -> None:
+    """Three times the messages by three times the senders is an unusual day. With many accounts it is left out."""
+    told = days(YESTERDAY - 99 * DAY, YESTERDAY)
+    sizes = {day: (300, 900) if day == YESTERDAY else (100 + day.day % 3, 300 + day.day % 3) for day in told}
+    for endpoint in (DAILY_MESSAGES, SENDERS_OF[Period.DAY]):
+        stored.answered(endpoint, *told)
+    stored.rows(DAILY_MESSAGES.name, *((day, 1, 0, users, count) for day, (users, count) in sizes.items()))
+    stored.rows(SENDERS_OF[Period.DAY].name, *((day, 1, 0, users) for day, (users, _) in sizes.items()))
+    stored.warehouse.publish()
+    shown = account([Family.MESSAGES], start=told[0])
+    text = text_of(stored.warehouse, AFTERNOON, Language.CHINESE, shown)
+
+    assert re.search(r"\n异常波动：消息发送次数 900，预计约 30\d（.*与消息发送人数一致，应是当天情况特殊。\n", text)
+    digest = read_digests(Settings(None, stored.warehouse.database), [shown], AFTERNOON)[0]
+    many = Layout(YESTERDAY, Language.CHINESE, MAX_BYTES, str, accounts=6)
+    assert not [line for line in many.section(digest) if "异常波动" in line.text.to(Language.CHINESE)]
 
 
 def test_a_figure_of_which_one_part_is_missing_is_named(stored: Stored) -> None:

@@ -71,6 +71,7 @@ def test_the_checks_are_those_of_the_contract() -> None:
         ("article_figures_do_not_shrink", False),
         ("reads_by_scene_are_known", False),
         ("rates_are_shares", False),
+        ("figures_are_plausible", False),
         ("due_labels_are_there", False),
         ("codes_and_fields_are_known", False),
         ("published_file_is_current", False),
@@ -87,6 +88,7 @@ def test_every_check_has_its_endpoints() -> None:
     assert concerned.pop("distribution_covers_users") == {
         each.name for each in (SENDERS, SENDERS_OF_WEEKS, SENDERS_OF_MONTHS)
     }
+    assert concerned.pop("figures_are_plausible") == {MESSAGES.name, SENDERS.name}
     of_families = {"followers_add_up", "callbacks_add_up", "account_readers_cover_articles", "rates_are_shares"}
     of_families |= {"article_figures_do_not_shrink", "reads_by_scene_are_known"}
     assert {name for name, names in concerned.items() if not names} == of_families

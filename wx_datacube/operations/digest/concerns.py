@@ -15,12 +15,12 @@ from wx_datacube.catalog.periods import due_on, settled_at
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errcodes import BY_ERRCODE, error_for, needs_person
 from wx_datacube.language import Text
+from wx_datacube.warehouse.checks import FIGURES_ARE_PLAUSIBLE, CheckContext, Finding, run_check
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import summaries
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.overdue import Overdue, overdue_from, quota_is_used_up
 from wx_datacube.warehouse.past_calls import RecentCalls, last_calls_at, recent_calls, unresolved_errors
-from wx_datacube.warehouse.silent_days import doubtful_silent_days
 
 _DAY = dt.timedelta(days=1)
 
@@ -43,14 +43,14 @@ class Concerns:
     """What needs attention in an account.
 
     `problems` are WeChat's errors that need a person, each with what to do about it, and `others` counts the other
-    incidents that do. `silent` says that yesterday has no message although the two weeks before had some every day.
+    incidents that do. `doubts` are the findings of `figures_are_plausible` about yesterday: the failing ones first.
     `asked` says whether a call was ever made. `idle` says since when none was, and `quota` that today's quota is used
     up, if that may be the reason why something is missing.
     """
 
     problems: list[tuple[Text, Text]]
     others: int
-    silent: bool
+    doubts: list[Finding]
     missing: list[MissingFamily]
     asked: bool
     idle: Text | None
@@ -70,7 +70,6 @@ def read_concerns(
         settings.daily_calls,
         Warehouse(settings.database).is_fetching,
     )
-    silent = doubtful_silent_days(con, [each.name for each in accounts], now)
     found = {}
     for account in accounts:
         missing = sorted(_missing(overdue[account.name], now), key=lambda each: (each.history, each.since))
@@ -78,13 +77,25 @@ def read_concerns(
         found[account.name] = Concerns(
             problems=problems,
             others=others,
-            silent=bool(silent.get(account.name)),
+            doubts=_doubts(con, account, now),
             missing=missing,
             asked=account.name in last_calls,
             idle=no_request_since(last_calls.get(account.name), now) if missing else None,
             quota=_quota_is_used_up(account, overdue[account.name], recent, settings.daily_calls),
         )
     return found
+
+
+def _doubts(con: Connection, account: Account, now: dt.datetime) -> list[Finding]:
+    """Return the doubts about yesterday's figures; the check also judges the day before until yesterday is there."""
+    context, yesterday = CheckContext(con, account, now), str(now.date() - _DAY)
+    found = [
+        finding
+        for endpoint in account.endpoints
+        if FIGURES_ARE_PLAUSIBLE.concerns(endpoint)
+        for finding in run_check(FIGURES_ARE_PLAUSIBLE, context, endpoint)
+    ]
+    return sorted((each for each in found if each.ref_date == yesterday), key=lambda each: each.informational)
 
 
 def is_complete(settings: Settings, accounts: Sequence[Account], now: dt.datetime) -> bool:

@@ -15,7 +15,7 @@ from wx_datacube.operations.digest.concerns import Concerns, MissingFamily
 from wx_datacube.operations.digest.figures import BestArticle, DigestFigures, Figure, PeriodFigures
 from wx_datacube.operations.names import FAMILIES, metric_name
 
-_MOST_PROBLEMS = 2
+_MOST_PROBLEMS, _MOST_DOUBTS = 2, 3
 _MOST_DAYS = 3
 
 
@@ -138,8 +138,9 @@ def _unusual(figures: DigestFigures, concerns: Concerns) -> Iterator[Line]:
             yield Line(advice, Importance.SECOND)
     if others := concerns.others + len(concerns.problems[_MOST_PROBLEMS:]):
         yield Line(words.OTHERS.fill(count=others), Importance.FIRST)
-    if concerns.silent:
-        yield Line(words.SILENT, Importance.SECOND)
+    for each in concerns.doubts[:_MOST_DOUBTS]:
+        text, importance = (words.UNUSUAL, Importance.THIRD) if each.informational else (words.DOUBT, Importance.FIRST)
+        yield Line(text.fill(what=each.what), importance)
     if days := figures.restated:
         dates = [date_text(each, figures.day.year) for each in days]
         few = words.RESTATED.fill(days=words.listed(dates))

@@ -48,10 +48,8 @@ OTHERS = Text(
     "Open alerts that need action: {count}. See wx-datacube status.",
     "未处理的告警：{count} 项，详见 wx-datacube status。",
 )
-SILENT = Text(
-    "Nobody sent a message, although there were messages on each of the 14 days before: WeChat may be late.",
-    "昨日没有任何消息，而此前 14 天每天都有，可能是微信延迟发布。",
-)
+DOUBT = Text("Please check: {what}.", "请核实：{what}。")
+UNUSUAL = Text("Unusual: {what}.", "异常波动：{what}。")
 RESTATED = Text("WeChat changed the figures of {days}.", "微信修订了 {days} 的数据。")
 RESTATED_MANY = Text(
     "WeChat changed the figures of {count} days from {first} to {last}.",

@@ -3,7 +3,8 @@
 Add a check to `CHECKS`; it then belongs to the asset of every endpoint that it `concerns`. A check looks at the current
 answers for an account's labels, so that it passes again once they are clean. `answers` checks single answers,
 `articles` the meaning of article figures, `sums` and `family_sums` figures that must agree, and `arrival` data that
-must be there. How Dagster shows checks belongs in `orchestration`.
+must be there. `plausibility` compares yesterday with the weeks before it. How Dagster shows checks belongs in
+`orchestration`.
 """
 
 import datetime as dt
@@ -31,6 +32,7 @@ from wx_datacube.warehouse.checks.family_sums import (
     CALLBACKS_ADD_UP,
     FOLLOWERS_ADD_UP,
 )
+from wx_datacube.warehouse.checks.plausibility import FIGURES_ARE_PLAUSIBLE
 from wx_datacube.warehouse.checks.sums import DISTRIBUTION_COVERS_USERS, MESSAGES_ADD_UP
 
 CHECKS = (
@@ -45,6 +47,7 @@ CHECKS = (
     ARTICLE_FIGURES_DO_NOT_SHRINK,
     READS_BY_SCENE_ARE_KNOWN,
     RATES_ARE_SHARES,
+    FIGURES_ARE_PLAUSIBLE,
     DUE_LABELS_ARE_THERE,
     CODES_AND_FIELDS_ARE_KNOWN,
     PUBLISHED_FILE_IS_CURRENT,
@@ -53,6 +56,7 @@ CHECKS = (
 __all__ = [
     "CHECKS",
     "DUE_LABELS_ARE_THERE",
+    "FIGURES_ARE_PLAUSIBLE",
     "Check",
     "CheckContext",
     "Finding",

@@ -119,7 +119,8 @@ REFRESH_OLDER_REMEDY = Remedy(
 class Check:
     """A check: its name, what it verifies, how to find problems of an endpoint, and the remedy.
 
-    `is_error` marks a check that fails as an error, not as a warning. `concerns` says which endpoints have the check.
+    `is_error` marks a check that fails as an error, not as a warning. `is_doubt` marks one whose findings may be right:
+    its alerts ask for no action. `concerns` says which endpoints have the check.
     """
 
     name: str
@@ -127,4 +128,5 @@ class Check:
     find: Callable[[CheckContext, Endpoint], list[Finding]]
     remedy: Remedy = REFRESH_REMEDY
     is_error: bool = False
+    is_doubt: bool = False
     concerns: Callable[[Endpoint], bool] = lambda endpoint: True
