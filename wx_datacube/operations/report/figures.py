@@ -21,6 +21,7 @@ from wx_datacube.config.settings import Account
 from wx_datacube.language import Language, Text
 from wx_datacube.operations import names
 from wx_datacube.operations.stored import DAILY, StoredData
+from wx_datacube.warehouse.checks import FIGURES_ARE_PLAUSIBLE, CheckContext, comparisons, run_check
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.open_labels import open_labels
@@ -64,7 +65,7 @@ def read_figures(con: Connection, account: Account, now: dt.datetime) -> Figures
     nothing is stored; `open`, for each metric the positions of days that WeChat may still change; `weeks` and `months`
     with their labels; `types`, `intervals`, `channels` and `sources`, the values of each kind by day, which count only
     where the metric that they split is stored; `hours`, the messages of each day by hour; `articles`; `coverage`, the
-    state of each label of each endpoint.
+    state of each label of each endpoint; `doubts` and `compared`, what is unusual about the newest day.
     """
     last = now.date() - _DAY
     data = StoredData(con, account, now, min(account.start, last), last)
@@ -94,14 +95,37 @@ def read_figures(con: Connection, account: Account, now: dt.datetime) -> Figures
         "calendar": [
             {"date": each.date, "kind": each.kind, "name": both(each.name)} for each in special_days(first, last)
         ],
-        "doubts": [],
-        "doubts_known": False,
+        **_doubts(CheckContext(con, account, now)),
         **(_messages(data, days) if Family.MESSAGES in account.families else {}),
         **(_followers(days) if Family.FOLLOWERS in account.families else {}),
         **(_articles(data, days) if Family.ARTICLES in account.families else {}),
         **(_interface(data) if Family.INTERFACE in account.families else {}),
     }
     return Figures(account, now, first, last, document["newest"], call_id, last_requested_at, document)
+
+
+def _doubts(context: CheckContext) -> dict[str, Any]:
+    """Return what the check `figures_are_plausible` says about the newest day, and what it compared."""
+    endpoints = [each for each in context.account.endpoints if FIGURES_ARE_PLAUSIBLE.concerns(each)]
+    found = [each for endpoint in endpoints for each in run_check(FIGURES_ARE_PLAUSIBLE, context, endpoint)]
+    return {
+        "doubts": [
+            {"date": each.ref_date, "text": both(each.what), "fails": not each.informational}
+            for each in sorted(found, key=lambda each: each.informational)
+        ],
+        "compared": [
+            {
+                "metric": each.metric,
+                "date": each.day,
+                "figure": each.figure,
+                "expected": each.expected.figure,
+                "range": each.expected.range,
+                "basis": both(each.basis),
+            }
+            for endpoint in endpoints
+            for each in comparisons(context, endpoint)
+        ],
+    }
 
 
 def both(text: Text) -> list[str]:

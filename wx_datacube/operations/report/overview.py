@@ -32,7 +32,7 @@ def overview_row(figures: Figures, file: str) -> dict[str, Any]:
         "values": {name: _from_the_end(daily.get(name, []), 1) for name in _SHOWN},
         "week_before": {name: _from_the_end(daily.get(name, []), 1 + _WEEK) for name in _SHOWN},
         "missing": sum(_missing(each["states"]) for each in document["coverage"]),
-        "unusual": [each["text"] for each in document["doubts"] if each["date"] == figures.last],
+        "unusual": [each["text"] for each in document["doubts"] if each["date"] == f"{figures.last}"],
     }
 
 

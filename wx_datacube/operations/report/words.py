@@ -97,12 +97,30 @@ WORDS = {
     "newest_value": Text("Newest: {value} ({day})", "最新：{value}（{day}）"),
     "spark_note": Text("The lines show the last 30 days.", "折线为近 30 天走势。"),
     "unusual": Text("What is unusual", "异常提示"),
-    "nothing_unusual": Text("Nothing unusual in this range.", "所选范围内没有发现异常。"),
-    "unusual_note": Text(
-        "Messages, senders and followers are compared with the same weekday, or the same kind of holiday, of the weeks"
-        " before. Reading is left out, since it follows publishing.",
-        "消息和用户数据与此前数周的同一星期几（或同类节假日）比较；阅读数据随发文波动，不在此列。",
+    "nothing_unusual": Text(
+        "Nothing unusual: messages and followers are like those of comparable days.",
+        "没有发现异常：消息和用户数据与同类日期相近。",
     ),
+    "too_little": Text(
+        "There are not enough weeks of figures yet to say what is usual.", "历史数据不足，暂时无法判断是否异常。"
+    ),
+    "unusual_note": Text(
+        "Messages, senders and followers of the newest day are compared with the same weekday of the last eight weeks,"
+        " or with the same festival last year. Reading is left out, since it follows publishing.",
+        "最新一日的消息和用户数据，与最近八周的同一星期几或去年同一节日比较；阅读数据随发文波动，不在此列。",
+    ),
+    "expected_messages": Text("Messages", "消息发送次数"),
+    "expected_senders": Text("Senders", "消息发送人数"),
+    "expected_new_followers": Text("New followers, without those from articles", "新增人数（不含来自文章）"),
+    "expected_lost_followers": Text("Lost followers, without those from articles", "取消关注人数（不含来自文章）"),
+    "figure": Text("Value", "数值"),
+    "expected": Text("Expected", "预计"),
+    "usual_range": Text("Usual range", "正常范围"),
+    "from_to": Text("{from} to {to}", "{from} 至 {to}"),
+    "verdict": Text("Verdict", "判断"),
+    "usual": Text("usual", "正常"),
+    "outside": Text("unusual", "异常"),
+    "compared_days": Text("Compared with", "参照"),
     "trend": Text("Trend", "趋势"),
     "reports": Text("Reports", "报表"),
     "report_day": Text("By day", "日报"),

@@ -32,7 +32,7 @@ from wx_datacube.warehouse.checks.family_sums import (
     CALLBACKS_ADD_UP,
     FOLLOWERS_ADD_UP,
 )
-from wx_datacube.warehouse.checks.plausibility import FIGURES_ARE_PLAUSIBLE
+from wx_datacube.warehouse.checks.plausibility import FIGURES_ARE_PLAUSIBLE, comparisons
 from wx_datacube.warehouse.checks.sums import DISTRIBUTION_COVERS_USERS, MESSAGES_ADD_UP
 
 CHECKS = (
@@ -66,6 +66,7 @@ __all__ = [
     "check_context_of_readers",
     "check_context_of_run",
     "checks_of",
+    "comparisons",
     "date_ranges",
     "fingerprint",
     "labels_to_refresh",

@@ -131,8 +131,7 @@ def doubts_about_followers(history: History, day: dt.date, special: Special) -> 
 
     found: list[Doubt] = []
     for metric, channels in (("new_followers", history.new), ("lost_followers", history.lost)):
-        rest = {channel: days for channel, days in channels.items() if channel != ARTICLE_CHANNEL}
-        total = _doubt(metric, None, Series.of(summed(rest), special), day, confirmed)
+        total = _doubt(metric, None, Series.of(summed(_without_articles(channels)), special), day, confirmed)
         large = []
         for channel in large_channels(channels, day):
             series = Series.of(_since_break(channels[channel], day), special)
@@ -209,8 +208,64 @@ def _doubt(
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A figure that the check judges, with what was expected and the days that this was taken from, in words.
+
+    New and lost followers are those from all channels but articles.
+    """
+
+    metric: str
+    day: dt.date
+    figure: int
+    expected: Expectation
+    basis: Text
+
+
+def comparisons(context: CheckContext, endpoint: Endpoint) -> list[Comparison]:
+    """Return the figures of an endpoint's newest day that the check judges; none if too little is known."""
+    found = _newest(context, endpoint)
+    if found is None:
+        return []
+    history, day, special = found
+    return [
+        Comparison(metric, day, series.figure(day), expected, _basis(expected, day, special))
+        for metric, series in _series(history, endpoint, special).items()
+        if (expected := series.expected(day))
+    ]
+
+
+def _series(history: History, endpoint: Endpoint, special: Special) -> dict[str, Series]:
+    if endpoint is DAILY_FOLLOWERS:
+        sums = {"new_followers": history.new, "lost_followers": history.lost}
+        return {metric: Series.of(summed(_without_articles(each)), special) for metric, each in sums.items()}
+    if endpoint is DAILY_MESSAGES:
+        return {"messages": Series.of(history.messages, special, SMALLEST_OF_MESSAGES)}
+    return {"senders": Series.of(history.senders, special)}
+
+
+def _without_articles(channels: Mapping[int, Days]) -> dict[int, Days]:
+    return {channel: days for channel, days in channels.items() if channel != ARTICLE_CHANNEL}
+
+
 def _find_doubts(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
-    """Find doubts about the newest day whose figures are known: yesterday, or the day before until they are there.
+    found = _newest(context, endpoint)
+    if found is None:
+        return []
+    history, day, special = found
+    if endpoint is DAILY_FOLLOWERS:
+        doubts = doubts_about_followers(history, day, special)
+    else:
+        metric = "messages" if endpoint is DAILY_MESSAGES else "senders"
+        doubts = [each for each in doubts_about_messages(history, day, special) if each.metric == metric]
+    return [
+        Finding(str(day), _words(each, special), endpoint.name, str(day), str(day), informational=not each.fails)
+        for each in doubts
+    ]
+
+
+def _newest(context: CheckContext, endpoint: Endpoint) -> tuple[History, dt.date, Special] | None:
+    """Return the newest day whose figures are known: yesterday, or the day before until they are there.
 
     Older days were judged in their own mornings; a backfill of history raises no doubts.
     """
@@ -223,17 +278,8 @@ def _find_doubts(context: CheckContext, endpoint: Endpoint) -> list[Finding]:
     }[endpoint.name]
     day = next((each for each in (yesterday, yesterday - _DAY) if each in known), None)
     if day is None or len(known) < RECENT_DAYS:
-        return []
-    special = places(min(known), day)
-    if endpoint is DAILY_FOLLOWERS:
-        doubts = doubts_about_followers(history, day, special)
-    else:
-        metric = "messages" if endpoint is DAILY_MESSAGES else "senders"
-        doubts = [each for each in doubts_about_messages(history, day, special) if each.metric == metric]
-    return [
-        Finding(str(day), _words(each, special), endpoint.name, str(day), str(day), informational=not each.fails)
-        for each in doubts
-    ]
+        return None
+    return history, day, places(min(known), day)
 
 
 def _read(context: CheckContext, endpoint: Endpoint, yesterday: dt.date) -> History:
@@ -331,7 +377,7 @@ def _words(doubt: Doubt, special: Special) -> Text:
         expected=doubt.expected.figure,
         low=low,
         high=high,
-        basis=_basis(doubt, special),
+        basis=_basis(doubt.expected, doubt.day, special),
         doubt=_DOUBTS[doubt.direction, confirmed].fill(other=_OTHERS[doubt.metric]),
     )
 
@@ -345,14 +391,14 @@ def _name(doubt: Doubt) -> Text:
     return _OF_CHANNEL.fill(metric=_METRICS[doubt.metric], channel=channel)
 
 
-def _basis(doubt: Doubt, special: Special) -> Text:
-    basis = _BASES[doubt.expected.basis]
-    if doubt.expected.basis is Basis.WEEKDAY:
-        return basis.fill(weekday=weekday_text(doubt.day), weeks=WEEKS)
-    if doubt.expected.basis is Basis.RECENT:
+def _basis(expected: Expectation, day: dt.date, special: Special) -> Text:
+    basis = _BASES[expected.basis]
+    if expected.basis is Basis.WEEKDAY:
+        return basis.fill(weekday=weekday_text(day), weeks=WEEKS)
+    if expected.basis is Basis.RECENT:
         return basis.fill(days=RECENT_DAYS)
-    if doubt.expected.basis is Basis.FESTIVAL:
-        return basis.fill(festival=festival_name(special[doubt.day][0]))
+    if expected.basis is Basis.FESTIVAL:
+        return basis.fill(festival=festival_name(special[day][0]))
     return basis
 
 

@@ -106,12 +106,22 @@ function keyFigures() {
     note([open ? t("open_note") : "", t("spark_note")].filter(Boolean).join(" ")));
 }
 
+/** Return what is unusual about the newest day, whatever the range, and what was to be expected. */
 function doubts() {
-  const found = DATA.doubts.filter((each) => placeOf(each.date) >= choice.range.from && placeOf(each.date) <= choice.range.to);
-  if (!DATA.doubts_known) return null;
-  const list = found.map((each) => h("li", {}, h("strong", {}, `${day(each.date)} ${weekday(each.date)}`), " ", pick(each.text)));
-  return section(t("unusual"), list.length ? h("ul", { class: "plain" }, list) : paragraph(t("nothing_unusual")), note(t("unusual_note")));
+  if (!has("messages") && !has("followers")) return null;
+  const { doubts: found, compared } = DATA;
+  const listed = found.map((each) => h("li", {}, h("strong", {}, `${day(each.date)} ${weekday(each.date)}`), " ", pick(each.text), language === "zh" ? "。" : "."));
+  const isUnusual = ({ figure, range: [low, high] }) => figure < low || figure > high;
+  const rowsOf = compared.map((each) => [
+    t(`expected_${each.metric}`), dayName(each.date), number(each.figure), number(each.expected),
+    t("from_to", { from: number(each.range[0]), to: number(each.range[1]) }), t(isUnusual(each) ? "outside" : "usual"), pick(each.basis)]);
+  return section(t("unusual"),
+    listed.length ? h("ul", { class: "plain" }, listed) : paragraph(t(compared.length ? "nothing_unusual" : "too_little")),
+    rowsOf.length ? plain(t("unusual"), [t("metric"), t("date"), t("figure"), t("expected"), t("usual_range"), t("verdict"), t("compared_days")], rowsOf) : null,
+    note(t("unusual_note")));
 }
+
+const dayName = (iso) => t("with_weekday", { day: day(iso), weekday: weekday(iso) });
 
 const lineNote = () => [unitNote("point"), t("line_note")].filter(Boolean).join(language === "zh" ? "" : " ");
 
