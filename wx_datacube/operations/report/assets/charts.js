@@ -336,9 +336,14 @@ let waiting = [];
 let views = [];
 let drawing = 0;
 
+/** Show the tooltip where a finger tapped; Vega shows it for a moving mouse only. */
+function showFigures({ target, clientX, clientY }) {
+  target.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX, clientY }));
+}
+
 /** Return the place of a chart, which `drawAll` draws; `label` says in words what it shows. */
 function figure(label, spec) {
-  const place = h("div", { class: "drawn", "aria-hidden": "true" });
+  const place = h("div", { class: "drawn", "aria-hidden": "true", click: showFigures });
   waiting.push([place, spec]);
   return h("div", { class: "chart", role: "img", "aria-label": label }, place);
 }
