@@ -641,5 +641,8 @@ function render() {
 }
 
 addEventListener("hashchange", render);
-addEventListener("beforeprint", () => { for (const each of document.querySelectorAll("details")) each.open = true; });
+addEventListener("beforeprint", () => { for (const each of document.querySelectorAll("details")) {
+  each.open = true;
+  each.dispatchEvent(new Event("toggle")); // the browser's own comes after printing
+} });
 render();
