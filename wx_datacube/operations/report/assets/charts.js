@@ -139,7 +139,7 @@ function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) 
   };
   layerOf((point) => point.a && !point.o, { type: "point", filled: true, size: 36, opacity: 1 });
   layerOf((point) => point.z && unit === "day" && !point.o, { type: "point", shape: "stroke", angle: 90, size: 90, strokeWidth: 2, opacity: 1 });
-  layerOf((point) => point.o && point.v !== null, { type: "point", filled: true, fill: "var(--paper)", size: 44, strokeWidth: 2, opacity: 1 });
+  layerOf((point) => point.o && point.v !== null, { type: "point", filled: false, fill: "var(--paper)", size: 44, strokeWidth: 2, opacity: 1 });
   const drawnMarks = [...new Set(marks.map((mark) => mark.place))].filter((place) => place >= range.from && place <= range.to);
   if (drawnMarks.length && unit === "day") layers.push({
     data: rows(drawnMarks.map((place) => ({ t: FIRST + (place + 0.5) * DAY_MS }))),
@@ -336,9 +336,14 @@ let waiting = [];
 let views = [];
 let drawing = 0;
 
+/** Show the tooltip where a finger tapped; Vega shows it for a moving mouse only. */
+function showFigures({ target, clientX, clientY }) {
+  target.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX, clientY }));
+}
+
 /** Return the place of a chart, which `drawAll` draws; `label` says in words what it shows. */
 function figure(label, spec) {
-  const place = h("div", { class: "drawn", "aria-hidden": "true" });
+  const place = h("div", { class: "drawn", "aria-hidden": "true", click: showFigures });
   waiting.push([place, spec]);
   return h("div", { class: "chart", role: "img", "aria-label": label }, place);
 }

@@ -260,7 +260,7 @@ function followersPage() {
 const titleOf = (article) => article.title || t("untitled", { id: article.article });
 
 /** Return the published articles as marks of a chart. */
-const articleMarks = () => (DATA.articles || []).map((article) => ({ place: placeOf(article.published_on), text: titleOf(article) }));
+const articleMarks = () => (DATA.articles || []).map((article) => ({ place: placeOf(article.published_on), text: isolated(titleOf(article)) }));
 
 function median(list) {
   const sorted = list.filter((each) => each !== null).sort((one, two) => one - two);
@@ -326,8 +326,9 @@ function articleTable(list) {
 
 const signedPercent = (value) => (value === null ? "–" : Math.abs(value) < 0.5 ? t("unchanged") : `${value > 0 ? "+" : "−"}${percent(Math.abs(value), 0)}`);
 
-/** Return a title that can't change the direction of the text around it. */
+/** Return a title that can't change the direction of the text around it: as an element, or as text. */
 const bidi = (text) => h("bdi", {}, text);
+const isolated = (text) => `\u2068${text}\u2069`;
 
 function articlesPage() {
   const { range } = choice;
@@ -338,8 +339,8 @@ function articlesPage() {
   const [read, brought] = [most((each) => each.readers), most((each) => each.new_followers)];
   const sentence = [
     t("published_count", { count: number(published.length) }),
-    read ? t("most_read", { title: titleOf(read), readers: number(read.readers) }) : "",
-    brought && brought.new_followers ? t("most_brought", { title: titleOf(brought), followers: number(brought.new_followers) }) : "",
+    read ? t("most_read", { title: isolated(titleOf(read)), readers: number(read.readers) }) : "",
+    brought && brought.new_followers ? t("most_brought", { title: isolated(titleOf(brought)), followers: number(brought.new_followers) }) : "",
   ].filter(Boolean).join(language === "zh" ? "" : " ");
   const sources = shares(kindsIn(DATA.sources, "readers", range), (word) => pick(DATA.names_of_sources[word]));
   const columns = [
@@ -650,5 +651,8 @@ function render() {
 }
 
 addEventListener("hashchange", render);
-addEventListener("beforeprint", () => { for (const each of document.querySelectorAll("details")) each.open = true; });
+addEventListener("beforeprint", () => { for (const each of document.querySelectorAll("details")) {
+  each.open = true;
+  each.dispatchEvent(new Event("toggle")); // the browser's own comes after printing
+} });
 render();

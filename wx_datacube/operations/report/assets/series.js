@@ -155,7 +155,10 @@ const inside = (place) => Math.min(Math.max(place, 0), LAST);
 /** Read the page, the range and the language from the URL's fragment; wrong parts of it count as absent. */
 function chosen() {
   const given = new URLSearchParams(location.hash.slice(1));
-  const dated = (name) => (/^\d{4}-\d\d-\d\d$/.test(given.get(name) || "") && !Number.isNaN(toTime(given.get(name))) ? placeOf(given.get(name)) : null);
+  const dated = (name) => {
+    const time = toTime(given.get(name)); // 31 February would be 3 March
+    return !Number.isNaN(time) && toIso(time) === given.get(name) ? placeOf(given.get(name)) : null;
+  };
   const page = pagesShown().includes(given.get("page")) ? given.get("page") : "overview";
   let [from, to] = [dated("from"), dated("to")];
   const days = given.get("days") === "all" ? "all" : LENGTHS.includes(Number(given.get("days"))) ? Number(given.get("days")) : null;

@@ -202,7 +202,7 @@ function field(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number") return String(value);
   let text = String(value);
-  if (/^\d+-\d+$/.test(text)) text = `="${text}"`; // Excel would show 1-5 as a day in May
+  if (/^\d+[-/]\d+$|^\d+月\d+日?$/.test(text)) text = `="${text}"`; // Excel would show 1-5 as a day in January
   else if (/^[=+\-@\t\r]/.test(text)) text = `'${text}`; // and would compute this
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
