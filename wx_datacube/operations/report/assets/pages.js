@@ -102,7 +102,7 @@ function keyFigures() {
   const iso = isoOf(place);
   const title = place === LAST ? t("yesterday", { day: day(iso), weekday: weekday(iso) }) : t("newest_day", { day: day(iso), weekday: weekday(iso) });
   const open = keysShown().some((metric) => isOpen(metric, place));
-  return section(title, h("div", { class: "cards" }, keysShown().map((metric) => card(metric, place))),
+  return section(title, h("div", { class: "cards", style: `--count: ${keysShown().length}` }, keysShown().map((metric) => card(metric, place))),
     note([open ? t("open_note") : "", t("spark_note")].filter(Boolean).join(" ")));
 }
 
