@@ -571,7 +571,7 @@ function controls() {
   };
   for (const each of dates) each.addEventListener("change", read(dates, { days: null }));
   for (const each of before) each.addEventListener("change", read(before, {}));
-  const reset = h("button", { type: "button", click: () => choose({ vs_from: null, vs_to: null }) }, t("reset"));
+  const reset = h("button", { type: "button", click: () => { before[0].focus(); choose({ vs_from: null, vs_to: null }); } }, t("reset"));
   const nothing = note(t("nothing_before"));
   const comparison = h("fieldset", {}, h("legend", {}, t("compared_with")), h("div", { class: "dates" }, before[0], h("span", {}, t("to")), before[1], reset), nothing);
   const show = () => {
@@ -623,11 +623,13 @@ function render() {
   const before = choice;
   choice = chosen();
   language = choice.language;
+  const toggled = document.activeElement?.className === "language";
   delete document.body.dataset.drawn;
   forgetCharts();
   ids = 0;
   if (drawnIn !== language) build();
   document.getElementById("head").replaceChildren(head());
+  if (toggled) document.querySelector(".language").focus();
   if (shownControls) {
     const links = pagesShown().map((page) => h("a", { href: fragment({ page }), "aria-current": page === choice.page ? "page" : null, "data-page": page }, t(page)));
     const focused = document.activeElement?.dataset?.page;
