@@ -29,6 +29,7 @@ from wx_datacube.language import Language, Text
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.messages import MAX_BYTES, Layout, grouped
 from wx_datacube.operations.digest.sending import make_messages, read_digests
+from wx_datacube.operations.names import FAMILIES
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.ingesting import AFTERNOON, Shop, shop
 from wx_datacube_tests.operations.test_report_pages import Stored
@@ -466,7 +467,7 @@ def test_wrong_settings_of_one_account_are_named(it: Shop) -> None:
 def test_no_text_lacks_a_language_or_a_placeholder() -> None:
     """Every text of a digest has both languages with the same placeholders, and no Chinese one has English prose."""
     found = [each for each in vars(words).values() if isinstance(each, Text)]
-    found += [*words.PERIODS.values(), *words.FAMILIES.values()]
+    found += [*words.PERIODS.values(), *FAMILIES.values()]
 
     assert len(found) > 30
     for each in found:

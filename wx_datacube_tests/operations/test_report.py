@@ -26,6 +26,7 @@ from wx_datacube.catalog.interface import DAILY_CALLBACKS, HOURLY_CALLBACKS
 from wx_datacube.catalog.messages import DAILY_MESSAGES, HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
 from wx_datacube.catalog.model import HISTORY_START, Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_labels, due_on
+from wx_datacube.operations.report.overview import overview_row
 from wx_datacube.operations.stored import DAILY
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
@@ -42,7 +43,7 @@ ALL = tuple(Family)
 TYPES = {1: "text", 2: "image", 3: "voice", 4: "video", 6: "link"}
 COMMON = {
     "account", "title", "families", "first", "last", "now", "requested", "newest", "metrics", "daily", "open",
-    "coverage", "families_off", "calendar", "doubts", "doubts_known",
+    "coverage", "families_off", "calendar", "doubts", "compared",
 }  # fmt: skip
 OF_FAMILY = {
     Family.MESSAGES: {"types", "intervals", "hours", "weeks", "months", "names_of_types", "names_of_intervals"},
@@ -114,6 +115,35 @@ def test_every_days_messages_and_senders_are_the_worlds(it: Shop, document: Mapp
     assert document["daily"]["messages"] == [len(messages) for messages in sent]
     assert document["daily"]["senders"] == [len({message.user for message in messages}) for messages in sent]
     assert 0 in document["daily"]["messages"]
+
+
+def test_yesterday_is_compared_with_what_was_expected(it: Shop, document: Mapping[str, Any]) -> None:
+    """The newest day's messages and senders have an expected value within a range, and followers too."""
+    sent = it.emulated.world.messages(LAST)
+    compared = {each["metric"]: each for each in document["compared"]}
+
+    assert list(compared) == ["messages", "senders", "new_followers", "lost_followers"]
+    assert compared["messages"]["figure"] == len(sent)
+    assert compared["senders"]["figure"] == len({message.user for message in sent})
+    for each in compared.values():
+        low, high = each["range"]
+        assert (each["date"], low <= each["expected"] <= high) == (LAST, True)
+    assert compared["messages"]["basis"] == ["on Mon of the last 8 weeks", "最近 8 周的周一"]
+
+
+def test_a_day_with_half_of_its_messages_is_unusual(tmp_path: Path) -> None:
+    """What the check finds is in the document in both languages, with the day, and in the overview's row."""
+    warehouse = years(tmp_path, start=TODAY.date() - 120 * DAY, messages=2000)
+    with warehouse.transaction() as con:
+        con.execute(f"UPDATE datacube.{DAYS.name} SET msg_count = msg_count // 4 WHERE ref_date = $day", {"day": LAST})
+    warehouse.publish()
+    made = figures_of(warehouse, MESSAGES, TODAY.date() - 120 * DAY)
+    (doubt,) = made.document["doubts"]
+
+    assert (doubt["date"], doubt["fails"]) == (str(LAST), True)
+    assert "500, expected about 2,000" in doubt["text"][0]
+    assert "500，预计约 2,000" in doubt["text"][1]
+    assert overview_row(made, "report_shop.html")["unusual"] == [doubt["text"]]
 
 
 def test_types_are_the_worlds(it: Shop, document: Mapping[str, Any]) -> None:

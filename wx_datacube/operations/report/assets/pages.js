@@ -126,7 +126,12 @@ const dayName = (iso) => t("with_weekday", { day: day(iso), weekday: weekday(iso
 const lineNote = () => [unitNote("point"), t("line_note")].filter(Boolean).join(language === "zh" ? "" : " ");
 
 /** Return what a point or bar of the range's charts is, if it is not a day. */
-const unitNote = (kind) => (unitOf(choice.range) === "day" ? "" : t(`${kind}_${unitOf(choice.range)}`));
+function unitNote(kind) {
+  const unit = unitOf(choice.range);
+  if (unit === "day") return "";
+  return kind === "bar" ? t(`bar_${unit}`) : t(`point_${unit}`);
+}
+
 const trendNote = () => [unitNote("point"), t("trend_note"), has("articles") && unitOf(choice.range) === "day" ? t("marks_note") : ""].filter(Boolean).join(language === "zh" ? "" : " ");
 
 let trendMetric = null;
