@@ -538,7 +538,7 @@ def card_of(metric: str, expected: Expected) -> list[str]:
     back = {days: expected.range(expected.last - days * DAY, expected.last - days * DAY) for days in (0, 1, 7, 30)}
     now = back[0].value(metric)
     changes = [changed(metric, now, back[days].value(metric)) for days in (1, 7, 30)]
-    ages = ("vs. 1 day ago", "vs. 7 days ago", "vs. 30 days ago")
+    ages = [str(WORDS[f"before_{days}"]) for days in (1, 7, 30)]
     return [NAMES[metric], shown(metric, now), *(f"{age}{change}" for age, change in zip(ages, changes, strict=True))]
 
 
@@ -736,7 +736,7 @@ def test_an_account_with_one_family_has_the_worlds_figures(
     metrics = SUMMARIES["messages"]
     with reading(browser, messages_only, f"#days={days}") as reader:
         shows = reader.sections()
-        assert list(shows)[1:] == ["Figures of the range", "Trend", "Reports"]
+        assert list(shows)[1:] == ["What is unusual", "Figures of the range", "Trend", "Reports"]
         assert shows["Figures of the range"].tables[0][1:] == [chosen.row(metric) for metric in metrics]
         cards = reader.page.locator(".card").evaluate_all("all => all.map(each => each.textContent)")
         assert cards == ["".join(card_of(metric, since_september)) for metric in metrics]
