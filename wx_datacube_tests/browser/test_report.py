@@ -455,6 +455,26 @@ def test_buttons_longer_than_the_data_are_hidden(browser: Browser, messages_only
         assert reader.page.locator("nav a").all_text_contents() == ["Overview", "Messages", "Completeness"]
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_report_opens_with_the_last_thirty_days(
+    language: str, browser: Browser, figures: Figures, folder: Path
+) -> None:
+    """Without a fragment, the overview is shown in the file's language. The READMEs have its picture."""
+    path = folder / f"{language}.html"
+    path.write_text(render(figures, language), "utf-8")
+    with reading(browser, path, width=1200) as reader:
+        reader.page.set_viewport_size({"width": 1200, "height": 1010})
+        assert reader.chosen == {}
+        assert reader.page.locator("nav [aria-current=page]").all_text_contents() == [
+            WORDS["overview"].to(Language(language))
+        ]
+        assert reader.page.locator(".controls [aria-pressed=true]").all_text_contents() == [
+            WORDS["last_30"].to(Language(language))
+        ]
+        assert reader.dates[:2] == ["2026-10-25", "2026-11-23"]
+        reader.page.screenshot(path=SCREENSHOTS / "report" / f"{language}.png")
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
