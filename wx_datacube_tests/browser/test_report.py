@@ -518,7 +518,6 @@ SUMMARIES = {
     "messages": ("messages", "senders", "messages_per_sender"),
     "interface": ("calls", "failures", "failure_rate", "mean_ms", "max_ms"),
 }
-OVERVIEW, FOLLOWERS, ARTICLES, MESSAGE_PAGE, _ = SUMMARIES
 
 
 @pytest.fixture(scope="module")
