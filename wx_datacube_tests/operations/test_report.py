@@ -26,6 +26,7 @@ from wx_datacube.catalog.interface import DAILY_CALLBACKS, HOURLY_CALLBACKS
 from wx_datacube.catalog.messages import DAILY_MESSAGES, HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
 from wx_datacube.catalog.model import HISTORY_START, Endpoint, Family, Period
 from wx_datacube.catalog.periods import due_labels, due_on
+from wx_datacube.operations.report.overview import overview_row
 from wx_datacube.operations.stored import DAILY
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
@@ -42,7 +43,7 @@ ALL = tuple(Family)
 TYPES = {1: "text", 2: "image", 3: "voice", 4: "video", 6: "link"}
 COMMON = {
     "account", "title", "families", "first", "last", "now", "requested", "newest", "metrics", "daily", "open",
-    "coverage", "families_off", "calendar", "doubts", "doubts_known",
+    "coverage", "families_off", "calendar", "doubts", "compared",
 }  # fmt: skip
 OF_FAMILY = {
     Family.MESSAGES: {"types", "intervals", "hours", "weeks", "months", "names_of_types", "names_of_intervals"},
@@ -462,6 +463,33 @@ def test_a_missing_day_of_followers_is_a_gap_and_an_empty_one_zero(stored: Store
         "other (9999)": {"at": 4, "values": [4]},
         "others": {"at": 0, "values": [1]},
     }
+
+
+# --- what is unusual --------------------------------------------------------------------------------------------
+
+
+def test_a_figure_far_below_the_usual_is_doubted(tmp_path: Path) -> None:
+    """The document has what the newest day is compared with, and the doubt about a figure that is far below it."""
+    warehouse = years(tmp_path, start=dt.date(2026, 7, 1), messages=3000)
+    usual = figures_of(warehouse, MESSAGES, dt.date(2026, 7, 1))
+    with warehouse.transaction() as con:
+        con.execute("UPDATE datacube.getupstreammsg SET msg_count = 60 WHERE ref_date = $1", [LAST])
+    warehouse.publish()
+    found = figures_of(warehouse, MESSAGES, dt.date(2026, 7, 1))
+
+    assert usual.document["doubts"] == []
+    compared = {each["metric"]: each for each in usual.document["compared"]}
+    assert {name: (each["date"], each["figure"]) for name, each in compared.items()} == {
+        "messages": (LAST, 3000),
+        "senders": (LAST, 1500),
+    }
+    assert {round(each["expected"]) for each in compared.values()} == {3000, 1500}
+    assert all(low < each["figure"] < high for each in compared.values() for low, high in [each["range"]])
+    (doubt,) = found.document["doubts"]
+    assert (str(doubt["date"]), doubt["fails"]) == (str(LAST), True)
+    assert "300" in doubt["text"][0]
+    assert overview_row(found, "x.html")["unusual"] == [doubt["text"]]
+    assert overview_row(usual, "x.html")["unusual"] == []
 
 
 # --- which families ---------------------------------------------------------------------------------------------
