@@ -10,9 +10,12 @@ import argparse
 import datetime as dt
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from math import exp, sqrt
+from statistics import fmean
 
 from wx_datacube.catalog.followers import ARTICLE_CHANNEL, DAILY_FOLLOWERS, FOLLOWERS_TOTAL
 from wx_datacube.catalog.messages import DAILY_MESSAGES, SENDERS_OF
@@ -135,14 +138,14 @@ def _drawn(rng: random.Random, mean: float) -> int:
     return max(0, round(rng.gauss(mean, sqrt(mean))))
 
 
-def accounts(quick: bool) -> Iterator[Made]:
-    """Yield the accounts, those of one row of the table next to each other."""
-    seeds = range(101, 102) if quick else range(101, 106)  # not the seeds with which the limits were chosen
+def accounts(quick: bool) -> Iterator[Callable[[], Made]]:
+    """Yield what makes each account, those of one row of the table next to each other."""
+    seeds = range(101, 102) if quick else range(101, 103)  # not the seeds with which the limits were chosen
     for size in SIZES[:3] if quick else SIZES:
-        yield from (of_the_world(seed, size) for seed in seeds)
-    yield from (of_the_world(seed, 1_000, silent=0.03) for seed in seeds)
+        yield from (partial(of_the_world, seed, size) for seed in seeds)
+    yield from (partial(of_the_world, seed, 1_000, silent=0.03) for seed in seeds)
     for kind in ROUGH:
-        yield from (rough(kind, seed, 300 * 2 ** (seed - seeds[0])) for seed in seeds)
+        yield from (partial(rough, kind, seed, 500 * 4 ** (seed - seeds[0])) for seed in seeds)
 
 
 # --- faults -----------------------------------------------------------------------------------------------------
@@ -267,37 +270,48 @@ def drawn_faults(
                 yield Injected(fault, metric, channel, day)
 
 
-@dataclass(slots=True)
-class Tally:
-    """What was counted for some accounts: mornings and their alarms, faults and those found."""
-
-    months: float = 0.0
-    mornings: int = 0
-    notes: int = 0
-    worst: float = 0.0
+Hits = dict[tuple[str, str], list[bool]]
+"""Whether each fault was found, by fault and by account, kind of day, series, or `all`."""
 
 
-def measure(made: Iterator[Made], number: int) -> tuple[dict[str, Tally], dict[tuple[str, str], list[bool]]]:
-    """Return the alarms by row of the table, and whether each fault was found, by fault and row, series or day."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was counted for an account: false alarms and notes per month, and the faults that were found."""
+
+    name: str
+    alarms: float
+    notes: float
+    hits: Hits
+
+
+def measure(made: Iterable[Callable[[], Made]], number: int) -> tuple[dict[str, list[Measured]], Hits]:
+    """Measure accounts on all processors; return the results by row of the table, and the faults of all of them."""
+    rows: dict[str, list[Measured]] = defaultdict(list)
+    hits: Hits = defaultdict(list)
+    with ProcessPoolExecutor() as pool:
+        for each in pool.map(partial(_measured, number=number), made):
+            rows[each.name].append(each)
+            for key, found in each.hits.items():
+                hits[key] += found
+    return rows, hits
+
+
+def _measured(make: Callable[[], Made], number: int) -> Measured:
+    made = make()
     days, special = days_between(FIRST, LAST), places(BEGIN, LAST)
-    tallies: dict[str, Tally] = defaultdict(Tally)
-    found: dict[tuple[str, str], list[bool]] = defaultdict(list)
-    for seed, each in enumerate(made):
-        alarms = [doubt for day in days for doubt in judged(each.history, day, special)]
-        tally, months = tallies[each.name], len(days) / DAYS_OF_A_MONTH
-        failing = {doubt.day for doubt in alarms if doubt.fails}
-        tally.months += months
-        tally.mornings += len(failing)
-        tally.notes += len({doubt.day for doubt in alarms} - failing)
-        tally.worst = max(tally.worst, len(failing) / months)
-        for it in drawn_faults(each.history, days, special, number, seed):
-            if is_judged(each.history, it, special):
-                hit = is_found(each.history, it, special)
-                kind = "special day" if it.day in special else "weekend" if it.day.weekday() >= 5 else "weekday"
-                series = it.metric if it.channel is None else f"{it.metric} of a channel"
-                for place in (each.name, kind, series, "all"):
-                    found[it.fault, place].append(hit)
-    return tallies, found
+    alarms = [doubt for day in days for doubt in judged(made.history, day, special)]
+    failing = {doubt.day for doubt in alarms if doubt.fails}
+    noted = {doubt.day for doubt in alarms} - failing
+    hits: Hits = defaultdict(list)
+    for it in drawn_faults(made.history, days, special, number, seed=1):
+        if is_judged(made.history, it, special):
+            hit = is_found(made.history, it, special)
+            kind = "special day" if it.day in special else "weekend" if it.day.weekday() >= 5 else "weekday"
+            series = it.metric if it.channel is None else f"{it.metric} of a channel"
+            for place in (made.name, kind, series, "all"):
+                hits[it.fault, place].append(hit)
+    months = len(days) / DAYS_OF_A_MONTH
+    return Measured(made.name, len(failing) / months, len(noted) / months, hits)
 
 
 def main() -> None:
@@ -305,24 +319,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one account of each kind, fewer faults")
     quick = parser.parse_args().quick
-    tallies, found = measure(accounts(quick), 5 if quick else 20)
-    heads = ["account", "false alarms per month", "in the worst account", "notes per month", *FAULTS]
-    print("|", " | ".join(heads), "|")
-    print("|---" * len(heads), "|", sep="")
-    for name, tally in tallies.items():
-        figures = [f"{tally.mornings / tally.months:.2f}", f"{tally.worst:.2f}", f"{tally.notes / tally.months:.1f}"]
-        print("|", " | ".join([name, *figures, *(_share(found[fault, name]) for fault in FAULTS)]), "|")
+    rows, hits = measure(accounts(quick), 5 if quick else 12)
+    _print("account", ["false alarms per month", "in the worst account", "notes per month", *FAULTS])
+    for name, found in rows.items():
+        alarms, notes = [each.alarms for each in found], [each.notes for each in found]
+        figures = [f"{fmean(alarms):.2f}", f"{max(alarms):.2f}", f"{fmean(notes):.1f}"]
+        print("|", " | ".join([name, *figures, *(_share(hits[fault, name]) for fault in FAULTS)]), "|")
     print()
-    for place in (
-        "all",
-        "weekday",
-        "weekend",
-        "special day",
-        *SERIES,
-        *(f"{each} of a channel" for each in SERIES[2:]),
-    ):
-        print("|", " | ".join([place, *(_share(found[fault, place]) for fault in FAULTS)]), "|")
-    print(f"\n{sum(map(len, (found[fault, 'all'] for fault in FAULTS))):,} faults.")
+    _print("faults found on", list(FAULTS))
+    kinds = ["all", "weekday", "weekend", "special day", *SERIES, *(f"{each} of a channel" for each in SERIES[2:])]
+    for place in kinds:
+        print("|", " | ".join([place, *(_share(hits[fault, place]) for fault in FAULTS)]), "|")
+    print(f"\n{sum(len(hits[fault, 'all']) for fault in FAULTS):,} faults.")
+
+
+def _print(first: str, heads: Sequence[str]) -> None:
+    print("|", " | ".join([first, *heads]), "|")
+    print("|---" * (1 + len(heads)), "|", sep="")
 
 
 def _share(hits: Sequence[bool]) -> str:

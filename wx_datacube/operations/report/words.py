@@ -91,11 +91,13 @@ WORDS = {
     # Overview
     "yesterday": Text("Yesterday's key figures, {day} {weekday}", "昨日关键指标（{day} {weekday}）"),
     "newest_day": Text("Key figures of the newest day, {day} {weekday}", "最新一日关键指标（{day} {weekday}）"),
-    "before_1": Text("vs. 1 day ago", "较前一日"),
-    "before_7": Text("vs. 7 days ago", "较 7 日前"),
-    "before_30": Text("vs. 30 days ago", "较 30 日前"),
+    "before_1": Text("1 day", "较前一日"),
+    "before_7": Text("7 days", "较 7 日前"),
+    "before_30": Text("30 days", "较 30 日前"),
     "newest_value": Text("Newest: {value} ({day})", "最新：{value}（{day}）"),
-    "spark_note": Text("The lines show the last 30 days.", "折线为近 30 天走势。"),
+    "spark_note": Text(
+        "Changes against 1, 7 and 30 days before. The lines show the last 30 days.", "折线为近 30 天走势。"
+    ),
     "unusual": Text("What is unusual", "异常提示"),
     "nothing_unusual": Text(
         "Nothing unusual: messages and followers are like those of comparable days.",

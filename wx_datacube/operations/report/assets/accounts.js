@@ -25,12 +25,14 @@ function accountTable() {
 function render() {
   const given = new URLSearchParams(location.hash.slice(1)).get("lang");
   language = LANGUAGES.includes(given) ? given : DATA.language;
+  const toggled = document.activeElement?.className === "language";
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   document.title = t("all_accounts");
   const toggle = h("a", { class: "language", href: `#lang=${other()}`, lang: other() === "zh" ? "zh-CN" : "en" }, WORDS.own_name[LANGUAGES.indexOf(other())]);
   document.body.replaceChildren(h("main", {},
     h("header", {}, h("div", { class: "top" }, h("h1", {}, t("all_accounts")), toggle)),
     section(t("yesterday", { day: day(DATA.day), weekday: weekday(DATA.day) }), accountTable(), note(t("accounts_note")))));
+  if (toggled) toggle.focus();
   document.body.dataset.drawn = "yes";
 }
 

@@ -102,7 +102,7 @@ function keyFigures() {
   const iso = isoOf(place);
   const title = place === LAST ? t("yesterday", { day: day(iso), weekday: weekday(iso) }) : t("newest_day", { day: day(iso), weekday: weekday(iso) });
   const open = keysShown().some((metric) => isOpen(metric, place));
-  return section(title, h("div", { class: "cards" }, keysShown().map((metric) => card(metric, place))),
+  return section(title, h("div", { class: "cards", style: `--count: ${keysShown().length}` }, keysShown().map((metric) => card(metric, place))),
     note([open ? t("open_note") : "", t("spark_note")].filter(Boolean).join(" ")));
 }
 
@@ -569,6 +569,23 @@ function coveragePage() {
 
 const PAGE_OF = { overview: overviewPage, followers: followersPage, articles: articlesPage, messages: messagesPage, interface: interfacePage, coverage: coveragePage };
 
+/** Call `apply` when a date is chosen. Each typed digit makes another date, so a typed one waits for Enter or the focus. */
+function whenChosen(input, apply) {
+  let [old, typing] = ["", false];
+  const done = () => {
+    typing = false;
+    if (input.value) apply();
+    else input.value = old;
+  };
+  input.addEventListener("focus", () => { old = input.value; });
+  input.addEventListener("keydown", ({ key, altKey }) => {
+    if (key === "Enter" && typing) done();
+    else if (!altKey && /^(\d|ArrowUp|ArrowDown|Backspace|Delete)$/.test(key)) typing = true;
+  });
+  input.addEventListener("change", () => { if (!typing) done(); });
+  input.addEventListener("blur", () => { if (typing) done(); });
+}
+
 /** Return the controls of the range, and a function that shows the current choice in them. */
 function controls() {
   const lengths = [...LENGTHS.filter((days) => days < DAYS), "all"];
@@ -576,12 +593,12 @@ function controls() {
   const input = (name, label) => h("input", { type: "date", name, min: DATA.first, max: DATA.last, "aria-label": label });
   const dates = [input("from", t("first_day")), input("to", t("last_day"))];
   const before = [input("vs_from", t("compared_first")), input("vs_to", t("compared_last"))];
-  const read = (inputs, days) => () => { // a year that is being typed is not valid yet
-    if (inputs.every((each) => each.value && each.checkValidity())) choose({ ...Object.fromEntries(inputs.map((each) => [each.name, each.value])), ...days });
+  const read = (inputs, days) => () => {
+    if (inputs.every((each) => each.value)) choose({ ...Object.fromEntries(inputs.map((each) => [each.name, each.value])), ...days });
   };
-  for (const each of dates) each.addEventListener("change", read(dates, { days: null }));
-  for (const each of before) each.addEventListener("change", read(before, {}));
-  const reset = h("button", { type: "button", click: () => choose({ vs_from: null, vs_to: null }) }, t("reset"));
+  for (const each of dates) whenChosen(each, read(dates, { days: null }));
+  for (const each of before) whenChosen(each, read(before, {}));
+  const reset = h("button", { type: "button", click: () => { before[0].focus(); choose({ vs_from: null, vs_to: null }); } }, t("reset"));
   const nothing = note(t("nothing_before"));
   const comparison = h("fieldset", {}, h("legend", {}, t("compared_with")), h("div", { class: "dates" }, before[0], h("span", {}, t("to")), before[1], reset), nothing);
   const show = () => {
@@ -590,7 +607,7 @@ function controls() {
     const shownDates = [range.from, range.to, ...(to < 0 ? [null, null] : [from, to])];
     [...dates, ...before].forEach((each, place) => {
       const value = shownDates[place] === null ? "" : isoOf(shownDates[place]);
-      if (each !== document.activeElement || each.checkValidity()) if (each.value !== value) each.value = value;
+      if (each.value !== value) each.value = value;
     });
     [reset.hidden, nothing.hidden, comparison.hidden] = [!free, to >= 0, page === "coverage"];
   };
@@ -633,11 +650,13 @@ function render() {
   const before = choice;
   choice = chosen();
   language = choice.language;
+  const toggled = document.activeElement?.className === "language";
   delete document.body.dataset.drawn;
   forgetCharts();
   ids = 0;
   if (drawnIn !== language) build();
   document.getElementById("head").replaceChildren(head());
+  if (toggled) document.querySelector(".language").focus();
   if (shownControls) {
     const links = pagesShown().map((page) => h("a", { href: fragment({ page }), "aria-current": page === choice.page ? "page" : null, "data-page": page }, t(page)));
     const focused = document.activeElement?.dataset?.page;
