@@ -26,6 +26,7 @@ from wx_datacube.emulator.world import World
 from wx_datacube.errcodes import BY_ERRCODE
 from wx_datacube.errors import SettingsError
 from wx_datacube.language import Language, Text
+from wx_datacube.operations import names
 from wx_datacube.operations.digest import words
 from wx_datacube.operations.digest.messages import MAX_BYTES, Layout, grouped
 from wx_datacube.operations.digest.sending import make_messages, read_digests
@@ -466,7 +467,7 @@ def test_wrong_settings_of_one_account_are_named(it: Shop) -> None:
 def test_no_text_lacks_a_language_or_a_placeholder() -> None:
     """Every text of a digest has both languages with the same placeholders, and no Chinese one has English prose."""
     found = [each for each in vars(words).values() if isinstance(each, Text)]
-    found += [*words.PERIODS.values(), *words.FAMILIES.values()]
+    found += [*words.PERIODS.values(), *names.FAMILIES.values()]
 
     assert len(found) > 30
     for each in found:
