@@ -494,6 +494,33 @@ def test_a_missing_day_of_followers_is_a_gap_and_an_empty_one_zero(stored: Store
     }
 
 
+# --- what is unusual --------------------------------------------------------------------------------------------
+
+
+def test_a_figure_far_below_the_usual_is_doubted(tmp_path: Path) -> None:
+    """The document has what the newest day is compared with, and the doubt about a figure that is far below it."""
+    warehouse = years(tmp_path, start=dt.date(2026, 7, 1), messages=3000)
+    usual = figures_of(warehouse, MESSAGES, dt.date(2026, 7, 1))
+    with warehouse.transaction() as con:
+        con.execute("UPDATE datacube.getupstreammsg SET msg_count = 60 WHERE ref_date = $1", [LAST])
+    warehouse.publish()
+    found = figures_of(warehouse, MESSAGES, dt.date(2026, 7, 1))
+
+    assert usual.document["doubts"] == []
+    compared = {each["metric"]: each for each in usual.document["compared"]}
+    assert {name: (each["date"], each["figure"]) for name, each in compared.items()} == {
+        "messages": (LAST, 3000),
+        "senders": (LAST, 1500),
+    }
+    assert {round(each["expected"]) for each in compared.values()} == {3000, 1500}
+    assert all(low < each["figure"] < high for each in compared.values() for low, high in [each["range"]])
+    (doubt,) = found.document["doubts"]
+    assert (str(doubt["date"]), doubt["fails"]) == (str(LAST), True)
+    assert "300" in doubt["text"][0]
+    assert overview_row(found, "x.html")["unusual"] == [doubt["text"]]
+    assert overview_row(usual, "x.html")["unusual"] == []
+
+
 # --- which families ---------------------------------------------------------------------------------------------
 
 

@@ -294,8 +294,12 @@ def names_in(given: str) -> set[str]:
 
 
 PAGES = re.findall(r"\w+", re.findall(r"const PAGES = \[(.*)\]", SCRIPTS["series.js"])[0])
-VARIABLES = {"page": PAGES, "unit": ["week", "month"]}
-"""The keys that a call with a variable may use."""
+VARIABLES = {
+    "page": PAGES,
+    "unit": ["week", "month"],
+    "`${kind}_${unitOf(choice.range)}`": ["point_week", "point_month", "bar_week", "bar_month"],
+}
+"""The keys that a call may use whose argument doesn't begin with a part of the key."""
 
 
 def uses() -> Iterator[tuple[str, str, set[str]]]:
@@ -304,7 +308,7 @@ def uses() -> Iterator[tuple[str, str, set[str]]]:
         for call in re.finditer(r"(?<![\w.])t\((?!key, blanks)", text):
             key, *rest = arguments_at(text, call.end())
             where, blanks = f"{script}: {key}", names_in(rest[0]) if rest else set()
-            patterns = [re.sub(r"\$\{[^}]*\}", r"\\w+", each) for each in re.findall(r"`([^`]*)`", key)]
+            patterns = [re.sub(r"\$\{[^}]*\}", r"\\w+", each) for each in re.findall(r"`(\w[^`]*)`", key)]
             keys = [*re.findall(r'"([^"]*)"', key), *VARIABLES.get(key, [])]
             keys += [each for pattern in patterns for each in WORDS if re.fullmatch(pattern, each)]
             assert keys, where
@@ -341,7 +345,7 @@ def test_both_languages_have_every_text_with_the_same_blanks() -> None:
 
 
 def test_no_script_has_a_text_of_its_own() -> None:
-    """Chinese in a script is only punctuation or a part of a date; its texts are in the table."""
+    """Chinese in a script is only a part of a number or a date; its texts are in the table."""
     for name, text in SCRIPTS.items():
         code = re.sub(r"(?m)^\s*(//|/?\*).*$|//.*$", "", text)
         assert set(CHINESE.findall(code)) <= set("万亿月日"), name

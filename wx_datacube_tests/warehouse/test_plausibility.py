@@ -34,7 +34,7 @@ from wx_datacube.catalog.messages import DAILY_MESSAGES, SENDERS_OF
 from wx_datacube.catalog.model import Endpoint, Family, Period
 from wx_datacube.config.settings import Account
 from wx_datacube.language import Language
-from wx_datacube.operations.report.words import Words
+from wx_datacube.operations.names import CHANNELS
 from wx_datacube.warehouse.checks import FIGURES_ARE_PLAUSIBLE, CheckContext, Finding, run_check
 from wx_datacube.warehouse.checks.expectation import LASTING_DAYS, places
 from wx_datacube.warehouse.checks.plausibility import Doubt, History
@@ -461,4 +461,4 @@ def test_the_check_takes_milliseconds(con: Connection) -> None:
 
 def test_channels_have_the_names_of_the_report() -> None:
     """The check and the report call a channel the same."""
-    assert {code: Words("zh").channel(word) for code, word in CHANNEL.codes} == CHANNELS_IN_CHINESE
+    assert {code: CHANNELS[word].zh for code, word in CHANNEL.codes} == CHANNELS_IN_CHINESE
