@@ -49,7 +49,7 @@ OF_FAMILY = {
     Family.MESSAGES: {"types", "intervals", "hours", "weeks", "months", "names_of_types", "names_of_intervals"},
     Family.FOLLOWERS: {"channels", "names_of_channels"},
     Family.ARTICLES: {
-        "articles", "sources", "articles_known", "articles_start", "names_of_sources", "names_of_scenes",
+        "articles", "sources", "articles_start", "names_of_sources", "names_of_scenes",
     },
     Family.INTERFACE: {"calls_by_hour"},
 }  # fmt: skip

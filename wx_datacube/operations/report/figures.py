@@ -139,7 +139,6 @@ def _metrics(shown: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {
         each.metric: {
             "name": both(names.metric_name(each.metric)),
-            "meaning": [each.description, each.description_zh],
             "additive": each.additive.value,
         }
         for each in found
@@ -313,7 +312,6 @@ def _articles(data: StoredData, days: _Days) -> dict[str, Any]:
     return {
         "articles": found,
         "sources": read,
-        "articles_known": bool(data.known(PUBLISHED_ARTICLES)),
         "articles_start": ARTICLES_START,
         "names_of_sources": _named(read, names.SOURCES),
         "names_of_scenes": {
