@@ -253,7 +253,8 @@ WORDS = {
     "gaps": Text("What is missing", "缺失范围"),
     "more_gaps": Text("{count} older ones", "另有 {count} 段更早的"),
     "whole": Text("All data that is due is stored.", "应有数据已全部入库。"),
-    "missing_labels": Text("{missing} are missing, {span}.", "缺失 {missing} 项（{span}）。"),
+    "missing_labels": Text("{missing} items are missing, {span}.", "缺失 {missing} 项（{span}）。"),
+    "see_coverage": Text("See what and how to fetch it", "查看缺失内容和补齐方法"),
     "fetch": Text("To fetch them:", "补齐："),
     "waiting": Text(
         "WeChat has not published {count} yet; as a rule it does by noon.",

@@ -297,6 +297,14 @@ function curveOf(curve, typical) {
 
 // --- calendar --------------------------------------------------------------------------------------------------------
 
+/** Return the names of the months above the first week of each; a name that would touch the next one is left out. */
+function monthHeads(cells, y) {
+  const begins = [...new Set(cells.map((cell) => cell.month))].sort((one, two) => one - two)
+    .map((number) => ({ x: Math.min(...cells.filter((cell) => cell.month === number).map((cell) => cell.x)), y, number }));
+  return begins.filter(({ x }, place) => place + 1 === begins.length || begins[place + 1].x - x > 2)
+    .map((head) => ({ ...head, text: language === "zh" ? `${head.number}月` : MONTHS[head.number - 1] }));
+}
+
 /** Return a calendar with a square per day and a block of weeks per year; `days` are `{place, state, text}`. */
 function calendarOf(days) {
   const years = [...new Set(days.map(({ place }) => isoOf(place).slice(0, 4)))].sort().reverse();
@@ -304,15 +312,9 @@ function calendarOf(days) {
     const iso = isoOf(place);
     const first = `${iso.slice(0, 4)}-01-01`;
     const week = Math.floor((placeOf(iso) - placeOf(first) + weekdayOf(first)) / 7);
-    return { x: week, y: 8 * years.indexOf(iso.slice(0, 4)) + weekdayOf(iso) + 1, s: t(`state_${state}`), d: `${day(iso)} ${weekday(iso)}`, n: text };
+    return { x: week, y: 8 * years.indexOf(iso.slice(0, 4)) + weekdayOf(iso) + 1, year: iso.slice(0, 4), month: Number(iso.slice(5, 7)), s: t(`state_${state}`), d: `${day(iso)} ${weekday(iso)}`, n: text };
   });
-  const heads = years.flatMap((year, place) => [
-    ...MONTHS.map((_, number) => {
-      const iso = `${year}-${String(number + 1).padStart(2, "0")}-01`;
-      const week = Math.floor((placeOf(iso) - placeOf(`${year}-01-01`) + weekdayOf(`${year}-01-01`)) / 7);
-      return { x: week, y: 8 * place, text: language === "zh" ? `${number + 1}月` : MONTHS[number], shown: cells.some((cell) => cell.y > 8 * place && cell.y < 8 * place + 8 && cell.x >= week && cell.x < week + 4) };
-    }).filter((head) => head.shown),
-  ]);
+  const heads = years.flatMap((year, place) => monthHeads(cells.filter((cell) => cell.year === year), 8 * place));
   const there = Object.keys(STATES).filter((state) => days.some((each) => each.state === state));
   const scale = { domain: there.map((state) => t(`state_${state}`)), range: there.map((state) => `var(--state-${STATES[state]})`) };
   const lines = [...Array(8 * years.length).keys()];
@@ -326,7 +328,7 @@ function calendarOf(days) {
       mark: { type: "rect", stroke: "var(--paper)", strokeWidth: 1 },
       encoding: { x, y, color: { field: "s", type: "nominal", title: null, scale }, tooltip: [{ field: "d", title: t("date") }, { field: "s", title: t("state") }, { field: "n", title: t("endpoints") }] },
     },
-    { data: rows(heads), mark: { type: "text", align: "left", dx: -4 }, encoding: { x, y, text: { field: "text" } } },
+    { data: rows(heads), mark: { type: "text", align: "left", dx: -2 }, encoding: { x, y, text: { field: "text" } } },
   ]);
 }
 

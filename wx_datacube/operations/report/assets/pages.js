@@ -221,7 +221,7 @@ const startOf = (unit, iso) => placeOf(labelOf(unit, iso));
 function overviewPage() {
   const metrics = keysShown();
   if (!metrics.length) return [section(t("overview"), paragraph(t("only_interface")))];
-  return [keyFigures(), doubts(), section(t("figures_of_range"), summary(metrics)), trendSection(), reports()];
+  return [missingNotice(), keyFigures(), doubts(), section(t("figures_of_range"), summary(metrics)), trendSection(), reports()];
 }
 
 // --- followers -------------------------------------------------------------------------------------------------------
@@ -534,8 +534,8 @@ function calendarDays() {
 
 const gapText = (each, [first, last]) => (each.period === "month" ? (first === last ? month(first) : t("span", { first: month(first), last: month(last) })) : each.period === "week" ? span(first, lastOf("week", last)) : span(first, last));
 
-/** Return what is missing in all, whatever the range, and the command that fetches it. */
-function missingText() {
+/** Count what is missing and what is not published yet, whatever the range, and the first and last that is missing. */
+function countMissing() {
   let [missing, pending, first, last] = [0, 0, null, null];
   for (const each of DATA.coverage)
     for (const { label, state } of labelsOf(each)) {
@@ -545,6 +545,20 @@ function missingText() {
       first = first === null || label < first ? label : first;
       last = last === null || label > last ? label : last;
     }
+  return { missing, pending, first, last };
+}
+
+/** Return a note that data is missing, with a link to the page that says which. */
+function missingNotice() {
+  const { missing, first, last } = countMissing();
+  if (!missing) return null;
+  const text = t("missing_labels", { missing: number(missing), span: span(first, last) });
+  return h("div", { class: "notice", role: "note" }, h("p", {}, text, " ", h("a", { href: fragment({ page: "coverage" }) }, t("see_coverage"))));
+}
+
+/** Return what is missing in all, whatever the range, and the command that fetches it. */
+function missingText() {
+  const { missing, pending, first, last } = countMissing();
   const command = `wx-datacube backfill --account ${DATA.account}${first ? ` --start ${first} --end ${last}` : ""}`;
   return [
     paragraph(missing ? t("missing_labels", { missing: number(missing), span: span(first, last) }) : t("whole")),
