@@ -60,6 +60,9 @@ WORDS = {
     "per_day": Text("{name} per day", "日均{name}"),
     "at_end": Text("{name} at the end", "期末{name}"),
     "known_days": Text("{known} of {days} days are stored.", "{days} 天中 {known} 天有数据。"),
+    "known_days_before": Text(
+        "Of the comparison, {known} of {days} days are stored.", "对比范围 {days} 天中 {known} 天有数据。"
+    ),
     "open_note": Text("* WeChat may still change this figure.", "* 微信仍可能更新该数据。"),
     "figures_of_range": Text("Figures of the range", "区间概况"),
     "details": Text("Details by day", "详细数据"),

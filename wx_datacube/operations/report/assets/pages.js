@@ -6,12 +6,13 @@ let choice = chosen();
 const rangeText = () => span(isoOf(choice.range.from), isoOf(choice.range.to));
 const beforeText = () => span(isoOf(choice.before.from), isoOf(choice.before.to));
 
-/** Return how many days of the range are stored, if not all are. */
+/** Return how many days of the range, and of the one it is compared with, are stored, if not all are. */
 function knownText(metric) {
-  const { from, to } = choice.range;
-  const { known } = over(metric, choice.range);
   if (["mean_ms", "max_ms"].includes(metric)) return ""; // a day without calls has none
-  return known === to - from + 1 ? "" : t("known_days", { known: number(known), days: number(to - from + 1) });
+  return [["known_days", choice.range], ["known_days_before", choice.before]].map(([key, { from, to }]) => {
+    const { known } = over(metric, { from, to });
+    return to < from || known === to - from + 1 ? "" : t(key, { known: number(known), days: number(to - from + 1) });
+  }).filter(Boolean).join(language === "zh" ? "" : " ");
 }
 
 /** Return a table of metrics over the range, with the change from the range that it is compared with. */

@@ -112,7 +112,7 @@ function sparkline(values) {
   const y = (value) => (high === low ? 14 : 26 - (24 * (value - low)) / (high - low));
   const step = 120 / (values.length - 1);
   const path = values.map((each, place) =>
-    each === null ? "" : `${place && values[place - 1] !== null ? "L" : "M"}${(place * step).toFixed(1)},${y(each).toFixed(1)}`);
+    each === null ? "" : `${place && values[place - 1] !== null ? "L" : "M"}${(place * step).toFixed(1)},${y(each).toFixed(1)}h.01`); // a lone day is a dot
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "-2 0 124 28");
   svg.setAttribute("class", "spark");
