@@ -9,10 +9,13 @@ const beforeText = () => span(isoOf(choice.before.from), isoOf(choice.before.to)
 /** Return how many days of the range, and of the one it is compared with, are stored, if not all are. */
 function knownText(metric) {
   if (["mean_ms", "max_ms"].includes(metric)) return ""; // a day without calls has none
-  return [["known_days", choice.range], ["known_days_before", choice.before]].map(([key, { from, to }]) => {
+  const gaps = ({ from, to }) => {
+    const days = Math.max(to - from + 1, 0);
     const { known } = over(metric, { from, to });
-    return to < from || known === to - from + 1 ? "" : t(key, { known: number(known), days: number(to - from + 1) });
-  }).filter(Boolean).join(language === "zh" ? "" : " ");
+    return known < days ? { known: number(known), days: number(days) } : null;
+  };
+  const [now, before] = [gaps(choice.range), gaps(choice.before)];
+  return joined([now && t("known_days", { known: now.known, days: now.days }), before && t("known_days_before", { known: before.known, days: before.days })]);
 }
 
 /** Return a table of metrics over the range, with the change from the range that it is compared with. */
@@ -34,7 +37,7 @@ function summary(metrics) {
   const heads = [t("metric"), rangeText(), ...(compared ? [beforeText(), t("change")] : [])];
   return [
     plain(t("figures_of_range"), heads, list.map((row) => row.slice(0, heads.length))),
-    note([partial, open ? t("open_note") : ""].filter(Boolean).join(" ")),
+    note(joined([partial, open ? t("open_note") : ""])),
   ];
 }
 
@@ -104,27 +107,27 @@ function keyFigures() {
   const title = place === LAST ? t("yesterday", { day: day(iso), weekday: weekday(iso) }) : t("newest_day", { day: day(iso), weekday: weekday(iso) });
   const open = keysShown().some((metric) => isOpen(metric, place));
   return section(title, h("div", { class: "cards", style: `--count: ${keysShown().length}` }, keysShown().map((metric) => card(metric, place))),
-    note([open ? t("open_note") : "", t("spark_note")].filter(Boolean).join(" ")));
+    note(joined([open ? t("open_note") : "", t("spark_note")])));
 }
 
 /** Return what is unusual about the newest day, whatever the range, and what was to be expected. */
 function doubts() {
   if (!has("messages") && !has("followers")) return null;
   const { doubts: found, compared } = DATA;
-  const listed = found.map((each) => h("li", {}, h("strong", {}, `${day(each.date)} ${weekday(each.date)}`), " ", pick(each.text), language === "zh" ? "。" : "."));
+  const items = found.map((each) => h("li", {}, h("strong", {}, `${day(each.date)} ${weekday(each.date)}`), " ", pick(each.text), language === "zh" ? "。" : "."));
   const isUnusual = ({ figure, range: [low, high] }) => figure < low || figure > high;
   const rowsOf = compared.map((each) => [
     t(`expected_${each.metric}`), dayName(each.date), number(each.figure), number(each.expected),
     t("from_to", { from: number(each.range[0]), to: number(each.range[1]) }), t(isUnusual(each) ? "outside" : "usual"), pick(each.basis)]);
   return section(t("unusual"),
-    listed.length ? h("ul", { class: "plain" }, listed) : paragraph(t(compared.length ? "nothing_unusual" : "too_little")),
+    items.length ? h("ul", { class: "plain" }, items) : paragraph(t(compared.length ? "nothing_unusual" : "too_little")),
     rowsOf.length ? plain(t("unusual"), [t("metric"), t("date"), t("figure"), t("expected"), t("usual_range"), t("verdict"), t("compared_days")], rowsOf) : null,
     note(t("unusual_note")));
 }
 
 const dayName = (iso) => t("with_weekday", { day: day(iso), weekday: weekday(iso) });
 
-const lineNote = () => [unitNote("point"), t("line_note")].filter(Boolean).join(language === "zh" ? "" : " ");
+const lineNote = () => joined([unitNote("point"), t("line_note")]);
 
 /** Return what a point or bar of the range's charts is, if it is not a day. */
 function unitNote(kind) {
@@ -133,7 +136,7 @@ function unitNote(kind) {
   return kind === "bar" ? t(`bar_${unit}`) : t(`point_${unit}`);
 }
 
-const trendNote = () => [unitNote("point"), t("trend_note"), has("articles") && unitOf(choice.range) === "day" ? t("marks_note") : ""].filter(Boolean).join(language === "zh" ? "" : " ");
+const trendNote = () => joined([unitNote("point"), t("trend_note"), has("articles") && unitOf(choice.range) === "day" ? t("marks_note") : ""]);
 
 let trendMetric = null;
 
@@ -299,8 +302,8 @@ function articleDetail(article, typical) {
     h("div", { class: "columns" },
       sources.length ? plain(t("sources"), [t("source"), t("readers"), t("share")], sources.map((each) => [each.name, number(each.value), shareBar(each.share)])) : null,
       jumps.length ? plain(t("jumps"), [t("left_at"), t("share")], jumps) : null),
-    note([t("article_facts", { likes: number(article.likes), hearts: number(article.hearts), comments: number(article.comments), saves: number(article.saves) }),
-      article.notified === null ? "" : t(article.notified ? "notified" : "not_notified")].filter(Boolean).join(" ")),
+    note(joined([t("article_facts", { likes: number(article.likes), hearts: number(article.hearts), comments: number(article.comments), saves: number(article.saves) }),
+      article.notified === null ? "" : t(article.notified ? "notified" : "not_notified")])),
     /^https?:\/\//.test(article.url || "") ? h("p", {}, h("a", { href: article.url, target: "_blank", rel: "noopener noreferrer" }, t("open_article"))) : null);
 }
 
@@ -327,7 +330,7 @@ function articleTable(list) {
     { title: t("minutes"), value: (row) => row.minutes_per_reader, text: (row) => number(row.minutes_per_reader) },
   ];
   return [sortable(t("articles_of_range"), columns, list, { sort: 2, file: fileName("articles"), limit: 10 }), place,
-    note([t("articles_note", { share: percent(usualShare) }), list.some((each) => !each.final) ? t("open_note") : ""].filter(Boolean).join(" "))];
+    note(joined([t("articles_note", { share: percent(usualShare) }), list.some((each) => !each.final) ? t("open_note") : ""]))];
 }
 
 const signedPercent = (value) => (value === null ? "–" : Math.abs(value) < 0.5 ? t("unchanged") : `${value > 0 ? "+" : "−"}${percent(Math.abs(value), 0)}`);
@@ -343,11 +346,11 @@ function articlesPage() {
   if (!reading && !published.length) return [section(t("articles"), paragraph(t("nothing_in_range_articles", { first: day(DATA.articles_start) })))];
   const most = (value) => [...published].filter((each) => value(each) !== null).sort((one, two) => value(two) - value(one))[0];
   const [read, brought] = [most((each) => each.readers), most((each) => each.new_followers)];
-  const sentence = [
+  const sentence = joined([
     t("published_count", { count: number(published.length) }),
     read ? t("most_read", { title: isolated(titleOf(read)), readers: number(read.readers) }) : "",
     brought && brought.new_followers ? t("most_brought", { title: isolated(titleOf(brought)), followers: number(brought.new_followers) }) : "",
-  ].filter(Boolean).join(language === "zh" ? "" : " ");
+  ]);
   const sources = shares(kindsIn(DATA.sources, "readers", range), (word) => pick(DATA.names_of_sources[word]));
   const columns = [
     { title: t("source"), words: "text", value: (row) => row.name, text: (row) => row.name },
@@ -529,7 +532,7 @@ function calendarDays() {
   return [...byDay].map(([place, found]) => {
     const state = WORST.find((one) => found.some(([mark]) => mark === one));
     const concerned = found.filter(([mark]) => mark === state).map(([, name]) => name);
-    return { place, state, text: ["landed", "empty"].includes(state) ? t("all_endpoints") : concerned.join(language === "zh" ? "、" : ", ") };
+    return { place, state, text: ["landed", "empty"].includes(state) ? t("all_endpoints") : listed(concerned) };
   });
 }
 
@@ -576,9 +579,9 @@ function coveragePage() {
     ...["due", "landed", "empty", "missing", "pending", "open", "rejected", "revised"].map((name) => ({ title: t(`count_${name}`), value: (row) => row[name] })),
   ];
   const gaps = list.filter((row) => row.gaps.length).map((row) => [pick(row.each.name),
-    [...row.gaps.slice(0, 8).map((gap) => gapText(row.each, gap)), ...(row.gaps.length > 8 ? [t("more_gaps", { count: row.gaps.length - 8 })] : [])].join(language === "zh" ? "、" : ", ")]);
+    listed([...row.gaps.slice(0, 8).map((gap) => gapText(row.each, gap)), ...(row.gaps.length > 8 ? [t("more_gaps", { count: row.gaps.length - 8 })] : [])])]);
   return [
-    section(t("coverage"), missingText(), DATA.families_off.length ? paragraph(t("families_off", { families: DATA.families_off.map(pick).join(language === "zh" ? "、" : ", ") })) : null),
+    section(t("coverage"), missingText(), DATA.families_off.length ? paragraph(t("families_off", { families: listed(DATA.families_off.map(pick)) })) : null),
     daysHere.length ? section(t("calendar"), figure(t("calendar"), calendarOf(daysHere)), note(t("calendar_note"))) : null,
     gaps.length ? section(t("gaps"), plain(t("gaps"), [t("endpoint"), t("gaps")], gaps, false)) : null,
     section(t("endpoints"), sortable(t("endpoints"), columns, list, { sort: 4, file: fileName("coverage") })),
@@ -641,7 +644,7 @@ function head() {
   const made = DATA.requested ? t("updated", { updated: DATA.requested }) : "";
   const toggle = h("a", { class: "language", href: fragment({ lang: other() }), lang: other() === "zh" ? "zh-CN" : "en" }, WORDS.own_name[LANGUAGES.indexOf(other())]);
   return h("header", {}, h("div", { class: "top" }, h("h1", {}, bidi(DATA.title)), toggle),
-    h("p", { class: "soft" }, [made, t("times")].filter(Boolean).join(language === "zh" ? "" : " ")));
+    h("p", { class: "soft" }, joined([made, t("times")])));
 }
 
 function notice() {

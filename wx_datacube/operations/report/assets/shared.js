@@ -15,6 +15,11 @@ function t(key, blanks = {}) {
   return pick(WORDS[key]).replace(/{(\w+)}/g, (_, name) => blanks[name]);
 }
 
+/** Return sentences as one text, without the empty ones; Chinese has no blanks between them. */
+const joined = (sentences) => sentences.filter(Boolean).join(language === "zh" ? "" : " ");
+
+const listed = (names) => names.join(language === "zh" ? "、" : ", ");
+
 // --- figures ---------------------------------------------------------------------------------------------------------
 
 const grouped = (value, digits = 0) =>
