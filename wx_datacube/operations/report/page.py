@@ -24,13 +24,28 @@ _VEGA_LITE = "6.1"
 """The version that the charts are written for; all versions of vl-convert that pyproject.toml allows have it."""
 
 
+_SCRIPTS = (
+    "series.js",
+    "charts.js",
+    "sections.js",
+    "overview.js",
+    "followers.js",
+    "articles.js",
+    "messages.js",
+    "interface.js",
+    "coverage.js",
+    "page.js",
+)
+"""The scripts of an account's report, in an order in which each has what it needs at once."""
+
+
 def render(figures: Figures, language: str, first: dt.date | None = None, last: dt.date | None = None) -> str:
     """Return an account's report as HTML that opens in a language, with the range from `first` to `last` if given."""
     document = _packed(figures.document) | {
         "opens": [first or figures.first, last or figures.last] if first or last else None
     }
     title = WORDS["title"].fill(title=document["title"])
-    return page_of(document, title, language, ("series.js", "charts.js", "pages.js"), charts=True)
+    return page_of(document, title, language, _SCRIPTS, charts=True)
 
 
 def page_of(document: Mapping[str, Any], title: Text, language: str, scripts: tuple[str, ...], *, charts: bool) -> str:

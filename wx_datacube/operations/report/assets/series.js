@@ -19,7 +19,9 @@ function unpack() {
   const { columns, rows } = DATA.articles;
   DATA.articles = rows.map((row) => Object.fromEntries(columns.map((name, place) => [name, row[place]])));
   for (const article of DATA.articles)
-    article.curve = article.curve.map((readers, place) => [place + 1, readers]).filter(([, readers]) => readers !== null);
+    article.curve = article.curve
+      .map((readers, place) => [place + 1, readers])
+      .filter(([, readers]) => readers !== null);
 }
 
 unpack();
@@ -39,7 +41,8 @@ function derived(metric) {
   const [part, base, scale] = RATIOS[metric];
   const [parts, bases] = [DATA.daily[part], DATA.daily[base]];
   return parts.map((each, place) =>
-    each === null || bases[place] === null ? null : bases[place] ? (scale * each) / bases[place] : 0);
+    each === null || bases[place] === null ? null : bases[place] ? (scale * each) / bases[place] : 0,
+  );
 }
 
 const computed = {};
@@ -116,6 +119,12 @@ function kindsIn(kinds, metric, range) {
     .sort((one, two) => two.value - one.value);
 }
 
+function median(list) {
+  const sorted = list.filter((each) => each !== null).sort((one, two) => one - two);
+  const middle = sorted.length >> 1;
+  return sorted.length ? (sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2) : null;
+}
+
 // --- steps of a chart ------------------------------------------------------------------------------------------------
 
 /** Return the unit to draw a range by, so that even twelve years have about 150 steps. */
@@ -127,7 +136,7 @@ function unitOf({ from, to }) {
 /** Return the days, weeks or months of a range, each with its own range and its first day. */
 function steps(range, unit) {
   const found = [];
-  for (let place = range.from; place <= range.to; ) {
+  for (let place = range.from; place <= range.to;) {
     const date = new Date(FIRST + place * DAY_MS);
     let end = place;
     if (unit === "week") end = place + 6 - ((date.getUTCDay() + 6) % 7);
@@ -145,6 +154,18 @@ function stepName(step) {
     : span(step.label, isoOf(step.to));
 }
 
+/** Return the first day of the week or month that a day is in. */
+const labelOf = (unit, iso) =>
+  unit === "month" ? `${iso.slice(0, 7)}-01` : toIso(toTime(iso) - weekdayOf(iso) * DAY_MS);
+/** Return the last day of a week or month. */
+const lastOf = (unit, label) => {
+  const date = new Date(toTime(label));
+  return unit === "week"
+    ? toIso(toTime(label) + 6 * DAY_MS)
+    : toIso(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0));
+};
+const startOf = (unit, iso) => placeOf(labelOf(unit, iso));
+
 // --- the chosen range ------------------------------------------------------------------------------------------------
 
 const LENGTHS = [7, 14, 30, 90, 365];
@@ -161,7 +182,12 @@ function chosen() {
   };
   const page = pagesShown().includes(given.get("page")) ? given.get("page") : "overview";
   let [from, to] = [dated("from"), dated("to")];
-  const days = given.get("days") === "all" ? "all" : LENGTHS.includes(Number(given.get("days"))) ? Number(given.get("days")) : null;
+  const days =
+    given.get("days") === "all"
+      ? "all"
+      : LENGTHS.includes(Number(given.get("days")))
+        ? Number(given.get("days"))
+        : null;
   let which = days;
   if (from !== null && to !== null) [from, to, which] = [inside(Math.min(from, to)), inside(Math.max(from, to)), null];
   else if (!days && DATA.opens) [from, to, which] = [...DATA.opens.map((iso) => inside(placeOf(iso))), null];
@@ -175,7 +201,14 @@ function chosen() {
   const before = free
     ? { from: inside(Math.min(beforeFrom, beforeTo)), to: inside(Math.max(beforeFrom, beforeTo)) }
     : { from: Math.max(from - (to - from + 1), 0), to: from - 1 };
-  return { page, range, before, which, free, language: LANGUAGES.includes(given.get("lang")) ? given.get("lang") : DATA.language };
+  return {
+    page,
+    range,
+    before,
+    which,
+    free,
+    language: LANGUAGES.includes(given.get("lang")) ? given.get("lang") : DATA.language,
+  };
 }
 
 /** Return the fragment of the current choice with some of it changed. */
@@ -185,4 +218,6 @@ function fragment(changes) {
   return `#${given}`;
 }
 
-const choose = (changes) => { location.hash = fragment(changes); };
+const choose = (changes) => {
+  location.hash = fragment(changes);
+};

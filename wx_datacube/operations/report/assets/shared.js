@@ -92,11 +92,16 @@ function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false)
+      element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...children.flat(3).filter((each) => each !== null && each !== undefined && each !== ""));
   return element;
 }
+
+/** Return a title that can't change the direction of the text around it: as an element, or as text. */
+const bidi = (text) => h("bdi", {}, text);
+const isolated = (text) => `\u2068${text}\u2069`;
 
 let ids = 0;
 
@@ -117,7 +122,10 @@ function sparkline(values) {
   const y = (value) => (high === low ? 14 : 26 - (24 * (value - low)) / (high - low));
   const step = 120 / (values.length - 1);
   const path = values.map((each, place) =>
-    each === null ? "" : `${place && values[place - 1] !== null ? "L" : "M"}${(place * step).toFixed(1)},${y(each).toFixed(1)}h.01`); // a lone day is a dot
+    each === null
+      ? ""
+      : `${place && values[place - 1] !== null ? "L" : "M"}${(place * step).toFixed(1)},${y(each).toFixed(1)}h.01`,
+  ); // a lone day is a dot
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "-2 0 124 28");
   svg.setAttribute("class", "spark");
@@ -143,9 +151,20 @@ function sortable(label, columns, rows, { file, sort = 0, down = true, detail, l
   let [by, descending, all] = [sort, down, rows.length <= limit];
   const body = h("tbody");
   const heads = columns.map((column, place) =>
-    h("th", { scope: "col", class: column.words ? null : "number" },
-      h("button", { type: "button", click: () => sortBy(place) }, column.title)));
-  const more = h("button", { type: "button", class: "more", click: () => { all = true; fill(); } });
+    h(
+      "th",
+      { scope: "col", class: column.words ? null : "number" },
+      h("button", { type: "button", click: () => sortBy(place) }, column.title),
+    ),
+  );
+  const more = h("button", {
+    type: "button",
+    class: "more",
+    click: () => {
+      all = true;
+      fill();
+    },
+  });
 
   function compare(one, two) {
     const [a, b] = [one, two].map(columns[by].value);
@@ -161,9 +180,19 @@ function sortable(label, columns, rows, { file, sort = 0, down = true, detail, l
   }
 
   function fill() {
-    heads.forEach((head, place) => head.setAttribute("aria-sort", place !== by ? "none" : descending ? "descending" : "ascending"));
+    heads.forEach((head, place) =>
+      head.setAttribute("aria-sort", place !== by ? "none" : descending ? "descending" : "ascending"),
+    );
     const sorted = [...rows].sort(compare).slice(0, all ? rows.length : limit);
-    body.replaceChildren(...sorted.map((row) => h("tr", {}, columns.map((column, place) => cell(column, row, place)))));
+    body.replaceChildren(
+      ...sorted.map((row) =>
+        h(
+          "tr",
+          {},
+          columns.map((column, place) => cell(column, row, place)),
+        ),
+      ),
+    );
     more.hidden = all;
     more.textContent = t("show_all", { count: number(rows.length) });
   }
@@ -175,31 +204,64 @@ function sortable(label, columns, rows, { file, sort = 0, down = true, detail, l
 
   fill();
   const download = file && h("button", { type: "button", click: () => save(file, csv(columns, rows)) }, t("download"));
-  return h("div", {}, wide(label, h("table", {}, h("thead", {}, h("tr", {}, heads)), body)), h("p", { class: "tools" }, more, download));
+  return h(
+    "div",
+    {},
+    wide(label, h("table", {}, h("thead", {}, h("tr", {}, heads)), body)),
+    h("p", { class: "tools" }, more, download),
+  );
 }
 
 /** Return a box that scrolls sideways if its content is too wide, and then says so. */
 function wide(label, content) {
   const hint = h("p", { class: "hint", hidden: true }, t("scroll"));
   const box = h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": label }, content);
-  new ResizeObserver(() => { hint.hidden = box.scrollWidth <= box.clientWidth + 1; }).observe(box);
+  new ResizeObserver(() => {
+    hint.hidden = box.scrollWidth <= box.clientWidth + 1;
+  }).observe(box);
   return h("div", {}, hint, box);
 }
 
 /** Return a plain table of texts; the first cell of each row is its header. */
 function plain(label, heads, rows, numbers = true) {
   const kind = (place) => (place && numbers ? "number" : null);
-  return wide(label, h("table", {},
-    h("thead", {}, h("tr", {}, heads.map((each, place) => h("th", { scope: "col", class: kind(place) }, each)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((each, place) =>
-      h(place ? "td" : "th", { scope: place ? null : "row", class: kind(place) }, each)))))));
+  return wide(
+    label,
+    h(
+      "table",
+      {},
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          heads.map((each, place) => h("th", { scope: "col", class: kind(place) }, each)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            row.map((each, place) => h(place ? "td" : "th", { scope: place ? null : "row", class: kind(place) }, each)),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 // --- CSV -------------------------------------------------------------------------------------------------------------
 
 /** Return a table as CSV that Excel opens right: UTF-8 with BOM, no text that it takes for a date or a formula. */
 function csv(columns, rows) {
-  const lines = [columns.map((each) => field(each.title)), ...rows.map((row) => columns.map((each) => field(each.value(row))))];
+  const lines = [
+    columns.map((each) => field(each.title)),
+    ...rows.map((row) => columns.map((each) => field(each.value(row)))),
+  ];
   return `\ufeff${lines.map((line) => line.join(",")).join("\r\n")}\r\n`;
 }
 
@@ -207,7 +269,8 @@ function field(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number") return String(value);
   let text = String(value);
-  if (/^\d+[-/]\d+$|^\d+月\d+日?$/.test(text)) text = `="${text}"`; // Excel would show 1-5 as a day in January
+  if (/^\d+[-/]\d+$|^\d+月\d+日?$/.test(text))
+    text = `="${text}"`; // Excel would show 1-5 as a day in January
   else if (/^[=+\-@\t\r]/.test(text)) text = `'${text}`; // and would compute this
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
