@@ -13,7 +13,7 @@ WORDS = {
     "times": Text("All times are Beijing time.", "时间均为北京时间。"),
     "to": Text("to", "至"),
     "span": Text("{first} to {last}", "{first} 至 {last}"),
-    "with_weekday": Text("{day} {weekday}", "{day} {weekday}"),
+    "with_weekday": Text("{weekday} {day}", "{day} {weekday}"),
     "weekday_1": Text("Mon", "周一"),
     "weekday_2": Text("Tue", "周二"),
     "weekday_3": Text("Wed", "周三"),
@@ -56,27 +56,31 @@ WORDS = {
     "unchanged": Text("unchanged", "持平"),
     "from_zero": Text("previously 0", "此前为 0"),
     "by_day": Text("{change} per day", "日均 {change}"),
+    "change_and_by_day": Text("{change} ({by_day})", "{change}（{by_day}）"),
     "points": Text("{change} points", "{change} 个百分点"),
     "per_day": Text("{name} per day", "日均{name}"),
     "at_end": Text("{name} at the end", "期末{name}"),
-    "known_days": Text("{known} of {days} days are stored.", "{days} 天中 {known} 天有数据。"),
+    "known_days": Text("Data for {known} of {days} days.", "{days} 天中 {known} 天有数据。"),
     "known_days_before": Text(
-        "Of the comparison, {known} of {days} days are stored.", "对比范围 {days} 天中 {known} 天有数据。"
+        "In the comparison, data for {known} of {days} days.", "对比范围 {days} 天中 {known} 天有数据。"
     ),
     "open_note": Text("* WeChat may still change this figure.", "* 微信仍可能更新该数据。"),
-    "figures_of_range": Text("Figures of the range", "区间概况"),
+    "figures_of_range": Text("Summary", "区间概况"),
+    "of_metrics": Text("{names}: {text}", "{names}：{text}"),
+    "printed": Text(", compared with {before}", "，对比 {before}"),
     "details": Text("Details by day", "详细数据"),
     "show_all": Text("Show all {count} rows", "显示全部 {count} 行"),
     "download": Text("Download CSV", "下载 CSV"),
     "scroll": Text("Scroll sideways for more columns →", "左右滑动查看更多列 →"),
     "share": Text("Share", "占比"),
+    "share_percent": Text("Share (%)", "占比（%）"),
     "count": Text("Count", "数量"),
     "kind": Text("Kind", "分类"),
-    "small_kinds": Text("others (below 3%)", "其他（不足 3%）"),
+    "small_kinds": Text("each below 3%", "占比不足 3% 的各项"),
     "trend_label": Text("{metric}, {range}, by day", "{metric}趋势，{range}"),
     "trend_note": Text(
         "The dashed line is the comparison. The line breaks where nothing is stored. A bar across the zero line is a"
-        " day without any. Hollow points may still change. Holidays are shaded, weekends that are worked are named.",
+        " day without any. Hollow points may still change. Holidays are shaded; “work” is a make-up workday.",
         "虚线为对比范围。线条断开处没有数据；短横线表示当日为 0；空心点表示微信仍可能更新；"
         "底色为节假日，“班”为调休上班日。",
     ),
@@ -86,14 +90,14 @@ WORDS = {
     "bar_week": Text("A bar is a week.", "每根柱子为一周合计。"),
     "bar_month": Text("A bar is a month.", "每根柱子为一个月合计。"),
     "line_note": Text(
-        "The line breaks where nothing is stored. Hollow points may still change. Holidays are shaded,"
-        " weekends that are worked are named.",
+        "The line breaks where nothing is stored. Hollow points may still change. Holidays are shaded;"
+        " “work” is a make-up workday.",
         "线条断开处没有数据；空心点表示微信仍可能更新；底色为节假日，“班”为调休上班日。",
     ),
     "marks_note": Text("Triangles are days with articles.", "三角形为有文章发表的日期。"),
     # Overview
-    "yesterday": Text("Yesterday's key figures, {day} {weekday}", "昨日关键指标（{day} {weekday}）"),
-    "newest_day": Text("Key figures of the newest day, {day} {weekday}", "最新一日关键指标（{day} {weekday}）"),
+    "yesterday": Text("Yesterday's key figures, {weekday} {day}", "昨日关键指标（{day} {weekday}）"),
+    "newest_day": Text("Key figures of the newest day, {weekday} {day}", "最新一日关键指标（{day} {weekday}）"),
     "before_1": Text("1 day", "较前一日"),
     "before_7": Text("7 days", "较 7 日前"),
     "before_30": Text("30 days", "较 30 日前"),
@@ -111,13 +115,14 @@ WORDS = {
     ),
     "unusual_note": Text(
         "Messages, senders and followers of the newest day are compared with the same weekday of the last eight weeks,"
-        " or with the same festival last year. Reading is left out, since it follows publishing.",
-        "最新一日的消息和用户数据，与最近八周的同一星期几或去年同一节日比较；阅读数据随发文波动，不在此列。",
+        " or with the same festival last year. Reading, and followers who came from articles, follow publishing and"
+        " are left out.",
+        "最新一日的消息和用户数据，与最近八周的同一星期几或去年同一节日比较；阅读数据和来自文章的关注随发文波动，不在此列。",
     ),
     "expected_messages": Text("Messages", "消息发送次数"),
     "expected_senders": Text("Senders", "消息发送人数"),
-    "expected_new_followers": Text("New followers, without those from articles", "新增人数（不含来自文章）"),
-    "expected_lost_followers": Text("Lost followers, without those from articles", "取消关注人数（不含来自文章）"),
+    "expected_new_followers": Text("New followers, except from articles", "新增人数（文章渠道除外）"),
+    "expected_lost_followers": Text("Lost followers, except from articles", "取消关注人数（文章渠道除外）"),
     "figure": Text("Value", "数值"),
     "expected": Text("Expected", "预计"),
     "usual_range": Text("Usual range", "正常范围"),
@@ -158,6 +163,7 @@ WORDS = {
     "article": Text("Article", "文章"),
     "untitled": Text("article {id}", "文章 {id}"),
     "published_on": Text("Published on", "发表日期"),
+    "address": Text("Address", "链接"),
     "against_typical": Text("vs. typical", "较中位数"),
     "brought": Text("Followers brought", "阅读后关注人数"),
     "share_rate": Text("Share rate", "分享率"),
@@ -215,11 +221,11 @@ WORDS = {
     "no_hours": Text("No hours are stored.", "没有小时数据。"),
     "no_hours_in_range": Text("No hours with messages are stored in this range.", "所选范围内没有消息的小时数据。"),
     "hourly": Text("By hour", "小时报"),
-    "hourly_of": Text("By hour, {day} {weekday}", "小时报（{day} {weekday}）"),
-    "usual_hour": Text("median of this weekday", "同星期中位数"),
-    "frequent": Text("Senders of more than five messages", "发送 5次以上的用户占比"),
+    "hourly_of": Text("By hour on the newest day, {weekday} {day}", "最新一日小时报（{day} {weekday}）"),
+    "usual_hour": Text("median of this weekday, 8 weeks", "近 8 周同一星期的中位数"),
+    "frequent": Text("Senders of more than five messages", "发送超过 5 次的用户占比"),
     "frequent_share": Text(
-        "{share} of the senders sent more than five messages on a day.", "{share} 的消息发送者当日发送 5次以上。"
+        "{share} of the senders sent more than five messages on a day.", "{share} 的消息发送者当日发送超过 5 次。"
     ),
     "interval": Text("Messages sent", "发送次数"),
     "senders_in_range": Text("Senders per day", "日均消息发送人数"),
@@ -227,12 +233,14 @@ WORDS = {
     # Interface
     "calls_trend": Text("Calls by day", "接口调用趋势"),
     "interface_hourly": Text("Calls by hour", "接口小时报"),
-    "interface_hours": Text("Calls by hour, {day} {weekday}", "接口小时报（{day} {weekday}）"),
+    "interface_hours": Text(
+        "Calls by hour on the newest day, {weekday} {day}", "最新一日接口小时报（{day} {weekday}）"
+    ),
     # Completeness
     "calendar": Text("Calendar", "数据日历"),
     "calendar_note": Text(
         "A square is a day. Its colour is the most severe state of the daily endpoints.",
-        "每格一天，颜色表示当天最严重的状态。",
+        "每格一天，颜色表示当天各日接口中最严重的状态。",
     ),
     "state": Text("State", "状态"),
     "state_landed": Text("stored", "已入库"),
@@ -256,7 +264,10 @@ WORDS = {
     "gaps": Text("What is missing", "缺失范围"),
     "more_gaps": Text("{count} older ones", "另有 {count} 段更早的"),
     "whole": Text("All data that is due is stored.", "应有数据已全部入库。"),
-    "missing_labels": Text("{missing} items are missing, {span}.", "缺失 {missing} 项（{span}）。"),
+    "missing_labels": Text(
+        "{missing} items of {endpoints} endpoints are missing, {span}.",
+        "缺失 {missing} 项数据，涉及 {endpoints} 个接口（{span}）。",
+    ),
     "see_coverage": Text("See what and how to fetch it", "查看缺失内容和补齐方法"),
     "fetch": Text("To fetch them:", "补齐："),
     "waiting": Text(

@@ -74,7 +74,14 @@ function articleTable(list) {
   const typical = new Map(curve);
   const usualShare = median(DATA.articles.map(shareRate));
   const place = h("div", { "aria-live": "polite" });
+  let shownArticle = null;
   const open = (article) => {
+    if (article === shownArticle) {
+      shownArticle = null;
+      place.replaceChildren();
+      return;
+    }
+    shownArticle = article;
     const heading = h("h3", { tabindex: "-1" }, bidi(titleOf(article)));
     place.replaceChildren(heading, articleDetail(article, curve));
     drawAll();
@@ -96,24 +103,32 @@ function articleTable(list) {
     },
     {
       title: t("against_typical"),
+      csv: `${t("against_typical")} (%)`,
       value: (row) => againstTypical(row, typical),
       text: (row) => signedPercent(againstTypical(row, typical)),
     },
     { title: t("brought"), value: (row) => row.new_followers },
     {
       title: t("share_rate"),
+      csv: `${t("share_rate")} (%)`,
       value: shareRate,
       text: (row) => `${percent(shareRate(row))}${usualShare !== null && shareRate(row) > usualShare ? " ▲" : ""}`,
     },
     {
       title: t("finish_rate"),
+      csv: `${t("finish_rate")} (%)`,
       value: (row) => hundred(row.finish_rate),
       text: (row) => percent(hundred(row.finish_rate)),
     },
     { title: t("minutes"), value: (row) => row.minutes_per_reader, text: (row) => number(row.minutes_per_reader) },
   ];
   return [
-    sortable(t("articles_of_range"), columns, list, { sort: 2, file: fileName("articles"), limit: 10 }),
+    sortable(t("articles_of_range"), columns, list, {
+      sort: 2,
+      file: fileName("articles"),
+      limit: 10,
+      extra: [{ title: t("address"), value: (row) => row.url }],
+    }),
     place,
     note(
       joined([
@@ -153,7 +168,7 @@ function articlesPage() {
   const columns = [
     { title: t("source"), words: "text", value: (row) => row.name, text: (row) => row.name },
     { title: t("readers_per_day"), value: (row) => row.value / reading },
-    { title: t("share"), value: (row) => row.share, text: (row) => shareBar(row.share) },
+    { title: t("share"), csv: t("share_percent"), value: (row) => row.share, text: (row) => shareBar(row.share) },
   ];
   return [
     section(

@@ -34,7 +34,7 @@ const CONFIG = {
   aria: false,
   background: null,
   axis: { gridColor: "var(--grid)", domainColor: "var(--axis)", tickColor: "var(--axis)", ...TEXT },
-  legend: { orient: "top", symbolStrokeWidth: 2, ...TEXT },
+  legend: { orient: "top", symbolStrokeWidth: 2, columns: innerWidth < 600 ? 2 : 6, ...TEXT },
   view: { stroke: null },
   text: { color: "var(--soft)", fontSize: 11 },
 };
@@ -63,7 +63,7 @@ const end = (step) => FIRST + (step.to + 1) * DAY_MS;
 const middle = (step) => (begin(step) + end(step)) / 2;
 
 function timeAxis(range, unit) {
-  const all = steps(range, unit);
+  const all = drawnSteps(range);
   const every = Math.ceil(all.length / (innerWidth < 600 ? 4 : 8));
   const whole = unit === "day" ? all : all.filter((step) => step.from > range.from || all.length < 3);
   return {
@@ -102,7 +102,7 @@ const countAxis = { title: null, labelExpr: "short(datum.value)", tickCount: 4, 
  */
 function linesOf(range, lines, { marks = [], height = 220, zero = false } = {}) {
   const unit = unitOf(range);
-  const main = steps(range, unit);
+  const main = drawnSteps(range);
   const points = [];
   const bars = main.map((step) => ({ step, texts: {} }));
   for (const line of lines) {
@@ -288,7 +288,7 @@ function stackOf(kinds, metric, namesOf, range, share = false) {
   const nameOfKind = (word) => pick(namesOf[word]);
   const rest = small.length === 1 ? nameOfKind(small[0]) : t("small_kinds");
   const order = [...large.map(nameOfKind), ...(small.length ? [rest] : [])];
-  const bars = steps(range, unit).flatMap((step) => {
+  const bars = drawnSteps(range).flatMap((step) => {
     const counts = new Map(order.map((name) => [name, 0]));
     for (const { word, value } of kindsIn(kinds, metric, step)) {
       const name = large.includes(word) ? nameOfKind(word) : rest;

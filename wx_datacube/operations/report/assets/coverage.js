@@ -90,22 +90,24 @@ const gapText = (each, [first, last]) =>
 /** Count what is missing and what is not published yet, whatever the range, and the first and last that is missing. */
 function countMissing() {
   let [missing, pending, first, last] = [0, 0, null, null];
+  const lacking = new Set();
   for (const each of DATA.coverage)
     for (const { label, state } of labelsOf(each)) {
       pending += state === "pending";
       if (state !== "missing") continue;
       missing++;
+      lacking.add(each.endpoint);
       first = first === null || label < first ? label : first;
       last = last === null || label > last ? label : last;
     }
-  return { missing, pending, first, last };
+  return { missing, pending, first, last, endpoints: lacking.size };
 }
 
 /** Return a note that data is missing, with a link to the page that says which. */
 function missingNotice() {
-  const { missing, first, last } = countMissing();
+  const { missing, first, last, endpoints } = countMissing();
   if (!missing) return null;
-  const text = t("missing_labels", { missing: number(missing), span: span(first, last) });
+  const text = t("missing_labels", { missing: number(missing), endpoints: number(endpoints), span: span(first, last) });
   return h(
     "div",
     { class: "notice", role: "note" },
@@ -115,10 +117,14 @@ function missingNotice() {
 
 /** Return what is missing in all, whatever the range, and the command that fetches it. */
 function missingText() {
-  const { missing, pending, first, last } = countMissing();
+  const { missing, pending, first, last, endpoints } = countMissing();
   const command = `wx-datacube backfill --account ${DATA.account}${first ? ` --start ${first} --end ${last}` : ""}`;
   return [
-    paragraph(missing ? t("missing_labels", { missing: number(missing), span: span(first, last) }) : t("whole")),
+    paragraph(
+      missing
+        ? t("missing_labels", { missing: number(missing), endpoints: number(endpoints), span: span(first, last) })
+        : t("whole"),
+    ),
     missing ? h("p", {}, t("fetch"), " ", h("code", {}, command)) : null,
     pending ? paragraph(t("waiting", { count: number(pending) })) : null,
   ];

@@ -23,6 +23,7 @@ function followersPage() {
     { title: nameOf("new_followers"), value: (row) => row.value },
     {
       title: t("share"),
+      csv: t("share_percent"),
       value: (row) => (whole ? (100 * row.value) / whole : 0),
       text: (row) => shareBar(whole ? (100 * row.value) / whole : 0),
     },

@@ -4,7 +4,8 @@
 function interfacePage() {
   const { range } = choice;
   const { date, rows: list } = DATA.calls_by_hour;
-  const byHour = Object.fromEntries(list.map(([hour, ...rest]) => [hour, rest]));
+  const byHour = Object.fromEntries(list.map((row) => [row[0], row]));
+  const all = [...Array(24).keys()].map((hour) => byHour[hour] || [hour, 0, 0, null, null]); // no row: no call
   const columns = [
     {
       title: t("hour"),
@@ -23,7 +24,7 @@ function interfacePage() {
         figure(
           t("interface_hourly"),
           hoursOf(
-            [...Array(24).keys()].map((hour) => (byHour[hour] || [0])[0]),
+            all.map(([, calls]) => calls),
             nameOf("calls"),
           ),
         ),
@@ -31,7 +32,7 @@ function interfacePage() {
           "details",
           {},
           h("summary", {}, t("interface_hourly")),
-          sortable(t("interface_hourly"), columns, list, {
+          sortable(t("interface_hourly"), columns, all, {
             down: false,
             file: `${DATA.account}_interface_hours_${date}.csv`,
           }),

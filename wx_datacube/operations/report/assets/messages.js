@@ -72,7 +72,7 @@ function messagesPage() {
   const typeColumns = [
     { title: t("type"), words: "text", value: (row) => row.name, text: (row) => row.name },
     { title: nameOf("messages"), value: (row) => row.value },
-    { title: t("share"), value: (row) => row.share, text: (row) => shareBar(row.share) },
+    { title: t("share"), csv: t("share_percent"), value: (row) => row.share, text: (row) => shareBar(row.share) },
   ];
   const cells = heatCells(range);
   const busiest = [...cells].sort((one, two) => two.v - one.v)[0];

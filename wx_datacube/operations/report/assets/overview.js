@@ -104,8 +104,6 @@ function doubts() {
   );
 }
 
-const dayName = (iso) => t("with_weekday", { day: day(iso), weekday: weekday(iso) });
-
 const lineNote = () => joined([unitNote("point"), t("line_note")]);
 
 /** Return what a point or bar of the range's charts is, if it is not a day. */
@@ -162,17 +160,20 @@ function trendSection() {
   );
 }
 
+let reportUnit = "day";
+
 /** Return the daily, weekly or monthly table of the range. */
 function reports() {
   const place = h("div");
   const kinds = ["day", "week", "month"];
   const show = (unit) => {
+    reportUnit = unit;
     for (const [number, button] of buttons.entries())
       button.setAttribute("aria-pressed", String(kinds[number] === unit));
     place.replaceChildren(reportOf(unit));
   };
   const buttons = kinds.map((unit) => h("button", { type: "button", click: () => show(unit) }, t(`report_${unit}`)));
-  show("day");
+  show(reportUnit);
   return section(
     t("reports"),
     h("div", { class: "buttons", role: "group", "aria-label": t("reports") }, buttons),

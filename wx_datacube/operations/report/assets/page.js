@@ -15,8 +15,10 @@ function whenChosen(input, apply) {
   let [old, typing] = ["", false];
   const done = () => {
     typing = false;
-    if (input.value) apply();
-    else input.value = old;
+    if (!input.value) input.value = old;
+    if (input.value < input.min) input.value = input.min;
+    if (input.value > input.max) input.value = input.max;
+    apply();
   };
   input.addEventListener("focus", () => {
     old = input.value;
@@ -66,6 +68,7 @@ function controls() {
     t("reset"),
   );
   const nothing = note(t("nothing_before"));
+  const printed = h("p", { class: "printed" });
   const comparison = h(
     "fieldset",
     {},
@@ -81,6 +84,7 @@ function controls() {
       which,
       free,
     } = choice;
+    printed.textContent = rangeText() + (page === "coverage" || to < 0 ? "" : t("printed", { before: beforeText() }));
     for (const [days, button] of buttons) button.setAttribute("aria-pressed", String(which === days));
     const shownDates = [range.from, range.to, ...(to < 0 ? [null, null] : [from, to])];
     [...dates, ...before].forEach((each, place) => {
@@ -104,6 +108,7 @@ function controls() {
       h("div", { class: "dates" }, dates[0], h("span", {}, t("to")), dates[1]),
     ),
     comparison,
+    printed,
   );
   return { element, show };
 }

@@ -6,7 +6,20 @@ let choice = chosen();
 const rangeText = () => span(isoOf(choice.range.from), isoOf(choice.range.to));
 const beforeText = () => span(isoOf(choice.before.from), isoOf(choice.before.to));
 
-/** Return how many days of the range, and of the one it is compared with, are stored, if not all are. */
+/** Return how many days of the range, and of the one it is compared with, are stored, for metrics that lack some. */
+function knownNotes(metrics) {
+  const lacking = new Map();
+  for (const metric of metrics) {
+    const text = knownText(metric);
+    if (text) lacking.set(text, [...(lacking.get(text) || []), nameOf(metric)]);
+  }
+  return joined(
+    [...lacking].map(([text, names]) =>
+      names.length === metrics.length ? text : t("of_metrics", { names: listed(names), text }),
+    ),
+  );
+}
+
 function knownText(metric) {
   if (["mean_ms", "max_ms"].includes(metric)) return ""; // a day without calls has none
   const gaps = ({ from, to }) => {
@@ -21,6 +34,9 @@ function knownText(metric) {
   ]);
 }
 
+/** Return a metric's value over a range as text. */
+const shownOver = (metric, { value, how }) => (how === "mean" ? mean(value) : shown(metric, value));
+
 /** Return a table of metrics over the range, with the change from the range that it is compared with. */
 function summary(metrics) {
   const label = (metric) => {
@@ -34,12 +50,11 @@ function summary(metrics) {
     const open = knownIn(metric, choice.range).some((place) => isOpen(metric, place)) ? "*" : "";
     return [
       label(metric),
-      `${shown(metric, now.value)}${open}`,
-      shown(metric, before.value),
+      `${shownOver(metric, now)}${open}`,
+      shownOver(metric, before),
       changeBetween(metric, choice.range, choice.before),
     ];
   });
-  const partial = metrics.map(knownText).find(Boolean);
   const open = list.some(([, value]) => value.endsWith("*"));
   const compared = choice.before.to >= 0;
   const heads = [t("metric"), rangeText(), ...(compared ? [beforeText(), t("change")] : [])];
@@ -49,7 +64,7 @@ function summary(metrics) {
       heads,
       list.map((row) => row.slice(0, heads.length)),
     ),
-    note(joined([partial, open ? t("open_note") : ""])),
+    note(joined([knownNotes(metrics), open ? t("open_note") : ""])),
   ];
 }
 
@@ -57,7 +72,7 @@ const dayColumn = {
   title: "",
   words: "date",
   value: (row) => row.date,
-  text: (row) => t("with_weekday", { day: day(row.date), weekday: weekday(row.date) }),
+  text: (row) => dayName(row.date),
 };
 
 /** Return columns of metrics for rows that have their day's place. */
@@ -76,19 +91,25 @@ function daysOfRange() {
 
 const fileName = (what) => `${DATA.account}_${what}_${isoOf(choice.range.from)}_${isoOf(choice.range.to)}.csv`;
 
-/** Return the table of details per day, which unfolds. */
+let detailsAreOpen = false;
+
+/** Return the table of details per day, which unfolds, and stays so when the range changes. */
 function details(what, columns) {
   const place = h("div");
-  const fill = () =>
-    place.childNodes.length ||
-    place.append(
-      sortable(t("details"), [{ ...dayColumn, title: t("date") }, ...columns], daysOfRange(), { file: fileName(what) }),
-    );
+  const fill = ({ target }) => {
+    detailsAreOpen = target.open;
+    if (!place.childNodes.length)
+      place.append(
+        sortable(t("details"), [{ ...dayColumn, title: t("date") }, ...columns], daysOfRange(), {
+          file: fileName(what),
+        }),
+      );
+  };
   const id = `h${++ids}`;
   return h(
     "section",
     { "aria-labelledby": id },
-    h("details", { toggle: fill }, h("summary", {}, h("h2", { id }, t("details"))), place),
+    h("details", { toggle: fill, open: detailsAreOpen }, h("summary", {}, h("h2", { id }, t("details"))), place),
   );
 }
 

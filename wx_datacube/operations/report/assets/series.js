@@ -98,11 +98,18 @@ function weighted(places) {
   return weight ? sum(places.map((place) => values("mean_ms")[place] * values("calls")[place])) / weight : null;
 }
 
-/** Return the change from one range to another; a sum is compared by day if the ranges have unequal numbers of days. */
+/**
+ * Return the change from one range to another.
+ *
+ * Sums of unequal numbers of days are compared by day, and as they are if every day of both is stored.
+ */
 function changeBetween(metric, now, before) {
   const [one, two] = [over(metric, now), over(metric, before)];
-  if (one.how !== "sum" || two.how !== "sum" || one.known === two.known) return changed(metric, one.value, two.value);
-  return t("by_day", { change: changed(metric, one.perDay, two.perDay) });
+  const change = changed(metric, one.value, two.value);
+  if (one.how !== "sum" || two.how !== "sum" || one.known === two.known) return change;
+  const perDay = t("by_day", { change: changed(metric, one.perDay, two.perDay) });
+  const whole = one.known === now.to - now.from + 1 && two.known === before.to - before.from + 1;
+  return whole ? t("change_and_by_day", { change, by_day: perDay }) : perDay;
 }
 
 const valuesOfKind = (kind, place) => {
@@ -147,11 +154,18 @@ function steps(range, unit) {
   return found;
 }
 
+/** Return the steps to draw of a range: whole weeks and months, since a part of one would look like a fall. */
+function drawnSteps(range) {
+  const unit = unitOf(range);
+  const all = steps(range, unit);
+  return unit === "day" ? all : all.filter((step) => isWhole(step, unit));
+}
+
+const isWhole = ({ label, to }, unit) => labelOf(unit, label) === label && lastOf(unit, label) === isoOf(to);
+
 /** Return the text that names a step. */
 function stepName(step) {
-  return step.from === step.to
-    ? t("with_weekday", { day: day(step.label), weekday: weekday(step.label) })
-    : span(step.label, isoOf(step.to));
+  return step.from === step.to ? dayName(step.label) : span(step.label, isoOf(step.to));
 }
 
 /** Return the first day of the week or month that a day is in. */
@@ -172,6 +186,14 @@ const LENGTHS = [7, 14, 30, 90, 365];
 const PAGES = ["overview", "followers", "articles", "messages", "interface", "coverage"];
 const pagesShown = () => PAGES.filter((page) => ["overview", "coverage"].includes(page) || has(page));
 const inside = (place) => Math.min(Math.max(place, 0), LAST);
+
+/** Return the range before another: of the same length, or the month before a whole month. */
+function rangeBefore({ from, to }) {
+  const [first, last] = [isoOf(from), isoOf(to)];
+  const isMonth = labelOf("month", first) === first && lastOf("month", first) === last;
+  const begin = isMonth ? startOf("month", isoOf(from - 1)) : from - (to - from + 1);
+  return { from: Math.max(begin, 0), to: from - 1 };
+}
 
 /** Read the page, the range and the language from the URL's fragment; wrong parts of it count as absent. */
 function chosen() {
@@ -200,7 +222,7 @@ function chosen() {
   const free = beforeFrom !== null && beforeTo !== null;
   const before = free
     ? { from: inside(Math.min(beforeFrom, beforeTo)), to: inside(Math.max(beforeFrom, beforeTo)) }
-    : { from: Math.max(from - (to - from + 1), 0), to: from - 1 };
+    : rangeBefore(range);
   return {
     page,
     range,

@@ -23,13 +23,16 @@ const listed = (names) => names.join(language === "zh" ? "、" : ", ");
 // --- figures ---------------------------------------------------------------------------------------------------------
 
 const grouped = (value, digits = 0) =>
-  value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−");
 
 /** Return a count as text; a mean below 100 has a decimal, and a dash means that nothing is stored. */
 function number(value) {
   if (value === null || value === undefined) return "–";
   return grouped(value, Number.isInteger(value) || Math.abs(value) >= 100 ? 0 : 1);
 }
+
+/** Return a mean as text: below 100 with a decimal, so that figures below each other have as many. */
+const mean = (value) => (value === null || value === undefined ? "–" : grouped(value, Math.abs(value) < 100 ? 1 : 0));
 
 const percent = (value, digits = 1) => (value === null || value === undefined ? "–" : `${grouped(value, digits)}%`);
 
@@ -60,7 +63,10 @@ function changed(metric, now, before) {
   const arrow = now > before ? "▲" : "▼";
   const difference = Math.abs(now - before);
   if (PEOPLE.has(metric)) return `${arrow} ${number(difference)}`;
-  if (PERCENT.has(metric)) return t("points", { change: `${arrow} ${grouped(difference, 1)}` });
+  if (PERCENT.has(metric)) {
+    const points = Math.abs(Math.round(10 * now) - Math.round(10 * before)) / 10; // of the figures as they are shown
+    return points ? t("points", { change: `${arrow} ${grouped(points, 1)}` }) : t("unchanged");
+  }
   if (before === 0) return t("from_zero");
   const share = (100 * difference) / Math.abs(before);
   return `${arrow} ${share < 0.05 ? "<0.1%" : percent(share)}`;
@@ -74,16 +80,22 @@ const toIso = (time) => new Date(time).toISOString().slice(0, 10);
 const weekdayOf = (iso) => (new Date(toTime(iso)).getUTCDay() + 6) % 7; // 0 is Monday
 const weekday = (iso) => t(`weekday_${weekdayOf(iso) + 1}`);
 
-/** Return a day as people write it, with its year if it is not that of the page. */
-function day(iso) {
+/** Return a day as people write it, with its year if it is not that of the page, or if `dated`. */
+function day(iso, dated = false) {
   const [year, month, date] = iso.split("-");
-  const same = year === DATA.now.slice(0, 4);
+  const same = year === DATA.now.slice(0, 4) && !dated;
   if (language === "zh") return same ? `${month}-${date}` : iso;
   return `${Number(date)} ${MONTHS[month - 1]}${same ? "" : ` ${year}`}`;
 }
 
 const month = (iso) => (language === "zh" ? iso.slice(0, 7) : `${MONTHS[iso.slice(5, 7) - 1]} ${iso.slice(0, 4)}`);
-const span = (first, last) => (first === last ? day(first) : t("span", { first: day(first), last: day(last) }));
+const dayName = (iso) => t("with_weekday", { day: day(iso), weekday: weekday(iso) });
+
+/** Return a range of days as text; both have their year if it isn't the same. */
+function span(first, last) {
+  const dated = first.slice(0, 4) !== last.slice(0, 4);
+  return first === last ? day(first) : t("span", { first: day(first, dated), last: day(last, dated) });
+}
 
 // --- elements --------------------------------------------------------------------------------------------------------
 
@@ -143,11 +155,11 @@ const ROWS_SHOWN = 31;
 /**
  * Return a table that sorts by its columns and downloads as CSV.
  *
- * A column is `{title, value, text, link, words}`: `value` of a row sorts and goes to the CSV, `text` is shown, which
- * may be an element; `words` marks a column of texts. `file` names the download, none without it. `detail` returns
- * what a row unfolds.
+ * A column is `{title, value, text, words, csv}`: `value` of a row sorts and goes to the CSV, `text` is shown, which may
+ * be an element; `words` marks a column of texts; `csv` is its title there, if it is another one. `file` names the
+ * download, none without it. `extra` are columns that only the CSV has.
  */
-function sortable(label, columns, rows, { file, sort = 0, down = true, detail, limit = ROWS_SHOWN } = {}) {
+function sortable(label, columns, rows, { file, sort = 0, down = true, limit = ROWS_SHOWN, extra = [] } = {}) {
   let [by, descending, all] = [sort, down, rows.length <= limit];
   const body = h("tbody");
   const heads = columns.map((column, place) =>
@@ -203,7 +215,8 @@ function sortable(label, columns, rows, { file, sort = 0, down = true, detail, l
   }
 
   fill();
-  const download = file && h("button", { type: "button", click: () => save(file, csv(columns, rows)) }, t("download"));
+  const download =
+    file && h("button", { type: "button", click: () => save(file, csv([...columns, ...extra], rows)) }, t("download"));
   return h(
     "div",
     {},
@@ -259,7 +272,7 @@ function plain(label, heads, rows, numbers = true) {
 /** Return a table as CSV that Excel opens right: UTF-8 with BOM, no text that it takes for a date or a formula. */
 function csv(columns, rows) {
   const lines = [
-    columns.map((each) => field(each.title)),
+    columns.map((each) => field(each.csv || each.title)),
     ...rows.map((row) => columns.map((each) => field(each.value(row)))),
   ];
   return `\ufeff${lines.map((line) => line.join(",")).join("\r\n")}\r\n`;
@@ -267,7 +280,7 @@ function csv(columns, rows) {
 
 function field(value) {
   if (value === null || value === undefined) return "";
-  if (typeof value === "number") return String(value);
+  if (typeof value === "number") return String(Math.round(value * 10000) / 10000);
   let text = String(value);
   if (/^\d+[-/]\d+$|^\d+月\d+日?$/.test(text))
     text = `="${text}"`; // Excel would show 1-5 as a day in January
