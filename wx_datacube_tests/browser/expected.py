@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -99,8 +100,10 @@ class Range:
 
     @property
     def before(self) -> "Range":
-        """The range of the same length before this one, as far as the account's history goes."""
+        """The range before this one: of the same length, or the month before a whole month, as far as history goes."""
         begin = self.first - (self.last - self.first) - DAY
+        if self.first.day == 1 and self.last + DAY == (self.first + 31 * DAY).replace(day=1):
+            begin = (self.first - DAY).replace(day=1)
         return Range(self.expected, max(begin, self.expected.first), self.first - DAY)
 
     def days(self, *metrics: str) -> list[dt.date]:
@@ -142,8 +145,11 @@ class Range:
         lengths = [len(each.days(metric)) for each in (self, self.before)] if metric in SUMS else [1, 1]
         change = changed(metric, now, before)
         if lengths[0] != lengths[1] and now is not None and before is not None:
-            change = f"{changed(metric, Fraction(now, lengths[0]), Fraction(before, lengths[1]))} per day"
-        return [name, shown(metric, now), shown(metric, before), change]
+            per_day = f"{changed(metric, Fraction(now, lengths[0]), Fraction(before, lengths[1]))} per day"
+            whole = all((each.last - each.first).days + 1 == len(each.days(metric)) for each in (self, self.before))
+            change = f"{change} ({per_day})" if whole else per_day
+        text = mean if name.endswith(" per day") else partial(shown, metric)
+        return [name, text(now), text(before), change]
 
     def sent(self) -> Iterator[tuple[dt.date, list[Any]]]:
         """Yield the messages of each day for which they are stored."""
@@ -272,7 +278,12 @@ def rounded(value: Number | float, digits: int) -> str:
     exact = (
         Decimal(value.numerator) / Decimal(value.denominator) if isinstance(value, Fraction) else Decimal(str(value))
     )
-    return f"{exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):,}"
+    return f"{exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):,}".replace("-", "−")
+
+
+def mean(value: Number | None) -> str:
+    """Return a mean per day; one below 100 has a decimal."""
+    return "–" if value is None else rounded(value, 1 if abs(value) < 100 else 0)
 
 
 def number(value: Number | float) -> str:
@@ -301,7 +312,8 @@ def changed(metric: str, now: Number | None, before: Number | None) -> str:
     if metric in ("followers", "net_followers"):
         return f"{arrow} {number(difference)}"
     if metric in ("share_rate", "failure_rate"):
-        return f"{arrow} {rounded(difference, 1)} points"
+        points = abs(Decimal(rounded(now, 1)) - Decimal(rounded(before, 1)))
+        return f"{arrow} {points} points" if points else "unchanged"
     if before == 0:
         return "previously 0"
     share = Fraction(100 * difference, abs(before))

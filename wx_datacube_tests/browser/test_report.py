@@ -542,14 +542,26 @@ def go(reader: Reader, page: str, chosen: Range) -> None:
 def test_the_figures_of_a_range_are_the_worlds(page: str, chosen: Range, english: Reader) -> None:
     """Each page's figures, those that they are compared with and their changes are those of the world."""
     go(english, page, chosen)
-    section = english.sections()["Figures of the range"]
+    section = english.sections()["Summary"]
 
     columns = 2 if chosen.first == FIRST else 4  # nothing is compared if nothing is before
     assert section.tables[0][1:] == [chosen.row(metric)[:columns] for metric in SUMMARIES[page]]
-    known = [chosen.known(metric) for metric in SUMMARIES[page] if metric not in ("mean_ms", "max_ms")]
-    days = len(days_from(chosen.first, chosen.last))
-    partial = next((each for each in known if each < days), None)
-    assert section.texts == ([] if partial is None else [f"{partial} of {days} days are stored."])
+    assert " ".join(section.texts) == gaps_text(page, chosen)
+
+
+def gaps_text(page: str, chosen: Range) -> str:
+    """Return the sentences about days that are missing, each with the metrics that it is about if not all."""
+    lacking: dict[str, list[str]] = {}
+    for metric in SUMMARIES[page]:
+        sentences = []
+        for name, each in (("D", chosen), ("In the comparison, d", chosen.before)):
+            days = len(days_from(each.first, each.last))
+            if metric not in ("mean_ms", "max_ms") and (known := each.known(metric)) < days:
+                sentences.append(f"{name}ata for {known} of {days} days.")
+        if sentences:
+            lacking.setdefault(" ".join(sentences), []).append(NAMES[metric])
+    whole = len(SUMMARIES[page])
+    return " ".join(text if len(names) == whole else f"{', '.join(names)}: {text}" for text, names in lacking.items())
 
 
 def card_of(metric: str, expected: Expected) -> list[str]:
@@ -568,7 +580,7 @@ def test_key_figures_are_the_worlds(expected: Expected, english: Reader) -> None
         "all => all.map(each => [...each.querySelectorAll('h3, .value, dl > div')].map(part => part.textContent))"
     )
     assert found == [card_of(metric, expected) for metric in SUMMARIES["overview"]]
-    assert english.page.get_by_role("heading", name="Yesterday's key figures, 23 Nov Mon").count() == 1
+    assert english.page.get_by_role("heading", name="Yesterday's key figures, Mon 23 Nov").count() == 1
 
 
 def test_the_report_by_day_is_the_worlds(chosen: Range, english: Reader) -> None:
@@ -581,7 +593,7 @@ def test_the_report_by_day_is_the_worlds(chosen: Range, english: Reader) -> None
     assert len(metrics) == 12
     days = [chosen.expected.range(day, day) for day in reversed(days_from(chosen.first, chosen.last))]
     assert found == [
-        [f"{day_text(day.first)} {day.first:%a}", *(shown(metric, day.value(metric)) for metric in metrics)]
+        [f"{day.first:%a} {day_text(day.first)}", *(shown(metric, day.value(metric)) for metric in metrics)]
         for day in days
     ]
 
@@ -728,20 +740,19 @@ def test_hours_of_yesterday_are_the_worlds(expected: Expected, english: Reader) 
     """The newest day's hours are those of the world, and so are those of the interface."""
     english.go("#lang=en&page=messages")
     sent = [message.hour for message in expected.world.messages(LAST)]
-    rows = english.sections()["By hour, 23 Nov Mon"].tables[0][1:]
+    rows = english.sections()["By hour on the newest day, Mon 23 Nov"].tables[0][1:]
     assert [row[:2] for row in rows] == [[f"{hour}:00 to {hour + 1}:00", str(sent.count(hour))] for hour in range(24)]
 
     english.go("#lang=en&page=interface")
-    found = english.sections()["Calls by hour, 23 Nov Mon"].tables[0][1:]
-    hours = expected.world.rows("getinterfacesummaryhour", LAST)
-    assert [(row[0], row[1], row[2], row[4]) for row in found] == [
-        (
-            f"{each['ref_hour'] // 100}:00 to {each['ref_hour'] // 100 + 1}:00",
-            number(each["callback_count"]),
-            number(each["fail_count"]),
-            number(each["max_time_cost"]),
-        )
-        for each in hours
+    found = english.sections()["Calls by hour on the newest day, Mon 23 Nov"].tables[0][1:]
+    hours = {each["ref_hour"] // 100: each for each in expected.world.rows("getinterfacesummaryhour", LAST)}
+    fields = ("callback_count", "fail_count", "max_time_cost")
+    assert [[row[0], row[1], row[2], row[4]] for row in found] == [
+        [
+            f"{hour}:00 to {hour + 1}:00",
+            *([number(hours[hour][each]) for each in fields] if hour in hours else ["0", "0", "–"]),
+        ]
+        for hour in range(24)
     ]
 
 
@@ -755,8 +766,8 @@ def test_an_account_with_one_family_has_the_worlds_figures(
     metrics = SUMMARIES["messages"]
     with reading(browser, messages_only, f"#days={days}") as reader:
         shows = reader.sections()
-        assert list(shows)[1:] == ["What is unusual", "Figures of the range", "Trend", "Reports"]
-        assert shows["Figures of the range"].tables[0][1:] == [chosen.row(metric) for metric in metrics]
+        assert list(shows)[1:] == ["What is unusual", "Summary", "Trend", "Reports"]
+        assert shows["Summary"].tables[0][1:] == [chosen.row(metric) for metric in metrics]
         cards = reader.page.locator(".card").evaluate_all("all => all.map(each => each.textContent)")
         assert cards == ["".join(card_of(metric, since_september)) for metric in metrics]
         assert shows["Reports"].tables[0][0] == ["Date", "Messages", "Senders", "Messages per sender"]
@@ -788,7 +799,7 @@ def test_which_days_are_missing(english: Reader) -> None:
     english.go("#lang=en&page=coverage&days=7")
     completeness = english.sections()["Completeness"]
     assert completeness.texts == [
-        "7 are missing, 10 Mar to 27 Mar.",
+        "7 items of 3 endpoints are missing, 10 Mar to 27 Mar.",
         "To fetch them: wx-datacube backfill --account shop --start 2026-03-10 --end 2026-03-27",
     ]
     english.go("#lang=en&page=coverage&from=2026-03-01&to=2026-03-31")
@@ -1050,7 +1061,7 @@ def test_a_figure_that_may_change_is_hollow(browser: Browser, morning: Morning) 
         assert (card.locator(".value").text_content() or "").endswith("*")
         lines = reader.page.locator(".card .spark path").evaluate_all("all => all.map(each => each.getAttribute('d'))")
         assert [line.count("M") for line in lines] == [2, 1, 1, 2, 1, 2]
-        section = reader.section("Yesterday's key figures, 23 Nov Mon")
+        section = reader.section("Yesterday's key figures, Mon 23 Nov")
         assert section.get_by_text("* WeChat may still change this figure.").count() == 1
 
         with reader.redrawn():
@@ -1076,7 +1087,7 @@ def test_charts_tell_their_figures(width: int, way: str, browser: Browser, repor
             bar = chart.locator(".mark-rect.role-mark path").nth(place)
             bar.hover() if way == "hover" else bar.tap()
             tooltip = reader.page.locator("#vg-tooltip-element.visible")
-            tooltip.get_by_text(f"{day_text(day)} {day:%a}").wait_for()
+            tooltip.get_by_text(f"{day:%a} {day_text(day)}").wait_for()
             cells = tooltip.locator("td").all_text_contents()
             found = dict(zip(cells[::2], cells[1::2], strict=True))
             assert found["selected range"] == number(expected.of_day("readers", day) or 0)
@@ -1163,7 +1174,11 @@ def test_downloads_equal_the_tables(language: str, browser: Browser, report: Pat
                 assert file.content.endswith(b"\r\n")
                 assert b"\n" not in file.content.replace(b"\r\n", b"")
                 heads = table.locator("thead th").all_text_contents()
-                assert [value_of(each) for each in file.rows[0]] == heads
+                titles = [re.sub(r" ?[(（]%[)）]$", "", value_of(each)) for each in file.rows[0]]
+                assert titles == [
+                    *heads,
+                    *([str(WORDS["address"].to(Language(language)))] if "articles" in file.name else []),
+                ]
                 rows = table.locator("tbody tr").evaluate_all(
                     "all => all.map(row => [...row.cells].map(cell => cell.innerText))"
                 )
@@ -1192,7 +1207,7 @@ def is_shown(field: str, cell: str) -> bool:
     """Return whether a cell of the table shows the value of a field of the CSV."""
     if re.fullmatch(r"\d{4}-\d\d-\d\d", field):
         day = dt.date.fromisoformat(field)
-        return cell.startswith((f"{day:%m-%d}", day_text(day)))
+        return f"{day:%m-%d}" in cell or day_text(day) in cell
     if re.fullmatch(r"-?[\d.]+(e-\d+)?", field):
         digits = len(found[1]) if (found := re.search(r"\.(\d+)", cell)) else 0
         return abs(float(field) - key_of(cell)) <= 0.5 * 10**-digits + 1e-6

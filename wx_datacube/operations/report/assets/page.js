@@ -167,6 +167,7 @@ function render() {
   const before = choice;
   choice = chosen();
   language = choice.language;
+  if (before.page !== choice.page) detailsAreOpen = false;
   const toggled = document.activeElement?.className === "language";
   delete document.body.dataset.drawn;
   forgetCharts();
