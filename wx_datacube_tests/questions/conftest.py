@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, StdioServerParameters, stdio_client
 
 from wx_datacube.catalog.articles import DAILY_READING
 from wx_datacube.catalog.model import Family
@@ -112,7 +112,7 @@ async def assistant(database: Path, now: dt.datetime = AFTERNOON) -> AsyncIterat
         cwd=TOP,
     )
     with anyio.fail_after(120):
-        async with Client(command) as client:
+        async with Client(stdio_client(command)) as client:
             yield Assistant(client)
 
 

@@ -189,13 +189,13 @@ def test_long_answers_are_refused_with_a_way_out(context: Context, con: duckdb.D
     bind_account(con, Account("old", start=dt.date(2014, 12, 1)), LATER)
     con.execute(
         "INSERT INTO datacube.getupstreammsg"
-        " SELECT 'old', DATE '2020-01-01' + range::INTEGER, 1, 0, 1, 1, 1 FROM range(500)"
+        " SELECT 'old', DATE '2020-01-01' + range::INTEGER, 1, 0, 1, 1, 1 FROM range(700)"
     )
     con.execute(
         "INSERT INTO datacube.label_answers SELECT 'old', 'getupstreammsg', DATE '2020-01-01' + range::INTEGER,"
-        " 1, now(), true, true, 1, true, true, 1 FROM range(500)"
+        " 1, now(), true, true, 1, true, true, 1 FROM range(700)"
     )
-    with pytest.raises(Refused, match="500 rows"):
+    with pytest.raises(Refused, match="700 rows"):
         figures(context, "messages", "2020-01-01", "2021-12-31", account="old")
     assert values(figures(context, "messages", "2020-01-01", "2020-12-31", "total", "old")) == [366]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, StdioServerParameters, stdio_client
 
 from wx_datacube.catalog.metrics import METRICS
 from wx_datacube.config.settings import Account
@@ -108,7 +108,7 @@ def test_the_command_serves_the_file_of_its_project(warehouse: Warehouse, tmp_pa
 
     async def main() -> Any:
         with anyio.fail_after(60):
-            async with Client(command) as client:
+            async with Client(stdio_client(command)) as client:
                 tools = (await client.list_tools()).tools
                 resources = [each.uri for each in (await client.list_resources()).resources]
                 texts = [(await client.read_resource(uri)).contents[0].text for uri in resources]

@@ -14,7 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wx_datacube.errors import WarehouseError, WxDatacubeError, describe_bug
+import duckdb
+
+from wx_datacube.errors import WxDatacubeError, describe_bug
+from wx_datacube.operations.questions.dates import Refused
 from wx_datacube.operations.questions.labels import Context
 from wx_datacube.operations.questions.tools import TOOLS
 from wx_datacube.warehouse.files import Warehouse
@@ -23,7 +26,7 @@ SECONDS = 10
 """Time for an answer."""
 MEMORY = 1 << 30
 """Bytes of address space: 512 MB for DuckDB's data, the rest for Python, DuckDB itself and single values."""
-TOO_MUCH = "It needs too much memory. Read fewer rows or columns, or aggregate them in the SQL."
+TOO_MUCH = "It needs too much memory. Ask for a shorter range or one account; in SQL, aggregate or read fewer columns."
 
 
 def limit_process() -> None:
@@ -39,7 +42,7 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
     warehouse = Warehouse(Path(question["database"]))
     try:
         if not warehouse.database.exists():
-            raise WarehouseError(
+            raise Refused(
                 f"Nothing is stored yet: {warehouse.database} does not exist.",
                 advice="Fetch the history: wx-datacube backfill. If the figures are elsewhere, set DAGSTER_HOME to the"
                 " project folder, or WX_DATACUBE_DATABASE, for this server.",
@@ -49,7 +52,7 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
             return {"answer": TOOLS[question["tool"]](context, **question["arguments"])}
     except WxDatacubeError as error:
         return {"error": str(error)}
-    except MemoryError:
+    except (MemoryError, duckdb.OutOfMemoryException):
         return {"error": TOO_MUCH}
     except Exception as error:
         return {"error": describe_bug(error)}

@@ -23,7 +23,10 @@ WORDS = (
 
 
 class Refused(WxDatacubeError):
-    """A question that can't be answered as it was asked; the text says why, and what to ask instead."""
+    """A question that can't be answered as it was asked; the text says why, and what to ask instead.
+
+    An assistant reads it, whatever the language of the person: in English, with WeChat's words where they matter.
+    """
 
 
 def range_of(start: str | None, end: str | None, today: dt.date) -> Range | None:

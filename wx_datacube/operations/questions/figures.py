@@ -20,8 +20,8 @@ from wx_datacube.operations.questions.labels import Context, Labels, read_labels
 from wx_datacube.operations.questions.measures import OVER_A_WHOLE, Measure, measure_named
 from wx_datacube.warehouse.sql import quoted
 
-MOST_ROWS = 400
-"""Rows of an answer. A year of days fits."""
+MOST_ROWS = 600
+"""Rows of an answer: a year of days fits, and a company's accounts."""
 _DEFAULT_DAYS = 30
 
 Row = dict[str, Any]

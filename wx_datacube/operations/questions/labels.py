@@ -17,6 +17,7 @@ from wx_datacube.warehouse.coverage import State, states_between
 
 _RANGES, _ENTRIES = 20, 60
 """Ranges of an endpoint that an answer lists, the newest ones, and endpoints of accounts."""
+_MANY, _NEWEST = 20, dt.timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,16 @@ def read_notice(
     endpoints: Sequence[Endpoint] | None = None,
     days: Range | None = None,
 ) -> dict[str, object]:
-    """Read only what is missing or not final, by default of all families that are on, in the whole history."""
-    days = days or (HISTORY_START, context.today)
-    return _labels(context, accounts, endpoints or [None], days, unsure=True).notice
+    """Read only what is missing or not final, by default of all families that are on, in the whole history.
+
+    The history of many accounts would take too much memory: then only the newest days are checked. The notice says
+    which days were.
+    """
+    first = HISTORY_START if len(accounts) <= _MANY else context.today - _NEWEST
+    days = days or (first, context.today)
+    return _labels(context, accounts, endpoints or [None], days, unsure=True).notice | {
+        "checked": f"{days[0]}..{days[1]}"
+    }
 
 
 def _labels(

@@ -30,7 +30,7 @@ def select(context: Context, sql: str, limit: int) -> dict[str, object]:
         columns = [name for name, *_ in found.description]
         rows = found.fetchmany(limit + 1)
     except duckdb.OutOfMemoryException:
-        raise MemoryError from None
+        raise  # `child` says what it means
     except (duckdb.Error, RuntimeError) as error:
         raise Refused(
             f"DuckDB refuses the SQL: {first_line(error)}",
@@ -72,13 +72,11 @@ def _bounded(rows: list[list[Any]]) -> list[list[Any]]:
 
 
 def _notice(context: Context, sql: str) -> dict[str, object]:
-    """Return what is missing or not final, over the whole history, in the endpoints that a query names."""
-    text = " ".join(
-        [sql.lower(), *(select for name, select in _SELECTS.items() if re.search(rf"\b{name}\b", sql.lower()))]
-    )
+    """Return what is missing or not final in the endpoints that a query names, whatever days it reads."""
+    words = set(re.findall(r"\w+", sql.lower()))
+    text = " ".join([*words, *(select for name, select in _SELECTS.items() if name in words)])
     endpoints = [each for name, each in BY_NAME.items() if re.search(rf"\b{name}(__\w+)?\b", text)]
     if not endpoints:
-        return {"missing": [], "not_final": [], "notes": ["The query reads no figures of WeChat by a known name."]}
-    return read_notice(context, context.accounts(None), endpoints) | {
-        "notes": ["`missing` and `not_final` are of the whole history of what the query reads."]
-    }
+        return {"missing": [], "not_final": [], "notes": ["The query names no view or table of WeChat's figures."]}
+    notes = ["`missing` and `not_final` are of all accounts and days that were checked, whatever the query reads."]
+    return read_notice(context, context.accounts(None), endpoints) | {"notes": notes}

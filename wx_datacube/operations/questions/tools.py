@@ -3,18 +3,19 @@
 Add a tool to `TOOLS`, and to `cli.mcp` with its words for the assistant. Every answer has `missing` and `not_final`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wx_datacube.catalog.articles import PUBLISHED_ARTICLES
 from wx_datacube.catalog.metrics import METRICS, Additive
 from wx_datacube.catalog.model import Family
+from wx_datacube.config.settings import Account
 from wx_datacube.operations.questions.dates import DAY, Refused, range_of
 from wx_datacube.operations.questions.figures import figures, plain
 from wx_datacube.operations.questions.labels import Context, read_notice
 from wx_datacube.operations.questions.measures import Measure, measure_named
 from wx_datacube.operations.questions.sql import MOST_ROWS, select
-from wx_datacube.warehouse.sql import quoted
+from wx_datacube.warehouse.sql import json_list, quoted
 
 _ADDING = {
     Additive.YES: "Values may be added over everything (可以相加).",
@@ -47,7 +48,7 @@ def list_metrics(context: Context, family: str | None = None) -> dict[str, objec
             for each in measures
         ],
         **read_notice(context, context.accounts(None), days=(context.today - 30 * DAY, context.today)),
-        "notes": ["`missing` and `not_final` are of the last 30 days; `coverage` says more."],
+        "notes": ["`coverage` says what is missing before."],
     }
 
 
@@ -79,7 +80,7 @@ def explain(context: Context, metric: str) -> dict[str, object]:
         "source": [f"{each.name} ({each.family}): {each.en} {each.zh}" for each in measure.endpoints],
         "sql": f"SELECT account, {measure.date} AS date, {entry.expression} AS value FROM {entry.view} GROUP BY ALL",
         **read_notice(context, accounts, measure.endpoints),
-        "notes": ["`missing` and `not_final` are of the whole history."],
+        "notes": [],
     }
 
 
@@ -88,11 +89,9 @@ def coverage(
 ) -> dict[str, object]:
     """Return what is missing or not final in a range, by default the whole history, and how much is known."""
     days, accounts = range_of(start, end, context.today), context.accounts(account)
-    notice, newest = read_notice(context, accounts, days=days), _newest(context)
+    notice, newest = read_notice(context, accounts, days=days), _newest(context, accounts)
     return {
         "today": str(context.today),
-        "from": str(days[0]) if days else "the beginning",
-        "to": str(days[1]) if days else "today",
         "accounts": [
             {
                 "account": context.named(each.name),
@@ -110,10 +109,12 @@ def coverage(
     }
 
 
-def _newest(context: Context) -> dict[str, dict[str, str]]:
+def _newest(context: Context, accounts: Sequence[Account]) -> dict[str, dict[str, str]]:
     """Return the newest label that WeChat has answered for, by account and endpoint name."""
     found = context.con.execute(
-        "SELECT account, endpoint, max(label) FROM datacube.label_answers GROUP BY ALL ORDER BY ALL"
+        "SELECT account, endpoint, max(label) FROM datacube.label_answers"
+        " WHERE account IN (SELECT unnest($names::JSON::VARCHAR[])) GROUP BY ALL ORDER BY ALL",
+        {"names": json_list(each.name for each in accounts)},
     )
     newest: dict[str, dict[str, str]] = {}
     for account, endpoint, label in found.fetchall():
