@@ -7,8 +7,6 @@ logic belongs in `operations.questions`. Stdout belongs to the protocol. See htt
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Literal, NoReturn
 
@@ -52,21 +50,7 @@ MetricName = Annotated[str, Field(description="As in list_metrics, such as reade
 
 def make_server(questions: Questions) -> MCPServer:
     """Return the server of the tools and resources."""
-
-    @asynccontextmanager
-    async def closing(_: object) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await questions.close()
-
-    server = MCPServer(
-        "wx-datacube",
-        version=__version__,
-        instructions=_INSTRUCTIONS,
-        lifespan=closing,
-        log_level="WARNING",
-    )
+    server = MCPServer("wx-datacube", version=__version__, instructions=_INSTRUCTIONS, log_level="WARNING")
     harmless = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
     tool = server.tool(annotations=harmless, structured_output=False)
 

@@ -183,7 +183,6 @@ def test_only_the_path_of_the_file_can_be_seen(database: Path, monkeypatch: pyte
         questions = Questions(database, {}, lambda: LATER)
         functions = ("settings", "databases", "secrets", "variables", "logs")
         found = [await questions.ask("run_sql", sql=f"FROM duckdb_{each}()", limit=1000) for each in functions]
-        await questions.close()
         return str(found).replace(str(database), "<file>")
 
     text = asyncio.run(main())
@@ -210,7 +209,6 @@ def test_greedy_sql_ends_within_its_limits(sql: str, database: Path) -> None:
             await questions.ask("run_sql", sql=sql)
         took = time.monotonic() - started
         answered = await questions.ask("run_sql", sql="SELECT 42 AS a")
-        await questions.close()
         return str(refused.value), took, answered
 
     error, took, answered = asyncio.run(main())

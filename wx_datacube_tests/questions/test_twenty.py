@@ -63,9 +63,7 @@ def test_the_labels_of_a_range_are_those_of_ingestion(company: Company, first: d
             if label_of(first, BY_NAME[name].period) <= label <= last
         }
     told = {(account, endpoint.name, label, state) for account, endpoint, label, state, _ in found}
-    open_ones = {
-        (account, endpoint.name) for account, endpoint, _, state, final in found if state == "landed" and not final
-    }
+    still_open = {(account, each.name) for account, each, _, state, final in found if state == "landed" and not final}
 
     if unsure:
         missing = {each for each in expected if each[3] == "missing"}

@@ -1,7 +1,6 @@
 """Asking: starts a process for each question, gives it the question, and ends it at its limits.
 
-A process that waits for the next question is started in advance: Python and DuckDB take longer to start than most
-answers. It opens the file when it gets its question, so each answer shows the newest publication. See `child`.
+The process opens the file itself, so each answer shows the newest publication. See `child` for its limits of memory.
 """
 
 import asyncio
@@ -23,18 +22,14 @@ _AT_ONCE = 2
 
 
 class Questions:
-    """The questions to one database, whose accounts have these titles. Close it at the end.
-
-    `seconds` is the time for an answer.
-    """
+    """The questions to one database, whose accounts have these titles; `seconds` is the time for an answer."""
 
     def __init__(
         self, database: Path, titles: Mapping[str, str], clock: Clock = beijing_now, seconds: float = SECONDS
     ) -> None:
         self._database, self._titles, self._clock, self._seconds = database, titles, clock, seconds
-        self._next: asyncio.Task[Process] | None = None
-        self._running: set[Process] = set()
         self._places = asyncio.Semaphore(_AT_ONCE)
+        self._running: set[Process] = set()
 
     async def ask(self, tool: str, **arguments: object) -> str:
         """Return a tool's answer as JSON; raise `Refused` if there is none."""
@@ -47,30 +42,12 @@ class Questions:
             "arguments": arguments,
         }
         async with self._places:
-            out = await self._run(json.dumps(question).encode() + b"\n")
-        found: dict[str, Any] = json.loads(out)
+            found: dict[str, Any] = json.loads(await self._run(json.dumps(question).encode()))
         if "error" in found:
             raise Refused(found["error"])
         return json.dumps(found["answer"], ensure_ascii=False, separators=(",", ":"))
 
     async def _run(self, question: bytes) -> bytes:
-        process = await (self._next or self._start())
-        self._next = asyncio.create_task(self._start())
-        try:
-            async with asyncio.timeout(self._seconds):
-                out, _ = await process.communicate(question)
-                if process.returncode == 0:
-                    return out
-                raise Refused(TOO_MUCH)  # ended by the system, or without the memory to say so
-        except TimeoutError:
-            raise Refused(
-                f"It takes more than {self._seconds:g} seconds.",
-                advice="Ask for a shorter range, or aggregate in the SQL.",
-            ) from None
-        finally:
-            await self._end(process)
-
-    async def _start(self) -> Process:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "wx_datacube.operations.questions.child"),
             stdin=PIPE,
@@ -78,18 +55,22 @@ class Questions:
             env=bare_environment(),
         )
         self._running.add(process)
-        return process
-
-    async def _end(self, process: Process) -> None:
-        self._running.discard(process)
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-    async def close(self) -> None:
-        """End the process that waits for the next question."""
-        if self._next is not None:
-            await self._end(await self._next)
+        try:
+            async with asyncio.timeout(self._seconds):
+                out, _ = await process.communicate(question)
+        except TimeoutError:
+            raise Refused(
+                f"It takes more than {self._seconds:g} seconds.",
+                advice="Ask for a shorter range, or aggregate in the SQL.",
+            ) from None
+        finally:
+            self._running.discard(process)
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        if process.returncode:
+            raise Refused(TOO_MUCH)  # ended by the system, or without the memory to say so
+        return out
 
     def kill(self) -> None:
         """End all processes at once, before this one ends."""

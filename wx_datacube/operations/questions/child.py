@@ -1,6 +1,6 @@
 """Child: the process that answers one question and ends, within limits that the system enforces.
 
-It reads a question as one line of JSON on stdin and writes the answer as JSON to stdout. DuckDB's own limits don't hold
+It reads a question as JSON from stdin and writes the answer as JSON to stdout. DuckDB's own limits don't hold
 everywhere: `repeat('x', 10**9)` took 2 GB with a `memory_limit` of 200 MB, and didn't notice an interrupt for seconds.
 """
 
@@ -9,7 +9,7 @@ import json
 import resource
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -58,14 +58,12 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": describe_bug(error)}
 
 
-def main(write: Callable[[str], object] = sys.stdout.write) -> None:
-    """Answer the question on stdin; end without one if stdin ends."""
+def main() -> None:
+    """Answer the question on stdin."""
     limit_process()
-    line = sys.stdin.readline()
-    if line:
-        question = json.loads(line)
-        signal.setitimer(signal.ITIMER_REAL, question["seconds"] + 1)  # ends it even if the parent is gone
-        write(json.dumps(answer(question), ensure_ascii=False, separators=(",", ":")))
+    question = json.load(sys.stdin)
+    signal.setitimer(signal.ITIMER_REAL, question["seconds"] + 1)  # ends it even if the parent is gone
+    json.dump(answer(question), sys.stdout)
 
 
 if __name__ == "__main__":
