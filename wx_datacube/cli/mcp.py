@@ -16,6 +16,7 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from wx_datacube import __version__
+from wx_datacube.catalog.endpoints import RELATIONS
 from wx_datacube.catalog.metrics import METRICS
 from wx_datacube.catalog.model import Family
 from wx_datacube.catalog.periods import Clock, beijing_now
@@ -38,6 +39,10 @@ _SCHEMA = {
     **{view.name: (view.comment, view.columns) for view in VIEWS},
     "datacube.coverage": ("The state of every due label.", COVERAGE),
     **{f"datacube.{name}": table for name, table in TABLES.items()},
+    **{
+        f"datacube.{each.name}": (f"{each.en} {each.zh}", {column.name: column.type for column in each.columns})
+        for each in RELATIONS
+    },
 }
 
 Start = Annotated[str | None, Field(description=f"YYYY-MM-DD, YYYY-MM, YYYY, or: {WORDS}.")]

@@ -146,12 +146,13 @@ def test_what_is_not_additive_is_never_added_over_accounts(ask: Ask) -> None:
     assert values(messages) == [125]
 
 
-def test_an_account_without_the_family_is_left_out_and_named(ask: Ask) -> None:
+def test_an_account_without_the_family_is_left_out_and_named(ask: Ask, context: Context) -> None:
     """Followers are those of the accounts that fetch them; the others are in a note, and missing if asked for alone."""
     found = ask("new_followers", "2026-11-23", "2026-11-23", account=None)
     alone = ask("new_followers", "2026-11-23", "2026-11-23", account="cafe")
 
     assert (found["accounts"], values(found), found["missing"]) == (["shop"], [23], [])
+    assert {each["account"] for each in explain(context, "readers")["missing"]} == {"shop"}
     assert "WX_DATACUBE_FAMILIES lacks followers for cafe" in str(found["notes"])
     assert (values(alone), alone["missing"][0]["dates"]) == ([], ["2026-11-23"])
 
@@ -247,7 +248,7 @@ def test_dates_and_words_mean_ranges(start: str, end: str | None, first: str, la
     assert range_of(start, end, dt.date(2026, 11, 24)) == (dt.date.fromisoformat(first), dt.date.fromisoformat(last))
 
 
-@pytest.mark.parametrize("text", ["soon", "2026-13", "2026-02-30", "11/23/2026", "last 99999 days", "", "0000"])
+@pytest.mark.parametrize("text", ["soon", "2026-13", "2026-02-30", "11/23/2026", "last 99999 days", " ", "0000"])
 def test_other_texts_are_no_dates(text: str) -> None:
     """Any other text is refused with the words that would be right."""
     with pytest.raises(Refused, match="YYYY-MM-DD, YYYY-MM, YYYY, or one of: today, yesterday"):

@@ -17,6 +17,7 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 
+from wx_datacube.catalog.endpoints import RELATIONS
 from wx_datacube.catalog.metrics import METRICS
 from wx_datacube.config.settings import Account
 from wx_datacube.operations.questions.tools import TOOLS
@@ -126,6 +127,7 @@ def test_the_command_serves_the_file_of_its_project(warehouse: Warehouse, tmp_pa
     assert all(each.annotations.read_only_hint and each.description for each in tools)
     assert len(resources["wx-datacube://dictionary"]) == len(METRICS)
     assert {each.name for each in VIEWS} < set(resources["wx-datacube://schema"])
+    assert {f"datacube.{each.name}" for each in RELATIONS} < set(resources["wx-datacube://schema"])
     assert rows == [["2026-11-22", 7]]
 
 

@@ -17,9 +17,8 @@ from wx_datacube.catalog.followers import CHANNEL
 from wx_datacube.catalog.messages import MSG_TYPE
 from wx_datacube.emulator.world import World
 
-TODAY = dt.date(2026, 11, 24)
-"""The assistant's today, a Tuesday."""
 YESTERDAY = dt.date(2026, 11, 23)
+"""A Monday; the assistant's today is the day after, as in most tests."""
 START = dt.date(2026, 10, 1)
 LOST = [dt.date(2026, 11, 5), dt.date(2026, 11, 6)]
 """Days whose reading figures are missing in the file."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from wx_datacube.errors import WxDatacubeError, describe_bug
+from wx_datacube.errors import WxDatacubeError, bug, describe_bug
 from wx_datacube.operations.questions.dates import Refused
 from wx_datacube.operations.questions.labels import Context
 from wx_datacube.operations.questions.tools import TOOLS
@@ -55,7 +55,8 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
     except (MemoryError, duckdb.OutOfMemoryException):
         return {"error": TOO_MUCH}
     except Exception as error:
-        return {"error": describe_bug(error)}
+        print(describe_bug(error), file=sys.stderr)
+        return {"error": str(bug(error))}
 
 
 def main() -> None:

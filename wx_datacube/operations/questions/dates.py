@@ -34,12 +34,12 @@ def range_of(start: str | None, end: str | None, today: dt.date) -> Range | None
 
     Each is YYYY-MM-DD, YYYY-MM, YYYY or one of `WORDS`. None if both are missing. Raises `Refused`.
     """
-    if start is None and end is None:
+    if not start and not end:
         return None
-    if start is None:
+    if not start:
         raise Refused("There is an end but no start.", advice="Give both, or a start such as last month.")
     first, last = _range("start", start, today)
-    if end is not None:
+    if end:
         last = _range("end", end, today)[1]
     elif re.fullmatch(r"\d{4}-\d\d-\d\d", start.strip()):
         last = max(first, today - DAY)

@@ -39,7 +39,7 @@ class Context:
         stored = [Account(each, start=start, families=tuple(map(Family, families))) for each, start, families in found]
         if not stored:
             raise Refused("The file has no account yet.", advice="Fetch the figures: wx-datacube backfill")
-        chosen = [each for each in stored if name in (None, each.name, self.titles.get(each.name))]
+        chosen = [each for each in stored if not name or name in (each.name, self.titles.get(each.name))]
         if not chosen:
             names = ", ".join(self.named(each.name) for each in stored[:50])
             raise Refused(f"There is no account {name!r} in the file.", advice=f"Accounts: {names}.")
@@ -91,9 +91,9 @@ def spans(labels: Iterable[dt.date], endpoint: Endpoint) -> list[str]:
 
 
 def read_labels(context: Context, accounts: Sequence[Account], endpoints: Sequence[Endpoint], days: Range) -> Labels:
-    """Read the states of the endpoints' labels that are due in a range, even if their family is off.
+    """Read the states of the endpoints' labels that are due in a range, of the accounts that fetch their family.
 
-    A week or month is in the range if one of its days is.
+    If none does, they are read of all of them. A week or month is in the range if one of its days is.
     """
     return _labels(context, accounts, endpoints, days, unsure=False)
 
@@ -121,8 +121,8 @@ def _labels(
 ) -> Labels:
     found: dict[tuple[str, Endpoint], dict[dt.date, tuple[State, bool]]] = {}
     for each in endpoints:
-        for account, endpoint, label, state, final in states_between(
-            context.con, accounts, each, days, context.now, unsure=unsure
-        ):
+        fetching = [account for account in accounts if each is None or each.family in account.families] or accounts
+        rows = states_between(context.con, fetching, each, days, context.now, unsure=unsure)
+        for account, endpoint, label, state, final in rows:
             found.setdefault((account, endpoint), {})[label] = state, final
     return Labels(found)
