@@ -62,17 +62,18 @@ newest-duckdb: install ## The tests that use DuckDB, with the newest 2.x instead
 	rm -rf $(VENV)/newest-duckdb
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
 	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST) wx_datacube_tests/warehouse \
-		wx_datacube_tests/operations/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py
+		wx_datacube_tests/operations/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py \
+		wx_datacube_tests/questions
 
 # The result depends on the package index, so these two are not part of `make test`. PYTEST selects the tests.
 TEST_TOOLS := pytest pytest-xdist hypothesis 'wechatpy[cryptography]'
 
 lowest: install ## The tests, commands included, with the lowest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --extra ui --extra emulator --extra postgres --extra report --resolution lowest-direct \
+	$(BIN)/uv pip compile pyproject.toml --extra ui --extra emulator --extra postgres --extra report --extra mcp --resolution lowest-direct \
 		--python $(BIN)/python --no-header --quiet --output-file $(VENV)/lowest.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
 	$(BIN)/uv pip install --quiet --python $(VENV)/lowest/bin/python --constraint $(VENV)/lowest.txt \
-		--editable '.[ui,emulator,postgres,report]' $(TEST_TOOLS)
+		--editable '.[ui,emulator,mcp,postgres,report]' $(TEST_TOOLS)
 	$(BIN)/uv pip check --python $(VENV)/lowest/bin/python
 	$(VENV)/lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
@@ -87,7 +88,7 @@ newest: install ## The tests, commands included, with the newest versions, and D
 	$(BIN)/uv pip install --quiet --python $(VENV)/newest/bin/python dagster dagster-webserver
 	$(BIN)/uv pip freeze --python $(VENV)/newest/bin/python | grep -i '^dagster' | tee $(VENV)/newest.txt
 	$(BIN)/uv pip install --quiet --no-config --python $(VENV)/newest/bin/python --override $(VENV)/newest.txt \
-		--editable '.[emulator,report]' $(TEST_TOOLS)
+		--editable '.[emulator,mcp,report]' $(TEST_TOOLS)
 	PYTHONWARNINGS=$(MISMATCH) $(VENV)/newest/bin/python -m pytest -W $(MISMATCH) -n auto --dist loadfile \
 		--no-loadscope-reorder --deselect $(SILENT) $(PYTEST)
 

@@ -56,7 +56,7 @@ trap 'kill "$emulator"; rm -rf "$work"' EXIT
 clean wx-datacube init "$work/project" > "$work/out" || fail "init failed"
 grep -qF "any.whl[ui,emulator,report]'" "$work/out" || fail "init does not say what is not installed"
 cd "$work/project"
-for what in demo ui; do
+for what in demo ui mcp; do
     clean wx-datacube "$what" 2> "$work/err" && fail "$what went on without its extra"
     grep -qF 'pip install' "$work/err" || fail "$what does not say which extra it needs: $(cat "$work/err")"
 done

@@ -361,6 +361,17 @@ def digest(lang: str | None, send: bool, account: str | None) -> int:
     return run_digest(settings, chosen, Language(lang) if lang else settings.reading_language, send=send)
 
 
+@commands.command(zh="供 AI 助手查询数据的 MCP 服务（stdio），只读。不发出调用。")
+def mcp() -> int:
+    """Serve the figures to AI assistants over MCP on stdio, read-only. Makes no call."""
+    from wx_datacube.cli.console import require_extra
+
+    with require_extra("mcp"):
+        from wx_datacube.cli.mcp import run_mcp
+    run_mcp(read_settings())
+    return 0
+
+
 def _check_range(
     first: dt.date | None,
     last: dt.date | None,

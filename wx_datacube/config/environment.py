@@ -8,6 +8,7 @@ Only this module reads `os.environ` and `.env` (Dagster's resources name their v
 import datetime as dt
 import io
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,13 @@ _CHOSEN_DOTENV = "_WX_DATACUBE_DOTENV"
 def process_environment() -> dict[str, str]:
     """Return a copy of this process's environment, for its child processes."""
     return dict(os.environ)
+
+
+def bare_environment() -> dict[str, str]:
+    """Return what a child process needs to import what this one imports: no settings, no secrets, no home folder."""
+    kept = re.compile(r"PATH|LANG|LC_\w+|PYTHON\w+|LD_\w+|DYLD_\w+|COVERAGE_\w+")
+    found = {name: value for name, value in os.environ.items() if kept.fullmatch(name)}
+    return found | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def child_environment(settings: Settings) -> dict[str, str]:

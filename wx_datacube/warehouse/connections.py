@@ -31,6 +31,25 @@ WRITE: Config = {**NO_EXTENSIONS, "storage_compatibility_version": STORAGE, "thr
 READ_ONLY: Config = {**NO_EXTENSIONS, "access_mode": "READ_ONLY"}
 """DuckDB configuration for every reader of the published file."""
 
+# Without a folder for temporary data, a query that needs more memory fails instead of filling the disk.
+SANDBOXED: Config = {
+    **READ_ONLY,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+    "enable_external_access": False,
+    "memory_limit": "512MB",
+    "python_enable_replacements": False,
+    "temp_directory": "",
+    "threads": 1,
+}
+"""DuckDB configuration for SQL that somebody else wrote; `lock_sandbox` completes it."""
+
+
+def lock_sandbox(con: Connection) -> None:
+    """Close the last ways to a file: without this, SQL may read the bytes of the file that is open."""
+    con.execute("SET disabled_filesystems = 'LocalFileSystem'")  # the file that is open stays readable as a database
+    con.execute("SET lock_configuration = true")
+
 
 @contextmanager
 def restore_interrupts() -> Iterator[None]:

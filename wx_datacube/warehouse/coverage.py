@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wx_datacube.catalog.model import USER_SOURCE, Endpoint
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.model import USER_SOURCE, Endpoint, Period
+from wx_datacube.catalog.periods import label_of
 from wx_datacube.config.settings import Account
 from wx_datacube.errors import SettingsError
 from wx_datacube.language import Text
@@ -128,6 +130,50 @@ def states(
     for name, label, state in found.fetchall():
         result[name][label] = State(state)
     return result
+
+
+def states_between(
+    con: Connection,
+    accounts: Sequence[Account],
+    endpoint: Endpoint | None,
+    days: tuple[dt.date, dt.date],
+    now: dt.datetime,
+    *,
+    unsure: bool = False,
+) -> list[tuple[str, Endpoint, dt.date, State, bool]]:
+    """Return account, endpoint, label, state and finality of each label that is due at `now` and overlaps the days.
+
+    `days` are the first and the last one. Without `endpoint`, all endpoints of each account's families are in the
+    result. A label of an `endpoint` counts as due even if its family is off. With `unsure`, only labels that are
+    missing or not final are in the result, which are few even in a large file.
+    """
+    begin = min(label_of(days[0], period) for period in Period)
+    listed = [
+        {
+            "account": each.name,
+            "start_date": max(each.start, begin),
+            "families": [endpoint.family] if endpoint else each.families,
+        }
+        for each in accounts
+    ]
+    # Filtered within, too: the answers of the whole history of 500 accounts don't fit into a sandbox's memory.
+    in_range = "label BETWEEN $begin AND $last"
+    names = [each.name for each in accounts]
+    states = states_select(_ACCOUNTS, "$now::TIMESTAMP", endpoint, f"account BETWEEN $least AND $most AND {in_range}")
+    wanted = [in_range, *([f"endpoint = '{endpoint.name}'"] if endpoint else []), *(["NOT final"] if unsure else [])]
+    found = con.execute(
+        f"SELECT account, endpoint, label, state, final FROM ({states}) WHERE {' AND '.join(wanted)} ORDER BY ALL",
+        {
+            "accounts": json_list(listed),
+            "least": min(names),
+            "most": max(names),
+            "now": now,
+            "begin": begin,
+            "last": days[1],
+        },
+    )
+    rows = ((row[0], BY_NAME[row[1]], row[2], State(row[3]), row[4]) for row in found.fetchall())
+    return [each for each in rows if each[2] >= label_of(days[0], each[1].period)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,11 +133,11 @@ class DatabaseFiles:
                 require_ours(con, self.writer)
 
     @contextmanager
-    def _published(self) -> Iterator[tuple[Connection, int]]:
+    def _published(self, config: Config = READ_ONLY) -> Iterator[tuple[Connection, int]]:
         """Open the published file; yield the connection and the schema version, which may be an older one."""
         with restore_interrupts():
             try:
-                with self._connect(self.database, READ_ONLY) as con:
+                with self._connect(self.database, config) as con:
                     yield con, require_ours(con, self.database)
             except duckdb.Error as error:
                 if not is_file_fault(error):

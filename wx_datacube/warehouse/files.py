@@ -21,9 +21,12 @@ from wx_datacube.language import Text
 from wx_datacube.warehouse.connections import (
     NO_EXTENSIONS,
     READ_ONLY,
+    SANDBOXED,
     STORAGE,
+    Config,
     Connection,
     create_tables,
+    lock_sandbox,
     restore_interrupts,
 )
 from wx_datacube.warehouse.copies import copy_file
@@ -114,18 +117,33 @@ class Warehouse(Publication):
     def _open_published(self) -> Iterator[Connection]:
         """Do the same as `open_published`, but raise an error for a file of an older version."""
         if self.database.exists():
-            # The published file has no WAL of its own, and DuckDB would replay a WAL that a foreign program wrote.
-            with suppress(OSError):  # this user may have no write permission
-                if wal_of(self.database).exists() and self._receipt.is_recorded(self.database):
-                    self._rename_foreign_wal(wal_of(self.database))
-            with self._published() as (con, version):
-                if version < SCHEMA_VERSION:
-                    raise OutdatedFile.of(self.database, version)
+            with self._open_existing(READ_ONLY) as con:
                 yield con
         else:
             with duckdb.connect(config=NO_EXTENSIONS) as con:
                 create_tables(con, self.clock, comments=False)  # comments take longest, and are never shown
                 yield con
+
+    @contextmanager
+    def open_sandboxed(self) -> Iterator[Connection]:
+        """Open the published file for SQL that somebody else wrote: it can read this file's tables and nothing else.
+
+        The file must exist. It is never migrated: raises `OutdatedFile` for a file of an older version.
+        """
+        with self._open_existing(SANDBOXED) as con:
+            lock_sandbox(con)
+            yield con
+
+    @contextmanager
+    def _open_existing(self, config: Config) -> Iterator[Connection]:
+        # The published file has no WAL of its own, and DuckDB would replay a WAL that a foreign program wrote.
+        with suppress(OSError):  # this user may have no write permission
+            if wal_of(self.database).exists() and self._receipt.is_recorded(self.database):
+                self._rename_foreign_wal(wal_of(self.database))
+        with self._published(config) as (con, version):
+            if version < SCHEMA_VERSION:
+                raise OutdatedFile.of(self.database, version)
+            yield con
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

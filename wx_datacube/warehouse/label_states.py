@@ -32,7 +32,8 @@ def states_select(
     """Return a SELECT of every due label's state at the time `now`.
 
     `accounts` is a relation (`account, start_date, families`). `account_filter` is a condition on `account` that holds
-    for all of `accounts`; pass one if the file has many other accounts. The SELECT for one `endpoint` costs half.
+    for all of `accounts`; pass one if the file has many other accounts. It may limit `label` too. The SELECT for one
+    `endpoint` costs half.
     """
     return f"""
 WITH {_label_states(accounts, now, endpoint, account_filter)}
