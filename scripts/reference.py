@@ -130,25 +130,15 @@ def _default(value: object) -> str:
 
 
 def settings() -> str:
-    """Return every variable with its default."""
-    columns = Text("variable", "变量"), DEFAULT, MEANING
-    parts = {
-        False: Text("Of all accounts", "所有账号共用"),
-        True: Text("Of each account", "每个账号各自设置"),
-    }
+    """Return every variable with its default; each is a section, so that pages can link to it."""
     return "\n\n".join(
         section(
-            heading.to(spoken()),
-            table(
-                columns,
-                [
-                    (f"`{PREFIX}{name}`", each.default and f"`{each.default}`", each.about.to(spoken()))
-                    for name, each in SETTINGS.items()
-                    if each.of_account is of_account
-                ],
-            ),
+            f"{PREFIX}{name}",
+            f"{say('Default: ', '默认值：')}`{each.default}`{say('.', '。')}" if each.default else "",
+            each.about.to(spoken()),
+            say("Each of several accounts has its own.", "有多个账号时，每个账号各自设置。") if each.of_account else "",
         )
-        for of_account, heading in parts.items()
+        for name, each in SETTINGS.items()
     )
 
 
