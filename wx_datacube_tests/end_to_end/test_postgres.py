@@ -1,4 +1,4 @@
-"""Dagster on PostgreSQL, as in `docs/how-to/machines.md`: the same history as on SQLite, by our commands and by Dagster's.
+"""Dagster on PostgreSQL, as in `docs/how-to/machines.md`: the same history as on SQLite, by either's commands.
 
 Add a test here when something depends on Dagster's storage.
 """
