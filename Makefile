@@ -1,4 +1,4 @@
-# Every command of the project. The README shows what each of them runs, for users without make.
+# Every command of the project. CONTRIBUTING.md shows what each of them runs, for users without make.
 #
 # PYTHON  the interpreter that .venv is made with     make install PYTHON=python3.13
 # VENV    where it is made                            make test VENV=.venv313
@@ -80,7 +80,7 @@ lowest: install ## The tests, commands included, with the lowest versions that p
 MISMATCH := 'ignore:Found version mismatch:UserWarning'
 SILENT := wx_datacube_tests/orchestration/test_definitions.py::test_importing_the_definitions_has_no_effect
 
-# As README.md says for other Dagster projects: keep a Dagster that is newer than the one that dagster-duckdb requires.
+# As docs/how-to/dagster.md says for other Dagster projects: keep a Dagster that is newer than the one that dagster-duckdb requires.
 # --no-config: without the constraints of the lock.
 newest: install ## The tests, commands included, with the newest versions, and Dagster newer than dagster-duckdb's
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(VENV)/newest

@@ -25,20 +25,20 @@ from wx_datacube_tests.ingesting import shop
 TOP = Path(__file__).parent.parent
 PAGES = ["README.md", "README.zh-CN.md", *(str(path.relative_to(TOP)) for path in sorted(TOP.glob("docs/**/*.md")))]
 RUN_BY = {
-    ("README.md", "json"): "test_docs.py",
-    ("README.md", "python"): "test_docs.py",
-    ("README.md", "sql"): "test_docs.py",
-    ("README.md", "yaml"): "test_docs.py",
-    ("README.zh-CN.md", "json"): "test_docs.py",
-    ("README.zh-CN.md", "python"): "test_docs.py",
-    ("README.zh-CN.md", "sql"): "test_docs.py",
-    ("README.zh-CN.md", "yaml"): "test_docs.py",
-    ("docs/dashboards.md", "json"): "test_dashboards.py",
-    ("docs/dashboards.md", "python"): "test_dashboards.py",
-    ("docs/dashboards.md", "sql"): "test_dashboards.py",
     ("docs/emulator.md", "python"): "test_docs.py",
+    ("docs/how-to/alerts.md", "json"): "test_docs.py",
+    ("docs/how-to/dagster.md", "python"): "test_docs.py",
+    ("docs/how-to/dagster.md", "yaml"): "test_docs.py",
+    ("docs/how-to/dashboards.md", "json"): "test_dashboards.py",
+    ("docs/how-to/dashboards.md", "python"): "test_dashboards.py",
+    ("docs/how-to/dashboards.md", "sql"): "test_dashboards.py",
+    ("docs/how-to/machines.md", "yaml"): "test_postgres.py",
     ("docs/queries.md", "sql"): "test_queries.py",
-    ("docs/scale.md", "yaml"): "test_postgres.py",
+    ("docs/tutorial.md", "python"): "test_docs.py",
+    ("docs/zh/alerts.md", "json"): "test_docs.py",
+    ("docs/zh/dagster.md", "python"): "test_docs.py",
+    ("docs/zh/dagster.md", "yaml"): "test_docs.py",
+    ("docs/zh/tutorial.md", "python"): "test_docs.py",
 }
 """The test file that runs all blocks of a language on a page."""
 
