@@ -1,4 +1,4 @@
-# Every command of the project. The README shows what each of them runs, for users without make.
+# Every command of the project. CONTRIBUTING.md shows what each of them runs, for users without make.
 #
 # PYTHON  the interpreter that .venv is made with     make install PYTHON=python3.13
 # VENV    where it is made                            make test VENV=.venv313
@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long walk browser lint pytest smoke clients newest-duckdb lowest newest coverage audit lock clean
+.PHONY: help install demo ui test test-long walk browser lint pytest smoke clients newest-duckdb lowest newest coverage audit docs docs-serve reference lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,7 +81,7 @@ lowest: install ## The tests, commands included, with the lowest versions that p
 MISMATCH := 'ignore:Found version mismatch:UserWarning'
 SILENT := wx_datacube_tests/orchestration/test_definitions.py::test_importing_the_definitions_has_no_effect
 
-# As README.md says for other Dagster projects: keep a Dagster that is newer than the one that dagster-duckdb requires.
+# As docs/how-to/dagster.md says for other Dagster projects: keep a Dagster that is newer than the one that dagster-duckdb requires.
 # --no-config: without the constraints of the lock.
 newest: install ## The tests, commands included, with the newest versions, and Dagster newer than dagster-duckdb's
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(VENV)/newest
@@ -104,6 +104,15 @@ audit: install ## Known vulnerabilities of the locked packages, by pip-audit in 
 	$(VENV)/audit/bin/python -m pip install --quiet pip-audit
 	$(VENV)/audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip
 
+docs: install ## Build the documentation site in site/; fails on a dead link or anchor
+	$(BIN)/zensical build --clean --strict
+
+docs-serve: install ## Show the documentation site on this machine, and build it again after each change
+	$(BIN)/zensical serve
+
+reference: install ## Write docs/reference/ and docs/zh/reference/ anew from the code
+	$(BIN)/python -m scripts.reference
+
 # Keeps every pin that still fits; `make lock UV="--upgrade"` renews them all, `UV="-P dagster"` one of them.
 lock: install ## Write requirements.lock anew from pyproject.toml
 	@cp -p requirements.lock $(VENV)/before.lock
@@ -112,7 +121,7 @@ lock: install ## Write requirements.lock anew from pyproject.toml
 	@! cmp -s requirements.lock $(VENV)/before.lock || touch -r $(VENV)/before.lock requirements.lock
 
 clean: ## Remove .venv, caches and build files; no data
-	rm -rf $(VENV) wx_datacube_tests/node/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) wx_datacube_tests/node/node_modules build dist site .cache *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find wx_datacube wx_datacube_tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The lock installs into an empty venv, so that it contains only what the lock names. --no-deps: the lock is

@@ -1,4 +1,4 @@
-"""docs/dashboards.md: its snippets and settings, with a file that is published again while it is being read.
+"""docs/how-to/dashboards.md: its snippets and settings, with a file that is published again while it is being read.
 
 Anything that needs a program other than DuckDB is tested manually, and the page says with which version and when. Add a
 test here when the page makes a statement about reading the file or an export that can be tested with DuckDB alone.
@@ -20,7 +20,7 @@ from wx_datacube.operations.export import export_relations
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube_tests.ingesting import Shop, shop
 
-PAGE = (Path(__file__).parent.parent / "docs" / "dashboards.md").read_text()
+PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "dashboards.md").read_text()
 FILE = Path("data/wx_datacube.duckdb")
 TOOLS = re.findall(r"^\| (?!tool|-)([^|]+?) \|.*\| ([^|]+?) \|$", PAGE, re.MULTILINE)
 SECTIONS = dict(re.findall(r"^## (.+?)\n\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -104,7 +104,7 @@ def test_the_function_for_notebooks_always_sees_the_newest_file(it: Shop) -> Non
     """The notebook function reads the newest file even if another connection is still open."""
     (block,) = blocks("python")
     names: dict[str, Any] = {}
-    exec(compile(block, "docs/dashboards.md", "exec"), names)
+    exec(compile(block, "docs/how-to/dashboards.md", "exec"), names)
     ask: Callable[[str], list[tuple[int]]] = names["ask"]
 
     with duckdb.connect(FILE, read_only=True) as left_open:

@@ -1,17 +1,18 @@
 """Documentation: the pages agree with the commands, settings, endpoints, tables and tests that exist.
 
-Both READMEs are checked against the same facts. Add a test here when a page states something that the code knows.
+Lists of facts are in `docs/reference/` and `docs/zh/reference/`, which are made from the code. Add a test here when
+another page states something that the code knows.
 """
 
 import ast
 import datetime as dt
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import dagster as dg
 import duckdb
 import pytest
@@ -24,7 +25,8 @@ from wx_datacube.catalog.endpoints import ENDPOINTS
 from wx_datacube.catalog.messages import DAILY_MESSAGES
 from wx_datacube.catalog.model import HISTORY_START, Endpoint
 from wx_datacube.catalog.periods import due_labels
-from wx_datacube.cli import main, outcomes
+from wx_datacube.cli import main
+from wx_datacube.cli.outcomes import EXIT_CODES
 from wx_datacube.config.settings import (
     ACCOUNT,
     ACCOUNT_FIELDS,
@@ -47,18 +49,41 @@ from wx_datacube_tests.dagster_environment import DagsterEnv, asset_key, dagster
 
 TOP = Path(__file__).parent.parent
 READMES = ("README.md", "README.zh-CN.md")
-SERVER = ("docs/deploy.md", "docs/deploy.zh-CN.md")
+TUTORIALS = ("docs/tutorial.md", "docs/zh/tutorial.md")
+SCHEDULES = ("docs/how-to/schedule.md", "docs/zh/schedule.md")
+ACCOUNTS = ("docs/how-to/accounts.md", "docs/zh/accounts.md")
+ALERTS = ("docs/how-to/alerts.md", "docs/zh/alerts.md")
+IN_DAGSTER = ("docs/how-to/dagster.md", "docs/zh/dagster.md")
 PAGES = [
     *READMES,
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
-    *(f"docs/{path.name}" for path in TOP.glob("docs/*.md")),
+    *sorted(path.relative_to(TOP).as_posix() for path in TOP.glob("docs/**/*.md")),
 ]
 TEXTS = {name: (TOP / name).read_text() for name in PAGES}
-both = pytest.mark.parametrize("readme", READMES)
-ONLY_CHINESE = "## 运营如何拿到报告\n.*?## 演示\n"
+TEXTS["server"] = TEXTS["docs/how-to/server.md"] + TEXTS["docs/how-to/backup.md"]  # one page in Chinese
+PAIRS = [READMES, TUTORIALS, SCHEDULES, ACCOUNTS, ALERTS, IN_DAGSTER, ("server", "docs/zh/server.md")]
+REFERENCES = ("docs/reference", "docs/zh/reference")
+GENERATED = {
+    *("commands", "exit-codes", "settings", "endpoints", "tables", "metrics", "checks", "errors", "dagster", "python")
+}
+"""Pages of the references. Until they are there, links to them lead nowhere, and their tests are skipped."""
+ONLY_CHINESE = "## 运营如何拿到报告\n.*?\n## "
 """A section that the Chinese README alone has, for the people who read reports."""
+
+
+def pages(names: tuple[str, ...]) -> pytest.MarkDecorator:
+    """Run a test for each of some pages."""
+    return pytest.mark.parametrize("page", names)
+
+
+def absent(reference: str, name: str, facts: Iterable[str]) -> list[str]:
+    """Return those facts that a page of a reference doesn't contain as whole words; skip if there is no such page."""
+    page = f"{reference}/{name}.md"
+    if page not in TEXTS:
+        pytest.skip(f"{page} doesn't exist yet")
+    return [fact for fact in facts if not re.search(rf"(?<![\w-]){re.escape(fact)}(?![\w-])", TEXTS[page])]
 
 
 def rows(text: str, first: str) -> list[list[str]]:
@@ -90,8 +115,8 @@ def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterEnv]:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
-def test_every_endpoint_has_a_table_an_asset_its_checks_and_a_readme_row(endpoint: Endpoint, it: DagsterEnv) -> None:
-    """Every entry of the catalog has its tables, an asset, its checks and a row in each README."""
+def test_every_endpoint_has_a_table_an_asset_and_its_checks(endpoint: Endpoint, it: DagsterEnv) -> None:
+    """Every entry of the catalog has its tables, an asset and its checks."""
     it.configure(FAMILIES="all")
     graph = build_defs().resolve_asset_graph()
     with it.warehouse.open_published() as con:
@@ -102,56 +127,35 @@ def test_every_endpoint_has_a_table_an_asset_its_checks_and_a_readme_row(endpoin
     assert {key.name for key in graph.asset_check_keys if key.asset_key == asset_key(endpoint)} == {
         check.name for check in checks_of(endpoint)
     }
-    for readme in READMES:
-        (row,) = [cells for cells in rows(TEXTS[readme], f"`{endpoint.name}`") if len(cells) == 5]
-        assert row[1].split()[0] == endpoint.family
-        assert row[4] == str(endpoint.max_span_days)
 
 
-@both
-def test_the_readme_lists_all_endpoints_in_order(readme: str) -> None:
-    """The table of endpoints lists all of them, in the order of the catalog."""
-    listed = [cells[0].strip("`") for cells in rows(TEXTS[readme], r"`get\w+`") if len(cells) == 5]
+@pages(READMES)
+def test_the_readme_lists_all_families(page: str) -> None:
+    """The table of families has the number of endpoints of each, and the first day of its history."""
+    listed = [(code(cells[0])[0], cells[2], cells[3]) for cells in rows(TEXTS[page], "`[a-z]+`.*") if len(cells) == 4]
+    families = {endpoint.family: str(endpoint.first(HISTORY_START)) for endpoint in ENDPOINTS}
+    counts = Counter(endpoint.family for endpoint in ENDPOINTS)
 
-    assert listed == [endpoint.name for endpoint in ENDPOINTS]
+    assert listed == [(family, str(counts[family]), first) for family, first in families.items()]
 
 
-@both
-def test_the_calls_of_each_family_match_the_plan(readme: str) -> None:
+@pages(SCHEDULES)
+def test_the_calls_of_each_family_match_the_plan(page: str) -> None:
     """The labels of each family, and the calls for its whole history to 2026-11-23, are those that are planned."""
     expected: dict[str, tuple[int, int]] = {}
     for endpoint in ENDPOINTS:
         labels = due_labels(endpoint.period, endpoint.first(HISTORY_START), dt.date(2026, 11, 24))
         before = expected.get(endpoint.family, (0, 0))
         expected[endpoint.family] = before[0] + len(labels), before[1] + len(plan_windows(endpoint, labels))
-    told = [cells for cells in rows(TEXTS[readme], r"(messages|followers|articles|interface)\b.*") if len(cells) == 4]
+    told = [cells for cells in rows(TEXTS[page], r"(messages|followers|articles|interface)\b.*") if len(cells) == 4]
     numbers = [tuple(int(cell.replace(",", "")) for cell in cells[1:3]) for cells in told]
 
     assert {cells[0].split()[0]: found for cells, found in zip(told, numbers, strict=True)} == expected
     total = [f"{sum(counts):,}" for counts in zip(*expected.values(), strict=True)]
-    assert [cells[1:3] for cells in rows(TEXTS[readme], "all|合计")] == [[total[0], f"**{total[1]}**"]]
+    assert [cells[1:3] for cells in rows(TEXTS[page], "all|合计")] == [[total[0], f"**{total[1]}**"]]
 
 
 # --- commands ---------------------------------------------------------------------------------------------------
-
-
-@both
-def test_every_command_is_documented(readme: str) -> None:
-    """Each command has a row in the README, and each row names an existing command."""
-    documented = [cells[0].split()[1].strip("`") for cells in rows(TEXTS[readme], "`wx-datacube .*`")]
-
-    assert sorted(documented) == sorted(main.commands.commands)
-
-
-@both
-@pytest.mark.parametrize("name", [name for name in main.commands.commands if name != "emulator"])
-def test_every_option_is_documented(readme: str, name: str) -> None:
-    """A command's row names all of its options."""
-    (row,) = rows(TEXTS[readme], rf"`wx-datacube {name}\b.*`")
-    params = [param for param in main.commands.commands[name].params if isinstance(param, click.Option)]
-    options = {option for param in params for option in param.opts}
-
-    assert set(re.findall(r"--[a-z-]+", row[0])) == options
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -203,12 +207,13 @@ def test_the_example_of_a_test_with_the_emulator_runs() -> None:
     names["test_my_client_stops_at_the_quota"]()
 
 
-@both
-def test_every_command_of_the_makefile_is_documented(readme: str) -> None:
+def test_every_command_of_the_makefile_is_documented() -> None:
     """Every Makefile target has a row with the commands that it runs, for users without make."""
     makefile = (TOP / "Makefile").read_text().replace("$(BIN)", ".venv/bin").replace("$(VENV)", ".venv")
     makefile = makefile.replace("$(PYTHON)", "python3").replace(" --quiet", "")
-    documented = {cells[0].strip("`").split()[1]: code(cells[1]) for cells in rows(TEXTS[readme], "`make .*`")}
+    documented = {
+        cells[0].strip("`").split()[1]: code(cells[1]) for cells in rows(TEXTS["CONTRIBUTING.md"], "`make .*`")
+    }
 
     assert sorted(documented) == sorted(re.findall(r"^([a-z-]+):.*?## ", makefile, re.MULTILINE))
     for written in documented.values():
@@ -218,19 +223,13 @@ def test_every_command_of_the_makefile_is_documented(readme: str) -> None:
                 assert shell in makefile, command
 
 
-@both
-def test_every_exit_code_is_documented(readme: str) -> None:
-    """The table lists the exit codes 0, 1, 2, 3 and 130, in that order."""
-    assert [cells[0] for cells in rows(TEXTS[readme], r"\d+") if len(cells) == 2] == ["0", "1", "2", "3", "130"]
-
-
-@both
-def test_the_shape_of_status_as_json_is_shown(readme: str, it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
+@pages(ALERTS)
+def test_the_shape_of_status_as_json_is_shown(page: str, it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
     """The JSON example has the keys that the command prints, at every level."""
     it.configure(FAMILIES="all")
     main.run(["status", "--json"])
     printed = json.loads(capsys.readouterr().out)
-    (shown,) = [json.loads(block) for block in blocks(TEXTS[readme], "json")]
+    (shown,) = [json.loads(block) for block in blocks(TEXTS[page], "json")]
     ours, theirs = printed["accounts"]["default"], shown["accounts"]["default"]
 
     assert list(shown) == list(printed)
@@ -239,115 +238,86 @@ def test_the_shape_of_status_as_json_is_shown(readme: str, it: DagsterEnv, capsy
         assert list(endpoint) == list(ours["endpoints"][name])
 
 
-# --- settings ---------------------------------------------------------------------------------------------------
-
-
-@both
-def test_every_setting_is_documented_with_its_default(readme: str) -> None:
-    """Exactly the existing settings are listed, with the defaults from the code."""
-    documented = {
-        cells[0].strip("`").removeprefix(PREFIX): code(cells[1]) for cells in rows(TEXTS[readme], f"`{PREFIX}.*`")
-    }
-    defaults = {
-        "START": str(HISTORY_START),
-        "ACCOUNT": ACCOUNT,
-        "DATABASE": DATABASE,
-        "CONCURRENCY": str(CONCURRENCY),
-        "API_URL": API_URL,
-        "FAMILIES": ",".join(DEFAULT_FAMILIES),
-    }
-
-    assert sorted(documented) == sorted({*SHARED_FIELDS, *ACCOUNT_FIELDS})
-    assert {name: values[0] for name, values in documented.items() if values} == defaults
-
-
-# --- the file ---------------------------------------------------------------------------------------------------
-
-
-@both
-def test_every_view_is_documented_with_its_columns(readme: str, it: DagsterEnv) -> None:
-    """Every view for end users is listed with its columns."""
-    found = (
-        "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() WHERE schema_name = 'main'"
-    )
-    with it.warehouse.open_published() as con:
-        views = dict(con.execute(f"{found} AND NOT internal GROUP BY ALL").fetchall())
-    documented = {
-        name: re.split(r",\s*", code(cells[1])[0])
-        for cells in rows(TEXTS[readme], r"`(?:totals|messages|senders|followers|reads|articles?|interface)(?:_.*)?`")
-        if len(cells) == 2
-        for name in code(cells[0])
-    }
-
-    assert documented == views
-
-
-@both
-def test_every_table_is_documented(readme: str, it: DagsterEnv) -> None:
-    """Every table and view of `datacube` is listed, nested ones too; one endpoint's table stands for all fifteen."""
-    with it.warehouse.open_published() as con:
-        found = con.execute(
-            "SELECT DISTINCT table_name FROM duckdb_columns() WHERE schema_name = 'datacube'"
-        ).fetchall()
-    section = (
-        TEXTS[readme].partition("`label_answers`")[0].rpartition("\n\n")[2]
-        + TEXTS[readme].partition("`label_answers`")[1]
-    )
-    documented = {name for cells in rows(TEXTS[readme], r".*`\w+`.*") for name in code(cells[0])} | set(code(section))
-
-    assert {name for (name,) in found} - {endpoint.name for endpoint in ENDPOINTS[1:]} - documented == set()
-
-
-@both
-def test_every_state_is_documented(readme: str) -> None:
+@pages(SCHEDULES)
+def test_every_state_is_documented(page: str) -> None:
     """The table lists the states landed, empty, implied and missing, in that order."""
-    states = [cells[0].strip("`") for cells in rows(TEXTS[readme], "`(?:" + "|".join(State) + ")`")]
+    states = [cells[0].strip("`") for cells in rows(TEXTS[page], "`(?:" + "|".join(State) + ")`")]
 
     assert states == list(State)
 
 
-@both
-def test_every_check_is_documented(readme: str) -> None:
-    """Every check has a row, in the order of `CHECKS`."""
-    section = TEXTS[readme].partition("\n## Dagster\n")[2].partition("\n## ")[0]
+# --- the references -----------------------------------------------------------------------------------------------
 
-    assert [code(cells[0])[0] for cells in rows(section, r"`\w+`")] == [check.name for check in CHECKS]
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_every_command_and_option_is_in_the_reference(reference: str) -> None:
+    """The page of commands names every command and every option."""
+    options = {option for found in main.commands.commands.values() for param in found.params for option in param.opts}
+
+    assert absent(reference, "commands", main.commands.commands) == []
+    assert absent(reference, "commands", sorted(option for option in options if option.startswith("--"))) == []
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_every_setting_is_in_the_reference_with_its_default(reference: str) -> None:
+    """The page of settings names every setting, and the defaults from the code."""
+    settings = sorted({*SHARED_FIELDS, *ACCOUNT_FIELDS})
+    defaults = [str(HISTORY_START), ACCOUNT, DATABASE, str(CONCURRENCY), API_URL, ",".join(DEFAULT_FAMILIES)]
+
+    assert absent(reference, "settings", [f"{PREFIX}{name}" for name in settings]) == []
+    assert absent(reference, "settings", [f"`{default}`" for default in defaults]) == []
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_every_exit_code_endpoint_and_check_is_in_the_reference(reference: str, it: DagsterEnv) -> None:
+    """The pages name every exit code, endpoint and check."""
+    assert absent(reference, "exit-codes", [str(each) for each in EXIT_CODES]) == []
+    assert absent(reference, "endpoints", [endpoint.name for endpoint in ENDPOINTS]) == []
+    assert absent(reference, "checks", [check.name for check in CHECKS]) == []
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_every_table_view_and_column_is_in_the_reference(reference: str, it: DagsterEnv) -> None:
+    """The page of tables names every table and view with its columns."""
+    with it.warehouse.open_published() as con:
+        found = con.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal").fetchall()
+
+    assert absent(reference, "tables", sorted({name for pair in found for name in pair})) == []
 
 
 # --- examples ---------------------------------------------------------------------------------------------------
 
 
-@both
-def test_the_examples_in_python_run(readme: str, it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
+@pages((*TUTORIALS, *IN_DAGSTER))
+def test_the_examples_in_python_run(page: str, it: DagsterEnv, capsys: pytest.CaptureFixture[str]) -> None:
     """Each Python example runs by itself in a project folder with an empty file."""
     it.configure(ACCOUNT="shop")
-    found = blocks(TEXTS[readme], "python")
+    found = blocks(TEXTS[page], "python")
     for block in found:
         names: dict[str, object] = {}
-        exec(compile(block, readme, "exec"), names)
+        exec(compile(block, page, "exec"), names)
+        assert ("defs" in names) == (page in IN_DAGSTER)
         if isinstance(defs := names.get("defs"), dg.Definitions):
             keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
             assert len(keys) == len(messages.ENDPOINTS) + len(["digest", "report", "busiest_day"])
             defs.resolve_all_job_defs()
 
-    assert len(found) >= 2
-
-
-@both
-def test_the_examples_in_sql_run(readme: str, it: DagsterEnv) -> None:
-    """Each SQL example runs in a separate database file that attaches the published one."""
-    found = blocks(TEXTS[readme], "sql")
-    for block in found:
-        with duckdb.connect("mine.duckdb") as con:
-            con.execute(block)
-
     assert found
 
 
-@both
-def test_queries_on_the_command_line_run(readme: str, it: DagsterEnv) -> None:
+def test_the_example_of_a_table_of_your_own_runs(it: DagsterEnv) -> None:
+    """The last SQL example of the queries runs in a separate database file that attaches the published one."""
+    *_, block = blocks(TEXTS["docs/queries.md"], "sql")
+    with duckdb.connect("mine.duckdb") as con:
+        con.execute(block)
+
+        assert con.execute("FROM busy_days").fetchall() == []
+
+
+@pages((*READMES, *TUTORIALS))
+def test_queries_on_the_command_line_run(page: str, it: DagsterEnv) -> None:
     """The queries passed to the `duckdb` program or to Python on a command line run."""
-    found = re.findall(r'"(FROM [^"]+)"|\.sql\(\'([^\']+)\'\)', TEXTS[readme])
+    found = re.findall(r'"(FROM [^"]+)"|\.sql\(\'([^\']+)\'\)', TEXTS[page])
     with it.warehouse.open_published() as con:
         for query in found:
             con.execute("".join(query))
@@ -355,10 +325,10 @@ def test_queries_on_the_command_line_run(readme: str, it: DagsterEnv) -> None:
     assert found
 
 
-@both
-def test_the_run_configuration_is_valid(readme: str, it: DagsterEnv) -> None:
+@pages(IN_DAGSTER)
+def test_the_run_configuration_is_valid(page: str, it: DagsterEnv) -> None:
     """The refresh example names the op and the option as Dagster knows them."""
-    block, _ = blocks(TEXTS[readme], "yaml")
+    block, _ = blocks(TEXTS[page], "yaml")
     name = re.findall(r"^  (\w+):$", block, re.MULTILINE)[0]
     option, value = re.findall(r"^ {6}(\w+): (\w+)$", block, re.MULTILINE)[0]
     job = build_defs().resolve_implicit_job_def_def_for_assets([asset_key(DAILY_MESSAGES)])
@@ -367,12 +337,12 @@ def test_the_run_configuration_is_valid(readme: str, it: DagsterEnv) -> None:
     assert dg.validate_run_config(job, {"ops": {name: {"config": {option: value == "true"}}}})
 
 
-@both
+@pages(IN_DAGSTER)
 @pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")  # Dagster's own use of pydantic
-def test_the_component_loads(readme: str, it: DagsterEnv) -> None:
+def test_the_component_loads(page: str, it: DagsterEnv) -> None:
     """The component example loads, with and without its attributes."""
     it.configure(ACCOUNT="shop")
-    _, block = blocks(TEXTS[readme], "yaml")
+    _, block = blocks(TEXTS[page], "yaml")
     written = yaml.safe_load(block)
     assert getattr(wx_datacube, written["type"].removeprefix("wx_datacube.")) is MessageAnalysis
     for attributes, prefix in ((written["attributes"], "wechat/"), ({}, "")):
@@ -393,6 +363,9 @@ def test_relative_links_lead_to_existing_targets(page: str) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", TEXTS[page]):
         path, _, anchor = target.partition("#")
         file = (TOP / page).parent / path if path else TOP / page
+        folder, name = file.resolve().parent.relative_to(TOP.resolve()).as_posix(), file.stem
+        if folder in REFERENCES and name in GENERATED and not any(each.startswith(folder) for each in TEXTS):
+            continue  # until this reference is made
         assert file.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
@@ -431,28 +404,29 @@ def test_every_behaviour_of_the_emulator_has_its_mark_and_its_test() -> None:
     assert errcodes == set(MESSAGES)
 
 
-@pytest.mark.parametrize("pages", [READMES, SERVER], ids=lambda pages: pages[0])
-def test_both_languages_say_the_same(pages: tuple[str, str]) -> None:
-    """Both languages have the same commands, crontab lines, heading levels and table rows."""
-    patterns = (r"^ *(?:\$ |(?=[\d*/-]+ [\d*/-]+ \* \* ))([^#\n]*?) *(?:#|$)", r"^(#+) ", r"^(\|)")
-    texts = [re.sub(ONLY_CHINESE, "", TEXTS[page], flags=re.DOTALL) for page in pages]
-    english, chinese = ([re.findall(pattern, text, re.MULTILINE) for pattern in patterns] for text in texts)
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair[0])
+def test_both_languages_have_the_same_commands_and_tables(pair: tuple[str, str]) -> None:
+    """Both languages have the same commands, crontab lines, code that isn't output, and rows of tables."""
+    commands = r"^ *(?:\$ |(?=[\d*/-]+ [\d*/-]+ \* \* ))([^#\n]*?) *(?:#|$)"
+    texts = [re.sub(ONLY_CHINESE, "## ", TEXTS[page], flags=re.DOTALL) for page in pair]
+    found = [
+        (
+            re.findall(commands, text, re.MULTILINE),
+            [block for language in ("sh", "yaml", "json") for block in blocks(text, language)],
+            len(rows(text, ".*")),
+        )
+        for text in texts
+    ]
 
-    assert chinese == english
-    assert all(english)
+    assert found[1] == found[0]
+    assert found[0][0]
 
 
 def test_the_calls_per_day_of_a_twelve_year_history_match_the_plan() -> None:
-    """The page's calls per day for a full history match the plan, at 1,000 calls per endpoint per day."""
+    """The pages' calls per day for a full history match the plan, at 1,000 calls per endpoint per day."""
     first, today = HISTORY_START, dt.date(2026, 11, 24)
     calls = [len(plan_windows(each, due_labels(each.period, each.first(first), today))) for each in ENDPOINTS]
     days = [sum(min(max(of_one - 1000 * day, 0), 1000) for of_one in calls) for day in range(5)]
-    for page in SERVER:
-        told = re.findall(r"^ +\| [1-5] \| ([\d,]+) \|", TEXTS[page], re.MULTILINE)
+    for page in SCHEDULES:
+        told = re.findall(r"^\| [1-5] \| ([\d,]+) \|", TEXTS[page], re.MULTILINE)
         assert [int(number.replace(",", "")) for number in told] == days, page
-
-
-def test_help_names_every_exit_code() -> None:
-    """The module docstring of the commands names the exit codes 0, 1, 2, 3 and 130."""
-    assert re.findall(r"(\d+) [a-z]", outcomes.__doc__ or "") == ["0", "1", "2", "3", "130"]
-    assert isinstance(main.commands, click.Group)

@@ -91,8 +91,8 @@ def _show(out: Console, settings: Settings) -> None:
     )
     say(
         Text(
-            "Your account:    see README.md or README.zh-CN.md, and .env.example",
-            "接入公众号：  见 README.zh-CN.md 和 .env.example",
+            "Your account:    see docs/tutorial.md and .env.example",
+            "接入公众号：  见 docs/zh/tutorial.md 和 .env.example",
         )
     )
 

@@ -1,7 +1,6 @@
 """Outcomes: how errors become exit codes, for one account and for several.
 
-Exit codes: 0 everything is there, 1 something is missing or failed, 2 wrong usage or configuration, 3 stopped at the
-daily quota, 130 interrupted. Add an exit code here; `commands.run` handles the interruption.
+Add an exit code to `EXIT_CODES`; `main.run` handles the interruption.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,10 +9,31 @@ from typing import TYPE_CHECKING
 import click
 
 from wx_datacube.errors import SettingsError, WarehouseError, WxDatacubeError, one_line
-from wx_datacube.language import spoken
+from wx_datacube.language import Text, spoken
 
 if TYPE_CHECKING:
     from wx_datacube.config.settings import Account
+
+EXIT_CODES = {
+    0: Text(
+        "Everything that was requested is there. A failing check alone stays 0.",
+        "请求的数据均已就绪。仅有检查未通过时也为 0。",
+    ),
+    1: Text(
+        "Something is missing or failed, or needs a person; stderr says how to continue.",
+        "数据缺失、操作失败，或有问题需要处理；stderr 说明如何继续。",
+    ),
+    2: Text(
+        "Wrong use or configuration: an option, a setting, credentials, the DuckDB file.",
+        "用法或配置错误：选项、设置、凭据或 DuckDB 文件。",
+    ),
+    3: Text(
+        "Stopped at the day's quota; stderr says when and how to continue.",
+        "当天配额用完，已停止；stderr 说明何时、如何继续。",
+    ),
+    130: Text("Interrupted; stored data is kept.", "被中断；已保存的数据保留。"),
+}
+"""Every exit code with its meaning."""
 
 
 def exit_code(error: WxDatacubeError) -> int:

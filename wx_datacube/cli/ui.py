@@ -82,8 +82,8 @@ def _dagster_dev(folder: Path, environ: Mapping[str, str], listening: _Listening
     with _single_instance(folder):
         say(
             Text(
-                "Dagster's UI for this machine; for a server see docs/deploy.md. Ctrl-C ends it.",
-                "本机的 Dagster 界面；服务器部署见 docs/deploy.zh-CN.md。按 Ctrl-C 结束。",
+                "Dagster's UI for this machine; for a server see docs/how-to/server.md. Ctrl-C ends it.",
+                "本机的 Dagster 界面；服务器部署见 docs/zh/server.md。按 Ctrl-C 结束。",
             )
         )
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,6 +1,7 @@
 """Settings: what can be set, as one frozen, checked object, and the names of the variables that set it.
 
-Add a field here when something becomes a setting; `variables` parses and checks it. Nothing here does I/O.
+Add an entry to `SETTINGS` and a field when something becomes a setting; `variables` parses and checks it. Nothing here
+does I/O.
 """
 
 import datetime as dt
@@ -20,23 +21,132 @@ API_URL = "https://api.weixin.qq.com"
 DATABASE = "data/wx_datacube.duckdb"
 ACCOUNT = "default"
 CONCURRENCY = 8
+MAX_CONCURRENCY = 64
 DEFAULT_FAMILIES = (Family.MESSAGES,)
 
 DEMO_ACCOUNT = "demo"
 """The demo's account. No real account may have this name, so that made-up figures are never mistaken for WeChat's."""
 
-SHARED_FIELDS = (
-    "API_URL",
-    "DATABASE",
-    "CONCURRENCY",
-    "DAILY_CALLS",
-    "ACCOUNT",
-    "ACCOUNTS",
-    "WEBHOOK",
-    "HEARTBEAT",
-    "LANG",
-)
-ACCOUNT_FIELDS = ("APPID", "SECRET", "TOKEN_URL", "START", "FAMILIES", "TITLE")
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A variable: its meaning, its default (empty: none), and whether each of several accounts has its own."""
+
+    about: Text
+    default: str = ""
+    of_account: bool = False
+
+
+SETTINGS = {
+    "APPID": Setting(
+        Text("AppID (开发者ID) of the account; begins with `wx`.", "公众号的开发者ID（AppID），以 `wx` 开头。"),
+        of_account=True,
+    ),
+    "SECRET": Setting(Text("Its AppSecret.", "公众号的开发者密钥（AppSecret）。"), of_account=True),
+    "TOKEN_URL": Setting(
+        Text(
+            'The URL of a central token server, instead of the AppSecret: a GET returns `{"access_token": …}`.'
+            " Credentials in it (`https://user:password@host/…`) are sent as HTTP Basic. After 40001 it is requested"
+            " once more. The whole URL is a secret. https, or http to a private address, with a warning.",
+            '中控服务器的地址，代替 AppSecret：GET 返回 `{"access_token": …}`。地址中的用户名和密码'
+            "（`https://user:password@host/…`）按 HTTP Basic 发送。遇到 40001 时会再请求一次。整个地址按机密处理。"
+            "须为 https；内网地址可用 http，但会警告。",
+        ),
+        of_account=True,
+    ),
+    "START": Setting(
+        Text(
+            "First day of history; the default is the earliest. Weeks and months begin with the one that contains it.",
+            "历史数据的第一天，默认值也是最早的日期；周、月从包含这一天的那一周、那一月开始。",
+        ),
+        str(HISTORY_START),
+        of_account=True,
+    ),
+    "FAMILIES": Setting(
+        Text(
+            "What to fetch: some of `messages`, `followers`, `articles`, `interface`, separated by commas, or `all`,"
+            " as in `.env.example`. Stored data of a family stays when you switch it off.",
+            "获取哪些类别：`messages` 消息、`followers` 用户、`articles` 内容、`interface` 接口，用英文逗号分隔，"
+            "或 `all`（`.env.example` 中的值）。关闭某个类别后，已保存的数据保留。",
+        ),
+        ",".join(DEFAULT_FAMILIES),
+        of_account=True,
+    ),
+    "TITLE": Setting(
+        Text(
+            "The account's name (公众号名称) for the readers of reports and digests, at most 64 characters.",
+            "公众号名称，显示在报告和日报中，最多 64 个字符。",
+        ),
+        of_account=True,
+    ),
+    "ACCOUNT": Setting(
+        Text(
+            "The account's name here: `[a-z][a-z0-9_]{0,31}`, but not `demo`. Bound to one AppID at first use.",
+            "账号在本项目中的名称：`[a-z][a-z0-9_]{0,31}`，但不能是 `demo`。首次使用时与一个 AppID 绑定。",
+        ),
+        ACCOUNT,
+    ),
+    "ACCOUNTS": Setting(
+        Text(
+            "Several accounts in one file, `shop,news`: instead of `WX_DATACUBE_ACCOUNT`, with `WX_DATACUBE_SHOP_APPID`"
+            " and so on for each. Without their own `START` and `FAMILIES`, the shared ones apply.",
+            "多个公众号共用一个文件，例如 `shop,news`：代替 `WX_DATACUBE_ACCOUNT`，并为每个账号设置"
+            " `WX_DATACUBE_SHOP_APPID` 等变量。`START` 和 `FAMILIES` 未单独设置时使用共用的值。",
+        ),
+    ),
+    "DATABASE": Setting(
+        Text(
+            "The file that readers open; its folder is created. It must be on a local disk. If it is a link, everything"
+            " is kept beside the real file.",
+            "供查询的文件，所在文件夹会自动创建。必须在本地磁盘上。如果是链接，则所有文件都保存在实际文件所在的文件夹。",
+        ),
+        DATABASE,
+    ),
+    "DAILY_CALLS": Setting(
+        Text(
+            "The most calls per endpoint per day, retries included, to leave quota for other programs.",
+            "每个接口每天最多调用次数（含重试），为其他程序保留配额。",
+        ),
+    ),
+    "CONCURRENCY": Setting(
+        Text("Calls in flight at once, 1 to {most}.", "同时进行的调用数，1 至 {most}。", most=MAX_CONCURRENCY),
+        str(CONCURRENCY),
+    ),
+    "API_URL": Setting(
+        Text(
+            "For the emulator, or a gateway of your own; plain http to this machine only.",
+            "用于仿真接口或自建网关；只有本机地址可用 http。",
+        ),
+        API_URL,
+    ),
+    "WEBHOOK": Setting(
+        Text(
+            "The URL of a group chat's robot (企业微信, 飞书, 钉钉, or Slack's format) that receives the alerts and the"
+            " digest. The whole URL is a secret. https, or http to a private address.",
+            "接收告警和日报的群机器人的地址（企业微信、飞书、钉钉，或 Slack 格式）。整个地址按机密处理。须为 https；"
+            "内网地址可用 http。",
+        ),
+    ),
+    "HEARTBEAT": Setting(
+        Text(
+            "A URL of your monitor (healthchecks.io, Uptime Kuma) that is requested after each complete morning. The"
+            " whole URL is a secret. https, or http to a private address.",
+            "监控的心跳地址（healthchecks.io、Uptime Kuma），每天早上数据到齐后请求一次。整个地址按机密处理。"
+            "须为 https；内网地址可用 http。",
+        ),
+    ),
+    "LANG": Setting(
+        Text(
+            "The language of what commands print: `zh` or `en`; the locale's without it. Reports and digests follow"
+            " this variable alone, and are Chinese without it.",
+            "命令输出的语言：`zh` 或 `en`，不设置时按系统语言。报告和日报只看这个变量，不设置时为中文。",
+        ),
+    ),
+}
+"""Every setting, by the name of its variable without the prefix. `docs/reference/settings.md` is made of them."""
+
+SHARED_FIELDS = tuple(name for name, each in SETTINGS.items() if not each.of_account)
+ACCOUNT_FIELDS = tuple(name for name, each in SETTINGS.items() if each.of_account)
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 NAME_RULE = Text(

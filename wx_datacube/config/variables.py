@@ -23,6 +23,7 @@ from wx_datacube.config.settings import (
     DATABASE,
     DEFAULT_FAMILIES,
     DEMO_ACCOUNT,
+    MAX_CONCURRENCY,
     NAME,
     NAME_RULE,
     PREFIX,
@@ -39,7 +40,6 @@ from wx_datacube.config.urls import is_loopback, is_private, split_url
 from wx_datacube.errors import SettingsError
 from wx_datacube.language import Language, Text, joined
 
-MAX_CONCURRENCY = 64
 _ACCOUNT_VARIABLE = re.compile(rf"{PREFIX}([A-Z][A-Z0-9_]*)_({'|'.join(ACCOUNT_FIELDS)})")
 
 

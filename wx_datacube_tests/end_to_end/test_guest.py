@@ -30,7 +30,7 @@ pytestmark = pytest.mark.long
 SECONDS = 400
 UV = Path(sys.executable).with_name("uv")
 ADVICE = "Set DAGSTER_HOME, or make WX_DATACUBE_DATABASE absolute"
-SECTION = (TOP / "README.md").read_text().split("### In another Dagster project\n")[1].split("\n## ")[0]
+SECTION = (TOP / "docs/how-to/dagster.md").read_text().split("## In another Dagster project\n")[1].split("\n## ")[0]
 
 TICK = """
 mutation($schedule: ScheduleSelector!, $now: Float!) {
@@ -299,15 +299,15 @@ def test_commands_and_dagster_agree_with_dagster_home(theirs: Path, venv: Path, 
 
 
 def blocks(language: str) -> list[str]:
-    """Return the code blocks of a language in the README's section."""
+    """Return the code blocks of a language in the page's section."""
     return [textwrap.dedent(found) for found in re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)]
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_the_commands_of_the_readme_succeed_as_written(
+def test_the_commands_of_the_page_succeed_as_written(
     installer: str, wheel: Path, emulated: Emulated, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    """The README's commands succeed beside an installed Dagster, whose version stays the same."""
+    """The page's commands succeed beside an installed Dagster, whose version stays the same."""
     shutil.copy(wheel, tmp_path)
     dagster = fresh_venv(tmp_path_factory.mktemp("theirs") / "venv", "dagster", "dagster-webserver")
     account = {"API_URL": emulated.api_url, "APPID": emulated.appid, "SECRET": emulated.secret}

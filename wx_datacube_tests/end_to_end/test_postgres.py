@@ -1,4 +1,4 @@
-"""Dagster on PostgreSQL, as in `docs/scale.md`: the same history as on SQLite, by our commands and Dagster's own.
+"""Dagster on PostgreSQL, as in `docs/how-to/machines.md`: the same history as on SQLite, by either's commands.
 
 Add a test here when something depends on Dagster's storage.
 """
@@ -69,8 +69,8 @@ def project(server: Server, emulated: Emulated, tmp_path_factory: pytest.TempPat
 
 
 def on_postgres(file: Path, port: int) -> str:
-    """Return a `dagster.yaml` changed as `docs/scale.md` says: one section replaces three."""
-    page = (TOP / "docs" / "scale.md").read_text()
+    """Return a `dagster.yaml` changed as `docs/how-to/machines.md` says: one section replaces three."""
+    page = (TOP / "docs" / "how-to" / "machines.md").read_text()
     (given,) = re.findall(r"```yaml\n(storage:.*?)```", page, re.DOTALL)
     kept = yaml.safe_load(file.read_text())
     for section in ("run_storage", "event_log_storage", "schedule_storage"):

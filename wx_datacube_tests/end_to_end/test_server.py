@@ -1,6 +1,6 @@
-"""A server set up as in `docs/deploy.md`: a folder made by `init`, the cron line, a move, and the two services.
+"""A server as in `docs/how-to/server.md` and `backup.md`: a folder made by `init`, the cron line, a move, the services.
 
-The commands are taken from the English page and run with a temporary folder in place of the page's. systemd doesn't run
+The commands are taken from the English pages and run with a temporary folder in place of theirs. systemd doesn't run
 here: the tests do what it would do with the unit files, and `systemd-analyze` checks the files.
 """
 
@@ -23,7 +23,7 @@ from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import PATIENCE, TOP, Project, Ui, end, free_port, wait_until
 
-PAGE = (TOP / "docs" / "deploy.md").read_text()
+PAGES = "".join((TOP / "docs" / "how-to" / name).read_text() for name in ("server.md", "backup.md"))
 UNITS = TOP / "wx_datacube" / "config" / "project"
 THERE = "/srv/wx_datacube"
 """The project folder in the pages and the unit files."""
@@ -38,8 +38,8 @@ WORKSPACE = "load_from:\n  - python_file: {relative_path: minutely.py, location_
 
 
 def typed(beginning: str) -> str:
-    """Return the only command line of the page that starts with `beginning`."""
-    (line,) = re.findall(rf"^ *(?:\$ |[\d*/ -]+ )({re.escape(beginning)}.*?)(?: +#.*)?$", PAGE, re.MULTILINE)
+    """Return the only command line of the pages that starts with `beginning`."""
+    (line,) = re.findall(rf"^ *(?:\$ |[\d*/ -]+ )({re.escape(beginning)}.*?)(?: +#.*)?$", PAGES, re.MULTILINE)
     return str(line)
 
 
@@ -158,7 +158,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
             pytest.fail("CI has to have systemd-analyze: .ci/run installs systemd")
         pytest.skip("no systemd-analyze")
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    where = re.findall(r"sudo install -m 0644 ~/wx_datacube/(\S+) /etc/systemd/system/", PAGE)
+    where = re.findall(r"sudo install -m 0644 ~/wx_datacube/(\S+) /etc/systemd/system/", PAGES)
     files = [tmp_path / (TOP / path).relative_to(UNITS) for path in where]
     for path in files:
         path.write_text((UNITS / path.name).read_text().replace(THERE, str(tmp_path)))

@@ -236,7 +236,7 @@ def defs() -> dg.Definitions:
 
 
 def test_an_account_with_its_own_resource_loads_beside_a_component(it: DagsterEnv) -> None:
-    """As in README.md, a Python file in `defs/` adds an account with its own resource beside a `defs.yaml`."""
+    """As documented, a Python file in `defs/` adds an account with its own resource beside a `defs.yaml`."""
     it.configure(ACCOUNTS="shop,news")
     (it.folder / "pyproject.toml").write_text('[tool.dg]\ndirectory_type = "project"\nproject.root_module = "parts"\n')
     component = it.folder / "parts" / "defs" / "shop"

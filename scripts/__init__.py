@@ -1,0 +1,1 @@
+"""Scripts for contributors; the Makefile calls them."""
