@@ -53,12 +53,15 @@ def rewrite(sdist: Path, epoch: int) -> None:
     """Write an sdist anew with sorted files, one time and one owner, since setuptools keeps those of the machine."""
     with tarfile.open(sdist) as old:
         files = {member.name: (member, old.extractfile(member).read()) for member in old if member.isfile()}
-    with sdist.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, epoch) as packed:
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as new:
-            for name, (member, content) in sorted(files.items()):
-                info = tarfile.TarInfo(name)
-                info.size, info.mtime, info.mode = len(content), epoch, 0o755 if member.mode & 0o100 else 0o644
-                new.addfile(info, io.BytesIO(content))
+    with (
+        sdist.open("wb") as raw,
+        gzip.GzipFile("", "wb", 9, raw, epoch) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as new,
+    ):
+        for name, (member, content) in sorted(files.items()):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime, info.mode = len(content), epoch, 0o755 if member.mode & 0o100 else 0o644
+            new.addfile(info, io.BytesIO(content))
 
 
 def build(folder: Path, umask: int, unpacking: list[str], env: dict[str, str]) -> list[Path]:
@@ -67,17 +70,16 @@ def build(folder: Path, umask: int, unpacking: list[str], env: dict[str, str]) -
     source.mkdir(parents=True)
     out.mkdir()
     run("git", "archive", "--output", folder / "source.tar", "HEAD", cwd=TOP)
-    run("tar", "-xf", folder / "source.tar", "-C", source, *unpacking, umask=umask)
+    run("tar", "-xf", folder / "source.tar", "-C", source, "--no-same-permissions", *unpacking, umask=umask)
     epoch = int(run("git", "log", "-1", "--format=%ct", cwd=TOP))
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "SOURCE_DATE_EPOCH": str(epoch), **env}
     code = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
     for path in source.rglob("*"):
-        path.chmod(path.stat().st_mode | (0o055 if path.stat().st_mode & 0o100 else 0o044))
+        path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
     run(sys.executable, "-c", code, "build_sdist", out, cwd=source, env=env, umask=0o022)
     sdist = out / f"{STEM}.tar.gz"
     rewrite(sdist, epoch)
-    with tarfile.open(sdist) as unpacked:
-        unpacked.extractall(folder, filter="tar")
+    run("tar", "-xf", sdist, "-C", folder, umask=0o022)
     run(sys.executable, "-c", code, "build_wheel", out, cwd=folder / STEM, env=env, umask=0o022)
     return [sdist, out / f"{STEM}-py3-none-any.whl"]
 
