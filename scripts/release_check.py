@@ -84,6 +84,7 @@ def check_demo(python: str, folder: Path, constraints: Path) -> Path:
     run(bin / "python", "-m", "pip", "check")
     env = {"PATH": f"{bin}:/usr/bin:/bin", "HOME": str(folder / "empty"), "LANG": "C.UTF-8"}
     installed = time.monotonic()
+    run(bin / "wx-datacube", "init", cwd=folder / "empty", env=env)
     run(bin / "wx-datacube", "demo", "--days", "40", cwd=folder / "empty", env=env)
     if not list(folder.glob("empty/demo/data/report_demo.html")):
         sys.exit("release-check: the demo wrote no report")
@@ -134,12 +135,11 @@ def main() -> None:
     """Run every check; leave with 1 at the first that fails, and with `--strict` also if one could not be run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--strict", action="store_true", help="fail if a check could not be run here")
-    parser.add_argument("--tag", help="the tag of the release, which must name the version")
     parser.add_argument("--tools", type=Path, required=True, help="the folder of the venv with the release's tools")
     options = parser.parse_args()
     if changed := run("git", "status", "--porcelain", cwd=TOP):
         sys.exit(f"release-check: the last commit is what is released, so commit first:\n{changed}")
-    check_version(options.tag)
+    check_version(os.environ.get("RELEASE_TAG"))
     print(f"release-check: {STEM}, commit {run('git', 'log', '-1', '--format=%h', cwd=TOP).strip()}", flush=True)
     shutil.rmtree(REPORT, ignore_errors=True)
     REPORT.mkdir(parents=True)
