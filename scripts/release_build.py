@@ -74,8 +74,6 @@ def build(folder: Path, umask: int, unpacking: list[str], env: dict[str, str]) -
     epoch = int(run("git", "log", "-1", "--format=%ct", cwd=TOP))
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "SOURCE_DATE_EPOCH": str(epoch), **env}
     code = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
-    for path in source.rglob("*"):
-        path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
     run(sys.executable, "-c", code, "build_sdist", out, cwd=source, env=env, umask=0o022)
     sdist = out / f"{STEM}.tar.gz"
     rewrite(sdist, epoch)
