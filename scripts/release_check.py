@@ -112,8 +112,12 @@ def check_dependencies(tools: Path, venv: Path) -> list[str]:
     for record in venv.glob("lib/*/site-packages/*.dist-info/direct_url.json"):
         record.unlink()  # else the SBOM names a folder of this machine
     sbom, audit = REPORT / "sbom.cdx.json", REPORT / "audit.json"
-    run(tools / "cyclonedx-py", "environment", "--output-reproducible", "--output-file", sbom, venv / "bin" / "python")
-    print(f"  SBOM: {len(json.loads(sbom.read_text())['components'])} components in {sbom.relative_to(TOP)}")
+    project = TOP / "pyproject.toml"
+    run(tools / "cyclonedx-py", "environment", "--pyproject", project, "--output-file", sbom, venv / "bin" / "python")
+    content = json.loads(sbom.read_text())
+    content["metadata"]["component"]["version"] = __version__  # which pyproject.toml doesn't have
+    sbom.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+    print(f"  SBOM (CycloneDX): {len(content['components'])} components of a user's install")
     audit.unlink(missing_ok=True)
     command = [tools / "pip-audit", "--requirement", "requirements.lock", "--require-hashes", "--disable-pip"]
     done = subprocess.run([*command, "--format=json", "--output", audit], cwd=TOP, capture_output=True, text=True)
