@@ -131,7 +131,8 @@ def judge_audit(answers: list[dict]) -> list[str]:
     if bad := [f"{a['name']} {a['version']}: {v['id']}" for a in answers for v in a.get("vulns", ())]:
         sys.exit("release-check: known vulnerabilities:\n  " + "\n  ".join(bad))
     skipped = [answer["name"] for answer in answers if "skip_reason" in answer]
-    print(f"  pip-audit: {len(answers) - len(skipped)} of {len(answers)} packages audited, no known vulnerability")
+    if audited := len(answers) - len(skipped):
+        print(f"  pip-audit: no known vulnerability in {audited} of {len(answers)} packages")
     return [f"pip-audit of {len(skipped)} packages, which the advisory service doesn't know"] if skipped else []
 
 
