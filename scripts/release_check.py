@@ -29,7 +29,7 @@ PERMISSIVE = re.compile(
     r"\b(MIT(-0)?|BSD|Apache|ISC|PSF|Python Software Foundation|MPL[- ]2\.0|Mozilla Public License 2\.0)\b"
 )
 REVIEWED = {
-    "axe-playwright-python": "MIT, in its LICENSE file only; for tests",
+    "axe-playwright-python": "MIT by its LICENSE file, with axe-core under MPL-2.0; for tests only",
     "psycopg2-binary": "LGPL with exceptions; used unchanged, by the extra postgres only",
 }
 """Packages whose licence a person has read, because their metadata don't name a permissive one."""
