@@ -105,7 +105,7 @@ audit: install ## Known vulnerabilities of the locked packages, by pip-audit in 
 	$(VENV)/audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
 
 # RELEASE="--strict" fails if something could not be checked here. RELEASE_TAG=v1.2.3 is compared with the version.
-release-check: install ## Check that the last commit can be released, and build it in dist/; takes ten minutes
+release-check: install ## Check that the last commit can be released, and build it in dist/; takes three to ten minutes
 	@$(BIN)/python -m scripts.release_check --tools $(VENV)/release $(RELEASE)
 
 docs: install ## Build the documentation site in site/; fails on a dead link or anchor
