@@ -11,12 +11,13 @@ PYTEST ?=
 SEED ?= $(shell date +%s)
 STEPS ?= 100
 LEVEL ?= core
+RELEASE ?=
 BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-long walk browser lint pytest smoke clients newest-duckdb lowest newest coverage audit docs docs-serve reference lock clean
+.PHONY: help install demo ui test test-long walk browser lint pytest smoke clients newest-duckdb lowest newest coverage audit release-check docs docs-serve reference lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,13 +69,12 @@ newest-duckdb: install ## The tests that use DuckDB, with the newest 2.x instead
 # The result depends on the package index, so these two are not part of `make test`. PYTEST selects the tests.
 TEST_TOOLS := pytest pytest-xdist hypothesis 'wechatpy[cryptography]'
 
-lowest: install ## The tests, commands included, with the lowest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --extra ui --extra emulator --extra postgres --extra report --extra mcp --resolution lowest-direct \
-		--python $(BIN)/python --no-header --quiet --output-file $(VENV)/lowest.txt
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
-	$(BIN)/uv pip install --quiet --python $(VENV)/lowest/bin/python --constraint $(VENV)/lowest.txt \
+lowest: install ## The tests, commands included, with the lowest versions that pyproject.toml allows: .ci/lowest.txt
+	$(BIN)/python -m venv --clear $(VENV)/lowest
+	$(VENV)/lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt setuptools
+	$(VENV)/lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --no-build-isolation \
 		--editable '.[ui,emulator,mcp,postgres,report]' $(TEST_TOOLS)
-	$(BIN)/uv pip check --python $(VENV)/lowest/bin/python
+	$(VENV)/lowest/bin/python -m pip check
 	$(VENV)/lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 # Dagster warns about such a pair of versions in every process; one test needs a process that prints nothing.
@@ -102,7 +102,11 @@ audit: install ## Known vulnerabilities of the locked packages, by pip-audit in 
 	$(BIN)/python -m pip check
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip install --quiet pip-audit
-	$(VENV)/audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+	$(VENV)/audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
+
+# RELEASE="--strict" fails if something could not be checked here. RELEASE_TAG=v1.2.3 is compared with the version.
+release-check: install ## Check that the last commit can be released, and build it in dist/; takes three to ten minutes
+	@$(BIN)/python -m scripts.release_check --tools $(VENV)/release $(RELEASE)
 
 docs: install ## Build the documentation site in site/; fails on a dead link or anchor
 	$(BIN)/zensical build --clean --strict
