@@ -11,16 +11,17 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 from wx_datacube.alerts.alert import Alert, Source, Urgency
-from wx_datacube.alerts.missing_labels import note_and_send
+from wx_datacube.alerts.missing_labels import Attention, note_and_send
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.messages import DAILY_MESSAGES
 from wx_datacube.catalog.periods import BEIJING, CHECK_TICK, LAST_CHECK_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
 from wx_datacube.language import Text
 from wx_datacube.operations.heartbeat import beat
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for, log_of
-from wx_datacube.orchestration.checks import check_outcomes, evaluations_to_log
+from wx_datacube.orchestration.checks import CheckOutcome, check_outcomes, evaluations_to_log
 from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
@@ -100,6 +101,13 @@ _CHECKED_AGAIN = Text(
 )
 
 
+def _is_said(outcome: CheckOutcome, endpoint: str, attention: Attention) -> bool:
+    """Return whether a doubt is about a day without messages that `note_and_send` has sent a note about."""
+    said = {each.subject for each in attention.late}
+    is_silent = endpoint == DAILY_MESSAGES.name and {each.ref_date for each in outcome.findings} <= said
+    return outcome.check.is_doubt and is_silent
+
+
 def _evaluate_checks(
     context: dg.OpExecutionContext, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock
 ) -> Iterator[dg.AssetCheckEvaluation]:
@@ -131,7 +139,7 @@ def _evaluate_checks(
         )
         for outcome in failed
         # `note_and_send` has already sent one alert for missing labels, with the reason, for all endpoints at once.
-        if outcome.check is not DUE_LABELS_ARE_THERE
+        if outcome.check is not DUE_LABELS_ARE_THERE and not _is_said(outcome, names[outcome.key], attention)
         for subject in outcome.alert_subjects(names[outcome.key])
     ]
     Alerts(settings.database, settings.webhook, clock).note(account, Source.CHECKS, None, alerts, notify)
