@@ -41,7 +41,7 @@ CHANNEL = Column(
     ),
 )
 
-CHANNELS_IN_CHINESE = {
+CHANNELS_IN_CHINESE: dict[int | str, str] = {
     0: "其他合计",
     1: "搜一搜",
     17: "名片分享",
@@ -61,7 +61,7 @@ CHANNELS_IN_CHINESE = {
     78: "朋友圈广告",
     176: "专辑页内账号名称",
 }
-"""The channels' names in Chinese, as the report has them."""
+"""The channels' names in Chinese."""
 ARTICLE_CHANNEL = 57
 """The channel of those who follow from within an article."""
 CHANNEL_BREAKS = (dt.date(2020, 4, 1), dt.date(2020, 6, 1), dt.date(2023, 6, 1))

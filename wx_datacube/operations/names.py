@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from wx_datacube.catalog.articles import SCENE_DESC
+from wx_datacube.catalog.followers import ARTICLE_CHANNEL, CHANNEL, CHANNELS_IN_CHINESE
 from wx_datacube.catalog.metrics import METRIC_BY_NAME
 from wx_datacube.catalog.model import Family
 from wx_datacube.language import Text
@@ -31,24 +32,8 @@ INTERVALS = {
     "more than 10": Text("more than 10", "10次以上"),
 }
 CHANNELS = {
-    "others": Text("others", "其他合计"),
-    "search": Text("search", "搜一搜"),
-    "name card": Text("name card", "名片分享"),
-    "QR code": Text("QR code", "扫描二维码"),
-    "article": Text("account name in an article", "文章内账号名称"),
-    "WeChat ads": Text("WeChat ads", "微信广告"),
-    "mini program": Text("mini program", "小程序关注"),
-    "reposted by others": Text("reposted by others", "他人转载"),
-    "Channels": Text("Channels", "视频号"),
-    "live": Text("live", "直播"),
-    "QR code (2015)": Text("QR code (2015)", "扫描二维码（2015 年）"),
-    "search by id (2015)": Text("search by id (2015)", "搜索微信号（2015 年）"),
-    "query of account (2015)": Text("query of account (2015)", "查询公众号（2015 年）"),
-    "article menu (2015)": Text("article menu (2015)", "图文页右上角菜单（2015 年）"),
-    "payment": Text("payment", "支付后关注"),
-    "article ad": Text("article ad", "文章内广告"),
-    "Moments ad": Text("Moments ad", "朋友圈广告"),
-    "album": Text("album", "专辑页内账号名称"),
+    word: Text("account name in an article" if code == ARTICLE_CHANNEL else word, CHANNELS_IN_CHINESE[code])
+    for code, word in CHANNEL.codes
 }
 SOURCES = {word: Text(word, str(code)) for code, word in SCENE_DESC.codes}
 ENDPOINTS = {

@@ -15,7 +15,7 @@ from wx_datacube.catalog.periods import due_on, settled_at
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errcodes import BY_ERRCODE, error_for, needs_person
 from wx_datacube.language import Text
-from wx_datacube.warehouse.checks import FIGURES_ARE_PLAUSIBLE, CheckContext, Finding, run_check
+from wx_datacube.warehouse.checks import CheckContext, Finding, find_doubts
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import summaries
 from wx_datacube.warehouse.files import Warehouse
@@ -88,14 +88,8 @@ def read_concerns(
 
 def _doubts(con: Connection, account: Account, now: dt.datetime) -> list[Finding]:
     """Return the doubts about yesterday's figures; the check also judges the day before until yesterday is there."""
-    context, yesterday = CheckContext(con, account, now), str(now.date() - _DAY)
-    found = [
-        finding
-        for endpoint in account.endpoints
-        if FIGURES_ARE_PLAUSIBLE.concerns(endpoint)
-        for finding in run_check(FIGURES_ARE_PLAUSIBLE, context, endpoint)
-    ]
-    return sorted((each for each in found if each.ref_date == yesterday), key=lambda each: each.informational)
+    found, yesterday = find_doubts(CheckContext(con, account, now)), str(now.date() - _DAY)
+    return [each for each in found if each.ref_date == yesterday]
 
 
 def is_complete(settings: Settings, accounts: Sequence[Account], now: dt.datetime) -> bool:

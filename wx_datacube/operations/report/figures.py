@@ -21,7 +21,7 @@ from wx_datacube.config.settings import Account
 from wx_datacube.language import Language, Text
 from wx_datacube.operations import names
 from wx_datacube.operations.stored import DAILY, StoredData
-from wx_datacube.warehouse.checks import FIGURES_ARE_PLAUSIBLE, CheckContext, comparisons, run_check
+from wx_datacube.warehouse.checks import FIGURES_ARE_PLAUSIBLE, CheckContext, comparisons, find_doubts
 from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.open_labels import open_labels
@@ -107,11 +107,10 @@ def read_figures(con: Connection, account: Account, now: dt.datetime) -> Figures
 def _doubts(context: CheckContext) -> dict[str, Any]:
     """Return what the check `figures_are_plausible` says about the newest day, and what it compared."""
     endpoints = [each for each in context.account.endpoints if FIGURES_ARE_PLAUSIBLE.concerns(each)]
-    found = [each for endpoint in endpoints for each in run_check(FIGURES_ARE_PLAUSIBLE, context, endpoint)]
     return {
         "doubts": [
             {"date": each.ref_date, "text": both(each.what), "fails": not each.informational}
-            for each in sorted(found, key=lambda each: each.informational)
+            for each in find_doubts(context)
         ],
         "compared": [
             {

@@ -68,6 +68,7 @@ __all__ = [
     "checks_of",
     "comparisons",
     "date_ranges",
+    "find_doubts",
     "fingerprint",
     "labels_to_refresh",
     "run_check",
@@ -103,3 +104,10 @@ def run_check(check: Check, context: CheckContext, endpoint: Endpoint) -> list[F
     """Return all findings of the check for an endpoint, newest first; if it passes, they are all informational."""
     found = sorted(check.find(context, endpoint), key=lambda finding: (finding.ref_date, str(finding.what)))
     return sorted(found, key=lambda finding: finding.end, reverse=True)
+
+
+def find_doubts(context: CheckContext) -> list[Finding]:
+    """Return the findings of `figures_are_plausible` for an account; those that fail the check are first."""
+    endpoints = [each for each in context.account.endpoints if FIGURES_ARE_PLAUSIBLE.concerns(each)]
+    found = [finding for each in endpoints for finding in run_check(FIGURES_ARE_PLAUSIBLE, context, each)]
+    return sorted(found, key=lambda finding: finding.informational)

@@ -503,7 +503,7 @@ function calendarOf(days) {
       year: iso.slice(0, 4),
       month: Number(iso.slice(5, 7)),
       s: t(`state_${state}`),
-      d: `${day(iso)} ${weekday(iso)}`,
+      d: dayName(iso),
       n: text,
     };
   });

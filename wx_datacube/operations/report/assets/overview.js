@@ -72,7 +72,7 @@ function doubts() {
     h(
       "li",
       {},
-      h("strong", {}, `${day(each.date)} ${weekday(each.date)}`),
+      h("strong", {}, dayName(each.date)),
       " ",
       pick(each.text),
       language === "zh" ? "。" : ".",
