@@ -53,8 +53,10 @@ def why_unfounded(reference: Reference, label: Label, at: dt.datetime, overlap: 
     `overlap` is how long another process may have been planning the call while the label landed.
     """
     answer, state = reference.answers.get(label), reference._state(label)
+    if state == "implied":  # by the answer about its day
+        answer = reference.answers[label._replace(endpoint=BY_NAME[label.endpoint].days)]
     if state == "missing" or (answer is not None and at - answer.fetched_at < overlap):
         return None
     if not is_open(reference, label):
-        return f"was {state} and final"
+        return f"was {state} and final since {answer and answer.fetched_at}"
     return None if is_turn_due(reference, label, at) else f"was open, last answered at {reference.answers[label]}"
