@@ -147,6 +147,7 @@ class Past(ABC):
     def _judge_call(self, member: str, call_id: int, call: Call) -> None:
         """Complain about a call that should not have been made. Only `doctor` requests what it likes."""
         about = f"{member} {call.endpoint} {call.begin_date} … {call.end_date}, call {call_id} at {call.requested_at}"
+        about += f" of run {call.run_id}"
         if call.run_id != "doctor" and BY_NAME[call.endpoint].family not in self.families[member]:
             self.complaints.append(f"families that are off are not requested: {about}")
         for label in call.asked:

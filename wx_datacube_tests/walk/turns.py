@@ -58,5 +58,5 @@ def why_unfounded(reference: Reference, label: Label, at: dt.datetime, overlap: 
     if state == "missing" or (answer is not None and at - answer.fetched_at < overlap):
         return None
     if not is_open(reference, label):
-        return f"was {state} and final since {answer and answer.fetched_at}"
+        return f"was {state} and final by {answer}"
     return None if is_turn_due(reference, label, at) else f"was open, last answered at {reference.answers[label]}"
