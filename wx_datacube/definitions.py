@@ -7,22 +7,31 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import dagster as dg
 
 from wx_datacube.orchestration.code_location import build_defs
+from wx_datacube.orchestration.own_accounts import accounts_of_this_run
 
 __all__ = ["build_defs", "defs"]
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return the code location of this project: every configured account, with each run in a single process.
+    """Return the code location of this project: every configured account, with schedules of its own."""
+    return build_location("account")
 
-    Dagster's default executor starts a process for each step. Here that would cost 4 s per run and gain nothing.
+
+def build_location(schedules: Literal["account", "location"]) -> dg.Definitions:
+    """Build a code location of every configured account and nothing else, with each run in a single process.
+
+    Dagster's default executor starts a process for each step. Here that would cost 4 s per run and gain nothing. The
+    process of a run loads the run's accounts only.
     """
     with _nothing_to_collect():
-        return dg.Definitions.merge(build_defs(), dg.Definitions(executor=dg.in_process_executor))
+        ours = build_defs(accounts=accounts_of_this_run(), schedules=schedules)
+        return dg.Definitions.merge(ours, dg.Definitions(executor=dg.in_process_executor))
 
 
 @contextmanager

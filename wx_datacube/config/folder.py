@@ -33,6 +33,15 @@ def make_project(folder: Path) -> tuple[list[str], list[str]]:
     return lacking, [name for name in names if name != ".gitignore" and not _is_ours(folder / name)]
 
 
+def loads_many_accounts(folder: Path) -> bool:
+    """Return whether the folder's `workspace.yaml` names the code location with one schedule for all accounts."""
+    try:
+        lines = (folder / "workspace.yaml").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    return any("wx_datacube.many_accounts" in line.partition("#")[0] for line in lines)
+
+
 def _is_ours(path: Path) -> bool:
     return path.is_file() and path.read_bytes() == template(path.name).encode()
 

@@ -22,12 +22,16 @@ from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.open_labels import turns_due
 
 _MAX_GAP_RUNS = 10
-"""Most runs over older gaps that one tick requests. The new labels of a morning take one run more."""
+"""Most runs over older gaps that one tick requests for a group. The new labels of a morning take one run more."""
 _RETRY_NOTE = Text(
     "The schedule tries again tomorrow, or at the next tick after `wx-datacube doctor` found the problem fixed.",
     "定时任务明天重试；wx-datacube doctor 确认问题已解决后，下一次触发即重试。",
 )
 _CONTINUES = Text("It continues tomorrow.", "明天继续。")
+
+
+Materialized = Callable[[Endpoint, dt.date], Collection[dt.date]]
+"""Returns the labels of an endpoint, from a given day on, that are materialized in Dagster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +42,33 @@ class Tick:
     reason: Text
 
 
+def deliver_alerts(settings: Settings, now: dt.datetime, notify: Callable[[Text], None]) -> None:
+    """Send the alerts that the chat did not accept before."""
+    Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)
+
+
 def plan_tick(
     settings: Settings,
     account: str,
-    endpoints: Sequence[Endpoint],
+    groups: Sequence[Sequence[Endpoint]],
     busy: Collection[Endpoint],
-    materialized: Callable[[Endpoint, dt.date], Collection[dt.date]],
+    materialized: Materialized,
     now: dt.datetime,
-    notify: Callable[[Text], None],
 ) -> Tick:
-    """Plan what a tick at `now` requests for an account, newest first; send alerts that the chat did not accept before.
+    """Plan what a tick at `now` requests for an account: for each group of endpoints, newest first.
 
-    Endpoints in `busy` have a run in progress and wait. `materialized` returns the labels, from a given day on, that
-    are materialized in Dagster. Raises `SettingsError` and `WarehouseError`.
+    A run covers endpoints of one group only. Endpoints in `busy` have a run in progress and wait. Raises
+    `SettingsError` and `WarehouseError`.
     """
     configured, midnight = settings.account(account), midnight_of(now)
-    alerts = Alerts(settings.database, settings.webhook, lambda: now)
-    alerts.deliver(notify)
-    if refused := alerts.token_refused(account, midnight):
+    if refused := Alerts(settings.database, settings.webhook, lambda: now).token_refused(account, midnight):
         return Tick([], joined([refused, _RETRY_NOTE]))
     with Warehouse(settings.database).open_published() as con:
         known.require_bound(con, configured)
         states = known.states(con, configured, now)
         errors = past_calls.unresolved_errors(con, account)
         calls = past_calls.calls_since(con, account, midnight)
+        endpoints = [endpoint for group in groups for endpoint in group]
         left_out = {endpoint: known.labels_left_out(con, account, endpoint, midnight) for endpoint in endpoints}
         turns, soon = (turns_due(con, account, now, about_to_begin=begins) for begins in (False, True))
     todo: dict[Endpoint, list[dt.date]] = {}
@@ -80,12 +87,15 @@ def plan_tick(
         done = materialized(endpoint, configured.start)
         pending = pending_labels(states[endpoint.name], done, (soon if begins else turns)[endpoint.name])
         todo[endpoint] = [label for label in pending if label not in tomorrow]
-    new, gaps = plan_runs(todo, states)
+    runs: list[RunPlan] = []
+    for group in groups:
+        new, gaps = plan_runs({each: todo[each] for each in group if each in todo}, states)
+        runs += [*([new] if new else []), *gaps[:_MAX_GAP_RUNS]]
     waiting = [
         Text("{names}: {why}", "{names}：{why}", names=joined(names, ", ", "、"), why=why)
         for why, names in reasons.items()
     ]
-    return Tick([*([new] if new else []), *gaps[:_MAX_GAP_RUNS]], joined(waiting))
+    return Tick(runs, joined(waiting))
 
 
 _LEFT_OUT = Text(

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -18,12 +18,22 @@ from wx_datacube.config.settings import DATABASE, Account, Settings
 from wx_datacube.errors import SettingsError
 from wx_datacube.language import Text
 from wx_datacube.orchestration.assets import build_asset, resource_key
-from wx_datacube.orchestration.digest import build_digest, build_digest_schedule, schedule_name
-from wx_datacube.orchestration.prefixes import stem
+from wx_datacube.orchestration.digest import SCHEDULE_NAME as DIGEST
+from wx_datacube.orchestration.digest import build_digest, build_digest_schedule
+from wx_datacube.orchestration.prefixes import location_name, stem
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
 from wx_datacube.orchestration.scheduled_checks import build_check_schedule
-from wx_datacube.orchestration.schedules import MORNING_CRON, build_jobs, build_schedule, schedule_names
+from wx_datacube.orchestration.schedules import (
+    MORNING_CRON,
+    build_jobs,
+    build_location_schedule,
+    build_schedule,
+    schedule_names,
+)
+
+FETCH, CHECKS = "wx_datacube_fetch", "wx_datacube_checks"
+"""The last parts of the names of the schedules over all accounts; that of the digest is `digest.SCHEDULE_NAME`."""
 
 
 def build_defs(
@@ -35,12 +45,15 @@ def build_defs(
     resources: Mapping[str, Any] | None = None,
     duckdb_key: str = "duckdb",
     cron_schedule: str = MORNING_CRON,
+    schedules: Literal["account", "location"] = "account",
     clock: Clock = beijing_now,
 ) -> dg.Definitions:
     """Build each account's assets, checks, schedules and resources; with the extra `report`, its report.
 
-    There is an asset for each endpoint of the families that the account has switched on, and a digest. One schedule
-    sends the digests of all `accounts`; see `digest.schedule_name`.
+    There is an asset for each endpoint of the families that the account has switched on, and a digest. Each account has
+    schedules of its own; with `schedules="location"`, which suits many accounts, one schedule fetches and one checks
+    for all `accounts`. In either case one schedule sends all digests. `prefixes.location_name` says how schedules over
+    several accounts are named.
 
     `accounts` are account names as in the settings, or one name; None means all configured accounts. `key_prefix` goes
     before asset keys and before the names of jobs and schedules. `resources` override ours by key: `wechat_<account>`
@@ -57,13 +70,26 @@ def build_defs(
     ours: dict[str, Any] = {resource_key(each.name): account_resource(each.name, settings) for each in chosen}
     ours[duckdb_key] = reading_resource(settings.database if settings else Path(DATABASE))
     ours |= dict(resources or {})
-    everything = [
-        _account_defs(each, prefix, group_name or f"wx_{each.name}", owners, cron_schedule, ours, duckdb_key, clock)
-        for each in chosen
+    assets = {each.name: _assets(each, prefix, group_name, owners, clock) for each in chosen}
+    keys = {name: {endpoint: asset.key for endpoint, asset in own.items()} for name, own in assets.items()}
+    others = [
+        each
+        for name, own in keys.items()
+        for each in _downstream(name, own, duckdb_key, clock, prefix=prefix, group=group_name, owners=owners)
     ]
-    names = [each.name for each in chosen]
-    digest = build_digest_schedule(schedule_name(prefix, accounts and names), names, prefix, clock)
-    return dg.Definitions.merge(*everything, dg.Definitions(schedules=[digest], resources=ours))
+
+    def named(last: str) -> str:
+        return location_name(tuple(prefix), accounts and [*keys], last)
+
+    ticks = [build_digest_schedule(named(DIGEST), [*keys], prefix, clock)]
+    if schedules == "location":
+        ticks.append(build_location_schedule(named(FETCH), keys, cron=cron_schedule, clock=clock))
+        ticks.append(build_check_schedule(named(CHECKS), keys, prefix, clock))
+    else:
+        for each in chosen:
+            ticks += _schedules(each, prefix, assets[each.name], ours, cron_schedule, clock)
+    everything = [*(asset for own in assets.values() for asset in own.values()), *others]
+    return dg.Definitions(assets=everything, schedules=ticks, resources=ours)
 
 
 def _settings() -> tuple[Settings | None, Sequence[Account]]:
@@ -121,33 +147,53 @@ def _require_prefix(prefix: Sequence[str]) -> None:
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-def _account_defs(
-    account: Account,
-    prefix: Sequence[str],
-    group: str,
-    owners: Sequence[str],
-    cron: str,
-    resources: Mapping[str, Any],
-    duckdb_key: str,
-    clock: Clock,
-) -> dg.Definitions:
-    name, own_resource = account.name, resource_key(account.name)
+def _assets(
+    account: Account, prefix: Sequence[str], group: str | None, owners: Sequence[str], clock: Clock
+) -> dict[str, dg.AssetsDefinition]:
+    """Return an account's assets by endpoint name."""
     with warnings.catch_warnings():
         # Dagster warns at every load that backfill policies are beta. This project is built on them and tested with
         # them.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = {
+        name, group = account.name, group or f"wx_{account.name}"
+        return {
             each.name: build_asset(name, each, account.start, prefix=prefix, group=group, owners=owners, clock=clock)
             for each in account.endpoints
         }
-    keys = {endpoint: asset.key for endpoint, asset in assets.items()}
-    own = stem(tuple(prefix), name)
-    jobs = build_jobs(own, assets, {own_resource: resources[own_resource]})
-    schedules = [
-        build_schedule(jobs[each], name, endpoints, keys, cron=cron, clock=clock)
+
+
+def _downstream(
+    account: str,
+    keys: Mapping[str, dg.AssetKey],
+    duckdb_key: str,
+    clock: Clock,
+    *,
+    prefix: Sequence[str],
+    group: str | None,
+    owners: Sequence[str],
+) -> list[dg.AssetsDefinition]:
+    """Return the assets that are made from those in `keys`: the digest, and the report if it can be made."""
+    group = group or f"wx_{account}"
+    found = [build_digest(account, keys, clock, prefix=prefix, group=group, owners=owners)]
+    if can_report():
+        found.append(build_report(account, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners))
+    return found
+
+
+def _schedules(
+    account: Account,
+    prefix: Sequence[str],
+    assets: Mapping[str, dg.AssetsDefinition],
+    resources: Mapping[str, Any],
+    cron: str,
+    clock: Clock,
+) -> list[dg.ScheduleDefinition]:
+    """Return an account's own schedules: one for each period, and one for its checks."""
+    own, keys = stem(tuple(prefix), account.name), {name: asset.key for name, asset in assets.items()}
+    key = resource_key(account.name)
+    jobs = build_jobs(own, assets, {key: resources[key]})
+    found = [
+        build_schedule(jobs[each], account.name, endpoints, keys, cron=cron, clock=clock)
         for each, endpoints in schedule_names(account.endpoints).items()
     ]
-    schedules.append(build_check_schedule(own, name, keys, clock))
-    reports = [build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners)]
-    digest = build_digest(name, keys, clock, prefix=prefix, group=group, owners=owners)
-    return dg.Definitions(assets=[*assets.values(), digest, *(reports if can_report() else ())], schedules=schedules)
+    return [*found, build_check_schedule(f"{own}_checks", {account.name: keys}, prefix, clock)]

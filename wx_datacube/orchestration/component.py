@@ -7,6 +7,7 @@ can hold. See https://docs.dagster.io/guides/build/components.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import dagster as dg
 
@@ -29,6 +30,8 @@ class MessageAnalysis(dg.Component, dg.Model, dg.Resolvable):
     """Key of the resource that reads the published file. Change it if the project uses that key already."""
     cron_schedule: str = MORNING_CRON
     """Cron expression of the schedules that fetch, in Beijing time."""
+    schedules: Literal["account", "location"] = "account"
+    """Whether each account has schedules of its own, or one schedule serves all accounts of the code location."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Build the assets, checks, schedules and resources."""

@@ -1,7 +1,7 @@
 """Dagster internals: the parts of Dagster that this package uses and Dagster's documentation doesn't promise.
 
 `dagster._…` is imported here and nowhere else. On a minor version of Dagster other than `TESTED_MINOR`, `is_tested`
-logs a warning, and rows b to d fall back to stock behaviour; row a falls back on any version. Rows from h on have no
+logs a warning, and rows b to d fall back to stock behaviour; rows a and p fall back on any version. Rows h to o have no
 fallback: in a release that lacks them, the tests named below fail. Add a row for each new use.
 
 | | used | for | in a release that lacks it |
@@ -20,6 +20,8 @@ fallback: in a release that lacks them, the tests named below fail. Add a row fo
 | l | `AssetExecutionContext.run`, `get_step_execution_context` | tags and metadata of a run | assets fail |
 | m | `AssetKey.to_python_identifier`, `to_user_string` | names of jobs, run keys | nothing loads |
 | n | `TimeWindowPartitionsDefinition.get_partition_keys` | all labels of an asset | ticks fail |
+| o | name of Dagster's job over all assets | a schedule of all accounts | the location doesn't load |
+| p | arguments of a run's process | a run loads its own accounts only | it loads all accounts |
 
 b: `_initdb`, `_connect`, `_event_to_row`, `prepare_insert_event`, `_store_asset_event`, `_store_asset_event_tags`,
 `_store_asset_check_evaluation_planned` and `_db_lock`. j: `get_runs`, `get_materialized_partitions`,
@@ -39,10 +41,13 @@ Tests, in `wx_datacube_tests`:
 - i, m: `test_keys_with_a_prefix_are_materialized_under_it`
 - j, k, n: `test_a_dead_run_is_ended_by_the_next_tick`, `test_a_tick_without_pending_labels_says_so`,
   `test_a_dead_daemon_is_named_while_schedules_are_on`
+- o: `test_one_schedule_fetches_for_all_accounts`
+- p: `test_two_services_fetch_what_is_missing_and_a_restart_interrupts_no_run`
 """
 
 import functools
 import logging
+import multiprocessing
 import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -64,15 +69,19 @@ else:
             SqliteEventLogStorage = type(instance.event_log_storage)
 
 __all__ = [
+    "JOB_OF_ALL_ASSETS",
     "TESTED_MINOR",
     "ConfigurableClassData",
     "SqliteEventLogStorage",
     "add_metadata",
     "check_executions_table",
     "is_tested",
+    "run_of_this_process",
     "without_stack_trace",
 ]
 
+JOB_OF_ALL_ASSETS = "__ASSET_JOB"
+"""Dagster's own job over all assets of a code location, whose partitions may differ; the UI and sensors use it."""
 TESTED_MINOR = "1.13"
 """The minor version of Dagster whose internals this package was tested with."""
 
@@ -120,6 +129,29 @@ def add_metadata(context: dg.AssetExecutionContext, metadata: Mapping[str, Mappi
     for key, values in metadata.items():
         entries[AssetMetadataHandle(asset_key=context.asset_key, partition_key=key)] = values
     step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=entries)
+
+
+def run_of_this_process() -> dg.DagsterRun | None:
+    """Return the run that a code server started this process for; None in any other process.
+
+    Dagster tells the code of a location nothing about the run that it is loaded for, but the code server passes the run
+    to the process that it starts.
+    """
+    arguments = getattr(multiprocessing.current_process(), "_args", ())
+    if multiprocessing.parent_process() is None or not arguments or not isinstance(arguments[0], str):
+        return None
+    try:
+        from dagster._grpc.types import ExecuteExternalJobArgs
+        from dagster._serdes import deserialize_value
+
+        passed = deserialize_value(arguments[0], ExecuteExternalJobArgs)
+        if passed.instance_ref is None:
+            return None
+        with dg.DagsterInstance.from_ref(passed.instance_ref) as instance:
+            return instance.get_run_by_id(passed.run_id)
+    except Exception as error:  # whatever it is, all accounts can be loaded
+        _log.debug("This process is not a run's, or Dagster starts runs in another way: %r", error)
+        return None
 
 
 _F = TypeVar("_F", bound=dg.Failure)

@@ -27,7 +27,7 @@ EARLY, LATE = dt.time(10, 0), dt.time(12, 45)
 """Beijing time. At the first, a digest is sent if yesterday is complete, at the last with what is missing."""
 _CRONS = [f"{each.minute} {each.hour} * * *" for each in (EARLY, LATE)]
 SCHEDULE_NAME = "wx_datacube_digest"
-"""The last part of the schedule's name; see `schedule_name`."""
+"""The last part of the schedule's name; see `prefixes.location_name`."""
 
 
 class DigestConfig(dg.Config):
@@ -76,15 +76,6 @@ def digest_key(prefix: Sequence[str], account: str) -> dg.AssetKey:
 def _shown(made: Sequence[Message]) -> dict[str, Any]:
     text = "\n\n".join(each.text for each in made)
     return {"digest": dg.MetadataValue.text(text), "bytes": len(text.encode())}
-
-
-def schedule_name(prefix: Sequence[str], accounts: Sequence[str] | None) -> str:
-    """Return the name of the schedule and its job.
-
-    A code location may hold several `build_defs`, each with a prefix or accounts of its own. So the prefix and the
-    first of the accounts that `build_defs` was called with, if any, come before the name.
-    """
-    return dg.AssetKey([*prefix, *(accounts or ())[:1], SCHEDULE_NAME]).to_python_identifier()
 
 
 def build_digest_schedule(

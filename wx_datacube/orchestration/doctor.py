@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from wx_datacube.catalog.periods import BEIJING, beijing_now
+from wx_datacube.config.folder import loads_many_accounts
 from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import SettingsError, WarehouseError
 from wx_datacube.language import Text, joined
@@ -17,6 +18,7 @@ from wx_datacube.operations.backfill import database_mismatch
 from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.operations.doctor import Examined
 from wx_datacube.orchestration.backfill_runs import DagsterRuns
+from wx_datacube.orchestration.code_location import CHECKS, FETCH
 from wx_datacube.orchestration.digest import SCHEDULE_NAME
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
@@ -47,7 +49,8 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Examined]:
         ),
     )
     yield from others
-    yield _schedules(running, account, stem(prefixes[0], account.name))
+    serves_many = loads_many_accounts(settings.require_project())
+    yield _schedules(running, account, stem(prefixes[0], account.name), serves_many)
 
 
 def examine_schedules(settings: Settings) -> Iterator[Examined]:
@@ -62,10 +65,11 @@ def examine_schedules(settings: Settings) -> Iterator[Examined]:
     except (SettingsError, WarehouseError, dg.DagsterError):
         return
     running = {each.name for each in states}
-    digests = [name for name in running if f"__{name}".endswith(f"__{SCHEDULE_NAME}")]
+    digests = _of_location(running, SCHEDULE_NAME)
     if settings.webhook is not None:
         yield Examined(True, _DIGEST_IS_ON.fill(names=joined(digests, ", ", "、")) if digests else _DIGEST_IS_OFF)
-    on = {*digests, *(name for each in settings.accounts for name in _of_account(running, each, _schedules_of(each)))}
+    own = (name for each in settings.accounts for name in _of_account(running, each, _schedules_of(each)))
+    on = {*digests, *_of_location(running, FETCH), *_of_location(running, CHECKS), *own}
     needed = [daemons[name] for name in _DAEMONS if name in daemons]
     if on and needed:
         daemon = _daemon(len(on), needed, settings)
@@ -154,14 +158,24 @@ def _of_account(running: Iterable[str], account: Account, names: Iterable[str]) 
     return [name for name in sorted(running) if f"__{name}".endswith(ends)]
 
 
-def _schedules(running: set[str], account: Account, own: str) -> Examined:
-    """Return which schedules are on, under any prefix; `own` is the name stem for those that are off."""
+def _of_location(running: Iterable[str], name: str) -> list[str]:
+    """Return the schedules over several accounts that are on, under any prefix; see `prefixes.location_name`."""
+    return [each for each in sorted(running) if f"__{each}".endswith(f"__{name}")]
+
+
+def _schedules(running: set[str], account: Account, own: str, serves_many: bool) -> Examined:
+    """Return which schedules are on, under any prefix; `own` is the name stem for those that are off.
+
+    With `serves_many`, the code location of the folder has one schedule for all accounts.
+    """
     on: list[str] = []
     off: list[str] = []
     for what in _schedules_of(account):
-        found = _of_account(running, account, [what])
+        of_all = CHECKS if what == "checks" else FETCH
+        found = [*_of_account(running, account, [what]), *_of_location(running, of_all)]
         on += found
-        off += [] if found else [f"{own}_{what}"]
+        off += [] if found else [of_all if serves_many else f"{own}_{what}"]
+    on, off = [*dict.fromkeys(on)], [*dict.fromkeys(off)]
     if off:
         return Examined(
             True,

@@ -1,4 +1,4 @@
-"""Scheduled checks: all checks of an account at 12:35, even on a day without a run.
+"""Scheduled checks: all checks of one or more accounts at 12:35, even on a day without a run.
 
 Checks otherwise run with their assets, so on a day without a run nothing would be checked. At 12:35 a fetch may still
 be in progress, or the chat may be down, so missing labels are checked again in the hours after. The hours are in
@@ -6,7 +6,7 @@ be in progress, or the chat may be down, so missing labels are checked again in 
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -24,30 +24,31 @@ from wx_datacube.orchestration.alert_hooks import alert_hooks_for, log_of
 from wx_datacube.orchestration.checks import CheckOutcome, check_outcomes, evaluations_to_log
 from wx_datacube.orchestration.event_log import batched_events
 from wx_datacube.orchestration.failure import explained_failure
+from wx_datacube.orchestration.prefixes import stem
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker
 from wx_datacube.warehouse.checks import DUE_LABELS_ARE_THERE, check_context_of_readers
 from wx_datacube.warehouse.files import Warehouse
 
 
 def build_check_schedule(
-    stem: str, account: str, keys: Mapping[str, dg.AssetKey], clock: Clock
+    name: str, keys: Mapping[str, Mapping[str, dg.AssetKey]], prefix: Sequence[str], clock: Clock
 ) -> dg.ScheduleDefinition:
-    """Build the job and schedule `<stem>_checks` over the assets `keys` (by endpoint name); off by default."""
-    name = f"{stem}_checks"
+    """Build the job and schedule `name` over all assets in `keys`, by account and endpoint name; off by default.
+
+    The job has an op for each account, so one account's failure keeps no other from being checked.
+    """
     description = (
-        "Runs all checks of the account's assets on the published file, so that you notice when nothing ran. It"
-        " makes no call. A failed check is shown on its asset; this run succeeds all the same."
-        " 对已发布的数据文件执行该账号的全部检查，没有任务运行时也能发现问题；不调用微信。"
+        "Runs all checks of the assets on the published file, so that you notice when nothing ran. It makes no call. A"
+        " failed check is shown on its asset; this run succeeds all the same."
+        " 对已发布的数据文件执行全部检查，没有任务运行时也能发现问题；不调用微信。"
         "未通过的检查显示在对应资产上，本次运行仍为成功。"
     )
+    judges = [_judge(account, own, stem(tuple(prefix), account), description, clock) for account, own in keys.items()]
 
-    @dg.op(name=f"{stem}_judge", description=description, out={})
-    def judge(context: dg.OpExecutionContext) -> Iterator[dg.AssetCheckEvaluation]:
-        yield from _evaluate_checks(context, account, keys, clock)
-
-    @dg.job(name=name, description=description, hooks=alert_hooks_for(account, "checks", clock))
+    @dg.job(name=name, description=description)
     def job() -> None:
-        judge()
+        for judge in judges:
+            judge()
 
     @dg.schedule(
         name=name,
@@ -65,9 +66,21 @@ def build_check_schedule(
             return dg.SkipReason(_NOT_RUNNING.fill(planned=planned).both())
         if first:
             return dg.RunRequest(tags={REASON_TAG: Reason.SCHEDULE.value})
-        return _recheck_missing(context, account, now)
+        return _recheck_missing(context, keys, now)
 
     return tick
+
+
+def _judge(
+    account: str, keys: Mapping[str, dg.AssetKey], own: str, description: str, clock: Clock
+) -> dg.PendingNodeInvocation[dg.OpDefinition]:
+    """Return the op `<own>_judge`, which evaluates the checks of an account, with the hooks of its alerts."""
+
+    @dg.op(name=f"{own}_judge", description=description, out={})
+    def judge(context: dg.OpExecutionContext) -> Iterator[dg.AssetCheckEvaluation]:
+        yield from _evaluate_checks(context, account, keys, clock)
+
+    return judge.with_hooks(alert_hooks_for(account, "checks", clock))
 
 
 _CRON = f"{CHECK_TICK.minute} {CHECK_TICK.hour}-{LAST_CHECK_TICK.hour} * * *"
@@ -76,13 +89,14 @@ _STALE = dt.timedelta(minutes=30)
 """How late a tick after the first may come; a later one is skipped."""
 
 
-def _recheck_missing(context: dg.ScheduleEvaluationContext, account: str, now: dt.datetime) -> dg.SkipReason:
+def _recheck_missing(context: dg.ScheduleEvaluationContext, accounts: Iterable[str], now: dt.datetime) -> dg.SkipReason:
     """Send alerts for labels that became overdue after 12:35, and those that the chat refused then; start no run."""
     notify = log_of(context)
     try:
         settings = load_settings()
         with Warehouse(settings.database).open_published() as con:
-            note_and_send(con, settings, settings.account(account), now, notify)
+            for account in accounts:
+                note_and_send(con, settings, settings.account(account), now, notify)
     except WxDatacubeError as error:
         return dg.SkipReason(error.text.both())
     Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)

@@ -3,6 +3,9 @@
 A tick makes no call to WeChat: it reads the published file and the Dagster instance, and requests runs. Dagster's own
 schedules don't catch up on missed ticks. These do, since they look for what is missing instead of what is new. The
 hours are in `catalog.periods`. See https://docs.dagster.io/guides/automate/schedules.
+
+Each account has a few schedules of its own (`build_schedule`). With many accounts, one schedule of the code location
+takes their place (`build_location_schedule`).
 """
 
 import datetime as dt
@@ -16,11 +19,12 @@ from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, FIRST_TICK, LAST_TICK, Clock
 from wx_datacube.config.environment import load_settings
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.language import Text
+from wx_datacube.language import Text, joined
 from wx_datacube.operations.heartbeat import beat
 from wx_datacube.operations.pending import RunPlan
-from wx_datacube.operations.tick import plan_tick
+from wx_datacube.operations.tick import Materialized, deliver_alerts, plan_tick
 from wx_datacube.orchestration.alert_hooks import log_of
+from wx_datacube.orchestration.dagster_internals import JOB_OF_ALL_ASSETS
 from wx_datacube.orchestration.partitions import materialized_labels, partitions_of
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, assets_in_progress, end_dead_runs
 
@@ -89,7 +93,34 @@ def build_schedule(
         ),
     )
     def tick(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        return _requests(context, account, {endpoint: keys[endpoint.name] for endpoint in endpoints}, clock())
+        return _requests(context, {account: {endpoint: keys[endpoint.name] for endpoint in endpoints}}, clock())
+
+    return tick
+
+
+def build_location_schedule(
+    name: str, keys: Mapping[str, Mapping[str, dg.AssetKey]], *, cron: str, clock: Clock
+) -> dg.ScheduleDefinition:
+    """Build one schedule over all accounts and periods; `keys` are by account and endpoint name. It is off by default.
+
+    Its job is Dagster's own job over all assets of the code location: a job that we define can't hold assets whose
+    partitions differ.
+    """
+
+    @dg.schedule(
+        name=name,
+        job_name=JOB_OF_ALL_ASSETS,
+        cron_schedule=cron,
+        execution_timezone=BEIJING.key,
+        description=(
+            "Fetches every missing day, week and month of all accounts, within the daily quota: on an empty file, the"
+            " whole history. It starts no run if nothing is pending."
+            " 在每日配额内补齐所有账号缺失的日、周、月数据；数据文件为空时获取全部历史，没有缺失时不运行。"
+        ),
+    )
+    def tick(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        wanted = {account: {BY_NAME[each]: key for each, key in own.items()} for account, own in keys.items()}
+        return _requests(context, wanted, clock())
 
     return tick
 
@@ -98,25 +129,50 @@ _PERIODS = {Period.DAY: "日", Period.WEEK: "周", Period.MONTH: "月"}
 
 
 def _requests(
-    context: dg.ScheduleEvaluationContext, account: str, keys: Mapping[Endpoint, dg.AssetKey], now: dt.datetime
+    context: dg.ScheduleEvaluationContext, keys: Mapping[str, Mapping[Endpoint, dg.AssetKey]], now: dt.datetime
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    instance = context.instance
+    """Return the runs for what is pending of these accounts, or why there are none; `keys` are by account."""
+    instance, notify = context.instance, log_of(context)
     end_dead_runs(instance)
     in_progress = assets_in_progress(instance)
-    busy = {endpoint for endpoint, key in keys.items() if key in in_progress}
 
-    def materialized(endpoint: Endpoint, start: dt.date) -> set[dt.date]:
-        return materialized_labels(instance, keys[endpoint], partitions_of(endpoint, start))
+    def materialized(account: str) -> Materialized:
+        return lambda endpoint, start: materialized_labels(
+            instance, keys[account][endpoint], partitions_of(endpoint, start)
+        )
 
     try:
         settings = load_settings()
-        plan = plan_tick(settings, account, list(keys), busy, materialized, now, log_of(context))
+        deliver_alerts(settings, now, notify)
     except WxDatacubeError as error:
         return dg.SkipReason(error.text.both())
-    if plan.runs:
-        return [_request([keys[each] for each in run.endpoints], run, now) for run in plan.runs]
-    beat(settings, now, log_of(context), is_tick=True)
-    return dg.SkipReason((plan.reason or _NOTHING_PENDING).both())
+    requests: list[dg.RunRequest] = []
+    reasons: dict[Text, list[str]] = {}
+    for account, own in keys.items():
+        busy = {endpoint for endpoint, key in own.items() if key in in_progress}
+        try:
+            groups = [*schedule_names(own).values()]
+            plan = plan_tick(settings, account, groups, busy, materialized(account), now)
+        except WxDatacubeError as error:  # of one account: the others go on
+            reasons.setdefault(error.text, []).append(account)
+            continue
+        requests += [_request([own[each] for each in run.endpoints], run, now) for run in plan.runs]
+        if not plan.runs:
+            reasons.setdefault(plan.reason or _NOTHING_PENDING, []).append(account)
+    if requests:
+        return requests
+    beat(settings, now, notify, is_tick=True)
+    return dg.SkipReason(_why_nothing(reasons).both())
+
+
+def _why_nothing(reasons: Mapping[Text, Sequence[str]]) -> Text:
+    """Return the reasons, each with its accounts unless it is the only one."""
+    if len(reasons) == 1:
+        return next(iter(reasons))
+    return joined(
+        Text("{accounts}: {why}", "{accounts}：{why}", accounts=joined(accounts, ", ", "、"), why=why)
+        for why, accounts in reasons.items()
+    )
 
 
 _NOTHING_PENDING = Text("Everything that is due is stored and materialized.", "应有的数据均已保存并物化。")

@@ -29,12 +29,19 @@ THERE = "/srv/wx_datacube"
 """The project folder in the pages and the unit files."""
 DAYS = 3
 MINUTELY = """
+import pathlib
 import dagster as dg
 from wx_datacube.definitions import build_defs
-defs = dg.Definitions.merge(build_defs(cron_schedule="* * * * *"), dg.Definitions(executor=dg.in_process_executor))
+from wx_datacube.orchestration.own_accounts import accounts_of_this_run
+accounts = accounts_of_this_run()
+with pathlib.Path("loaded.txt").open("a") as loaded:
+    print(accounts, file=loaded)
+defs = dg.Definitions.merge(
+    build_defs(accounts=accounts, cron_schedule="* * * * *"), dg.Definitions(executor=dg.in_process_executor)
+)
 """
 WORKSPACE = "load_from:\n  - python_file: {relative_path: minutely.py, location_name: wx_datacube}\n"
-"""The same code under the same name, with schedules that tick every minute of the day."""
+"""The same code under the same name, with schedules that tick every minute; it notes the accounts that it loads."""
 
 
 def typed(beginning: str) -> str:
@@ -242,6 +249,9 @@ def test_two_services_fetch_what_is_missing_and_a_restart_interrupts_no_run(tmp_
 
         windows = Counter((call.endpoint, call.begin, call.end) for call in emulated.control.statistics_calls())
         assert set(windows.values()) == {1}
+        loaded = Counter((project.folder / "loaded.txt").read_text().splitlines())
+        assert loaded.keys() == {"None", "['default']"}  # all accounts in the code servers, its own in a run
+        assert loaded["['default']"] == run_statuses(project).total()
         logs = [*(project.folder / ".dagster" / "logs").rglob("*")]
         assert logs
         assert [path for path in logs if path.stat().st_mode & 0o077] == []

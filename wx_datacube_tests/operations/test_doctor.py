@@ -20,6 +20,7 @@ from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.messages import ENDPOINTS
 from wx_datacube.catalog.periods import BEIJING, beijing_now
 from wx_datacube.cli import main
+from wx_datacube.config.folder import template
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.language import Language, Text
@@ -463,6 +464,20 @@ def seen_before(it: DagsterEnv, span: dt.timedelta) -> dt.datetime:
         stamp = seen.replace(tzinfo=BEIJING).timestamp()
         instance.update_instigator_state(state.with_data(ScheduleInstigatorData("30 8-12 * * *", stamp - 60, stamp)))
     return seen
+
+
+def test_doctor_knows_the_schedules_of_all_accounts(
+    it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If `workspace.yaml` names the code location for many accounts, doctor names its schedules."""
+    text = template("workspace.yaml")
+    (it.folder / "workspace.yaml").write_text(text.replace("wx_datacube.definitions", "wx_datacube.many_accounts"))
+    off = "Schedules that are off: wx_datacube_fetch, wx_datacube_checks."
+    assert any(off in each for each in examined(capsys)[1])
+
+    dagsters_own("schedule", "start", "-m", "wx_datacube.many_accounts", "--start-all")
+    on = "All schedules are on: wx_datacube_fetch, wx_datacube_checks."
+    assert any(on in each for each in examined(capsys)[1])
 
 
 def test_doctor_says_whether_the_chat_gets_a_digest(it: DagsterEnv, emulated: Emulated, receiver: Receiver) -> None:

@@ -243,3 +243,17 @@ def test_every_account_has_its_own_job(it: DagsterEnv) -> None:
     }
     assert {each.check_name for each in evaluated} == {check.name for one in ENDPOINTS for check in checks_of(one)}
     assert asset_key(DAYS) not in {each.asset_key for each in evaluated}
+
+
+def test_one_job_checks_all_accounts(it: DagsterEnv) -> None:
+    """With `schedules="location"`, one job has an op for each account, and an account that fails stops no other."""
+    it.configure(ACCOUNTS="shop,news", START=START)
+    defs = build_defs(schedules="location", clock=lambda: AFTERNOON)
+    it.configure(ACCOUNTS="news", START=START)  # since the location was loaded
+    job = defs.resolve_job_def("wx_datacube_checks")
+    result = job.execute_in_process(instance=it.instance, run_config=QUIET_RUN_CONFIG, raise_on_error=False)
+
+    checked = {event.asset_check_evaluation_data.asset_key.path[0] for event in result.all_events
+               if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION}  # fmt: skip
+    assert [event.step_key for event in result.all_events if event.is_step_failure] == ["shop_judge"]
+    assert checked == {"news"}

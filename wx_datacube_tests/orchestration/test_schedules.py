@@ -346,6 +346,76 @@ def test_wrong_settings_skip_the_tick(settings: dict[str, str], it: DagsterEnv) 
     assert re.search("WX_DATACUBE_.*[\u4e00-\u9fff].* WX_DATACUBE_", found.skip_message or "")
 
 
+# --- one schedule for all accounts ------------------------------------------------------------------------------------
+
+
+def location_tick(it: DagsterEnv, now: dt.datetime = NOW) -> tuple[list[dg.RunRequest], str]:
+    """Return the run requests and the skip message of a tick of the schedule over all accounts."""
+    defs = build_defs(schedules="location", clock=lambda: now)
+    schedule, repository = defs.resolve_schedule_def("wx_datacube_fetch"), defs.get_repository_def()
+    with dg.build_schedule_context(
+        instance=it.instance, scheduled_execution_time=now.replace(tzinfo=BEIJING), repository_def=repository
+    ) as given:
+        found = schedule.evaluate_tick(given)
+    return list(found.run_requests or ()), found.skip_message or ""
+
+
+def test_one_schedule_fetches_for_all_accounts(it: DagsterEnv) -> None:
+    """It requests what the accounts' own schedules would, by runs of one account each that Dagster accepts."""
+    it.configure(ACCOUNTS="shop,news", START=START, NEWS_START="2024-06-01", NEWS_FAMILIES="messages,followers")
+    defs = build_defs(clock=lambda: NOW)
+    schedules = [each for each in defs.get_repository_def().schedule_defs if "_datacube_" not in each.name]
+    own = [each for schedule in schedules if "_checks" not in schedule.name for each in _requests_of(it, schedule)]
+    requests, skipped = location_tick(it)
+
+    def told(of: list[dg.RunRequest]) -> set[tuple[object, ...]]:
+        return {(each.run_key, *(each.asset_selection or ()), *list(each.tags.items())[:3]) for each in of}
+
+    assert told(requests) == told(own)
+    assert len(requests) == len(own)
+    assert {key.path[0] for each in requests for key in each.asset_selection or ()} == {"shop", "news"}
+    assert len({each.run_key for each in requests}) == len(requests)
+    assert skipped == ""
+
+
+def _requests_of(it: DagsterEnv, schedule: dg.ScheduleDefinition) -> list[dg.RunRequest]:
+    with dg.build_schedule_context(instance=it.instance, scheduled_execution_time=NOW.replace(tzinfo=BEIJING)) as given:
+        return list(schedule.evaluate_tick(given).run_requests or ())
+
+
+def test_the_schedule_of_all_accounts_goes_on_past_an_account_that_cannot(it: DagsterEnv) -> None:
+    """One account's refusal stops no other account; a tick without runs names the accounts of each reason."""
+    it.configure(ACCOUNTS="shop,news,blog", START=START)
+    alerts = Alerts(it.settings.database, clock=lambda: NOW - dt.timedelta(hours=1))
+    refused = alerts_of([error_for(40164, endpoint="stable_token", token_call=True)], DAYS.name)
+    alerts.note("shop", Source.CALLS, [TOKEN], refused)
+
+    requests, _ = location_tick(it)
+    assert {key.path[0] for each in requests for key in each.asset_selection or ()} == {"news", "blog"}
+    for name in ("news", "blog"):
+        alerts.note(name, Source.CALLS, [TOKEN], refused)
+    assert location_tick(it)[1].count("not whitelisted") == 1  # all for the same reason
+    it.configure(ACCOUNTS="shop,news", START=START, NEWS_START="2024-07-02")
+    alerts.note("news", Source.CALLS, [TOKEN], [])
+    requests, skipped = location_tick(it)
+    assert requests == []
+    assert "news: Everything that is due is stored" in skipped
+    assert "shop: " in skipped
+    assert "not whitelisted" in skipped
+
+
+def test_with_one_schedule_for_all_there_are_no_others(it: DagsterEnv) -> None:
+    """The location has three schedules, which are off; no job is defined for a single account."""
+    it.configure(ACCOUNTS="shop,news", START=START)
+    repository = build_defs(schedules="location").get_repository_def()
+
+    found = {each.name: each.default_status for each in repository.schedule_defs}
+    assert found == dict.fromkeys(
+        ("wx_datacube_fetch", "wx_datacube_checks", "wx_datacube_digest"), dg.DefaultScheduleStatus.STOPPED
+    )
+    assert set(repository.job_names) == {"__ASSET_JOB", "wx_datacube_checks", "wx_datacube_digest"}
+
+
 # --- dead runs --------------------------------------------------------------------------------------------------
 
 OTHER_BOOT = "00000000-0000-4000-8000-000000000000"
