@@ -37,11 +37,12 @@ accounts = accounts_of_this_run()
 with pathlib.Path("loaded.txt").open("a") as loaded:
     print(accounts, file=loaded)
 defs = dg.Definitions.merge(
-    build_defs(accounts=accounts, cron_schedule="* * * * *"), dg.Definitions(executor=dg.in_process_executor)
+    build_defs(accounts=accounts, cron_schedule="* * * * *", schedules="location"),
+    dg.Definitions(executor=dg.in_process_executor),
 )
 """
 WORKSPACE = "load_from:\n  - python_file: {relative_path: minutely.py, location_name: wx_datacube}\n"
-"""The same code under the same name, with schedules that tick every minute; it notes the accounts that it loads."""
+"""Code as in `wx_datacube.many_accounts`, under the same name, that ticks every minute and notes what it loads."""
 
 
 def typed(beginning: str) -> str:
