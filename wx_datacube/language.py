@@ -6,7 +6,6 @@ show `str(text)`, which is English. Commands print `text.to(spoken())`. Nothing 
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
 from enum import StrEnum
 
 
@@ -98,14 +97,15 @@ def language_of(variables: Mapping[str, str]) -> Language:
     return Language.CHINESE if locale.lower().startswith("zh") else Language.ENGLISH
 
 
-_SPOKEN: ContextVar[Language] = ContextVar("language", default=Language.ENGLISH)
+_spoken = Language.ENGLISH
 
 
 def spoken() -> Language:
     """Return the language that the current command prints."""
-    return _SPOKEN.get()
+    return _spoken
 
 
 def speak(language: Language) -> None:
-    """Set the language that the current command prints."""
-    _SPOKEN.set(language)
+    """Set the language that the current command prints, from all of its threads."""
+    global _spoken
+    _spoken = language

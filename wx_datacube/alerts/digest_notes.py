@@ -53,6 +53,14 @@ class DigestNotes:
         self._file.change(change)
         return claimed
 
+    def withdraw(self, accounts: Collection[str]) -> None:
+        """Delete the notes of digests that were claimed and can't have arrived, so that they may be posted again.
+
+        If that can't be written, they stay unconfirmed.
+        """
+        with suppress(WarehouseError):
+            self._file.change(lambda before: {name: note for name, note in before.items() if name not in accounts})
+
     def note_outcome(self, accounts: Collection[str], reason: Text | None) -> None:
         """Note that the chat confirmed the digests that were claimed, or the reason why it didn't.
 

@@ -189,18 +189,18 @@ class Alerts:
             post,
         )
 
-        reason = None
+        failure = None
         max_bytes = chat_of(self._webhook.reveal()).max_bytes
         for text, alerts in messages(claimed, self._clock().time(), max_bytes):
             # After one failure nothing more is posted: each message may take its whole timeout.
-            reason = reason or post(self._webhook, text)
-            self._note_sent(alerts, accepted=reason is None)
-        if reason:
+            failure = failure or post(self._webhook, text)
+            self._note_sent(alerts, accepted=failure is None)
+        if failure:
             notify(
                 Text(
                     "The alert was not sent: {reason} It will be sent next time.",
                     "告警未能发送：{reason}下次会再发送。",
-                    reason=reason,
+                    reason=failure.reason,
                 )
             )
 

@@ -85,8 +85,16 @@ def chat_of(url: str) -> Chat:
 _RECEIVER = Text("The webhook", "群机器人")
 
 
-def post(webhook: Secret, text: str) -> Text | None:
-    """Post a text, cut to what the chat accepts. Return None on success, else the reason, without the URL."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the chat didn't confirm a message, without the URL; it can't have arrived if it is `unsent`."""
+
+    reason: Text
+    unsent: bool = False
+
+
+def post(webhook: Secret, text: str) -> Failure | None:
+    """Post a text, cut to what the chat accepts; return None on success."""
     chat = chat_of(webhook.reveal())
 
     def body() -> bytes:
@@ -94,13 +102,14 @@ def post(webhook: Secret, text: str) -> Text | None:
 
     reply = send(_RECEIVER, webhook, body)
     if reason := reply.problem or why_not_accepted(_RECEIVER, reply):
-        return reason
+        return Failure(reason, reply.unsent)
     if not chat.accepted(_parsed_answer(reply.body)):
-        return Text(
+        rejected = Text(
             "{who} rejected the message: check its URL, and that the robot still exists.",
             "{who}拒收了消息：请检查其地址，以及该机器人是否还在。",
             who=_RECEIVER,
         )
+        return Failure(rejected)
     return None
 
 

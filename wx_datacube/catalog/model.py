@@ -34,6 +34,14 @@ class Period(Enum):
         noun = Text(self.value if number == 1 else f"{self.value}s", chinese)
         return Text("{number:,} {noun}", "{number:,} {noun}", number=number, noun=noun)
 
+    def named(self, label: dt.date) -> Text:
+        """Return a label as a text; weeks and months are told from days."""
+        if self is Period.WEEK:
+            return Text("the week of {label}", "{label} 起的一周", label=label)
+        if self is Period.MONTH:
+            return Text("{label:%B} {label:%Y}", "{label:%Y} 年 {label.month} 月", label=label)
+        return Text("{label}", "{label}", label=label)
+
 
 class Family(StrEnum):
     """Endpoints that an account switches on together. WeChat grants its permissions by the same groups."""

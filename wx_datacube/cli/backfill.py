@@ -7,6 +7,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from copy import copy
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -27,7 +28,7 @@ from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.pool import Progress
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.ingest.windows import plan_windows
-from wx_datacube.language import Text, spoken, text_of
+from wx_datacube.language import Text, joined, spoken, text_of
 from wx_datacube.operations.backfill import Backfill, check_account
 from wx_datacube.operations.backfill_protocol import Run, Scope
 from wx_datacube.operations.doctor import other_host, start_hint
@@ -132,8 +133,8 @@ class _Display:
 
 _STATES = {
     State.LANDED: Text("landed", "已入库"),
-    State.EMPTY: Text("empty", "为空"),
-    State.IMPLIED: Text("implied", "推定为空"),
+    State.EMPTY: Text("empty", "无数据"),
+    State.IMPLIED: Text("implied", "推定无数据"),
     State.MISSING: Text("missing", "缺失"),
 }
 
@@ -168,8 +169,11 @@ def _print_remaining(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.da
             "{endpoint}: {left:,} of {all:,} are still to be requested again.",
             "{endpoint}：还有 {left:,} 项未重新获取，共 {all:,} 项。",
         )
+    alike: dict[tuple[int, int], list[str]] = {}
     for endpoint, labels in unfinished.items():
-        tell(left.fill(endpoint=endpoint.name, left=len(labels), all=len(states[endpoint])))
+        alike.setdefault((len(labels), len(states[endpoint])), []).append(endpoint.name)
+    for (missing, due), names in alike.items():
+        tell(left.fill(endpoint=joined(names, ", ", "、"), left=missing, all=due))
     if not unfinished:
         return 1 if backfill.failures else 0
     causes = [error for found in errors.values() for error in found]
@@ -202,9 +206,17 @@ def _errors(reports: Sequence[FetchReport]) -> dict[Endpoint, list[WeChatError]]
 
 
 def _reasons(errors: Mapping[Endpoint, Sequence[WeChatError]]) -> list[Text]:
-    """Return the error messages, up to three per endpoint, each once: equal errors differ only in WeChat's rid."""
-    found = [error for each in sorted(errors, key=ENDPOINTS.index) for error in errors[each][:3]]
-    return [error.text for error in {(error.endpoint, error.message): error for error in found}.values()]
+    """Return the error messages, up to three per endpoint; equal ones, which differ only in WeChat's rid, once."""
+    alike: dict[tuple[str, str], list[WeChatError]] = {}
+    for each in sorted(errors, key=ENDPOINTS.index):
+        for error in errors[each][:3]:
+            alike.setdefault((str(error.message), str(error.advice)), []).append(error)
+    reasons = []
+    for first, *others in alike.values():
+        shown = copy(first)
+        shown.endpoint = ", ".join(dict.fromkeys(each.endpoint for each in (first, *others) if each.endpoint)) or None
+        reasons.append(shown.text)
+    return reasons
 
 
 def _unfinished(backfill: Backfill, states: Mapping[Endpoint, Mapping[dt.date, State]]) -> dict[Endpoint, set[dt.date]]:

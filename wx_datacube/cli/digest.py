@@ -31,12 +31,12 @@ def run_digest(settings: Settings, accounts: tuple[Account, ...], language: Lang
 
 def _show_outcome(outcome: Outcome) -> int:
     """Print which accounts were sent; return the exit code."""
-    confirmed = outcome.sent[:-1] if outcome.failure else outcome.sent
+    confirmed = outcome.sent[:-1] if outcome.failure and not outcome.unsent else outcome.sent
     names = [name for each in confirmed for name in each.accounts]
     for text, accounts in ((words.SENT_BEFORE, outcome.sent_before), (words.SENT, names)):
         if accounts:
             say(text.fill(accounts=words.listed(accounts)))
     if outcome.failure:
-        failed = words.listed(outcome.sent[-1].accounts)
-        say(words.FAILED.fill(accounts=failed, why=outcome.failure), err=True)
+        failed, text = (outcome.unsent, words.UNSENT) if outcome.unsent else (outcome.sent[-1], words.FAILED)
+        say(text.fill(accounts=words.listed(failed.accounts), why=outcome.failure), err=True)
     return 1 if outcome.failure else 0

@@ -24,8 +24,8 @@ EXIT_CODES = {
         "数据缺失、操作失败，或有问题需要处理；stderr 说明如何继续。",
     ),
     2: Text(
-        "Wrong use or configuration: an option, a setting, credentials, the DuckDB file.",
-        "用法或配置错误：选项、设置、凭据或 DuckDB 文件。",
+        "Wrong use or configuration: an option, a setting, missing credentials, the DuckDB file.",
+        "用法或配置错误：选项、设置、缺少凭据或 DuckDB 文件。",
     ),
     3: Text(
         "Stopped at the day's quota; stderr says when and how to continue.",

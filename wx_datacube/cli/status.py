@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
+from wx_datacube.catalog.endpoints import BY_NAME
+from wx_datacube.catalog.model import Period
+from wx_datacube.catalog.periods import beijing_now, settled_at
 from wx_datacube.cli.console import console, format_number, say, table
 from wx_datacube.cli.wrapping import MAX_WIDTH, wrapped
 from wx_datacube.language import Text, joined, spoken, text_of
@@ -124,19 +127,42 @@ def _show_status(status: AccountStatus) -> None:
 
 def _show_missing(endpoints: Sequence[EndpointStatus]) -> None:
     """Print what is missing; endpoints that lack the same are named together."""
-    by_ranges: dict[tuple[tuple[dt.date, dt.date], ...], list[Text | str]] = {}
+    alike: dict[tuple[Period, tuple[tuple[dt.date, dt.date], ...]], list[Text | str]] = {}
     for each in endpoints:
         if each.missing_ranges:
-            by_ranges.setdefault(tuple(each.missing_ranges), []).append(each.endpoint)
-    for ranges, names in by_ranges.items():
-        which = joined(names, ", ", "、")
-        _say(Text("Missing {ranges}: {names}", "缺失 {ranges}：{names}", ranges=_ranges(ranges), names=which), "  ")
+            alike.setdefault((BY_NAME[each.endpoint].period, tuple(each.missing_ranges)), []).append(each.endpoint)
+    for (period, ranges), names in alike.items():
+        missing = Text(
+            "Missing {ranges}{unit}: {names}",
+            "缺失 {ranges}{unit}：{names}",
+            ranges=_ranges(ranges),
+            unit=_UNITS[period],
+            names=joined(names, ", ", "、"),
+        )
+        _say(missing, "  ")
+
+
+_UNITS = {
+    Period.DAY: Text("", ""),
+    Period.WEEK: Text(" (weeks, by their Mondays)", "（周，以周一表示）"),
+    Period.MONTH: Text(" (months, by their first days)", "（月，以 1 日表示）"),
+}
+
+
+def _is_unpublished(status: EndpointStatus, now: dt.datetime) -> bool:
+    """Return whether nothing is missing but the newest label, which WeChat may not have published yet."""
+    period = BY_NAME[status.endpoint].period
+    return all(first == last and settled_at(last, period) > now for first, last in status.missing_ranges)
 
 
 def _show_plan(endpoints: Sequence[EndpointStatus]) -> None:
     """Print how many calls the missing data and the next morning take."""
     needed, days = sum(each.calls_needed for each in endpoints), max(each.days_needed for each in endpoints)
-    if any(each.missing for each in endpoints):
+    now = beijing_now()
+    if all(_is_unpublished(each, now) for each in endpoints):
+        if any(each.missing for each in endpoints):
+            _say(_UNPUBLISHED)
+    else:
         _say(
             Text(
                 "Fetch what is missing ({calls:,} call{s}, {days:,} day{d} of quota): wx-datacube backfill",
@@ -155,6 +181,12 @@ def _show_plan(endpoints: Sequence[EndpointStatus]) -> None:
                 calls=sum(each.calls_next_morning for each in endpoints),
             )
         )
+
+
+_UNPUBLISHED = Text(
+    "WeChat publishes this between 08:00 and about 12:00 Beijing time. Then fetch it: wx-datacube backfill",
+    "微信一般在北京时间 8 点至 12 点之间发布以上数据，届时补齐：wx-datacube backfill",
+)
 
 
 def _show_quota(endpoints: Sequence[EndpointStatus], whose: Text | str = "") -> None:

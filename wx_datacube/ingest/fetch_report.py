@@ -126,7 +126,8 @@ def _why_missing(request: FetchRequest, label: dt.date, rejected: bool) -> WeCha
     else:
         why = Text("Its days have figures, so an empty answer is wrong.", "对应日期有数据，因此空的返回内容有误。")
         advice = joined([why, _REQUESTED_AGAIN])
-    message = Text("WeChat has not published {label} yet.", "微信尚未发布 {label} 的数据。", label=label)
+    which = request.endpoint.period.named(label)
+    message = Text("WeChat has not published {label} yet.", "微信尚未发布数据：{label}。", label=which)
     return NotReady(message, advice=advice, endpoint=name)
 
 

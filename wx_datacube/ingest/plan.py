@@ -169,7 +169,7 @@ def _why_day_is_unknown(outcome: past_calls.CallOutcome, label: dt.date, endpoin
     return kind(
         Text(
             "Not requested: {days} is missing for the same days, and silent days need no call.",
-            "未请求：同一日期的 {days} 尚缺失，而没有消息的日期无需请求。",
+            "未请求：同一日期的 {days} 尚缺失；该数据为空的日期无需请求。",
             days=endpoint.days,
         ),
         advice=Text("Run the same command again once it is there.", "请在该数据入库后再次运行同一命令。"),

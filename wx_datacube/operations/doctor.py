@@ -159,6 +159,8 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Exa
         with warehouse.reading_committed() as con:
             known.require_bound(con, account)
             begun = silent_days.history_start(con, account, clock())
+        with warehouse.open_published():
+            pass  # what readers open can be opened: another program may hold it read-write
     except WxDatacubeError as error:
         yield Examined(False, error.text)
         return

@@ -278,7 +278,7 @@ class _Materialization:
         rate = progress.calls / progress.seconds if progress.seconds else 0.0
         self._context.log.info(
             f"{progress.endpoint.name}: stored {stored}; so far {progress.calls:,} calls, {progress.rows:,} rows,"
-            f" {rate:.0f} calls per second; {progress.left:,} calls left.",
+            f" {rate:.0f} calls per second; {progress.left:,} calls to go.",
             extra={
                 "wx_datacube": {
                     "endpoint": progress.endpoint.name,

@@ -156,7 +156,8 @@ def _send(
     if outcome.sent_before:
         context.log.info(f"Posted today already: {', '.join(outcome.sent_before)}.")
     if outcome.failure:
-        raise explained_failure(WxDatacubeError(words.FAILED.fill(why=outcome.failure, accounts=joined(names, ", "))))
+        text = words.UNSENT if outcome.unsent else words.FAILED
+        raise explained_failure(WxDatacubeError(text.fill(why=outcome.failure, accounts=joined(names, ", "))))
 
 
 _DESCRIPTION = (

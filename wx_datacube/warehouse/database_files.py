@@ -87,16 +87,21 @@ class DatabaseFiles:
         except TimeoutError as error:
             raise WarehouseError(
                 Text(
-                    "Process {process} has been writing {writer} for over {seconds:.0f} s.",
-                    "进程 {process} 写入 {writer} 已超过 {seconds:.0f} 秒。",
+                    "Process {process} has had {writer} open for over {seconds:.0f} s.",
+                    "进程 {process} 打开 {writer} 已超过 {seconds:.0f} 秒。",
                     process=str(error),
                     writer=self.writer,
                     seconds=self._timeout,
                 ),
                 advice=Text(
-                    "Let it finish, or end it (kill {process}) if it hangs, and start again; nothing is lost.",
-                    "请等它结束；如已卡住，请将其终止（kill {process}）后重新运行，数据不会丢失。",
+                    "If it is one of our commands or runs, let it finish, or end it (kill {process}) if it hangs. If it"
+                    " is another program, close the file there and open {database} instead, which may be read at any"
+                    " time. Then start again; nothing is lost.",
+                    "如果是本软件的命令或运行，请等它结束，已卡住时将其终止（kill {process}）；"
+                    "如果是其他程序，请在其中关闭该文件，改为打开 {database}（随时可读）。"
+                    "之后重新运行即可，数据不会丢失。",
                     process=str(error),
+                    database=self.database,
                 ),
             ) from None
         except (OSError, duckdb.Error) as error:

@@ -51,13 +51,14 @@ class Response:
 
     `problem` is a sentence if the response can't be used as it is. If the status is None, no complete response arrived,
     and a retry may help; `body` is then the part that arrived. Otherwise the body is too large (its head is kept) or
-    has a content coding that was not requested.
+    has a content coding that was not requested. `unsent` is true if there was no connection to send a request over.
     """
 
     status: int | None
     body: bytes = b""
     problem: Text | None = None
     elapsed_ms: int = 0
+    unsent: bool = False
 
 
 TOKEN_SERVER = Text("The token server", "中控服务器")
@@ -125,7 +126,8 @@ class Transport:
                 ),
             )
         elapsed = round((time.monotonic() - started) * 1000)
-        return Response(status, bytes(received), problem, elapsed)
+        unsent = failed is not None and any(isinstance(link, _UNCONNECTED) for link in _chain(failed))
+        return Response(status, bytes(received), problem, elapsed, unsent)
 
     def close(self) -> None:
         """Close all connections."""
@@ -221,6 +223,10 @@ _FAULT_MESSAGES: tuple[tuple[tuple[type[BaseException], ...], Text], ...] = (
         Text("{who} sent something that is not HTTP.", "{who}返回的不是 HTTP 内容。"),
     ),
 )
+
+
+_UNCONNECTED = (lib.NewConnectionError, lib.ConnectTimeoutError, ssl.SSLCertVerificationError)
+"""Errors on the way to a connection."""
 
 
 def _sentence(error: BaseException, bounds: Bounds) -> Text:

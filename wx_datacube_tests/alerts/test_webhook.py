@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from wx_datacube.alerts.secret_url import BOUNDS
-from wx_datacube.alerts.webhook import post
+from wx_datacube.alerts.webhook import Failure, post
 from wx_datacube.config.settings import Secret
 from wx_datacube_tests.receiver import KEY, PATHS, Receiver, receiving
 
@@ -37,11 +37,12 @@ TAKEN = {
 
 def said(receiver: Receiver, chat: str = "企业微信") -> str:
     """Return the reason why a message was not accepted, and assert that it doesn't show the URL."""
-    why_not = post(Secret(receiver.url(chat)), TEXT)
-    assert why_not is not None
-    assert KEY not in str(why_not)
-    assert str(receiver.port) not in str(why_not)
-    return str(why_not)
+    failure = post(Secret(receiver.url(chat)), TEXT)
+    assert failure is not None
+    assert not failure.unsent  # the receiver was connected
+    assert KEY not in str(failure.reason)
+    assert str(receiver.port) not in str(failure.reason)
+    return str(failure.reason)
 
 
 @pytest.mark.parametrize("chat", PATHS)
@@ -100,9 +101,11 @@ def test_a_refused_connection_is_reported_at_once(receiver: Receiver) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-    reason = post(Secret(f"http://127.0.0.1:{port}/robot/send"), TEXT)
+    failure = post(Secret(f"http://127.0.0.1:{port}/robot/send"), TEXT)
 
-    assert str(reason) == "The webhook can't be reached: the connection is refused."
+    assert failure is not None
+    assert str(failure.reason) == "The webhook can't be reached: the connection is refused."
+    assert failure.unsent
 
 
 @pytest.mark.parametrize("chat", PATHS)

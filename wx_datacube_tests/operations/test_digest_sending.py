@@ -6,10 +6,12 @@ Tests of the text are in `test_digest.py`.
 import datetime as dt
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,22 @@ def test_a_message_that_was_refused_is_shown_in_status(settings: Settings, recei
     assert told(settings, TODAY + dt.timedelta(days=1)) == [text]
     send(settings, TODAY + dt.timedelta(days=1))
     assert told(settings, TODAY + dt.timedelta(days=1)) == []
+
+
+def test_a_message_that_found_no_connection_is_sent_by_the_next_attempt(settings: Settings, receiver: Receiver) -> None:
+    """Without a connection nothing can have arrived: the digest counts as not sent, and `status` doesn't show it."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    nobody = replace(settings, webhook=Secret(f"http://127.0.0.1:{port}{PATHS['企业微信']}?key={KEY}"))
+    outcome = send(nobody)
+
+    assert "the connection is refused" in str(outcome.failure)
+    assert outcome.unsent is not None
+    assert outcome.unsent.accounts == ("shop",)
+    assert outcome.sent == []
+    assert told(settings, TODAY) == []
+    assert [each.accounts for each in send(settings).sent] == [("shop",)]
+    assert len(receiver.got) == 1
 
 
 def test_after_a_failure_the_other_messages_wait(

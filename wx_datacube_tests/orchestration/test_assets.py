@@ -296,7 +296,7 @@ def test_a_run_logs_one_line_per_batch(it: DagsterEnv, emulated: Emulated) -> No
     assert lines[0].startswith(f"{HOURS.name}: stored 2024-03-")
     assert f" to {LAST}, " in lines[0]
     assert f"so far {calls} calls, {rows:,} rows, " in lines[-1]
-    assert lines[-1].endswith("calls per second; 0 calls left.")
+    assert lines[-1].endswith("calls per second; 0 calls to go.")
 
 
 def test_wrong_settings_fail_the_run_before_any_call(it: DagsterEnv, emulated: Emulated) -> None:

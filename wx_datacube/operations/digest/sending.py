@@ -1,7 +1,8 @@
 """Sending: make the digests of accounts, and post them to the chat of `WX_DATACUBE_WEBHOOK`, at most once a day each.
 
 Each account is noted before its digest is posted (`alerts.digest_notes`), so that neither a kill nor a second process
-posts it again. A post that the chat didn't confirm is not repeated: it may have arrived. `status` shows it.
+posts it again. A post that the chat didn't confirm is not repeated: it may have arrived. `status` shows it. If there
+was no connection to the chat, the note is deleted, and the next attempt posts it.
 """
 
 import datetime as dt
@@ -25,12 +26,14 @@ from wx_datacube.warehouse.files import Warehouse
 class Outcome:
     """What was sent now, and the accounts whose digest had been sent before.
 
-    `failure` is why the chat didn't confirm the last message; nothing was posted after it.
+    `failure` is why the chat didn't confirm the last message; nothing was posted after it. If that message can't have
+    arrived, it is `unsent` and not in `sent`.
     """
 
     sent: list[Message]
     sent_before: list[str]
     failure: Text | None = None
+    unsent: Message | None = None
 
 
 def read_digests(settings: Settings, accounts: Sequence[Account], now: dt.datetime) -> list[Digest]:
@@ -80,22 +83,27 @@ def send_digests(
     settings: Settings, accounts: Sequence[Account], language: Language, clock: Clock = beijing_now
 ) -> Outcome:
     """Post the digests of accounts that were not posted today; raises `SettingsError` and `WarehouseError`."""
-    from wx_datacube.alerts.webhook import post
+    from wx_datacube.alerts.webhook import Failure, post
 
     webhook, now, notes = require_webhook(settings), clock(), DigestNotes(settings.database)
     before = notes.sent(now.date())
     digests = read_digests(settings, [each for each in accounts if each.name not in before], now)
     layout = _layout(settings, language, now, len(digests))
     sent: list[Message] = []
-    failure: Text | None = None
+    failure: Failure | None = None
     for group in grouped(digests, layout):
         claimed = notes.claim([each.account.name for each in group], now)
         # Another process may have posted some of these accounts meanwhile.
         if left := [each for each in group if each.account.name in claimed]:
             sent.append(layout.message(left))
             failure = post(webhook, sent[-1].text)
-            notes.note_outcome(claimed, failure)
+            if failure and failure.unsent:
+                notes.withdraw(claimed)
+            else:
+                notes.note_outcome(claimed, failure.reason if failure else None)
         if failure:
             break
+    unsent = sent.pop() if failure and failure.unsent else None
     ours, done = {name for each in sent for name in each.accounts}, notes.sent(now.date())
-    return Outcome(sent, [each.name for each in accounts if each.name in done - ours], failure)
+    before_us = [each.name for each in accounts if each.name in done - ours]
+    return Outcome(sent, before_us, failure.reason if failure else None, unsent)

@@ -84,6 +84,10 @@ FAILED = Text(
     " not sent again today.",
     "日报已发出，但群聊没有确认（{accounts}）：{why} 请查看群里是否收到。今天不会再次发送。",
 )
+UNSENT = Text(
+    "The digest was not sent ({accounts}): {why} Send it with the same command when that is mended.",
+    "日报未发送（{accounts}）：{why} 问题解决后，请再次运行同一命令发送。",
+)
 NO_WEBHOOK = Text(
     "WX_DATACUBE_WEBHOOK is not set, so there is no chat to send a digest to.",
     "未设置 WX_DATACUBE_WEBHOOK，没有可发送日报的群聊。",
