@@ -6,6 +6,7 @@ Add a test here when a rule applies to the texts of all modules. What single tex
 import ast
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import Formatter
 
@@ -22,7 +23,7 @@ from wx_datacube.cli.wrapping import MAX_WIDTH, cells
 from wx_datacube.config.settings import Settings
 from wx_datacube.errcodes import error_for
 from wx_datacube.errors import WxDatacubeError
-from wx_datacube.language import Language, Text, joined, language_of, speak
+from wx_datacube.language import Language, Text, joined, language_of, speak, spoken
 from wx_datacube.operations.status import read_status
 from wx_datacube_tests.answers import HOURS, MESSAGES, SENDERS, day
 from wx_datacube_tests.ingesting import AFTERNOON, shop
@@ -170,6 +171,12 @@ def language(request: pytest.FixtureRequest) -> Iterator[Language]:
     speak(request.param)
     yield request.param
     speak(Language.ENGLISH)
+
+
+def test_all_threads_of_a_command_print_one_language(language: Language) -> None:
+    """A thread that a command starts prints the command's language, as the threads that fetch do."""
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(spoken).result() is language
 
 
 def test_status_is_in_one_language_and_80_columns_wide(

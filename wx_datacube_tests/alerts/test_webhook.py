@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from wx_datacube.alerts.secret_url import BOUNDS
-from wx_datacube.alerts.webhook import Failure, post
+from wx_datacube.alerts.webhook import post
 from wx_datacube.config.settings import Secret
 from wx_datacube_tests.receiver import KEY, PATHS, Receiver, receiving
 

@@ -4,6 +4,7 @@ Add an entry to `PAGES` and a sample answer to `SAMPLES` when an endpoint is add
 tables, an asset and its checks is tested where those are built.
 """
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from wx_datacube.catalog.articles import ARTICLES_START
 from wx_datacube.catalog.endpoints import BY_NAME, ENDPOINTS
 from wx_datacube.catalog.messages import COUNT_INTERVAL, MSG_TYPE
 from wx_datacube.catalog.model import HISTORY_START, Column, Endpoint, Family, Period, Relation
+from wx_datacube.language import Language
 
 each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[endpoint.name for endpoint in ENDPOINTS])
 
@@ -187,6 +189,15 @@ def test_only_articles_may_be_delayed_and_only_published_ones_grow() -> None:
 def test_paths_are_those_of_the_api() -> None:
     """An endpoint's path is `/datacube/` and its name."""
     assert [endpoint.path for endpoint in ENDPOINTS] == [f"/datacube/{name}" for name in PAGES]
+
+
+def test_a_label_is_named_by_its_period() -> None:
+    """A week is told from the Monday that is its label, and a month from its first day."""
+    day = dt.date(2026, 11, 1)
+
+    assert [str(period.named(day)) for period in Period] == ["2026-11-01", "the week of 2026-11-01", "November 2026"]
+    chinese = [period.named(day).to(Language.CHINESE) for period in Period]
+    assert chinese == ["2026-11-01", "2026-11-01 起的一周", "2026 年 11 月"]
 
 
 def test_periods_have_adverbs() -> None:

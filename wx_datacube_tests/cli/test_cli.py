@@ -20,10 +20,15 @@ import pytest
 
 from wx_datacube import __version__
 from wx_datacube.catalog.messages import ENDPOINTS, HOURLY_MESSAGES, MESSAGES_OF, SENDERS_OF
+from wx_datacube.catalog.model import Endpoint
 from wx_datacube.catalog.periods import beijing_now, due_labels, due_on
 from wx_datacube.cli import main
-from wx_datacube.config.settings import Account
-from wx_datacube.errors import QuotaExhausted, SettingsError, WarehouseError
+from wx_datacube.cli.backfill import _reasons
+from wx_datacube.cli.status import show_statuses
+from wx_datacube.config.settings import Account, Settings
+from wx_datacube.errors import NotReady, QuotaExhausted, SettingsError, WarehouseError, WeChatError
+from wx_datacube.language import Text
+from wx_datacube.operations.status import read_status
 from wx_datacube.warehouse.coverage import bind_account
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.ledger import store_calls
@@ -155,6 +160,40 @@ def store_what_was_due(database: Path, start: dt.date, on: dt.date) -> None:
     with warehouse.transaction() as con:
         store_calls(con, calls)
     warehouse.publish()
+
+
+@pytest.mark.parametrize(
+    ("hour", "expected"), [(1, "WeChat publishes this between 08:00"), (13, "Fetch what is missing (")]
+)
+def test_status_asks_for_no_backfill_before_wechat_publishes(
+    hour: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If only the newest labels are missing, `status` suggests a backfill only when they should be there."""
+    monday = dt.date(2026, 11, 30)
+    store_what_was_due(tmp_path / "stored.duckdb", dt.date(2026, 11, 1), monday - DAY)
+    now = dt.datetime.combine(monday, dt.time(hour))
+    monkeypatch.setattr("wx_datacube.cli.status.beijing_now", lambda: now)
+    settings = Settings(None, tmp_path / "stored.duckdb", accounts=(Account("default", start=dt.date(2026, 11, 1)),))
+    show_statuses(read_status(settings, settings.accounts, lambda: now))
+    out = capsys.readouterr().out
+
+    assert expected in out
+    assert out.count("wx-datacube backfill") == 1
+    assert "Missing 2026-11-29: getupstreammsg, " in out
+    assert "Missing 2026-11-23 (weeks, by their Mondays): getupstreammsgweek," in out
+
+
+def test_equal_reasons_are_printed_once() -> None:
+    """What several endpoints lack for the same reason is one message that names them."""
+    late = Text("WeChat has not published {day} yet.", "微信尚未发布数据：{day}。", day="2026-11-29")
+    errors: dict[Endpoint, list[WeChatError]] = {
+        each: [NotReady(late, endpoint=each.name), *([NotReady("Other.", endpoint=each.name)] if place else [])]
+        for place, each in enumerate(ENDPOINTS[:2])
+    }
+    one, two = (each.name for each in ENDPOINTS[:2])
+
+    assert [*map(str, _reasons(errors))] == [f"{one}, {two}: {late}", f"{two}: Other."]
+    assert all(each.endpoint in (one, two) for found in errors.values() for each in found)
 
 
 @pytest.mark.parametrize(("off", "code"), [(0, 0), (6, 1)], ids=["this morning", "six days ago"])
