@@ -38,7 +38,7 @@ class Copied:
 
 
 def copy_account(warehouse: Warehouse, source: Path, account: Account) -> Copied:
-    """Bring everything stored for the account from the file `source`, in one transaction, and publish it.
+    """Bring everything stored for the account from the file `source`, all or nothing, and publish it.
 
     Only the name and AppID of `account` are used. If an interrupted command has copied it, this only publishes. Raises
     `SettingsError` if the file has no calls of the account, or has another AppID, or if name or AppID have calls here
@@ -48,17 +48,26 @@ def copy_account(warehouse: Warehouse, source: Path, account: Account) -> Copied
     appid = _read_source(warehouse, source, account) or account.appid
     with warehouse.open_published() as con:
         was_published = _has_calls(con, account.name)
-    with fetch_locks(warehouse, account.name), warehouse.transaction() as con:
-        with _translating_errors(source):
-            con.execute(f"ATTACH {quoted(source)} AS {_SOURCE} (READ_ONLY)")
-        if is_new := not _has_calls(con, account.name):
-            _require_unused(con, warehouse, account.name, appid)
-            _copy(con, account.name, appid)
-        elif was_published or not _is_copied(con, account.name):
-            raise _already_here(con, warehouse, source, account.name)
-        copied = Copied(*_in_both(con, account.name), now=is_new)
+    with fetch_locks(warehouse, account.name):
+        with warehouse.transaction() as con:
+            _attach(con, source)
+            is_new = not _has_calls(con, account.name)
+            if not is_new and (was_published or not _is_copied(con, account.name)):
+                raise _already_here(con, warehouse, source, account.name)
+            copied = Copied(*_in_both(con, account.name), now=False)
+        if is_new:
+            with warehouse.extending() as con:
+                _attach(con, source)
+                _require_unused(con, warehouse, account.name, appid)
+                _copy(con, account.name, appid)
+                copied = Copied(*_in_both(con, account.name), now=True)
     warehouse.publish()
     return copied
+
+
+def _attach(con: Connection, source: Path) -> None:
+    with _translating_errors(source):
+        con.execute(f"ATTACH {quoted(source)} AS {_SOURCE} (READ_ONLY)")
 
 
 def _copy(con: Connection, account: str, appid: str | None) -> None:
