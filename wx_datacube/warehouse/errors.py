@@ -267,6 +267,9 @@ def unreadable_source(path: Path, error: Exception, instead: Text) -> WarehouseE
             ),
             advice=Text("Close it there. {instead}", "请在该进程中关闭它。{instead}", instead=instead),
         )
+    if is_permission_error(error):
+        copy = Text("give a copy that this user may read", "指定当前用户可读的副本")
+        return permission_denied(path, "read", error, copy)
     reason = text_of(first_line(error))
     if not os.path.lexists(path):
         reason = Text("there is no such file", "没有这个文件")

@@ -16,7 +16,8 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given as drawn
+from hypothesis import settings
 
 from wx_datacube.catalog.articles import ARTICLES_START, PUBLISHED_ARTICLES
 from wx_datacube.catalog.endpoints import RELATIONS
@@ -33,6 +34,7 @@ from wx_datacube.warehouse.transfer import Copied, copy_account
 from wx_datacube_tests.answers import DAY, HOURS, LATER, MESSAGES, SENDERS, answered, day, hour_row, row, senders_row
 from wx_datacube_tests.conftest import empty
 from wx_datacube_tests.processes import HOLD, running
+from wx_datacube_tests.rights import anybody, given, nobody_special
 from wx_datacube_tests.warehouse.test_foreign import digests, foreign
 from wx_datacube_tests.warehouse.test_migrations import old  # noqa: F401 - a fixture
 from wx_datacube_tests.warehouse.test_nested import article, detail, scenes
@@ -180,7 +182,7 @@ def test_an_account_is_equal_but_for_call_numbers(machine: Warehouse, target: Wa
 
 @pytest.mark.long
 @settings(few, max_examples=15)
-@given(ledgers)
+@drawn(ledgers)
 def test_any_ledger_gives_the_same_tables(con: Connection, ledger: list[Call]) -> None:
     """Whatever WeChat answered, the tables of a copied account are equal but for call numbers."""
     empty(con)
@@ -463,6 +465,18 @@ def test_a_file_that_a_process_writes_is_refused(machine: Warehouse, target: War
         pytest.raises(WarehouseError, match=f"Process {process.pid} has .* open for writing"),
     ):
         copy(target, machine.writer, "shop")
+
+
+def test_a_file_that_this_user_may_not_read_is_refused(published: dict[str, Path]) -> None:
+    """A file without permission to read is an error with the command that gives it."""
+    with anybody() as folder:
+        source = folder / "backup.duckdb"
+        shutil.copy(published["old"], source)
+        source.chmod(0)
+        nobody_special()
+        with pytest.raises(WarehouseError) as refused:
+            copy(Warehouse(folder / "figures.duckdb"), source, "shop")
+        assert f"{given('r', source)}. Or give a copy that this user may read." in str(refused.value.text)
 
 
 # --- killed, and at once ----------------------------------------------------------------------------------------
