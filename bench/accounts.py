@@ -78,7 +78,8 @@ def multiply(seed: Path, warehouse: Warehouse, names: list[str], since: dt.date,
         )
         con.execute(
             "INSERT INTO datacube.label_answers SELECT old.* REPLACE (numbered.account AS account, numbered.call_id AS"
-            " call_id) FROM seed.datacube.label_answers AS old JOIN numbered ON old_id = old.call_id"
+            " call_id, numbered.call_id AS last_undelayed)"
+            " FROM seed.datacube.label_answers AS old JOIN numbered ON old_id = old.call_id"
             " ORDER BY numbered.call_id, label"
         )
         for endpoint in ENDPOINTS:
@@ -328,6 +329,19 @@ def figures(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str
     yield from zip(names, load(folder, name), strict=True)
     yield from ticks(folder)
     yield from publishing(warehouse)
+    yield from copying(folder, warehouse, name)
+
+
+def copying(folder: Path, warehouse: Warehouse, name: str) -> Iterator[tuple[str, float]]:
+    """Measure `wx-datacube copy-account` of one account from the database into a new one."""
+    target = folder / "copied"
+    target.mkdir()
+    target.joinpath(".env").write_text(f"WX_DATACUBE_DATABASE={target / 'copied.duckdb'}")
+    command = [sys.executable, "-m", "wx_datacube", "copy-account", name, "--from", str(warehouse.database)]
+    found = measure(*command, cwd=target)
+    yield "copy-account", found.seconds
+    yield "copy-account, processor", found.cpu
+    yield "copy-account, memory, MB", found.memory
 
 
 def events(scratch: Path, emulated: Emulator) -> Iterator[str]:

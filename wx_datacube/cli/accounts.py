@@ -1,9 +1,10 @@
-"""Accounts: the commands that rename and remove an account.
+"""Accounts: the commands that rename, remove and copy an account.
 
 They show what will be deleted before they ask for confirmation, and afterwards what to change manually.
-`warehouse.accounts` changes stored data, `orchestration.cleanup` Dagster's history.
+`warehouse.accounts` and `warehouse.transfer` change stored data, `orchestration.cleanup` Dagster's history.
 """
 
+import datetime as dt
 from pathlib import Path
 
 import click
@@ -11,13 +12,15 @@ import click
 from wx_datacube.alerts.digest_notes import DigestNotes
 from wx_datacube.alerts.store import Alerts
 from wx_datacube.cli.console import say
-from wx_datacube.config.settings import NAME, Settings
+from wx_datacube.config.settings import NAME, Account, Settings
 from wx_datacube.language import Text, joined, spoken
-from wx_datacube.operations.accounts import after_removal, after_renaming
+from wx_datacube.operations.accounts import after_copying, after_removal, after_renaming, configured
 from wx_datacube.operations.report import default_overview_path, default_report_path
 from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
 from wx_datacube.warehouse import accounts
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.past_calls import last_calls_at
+from wx_datacube.warehouse.transfer import copy_account
 
 
 def run_rename(settings: Settings, old: str, new: str) -> int:
@@ -49,6 +52,40 @@ def run_rename(settings: Settings, old: str, new: str) -> int:
     return 0
 
 
+def run_copy(settings: Settings, name: str, source: Path) -> int:
+    """Bring an account from another file; return the exit code."""
+    warehouse = Warehouse(settings.database)
+    copied = copy_account(warehouse, source, configured(settings, name) or Account(name))
+    if not copied.now:
+        say(
+            Text(
+                "An interrupted command had copied {name}; it is now published.",
+                "之前被中断的命令已复制 {name}，现已发布。",
+                name=name,
+            )
+        )
+    say(
+        Text(
+            "Copied {calls:,} calls of {name} with their answers.",
+            "已复制 {name} 的 {calls:,} 次调用（含返回内容）。",
+            calls=copied.calls,
+            name=name,
+        )
+    )
+    say(_newest_call(copied.newest))
+    say(after_copying(settings, warehouse, name))
+    return 0
+
+
+def _newest_call(newest: dt.datetime) -> Text:
+    """Return when the newest call was made; `copy-account` and `remove-account` say so, to be compared."""
+    return Text(
+        "Its newest call was made on {newest}, Beijing time.",
+        "最近一次调用的时间是 {newest}（北京时间）。",
+        newest=f"{newest:%Y-%m-%d %H:%M:%S}",
+    )
+
+
 def run_remove(settings: Settings, name: str) -> int:
     """Delete what is stored of an account after a person has confirmed; return the exit code."""
     warehouse = Warehouse(settings.database)
@@ -64,6 +101,9 @@ def run_remove(settings: Settings, name: str) -> int:
                 name=name,
             )
         )
+        with warehouse.open_published() as con:
+            if newest := last_calls_at(con).get(name):
+                say(_newest_call(newest))
         folder = warehouse.database.parent
         say(
             Text(

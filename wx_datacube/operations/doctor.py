@@ -28,6 +28,7 @@ from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import silent_days
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
+from wx_datacube.warehouse.past_calls import DOCTOR
 from wx_datacube.wechat import Client, Limits
 
 
@@ -295,4 +296,4 @@ def _one_call(ingest: Ingest, endpoint: Endpoint, now: dt.datetime) -> FetchRepo
     labels = (missing or stored)[-1:]
     if not labels:
         return None
-    return ingest.fetch_one(endpoint, labels[0], run_id="doctor")
+    return ingest.fetch_one(endpoint, labels[0], run_id=DOCTOR)

@@ -2,8 +2,8 @@
 
 The tables with accounts are looked up in the file itself, so that none can be forgotten. A removed account leaves its
 call numbers in the ledger, as rows without content. So `call_id` has no gaps, no row of another account changes, and
-no file replaces one that holds more calls. Add other changes of a whole account here. Prompts and messages are in
-`cli.accounts`.
+no file replaces one that holds more calls. Add other changes of a whole account here; `transfer` brings one from
+another file. Prompts and messages are in `cli.accounts`.
 """
 
 from collections.abc import Iterator
@@ -45,14 +45,14 @@ def stored_names(con: Connection) -> list[str]:
 def require_stored(warehouse: Warehouse, account: str) -> None:
     """Raise `SettingsError` if nothing is stored for the account."""
     with warehouse.open_published() as con:
-        _require(con, warehouse, account)
+        require_in(con, warehouse.database, account)
 
 
 def stored_of(warehouse: Warehouse, account: str) -> StoredCounts:
     """Publish, and return how much is stored for an account; raises `SettingsError` if nothing is."""
     _publish(warehouse)
     with warehouse.open_published() as con:
-        _require(con, warehouse, account)
+        require_in(con, warehouse.database, account)
         held = "SELECT count(*) FROM datacube.{} WHERE account = $1"
         calls, *rows = (
             con.execute(held.format(table), [account]).fetchall()[0][0]
@@ -84,7 +84,7 @@ def rename_account(warehouse: Warehouse, old: str, new: str) -> Path:
     """
     require_name(new)
     with _exclusive(warehouse, old, new), warehouse.transaction() as con:
-        _require(con, warehouse, old)
+        require_in(con, warehouse.database, old)
         if new in stored_names(con):
             raise SettingsError(
                 Text(
@@ -188,12 +188,13 @@ def _exclusive(warehouse: Warehouse, account: str, *others: str) -> Iterator[Non
     """
     _publish(warehouse)
     require_stored(warehouse, account)
-    with _fetch_locks(warehouse, account, *others):
+    with fetch_locks(warehouse, account, *others):
         yield
         warehouse.publish()
 
 
-def _require(con: Connection, warehouse: Warehouse, account: str) -> None:
+def require_in(con: Connection, path: Path, account: str) -> None:
+    """Raise `SettingsError` if nothing is stored for the account in the file that `con` has open."""
     names = stored_names(con)
     if account not in names:
         raise SettingsError(
@@ -201,7 +202,7 @@ def _require(con: Connection, warehouse: Warehouse, account: str) -> None:
                 "There is no account {name!r} in {database}.",
                 "{database} 中没有账号 {name}。",
                 name=account[:40],
-                database=warehouse.database,
+                database=path,
             ),
             advice=Text("Accounts there: {names}.", "其中的账号：{names}。", names=", ".join(names))
             if names
@@ -210,7 +211,7 @@ def _require(con: Connection, warehouse: Warehouse, account: str) -> None:
 
 
 @contextmanager
-def _fetch_locks(warehouse: Warehouse, *accounts: str) -> Iterator[None]:
+def fetch_locks(warehouse: Warehouse, *accounts: str) -> Iterator[None]:
     """Hold all fetch locks of these accounts; raises `WarehouseError` if a process is fetching."""
     with ExitStack() as stack:
         for account in {*accounts}:

@@ -75,8 +75,14 @@ def create_tables(con: Connection, clock: Clock, comments: bool = True) -> None:
     con.commit()
 
 
-def require_ours(con: Connection, path: Path) -> int:
-    """Return the file's schema version; reject a foreign file and a file of a newer version."""
+_OTHER_DATABASE = Text("Set WX_DATACUBE_DATABASE to another path.", "请将 WX_DATACUBE_DATABASE 设为其他路径。")
+
+
+def require_ours(con: Connection, path: Path, instead: Text = _OTHER_DATABASE) -> int:
+    """Return the file's schema version; reject a foreign file and a file of a newer version.
+
+    `instead` is the advice for a foreign file.
+    """
     version = version_of(con)
     if version is None:
         raise WarehouseError(
@@ -85,10 +91,7 @@ def require_ours(con: Connection, path: Path) -> int:
                 "{path} 是 DuckDB 文件，但不是 wx_datacube 创建的。",
                 path=path,
             ),
-            advice=Text(
-                "Set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
-                "请将 WX_DATACUBE_DATABASE 设为其他路径。该文件未被改动。",
-            ),
+            advice=Text("{instead} The file is unchanged.", "{instead}该文件未被改动。", instead=instead),
         )
     if version > SCHEMA_VERSION:
         raise WarehouseError(

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from wx_datacube.errors import WarehouseError
-from wx_datacube.language import Text
+from wx_datacube.language import Text, text_of
 
 _FILE_FAULTS = (
     OSError,
@@ -252,6 +252,32 @@ def unopenable(path: Path, writer: Path, database: Path, error: Exception) -> Wa
             "Fix that, or set WX_DATACUBE_DATABASE to another path. The file is unchanged.",
             "请解决该问题，或将 WX_DATACUBE_DATABASE 设为其他路径。该文件未被改动。",
         ),
+    )
+
+
+def unreadable_source(path: Path, error: Exception, instead: Text) -> WarehouseError:
+    """Return the error for a file of another machine or a backup that can't be read; `instead` says which to give."""
+    if process := holder_pid(error):
+        return WarehouseError(
+            Text(
+                "Process {process} has {path} open for writing.",
+                "进程 {process} 以写入方式打开了 {path}。",
+                process=process,
+                path=path,
+            ),
+            advice=Text("Close it there. {instead}", "请在该进程中关闭它。{instead}", instead=instead),
+        )
+    if is_permission_error(error):
+        copy = Text("give a copy that this user may read", "指定当前用户可读的副本")
+        return permission_denied(path, "read", error, copy)
+    reason = text_of(first_line(error))
+    if not os.path.lexists(path):
+        reason = Text("there is no such file", "没有这个文件")
+    elif re.search(_OTHER_KIND, str(error)):
+        reason = Text("it is not a DuckDB file", "它不是 DuckDB 文件")
+    return WarehouseError(
+        Text("{path} can't be read: {reason}.", "无法读取 {path}：{reason}。", path=path, reason=reason),
+        advice=instead,
     )
 
 

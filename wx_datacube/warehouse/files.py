@@ -23,6 +23,7 @@ from wx_datacube.warehouse.connections import (
     READ_ONLY,
     SANDBOXED,
     STORAGE,
+    WRITE,
     Config,
     Connection,
     create_tables,
@@ -93,6 +94,28 @@ class Warehouse(Publication):
                     con.execute(f"ATTACH {quoted(making)} AS new (STORAGE_VERSION '{STORAGE}')")
                     yield con
                     con.execute("CHECKPOINT new")
+                shutil.copymode(self.writer, making)
+                self._replace_writer(making)
+            finally:
+                for left_over in (making, wal_of(making)):
+                    left_over.unlink(missing_ok=True)
+
+    @contextmanager
+    def extending(self) -> Iterator[Connection]:
+        """Extend a copy of the writer's file: yield a connection to it, in any number of transactions.
+
+        At the end the copy replaces the writer's file atomically. After an error or a kill the old file stays. Use it
+        for what is too large for one transaction, which DuckDB keeps in memory.
+        """
+        making = self._new_writer()
+        with restore_interrupts(), self._translating_errors(), self._write_lock():
+            with self._open_writer() as con:
+                con.execute("CHECKPOINT")
+            try:
+                copy_file(self.writer, making)
+                with duckdb.connect(str(making), config=WRITE) as con:
+                    yield con
+                    con.execute("CHECKPOINT")
                 shutil.copymode(self.writer, making)
                 self._replace_writer(making)
             finally:

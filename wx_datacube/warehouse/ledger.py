@@ -1,7 +1,7 @@
 """Ledger: store calls with their answers, and load them into the tables in the same transaction.
 
-Only `store_calls` adds to `datacube.api_calls`. Only `store_calls` and `replay` load the tables. Add here how a call is
-stored. Rules about which rows are accepted belong in `load`.
+Only `store_calls` and `copy_calls` add to `datacube.api_calls`. Only these two and `replay` load the tables. Add here
+how a call is stored. Rules about which rows are accepted belong in `load`.
 """
 
 import datetime as dt
@@ -59,6 +59,28 @@ def store_calls(con: Connection, calls: Sequence[Call]) -> int:
         con.execute(_APPEND, {"rows": json.dumps(rows, default=str)})
         stored += load_calls(con, last + 1, last + len(rows))
     return stored
+
+
+def copy_calls(con: Connection, source: str, account: str) -> None:
+    """Append the account's calls in the attached database `source`, in their order, and load their rows.
+
+    The calls get the numbers after the last one here. Each batch is a transaction of its own, since DuckDB keeps all
+    that a transaction has inserted in memory.
+    """
+    whose = {"account": account}
+    of_account = f"FROM {source}.datacube.api_calls WHERE account = $account"
+    numbers = [number for (number,) in con.execute(f"SELECT call_id {of_account} ORDER BY 1", whose).fetchall()]
+    for start in range(0, len(numbers), _BATCH):
+        some, last = numbers[start : start + _BATCH], last_call(con)
+        con.begin()
+        con.execute(
+            "INSERT INTO datacube.api_calls BY NAME"
+            " SELECT * REPLACE (row_number() OVER (ORDER BY call_id) + $last AS call_id)"
+            f" {of_account} AND call_id BETWEEN $first_old AND $last_old ORDER BY call_id",
+            whose | {"last": last, "first_old": some[0], "last_old": some[-1]},
+        )
+        load_calls(con, last + 1, last + len(some))
+        con.commit()
 
 
 def last_call(con: Connection) -> int:

@@ -18,6 +18,8 @@ from wx_datacube.warehouse.sql import GOOD_ANSWER, json_list
 QUOTA_USED_UP = 45009
 RANGE_REFUSED = 61501
 NOT_READY = 61503
+DOCTOR = "doctor"
+"""The `run_id` of the calls that `doctor` makes."""
 JUST_AFTER_MIDNIGHT = dt.timedelta(minutes=10)
 """How long after midnight WeChat's errcode 45009 (quota used up) may still refer to yesterday's quota."""
 
