@@ -122,8 +122,15 @@ def _dotenv_text(path: Path) -> str:
             Text(
                 "{path} can't be read ({error}).", "无法读取 {path}（{error}）。", path=path, error=type(error).__name__
             ),
-            advice=Text("Save it as UTF-8 text that this user can read.", "请保存为当前用户可读的 UTF-8 文本文件。"),
+            advice=_BELONGS_TO_ANOTHER.fill(path=path) if isinstance(error, PermissionError) else _SAVE_AS_TEXT,
         ) from None
+
+
+_SAVE_AS_TEXT = Text("Save it as UTF-8 text.", "请保存为 UTF-8 文本文件。")
+_BELONGS_TO_ANOTHER = Text(
+    "It belongs to another user: give it to this one (sudo chown USER {path}).",
+    "该文件属于其他用户，请改为当前用户所有（sudo chown 用户名 {path}）。",
+)
 
 
 def adopt_dotenv() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wx_datacube.catalog.articles import ALL_SCENES, DAILY_READING, MSGID, PUBLISHED_ARTICLES, SCENE_DESC
-from wx_datacube.catalog.followers import CHANNEL, DAILY_FOLLOWERS, FOLLOWERS_TOTAL
+from wx_datacube.catalog.followers import CHANNEL, CHANNELS_IN_CHINESE, DAILY_FOLLOWERS, FOLLOWERS_TOTAL
 from wx_datacube.catalog.interface import DAILY_CALLBACKS, HOURLY_CALLBACKS
 from wx_datacube.catalog.messages import COUNT_INTERVAL, HOURLY_MESSAGES, MESSAGES_OF, MSG_TYPE, SENDERS_OF
 from wx_datacube.catalog.metrics import METRIC_BY_NAME, Additive
@@ -60,6 +60,13 @@ def _words_of(column: Column) -> str:
     return ", ".join(column.words)
 
 
+def _words_in_chinese(column: Column, chinese: Mapping[int | str, str] | None = None) -> str:
+    """Return the words of a column, each with its Chinese name; by default, WeChat's codes are Chinese words."""
+    return "，".join(
+        f"{word} {chinese[code] if chinese else code}" for code, word in column.codes if code != ALL_SCENES
+    )
+
+
 _KEY: Columns = {
     "account": ("VARCHAR", ACCOUNT),
     "date": ("DATE", "The day, the Monday of the week, or the 1st of the month. 日期：当日、当周周一或当月 1 日。"),
@@ -71,9 +78,14 @@ _HOUR_SQL = "(ref_hour // 100)::INTEGER AS hour,"
 
 _TYPE = (
     "VARCHAR",
-    f"Type of the messages: {_words_of(MSG_TYPE)}, other (N). 消息类型：文字、图片、语音、视频、链接、其他（代码）。",
+    f"Type of the messages: {_words_of(MSG_TYPE)}, other (N)."
+    " 消息类型：text 文字，image 图片，voice 语音，video 视频，link 链接；未知代码为 other (代码)。",
 )
-_MESSAGES_SENT = ("VARCHAR", "Messages that each of these users sent in the period. 每人发送次数区间。")
+_MESSAGES_SENT = (
+    "VARCHAR",
+    f"Messages that each of these users sent in the period: {_words_of(COUNT_INTERVAL)}."
+    " 每人发送次数区间：1-5、6-10、more than 10（10 次以上）。",
+)
 _COUNTS: Columns = {"users": _metric("senders"), "messages": _metric("messages")}
 _REPORTS = {Period.DAY: "日报", Period.WEEK: "周报", Period.MONTH: "月报"}
 
@@ -138,7 +150,7 @@ def _follower_views() -> Iterator[View]:
             "source": (
                 "VARCHAR",
                 f"How they found the account: {_words_of(CHANNEL)}, other (N); others is no total."
-                " 关注渠道；others 为其他渠道合计，不是总数。",
+                f" 关注渠道：{_words_in_chinese(CHANNEL, CHANNELS_IN_CHINESE)}；others 为其他渠道合计，不是总数。",
             ),
             "new_followers": _metric("new_followers"),
             "lost_followers": _metric("lost_followers"),
@@ -199,7 +211,7 @@ def _reading_views() -> Iterator[View]:
             "source": (
                 "VARCHAR",
                 f"Where the readers came from: {', '.join(SCENE_DESC.words[1:])}, other (TEXT)."
-                " 阅读来源：公众号消息、聊天会话、朋友圈、公众号主页、其他、推荐、搜一搜；未知来源为 other (原文)。",
+                f" 阅读来源：{_words_in_chinese(SCENE_DESC)}；未知来源为 other (原文)。",
             ),
             "readers": _metric("readers_by_source"),
         },
