@@ -50,11 +50,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 
 if TYPE_CHECKING:
-    from dagster._core.storage.event_log import SqliteEventLogStorage
+    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
     from dagster._serdes import ConfigurableClassData
     from sqlalchemy import Table
 else:
     ConfigurableClassData = Any
+    SqlEventLogStorage = object  # the base class of `SqliteEventLogStorage`: only type checkers see it
     try:
         # The path that Dagster's documentation of dagster.yaml gives.
         from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -66,6 +67,7 @@ else:
 __all__ = [
     "TESTED_MINOR",
     "ConfigurableClassData",
+    "SqlEventLogStorage",
     "SqliteEventLogStorage",
     "add_metadata",
     "check_executions_table",
