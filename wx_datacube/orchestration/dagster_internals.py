@@ -1,7 +1,7 @@
 """Dagster internals: the parts of Dagster that this package uses and Dagster's documentation doesn't promise.
 
 `dagster._…` is imported here and nowhere else. On a minor version of Dagster other than `TESTED_MINOR`, `is_tested`
-logs a warning, and rows b to d fall back to stock behaviour; row a falls back on any version. Rows from h on have no
+logs a warning, and rows b to d and o fall back to stock behaviour; row a falls back on any version. Rows h to n have no
 fallback: in a release that lacks them, the tests named below fail. Add a row for each new use.
 
 | | used | for | in a release that lacks it |
@@ -20,12 +20,15 @@ fallback: in a release that lacks them, the tests named below fail. Add a row fo
 | l | `AssetExecutionContext.run`, `get_step_execution_context` | tags and metadata of a run | assets fail |
 | m | `AssetKey.to_python_identifier`, `to_user_string` | names of jobs, run keys | nothing loads |
 | n | `TimeWindowPartitionsDefinition.get_partition_keys` | all labels of an asset | ticks fail |
+| o | dagster-postgres: see below | batches and a kept connection on PostgreSQL | its stock storage is used |
 
 b: `_initdb`, `_connect`, `_event_to_row`, `prepare_insert_event`, `_store_asset_event`, `_store_asset_event_tags`,
 `_store_asset_check_evaluation_planned` and `_db_lock`. j: `get_runs`, `get_materialized_partitions`,
 `report_run_failed`, `all_logs`, `add_run_tags`, `all_instigator_state` (`instigator_data`), `get_daemon_statuses`,
 `from_config`, `event_log_storage`. k: `tags`, `status`, `asset_selection`; `engine_event_data`, `step_failure_data`,
-`event_specific_data`, `event_type_value`.
+`event_specific_data`, `event_type_value`. o: methods of b that it shares; `_engine`, `_connect`, `_token_provider`,
+`prepare_insert_event_batch`; `_run_storage`, `_event_log_storage`, `_schedule_storage` of `DagsterPostgresStorage`;
+`dagster_postgres.utils`.
 
 Tests, in `wx_datacube_tests`:
 
@@ -39,6 +42,7 @@ Tests, in `wx_datacube_tests`:
 - i, m: `test_keys_with_a_prefix_are_materialized_under_it`
 - j, k, n: `test_a_dead_run_is_ended_by_the_next_tick`, `test_a_tick_without_pending_labels_says_so`,
   `test_a_dead_daemon_is_named_while_schedules_are_on`
+- o: `test_an_untested_dagster_gets_the_stock_storage_on_postgres`
 """
 
 import functools

@@ -283,6 +283,23 @@ def test_two_processes_write_at_once_on_postgres(instance: dg.DagsterInstance, s
     assert server.query(MADE.format("ASSET_MATERIALIZATION")) == "224|112"
 
 
+@pytest.mark.long
+def test_a_process_with_the_stock_storage_may_share_the_database(
+    instance: dg.DagsterInstance, server: Server, tmp_path: Path
+) -> None:
+    """Another process may use Dagster's own storage on the same database; each reads what the other wrote."""
+    ours = run(instance, [MESSAGES], "2024-03-01", "2024-03-02")
+    with open_instance(tmp_path, server, STOCK) as stock:
+        theirs = run(stock, [MESSAGES], "2024-03-02", "2024-03-03")
+        read = [
+            [_told(entry) for entry in each.all_logs(run_id)] for each in (instance, stock) for run_id in (ours, theirs)
+        ]
+        made = [sorted(each.get_materialized_partitions(MESSAGES)) for each in (instance, stock)]
+
+    assert read[0] == read[1]
+    assert made == [["2024-03-01", "2024-03-02", "2024-03-03"]] * 2
+
+
 class Untested(BatchedPostgresStorage):
     """The storage as if it had been tested only with another Dagster version."""
 
