@@ -57,7 +57,7 @@ def _explained(project: Path) -> Iterator[None]:
                 "Dagster's instance in {project} can't keep its history: {error}.",
                 "{project} 中的 Dagster 无法保存运行历史：{error}。",
                 project=project,
-                error=one_line(str(cause.__cause__ or cause)),
+                error=one_line(str(cause.__cause__ or cause)).rstrip("?."),
             ),
             advice=Text(
                 "Free space, or give this user the right to write there (the history is in .dagster/ unless"
