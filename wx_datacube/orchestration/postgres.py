@@ -37,8 +37,8 @@ except ModuleNotFoundError as error:
             package=error.name or "dagster-postgres",
         ),
         advice=Text(
-            "Install wx_datacube with the extra postgres: pip install 'wx-datacube[postgres]'.",
-            "请安装带 postgres 扩展的 wx_datacube：pip install 'wx-datacube[postgres]'。",
+            "Install the wheel of wx_datacube with [postgres]; in a clone, run make install.",
+            "请安装 wx_datacube 的 wheel 并带上 [postgres]；在克隆的仓库中请运行 make install。",
         ),
     ) from None
 

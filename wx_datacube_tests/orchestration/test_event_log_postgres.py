@@ -292,7 +292,7 @@ def test_a_process_with_the_stock_storage_may_share_the_database(
     with open_instance(tmp_path, server, STOCK) as stock:
         theirs = run(stock, [MESSAGES], "2024-03-02", "2024-03-03")
         read = [
-            [_told(entry) for entry in each.all_logs(run_id)] for each in (instance, stock) for run_id in (ours, theirs)
+            [_told(entry) for run_id in (ours, theirs) for entry in each.all_logs(run_id)] for each in (instance, stock)
         ]
         made = [sorted(each.get_materialized_partitions(MESSAGES)) for each in (instance, stock)]
 
@@ -354,4 +354,4 @@ def test_without_the_extra_only_postgres_is_missing_and_the_error_names_it() -> 
         [sys.executable, "-c", WITHOUT_THE_DRIVER], capture_output=True, text=True, check=True, env=dict(os.environ)
     )
 
-    assert re.search(r"dagster_postgres.*wx-datacube\[postgres\]", found.stdout)
+    assert re.search(r"dagster_postgres.*\[postgres\]", found.stdout)
