@@ -13,11 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.workers import on_server
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.config.folder import make_project
 from wx_datacube.emulator.testing import wechat
+from wx_datacube_tests.postgres import DATABASE, PASSWORD, Server, find_programs, postgres
 
-MORNINGS = 3
 BACKFILL = ("-m", "wx_datacube", "backfill")
 TICKS_AND_RUNS = """
 import time
@@ -45,9 +46,9 @@ with project_instance(Path.cwd()) as instance:
 """
 
 
-def measure(families: str, days: int) -> None:
-    """Print the figures of some mornings of an account with that many days stored."""
-    first = beijing_now().date() - dt.timedelta(days=MORNINGS)
+def measure(families: str, days: int, mornings: int, server: Server | None = None) -> None:
+    """Print the figures of some mornings of an account with that many days stored; Dagster is on `server`, if given."""
+    first = beijing_now().date() - dt.timedelta(days=mornings)
     start = first - dt.timedelta(days=days)
     options = {"publish_at": "00:00", "quota": 10**6, "start": start}
     with tempfile.TemporaryDirectory(prefix="bench-") as name, wechat(**options) as emulated:
@@ -59,20 +60,29 @@ def measure(families: str, days: int) -> None:
         )
         folder = Path(name)
         make_project(folder)
-        for number in range(MORNINGS + 1):
+        if server:
+            on_server(folder / "dagster.yaml", server, DATABASE)
+            environment["PGPASSWORD"] = PASSWORD
+        before = 0
+        for number in range(mornings + 1):
             day = first + dt.timedelta(days=number)
             emulated.control.set_clock(f"{day}T13:00")
-            size, calls = _size(folder), len(emulated.control.statistics_calls())
+            size, calls = _size(folder, server), len(emulated.control.statistics_calls())
             what = BACKFILL if number == 0 else ("-W", "ignore", "-c", TICKS_AND_RUNS)
             command = ["faketime", "-f", f"@{day} 13:00:00", sys.executable, *what]
             ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
             if number:
                 made = len(emulated.control.statistics_calls()) - calls
-                print(f"{day:%A}: {made} calls, {(_size(folder) - size) / 2**20:.2f} MB of history")
+                print(f"{day:%A}: {made} calls, {(_size(folder, server) - size) / 2**20:.2f} MB of history")
                 print(ended.stdout, end="", flush=True)
+            else:
+                before = _size(folder, server)
+        print(f"A morning takes {(_size(folder, server) - before) / mornings / 2**20:.3f} MB on average.")
 
 
-def _size(folder: Path) -> int:
+def _size(folder: Path, server: Server | None) -> int:
+    if server:
+        return int(server.query(f"SELECT pg_database_size('{DATABASE}')"))
     return sum(each.stat().st_size for each in (folder / ".dagster").rglob("*") if each.is_file())
 
 
@@ -80,5 +90,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--families", default="all")
     parser.add_argument("--days", type=int, default=60, help="days stored before the first morning")
+    parser.add_argument("--mornings", type=int, default=3)
+    parser.add_argument("--postgres", action="store_true", help="Dagster's history in PostgreSQL instead of SQLite")
     asked = parser.parse_args()
-    measure(asked.families, asked.days)
+    if not asked.postgres:
+        measure(asked.families, asked.days, asked.mornings)
+    elif programs := find_programs():
+        with postgres(programs) as running:
+            measure(asked.families, asked.days, asked.mornings, running)
+    else:
+        raise SystemExit("PostgreSQL's server isn't installed (Debian: postgresql).")

@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from wx_datacube_tests.end_to_end.project import free_port
 
@@ -19,12 +21,13 @@ USER, DATABASE, PASSWORD = "dagster", "dagster", "only for this test"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its port on 127.0.0.1 and the folder with its programs."""
+    """A running server: its port on 127.0.0.1, the folder with its programs, and a function that restarts it."""
 
     port: int
     programs: Path
+    restart: Callable[[], None]
 
-    def query(self, sql: str) -> str:
+    def query(self, sql: str, database: str = DATABASE) -> str:
         """Run `psql` and return its output, unaligned and without headers."""
         command = [
             self.programs / "psql",
@@ -37,7 +40,7 @@ class Server:
             USER,
             "-c",
             sql,
-            DATABASE,
+            database,
         ]
         environ = os.environ | {"PGPASSWORD": PASSWORD}
         return subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.strip()
@@ -71,10 +74,22 @@ def postgres(programs: Path) -> Iterator[Server]:
         secret = ["--username", USER, "--pwfile", str(folder / "password"), "--auth", "scram-sha-256"]
         run("initdb", "--pgdata", str(data), *secret, "--encoding", "UTF8", "--no-sync")
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-        run("pg_ctl", "start", "--wait", "--pgdata", str(data), "--log", str(folder / "log"), "--options", options)
+        start = ["--wait", "--pgdata", str(data), "--log", str(folder / "log"), "--options", options]
+        run("pg_ctl", "start", *start)
         try:
             create = [programs / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", USER, DATABASE]
             subprocess.run(create, env=os.environ | {"PGPASSWORD": PASSWORD}, check=True)
-            yield Server(port, programs)
+            yield Server(port, programs, lambda: run("pg_ctl", "restart", *start, "--mode", "fast"))
         finally:
             run("pg_ctl", "stop", "--wait", "--pgdata", str(data), "--mode", "immediate")
+
+
+@contextmanager
+def server_of_tests() -> Iterator[Server]:
+    """Run a server; without its programs skip the test, or fail in CI."""
+    if (programs := find_programs()) is None:
+        if "CI" in os.environ or "CI_RUN_MARK" in os.environ:
+            pytest.fail("CI has to have PostgreSQL's server: .ci/run installs it")
+        pytest.skip("PostgreSQL's server isn't installed (Debian: postgresql)")
+    with postgres(programs) as running:
+        yield running

@@ -26,7 +26,7 @@ from wx_datacube.language import Text
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for
 from wx_datacube.orchestration.checks import check_outcomes, check_specs, evaluations_to_log, to_evaluation
 from wx_datacube.orchestration.dagster_internals import add_metadata
-from wx_datacube.orchestration.event_log import batched_events
+from wx_datacube.orchestration.event_batches import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.freshness import freshness_of
 from wx_datacube.orchestration.partitions import materialized_labels, partitions_of

@@ -1,8 +1,8 @@
 """Dagster internals: the parts of Dagster that this package uses and Dagster's documentation doesn't promise.
 
 `dagster._…` is imported here and nowhere else. On a minor version of Dagster other than `TESTED_MINOR`, `is_tested`
-logs a warning, and rows b to d fall back to stock behaviour; rows a and p fall back on any version. Rows h to o have no
-fallback: in a release that lacks them, the tests named below fail. Add a row for each new use.
+logs a warning, and rows b to d and q fall back to stock behaviour; rows a and p fall back on any version. Rows h to o
+have no fallback: in a release that lacks them, the tests named below fail. Add a row for each new use.
 
 | | used | for | in a release that lacks it |
 |---|---|---|---|
@@ -22,12 +22,15 @@ fallback: in a release that lacks them, the tests named below fail. Add a row fo
 | n | `TimeWindowPartitionsDefinition.get_partition_keys` | all labels of an asset | ticks fail |
 | o | name of Dagster's job over all assets | a schedule of all accounts | the location doesn't load |
 | p | arguments of a run's process | a run loads its own accounts only | it loads all accounts |
+| q | dagster-postgres: see below | batches and a kept connection on PostgreSQL | its stock storage is used |
 
 b: `_initdb`, `_connect`, `_event_to_row`, `prepare_insert_event`, `_store_asset_event`, `_store_asset_event_tags`,
 `_store_asset_check_evaluation_planned` and `_db_lock`. j: `get_runs`, `get_materialized_partitions`,
 `report_run_failed`, `all_logs`, `add_run_tags`, `all_instigator_state` (`instigator_data`), `get_daemon_statuses`,
 `from_config`, `event_log_storage`. k: `tags`, `status`, `asset_selection`; `engine_event_data`, `step_failure_data`,
-`event_specific_data`, `event_type_value`.
+`event_specific_data`, `event_type_value`. q: methods of b that it shares; `_engine`, `_connect`, `_token_provider`,
+`prepare_insert_event_batch`; `_run_storage`, `_event_log_storage`, `_schedule_storage` of `DagsterPostgresStorage`;
+`dagster_postgres.utils`.
 
 Tests, in `wx_datacube_tests`:
 
@@ -43,6 +46,7 @@ Tests, in `wx_datacube_tests`:
   `test_a_dead_daemon_is_named_while_schedules_are_on`
 - o: `test_one_schedule_fetches_for_all_accounts`
 - p: `test_two_services_fetch_what_is_missing_and_a_restart_interrupts_no_run`
+- q: `test_an_untested_dagster_gets_the_stock_storage_on_postgres`
 """
 
 import functools
@@ -55,11 +59,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 
 if TYPE_CHECKING:
-    from dagster._core.storage.event_log import SqliteEventLogStorage
+    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
     from dagster._serdes import ConfigurableClassData
     from sqlalchemy import Table
 else:
     ConfigurableClassData = Any
+    SqlEventLogStorage = object  # the base class of `SqliteEventLogStorage`: only type checkers see it
     try:
         # The path that Dagster's documentation of dagster.yaml gives.
         from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -72,6 +77,7 @@ __all__ = [
     "JOB_OF_ALL_ASSETS",
     "TESTED_MINOR",
     "ConfigurableClassData",
+    "SqlEventLogStorage",
     "SqliteEventLogStorage",
     "add_metadata",
     "check_executions_table",

@@ -12,7 +12,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from wx_datacube.config.environment import adopt_dotenv
-from wx_datacube.errors import WarehouseError
+from wx_datacube.errors import WarehouseError, one_line
 from wx_datacube.language import Text
 from wx_datacube.warehouse.errors import unwritable
 from wx_datacube.warehouse.locks import locked_for_set_up
@@ -47,18 +47,23 @@ def project_instance(project: Path) -> Iterator[dg.DagsterInstance]:
 def _explained(project: Path) -> Iterator[None]:
     try:
         yield
-    except SQLAlchemyError as error:
+    except Exception as error:
+        # Dagster's PostgreSQL storage raises an error of its own from SQLAlchemy's when it can't connect.
+        cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
+        if not isinstance(cause, SQLAlchemyError):
+            raise
         raise WarehouseError(
             Text(
                 "Dagster's instance in {project} can't keep its history: {error}.",
                 "{project} 中的 Dagster 无法保存运行历史：{error}。",
                 project=project,
-                error=str(error.__cause__ or error),
+                error=one_line(str(cause.__cause__ or cause)).rstrip("?."),
             ),
             advice=Text(
                 "Free space, or give this user the right to write there (the history is in .dagster/ unless"
-                " dagster.yaml says otherwise); then run the same command again.",
-                "请清理磁盘空间，或授予当前用户写权限（历史保存在 .dagster/，除非 dagster.yaml 另有设置），"
-                "然后再次运行同一命令。",
+                " dagster.yaml says otherwise); if it is in PostgreSQL, check the server and the connection data in"
+                " dagster.yaml. Then run the same command again.",
+                "请清理磁盘空间，或授予当前用户写权限（历史保存在 .dagster/，除非 dagster.yaml 另有设置）；"
+                "如果历史保存在 PostgreSQL，请检查服务器和 dagster.yaml 中的连接信息。然后再次运行同一命令。",
             ),
         ) from None

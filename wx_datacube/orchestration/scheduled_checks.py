@@ -22,7 +22,7 @@ from wx_datacube.language import Text
 from wx_datacube.operations.heartbeat import beat
 from wx_datacube.orchestration.alert_hooks import alert_hooks_for, log_of
 from wx_datacube.orchestration.checks import CheckOutcome, check_outcomes, evaluations_to_log
-from wx_datacube.orchestration.event_log import batched_events
+from wx_datacube.orchestration.event_batches import batched_events
 from wx_datacube.orchestration.failure import explained_failure
 from wx_datacube.orchestration.prefixes import stem
 from wx_datacube.orchestration.runs import REASON_TAG, Reason, tag_worker

@@ -5,7 +5,6 @@ Add a test here when something depends on Dagster's storage.
 
 import datetime as dt
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import yaml
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.emulator.testing import Emulated, wechat
 from wx_datacube_tests.end_to_end.project import TOP, Project
-from wx_datacube_tests.postgres import PASSWORD, Server, find_programs, postgres
+from wx_datacube_tests.postgres import PASSWORD, Server, server_of_tests
 
 pytestmark = pytest.mark.long
 
@@ -41,11 +40,7 @@ with project_instance(Path.cwd()) as instance:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """Run a PostgreSQL server for these tests."""
-    if (programs := find_programs()) is None:
-        if "CI" in os.environ or "CI_RUN_MARK" in os.environ:
-            pytest.fail("CI has to have PostgreSQL's server: .ci/run installs it")
-        pytest.skip("PostgreSQL's server isn't installed (Debian: postgresql)")
-    with postgres(programs) as running:
+    with server_of_tests() as running:
         yield running
 
 
@@ -88,7 +83,7 @@ def test_postgres_has_the_history_of_a_backfill_and_a_tick_requests_the_rest(pro
 
     ran = project.call([sys.executable, "-c", TICK], **ENVIRON)
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout.splitlines()[-1]) == ["PostgresEventLogStorage", ["getupstreammsghour"]]
+    assert json.loads(ran.stdout.splitlines()[-1]) == ["BatchedPostgresEventLogStorage", ["getupstreammsghour"]]
     assert "nothing to do" in project.run(*DAYS, **ENVIRON).stdout
 
 

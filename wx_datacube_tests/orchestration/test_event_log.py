@@ -21,7 +21,8 @@ import pytest
 import sqlalchemy
 
 from wx_datacube.orchestration.dagster_internals import add_metadata
-from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, batched_events
+from wx_datacube.orchestration.event_batches import batched_events
+from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
 
 DAILY = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_date="2025-01-01", timezone="Asia/Shanghai")
 MESSAGES, HOURS = dg.AssetKey(["default", "messages"]), dg.AssetKey(["default", "hours"])

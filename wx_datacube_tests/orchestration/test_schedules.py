@@ -21,7 +21,8 @@ from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, due_labels
 from wx_datacube.definitions import build_defs
 from wx_datacube.errcodes import error_for
-from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage, batched_events
+from wx_datacube.orchestration.event_batches import batched_events
+from wx_datacube.orchestration.event_log import BatchedSqliteEventLogStorage
 from wx_datacube.orchestration.runs import REASON_TAG, WORKER_TAG, end_dead_runs, worker_tags
 from wx_datacube.warehouse.ledger import Call, store_calls
 from wx_datacube_tests.dagster_environment import DAYS, HOURS, SENDERS, DagsterEnv, asset_key, dagster_env
