@@ -41,7 +41,7 @@ from wx_datacube.orchestration.assets import FetchConfig
 from wx_datacube.orchestration.component import MessageAnalysis
 from wx_datacube.orchestration.digest import DigestConfig
 from wx_datacube.orchestration.report import ReportConfig
-from wx_datacube.orchestration.runs import REASON_TAG, Reason
+from wx_datacube.orchestration.runs import REASON_TAG, WORKER_TAG, Reason
 from wx_datacube.warehouse.checks import CHECKS, Check
 from wx_datacube.warehouse.schema import create_statements
 
@@ -330,6 +330,12 @@ def dagster() -> str:
                     ),
                     assets,
                 ),
+                say(
+                    "Partitions begin at `WX_DATACUBE_START` if that is later. Their time zone is Asia/Shanghai; weekly"
+                    " ones are keyed on the Monday, monthly ones on the 1st.",
+                    "`WX_DATACUBE_START` 更晚时，分区从该日期开始。分区的时区为 Asia/Shanghai；"
+                    "周分区的键为周一，月分区的键为 1 日。",
+                ),
             ),
             section(say("Jobs", "作业"), table((kind, Text("assets", "资产")), jobs)),
             section(
@@ -353,6 +359,10 @@ def dagster() -> str:
                 say("Run configuration and tags", "运行配置和标签"),
                 table((Text("class", "类"), Text("field", "字段"), DEFAULT), configs),
                 f"`{REASON_TAG}`{say(': ', '：')}{code(*Reason)}",
+                say(
+                    f"`{WORKER_TAG}`: the process that executes the run.",
+                    f"`{WORKER_TAG}`：执行该运行的进程。",
+                ),
             ),
         ]
     )
