@@ -15,6 +15,9 @@ DOCS = TOP / "docs"
 CONFIG = TOP / "zensical.toml"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
+LOST_ITEM = re.compile(r"<p>(?:[^<]|<(?!/p>))*?^(?:\d+\.|[-*]) .*", re.MULTILINE)
+"""A list item that became a part of the paragraph before it: the site needs an empty line between them."""
+
 
 def listed(entry: object) -> Iterator[str]:
     """Yield the pages of an entry of the navigation."""
@@ -51,7 +54,7 @@ def test_blocks_in_lists_are_indented_by_four(page: str) -> None:
 
 
 def test_the_site_builds(tmp_path: Path) -> None:
-    """The strict build finds no dead link or anchor; pages are in their language, and load nothing from elsewhere."""
+    """No link is dead and no list broken; pages are in one language, and load nothing from elsewhere."""
     pytest.importorskip("zensical")
     for each in (DOCS, TOP / "overrides"):
         shutil.copytree(each, tmp_path / each.name)
@@ -64,6 +67,8 @@ def test_the_site_builds(tmp_path: Path) -> None:
     for page, folder in built.items():
         text = (folder / "index.html").read_text("utf-8")
         assert 2 * text.count("<pre") == len(re.findall("^ *```", (DOCS / page).read_text("utf-8"), re.MULTILINE)), page
+        assert LOST_ITEM.findall(text) == [], page
+        assert bool(re.search(r">\s*How to\s*<", text)) != page.startswith("zh/"), page
         assert f'<html lang="{"zh" if page.startswith("zh/") else "en"}"' in text, page
         assert re.findall(r'(?:<script[^>]* src|<link rel="stylesheet"[^>]* href|<img[^>]* src)="https?:', text) == []
 
