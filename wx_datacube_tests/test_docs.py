@@ -293,7 +293,7 @@ def test_the_examples_in_python_run(page: str, it: DagsterEnv, capsys: pytest.Ca
         assert ("defs" in names) == (page in IN_DAGSTER)
         if isinstance(defs := names.get("defs"), dg.Definitions):
             keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
-            assert len(keys) == len(messages.ENDPOINTS) + len(["digest", "report", "busiest_day"])
+            assert len(keys) == len(messages.ENDPOINTS) + len(["digest", "report", "busiest_day", "messages_of_a_day"])
             defs.resolve_all_job_defs()
 
     assert found
