@@ -19,6 +19,7 @@ from wx_datacube.errors import SettingsError
 from wx_datacube.language import Text
 from wx_datacube.orchestration.assets import build_asset, resource_key
 from wx_datacube.orchestration.digest import build_digest, build_digest_schedule, schedule_name
+from wx_datacube.orchestration.lake import build_lake
 from wx_datacube.orchestration.prefixes import stem
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
@@ -39,8 +40,8 @@ def build_defs(
 ) -> dg.Definitions:
     """Build each account's assets, checks, schedules and resources; with the extra `report`, its report.
 
-    There is an asset for each endpoint of the families that the account has switched on, and a digest. One schedule
-    sends the digests of all `accounts`; see `digest.schedule_name`.
+    There is an asset for each endpoint of the families that the account has switched on, a digest, and the export to
+    the lake if one is configured. One schedule sends the digests of all `accounts`; see `digest.schedule_name`.
 
     `accounts` are account names as in the settings, or one name; None means all configured accounts. `key_prefix` goes
     before asset keys and before the names of jobs and schedules. `resources` override ours by key: `wechat_<account>`
@@ -57,8 +58,11 @@ def build_defs(
     ours: dict[str, Any] = {resource_key(each.name): account_resource(each.name, settings) for each in chosen}
     ours[duckdb_key] = reading_resource(settings.database if settings else Path(DATABASE))
     ours |= dict(resources or {})
+    has_lake = settings is not None and settings.lake is not None
     everything = [
-        _account_defs(each, prefix, group_name or f"wx_{each.name}", owners, cron_schedule, ours, duckdb_key, clock)
+        _account_defs(
+            each, prefix, group_name or f"wx_{each.name}", owners, cron_schedule, ours, duckdb_key, has_lake, clock
+        )
         for each in chosen
     ]
     names = [each.name for each in chosen]
@@ -129,6 +133,7 @@ def _account_defs(
     cron: str,
     resources: Mapping[str, Any],
     duckdb_key: str,
+    has_lake: bool,
     clock: Clock,
 ) -> dg.Definitions:
     name, own_resource = account.name, resource_key(account.name)
@@ -148,6 +153,9 @@ def _account_defs(
         for each, endpoints in schedule_names(account.endpoints).items()
     ]
     schedules.append(build_check_schedule(own, name, keys, clock))
-    reports = [build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners)]
-    digest = build_digest(name, keys, clock, prefix=prefix, group=group, owners=owners)
-    return dg.Definitions(assets=[*assets.values(), digest, *(reports if can_report() else ())], schedules=schedules)
+    downstream = [build_digest(name, keys, clock, prefix=prefix, group=group, owners=owners)]
+    if can_report():
+        downstream.append(build_report(name, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners))
+    if has_lake:
+        downstream.append(build_lake(name, keys, clock, prefix=prefix, group=group, owners=owners))
+    return dg.Definitions(assets=[*assets.values(), *downstream], schedules=schedules)
