@@ -9,12 +9,16 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
 
 from wx_datacube.config.settings import Lake
 from wx_datacube.language import Text
-from wx_datacube.operations.lake.places import Place, place_of, read_json
+from wx_datacube.operations.lake.parquet import data_region, keeping
+from wx_datacube.operations.lake.places import Place, place_of, read_json, unwritable_folder
 from wx_datacube.operations.lake.views import VIEWS_FILE, Relation, is_newer, lake_relations, views_sql
 from wx_datacube.warehouse.accounts import require_stored
 from wx_datacube.warehouse.connections import Connection
@@ -58,55 +62,66 @@ def export_account(warehouse: Warehouse, lake: Lake, account: str) -> Exported:
     """
     place = place_of(lake)
     require_stored(warehouse, account)
-    # The lock comes first: of two exports of an account, the later one must not write the older figures.
-    with warehouse.exporting(account), warehouse.open_published() as con:
+    with (
+        warehouse.exporting(account),  # before the file is opened: a later export must not write older figures
+        warehouse.open_published() as con,
+        TemporaryDirectory() as scratch,
+    ):
         con.begin()  # the same "today" for all views
         relations = lake_relations(con)
-        done = _Export(con, place, account).run(relations)
+        done = _Export(con, place, account, Path(scratch)).run(relations)
     text = views_sql(relations, lake.url).encode()
     present = place.read(VIEWS_FILE) or b""
     if present != text and not is_newer(present):
-        place.write(VIEWS_FILE, lambda path: _write(path, text))
+        place.write(VIEWS_FILE, text)
     return done
 
 
 class _Export:
-    """One export of one account."""
+    """One export of one account.
 
-    def __init__(self, con: Connection, place: Place, account: str) -> None:
+    Its note in the lake says, for each file: what its rows were, the tag of the file, and the region of its data.
+    """
+
+    def __init__(self, con: Connection, place: Place, account: str, scratch: Path) -> None:
         self._con = con
         self._place = place
         self._account = account
-        self._notes = f"_exports/{account}.json"
+        self._scratch = scratch / "made.parquet"
+        self._note = f"_exports/{account}.json"
         ((call_id,),) = con.execute(
             "SELECT coalesce(max(call_id), 0) FROM datacube.api_calls WHERE account = $1", [account]
         ).fetchall()
         self._done = Exported(account, call_id)
 
     def run(self, relations: list[Relation]) -> Exported:
-        before = read_json(self._place, self._notes)
-        now: dict[str, list[str]] = {}
+        before = read_json(self._place, self._note)
+        now: dict[str, list[Any]] = {}
         for relation in relations:
-            self._export(relation, before, now)
+            files = list(self._files(relation))
+            tags = self._place.tags(files[0].folder)
+            for each in files:
+                now[each.path] = self._export(each, tags.pop(each.name, None), before.get(each.path))
+            for left in tags:  # a year without calls, a file of another version, or what a killed export left behind
+                if left.endswith((".parquet", ".part")):
+                    self._place.delete(f"{files[0].folder}/{left}")
         if now != before:  # last: after an error or a kill, the files written so far differ from the note
-            self._place.write(self._notes, lambda path: _write(path, json.dumps(now, indent=1).encode()))
+            self._place.write(self._note, json.dumps(now, indent=1).encode())
         return self._done
 
-    def _export(self, relation: Relation, before: dict[str, list[str]], now: dict[str, list[str]]) -> None:
-        files = list(self._files(relation))
-        tags = self._place.tags(files[0].folder)
-        for each in files:
-            fingerprint, rows = self._fingerprint(each)
-            tag = tags.pop(each.name, None)
-            if tag is not None and before.get(each.path) == [fingerprint, tag]:
-                self._done.unchanged.append(each.path)
-            else:
-                tag = self._place.write(each.path, partial(self._copy, each))
-                self._done.written[each.path] = rows
-            now[each.path] = [fingerprint, tag]
-        for left in tags:  # a year without calls, a file of another version, or what a killed export left behind
-            if left.endswith((".parquet", ".part")):
-                self._place.delete(f"{files[0].folder}/{left}")
+    def _export(self, file: _File, tag: str | None, note: list[Any] | None) -> list[Any]:
+        """Write a file if it has changed; return its new note."""
+        fingerprint, rows = self._fingerprint(file)
+        known = note if note and len(note) == 4 and note[1] == tag else None
+        if known and known[0] == fingerprint:
+            self._done.unchanged.append(file.path)
+            return known
+        data = self._make(file)
+        region = data_region(data)
+        if tag and (old := self._place.read(file.path)):
+            data, region = keeping(old, (known[2], known[3]) if known else (4, len(old)), data)
+        self._done.written[file.path] = rows
+        return [fingerprint, self._place.write(file.path, data), *region]
 
     def _files(self, relation: Relation) -> Iterator[_File]:
         folder = f"{relation.name}/account={self._account}"
@@ -131,16 +146,17 @@ class _Export:
         found = [_FORMAT, SCHEMA_VERSION, [each[:2] for each in columns], rows, total]
         return hashlib.sha256(repr(found).encode()).hexdigest(), rows
 
-    def _copy(self, file: _File, path: Path) -> None:
+    def _make(self, file: _File) -> bytes:
+        """Return the bytes of a Parquet file."""
         note = f"{{call_id: '{self._done.call_id}', schema_version: '{SCHEMA_VERSION}'}}"
-        self._con.execute(
-            f"COPY ({file.select} ORDER BY ALL) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd,"
-            f" KV_METADATA {note})"
-        )
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+        try:
+            self._con.execute(
+                f"COPY ({file.select} ORDER BY ALL) TO {quoted(self._scratch)} (FORMAT parquet, COMPRESSION zstd,"
+                f" KV_METADATA {note})"
+            )
+            return self._scratch.read_bytes()
+        except (OSError, duckdb.IOException) as error:
+            raise unwritable_folder(self._scratch.parent, error, Text("set TMPDIR", "设置 TMPDIR")) from None
 
 
 def left_in_lake(lake: Lake, account: str) -> Text:

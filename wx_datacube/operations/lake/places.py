@@ -7,15 +7,12 @@ files there are belongs in `export`. Names of files are relative to the lake.
 import datetime as dt
 import json
 import re
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
-
-import duckdb
 
 from wx_datacube.config.settings import Lake
 from wx_datacube.errors import LakeError, SettingsError
@@ -25,9 +22,6 @@ from wx_datacube.warehouse.errors import unwritable
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Store
-
-Make = Callable[[Path], None]
-"""Writes a file to a path."""
 
 
 class Place(Protocol):
@@ -39,8 +33,8 @@ class Place(Protocol):
     def read(self, name: str) -> bytes | None:
         """Return the bytes of a file; None if it isn't there."""
 
-    def write(self, name: str, make: Make) -> str:
-        """Replace a file by what `make` writes, at once and as a whole; return its new tag."""
+    def write(self, name: str, data: bytes) -> str:
+        """Replace a file, at once and as a whole; return its new tag."""
 
     def delete(self, name: str) -> None:
         """Delete a file if it is there."""
@@ -54,7 +48,7 @@ def place_of(lake: Lake) -> Place:
 def require_writable(lake: Lake) -> None:
     """Write, list and delete an empty file. Raises the error of an export that would fail."""
     place, name = place_of(lake), "_exports/.doctor"
-    place.write(name, Path.touch)
+    place.write(name, b"")
     place.tags("_exports")
     place.delete(name)
 
@@ -86,12 +80,12 @@ class _Folder:
             except FileNotFoundError:
                 return None
 
-    def write(self, name: str, make: Make) -> str:
+    def write(self, name: str, data: bytes) -> str:
         target = self._root / name
         with self._translating_errors():
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing_path(target) as part:
-                make(part)
+                part.write_bytes(data)
                 flush_to_disk(part)
             return _tag(target)
 
@@ -103,8 +97,8 @@ class _Folder:
     def _translating_errors(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, duckdb.IOException) as error:
-            raise _unwritable(self._root, error, Text("set WX_DATACUBE_LAKE", "设置 WX_DATACUBE_LAKE")) from None
+        except OSError as error:
+            raise unwritable_folder(self._root, error, Text("set WX_DATACUBE_LAKE", "设置 WX_DATACUBE_LAKE")) from None
 
 
 def _tag(path: Path) -> str:
@@ -113,7 +107,7 @@ def _tag(path: Path) -> str:
 
 
 class _Bucket:
-    """A lake in S3: a file is made in the folder for temporary files and put as one object, which S3 does at once."""
+    """A lake in S3: each file is one object, put in one request, which S3 does as a whole."""
 
     def __init__(self, lake: Lake) -> None:
         if find_spec("obstore") is None:
@@ -151,17 +145,11 @@ class _Bucket:
                     raise
                 return None
 
-    def write(self, name: str, make: Make) -> str:
+    def write(self, name: str, data: bytes) -> str:
         import obstore
 
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "file")
-            try:
-                make(path)
-            except (OSError, duckdb.IOException) as error:
-                raise _unwritable(Path(folder), error, Text("set TMPDIR", "设置 TMPDIR")) from None
-            with self._translating_errors():
-                return str(obstore.put(self._store, name, path, use_multipart=False)["e_tag"])
+        with self._translating_errors():
+            return str(obstore.put(self._store, name, data, use_multipart=False)["e_tag"])
 
     def delete(self, name: str) -> None:
         import obstore
@@ -249,6 +237,7 @@ def _s3_error(lake: Lake, error: Exception) -> LakeError | SettingsError:
     )
 
 
-def _unwritable(folder: Path, error: Exception, elsewhere: Text) -> LakeError:
+def unwritable_folder(folder: Path, error: Exception, elsewhere: Text) -> LakeError:
+    """Return the error of a folder that can't be written; `elsewhere` is the advice on how to name another one."""
     fault = unwritable(folder, error, elsewhere)
     return LakeError(fault.message, advice=fault.advice)
