@@ -23,7 +23,8 @@ ACCOUNTS = [f"a{number}" for number in range(8)]
 ROWS = 20_000
 QUERY = (
     "SELECT account, min(msg_count), max(msg_count), count(msg_user),"
-    " count(*) FILTER (msg_user <> ref_hour * msg_count) FROM read_parquet('{}/getupstreammsghour/*/*.parquet', hive_partitioning = true) GROUP BY account"
+    " count(*) FILTER (msg_user <> ref_hour * msg_count)"
+    " FROM read_parquet('{}/getupstreammsghour/*/*.parquet', hive_partitioning = true) GROUP BY account"
 )
 Read = Callable[[], Iterable[tuple[Any, ...]]]
 
