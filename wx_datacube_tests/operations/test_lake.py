@@ -7,6 +7,7 @@ in `test_lake_readers.py`.
 import datetime as dt
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -280,6 +281,26 @@ def test_a_renamed_account_has_files_under_both_names(warehouse: Warehouse, lake
     assert place_of(lake).tags("totals_daily/account=shop") == before
     with pytest.raises(SettingsError, match="There is no account 'shop'"):
         export_account(warehouse, lake, "shop")
+
+
+@pytest.mark.parametrize("page", ["how-to/lake.md", "zh/lake.md"])
+def test_the_pages_queries_run(
+    page: str, figures: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every query of the page in SQL and Python that isn't marked runs over a lake in `data/lake`."""
+    text = (Path(__file__).parents[2] / "docs" / page).read_text("utf-8")
+    found = re.findall(r"(<!-- not run[^\n]*-->\n)?```(sql|python)\n(.*?)```", text, re.DOTALL)
+    queries = [(language, query) for mark, language, query in found if not mark]
+    export_account(figures, Lake(str(tmp_path / "data" / "lake")), "shop")
+    monkeypatch.chdir(tmp_path)
+
+    assert [language for language, _ in queries] == ["sql", "sql", "python"]
+    for language, query in queries:
+        if language == "sql":
+            assert duckdb.connect().execute(query).fetchall()
+    pytest.importorskip("polars")
+    exec(queries[-1][1], {})
+    assert "shop" in capsys.readouterr().out
 
 
 def test_no_file_holds_a_secret(warehouse: Warehouse, tmp_path: Path, s3: S3) -> None:
