@@ -63,7 +63,7 @@ newest-duckdb: install ## The tests that use DuckDB, with the newest 2.x instead
 	rm -rf $(VENV)/newest-duckdb
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
 	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST) wx_datacube_tests/warehouse \
-		wx_datacube_tests/operations/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py \
+		wx_datacube_tests/operations/test_lake.py wx_datacube_tests/operations/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py \
 		wx_datacube_tests/questions
 
 # The result depends on the package index, so these two are not part of `make test`. PYTEST selects the tests.

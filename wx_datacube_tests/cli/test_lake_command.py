@@ -104,6 +104,7 @@ def test_an_s3_that_does_not_answer_ends_the_command_with_1(folder: Folder, stor
     assert "hidden" not in err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lake", ["lake", LAKE])
 def test_renaming_and_removing_say_what_stays_in_the_lake(lake: str, folder: Folder, stored: Warehouse) -> None:
     """Neither command deletes files of the lake, which may be another machine's by now: they say how to."""
