@@ -63,7 +63,7 @@ newest-duckdb: install ## The tests that use DuckDB, with the newest 2.x instead
 	rm -rf $(VENV)/newest-duckdb
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/newest-duckdb 'duckdb>=2,<3'
 	PYTHONPATH=$(VENV)/newest-duckdb $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST) wx_datacube_tests/warehouse \
-		wx_datacube_tests/operations/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py \
+		wx_datacube_tests/operations/test_lake.py wx_datacube_tests/operations/test_status.py wx_datacube_tests/test_scale.py wx_datacube_tests/test_queries.py \
 		wx_datacube_tests/questions
 
 # The result depends on the package index, so these two are not part of `make test`. PYTEST selects the tests.
@@ -73,7 +73,7 @@ lowest: install ## The tests, commands included, with the lowest versions that p
 	$(BIN)/python -m venv --clear $(VENV)/lowest
 	$(VENV)/lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt setuptools
 	$(VENV)/lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --no-build-isolation \
-		--editable '.[ui,emulator,mcp,postgres,report]' $(TEST_TOOLS)
+		--editable '.[ui,emulator,lake,mcp,postgres,report]' $(TEST_TOOLS)
 	$(VENV)/lowest/bin/python -m pip check
 	$(VENV)/lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
@@ -88,7 +88,7 @@ newest: install ## The tests, commands included, with the newest versions, and D
 	$(BIN)/uv pip install --quiet --python $(VENV)/newest/bin/python dagster dagster-webserver
 	$(BIN)/uv pip freeze --python $(VENV)/newest/bin/python | grep -i '^dagster' | tee $(VENV)/newest.txt
 	$(BIN)/uv pip install --quiet --no-config --python $(VENV)/newest/bin/python --override $(VENV)/newest.txt \
-		--editable '.[emulator,mcp,report]' $(TEST_TOOLS)
+		--editable '.[emulator,lake,mcp,report]' $(TEST_TOOLS)
 	PYTHONWARNINGS=$(MISMATCH) $(VENV)/newest/bin/python -m pytest -W $(MISMATCH) -n auto --dist loadfile \
 		--no-loadscope-reorder --deselect $(SILENT) $(PYTEST)
 

@@ -374,6 +374,7 @@ def _loaded() -> tuple[dg.RepositoryDefinition, Iterable[str]]:
         for name in [name for name in os.environ if PREFIX in name]:
             del os.environ[name]
         os.environ |= {"DAGSTER_HOME": folder, f"{PREFIX}ACCOUNT": "shop", f"{PREFIX}FAMILIES": "all"}
+        os.environ[f"{PREFIX}LAKE"] = "lake"
         defs = build_defs()
         return defs.get_repository_def(), defs.resources or {}
 
@@ -539,8 +540,10 @@ PAGES = {
     "dagster": Page(
         Text("Dagster", "Dagster"),
         Text(
-            f"What is loaded for an account with all families. `{ACCOUNT}` is its name.",
-            f"一个开启全部类别的账号所加载的内容。`{ACCOUNT}` 是账号名。",
+            f"What is loaded for an account with all families. `{ACCOUNT}` is its name. `{ACCOUNT}/lake` exists if"
+            " `WX_DATACUBE_LAKE` is set.",
+            f"一个开启全部类别的账号所加载的内容。`{ACCOUNT}` 是账号名。设置 `WX_DATACUBE_LAKE` 后才有"
+            f" `{ACCOUNT}/lake`。",
         ),
         dagster,
     ),

@@ -3,6 +3,7 @@
     WxDatacubeError
     ├── SettingsError            correct a setting, then start again
     ├── WarehouseError           the DuckDB file: locked, foreign, damaged, of another version, not writable
+    ├── LakeError                the lake can't be read or written; the DuckDB file is not affected
     └── WeChatError              WeChat answered with an error, or not at all
         ├── TokenRejected        use a fresh token, once
         ├── TryAgain             busy, timeouts, broken connections: all attempts are used up
@@ -74,6 +75,10 @@ class WarehouseError(WxDatacubeError):
 
     The same holds for Dagster's history, which is kept beside it: a fault of either affects every account.
     """
+
+
+class LakeError(WxDatacubeError):
+    """The lake can't be read or written: S3 doesn't answer, or the disk is full. A later export may succeed."""
 
 
 class WeChatError(WxDatacubeError):

@@ -32,12 +32,16 @@ RUN_BY = {
     ("docs/how-to/dashboards.md", "json"): "test_dashboards.py",
     ("docs/how-to/dashboards.md", "python"): "test_dashboards.py",
     ("docs/how-to/dashboards.md", "sql"): "test_dashboards.py",
+    ("docs/how-to/lake.md", "python"): "test_lake.py",
+    ("docs/how-to/lake.md", "sql"): "test_lake.py",
     ("docs/how-to/machines.md", "yaml"): "test_postgres.py",
     ("docs/queries.md", "sql"): "test_queries.py",
     ("docs/tutorial.md", "python"): "test_docs.py",
     ("docs/zh/alerts.md", "json"): "test_docs.py",
     ("docs/zh/dagster.md", "python"): "test_docs.py",
     ("docs/zh/dagster.md", "yaml"): "test_docs.py",
+    ("docs/zh/lake.md", "python"): "test_lake.py",
+    ("docs/zh/lake.md", "sql"): "test_lake.py",
     ("docs/zh/tutorial.md", "python"): "test_docs.py",
 }
 """The test file that runs all blocks of a language on a page."""

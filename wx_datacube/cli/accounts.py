@@ -15,6 +15,7 @@ from wx_datacube.cli.console import say
 from wx_datacube.config.settings import NAME, Account, Settings
 from wx_datacube.language import Text, joined, spoken
 from wx_datacube.operations.accounts import after_copying, after_removal, after_renaming, configured
+from wx_datacube.operations.lake.export import left_in_lake
 from wx_datacube.operations.report import default_overview_path, default_report_path
 from wx_datacube.orchestration.cleanup import has_account_history, wipe_account_history
 from wx_datacube.warehouse import accounts
@@ -38,6 +39,8 @@ def run_rename(settings: Settings, old: str, new: str) -> int:
             )
         )
     say(after_renaming(settings, old, new))
+    if settings.lake:
+        say(left_in_lake(settings.lake, old))
     _delete_traces(settings, old)
     say(
         Text(
@@ -132,6 +135,8 @@ def run_remove(settings: Settings, name: str) -> int:
         )
         for copy in copies:
             click.echo(f"  {copy}")
+    if settings.lake:
+        say(left_in_lake(settings.lake, name))
     _delete_traces(settings, name)
     say(Text("Restart Dagster; this also ends the account's schedules.", "请重启 Dagster，该账号的定时任务随之停止。"))
     return 0

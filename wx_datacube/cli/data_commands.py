@@ -214,7 +214,6 @@ def replay(account: str | None) -> int:
     "--format",
     "form",
     type=click.Choice(["parquet", "csv"]),
-    default="parquet",
     help="Default: parquet, which is faster; every program reads CSV.",
     zh="默认：parquet，速度更快；CSV 则任何程序都能读取。",
 )
@@ -222,21 +221,38 @@ def replay(account: str | None) -> int:
     "--output",
     type=click.Path(file_okay=False),
     callback=file_name(""),
-    required=True,
     metavar="DIR",
     help="Folder for the files; existing files are replaced.",
     zh="保存文件的文件夹；已有文件会被替换。",
 )
+@option(
+    "--lake",
+    is_flag=True,
+    help="Instead of --output: write to WX_DATACUBE_LAKE what has changed.",
+    zh="代替 --output：将有变化的文件写入 WX_DATACUBE_LAKE。",
+)
 @stored_account_option
-def export(form: str, output: Path, account: str | None) -> int:
+def export(form: str | None, output: Path | None, lake: bool, account: str | None) -> int:
     """Write every view and table as a Parquet or CSV file. Makes no call.
 
     For programs that keep a database open.
     """
+    if lake == (output is not None) or (lake and form):
+        either = Text(
+            "Give --output DIR, with --format if you like, or --lake alone.",
+            "请使用 --output DIR（可加 --format），或单独使用 --lake。",
+        )
+        raise click.UsageError(either.to(spoken()))
+    settings = read_settings()
+    if output is None:
+        from wx_datacube.cli.lake import run_export
+
+        return run_export(settings, account)
     from wx_datacube.cli.console import say
     from wx_datacube.operations.export import export_relations
 
-    warehouse = require_stored(read_settings())  # an empty export would replace files that have rows
+    warehouse = require_stored(settings)  # an empty export would replace files that have rows
+    form = form or "parquet"
     for path, rows in export_relations(warehouse, output, form, account).items():
         say(Text("{path}  {rows:,} rows", "{path}  {rows:,} 行", path=path, rows=rows))
     return 0

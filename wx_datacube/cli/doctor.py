@@ -13,7 +13,7 @@ from wx_datacube.config.settings import Account, Settings
 from wx_datacube.errors import NeedsPerson, WarehouseError
 from wx_datacube.language import Text, spoken
 from wx_datacube.operations.accounts import explain_not_configured, not_configured
-from wx_datacube.operations.doctor import Examined, examine, other_host, sources
+from wx_datacube.operations.doctor import Examined, examine, examine_lake, other_host, sources
 from wx_datacube.orchestration.doctor import examine_dagster, examine_schedules
 
 
@@ -25,6 +25,9 @@ def run_doctor(settings: Settings, accounts: Sequence[Account]) -> int:
     if schedules := [*examine_schedules(settings)]:
         say(Text("Dagster, all accounts", "Dagster（所有账号）"))
         code = max(code, *map(_show, schedules))
+    if lake := [*examine_lake(settings)]:
+        say(Text("Lake", "数据湖"))
+        code = max(code, *map(_show, lake))
     if list(accounts) == list(settings.accounts) and (left := not_configured(settings)):
         say(Text("Other", "其他"))
         _show(Examined(True, explain_not_configured(left)))

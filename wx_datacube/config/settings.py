@@ -135,6 +135,16 @@ SETTINGS = {
             "须为 https；内网地址可用 http。",
         ),
     ),
+    "LAKE": Setting(
+        Text(
+            "Where `export --lake` writes Parquet files for other engines: a folder, or `s3://bucket/prefix`. S3 also"
+            " needs `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and, unless it is Amazon's,"
+            " `AWS_ENDPOINT_URL`, which may be in `.env` too.",
+            "`export --lake` 写入 Parquet 文件的位置，供其他查询引擎读取：文件夹，或 `s3://bucket/prefix`。S3 还需要"
+            " `AWS_ACCESS_KEY_ID`、`AWS_SECRET_ACCESS_KEY`、`AWS_REGION`，非亚马逊的服务还需 `AWS_ENDPOINT_URL`，"
+            "也可写在 `.env` 中。",
+        ),
+    ),
     "LANG": Setting(
         Text(
             "The language of what commands print: `zh` or `en`; the locale's without it. Reports and digests follow"
@@ -239,14 +249,35 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Lake:
+    """Where Parquet files for other engines are written.
+
+    `url` is the absolute path of a folder, or `s3://bucket` with an optional prefix, without a slash at its end. The
+    other fields are those of S3, from the standard variables `AWS_…`; `endpoint` None means Amazon's own.
+    """
+
+    url: str
+    key_id: str | None = None
+    secret: Secret | None = None
+    session_token: Secret | None = None
+    region: str | None = None
+    endpoint: str | None = None
+
+    @property
+    def in_s3(self) -> bool:
+        """Whether the lake is in a bucket, not in a folder."""
+        return self.url.startswith("s3://")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, checked.
 
     `database` is absolute, and `api_url` doesn't end with a slash. `daily_calls` None means no limit. `webhook` is the
     chat that alerts and digests are sent to; None: none. `heartbeat` is the URL that is requested after a complete
-    morning. `reading_language` is the language of reports and digests. `project` is None outside a project folder.
-    `dotenv` is the `.env` that was read. `warnings` are sentences for the operator about what works but should be
-    changed.
+    morning. `lake` None means that none is configured. `reading_language` is the language of reports and digests.
+    `project` is None outside a project folder. `dotenv` is the `.env` that was read. `warnings` are sentences for the
+    operator about what works but should be changed.
     """
 
     project: Path | None
@@ -257,6 +288,7 @@ class Settings:
     accounts: tuple[Account, ...] = (Account(ACCOUNT),)
     webhook: Secret | None = None
     heartbeat: Secret | None = None
+    lake: Lake | None = None
     reading_language: Language = Language.CHINESE
     warnings: tuple[Text, ...] = ()
     dotenv: Path | None = None

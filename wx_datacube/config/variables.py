@@ -29,6 +29,7 @@ from wx_datacube.config.settings import (
     PREFIX,
     SHARED_FIELDS,
     Account,
+    Lake,
     Secret,
     Settings,
     demo_name_error,
@@ -72,6 +73,7 @@ class Reader:
             accounts=accounts,
             webhook=_secret(self._webhook()),
             heartbeat=_secret(self._secret_url("WX_DATACUBE_HEARTBEAT", Text("your monitor", "监控服务"))),
+            lake=self._lake(),
             reading_language=self._language() or Language.CHINESE,
             warnings=tuple(self._warnings(accounts)),
             dotenv=self.dotenv,
@@ -224,13 +226,7 @@ class Reader:
     def _database(self) -> Path:
         name = "WX_DATACUBE_DATABASE"
         value = self._get(name) or DATABASE
-        given = Path(value).expanduser()
-        if self.project is None and not given.is_absolute():
-            raise no_project(
-                Text("{name} is a relative path ({value})", " {name} 是相对路径（{value}）", name=name, value=value),
-                Text("make {name} absolute", "将 {name} 改为绝对路径", name=name),
-            )
-        path = _resolve_link((self.project or Path("/")) / given)
+        path = _resolve_link(self._in_project(name, value))
         if value.endswith("/") or value.startswith((":memory:", "md:", "ducklake:")) or path.is_dir():
             raise_wrong_value(name, _file_path(Text("not of a folder or a service", "不能是文件夹或服务")))
         if any(folder.exists() and not folder.is_dir() for folder in path.parents):
@@ -241,6 +237,42 @@ class Reader:
             # DuckDB reads what follows as the query of a URL, and puts its WAL elsewhere.
             raise_wrong_value(name, _file_path(Text("without a question mark in it", "路径中不能有问号")))
         return Path(os.path.normpath(path))
+
+    def _in_project(self, name: str, value: str) -> Path:
+        """Return the absolute path of a value; a relative one belongs to the project folder, which must exist then."""
+        given = Path(value).expanduser()
+        if self.project is None and not given.is_absolute():
+            raise no_project(
+                Text("{name} is a relative path ({value})", " {name} 是相对路径（{value}）", name=name, value=value),
+                Text("make {name} absolute", "将 {name} 改为绝对路径", name=name),
+            )
+        return (self.project or Path("/")) / given
+
+    def _lake(self) -> Lake | None:
+        name = "WX_DATACUBE_LAKE"
+        value = self._get(name)
+        if value is None:
+            return None
+        if "://" not in value:
+            folder = Path(os.path.normpath(self._in_project(name, value)))
+            in_the_way = any(each.exists() and not each.is_dir() for each in (folder, *folder.parents))
+            if in_the_way or _NOT_IN_LAKE.search(str(folder)):
+                raise_wrong_value(name, _LAKE)
+            return Lake(str(folder))
+        if not _S3.fullmatch(value) or ".." in value:
+            raise_wrong_value(name, _LAKE)
+        return Lake(
+            value.rstrip("/"),
+            key_id=self._matching("AWS_ACCESS_KEY_ID", _PRINTABLE, _AWS_KEY),
+            secret=_secret(self._matching("AWS_SECRET_ACCESS_KEY", _PRINTABLE, _AWS_KEY)),
+            session_token=_secret(self._matching("AWS_SESSION_TOKEN", _PRINTABLE, _AWS_KEY)),
+            region=self._get("AWS_REGION") or self._get("AWS_DEFAULT_REGION"),
+            endpoint=self._s3_endpoint(),
+        )
+
+    def _s3_endpoint(self) -> str | None:
+        value = self._secret_url("AWS_ENDPOINT_URL", Text("the S3 service", " S3 服务"))
+        return value and value.rstrip("/")
 
     def _api_url(self) -> str:
         name = "WX_DATACUBE_API_URL"
@@ -350,6 +382,16 @@ class Reader:
 _APPID = Text("the account's AppID (开发者ID), which begins with wx", "公众号的 AppID（开发者ID），以 wx 开头")
 _APPSECRET = Text("the account's AppSecret, without spaces", "公众号的 AppSecret，不含空格")
 _TITLE = Text("a name of at most 64 characters", "不超过 64 个字符的名称")
+_PRINTABLE = r"[\x21-\x7e]{1,4096}"
+_AWS_KEY = Text("a value without spaces, as the S3 service issued it", "S3 服务提供的值，不含空格")
+_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=-]+)*/?")
+_NOT_IN_LAKE = re.compile(r"[*?\[\]{}'\"\x00-\x1f]")
+"""Characters that engines read as a pattern, or that would end a string in SQL."""
+_LAKE = Text(
+    "the path of a folder, without any of * ? [ ] { } and quotes, or s3://bucket/prefix with letters, digits, _ . = -"
+    " and slashes, without keys in it",
+    "文件夹路径（不含 * ? [ ] { } 和引号），或 s3://bucket/prefix（由字母、数字、_ . = - 和斜杠组成，不含密钥）",
+)
 
 
 def _file_path(but: Text) -> Text:

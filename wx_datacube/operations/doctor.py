@@ -24,6 +24,7 @@ from wx_datacube.ingest.fetch_report import FetchReport
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.language import Text, joined
 from wx_datacube.operations.evidence import Verdict, assumptions
+from wx_datacube.operations.lake.places import require_writable
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import silent_days
 from wx_datacube.warehouse.coverage import State
@@ -87,6 +88,18 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
             return
         alerts.resolve(account.name, SettingsError)
         yield from _endpoints(client, settings, account, clock)
+
+
+def examine_lake(settings: Settings) -> Iterator[Examined]:
+    """Yield whether the lake can be written, if one is configured. The file written for that is deleted again."""
+    if settings.lake is None:
+        return
+    try:
+        require_writable(settings.lake)
+    except WxDatacubeError as error:
+        yield Examined(False, error.text)
+    else:
+        yield Examined(True, Text("{url} can be written.", "{url} 可以写入。", url=settings.lake.url))
 
 
 def sources(settings: Settings) -> Text:

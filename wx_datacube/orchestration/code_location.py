@@ -20,6 +20,7 @@ from wx_datacube.language import Text
 from wx_datacube.orchestration.assets import build_asset, resource_key
 from wx_datacube.orchestration.digest import SCHEDULE_NAME as DIGEST
 from wx_datacube.orchestration.digest import build_digest, build_digest_schedule
+from wx_datacube.orchestration.lake import build_lake
 from wx_datacube.orchestration.prefixes import location_name, stem
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
@@ -50,10 +51,10 @@ def build_defs(
 ) -> dg.Definitions:
     """Build each account's assets, checks, schedules and resources; with the extra `report`, its report.
 
-    There is an asset for each endpoint of the families that the account has switched on, and a digest. Each account has
-    schedules of its own; with `schedules="location"`, which suits many accounts, one schedule fetches and one checks
-    for all `accounts`. In either case one schedule sends all digests. `prefixes.location_name` says how schedules over
-    several accounts are named.
+    There is an asset for each endpoint of the families that the account has switched on, a digest, and the export to
+    the lake if one is configured. Each account has schedules of its own; with `schedules="location"`, which suits many
+    accounts, one schedule fetches and one checks for all `accounts`. In either case one schedule sends all digests.
+    `prefixes.location_name` says how schedules over several accounts are named.
 
     `accounts` are account names as in the settings, or one name; None means all configured accounts. `key_prefix` goes
     before asset keys and before the names of jobs and schedules. `resources` override ours by key: `wechat_<account>`
@@ -72,10 +73,11 @@ def build_defs(
     ours |= dict(resources or {})
     assets = {each.name: _assets(each, prefix, group_name, owners, clock) for each in chosen}
     keys = {name: {endpoint: asset.key for endpoint, asset in own.items()} for name, own in assets.items()}
+    has_lake = settings is not None and settings.lake is not None
     others = [
         each
         for name, own in keys.items()
-        for each in _downstream(name, own, duckdb_key, clock, prefix=prefix, group=group_name, owners=owners)
+        for each in _downstream(name, own, duckdb_key, has_lake, clock, prefix=prefix, group=group_name, owners=owners)
     ]
 
     def named(last: str) -> str:
@@ -166,17 +168,20 @@ def _downstream(
     account: str,
     keys: Mapping[str, dg.AssetKey],
     duckdb_key: str,
+    has_lake: bool,
     clock: Clock,
     *,
     prefix: Sequence[str],
     group: str | None,
     owners: Sequence[str],
 ) -> list[dg.AssetsDefinition]:
-    """Return the assets that are made from those in `keys`: the digest, and the report if it can be made."""
+    """Return the assets that are made from those in `keys`: the digest, the report and the export to the lake."""
     group = group or f"wx_{account}"
     found = [build_digest(account, keys, clock, prefix=prefix, group=group, owners=owners)]
     if can_report():
         found.append(build_report(account, keys, duckdb_key, clock, prefix=prefix, group=group, owners=owners))
+    if has_lake:
+        found.append(build_lake(account, keys, clock, prefix=prefix, group=group, owners=owners))
     return found
 
 

@@ -249,6 +249,19 @@ class Warehouse(Publication):
                     ) from None
             yield
 
+    @contextmanager
+    def exporting(self, account: str) -> Iterator[None]:
+        """Hold the lock for writing the account's files to the lake; wait as `fetching` does."""
+        timeout = _HEARTBEAT_TIMEOUT_FACTOR * self._timeout
+        with ExitStack() as stack:
+            with self._translating_errors():
+                try:
+                    stack.enter_context(locked(self._lock(f"{account}.lake"), timeout=timeout, heartbeat=True))
+                except TimeoutError as error:
+                    what = Text("exporting {account} to the lake", "正在将 {account} 导出到数据湖", account=account)
+                    raise heartbeat_timeout(error, what, timeout) from None
+            yield
+
     def fetch_lock(self, account: str, endpoint: str) -> Path:
         """Return the path of the lock that is held while this endpoint is fetched for this account."""
         return self._locks / f"{account}.{endpoint}"

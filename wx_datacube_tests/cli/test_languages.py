@@ -221,7 +221,8 @@ def test_usage_errors_are_one_line_with_the_option(folder: Folder, monkeypatch: 
         folder.run("backfill", "--foo")[2]
         == "wx-datacube backfill：没有选项 --foo。详见 wx-datacube backfill --help。\n"
     )
-    assert folder.run("export")[2] == "wx-datacube export：缺少 --output。详见 wx-datacube export --help。\n"
+    usage = "请使用 --output DIR（可加 --format），或单独使用 --lake。"
+    assert folder.run("export")[2] == f"wx-datacube export：{usage}详见 wx-datacube export --help。\n"
 
 
 def test_chinese_is_wrapped_between_characters() -> None:

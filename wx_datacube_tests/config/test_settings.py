@@ -22,7 +22,7 @@ from wx_datacube.config.environment import (
     find_project,
     load_settings,
 )
-from wx_datacube.config.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Account, Secret, Settings, variable
+from wx_datacube.config.settings import ACCOUNT_FIELDS, SHARED_FIELDS, Account, Lake, Secret, Settings, variable
 from wx_datacube.errors import SettingsError
 from wx_datacube_tests.rights import anybody, nobody_special
 
@@ -431,6 +431,71 @@ class TestWebhook:
 
         assert line.startswith("WX_DATACUBE_WEBHOOK is invalid. Expected: the URL of your chat robot")
         assert "s3cr3t" not in line
+
+
+class TestLake:
+    """Where the lake is, and the variables of S3."""
+
+    def test_a_relative_folder_belongs_to_the_project(self, project: Path) -> None:
+        """A folder need not exist yet."""
+        assert load(project).lake is None
+        assert load(project, LAKE="data/lake/").lake == Lake(f"{project}/data/lake")
+        assert load(project, LAKE="/srv/lake").lake == Lake("/srv/lake")
+
+    def test_s3_has_the_standard_variables(self, project: Path) -> None:
+        """The keys are secrets; the slash at the end of the prefix doesn't count."""
+        environ = {
+            "WX_DATACUBE_LAKE": "s3://company-lake/wechat/2026/",
+            "AWS_ACCESS_KEY_ID": "AKID",
+            "AWS_SECRET_ACCESS_KEY": HIDDEN,
+            "AWS_SESSION_TOKEN": HIDDEN,
+            "AWS_DEFAULT_REGION": "cn-north-1",
+            "AWS_ENDPOINT_URL": "https://s3.example.com/",
+        }
+        lake = load_settings(environ, project).lake
+
+        assert lake == Lake(
+            "s3://company-lake/wechat/2026",
+            "AKID",
+            Secret(HIDDEN),
+            Secret(HIDDEN),
+            "cn-north-1",
+            "https://s3.example.com",
+        )
+        assert HIDDEN not in repr(lake)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "gs://bucket/lake",
+            "https://s3.example.com/bucket",
+            "s3://",
+            "s3://Bucket",
+            "s3://bucket//lake",
+            "s3://bucket/../lake",
+            f"s3://key:{HIDDEN}@bucket/lake",
+            f"s3://bucket/lake?secret={HIDDEN}",
+            "dagster.yaml",
+            "dagster.yaml/lake",
+            "lake/*",
+            "lake/it's",
+        ],
+    )
+    def test_anything_else_is_refused(self, project: Path, value: str) -> None:
+        """The error names the variable and what is expected, not the value."""
+        line = refusal(project, LAKE=value)
+
+        assert line.startswith("WX_DATACUBE_LAKE is invalid. Expected: the path of a folder")
+        assert HIDDEN not in line
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("AWS_ENDPOINT_URL", "http://s3.example.com"), ("AWS_SECRET_ACCESS_KEY", "two words")]
+    )
+    def test_a_wrong_variable_of_s3_is_an_error(self, project: Path, name: str, value: str) -> None:
+        """They are read only if the lake is in S3."""
+        with pytest.raises(SettingsError, match=f"{name} is invalid"):
+            load_settings({"WX_DATACUBE_LAKE": "s3://lake", name: value}, project)
+        assert load_settings({"WX_DATACUBE_LAKE": "lake", name: value}, project).lake
 
 
 class TestAccounts:
