@@ -39,7 +39,7 @@ class Period(Enum):
         if self is Period.WEEK:
             return Text("the week of {label}", "{label} 起的一周", label=label)
         if self is Period.MONTH:
-            return Text("{label:%B} {label:%Y}", "{label:%Y} 年 {label.month} 月", label=label)
+            return Text("{label:%B %Y}", "{label:%Y} 年 {label:%m} 月", label=label)
         return Text("{label}", "{label}", label=label)
 
 
