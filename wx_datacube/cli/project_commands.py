@@ -70,6 +70,24 @@ def ui(host: str, port: int | None) -> int:
     return run_ui(read_settings(), host, port)
 
 
+@commands.command(zh="向另一台机器上的 Dagster 中心提供本文件夹的代码位置。")
+@_host_option
+@option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=4000,
+    metavar="PORT",
+    help="Port. Default: 4000.",
+    zh="端口。默认：4000。",
+)
+def worker(host: str, port: int) -> int:
+    """Serve this folder's code location to a Dagster hub on another machine."""
+    from wx_datacube.cli.worker import run_worker
+
+    settings = read_settings()
+    return run_worker(settings, settings.accounts, host, port)
+
+
 def _emulator_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add one command-line option for each field of the emulator's options."""
     for field in reversed(fields(Options)):

@@ -23,6 +23,8 @@ from wx_datacube.errors import SettingsError
 from wx_datacube.language import Language, Text, language_of
 
 _CHOSEN_DOTENV = "_WX_DATACUBE_DOTENV"
+WORKER = "_WX_DATACUBE_WORKER"
+"""Variable that `worker` sets for its code server: a name that no other machine of the hub has."""
 """The `.env` that was chosen in another working directory, by this process or its parent; blank if there is none."""
 
 
@@ -41,6 +43,11 @@ def bare_environment() -> dict[str, str]:
 def child_environment(settings: Settings) -> dict[str, str]:
     """Return a copy for a child process that starts in another folder and must use the same `.env`."""
     return process_environment() | {_CHOSEN_DOTENV: str(settings.dotenv or "")}
+
+
+def name_of_worker() -> str:
+    """Return the name that `worker` gave this process; empty in any other process."""
+    return os.environ.get(WORKER, "")
 
 
 def find_project(environ: Mapping[str, str], cwd: Path) -> Path | None:

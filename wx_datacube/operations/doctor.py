@@ -56,18 +56,23 @@ def start_hint(account: Account, begun: silent_days.HistoryStart) -> Text:
     )
 
 
-def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Examined]:
-    """Examine credentials, token and IP whitelist, folders and file, then quota and permission of each endpoint."""
+def examine_here(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Examined]:
+    """Examine settings, folders and file, and whether there are credentials; make no call."""
     yield from (Examined(False, warning) for warning in settings.warnings)
     if account.settings_error is not None:
         yield Examined(False, account.settings_error.text)
         return
-    files, *others = _folders(settings, account, clock)
-    yield from (files, *others)
-    credentials = _credentials(account)
-    yield credentials
-    if not credentials.ok:
+    yield from _folders(settings, account, clock)
+    yield _credentials(account)
+
+
+def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Examined]:
+    """Examine what is here, then token and IP whitelist, quota and permission of each endpoint."""
+    found = [*examine_here(settings, account, clock)]
+    yield from found
+    if account.settings_error is not None or not found[-1].ok:  # without credentials no call can be made
         return
+    can_store = all(each.ok for each in found[len(settings.warnings) :])
     with Client.of(account, settings.api_url, clock=clock) as client:
         try:
             client.check_credentials()
@@ -77,7 +82,7 @@ def examine(settings: Settings, account: Account, clock: Clock = beijing_now) ->
         yield Examined(True, _TOKEN_OF_SERVER if account.token_url else _TOKEN)
         alerts = Alerts(settings.database)
         alerts.note(account.name, Source.CALLS, [TOKEN], [])
-        if not files.ok:
+        if not can_store:
             yield Examined(
                 False,
                 Text(

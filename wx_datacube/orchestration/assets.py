@@ -63,7 +63,7 @@ def _priority(endpoint: Endpoint) -> int:
 def build_asset(
     account: str,
     endpoint: Endpoint,
-    start: dt.date,
+    partitions: dg.TimeWindowPartitionsDefinition,
     *,
     prefix: Sequence[str],
     group: str,
@@ -81,7 +81,7 @@ def build_asset(
         kinds={"duckdb", "wechat"},
         tags={FAMILY_TAG: endpoint.family.value},
         owners=list(owners),
-        partitions_def=partitions_of(endpoint, start),
+        partitions_def=partitions,
         freshness_policy=freshness_of(endpoint.period),
         skippable=True,
     )

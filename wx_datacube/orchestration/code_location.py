@@ -21,6 +21,7 @@ from wx_datacube.orchestration.assets import build_asset, resource_key
 from wx_datacube.orchestration.digest import SCHEDULE_NAME as DIGEST
 from wx_datacube.orchestration.digest import build_digest, build_digest_schedule
 from wx_datacube.orchestration.lake import build_lake
+from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.orchestration.prefixes import location_name, stem
 from wx_datacube.orchestration.report import build_report, can_report
 from wx_datacube.orchestration.resources import account_resource, reading_resource
@@ -64,6 +65,33 @@ def build_defs(
     Raises `SettingsError` if an account is not configured or `key_prefix` is wrong. Any other wrong setting doesn't
     keep the code location from loading: a warning reports it, and every run fails with it.
     """
+    return definitions_of(
+        accounts=accounts,
+        key_prefix=key_prefix,
+        group_name=group_name,
+        owners=owners,
+        resources=resources,
+        duckdb_key=duckdb_key,
+        cron_schedule=cron_schedule,
+        schedules=schedules,
+        clock=clock,
+    )
+
+
+def definitions_of(
+    *,
+    accounts: Sequence[str] | str | None,
+    schedules: Literal["account", "location"],
+    location: str = "",
+    key_prefix: Sequence[str] | str = (),
+    group_name: str | None = None,
+    owners: Sequence[str] = (),
+    resources: Mapping[str, Any] | None = None,
+    duckdb_key: str = "duckdb",
+    cron_schedule: str = MORNING_CRON,
+    clock: Clock = beijing_now,
+) -> dg.Definitions:
+    """Build what `build_defs` promises; `location` is that of `partitions_of`."""
     settings, configured = _settings()
     prefix = [key_prefix] if isinstance(key_prefix, str) else [*key_prefix]
     _require_prefix(prefix)
@@ -71,7 +99,7 @@ def build_defs(
     ours: dict[str, Any] = {resource_key(each.name): account_resource(each.name, settings) for each in chosen}
     ours[duckdb_key] = reading_resource(settings.database if settings else Path(DATABASE))
     ours |= dict(resources or {})
-    assets = {each.name: _assets(each, prefix, group_name, owners, clock) for each in chosen}
+    assets = {each.name: _assets(each, prefix, group_name, owners, location, clock) for each in chosen}
     keys = {name: {endpoint: asset.key for endpoint, asset in own.items()} for name, own in assets.items()}
     has_lake = settings is not None and settings.lake is not None
     others = [
@@ -150,7 +178,7 @@ _PART = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 def _assets(
-    account: Account, prefix: Sequence[str], group: str | None, owners: Sequence[str], clock: Clock
+    account: Account, prefix: Sequence[str], group: str | None, owners: Sequence[str], location: str, clock: Clock
 ) -> dict[str, dg.AssetsDefinition]:
     """Return an account's assets by endpoint name."""
     with warnings.catch_warnings():
@@ -159,7 +187,15 @@ def _assets(
         warnings.simplefilter("ignore", dg.BetaWarning)
         name, group = account.name, group or f"wx_{account.name}"
         return {
-            each.name: build_asset(name, each, account.start, prefix=prefix, group=group, owners=owners, clock=clock)
+            each.name: build_asset(
+                name,
+                each,
+                partitions_of(each, account.start, location),
+                prefix=prefix,
+                group=group,
+                owners=owners,
+                clock=clock,
+            )
             for each in account.endpoints
         }
 

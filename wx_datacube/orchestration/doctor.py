@@ -27,6 +27,21 @@ from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.files import Warehouse
 
 
+def examine_instance(settings: Settings) -> Examined:
+    """Return whether the project's Dagster instance opens."""
+    try:
+        with project_instance(settings.require_project()):
+            pass
+    except (SettingsError, WarehouseError) as error:
+        return Examined(False, error.text)
+    except dg.DagsterError as error:
+        return Examined(False, Text("{error}", "Dagster 报错：{error}", error=error))
+    return Examined(True, _OPENS.fill(folder=settings.project))
+
+
+_OPENS = Text("Dagster's instance in {folder} opens.", "Dagster 实例可以打开，位于 {folder}。")
+
+
 def examine_dagster(settings: Settings, account: Account) -> Iterator[Examined]:
     """Yield whether the project's Dagster instance opens, fits the database, and has the account's schedules on."""
     try:
@@ -40,14 +55,7 @@ def examine_dagster(settings: Settings, account: Account) -> Iterator[Examined]:
     except dg.DagsterError as error:
         yield Examined(False, Text("{error}", "Dagster 报错：{error}", error=error))
         return
-    yield Examined(
-        True,
-        Text(
-            "Dagster's instance in {folder} opens.",
-            "Dagster 实例可以打开，位于 {folder}。",
-            folder=settings.project,
-        ),
-    )
+    yield Examined(True, _OPENS.fill(folder=settings.project))
     yield from others
     serves_many = loads_many_accounts(settings.require_project())
     yield _schedules(running, account, stem(prefixes[0], account.name), serves_many)

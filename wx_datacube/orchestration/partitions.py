@@ -4,6 +4,7 @@ A key exists from the day its label is due. Nothing else belongs here. See https
 """
 
 import datetime as dt
+import hashlib
 
 import dagster as dg
 
@@ -11,19 +12,33 @@ from wx_datacube.catalog.model import Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, label_of
 
 
-def partitions_of(endpoint: Endpoint, start: dt.date) -> dg.TimeWindowPartitionsDefinition:
+def partitions_of(endpoint: Endpoint, start: dt.date, location: str = "") -> dg.TimeWindowPartitionsDefinition:
     """Return the endpoint's partitions for an account whose history begins at `start`.
 
     They are keyed on the label (`YYYY-MM-DD`) in Beijing time. The period of the first contains `start`, or the first
     day for which WeChat has figures.
+
+    For different values of `location`, the keys are the same, but the definitions differ: they end at different times
+    after the year 2999. Dagster's backfills put assets of several code locations into one run if their definitions are
+    equal, and such a run fails (1.13.27).
     """
-    period = endpoint.period
-    first, timezone = label_of(endpoint.first(start), period).isoformat(), BEIJING.key
+    period, timezone = endpoint.period, BEIJING.key
+    first = label_of(endpoint.first(start), period).isoformat()
+    end = _FAR_OFF + _less_than_a_day(location) if location else None
     if period is Period.WEEK:
-        return dg.WeeklyPartitionsDefinition(start_date=first, day_offset=1, timezone=timezone)
+        return dg.WeeklyPartitionsDefinition(start_date=first, day_offset=1, timezone=timezone, end_date=end)
     if period is Period.MONTH:
-        return dg.MonthlyPartitionsDefinition(start_date=first, timezone=timezone)
-    return dg.DailyPartitionsDefinition(start_date=first, timezone=timezone)
+        return dg.MonthlyPartitionsDefinition(start_date=first, timezone=timezone, end_date=end)
+    return dg.DailyPartitionsDefinition(start_date=first, timezone=timezone, end_date=end)
+
+
+_FAR_OFF = dt.datetime(2999, 1, 1)
+
+
+def _less_than_a_day(name: str) -> dt.timedelta:
+    """Return a time between 0 and 24 h that depends on the name, in whole milliseconds."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    return dt.timedelta(milliseconds=number % (24 * 60 * 60 * 1000))
 
 
 def materialized_labels(
