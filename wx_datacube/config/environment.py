@@ -23,9 +23,9 @@ from wx_datacube.errors import SettingsError
 from wx_datacube.language import Language, Text, language_of
 
 _CHOSEN_DOTENV = "_WX_DATACUBE_DOTENV"
-WORKER = "_WX_DATACUBE_WORKER"
-"""Variable that `worker` sets for its code server: a name that no other machine of the hub has."""
 """The `.env` that was chosen in another working directory, by this process or its parent; blank if there is none."""
+WORKER = "_WX_DATACUBE_WORKER"
+"""What `worker` sets for its code server: a name that no other machine of the hub has."""
 
 
 def process_environment() -> dict[str, str]:

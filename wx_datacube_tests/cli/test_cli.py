@@ -671,3 +671,14 @@ def test_report_reports_a_file_in_place_of_its_folder(folder: Folder) -> None:
 
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "taken" in err
+
+
+# --- worker -----------------------------------------------------------------------------------------------------
+
+
+def test_worker_serves_nothing_if_a_check_fails(folder: Folder) -> None:
+    """`worker` makes doctor's checks that need no call first; it prints what fails and exits with 1."""
+    code, out, err = folder.run("worker")
+
+    assert (code, out) == (1, "")
+    assert unwrapped(err).startswith("  FAIL WX_DATACUBE_APPID or WX_DATACUBE_SECRET is not set.")

@@ -54,6 +54,7 @@ CALLS = (
     ["emulator", "--quota", "many"],
     ["emulator", "--port"],
     ["nonsense"],
+    ["worker", "--port", "many"],
 )
 """Commands, in an order in which each has something to say."""
 

@@ -21,6 +21,7 @@ from wx_datacube.emulator.testing import wechat
 from wx_datacube.errors import SettingsError
 from wx_datacube.ingest.service import Ingest
 from wx_datacube.orchestration.assets import FetchConfig
+from wx_datacube.orchestration.partitions import partitions_of
 from wx_datacube.warehouse.checks import checks_of
 from wx_datacube_tests.dagster_environment import TOP, DagsterEnv, asset_key
 
@@ -122,6 +123,21 @@ def test_partitions_are_labels_from_the_first_day_on(endpoint: Endpoint, it: Dag
     assert found.partitions_def is not None
     assert tuple(found.partitions_def.get_partition_keys()[:2]) == PARTITIONS[endpoint.period]
     assert found.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+@pytest.mark.parametrize("period", Period)
+def test_partitions_of_workers_differ_only_in_their_ends(period: Period) -> None:
+    """The definitions of two workers and of a project differ; keys and time windows are the same."""
+    endpoint, start = next(each for each in ENDPOINTS if each.period is period), dt.date(2025, 12, 17)
+    plain, east, west = (partitions_of(endpoint, start, name) for name in ("", "east", "west"))
+
+    def windows(of: dg.TimeWindowPartitionsDefinition) -> dict[str, dg.TimeWindow]:
+        return {key: of.time_window_for_partition_key(key) for key in of.get_partition_keys()}
+
+    assert len({plain, east, west}) == 3
+    assert east == partitions_of(endpoint, start, "east")
+    assert windows(plain) == windows(east) == windows(west)
+    assert str(plain) == str(east)
 
 
 def test_several_accounts_are_kept_apart(it: DagsterEnv) -> None:
