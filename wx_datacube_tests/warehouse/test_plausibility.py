@@ -116,12 +116,13 @@ def test_a_clean_half_year_has_few_false_alarms(made: Made) -> None:
 
 
 @pytest.mark.long
-def test_two_years_of_all_accounts_are_within_the_limits() -> None:
+def test_two_years_of_accounts_are_within_the_limits() -> None:
     """Accounts have at most one false alarm a month, and nine of ten faults of each kind are found.
 
-    A silent day looks like a fault, and a very noisy account has more alarms: up to two a month.
+    A silent day looks like a fault, and a very noisy account has more alarms: up to two a month. `python -m
+    bench.doubts` measures twice as many accounts.
     """
-    rows, hits = measure(accounts(quick=False), 12)
+    rows, hits = measure(accounts(quick=True), 12)
 
     alarms = {name: max(each.alarms for each in found) for name, found in rows.items()}
     limits = dict.fromkeys(alarms, 1.0) | {name: 2.0 for name in alarms if "silent" in name or "noisy" in name}
