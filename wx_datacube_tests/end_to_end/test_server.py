@@ -214,7 +214,7 @@ def service(name: str, project: Project, port: int = 0) -> Iterator[subprocess.P
 def stop(process: subprocess.Popen[str]) -> int:
     """Stop a service as systemd does with KillMode=mixed: SIGTERM to the main process, then SIGKILL to the rest."""
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=PATIENCE)
+    process.wait(timeout=300)  # as long as the units allow
     end(process)
     return process.returncode
 
