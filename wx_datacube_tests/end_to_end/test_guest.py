@@ -327,5 +327,5 @@ def test_the_commands_of_the_page_succeed_as_written(
     assert all(" install " in "\n".join(each) for each in (by_pip, by_uv))
     assert "Validation successful" in said
     if installer == "pip":
-        assert said.count("RUN_SUCCESS") == 2
+        assert said.count("RUN_SUCCESS") == 3
         assert (tmp_path / "data" / "wx_datacube.duckdb").exists()
