@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from anyio import CancelScope  # comes with the protocol's SDK
+
 from wx_datacube.catalog.periods import Clock, beijing_now
 from wx_datacube.config.environment import bare_environment
 from wx_datacube.operations.questions.child import SECONDS, TOO_MUCH
@@ -67,7 +69,10 @@ class Questions:
             self._running.discard(process)
             with suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            with CancelScope(shield=True):  # also while the server ends, or asyncio complains about an open pipe
+                await process.wait()
+                if process.stdout:
+                    await process.stdout.read()
         if process.returncode:
             raise Refused(TOO_MUCH)  # ended by the system, or without the memory to say so
         return out
