@@ -99,7 +99,7 @@ class Reader:
     def downloaded(self, section: Locator, press: Any = None) -> "Download":
         """Press the section's button for CSV, and return the file."""
         button = section.locator("button").filter(has_text="CSV").last
-        with self.page.expect_download() as found:
+        with self.page.expect_download(timeout=60_000) as found:
             (press or Locator.click)(button)
         return Download(found.value.suggested_filename, Path(found.value.path()).read_bytes())
 
