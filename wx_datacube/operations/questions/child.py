@@ -62,7 +62,10 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Answer the question on stdin."""
     limit_process()
-    question = json.load(sys.stdin)
+    try:
+        question = json.load(sys.stdin)
+    except ValueError:
+        return  # the server has ended before it wrote the whole question
     signal.setitimer(signal.ITIMER_REAL, question["seconds"] + 1)  # ends it even if the parent is gone
     json.dump(answer(question), sys.stdout)
 
