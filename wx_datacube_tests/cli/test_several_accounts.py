@@ -187,7 +187,17 @@ def test_history_may_begin_on_different_days(it: DagsterEnv, both: Company, run:
     assert "2024-02-01 is before the history of news begins, 2024-03-01 (WX_DATACUBE_NEWS_START)" in err
 
 
-NOT_OF_AN_ACCOUNT = {"demo", "ui", "emulator", "init", "mcp", "worker", "rename-account", "remove-account", "copy-account"}
+NOT_OF_AN_ACCOUNT = {
+    "demo",
+    "ui",
+    "emulator",
+    "init",
+    "mcp",
+    "worker",
+    "rename-account",
+    "remove-account",
+    "copy-account",
+}
 
 
 @pytest.mark.parametrize("name", sorted(main.commands.commands.keys() - NOT_OF_AN_ACCOUNT))
