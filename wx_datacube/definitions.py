@@ -11,8 +11,7 @@ from typing import Literal
 
 import dagster as dg
 
-from wx_datacube.config.environment import name_of_worker
-from wx_datacube.orchestration.code_location import build_defs, definitions_of
+from wx_datacube.orchestration.code_location import build_defs
 from wx_datacube.orchestration.own_accounts import accounts_of_this_run
 
 __all__ = ["build_defs", "defs"]
@@ -31,7 +30,7 @@ def build_location(schedules: Literal["account", "location"]) -> dg.Definitions:
     process of a run loads the run's accounts only.
     """
     with _nothing_to_collect():
-        ours = definitions_of(accounts=accounts_of_this_run(), schedules=schedules, location=name_of_worker())
+        ours = build_defs(accounts=accounts_of_this_run(), schedules=schedules)
         return dg.Definitions.merge(ours, dg.Definitions(executor=dg.in_process_executor))
 
 

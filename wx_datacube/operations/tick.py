@@ -42,11 +42,6 @@ class Tick:
     reason: Text
 
 
-def deliver_alerts(settings: Settings, now: dt.datetime, notify: Callable[[Text], None]) -> None:
-    """Send the alerts that the chat did not accept before."""
-    Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)
-
-
 def plan_tick(
     settings: Settings,
     account: str,

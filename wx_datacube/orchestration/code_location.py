@@ -13,7 +13,7 @@ from typing import Any, Literal
 import dagster as dg
 
 from wx_datacube.catalog.periods import Clock, beijing_now
-from wx_datacube.config.environment import configured_accounts, load_settings
+from wx_datacube.config.environment import configured_accounts, load_settings, name_of_worker
 from wx_datacube.config.settings import DATABASE, Account, Settings
 from wx_datacube.errors import SettingsError
 from wx_datacube.language import Text
@@ -65,33 +65,6 @@ def build_defs(
     Raises `SettingsError` if an account is not configured or `key_prefix` is wrong. Any other wrong setting doesn't
     keep the code location from loading: a warning reports it, and every run fails with it.
     """
-    return definitions_of(
-        accounts=accounts,
-        key_prefix=key_prefix,
-        group_name=group_name,
-        owners=owners,
-        resources=resources,
-        duckdb_key=duckdb_key,
-        cron_schedule=cron_schedule,
-        schedules=schedules,
-        clock=clock,
-    )
-
-
-def definitions_of(
-    *,
-    accounts: Sequence[str] | str | None,
-    schedules: Literal["account", "location"],
-    location: str = "",
-    key_prefix: Sequence[str] | str = (),
-    group_name: str | None = None,
-    owners: Sequence[str] = (),
-    resources: Mapping[str, Any] | None = None,
-    duckdb_key: str = "duckdb",
-    cron_schedule: str = MORNING_CRON,
-    clock: Clock = beijing_now,
-) -> dg.Definitions:
-    """Build what `build_defs` promises; `location` is that of `partitions_of`."""
     settings, configured = _settings()
     prefix = [key_prefix] if isinstance(key_prefix, str) else [*key_prefix]
     _require_prefix(prefix)
@@ -99,7 +72,7 @@ def definitions_of(
     ours: dict[str, Any] = {resource_key(each.name): account_resource(each.name, settings) for each in chosen}
     ours[duckdb_key] = reading_resource(settings.database if settings else Path(DATABASE))
     ours |= dict(resources or {})
-    assets = {each.name: _assets(each, prefix, group_name, owners, location, clock) for each in chosen}
+    assets = {each.name: _assets(each, prefix, group_name, owners, clock) for each in chosen}
     keys = {name: {endpoint: asset.key for endpoint, asset in own.items()} for name, own in assets.items()}
     has_lake = settings is not None and settings.lake is not None
     others = [
@@ -178,7 +151,7 @@ _PART = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 def _assets(
-    account: Account, prefix: Sequence[str], group: str | None, owners: Sequence[str], location: str, clock: Clock
+    account: Account, prefix: Sequence[str], group: str | None, owners: Sequence[str], clock: Clock
 ) -> dict[str, dg.AssetsDefinition]:
     """Return an account's assets by endpoint name."""
     with warnings.catch_warnings():
@@ -190,7 +163,7 @@ def _assets(
             each.name: build_asset(
                 name,
                 each,
-                partitions_of(each, account.start, location),
+                partitions_of(each, account.start, name_of_worker()),
                 prefix=prefix,
                 group=group,
                 owners=owners,

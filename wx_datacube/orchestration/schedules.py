@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from wx_datacube.alerts.store import Alerts
 from wx_datacube.catalog.endpoints import BY_NAME
 from wx_datacube.catalog.model import HISTORY_START, Endpoint, Period
 from wx_datacube.catalog.periods import BEIJING, FIRST_TICK, LAST_TICK, Clock
@@ -22,7 +23,7 @@ from wx_datacube.errors import WxDatacubeError
 from wx_datacube.language import Text, joined
 from wx_datacube.operations.heartbeat import beat
 from wx_datacube.operations.pending import RunPlan
-from wx_datacube.operations.tick import Materialized, deliver_alerts, plan_tick
+from wx_datacube.operations.tick import Materialized, plan_tick
 from wx_datacube.orchestration.alert_hooks import log_of
 from wx_datacube.orchestration.dagster_internals import JOB_OF_ALL_ASSETS
 from wx_datacube.orchestration.partitions import materialized_labels, partitions_of
@@ -143,7 +144,7 @@ def _requests(
 
     try:
         settings = load_settings()
-        deliver_alerts(settings, now, notify)
+        Alerts(settings.database, settings.webhook, lambda: now).deliver(notify)
     except WxDatacubeError as error:
         return dg.SkipReason(error.text.both())
     requests: list[dg.RunRequest] = []

@@ -84,21 +84,14 @@ class Warehouse(Publication):
 
         At the end the new file replaces the old one atomically. After an error or a kill the old file stays.
         """
-        making = self._new_writer()
-        with restore_interrupts(), self._translating_errors(), self._write_lock():
-            with self._open_writer() as con:
-                con.execute("CHECKPOINT")
-            try:
-                with duckdb.connect(config={**NO_EXTENSIONS, "threads": 1, "temp_directory": f"{making}.tmp"}) as con:
-                    con.execute(f"ATTACH {quoted(self.writer)} AS old (READ_ONLY)")
-                    con.execute(f"ATTACH {quoted(making)} AS new (STORAGE_VERSION '{STORAGE}')")
-                    yield con
-                    con.execute("CHECKPOINT new")
-                shutil.copymode(self.writer, making)
-                self._replace_writer(making)
-            finally:
-                for left_over in (making, wal_of(making)):
-                    left_over.unlink(missing_ok=True)
+        with (
+            self._making_writer() as making,
+            duckdb.connect(config={**NO_EXTENSIONS, "threads": 1, "temp_directory": f"{making}.tmp"}) as con,
+        ):
+            con.execute(f"ATTACH {quoted(self.writer)} AS old (READ_ONLY)")
+            con.execute(f"ATTACH {quoted(making)} AS new (STORAGE_VERSION '{STORAGE}')")
+            yield con
+            con.execute("CHECKPOINT new")
 
     @contextmanager
     def extending(self) -> Iterator[Connection]:
@@ -107,15 +100,21 @@ class Warehouse(Publication):
         At the end the copy replaces the writer's file atomically. After an error or a kill the old file stays. Use it
         for what is too large for one transaction, which DuckDB keeps in memory.
         """
+        with self._making_writer() as making:
+            copy_file(self.writer, making)
+            with duckdb.connect(str(making), config=WRITE) as con:
+                yield con
+                con.execute("CHECKPOINT")
+
+    @contextmanager
+    def _making_writer(self) -> Iterator[Path]:
+        """Yield the path of a new writer's file; at the end it replaces the old one, unless there is an error."""
         making = self._new_writer()
         with restore_interrupts(), self._translating_errors(), self._write_lock():
             with self._open_writer() as con:
                 con.execute("CHECKPOINT")
             try:
-                copy_file(self.writer, making)
-                with duckdb.connect(str(making), config=WRITE) as con:
-                    yield con
-                    con.execute("CHECKPOINT")
+                yield making
                 shutil.copymode(self.writer, making)
                 self._replace_writer(making)
             finally:

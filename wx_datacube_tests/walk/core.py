@@ -28,7 +28,7 @@ from wx_datacube.operations.doctor import examine
 from wx_datacube.operations.export import export_relations
 from wx_datacube.operations.pending import pending_labels, ranges
 from wx_datacube.operations.status import AccountStatus, read_status
-from wx_datacube.operations.tick import deliver_alerts, plan_tick
+from wx_datacube.operations.tick import plan_tick
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse.accounts import rename_account
 from wx_datacube.warehouse.coverage import State
@@ -156,7 +156,7 @@ class Core(Life):
             return self.held.setdefault((name, endpoint.name), set())
 
         try:
-            deliver_alerts(self.settings, self.now, lambda message: None)
+            Alerts(self.database, self.settings.webhook, self.clock).deliver()
             plan = plan_tick(self.settings, name, [endpoints], (), held, self.now)
         except WxDatacubeError:
             return  # the schedule does the same, and reports why it requested no run
