@@ -253,13 +253,13 @@ def test_there_are_no_articles_before_november_2025_or_before_the_account() -> N
 
 
 def test_any_day_of_articles_is_computed_in_milliseconds() -> None:
-    """A year of all four endpoints, computed for the first time, takes less than 10 ms per day."""
+    """A year of all four endpoints, computed for the first time, takes less than 40 ms per day."""
     world = World()
     began = time.process_time()
     for number in range(365):
         for endpoint in ENDPOINTS:
             world.rows(endpoint, ARTICLES_START + number * DAY)
-    assert time.process_time() - began < 365 * 0.01
+    assert time.process_time() - began < 365 * 0.04  # 4 ms on an idle machine
 
 
 def test_a_restated_day_has_more_readers_and_sharers_and_changes_no_other_day() -> None:
