@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +21,17 @@ USER, DATABASE, PASSWORD = "dagster", "dagster", "only for this test"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its port on 127.0.0.1, the folder with its programs, and a function that restarts it."""
+    """A running server: its port, the folder with its programs, a function that restarts it, and where it runs."""
 
     port: int
     programs: Path
     restart: Callable[[], None]
+    within: tuple[str, ...] = ()
 
     def query(self, sql: str, database: str = DATABASE) -> str:
         """Run `psql` and return its output, unaligned and without headers."""
         command = [
+            *self.within,
             self.programs / "psql",
             "-At",
             "-h",
@@ -54,8 +56,11 @@ def find_programs() -> Path | None:
 
 
 @contextmanager
-def postgres(programs: Path) -> Iterator[Server]:
-    """Run a server with an empty database, as Debian's user `postgres` under root, since it refuses to run as root."""
+def postgres(programs: Path, within: Sequence[str] = (), address: str = "127.0.0.1") -> Iterator[Server]:
+    """Run a server with an empty database, as Debian's user `postgres` under root, since it refuses to run as root.
+
+    `within` starts a command in another network namespace, where the server also listens on `address`.
+    """
     port, user = free_port(), "postgres" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="wx-postgres-") as scratch:
         folder, data = Path(scratch), Path(scratch, "data")
@@ -65,31 +70,35 @@ def postgres(programs: Path) -> Iterator[Server]:
         folder.joinpath("password").chmod(0o644)
 
         def run(program: str, *arguments: str) -> None:
-            command = [str(programs / program), *arguments]
+            as_user = ["runuser", "-u", user, "--"] if user else []
+            command = [*within, *as_user, str(programs / program), *arguments]
             with folder.joinpath("said").open("a+") as said:  # the server would hold a pipe open
-                done = subprocess.run(command, cwd=folder, user=user, stdout=said, stderr=said)
+                done = subprocess.run(command, cwd=folder, stdout=said, stderr=said)
                 said.seek(0)
                 assert done.returncode == 0, said.read()
 
         secret = ["--username", USER, "--pwfile", str(folder / "password"), "--auth", "scram-sha-256"]
         run("initdb", "--pgdata", str(data), *secret, "--encoding", "UTF8", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+        with (data / "pg_hba.conf").open("a") as who:
+            print(f"host all all {address}/16 scram-sha-256", file=who)
+        listen = ",".join(dict.fromkeys(("127.0.0.1", address)))
+        options = f"-p {port} -c listen_addresses={listen} -c unix_socket_directories={folder}"
         start = ["--wait", "--pgdata", str(data), "--log", str(folder / "log"), "--options", options]
         run("pg_ctl", "start", *start)
         try:
-            create = [programs / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", USER, DATABASE]
+            create = [*within, programs / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", USER, DATABASE]
             subprocess.run(create, env=os.environ | {"PGPASSWORD": PASSWORD}, check=True)
-            yield Server(port, programs, lambda: run("pg_ctl", "restart", *start, "--mode", "fast"))
+            yield Server(port, programs, lambda: run("pg_ctl", "restart", *start, "--mode", "fast"), tuple(within))
         finally:
             run("pg_ctl", "stop", "--wait", "--pgdata", str(data), "--mode", "immediate")
 
 
 @contextmanager
-def server_of_tests() -> Iterator[Server]:
-    """Run a server; without its programs skip the test, or fail in CI."""
+def server_of_tests(within: Sequence[str] = (), address: str = "127.0.0.1") -> Iterator[Server]:
+    """Run a server as `postgres` does; without its programs skip the test, or fail in CI."""
     if (programs := find_programs()) is None:
         if "CI" in os.environ or "CI_RUN_MARK" in os.environ:
             pytest.fail("CI has to have PostgreSQL's server: .ci/run installs it")
         pytest.skip("PostgreSQL's server isn't installed (Debian: postgresql)")
-    with postgres(programs) as running:
+    with postgres(programs, within, address) as running:
         yield running

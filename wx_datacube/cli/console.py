@@ -3,6 +3,7 @@
 Add here what several commands need for their output. Output of a single command belongs to the command's own module.
 """
 
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,14 +69,24 @@ def warn_no_login(host: str, may: Text) -> None:
         say(warning, err=True)
 
 
-def port_in_use(host: str, port: int, error: OSError) -> Text:
-    """Return that a server can't listen on a port, and why."""
-    return Text(
-        "Port {port} of {host} can't be used: {why}.",
-        "{host} 的端口 {port} 无法使用：{why}。",
-        port=port,
-        host=host,
-        why=error.strerror,
+def try_port(host: str, port: int) -> int:
+    """Return the port, or for 0 a free one; raise OSError if nothing can listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as listening:
+        return int(listening.getsockname()[1])
+
+
+def port_in_use(host: str, port: int, error: OSError) -> SettingsError:
+    """Return an error that says that a server can't listen on a port, and why."""
+    return SettingsError(
+        Text(
+            "Port {port} of {host} can't be used: {why}.",
+            "{host} 的端口 {port} 无法使用：{why}。",
+            port=port,
+            host=host,
+            why=error.strerror,
+        ),
+        advice=Text("Choose another port with --port.", "请用 --port 指定其他端口。"),
     )
 
 

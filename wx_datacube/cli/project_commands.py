@@ -14,7 +14,6 @@ import click
 
 from wx_datacube.cli.group import commands, file_name, option, read_settings
 from wx_datacube.emulator.options import SWITCH, InvalidOption, Options
-from wx_datacube.errors import SettingsError
 from wx_datacube.language import Text, spoken
 
 
@@ -142,8 +141,5 @@ def emulator(host: str, port: int, **options: Any) -> int:
     try:
         serve(chosen, host, port, ready)
     except OSError as error:
-        raise SettingsError(
-            port_in_use(host, port, error),
-            advice=Text("Omit --port to use a free one.", "省略 --port 即可使用空闲端口。"),
-        ) from None
+        raise port_in_use(host, port, error) from None
     return 0

@@ -1,14 +1,13 @@
 """UI: starts Dagster's UI on the configured accounts or on the demo, with the environment that it needs."""
 
 import errno
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from wx_datacube.cli.console import not_installed, port_in_use, say, warn_no_login
+from wx_datacube.cli.console import not_installed, port_in_use, say, try_port, warn_no_login
 from wx_datacube.cli.demo import demo_account
 from wx_datacube.cli.processes import run_module
 from wx_datacube.config.environment import child_environment
@@ -52,23 +51,14 @@ def _free_port(host: str, port: int | None) -> int:
     If a port is taken, Dagster only logs it and continues without serving its pages.
     """
     try:
-        return _try_port(host, _DAGSTERS_PORT if port is None else port)
+        return try_port(host, _DAGSTERS_PORT if port is None else port)
     except OSError as error:
         if port is None and error.errno == errno.EADDRINUSE:
-            return _try_port(host, 0)
-        raise SettingsError(
-            port_in_use(host, port or _DAGSTERS_PORT, error),
-            advice=Text("Choose another port with --port.", "请用 --port 指定其他端口。"),
-        ) from None
+            return try_port(host, 0)
+        raise port_in_use(host, port or _DAGSTERS_PORT, error) from None
 
 
 _DAGSTERS_PORT = 3000
-
-
-def _try_port(host: str, port: int) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as listening:
-        return int(listening.getsockname()[1])
 
 
 def _dagster_dev(folder: Path, environ: Mapping[str, str], listening: _Listening) -> int:

@@ -2,7 +2,7 @@
 
 `dagster._…` is imported here and nowhere else. On a minor version of Dagster other than `TESTED_MINOR`, `is_tested`
 logs a warning, and rows b to d and q fall back to stock behaviour; rows a and p fall back on any version. Rows h to o
-have no fallback: in a release that lacks them, the tests named below fail. Add a row for each new use.
+and r have no fallback: in a release that lacks them, the tests named below fail. Add a row for each new use.
 
 | | used | for | in a release that lacks it |
 |---|---|---|---|
@@ -23,6 +23,7 @@ have no fallback: in a release that lacks them, the tests named below fail. Add 
 | o | name of Dagster's job over all assets | a schedule of all accounts | the location doesn't load |
 | p | arguments of a run's process | a run loads its own accounts only | it loads all accounts |
 | q | dagster-postgres: see below | batches and a kept connection on PostgreSQL | its stock storage is used |
+| r | `location_origins_from_yaml_paths`, `LoadableTargetOrigin` | `worker` reads `workspace.yaml` | `worker` fails |
 
 b: `_initdb`, `_connect`, `_event_to_row`, `prepare_insert_event`, `_store_asset_event`, `_store_asset_event_tags`,
 `_store_asset_check_evaluation_planned` and `_db_lock`. j: `get_runs`, `get_materialized_partitions`,
@@ -47,6 +48,7 @@ Tests, in `wx_datacube_tests`:
 - o: `test_one_schedule_fetches_for_all_accounts`
 - p: `test_two_services_fetch_what_is_missing_and_a_restart_interrupts_no_run`
 - q: `test_an_untested_dagster_gets_the_stock_storage_on_postgres`
+- r: `test_a_worker_serves_the_location_of_workspace_yaml`
 """
 
 import functools
@@ -54,6 +56,7 @@ import logging
 import multiprocessing
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
@@ -80,6 +83,7 @@ __all__ = [
     "SqlEventLogStorage",
     "SqliteEventLogStorage",
     "add_metadata",
+    "arguments_of_code_locations",
     "check_executions_table",
     "is_tested",
     "run_of_this_process",
@@ -135,6 +139,21 @@ def add_metadata(context: dg.AssetExecutionContext, metadata: Mapping[str, Mappi
     for key, values in metadata.items():
         entries[AssetMetadataHandle(asset_key=context.asset_key, partition_key=key)] = values
     step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=entries)
+
+
+def arguments_of_code_locations(workspace: Path) -> list[list[str]]:
+    """Return the arguments of `dagster code-server start` for each code location that a `workspace.yaml` names.
+
+    They are empty for a location that another server serves. Raises ValueError for a file that Dagster can't read.
+    """
+    from dagster._core.workspace.load import location_origins_from_yaml_paths
+
+    try:
+        origins = location_origins_from_yaml_paths([str(workspace)])
+    except Exception as error:  # there are a dozen kinds
+        raise ValueError(str(error)) from None
+    targets = [getattr(each, "loadable_target_origin", None) for each in origins]
+    return [[] if target is None else list(target.get_cli_args()) for target in targets]
 
 
 def run_of_this_process() -> dg.DagsterRun | None:

@@ -178,12 +178,13 @@ class Ui:
     """A client of Dagster's webserver, which uses GraphQL."""
 
     port: int
+    host: str = "127.0.0.1"
 
     def ask(self, query: str, **variables: object) -> Any:
         """Return the data of a query."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
+            f"http://{self.host}:{self.port}/graphql", body, {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             found = json.load(answer)
@@ -201,14 +202,14 @@ class Ui:
         ]
         return str(self.ask(LAUNCH, chosen=chosen)["launchPartitionBackfill"]["backfillId"])
 
-    def ended(self, backfill: str) -> Any:
+    def ended(self, backfill: str, timeout: float = PATIENCE) -> Any:
         """Wait until a backfill has ended and return it."""
 
         def found() -> Any:
             it = self.ask(BACKFILL, id=backfill)["partitionBackfillOrError"]
             return it if it["status"] not in ("REQUESTED", "IN_PROGRESS") else None
 
-        return wait_until(found)
+        return wait_until(found, timeout)
 
     def is_there(self) -> bool:
         """Return whether the webserver responds yet."""

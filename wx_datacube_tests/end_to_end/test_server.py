@@ -158,6 +158,11 @@ def unit(name: str, folder: Path) -> dict[str, str]:
     return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
 
 
+def environment(says: dict[str, str]) -> dict[str, str]:
+    """Return the environment variables that a unit sets."""
+    return dict(each.split("=", 1) for each in says["Environment"].split())
+
+
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     """`systemd-analyze verify` accepts the unit files at the page's paths."""
     analyze = shutil.which("systemd-analyze")
@@ -191,13 +196,12 @@ def test_the_ui_listens_only_locally(tmp_path: Path) -> None:
 def service(name: str, project: Project, port: int = 0) -> Iterator[subprocess.Popen[str]]:
     """Run what a unit starts, as the unit says, and kill all of it at the end."""
     says = unit(name, project.folder)
-    variable, value = says["Environment"].split("=")
     environ = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME": says["WorkingDirectory"]}
     with (project.folder.with_suffix(f".{name}.log")).open("a") as log:
         process = subprocess.Popen(
             says["ExecStart"].replace(" 3000", f" {port}").split(),
             cwd=says["WorkingDirectory"],
-            env=environ | {variable: value},
+            env=environ | environment(says),
             umask=int(says["UMask"], 8),
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -132,7 +132,7 @@ def test_ten_thousand_bodies_end_in_the_ledger_and_in_no_wrong_figure(
 
 # --- whole runs -------------------------------------------------------------------------------------------------
 
-QUICK = Bounds(connect=1, read=0.5, total=0.8, size=1024 * 1024)
+QUICK = Bounds(connect=4, read=3, total=4, size=1024 * 1024)
 GOOD = body(row(day(4), 7, 9)).encode()
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
