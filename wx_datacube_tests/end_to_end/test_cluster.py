@@ -35,7 +35,7 @@ from wx_datacube_tests.receiver import KEY, PATHS
 
 pytestmark = pytest.mark.long
 
-DAYS, NAMES, PORT = 40, ("east", "west"), 4000
+DAYS, NAMES, PORT = 30, ("east", "west"), 4000
 LAST = beijing_now().date() - dt.timedelta(days=2)
 """The newest label of the backfill: it has settled at any hour of the day."""
 FIRST = LAST - dt.timedelta(days=DAYS - 1)
@@ -109,7 +109,7 @@ class Cluster:
     def start_worker(self, stack: ExitStack, name: str) -> None:
         """Start a worker with an account of its own."""
         place = self.workers[name]
-        account = EmulatedAccount(Options().changed({"silent_share": 0, "publish_at": "00:00", "latency": 2000}))
+        account = EmulatedAccount(Options().changed({"silent_share": 0, "publish_at": "00:00", "latency": 1500}))
         with place.machine.entered():
             url = stack.enter_context(serving(account))
         self.emulated[name] = Emulated(url, Control(url), account)
