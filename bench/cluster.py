@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from dagster._core.events import DagsterEvent, StepMaterializationData
@@ -37,9 +36,9 @@ NODES = "{ assetNodes { id assetKey { path } groupName partitionDefinition { nam
 CATALOGUE = """
 query($after: String) { assetRecordsOrError(limit: 1000, cursor: $after) {
   ... on AssetRecordConnection { assets { id key { path } } cursor } } }"""
-REQUESTED = (
-    "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {numRequested} } }"
-)
+RUNS = """
+query($id: String!) {
+  runsOrError(filter: {tags: [{key: "dagster/backfill", value: $id}]}) { ... on Runs { count } } }"""
 MANY = "load_from:\n  - python_module: {module_name: wx_datacube.many_accounts, location_name: wx_datacube}\n"
 
 
@@ -65,7 +64,9 @@ class Cluster:
         project = Project.make(folder)
         (folder / "workspace.yaml").write_text(workspace)
         (folder / "dagster.yaml").write_text(on_postgres(folder / "dagster.yaml", self._server.port))
-        (folder / ".env").write_text("\n".join([*settings, *(f"{name}={value}" for name, value in ENVIRON.items())]))
+        env = folder / ".env"
+        env.write_text("\n".join([*settings, *(f"{name}={value}" for name, value in ENVIRON.items())]))
+        env.chmod(0o600)
         return project
 
     @staticmethod
@@ -92,8 +93,9 @@ class Cluster:
         began = time.monotonic()
         self.start(name, project, *project.command("worker", "--port", str(port)))
         log = project.folder.with_suffix(f".{name}.log")
-        wait_until(lambda: "Started Dagster code server" in log.read_text(), PATIENCE)
-        with dg.DagsterInstance.ephemeral() as instance:
+        wait_until(lambda: "Started Dagster code server" in log.read_text() or self.started[name].poll(), PATIENCE)
+        assert self.started[name].poll() is None, log.read_text()
+        with dg.DagsterInstance.from_config(str(self.hub.folder)) as instance:
             location = GrpcServerCodeLocationOrigin("127.0.0.1", port, location_name=name).create_location(instance)
             (repository,) = location.get_repositories().values()
             assert len(repository.asset_graph.get_all_asset_keys()) >= len(self.accounts[name]) * len(ENDPOINTS)
@@ -167,23 +169,16 @@ def rows(folder: Path, server: Server, workers: int, accounts: int) -> Iterator[
         yield f"| memory of the webserver | {cluster.memory('webserver'):.2f} GB |"
         cluster.start("daemon", cluster.hub, cluster.hub.program("dagster-daemon"), "run", "-w", "workspace.yaml")
         yesterday = (beijing_now().date() - dt.timedelta(days=1)).isoformat()
-        keys = [(account, "getupstreammsg") for given in cluster.accounts.values() for account in given]
+        daily = [each.name for each in ENDPOINTS if each.period is Period.DAY]
+        keys = [(account, name) for given in cluster.accounts.values() for account in given for name in daily]
         began = time.monotonic()
         backfill = ui.launch({key: [(yesterday, yesterday)] for key in keys})
         yield f"| a backfill of a day of {len(keys):,} assets accepted | {seconds(began)} |"
-        wait_until(lambda: submitted(ui, backfill), PATIENCE)
-        yield f"| … its runs in the queue | {time.monotonic() - began:.0f} s |"
+        wait_until(lambda: ui.ask(RUNS, id=backfill)["runsOrError"]["count"], PATIENCE)
+        yield f"| … its first run | {seconds(began)} |"
         time.sleep(120)
         yield f"| memory of the daemon | {cluster.memory('daemon'):.2f} GB |"
         yield f"| memory of everything, without PostgreSQL | {cluster.memory(*cluster.started):.1f} GB |"
-
-
-def submitted(ui: Ui, backfill: str) -> Any:
-    """Return how many runs a backfill has requested, once it has requested any."""
-    query = (
-        "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {numRequested} } }"
-    )
-    return ui.ask(query, id=backfill)["partitionBackfillOrError"]["numRequested"]
 
 
 def main() -> None:

@@ -4,6 +4,7 @@
 `orchestration.code_location` builds the definitions.
 """
 
+import functools
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ __all__ = ["build_defs", "defs"]
 
 
 @dg.definitions
+@functools.cache  # Dagster calls it twice when it loads the location
 def defs() -> dg.Definitions:
     """Return the code location of this project: every configured account, with schedules of its own."""
     return build_location("account")

@@ -4,12 +4,15 @@ For a project folder with some thirty accounts or more: name this module in `wor
 docs/how-to/machines.md.
 """
 
+import functools
+
 import dagster as dg
 
 from wx_datacube.definitions import build_location
 
 
 @dg.definitions
+@functools.cache  # Dagster calls it twice when it loads the location
 def defs() -> dg.Definitions:
     """Return every configured account, and one schedule that fetches, one that checks and one that sends digests."""
     return build_location("location")

@@ -24,7 +24,7 @@ def run_worker(settings: Settings, accounts: Sequence[Account], host: str, port:
     """Become the code server, until it is stopped; return 1 if a check fails, and print what failed."""
     project = settings.require_project()
     location = _code_location(project / "workspace.yaml")
-    found = [examine_instance(settings), *(each for account in accounts for each in examine_here(settings, account))]
+    found = [examine_instance(settings), *examine_here(settings, accounts)]
     failed = dict.fromkeys(each.text.to(spoken()) for each in found if not each.ok)
     for text in failed:
         say(wrapped(text, "  FAIL ", indent=7), err=True)

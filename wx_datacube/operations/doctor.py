@@ -9,7 +9,7 @@ Dagster.
 import datetime as dt
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -27,6 +27,7 @@ from wx_datacube.operations.evidence import Verdict, assumptions
 from wx_datacube.operations.lake.places import require_writable
 from wx_datacube.warehouse import coverage as known
 from wx_datacube.warehouse import silent_days
+from wx_datacube.warehouse.connections import Connection
 from wx_datacube.warehouse.coverage import State
 from wx_datacube.warehouse.files import Warehouse
 from wx_datacube.warehouse.past_calls import DOCTOR
@@ -56,19 +57,18 @@ def start_hint(account: Account, begun: silent_days.HistoryStart) -> Text:
     )
 
 
-def examine_here(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Examined]:
-    """Examine settings, folders and file, and whether there are credentials; make no call."""
+def examine_here(settings: Settings, accounts: Sequence[Account], clock: Clock = beijing_now) -> Iterator[Examined]:
+    """Examine settings, folders and file, and whether there are credentials of each account; make no call."""
     yield from (Examined(False, warning) for warning in settings.warnings)
-    if account.settings_error is not None:
-        yield Examined(False, account.settings_error.text)
-        return
-    yield from _folders(settings, account, clock)
-    yield _credentials(account)
+    yield from (Examined(False, each.settings_error.text) for each in accounts if each.settings_error is not None)
+    if usable := [each for each in accounts if each.settings_error is None]:
+        yield from _folders(settings, usable, clock)
+        yield from map(_credentials, usable)
 
 
 def examine(settings: Settings, account: Account, clock: Clock = beijing_now) -> Iterator[Examined]:
     """Examine what is here, then token and IP whitelist, quota and permission of each endpoint."""
-    found = [*examine_here(settings, account, clock)]
+    found = [*examine_here(settings, [account], clock)]
     yield from found
     if account.settings_error is not None or not found[-1].ok:  # without credentials no call can be made
         return
@@ -171,21 +171,19 @@ def _credentials(account: Account) -> Examined:
     )
 
 
-def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Examined]:
+def _folders(settings: Settings, accounts: Sequence[Account], clock: Clock) -> Iterator[Examined]:
     try:
         warehouse = Warehouse(settings.database, clock=clock, timeout=5)
         warehouse.require_space()
         with warehouse.reading_committed() as con:
-            known.require_bound(con, account)
-            begun = silent_days.history_start(con, account, clock())
+            of_accounts = [each for account in accounts for each in _in_file(con, account, clock)]
         with warehouse.open_published():
             pass  # what readers open can be opened: another program may hold it read-write
     except WxDatacubeError as error:
         yield Examined(False, error.text)
         return
     yield Examined(True, Text("{path} can be written.", "{path} 可以写入。", path=settings.database))
-    if begun is not None:
-        yield Examined(True, start_hint(account, begun))
+    yield from of_accounts
     if settings.project and not os.access(settings.project, os.W_OK):
         unwritable = Text(
             "{folder} can't be written: Dagster keeps its history there (.dagster/).",
@@ -193,6 +191,17 @@ def _folders(settings: Settings, account: Account, clock: Clock) -> Iterator[Exa
             folder=settings.project,
         )
         yield Examined(False, unwritable)
+
+
+def _in_file(con: Connection, account: Account, clock: Clock) -> Iterator[Examined]:
+    """Examine the account's name in the file, and when its figures begin."""
+    try:
+        known.require_bound(con, account)
+    except SettingsError as error:
+        yield Examined(False, error.text)
+        return
+    if (begun := silent_days.history_start(con, account, clock())) is not None:
+        yield Examined(True, start_hint(account, begun))
 
 
 def _endpoints(client: Client, settings: Settings, account: Account, clock: Clock) -> Iterator[Examined]:

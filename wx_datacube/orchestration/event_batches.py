@@ -21,6 +21,7 @@ from wx_datacube.orchestration.dagster_internals import (
     SqlEventLogStorage,
     check_executions_table,
     is_tested,
+    remember_cron_intervals,
 )
 
 BATCH_SIZE = 500
@@ -61,6 +62,7 @@ class BatchedEventLogStorage(SqlEventLogStorage):
         if self._batching:
             # Dagster reads the variable for every event. Servers and runs that this process starts inherit it.
             os.environ.setdefault(_BATCH_SIZE_VARIABLE, str(BATCH_SIZE))
+            remember_cron_intervals()  # every process of Dagster opens the event log before it loads a location
 
     @abstractmethod
     def _open(self, events: Sequence[dg.EventLogEntry]) -> AbstractContextManager[None]:
