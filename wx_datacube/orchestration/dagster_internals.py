@@ -23,7 +23,7 @@ to o and r have no fallback: in a release that lacks them, the tests named below
 | o | name of Dagster's job over all assets | a schedule of all accounts | the location doesn't load |
 | p | arguments of a run's process | a run loads its own accounts only | it loads all accounts |
 | q | dagster-postgres: see below | batches and a kept connection on PostgreSQL | its stock storage is used |
-| r | `location_origins_from_yaml_paths`, `LoadableTargetOrigin` | `worker` reads `workspace.yaml` | `worker` fails |
+| r | `location_origins_from_yaml_paths`, its origins | `worker` reads `workspace.yaml` | `worker` fails |
 | s | `get_smallest_cron_interval` | loading many assets | a location with 1,500 assets loads 11 s later |
 
 b: `_initdb`, `_connect`, `_event_to_row`, `prepare_insert_event`, `_store_asset_event`, `_store_asset_event_tags`,
@@ -150,14 +150,16 @@ def arguments_of_code_locations(workspace: Path) -> list[list[str]]:
 
     They are empty for a location that another server serves. Raises ValueError for a file that Dagster can't read.
     """
+    from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin as OfThisMachine
     from dagster._core.workspace.load import location_origins_from_yaml_paths
 
     try:
         origins = location_origins_from_yaml_paths([str(workspace)])
     except Exception as error:  # there are a dozen kinds
         raise ValueError(str(error)) from None
-    targets = [getattr(each, "loadable_target_origin", None) for each in origins]
-    return [[] if target is None else list(target.get_cli_args()) for target in targets]
+    return [
+        [*each.loadable_target_origin.get_cli_args()] if isinstance(each, OfThisMachine) else [] for each in origins
+    ]
 
 
 def remember_cron_intervals() -> None:

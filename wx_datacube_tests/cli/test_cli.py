@@ -682,3 +682,34 @@ def test_worker_serves_nothing_if_a_check_fails(folder: Folder) -> None:
 
     assert (code, out) == (1, "")
     assert unwrapped(err).startswith("  FAIL WX_DATACUBE_APPID or WX_DATACUBE_SECRET is not set.")
+
+
+@pytest.mark.parametrize(
+    "workspace",
+    [
+        "load_from:\n- python_module: wx_datacube.definitions\n- python_module: wx_datacube.many_accounts\n",
+        "load_from:\n- grpc_server: {host: 127.0.0.1, port: 4000}\n",
+        "load_from: [\n",
+        "load_from: wx_datacube.definitions\n",
+    ],
+    ids=["two locations", "a hub's", "no YAML", "of another form"],
+)
+def test_worker_serves_exactly_one_code_location(workspace: str, folder: Folder) -> None:
+    """A `workspace.yaml` without exactly one module or file is named in one line."""
+    (folder.path / "workspace.yaml").write_text(workspace)
+    code, out, err = folder.run("worker")
+
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert "workspace.yaml" in err
+
+
+def test_worker_names_a_taken_port(folder: Folder) -> None:
+    """A port that another process uses is named: Dagster's server would share it, and get half of the requests."""
+    folder.set(APPID="wx5eed0fda7acbe011", SECRET="0123456789abcdef0123456789abcdef")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, out, err = folder.run("worker", "--port", port)
+
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert port in err
+    assert "--port" in err

@@ -171,14 +171,15 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
             pytest.fail("CI has to have systemd-analyze: .ci/run installs systemd")
         pytest.skip("no systemd-analyze")
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    where = re.findall(r"sudo install -m 0644 ~/wx_datacube/(\S+) /etc/systemd/system/", PAGES)
+    pages = PAGES + (TOP / "docs" / "how-to" / "machines.md").read_text()
+    where = re.findall(r"sudo install -m 0644 ~/wx_datacube/(\S+) /etc/systemd/system/", pages)
     files = [tmp_path / (TOP / path).relative_to(UNITS) for path in where]
     for path in files:
         path.write_text((UNITS / path.name).read_text().replace(THERE, str(tmp_path)))
     verify = [analyze, "verify", "--man=no", *map(str, files)]
     found = subprocess.run(verify, capture_output=True, text=True)
 
-    assert len(files) == 2
+    assert len(files) == 3
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 

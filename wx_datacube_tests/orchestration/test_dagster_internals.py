@@ -5,7 +5,10 @@ Add a test here for each new row of the table in `dagster_internals` whose fallb
 
 import re
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
+from time import process_time
+from timeit import timeit
 
 import dagster as dg
 import pytest
@@ -15,6 +18,7 @@ from wx_datacube.orchestration import dagster_internals
 from wx_datacube.orchestration.backfill_process import PLANNED_EVENTS
 from wx_datacube.orchestration.failure import explained_failure
 
+EVENT_LOG = "wx_datacube.orchestration.event_log"
 DAILY = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_date="2025-01-01", timezone="Asia/Shanghai")
 RANGE = {"dagster/asset_partition_range_start": "2024-01-30", "dagster/asset_partition_range_end": "2024-02-02"}
 
@@ -99,3 +103,16 @@ def test_every_test_that_the_table_names_exists() -> None:
 
     assert named
     assert named - defined == set()
+
+
+def test_the_policies_of_many_assets_load_at_once(tmp_path: Path) -> None:
+    """Once our event log is open, a freshness policy costs microseconds instead of 7 ms, which a stock one takes."""
+    config = {"event_log_storage": {"module": EVENT_LOG, "class": "BatchedSqliteEventLogStorage"}}
+    config["event_log_storage"]["config"] = {"base_dir": str(tmp_path)}  # type: ignore[assignment]
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=config):
+
+        def policy() -> object:
+            return dg.FreshnessPolicy.cron("35 12 * * *", timedelta(hours=12), "Asia/Shanghai")
+
+        policy()
+        assert timeit(policy, timer=process_time, number=200) < 0.5  # 1.4 s with stock
