@@ -17,7 +17,7 @@ from wx_datacube.errors import SettingsError
 from wx_datacube.language import Text, spoken
 from wx_datacube.operations.doctor import examine_here
 from wx_datacube.orchestration.dagster_internals import arguments_of_code_locations
-from wx_datacube.orchestration.doctor import examine_instance
+from wx_datacube.orchestration.doctor import examine_instance, keeps_history_here
 
 
 def run_worker(settings: Settings, accounts: Sequence[Account], host: str, port: int) -> int:
@@ -34,6 +34,8 @@ def run_worker(settings: Settings, accounts: Sequence[Account], host: str, port:
         try_port(host, port)  # Dagster's server would share a taken port with the other process
     except OSError as error:
         raise port_in_use(host, port, error) from None
+    if keeps_history_here(settings):
+        say(_NO_HUB_SEES_IT, err=True)
     warn_no_login(host, Text("start runs, and run any code as this user", "启动运行，并以当前用户的身份执行任意代码"))
     serving = Text(
         "Serving {folder} with {count} account{s} on {host}:{port}. In the hub's workspace.yaml: grpc_server, with"
@@ -56,6 +58,14 @@ def run_worker(settings: Settings, accounts: Sequence[Account], host: str, port:
     arguments = [*server, *location, "--host", host, "--port", str(port)]
     os.chdir(project)
     os.execve(sys.executable, [sys.executable, "-m", "dagster", *arguments], environ)
+
+
+_NO_HUB_SEES_IT = Text(
+    "Warning: dagster.yaml keeps Dagster's history in this folder, so a hub elsewhere starts runs and never sees what"
+    " they do. Put the history into PostgreSQL: docs/how-to/machines.md.",
+    "警告：dagster.yaml 把 Dagster 的历史记录保存在本文件夹中，其他位置的中心机器启动运行后看不到结果。"
+    "请改用 PostgreSQL：docs/zh/machines.md。",
+)
 
 
 def _code_location(workspace: Path) -> list[str]:

@@ -19,6 +19,7 @@ from wx_datacube.operations.backfill_protocol import Scope
 from wx_datacube.operations.doctor import Examined
 from wx_datacube.orchestration.backfill_runs import DagsterRuns
 from wx_datacube.orchestration.code_location import CHECKS, FETCH
+from wx_datacube.orchestration.dagster_internals import SqliteEventLogStorage
 from wx_datacube.orchestration.digest import SCHEDULE_NAME
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.orchestration.prefixes import Prefix, known_prefixes, stem
@@ -37,6 +38,12 @@ def examine_instance(settings: Settings) -> Examined:
     except dg.DagsterError as error:
         return Examined(False, Text("{error}", "Dagster 报错：{error}", error=error))
     return Examined(True, _OPENS.fill(folder=settings.project))
+
+
+def keeps_history_here(settings: Settings) -> bool:
+    """Return whether Dagster's history is on SQLite in the project folder, so that no other machine sees it."""
+    with project_instance(settings.require_project()) as instance:
+        return isinstance(instance.event_log_storage, SqliteEventLogStorage)
 
 
 _OPENS = Text("Dagster's instance in {folder} opens.", "Dagster 实例可以打开，位于 {folder}。")

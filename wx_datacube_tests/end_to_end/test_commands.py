@@ -434,3 +434,18 @@ def test_two_simultaneous_backfills_request_no_window_twice(project: Project, em
 
     assert ends == [("", 0)] * 2
     assert set(windows(emulated).values()) == {1}
+
+
+@pytest.mark.long
+def test_a_worker_whose_code_server_dies_answers_nothing(project: Project) -> None:
+    """`worker` is one process, so a service manager notices its death; on SQLite it warns that no hub sees its runs."""
+    port, log = free_port(), project.folder.with_suffix(".log")
+    check = [project.program("dagster"), "api", "grpc-health-check", "--port", str(port)]
+    with log.open("w") as out, project.started(project.command("worker", "--port", str(port)), out) as process:
+        wait_until(lambda: "Started Dagster code server" in log.read_text())
+        assert project.call(check).returncode == 0
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert project.call(check).returncode != 0
+
+    assert "Warning: dagster.yaml keeps Dagster's history in this folder" in unwrapped(log.read_text())
