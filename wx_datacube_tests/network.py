@@ -80,13 +80,22 @@ def _ip(*arguments: str) -> None:
     assert done.returncode == 0, (arguments, done.stderr)
 
 
+def _require_namespaces() -> None:
+    """Skip the test if this machine doesn't let this user make network namespaces with host names of their own."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and ip (Debian: iproute2)")
+    probe = f"wx{os.getpid()}-probe"
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True)
+    entered = subprocess.run(["ip", "netns", "exec", probe, "unshare", "--uts", "true"], capture_output=True, text=True)
+    subprocess.run(["ip", "netns", "delete", probe], capture_output=True)
+    if made.returncode or entered.returncode:
+        pytest.skip(f"no network namespaces here: {made.stderr or entered.stderr}")
+
+
 @contextmanager
 def network(*workers: str) -> Iterator[Network]:
-    """Make a hub and workers; without root the test is skipped."""
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
-    if shutil.which("ip") is None:
-        pytest.fail("this test needs ip (Debian: iproute2)")
+    """Make a hub and workers; where no network namespace can be made, for want of root or iproute2, skip the test."""
+    _require_namespaces()
     mark, block = f"wx{os.getpid()}", f"198.18.{os.getpid() % 256}"  # addresses that are reserved for such tests
     names = [HUB, *workers]
     with ExitStack() as stack:
