@@ -251,7 +251,7 @@ import dagster as dg
 from wx_datacube.catalog.periods import beijing_now
 from wx_datacube.config.environment import load_settings
 from wx_datacube.definitions import build_defs
-from wx_datacube.orchestration.event_log import batched_events
+from wx_datacube.orchestration.event_batches import batched_events
 from wx_datacube.orchestration.instance import project_instance
 from wx_datacube.warehouse.coverage import State, states
 from wx_datacube.warehouse.files import Warehouse
