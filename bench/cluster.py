@@ -1,8 +1,8 @@
 """Many machines: `python -m bench.cluster` measures a hub and ten workers with a hundred accounts each, on one machine.
 
 All accounts have all fifteen endpoints. Dagster's history is in PostgreSQL (Debian: postgresql), with fourteen days of
-materializations. No run is executed: what a run costs doesn't depend on the hub (`python -m bench.accounts`, with the
-years of history in a file). `python -m bench.lake` measures the lake of a thousand accounts.
+materializations. The backfill's runs find no API and fail: what a run costs doesn't depend on the hub (`python -m
+bench.accounts`, with the years of history in a file). `python -m bench.lake` measures the lake of a thousand accounts.
 """
 
 import argparse
@@ -72,7 +72,7 @@ class Cluster:
     @staticmethod
     def _settings(accounts: Sequence[str]) -> list[str]:
         lines = [f"WX_DATACUBE_ACCOUNTS={','.join(accounts)}", "WX_DATACUBE_FAMILIES=all"]
-        lines += ["WX_DATACUBE_START=2014-12-01"]
+        lines += ["WX_DATACUBE_START=2014-12-01", "WX_DATACUBE_API_URL=http://127.0.0.1:9"]  # nothing listens there
         for name in accounts:
             lines += [f"WX_DATACUBE_{name.upper()}_APPID=wx{name}", f"WX_DATACUBE_{name.upper()}_SECRET=made-up"]
         return lines
