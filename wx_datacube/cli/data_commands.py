@@ -320,36 +320,11 @@ def report(
             "--output 只是一个文件，但配置了多个账号。请用 --account 指定其中一个，或使用 --all。",
         )
         raise click.UsageError(several.to(spoken()))
-    from wx_datacube.cli.console import say
-    from wx_datacube.cli.report import ReportWriter
-    from wx_datacube.operations.accounts import explain_not_configured, not_configured
-    from wx_datacube.operations.report import default_overview_path, path_beside
+    from wx_datacube.cli.report import ReportWriter, run_report
 
     require_published(settings)
-    if left := not_configured(settings):
-        say(explain_not_configured(left), err=True)
-
     writer = ReportWriter(settings, lang or settings.reading_language, first, last)
-    path = output or default_overview_path(settings.database) if overview else None
-
-    def make(account: "Account") -> int:
-        beside = path_beside(path, account.name) if path else output
-        written, is_empty = writer.write(account.checked(), beside)
-        say(Text("Report of {account}: {path}", "{account} 的报告：{path}", account=account.name, path=written))
-        if is_empty:
-            empty = Text(
-                "It is empty: nothing is stored for {account}. Run wx-datacube backfill first.",
-                "报告是空的：{account} 还没有保存任何数据。请先执行 wx-datacube backfill。",
-                account=account.name,
-            )
-            say(empty, err=True)
-        return 1 if is_empty else 0
-
-    code = for_each(chosen, make)
-    if path:
-        writer.write_overview(path)
-        say(Text("Overview of all accounts: {path}", "全部账号总览：{path}", path=path))
-    return code
+    return run_report(writer, settings, chosen, output, overview=overview)
 
 
 @commands.command(zh="显示昨日数据的简短文字，适合发到群聊。不发出调用。")

@@ -123,6 +123,11 @@ def make_server(questions: Questions) -> MCPServer:
     ) -> str:
         return await ask("run_sql", sql=sql, limit=limit)
 
+    _add_resources(server)
+    return server
+
+
+def _add_resources(server: MCPServer) -> None:
     @server.resource("wx-datacube://dictionary", mime_type="application/json")
     def dictionary() -> str:
         """The dictionary of metrics (指标字典): view, SQL, unit, whether values may be added, meaning."""
@@ -135,8 +140,6 @@ def make_server(questions: Questions) -> MCPServer:
             {name: {"comment": comment, "columns": columns} for name, (comment, columns) in _SCHEMA.items()},
             ensure_ascii=False,
         )
-
-    return server
 
 
 def run_mcp(settings: Settings, clock: Clock = beijing_now) -> None:

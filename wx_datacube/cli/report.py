@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from wx_datacube.catalog.periods import beijing_now
-from wx_datacube.cli.console import require_extra
+from wx_datacube.cli.console import require_extra, say
+from wx_datacube.cli.outcomes import for_each
 from wx_datacube.config.settings import Account, Settings
-from wx_datacube.operations.report import default_report_path
+from wx_datacube.language import Text
+from wx_datacube.operations.accounts import explain_not_configured, not_configured
+from wx_datacube.operations.report import default_overview_path, default_report_path, path_beside
 from wx_datacube.warehouse.files import Warehouse
 
 
@@ -44,3 +47,30 @@ class ReportWriter:
             from wx_datacube.operations.report.page import save
 
         save(render_overview(self._rows, self._now, self._language), output)
+
+
+def run_report(
+    writer: ReportWriter, settings: Settings, accounts: tuple[Account, ...], output: Path | None, *, overview: bool
+) -> int:
+    """Write the reports of the accounts, and an overview beside them if `overview`; return the exit code."""
+    if left := not_configured(settings):
+        say(explain_not_configured(left), err=True)
+    path = output or default_overview_path(settings.database) if overview else None
+
+    def write(account: Account) -> int:
+        written, is_empty = writer.write(account.checked(), path_beside(path, account.name) if path else output)
+        say(Text("Report of {account}: {path}", "{account} 的报告：{path}", account=account.name, path=written))
+        if is_empty:
+            empty = Text(
+                "It is empty: nothing is stored for {account}. Run wx-datacube backfill first.",
+                "报告是空的：{account} 还没有保存任何数据。请先执行 wx-datacube backfill。",
+                account=account.name,
+            )
+            say(empty, err=True)
+        return 1 if is_empty else 0
+
+    code = for_each(accounts, write)
+    if path:
+        writer.write_overview(path)
+        say(Text("Overview of all accounts: {path}", "全部账号总览：{path}", path=path))
+    return code
