@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -363,16 +364,22 @@ def test_relative_links_lead_to_existing_targets(page: str) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_test_that_is_named_exists(page: str) -> None:
-    """Every test that a page cites exists in the file that the page names."""
-    tests = {
+@cache
+def all_tests() -> set[tuple[str, str]]:
+    """Return the file's name and the name of every test."""
+    return {
         (path.name, node.name)
         for path in (TOP / "wx_datacube_tests").rglob("test_*.py")
         if "node_modules" not in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef)
     }
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_test_that_is_named_exists(page: str) -> None:
+    """Every test that a page cites exists in the file that the page names."""
+    tests = all_tests()
     named = []
     for chunk in re.split(r"(?=`test_\w+\.py`|`\w+/test_\w+\.py`)", TEXTS[page])[1:]:
         file, *names = code(chunk)

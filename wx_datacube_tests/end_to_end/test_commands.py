@@ -106,10 +106,11 @@ def test_ctrl_c_ends_a_backfill(
 ) -> None:
     """Ctrl-C, SIGTERM and SIGHUP end a backfill with 130 in seconds; responses received so far are in the ledger."""
     project = Project.on(tmp_path / "project", emulated, START=START, CONCURRENCY=2)
-    emulated.control.set_latency(500)
+    emulated.control.set_latency(1500)  # after the first run, the calls for the hours take nine seconds
     with project.started(project.command("backfill", *CHOSEN)) as process:
         wait_until(lambda: moment(project, emulated) or process.poll() is not None, every=0.02)
         interrupted = time.monotonic()
+        assert process.poll() is None
         process.send_signal(ending)
         _, err = process.communicate(timeout=PATIENCE)
         took = time.monotonic() - interrupted

@@ -1,7 +1,7 @@
 """A seed of the walk through a whole system. `make walk LEVEL=system` plays others.
 
-Seed 2495 interrupts a backfill in a container. It has messages only and takes three minutes on an idle machine; with all
-families, a walk takes five. Each defect that a walk finds gets a test of its own where it belongs.
+Seed 2495 interrupts a backfill in a container. It has messages only and takes three minutes on an idle machine; a walk
+with all families takes five. Each defect that a walk finds gets a test of its own where it belongs.
 """
 
 import signal

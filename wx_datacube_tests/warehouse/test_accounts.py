@@ -47,10 +47,11 @@ def calls_of(account: str, number: int) -> list[Any]:
     ]
 
 
-@pytest.fixture
-def company(folder: Path) -> Warehouse:
-    """Publish a file with the interleaved calls of two accounts, each with rows in every table."""
-    warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW, timeout=0.5)
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Publish a file with the interleaved calls of two accounts, each with rows in every table; return its folder."""
+    folder = tmp_path_factory.mktemp("company")
+    warehouse = Warehouse(folder / "figures.duckdb", clock=lambda: NOW)
     with warehouse.transaction() as con:
         for number, (account, appid) in enumerate({"shop": "wx01", "news": "wx02"}.items(), 4):
             bind_account(con, Account(account, appid, start=day(1)), LATER)
@@ -59,7 +60,14 @@ def company(folder: Path) -> Warehouse:
         for number in (10, 11):
             store_calls(con, calls_of("shop", number) + calls_of("news", number))
     warehouse.publish()
-    return warehouse
+    return folder
+
+
+@pytest.fixture
+def company(original: Path, tmp_path: Path) -> Warehouse:
+    """Provide a copy of that folder's files."""
+    copy = shutil.copytree(original, tmp_path / "data")
+    return Warehouse(copy / "figures.duckdb", clock=lambda: NOW, timeout=0.5)
 
 
 def tables_of(con: Connection) -> list[str]:
@@ -222,6 +230,7 @@ def test_the_backup_includes_unpublished_commits(company: Warehouse, change: Cal
 @changed
 def test_a_backup_that_does_not_fit_changes_nothing(company: Warehouse, change: Callable[[Warehouse], Path]) -> None:
     """If the backup can't be written, nothing is renamed or removed, and the error says why."""
+    company.publish()  # deletes what killed processes left, which the folders below would count as
     for what in ("rename", "remove"):
         (company.database.parent / f"figures.before-{what}-shop.20261125-213000.duckdb.part").mkdir()
     shop = rows_of(company, "shop")

@@ -38,10 +38,11 @@ def calls_of(account: str, number: int) -> list[Any]:
     ]
 
 
-@pytest.fixture
-def company(folder: Path) -> Warehouse:
-    """Publish the interleaved calls of two accounts several times, so that blocks are freed."""
-    warehouse = Warehouse(folder / "figures.duckdb", timeout=0.5)
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Publish the interleaved calls of two accounts several times, so that blocks are freed; return the folder."""
+    folder = tmp_path_factory.mktemp("company")
+    warehouse = Warehouse(folder / "figures.duckdb")
     with warehouse.transaction() as con:
         for account in BOTH:
             bind_account(con, Account(account, APPIDS[account], start=day(1)), LATER)
@@ -53,7 +54,13 @@ def company(folder: Path) -> Warehouse:
         if number % 5 == 0:
             warehouse.publish()
     warehouse.publish()
-    return warehouse
+    return folder
+
+
+@pytest.fixture
+def company(original: Path, tmp_path: Path) -> Warehouse:
+    """Provide a copy of that folder's files."""
+    return Warehouse(shutil.copytree(original, tmp_path / "data") / "figures.duckdb", timeout=0.5)
 
 
 def overlaid(file: Path, folder: Path) -> Iterator[Path]:
