@@ -490,6 +490,7 @@ def test_an_account_with_a_wrong_setting_is_not_in_the_overview(folder: Folder) 
     assert [each["account"] for each in overview_of(folder.path / "data" / "report.html")] == ["shop"]
 
 
+@pytest.mark.long
 def test_fifty_accounts_are_in_the_overview(folder: Folder) -> None:
     """Fifty accounts have their rows in the order of the settings, and each link leads to a file."""
     names = [f"account{number}" for number in range(50)]

@@ -95,6 +95,7 @@ def language(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return str(request.param)
 
 
+@pytest.mark.long
 def test_doctor_and_backfill_speak_one_language(folder: Folder, emulated: Emulated, language: str) -> None:
     """`doctor` and `backfill` speak one language within 80 columns, name a host that isn't WeChat, and count calls."""
     families = {"en": [*Family], "zh": [Family.MESSAGES]}[language]  # one with all of them; a backfill takes a while
@@ -120,6 +121,7 @@ def test_doctor_and_backfill_speak_one_language(folder: Folder, emulated: Emulat
     assert with_names == [endpoints] * 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("language", "trouble"),
     [
@@ -175,6 +177,7 @@ def test_every_command_speaks_one_language(
         assert out + err
 
 
+@pytest.mark.long
 def test_heal_shows_what_is_left_in_one_language(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Findings that can't be requested again are listed in the language of the command."""
     changed = START + DAY

@@ -464,6 +464,7 @@ def test_a_removal_deletes_the_history_of_keys_with_a_prefix(it: DagsterEnv) -> 
 LEFT = "Nothing is stored as news any more. Deleting what is left of it:"
 
 
+@pytest.mark.long
 def test_a_removal_killed_before_the_dagster_clean_up_can_be_finished(it: DagsterEnv, both: Company) -> None:
     """If a removal was killed before the clean-up in Dagster, the same command finishes it without asking."""
     store(it, both)

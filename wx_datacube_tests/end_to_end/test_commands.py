@@ -375,6 +375,7 @@ def test_a_history_that_cannot_be_written_is_reported_in_one_line(project: Proje
 FULL = Path("/dev/full")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 def test_a_log_on_a_full_disk_stops_no_backfill(project: Project) -> None:
     """A log on a full disk doesn't stop a backfill; `status` reports output that couldn't be written."""
@@ -390,6 +391,7 @@ def test_a_log_on_a_full_disk_stops_no_backfill(project: Project) -> None:
     assert status.stderr.decode() == "wx-datacube: Output could not be written: No space left on device.\n"
 
 
+@pytest.mark.long
 def test_a_closed_pipe_stops_no_backfill(project: Project) -> None:
     """`backfill | head -1` fetches everything and exits with 0."""
     with project.started(project.command("backfill", *ONE)) as process:

@@ -132,6 +132,7 @@ def test_a_family_that_is_not_granted_keeps_no_other_back(tmp_path: Path) -> Non
             assert not refused or len(made.windows(endpoint)) == 1
 
 
+@pytest.mark.long
 def test_a_family_is_switched_off_and_on_again(tmp_path: Path) -> None:
     """What is off is not due and not missing; switched on again, all that was missed is due, and nothing twice."""
     first = AFTERNOON.date() - dt.timedelta(days=10)

@@ -158,6 +158,7 @@ def test_the_turn_begins_at_noon_if_yesterday_is_late(tmp_path: Path) -> None:
             assert turns_due(con, "shop", noon)[PUBLISHED_ARTICLES.name]
 
 
+@pytest.mark.long
 def test_a_week_off_is_made_up_for(tmp_path: Path) -> None:
     """What was missed is requested once on the first morning after: new labels, and one turn for each open label."""
     with shop(tmp_path, start=FIRST, families=ARTICLES, messages_per_day=100, silent_share=0) as it:

@@ -107,6 +107,7 @@ def test_a_repeated_backfill_does_nothing(it: DagsterEnv, emulated: Emulated) ->
     assert (asked(emulated), it.instance.get_runs_count()) == (calls, runs)
 
 
+@pytest.mark.long
 def test_a_file_that_lacks_partitions_of_dagsters_history_draws_a_warning(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_file_that_lacks_partitions_of_dagsters_history_draws_a_warning(
     assert "Dagster shows 20 partitions of default as materialized, but only " in unwrapped(capsys.readouterr().out)
 
 
+@pytest.mark.long
 def test_keys_with_a_prefix_are_materialized_under_it(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,6 +237,7 @@ def test_hours_wait_for_days_that_could_not_be_requested(
     assert len(emulated.control.calls(HOURS.name)) == 10 - silent[0][0] // 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("denied", [[DAYS.name], [HOURS.name], [WEEKS.name], ["*"]], ids=lambda denied: denied[0])
 def test_an_endpoint_that_is_not_granted_costs_one_call(it: DagsterEnv, emulated: Emulated, denied: list[str]) -> None:
     """A refused endpoint makes one call, and none for older labels or for endpoints that depend on failed days."""
@@ -374,6 +377,7 @@ def ended(it: DagsterEnv, capsys: pytest.CaptureFixture[str], **scope: object) -
     return code, unwrapped(capsys.readouterr().err)
 
 
+@pytest.mark.long
 def test_the_output_suggests_a_start_if_the_account_was_silent_at_first(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,9 +119,8 @@ def test_doctor_says_which_assumptions_the_answers_bear_out(
     assert any(re.search(r"Assumptions about WeChat's answers: \d+ borne out, 0 contradicted", text) for text in passed)
 
 
-@pytest.mark.parametrize(
-    "stored", [False, pytest.param(True, marks=pytest.mark.long)], ids=["at first", "with everything stored"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("stored", [False, True], ids=["at first", "with everything stored"])
 def test_doctor_tests_permissions_with_calls(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], stored: bool
 ) -> None:
@@ -148,6 +147,7 @@ def everything_kept(it: DagsterEnv) -> dict[str, list[tuple[object, ...]]]:
     return found | {"coverage": states}
 
 
+@pytest.mark.long
 def test_an_empty_response_to_doctor_changes_nothing(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,7 +206,8 @@ def test_doctor_creates_no_database_if_nothing_is_stored(
     assert "Nothing is stored yet: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("cause", ["credentials", "permission", pytest.param("whitelist", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("cause", ["credentials", "permission", "whitelist"])
 def test_a_successful_doctor_resolves_alerts(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str], cause: str
 ) -> None:
@@ -364,6 +365,7 @@ def test_doctor_without_settings_says_where_to_set_the_credentials(
     assert all(word in failed[0] for word in words)
 
 
+@pytest.mark.long
 def test_doctor_names_the_first_message_once_all_days_before_are_known(it: DagsterEnv, emulated: Emulated) -> None:
     """Doctor names the first message's day once all days before it are known, and suggests WX_DATACUBE_START.
 
@@ -416,6 +418,7 @@ def of_schedules(it: DagsterEnv) -> list[tuple[bool, Text]]:
     return found
 
 
+@pytest.mark.long
 def test_a_dead_daemon_is_named_while_schedules_are_on(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:

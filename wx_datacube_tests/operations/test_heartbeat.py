@@ -89,6 +89,7 @@ def test_every_configured_account_counts(settings: Settings, receiver: Receiver,
     assert receiver.beats == []
 
 
+@pytest.mark.long
 def test_history_in_progress_counts_as_complete(tmp_path: Path) -> None:
     """History that is being fetched, which takes days of quota, doesn't make a morning incomplete until it stops."""
     with shop(tmp_path, start=dt.date(2026, 9, 1)) as made:
