@@ -45,7 +45,7 @@ def has_account_history(settings: Settings, account: str) -> bool:
         return False
 
 
-_NAMES = {*BY_NAME, "report", "digest"}
+_NAMES = {*BY_NAME, "report", "digest", "lake"}
 
 
 def _is_of(key: dg.AssetKey, folders: set[tuple[str, ...]]) -> bool:

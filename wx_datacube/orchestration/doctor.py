@@ -74,7 +74,8 @@ def examine_schedules(settings: Settings) -> Iterator[Examined]:
     Nothing is yielded if the instance doesn't open, which `examine_dagster` reports.
     """
     try:
-        with project_instance(settings.require_project()) as instance:
+        project = settings.require_project()
+        with project_instance(project) as instance:
             states = [each for each in instance.all_instigator_state() if each.is_running]
             daemons = instance.get_daemon_statuses()
     except (SettingsError, WarehouseError, dg.DagsterError):
@@ -83,8 +84,9 @@ def examine_schedules(settings: Settings) -> Iterator[Examined]:
     digests = _of_location(running, SCHEDULE_NAME)
     if settings.webhook is not None:
         yield Examined(True, _DIGEST_IS_ON.fill(names=joined(digests, ", ", "、")) if digests else _DIGEST_IS_OFF)
-    own = (name for each in settings.accounts for name in _of_account(running, each, _schedules_of(each)))
-    on = {*digests, *_of_location(running, FETCH), *_of_location(running, CHECKS), *own}
+    on = {*digests, *_of_location(running, FETCH), *_of_location(running, CHECKS)}
+    if not loads_many_accounts(project):
+        on |= {name for each in settings.accounts for name in _of_account(running, each, _schedules_of(each))}
     needed = [daemons[name] for name in _DAEMONS if name in daemons]
     if on and needed:
         daemon = _daemon(len(on), needed, settings)
@@ -181,13 +183,16 @@ def _of_location(running: Iterable[str], name: str) -> list[str]:
 def _schedules(running: set[str], account: Account, own: str, serves_many: bool) -> Examined:
     """Return which schedules are on, under any prefix; `own` is the name stem for those that are off.
 
-    With `serves_many`, the code location of the folder has one schedule for all accounts.
+    With `serves_many`, the code location of the folder has one schedule for all accounts. An account's own schedules
+    may still be on in Dagster's history, but nothing evaluates them.
     """
     on: list[str] = []
     off: list[str] = []
     for what in _schedules_of(account):
         of_all = CHECKS if what == "checks" else FETCH
-        found = [*_of_account(running, account, [what]), *_of_location(running, of_all)]
+        found = _of_location(running, of_all)
+        if not serves_many:
+            found += _of_account(running, account, [what])
         on += found
         off += [] if found else [of_all if serves_many else f"{own}_{what}"]
     on, off = [*dict.fromkeys(on)], [*dict.fromkeys(off)]

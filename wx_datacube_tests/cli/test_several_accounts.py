@@ -445,6 +445,7 @@ def test_a_removal_deletes_the_history_of_keys_with_a_prefix(it: DagsterEnv) -> 
     """A removal deletes history under key prefixes too, but not similar keys of the user's own assets."""
     ours = [
         ["news", "report"],
+        ["news", "lake"],
         ["wechat", "news", DAYS.name],
         ["wechat", "news", "report"],
         ["a", "b", "news", DAYS.name],

@@ -191,7 +191,8 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
             backfill = cluster.ui.launch({key: [(str(FIRST), str(LAST))] for key in keys})
             wait_until(lambda: all(len(cluster.calls(name)) > 2 for name in NAMES))
             for name in NAMES:
-                on = cluster.hub.in_folder("dagster", "schedule", "start", "--start-all", "--location", name)
+                start = ["schedule", "start", "--start-all", "-w", "workspace.yaml", "--location", name]
+                on = cluster.hub.in_folder("dagster", *start)
                 assert on.returncode == 0, on.stderr
             net.link("east", "down")
             cluster.kill_code_server("west")

@@ -472,7 +472,8 @@ def seen_before(it: DagsterEnv, span: dt.timedelta) -> dt.datetime:
 def test_doctor_knows_the_schedules_of_all_accounts(
     it: DagsterEnv, emulated: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """If `workspace.yaml` names the code location for many accounts, doctor names its schedules."""
+    """If `workspace.yaml` names the code location for many accounts, only its schedules count."""
+    dagsters_own("schedule", "start", "-m", "wx_datacube.definitions", "--start-all")
     text = template("workspace.yaml")
     (it.folder / "workspace.yaml").write_text(text.replace("wx_datacube.definitions", "wx_datacube.many_accounts"))
     off = "Schedules that are off: wx_datacube_fetch, wx_datacube_checks."
