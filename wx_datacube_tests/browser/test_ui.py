@@ -68,7 +68,7 @@ def test_schedules_say_what_they_will_do(person: Person) -> None:
 # --- materializing ----------------------------------------------------------------------------------------------
 
 
-def test_a_range_of_days_turns_green(person: Person, thirty_days: str, emulated: Emulated) -> None:
+def test_a_range_of_days_turns_green(person: Person, thirty_days: str, emulated: Emulated, today: dt.date) -> None:
     """A range chosen under Materialize is one run with five calls and thirty materialized partitions."""
     ended = person.ended(thirty_days)
     person.open("/assets/shop/getupstreammsg?view=partitions")
@@ -76,7 +76,8 @@ def test_a_range_of_days_turns_green(person: Person, thirty_days: str, emulated:
     person.sees("Materialized (30)")
     person.sees("Failed (0)")
     assert (ended["status"], len(ended["runs"])) == ("COMPLETED_SUCCESS", 1)
-    assert len(emulated.control.calls("getupstreammsg")) == 5
+    last = str(today - dt.timedelta(71))  # other files' tests request newer days
+    assert len([call for call in emulated.control.calls("getupstreammsg") if call.end and call.end <= last]) == 5
 
 
 def test_messages_and_users_are_plotted(person: Person, thirty_days: str) -> None:
