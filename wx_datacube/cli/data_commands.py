@@ -320,11 +320,11 @@ def report(
             "--output 只是一个文件，但配置了多个账号。请用 --account 指定其中一个，或使用 --all。",
         )
         raise click.UsageError(several.to(spoken()))
-    from wx_datacube.cli.report import ReportWriter, run_report
+    from wx_datacube.cli.report import ReportWriter
 
     require_published(settings)
     writer = ReportWriter(settings, lang or settings.reading_language, first, last)
-    return run_report(writer, settings, chosen, output, overview=overview)
+    return writer.write_all(chosen, output, overview=overview)
 
 
 @commands.command(zh="显示昨日数据的简短文字，适合发到群聊。不发出调用。")

@@ -40,7 +40,7 @@ class ReportWriter:
         self._rows.append(overview_row(figures, path.name))
         return path, figures.last_requested_at is None
 
-    def write_overview(self, output: Path) -> None:
+    def _write_overview(self, output: Path) -> None:
         """Write the page with a row for each account whose report was written."""
         with require_extra("report"):
             from wx_datacube.operations.report.overview import render_overview
@@ -48,29 +48,26 @@ class ReportWriter:
 
         save(render_overview(self._rows, self._now, self._language), output)
 
+    def write_all(self, accounts: tuple[Account, ...], output: Path | None, *, overview: bool) -> int:
+        """Write the reports of the accounts, and an overview beside them if `overview`; return the exit code."""
+        if left := not_configured(self._settings):
+            say(explain_not_configured(left), err=True)
+        path = output or default_overview_path(self._settings.database) if overview else None
 
-def run_report(
-    writer: ReportWriter, settings: Settings, accounts: tuple[Account, ...], output: Path | None, *, overview: bool
-) -> int:
-    """Write the reports of the accounts, and an overview beside them if `overview`; return the exit code."""
-    if left := not_configured(settings):
-        say(explain_not_configured(left), err=True)
-    path = output or default_overview_path(settings.database) if overview else None
+        def make(account: Account) -> int:
+            written, is_empty = self.write(account.checked(), path_beside(path, account.name) if path else output)
+            say(Text("Report of {account}: {path}", "{account} 的报告：{path}", account=account.name, path=written))
+            if is_empty:
+                empty = Text(
+                    "It is empty: nothing is stored for {account}. Run wx-datacube backfill first.",
+                    "报告是空的：{account} 还没有保存任何数据。请先执行 wx-datacube backfill。",
+                    account=account.name,
+                )
+                say(empty, err=True)
+            return 1 if is_empty else 0
 
-    def write(account: Account) -> int:
-        written, is_empty = writer.write(account.checked(), path_beside(path, account.name) if path else output)
-        say(Text("Report of {account}: {path}", "{account} 的报告：{path}", account=account.name, path=written))
-        if is_empty:
-            empty = Text(
-                "It is empty: nothing is stored for {account}. Run wx-datacube backfill first.",
-                "报告是空的：{account} 还没有保存任何数据。请先执行 wx-datacube backfill。",
-                account=account.name,
-            )
-            say(empty, err=True)
-        return 1 if is_empty else 0
-
-    code = for_each(accounts, write)
-    if path:
-        writer.write_overview(path)
-        say(Text("Overview of all accounts: {path}", "全部账号总览：{path}", path=path))
-    return code
+        code = for_each(accounts, make)
+        if path:
+            self._write_overview(path)
+            say(Text("Overview of all accounts: {path}", "全部账号总览：{path}", path=path))
+        return code
